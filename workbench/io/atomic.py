@@ -1,0 +1,61 @@
+"""The one place that writes files: whole or not at all, whatever ends the process or the power in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Put `data` at `path`: readers see the old file or the new one, never a part.
+
+    A temporary file in the same folder is written, synced and renamed, then the folder is synced.
+    `durable=False` leaves out both syncs, for what is rewritten every few seconds. Raises `OSError` (a full
+    disk), in which case the old file stands and no temporary one is left.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True) -> None:
+    """`write_bytes` of `obj` as JSON. NaN and infinities are refused (`ValueError`): JSON has none."""
+    text = json.dumps(obj, ensure_ascii=False, allow_nan=False, indent=1)
+    write_bytes(path, text.encode("utf-8", "surrogatepass") + b"\n", mode=mode, durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file at `path`; `None` when it is missing, unreadable, torn or no object."""
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable (a no-op where folders can't be opened or synced)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
