@@ -1,0 +1,347 @@
+"""The experiment: dataset, model, settings and seed, as one typed value that every door builds the same way."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from workbench.datasets import catalogue as datasets
+from workbench.errors import BadInput, nearest
+from workbench.models import catalogue as models
+from workbench.settings import Setting, convert, settings_of
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model is trained. Every field is a setting `train.NAME`."""
+
+    epochs: Annotated[int, Meta(ge=1, le=1_000_000, description="passes over the training data")] = 10
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000, description="examples a step")] = 64
+    optimizer: Annotated[
+        Literal["sgd", "adam", "adamw", "rmsprop"], Meta(description="how gradients become updates")
+    ] = "adam"
+    lr: Annotated[float, Meta(gt=0, le=1000, description="learning rate (its peak, with a schedule)")] = 1e-3
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum of sgd and rmsprop")] = 0.0
+    nesterov: Annotated[bool, Meta(description="Nesterov's momentum (sgd)")] = False
+    weight_decay: Annotated[float, Meta(ge=0, le=10, description="pull of the weights towards zero")] = 0.0
+    schedule: Annotated[
+        Literal["constant", "step", "cosine", "one-cycle"],
+        Meta(description="the learning rate over the run"),
+    ] = "constant"
+    warmup: Annotated[float, Meta(ge=0, le=1000, description="epochs of linear warm-up")] = 0.0
+    step_every: Annotated[int, Meta(ge=1, description="epochs between drops of the step schedule")] = 10
+    step_factor: Annotated[float, Meta(gt=0, le=1, description="what a drop multiplies the rate by")] = 0.1
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="part of the target spread evenly")] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"], Meta(description="weigh the loss by how rare a class is")
+    ] = "none"
+    balanced_sampling: Annotated[bool, Meta(description="draw every class equally often")] = False
+    augment: Annotated[
+        tuple[str, ...], Meta(description="augmentations by name: crop, flip, vflip, rotate, colour, erase")
+    ] = ()
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
+    ] = "auto"
+    clip_norm: Annotated[float, Meta(ge=0, description="largest norm of the gradient; 0 is no limit")] = 0.0
+    patience: Annotated[
+        int, Meta(ge=0, description="epochs without a better monitor before it stops early; 0 is never")
+    ] = 0
+    validation: Annotated[
+        float, Meta(ge=0, le=0.9, description="part of the training data kept for validation")
+    ] = 0.1
+    monitor: Annotated[
+        Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"],
+        Meta(description="what the best epoch is measured by"),
+    ] = "accuracy"
+    freeze_epochs: Annotated[
+        int, Meta(ge=0, description="first epochs in which only the head learns (the rest is frozen)")
+    ] = 0
+    threads: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
+    ] = "auto"
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps")] = "auto"
+    report_every: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1)],
+        Meta(description="steps a row of the record covers; auto keeps a run under 10,000 rows"),
+    ] = "auto"
+    checkpoint_seconds: Annotated[
+        float, Meta(ge=0.01, le=1_000_000, description="seconds between checkpoints inside an epoch")
+    ] = 60.0
+    keep_every: Annotated[
+        int, Meta(ge=0, description="keep a checkpoint of every so many epochs; 0 keeps best and last two")
+    ] = 0
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published figure that a recipe's own is held against."""
+
+    metric: str
+    """Where ours is found in the result: `test.accuracy`."""
+    published: float
+    tolerance: Annotated[float, Meta(ge=0)]
+    source: str
+    formula: str = ""
+    """How the published figure was computed, where that is not the metric's own definition."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A dataset or a model by name, with options of its own."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in TOML and JSON: the name among the options."""
+        return {"name": self.name, **self.options}
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides what a run computes (and the name it goes by)."""
+
+    name: str
+    data: Choice
+    model: Choice
+    train: Train = Train()
+    seed: int = 0
+    recipe: str | None = None
+    title: str = ""
+    teaches: str = ""
+    reference: Reference | None = None
+    weights: str = "best"
+    """Which weights the test figure is of: `best` (by `train.monitor`), or `last`; without validation: last."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON and TOML form; `from_dict` reads it back."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {"v": 1, **plain, "data": self.data.to_dict(), "model": self.model.to_dict()}
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of an experiment that stand under no section."""
+
+    name: Annotated[str, Meta(description="what the run is called")] = ""
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="what every random choice derives from")] = 0
+    title: str = ""
+    teaches: str = ""
+    recipe: str | None = None
+    weights: Literal["best", "last"] = "best"
+    do: Literal["train", "classify"] = "train"
+    v: int = 1
+
+
+def build(
+    recipe: str | Mapping[str, Any] | None = None,
+    *,
+    dataset: str | None = None,
+    model: str | None = None,
+    sets: Iterable[str] = (),
+    name: str | None = None,
+    device: str | None = None,
+) -> Experiment:
+    """The experiment that a recipe (name, TOML file or its content), a choice of dataset and model, and
+    settings (`KEY=VALUE`) describe.
+
+    Later wins: defaults of the pair, the recipe, `dataset` and `model`, `sets`. Raises `BadInput`.
+    """
+    content = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe) if recipe else {}
+    if content.get("do", "train") == "classify":
+        raise BadInput(f"the recipe '{recipe}' classifies a picture: workbench classify PICTURE --recipe {recipe}")
+    if dataset:
+        content["data"] = _chosen(content.get("data"), dataset)
+    if model:
+        content["model"] = _chosen(content.get("model"), model)
+    for assignment in sets:
+        _assign(content, assignment)
+    if name is not None:
+        content["name"] = name
+    if device is not None:
+        content.setdefault("train", {})["device"] = device
+    return from_dict(content)
+
+
+def from_dict(content: Mapping[str, Any]) -> Experiment:
+    """A checked experiment from its TOML or JSON form, with what it leaves out filled in. Raises `BadInput`."""
+    sections = {"data", "model", "train", "reference"}
+    for section in sections & set(content):
+        if content[section] is not None and not isinstance(content[section], Mapping):
+            raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
+    unknown = set(content) - sections - {f.name for f in msgspec.structs.fields(_Head)}
+    if unknown:
+        known = [*sorted(sections), "name", "seed", "title", "teaches", "weights", "do"]
+        key = sorted(unknown)[0]
+        raise BadInput(f"unknown setting {key}{nearest(key, known)}; known: {', '.join(known)}")
+    head = convert(_Head, {k: v for k, v in content.items() if k not in sections}, "experiment")
+    if head.v > 1:
+        raise BadInput(f"this experiment is of version {head.v}; this workbench reads version 1: upgrade it")
+    data = _data_choice(content.get("data") or {})
+    model = _model_choice(content.get("model") or {}, data)
+    train = {**pair_defaults(data, model), **(content.get("train") or {})}
+    reference = content.get("reference")
+    experiment = Experiment(
+        name=check_name(head.name or f"{short_name(data.name)}-{short_name(model.name)}"),
+        data=data,
+        model=model,
+        train=convert(Train, train, "train"),
+        seed=head.seed,
+        recipe=head.recipe,
+        title=head.title,
+        teaches=head.teaches,
+        weights=head.weights,
+        reference=convert(Reference, reference, "reference") if reference else None,
+    )
+    check_pair(experiment)
+    return experiment
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """The content of a recipe by its name, or of a TOML file by its path. Raises `BadInput`."""
+    if name.endswith(".toml") or "/" in name:
+        return _parse(Path(name).expanduser(), Path(name).stem)
+    found = {path.stem: path for path in recipe_files()}
+    if name not in found:
+        raise BadInput(
+            f"there is no recipe '{name}'{nearest(name, found)}; 'workbench recipes' lists them, "
+            "a file of your own is given by its path (./mine.toml)"
+        )
+    content = _parse(found[name], name)
+    content["recipe"] = name
+    return content
+
+
+def recipe_files() -> list[Path]:
+    """The recipes that come with workbench, by name."""
+    folder = Path(str(resources.files("workbench") / "recipes"))
+    return sorted(folder.glob("*.toml"))
+
+
+def _parse(path: Path, name: str) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is no valid TOML: {error}") from None
+    content.setdefault("name", name)
+    return content
+
+
+def _chosen(section: Any, name: str) -> dict[str, Any]:
+    """A section with another choice: the options of the old one go with it, unless it is the same."""
+    return dict(section) if isinstance(section, Mapping) and section.get("name") == name else {"name": name}
+
+
+def _assign(content: dict[str, Any], assignment: str) -> None:
+    key, equals, value = assignment.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise BadInput(f"--set takes KEY=VALUE, not '{assignment}' (for example --set train.epochs=20)")
+    section, dot, field = key.partition(".")
+    if not dot:
+        content[section] = value
+        return
+    if section not in {"data", "model", "train"}:
+        raise BadInput(
+            f"unknown setting {key}{nearest(section, ['data', 'model', 'train', 'seed'])}; "
+            "settings begin with data., model. or train. (workbench train --settings lists them)"
+        )
+    inner = content.setdefault(section, {})
+    content[section] = {**inner, field: value} if isinstance(inner, Mapping) else inner
+
+
+def _data_choice(section: Mapping[str, Any]) -> Choice:
+    if "name" not in section:
+        raise BadInput("no dataset is chosen: name a recipe, or give --dataset (workbench datasets lists them)")
+    info = datasets.find(str(section["name"]))
+    return Choice(info.name, _options(info.options, section, "data"))
+
+
+def _model_choice(section: Mapping[str, Any], data: Choice) -> Choice:
+    if "name" not in section:
+        raise BadInput("no model is chosen: name a recipe, or give --model (workbench models lists them)")
+    info = models.find(str(section["name"]))
+    return Choice(info.name, _options(info.options, section, "model"))
+
+
+def _options(struct: type[msgspec.Struct] | None, section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options that are given, checked, with the rest of `struct` filled in (your own code: as given)."""
+    given = {key: value for key, value in section.items() if key != "name"}
+    if struct is None:
+        return {key: _guess(value) for key, value in given.items()}
+    plain: dict[str, Any] = msgspec.to_builtins(convert(struct, given, where))
+    return plain
+
+
+def _guess(value: Any) -> Any:
+    """Text for a parameter of somebody's own code as the TOML value it looks like."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def pair_defaults(data: Choice, model: Choice) -> dict[str, Any]:
+    """The train settings that suit this dataset and this model, where nobody says otherwise."""
+    data_info, model_info = datasets.find(data.name), models.find(model.name)
+    merged = {**data_info.train, **model_info.train_defaults(model.options)}
+    if data_info.task == "regression":
+        merged["monitor"] = "loss"
+    # What is learned from scratch at the size of a photograph needs no more batch than fits everywhere.
+    return merged
+
+
+def check_pair(experiment: Experiment) -> None:
+    """Raise `BadInput` where dataset and model can't go together, as far as it is known before loading."""
+    data, model = datasets.find(experiment.data.name), models.find(experiment.model.name)
+    if data.task not in model.tasks:
+        fitting = [m.name for m in models.CATALOGUE if data.task in m.tasks][:6]
+        raise BadInput(
+            f"{model.name} can't learn {data.name}: it does {' or '.join(model.tasks)}, the dataset is "
+            f"{data.task}; models that fit: {', '.join(fitting)}"
+        )
+    if data.shape and len(data.shape) != 3 and model.pictures_only:
+        raise BadInput(f"{model.name} takes pictures, {data.name} has none; models that fit: linear, mlp")
+    if experiment.train.monitor != "loss" and data.task == "regression":
+        raise BadInput("train.monitor must be loss for a regression")
+
+
+def check_name(name: str) -> str:
+    """`name` if a run may bear it, else `BadInput`: it becomes part of a folder's name."""
+    good = bool(name) and len(name) <= 80 and name[0].isalnum()
+    if not good or not all(c.isalnum() or c in "-_.+@" for c in name) or not name.isprintable():
+        raise BadInput(
+            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit"
+        )
+    return name
+
+
+def short_name(choice: str) -> str:
+    """A dataset's or model's name as part of a run's name (`folder:/data/my pets` → `my-pets`)."""
+    tail = choice
+    if choice.startswith("folder:"):
+        tail = Path(choice[7:]).name
+    elif ".py:" in choice:
+        tail = choice.rpartition(":")[2]
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in tail).strip("-_")
+    return cleaned[:40] or "own"
+
+
+def all_settings(data: str | None = None, model: str | None = None) -> list[Setting]:
+    """Every setting that `--set` reaches, for a chosen dataset and model or for none."""
+    rows = [s for s in settings_of(_Head) if s.key in {"name", "seed"}]
+    rows += settings_of(Train, "train.")
+    if data and (struct := datasets.find(data).options):
+        rows += settings_of(struct, "data.")
+    if model and (struct := models.find(model).options):
+        rows += settings_of(struct, "model.")
+    return rows

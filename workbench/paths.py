@@ -1,0 +1,61 @@
+"""The one place that knows where things are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+DEBIAN_DATASETS = Path("/usr/share/datasets")
+
+
+def home() -> Path:
+    """`$WORKBENCH_HOME`, else the platform's folder for a user's data."""
+    given = os.environ.get("WORKBENCH_HOME")
+    return Path(given).expanduser().absolute() if given else platformdirs.user_data_path("workbench", appauthor=False)
+
+
+def runs() -> Path:
+    """Where every run has its folder."""
+    return home() / "runs"
+
+
+def trash() -> Path:
+    """Where `rm` moves runs to before their room is given back."""
+    return home() / "trash"
+
+
+def data_cache() -> Path:
+    """Where downloaded datasets are kept (torchvision's layout)."""
+    return home() / "data"
+
+
+def decoded_cache() -> Path:
+    """Where pictures that were decoded and resized once are kept."""
+    return home() / "cache" / "decoded"
+
+
+def fetched_cache() -> Path:
+    """Where pictures that were fetched from a URL are kept."""
+    return home() / "cache" / "fetched"
+
+
+def data_search() -> list[Path]:
+    """Folders that are searched for a dataset, in order: `$WORKBENCH_DATA` (as in PATH), ours, Debian's."""
+    given = os.environ.get("WORKBENCH_DATA", "")
+    return [Path(part).expanduser().absolute() for part in given.split(os.pathsep) if part] + [
+        data_cache(),
+        DEBIAN_DATASETS,
+    ]
+
+
+def torch_home() -> Path:
+    """Where torch keeps downloaded weights: `$TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch`."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).expanduser().absolute()
+
+
+def weights() -> Path:
+    """The folder that torch.hub puts weight files into."""
+    return torch_home() / "hub" / "checkpoints"

@@ -1,0 +1,157 @@
+"""Typed settings: structs that check themselves, can be listed, and complain in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+
+from workbench.errors import BadInput, nearest
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as `--settings`, the README and the screen's form show it."""
+
+    key: str
+    kind: str
+    """`whole number`, `number`, `yes/no`, `text`, `list`, or `choice`."""
+    default: Any
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+def settings_of(struct: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
+    """Every field of `struct` as a `Setting`, in the order of its definition; `prefix` ends in a dot."""
+    return [_setting(field, prefix) for field in msgspec.inspect.type_info(struct).fields]  # type: ignore[attr-defined]
+
+
+def _setting(field: msgspec.inspect.Field, prefix: str) -> Setting:
+    default: Any = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    elif default is msgspec.NODEFAULT:
+        default = None
+    kind, choices, text = _describe(field.type)
+    return Setting(prefix + field.encode_name, kind, default, text, choices)
+
+
+def _describe(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...], str]:
+    text = ""
+    if isinstance(info, msgspec.inspect.Metadata):
+        text = (info.extra_json_schema or {}).get("description", "")
+        info = info.type
+    match info:
+        case msgspec.inspect.BoolType():
+            return "yes/no", (), text
+        case msgspec.inspect.IntType():
+            return "whole number", (), text
+        case msgspec.inspect.FloatType():
+            return "number", (), text
+        case msgspec.inspect.LiteralType(values=values):
+            return "choice", tuple(str(v) for v in values), text
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
+            return "list", (), text
+        case msgspec.inspect.UnionType(types=types):
+            described = [_describe(t) for t in types if not isinstance(t, msgspec.inspect.NoneType)]
+            words = [c for _, choices, _ in described for c in choices]
+            kinds = [f"'{c}'" for c in words] + [kind for kind, choices, _ in described if not choices]
+            return " or ".join(kinds), tuple(words), text or next((t for _, _, t in described if t), "")
+    return "text", (), text
+
+
+def convert(struct: type[S], values: Mapping[str, Any], where: str) -> S:
+    """`values` as a checked `struct`; text is read as the field's own type ("0.1" as a number).
+
+    Raises `BadInput` with one line that names the setting (`where` is the prefix it stands under: "train").
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(struct)]
+    for key, value in values.items():
+        if key not in known:
+            raise BadInput(f"unknown setting {where}.{key}{nearest(key, known)}; known: {', '.join(known)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{where}.{key} must be a finite number, not {value}")
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    plain = {key: parse_value(value, types[key]) for key, value in values.items()}
+    try:
+        return msgspec.convert(plain, struct)
+    except msgspec.ValidationError as error:
+        raise BadInput(_one_line(error, where, plain, struct)) from None
+
+
+def parse_value(value: Any, wanted: Any) -> Any:
+    """What a person typed (`"3"`, `"1e-3"`, `"yes"`, `"crop,flip"`) as the type that a setting wants.
+
+    Values that are no text, and text that is none of the wanted types, come back as they are: checking is
+    `convert`'s part.
+    """
+    if not isinstance(value, str):
+        return value
+    words = _literal_words(wanted)
+    if value in words:
+        return value
+    kinds = _plain_types(wanted)
+    if bool in kinds and value.lower() in {"yes", "true", "on", "no", "false", "off"}:
+        return value.lower() in {"yes", "true", "on"}
+    if tuple in kinds or list in kinds:
+        return _parse_list(value, wanted)
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                number = kind(value)
+            except ValueError:
+                continue
+            return number if math.isfinite(number) else value
+    return value
+
+
+def _parse_list(value: str, wanted: Any) -> Any:
+    text = value.strip()
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return value
+    item = next((get_args(t)[0] for t in _alternatives(wanted) if get_origin(t) in {tuple, list}), str)
+    return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]
+
+
+def _alternatives(wanted: Any) -> list[Any]:
+    """The members of a union, with `Annotated` taken off; a list of one for any other type."""
+    if hasattr(wanted, "__metadata__"):
+        return _alternatives(wanted.__origin__)
+    if get_origin(wanted) in {Literal, tuple, list} or not get_args(wanted):
+        return [wanted]
+    return [one for argument in get_args(wanted) for one in _alternatives(argument)]
+
+
+def _literal_words(wanted: Any) -> set[Any]:
+    return {word for t in _alternatives(wanted) if get_origin(t) is Literal for word in get_args(t)}
+
+
+def _plain_types(wanted: Any) -> set[Any]:
+    return {get_origin(t) or t for t in _alternatives(wanted)}
+
+
+def _one_line(error: msgspec.ValidationError, where: str, values: Mapping[str, Any], struct: type) -> str:
+    text = str(error)
+    found = re.search(r" - at `\$\.([^`]*)`$", text)
+    if not found:
+        return f"{where}: {text}"
+    path = found[1]
+    key = re.split(r"[.\[]", path)[0]
+    text = text[: found.start()].replace("`", "")
+    text = text[0].lower() + text[1:]
+    given = f", not {values[key]!r}" if key in values else ""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    words = sorted(str(w) for w in _literal_words(types.get(key)))
+    if words and isinstance(values.get(key), str):
+        return f"{where}.{key} is {values[key]!r}; it can be {', '.join(words)}{nearest(values[key], words)}"
+    return f"{where}.{path}: {text}{given}"
