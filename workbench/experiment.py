@@ -152,7 +152,9 @@ def build(
     """
     content = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe) if recipe else {}
     if content.get("do", "train") == "classify":
-        raise BadInput(f"the recipe '{recipe}' classifies a picture: workbench classify PICTURE --recipe {recipe}")
+        raise BadInput(
+            f"the recipe '{recipe}' classifies a picture: workbench classify PICTURE --recipe {recipe}"
+        )
     if dataset:
         content["data"] = _chosen(content.get("data"), dataset)
     if model:
@@ -259,7 +261,9 @@ def _assign(content: dict[str, Any], assignment: str) -> None:
 
 def _data_choice(section: Mapping[str, Any]) -> Choice:
     if "name" not in section:
-        raise BadInput("no dataset is chosen: name a recipe, or give --dataset (workbench datasets lists them)")
+        raise BadInput(
+            "no dataset is chosen: name a recipe, or give --dataset (workbench datasets lists them)"
+        )
     info = datasets.find(str(section["name"]))
     return Choice(info.name, _options(info.options, section, "data"))
 
@@ -290,14 +294,20 @@ def _guess(value: Any) -> Any:
         return value
 
 
+def apply_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's JSON form with settings replaced by their full name (`{"train.epochs": 20}`)."""
+    changed = dict(content)
+    for key, value in overrides.items():
+        section, dot, field = key.partition(".")
+        changed[section] = {**changed.get(section, {}), field: value} if dot else value
+    return changed
+
+
 def pair_defaults(data: Choice, model: Choice) -> dict[str, Any]:
     """The train settings that suit this dataset and this model, where nobody says otherwise."""
     data_info, model_info = datasets.find(data.name), models.find(model.name)
-    merged = {**data_info.train, **model_info.train_defaults(model.options)}
-    if data_info.task == "regression":
-        merged["monitor"] = "loss"
-    # What is learned from scratch at the size of a photograph needs no more batch than fits everywhere.
-    return merged
+    monitor = {"monitor": "loss"} if data_info.task == "regression" else {}
+    return {**data_info.train, **model_info.train_defaults(model.options), **monitor}
 
 
 def check_pair(experiment: Experiment) -> None:

@@ -13,7 +13,11 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 def home() -> Path:
     """`$WORKBENCH_HOME`, else the platform's folder for a user's data."""
     given = os.environ.get("WORKBENCH_HOME")
-    return Path(given).expanduser().absolute() if given else platformdirs.user_data_path("workbench", appauthor=False)
+    return (
+        Path(given).expanduser().absolute()
+        if given
+        else platformdirs.user_data_path("workbench", appauthor=False)
+    )
 
 
 def runs() -> Path:

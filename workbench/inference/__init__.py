@@ -1,0 +1,1 @@
+"""A picture and a model become the most likely classes."""

@@ -1,0 +1,1 @@
+"""The doors: everything that comes from or goes to the outside passes through here."""

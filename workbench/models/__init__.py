@@ -1,0 +1,1 @@
+"""What can be trained: the catalogue, architectures, weights and summaries."""

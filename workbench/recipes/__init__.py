@@ -1,0 +1,1 @@
+"""Ready experiments, one TOML file each."""

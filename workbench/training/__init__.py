@@ -1,0 +1,1 @@
+"""The worker: one process that trains one run. No textual."""

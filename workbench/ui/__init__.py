@@ -1,0 +1,1 @@
+"""The screen. Never imports torch or numpy."""

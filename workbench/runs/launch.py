@@ -1,0 +1,105 @@
+"""Starts runs, and asks things of them: what the command line and the screen do alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from workbench import paths
+from workbench.errors import BadInput
+from workbench.experiment import Experiment, apply_overrides, from_dict
+from workbench.io.atomic import write_json
+from workbench.runs import control
+from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.processes import this_process
+from workbench.runs.reader import RunReader
+from workbench.runs.records import read_lines
+from workbench.runs.report import effective_experiment
+from workbench.runs.status import Status, status_of
+
+
+def start(experiment: Experiment, launcher: str) -> RunFolder:
+    """Start a new run in the background; returns when its supervisor holds it. Raises `BadInput`."""
+    folder = create_run_folder(paths.runs(), experiment.name)
+    write_json(folder.experiment, experiment.to_dict())
+    write_json(
+        folder.path / "launch.json", {"v": 1, "launcher": launcher, "time": time.time(), **this_process()}
+    )
+    _supervise(folder, {}, launcher)
+    return folder
+
+
+def resume(
+    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
+) -> None:
+    """Go on with a run that has ended, with settings changed by their full names. Raises `BadInput`."""
+    status = status_of(folder)
+    if status.live:
+        raise BadInput(f"{folder.id} is {status}: nothing to resume (workbench stop {folder.id} ends it)")
+    reader = RunReader(folder)
+    view = reader.read_all()
+    reader.close()
+    fixed = sorted(key for key in overrides if not key.startswith("train."))
+    if fixed:
+        raise BadInput(
+            f"{fixed[0]} can't change when a run is resumed (train.* can); start a new run with it"
+        )
+    before = effective_experiment(view)
+    after = from_dict(apply_overrides(before, overrides))
+    changed = {key: after.to_dict()["train"][key.partition(".")[2]] for key in overrides}
+    done = int(view.heartbeat.get("epoch") or 0)
+    if status is Status.FINISHED and after.train.epochs <= done and not overrides:
+        raise BadInput(
+            f"{folder.id} is finished after {done} epochs; "
+            f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
+        )
+    _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
+
+
+def parse_overrides(sets: list[str], view_experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """`KEY=VALUE` settings for a resume, checked against the run's experiment. Raises `BadInput`."""
+    overrides: dict[str, Any] = {}
+    for assignment in sets:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise BadInput(f"--set takes KEY=VALUE, not '{assignment}'")
+        overrides[key.strip()] = value
+    from_dict(apply_overrides(view_experiment, overrides))
+    return overrides
+
+
+def ask(folder: RunFolder, what: str, **values: Any) -> str:
+    """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
+    attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
+    status = status_of(folder, attempts)
+    if not status.live:
+        raise BadInput(
+            f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id} goes on)"
+        )
+    return control.ask(folder, what, len(attempts) or 1, **values)
+
+
+def _supervise(
+    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
+) -> None:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "workbench.runs.supervise", str(folder.path), "--ready-fd", str(writing),
+               "--overrides", json.dumps(dict(overrides)), "--launcher", launcher]  # fmt: skip
+    if accept_changed_data:
+        command.append("--accept-changed-data")
+    with folder.log.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            pass_fds=(writing,),
+        )  # fmt: skip
+    os.close(writing)
+    process.wait()
+    with os.fdopen(reading, "rb") as said:
+        answer = said.read().decode(errors="replace").strip()
+    if answer != "ready":
+        raise BadInput(f"{folder.id} could not be started: {answer or 'see ' + str(folder.log)}")

@@ -1,0 +1,135 @@
+"""Where each part of a run lies in its folder, and who this host is."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from workbench.errors import BadInput
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run; see the record's description of each in `records`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id: the folder's name."""
+        return self.path.name
+
+    @property
+    def experiment(self) -> Path:
+        """The resolved experiment, written once by the launcher."""
+        return self.path / "experiment.json"
+
+    @property
+    def setup(self) -> Path:
+        """What the experiment became: classes, counts, shape, layers."""
+        return self.path / "setup.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Scalars by step, a JSON line each."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        """A folder: `step-N-SPLIT.json` and `.bin`."""
+        return self.path / "evaluations"
+
+    @property
+    def journal(self) -> Path:
+        """What happened, append-only."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def control(self) -> Path:
+        """A folder: requests of people, one file each."""
+        return self.path / "control"
+
+    @property
+    def answered(self) -> Path:
+        """A folder: requests with their answers."""
+        return self.path / "control" / "done"
+
+    @property
+    def heartbeat(self) -> Path:
+        """A counter that moves while the worker lives."""
+        return self.path / "heartbeat.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder: `step-N.pt` and the manifest."""
+        return self.path / "checkpoints"
+
+    @property
+    def manifest(self) -> Path:
+        """Which checkpoints there are, with their hashes."""
+        return self.path / "checkpoints" / "manifest.json"
+
+    @property
+    def log(self) -> Path:
+        """The worker's stdout and stderr."""
+        return self.path / "worker.log"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose bytes 0 (supervisor) and 1 (writer) are locked."""
+        return self.path / "lock"
+
+    @property
+    def exit(self) -> Path:
+        """How the newest attempt ended."""
+        return self.path / "exit.json"
+
+    @property
+    def notes(self) -> Path:
+        """A person's name, tags and notes for it."""
+        return self.path / "notes.json"
+
+
+def create_run_folder(parent: Path, name: str) -> RunFolder:
+    """A new folder `YYYYMMDD-HHMMSS-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+            path = parent / f"{stamp}-{name}-{secrets.token_hex(2)}"
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            break
+        for folder in (
+            path / "control",
+            path / "control" / "done",
+            path / "checkpoints",
+            path / "evaluations",
+        ):
+            folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(
+            f"runs can't be kept in {parent}: {error.strerror or error}; set WORKBENCH_HOME to a folder you may write"
+        ) from None
+    return RunFolder(path)
+
+
+def host() -> str:
+    """This host's name, as records carry it."""
+    return socket.gethostname()
+
+
+@cache
+def boot_id() -> str:
+    """What changes at every start of this host; empty where the system tells nothing of the kind."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return os.environ.get("WORKBENCH_BOOT_ID", "")

@@ -1,0 +1,55 @@
+"""Who holds a run: POSIX record locks on single bytes of its `lock` file.
+
+They end with the process that holds them, however it ends, and are not inherited by children (a `flock` would
+be). One trap comes with them: a process loses its locks when it closes *any* descriptor of the file. So a
+holder opens it once and never again, and nobody asks `holder_of` about a run that its own process holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import sys
+from pathlib import Path
+
+SUPERVISOR, WRITER = 0, 1
+
+# struct flock as the C library lays it out: (format, index of the type, index of the pid).
+_FLOCK = ("qqihh", 3, 2) if sys.platform == "darwin" else ("hhqqi", 0, 4)
+
+
+class RunLock:
+    """The bytes of one run's lock that this process holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self, byte: int) -> bool:
+        """Whether `byte` could be locked; it is kept until this process ends."""
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+
+def holder_of(path: Path, byte: int) -> int | None:
+    """The pid of the process that holds `byte`, or `None`; 0 where it lives on another host.
+
+    Raises `OSError` where the file system has no locks.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    layout, type_at, pid_at = _FLOCK
+    fields = [0] * len(layout)
+    fields[type_at] = fcntl.F_WRLCK
+    start_at = 0 if sys.platform == "darwin" else 2
+    fields[start_at], fields[start_at + 1] = byte, 1
+    try:
+        answer = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *fields)))
+    finally:
+        os.close(descriptor)
+    return None if answer[type_at] == fcntl.F_UNLCK else max(0, answer[pid_at])

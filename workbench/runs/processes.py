@@ -1,0 +1,43 @@
+"""Processes by pid *and* start time, so that a recycled pid is never taken for the one that was meant."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from workbench.runs.layout import boot_id, host
+
+
+def start_of(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (Linux), 0 where it lives but that is unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _alive_without_proc(pid)
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def _alive_without_proc(pid: int) -> int | None:
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 0
+    return 0
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process apart from every other: host, boot id, pid and start."""
+    return {"host": host(), "boot_id": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
+
+
+def alive(record: dict[str, Any]) -> bool:
+    """Whether the process that `this_process` described is alive on this host."""
+    if record.get("host") != host() or record.get("boot_id") != boot_id():
+        return False
+    start = start_of(int(record.get("pid") or 0))
+    return start is not None and start == record.get("start")

@@ -1,0 +1,119 @@
+"""What the lines and files of a run say, and how they are written and read.
+
+Every record is a JSON object with a version (`"v"`). Lines of `metrics.jsonl`:
+
+- `step`: means over the `count` steps since the row before (`loss`, `accuracy`), `lr`, placed by `step`;
+- `epoch`: means over one epoch's training steps;
+- `evaluation`: `split`, `loss`, metrics; `best` where it is the best so far; `final` where it is the result.
+
+Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `system`, each with `time`.
+What depends on time or load stands under `"wall"`. NaN and infinities are strings: JSON has no others.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+VERSION = 1
+ENDED = "ended"
+"""The `phase` line that closes an attempt and carries its `seconds`."""
+
+_decode = msgspec.json.Decoder().decode
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """One line of a record, with its newline."""
+    return msgspec.json.encode({"v": VERSION, **_spoken(record)}) + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The record that a line holds; `None` for a line that holds none."""
+    try:
+        record = _decode(line)
+    except msgspec.MsgspecError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def number(value: Any) -> float | None:
+    """A figure of a record as a float (`"NaN"` as NaN); `None` for what is no figure."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
+
+
+def _spoken(value: Any) -> Any:
+    """`value` with non-finite numbers as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _spoken(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spoken(inner) for inner in value]
+    return value
+
+
+class LineWriter:
+    """Appends records to a file, each with one `write()`, so that readers never see half of two."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.offset = os.fstat(self._descriptor).st_size
+        """Bytes written so far: where the next line begins."""
+        self._torn = self.offset > 0 and os.pread(self._descriptor, 1, self.offset - 1) != b"\n"
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one line. After a write that the disk cut short, the next line starts on a row of its own."""
+        data = (b"\n" if self._torn else b"") + encode(record)
+        written = os.write(self._descriptor, data)
+        self.offset += written
+        self._torn = written < len(data)
+        if self._torn:
+            raise OSError(28, "No space left on device")
+
+    def sync(self) -> None:
+        """Return when all that was written is on the disk."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class Journal(LineWriter):
+    """Appends what happened, with the time."""
+
+    def note(self, kind: str, **values: Any) -> None:
+        """Append one line of `kind`."""
+        self.write({"kind": kind, "time": round(time.time(), 3), **values})
+
+
+def keep_until(path: Path, offset: int) -> None:
+    """Put a copy of the first `offset` bytes in the place of `path` (a new inode, which readers notice)."""
+    temporary = path.with_name(path.name + ".kept")
+    with path.open("rb") as old, temporary.open("wb") as new:
+        left = offset
+        while left > 0 and (chunk := old.read(min(left, 1 << 20))):
+            new.write(chunk)
+            left -= len(chunk)
+        new.flush()
+        os.fsync(new.fileno())
+    temporary.chmod(0o600)
+    temporary.replace(path)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All records of a short file (a journal), unreadable lines left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return []
+    return [record for line in lines if line and (record := decode(line)) is not None]

@@ -1,0 +1,135 @@
+"""What a run amounts to, as `--json` prints it and the screen sums it up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.experiment import apply_overrides
+from workbench.io.atomic import read_json
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import number
+from workbench.runs.status import Status
+
+SECONDS = ("load", "train", "evaluate", "total")
+
+
+def describe(folder: RunFolder) -> dict[str, Any]:
+    """The document that `train`, `resume` and `show` print with `--json`."""
+    reader = RunReader(folder)
+    try:
+        return describe_view(reader.read_all())
+    finally:
+        reader.close()
+
+
+def describe_view(view: RunView) -> dict[str, Any]:
+    """The same of a view that is at hand."""
+    heartbeat, final = view.heartbeat, final_evaluation(view)
+    experiment = effective_experiment(view)
+    return {
+        "run": view.folder.id,
+        "name": view.name,
+        "status": str(view.status),
+        "phase": heartbeat.get("phase") if view.status.live else None,
+        "reason": reason(view),
+        "directory": str(view.folder.path),
+        "experiment": experiment,
+        "step": int(heartbeat.get("step") or 0),
+        "steps_total": heartbeat.get("steps_total"),
+        "epoch": int(heartbeat.get("epoch") or 0),
+        "epochs_total": experiment.get("train", {}).get("epochs"),
+        "exact": not inexact(view),
+        "seconds": seconds(view),
+        "test": _test(view, final),
+        "per_class": per_class(view, final),
+        "per_class_split": None if final is None else final.get("split"),
+        "reference": reference(view, final),
+    }
+
+
+def effective_experiment(view: RunView) -> dict[str, Any]:
+    """The experiment with what resumes and people changed since."""
+    experiment = view.experiment
+    for record in view.journal:
+        if record.get("kind") == "attempt" and record.get("overrides"):
+            experiment = apply_overrides(experiment, record["overrides"])
+        elif record.get("kind") == "change" and record.get("setting"):
+            experiment = apply_overrides(experiment, {record["setting"]: record.get("value")})
+    return experiment
+
+
+def reason(view: RunView) -> str | None:
+    """Why a run ended as it did, in one line; `None` while it goes on or when there is nothing to say."""
+    if view.status is Status.LOST:
+        return "its processes ended without a word (killed, or the host restarted); resume goes on"
+    if view.status.live:
+        return None
+    said = view.exit.get("reason")
+    return None if said is None else str(said)
+
+
+def inexact(view: RunView) -> list[str]:
+    """Why the run is no longer exactly what an uncut one would be; empty while it is."""
+    return [str(record.get("text", "")) for record in view.journal if record.get("exact") is False]
+
+
+def seconds(view: RunView) -> dict[str, float]:
+    """Wall time of each part, summed over attempts."""
+    by_attempt: dict[int, dict[str, Any]] = {}
+    for record in view.journal:
+        if record.get("kind") == "phase" and isinstance(record.get("seconds"), dict):
+            by_attempt[int(record.get("attempt") or 0)] = record["seconds"]
+    beat = view.heartbeat
+    if isinstance(beat.get("seconds"), dict):
+        attempt = int(beat.get("attempt") or 0)
+        known = by_attempt.get(attempt, {})
+        if (number(beat["seconds"].get("total")) or 0) >= (number(known.get("total")) or 0):
+            by_attempt[attempt] = beat["seconds"]
+    return {
+        part: round(sum(number(spent.get(part)) or 0.0 for spent in by_attempt.values()), 3)
+        for part in SECONDS
+    }
+
+
+def final_evaluation(view: RunView) -> dict[str, Any] | None:
+    """The evaluation row that is the run's result, or `None` until it is measured."""
+    rows = [row for row in view.evaluations if row.get("final")]
+    return rows[-1] if rows else None
+
+
+def newest_evaluation(view: RunView) -> dict[str, Any] | None:
+    """The result, else the newest evaluation of any split."""
+    return final_evaluation(view) or (view.evaluations[-1] if view.evaluations else None)
+
+
+def read_evaluation(folder: RunFolder, row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The per-class figures and the confusion matrix that belong to an evaluation row."""
+    if row is None:
+        return None
+    return read_json(folder.evaluations / f"step-{row.get('step')}-{row.get('split')}.json")
+
+
+def per_class(view: RunView, row: dict[str, Any] | None) -> list[dict[str, Any]] | None:
+    """Accuracy, precision, recall, F1 and support of every class, or `None`."""
+    found = read_evaluation(view.folder, row)
+    return None if found is None else found.get("per_class")
+
+
+def _test(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
+    if final is None or final.get("split") != "test":
+        return None
+    names = ("loss", "mse", "mae", "r2") if "r2" in final else ("loss", "accuracy")
+    rest = [name for name in ("balanced_accuracy", "macro_f1", "top5") if name in final]
+    return {name: number(final.get(name)) for name in (*names, *rest)}
+
+
+def reference(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The published figure beside ours, or `None` for an experiment that has none."""
+    wanted = view.experiment.get("reference")
+    if not wanted:
+        return None
+    ours = None if final is None else number(final.get(str(wanted["metric"]).rpartition(".")[2]))
+    within = None if ours is None else abs(ours - wanted["published"]) <= wanted["tolerance"]
+    names = ("metric", "published", "tolerance", "source", "formula")
+    return {**{name: wanted[name] for name in names if wanted.get(name)}, "ours": ours, "within": within}

@@ -1,0 +1,177 @@
+"""All runs: listed, found by what a person calls them, put away. The index is a cache that may be deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import paths
+from workbench.errors import BadInput, nearest
+from workbench.io.atomic import read_json, write_bytes
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import number
+from workbench.runs.status import Status, status_of
+
+INDEX = "index.json"
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """One row of the list of runs."""
+
+    id: str
+    name: str
+    status: Status
+    dataset: str = ""
+    model: str = ""
+    epoch: int = 0
+    epochs_total: int = 0
+    step: int = 0
+    steps_total: int = 0
+    phase: str = ""
+    best: float | None = None
+    """Best monitored figure."""
+    best_epoch: int | None = None
+    monitor: str = ""
+    device: str = ""
+    eta: float | None = None
+    """Seconds to the end, of a run that goes on."""
+    reason: str = ""
+    created: float = 0.0
+    changed: int = 0
+    """The folder's mtime in nanoseconds."""
+
+
+class _Index(msgspec.Struct):
+    v: int = 1
+    runs: dict[str, RunSummary] = {}
+
+
+@dataclass
+class Store:
+    """The runs in one folder."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store in `$WORKBENCH_HOME`."""
+        return cls(paths.runs())
+
+    def rows(self) -> list[RunSummary]:
+        """Every run, newest first. Ended runs come from the index while their folder is as it was."""
+        known, rows, stale = self._index().runs, [], False
+        for entry in self._entries():
+            changed = entry.stat().st_mtime_ns
+            row = known.get(entry.name)
+            if row is None or row.changed != changed:
+                row = summarise(RunFolder(Path(entry.path)), changed)
+                stale |= not row.status.live and row.status is not Status.UNKNOWN
+            rows.append(row)
+        if stale or len(known) > len(rows):
+            self._save_index(rows)
+        return sorted(rows, key=lambda row: row.id, reverse=True)
+
+    def find(self, wanted: str) -> RunFolder:
+        """The run that `wanted` means: `last`, an id, a name (its newest), or an unambiguous prefix."""
+        ids = sorted((entry.name for entry in self._entries()), reverse=True)
+        if not ids:
+            raise BadInput(f"there are no runs in {self.root} (workbench train digits-mlp makes one)")
+        if wanted == "last":
+            return RunFolder(self.root / ids[0])
+        if wanted in ids:
+            return RunFolder(self.root / wanted)
+        rows = self.rows()
+        named = [row.id for row in rows if row.name == wanted]
+        if named:
+            return RunFolder(self.root / named[0])
+        begun = [row for row in rows if wanted and (row.id.startswith(wanted) or row.name.startswith(wanted))]
+        if len(begun) == 1:
+            return RunFolder(self.root / begun[0].id)
+        if begun:
+            few = ", ".join(row.id for row in begun[:4])
+            raise BadInput(f"'{wanted}' can mean {len(begun)} runs: {few}{', …' if len(begun) > 4 else ''}")
+        known = [*ids, *{row.name for row in rows}]
+        raise BadInput(f"there is no run '{wanted}'{nearest(wanted, known)}; 'workbench runs' lists them")
+
+    def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
+        """Move an ended run to the trash (returns where it is), or delete it at once. Raises `BadInput`."""
+        status = status_of(folder)
+        if status.live or status is Status.UNKNOWN:
+            raise BadInput(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
+        if now:
+            shutil.rmtree(folder.path)
+            return None
+        target = paths.trash() / folder.id
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.move(folder.path, target)
+        return target
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root) as found:
+                return [e for e in found if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise BadInput(f"the runs in {self.root} can't be read: {error.strerror}") from None
+
+    def _index(self) -> _Index:
+        try:
+            return msgspec.json.decode((self.root / INDEX).read_bytes(), type=_Index)
+        except (OSError, msgspec.MsgspecError):
+            return _Index()
+
+    def _save_index(self, rows: list[RunSummary]) -> None:
+        ended = {row.id: row for row in rows if not row.status.live and row.status is not Status.UNKNOWN}
+        try:
+            write_bytes(self.root / INDEX, msgspec.json.encode(_Index(runs=ended)), durable=False)
+        except OSError:
+            return  # a cache: without it the next list reads the folders again
+
+
+def summarise(folder: RunFolder, changed: int) -> RunSummary:
+    """The row of one run, from its short files."""
+    experiment, beat = read_json(folder.experiment) or {}, read_json(folder.heartbeat) or {}
+    ended, notes = read_json(folder.exit) or {}, read_json(folder.notes) or {}
+    status = status_of(folder)
+    train, best = experiment.get("train") or {}, beat.get("best") or {}
+    return RunSummary(
+        id=folder.id,
+        name=str(notes.get("name") or experiment.get("name") or folder.id),
+        status=status,
+        dataset=_name(experiment, "data"),
+        model=_name(experiment, "model"),
+        epoch=int(beat.get("epoch") or 0),
+        epochs_total=int(beat.get("epochs_total") or train.get("epochs") or 0),
+        step=int(beat.get("step") or 0),
+        steps_total=int(beat.get("steps_total") or 0),
+        phase=str(beat.get("phase") or "") if status.live else "",
+        best=number(best.get("value")),
+        best_epoch=best.get("epoch"),
+        monitor=str(best.get("metric") or train.get("monitor") or ""),
+        device=str(beat.get("device") or ""),
+        eta=number(beat.get("eta")) if status.live else None,
+        reason=_reason(status, ended),
+        created=_created(folder),
+        changed=changed,
+    )
+
+
+def _name(experiment: dict[str, Any], section: str) -> str:
+    return str((experiment.get(section) or {}).get("name") or "")
+
+
+def _reason(status: Status, ended: dict[str, Any]) -> str:
+    return "" if status.live or status is Status.LOST else str(ended.get("reason") or "")
+
+
+def _created(folder: RunFolder) -> float:
+    try:
+        return folder.experiment.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,173 @@
+"""The process above a worker: `python -m workbench.runs.supervise RUN_DIR`.
+
+It leaves the terminal's session, takes byte 0 of the run's lock, starts the worker, and writes `exit.json` when
+the worker died without one. The worker's stdin is a pipe from here: when this process dies, the worker sees its
+end and ends too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from workbench.io.atomic import read_json, write_json
+from workbench.runs import gpus
+from workbench.runs.layout import RunFolder
+from workbench.runs.locks import SUPERVISOR, RunLock
+from workbench.runs.processes import this_process
+from workbench.runs.records import ENDED, Journal, read_lines
+
+WATCHED = ("torch", "torchvision", "numpy", "workbench")
+
+
+def main() -> None:
+    """Leave the launcher's session, then supervise one attempt."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--overrides", default="{}")
+    parser.add_argument("--launcher", default="")
+    parser.add_argument("--accept-changed-data", action="store_true")
+    arguments = parser.parse_args()
+    if os.fork():  # the launcher waits for this first process, and so keeps no zombie
+        os._exit(0)
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    supervise(RunFolder(arguments.run_dir), arguments)
+
+
+def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
+    """Hold the run, run one worker to its end, and see that the end is on record."""
+    lock = RunLock(folder.lock)
+    if not lock.take(SUPERVISOR) or _writer_left(folder):
+        _say(arguments.ready_fd, "another process works on this run")
+        sys.exit(1)
+    journal = Journal(folder.journal)
+    attempt = _open_attempt(folder, journal, arguments)
+    # Any index of ended runs goes by the folder's time: this run is no longer ended.
+    os.utime(folder.path)
+    _say(arguments.ready_fd, "ready")
+    worker = _start_worker(folder, attempt)
+    _pass_on_signals(worker)
+    code = worker.wait()
+    _close_attempt(folder, journal, attempt["attempt"], code)
+
+
+def _writer_left(folder: RunFolder) -> bool:
+    """Whether a worker of an attempt before still writes (its supervisor was killed a moment ago).
+
+    Asked in a process of its own: closing the lock file in this one would let go of the byte just taken.
+    """
+    asked = "import sys; from pathlib import Path; from workbench.runs import locks; " \
+            "sys.exit(locks.holder_of(Path(sys.argv[1]), locks.WRITER) is not None)"  # fmt: skip
+    return subprocess.run([sys.executable, "-c", asked, str(folder.lock)], check=False).returncode != 0
+
+
+def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:
+    attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
+    number = len(attempts) + 1
+    beat = read_json(folder.heartbeat)
+    if beat and attempts and beat.get("attempt") == number - 1 and isinstance(beat.get("seconds"), dict):
+        # What the attempt before spent is in no other place when it was killed.
+        journal.note("phase", phase=ENDED, attempt=number - 1, seconds=beat["seconds"])
+    manifest = read_json(folder.manifest) or {}
+    checkpoints = manifest.get("checkpoints") or [{}]
+    gpu = _gpu(folder)
+    record = {
+        "attempt": number,
+        "overrides": json.loads(arguments.overrides),
+        "accept_changed_data": arguments.accept_changed_data,
+        "from_step": checkpoints[-1].get("step", 0),
+        **this_process(),
+        "gpu": None if gpu is None else {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name},
+        "versions": {name: _version(name) for name in WATCHED} | {"python": sys.version.split()[0]},
+        "launcher": arguments.launcher,
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "command": sys.argv,
+    }
+    journal.note("attempt", **record)
+    return record
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _gpu(folder: RunFolder) -> gpus.Gpu | None:
+    """The CUDA device this attempt should see, chosen here because it must be so before torch is loaded."""
+    device = (read_json(folder.experiment) or {}).get("train", {}).get("device", "auto")
+    if device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return gpus.choose_gpu()
+    return None
+
+
+def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    if attempt["gpu"]:
+        environment["CUDA_VISIBLE_DEVICES"] = attempt["gpu"]["uuid"]
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    command = [sys.executable, "-m", "workbench.training.worker", str(folder.path)]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+    )
+
+
+def _pass_on_signals(worker: subprocess.Popen[bytes]) -> None:
+    """A signal to this process means the worker: it checkpoints and ends, and this process after it."""
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(name, lambda number, _frame: worker.send_signal(number))
+
+
+def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int) -> None:
+    ended = read_json(folder.exit)
+    if ended and ended.get("attempt") == attempt:
+        return
+    reason = _death(code) + _last_words(folder.log)
+    journal.note("notice", attempt=attempt, text=reason)
+    record = {"v": 1, "status": "failed", "attempt": attempt, "reason": reason, "time": time.time()}
+    write_json(folder.exit, record)
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"the worker ended with code {code} and without a word"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (out of memory? see dmesg)" if name == "SIGKILL" else ""
+    return f"the worker was ended by {name}{hint}"
+
+
+def _last_words(log: Path) -> str:
+    """The last line of the log that says something, to stand behind the reason."""
+    try:
+        lines = log.read_bytes()[-4000:].decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return f": {said[-1][:200]}" if said else ""
+
+
+def _say(descriptor: int, text: str) -> None:
+    """Tell the launcher how it went, if it still listens."""
+    try:
+        os.write(descriptor, text.encode() + b"\n")
+        os.close(descriptor)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Text from outside, made fit to show: names, log lines and exception texts can't steer the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import unicodedata
+from datetime import datetime
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_BIDI = {chr(c) for c in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def safe(text: object, width: int | None = None) -> str:
+    """`text` on one row, with every control, bidirectional and undecodable character replaced.
+
+    With `width`, cut to so many terminal cells (an ellipsis ends what was cut). File names that are no UTF-8
+    hold lone surrogates, which no terminal can be sent: they are replaced too.
+    """
+    shown = "".join(REPLACEMENT if _unsafe(c) else c for c in str(text))
+    return shown if width is None else cut(shown, width)
+
+
+def _unsafe(character: str) -> bool:
+    if " " <= character <= "~":
+        return False
+    return character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Cn", "Zl", "Zp"}
+
+
+def cell_width(text: str) -> int:
+    """How many terminal cells `text` takes."""
+    return sum(_cells(c) for c in text)
+
+
+def _cells(character: str) -> int:
+    if " " <= character <= "~":
+        return 1
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """`text` within `width` cells; what is longer ends in an ellipsis."""
+    if len(text) * 2 <= width or cell_width(text) <= width:
+        return text
+    used, kept = 1, []
+    for character in text:
+        used += _cells(character)
+        if used > width:
+            break
+        kept.append(character)
+    return "".join(kept) + "…" if width > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    """`text` cut or filled up with spaces to exactly `width` cells."""
+    shown = cut(text, width)
+    return shown + " " * (width - cell_width(shown))
+
+
+def raw_path(text: str) -> bytes:
+    """The bytes of a file name, whatever its encoding."""
+    return os.fsencode(text)
+
+
+def duration(seconds: float | None) -> str:
+    """`59s`, `12m05`, `3h08`, `2d04h`; `-` where it is not known."""
+    if seconds is None or math.isnan(seconds) or seconds < 0:
+        return "-"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def size(count: float | None) -> str:
+    """A number of bytes as `512 B`, `1.5 MB`, `2.0 GB` (powers of 1000)."""
+    if count is None:
+        return "-"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def count(number: float | None) -> str:
+    """A number as `950`, `42.5k`, `11.7M`."""
+    if number is None:
+        return "-"
+    for unit in ("", "k", "M", "G"):
+        if abs(number) < 1000:
+            return (
+                f"{number:.0f}"
+                if not unit or number >= 100
+                else f"{number:.1f}{unit}".replace(".0" + unit, unit)
+            )
+        number /= 1000
+    return f"{number:.1f}T"
+
+
+def fraction(value: float | None) -> str:
+    """A figure from 0 to 1 as `.913`; `1.00` for one, `-` where it is not known."""
+    if value is None:
+        return "-"
+    shown = f"{value:.3f}"
+    return shown[1:] if shown.startswith("0") else f"{value:.2f}"
+
+
+def clock(when: float) -> str:
+    """A time as `23:11` on the same day, else `11-21 23:11` (local time)."""
+    moment = datetime.fromtimestamp(when)
+    same_day = moment.date() == datetime.now().date()
+    return moment.strftime("%H:%M" if same_day else "%m-%d %H:%M")
