@@ -1,0 +1,201 @@
+"""Batches in an order that is a function of the seed and the epoch, gathered where the data lies.
+
+Nothing is decoded or converted one example at a time: the inputs are one tensor, on the device where it fits
+there, and what a batch needs is gathered, augmented and normalised a chunk of several batches at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.datasets.augment import Augment
+from workbench.datasets.data import Split, derived_seed
+
+Preprocess = Callable[[Tensor, torch.device], Tensor]
+"""(raw inputs, device) to what the model takes, on that device."""
+
+CHUNK_BYTES = {"cpu": 4_000_000, "cuda": 256_000_000}
+"""Float inputs of a chunk: what a CPU's caches hold, and what a GPU has to spare."""
+RESIDENT_SHARE = 0.5
+"""Of a GPU's free memory, what the data may take."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`inputs` as the model takes them and `targets`, on the device."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A split where batches are gathered from, and what makes inputs of its raw examples."""
+
+    inputs: Tensor
+    targets: Tensor
+    preprocess: Preprocess
+    device: torch.device
+    channels_last: bool = False
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the examples lie on the device that computes."""
+        return self.inputs.device == self.targets.device
+
+    def raw(self, indices: Tensor) -> Tensor:
+        """Examples by their indices (int64, on the inputs' device), on the device that computes."""
+        return self.inputs.index_select(0, indices).to(self.device, non_blocking=True)
+
+    def ready(self, raw: Tensor) -> Tensor:
+        """What the model takes, of raw examples."""
+        inputs = self.preprocess(raw, self.device)
+        if self.channels_last and inputs.ndim == 4:
+            return inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
+
+
+def source_of(
+    split: Split, preprocess: Preprocess, device: torch.device, *, channels_last: bool = False
+) -> Source:
+    """`split` on the device where it fits into a half of the free memory, else where it is."""
+    inputs = split.inputs
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if inputs.nbytes < RESIDENT_SHARE * free:
+            inputs = inputs.to(device)
+    elif device.type != "cpu":
+        inputs = inputs.to(device)
+    return Source(inputs, split.targets.to(device), preprocess, device, channels_last)
+
+
+def bounds(count: int, size: int, merge_single: bool) -> list[tuple[int, int]]:
+    """Where each batch of an epoch begins and ends.
+
+    With `merge_single` a last batch of one example joins the batch before: batch norm can't learn from one.
+    """
+    starts = list(range(0, count, size))
+    if merge_single and len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def order_of(targets: Tensor, seed: int, epoch: int, balanced: bool = False) -> Tensor:
+    """Indices of all training examples (int64 [N]) in the order of one epoch.
+
+    A permutation; `balanced`: N draws in which every class there is comes equally often (one more for some).
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
+    if balanced:
+        return _balanced_order(targets, generator)
+    return torch.randperm(len(targets), generator=generator)
+
+
+def _balanced_order(targets: Tensor, generator: torch.Generator) -> Tensor:
+    members = [torch.nonzero(targets == c).flatten() for c in targets.unique().tolist()]
+    each = -(-len(targets) // len(members))
+    drawn = [_draw(indices, each, generator) for indices in members]
+    # Rows of one example per class, so that what is cut off at the end is spread over the classes.
+    rows = torch.stack(drawn, 1).flatten()[: len(targets)]
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of `indices`: whole permutations, one after the other, so that all come before any comes again."""
+    rounds = [
+        indices[torch.randperm(len(indices), generator=generator)] for _ in range(-(-count // len(indices)))
+    ]
+    return torch.cat(rounds)[:count]
+
+
+class Batches:
+    """The batches of one pass over `source`, in `order`; with `augment`, its draws for the epoch in `draws`."""
+
+    def __init__(
+        self,
+        source: Source,
+        order: Tensor,
+        size: int,
+        *,
+        merge_single: bool = False,
+        augment: Augment | None = None,
+        draws: Tensor | None = None,
+    ) -> None:
+        self._source, self._size, self._augment = source, size, augment
+        self._order = order.to(source.inputs.device)
+        self._draws = None if draws is None else draws.to(source.device)
+        self._bounds = bounds(len(order), size, merge_single)
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+    def starting_at(self, position: int) -> Iterator[Batch]:
+        """The batches from number `position` on.
+
+        Chunks have the same borders wherever it starts, so that every kernel sees the same shapes.
+        """
+        each = self._batches_per_chunk()
+        for first in range(position - position % each, len(self), each):
+            chunk = self._bounds[first : first + each]
+            begin, end = chunk[0][0], chunk[-1][1]
+            inputs, targets = self._gather(self._order[begin:end])
+            for start, stop in chunk[max(0, position - first) :]:
+                yield Batch(inputs[start - begin : stop - begin], targets[start - begin : stop - begin])
+
+    def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        source = self._source
+        raw = source.raw(indices)
+        here = indices.to(source.device)
+        if self._augment is not None and self._draws is not None:
+            raw = self._augment(raw, self._draws.index_select(0, here))
+        return source.ready(raw), source.targets.index_select(0, here)
+
+    def _batches_per_chunk(self) -> int:
+        limit = CHUNK_BYTES.get(self._source.device.type, CHUNK_BYTES["cpu"])
+        example = self._source.inputs[:1].numel() * 4
+        return max(1, limit // max(1, example * self._size))
+
+
+class Epochs:
+    """The training batches of every epoch of a run."""
+
+    def __init__(
+        self,
+        source: Source,
+        size: int,
+        seed: int,
+        *,
+        balanced: bool,
+        merge_single: bool,
+        augment: Augment | None,
+    ) -> None:
+        self._source, self._size, self._seed = source, size, seed
+        self._balanced, self._merge, self._augment = balanced, merge_single, augment
+        self._labels = source.targets.cpu()
+        self.steps = len(bounds(len(source), size, merge_single))
+        """Batches of one epoch."""
+
+    def batches(self, epoch: int) -> Batches:
+        """The batches of epoch `epoch` (counted from 0)."""
+        order = order_of(self._labels, self._seed, epoch, self._balanced)
+        draws = None
+        if self._augment is not None:
+            draws = self._augment.draws(len(self._source), derived_seed(self._seed, "augment", epoch))
+        return Batches(
+            self._source, order, self._size, merge_single=self._merge, augment=self._augment, draws=draws
+        )
+
+
+def in_order(source: Source, size: int) -> Batches:
+    """Every example once, as they stand: for evaluation."""
+    return Batches(source, torch.arange(len(source)), size)

@@ -1,0 +1,113 @@
+"""The device that computes, and the arithmetic it does it in."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from workbench.errors import BadInput
+from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`: `auto`, `cpu`, `cuda`, `cuda:N` (CUDA's numbers) or `mps`.
+
+    `auto` (and `cuda` among several) is the CUDA device that is idle and has most memory free, else MPS, else
+    the CPU. Raises `BadInput` for a name nothing answers to, with what there is.
+    """
+    here = available()
+    if name == "auto":
+        name = next((kind for kind in ("cuda", "mps") if kind in here), "cpu")
+    if name == "cuda" and "cuda" in here:
+        return _best_cuda()
+    if name in here:
+        return torch.device(name)
+    if not re.fullmatch(r"(auto|cpu|mps|cuda(:\d+)?)", name):
+        raise BadInput(f"there is no device '{name}'; here there is {', '.join(here)} (or auto)")
+    raise BadInput(f"device '{name}' is not there; here there is {', '.join(here)} (or auto)")
+
+
+def available() -> list[str]:
+    """The names of the devices torch can use here, `cpu` first."""
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def _best_cuda() -> torch.device:
+    """The CUDA device that NVML finds idle; the one with most free memory where NVML tells nothing."""
+    numbers = {_uuid(index): index for index in range(torch.cuda.device_count())}
+    chosen = choose_gpu([gpu for gpu in list_gpus() if gpu.uuid in numbers])
+    if chosen is not None:
+        return torch.device("cuda", numbers[chosen.uuid])
+    free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+    return torch.device("cuda", max(range(len(free)), key=free.__getitem__))
+
+
+def _uuid(index: int) -> str:
+    return f"GPU-{torch.cuda.get_device_properties(index).uuid}"
+
+
+def describe_devices() -> list[dict[str, Any]]:
+    """Every device torch can use, for `workbench devices`: name, kind, title, memory and load where known."""
+    rows: list[dict[str, Any]] = [
+        {"name": "cpu", "kind": "cpu", "title": f"CPU, {torch.get_num_threads()} threads", "auto": False}
+    ]
+    if torch.cuda.is_available():
+        gpus = {gpu.uuid: gpu for gpu in list_gpus()}
+        rows += [_cuda_row(index, gpus.get(_uuid(index))) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        rows.append({"name": "mps", "kind": "mps", "title": "Apple GPU", "auto": False})
+    best = str(pick_device("auto"))
+    return [{**row, "auto": row["name"] == best} for row in rows]
+
+
+def _cuda_row(index: int, gpu: Gpu | None) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(index)
+    return {
+        "name": f"cuda:{index}",
+        "kind": "cuda",
+        "title": properties.name,
+        "auto": False,
+        "uuid": _uuid(index),
+        "memory_total": properties.total_memory,
+        "memory_free": gpu.memory_free if gpu else None,
+        "load": gpu.load if gpu else None,
+        "processes": gpu.processes if gpu else None,
+    }
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The arithmetic of forward and backward on one device."""
+
+    name: Literal["fp32", "bf16", "fp16"]
+    device: torch.device
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """What the forward pass stands in."""
+        if self.name == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.name == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype)
+
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """What keeps small gradients from vanishing in fp16; `None` where nothing needs it."""
+        return torch.amp.GradScaler(self.device.type) if self.name == "fp16" else None
+
+
+def pick_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """`auto`: bf16 where a GPU has it, else fp32. Raises `BadInput` for fp16 on the CPU."""
+    if name == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return Precision("bf16" if has_bf16 else "fp32", device)
+    if name == "fp16" and device.type == "cpu":
+        raise BadInput("train.precision fp16 needs a GPU; on the CPU take fp32 or bf16")
+    return Precision(name, device)

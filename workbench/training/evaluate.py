@@ -1,0 +1,199 @@
+"""How good a model is on one split: figures over all, figures class by class, and what it said to each example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.io.atomic import write_bytes, write_json
+from workbench.training.batches import Batches, Source, in_order
+from workbench.training.device import Precision
+from workbench.training.task import Task, like
+
+TOP_K = 5
+BATCH_BYTES = 32_000_000
+"""Raw float inputs of one batch: large enough to keep any device busy, small enough for its memory."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on one split.
+
+    `scores`: figures over all examples; `per_class`, `confusion` (true class, predicted class, examples; only
+    what is not 0) and `records` (a numpy array of one structured record an example, see `write`).
+    """
+
+    split: str
+    count: int
+    scores: dict[str, float]
+    records: np.ndarray
+    per_class: list[dict[str, Any]]
+    confusion: list[list[int]]
+
+
+def evaluate(
+    module: nn.Module,
+    source: Source,
+    task: Task,
+    split: str,
+    classes: Sequence[str],
+    precision: Precision,
+    between: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Measure `module` on all of `source`, in evaluation mode, without gradients.
+
+    The loss is the plain cross-entropy (or squared error), whatever training follows, so that runs with other
+    loss settings can be compared. `between` is called after each batch. The module's mode is put back.
+    """
+    batch_size = max(1, min(1024, BATCH_BYTES // max(1, 4 * source.inputs[:1].numel())))
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            outputs = _outputs(module, in_order(source, batch_size), precision, between)
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    targets = source.targets.cpu()
+    if task.name == "regression":
+        return _regression(outputs, targets, split)
+    return _classification(outputs, targets, split, classes)
+
+
+def _outputs(
+    module: nn.Module, batches: Batches, precision: Precision, between: Callable[[], None]
+) -> Tensor:
+    """What the module says to every example: float32 [N, ...] on the CPU."""
+    said = []
+    for batch in batches.starting_at(0):
+        with precision.autocast():
+            outputs = module(batch.inputs)
+        said.append(outputs.float())
+        between()
+    return torch.cat(said).cpu()
+
+
+def _classification(logits: Tensor, targets: Tensor, split: str, classes: Sequence[str]) -> Evaluation:
+    count, n = len(targets), len(classes)
+    probabilities = logits.double().softmax(1)
+    top = logits.topk(min(TOP_K, n), 1).indices
+    confusion = torch.bincount(targets * n + top[:, 0], minlength=n * n).reshape(n, n)
+    per_class = class_figures(confusion, classes)
+    scores = {"loss": float(F.cross_entropy(logits.double(), targets)), **summary(confusion)}
+    if n > 10:
+        scores["top5"] = int((top == targets[:, None]).sum()) / count
+    records = np.zeros(
+        count, [("index", "<u4"), ("label", "<u2"), ("top", "<u2", (top.shape[1],)), ("probability", "<f4")]
+    )
+    records["index"] = np.arange(count)
+    records["label"], records["top"] = targets.numpy(), top.numpy()
+    records["probability"] = probabilities.gather(1, targets[:, None])[:, 0].numpy()
+    pairs = [[int(t), int(p), int(confusion[t, p])] for t, p in torch.nonzero(confusion).tolist()]
+    return Evaluation(split, count, scores, records, per_class, pairs)
+
+
+def summary(confusion: Tensor) -> dict[str, float]:
+    """Accuracy, balanced accuracy and macro-F1 of a confusion matrix (rows: true, columns: predicted).
+
+    As scikit-learn has them: the balanced accuracy is the mean recall of classes that have examples, the
+    macro-F1 the mean F1 of classes that have examples or were predicted.
+    """
+    hits, support, predicted = confusion.diagonal().double(), confusion.sum(1), confusion.sum(0)
+    seen, named = support > 0, support + predicted > 0
+    recall = hits[seen] / support[seen]
+    f1 = 2 * hits[named] / (support + predicted)[named]
+    return {
+        "accuracy": int(hits.sum()) / int(support.sum()),
+        "balanced_accuracy": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+    }
+
+
+def class_figures(confusion: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Accuracy (its recall), precision, recall, F1 and support of every class.
+
+    `None` where a figure is not defined: no examples (recall), never predicted (precision), neither (F1).
+    """
+    rows = []
+    for index, name in enumerate(classes):
+        hits = int(confusion[index, index])
+        support, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
+        recall = _ratio(hits, support)
+        rows.append(
+            {
+                "class": name,
+                "accuracy": recall,
+                "precision": _ratio(hits, predicted),
+                "recall": recall,
+                "f1": _ratio(2 * hits, support + predicted),
+                "support": support,
+            }
+        )
+    return rows
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:
+    said, wanted = like(outputs, targets).double().flatten(1 if targets.ndim > 1 else 0), targets.double()
+    said, wanted = said.reshape(len(targets), -1), wanted.reshape(len(targets), -1)
+    error = said - wanted
+    mse = float((error**2).mean())
+    spread = ((wanted - wanted.mean(0)) ** 2).sum(0)
+    r2 = (1 - (error**2).sum(0) / spread).mean()
+    records = np.zeros(
+        len(targets),
+        [("index", "<u4"), ("target", "<f4", (said.shape[1],)), ("output", "<f4", (said.shape[1],))],
+    )
+    records["index"] = np.arange(len(targets))
+    records["target"], records["output"] = wanted.numpy(), said.numpy()
+    scores = {"loss": mse, "mse": mse, "mae": float(error.abs().mean()), "r2": float(r2)}
+    return Evaluation(split, len(targets), scores, records, [], [])
+
+
+def write(evaluation: Evaluation, folder: Path, step: int, epoch: int) -> None:
+    """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which says how to read it.
+
+    The `.bin` is one record after the other, no header, no padding, little-endian; `records.struct` is their
+    layout as Python's `struct` writes it and `records.fields` names the fields with their number of values.
+    For a classification: index, label, the top-k class ids (best first), probability of the true class.
+    """
+    stem = f"step-{step}-{evaluation.split}"
+    write_bytes(folder / f"{stem}.bin", evaluation.records.tobytes(), durable=False)
+    described = {
+        "v": 1,
+        "step": step,
+        "epoch": epoch,
+        "split": evaluation.split,
+        "count": evaluation.count,
+        **{name: _spoken(value) for name, value in evaluation.scores.items()},
+        "per_class": evaluation.per_class,
+        "confusion": evaluation.confusion,
+        "records": {"file": f"{stem}.bin", **layout(evaluation.records.dtype)},
+    }
+    write_json(folder / f"{stem}.json", described, durable=False)
+
+
+def layout(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """How records of `dtype` lie in a file: `{"struct": "<IH5Hf", "fields": [["index", 1], …]}`."""
+    letters = {"u4": "I", "u2": "H", "f4": "f"}
+    text, fields = "<", []
+    for name in dtype.names or ():
+        part = dtype[name]
+        size = int(np.prod(part.shape, dtype=int))
+        text += f"{size if part.shape else ''}{letters[part.base.str[1:]]}"
+        fields.append([name, size])
+    return {"struct": text, "fields": fields}
+
+
+def _spoken(value: float) -> float | str:
+    return value if np.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]

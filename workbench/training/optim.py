@@ -1,0 +1,120 @@
+"""Optimizers, the learning rate at every step, and which parameters learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from workbench.experiment import Train
+
+ONE_CYCLE_RISE = 0.3
+ONE_CYCLE_START = 25.0
+ONE_CYCLE_END = 1e4
+"""Share of the rise, and what the first and the last rate are divided by: as torch's OneCycleLR has them."""
+
+
+def lr_at(step: int, train: Train, steps_per_epoch: int) -> float:
+    """The learning rate of step `step` (counted from 0), as a function of nothing but the settings.
+
+    Linear warm-up over `train.warmup` epochs, then the schedule over what is left; `one-cycle` (Smith & Topin,
+    arXiv:1708.07120) rises over its warm-up, or 30 % of the run, and has no cycle of the momentum.
+    """
+    total = max(1, train.epochs * steps_per_epoch)
+    warm = min(round(train.warmup * steps_per_epoch), total)
+    if train.schedule == "one-cycle":
+        return train.lr * _one_cycle(step, total, warm or ONE_CYCLE_RISE * total)
+    if step < warm:
+        return train.lr * (step + 1) / warm
+    if train.schedule == "step":
+        return train.lr * train.step_factor ** (step // steps_per_epoch // train.step_every)
+    if train.schedule == "cosine":
+        done = (step - warm) / max(1, total - warm)
+        return train.lr * (1 + math.cos(math.pi * min(1.0, done))) / 2
+    return train.lr
+
+
+def _one_cycle(step: int, total: int, rise: float) -> float:
+    """The part of the peak rate at `step`: a cosine from 1/25 to 1 at `rise`, then one down to nothing."""
+    peak, last = max(rise - 1, 0.0), total - 1
+    low, end = 1 / ONE_CYCLE_START, 1 / (ONE_CYCLE_START * ONE_CYCLE_END)
+    if step < peak:
+        return _between(low, 1.0, step / peak)
+    return _between(1.0, end, min(1.0, (step - peak) / (last - peak)) if last > peak else 1.0)
+
+
+def _between(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> torch.optim.Optimizer:
+    """The optimizer that `train` names, over all of the module's parameters.
+
+    Weight decay pulls on weights only: biases and the scales of norms (all parameters of one dimension or none)
+    go without, as is usual. Kernels are fused where torch has them for the device.
+    """
+    groups = _groups(module.parameters(), train.weight_decay)
+    fused = device.type in {"cpu", "cuda", "mps"}
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=train.lr,
+            momentum=train.momentum,
+            nesterov=train.nesterov and train.momentum > 0,
+            fused=fused,
+        )
+    if train.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=train.lr, fused=fused)
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=train.lr, fused=fused)
+    return torch.optim.RMSprop(groups, lr=train.lr, momentum=train.momentum, foreach=True)
+
+
+def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:
+    every = list(parameters)
+    if not decay:
+        return [{"params": every, "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in every if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Use this learning rate from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+class Backbone:
+    """What of a module can be frozen: all that learns outside its head (parameter name prefixes)."""
+
+    def __init__(self, module: nn.Module, head: Sequence[str]) -> None:
+        self.module = module
+        self.parameters = [
+            p for n, p in module.named_parameters() if p.requires_grad and not _in_head(n, head)
+        ]
+        self.norms = [
+            m for n, m in module.named_modules() if isinstance(m, _BatchNorm) and not _in_head(n, head)
+        ]
+
+    def train(self, frozen: bool) -> None:
+        """Set the module to training, the backbone frozen or not; frozen batch norms keep their statistics.
+
+        The optimizer passes over parameters without gradients, so those of a frozen backbone are dropped.
+        """
+        self.module.train()
+        for parameter in self.parameters:
+            parameter.requires_grad_(not frozen)
+            if frozen:
+                parameter.grad = None
+        for norm in self.norms if frozen else ():
+            norm.eval()
+
+
+def _in_head(name: str, head: Sequence[str]) -> bool:
+    return any(name == prefix or name.startswith(prefix.rstrip(".") + ".") for prefix in head)
