@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from workbench import paths
 from workbench.errors import BadInput, nearest
+
+WEIGHTS_URL = "https://download.pytorch.org/models/"
+"""The folder that all of torchvision's weights are downloaded from."""
+
+Probability = Annotated[float, Meta(ge=0, lt=1)]
+Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,8 +29,31 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `mlp`."""
 
-    widths: Annotated[tuple[int, ...], Meta(description="units of each hidden layer")] = (128,)
+    widths: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...], Meta(description="units of each hidden layer")
+    ] = (128,)
     dropout: Annotated[float, Meta(ge=0, lt=1, description="part of the units dropped in training")] = 0.2
+
+
+class LinearOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `linear`."""
+
+    bias: Annotated[bool, Meta(description="add a learned constant to each output")] = True
+
+
+class ResnetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `resnet`."""
+
+    depth: Annotated[
+        int, Meta(ge=8, le=1202, description="layers: 8, 14, 20, 32, 44, 56, 110 … (6n + 2)")
+    ] = 20
+    width: Annotated[
+        int, Meta(ge=1, le=1024, description="channels of the first stage; they double twice")
+    ] = 16
+
+    def __post_init__(self) -> None:
+        if (self.depth - 2) % 6:
+            raise ValueError("depth must be 6n + 2: 8, 14, 20, 26, 32, 44, 56, 110 …")
 
 
 class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +61,9 @@ class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     pretrained: Annotated[bool, Meta(description="start from ImageNet weights")] = True
     weights: Annotated[str, Meta(description="a local file of weights to start from")] = ""
+    input_size: Annotated[
+        Size, Meta(description="height and width the pictures are resized to; auto is the published size")
+    ] = "auto"
 
 
 @dataclass(frozen=True)
@@ -40,34 +76,156 @@ class ModelInfo:
     """`module:function` that makes it, imported by the worker only."""
     tasks: tuple[str, ...] = ("classification",)
     pictures_only: bool = True
+    kind: Literal["builtin", "torchvision", "own"] = "builtin"
     input_size: int | None = None
-    """Height and width it wants, `None` where it takes any."""
+    """Height and width it was published with, `None` where it takes any."""
     parameters: int | None = None
+    """As published; for our own at 3×32×32 pictures, 10 classes and default options. `None` where unknown."""
     options: type[msgspec.Struct] | None = NoOptions
     """`None`: somebody's own code, options pass through unchecked."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Train settings that suit it."""
+    min_size: int = 1
+    """The smallest height and width it can take; smaller pictures are enlarged to `input_size`."""
+    channels: int | None = None
+    """Channels it takes, `None` where it takes any."""
+    resize_size: int | None = None
+    """What the shorter side is resized to before the crop, in the published evaluation."""
+    weights_file: str = ""
+    """Name of the published weights' file; empty where there are none."""
+    weights_bytes: int = 0
+    accuracy: float | None = None
+    """Published ImageNet top-1 accuracy in per cent."""
 
     def train_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Train settings that suit it with these options."""
-        return dict(self.train)
+        if self.kind != "torchvision":
+            return dict(self.train)
+        return _fine_tuning(self.name) if options.get("pretrained", True) else _from_scratch(self.name)
+
+    @property
+    def weights_url(self) -> str:
+        """Where the published weights are downloaded from; empty where there are none."""
+        return WEIGHTS_URL + self.weights_file if self.weights_file else ""
+
+    def weights_here(self) -> Path | None:
+        """The file of published weights where it is on this machine already."""
+        if not self.weights_file:
+            return None
+        path = paths.weights() / self.weights_file
+        return path if path.is_file() else None
+
+    def size_for(self, options: Mapping[str, Any], shape: tuple[int, ...] | None) -> int | None:
+        """The square that pictures of `shape` (C, H, W; `None` where it varies) are resized to, `None`: as they are.
+
+        The rule: what `input_size` says; else, for torchvision's, the published size when pretrained, and
+        from scratch the pictures' own size between the architecture's smallest and its published one; our own
+        models take pictures as they are unless they are smaller than the model can take.
+        """
+        wanted = options.get("input_size", "auto")
+        if wanted != "auto":
+            return int(wanted)
+        side = max(shape[1:]) if shape and len(shape) == 3 else None
+        if self.kind != "torchvision":
+            too_small = shape is not None and side is not None and min(shape[1:]) < self.min_size
+            return self.input_size if too_small else None
+        if side is None or options.get("pretrained", True) or self.input_size is None:
+            return self.input_size
+        return min(max(side, self.min_size), self.input_size)
+
+    def load_size(self, options: Mapping[str, Any]) -> int:
+        """The square that pictures of no common size (folders of photographs) are brought to for this model."""
+        return self.size_for(options, None) or self.input_size or 64
 
 
-CATALOGUE: tuple[ModelInfo, ...] = (
-    ModelInfo("mlp", "dense layers with ReLU and dropout", "workbench.models.mlp:Mlp",
-              ("classification", "regression"), pictures_only=False, options=MlpOptions,
-              train={"optimizer": "adam", "lr": 1e-3}),
+_PLAIN = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
+"""Networks without normalisation layers: they learn with small steps only."""
+_ATTENTION = ("vit_", "swin_", "maxvit_", "convnext_")
+
+
+def _fine_tuning(name: str) -> dict[str, Any]:
+    careful = name in _PLAIN or name.startswith(_ATTENTION)
+    return {"optimizer": "adamw", "lr": 1e-4 if careful else 3e-4, "weight_decay": 0.01, "schedule": "cosine",
+            "freeze_epochs": 1, "batch_size": 32}  # fmt: skip
+
+
+def _from_scratch(name: str) -> dict[str, Any]:
+    if name in _PLAIN:
+        return {
+            "optimizer": "adamw",
+            "lr": 1e-4,
+            "weight_decay": 0.01,
+            "schedule": "cosine",
+            "batch_size": 32,
+        }
+    rate = 3e-4 if name.startswith(_ATTENTION) else 1e-3
+    return {"optimizer": "adamw", "lr": rate, "weight_decay": 0.05, "schedule": "cosine", "warmup": 1.0,
+            "batch_size": 32}  # fmt: skip
+
+
+_BOTH = ("classification", "regression")
+_ADAM = {"optimizer": "adam", "lr": 1e-3}
+_OWN: tuple[ModelInfo, ...] = (
+    ModelInfo("mlp", "dense layers with ReLU and dropout", "workbench.models.mlp:Mlp", _BOTH,
+              pictures_only=False, input_size=32, parameters=394_634, options=MlpOptions, train=_ADAM),
+    ModelInfo("convnet", "two convolutions, three dense layers: the CIFAR tutorial's",
+              "workbench.models.convnet:ConvNet", _BOTH, input_size=32, min_size=16, parameters=62_006,
+              train=_ADAM),
+    ModelInfo("lenet", "LeNet-5 of 1998: tanh and average pooling", "workbench.models.lenet:LeNet", _BOTH,
+              input_size=28, min_size=12, parameters=83_126, train=_ADAM),
+    ModelInfo("resnet", "small residual network for 32×32 (He et al. 2015, section 4.2)",
+              "workbench.models.resnet:ResNet", _BOTH, input_size=64, min_size=8, parameters=272_474,
+              options=ResnetOptions,
+              train={"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
+                     "schedule": "one-cycle"}),
+    ModelInfo("linear", "one dense layer: logistic or linear regression", "workbench.models.linear:Linear",
+              _BOTH, pictures_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
 )  # fmt: skip
 
 
+@cache
+def _torchvision() -> tuple[ModelInfo, ...]:
+    with Path(__file__).with_name("torchvision.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(_row(values) for values in csv.DictReader(file))
+
+
+def _row(values: Mapping[str, str]) -> ModelInfo:
+    return ModelInfo(
+        values["name"],
+        values["title"],
+        "workbench.models.zoo:build",
+        kind="torchvision",
+        input_size=int(values["input_size"]),
+        parameters=int(values["parameters"]),
+        options=TorchvisionOptions,
+        min_size=int(values["min_size"]),
+        channels=3,
+        resize_size=int(values["resize_size"]),
+        weights_file=values["weights_file"],
+        weights_bytes=int(values["weights_bytes"]),
+        accuracy=float(values["accuracy"]),
+    )
+
+
+CATALOGUE: tuple[ModelInfo, ...] = (*_OWN, *_torchvision())
+
+
+def is_own(name: str) -> bool:
+    """Whether `name` means somebody's own code (`./file.py:Class`)."""
+    return ".py:" in name
+
+
 def find(name: str) -> ModelInfo:
-    """The row of a model by name or `./file.py:Class`. Raises `BadInput`."""
-    if ".py:" in name:
-        return ModelInfo(name, f"your own {name}", tasks=("classification", "regression"), pictures_only=False,
-                         options=None)  # fmt: skip
+    """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `BadInput`."""
+    if is_own(name):
+        file, _, attribute = name.rpartition(":")
+        full = f"{Path(file).expanduser().absolute()}:{attribute}"
+        return ModelInfo(full, f"your own {attribute}", "workbench.models.own:build", _BOTH,
+                         pictures_only=False, kind="own", options=None)  # fmt: skip
     for info in CATALOGUE:
         if info.name == name:
             return info
     raise BadInput(
-        f"there is no model '{name}'{nearest(name, [i.name for i in CATALOGUE])}; 'workbench models' lists them"
+        f"there is no model '{name}'{nearest(name, [i.name for i in CATALOGUE])}; "
+        "'workbench models' lists them, a class of your own is given as ./file.py:Class"
     )

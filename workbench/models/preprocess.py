@@ -1,0 +1,117 @@
+"""What stands between raw examples and a model; it travels in checkpoints, so that all doors do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R 601)."""
+
+
+class Preprocessing:
+    """Raw inputs to what the model takes; a plain value, equal when its settings are.
+
+    Pictures (uint8 [N, C, H, W]) are scaled to 0..1, resized to `size` (bilinear, antialiased), brought to
+    `channels` (grey repeated, RGB to grey by ITU-R 601) and normalised by `mean` and `std` (of inputs scaled
+    to 0..1, one value a channel; () for none). Pictures that come as float keep their scale: only `size` and
+    `channels` are seen to. Anything else passes through.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int] | None = None,
+        channels: int | None = None,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+    ) -> None:
+        self.size = (size, size) if isinstance(size, int) else None if size is None else (size[0], size[1])
+        self.channels = channels
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+        self._affine: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Preprocessing) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.channels, self.mean, self.std))
+
+    def __repr__(self) -> str:
+        return f"Preprocessing({', '.join(f'{k}={v}' for k, v in self.to_dict().items())})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        size = list(self.size) if self.size else None
+        return {"size": size, "channels": self.channels, "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """What `to_dict` made."""
+        return cls(
+            values.get("size"), values.get("channels"), values.get("mean") or (), values.get("std") or ()
+        )
+
+    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of one prepared example, for a raw one of `shape`."""
+        if len(shape) != 3:
+            return tuple(shape)
+        return (self.channels or shape[0], *(self.size or shape[1:]))
+
+    def __call__(self, inputs: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """A batch on `device` as float32, ready for the model."""
+        x = inputs.to(device, non_blocking=True)
+        if x.dtype == torch.uint8:
+            return self.finish(scale(x))
+        return self._shape(x) if x.ndim == 4 else x
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The part after scaling: float pictures in 0..1 [N, C, H, W], augmented or not, to the model's inputs."""
+        return self._normalise(self._shape(x)) if x.ndim == 4 else x
+
+    def _shape(self, x: Tensor) -> Tensor:
+        # The order that leaves less to resize: towards grey before, towards RGB after.
+        if self.channels == 1 and x.shape[1] == 3:
+            x = grey(x)
+        if self.size and x.shape[2:] != self.size:
+            x = functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
+        if self.channels == 3 and x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        return x
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        if not self.mean:
+            return x.contiguous()
+        key = (x.shape[1], x.device)
+        if key not in self._affine:
+            self._affine[key] = self._mean_and_std(x.shape[1], x.device)
+        mean, std = self._affine[key]
+        return (x - mean) / std
+
+    def _mean_and_std(self, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean, std = _fitted(self.mean, channels), _fitted(self.std, channels)
+        return tuple(torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (mean, std))  # type: ignore[return-value]
+
+
+def scale(x: Tensor) -> Tensor:
+    """uint8 0..255 as float32 0..1."""
+    return x.float().div_(255)
+
+
+def grey(x: Tensor) -> Tensor:
+    """RGB pictures [N, 3, H, W] as grey ones [N, 1, H, W]."""
+    weights = torch.tensor(LUMA, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
+    return (x * weights).sum(1, keepdim=True)
+
+
+def _fitted(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Per-channel figures for another number of channels: repeated for RGB, weighed by luma for grey."""
+    if len(values) == 1:
+        return values * channels
+    if channels == 1 and len(values) == 3:
+        return (sum(value * weight for value, weight in zip(values, LUMA, strict=True)),)
+    return values
