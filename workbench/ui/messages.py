@@ -1,0 +1,40 @@
+"""What panes tell the app: small messages in the past tense that say what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from textual.message import Message
+
+from workbench.experiment import Experiment
+
+
+@dataclass
+class RunSelected(Message):
+    """The cursor came to another run."""
+
+    run_id: str
+
+
+@dataclass
+class StartWanted(Message):
+    """A person asked for this experiment to be trained."""
+
+    experiment: Experiment
+
+
+@dataclass
+class RequestWanted(Message):
+    """A person asked something of the selected run (`runs.control.REQUESTS`, `resume`, `trash`)."""
+
+    what: str
+    values: dict[str, Any]
+
+
+@dataclass
+class Noticed(Message):
+    """Something to say in the line of notices; `severity` is `information`, `warning` or `error`."""
+
+    text: str
+    severity: str = "information"

@@ -1,0 +1,54 @@
+"""What every pane is: a numbered part of the screen that shows a value it is given."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.reactive import reactive
+
+from workbench.runs.reader import RunView
+from workbench.text import safe
+
+
+class Pane(Vertical, can_focus=False):
+    """A framed part of the screen. Its content takes the focus; `1` to `9` go to it.
+
+    A pane is a function of the values that the app pushes into it: it reads no files and asks no processes
+    but through what it is given.
+    """
+
+    NUMBER: ClassVar[str] = ""
+    NAME: ClassVar[str] = ""
+    SHORT: ClassVar[str] = ""
+    """Its name on the narrow screen's row of tabs."""
+
+    view: reactive[RunView | None] = reactive(None, always_update=True)
+    """The selected run; set again whenever anything of it moved."""
+
+    headline: reactive[str] = reactive("")
+    """What stands behind the name in the frame."""
+
+    def compose(self) -> ComposeResult:
+        """The parts of the pane."""
+        yield from ()
+
+    def watch_headline(self) -> None:
+        """Show it in the frame."""
+        self._title()
+
+    def on_mount(self) -> None:
+        """Show the frame's title."""
+        self._title()
+
+    def _title(self) -> None:
+        shown = f"{self.NUMBER} {self.NAME}" + (f"──{safe(self.headline)}" if self.headline else "")
+        self.border_title = shown.replace("[", "\\[")
+
+    def enter(self) -> None:
+        """Give the focus to the part of the pane that takes keys."""
+        for widget in self.query("*"):
+            if widget.focusable:
+                widget.focus()
+                return
