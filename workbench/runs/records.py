@@ -4,9 +4,23 @@ Every record is a JSON object with a version (`"v"`). Lines of `metrics.jsonl`:
 
 - `step`: means over the `count` steps since the row before (`loss`, `accuracy`), `lr`, placed by `step`;
 - `epoch`: means over one epoch's training steps;
-- `evaluation`: `split`, `loss`, metrics; `best` where it is the best so far; `final` where it is the result.
+- `evaluation`: `split`, `loss`, metrics; `best` where it is the best so far; `final` where it is the run's
+  result (the test split with the weights that are kept).
 
 Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `system`, each with `time`.
+
+- `attempt` (supervisor): its number, overrides, host, boot id, versions, ...;
+- `change`: `setting` (`"train.lr"`), `value`, `step`; replayed on resume;
+- `phase` (worker): `attempt`, `phase`, `seconds` spent so far by the attempt (`load`, `train`, `evaluate`,
+  `total`); the first one of `training` also has `device` and `threads`; the last one is `ended`;
+- `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one.
+
+`heartbeat.json`: `attempt`, `counter`, `phase`, `step`, `steps_total`, `epoch` (completed), `epochs_total`,
+`progress` (`what`, `done`, `total`, `unit`), `best` (`value`, `epoch`, `metric`), `latest` (`loss`,
+`accuracy`), `eta` in seconds, `device`, `seconds` as above, `time`; written a last time when the worker ends.
+
+`exit.json`: `status` (`finished`, `stopped`, `failed`), `attempt`, `reason`, `time`.
+
 What depends on time or load stands under `"wall"`. NaN and infinities are strings: JSON has no others.
 """
 
