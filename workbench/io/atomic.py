@@ -34,14 +34,14 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
 
 def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True) -> None:
     """`write_bytes` of `obj` as JSON. NaN and infinities are refused (`ValueError`): JSON has none."""
-    text = json.dumps(obj, ensure_ascii=False, allow_nan=False, indent=1)
-    write_bytes(path, text.encode("utf-8", "surrogatepass") + b"\n", mode=mode, durable=durable)
+    text = json.dumps(obj, allow_nan=False, indent=1)  # ASCII: names that are no UTF-8 survive as escapes
+    write_bytes(path, text.encode("ascii") + b"\n", mode=mode, durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file at `path`; `None` when it is missing, unreadable, torn or no object."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -1,0 +1,190 @@
+"""Datasets that need no network: handwritten digits, coloured shapes, a noisy line, two clusters of points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from workbench.datasets.data import Data, Split, derived_seed, part
+from workbench.datasets.request import Request
+from workbench.errors import BadInput
+from workbench.io.progress import Interrupted, Progress
+
+Points = list[tuple[float, float]]
+
+
+def digits(request: Request) -> Data:
+    """scikit-learn's 1,797 handwritten digits, uint8 [N, 1, 8, 8] (their 17 greys spread over 0..255)."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - takes a second
+
+    bunch = load_digits()
+    pictures = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    train, test = part(labels.tolist(), request.options.test, request.seed, "digits test")
+    whole = Split(pictures, labels)
+    return Data("classification", tuple("0123456789"), whole.take(train), None, whole.take(test),
+                source="scikit-learn")  # fmt: skip
+
+
+def line(request: Request) -> Data:
+    """Points on y = slope·x with Gaussian noise, x evenly from 0 to 1: inputs and targets float32 [N, 1]."""
+    options = request.options
+    generator = np.random.default_rng(derived_seed(request.seed, "line"))
+    x = np.arange(options.points) / options.points
+    y = options.slope * x + generator.normal(0, options.noise, options.points)
+    whole = Split(_column(x), _column(y))
+    train, test = part([0] * options.points, options.test, request.seed, "line test")
+    return Data("regression", (), whole.take(train), None, whole.take(test), source="drawn by its seed")
+
+
+def clusters(request: Request) -> Data:
+    """Points scattered around (0.2, 0.2) and (0.8, 0.8): inputs float32 [N, 2], half of them of each class."""
+    options = request.options
+    generator = np.random.default_rng(derived_seed(request.seed, "clusters"))
+    labels = np.arange(options.points) % 2
+    points = generator.normal(0, options.deviation, (options.points, 2)) + np.where(labels, 0.8, 0.2)[:, None]
+    whole = Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))
+    train, test = part(labels.tolist(), options.test, request.seed, "clusters test")
+    return Data("classification", ("around 0.2", "around 0.8"), whole.take(train), None, whole.take(test),
+                source="drawn by its seed")  # fmt: skip
+
+
+def _column(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).unsqueeze(1)
+
+
+def shapes(request: Request) -> Data:
+    """Coloured shapes on coloured, noisy backgrounds, uint8 [N, 3, S, S]; classes as even as they can be."""
+    options, seed = request.options, request.seed
+    total = options.train + options.test
+    if total * 3 * options.size**2 > _MOST_SHAPES:
+        raise BadInput(
+            f"{total:,} shapes of {options.size}×{options.size} take {total * 3 * options.size**2 / 1e9:,.0f} GB: "
+            f"more than {_MOST_SHAPES / 1e9:.0f}; lower data.train, data.test or data.size"
+        )
+    drawn = 0
+
+    def one_more() -> None:
+        nonlocal drawn
+        drawn += 1
+        if drawn % 250 == 0 or drawn == total:
+            request.progress(Progress("drawing shapes", drawn, total, "pictures"))
+            if request.cancelled():
+                raise Interrupted
+
+    train = _draw_split(options.train, options.size, derived_seed(seed, "shapes", "train"), one_more)
+    test = _draw_split(options.test, options.size, derived_seed(seed, "shapes", "test"), one_more)
+    return Data("classification", tuple(SHAPES), train, None, test, source="drawn by its seed")
+
+
+_MOST_SHAPES = 16_000_000_000
+_FINER = 3
+"""Shapes are drawn this many times larger and scaled down, for smooth edges."""
+
+
+def _draw_split(count: int, size: int, seed: int, drawn: Callable[[], None]) -> Split:
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(count) % len(SHAPES))
+    pictures = np.empty((count, 3, size, size), np.uint8)
+    outlines = list(SHAPES.values())
+    for index, label in enumerate(labels):
+        pictures[index] = _draw(outlines[label], size, generator)
+        drawn()
+    return Split(torch.from_numpy(pictures), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _draw(outline: Callable[[], list[Points]], size: int, generator: np.random.Generator) -> np.ndarray:
+    """One picture, uint8 [3, size, size]: place, size, turn, both colours and the noise are drawn at random."""
+    x, y, radius, turn, strength = generator.random(5)
+    radius = (0.24 + 0.2 * radius) * size
+    middle_x, middle_y = (radius + (size - 2 * radius) * place for place in (x, y))
+    angle = (turn - 0.5) * math.pi / 3  # at most 30° to either side: a diamond is no square
+    mask = Image.new("L", (size * _FINER, size * _FINER))
+    pen = ImageDraw.Draw(mask)
+    cos, sin = math.cos(angle) * radius * _FINER, math.sin(angle) * radius * _FINER
+    for fill, points in zip((255, 0), outline(), strict=False):
+        pen.polygon(
+            [
+                (middle_x * _FINER + cos * a - sin * b, middle_y * _FINER + sin * a + cos * b)
+                for a, b in points
+            ],
+            fill=fill,
+        )
+    cover = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32) / 255
+    paint, ground = _two_colours(generator)
+    flat = ground[:, None, None] + cover * (paint - ground)[:, None, None]
+    noise = generator.standard_normal((3, size, size), np.float32) * (4 + 20 * strength)
+    return np.clip(flat + noise, 0, 255).astype(np.uint8)
+
+
+def _two_colours(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two random RGB colours that differ enough to be told apart."""
+    while True:
+        first, second = generator.integers(0, 256, (2, 3)).astype(np.float32)
+        if np.abs(first - second).sum() > 180:
+            return first, second
+
+
+def _regular(corners: int, start: float = -math.pi / 2) -> Points:
+    angles = [start + 2 * math.pi * i / corners for i in range(corners)]
+    return [(math.cos(a), math.sin(a)) for a in angles]
+
+
+def _star() -> Points:
+    return [
+        (math.cos(a) * r, math.sin(a) * r)
+        for a, r in ((-math.pi / 2 + math.pi * i / 5, (1, 0.4)[i % 2]) for i in range(10))
+    ]
+
+
+def _cross() -> Points:
+    w = 0.3
+    return [
+        (-w, -1),
+        (w, -1),
+        (w, -w),
+        (1, -w),
+        (1, w),
+        (w, w),
+        (w, 1),
+        (-w, 1),
+        (-w, w),
+        (-1, w),
+        (-1, -w),
+        (-w, -w),
+    ]
+
+
+def _crescent() -> list[Points]:
+    return [_regular(24), [(a * 0.8 + 0.42, b * 0.8) for a, b in _regular(24)]]
+
+
+def _arrow() -> Points:
+    return [
+        (0, -1),
+        (0.85, -0.05),
+        (0.32, -0.05),
+        (0.32, 0.95),
+        (-0.32, 0.95),
+        (-0.32, -0.05),
+        (-0.85, -0.05),
+    ]
+
+
+SHAPES: dict[str, Callable[[], list[Points]]] = {
+    "circle": lambda: [_regular(24)],
+    "square": lambda: [[(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)]],
+    "triangle": lambda: [_regular(3)],
+    "diamond": lambda: [[(0, -1), (0.65, 0), (0, 1), (-0.65, 0)]],
+    "star": lambda: [_star()],
+    "cross": lambda: [_cross()],
+    "ring": lambda: [_regular(24), [(a * 0.55, b * 0.55) for a, b in _regular(24)]],
+    "crescent": _crescent,
+    "arrow": lambda: [_arrow()],
+    "bar": lambda: [[(-1, -0.3), (1, -0.3), (1, 0.3), (-1, 0.3)]],
+}
+"""What is drawn for each class: a polygon within the unit circle, and a second one that is cut out of it."""
