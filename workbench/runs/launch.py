@@ -61,15 +61,14 @@ def resume(
     _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
 
 
-def parse_overrides(sets: list[str], view_experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """`KEY=VALUE` settings for a resume, checked against the run's experiment. Raises `BadInput`."""
+def parse_overrides(sets: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` settings as a mapping from full names. Raises `BadInput`."""
     overrides: dict[str, Any] = {}
     for assignment in sets:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise BadInput(f"--set takes KEY=VALUE, not '{assignment}'")
         overrides[key.strip()] = value
-    from_dict(apply_overrides(view_experiment, overrides))
     return overrides
 
 

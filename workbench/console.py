@@ -1,0 +1,233 @@
+"""How commands speak: results on stdout, progress on stderr, everything from outside made fit to show."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from workbench import text
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import number
+from workbench.runs.status import Status
+from workbench.text import safe
+
+POLL_SECONDS = 0.2
+
+
+def say(line: str = "") -> None:
+    """One line for a person, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(document: Any) -> None:
+    """The one JSON document of a command, on stdout; NaN and infinities become null, as JSON has no others."""
+    print(
+        json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+        .encode("utf-8", "replace")
+        .decode()
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows under a head, columns as wide as they need to be; numbers are the caller's to format."""
+    shown = [[safe(cell) for cell in row] for row in rows]
+    widths = [
+        max((text.cell_width(row[i]) for row in [list(head), *shown]), default=0) for i in range(len(head))
+    ]
+    for row in [list(head), *shown]:
+        print("  ".join(text.pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+class Follower:
+    """Shows a run's progress on stderr until it ends: one moving line on a terminal, else a line an epoch."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._reader = RunReader(folder)
+        self._moving = sys.stderr.isatty()
+        self._told = 0
+        self._line = ""
+
+    def follow(self) -> Status:
+        """Return how the run ended. `KeyboardInterrupt` passes through."""
+        while True:
+            view = self._reader.poll()
+            self._tell_evaluations(view)
+            if not view.status.live:
+                if self._reader.behind:
+                    continue
+                self._clear()
+                return view.status
+            self._tell_progress(view)
+            time.sleep(POLL_SECONDS)
+
+    def _tell_evaluations(self, view: RunView) -> None:
+        for row in view.evaluations[self._told :]:
+            self._clear()
+            say("  " + evaluation_line(view, row))
+        self._told = len(view.evaluations)
+
+    def _tell_progress(self, view: RunView) -> None:
+        line = progress_line(view)
+        if self._moving and line != self._line:
+            print("\r\x1b[K" + text.cut(line, 79), end="", file=sys.stderr, flush=True)
+            self._line = line
+
+    def _clear(self) -> None:
+        if self._line:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._line = ""
+
+
+def progress_line(view: RunView) -> str:
+    """What a live run does at this moment."""
+    beat = view.heartbeat
+    progress = beat.get("progress")
+    if progress and beat.get("phase") != "training":
+        total = progress.get("total")
+        shown = text.size if progress.get("unit") == "bytes" else text.count
+        amount = shown(progress.get("done")) + (f" of {shown(total)}" if total else "")
+        return f"{safe(view.name)}: {safe(progress.get('what'))} {amount}"
+    step = int(view.steps.step[-1]) if len(view.steps) else int(beat.get("step") or 0)
+    total = int(beat.get("steps_total") or 0)
+    parts = [f"{safe(view.name)}: {safe(beat.get('phase') or view.status)}"]
+    if total:
+        parts.append(f"step {step}/{total}")
+    if loss := view.steps.column("loss"):
+        parts.append(f"loss {loss[-1]:.4f}")
+    if rate := number(view.last_wall.get("samples_per_second")):
+        parts.append(f"{text.count(rate)} samples/s")
+    if eta := number(beat.get("eta")):
+        parts.append(f"ETA {text.duration(eta)}")
+    return "  ".join(parts)
+
+
+def evaluation_line(view: RunView, row: dict[str, Any]) -> str:
+    """One evaluation in a line."""
+    total = (view.experiment.get("train") or {}).get("epochs")
+    parts = [f"epoch {row.get('epoch')}/{total}", str(row.get("split"))]
+    for name in ("loss", "accuracy", "top5", "mae", "r2"):
+        if (value := number(row.get(name))) is not None:
+            parts.append(f"{name} {value:.4f}")
+    if row.get("best"):
+        parts.append("best")
+    return "  ".join(parts)
+
+
+def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
+    """Follow a run; Ctrl-C asks it to stop, a second one leaves it. Returns its status and if it was interrupted."""
+    follower = Follower(folder)
+    try:
+        return follower.follow(), False
+    except KeyboardInterrupt:
+        say(f"\nstopping {folder.id} after a checkpoint; Ctrl-C again leaves it running")
+    try:
+        launch.ask(folder, "stop")
+        return follower.follow(), True
+    except ValueError:
+        return follower.follow(), True
+    except KeyboardInterrupt:
+        say(f"\n{folder.id} goes on; see it with 'workbench watch {folder.id}' or in 'workbench'")
+        return Status.RUNNING, True
+
+
+def tell_result(document: dict[str, Any]) -> None:
+    """A run's result for a person."""
+    print(f"{safe(document['name'])} ({document['run']}): {document['status']}")
+    if document["reason"]:
+        print(f"  {safe(document['reason'])}")
+    if document["test"]:
+        figures = "  ".join(
+            f"{name} {value:.4f}" for name, value in document["test"].items() if value is not None
+        )
+        print(f"  test  {figures}")
+    if document["reference"]:
+        print(f"  {reference_line(document['reference'])}")
+    _print_classes(document["per_class"] or [])
+    print(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
+
+
+def _print_classes(rows: list[dict[str, Any]]) -> None:
+    figures = ("accuracy", "precision", "recall", "f1")
+    if 0 < len(rows) <= 30:
+        print_table(
+            ("  class", *figures, "support"),
+            [
+                ("  " + safe(r["class"]), *(text.fraction(r[name]) for name in figures), r["support"])
+                for r in rows
+            ],
+        )
+
+
+def reference_line(reference: dict[str, Any]) -> str:
+    """The published figure beside ours."""
+    ours = "not measured" if reference["ours"] is None else f"{reference['ours']:.4f}"
+    verdict = {True: "within", False: "outside", None: "to be held against"}[reference["within"]]
+    return (
+        f"{reference['metric']}: ours {ours}, published {reference['published']:.4f} "
+        f"({verdict} ±{reference['tolerance']:g}; {safe(reference['source'])})"
+    )
+
+
+def tell_evaluation(document: dict[str, Any]) -> None:
+    """A fresh evaluation of a run for a person."""
+    figures = "  ".join(
+        f"{name} {value:.4f}" for name, value in document["metrics"].items() if isinstance(value, float)
+    )
+    print(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
+    _print_classes(document["per_class"] or [])
+
+
+def tell_machine(document: dict[str, Any], problems: Sequence[str]) -> None:
+    """What `doctor` found, section by section, and then every problem with its mend."""
+    for section, facts in document.items():
+        print(safe(section))
+        for row in facts if isinstance(facts, list) else [facts]:
+            shown = row.items() if isinstance(row, dict) else [("", row)]
+            print("  " + "  ".join(f"{safe(name)} {_fact(name, value)}".strip() for name, value in shown))
+    for problem in problems:
+        print(f"✗ {safe(problem)}")
+    if not problems:
+        print("✓ nothing stands in the way of training")
+
+
+def _fact(name: str, value: object) -> str:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and ("memory" in name or "free" in name)
+    ):
+        return text.size(value)
+    return (
+        {True: "yes", False: "no", None: "-"}.get(value, safe(value))
+        if not isinstance(value, int | float | str) or isinstance(value, bool)
+        else safe(value)
+    )
+
+
+def progress_printer() -> Callable[[str, int, int | None, str], None]:
+    """A function that shows a long step's progress as one moving line, on terminals only."""
+    moving = sys.stderr.isatty()
+
+    def show(what: str, done: int, total: int | None, unit: str) -> None:
+        if moving:
+            shown = text.size if unit == "bytes" else text.count
+            amount = shown(done) + (f" of {shown(total)}" if total else "")
+            print(f"\r\x1b[K{safe(what)} {amount}", end="", file=sys.stderr, flush=True)
+
+    return show
