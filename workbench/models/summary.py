@@ -1,0 +1,75 @@
+"""A model layer by layer: what each one gives out and how much it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer, in the order of the forward pass. `output_shape` is without the batch; `parameters` its own."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    trainable: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def summarise(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
+    """The layers (modules that hold no others) as one batch of `input_shape` (with the batch) goes through them.
+
+    A layer that is used twice stands twice, its parameters counted the first time; parameters that belong to a
+    module with children have a row of their own. The module's mode and the random states are left as they were.
+    """
+    rows: list[LayerRow] = []
+    counted: set[int] = set()
+    handles = [
+        layer.register_forward_hook(_recorder(name, rows, counted))
+        for name, layer in module.named_modules()
+        if not list(layer.children())
+    ]
+    training = module.training
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            module.eval()
+            module(torch.zeros(tuple(input_shape), device=device))
+    finally:
+        module.train(training)
+        for handle in handles:
+            handle.remove()
+    return rows + _elsewhere(module, counted)
+
+
+def _recorder(name: str, rows: list[LayerRow], counted: set[int]) -> Any:
+    def record(layer: nn.Module, _: Any, output: Any) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        rows.append(LayerRow(name, type(layer).__name__, shape, *_count(layer.parameters(), counted)))
+
+    return record
+
+
+def _elsewhere(module: nn.Module, counted: set[int]) -> list[LayerRow]:
+    """Rows for parameters that no layer's call showed (class tokens, scales, layers that were not used)."""
+    rows = []
+    for name, layer in module.named_modules():
+        total, trainable = _count(layer.parameters(recurse=False), counted)
+        if total:
+            rows.append(LayerRow(name, type(layer).__name__, (), total, trainable))
+    return rows
+
+
+def _count(parameters: Any, counted: set[int]) -> tuple[int, int]:
+    new = [p for p in parameters if id(p) not in counted]
+    counted.update(id(p) for p in new)
+    return sum(p.numel() for p in new), sum(p.numel() for p in new if p.requires_grad)
