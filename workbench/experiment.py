@@ -16,7 +16,7 @@ from workbench.errors import BadInput, nearest
 from workbench.models import catalogue as models
 from workbench.settings import Setting, convert, settings_of
 
-Fraction = Annotated[float, Meta(ge=0, le=1)]
+Augmentation = Literal["crop", "flip", "vflip", "rotate", "colour", "erase"]
 
 
 class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,8 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "none"
     balanced_sampling: Annotated[bool, Meta(description="draw every class equally often")] = False
     augment: Annotated[
-        tuple[str, ...], Meta(description="augmentations by name: crop, flip, vflip, rotate, colour, erase")
+        tuple[Augmentation, ...],
+        Meta(description="augmentations by name: crop, flip, vflip, rotate, colour, erase"),
     ] = ()
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
@@ -66,7 +67,9 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
     ] = "auto"
-    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps")] = "auto"
+    device: Annotated[
+        str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    ] = "auto"
     report_every: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1)],
         Meta(description="steps a row of the record covers; auto keeps a run under 10,000 rows"),
@@ -187,7 +190,7 @@ def from_dict(content: Mapping[str, Any]) -> Experiment:
     train = {**pair_defaults(data, model), **(content.get("train") or {})}
     reference = content.get("reference")
     experiment = Experiment(
-        name=check_name(head.name or f"{short_name(data.name)}-{short_name(model.name)}"),
+        name=check_name(content.get("name", f"{short_name(data.name)}-{short_name(model.name)}")),
         data=data,
         model=model,
         train=convert(Train, train, "train"),
@@ -247,13 +250,14 @@ def _assign(content: dict[str, Any], assignment: str) -> None:
     if not equals or not key:
         raise BadInput(f"--set takes KEY=VALUE, not '{assignment}' (for example --set train.epochs=20)")
     section, dot, field = key.partition(".")
-    if not dot:
-        content[section] = value
+    if key in {"seed", "name", "weights"}:
+        content[key] = value
         return
-    if section not in {"data", "model", "train"}:
+    if not dot or section not in {"data", "model", "train"}:
+        known = [*(s.key for s in settings_of(Train, "train.")), "data.", "model.", "train.", "seed", "name"]
         raise BadInput(
-            f"unknown setting {key}{nearest(section, ['data', 'model', 'train', 'seed'])}; "
-            "settings begin with data., model. or train. (workbench train --settings lists them)"
+            f"unknown setting {key}{nearest(f'train.{key}' if not dot else key, known)}; settings begin with "
+            "data., model. or train. (workbench train --settings lists them)"
         )
     inner = content.setdefault(section, {})
     content[section] = {**inner, field: value} if isinstance(inner, Mapping) else inner
@@ -313,6 +317,7 @@ def pair_defaults(data: Choice, model: Choice) -> dict[str, Any]:
 def check_pair(experiment: Experiment) -> None:
     """Raise `BadInput` where dataset and model can't go together, as far as it is known before loading."""
     data, model = datasets.find(experiment.data.name), models.find(experiment.model.name)
+    check_sources(data.name, model.name)
     if data.task not in model.tasks:
         fitting = [m.name for m in models.CATALOGUE if data.task in m.tasks][:6]
         raise BadInput(
@@ -325,14 +330,27 @@ def check_pair(experiment: Experiment) -> None:
         raise BadInput("train.monitor must be loss for a regression")
 
 
-def check_name(name: str) -> str:
+def check_sources(*names: str) -> None:
+    """Raise `BadInput` where a folder or a file of one's own code is not there."""
+    for name in names:
+        own = name.rpartition(":")[0] if ".py:" in name else ""
+        path = Path(own or name.removeprefix("folder:")).expanduser()
+        if own and not path.is_file():
+            raise BadInput(f"there is no file {path.absolute()} (wanted for {name})")
+        if name.startswith("folder:") and not path.is_dir():
+            raise BadInput(
+                f"there is no folder {path.absolute()} (folder:PATH wants one folder per class in it)"
+            )
+
+
+def check_name(name: Any) -> str:
     """`name` if a run may bear it, else `BadInput`: it becomes part of a folder's name."""
-    good = bool(name) and len(name) <= 80 and name[0].isalnum()
+    good = isinstance(name, str) and bool(name) and len(name) <= 80 and name[0].isalnum()
     if not good or not all(c.isalnum() or c in "-_.+@" for c in name) or not name.isprintable():
         raise BadInput(
             f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit"
         )
-    return name
+    return str(name)
 
 
 def short_name(choice: str) -> str:

@@ -119,7 +119,7 @@ def _parse_list(value: str, wanted: Any) -> Any:
             return json.loads(text)
         except ValueError:
             return value
-    item = next((get_args(t)[0] for t in _alternatives(wanted) if get_origin(t) in {tuple, list}), str)
+    item = _item(wanted)
     return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]
 
 
@@ -140,18 +140,36 @@ def _plain_types(wanted: Any) -> set[Any]:
     return {get_origin(t) or t for t in _alternatives(wanted)}
 
 
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "yes or no", "str": "text", "array": "a list"}
+
+
 def _one_line(error: msgspec.ValidationError, where: str, values: Mapping[str, Any], struct: type) -> str:
-    text = str(error)
-    found = re.search(r" - at `\$\.([^`]*)`$", text)
-    if not found:
-        return f"{where}: {text}"
-    path = found[1]
-    key = re.split(r"[.\[]", path)[0]
-    text = text[: found.start()].replace("`", "")
-    text = text[0].lower() + text[1:]
-    given = f", not {values[key]!r}" if key in values else ""
+    """The complaint of a conversion for a person: the setting, what it can be, and what was given."""
+    complaint, _, path = str(error).partition(" - at `$.")
+    path = path.rstrip("`")
+    if not path:
+        return f"{where}: {complaint}"
+    key, index = re.match(r"([^.\[]*)(?:\[(\d+)\])?", path).groups()  # type: ignore[union-attr]
+    given = values[key][int(index)] if index else values[key]
     types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    words = sorted(str(w) for w in _literal_words(types.get(key)))
-    if words and isinstance(values.get(key), str):
-        return f"{where}.{key} is {values[key]!r}; it can be {', '.join(words)}{nearest(values[key], words)}"
-    return f"{where}.{path}: {text}{given}"
+    words = sorted(str(w) for w in _literal_words(_item(types[key]) if index else types[key]))
+    if words and isinstance(given, str):
+        return f"{where}.{key} can't be '{given}'; it can be {', '.join(words)}{nearest(given, words)}"
+    wanted = re.match(r"Expected `(\w+)(?: \| \w+)*`(?: (matching regex) .*| ([<>=]+ \S+))?", complaint)
+    if not wanted:
+        return f"{where}.{path}: {complaint[0].lower()}{complaint[1:]}"
+    if wanted[2]:
+        return f"{where}.{key} can't be '{given}'; it can be {_help(struct, key)}"
+    return (
+        f"{where}.{path} must be {_KINDS.get(wanted[1], wanted[1])} {wanted[3] or ''}".rstrip()
+        + f", not {given!r}"
+    )
+
+
+def _item(wanted: Any) -> Any:
+    """The type of a list's items."""
+    return next((get_args(t)[0] for t in _alternatives(wanted) if get_origin(t) in {tuple, list}), str)
+
+
+def _help(struct: type, key: str) -> str:
+    return next((setting.help for setting in settings_of(struct) if setting.key == key), "")
