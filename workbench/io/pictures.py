@@ -21,9 +21,10 @@ from workbench.errors import BadInput
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: decoded they would take 0.4 GB and more."""
 
-# No EPS, PDF or WMF: Pillow hands them to other programs. No TGA: it has no signature, any text may be one.
+# MPO (phones) is opened as JPEG. No EPS, PDF or WMF: Pillow hands them to other programs. No TGA: it has no
+# signature, any text may be one.
 FORMATS = (
-    "PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "PPM", "ICO", "JPEG2000", "PCX", "SGI", "QOI",
+    "PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "PPM", "ICO", "JPEG2000", "PCX", "SGI", "QOI",
 )  # fmt: skip
 
 ENDINGS = (
