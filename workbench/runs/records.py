@@ -38,6 +38,7 @@ VERSION = 1
 ENDED = "ended"
 """The `phase` line that closes an attempt and carries its `seconds`."""
 
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -61,7 +62,7 @@ def number(value: Any) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value)
-    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
+    return _WORDS.get(value) if isinstance(value, str) else None
 
 
 def _spoken(value: Any) -> Any:

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from workbench.io.atomic import write_json
+from workbench.runs import locks
+from workbench.runs.layout import RunFolder
+from workbench.runs.processes import this_process
+from workbench.runs.records import Journal
+from workbench.runs.status import Status, status_of
+
+HOLD = """
+import sys
+from pathlib import Path
+from workbench.runs.locks import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print(all(lock.take(int(byte)) for byte in sys.argv[2:]), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
+    """A real process that holds bytes of a run's lock."""
+    command = [sys.executable, "-c", HOLD, str(folder.lock), *map(str, held)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "True"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def end(folder: RunFolder, status: str, attempt: int) -> None:
+    write_json(folder.exit, {"v": 1, "status": status, "attempt": attempt, "reason": "because"})
+
+
+def start_again(folder: RunFolder, number: int, **changed: object) -> None:
+    journal = Journal(folder.journal)
+    journal.note("attempt", attempt=number, **{**this_process(), "pid": 2**22 + 1, **changed})
+    journal.close()
+
+
+def test_held_locks_come_first(folder: RunFolder) -> None:
+    end(folder, "finished", 1)
+    with holding(folder, locks.SUPERVISOR):
+        assert status_of(folder) is Status.STARTING
+    with holding(folder, locks.SUPERVISOR, locks.WRITER) as process:
+        assert status_of(folder) is Status.RUNNING
+        assert locks.holder_of(folder.lock, locks.WRITER) == process.pid
+    with holding(folder, locks.WRITER):
+        assert status_of(folder) is Status.RUNNING
+    assert status_of(folder) is Status.FINISHED
+
+
+def test_a_byte_has_one_holder(folder: RunFolder) -> None:
+    with holding(folder, locks.SUPERVISOR):
+        assert not locks.RunLock(folder.lock).take(locks.SUPERVISOR)
+
+
+def test_a_killed_holder_holds_nothing(folder: RunFolder) -> None:
+    with holding(folder, locks.SUPERVISOR, locks.WRITER) as process:
+        process.kill()
+        process.wait()
+        assert status_of(folder) is Status.LOST
+
+
+@pytest.mark.parametrize("word", ["finished", "stopped", "failed"])
+def test_the_exit_record_of_the_newest_attempt_has_the_word(folder: RunFolder, word: str) -> None:
+    end(folder, word, 1)
+    assert status_of(folder) is Status(word)
+
+
+def test_the_exit_record_of_an_older_attempt_says_nothing(folder: RunFolder) -> None:
+    end(folder, "stopped", 1)
+    start_again(folder, 2)
+    assert status_of(folder) is Status.LOST
+
+
+def test_a_launcher_that_lives_is_starting(folder: RunFolder) -> None:
+    start_again(folder, 2, pid=os.getpid())
+    assert status_of(folder) is Status.STARTING
+
+
+def test_a_recycled_pid_is_not_taken_for_the_launcher(folder: RunFolder) -> None:
+    start_again(folder, 2, pid=os.getpid(), start=12345)
+    assert status_of(folder) is Status.LOST
+
+
+def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
+    start_again(folder, 2, host="elsewhere", boot_id="another")
+    write_json(folder.heartbeat, {"v": 1, "counter": 3})
+    assert status_of(folder) is Status.RUNNING
+    old = time.time() - 600
+    os.utime(folder.heartbeat, (old, old))
+    assert status_of(folder) is Status.UNKNOWN
+
+
+def test_after_a_reboot_a_run_is_lost(folder: RunFolder) -> None:
+    start_again(folder, 2, boot_id="before the reboot")
+    assert status_of(folder) is Status.LOST
+
+
+def test_an_empty_folder_is_lost_not_an_error(home: Path) -> None:
+    (home / "runs" / "x").mkdir(parents=True)
+    assert status_of(RunFolder(home / "runs" / "x")) is Status.LOST

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import BadInput
+from workbench.io.atomic import write_json
+from workbench.runs import launch
+from workbench.runs.control import answer, answer_to, ask, pending
+from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.status import Status
+from workbench.runs.store import INDEX, Store
+
+
+def ended_run(home: Path, name: str) -> RunFolder:
+    folder = create_run_folder(home / "runs", name)
+    write_json(folder.experiment, {"v": 1, "name": name, "data": {"name": "digits"}, "train": {"epochs": 2}})
+    write_json(folder.exit, {"v": 1, "status": "failed", "attempt": 1, "reason": "loss is NaN at step 3"})
+    return folder
+
+
+def test_a_home_without_runs(home: Path) -> None:
+    assert Store.default().rows() == []
+    with pytest.raises(BadInput, match="digits-mlp"):
+        Store.default().find("last")
+
+
+def test_runs_are_found_by_what_people_call_them(home: Path) -> None:
+    first, second = ended_run(home, "one"), ended_run(home, "two")
+    store = Store.default()
+    assert store.find("last").id == max(first.id, second.id)
+    assert store.find(first.id).id == first.id
+    assert store.find("two").id == second.id
+    assert store.find("tw").id == second.id
+    with pytest.raises(BadInput, match="can mean 2 runs"):
+        store.find(first.id[:4])
+    with pytest.raises(BadInput, match="did you mean 'two'"):
+        store.find("twoo")
+    with pytest.raises(BadInput):
+        store.find("../two")
+
+
+def test_the_index_is_only_a_cache(home: Path) -> None:
+    folder = ended_run(home, "one")
+    store = Store.default()
+    assert store.rows()[0].reason == "loss is NaN at step 3"
+    assert (home / "runs" / INDEX).exists()
+    write_json(folder.exit, {"v": 1, "status": "finished", "attempt": 1, "reason": None})
+    assert store.rows()[0].status is Status.FINISHED
+    (home / "runs" / INDEX).write_bytes(b"rubbish")
+    assert store.rows()[0].status is Status.FINISHED
+
+
+def test_a_removed_run_is_in_the_trash(home: Path) -> None:
+    folder, other = ended_run(home, "one"), ended_run(home, "two")
+    store = Store.default()
+    kept = store.remove(folder)
+    assert kept is not None
+    assert (kept / "experiment.json").exists()
+    assert store.remove(other, now=True) is None
+    assert store.rows() == []
+
+
+def test_run_folders_are_private(home: Path) -> None:
+    assert ended_run(home, "one").path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(BadInput, match="WORKBENCH_HOME"):
+        create_run_folder(blocked / "runs", "one")
+
+
+def test_requests_keep_their_order_and_get_answers(home: Path) -> None:
+    folder = ended_run(home, "one")
+    first, second = ask(folder, "checkpoint", 1), ask(folder, "lr", 1, value=0.5)
+    (folder.control / "rubbish.json").write_text("{")
+    (folder.control / "unknown.json").write_text('{"request": "explode"}')
+    waiting = pending(folder)
+    assert [r.id for r in waiting] == [first, second]
+    assert waiting[1].values == {"value": 0.5}
+    assert answer_to(folder, first) is None
+    answer(folder, waiting[0], "checkpoint of step 7")
+    assert answer_to(folder, first) == "checkpoint of step 7"
+    assert [r.id for r in pending(folder)] == [second]
+
+
+def test_an_ended_run_takes_no_requests(home: Path) -> None:
+    with pytest.raises(BadInput, match="resume"):
+        launch.ask(ended_run(home, "one"), "stop")
