@@ -42,6 +42,7 @@ def evaluate(
     module: nn.Module,
     source: Source,
     task: Task,
+    *,
     split: str,
     classes: Sequence[str],
     precision: Precision,

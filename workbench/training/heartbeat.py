@@ -1,0 +1,115 @@
+"""What a worker is doing, for others to see: a small file rewritten every few seconds by a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from workbench.io.atomic import write_json
+from workbench.io.progress import Progress
+from workbench.runs.layout import RunFolder
+
+EVERY = 5.0
+SOONER = 0.5
+"""Seconds between beats; and after a change of phase or while there is progress to see."""
+
+
+class Stopwatch:
+    """Where the wall time of this attempt went: `load`, `train` and `evaluate`; `total` since it began."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._spent = {"load": 0.0, "train": 0.0, "evaluate": 0.0}
+        self._part = "load"
+        self._since = began
+
+    def switch(self, part: Literal["load", "train", "evaluate"]) -> None:
+        """From now on time goes to `part`."""
+        now = time.monotonic()
+        self._spent[self._part] += now - self._since
+        self._part, self._since = part, now
+
+    @contextlib.contextmanager
+    def during(self, part: Literal["load", "train", "evaluate"]) -> Iterator[None]:
+        """Time inside goes to `part`, afterwards to what it went to before."""
+        before: Any = self._part
+        self.switch(part)
+        try:
+            yield
+        finally:
+            self.switch(before)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by part, as of now."""
+        now = time.monotonic()
+        spent = {**self._spent, self._part: self._spent[self._part] + now - self._since}
+        return {name: round(value, 3) for name, value in {**spent, "total": now - self._began}.items()}
+
+
+class Heartbeat:
+    """Beats until it is stopped. Anything may be set from the training thread at any time; nothing waits."""
+
+    def __init__(self, folder: RunFolder, attempt: int, watch: Stopwatch) -> None:
+        self._folder, self._attempt, self._watch = folder, attempt, watch
+        self._counter = 0
+        self._shown: dict[str, Any] = {"phase": "loading", "step": 0, "epoch": 0}
+        self._progress: Progress | None = None
+        self._wake, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self.beat()
+        self._thread.start()
+
+    def show(self, **values: Any) -> None:
+        """What the next beat says beside the counter: `phase`, `step`, `steps_total`, `epoch`."""
+        changed = values.get("phase", self._shown["phase"]) != self._shown["phase"]
+        self._shown = {**self._shown, **values}
+        if changed:
+            self._progress = None
+            self._wake.set()
+
+    def progress(self, progress: Progress) -> None:
+        """How far a long piece of work is (an `io.progress.Report`)."""
+        self._progress = progress
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Beat a last time and end."""
+        self._ended.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.beat()
+
+    def beat(self) -> None:
+        """Write the file once. What can't be written is tried again at the next beat."""
+        self._counter += 1
+        record = {
+            "v": 1,
+            "attempt": self._attempt,
+            "counter": self._counter,
+            **self._shown,
+            "progress": _described(self._progress),
+            "seconds": self._watch.seconds(),
+            "time": round(time.time(), 3),
+        }
+        with contextlib.suppress(OSError):
+            write_json(self._folder.heartbeat, record, durable=False)
+
+    def _beat_on(self) -> None:
+        while not self._ended.is_set():
+            self._ended.wait(SOONER)
+            self._wake.wait(EVERY - SOONER)
+            self._wake.clear()
+            self.beat()
+
+
+def _described(progress: Progress | None) -> dict[str, Any] | None:
+    if progress is None:
+        return None
+    return {"what": progress.what, "done": progress.done, "total": progress.total, "unit": progress.unit}

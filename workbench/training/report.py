@@ -1,0 +1,129 @@
+"""What training writes down: means over steps and epochs, and evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.runs.records import LineWriter
+from workbench.training.batches import Batch
+from workbench.training.evaluate import Evaluation
+from workbench.training.task import Task
+
+ROWS = 10_000
+"""The most step rows of a run."""
+ROWS_PER_EPOCH = 100
+"""More than any plot has columns for the first epoch; writing them costs nothing that could be measured."""
+
+
+def report_every(steps_per_epoch: int, epochs: int) -> int:
+    """Steps a row covers when nobody says: at most 100 rows an epoch and 10,000 a run."""
+    return max(1, -(-steps_per_epoch // ROWS_PER_EPOCH), -(-steps_per_epoch * epochs // ROWS))
+
+
+class Sums:
+    """Losses and right answers added up on the device; read where they are reported, and nowhere else.
+
+    Two sums are kept of what was read: since the last row (`window`) and since the epoch began (`epoch`), each
+    `[loss * examples, right, examples, steps]`. All of it travels in checkpoints unread, because reading early
+    would add in another order.
+    """
+
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self._task = task
+        # MPS has no float64.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._loss = torch.zeros((), dtype=dtype, device=device)
+        self._right = torch.zeros((), dtype=torch.int64, device=device)
+        self._examples = self._steps = 0
+        self.window = [0.0] * 4
+        self.epoch = [0.0] * 4
+
+    def add(self, loss: Tensor, outputs: Tensor, batch: Batch) -> None:
+        """Add one batch; `loss` is its mean."""
+        count = len(batch)
+        self._examples += count
+        self._steps += 1
+        self._loss.add_(loss.detach(), alpha=count)
+        right = self._task.right(outputs, batch.targets)
+        if right is not None:
+            self._right.add_(right)
+
+    def read(self) -> None:
+        """Move what lies on the device into both sums."""
+        read = (float(self._loss), float(self._right), float(self._examples), float(self._steps))
+        self.window = [a + b for a, b in zip(self.window, read, strict=True)]
+        self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
+        self._loss.zero_()
+        self._right.zero_()
+        self._examples = self._steps = 0
+
+    def means(self, sums: list[float]) -> dict[str, Any]:
+        """`count` (steps), `loss`, and `accuracy` where answers are right or wrong."""
+        loss, right, examples, steps = sums
+        means = {"count": int(steps), "loss": loss / examples}
+        return {**means, "accuracy": right / examples} if self._task.name == "classification" else means
+
+    @property
+    def finite(self) -> bool:
+        """Whether every loss of this epoch was a number (reads the device)."""
+        return math.isfinite(float(self._loss)) and math.isfinite(self.epoch[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        device = [float(self._loss), int(self._right), self._examples, self._steps]
+        return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        loss, right, self._examples, self._steps = state["device"]
+        self._loss.fill_(loss)
+        self._right.fill_(right)
+        self.window, self.epoch = list(state["window"]), list(state["epoch"])
+
+
+class Report:
+    """Writes the rows of `metrics.jsonl`."""
+
+    def __init__(self, sums: Sums, metrics: LineWriter, every: int) -> None:
+        self.sums, self.metrics, self.every = sums, metrics, every
+        self._since = time.perf_counter()
+
+    def restart_clock(self) -> None:
+        """What passed since the last row was not training."""
+        self._since = time.perf_counter()
+
+    def step(self, step: int, epoch: float, lr: float) -> None:
+        """A row of the means since the one before; `epoch` counts parts of it."""
+        self.sums.read()
+        now = time.perf_counter()
+        seconds, examples = now - self._since, self.sums.window[2]
+        row = {
+            "kind": "step",
+            "step": step,
+            "epoch": round(epoch, 6),
+            **self.sums.means(self.sums.window),
+            "lr": lr,
+        }
+        wall = {"seconds": round(seconds, 6), "samples_per_second": round(examples / seconds, 1)}
+        self.metrics.write({**row, "wall": {"time": round(time.time(), 3), **wall}})
+        self.sums.window = [0.0] * 4
+        self._since = now
+
+    def epoch(self, step: int, epoch: int) -> None:
+        """A row of the means over the epoch that ended; `epoch` counts whole ones."""
+        self.sums.read()
+        row = {"kind": "epoch", "step": step, "epoch": epoch, **self.sums.means(self.sums.epoch)}
+        self.metrics.write({**row, "wall": {"time": round(time.time(), 3)}})
+        self.sums.epoch = [0.0] * 4
+
+    def evaluation(self, evaluation: Evaluation, step: int, epoch: int, seconds: float, **marks: Any) -> None:
+        """A row of what was measured after `step`; `marks` are `best`, `final` and the like."""
+        row = {"kind": "evaluation", "step": step, "epoch": epoch, "split": evaluation.split}
+        wall = {"time": round(time.time(), 3), "seconds": round(seconds, 3)}
+        self.metrics.write({**row, **evaluation.scores, **marks, "wall": wall})

@@ -1,0 +1,106 @@
+"""What is asked of a worker while it works: by signals, by files in `control/`, by the end of its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from types import FrameType
+
+from workbench.runs import control
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal
+
+POLL_SECONDS = 0.5
+PATIENCE = 60.0
+"""Seconds a worker without a supervisor has to save and end."""
+
+
+class Stop(Exception):
+    """Somebody asked for the run to end here; the text is the reason that is recorded."""
+
+
+class Requests:
+    """Collects requests; the training thread looks at them between two steps, when `due`."""
+
+    def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
+        self._folder, self._journal, self._attempt = folder, journal, attempt
+        self._next = 0.0
+        self.stop: str | None = None
+        """Why to stop, once that is asked for."""
+        self.checkpoint = False
+        """Whether a checkpoint was asked for by a signal."""
+
+    def install(self) -> None:
+        """Listen to SIGTERM, SIGINT (stop) and SIGUSR1 (checkpoint), and to the supervisor's pipe on stdin."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop_by_signal)
+        signal.signal(signal.SIGUSR1, self._checkpoint_by_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+            threading.Thread(target=self._watch_supervisor, name="supervisor", daemon=True).start()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look (twice a second, at once after a signal)."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + POLL_SECONDS
+        return True
+
+    def pending(self) -> list[control.Request]:
+        """Requests without an answer. Those meant for an attempt before this one are turned down here."""
+        found = []
+        for request in control.pending(self._folder):
+            if request.attempt < self._attempt:
+                self.answer(request, "came too late: the attempt it was meant for has ended")
+            else:
+                found.append(request)
+        return found
+
+    def answer(self, request: control.Request, text: str) -> None:
+        """Record the answer, in the journal too."""
+        self._journal.note("answer", request=request.what, id=request.id, text=text)
+        control.answer(self._folder, request, text)
+
+    def stopped(self) -> bool:
+        """Whether to end: for loading and evaluating, which take no other request (an `io.progress.Cancelled`)."""
+        if self.due:
+            for request in self.pending():
+                if request.what == "stop":
+                    self.take_stop(request)
+        return self.stop is not None
+
+    def raise_if_stopped(self) -> None:
+        """`stopped` as an exception."""
+        if self.stopped():
+            raise Stop(self.stop)
+
+    def take_stop(self, request: control.Request) -> None:
+        """Stop as `request` asks, and say so."""
+        self.stop = "stopped on request"
+        self.answer(request, "checkpointing and stopping")
+
+    def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stop = self.stop or f"stopped by {signal.Signals(number).name}"
+        self._next = 0.0
+
+    def _checkpoint_by_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.checkpoint = True
+        self._next = 0.0
+
+    def _watch_supervisor(self) -> None:
+        """Stop when the pipe on stdin ends; end by force if that takes too long."""
+        try:
+            while os.read(sys.stdin.fileno(), 1024):
+                continue
+        except OSError:
+            pass
+        self.stop = self.stop or "stopped because its supervisor ended"
+        self._next = 0.0
+        time.sleep(PATIENCE)
+        os._exit(3)

@@ -1,0 +1,136 @@
+"""The process that trains one run: `python -m workbench.training.worker RUN_DIR`.
+
+This part is light: it takes the run's writer lock, shows that it lives, and only then imports torch and the rest.
+However the attempt ends, the end is on record in one line; tracebacks go to the worker's log.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import BadInput, RunFailed
+from workbench.io.atomic import write_json
+from workbench.io.progress import Interrupted
+from workbench.runs.layout import RunFolder
+from workbench.runs.locks import WRITER, RunLock
+from workbench.runs.records import ENDED, Journal, read_lines
+from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.requests import Requests, Stop
+
+BEGAN = time.monotonic()
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one attempt at a run works with."""
+
+    folder: RunFolder
+    attempt: int
+    journal: Journal
+    watch: Stopwatch
+    heartbeat: Heartbeat
+    requests: Requests
+
+    def phase(self, name: str) -> None:
+        """Say in the heartbeat and the journal what is being done from now on."""
+        self.heartbeat.show(phase=name)
+        self.journal.note("phase", phase=name, attempt=self.attempt)
+
+    def notice(self, text: str, **values: object) -> None:
+        """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""
+        self.journal.note("notice", attempt=self.attempt, text=text, **values)
+
+
+@dataclass(frozen=True)
+class End:
+    """How an attempt ended."""
+
+    status: str
+    reason: str | None = None
+
+
+def main() -> int:
+    """One attempt, from the lock to the record of its end; the exit code is 1 where it failed."""
+    folder = RunFolder(Path(sys.argv[1]).absolute())
+    lock = RunLock(folder.lock)
+    if not lock.take(WRITER):
+        print(f"another process writes {folder.path}", file=sys.stderr)
+        return 1
+    attempt = max(1, sum(record.get("kind") == "attempt" for record in read_lines(folder.journal)))
+    journal, watch = Journal(folder.journal), Stopwatch(BEGAN)
+    context = Context(
+        folder, attempt, journal, watch, Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
+    )
+    context.requests.install()
+    context.heartbeat.start()
+    end = attempt_at(context)
+    record_end(context, end)
+    return 1 if end.status == "failed" else 0
+
+
+def attempt_at(context: Context) -> End:
+    """Train, and put whatever ends it into one line."""
+    try:
+        context.phase("loading")
+        importlib.import_module("workbench.training.attempt").run(context)
+    except Stop as stop:
+        return End("stopped", str(stop))
+    except Interrupted:
+        return End("stopped", context.requests.stop or "stopped while loading")
+    except (BadInput, RunFailed) as error:
+        return End("failed", one_line(error))
+    except OSError as error:
+        traceback.print_exc()
+        return End("stopped" if error.errno in NO_ROOM else "failed", one_line(error))
+    except Exception as error:
+        traceback.print_exc()
+        return End("failed", in_words(error))
+    return End("finished")
+
+
+def in_words(error: Exception) -> str:
+    """An exception nobody expected, in one line; out of memory says what to lower."""
+    if "out of memory" in str(error) or isinstance(error, MemoryError):
+        return f"out of memory: lower train.batch_size or the pictures' size ({one_line(error)})"
+    return f"{type(error).__name__}: {one_line(error)} (the log has the details)"
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an exception on one line of bounded length."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def record_end(context: Context, end: End) -> None:
+    """Leave the last heartbeat, the seconds, and `exit.json`: in this order, for whoever waits for the last."""
+    context.heartbeat.show(phase=end.status)
+    context.heartbeat.stop()
+    for request in context.requests.pending():
+        context.requests.answer(request, f"the run has {end.status}")
+    context.journal.note(
+        "phase", phase=ENDED, attempt=context.attempt, status=end.status, seconds=context.watch.seconds()
+    )
+    if end.reason:
+        print(f"{end.status}: {end.reason}", file=sys.stderr)
+    record = {
+        "v": 1,
+        "status": end.status,
+        "attempt": context.attempt,
+        "reason": end.reason,
+        "time": time.time(),
+    }
+    write_json(context.folder.exit, record)
+
+
+if __name__ == "__main__":
+    code = main()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
