@@ -137,22 +137,14 @@ def ensure_weights(name: str, progress: Report = silent, cancelled: Cancelled = 
             f"there are no published weights for {name}; models that have some: resnet18, alexnet …"
         )
     path = paths.weights() / info.weights_file
+    start = _named_hash(path)
     if path.exists():
-        _check_named_hash(path)
+        _check_start(path, start)
         return path
-    download = path.with_name(path.name + ".download")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fetch.fetch(info.weights_url, download, progress=progress, cancelled=cancelled)
+        return fetch.fetch(info.weights_url, path, sha256=start, progress=progress, cancelled=cancelled)
     except (BadInput, OSError) as error:
         raise BadInput(_by_hand(info, path.parent, str(error).partition(";")[0])) from None
-    try:
-        _check_named_hash(download, path.name)
-    except BadInput:
-        download.unlink()
-        raise
-    download.replace(path)
-    return path
 
 
 def _by_hand(info: catalogue.ModelInfo, folder: Path, reason: str) -> str:
@@ -162,16 +154,18 @@ def _by_hand(info: catalogue.ModelInfo, folder: Path, reason: str) -> str:
     )
 
 
-def _check_named_hash(path: Path, name: str | None = None) -> None:
-    """Raise `BadInput` unless the file's SHA-256 begins as its name (`resnet18-f37072fd.pth`) says."""
-    found = re.search(r"-([0-9a-f]{8,})\.pth$", name or path.name)
-    if found is None:
-        return
+def _named_hash(path: Path) -> str | None:
+    """The start of the SHA-256 that a file's name says it has (`resnet18-f37072fd.pth`)."""
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
+    return found[1] if found else None
+
+
+def _check_start(path: Path, start: str | None) -> None:
     with open_regular(path) as file:
         digest = _sha256(file)
-    if not digest.startswith(found[1]):
+    if start and not digest.startswith(start):
         raise BadInput(
-            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {found[1]}; "
+            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {start}; "
             "remove it, and it is downloaded anew"
         )
 

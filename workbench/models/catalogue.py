@@ -210,6 +210,24 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
 CATALOGUE: tuple[ModelInfo, ...] = (*_OWN, *_torchvision())
 
 
+def describe(info: ModelInfo) -> dict[str, Any]:
+    """A row as plain JSON values, with whether its weights are here."""
+    here = info.weights_here()
+    return {
+        "name": info.name,
+        "title": info.title,
+        "kind": info.kind,
+        "tasks": list(info.tasks),
+        "input_size": info.input_size if info.kind == "torchvision" else None,
+        "min_size": info.min_size,
+        "parameters": info.parameters,
+        "weights_file": info.weights_file or None,
+        "weights_bytes": info.weights_bytes,
+        "weights_here": str(here) if here else None,
+        "accuracy": info.accuracy / 100 if info.accuracy else None,
+    }
+
+
 def is_own(name: str) -> bool:
     """Whether `name` means somebody's own code (`./file.py:Class`)."""
     return ".py:" in name
