@@ -23,6 +23,7 @@ from workbench.runs.records import LineWriter, keep_until, read_lines
 from workbench.training import evaluate as evaluating
 from workbench.training.batches import Epochs, Source, source_of
 from workbench.training.checkpoint import Checkpoints, Entry
+from workbench.training.context import Context
 from workbench.training.device import pick_device, pick_precision
 from workbench.training.evaluate import Evaluation
 from workbench.training.loop import TrainState, train
@@ -32,7 +33,6 @@ from workbench.training.steering import Steering
 from workbench.training.task import Task, task_of
 from workbench.training.threads import pick_threads
 from workbench.training.timeline import Timeline
-from workbench.training.worker import Context
 
 
 def run(context: Context) -> None:
@@ -232,9 +232,13 @@ class Attempt:
         return Report(Sums(self.task, self.device), LineWriter(self.folder.metrics), every)
 
     def _state(self, threads: int) -> TrainState:
-        module = self.built.module
-        backbone = Backbone(module, self.built.head)
-        state = TrainState(module, backbone, self.task, self.precision, self.timeline, self.report)
+        state = TrainState(
+            Backbone(self.built.module, self.built.head),
+            task=self.task,
+            precision=self.precision,
+            timeline=self.timeline,
+            report=self.report,
+        )
         state.steps_per_epoch = self.epochs.steps
         # Whatever building and timing drew must not be seen by the first step.
         torch.manual_seed(derived_seed(self.experiment.seed, "training"))

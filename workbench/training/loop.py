@@ -58,14 +58,15 @@ class TrainState:
 
     def __init__(
         self,
-        module: nn.Module,
         backbone: Backbone,
+        *,
         task: Task,
         precision: Precision,
         timeline: Timeline,
         report: Report,
     ) -> None:
-        self.module, self.task, self.precision, self.timeline = module, task, precision, timeline
+        self.module = module = backbone.module
+        self.task, self.precision, self.timeline = task, precision, timeline
         self.settings = timeline.at(0)
         self.optimizer = make_optimizer(module, self.settings, precision.device)
         self.step = self.epoch = self.position = self.stale = 0

@@ -11,11 +11,11 @@ from workbench.experiment import Train
 from workbench.runs.control import Request
 from workbench.settings import convert
 from workbench.training.checkpoint import Checkpoints
+from workbench.training.context import Context
 from workbench.training.loop import TrainState
 from workbench.training.report import Report
 from workbench.training.requests import POLL_SECONDS, Stop
 from workbench.training.timeline import Change
-from workbench.training.worker import Context
 
 
 class Steering:

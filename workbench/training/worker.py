@@ -21,32 +21,12 @@ from workbench.io.progress import Interrupted
 from workbench.runs.layout import RunFolder
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import ENDED, Journal, read_lines
+from workbench.training.context import Context
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.requests import Requests, Stop
 
 BEGAN = time.monotonic()
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Context:
-    """What one attempt at a run works with."""
-
-    folder: RunFolder
-    attempt: int
-    journal: Journal
-    watch: Stopwatch
-    heartbeat: Heartbeat
-    requests: Requests
-
-    def phase(self, name: str) -> None:
-        """Say in the heartbeat and the journal what is being done from now on."""
-        self.heartbeat.show(phase=name)
-        self.journal.note("phase", phase=name, attempt=self.attempt)
-
-    def notice(self, text: str, **values: object) -> None:
-        """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""
-        self.journal.note("notice", attempt=self.attempt, text=text, **values)
 
 
 @dataclass(frozen=True)

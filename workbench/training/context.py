@@ -1,0 +1,31 @@
+"""What one attempt at a run works with, from before torch is there until the end is on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal
+from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.requests import Requests
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one attempt at a run works with."""
+
+    folder: RunFolder
+    attempt: int
+    journal: Journal
+    watch: Stopwatch
+    heartbeat: Heartbeat
+    requests: Requests
+
+    def phase(self, name: str) -> None:
+        """Say in the heartbeat and the journal what is being done from now on."""
+        self.heartbeat.show(phase=name)
+        self.journal.note("phase", phase=name, attempt=self.attempt)
+
+    def notice(self, text: str, **values: object) -> None:
+        """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""
+        self.journal.note("notice", attempt=self.attempt, text=text, **values)
