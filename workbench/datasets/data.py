@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workbench import paths
 from workbench.datasets.catalogue import Task
 from workbench.errors import BadInput
 
+IN_MEMORY = 1_000_000_000
+"""Bytes of pictures up to which a part of a dataset is copied into memory."""
 _MEASURED_BYTES = 2_000_000_000
 """Mean and deviation of what is larger are taken from evenly spaced examples, this many bytes of them."""
 
@@ -36,10 +41,10 @@ class Split:
         return len(self.targets)
 
     def take(self, indices: Sequence[int]) -> Split:
-        """The examples at `indices`, in that order, copied."""
+        """The examples at `indices`, in that order, copied (to a file that is mapped, where they are many)."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         names = tuple(self.names[i] for i in indices) if self.names else ()
-        return Split(self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen), names)
+        return Split(_take(self.inputs, chosen), self.targets.index_select(0, chosen), names)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,31 @@ class Data:
     fingerprint: str = ""
     set_aside: tuple[tuple[str, str], ...] = ()
     source: str = ""
+
+
+def _take(inputs: Tensor, chosen: Tensor) -> Tensor:
+    each = max(1, inputs[0].numel() * inputs.element_size()) if len(inputs) else 1
+    if inputs.dtype != torch.uint8 or each * len(chosen) <= IN_MEMORY:
+        return inputs.index_select(0, chosen)
+    folder = paths.decoded_cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # The mapping keeps the file alive; its name is gone at once, so that nothing is left behind.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".split-") as file:
+            for some in chosen.split(max(1, 64_000_000 // each)):
+                file.write(inputs.index_select(0, some).numpy().tobytes())
+            file.flush()
+            return map_file(Path(file.name), (len(chosen), *inputs.shape[1:]))
+    except OSError as error:
+        raise BadInput(f"the split pictures can't be kept in {folder}: {error.strerror}") from None
+
+
+def map_file(path: Path, shape: Sequence[int]) -> Tensor:
+    """A file of bytes as a uint8 tensor of `shape`, read as it is used; writes go to memory, never to the file."""
+    count = math.prod(shape)
+    if not count:
+        return torch.empty(tuple(shape), dtype=torch.uint8)
+    return torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8).reshape(tuple(shape))
 
 
 def derived_seed(seed: int, *purpose: object) -> int:

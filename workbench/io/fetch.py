@@ -90,8 +90,7 @@ def fetch(
     urls = [url] if isinstance(url, str) else list(url)
     deadline = None if total_seconds is None else time.monotonic() + total_seconds
     wanted = _Wanted(to, sha256, md5, max_bytes, timeout, deadline, progress, cancelled)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(wanted) as first:
+    with alone(to, progress, cancelled) as first:
         if first or not to.exists():
             _from_any(urls, wanted)
     return to
@@ -118,15 +117,19 @@ def fetch_picture(url: str, progress: Report = silent, cancelled: Cancelled = ne
 
 
 @contextmanager
-def _alone(wanted: _Wanted) -> Iterator[bool]:
-    """Nobody else gathers the same file meanwhile. `False`: somebody did, just now."""
-    lock = wanted.to.with_name(f".{wanted.to.name}.lock")
+def alone(path: Path, progress: Report, cancelled: Cancelled) -> Iterator[bool]:
+    """Keep others of us from making the same file or folder at the same time.
+
+    Waits until they are through, and gives `False` then: what is wanted may be there now. Raises `Interrupted`.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
     first = True
     with lock.open("wb") as file:
         while not _locked(file):
             first = False
-            wanted.progress(Progress(f"waiting for {wanted.to.name}", _size(wanted.part), None, "bytes"))
-            if wanted.cancelled():
+            progress(Progress(f"waiting for {path.name}", 0, None, "bytes"))
+            if cancelled():
                 raise Interrupted
             time.sleep(0.2)
         try:
