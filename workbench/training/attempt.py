@@ -384,9 +384,10 @@ class Attempt:
 def set_exactness(device: torch.device) -> None:
     """The same bits for the same run on a CPU; on a GPU, speed."""
     if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Deterministic algorithms with warnings only; torch.use_deterministic_algorithms would import the compiler.
+        torch.set_deterministic_debug_mode("warn")
         # Filling fresh memory is for finding bugs, and costs time.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
         return
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True

@@ -13,7 +13,7 @@ from workbench.errors import RunFailed
 from workbench.training.batches import Batch, Batches, Epochs
 from workbench.training.checkpoint import copied, random_states, restore_random_states
 from workbench.training.device import Precision
-from workbench.training.optim import Backbone, lr_at, make_optimizer, set_lr
+from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
 from workbench.training.report import Report
 from workbench.training.task import Task
 from workbench.training.timeline import Timeline
@@ -68,7 +68,7 @@ class TrainState:
         self.module = module = backbone.module
         self.task, self.precision, self.timeline = task, precision, timeline
         self.settings = timeline.at(0)
-        self.optimizer = make_optimizer(module, self.settings, precision.device)
+        self._renew_optimizer()
         self.step = self.epoch = self.position = self.stale = 0
         self.best: dict[str, Any] | None = None
         self.steps_per_epoch = 1
@@ -117,8 +117,9 @@ class TrainState:
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of the loss, and none of the step before."""
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        for parameter in self._parameters:
+            parameter.grad = None
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def update(self) -> None:
         """One step of the optimizer, with the gradients clipped where that is asked for."""
@@ -127,7 +128,7 @@ class TrainState:
                 self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self.settings.clip_norm)
         if self._scaler is None:
-            self.optimizer.step()
+            self._step()
         else:
             self._scaler.step(self.optimizer)
             self._scaler.update()
@@ -184,12 +185,16 @@ class TrainState:
         self._report.sums.load_state_dict(state["sums"])
         self.module.load_state_dict(state["model"])
         self.settings = self.timeline.at(self.step)
-        self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)
+        self._renew_optimizer()
         notes = self._load_optimizer(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
         restore_random_states(state["random"])
         return notes
+
+    def _renew_optimizer(self) -> None:
+        self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)
+        self._step = plain_step(self.optimizer)
 
     def _load_optimizer(self, state: Mapping[str, Any]) -> list[str]:
         """Take over the optimizer's memory, with the hyperparameters that the settings say now."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
 
 from workbench.experiment import Train
 
@@ -50,12 +52,13 @@ def _between(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> Optimizer:
     """The optimizer that `train` names, over all of the module's parameters.
 
     Weight decay pulls on weights only: biases and the scales of norms (all parameters of one dimension or none)
     go without, as is usual. Kernels are fused where torch has them for the device.
     """
+    _spare_the_compiler()
     groups = _groups(module.parameters(), train.weight_decay)
     fused = device.type in {"cpu", "cuda", "mps"}
     if train.optimizer == "sgd":
@@ -73,6 +76,32 @@ def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> tor
     return torch.optim.RMSprop(groups, lr=train.lr, momentum=train.momentum, foreach=True)
 
 
+def _spare_the_compiler() -> None:
+    """Keep an optimizer's bookkeeping from importing torch's compiler, which nothing here needs: 3 seconds.
+
+    The first call of these methods would ask it for a version of themselves that it does not touch; they are that.
+    """
+    for method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            vars(plain).setdefault("__dynamo_disable", plain)
+
+
+def plain_step(optimizer: Optimizer) -> Callable[[], None]:
+    """The optimizer's own step, without the profiler marks and hooks that torch puts around it.
+
+    The same arithmetic; what is around it costs small models a noticeable part of a step, and imports the
+    compiler too.
+    """
+    step = inspect.unwrap(type(optimizer).step)
+
+    def run() -> None:
+        with torch.no_grad():
+            step(optimizer)
+
+    return run
+
+
 def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:
     every = list(parameters)
     if not decay:
@@ -84,7 +113,7 @@ def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, 
     return [group for group in groups if group["params"]]
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def set_lr(optimizer: Optimizer, lr: float) -> None:
     """Use this learning rate from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -17,7 +17,7 @@ from workbench.experiment import Train
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import host
 from workbench.training.batches import Batch
-from workbench.training.optim import make_optimizer
+from workbench.training.optim import make_optimizer, plain_step
 from workbench.training.task import Task
 
 SECONDS = 0.1
@@ -79,11 +79,14 @@ def candidates(cores: int) -> list[int]:
 def _step(
     module: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Batch
 ) -> Callable[[], None]:
+    update, parameters = plain_step(optimizer), list(module.parameters())
+
     def step() -> None:
         loss = task.loss(module(batch.inputs), batch.targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()
+        update()
 
     return step
 
