@@ -1,0 +1,82 @@
+"""A run's best checkpoint, measured again on one of its splits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.datasets.data import Data, Split
+from workbench.datasets.load import load
+from workbench.errors import BadInput
+from workbench.experiment import Experiment, from_dict
+from workbench.inference.classifier import build_from_spec, load_run_checkpoint
+from workbench.io.progress import Report
+from workbench.io.weights import load_into
+from workbench.models import catalogue as models
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader
+from workbench.runs.report import effective_experiment
+from workbench.training.batches import source_of
+from workbench.training.device import pick_device, pick_precision
+from workbench.training.evaluate import evaluate
+from workbench.training.task import task_of
+
+
+def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -> dict[str, Any]:
+    """Metrics, per-class figures and the sparse confusion matrix of a run's best weights on `split`.
+
+    Raises `BadInput`: no checkpoint, no such split, or data that is not what the run was trained on.
+    """
+    content, _ = load_run_checkpoint(folder.path)
+    experiment = _experiment(folder)
+    data = load_as_trained(experiment, progress)
+    if content.get("fingerprint") != data.fingerprint:
+        raise BadInput(f"{experiment.data.name} is not what {folder.id} was trained on (its fingerprint changed)")
+    module, preprocessing = build_from_spec(content["spec"])
+    load_into(module, content["model"], f"{folder.id}'s checkpoint")
+    where = pick_device(device)
+    found = evaluate(
+        module.to(where),
+        source_of(_split(data, split), preprocessing, where),
+        task_of(data, experiment.train, where),
+        split=split,
+        classes=data.classes,
+        precision=pick_precision(experiment.train.precision, where),
+    )
+    return {
+        "run": folder.id,
+        "step": content["step"],
+        "epoch": content["epoch"],
+        "split": split,
+        "count": found.count,
+        "metrics": found.scores,
+        "per_class": found.per_class,
+        "confusion": found.confusion,
+    }
+
+
+def load_as_trained(experiment: Experiment, progress: Report) -> Data:
+    """The dataset of an experiment as its training loads it: same sizes, same splits. Raises `BadInput`."""
+    info = models.find(experiment.model.name)
+    return load(
+        experiment.data,
+        size=info.load_size(experiment.model.options),
+        channels=info.channels,
+        validation=experiment.train.validation,
+        seed=experiment.seed,
+        progress=progress,
+    )
+
+
+def _experiment(folder: RunFolder) -> Experiment:
+    reader = RunReader(folder)
+    try:
+        return from_dict(effective_experiment(reader.read_all()))
+    finally:
+        reader.close()
+
+
+def _split(data: Data, name: str) -> Split:
+    found = {"train": data.train, "validation": data.validation, "test": data.test}[name]
+    if found is None:
+        raise BadInput("this run has no validation data; --split takes train or test")
+    return found

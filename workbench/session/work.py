@@ -1,0 +1,253 @@
+"""What the session process can be asked: classify, summary, samples, warm."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from workbench.datasets import catalogue as datasets
+from workbench.datasets.data import Data, Split
+from workbench.datasets.load import load
+from workbench.errors import BadInput
+from workbench.experiment import Choice
+from workbench.inference.classifier import Classifier
+from workbench.inference.pictures import as_picture, open_source
+from workbench.io.atomic import read_json
+from workbench.io.pictures import open_picture
+from workbench.io.progress import Progress
+from workbench.models import catalogue as models
+from workbench.models.build import build_model, build_shapes
+from workbench.models.summary import summarise
+from workbench.models.zoo import Door, torchvision_models
+from workbench.runs.layout import RunFolder
+
+_KEPT_CLASSIFIERS = 2
+_LARGEST_SAMPLE = 128  # pixels; a terminal shows fewer
+
+_classifiers: dict[tuple[Any, ...], Classifier] = {}
+_data: dict[str, Data] = {}
+
+
+class Task(Protocol):
+    """A request under way."""
+
+    request: dict[str, Any]
+
+    def progress(self, progress: Progress) -> None:
+        """Say how far it is."""
+
+    def cancelled(self) -> bool:
+        """Whether it is still wanted."""
+
+
+def answer(task: Task) -> dict[str, Any]:
+    """The answer to a request, as JSON values. Raises `BadInput` with one line, or `Interrupted`."""
+    do = task.request.get("do")
+    if do not in _ANSWERS:
+        raise BadInput(f"there is no request '{do}'; known: {', '.join(_ANSWERS)}")
+    return _ANSWERS[do](task)
+
+
+def is_own_code(request: Mapping[str, Any]) -> bool:
+    """Whether answering would run a file of somebody's own."""
+    do = request.get("do")
+    if do == "classify":
+        run = (request.get("by") or {}).get("run")
+        return run is not None and models.is_own(str(_experiment(run)["model"].get("name")))
+    choices = [request.get("model") or {}] if do == "summary" else []
+    if do == "samples":
+        choices = [_experiment(request["run"])["data"] if request.get("run") else request.get("data") or {}]
+    return any(models.is_own(str(choice.get("name"))) for choice in choices)
+
+
+def _warm(task: Task) -> dict[str, Any]:
+    """Torch is imported, on the way here; with `torchvision` that too."""
+    if task.request.get("torchvision"):
+        torchvision_models()
+    return {"torch": torch.__version__}
+
+
+def _classify(task: Task) -> dict[str, Any]:
+    """`path` (or URL) or `png` (base64), `by` {run, which} or {model, weights}, `top`, `device`."""
+    request = task.request
+    image = _picture(request)
+    classifier = _classifier(request.get("by") or {}, str(request.get("device", "auto")), task)
+    started = time.perf_counter()
+    top = classifier.top(image, int(request.get("top", 5)))
+    return {
+        "model": classifier.name,
+        "top": [{"index": p.index, "label": p.label, "probability": p.probability} for p in top],
+        "ms": round(1000 * (time.perf_counter() - started), 1),
+        "device": str(classifier.device),
+        "source": {"width": image.width, "height": image.height, "mode": image.mode},
+        "notices": list(classifier.notices),
+    }
+
+
+def _picture(request: Mapping[str, Any]) -> Image.Image:
+    if "png" in request:
+        try:
+            return open_picture(base64.b64decode(request["png"], validate=True))
+        except (binascii.Error, TypeError):
+            raise BadInput("png must be a picture in base64") from None
+    if not request.get("path"):
+        raise BadInput("no picture is named: give a path or a URL")
+    return open_source(str(request["path"]))
+
+
+def _classifier(by: Mapping[str, Any], device: str, task: Task) -> Classifier:
+    if by.get("run"):
+        run, which = Path(by["run"]), by.get("which", "best")
+        # A new checkpoint is a new classifier.
+        manifest = RunFolder(run).manifest
+        stamp = manifest.stat().st_mtime_ns if manifest.exists() else 0
+        return _kept((str(run), which, stamp, device), lambda: Classifier.from_run(run, which, device))
+    if by.get("model"):
+        name, weights = str(by["model"]), by.get("weights")
+        path = Path(weights).expanduser() if weights else None
+        door = Door(True, task.progress, task.cancelled)
+        return _kept(
+            (name, weights, device), lambda: Classifier.from_torchvision(name, path, None, device, door=door)
+        )
+    raise BadInput("nothing is named to classify by: give a run or a model")
+
+
+def _kept(key: tuple[Any, ...], make: Callable[[], Classifier]) -> Classifier:
+    """The classifier of `key`, made where it is not kept from before; the oldest is let go."""
+    found = _classifiers.pop(key, None) or make()
+    _classifiers[key] = found
+    while len(_classifiers) > _KEPT_CLASSIFIERS:
+        del _classifiers[next(iter(_classifiers))]
+    return found
+
+
+def _summary(task: Task) -> dict[str, Any]:
+    """`data` and `model` (choices), or for own data `shape` and `classes` → layers, parameters, shapes."""
+    data, model = _choice(task.request, "data"), _choice(task.request, "model")
+    info = models.find(model.name)
+    about = datasets.describe(data.name, data.options)
+    shape, outputs = _shape_and_outputs(about, info, model, task.request)
+    # Own code may compute with its values while it is built.
+    build = build_model if info.kind == "own" else build_shapes
+    built = build(model, shape=shape, outputs=outputs, task=about["task"])
+    inputs = built.preprocessing().output_shape(shape)
+    try:
+        rows = summarise(built.module, (1, *inputs))
+    except Exception as error:
+        raise BadInput(f"{info.name} can't take inputs of shape {list(inputs)}: {error}") from None
+    return {
+        "layers": [row.to_dict() for row in rows],
+        "parameters": sum(row.parameters for row in rows),
+        "trainable": sum(row.trainable for row in rows),
+        "data_shape": list(shape),
+        "input_shape": list(inputs),
+        "outputs": outputs,
+        "head": list(built.head),
+        "pretrained": built.pretrained,
+    }
+
+
+def _shape_and_outputs(
+    about: Mapping[str, Any], info: models.ModelInfo, model: Choice, request: Mapping[str, Any]
+) -> tuple[tuple[int, ...], int]:
+    """The shape of one raw input and the number of outputs, as far as they are known before loading."""
+    shape, classes = request.get("shape") or about["shape"], request.get("classes") or about["classes"]
+    if about["task"] == "regression":
+        classes = 1
+    if not shape and about["kind"] == "own":
+        raise BadInput("the shape of your own data is known once a run has loaded it")
+    if not shape:
+        size = info.load_size(model.options)
+        shape = (info.channels or 3, size, size)
+    return tuple(shape), int(classes or 2)
+
+
+def _samples(task: Task) -> dict[str, Any]:
+    """`run` or `data` (and `model`, `seed`, `validation`), `split`, `page`, `per_page` → pictures with labels."""
+    request = task.request
+    data = _loaded(request, task)
+    name = str(request.get("split", "test"))
+    split = {"train": data.train, "validation": data.validation, "test": data.test}.get(name)
+    if split is None:
+        raise BadInput(
+            f"there is no {name} split; there are train, validation (where data is kept for it), test"
+        )
+    if split.inputs.dtype != torch.uint8:
+        raise BadInput("this dataset has no pictures to show")
+    per_page = max(1, min(200, int(request.get("per_page", 20))))
+    first = max(0, int(request.get("page", 0))) * per_page
+    indices = range(first, min(first + per_page, len(split)))
+    return {
+        "samples": [_sample(split, i, data.classes) for i in indices],
+        "total": len(split),
+        "classes": list(data.classes),
+    }
+
+
+def _sample(split: Split, index: int, classes: tuple[str, ...]) -> dict[str, Any]:
+    label = int(split.targets[index])
+    return {
+        "index": index,
+        "label": label,
+        "class": classes[label],
+        "name": split.names[index] if split.names else "",
+        "png": _png(split.inputs[index]),
+    }
+
+
+def _png(values: Tensor) -> str:
+    image = as_picture(values)
+    if max(image.size) > _LARGEST_SAMPLE:
+        image.thumbnail((_LARGEST_SAMPLE, _LARGEST_SAMPLE), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _loaded(request: Mapping[str, Any], task: Task) -> Data:
+    """The data as the run has it (same split, same size), kept until another is asked for."""
+    about = _experiment(request["run"]) if request.get("run") else request
+    data, model = _choice(about, "data"), about.get("model") or {"name": "mlp"}
+    train = about.get("train") or {}
+    validation = float(train.get("validation", about.get("validation", 0.0)))
+    seed = int(about.get("seed", 0))
+    key = repr((data, model, validation, seed))
+    if key not in _data:
+        options = {k: v for k, v in model.items() if k != "name"}
+        info = models.find(model["name"])
+        loaded = load(data, size=info.load_size(options), channels=info.channels, validation=validation,
+                      seed=seed, progress=task.progress, cancelled=task.cancelled)  # fmt: skip
+        _data.clear()
+        _data[key] = loaded
+    return _data[key]
+
+
+def _experiment(run: str) -> dict[str, Any]:
+    found = read_json(RunFolder(Path(run)).experiment)
+    if not found or not isinstance(found.get("data"), dict) or not isinstance(found.get("model"), dict):
+        raise BadInput(f"{run} is no run's folder: it has no experiment.json that can be read")
+    return found
+
+
+def _choice(request: Mapping[str, Any], key: str) -> Choice:
+    given = request.get(key)
+    if not isinstance(given, Mapping) or not given.get("name"):
+        raise BadInput(f"no {'dataset' if key == 'data' else key} is chosen")
+    return Choice(str(given["name"]), {k: v for k, v in given.items() if k != "name"})
+
+
+_ANSWERS: dict[Any, Callable[[Task], dict[str, Any]]] = {
+    "warm": _warm,
+    "classify": _classify,
+    "summary": _summary,
+    "samples": _samples,
+}
