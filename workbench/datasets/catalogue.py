@@ -161,8 +161,7 @@ CATALOGUE: tuple[DatasetInfo, ...] = (
                             for kind in ("images-idx3-ubyte", "labels-idx2-int"))),
     DatasetInfo("cifar10", "small photos of 10 things", kind="published", counts=(50000, 10000), classes=10,
                 shape=(3, 32, 32), bytes=170_498_071, train=_SMALL,
-                files=tuple(f"cifar-10-batches-py/{f}" for f in (*(f"data_batch_{i}" for i in range(1, 6)),
-                                                                 "test_batch", "batches.meta"))),
+                files=("cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/test_batch")),
     DatasetInfo("cifar100", "small photos of 100 things", kind="published", counts=(50000, 10000), classes=100,
                 shape=(3, 32, 32), bytes=169_001_437, train={**_SMALL, "epochs": 30},
                 files=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")),
@@ -214,7 +213,9 @@ def find(name: str) -> DatasetInfo:
         return DatasetInfo(f"folder:{path}", f"pictures in {path}", kind="folder", options=FolderOptions,
                            train=_PHOTOS)  # fmt: skip
     if ".py:" in name:
-        return DatasetInfo(name, f"your own {name}", kind="own", options=None)
+        file, _, function = name.rpartition(":")
+        absolute = f"{Path(file).expanduser().absolute()}:{function}"  # a worker may start elsewhere
+        return DatasetInfo(absolute, f"your own {name}", kind="own", options=None)
     for info in CATALOGUE:
         if _plain(name) in {_plain(info.name), *info.aliases}:
             return info

@@ -151,11 +151,17 @@ def mean_and_std(pictures: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]
         some = pictures[start : start + chunk : stride]
         for channel in range(pictures.shape[1]):
             counts[channel] += torch.bincount(some[:, channel].reshape(-1), minlength=256)
-    values = torch.arange(256, dtype=torch.float64) / 255
-    weights = counts.double() / counts.sum(1, keepdim=True)
-    mean = weights @ values
-    variance = (weights * (values - mean[:, None]) ** 2).sum(1)
-    return tuple(mean.tolist()), tuple(math.sqrt(v) if v > 0 else 1.0 for v in variance.tolist())
+    moments = [_moments(row) for row in counts.tolist()]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def _moments(counts: list[int]) -> tuple[float, float]:
+    """Mean and deviation of values 0..255 that occur so often, scaled to 0..1; in whole numbers to the end."""
+    number = sum(counts)
+    total = sum(value * count for value, count in enumerate(counts))
+    squares = sum(value**2 * count for value, count in enumerate(counts))
+    variance = (number * squares - total**2) / number**2
+    return total / number / 255, math.sqrt(variance) / 255 if variance > 0 else 1.0
 
 
 def fingerprint_of(splits: Iterable[Split | None], classes: Iterable[str]) -> str:

@@ -61,15 +61,15 @@ class Listing:
         return digest.hexdigest()
 
 
-def decode(listing: Listing, request: Request) -> Data:
+def decode(listing: Listing, request: Request, size: int | None = None) -> Data:
     """The listing as uint8 [N, C, S, S] for each split: mapped from the cache, decoded first where it is not there.
 
-    S is the option `size`, else what the model wants, else the median of the pictures' own shorter sides
+    S is `size`, else the option `size`, else what the model wants, else the median of the pictures' own shorter sides
     (8 to 128). Pictures that can't be read are set aside with their reason. Raises `BadInput` where a split is
     left empty, or the disk is full.
     """
     wanted = getattr(request.options, "size", "auto")
-    size = wanted if isinstance(wanted, int) else request.size or _usual_side(listing)
+    size = size or (wanted if isinstance(wanted, int) else request.size) or _usual_side(listing)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fingerprint = listing.fingerprint()
     done = _Counter(sum(map(len, listing.splits.values())), request.progress)

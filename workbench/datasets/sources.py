@@ -1,0 +1,166 @@
+"""Where published datasets are fetched from, and how they are put where torchvision looks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench import paths
+from workbench.datasets import catalogue
+from workbench.datasets.request import Request
+from workbench.errors import BadInput
+from workbench.io.archives import unpack
+from workbench.io.fetch import alone, fetch
+
+_GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
+_EUROSAT = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One file to fetch. `folder` is where it goes below the cache, or its members when it is an archive;
+    `inside` is the folder within the archive that they are taken from."""
+
+    urls: tuple[str, ...]
+    md5: str
+    folder: str = "."
+    archive: bool = False
+    inside: str = "."
+
+    @property
+    def name(self) -> str:
+        """The file's name, the same at every address."""
+        return self.urls[0].rpartition("/")[2]
+
+
+def download(request: Request) -> Path:
+    """Fetch a dataset into `paths.data_cache()`, which is returned. Raises `BadInput`, `Interrupted`.
+
+    `WORKBENCH_MIRROR` (a URL that ends in a slash) stands for every host and folder; a mirror of one's own may
+    hold other editions of the files, so their checksums are not asked for.
+    """
+    root = paths.data_cache()
+    with alone(root / request.info.name, request.progress, request.cancelled) as first:
+        if not first and catalogue.found_at(request.info, vars_of(request)) == root:
+            return root
+        for remote in remotes(request.info.name, vars_of(request)):
+            _bring(remote, root, request)
+    return root
+
+
+def vars_of(request: Request) -> dict[str, Any]:
+    """The options of a request by name."""
+    return {name: getattr(request.options, name) for name in request.options.__struct_fields__}
+
+
+def _bring(remote: Remote, root: Path, request: Request) -> None:
+    mirror = os.environ.get("WORKBENCH_MIRROR", "")
+    urls = (f"{mirror.rstrip('/')}/{remote.name}",) if mirror else remote.urls
+    md5 = None if mirror else remote.md5
+    to = root / remote.folder / remote.name
+    if not to.exists():
+        fetch(urls, to, md5=md5, progress=request.progress, cancelled=request.cancelled)
+    elif md5 and _md5(to) != md5:
+        raise BadInput(f"{to} is not the file that is published (its md5 is not {md5}): remove or replace it")
+    if remote.archive:
+        _unpack(to, remote, root, request)
+
+
+def _unpack(archive: Path, remote: Remote, root: Path, request: Request) -> None:
+    """Unpack beside everything else, then move each member to its place in one step; the archive goes."""
+    staging = root / f".unpacked-{secrets.token_hex(6)}"
+    try:
+        unpack(archive, staging, request.progress, request.cancelled)
+        inside = staging / remote.inside
+        if not inside.is_dir():
+            raise BadInput(
+                f"{archive} is another archive than it should be: it has no {remote.inside}/; replace it"
+            )
+        _move_into(inside, root / remote.folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    archive.unlink(missing_ok=True)
+
+
+def _move_into(source: Path, target: Path) -> None:
+    """Move what is in `source` into `target`; folders that both have are merged."""
+    target.mkdir(parents=True, exist_ok=True)
+    for child in source.iterdir():
+        place = target / child.name
+        if child.is_dir() and place.is_dir():
+            _move_into(child, place)
+        else:
+            child.replace(place)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def remotes(name: str, options: Mapping[str, Any]) -> list[Remote]:
+    """What is fetched for a dataset. Addresses and checksums are those of the installed torchvision.
+
+    Raises `BadInput` when torchvision can't be imported.
+    """
+    try:
+        import torchvision.datasets as tv  # noqa: PLC0415 - takes five seconds
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"torchvision, which knows where {name} is published, can't be imported: {words}"
+        ) from None
+    match name:
+        case "mnist" | "fashion-mnist" | "kmnist":
+            known = {"mnist": tv.MNIST, "fashion-mnist": tv.FashionMNIST, "kmnist": tv.KMNIST}[name]
+            return [
+                Remote(tuple(mirror + file for mirror in known.mirrors), md5, f"{known.__name__}/raw")
+                for file, md5 in known.resources
+            ]
+        case "emnist":
+            return [Remote((tv.EMNIST.url,), tv.EMNIST.md5, "EMNIST/raw", True, "gzip")]
+        case "qmnist":
+            return _plain(
+                (pair for part in ("train", "test") for pair in tv.QMNIST.resources[part]), "QMNIST/raw"
+            )
+        case "cifar10" | "cifar100" | "stl10":
+            tar = {"cifar10": tv.CIFAR10, "cifar100": tv.CIFAR100, "stl10": tv.STL10}[name]
+            return [Remote((tar.url,), tar.tgz_md5, archive=True)]
+        case "svhn":
+            return _plain((tv.SVHN.split_list[part][0::2] for part in ("train", "test")), ".")
+        case "imagenette":
+            return [
+                Remote((url,), md5, archive=True)
+                for url, md5 in [tv.Imagenette._ARCHIVES[options["edition"]]]
+            ]
+        case "oxford-pets":
+            return [Remote((url,), md5, "oxford-iiit-pet", True) for url, md5 in tv.OxfordIIITPet._RESOURCES]
+        case "flowers102":
+            return [
+                Remote(
+                    (tv.Flowers102._download_url_prefix + file,), md5, "flowers-102", file.endswith(".tgz")
+                )
+                for file, md5 in tv.Flowers102._file_dict.values()
+            ]
+        case "food101":
+            return [Remote((tv.Food101._URL,), tv.Food101._MD5, archive=True)]
+        case "eurosat":  # torchvision has the addresses of these two within its functions only
+            return [Remote((_EUROSAT,), "c8fa014336c82ac7804f0398fcb19387", "eurosat", True)]
+        case "gtsrb":
+            files = {
+                "GTSRB-Training_fixed.zip": "513f3c79a4c5141765e10e952eaa2478",
+                "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
+                "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+            }
+            return [Remote((_GTSRB + file,), md5, "gtsrb", True) for file, md5 in files.items()]
+    raise BadInput(f"nothing is fetched for {name}")
+
+
+def _plain(pairs: Iterable[Any], folder: str) -> list[Remote]:
+    return [Remote((url,), md5, folder) for url, md5 in pairs]
