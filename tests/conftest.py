@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+from workbench.console import Follower
+from workbench.experiment import build
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.status import Status
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +21,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("WORKBENCH_DATA", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return place
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of `digits-mlp`, trained once; tests take it through `digits_run`."""
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_HOME", str(home))
+        folder = launch.start(build("digits-mlp", sets=["train.epochs=6", "train.threads=1"]), "test")
+        assert Follower(folder).follow() is Status.FINISHED, folder.log.read_text()
+    return folder.path
+
+
+@pytest.fixture
+def digits_run(trained: Path, home: Path) -> RunFolder:
+    """A copy of a finished run of `digits-mlp` in the test's own home."""
+    return RunFolder(Path(shutil.copytree(trained, home / "runs" / trained.name)))

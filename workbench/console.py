@@ -6,10 +6,11 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from workbench import text
+from workbench.io.progress import Progress, Report
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
@@ -99,10 +100,8 @@ def progress_line(view: RunView) -> str:
     beat = view.heartbeat
     progress = beat.get("progress")
     if progress and beat.get("phase") != "training":
-        total = progress.get("total")
-        shown = text.size if progress.get("unit") == "bytes" else text.count
-        amount = shown(progress.get("done")) + (f" of {shown(total)}" if total else "")
-        return f"{safe(view.name)}: {safe(progress.get('what'))} {amount}"
+        how_far = amount(progress.get("done"), progress.get("total"), progress.get("unit"))
+        return f"{safe(view.name)}: {safe(progress.get('what'))} {how_far}"
     step = int(view.steps.step[-1]) if len(view.steps) else int(beat.get("step") or 0)
     total = int(beat.get("steps_total") or 0)
     parts = [f"{safe(view.name)}: {safe(beat.get('phase') or view.status)}"]
@@ -220,14 +219,20 @@ def _fact(name: str, value: object) -> str:
     )
 
 
-def progress_printer() -> Callable[[str, int, int | None, str], None]:
-    """A function that shows a long step's progress as one moving line, on terminals only."""
+def progress_printer() -> Report:
+    """Shows a long step's progress as one moving line on stderr, where that is a terminal."""
     moving = sys.stderr.isatty()
 
-    def show(what: str, done: int, total: int | None, unit: str) -> None:
+    def show(progress: Progress) -> None:
         if moving:
-            shown = text.size if unit == "bytes" else text.count
-            amount = shown(done) + (f" of {shown(total)}" if total else "")
-            print(f"\r\x1b[K{safe(what)} {amount}", end="", file=sys.stderr, flush=True)
+            over = "\r\x1b[K" if progress.done == progress.total else ""
+            line = f"{safe(progress.what)} {amount(progress.done, progress.total, progress.unit)}"
+            print(f"\r\x1b[K{text.cut(line, 79)}{over}", end="", file=sys.stderr, flush=True)
 
     return show
+
+
+def amount(done: float | None, total: float | None, unit: object) -> str:
+    """`12 MB of 170 MB`, `950 of 5k`, or only what is done where nobody knows the whole."""
+    shown = text.size if unit == "bytes" else text.count
+    return shown(done) + (f" of {shown(total)}" if total else "")

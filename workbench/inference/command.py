@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from workbench import console
 from workbench.errors import BadInput
 from workbench.experiment import load_recipe
 from workbench.inference.classifier import Answer, Classifier
 from workbench.inference.pictures import is_url
-from workbench.io.pictures import SUFFIXES
 from workbench.runs.store import Store
 from workbench.text import safe
 
@@ -23,7 +23,9 @@ def classify(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise BadInput(f"--top must be at least 1, not {options.top}")
     if not sources:
-        raise BadInput("name a picture, a folder of pictures or a URL: workbench classify dog.jpg --model alexnet")
+        raise BadInput(
+            "name a picture, a folder of pictures or a URL: workbench classify dog.jpg --model alexnet"
+        )
     classifier = _classifier(options)
     for notice in classifier.notices:
         console.say(f"workbench: {safe(notice)}")
@@ -40,11 +42,9 @@ def pictures_at(given: str) -> list[str]:
     path = Path(given).expanduser()
     if is_url(given) or not path.is_dir():
         return [given]
+    suffixes = Image.registered_extensions()
     found = sorted(
-        os.path.join(folder, name)  # noqa: PTH118
-        for folder, _, names in os.walk(path)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES
+        str(file) for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()
     )
     if not found:
         raise BadInput(f"there are no pictures in the folder {given}")
@@ -67,7 +67,9 @@ def _classifier(options: argparse.Namespace) -> Classifier:
 def _model_of(recipe: str) -> str:
     content: dict[str, Any] = load_recipe(recipe)
     if content.get("do", "train") != "classify":
-        raise BadInput(f"the recipe '{recipe}' trains a model: workbench train {recipe}, then classify with --run")
+        raise BadInput(
+            f"the recipe '{recipe}' trains a model: workbench train {recipe}, then classify with --run"
+        )
     return str((content.get("model") or {}).get("name") or "")
 
 

@@ -30,7 +30,9 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -
     experiment = _experiment(folder)
     data = load_as_trained(experiment, progress)
     if content.get("fingerprint") != data.fingerprint:
-        raise BadInput(f"{experiment.data.name} is not what {folder.id} was trained on (its fingerprint changed)")
+        raise BadInput(
+            f"{experiment.data.name} is not what {folder.id} was trained on (its fingerprint changed)"
+        )
     module, preprocessing = build_from_spec(content["spec"])
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
     where = pick_device(device)

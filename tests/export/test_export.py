@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.cli import run
+from workbench.datasets.load import load
+from workbench.experiment import Choice
+from workbench.inference.classifier import load_run_checkpoint
+from workbench.runs.layout import RunFolder
+from workbench.runs.report import describe
+
+
+def export(folder: RunFolder, form: str, target: Path) -> Path:
+    assert run(["export", folder.id, "--format", form, "--to", str(target)]) == 0
+    return target
+
+
+def test_csv_has_every_row_of_the_record(digits_run: RunFolder, tmp_path: Path) -> None:
+    with export(digits_run, "csv", tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(digits_run.metrics.read_bytes().splitlines())
+    final = [row for row in rows if row["final"] == "True"]
+    assert float(final[0]["accuracy"]) == describe(digits_run)["test"]["accuracy"]
+
+
+def test_pytorch_and_safetensors_hold_the_best_weights(digits_run: RunFolder, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    best = load_run_checkpoint(digits_run.path)[0]["model"]
+    plain = torch.load(export(digits_run, "pytorch", tmp_path / "out.pt"), weights_only=True)["model"]
+    safe = load_file(export(digits_run, "safetensors", tmp_path / "out.safetensors"))
+    for name, value in best.items():
+        assert torch.equal(plain[name], value)
+        assert torch.equal(safe[name], value)
+
+
+def test_onnx_takes_raw_pictures_and_gives_our_accuracy(digits_run: RunFolder, tmp_path: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(export(digits_run, "onnx", tmp_path / "out.onnx"))
+    test = load(Choice("digits"), seed=0).test
+    said = session.run(None, {"inputs": test.inputs.numpy()})[0].argmax(1)
+    accuracy = (said == test.targets.numpy()).mean()
+    assert accuracy == pytest.approx(describe(digits_run)["test"]["accuracy"])
+    assert len(json.loads(session.get_modelmeta().custom_metadata_map["classes"])) == 10
+
+
+def test_tensorboard_has_the_scalars(digits_run: RunFolder, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(export(digits_run, "tensorboard", tmp_path / "board")))
+    events.Reload()
+    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(
+        describe(digits_run)["test"]["accuracy"]
+    )
+    assert len(events.Scalars("validation/loss")) == 6
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(digits_run: RunFolder, tmp_path: Path,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    mine = tmp_path / "mine.csv"
+    mine.write_text("mine")
+    assert run(["export", "last", "--format", "csv", "--to", str(mine)]) == 2
+    assert mine.read_text() == "mine"
+    assert run(["export", "last", "--format", "csv", "--to", str(tmp_path / "no" / "such" / "x.csv")]) == 2
+    assert all(line.startswith("workbench: ") for line in capsys.readouterr().err.splitlines())
