@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from workbench.datasets.catalogue import Task
 from workbench.datasets.data import Data, Split
@@ -78,6 +79,8 @@ def _parts(returned: Any, name: str) -> tuple[dict[str, Any], Mapping[str, Any]]
 
 
 def _split(part: Any, where: str, request: Request) -> Split:
+    if isinstance(part, TensorDataset):
+        part = part.tensors
     if isinstance(part, (tuple, list)) and len(part) == 2 and all(map(_is_array, part)):
         inputs, targets = map(_tensor, part)
     elif (

@@ -53,10 +53,8 @@ def _file(request: Request, root: Path, number: int) -> Path:
     return found
 
 
-def _arrays(
-    classes: tuple[str, ...], train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], root: Path
-) -> Data:
-    return Data("classification", classes, Split(*train), None, Split(*test), source=str(root))
+def _arrays(classes: tuple[str, ...], train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Data:
+    return Data("classification", classes, Split(*train), None, Split(*test))
 
 
 def _mnist(request: Request, root: Path) -> Data:
