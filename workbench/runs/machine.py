@@ -1,0 +1,357 @@
+"""This machine as training sees it: devices, memory, disk, versions, and what stands in the way. No torch.
+
+Whether torch fits is read from what is written about the installed packages, never by importing them: an import
+takes seconds, and where two builds don't fit it is the import that fails.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from workbench import paths
+from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
+
+PACKAGES = ("workbench", "torch", "torchvision", "textual", "plotext", "pillow")
+OLDEST_TORCH = (2, 10)
+LITTLE_ROOM = 1_000_000_000
+"""Bytes under which a disk is said to be nearly full: a few checkpoints of a common network."""
+
+
+def devices() -> list[dict[str, Any]]:
+    """Every device, the CPU last: `device`, `kind`, `name`, `uuid`, `memory_total`, `memory_free` (bytes), `load`
+    (0 to 1), `processes`, `chosen` (a run with device auto takes it) and `why`. What is not known is null.
+    """
+    gpus = list_gpus()
+    chosen, why = training_device("auto", gpus)
+    rows = [_gpu_row(gpu) for gpu in gpus]
+    if _has_mps():
+        rows.append(_row("mps", "mps", "Apple GPU"))
+    rows.append(_cpu_row())
+    for row in rows:
+        row["chosen"] = row["device"] == chosen
+        row["why"] = why if row["chosen"] else ""
+    return rows
+
+
+def training_device(wanted: str = "auto", gpus: Sequence[Gpu] | None = None) -> tuple[str, str]:
+    """What a run with `train.device` = `wanted` will take (`GPU0`, `mps`, `cpu`, ...) and why, in words.
+
+    The rule is the supervisor's: `CUDA_VISIBLE_DEVICES` is obeyed where it is set; else the idle GPU with most
+    free memory.
+    """
+    if wanted != "auto":
+        return wanted, "asked for"
+    known = list_gpus() if gpus is None else list(gpus)
+    usable = visible(known)
+    best = choose_gpu(usable) if cuda_of_torch() else None
+    if best is not None:
+        idle = "idle" if best.idle else "the least busy"
+        return f"GPU{best.index}", idle if len(
+            usable
+        ) > 1 else f"the only GPU, {'idle' if best.idle else 'busy'}"
+    if _has_mps():
+        return "mps", "Apple's GPU"
+    if not known:
+        return "cpu", "no GPU here"
+    return "cpu", "CUDA_VISIBLE_DEVICES hides the GPUs" if not usable else "this torch has no CUDA"
+
+
+def visible(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Those of `gpus` that `CUDA_VISIBLE_DEVICES` leaves in sight (all, where it is not set)."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return list(gpus)
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    return [
+        g for g in gpus if str(g.index) in names or any(g.uuid.startswith(n) for n in names if n[0] == "G")
+    ]
+
+
+def describe() -> dict[str, Any]:
+    """Everything the machine pane and `workbench doctor` show: `host`, `devices`, `training`, `disk`, `versions`."""
+    rows = devices()
+    chosen = next((row for row in rows if row["chosen"]), rows[-1])
+    return {
+        "host": host(),
+        "devices": rows,
+        "training": {"device": chosen["device"], "why": chosen["why"]},
+        "disk": disk(),
+        "versions": versions(),
+    }
+
+
+def host() -> dict[str, Any]:
+    """Name, system, cores this process may use, `load` (processes that want a core), memory in bytes."""
+    total, free = _memory()
+    return {
+        "name": platform.node(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": usable_cores(),
+        "load": _load(),
+        "memory_total": total,
+        "memory_free": free,
+    }
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def disk() -> list[dict[str, Any]]:
+    """Where things are kept and how much room is left there: `kept`, `path`, `free` and `total` (bytes)."""
+    places = (("runs", paths.runs()), ("data", paths.data_cache()), ("weights", paths.weights()))
+    return [{"kept": kept, "path": str(path), **room(path)} for kept, path in places]
+
+
+def room(path: Path) -> dict[str, int | None]:
+    """`free` and `total` bytes where `path` is or would be; null where that can't be asked."""
+    try:
+        found = shutil.disk_usage(_existing(path))
+    except OSError:
+        return {"free": None, "total": None}
+    return {"free": found.free, "total": found.total}
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of what training and the screen are made of; null: not installed."""
+    return {"python": platform.python_version(), **{name: build_of(name) for name in PACKAGES}}
+
+
+def build_of(package: str) -> str | None:
+    """A package's version, for torch and torchvision with the build behind it (`2.10.0+cpu`)."""
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+    said = re.search(r"^__version__ = '([^']+)'", _version_file(package), re.MULTILINE)
+    return said[1] if said else version
+
+
+def cuda_of_torch() -> str | None:
+    """The CUDA that the installed torch was built with (`12.8`); `None` where it has none, or is not there."""
+    said = re.search(r"^(?:cuda|hip)\b[^=\n]*= *'([\d.]+)", _version_file("torch"), re.MULTILINE)
+    return said[1] if said else None
+
+
+def problems() -> list[str]:
+    """What keeps training from working well here, each with what to do; empty: nothing."""
+    return [*_package_problems(), *_gpu_problems(), *_home_problems(), *_logout_problems()]
+
+
+def _package_problems() -> list[str]:
+    torch, vision = build_of("torch"), build_of("torchvision")
+    missing = [name for name, found in (("torch", torch), ("torchvision", vision)) if found is None]
+    if missing:
+        return [f"not installed: {' and '.join(missing)}: pip install torch torchvision"]
+    assert torch and vision
+    found = []
+    if release(torch) < OLDEST_TORCH:
+        found.append(f"torch {torch} is too old, 2.10 is wanted: pip install --upgrade torch torchvision")
+    return found + mismatch(torch, vision, _wanted_torch())
+
+
+def mismatch(torch: str, vision: str, wanted: Sequence[str] = ()) -> list[str]:
+    """Why these builds of torch and torchvision don't go together, if so.
+
+    `wanted` are the conditions that torchvision's package puts on torch (`==2.10.0`, `>=2.14`). A torch without
+    CUDA and a torchvision with it (or the other way) fail at import: "operator torchvision::nms does not exist".
+    """
+    unmet = [condition for condition in wanted if not fulfils(release(torch), condition)]
+    if unmet:
+        return [
+            f"torchvision {vision} wants torch {unmet[0]}, but {torch} is here: pip install --upgrade torch torchvision"
+        ]
+    builds = [_build(version) for version in (torch, vision)]
+    if builds[0] == builds[1] or not (all(builds) or builds[0] == "cpu"):
+        return []
+    source = f"https://download.pytorch.org/whl/{builds[0]}"
+    return [
+        f"torch {torch} and torchvision {vision} are different builds ('operator torchvision::nms does not exist'): "
+        f"pip install --force-reinstall torch torchvision --index-url {source}"
+    ]
+
+
+def _build(version: str) -> str:
+    """What a version says it is compiled for: `cpu`, `cu128`, `rocm6.4`; empty where it does not say."""
+    suffix = version.partition("+")[2]
+    return suffix if re.match(r"cpu|cu\d|rocm|xpu", suffix) else ""
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version: `2.10.0+cpu` → (2, 10, 0)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+def fulfils(version: tuple[int, ...], condition: str) -> bool:
+    """Whether a release meets `==2.10.0` or `>=2.14`; conditions of other kinds count as met."""
+    said = re.fullmatch(r"(==|>=)\s*([\d.]+)", condition.strip())
+    if not said:
+        return True
+    wanted = release(said[2])
+    shown = (*version, 0, 0, 0)[: len(wanted)]
+    return shown == wanted if said[1] == "==" else shown >= wanted
+
+
+def _wanted_torch() -> list[str]:
+    lines = metadata.requires("torchvision") or []
+    for line in lines:
+        said = re.match(r"torch\s*\(?([^A-Za-z;()]*)\)?\s*(?:;|$)", line)
+        if said:
+            return [part.strip() for part in said[1].split(",") if part.strip()]
+    return []
+
+
+def _gpu_problems() -> list[str]:
+    if not list_gpus() or build_of("torch") is None:
+        return []
+    built, driver = cuda_of_torch(), driver_cuda()
+    if built is None:
+        return [
+            f"there is an NVIDIA GPU, but torch {build_of('torch')} has no CUDA: pip install --force-reinstall "
+            "torch torchvision"
+        ]
+    if driver and release(built)[0] > release(driver)[0]:
+        return [
+            f"torch is built for CUDA {built}, NVIDIA's driver here knows up to {driver}: update the driver, or "
+            f"install a torch for CUDA {driver} (https://pytorch.org/get-started/previous-versions)"
+        ]
+    return []
+
+
+def driver_cuda() -> str | None:
+    """The newest CUDA that the NVIDIA driver knows (`12.8`); `None` where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        number = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _home_problems() -> list[str]:
+    home = paths.home()
+    place = _existing(home)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return [f"{home} can't be written: set WORKBENCH_HOME to a folder you may write"]
+    full: dict[int, str] = {}
+    for row in disk():
+        if row["free"] is not None and row["free"] < LITTLE_ROOM:
+            full.setdefault(
+                _existing(Path(row["path"])).stat().st_dev,
+                f"only {row['free'] / 1e6:,.0f} MB are free where {row['kept']} are kept ({row['path']}): make room, "
+                f"or set {'TORCH_HOME' if row['kept'] == 'weights' else 'WORKBENCH_HOME'} to another disk",
+            )
+    return list(full.values())
+
+
+def _logout_problems() -> list[str]:
+    """Where systemd ends a user's processes at logout, runs end with the connection."""
+    try:
+        said = Path("/etc/systemd/logind.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    kills = re.search(r"^\s*KillUserProcesses\s*=\s*(yes|true|on|1)\s*$", said, re.MULTILINE | re.IGNORECASE)
+    user = os.environ.get("USER", "")
+    if not kills or user == "root" or Path("/var/lib/systemd/linger", user or "-").exists():
+        return []
+    return ["this host ends your processes when you log out: loginctl enable-linger"]
+
+
+def _existing(path: Path) -> Path:
+    """`path`, or the nearest folder above it that is there."""
+    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+
+
+def _row(device: str, kind: str, name: str, **known: Any) -> dict[str, Any]:
+    unknown = dict.fromkeys(("uuid", "memory_total", "memory_free", "load", "processes"))
+    return {"device": device, "kind": kind, "name": name, **unknown, **known}
+
+
+def _gpu_row(gpu: Gpu) -> dict[str, Any]:
+    return _row(
+        f"GPU{gpu.index}", "cuda", gpu.name, uuid=gpu.uuid, memory_total=gpu.memory_total,
+        memory_free=gpu.memory_free, load=gpu.load, processes=gpu.processes,
+    )  # fmt: skip
+
+
+def _cpu_row() -> dict[str, Any]:
+    total, free = _memory()
+    cores, load = usable_cores(), _load()
+    share = None if load is None else min(1.0, load / cores)
+    name = f"{_cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
+    return _row("cpu", "cpu", name, memory_total=total, memory_free=free, load=share)
+
+
+def _cpu_name() -> str:
+    try:
+        said = re.search(
+            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE
+        )
+    except OSError:
+        said = None
+    return said[1].strip() if said else platform.processor() or platform.machine()
+
+
+def _load() -> float | None:
+    """Processes that want a core, over the last minute."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
+
+
+def _memory() -> tuple[int | None, int | None]:
+    """Bytes of memory and what is available of it, within the control group's limit where there is one."""
+    try:
+        said = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+        total, free = 1024 * int(said["MemTotal"]), 1024 * int(said["MemAvailable"])
+    except (OSError, KeyError):
+        return _memory_by_sysconf(), None
+    limit, used = _number_in("/sys/fs/cgroup/memory.max"), _number_in("/sys/fs/cgroup/memory.current")
+    if limit is None or limit >= total:
+        return total, free
+    return limit, min(free, max(0, limit - (used or 0)))
+
+
+def _memory_by_sysconf() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return None
+
+
+def _number_in(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _version_file(package: str) -> str:
+    """The text of `package/version.py`, which torch and torchvision write when they are built; empty without."""
+    try:
+        found = util.find_spec(package)
+    except (ImportError, ValueError):
+        return ""
+    if found is None or not found.submodule_search_locations:
+        return ""
+    try:
+        return Path(found.submodule_search_locations[0], "version.py").read_text(encoding="utf-8")
+    except (OSError, IndexError):
+        return ""
+
+
+def _has_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
