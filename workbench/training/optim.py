@@ -62,18 +62,27 @@ def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> Opt
     groups = _groups(module.parameters(), train.weight_decay)
     fused = device.type in {"cpu", "cuda", "mps"}
     if train.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups,
-            lr=train.lr,
-            momentum=train.momentum,
-            nesterov=train.nesterov and train.momentum > 0,
-            fused=fused,
-        )
+        return _sgd(groups, train, fused)
     if train.optimizer == "adam":
         return torch.optim.Adam(groups, lr=train.lr, fused=fused)
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.lr, fused=fused)
     return torch.optim.RMSprop(groups, lr=train.lr, momentum=train.momentum, foreach=True)
+
+
+def _sgd(groups: list[dict[str, object]], train: Train, fused: bool) -> Optimizer:
+    """SGD whose momentum begins at zero, which is what torch's first step comes to.
+
+    Set here, because the fused kernel can't step a group in which only some parameters have a momentum: those
+    of a head that learned alone for a while.
+    """
+    nesterov = train.nesterov and train.momentum > 0
+    optimizer = torch.optim.SGD(groups, train.lr, train.momentum, nesterov=nesterov, fused=fused)
+    if train.momentum:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _spare_the_compiler() -> None:

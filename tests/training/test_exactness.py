@@ -1,0 +1,141 @@
+"""A run cut after any step ends as one that was never cut, whatever is switched on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.conftest import last_checkpoint, make_run, metrics, prepared, run_until, same
+from workbench.errors import BadInput
+from workbench.runs.records import Journal, read_lines
+
+RESNET = {"name": "resnet", "depth": 8, "width": 2}
+CASES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    ({"optimizer": "adam"}, None),
+    ({"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step", "step_every": 1}, None),
+    ({"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 0.5, "report_every": 7}, None),
+    ({"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "augment": ["flip", "vflip", "colour"], "batch_size": 60}, RESNET),
+    ({"class_weights": "balanced", "balanced_sampling": True, "label_smoothing": 0.1, "patience": 1}, None),
+    ({"freeze_epochs": 1, "validation": 0.0, "precision": "bf16", "batch_size": 100}, RESNET),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "model"), CASES)
+def test_cut_anywhere(home: Path, settings: dict[str, Any], model: dict[str, Any] | None) -> None:
+    settings = {"epochs": 3, **settings}
+    uncut = make_run(home, settings, model)
+    steps = run_until(uncut, None).epochs.steps
+    cut = make_run(home, settings, model)
+    for step in (1, steps - 1, steps, 2 * steps + 3):
+        assert run_until(cut, step).state.step == step
+    run_until(cut, None)
+    assert metrics(cut) == metrics(uncut)
+    mine, theirs = last_checkpoint(cut), last_checkpoint(uncut)
+    assert all(same(mine[key], theirs[key]) for key in mine)
+
+
+def test_a_change_is_replayed_at_its_step(home: Path) -> None:
+    def changed(folder: Any) -> None:
+        journal = Journal(folder.journal)
+        journal.note("change", setting="train.lr", value=0.01, step=50)
+        journal.close()
+
+    uncut, cut = make_run(home, {"epochs": 2}), make_run(home, {"epochs": 2})
+    for folder in (uncut, cut):
+        changed(folder)
+    run_until(uncut, None)
+    run_until(cut, 45)
+    run_until(cut, None)
+    assert metrics(cut) == metrics(uncut)
+    rates = {row["step"]: row["lr"] for row in metrics(cut) if row["kind"] == "step"}
+    assert (rates[50], rates[51]) == (0.001, 0.01)
+
+
+def test_a_resume_with_more_epochs_goes_on(home: Path) -> None:
+    folder = make_run(home, {"epochs": 2})
+    run_until(folder, None)
+    assert [row["final"] for row in metrics(folder) if "final" in row] == [True]
+    attempt = run_until(folder, None, overrides={"train.epochs": 3, "train.lr": 0.5})
+    assert attempt.state.epoch == 3
+    rows = metrics(folder)
+    assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == [1, 2, 3]
+    assert [row["lr"] for row in rows if row["kind"] == "step"][-1] == 0.5
+    assert len([row for row in rows if "final" in row]) == 1
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path) -> None:
+    uncut, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    run_until(uncut, None)
+    run_until(folder, 90)
+    newest = folder.checkpoints / "step-90.pt"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    attempt = prepared(folder)
+    assert attempt.state.step == 82
+    attempt.report.metrics.close()
+    attempt.context.journal.close()
+    assert any("step-90.pt" in r.get("text", "") for r in read_lines(folder.journal))
+    run_until(folder, None)
+    assert metrics(folder) == metrics(uncut)
+
+
+def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:
+    folder = make_run(home, {"epochs": 2})
+    run_until(folder, 20)
+    run_until(folder, None, overrides={"train.threads": 2})
+    inexact = [r["text"] for r in read_lines(folder.journal) if r.get("exact") is False]
+    assert inexact == ["resumed, but not exactly: 2 CPU threads instead of 1"]
+
+
+def test_changed_data_is_refused_unless_accepted(home: Path) -> None:
+    folder = make_run(home, {"epochs": 2})
+    run_until(folder, 20)
+    text = folder.experiment.read_text()
+    folder.experiment.write_text(text.replace('"test": 0.2', '"test": 0.3'))
+    assert folder.experiment.read_text() != text
+    with pytest.raises(BadInput, match="--accept-changed-data"):
+        prepared(folder)
+    run_until(folder, None, accept_changed_data=True)
+    assert any(r.get("exact") is False for r in read_lines(folder.journal))
+
+
+def test_early_stopping_ends_the_run_early(home: Path) -> None:
+    folder = make_run(home, {"epochs": 500, "patience": 2, "lr": 0.01})
+    attempt = run_until(folder, None)
+    assert attempt.state.stale == 2
+    assert attempt.state.best is not None
+    assert attempt.state.epoch == attempt.state.best["epoch"] + 2 < 500
+
+
+def test_the_result_is_of_the_best_weights(home: Path) -> None:
+    folder = make_run(home, {"epochs": 12, "lr": 0.02, "validation": 0.05})
+    attempt = run_until(folder, None)
+    final = [row for row in metrics(folder) if row.get("final")][0]
+    best = attempt.checkpoints.best()
+    assert best is not None
+    assert attempt.state.best is not None
+    assert final["weights_step"] == best["step"] == attempt.state.best["step"]
+    kept = torch.load(folder.checkpoints / best["file"], weights_only=True)["model"]
+    assert same(kept, {k: v for k, v in attempt.built.module.state_dict().items()})
+    evaluations = [r for r in metrics(folder) if r["kind"] == "evaluation" and r["split"] == "validation"]
+    assert max(e["accuracy"] for e in evaluations) == next(
+        e["accuracy"] for e in evaluations if e["step"] == best["step"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"augment": ["flop"]}, "did you mean 'flip'"),
+        ({"patience": 3, "validation": 0.0}, "train.patience needs validation data"),
+        ({"device": "cuda:77"}, "here there is cpu"),
+        ({"precision": "fp16"}, "fp16 needs a GPU"),
+    ],
+)
+def test_settings_that_can_not_be_are_said(home: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        prepared(make_run(home, settings))
