@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import secrets
@@ -76,10 +77,14 @@ class _Unpacking:
             raise BadInput(f"{self.archive} is no file")
         if zipfile.is_zipfile(self.archive):
             self._zip()
-        elif tarfile.is_tarfile(self.archive):
+        elif any(self._head()) and tarfile.is_tarfile(self.archive):  # zeros would pass for an empty tar
             self._tar()
         else:
             self._single()
+
+    def _head(self) -> bytes:
+        with decompressed(self.archive) as file:
+            return file.read(512)
 
     def _zip(self) -> None:
         with zipfile.ZipFile(self.archive) as file:
@@ -112,6 +117,8 @@ class _Unpacking:
     def _single(self) -> None:
         """One compressed file: `name.gz` becomes `name`."""
         with decompressed(self.archive) as source:
+            if isinstance(source, io.BufferedReader):
+                raise BadInput(f"{self.archive} is damaged or no archive that is known: fetch it again")
             self._copy(source, self.to / self.archive.stem)
 
     def _place(self, name: str) -> Path:

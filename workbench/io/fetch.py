@@ -214,6 +214,27 @@ def _download(url: str, wanted: _Wanted) -> None:
 
 def _attempt(url: str, wanted: _Wanted) -> None:
     """One connection. Raises `_Lost` when it breaks before the end."""
+    request, have = _request(url, wanted)
+    try:
+        response = _opener().open(request, timeout=wanted.timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            wanted.give_up()
+            _attempt(url, wanted)
+            return
+        if 300 <= error.code < 400:
+            _check_scheme(error.headers.get("Location", ""), f" (where {url} leads)")
+        raise _Lost(f"the server says {error.code} {' '.join(str(error.reason).split())}") from None
+    except _UNREACHED as error:
+        raise _Lost(_reason(error)) from None
+    with response:
+        _receive(response, url, wanted, have)
+
+
+def _request(url: str, wanted: _Wanted) -> tuple[urllib.request.Request, int]:
+    """A request for what is missing, and how many bytes are there; for all of it where nothing can vouch that
+    the server's file is still the same."""
     have = _size(wanted.part)
     facts = atomic.read_json(wanted.facts) or {}
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
@@ -223,21 +244,7 @@ def _attempt(url: str, wanted: _Wanted) -> None:
     else:
         wanted.give_up()
         have = 0
-    try:
-        response = _opener().open(
-            urllib.request.Request(_quoted(url), headers=headers), timeout=wanted.timeout
-        )
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            wanted.give_up()
-            _attempt(url, wanted)
-            return
-        raise _Lost(f"the server says {error.code} {error.reason}") from None
-    except _UNREACHED as error:
-        raise _Lost(_reason(error)) from None
-    with response:
-        _receive(response, url, wanted, have)
+    return urllib.request.Request(_quoted(url), headers=headers), have
 
 
 def _receive(response: Any, url: str, wanted: _Wanted, have: int) -> None:
