@@ -1,0 +1,32 @@
+"""The table of torchvision's architectures against the torchvision that is installed."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from workbench.models.catalogue import WEIGHTS_URL
+from workbench.models.registry import TABLE, registry_rows
+from workbench.models.zoo import torchvision_models
+
+MEND = "torchvision.csv is of another torchvision: run python -m workbench.models.registry"
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, dict[str, str]]:
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) -> None:
+    installed = {row["name"]: row for row in registry_rows()}
+    assert sorted(table) == sorted(installed), MEND
+    for name, row in installed.items():
+        assert table[name] == row, f"{name}: {MEND}"
+
+
+def test_all_weights_come_from_the_folder_the_catalogue_names(table: dict[str, dict[str, str]]) -> None:
+    models = torchvision_models()
+    urls = {name: models.get_model_weights(name).DEFAULT.url for name in table}
+    assert urls == {name: WEIGHTS_URL + row["weights_file"] for name, row in table.items()}
