@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.conftest import last_checkpoint, make_run, metrics, prepared, run_until, same
+from tests.training.support import last_checkpoint, make_run, metrics, prepared, run_until, same
 from workbench.errors import BadInput
 from workbench.runs.records import Journal, read_lines
 
@@ -17,7 +17,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ({"optimizer": "adam"}, None),
     ({"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step", "step_every": 1}, None),
     ({"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 0.5, "report_every": 7}, None),
-    ({"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "augment": ["flip", "vflip", "colour"], "batch_size": 60}, RESNET),
+    ({"optimizer": "sgd", "momentum": 0.9, "augment": ["flip", "vflip", "colour"], "batch_size": 60}, RESNET),
     ({"class_weights": "balanced", "balanced_sampling": True, "label_smoothing": 0.1, "patience": 1}, None),
     ({"freeze_epochs": 1, "validation": 0.0, "precision": "bf16", "batch_size": 100}, RESNET),
 ]  # fmt: skip
@@ -114,13 +114,13 @@ def test_early_stopping_ends_the_run_early(home: Path) -> None:
 def test_the_result_is_of_the_best_weights(home: Path) -> None:
     folder = make_run(home, {"epochs": 12, "lr": 0.02, "validation": 0.05})
     attempt = run_until(folder, None)
-    final = [row for row in metrics(folder) if row.get("final")][0]
+    final = next(row for row in metrics(folder) if row.get("final"))
     best = attempt.checkpoints.best()
     assert best is not None
     assert attempt.state.best is not None
     assert final["weights_step"] == best["step"] == attempt.state.best["step"]
     kept = torch.load(folder.checkpoints / best["file"], weights_only=True)["model"]
-    assert same(kept, {k: v for k, v in attempt.built.module.state_dict().items()})
+    assert same(kept, attempt.built.module.state_dict())
     evaluations = [r for r in metrics(folder) if r["kind"] == "evaluation" and r["split"] == "validation"]
     assert max(e["accuracy"] for e in evaluations) == next(
         e["accuracy"] for e in evaluations if e["step"] == best["step"]

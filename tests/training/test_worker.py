@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tests.training.conftest import Worker, last_checkpoint, make_run, metrics, same
+from tests.training.support import Worker, last_checkpoint, make_run, metrics, same
 from workbench.runs import control
 from workbench.runs.records import Journal, read_lines
 
