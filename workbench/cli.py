@@ -384,18 +384,25 @@ def datasets(options: argparse.Namespace) -> int:
     from workbench import console, text
     from workbench.datasets.catalogue import CATALOGUE, describe
 
-    rows = [describe(info) for info in CATALOGUE]
+    rows = [describe(info.name) for info in CATALOGUE]
     if options.json:
         console.print_json(rows)
         return DONE
     console.print_table(
-        ("dataset", "what it is", "train+test", "classes", "shape", "download", "here"),
-        [(r["name"], r["title"], "+".join(str(c) for c in r["counts"] or ("?",)), r["classes"] or "-",
-          "×".join(str(s) for s in r["shape"]) if r["shape"] else "varies",
-          text.size(r["bytes"]) if r["bytes"] else "-", "yes" if r["here"] else "no") for r in rows],
+        ("dataset", "what it is", "train+test", "classes", "shape", "size", "here"),
+        [
+            (r["name"], r["title"], _pair(r["train"], r["test"]), r["classes"] or "-",
+             "×".join(map(str, r["shape"])) if r["shape"] else "varies",
+             text.size(r["bytes"] or r["download"] or None), "yes" if r["here"] else "no")
+            for r in rows
+        ],
     )  # fmt: skip
     console.say("Your own: --dataset folder:PATH (one folder per class), --dataset ./data.py:make")
     return DONE
+
+
+def _pair(train: int | None, test: int | None) -> str:
+    return f"{train}+{test}" if train is not None else "?"
 
 
 def models(options: argparse.Namespace) -> int:
@@ -419,18 +426,14 @@ def models(options: argparse.Namespace) -> int:
 
 def devices(options: argparse.Namespace) -> int:
     """`workbench devices`."""
-    from workbench import console, text
+    from workbench import console
     from workbench.runs import machine
 
     rows = machine.devices()
     if options.json:
         console.print_json(rows)
         return DONE
-    console.print_table(
-        ("device", "name", "memory", "free", "load", "training takes it"),
-        [(r["device"], r["name"], text.size(r["memory_total"]), text.size(r["memory_free"]),
-          "-" if r["load"] is None else f"{r['load']:.0%}", "yes: " + r["why"] if r["chosen"] else "") for r in rows],
-    )  # fmt: skip
+    console.print_devices(rows)
     return DONE
 
 

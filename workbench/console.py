@@ -193,30 +193,39 @@ def tell_evaluation(document: dict[str, Any]) -> None:
 
 
 def tell_machine(document: dict[str, Any], problems: Sequence[str]) -> None:
-    """What `doctor` found, section by section, and then every problem with its mend."""
-    for section, facts in document.items():
-        print(safe(section))
-        for row in facts if isinstance(facts, list) else [facts]:
-            shown = row.items() if isinstance(row, dict) else [("", row)]
-            print("  " + "  ".join(f"{safe(name)} {_fact(name, value)}".strip() for name, value in shown))
+    """What `doctor` found, and then every problem with its mend."""
+    host, training = document["host"], document["training"]
+    print(
+        f"{safe(host['name'])}: {safe(host['system'])}, {host['cores']} cores, {text.size(host['memory_total'])}"
+    )
+    print_table(
+        ("package", "version"),
+        [(name, version or "missing") for name, version in document["versions"].items()],
+    )
+    print()
+    print_devices(document["devices"])
+    print(f"training takes {safe(training['device'])}: {safe(training['why'])}; TPUs are not supported")
+    print()
+    print_table(
+        ("kept", "free", "where"), [(r["kept"], text.size(r["free"]), r["path"]) for r in document["disk"]]
+    )
+    print()
     for problem in problems:
         print(f"✗ {safe(problem)}")
     if not problems:
         print("✓ nothing stands in the way of training")
 
 
-def _fact(name: str, value: object) -> str:
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and ("memory" in name or "free" in name)
-    ):
-        return text.size(value)
-    return (
-        {True: "yes", False: "no", None: "-"}.get(value, safe(value))
-        if not isinstance(value, int | float | str) or isinstance(value, bool)
-        else safe(value)
-    )
+def print_devices(rows: Sequence[dict[str, Any]]) -> None:
+    """The devices, and which one training takes."""
+    print_table(
+        ("device", "name", "memory", "free", "load", "training"),
+        [
+            (r["device"], r["name"], text.size(r["memory_total"]), text.size(r["memory_free"]),
+             "-" if r["load"] is None else f"{r['load']:.0%}", f"takes it: {r['why']}" if r["chosen"] else "")
+            for r in rows
+        ],
+    )  # fmt: skip
 
 
 def progress_printer() -> Report:

@@ -1,0 +1,251 @@
+"""Commands by what they print, where they print it, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from workbench.cli import run
+from workbench.runs.layout import RunFolder
+from workbench.runs.report import describe
+from workbench.runs.status import Status, status_of
+
+WORKBENCH = [sys.executable, "-m", "workbench"]
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> Any:
+    """The one JSON document on stdout."""
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_headless_main_job() -> None:
+    """From nothing, without network: a real process, one JSON document on stdout, progress on stderr."""
+    command = [*WORKBENCH, "train", "digits-mlp", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] == "finished"
+    assert result["test"]["accuracy"] >= 0.95
+    assert (result["step"], result["epoch"]) == (result["steps_total"], result["epochs_total"])
+    assert result["exact"] is True
+    parts = result["seconds"]
+    assert parts["load"] + parts["train"] + parts["evaluate"] == pytest.approx(parts["total"], abs=0.5)
+    rows = result["per_class"]
+    support = sum(row["support"] for row in rows)
+    weighted = sum(row["accuracy"] * row["support"] for row in rows) / support
+    assert weighted == pytest.approx(result["test"]["accuracy"])
+    assert result["per_class_split"] == "test"
+
+
+def test_a_detached_run_is_found_stopped_and_resumed(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--set", "train.epochs=100000", "--set", "train.threads=1"]
+    assert run(["train", "digits-mlp", "--detach", "--name", "long", *settings]) == 0
+    run_id = capsys.readouterr().out.strip()
+    assert run(["stop", "long", "--json"]) == 0
+    stopped = printed(capsys)
+    assert (stopped["run"], stopped["status"]) == (run_id, "stopped")
+    assert run(["stop", "long"]) == 2
+    epochs = stopped["epoch"] + 2
+    assert run(["resume", "long", "--set", f"train.epochs={epochs}", "--json"]) == 0
+    resumed = printed(capsys)
+    assert (resumed["status"], resumed["epoch"], resumed["exact"]) == ("finished", epochs, True)
+    assert resumed["test"]["accuracy"] > 0.8
+    assert resumed["seconds"]["total"] > stopped["seconds"]["total"]
+
+
+def test_ctrl_c_checkpoints_and_stops(home: Path) -> None:
+    command = [*WORKBENCH, "train", "digits-mlp", "--json", "--set", "train.epochs=100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "epoch 2/" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate()
+    assert process.returncode == 130
+    assert json.loads(out)["status"] == "stopped"
+    folder = RunFolder(next((home / "runs").glob("*-digits-mlp-*")))
+    assert status_of(folder) is Status.STOPPED
+    assert json.loads(folder.manifest.read_text())["checkpoints"]
+
+
+def test_a_failed_run_exits_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    wild = ["--set", "model.widths=64,64,64", "--set", "train.optimizer=sgd", "--set", "train.lr=1000", "--set", "train.threads=1"]
+    assert run(["train", "digits-mlp", "--json", *wild]) == 1
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert result["status"] == "failed"
+    assert re.search(r"step \d+", result["reason"])
+    assert result["reason"] in said.err
+
+
+def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", "last", "--json"]) == 0
+    assert printed(capsys) == json.loads(json.dumps(describe(digits_run)))
+    assert run(["runs", "--json"]) == 0
+    assert [row["id"] for row in printed(capsys)] == [digits_run.id]
+    assert run(["compare", "last", "digits-mlp", "--json"]) == 0
+    assert len(printed(capsys)) == 2
+    for command in ("show", "runs", "compare"):
+        arguments = ["last"] if command != "runs" else []
+        assert run([command, *arguments]) == 0
+        assert "digits-mlp" in capsys.readouterr().out
+    assert run(["rm", "last"]) == 0
+    assert run(["runs", "--json"]) == 0
+    assert "trash" in capsys.readouterr().out
+
+
+def test_evaluating_again_gives_the_same_figures(
+    digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", "last", "--json"]) == 0
+    again = printed(capsys)
+    result = describe(digits_run)
+    assert again["metrics"]["accuracy"] == result["test"]["accuracy"]
+    assert again["per_class"] == result["per_class"]
+    assert run(["evaluate", "last", "--split", "train"]) == 0
+
+
+def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.new("L", (8, 8), 128).save(good)
+    bad.write_text("no picture")
+    assert run(["classify", str(good), "--run", "last", "--json", "--top", "3"]) == 0
+    document = printed(capsys)
+    assert document["model"] == digits_run.id
+    top = document["results"][0]["top"]
+    assert len(top) == 3
+    assert all(set(row) == {"index", "label", "probability"} for row in top)
+    assert top[0]["probability"] >= top[1]["probability"]
+    assert run(["classify", str(good), str(bad), "--run", "last", "--json"]) == 2
+    results = printed(capsys)["results"]
+    assert results[0]["error"] is None
+    assert "bad.png" in results[1]["error"]
+
+
+@pytest.mark.parametrize("command", ["recipes", "datasets", "models", "devices"])
+def test_lists_are_json_and_tables(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--json"]) == 0
+    assert len(printed(capsys)) >= 1
+    assert run([command]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+def test_doctor_says_what_this_machine_has(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["doctor", "--json"])
+    document = printed(capsys)
+    assert (code == 0) == (document["problems"] == [])
+    assert run(["doctor"]) == code
+    assert "torch" in capsys.readouterr().out
+
+
+def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--settings"]) == 0
+    said = capsys.readouterr().out
+    for key in ("train.epochs", "train.lr", "train.monitor", "train.report_every", "seed"):
+        assert key in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "train",
+        "train nonsense",
+        "train digits-mlp --nonsense",
+        "train digits-mlp --set train.epochs=0",
+        "train digits-mlp --set nonsense",
+        "train digits-mlp --set train.device=gpu7",
+        "train digits-mlp --device gpu7",
+        "train --dataset nonsense --model mlp",
+        "train --dataset digits --model nonsense",
+        "train --dataset digits",
+        "train --dataset folder:/no/such/place --model convnet",
+        "train --dataset ./no.py:make --model mlp",
+        "train --dataset digits --model ./no.py:Net",
+        "train ./no.toml",
+        "train digits-mlp --name ../x",
+        "train digits-mlp --name -rf",
+        "show",
+        "show nonsense",
+        "show last extra",
+        "watch nonsense",
+        "stop nonsense",
+        "rm nonsense",
+        "compare nonsense other",
+        "resume nonsense",
+        "evaluate nonsense",
+        "evaluate nonsense --split nonsense",
+        "export nonsense --format csv",
+        "export nonsense --format nonsense",
+        "export nonsense",
+        "classify",
+        "classify /no/such.png --run nonsense",
+        "classify /no/such.png",
+        "classify /no/such.png --model nonsense",
+        "classify /no/such.png --recipe nonsense",
+        "classify /no/such.png --recipe digits-mlp",
+        "classify /no/such.png --run a --model b",
+        "runs --nonsense",
+        "recipes nonsense",
+        "datasets --nonsense",
+        "models --nonsense",
+        "devices --nonsense",
+        "doctor --nonsense",
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    line: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("workbench: ")
+    assert len(said.err.splitlines()) == 1
+    assert "Traceback" not in said.err
+    assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [("resume last", "seed=3"), ("resume last", "train.epochs=abc"), ("resume last", "train.nonsense=1"),
+     ("resume last", "nonsense")],
+)  # fmt: skip
+def test_a_resume_with_wrong_settings_changes_nothing(
+    command: str, setting: str, digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = digits_run.journal.read_bytes()
+    assert run([*command.split(), "--set", setting]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert digits_run.journal.read_bytes() == before
+
+
+def test_hostile_text_is_never_sent_raw(home: Path, tmp_path: Path) -> None:
+    """File names with escapes, in the errors of a real process."""
+    hostile = "\x1b]52;c;aGk=\x07\x9b31m.png"
+    command = [*WORKBENCH, "classify", str(tmp_path / hostile), "--model", "alexnet", "--weights", hostile]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"\x1b" not in done.stderr + done.stdout
+    assert b"\xc2\x9b" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_screen_needs_a_terminal() -> None:
+    done = subprocess.run(WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "workbench train digits-mlp" in done.stderr
+    dumb = {**os.environ, "TERM": "dumb"}
+    done = subprocess.run(
+        WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=dumb, check=False
+    )
+    assert done.returncode == 2
