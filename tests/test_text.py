@@ -8,7 +8,18 @@ from workbench.text import safe
 
 @pytest.mark.parametrize(
     "hostile",
-    ["\x1b[31mred", "\x1b]52;c;aGk=\x07", "\x9b31m", "a\nb", "a\rb", "a\bb", "a\0b", "a\u202eb", "a\u2066b", "\udcff"],
+    [
+        "\x1b[31mred",
+        "\x1b]52;c;aGk=\x07",
+        "\x9b31m",
+        "a\nb",
+        "a\rb",
+        "a\bb",
+        "a\0b",
+        "a\u202eb",
+        "a\u2066b",
+        "\udcff",
+    ],
 )
 def test_nothing_that_steers_a_terminal_comes_through(hostile: str) -> None:
     shown = safe(hostile)
@@ -36,7 +47,15 @@ def test_pad_fills_to_exactly_the_width() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(None, "-"), (float("nan"), "-"), (0, "0s"), (59.9, "59s"), (725, "12m05"), (11300, "3h08"), (190000, "2d04h")],
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0, "0s"),
+        (59.9, "59s"),
+        (725, "12m05"),
+        (11300, "3h08"),
+        (190000, "2d04h"),
+    ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert text.duration(seconds) == shown
@@ -44,5 +63,11 @@ def test_durations(seconds: float | None, shown: str) -> None:
 
 def test_sizes_counts_and_fractions() -> None:
     assert [text.size(n) for n in (None, 12, 1500, 170_498_071)] == ["-", "12 B", "1.5 kB", "170 MB"]
-    assert [text.count(n) for n in (None, 950, 42_500, 11_700_000, 61_000_000)] == ["-", "950", "42.5k", "11.7M", "61M"]
+    assert [text.count(n) for n in (None, 950, 42_500, 11_700_000, 61_000_000)] == [
+        "-",
+        "950",
+        "42.5k",
+        "11.7M",
+        "61M",
+    ]
     assert [text.fraction(v) for v in (None, 0.9134, 1.0, 0.0)] == ["-", ".913", "1.00", ".000"]

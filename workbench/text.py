@@ -96,11 +96,8 @@ def count(number: float | None) -> str:
         return "-"
     for unit in ("", "k", "M", "G"):
         if abs(number) < 1000:
-            return (
-                f"{number:.0f}"
-                if not unit or number >= 100
-                else f"{number:.1f}{unit}".replace(".0" + unit, unit)
-            )
+            shown = f"{number:.0f}" if not unit or abs(number) >= 100 else f"{number:.1f}".removesuffix(".0")
+            return shown + unit
         number /= 1000
     return f"{number:.1f}T"
 

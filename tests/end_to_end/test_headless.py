@@ -1,0 +1,150 @@
+"""The main job without a screen, on real data of every kind, through real commands and worker processes."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+def train(*arguments: str, code: int = 0, cwd: Path | None = None) -> dict[str, Any]:
+    """Run `workbench train … --json` and return its document."""
+    command = [sys.executable, "-m", "workbench", "train", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def sets(**settings: object) -> list[str]:
+    """`--set` arguments; `train__epochs=2` is `train.epochs=2`."""
+    return [part for key, value in settings.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
+
+
+def draw(folder: Path, kind: str, count: int, seed: int) -> None:
+    """Photographs of a kind: a coloured shape on noise, sizes and modes mixed as people's folders have them."""
+    folder.mkdir(parents=True)
+    dice = random.Random(seed)
+    for number in range(count):
+        width, height = dice.randint(40, 90), dice.randint(40, 90)
+        grey = dice.randint(0, 90)
+        picture = Image.new("RGB", (width, height), (grey, grey, dice.randint(0, 90)))
+        pen, side = ImageDraw.Draw(picture), dice.randint(24, 38)
+        left, top = dice.randint(0, width - side), dice.randint(0, height - side)
+        box = (left, top, left + side, top + side)
+        if kind == "disc":
+            pen.ellipse(box, fill=(230, dice.randint(30, 90), 40))
+        elif kind == "box":
+            pen.rectangle(box, fill=(40, 200, dice.randint(30, 90)))
+        else:
+            pen.polygon([(left, top + side), (left + side, top + side), (left + side // 2, top)], fill=(60, 80, 240))
+        if number % 10 == 0:
+            picture.quantize(16).save(folder / f"{number}.png")
+        else:
+            picture.save(folder / f"{number}.jpg")
+
+
+def support_weighted(document: dict[str, Any]) -> float:
+    rows = document["per_class"]
+    return sum(r["accuracy"] * r["support"] for r in rows if r["support"]) / sum(r["support"] for r in rows)
+
+
+def test_fashion_mnist_with_a_dense_network() -> None:
+    """The real 60,000, from Debian's package."""
+    assert FASHION.is_dir(), "install Debian's dataset-fashion-mnist (apt-get install dataset-fashion-mnist)"
+    result = train("--dataset", "fashion-mnist", "--model", "mlp", *sets(train__epochs=2))
+    assert result["status"] == "finished"
+    assert result["test"]["accuracy"] >= 0.84
+    assert sum(row["support"] for row in result["per_class"]) == 10_000
+    assert support_weighted(result) == pytest.approx(result["test"]["accuracy"])
+
+
+def test_a_folder_of_colour_pictures(tmp_path: Path) -> None:
+    pets = tmp_path / "pets"
+    for seed, kind in enumerate(("disc", "box", "tent")):
+        draw(pets / "train" / kind, kind, 60, seed)
+        draw(pets / "test" / kind, kind, 15, 10 + seed)
+    (pets / "train" / "disc" / "broken.jpg").write_bytes(b"no picture")
+    (pets / "train" / "disc" / "empty.png").write_bytes(b"")
+    result = train("--dataset", f"folder:{pets}", "--model", "convnet", *sets(train__epochs=15))
+    assert result["status"] == "finished"
+    assert [row["class"] for row in result["per_class"]] == ["box", "disc", "tent"]
+    assert [row["support"] for row in result["per_class"]] == [15, 15, 15]
+    assert result["test"]["accuracy"] >= 0.8
+    setup = json.loads((Path(result["directory"]) / "setup.json").read_text())
+    assert len(setup["set_aside"]) == 2
+
+
+def test_few_unbalanced_pictures_with_a_resnet_head_first(tmp_path: Path) -> None:
+    """200 pictures, 130 / 50 / 20, torchvision's ResNet-18: the head alone for an epoch, then all of it."""
+    pictures = tmp_path / "pictures"
+    for seed, (kind, count) in enumerate({"disc": 130, "box": 50, "tent": 20}.items()):
+        draw(pictures / kind, kind, count, seed)
+    result = train(
+        "--dataset", f"folder:{pictures}", "--model", "resnet18",
+        *sets(model__pretrained="no", model__input_size=48, train__epochs=8, train__freeze_epochs=1,
+              train__class_weights="balanced", train__monitor="balanced_accuracy", train__batch_size=16),
+    )  # fmt: skip
+    assert result["status"] == "finished"
+    rows = {row["class"]: row for row in result["per_class"]}
+    assert [rows[kind]["support"] for kind in ("disc", "box", "tent")] == [26, 10, 4]
+    assert result["test"]["balanced_accuracy"] >= 0.7
+    assert support_weighted(result) == pytest.approx(result["test"]["accuracy"])
+
+
+DATA = """
+import torch
+
+def make(points: int = 400):
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(points, 1, 6, 6, generator=generator)
+    labels = (inputs.mean((1, 2, 3)) > 0).long()
+    cut = points * 3 // 4
+    return (inputs[:cut], labels[:cut]), (inputs[cut:], labels[cut:])
+"""
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, shape, width=32):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), width), nn.ReLU(),
+                                    nn.Linear(width, classes))
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+
+
+def test_a_model_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(DATA)
+    (tmp_path / "net.py").write_text(NET)
+    result = train(
+        "--dataset", "./data.py:make", "--model", "./net.py:Net",
+        *sets(train__epochs=30, train__lr=0.01, data__points=600, model__width=16), cwd=tmp_path,
+    )  # fmt: skip
+    assert result["status"] == "finished"
+    assert result["test"]["accuracy"] >= 0.9
+    assert sum(row["support"] for row in result["per_class"]) == 150
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("data.py", "def make():\n    return 1 / 0\n", "ZeroDivisionError"), ("data.py", "def make(:\n", "SyntaxError")],
+)
+def test_an_error_in_ones_own_code_is_one_line(tmp_path: Path, name: str, code: str, said: str) -> None:
+    (tmp_path / name).write_text(code)
+    result = train("--dataset", f"./{name}:make", "--model", "mlp", code=1, cwd=tmp_path)
+    assert result["status"] == "failed"
+    assert said in result["reason"]
+    assert name in result["reason"]
+    assert "\n" not in result["reason"]
