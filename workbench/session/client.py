@@ -92,7 +92,8 @@ class _Process:
                 encoding="utf-8",
                 start_new_session=True,
             )
-        threading.Thread(target=self._read, daemon=True, name="session").start()
+        self._reader = threading.Thread(target=self._read, daemon=True, name="session")
+        self._reader.start()
 
     def expect(self, number: int, progress: OnProgress | None) -> Future[Answer]:
         """The future answer to the request of this number."""
@@ -114,7 +115,7 @@ class _Process:
         """End it and what it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
+        self._reader.join(5)
 
     def _read(self) -> None:
         assert self._popen.stdout
@@ -122,7 +123,9 @@ class _Process:
             # What is cut off by its death is no message.
             with contextlib.suppress(ValueError):
                 self._take(json.loads(line))
-        self._popen.wait()
+        # Closing stdin writes what it still holds, to nobody.
+        with contextlib.suppress(OSError), self._writing, self._popen:
+            pass
         with self._lock:
             self.ended = True
             left, self._expected = list(self._expected.values()), {}
