@@ -1,0 +1,82 @@
+"""Datasets that need no network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workbench.datasets.builtin import SHAPES
+from workbench.datasets.load import load
+from workbench.errors import BadInput
+from workbench.experiment import Choice
+from workbench.io.progress import Interrupted
+
+
+def same(first, second):
+    return torch.equal(first.inputs, second.inputs) and torch.equal(first.targets, second.targets)
+
+
+def test_digits_are_whole_and_split_evenly():
+    data = load(Choice("digits"), seed=3)
+    assert len(data.train) + len(data.test) == 1797
+    assert data.train.inputs.dtype == torch.uint8
+    assert data.train.inputs.shape[1:] == (1, 8, 8)
+    assert int(data.train.inputs.max()) == 255
+    shares = torch.bincount(data.test.targets) / (
+        torch.bincount(data.test.targets) + torch.bincount(data.train.targets)
+    )
+    assert (shares - 0.2).abs().max() < 0.01
+    assert same(load(Choice("digits"), seed=3).test, data.test)
+    assert not same(load(Choice("digits"), seed=4).test, data.test)
+
+
+def test_digits_can_be_learned():
+    data = load(Choice("digits"), seed=0)
+    x, y = data.train.inputs.flatten(1).float(), data.train.targets
+    nearest = torch.cdist(data.test.inputs.flatten(1).float(), x).argmin(1)
+    assert (y[nearest] == data.test.targets).float().mean() > 0.97
+
+
+def test_shapes_are_seeded_even_and_of_any_size():
+    choice = Choice("shapes", {"train": 60, "test": 25, "size": 20})
+    told = []
+    data = load(choice, seed=1, progress=told.append)
+    assert data.train.inputs.shape == (60, 3, 20, 20)
+    assert data.train.inputs.dtype == torch.uint8
+    assert torch.bincount(data.train.targets).tolist() == [6] * 10
+    assert sorted(torch.bincount(data.test.targets).tolist()) == [2] * 5 + [3] * 5
+    assert data.classes == tuple(SHAPES)
+    assert (told[-1].done, told[-1].total) == (85, 85)
+    again, other = load(choice, seed=1), load(choice, seed=2)
+    assert same(again.train, data.train) and again.fingerprint == data.fingerprint
+    assert not same(other.train, data.train) and other.fingerprint != data.fingerprint
+    assert not torch.equal(data.train.inputs[:25], data.test.inputs)
+
+
+def test_shapes_that_would_fill_the_memory_are_refused():
+    with pytest.raises(BadInput, match=r"lower data\.train"):
+        load(Choice("shapes", {"train": 10_000_000, "size": 512}))
+
+
+def test_drawing_can_be_cancelled():
+    with pytest.raises(Interrupted):
+        load(Choice("shapes"), cancelled=lambda: True)
+
+
+def test_the_line_is_a_line():
+    data = load(Choice("line"), seed=0)
+    assert data.task == "regression" and data.classes == () and data.mean == ()
+    x, y = data.train.inputs, data.train.targets
+    assert x.shape == y.shape == (800, 1) and x.dtype == y.dtype == torch.float32
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
+    assert abs(float(slope) - 2) < 0.2
+    assert abs(float((y - 2 * x).std()) - 0.3) < 0.03
+
+
+def test_the_clusters_lie_where_they_should():
+    data = load(Choice("clusters"), seed=0)
+    for label, place in ((0, 0.2), (1, 0.8)):
+        points = data.train.inputs[data.train.targets == label]
+        assert len(points) == 400
+        assert (points.mean(0) - place).abs().max() < 0.02
+        assert (points.std(0) - 0.1).abs().max() < 0.02
