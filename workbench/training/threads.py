@@ -44,6 +44,7 @@ def pick_threads(module: nn.Module, task: Task, train: Train, batch: Batch, mode
         return found
     chosen = _fastest(module, task, train, batch)
     known.setdefault("threads", {})[key] = chosen
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, known)
     return chosen
 

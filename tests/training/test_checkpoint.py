@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.training.checkpoint import (
+    Checkpoints,
+    copied,
+    random_states,
+    read_entries,
+    restore_random_states,
+)
+
+
+@pytest.fixture
+def folder(home: Path) -> RunFolder:
+    return create_run_folder(home / "runs", "run")
+
+
+def content(step: int, position: int = 0, epoch: int | None = None) -> dict[str, Any]:
+    weight = torch.full((3,), float(step) + position / 10)
+    return {
+        "model": {"w": weight},
+        "step": step,
+        "epoch": step // 10 if epoch is None else epoch,
+        "position": position,
+    }
+
+
+def save(checkpoints: Checkpoints, *steps: int, best: bool = False) -> None:
+    for step in steps:
+        checkpoints.save(content(step), offset=step * 100, best=best, sync=lambda: None)
+    checkpoints.wait()
+
+
+def files(folder: RunFolder) -> set[str]:
+    return {path.name for path in folder.checkpoints.iterdir()}
+
+
+def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    save(checkpoints, 20, best=True)
+    save(checkpoints, 30, 40, 50)
+    assert files(folder) == {"step-20.pt", "step-40.pt", "step-50.pt", "manifest.json"}
+    assert [(e["step"], e["best"], e["metrics_offset"]) for e in read_entries(folder)] == [
+        (20, True, 2000),
+        (40, False, 4000),
+        (50, False, 5000),
+    ]
+    save(checkpoints, 60, best=True)
+    assert [e["step"] for e in read_entries(folder) if e["best"]] == [60]
+    assert "step-20.pt" not in files(folder)
+    checkpoints.close()
+
+
+def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder, keep_every=2)
+    save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
+    assert [e["epoch"] for e in read_entries(folder)] == [2, 4, 6, 7]
+    checkpoints.close()
+
+
+def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10, 20)
+    newest = folder.checkpoints / "step-20.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    again = Checkpoints(folder)
+    found, entry, notes = again.newest()
+    assert found is not None
+    assert entry is not None
+    assert (found["step"], entry["step"]) == (10, 10)
+    assert len(notes) == 1
+    assert "step-20.pt" in notes[0]
+    save(again, 20)
+    assert Checkpoints(folder).newest()[2] == []
+    (folder.checkpoints / "step-10.pt").unlink()
+    (folder.checkpoints / "step-20.pt").write_bytes(b"")
+    found, entry, notes = Checkpoints(folder).newest()
+    assert (found, entry, len(notes)) == (None, None, 2)
+
+
+def test_two_moments_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    for position, epoch in ((10, 0), (0, 1)):
+        checkpoints.save(content(10, position, epoch), offset=0, best=False, sync=lambda: None)
+    checkpoints.wait()
+    entries = read_entries(folder)
+    assert [(e["position"], e["epoch"]) for e in entries] == [(10, 0), (0, 1)]
+    assert all((folder.checkpoints / e["file"]).exists() for e in entries)
+    newest = Checkpoints(folder).newest()[0]
+    assert newest is not None
+    assert newest["epoch"] == 1
+    checkpoints.close()
+
+
+def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+
+    def full() -> None:
+        assert not folder.manifest.exists()
+        raise OSError(28, "No space left on device")
+
+    checkpoints.save(content(10), offset=0, best=False, sync=full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.wait()
+    assert files(folder) == set()
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": [{"file": "../x", "sha256": "a"}, 3]}'])
+def test_a_damaged_manifest_lists_nothing(folder: RunFolder, text: str) -> None:
+    folder.manifest.write_text(text)
+    assert Checkpoints(folder).newest() == (None, None, [])
+
+
+def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    manifest = json.loads(folder.manifest.read_text())
+    manifest["checkpoints"][0]["file"] = "../checkpoints/step-10.pt"
+    folder.manifest.write_text(json.dumps(manifest))
+    assert read_entries(folder) == []
+
+
+def test_copies_do_not_follow_the_original() -> None:
+    original = {"a": [torch.zeros(2)], "b": (1, None)}
+    copy = copied(original)
+    original["a"][0].add_(1)
+    assert copy["a"][0].tolist() == [0, 0]
+    assert copy["b"] == [1, None]
+
+
+def test_random_states_go_back() -> None:
+    states = random_states()
+    first = torch.rand(3)
+    restore_random_states(states)
+    assert torch.equal(torch.rand(3), first)
