@@ -16,6 +16,8 @@ from workbench.runs.status import Status, status_of
 LONGEST_LINE = 1 << 20
 SAMPLED_ABOVE = 4 << 20
 SAMPLES = 2000
+RATE = "samples_per_second"
+"""The one figure of a row's `wall` that is kept as a column."""
 
 
 class LineReader:
@@ -120,7 +122,9 @@ class Columns:
         step = number(record.get("step"))
         if step is None:
             return
-        for name, value in record.items():
+        wall = record.get("wall")
+        rate = {RATE: wall.get(RATE)} if isinstance(wall, dict) else {}
+        for name, value in {**record, **rate}.items():
             if name not in {"v", "step", "kind", "split"} and (figure := number(value)) is not None:
                 if name not in self.values:
                     self.values[name] = array("d", [float("nan")] * len(self.step))

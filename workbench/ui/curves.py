@@ -1,0 +1,291 @@
+"""From a run's record to what its plots draw: curves over epochs, axes, marks and the figures in the title."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from workbench.runs.reader import RunView
+from workbench.runs.records import number
+from workbench.runs.report import effective_experiment, final_evaluation
+from workbench.ui.widgets.plot import Drawing, Mark, Series
+from workbench.ui.widgets.series import Axis, Curve, Scale, doubling_end, fitted, share_axis, short, smooth
+
+TRAIN, HELD_OUT, BEST, CURSOR = "$primary", "$warning", "$success", "$text-accent"
+MUTED, MARKED = "$foreground-muted", "$text-secondary"
+PER_CELL = 2
+"""Points a cell: braille has two columns of dots."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that can be plotted: its key in the record, its name on the screen, how its axis behaves."""
+
+    key: str
+    label: str
+    kind: Literal["amount", "share", "free"]
+    train: bool = True
+    """Whether training rows have it."""
+
+
+LOSS = Metric("loss", "loss", "amount")
+ACCURACY = Metric("accuracy", "accuracy", "share")
+R2 = Metric("r2", "R²", "free", train=False)
+LR = Metric("lr", "learning rate", "amount")
+THROUGHPUT = Metric("samples_per_second", "samples/s", "amount")
+CLASSIFICATION = (
+    LOSS,
+    ACCURACY,
+    Metric("balanced_accuracy", "balanced accuracy", "share", train=False),
+    Metric("macro_f1", "macro-F1", "share", train=False),
+    LR,
+    THROUGHPUT,
+)
+REGRESSION = (LOSS, R2, Metric("mae", "mean absolute error", "amount", train=False), LR, THROUGHPUT)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a person wants the curves: pane keys change it."""
+
+    smoothing: float = 0.0
+    band: bool = False
+    log: Literal["off", "y", "xy"] = "off"
+    window: tuple[float, float] | None = None
+    """Epochs that are shown; `None` is all of them."""
+    cursor: float | None = None
+    """The epoch whose values are shown; `None` is the newest."""
+
+
+@dataclass
+class Curves:
+    """The curves of one run, taking in only what is new of its view."""
+
+    view: RunView | None = None
+    unit: str = "epochs"
+    reached: float = 0.0
+    planned: float | None = None
+    marks: list[Mark] = field(default_factory=list)
+    experiment: Mapping[str, Any] = field(default_factory=dict)
+    _train: dict[str, Curve] = field(default_factory=dict)
+    _axes: dict[tuple[str, Scale], Axis] = field(default_factory=dict)
+
+    def follow(self, view: RunView) -> None:
+        """Take in what is new."""
+        if self.view is None or view.folder != self.view.folder:
+            self._train, self._axes = {}, {}
+        self.view = view
+        self.experiment = effective_experiment(view)
+        per_epoch = number((view.setup or {}).get("steps_per_epoch"))
+        epochs = view.curve.column("epoch")
+        self.unit = "epochs" if per_epoch or epochs else "steps"
+        self._per_epoch = per_epoch or 1.0
+        self._xs = epochs or array("d", (step / self._per_epoch for step in view.curve.step))
+        self.planned = _planned(view, self.experiment) if self.unit == "epochs" else None
+        ends = [self._xs[-1]] if self._xs else []
+        self.reached = max([*ends, *(self._position(row) for row in view.evaluations), 0.0])
+        self.marks = self._events()
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What can be plotted of this run."""
+        return REGRESSION if self._regression else CLASSIFICATION
+
+    @property
+    def _regression(self) -> bool:
+        view = self.view
+        if view is None:
+            return False
+        task = (view.setup or {}).get("task")
+        return task == "regression" or (task is None and any("r2" in row for row in view.evaluations))
+
+    @property
+    def split(self) -> str:
+        """The split that is drawn beside training: validation where there is any, else test."""
+        rows = self.view.evaluations if self.view else []
+        return "validation" if any(row.get("split") == "validation" for row in rows) else "test"
+
+    def train(self, metric: Metric) -> Curve:
+        """The curve of the training rows."""
+        curve = self._train.setdefault(metric.key, Curve())
+        if self.view is not None and metric.train:
+            values = self.view.curve.column(metric.key)
+            curve.follow(self._xs, values, source=self.view.curve)
+        return curve
+
+    def held_out(self, metric: Metric) -> list[tuple[float, float]]:
+        """Epoch and value of every evaluation of the split that is drawn."""
+        found = []
+        for row in self.view.of_split(self.split) if self.view else []:
+            value = number(row.get(metric.key))
+            if value is not None and math.isfinite(value):
+                found.append((self._position(row), value))
+        return found
+
+    def x_axis(self, look: Look) -> Axis:
+        """Doubles with the run; or what a person zoomed to."""
+        scale: Scale = "log" if look.log == "xy" else "linear"
+        low, high = look.window or (0.0, doubling_end(self.reached, self.planned))
+        if scale == "log":
+            low = max(low, min(self._xs[0] if self._xs else 1.0, high / 10), high / 1e5)
+        return Axis(low, high, scale)
+
+    def drawing(self, metric: Metric, columns: int, look: Look, width: int = 1000) -> Drawing:
+        """What a plot of `metric` with `columns` cells across shows; the title in `width` cells."""
+        x_axis = self.x_axis(look)
+        points = self.train(metric).reduce(x_axis, columns * PER_CELL, spread=look.band)
+        means = smooth(points.ys, look.smoothing)
+        others = [p for p in self.held_out(metric) if x_axis.holds(p[0])]
+        y_axis = self._y_axis(metric, [*means, *(y for _, y in others)], look)
+        series = []
+        if look.band:
+            series.append(Series("spread", points.xs, points.lows, MUTED, "band", "░", points.highs))
+        series.append(Series("train", points.xs, means, TRAIN, "line"))
+        series.append(_joined(self.split, others))
+        marks = [*self.marks, *self._levels(metric), *self._points(metric)]
+        if look.cursor is not None:
+            marks.insert(0, Mark(x=look.cursor, glyph="│", style=CURSOR))
+        title = self._title(metric, list(zip(points.xs, means, strict=True)), look, width)
+        return Drawing(series, x_axis, y_axis, marks, title)
+
+    def _y_axis(self, metric: Metric, values: Sequence[float], look: Look) -> Axis:
+        scale: Scale = "linear"
+        if look.log != "off" and metric.kind != "free":
+            scale = "nines" if metric.kind == "share" else "log"
+        before = self._axes.get((metric.key, scale))
+        if metric.kind == "share":
+            axis = share_axis(values, before, scale)
+        elif metric.kind == "free":
+            axis = fitted([max(v, -1.0) for v in values], before)
+        else:
+            axis = fitted(values, before, scale)
+        if look.window is None:
+            self._axes[metric.key, scale] = axis
+        return axis
+
+    def _levels(self, metric: Metric) -> list[Mark]:
+        """Lines across: chance, and the published figure."""
+        found = []
+        classes = len((self.view.setup or {}).get("classes") or ()) if self.view else 0
+        if classes > 1 and metric.key in {"accuracy", "balanced_accuracy"}:
+            found.append(Mark(y=1 / classes, glyph="┈", label="chance"))
+        reference = self.experiment.get("reference") or {}
+        published = number(reference.get("published"))
+        if published is not None and str(reference.get("metric", "")).rpartition(".")[2] == metric.key:
+            found.append(Mark(y=published, glyph="╌", label="published", style=MARKED))
+        return found
+
+    def _points(self, metric: Metric) -> list[Mark]:
+        """The best epoch, and the result on test data."""
+        if self.view is None:
+            return []
+        found = []
+        best = [row for row in self.view.evaluations if row.get("best")]
+        for row in best[-1:]:
+            value = number(row.get(metric.key))
+            if value is not None and math.isfinite(value):
+                found.append(Mark(self._position(row), value, "▲", style=BEST))
+        final = final_evaluation(self.view)
+        if (
+            final
+            and final.get("split") != self.split
+            and (value := number(final.get(metric.key))) is not None
+        ):
+            found.append(Mark(self._position(final), value, "◆", style=BEST))
+        return found
+
+    def _title(
+        self, metric: Metric, train: list[tuple[float, float]], look: Look, width: int
+    ) -> list[tuple[str, str]]:
+        at, held_out = look.cursor, self.held_out(metric)
+        title = [(metric.label, "bold")]
+        if at is not None:
+            title.append((f" @{at:.4g}", CURSOR))
+        if (value := _value(train, at)) is not None:
+            title += [(" ─train ", TRAIN), (short(value), "bold")]
+        if (value := _value(held_out, at)) is not None:
+            title += [
+                (f" ╌{'val' if self.split == 'validation' else 'test'} ", HELD_OUT),
+                (short(value), "bold"),
+            ]
+        if at is None:
+            title += self._remarks(metric, bool(held_out))
+        while len(title) > 1 and sum(len(text) for text, _ in title) > width:
+            title.pop()
+        return title
+
+    def _remarks(self, metric: Metric, held_out: bool) -> list[tuple[str, str]]:
+        """What stands behind the figures where there is room."""
+        found: list[tuple[str, str]] = []
+        final = final_evaluation(self.view) if self.view else None
+        if (
+            final
+            and final.get("split") != self.split
+            and (value := number(final.get(metric.key))) is not None
+        ):
+            found.append((f" ◆test {short(value)}", BEST))
+        elif held_out and self.split == "test" and final is None:
+            found.append((" (for display only)", MUTED))
+        return found
+
+    def _position(self, row: Mapping[str, Any]) -> float:
+        """Where a row lies on the x axis."""
+        epoch = number(row.get("epoch"))
+        if self.unit == "epochs" and epoch is not None and math.isfinite(epoch):
+            return epoch
+        return (number(row.get("step")) or 0.0) / self._per_epoch
+
+    def _events(self) -> list[Mark]:
+        """Columns where somebody changed something, or the run was taken up again."""
+        view = self.view
+        if view is None:
+            return []
+        settings, found = dict(view.experiment.get("train") or {}), []
+        for record in view.journal:
+            step = (number(record.get("step", record.get("from_step"))) or 0.0) / self._per_epoch
+            if record.get("kind") == "change":
+                key = str(record.get("setting") or "").rpartition(".")[2]
+                label = change_label(key, settings.get(key), record.get("value"))
+                settings[key] = record.get("value")
+                found.append(Mark(x=step, label=label, style=MARKED))
+            elif record.get("kind") == "attempt" and (number(record.get("attempt")) or 1) > 1:
+                found.append(Mark(x=step, label="resume", style=MARKED))
+        return found
+
+
+def change_label(key: str, before: Any, after: Any) -> str:
+    """A change in a few cells: `lr÷2`, `lr .015`, `+5 ep`."""
+    old, new = number(before), number(after)
+    if new is None:
+        return key[:8]
+    if key == "epochs":
+        return f"{new - old:+.0f} ep" if old is not None else f"{new:.0f} ep"
+    if old and new > 0:
+        up, ratio = new > old, max(new / old, old / new)
+        if abs(ratio - round(ratio)) < 1e-6 and 1 < ratio < 100:
+            return f"{key[:6]}{'×' if up else '÷'}{ratio:.0f}"
+    return f"{key[:6]} {short(new)}"
+
+
+def _planned(view: RunView, experiment: Mapping[str, Any]) -> float | None:
+    said = number(view.heartbeat.get("epochs_total"))
+    return said or number((experiment.get("train") or {}).get("epochs"))
+
+
+def _joined(name: str, points: Sequence[tuple[float, float]]) -> Series:
+    """A dashed line; a single point is a dot that can be seen."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    if len(points) == 1:
+        return Series(name, xs, ys, HELD_OUT, "points", "•")
+    return Series(name, xs, ys, HELD_OUT, "dashed")
+
+
+def _value(points: Sequence[tuple[float, float]], at: float | None) -> float | None:
+    """The newest value, or the last one at or before an epoch."""
+    if not points:
+        return None
+    before = [y for x, y in points if at is None or x <= at + 1e-9]
+    return before[-1] if before else None

@@ -1,0 +1,117 @@
+"""A grid of cells to draw on: braille curves (by plotext), marks and text, each cell with one style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+Cell = tuple[str, str]
+"""A character and the name of its style."""
+
+BLANK: Cell = (" ", "")
+DASH = 5
+"""A dashed line leaves out two cells of five along rows, columns and diagonals."""
+_BRAILLE = 0x2800
+
+
+@cache
+def _plotext() -> Any:
+    """plotext, imported when the first curve is drawn (it takes 0.2 s); its one figure belongs to this module."""
+    import plotext  # noqa: PLC0415
+
+    plotext.terminal.limit(False, False)
+    return plotext
+
+
+def braille(xs: Sequence[float], ys: Sequence[float], width: int, height: int, *, joined: bool) -> list[str]:
+    """Rows of braille characters and spaces with a line through points, or the points alone.
+
+    `xs` and `ys` count dots from the lower left: 2 a cell across, 4 a cell up. They must be finite: plotext's
+    native part ends the process otherwise.
+    """
+    if not xs or width < 1 or height < 1:
+        return [" " * width] * height
+    figure = _plotext().figure
+    figure.clear.all()
+    figure.plot_size(width, height)
+    figure.canvas("default")
+    figure.axes(False)
+    for axis, dots in ((0, 2 * width), (1, 4 * height)):
+        for side in (0, 1):
+            figure.ruler(axis, side).frequency(0)
+        figure.ruler(axis, 0).lim(0, dots - 1)
+    figure.draw(figure.signal(list(xs), list(ys), marker="braille").lines(joined))
+    rows = figure.build().string(colorless=True).split("\n")
+    return [row[:width].ljust(width) for row in rows[:height]]
+
+
+class Canvas:
+    """Cells in rows, from the top. Curves that cross share a cell: dots of both, the later one's style."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.rows: list[list[Cell]] = [[BLANK] * width for _ in range(height)]
+
+    def dots(self, places: Iterable[tuple[float, float]], style: str, *, joined: bool, dashed: bool) -> None:
+        """Draw a curve, or dots, through places (0..1 across, 0..1 up; what lies outside is cut off)."""
+        across, up = 2 * self.width - 1, 4 * self.height - 1
+        xs, ys = [], []
+        for x, y in places:
+            if math.isfinite(x) and math.isfinite(y):
+                xs.append(float(round(min(max(x * across, -across), 2 * across))))
+                ys.append(float(round(min(max(y * up, -up), 2 * up))))
+        for y, row in enumerate(braille(xs, ys, self.width, self.height, joined=joined)):
+            for x, character in enumerate(row):
+                if character > chr(_BRAILLE) and not (dashed and (x + 2 * y) % DASH >= DASH - 2):
+                    self._merge(x, y, character, style)
+
+    def _merge(self, x: int, y: int, character: str, style: str) -> None:
+        before = ord(self.rows[y][x][0]) - _BRAILLE
+        if 0 < before < 256:
+            character = chr(ord(character) | before)
+        self.rows[y][x] = (character, style)
+
+    def put(self, x: int, y: int, text: str, style: str, *, over: bool = True) -> None:
+        """Write `text` from a cell on; without `over`, only where nothing is yet."""
+        if 0 <= y < self.height:
+            for place, character in enumerate(text, x):
+                if 0 <= place < self.width and (over or self.rows[y][place][0] == " "):
+                    self.rows[y][place] = (character, style)
+
+    def free(self, x: int, y: int, width: int) -> bool:
+        """Whether so many cells from one on are there and empty."""
+        inside = 0 <= y < self.height and x >= 0 and x + width <= self.width
+        return inside and all(cell[0] == " " for cell in self.rows[y][x : x + width])
+
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """The cell of a place (0..1 across, 0..1 up): column and row from the top."""
+        dot_x, dot_y = round(x * (2 * self.width - 1)), round(y * (4 * self.height - 1))
+        return dot_x // 2, self.height - 1 - dot_y // 4
+
+
+def changes(before: Sequence[Sequence[Cell]], after: Sequence[Sequence[Cell]]) -> list[tuple[int, int, int]]:
+    """What differs between two drawings: row, first column and width of each span.
+
+    Spans closer than a cursor movement is long (8 bytes) are one.
+    """
+    spans: list[tuple[int, int, int]] = []
+    for y, row in enumerate(after):
+        old = before[y] if y < len(before) else ()
+        if row == old:
+            continue
+        start = end = -1
+        for x, cell in enumerate(row):
+            if x < len(old) and old[x] == cell:
+                continue
+            if start >= 0 and x - end > 8:
+                spans.append((y, start, end - start))
+                start = -1
+            start = x if start < 0 else start
+            end = x + 1
+        width = max(len(row), len(old))
+        if len(row) != len(old):
+            start, end = (0 if start < 0 else start), width
+        spans.append((y, start, end - start))
+    return spans
