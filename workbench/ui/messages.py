@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from workbench.experiment import Experiment
+from workbench.ui.monitor import Snapshot
+
+if TYPE_CHECKING:
+    from workbench.experiment import Experiment
 
 
 @dataclass
 class RunSelected(Message):
     """The cursor came to another run."""
+
+    run_id: str
+
+
+@dataclass
+class RunOpened(Message):
+    """A person wants to see this run's curves."""
+
+    run_id: str
+
+
+@dataclass
+class RunStarted(Message):
+    """A new run is there."""
 
     run_id: str
 
@@ -38,3 +55,10 @@ class Noticed(Message):
 
     text: str
     severity: str = "information"
+
+
+@dataclass
+class Updated(Message):
+    """The monitor found something new."""
+
+    snapshot: Snapshot

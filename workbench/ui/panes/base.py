@@ -16,7 +16,7 @@ class Pane(Vertical, can_focus=False):
     """A framed part of the screen. Its content takes the focus; `1` to `9` go to it.
 
     A pane is a function of the values that the app pushes into it: it reads no files and asks no processes
-    but through what it is given.
+    but through what it is given. A pane whose rows can be filtered has a reactive `filter`, a text.
     """
 
     NUMBER: ClassVar[str] = ""
@@ -41,6 +41,19 @@ class Pane(Vertical, can_focus=False):
     def on_mount(self) -> None:
         """Show the frame's title."""
         self._title()
+
+    def on_descendant_focus(self) -> None:
+        """Say in the frame which keys are only the pane's own."""
+        self.border_subtitle = self.own_keys().replace("[", "\\[")
+
+    def on_descendant_blur(self) -> None:
+        """And no longer."""
+        self.border_subtitle = ""
+
+    def own_keys(self) -> str:
+        """`a smooth  f follow`, from the pane's own bindings."""
+        shown = [binding for _, binding in self._bindings if binding.show and binding.description]
+        return "  ".join(f"{self.app.get_key_display(b)} {b.description}" for b in shown)
 
     def _title(self) -> None:
         shown = f"{self.NUMBER} {self.NAME}" + (f"──{safe(self.headline)}" if self.headline else "")

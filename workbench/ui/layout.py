@@ -1,0 +1,79 @@
+"""Where the panes stand: together where there is room, one at a time where there is not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical
+from textual.geometry import Size
+
+if TYPE_CHECKING:
+    from workbench.ui.panes.base import Pane
+
+TABS = [("1", "Runs"), ("2", "Exp"), ("3", "Plots"), ("4", "Class"), ("6", "Photo"), ("7", "Mach")]
+PLACES = {"left": "126", "right": "34", "more": "7"}
+"""The columns and the panes in them, by number; those in `more` are only ever shown alone."""
+
+MODULES = {
+    "1": "workbench.ui.panes.runs:RunsPane",
+    "2": "workbench.ui.panes.experiment:ExperimentPane",
+    "3": "workbench.ui.panes.plots:PlotsPane",
+    "4": "workbench.ui.panes.classes:ClassesPane",
+    "6": "workbench.ui.panes.photo:PhotoPane",
+    "7": "workbench.ui.panes.machine:MachinePane",
+}
+"""Imported one by one after the first frame is out: plotext alone takes longer than that frame."""
+
+WIDE = (100, 30)
+ROOMY = (160, 44)
+LOW = 20
+SMALLEST = (40, 10)
+
+
+def shape(size: Size) -> set[str]:
+    """The classes of a screen of this size."""
+    fits = {
+        "-tiny": size.width < SMALLEST[0] or size.height < SMALLEST[1],
+        "-narrow": size.width < WIDE[0] or size.height < WIDE[1],
+        "-low": size.height < LOW,
+        "-roomy": size.width >= ROOMY[0] and size.height >= ROOMY[1],
+    }
+    return {name for name, holds in fits.items() if holds}
+
+
+def pane_class(number: str) -> type[Pane]:
+    """The class of a pane."""
+    module, _, name = MODULES[number].partition(":")
+    found: type[Pane] = getattr(import_module(module), name)
+    return found
+
+
+class Body(Horizontal):
+    """The panes. `front` is the one that fills the screen when only one is shown."""
+
+    def compose(self) -> ComposeResult:
+        """A slot for every pane; the panes come when they are loaded."""
+        for column, numbers in PLACES.items():
+            with Vertical(id=column, classes="column"):
+                for number in numbers:
+                    yield Container(id=f"slot-{number}", classes="slot")
+
+    async def put(self, pane: Pane) -> None:
+        """Put a pane into its slot."""
+        await self.query_one(f"#slot-{pane.NUMBER}").mount(pane)
+
+    def stand(self, front: str, *, single: bool) -> None:
+        """Show all panes that stand together, or only `front`."""
+        single = single or front in PLACES["more"]
+        self.set_class(single, "-single")
+        for column, numbers in PLACES.items():
+            self.query_one(f"#{column}").set_class(front in numbers, "-front")
+            for number in numbers:
+                self.query_one(f"#slot-{number}").set_class(number == front, "-front")
+
+    def shows(self, number: str) -> bool:
+        """Whether a pane is in sight."""
+        slot = self.query_one(f"#slot-{number}")
+        return not self.has_class("-single") or slot.has_class("-front")

@@ -1,0 +1,22 @@
+"""How a run's status is shown: a mark that reads without colour, and a colour."""
+
+from __future__ import annotations
+
+from workbench.runs.status import Status
+
+MARKS: dict[Status, tuple[str, str]] = {
+    Status.QUEUED: ("◌", "$text-muted"),
+    Status.STARTING: ("◌", "$primary"),
+    Status.RUNNING: ("●", "$primary"),
+    Status.FINISHED: ("✓", "$success"),
+    Status.STOPPED: ("■", "$warning"),
+    Status.FAILED: ("✗", "$error"),
+    Status.LOST: ("✗", "$error"),
+    Status.UNKNOWN: ("?", "$warning"),
+}
+PAUSED = ("‖", "$warning")
+
+
+def mark_of(status: Status, phase: str = "") -> tuple[str, str]:
+    """The mark and the style of a run."""
+    return PAUSED if status.live and phase == "paused" else MARKS[status]

@@ -1,0 +1,212 @@
+"""Watches the store and one run from a thread of its own, so that no slow disk ever holds up a key press.
+
+The thread reads into a view that only it touches; what is new travels in a `Snapshot` and is put into the view
+that the panes see by whoever takes it (`Mirror`, on the screen's thread). The next look waits until then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.errors import BadInput
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import Columns, RunReader, RunView
+from workbench.runs.report import final_evaluation, read_evaluation
+from workbench.runs.store import RunSummary, Store
+
+LOOK_SECONDS = 0.5
+REST = 100
+"""The list of runs is read at most a hundredth of the time: 10,000 of them are looked at more seldom."""
+EVALUATIONS = 12
+"""How many of a run's newest evaluations are kept for its classes' trends."""
+
+
+@dataclass
+class ViewChange:
+    """What moved in a run since the last look."""
+
+    fields: dict[str, Any]
+    """Everything of the view but its steps: small, and replaced as a whole."""
+    tail: Columns
+    """New steps, or all of them where `fresh`."""
+    fresh: bool
+
+
+@dataclass
+class Snapshot:
+    """What one look found. `None` stands for what is as it was."""
+
+    run_id: str | None
+    rows: list[RunSummary] | None = None
+    change: ViewChange | None = None
+    evaluations: list[dict[str, Any]] | None = None
+    """Of the selected run, newest first: the result, then the others of the split that is shown."""
+    complaint: str | None = None
+    """Why the runs can't be listed."""
+
+
+class Mirror:
+    """The view of the selected run that the panes see."""
+
+    def __init__(self, run_id: str, store: Store) -> None:
+        self.view = RunView(RunFolder(store.root / run_id))
+
+    def take(self, change: ViewChange) -> RunView:
+        """Put a change into the view."""
+        if change.fresh:
+            self.view.steps = Columns()
+        append(self.view.steps, change.tail)
+        for name, value in change.fields.items():
+            setattr(self.view, name, value)
+        return self.view
+
+
+def append(columns: Columns, tail: Columns) -> None:
+    """Add the rows of `tail`; figures that one of the two has not are NaN there."""
+    before = len(columns)
+    columns.step.extend(tail.step)
+    for name in {*columns.values, *tail.values}:
+        column = columns.values.setdefault(name, array("d", [float("nan")]) * before)
+        column.extend(tail.values.get(name) or array("d", [float("nan")]) * len(tail))
+
+
+@dataclass
+class _Watched:
+    """The selected run as the thread reads it."""
+
+    reader: RunReader
+    version: int = -1
+    steps: Columns | None = None
+    sent: int = 0
+    shown: list[tuple[Any, Any]] = field(default_factory=list)
+    records: dict[tuple[Any, Any], dict[str, Any]] = field(default_factory=dict)
+
+    def look(self) -> ViewChange | None:
+        """What moved, or `None`."""
+        view = self.reader.poll()
+        if view.version == self.version:
+            return None
+        self.version = view.version
+        fresh = view.steps is not self.steps
+        start = 0 if fresh else self.sent
+        self.steps, self.sent = view.steps, len(view.steps)
+        values = {name: column[start:] for name, column in view.steps.values.items()}
+        return ViewChange(_small_parts(view), Columns(view.steps.step[start:], values), fresh)
+
+    def evaluations(self) -> list[dict[str, Any]] | None:
+        """The newest evaluations with their classes, or `None` where they are the ones given before."""
+        rows = shown_evaluations(self.reader.view)
+        wanted = [(row.get("step"), row.get("split")) for row in rows]
+        if wanted == self.shown and all(key in self.records for key in wanted):
+            return None
+        found = {}
+        for key, row in zip(wanted, rows, strict=True):
+            record = self.records.get(key) or read_evaluation(self.reader.view.folder, row)
+            if record is not None:
+                found[key] = record
+        self.shown, self.records = wanted, found
+        return list(found.values())
+
+
+def _small_parts(view: RunView) -> dict[str, Any]:
+    copied = {name: list(getattr(view, name)) for name in ("epochs", "evaluations", "journal")}
+    names = ("status", "experiment", "setup", "heartbeat", "exit", "notes", "last_wall", "skipped", "version")
+    shared = {name: getattr(view, name) for name in names}  # the reader replaces these and never changes them
+    return {**copied, **shared, "sampled": view.sampled}
+
+
+def shown_evaluations(view: RunView) -> list[dict[str, Any]]:
+    """The evaluation rows that the classes pane is about, newest first: the result, then the watched split's."""
+    split = "validation" if view.of_split("validation") else "test"
+    rows = [row for row in view.of_split(split) if not row.get("final")][-EVALUATIONS:]
+    result = final_evaluation(view)
+    return ([result] if result else []) + rows[::-1]
+
+
+class Monitor:
+    """Looks twice a second, from `start` to `stop`, and hands every snapshot that says something to `deliver`."""
+
+    def __init__(self, store: Store, deliver: Callable[[Snapshot], object]) -> None:
+        self._store, self._deliver = store, deliver
+        self._wake, self._taken, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._wanted: str | None = None
+        self._watched: _Watched | None = None
+        self._rows: list[RunSummary] | None = None
+        self._rows_due = 0.0
+        self._complaint: str | None = None
+        self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; the thread closes what it has open."""
+        self._ended.set()
+        self._wake.set()
+        self._taken.set()
+
+    def select(self, run_id: str | None) -> None:
+        """Follow another run from now on."""
+        self._wanted = run_id
+        self._wake.set()
+
+    def look_now(self) -> None:
+        """Don't wait for the next half second: something was just done."""
+        self._rows_due = 0.0
+        self._wake.set()
+
+    def taken(self) -> None:
+        """The last snapshot has arrived; the next look may come."""
+        self._taken.set()
+
+    def look(self) -> Snapshot:
+        """What is new, read now."""
+        snapshot = Snapshot(self._wanted)
+        self._look_at_rows(snapshot)
+        if snapshot.run_id != (self._watched.reader.view.folder.id if self._watched else None):
+            self._open(snapshot.run_id)
+        if self._watched is not None:
+            snapshot.change = self._watched.look()
+            if snapshot.change is not None:
+                snapshot.evaluations = self._watched.evaluations()
+        return snapshot
+
+    def _look_at_rows(self, snapshot: Snapshot) -> None:
+        began = time.monotonic()
+        if began < self._rows_due:
+            return
+        self._rows_due = began + LOOK_SECONDS  # before the look: `look_now` may come in between
+        try:
+            rows, complaint = self._store.rows(), None
+        except (BadInput, OSError) as error:
+            rows, complaint = [], str(error)
+        rest = REST * (time.monotonic() - began)
+        if self._rows_due and rest > LOOK_SECONDS:
+            self._rows_due = began + rest
+        if complaint != self._complaint:
+            snapshot.complaint = self._complaint = complaint
+        if rows != self._rows:
+            snapshot.rows = self._rows = rows
+
+    def _open(self, run_id: str | None) -> None:
+        if self._watched is not None:
+            self._watched.reader.close()
+        self._watched = _Watched(RunReader(RunFolder(self._store.root / run_id))) if run_id else None
+
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            snapshot = self.look()
+            behind = self._watched is not None and self._watched.reader.behind
+            if snapshot.rows is not None or snapshot.change is not None or snapshot.complaint is not None:
+                self._taken.clear()
+                self._deliver(snapshot)
+                self._taken.wait()
+            self._wake.wait(0.01 if behind else LOOK_SECONDS)
+            self._wake.clear()
+        self._open(None)

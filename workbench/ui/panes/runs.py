@@ -1,0 +1,144 @@
+"""The list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from workbench import text
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
+from workbench.text import safe
+from workbench.ui.marks import mark_of
+from workbench.ui.messages import RunOpened, RunSelected
+from workbench.ui.panes.base import Pane
+from workbench.ui.widgets.runtable import RunTable
+from workbench.ui.widgets.statusline import FIRST_RUN
+
+_STATUS_ORDER = list(reversed(Status))
+ORDERS: dict[str, Callable[[RunSummary], Any]] = {
+    "newest": lambda row: row.id,
+    "best": lambda row: -1.0 if row.best is None else row.best,
+    "epochs": lambda row: row.epoch,
+    "status": lambda row: _STATUS_ORDER.index(row.status),
+    "name": lambda row: row.name.lower(),
+    "model": lambda row: row.model,
+    "data": lambda row: row.dataset,
+}
+_ASCENDING = {"name", "model", "data"}
+
+LOST = "its processes ended without a word (killed, or the host restarted); r goes on"
+
+
+class RunsPane(Pane):
+    """Every run with its status, progress and best figure; the cursor is what the other panes show."""
+
+    NUMBER, NAME, SHORT = "1", "Runs", "Runs"
+
+    rows: reactive[list[RunSummary] | None] = reactive(None, always_update=True)
+    """All runs; `None` until they are known."""
+
+    run_id: reactive[str | None] = reactive(None)
+    """The selected run."""
+
+    filter: reactive[str] = reactive("")
+    """Words that name, status, dataset or model of a shown run have."""
+
+    order: reactive[str] = reactive("newest")
+    reverse: reactive[bool] = reactive(False)
+
+    def compose(self) -> ComposeResult:
+        """The table, and what there is to say of the run under the cursor."""
+        yield RunTable()
+        yield Static("", markup=False, id="about-run")
+
+    def watch_rows(self) -> None:
+        """Show the new list."""
+        self._show()
+
+    def watch_run_id(self) -> None:
+        """Put the cursor on it."""
+        self._show()
+
+    def watch_filter(self) -> None:
+        """Show what is left."""
+        self._show()
+
+    def watch_order(self) -> None:
+        """Sort anew."""
+        self._show()
+
+    def watch_reverse(self) -> None:
+        """Turn the list round."""
+        self._show()
+
+    def sort_next(self) -> None:
+        """Sort by the next thing."""
+        names = list(ORDERS)
+        self.order = names[(names.index(self.order) + 1) % len(names)]
+
+    @property
+    def shown(self) -> list[RunSummary]:
+        """The rows that pass the filter, in order."""
+        words = self.filter.lower().split()
+        rows = [row for row in self.rows or [] if matches(row, words)]
+        downwards = (self.order not in _ASCENDING) != self.reverse
+        return sorted(rows, key=ORDERS[self.order], reverse=downwards)
+
+    @on(RunTable.Moved)
+    def _moved(self, event: RunTable.Moved) -> None:
+        event.stop()
+        self.run_id = event.run_id
+        self.post_message(RunSelected(event.run_id))
+
+    @on(RunTable.Opened)
+    def _opened(self, event: RunTable.Opened) -> None:
+        event.stop()
+        self.post_message(RunOpened(event.run_id))
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        rows = self.shown
+        table = self.query_one(RunTable)
+        table.show(rows, self.run_id)
+        self.headline = self._counts(rows)
+        selected = rows[table.cursor] if rows else None
+        self.query_one("#about-run", Static).update(about(selected, empty=self.rows == []))
+
+    def _counts(self, rows: Sequence[RunSummary]) -> str:
+        count = len(self.rows or [])
+        parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else str(count) if count else ""]
+        if self.order != "newest" or self.reverse:
+            parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
+        return "──".join(part for part in parts if part)
+
+
+def matches(row: RunSummary, words: Sequence[str]) -> bool:
+    """Whether every word is found in what a person knows of the run."""
+    known = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device}".lower()
+    return all(word in known for word in words)
+
+
+def about(row: RunSummary | None, *, empty: bool = False) -> Content:
+    """What a run is of, and why it ended where that needs saying."""
+    if empty:
+        return Content.assemble(
+            "No runs yet. Press ", ("t", "bold $accent"), " to train ", (FIRST_RUN, "bold"),
+            ": real digits, no download, half a minute.",
+        )  # fmt: skip
+    if row is None:
+        return Content("")
+    started = f"  {text.clock(row.created)}" if row.created else ""
+    of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", "$text-muted")
+    why = LOST if row.status is Status.LOST else "" if row.status is Status.FINISHED else row.reason
+    if not why:
+        return of
+    mark, style = mark_of(row.status)
+    return Content.assemble(of, "\n", (f"{mark} {safe(why)}", style))

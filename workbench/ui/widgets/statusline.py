@@ -1,0 +1,131 @@
+"""The top line: what the selected run is doing, and what happened since the last screen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from textual.content import Content
+
+from workbench import text
+from workbench.runs.reader import RunView
+from workbench.runs.records import number
+from workbench.runs.report import reason
+from workbench.runs.status import Status
+from workbench.text import safe
+from workbench.ui.marks import mark_of
+from workbench.ui.widgets.line import Line
+
+FIRST_RUN = "digits-mlp"
+PHASES = {"training": "", "evaluating": "evaluating", "paused": "paused", "stopping": "stopping"}
+
+
+class StatusLine(Line):
+    """Shows a run's name, mark, epoch, progress, best figure and when it will be there."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._view: RunView | None = None
+        self._since = ""
+        self._empty = True
+
+    def show_view(self, view: RunView | None, *, empty: bool) -> None:
+        """Show the selected run; `empty` where there is none at all."""
+        self._view, self._empty = view, empty
+        self._redraw()
+
+    def show_since(self, since: str) -> None:
+        """Show what happened while nobody looked."""
+        self._since = since
+        self._redraw()
+
+    def on_resize(self) -> None:
+        """The bar grows with the line."""
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self.size.width > 0:
+            self.show(line(self._view, self._since, self.size.width, time.time(), empty=self._empty))
+
+
+def line(view: RunView | None, since: str, width: int, now: float, *, empty: bool = False) -> Content:
+    """The whole top line, within `width` cells."""
+    left = run_part(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    room = width - left.cell_length - 4
+    if not since or room < 8:
+        return left
+    return Content.assemble(left, (" │ ", "$text-muted"), (text.cut(safe(since), room), "$accent"))
+
+
+def _no_run(empty: bool) -> Content:
+    if not empty:
+        return Content(" …")
+    return Content.assemble(" no runs yet: press ", ("t", "bold $accent"), f" to train {FIRST_RUN}")
+
+
+def run_part(view: RunView, width: int, now: float) -> Content:
+    """`lr3e-2 ● 14/60 ━━━━╸───── 23%  best .913@12  ETA 3h08 → 02:22`, with a bar that fits."""
+    beat = view.heartbeat
+    mark, style = mark_of(view.status, str(beat.get("phase")))
+    share = _share(beat)
+    parts: list[Any] = [
+        (f" {safe(view.name, max(8, width // 5))} ", "bold"),
+        (mark, style),
+        f" {_epochs(view)} ",
+        bar(share, max(6, width // 7), style),
+        f" {share:.0%}  ",
+    ]
+    best = _best(beat, wide=width >= 100)
+    return Content.assemble(*parts, *([best, "  "] if best else []), _ending(view, now))
+
+
+def bar(share: float, width: int, style: str) -> Content:
+    """A bar of thin lines, half a cell fine."""
+    halves = round(max(0.0, min(1.0, share)) * width * 2)
+    full, half = divmod(halves, 2)
+    return Content.assemble(("━" * full + "╸" * half, style), ("─" * (width - full - half), "$text-disabled"))
+
+
+def _share(beat: dict[str, Any]) -> float:
+    done, total = number(beat.get("step")) or 0.0, number(beat.get("steps_total")) or 0.0
+    return done / total if total else 0.0
+
+
+def _epochs(view: RunView) -> str:
+    train = view.experiment.get("train") or {}
+    total = view.heartbeat.get("epochs_total") or train.get("epochs") or "?"
+    return f"{view.heartbeat.get('epoch') or 0}/{total}"
+
+
+def _best(beat: dict[str, Any], *, wide: bool) -> str:
+    best = beat.get("best") or {}
+    value = number(best.get("value"))
+    if value is None:
+        return ""
+    return f"{'best ' if wide else ''}{text.fraction(value)}@{best.get('epoch', '?')}"
+
+
+def _ending(view: RunView, now: float) -> Content:
+    """When it will be there, what else it is doing, or how it ended."""
+    beat = view.heartbeat
+    if not view.status.live:
+        why = reason(view) if view.status in {Status.FAILED, Status.LOST} else None
+        return Content.assemble((f"{view.status}", mark_of(view.status)[1]), safe(f": {why}") if why else "")
+    if view.status is not Status.RUNNING:
+        return Content(str(view.status))
+    phase = str(beat.get("phase") or "starting")
+    if doing := PHASES.get(phase, phase):
+        return Content(f"{safe(doing)}{_progress(beat)}")
+    eta = number(beat.get("eta"))
+    if eta is None:
+        return Content("training")
+    return Content(f"ETA {text.duration(eta)} → {text.clock(now + eta)}")
+
+
+def _progress(beat: dict[str, Any]) -> str:
+    progress = beat.get("progress") or {}
+    done, total = number(progress.get("done")), number(progress.get("total"))
+    if done is None:
+        return ""
+    what = safe(progress.get("what") or "", 24)
+    return f" {what} {done / total:.0%}" if total else f" {what} {text.count(done)}"

@@ -1,0 +1,154 @@
+"""What keeps the rest in sight where one pane fills the screen: tabs above it, lines below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual import events
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+
+from workbench import text
+from workbench.runs.reader import RunView
+from workbench.runs.records import number
+from workbench.runs.store import RunSummary
+from workbench.text import safe
+from workbench.ui.marks import mark_of
+from workbench.ui.widgets.line import Line
+
+
+class Tabs(Line):
+    """`1Runs 2Exp ▐3Plots▌ 4Class`: every pane's number, the one that is shown marked."""
+
+    @dataclass
+    class Clicked(Message):
+        """A tab was clicked."""
+
+        number: str
+
+    def __init__(self, panes: Sequence[tuple[str, str]], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._panes, self._places = list(panes), list[tuple[int, int, str]]()
+
+    def show_front(self, front: str) -> None:
+        """Mark the pane that is shown."""
+        parts: list[Any] = []
+        self._places, x = [], 0
+        for number_, name in self._panes:
+            left, right = ("▐", "▌") if number_ == front else (" ", " ")
+            style = "bold $foreground on $primary 40%" if number_ == front else "$text-muted"
+            shown = f"{number_} {name}"
+            parts += [(left, "$primary 40%"), (shown, style), (right, "$primary 40%")]
+            self._places.append((x, x + len(shown) + 2, number_))
+            x += len(shown) + 2
+        self.show(Content.assemble(*parts))
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the pane that was clicked."""
+        for start, end, number_ in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Clicked(number_))
+
+
+class RestLines(Vertical):
+    """Four lines: how fast it goes, the worst classes, the other runs, the biggest confusion."""
+
+    DEFAULT_CSS = """
+    RestLines { height: 4; }
+    """
+
+    def compose(self) -> Any:
+        """Four lines."""
+        for name in ("speed", "worst", "others", "confusion"):
+            yield Line(id=f"rest-{name}")
+
+    def show_view(self, view: RunView | None) -> None:
+        """How fast it goes."""
+        self._line("speed", speed(view))
+
+    def show_evaluations(self, evaluations: Sequence[dict[str, Any]]) -> None:
+        """The worst classes and what they are taken for."""
+        newest = evaluations[0] if evaluations else None
+        self._line("worst", worst(newest))
+        self._line("confusion", biggest_confusion(newest))
+
+    def show_rows(self, rows: Sequence[RunSummary], run_id: str | None) -> None:
+        """The other runs."""
+        self._line("others", others(rows, run_id))
+
+    def _line(self, name: str, content: Content) -> None:
+        self.query_one(f"#rest-{name}", Line).show(content)
+
+
+def speed(view: RunView | None) -> Content:
+    """`183 img/s · step 4928 · lr .015 · elapsed 3h08 · cuda:0`."""
+    if view is None or not view.heartbeat:
+        return Content("")
+    beat, parts = view.heartbeat, []
+    rate = number(view.last_wall.get("samples_per_second"))
+    if rate is not None and view.status.live:
+        parts.append(f"{text.count(rate)} samples/s")
+    parts.append(f"step {beat.get('step') or 0}")
+    rates = view.steps.column("lr")
+    if rates:
+        parts.append(f"lr {rates[-1]:.3g}")
+    spent = number((beat.get("seconds") or {}).get("total"))
+    if spent is not None:
+        parts.append(f"elapsed {text.duration(spent)}")
+    if beat.get("device"):
+        parts.append(safe(beat["device"]))
+    return Content(" " + " · ".join(parts))
+
+
+def worst(evaluation: dict[str, Any] | None) -> Content:
+    """`worst  cat .81→dog  dog .86→cat  bird .88→deer              4 classes`."""
+    rows = [
+        row for row in (evaluation or {}).get("per_class") or [] if number(row.get("accuracy")) is not None
+    ]
+    if not rows:
+        return Content("")
+    taken = _taken_for(evaluation or {})
+    rows.sort(key=lambda row: row["accuracy"])
+    parts: list[Any] = [(" worst  ", "$text-muted")]
+    for row in rows[:3]:
+        name = str(row.get("class"))
+        mistaken = f"→{safe(taken[name], 10)}" if name in taken else ""
+        parts.append(f"{safe(name, 12)} {text.fraction(row['accuracy'])}{mistaken}  ")
+    return Content.assemble(*parts)
+
+
+def biggest_confusion(evaluation: dict[str, Any] | None) -> Content:
+    """`⚠ cat→dog: 14% of all errors`."""
+    names = (evaluation or {}).get("classes") or []
+    errors = [cell for cell in (evaluation or {}).get("confusion") or [] if cell[0] != cell[1]]
+    total = sum(count for _, _, count in errors)
+    if not total:
+        return Content("")
+    true, predicted, count = max(errors, key=lambda cell: cell[2])
+    pair = f"{safe(names[true], 20)}→{safe(names[predicted], 20)}"
+    return Content.assemble((" ⚠ ", "$warning"), f"{pair}: {count / total:.0%} of all errors")
+
+
+def _taken_for(evaluation: dict[str, Any]) -> dict[str, str]:
+    """The most frequent wrong prediction of each class."""
+    names, most = evaluation.get("classes") or [], dict[int, tuple[int, int]]()
+    for true, predicted, count in evaluation.get("confusion") or []:
+        if true != predicted and count > most.get(true, (0, 0))[0]:
+            most[true] = (count, predicted)
+    return {str(names[true]): str(names[predicted]) for true, (_, predicted) in most.items()}
+
+
+def others(rows: Sequence[RunSummary], run_id: str | None) -> Content:
+    """`other  ✓ lr1e-2 .902  ◌ lr1e-1 queued  ✗ lr1`: those that go on first."""
+    rest = sorted((row for row in rows if row.id != run_id), key=lambda row: not row.status.live)[:5]
+    if not rest:
+        return Content("")
+    parts: list[Any] = [(" other  ", "$text-muted")]
+    for row in rest:
+        mark, style = mark_of(row.status, row.phase)
+        figure = "" if row.best is None else f" {text.fraction(row.best)}"
+        parts += [(mark, style), f" {safe(row.name, 16)}{figure}  "]
+    return Content.assemble(*parts)
