@@ -204,7 +204,7 @@ def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
-    console.say(f"workbench: {document['reason']} (the log: {folder.log})")
+    console.say(f"workbench: {_one_line(str(document['reason']))} (the log: {folder.log})")
     return FAILED
 
 

@@ -148,7 +148,7 @@ def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
 def tell_result(document: dict[str, Any]) -> None:
     """A run's result for a person."""
     print(f"{safe(document['name'])} ({document['run']}): {document['status']}")
-    if document["reason"]:
+    if document["reason"] and document["status"] != "failed":  # a failure is told on stderr
         print(f"  {safe(document['reason'])}")
     if document["test"]:
         figures = "  ".join(

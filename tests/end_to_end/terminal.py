@@ -1,0 +1,82 @@
+"""A true terminal around the product: a pty that pexpect drives, and pyte that draws what arrives."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import pexpect
+import pyte
+
+KEYS = {"enter": "\r", "esc": "\x1b", "tab": "\t", "down": "\x1b[B", "up": "\x1b[A", "ctrl+q": "\x11", "backspace": "\x7f"}
+
+
+class Terminal:
+    """`workbench` in a pty of a given size."""
+
+    def __init__(self, columns: int, rows: int, *, cwd: Path | None = None) -> None:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        self.process = pexpect.spawn(
+            sys.executable, ["-m", "workbench"], dimensions=(rows, columns), env=environment, timeout=60,
+            cwd=None if cwd is None else str(cwd),
+        )  # fmt: skip
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.received = bytearray()
+        """Every byte that the product sent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.close(force=True)
+
+    def read(self, seconds: float = 0.1) -> None:
+        """Take in what arrives within `seconds`."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                data = self.process.read_nonblocking(1 << 16, timeout=left)
+            except pexpect.TIMEOUT:
+                return
+            except pexpect.EOF:
+                return
+            self.received += data
+            self._stream.feed(data)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen now."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def press(self, *keys: str) -> Self:
+        """Send keys by name (`enter`, `esc`, `down`, …), anything else as it is typed."""
+        for key in keys:
+            self.process.send(KEYS.get(key, key))
+            # A bare escape is told from the beginning of a sequence by the pause after it.
+            self.read(0.3 if key == "esc" else 0.05)
+        return self
+
+    def wait(self, condition: Callable[[str], bool], what: str, seconds: float = 60) -> Self:
+        """Return when the screen shows it; fail with the screen as it is after `seconds`."""
+        until = time.monotonic() + seconds
+        while not condition(self.text):
+            assert time.monotonic() < until, f"no {what} within {seconds} s on:\n{self.text}"
+            assert self.process.isalive() or condition(self.text), f"the screen ended before {what}:\n{self.text}"
+            self.read(0.1)
+        return self
+
+    def wait_for(self, words: str, seconds: float = 60) -> Self:
+        """Return when `words` are on the screen."""
+        return self.wait(lambda text: words in text, repr(words), seconds)
+
+    def wait_until_gone(self, seconds: float = 10) -> None:
+        """Return when the product has ended."""
+        until = time.monotonic() + seconds
+        while self.process.isalive():
+            assert time.monotonic() < until, f"still running after {seconds} s:\n{self.text}"
+            self.read(0.05)
