@@ -1,0 +1,102 @@
+"""What there is to choose from, as rows: recipes, datasets, models, words."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+
+from workbench.datasets import catalogue as datasets
+from workbench.errors import BadInput
+from workbench.experiment import check_sources, load_recipe, recipe_files
+from workbench.models import catalogue as models
+from workbench.text import count, size
+from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
+
+HERE = "✓ here"
+
+
+def of_words(words: Sequence[str], now: str) -> Finder:
+    """A setting's words."""
+    rows = [Row(word, (f"{'●' if word == now else ' '} {word}",)) for word in words]
+    return Finder(filtering(rows))
+
+
+def of_recipes() -> Finder:
+    """Ready experiments, and TOML files of one's own."""
+    rows = []
+    for path in recipe_files():
+        try:
+            content = load_recipe(path.stem)
+        except (BadInput, tomllib.TOMLDecodeError):
+            continue
+        if content.get("do", "train") == "train":
+            rows.append(Row(path.stem, (path.stem, str(content.get("title", "")))))
+    return Finder(
+        filtering(rows, files((".toml",))), hint="type to filter, or a file of your own: ./mine.toml",
+        check=load_recipe, typed=True,
+    )  # fmt: skip
+
+
+def of_datasets() -> Finder:
+    """The catalogue of datasets, a folder of pictures, a function of one's own."""
+    rows = [_dataset_row(info.name) for info in datasets.CATALOGUE]
+    return Finder(
+        filtering(rows, _own_data), hint="type to filter, or your own: folder:PATH, ./data.py:make",
+        check=_check_data, drop=(2, 4), typed=True,
+    )  # fmt: skip
+
+
+def _dataset_row(name: str) -> Row:
+    about = datasets.describe(name)
+    pictures = "" if about["train"] is None else f"{count(about['train'] + about['test'])}"
+    classes = f"{about['classes']} classes" if about["classes"] else about["task"]
+    shape = "×".join(str(side) for side in about["shape"]) if about["shape"] else "varies"
+    here = HERE if about["here"] else f"↓ {size(about['download'])}"
+    return Row(
+        name, (name, about["title"], pictures.rjust(6), classes, shape, here), group=_GROUPS[about["kind"]]
+    )
+
+
+_GROUPS = {"builtin": "need no network", "published": "published"}
+
+
+def _own_data(text: str) -> list[Row]:
+    if text.startswith("folder:"):
+        return files((), prefix="folder:", folders_only=True, leads=False)(text)
+    return _own_code(text)
+
+
+def _own_code(text: str) -> list[Row]:
+    """Python files while their name is typed; what stands behind the colon is the person's to know."""
+    if ".py:" in text:
+        return []
+    rows = files((".py",))(text)
+    return [row if row.leads else Row(row.key + ":", (row.key + ":",), leads=True) for row in rows]
+
+
+def _check_data(name: str) -> None:
+    check_sources(datasets.find(name).name)
+
+
+def of_models(task: str) -> Finder:
+    """The catalogue of models that can learn `task`, our own first, and a class of one's own."""
+    rows = [_model_row(info) for info in models.CATALOGUE if task in info.tasks]
+    find: Find = filtering(rows, _own_code)
+    return Finder(
+        find, hint="type to filter, or your own: ./net.py:Net", check=_check_model, drop=(1,), typed=True
+    )
+
+
+def _model_row(info: models.ModelInfo) -> Row:
+    about = models.describe(info)
+    side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any size"
+    parameters = f"{count(info.parameters).rjust(6)} parameters" if info.kind == "torchvision" else ""
+    weights = (
+        "" if not info.weights_bytes else HERE if about["weights_here"] else f"↓ {size(info.weights_bytes)}"
+    )
+    group = "workbench's own" if info.kind == "builtin" else "torchvision"
+    return Row(info.name, (info.name, info.title, side, parameters, weights), group=group)
+
+
+def _check_model(name: str) -> None:
+    check_sources(models.find(name).name)

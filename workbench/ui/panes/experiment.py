@@ -1,0 +1,380 @@
+"""The experiment: what will be trained, with what settings, and what that takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench import paths
+from workbench.datasets import catalogue as datasets
+from workbench.errors import BadInput
+from workbench.experiment import Experiment, load_recipe
+from workbench.models import catalogue as models
+from workbench.runs import machine
+from workbench.session.client import SessionClient, SessionError
+from workbench.text import count, cut, pad, safe, size
+from workbench.ui import choices
+from workbench.ui.draft import Draft, cost, shown
+from workbench.ui.messages import Noticed
+from workbench.ui.panes.base import Pane
+from workbench.ui.widgets.chooser import Chooser, Finder
+from workbench.ui.widgets.form import Field, Form
+from workbench.ui.widgets.layers import LayersScreen
+
+FORM_FROM = 13
+"""Rows from which the form is shown at once; a lower pane shows the summary until it is opened."""
+
+
+class Summary(Widget, can_focus=True):
+    """The experiment in a few lines; `enter` opens the form."""
+
+    DEFAULT_CSS = "Summary { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+j", "open", "edit", show=False)]
+
+    lines: reactive[tuple[Text, ...]] = reactive(())
+
+    def render(self) -> Text:
+        """The lines, cut to the width."""
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(self.lines)
+
+    def action_open(self) -> None:
+        """Show the form."""
+        pane = self.query_ancestor(ExperimentPane)
+        pane.opened = True
+        pane.enter()
+
+    def on_click(self) -> None:
+        """A click opens it too."""
+        self.action_open()
+
+
+class ExperimentPane(Pane):
+    """What `t` will train: chosen, set, checked and counted. `experiment()` gives it, `load()` replaces it."""
+
+    NUMBER = "2"
+    NAME = "Experiment"
+    SHORT = "Exp"
+
+    DEFAULT_CSS = """
+    ExperimentPane > #cost { height: auto; max-height: 3; color: $text-muted; }
+    ExperimentPane > Form, ExperimentPane > #cost { display: none; }
+    ExperimentPane.-form > Form, ExperimentPane.-form > #cost { display: block; }
+    ExperimentPane.-form > Summary { display: none; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "recipes", "recipe"),
+        Binding("f", "datasets", "data"),
+        Binding("m", "models", "model"),
+        Binding("v", "layers", "layers"),
+    ]
+
+    opened: reactive[bool] = reactive(False)
+    """Whether the form was opened in a pane that is low."""
+
+    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.session = session
+        self.draft = Draft()
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._device = ("", "")
+
+    def compose(self) -> ComposeResult:
+        """The summary, and the form with what it costs."""
+        yield Summary()
+        yield Form(self.draft.complaint, id="form")
+        yield CostLine(id="cost")
+
+    def on_mount(self) -> None:
+        """Show the first recipe."""
+        super().on_mount()
+        self._changed()
+
+    def experiment(self) -> Experiment:
+        """The experiment as it stands. Raises `BadInput`."""
+        return self.draft.experiment()
+
+    def load(self, content: Mapping[str, Any]) -> None:
+        """Begin again from a recipe's content or a run's experiment. Raises `BadInput`."""
+        self.draft.load(content)
+        self._changed()
+
+    def enter(self) -> None:
+        """Give the focus to what is shown."""
+        self._arrange()
+        target: Widget = self.query_one(Form) if self.has_class("-form") else self.query_one(Summary)
+        self.call_after_refresh(target.focus)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A high pane shows the form, a low one the summary."""
+        self._arrange()
+        self._show()
+
+    def watch_opened(self) -> None:
+        """Show the form, or the summary again."""
+        self._arrange()
+
+    @on(events.DescendantFocus)
+    def _came_here(self) -> None:
+        self._count_layers()
+        self._look_for_device()
+
+    def _arrange(self) -> None:
+        had_focus = self.has_focus_within
+        before = self.has_class("-form")
+        form = self.opened or self.content_size.height >= FORM_FROM
+        self.set_class(form, "-form")
+        if form != before:
+            self._show()
+            if had_focus and not isinstance(self.app.focused, Form | Summary):
+                return
+            if had_focus:
+                self.enter()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the session process told of this pair: `parameters`, `layers`, ... or `error`; empty: not asked."""
+        return self._facts.get(repr(self.draft.choices()), {})
+
+    def _changed(self) -> None:
+        parts = (self.draft.recipe, "" if self.draft.is_new else "changed")
+        self.headline = "──".join(part for part in parts if part)
+        self._show()
+        self._look_for_device()
+        if self.has_focus_within:
+            self._count_layers()
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        width = self.content_size.width
+        if self.has_class("-form"):
+            self.query_one(Form).show(self.draft.fields(layers_line(self.facts)))
+            self.query_one(CostLine).lines = tuple(cost_lines(self.draft, self.facts, self._device, width))
+        else:
+            self.query_one(Summary).lines = tuple(
+                summary_lines(self.draft, self.facts, self._device, width)[: max(1, self.content_size.height)]
+            )
+
+    @on(Form.Changed)
+    def _set(self, event: Form.Changed) -> None:
+        event.stop()
+        self._try(lambda: self.draft.set(event.key, event.value))
+
+    @on(Form.Reset)
+    def _reset(self, event: Form.Reset) -> None:
+        event.stop()
+        self.draft.reset(event.key)
+        self._changed()
+
+    @on(Form.Left)
+    def _left(self, event: Form.Left) -> None:
+        event.stop()
+        self.opened = False
+        self.enter()
+
+    @on(Form.Opened)
+    def _opened_row(self, event: Form.Opened) -> None:
+        event.stop()
+        actions = {"recipe": self.action_recipes, "data": self.action_datasets, "model": self.action_models,
+                   "layers": self.action_layers}  # fmt: skip
+        if event.field.key in actions:
+            actions[event.field.key]()
+        else:
+            self._choose_value(event.field)
+
+    def _choose_value(self, field: Field) -> None:
+        self._ask(
+            f"{field.label}: {field.help}",
+            choices.of_words(field.choices, field.value),
+            lambda value: self.draft.set(field.key, value),
+        )
+
+    def action_recipes(self) -> None:
+        """Choose a ready experiment."""
+        self._ask("Recipes", choices.of_recipes(), lambda name: self.draft.load(load_recipe(name)))
+
+    def action_datasets(self) -> None:
+        """Choose the dataset."""
+        self._ask("Datasets", choices.of_datasets(), lambda name: self.draft.choose("data", name))
+
+    def action_models(self) -> None:
+        """Choose the model."""
+        task = datasets.find(self.draft.data).task
+        self._ask("Models", choices.of_models(task), lambda name: self.draft.choose("model", name))
+
+    def _ask(self, title: str, finder: Finder, take: Any) -> None:
+        def taken(key: str | None) -> None:
+            if key is not None:
+                self._try(lambda: take(key))
+
+        self.app.push_screen(Chooser(title, finder), taken)
+
+    def _try(self, change: Any) -> None:
+        try:
+            change()
+        except BadInput as error:
+            self.post_message(Noticed(str(error), "error"))
+        self._changed()
+
+    def action_layers(self) -> None:
+        """Show the model layer by layer."""
+        self.run_worker(self._show_layers(), group="layers", exclusive=True)
+
+    async def _show_layers(self) -> None:
+        if not self.facts:
+            self.post_message(Noticed("counting the layers…"))
+        facts = await self._summarise()
+        if "error" in facts:
+            self.post_message(Noticed(str(facts["error"]), "error"))
+        elif facts:
+            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", facts))
+
+    def _count_layers(self) -> None:
+        if not self.facts:
+            self.run_worker(self._summarise(), group="layers", exclusive=True)
+
+    async def _summarise(self) -> dict[str, Any]:
+        """The facts of this pair, asked for once things have been still for a moment."""
+        if self.facts or self.session is None:
+            return self.facts
+        await asyncio.sleep(0.3)
+        data, model = self.draft.choices()
+        try:
+            found = await self.session.request("summary", data=data.to_dict(), model=model.to_dict())
+        except SessionError as error:
+            found = {"error": str(error)}
+        self._facts[repr((data, model))] = found
+        self._show()
+        return found
+
+    def _look_for_device(self) -> None:
+        self.run_worker(self._device_now, thread=True, group="device", exclusive=True)
+
+    def _device_now(self) -> None:
+        found = machine.training_device(str(self.draft.value("train.device")))
+        if self.is_running:
+            self.app.call_from_thread(self._device_is, found)
+
+    def _device_is(self, found: tuple[str, str]) -> None:
+        if found != self._device:
+            self._device = found
+            self._show()
+
+
+class CostLine(Widget):
+    """What a run will take, or what stands in its way."""
+
+    lines: reactive[tuple[Text, ...]] = reactive((), layout=True)
+
+    def render(self) -> Text:
+        """The lines, wrapped."""
+        return Text("\n").join(self.lines)
+
+
+def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
+    """The experiment as the pane shows it when there is no room for the form."""
+    spent = cost(draft, facts.get("parameters"))
+    examples = "" if spent.train is None else f" {count(spent.train)}"
+    examples += f"/{count(spent.validation)} val" if spent.validation else ""
+    examples += f" {count(spent.test)} test" if spent.test else ""
+    value = draft.value
+    about = f" {count(spent.parameters)}" if spent.parameters else ""
+    about += " pretrained" if value("model.pretrained") is True else ""
+    layers = layers_line(facts) or _shapes(draft)
+    rate = (
+        f"{float(value('train.lr')):g}" if isinstance(value("train.lr"), int | float) else value("train.lr")
+    )
+    learning = f"{value('train.optimizer')} {rate} {value('train.schedule')}"
+    lines = [
+        _line("data", _short(draft.data) + examples, width),
+        _line("model", _short(draft.model) + about, width),
+        _line("", pad(layers, max(0, width - 15)) + " v layers" if width > 30 else layers, width),
+        _line(
+            "train",
+            f"{learning} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
+            width,
+        ),
+        _line("augm", shown(value("train.augment")).replace(",", " "), width),
+        *cost_lines(draft, facts, device, width),
+    ]
+    lines[2].stylize("dim")
+    place = device[0].upper() if device[0] == "cpu" else device[0]
+    hint = Text("", no_wrap=True)
+    for key, what in (("t", f" train on {place}  " if place else " train  "), ("enter", " edit")):
+        hint.append(key, style="bold")
+        hint.append(what, style="dim")
+    return [*lines, hint]
+
+
+def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
+    """Steps, parameters, disk and device; or why it can't be trained."""
+    problem = draft.problem or facts.get("error")
+    if problem:
+        return [Text(f"✗ {safe(problem)}", style="red")]
+    spent = cost(draft, facts.get("parameters"))
+    parts = [
+        f"{spent.steps:,} steps" if spent.steps is not None else "",
+        f"{count(spent.parameters)} parameters" if spent.parameters and width > 60 else "",
+        f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
+        if device[0] and width > 60
+        else "",
+        f"{size(spent.download)} to download" if spent.download and width > 60 else "",
+        _disk(spent.disk),
+    ]
+    return [_line("cost", ", ".join(part for part in parts if part), width)]
+
+
+def _disk(wanted: int) -> str:
+    free = machine.room(paths.runs())["free"]
+    if not wanted:
+        return ""
+    if free is None:
+        return f"{size(wanted)} disk"
+    return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
+
+
+def layers_line(facts: Mapping[str, Any]) -> str:
+    """`3×224×224 ─▸ 2048 ─▸ 10`: the input and the vectors that come of it."""
+    if "layers" not in facts:
+        return ""
+    chain = [_dimensions(facts["input_shape"])]
+    for row in facts["layers"]:
+        shape = row["output_shape"]
+        if shape and all(side == 1 for side in shape[1:]) and str(shape[0]) != chain[-1]:
+            chain.append(str(shape[0]))
+    return " ─▸ ".join([chain[0], *chain[1:][-3:]])
+
+
+def _shapes(draft: Draft) -> str:
+    data, model = draft.choices()
+    about, info = datasets.describe(data.name, data.options), models.find(model.name)
+    shape = about["shape"]
+    side = info.size_for(model.options, tuple(shape) if shape else None)
+    inputs = [shape[0] if shape else 3, side, side] if side else shape
+    outputs = about["classes"] or (1 if about["task"] == "regression" else None)
+    return " ─▸ ".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
+
+
+def _dimensions(shape: Any) -> str:
+    return "×".join(str(side) for side in shape)
+
+
+def _short(name: str) -> str:
+    """A name as it is recognised: of a path its end."""
+    return safe(name if len(name) < 24 else "…" + name[-22:])
+
+
+def _line(label: str, text: str, width: int) -> Text:
+    line = Text(no_wrap=True, end="")
+    line.append(pad(label, 6), style="dim")
+    line.append(cut(text, max(1, width - 6)))
+    return line
