@@ -245,6 +245,7 @@ class WorkbenchApp(RunActions):
             self.screen_stack[0].set_class(name in classes, name)
         self.query_one(Body).stand(self.front, single=self._single)
         self.query_one(Tabs).show_front(self.front)
+        self.query_one(RestLines).stand_under(self.front)
 
     async def action_pane(self, number: str) -> None:
         """Go to a pane."""

@@ -24,10 +24,10 @@ class Pane(Vertical, can_focus=False):
     SHORT: ClassVar[str] = ""
     """Its name on the narrow screen's row of tabs."""
 
-    view: reactive[RunView | None] = reactive(None, always_update=True)
+    view: reactive[RunView | None] = reactive(None, always_update=True, repaint=False)
     """The selected run; set again whenever anything of it moved."""
 
-    headline: reactive[str] = reactive("")
+    headline: reactive[str] = reactive("", repaint=False)
     """What stands behind the name in the frame."""
 
     def compose(self) -> ComposeResult:

@@ -75,7 +75,7 @@ def run_part(view: RunView, width: int, now: float) -> Content:
         bar(share, max(6, width // 7), style),
         f" {share:.0%}  ",
     ]
-    best = _best(beat, wide=width >= 100)
+    best = _best(view, wide=width >= 100)
     return Content.assemble(*parts, *([best, "  "] if best else []), _ending(view, now))
 
 
@@ -97,12 +97,27 @@ def _epochs(view: RunView) -> str:
     return f"{view.heartbeat.get('epoch') or 0}/{total}"
 
 
-def _best(beat: dict[str, Any], *, wide: bool) -> str:
-    best = beat.get("best") or {}
-    value = number(best.get("value"))
+def _best(view: RunView, *, wide: bool) -> str:
+    """`best .913@12`: of the newest row that was the best when it was measured."""
+    rows = [row for row in view.evaluations if row.get("best")]
+    monitor = str((view.experiment.get("train") or {}).get("monitor") or "accuracy")
+    value = number(rows[-1].get(monitor)) if rows else None
     if value is None:
         return ""
-    return f"{'best ' if wide else ''}{text.fraction(value)}@{best.get('epoch', '?')}"
+    return f"{'best ' if wide else ''}{text.fraction(value)}@{rows[-1].get('epoch', '?')}"
+
+
+def eta(view: RunView) -> float | None:
+    """Seconds to the end: what the worker says, else by the pace of this attempt."""
+    beat = view.heartbeat
+    said = number(beat.get("eta"))
+    began = number(view.attempts[-1].get("from_step")) if view.attempts else None
+    step, total = number(beat.get("step")), number(beat.get("steps_total"))
+    seconds = beat.get("seconds") or {}
+    spent = (number(seconds.get("train")) or 0.0) + (number(seconds.get("evaluate")) or 0.0)
+    if said is not None or began is None or step is None or total is None or step <= began:
+        return said
+    return (total - step) * spent / (step - began)
 
 
 def _ending(view: RunView, now: float) -> Content:
@@ -116,10 +131,10 @@ def _ending(view: RunView, now: float) -> Content:
     phase = str(beat.get("phase") or "starting")
     if doing := PHASES.get(phase, phase):
         return Content(f"{safe(doing)}{_progress(beat)}")
-    eta = number(beat.get("eta"))
-    if eta is None:
+    left = eta(view)
+    if left is None:
         return Content("training")
-    return Content(f"ETA {text.duration(eta)} → {text.clock(now + eta)}")
+    return Content(f"ETA {text.duration(left)} → {text.clock(now + left)}")
 
 
 def _progress(beat: dict[str, Any]) -> str:

@@ -57,13 +57,20 @@ class RestLines(Vertical):
     """Four lines: how fast it goes, the worst classes, the other runs, the biggest confusion."""
 
     DEFAULT_CSS = """
-    RestLines { height: 4; }
+    RestLines { height: auto; }
     """
 
     def compose(self) -> Any:
         """Four lines."""
         for name in ("speed", "worst", "others", "confusion"):
             yield Line(id=f"rest-{name}")
+
+    def stand_under(self, front: str) -> None:
+        """Leave out what the pane above says itself."""
+        for name in ("speed", "confusion"):
+            self.query_one(f"#rest-{name}").display = front != "3"
+        self.query_one("#rest-others").display = front != "1"
+        self.query_one("#rest-worst").display = front != "4"
 
     def show_view(self, view: RunView | None) -> None:
         """How fast it goes."""
@@ -122,7 +129,7 @@ def worst(evaluation: dict[str, Any] | None) -> Content:
 
 def biggest_confusion(evaluation: dict[str, Any] | None) -> Content:
     """`⚠ cat→dog: 14% of all errors`."""
-    names = (evaluation or {}).get("classes") or []
+    names = class_names(evaluation)
     errors = [cell for cell in (evaluation or {}).get("confusion") or [] if cell[0] != cell[1]]
     total = sum(count for _, _, count in errors)
     if not total:
@@ -132,9 +139,14 @@ def biggest_confusion(evaluation: dict[str, Any] | None) -> Content:
     return Content.assemble((" ⚠ ", "$warning"), f"{pair}: {count / total:.0%} of all errors")
 
 
+def class_names(evaluation: dict[str, Any] | None) -> list[str]:
+    """The classes of an evaluation, in the order of their indices."""
+    return [str(row.get("class")) for row in (evaluation or {}).get("per_class") or []]
+
+
 def _taken_for(evaluation: dict[str, Any]) -> dict[str, str]:
     """The most frequent wrong prediction of each class."""
-    names, most = evaluation.get("classes") or [], dict[int, tuple[int, int]]()
+    names, most = class_names(evaluation), dict[int, tuple[int, int]]()
     for true, predicted, count in evaluation.get("confusion") or []:
         if true != predicted and count > most.get(true, (0, 0))[0]:
             most[true] = (count, predicted)
