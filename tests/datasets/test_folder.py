@@ -250,3 +250,12 @@ def test_counts_are_known_without_decoding(tmp_path):
     classes(tmp_path / "pets", 3)
     draw(tmp_path / "pets" / "cat" / "more.png")
     assert scan_folder(tmp_path / "pets").counts() == {"all": [4, 3]}
+
+
+def test_a_home_that_can_not_be_written_is_told(tmp_path, home):
+    root = classes(tmp_path / "pets")
+    home.mkdir(exist_ok=True)
+    (home / "cache").write_text("a file where a folder should be")
+    with pytest.raises(BadInput, match="can't be") as error:
+        load_folder(root, size=8)
+    assert "\n" not in str(error.value)

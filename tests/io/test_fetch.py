@@ -34,6 +34,9 @@ class Server(ThreadingHTTPServer):
         self.endless = False
         self.status = 0
         self.requests = []
+        self.asked = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
 
     def url(self, name="file.bin"):
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -46,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.requests.append(dict(self.headers))
+        server.asked.set()
+        server.gate.wait(10)
         if server.redirect and "end" not in self.path:
             self.send_response(302)
             self.send_header("Location", server.redirect)
@@ -207,13 +212,28 @@ def test_a_refusal_says_its_number(server, tmp_path):
 
 
 def test_two_at_once_fetch_it_once(server, tmp_path):
-    threads = [threading.Thread(target=fetch, args=(server.url(), tmp_path / "f")) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    server.gate.clear()
+    first = threading.Thread(target=fetch, args=(server.url(), tmp_path / "f"))
+    first.start()
+    assert server.asked.wait(10)
+    waited = []
+
+    def second_waits(progress):
+        waited.append(progress.what)
+        server.gate.set()
+
+    fetch(server.url(), tmp_path / "f", progress=second_waits)
+    first.join()
     assert (tmp_path / "f").read_bytes() == BODY
+    assert set(waited) == {"waiting for f"}
+    assert len(server.requests) == 1
     assert names(tmp_path) == ["f"]
+
+
+def test_a_folder_that_can_not_be_written_is_told(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="can't be written"):
+        fetch(server.url(), tmp_path / "file" / "f")
 
 
 def test_a_picture_is_known_by_its_content_and_kept(server, tmp_path, monkeypatch):

@@ -36,6 +36,7 @@ def png_header(width, height):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Image size")  # as outside of pytest, where a warning ends nothing
 @pytest.mark.parametrize("side", [11_000, 14_000, 20_000])
 def test_too_many_pixels_are_refused_from_the_header(tmp_path, side):
     path = tmp_path / "huge.png"

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.datasets import catalogue
 from workbench.datasets.data import Data, checked, fingerprint_of, measured, with_validation
 from workbench.datasets.request import Request
+from workbench.errors import BadInput
 from workbench.experiment import Choice
 from workbench.io.progress import Cancelled, Report, never, silent
 from workbench.settings import convert
@@ -50,7 +51,11 @@ def load(
     if info.options is not None:
         options = convert(info.options, options, "data")
     source = _source(_BUILTIN.get(info.name) or _KINDS[info.kind])
-    data = source(Request(info, options, size, channels, seed, progress, cancelled))
+    try:
+        data = source(Request(info, options, size, channels, seed, progress, cancelled))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise BadInput(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None
     data = checked(data, info.name)
     if not data.fingerprint:
         splits = (data.train, data.validation, data.test)

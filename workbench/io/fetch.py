@@ -90,9 +90,12 @@ def fetch(
     urls = [url] if isinstance(url, str) else list(url)
     deadline = None if total_seconds is None else time.monotonic() + total_seconds
     wanted = _Wanted(to, sha256, md5, max_bytes, timeout, deadline, progress, cancelled)
-    with alone(to, progress, cancelled) as first:
-        if first or not to.exists():
-            _from_any(urls, wanted)
+    try:
+        with alone(to, progress, cancelled) as first:
+            if first or not to.exists():
+                _from_any(urls, wanted)
+    except OSError as error:
+        raise BadInput(f"{to} can't be written: {error.strerror or error}") from None
     return to
 
 
@@ -125,27 +128,33 @@ def alone(path: Path, progress: Report, cancelled: Cancelled) -> Iterator[bool]:
     lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     first = True
-    with lock.open("wb") as file:
-        while not _locked(file):
-            first = False
-            progress(Progress(f"waiting for {path.name}", 0, None, "bytes"))
-            if cancelled():
-                raise Interrupted
-            time.sleep(0.2)
+    while (file := _locked(lock)) is None:
+        first = False
+        progress(Progress(f"waiting for {path.name}", 0, None, "bytes"))
+        if cancelled():
+            raise Interrupted
+        time.sleep(0.1)
+    with file:
         try:
             yield first
         finally:
             lock.unlink(missing_ok=True)
 
 
-def _locked(file: IO[bytes]) -> bool:
+def _locked(lock: Path) -> IO[bytes] | None:
+    """The lock's file, held until it is closed; `None` while somebody else holds it."""
+    file = lock.open("wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        # Whoever held it before has removed its name: another file may bear it by now.
+        if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
     except OSError:
-        return True  # a file system without locks: the checksum will tell
-    return True
+        return file  # a file system without locks: the checksum will tell
+    file.close()
+    return None
 
 
 def _from_any(urls: Sequence[str], wanted: _Wanted) -> None:
