@@ -91,6 +91,18 @@ def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:
     assert inexact == ["resumed, but not exactly: 2 CPU threads instead of 1"]
 
 
+def test_another_batch_size_goes_on_from_the_same_examples(home: Path) -> None:
+    settings = {"epochs": 2, "batch_size": 20, "schedule": "cosine"}
+    folder = make_run(home, settings)
+    run_until(folder, 30)
+    attempt = run_until(folder, None, overrides={"train.batch_size": 40})
+    rows = [row for row in metrics(folder) if row["kind"] == "step"]
+    assert attempt.state.step == rows[-1]["step"] == 30 + (attempt.epochs.steps - 15) + attempt.epochs.steps
+    assert rows[30]["epoch"] == pytest.approx(16 / attempt.epochs.steps, abs=1e-5)
+    assert 0 < rows[-1]["lr"] < 1e-5
+    assert any("batches of 40 instead of 20" in r.get("text", "") for r in read_lines(folder.journal))
+
+
 def test_changed_data_is_refused_unless_accepted(home: Path) -> None:
     folder = make_run(home, {"epochs": 2})
     run_until(folder, 20)

@@ -83,6 +83,9 @@ def test_requests_are_answered(home: Path) -> None:
         worker.wait_for(lambda: control.answer_to(folder, request) is not None)
         return control.answer_to(folder, request) or ""
 
+    saved = worker.step()
+    worker.signal(signal.SIGUSR1)
+    worker.wait_for(lambda: worker.step() > saved)
     assert asked("pause").startswith("paused at step")
     assert asked("continue") == "going on"
     assert "0.001 → 0.0005" in asked("lr", times=0.5)

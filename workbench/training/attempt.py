@@ -38,11 +38,14 @@ from workbench.training.timeline import Timeline
 def run(context: Context) -> None:
     """Train the run in `context` to its end. Raises `Stop`, `RunFailed`, `BadInput` or `Interrupted`."""
     attempt = Attempt(context)
-    attempt.prepare()
-    context.phase("training")
-    with context.watch.during("train"):
-        train(attempt.state, attempt.epochs, attempt.report, attempt.steering, attempt.end_epoch)
-    attempt.measure()
+    try:
+        attempt.prepare()
+        context.phase("training")
+        with context.watch.during("train"):
+            train(attempt.state, attempt.epochs, attempt.report, attempt.steering, attempt.end_epoch)
+        attempt.measure()
+    finally:
+        attempt.checkpoints.close()
 
 
 @dataclass(frozen=True)
@@ -244,21 +247,31 @@ class Attempt:
         torch.manual_seed(derived_seed(self.experiment.seed, "training"))
         if self.restored is not None:
             notes = state.load_state_dict(self.restored.content)
-            if threads != self.restored.content["threads"]:
-                notes.append(f"{threads} CPU threads instead of {self.restored.content['threads']}")
-            if str(self.device.type) != self.restored.content["device"]:
-                notes.append(f"on {self.device.type} instead of {self.restored.content['device']}")
-            if torch.__version__ != self.restored.content["torch"]:
-                notes.append(f"torch {torch.__version__} instead of {self.restored.content['torch']}")
-            for note in notes:
+            for note in notes + self._differences(self.restored.content, threads):
                 self.context.notice(f"resumed, but not exactly: {note}", exact=False)
+            examples = state.position * int(self.restored.content["batch_size"])
+            state.position = min(examples // self.settings.batch_size, self.epochs.steps)
         return state
+
+    def _differences(self, before: dict[str, Any], threads: int) -> list[str]:
+        """What is not as it was when the checkpoint was made, and changes the bits of the result."""
+        now = {"threads": threads, "device": self.device.type, "torch": str(torch.__version__)}
+        words = {"threads": "{} CPU threads", "device": "on {}", "torch": "torch {}"}
+        found = [
+            f"{words[name].format(value)} instead of {before[name]}"
+            for name, value in now.items()
+            if value != before[name]
+        ]
+        if before["batch_size"] != self.settings.batch_size:
+            found.append(f"batches of {self.settings.batch_size} instead of {before['batch_size']}")
+        return found
 
     def _extra(self, threads: int) -> dict[str, Any]:
         """What a checkpoint holds beside the state: what other doors need to use it."""
         model = self.experiment.model.to_dict()
         return {
             "threads": threads,
+            "batch_size": self.settings.batch_size,
             "device": self.device.type,
             "torch": str(torch.__version__),
             "fingerprint": self.data.fingerprint,
@@ -368,7 +381,6 @@ class Attempt:
         self.report.evaluation(evaluation, state.step, state.epoch, seconds, final=True, best=False, **marks)
         evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
         self.report.metrics.sync()
-        self.checkpoints.close()
 
     def _take_weights(self, entry: Entry) -> dict[str, Any]:
         """Put the weights of a checkpoint into the module; what the row says of them."""

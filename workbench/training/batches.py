@@ -43,6 +43,8 @@ class Source:
     targets: Tensor
     preprocess: Preprocess
     device: torch.device
+    example_bytes: int
+    """What one example takes as the model's input; raw ones can be far smaller."""
     channels_last: bool = False
 
     def __len__(self) -> int:
@@ -76,7 +78,8 @@ def source_of(
             inputs = inputs.to(device)
     elif device.type != "cpu":
         inputs = inputs.to(device)
-    return Source(inputs, split.targets.to(device), preprocess, device, channels_last)
+    example_bytes = max(inputs[:1].nbytes, preprocess(inputs[:1], device).nbytes)
+    return Source(inputs, split.targets.to(device), preprocess, device, example_bytes, channels_last)
 
 
 def bounds(count: int, size: int, merge_single: bool) -> list[tuple[int, int]]:
@@ -162,8 +165,7 @@ class Batches:
 
     def _batches_per_chunk(self) -> int:
         limit = CHUNK_BYTES.get(self._source.device.type, CHUNK_BYTES["cpu"])
-        example = self._source.inputs[:1].numel() * 4
-        return max(1, limit // max(1, example * self._size))
+        return max(1, limit // (self._source.example_bytes * self._size))
 
 
 class Epochs:

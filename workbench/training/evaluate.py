@@ -19,7 +19,7 @@ from workbench.training.task import Task, like
 
 TOP_K = 5
 BATCH_BYTES = 32_000_000
-"""Raw float inputs of one batch: large enough to keep any device busy, small enough for its memory."""
+"""Inputs of one batch: large enough to keep any device busy, small enough for its memory."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate(
     The loss is the plain cross-entropy (or squared error), whatever training follows, so that runs with other
     loss settings can be compared. `between` is called after each batch. The module's mode is put back.
     """
-    batch_size = max(1, min(1024, BATCH_BYTES // max(1, 4 * source.inputs[:1].numel())))
+    batch_size = max(1, min(1024, BATCH_BYTES // source.example_bytes))
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -105,7 +105,9 @@ class TrainState:
         """Loss (a scalar) and outputs of one batch. On the CPU, raises `RunFailed` for a loss that is no number."""
         if self.step == self._next_change:
             self.renew_settings()
-        self.lr = lr_at(self.step, self.settings, self.steps_per_epoch)
+        # Not `step`: a resume with another batch size has made other steps than these epochs have.
+        done = self.epoch * self.steps_per_epoch + self.position
+        self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
         with self.precision.autocast():
             outputs = self.module(batch.inputs)
