@@ -109,7 +109,7 @@ class DatasetInfo:
     shape: tuple[int, ...] | None = None
     """Channels, height, width of a picture (`None` where it varies), or the shape of one example."""
     bytes: int = 0
-    """Size of what is downloaded."""
+    """Size of what is downloaded, about: it is shown, not checked."""
     options: type[msgspec.Struct] | None = NoOptions
     """`None`: somebody's own code, options pass through unchecked."""
     train: Mapping[str, Any] = field(default_factory=dict)
@@ -149,7 +149,7 @@ CATALOGUE: tuple[DatasetInfo, ...] = (
                 shape=(1, 28, 28), bytes=30_878_645, train=_GREY, debian="fashion-mnist",
                 files=tuple(f"FashionMNIST/raw/{f}" for f in _IDX)),
     DatasetInfo("kmnist", "Japanese characters, cursive", kind="published", counts=(60000, 10000), classes=10,
-                shape=(1, 28, 28), bytes=21_257_268, train=_GREY, files=tuple(f"KMNIST/raw/{f}" for f in _IDX),
+                shape=(1, 28, 28), bytes=21_240_888, train=_GREY, files=tuple(f"KMNIST/raw/{f}" for f in _IDX),
                 aliases=("kuzushijimnist",)),
     DatasetInfo("emnist", "handwritten letters and digits", kind="published", counts=(112800, 18800), classes=47,
                 shape=(1, 28, 28), bytes=561_753_746, options=EmnistOptions, train={"epochs": 10, "batch_size": 128},
@@ -166,7 +166,7 @@ CATALOGUE: tuple[DatasetInfo, ...] = (
                 shape=(3, 32, 32), bytes=169_001_437, train={**_SMALL, "epochs": 30},
                 files=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")),
     DatasetInfo("svhn", "house numbers, digit by digit", kind="published", counts=(73257, 26032), classes=10,
-                shape=(3, 32, 32), bytes=246_345_946, train={"epochs": 15, "batch_size": 128, "augment": ("crop",)},
+                shape=(3, 32, 32), bytes=246_316_178, train={"epochs": 15, "batch_size": 128, "augment": ("crop",)},
                 files=("train_32x32.mat", "test_32x32.mat")),
     DatasetInfo("stl10", "photos of 10 things, 96×96", kind="published", counts=(5000, 8000), classes=10,
                 shape=(3, 96, 96), bytes=2_640_397_119, train={**_SMALL, "epochs": 30, "batch_size": 64},
@@ -175,11 +175,11 @@ CATALOGUE: tuple[DatasetInfo, ...] = (
                 bytes=341_663_724, options=ImagenetteOptions, train=_PHOTOS,
                 files=("imagenette2{edition}/train", "imagenette2{edition}/val")),
     DatasetInfo("oxford-pets", "37 breeds of cats and dogs", kind="published", counts=(3680, 3669), classes=37,
-                bytes=811_706_944, options=PhotosOptions, train=_PHOTOS, aliases=("oxfordiiitpet", "pets"),
+                bytes=811_092_049, options=PhotosOptions, train=_PHOTOS, aliases=("oxfordiiitpet", "pets"),
                 files=tuple(f"oxford-iiit-pet/{f}" for f in ("images", "annotations/trainval.txt",
                                                              "annotations/test.txt"))),
     DatasetInfo("flowers102", "102 kinds of flowers", kind="published", counts=(1020, 6149), classes=102,
-                bytes=345_236_087, options=PhotosOptions, train={**_PHOTOS, "epochs": 20},
+                bytes=344_878_000, options=PhotosOptions, train={**_PHOTOS, "epochs": 20},
                 aliases=("oxfordflowers102", "flowers"),
                 files=tuple(f"flowers-102/{f}" for f in ("jpg", "imagelabels.mat", "setid.mat"))),
     DatasetInfo("food101", "101 dishes", kind="published", counts=(75750, 25250), classes=101,
@@ -189,7 +189,7 @@ CATALOGUE: tuple[DatasetInfo, ...] = (
                 shape=(3, 64, 64), bytes=94_280_567, options=EurosatOptions, files=("eurosat/2750",),
                 train={**_SMALL, "augment": ("flip", "vflip")}),
     DatasetInfo("gtsrb", "German traffic signs", kind="published", counts=(26640, 12630), classes=43,
-                bytes=276_294_756, options=PhotosOptions,
+                bytes=276_568_468, options=PhotosOptions,
                 train={**_PHOTOS, "batch_size": 64, "augment": ("crop",)},
                 files=("gtsrb/GTSRB/Training", "gtsrb/GTSRB/Final_Test/Images", "gtsrb/GT-final_test.csv")),
 )  # fmt: skip
