@@ -42,14 +42,15 @@ def of_datasets() -> Finder:
     rows = [_dataset_row(info.name) for info in datasets.CATALOGUE]
     return Finder(
         filtering(rows, _own_data), hint="type to filter, or your own: folder:PATH, ./data.py:make",
-        check=_check_data, drop=(2, 4), typed=True,
+        heads=("dataset", "what it is", "  size", "classes", "shape", "here"), check=_check_data, drop=(2, 4),
+        typed=True,
     )  # fmt: skip
 
 
 def _dataset_row(name: str) -> Row:
     about = datasets.describe(name)
     pictures = "" if about["train"] is None else f"{count(about['train'] + about['test'])}"
-    classes = f"{about['classes']} classes" if about["classes"] else about["task"]
+    classes = str(about["classes"]) if about["classes"] else about["task"]
     shape = "×".join(str(side) for side in about["shape"]) if about["shape"] else "varies"
     here = HERE if about["here"] else f"↓ {size(about['download'])}"
     return Row(
@@ -83,14 +84,19 @@ def of_models(task: str) -> Finder:
     rows = [_model_row(info) for info in models.CATALOGUE if task in info.tasks]
     find: Find = filtering(rows, _own_code)
     return Finder(
-        find, hint="type to filter, or your own: ./net.py:Net", check=_check_model, drop=(1,), typed=True
+        find,
+        hint="type to filter, or your own: ./net.py:Net",
+        heads=("model", "what it is", "input", "parameters", "weights"),
+        check=_check_model,
+        drop=(1,),
+        typed=True,
     )
 
 
 def _model_row(info: models.ModelInfo) -> Row:
     about = models.describe(info)
-    side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any size"
-    parameters = f"{count(info.parameters).rjust(6)} parameters" if info.kind == "torchvision" else ""
+    side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
+    parameters = count(info.parameters).rjust(10) if info.kind == "torchvision" else ""
     weights = (
         "" if not info.weights_bytes else HERE if about["weights_here"] else f"↓ {size(info.weights_bytes)}"
     )

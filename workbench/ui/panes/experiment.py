@@ -20,7 +20,7 @@ from workbench.experiment import Experiment, load_recipe
 from workbench.models import catalogue as models
 from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
-from workbench.text import count, cut, pad, safe, size
+from workbench.text import cell_width, count, cut, pad, safe, size
 from workbench.ui import choices
 from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.messages import Noticed
@@ -290,10 +290,8 @@ def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str
     about = f" {count(spent.parameters)}" if spent.parameters else ""
     about += " pretrained" if value("model.pretrained") is True else ""
     layers = layers_line(facts) or _shapes(draft)
-    rate = (
-        f"{float(value('train.lr')):g}" if isinstance(value("train.lr"), int | float) else value("train.lr")
-    )
-    learning = f"{value('train.optimizer')} {rate} {value('train.schedule')}"
+    schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
+    learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
     lines = [
         _line("data", _short(draft.data) + examples, width),
         _line("model", _short(draft.model) + about, width),
@@ -330,7 +328,11 @@ def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], 
         f"{size(spent.download)} to download" if spent.download and width > 60 else "",
         _disk(spent.disk),
     ]
-    return [_line("cost", ", ".join(part for part in parts if part), width)]
+    rows = [""]
+    for part in filter(None, parts):
+        longer = f"{rows[-1]}, {part}" if rows[-1] else part
+        rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
+    return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
 
 
 def _disk(wanted: int) -> str:
@@ -343,15 +345,20 @@ def _disk(wanted: int) -> str:
 
 
 def layers_line(facts: Mapping[str, Any]) -> str:
-    """`3×224×224 ─▸ 2048 ─▸ 10`: the input and the vectors that come of it."""
+    """`3×224×224─▸2048─▸10`: the input and the vectors that come of it."""
     if "layers" not in facts:
         return ""
     chain = [_dimensions(facts["input_shape"])]
     for row in facts["layers"]:
         shape = row["output_shape"]
-        if shape and all(side == 1 for side in shape[1:]) and str(shape[0]) != chain[-1]:
+        if (
+            row["kind"] != "Flatten"
+            and shape
+            and all(side == 1 for side in shape[1:])
+            and str(shape[0]) != chain[-1]
+        ):
             chain.append(str(shape[0]))
-    return " ─▸ ".join([chain[0], *chain[1:][-3:]])
+    return "─▸".join([chain[0], *chain[1:][-3:]])
 
 
 def _shapes(draft: Draft) -> str:
@@ -361,7 +368,7 @@ def _shapes(draft: Draft) -> str:
     side = info.size_for(model.options, tuple(shape) if shape else None)
     inputs = [shape[0] if shape else 3, side, side] if side else shape
     outputs = about["classes"] or (1 if about["task"] == "regression" else None)
-    return " ─▸ ".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
+    return "─▸".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
 
 
 def _dimensions(shape: Any) -> str:

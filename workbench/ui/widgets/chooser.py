@@ -94,9 +94,13 @@ class Finder(Vertical):
     Finder { height: 1fr; }
     Finder > Input { height: 1; border: none; padding: 0; background: $boost; }
     Finder > Input:focus { border: none; }
+    Finder > #heads { height: 1; color: $text-muted; }
     Finder > #said { height: auto; max-height: 3; color: $text-muted; }
     Finder > #said.-error { color: $text-error; }
-    Finder > OptionList { height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Finder > OptionList {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface;
+    }
     Finder > OptionList:focus { border: none; }
     """
 
@@ -132,6 +136,7 @@ class Finder(Vertical):
         value: str = "",
         hint: str = "",
         check: Callable[[str], object] | None = None,
+        heads: tuple[str, ...] = (),
         drop: Sequence[int] = (),
         point_first: bool = True,
         typed: bool = False,
@@ -140,6 +145,7 @@ class Finder(Vertical):
         """`check` raises `BadInput` for what can't be chosen; `typed`: text that is no row may be chosen too."""
         super().__init__(id=id)
         self._find, self._check, self._drop = find, check, drop
+        self._heads = heads
         self._value, self._hint, self._point_first, self._typed = value, hint, point_first, typed
         self._rows: list[Row] = []
         self._names = Names()
@@ -148,6 +154,7 @@ class Finder(Vertical):
         """The line, what is said about it, the list."""
         yield Input(self._value, compact=True, select_on_focus=False)
         yield Static(self._hint, id="said", markup=False)
+        yield Static("", id="heads", markup=False)
         yield OptionList(markup=False)
 
     def on_mount(self) -> None:
@@ -249,14 +256,18 @@ class Finder(Vertical):
         options.highlighted = None if same is None else options.get_option_index(str(same))
 
     def _options(self, width: int) -> list[Option]:
+        listed = bool(self._heads) and all(len(row.cells) == len(self._heads) for row in self._rows)
+        head = [Row("", self._heads)] if listed else []
+        lines = lay_out([*head, *self._rows], width, self._drop)
+        heads = self.query_one("#heads", Static)
+        heads.display = listed and bool(self._rows)
+        heads.update(lines.pop(0) if listed else "")
         options, group = [], ""
-        for index, (row, line) in enumerate(
-            zip(self._rows, lay_out(self._rows, width, self._drop), strict=True)
-        ):
+        for index, (row, line) in enumerate(zip(self._rows, lines, strict=True)):
             if row.group != group:
                 group = row.group
                 options.append(Option(Text(group, style="dim"), disabled=True))
-            options.append(Option(Text(line), id=str(index)))
+            options.append(Option(Text(line, no_wrap=True), id=str(index)))
         return options
 
 

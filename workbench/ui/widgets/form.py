@@ -39,7 +39,10 @@ class Field:
 class FormRow(Widget):
     """One row that is not being typed in."""
 
-    DEFAULT_CSS = "FormRow { height: 1; width: 1fr; }"
+    DEFAULT_CSS = """
+    FormRow { height: 1; width: 1fr; }
+    FormRow.-pointed { background: $primary 25%; }
+    """
 
     field: Field
     pointed = False
@@ -58,6 +61,7 @@ class FormRow(Widget):
         """Whether the cursor stands here."""
         if pointed != self.pointed:
             self.pointed = pointed
+            self.set_class(pointed, "-pointed")
             self.refresh()
 
     def render(self) -> Text:
@@ -75,12 +79,10 @@ def draw(field: Field, width: int, pointed: bool = False) -> Text:
     text.append("▸ " if pointed else "  ", style="bold")
     text.append(label + " ", style="bold" if pointed else "")
     text.append(value, style="bold" if field.changed or field.kind == "pick" else "dim")
-    left = width - text.cell_len - 3
+    text.append(" " * max(0, 12 - cell_width(value)))
+    left = width - text.cell_len - 2
     if field.help and left > 12:
-        text.append("   " + cut(safe(field.help), left), style="dim italic")
-    if pointed:
-        text.pad_right(max(0, width - text.cell_len))
-        text.stylize("reverse")
+        text.append("  " + cut(safe(field.help), left), style="dim italic")
     return text
 
 
@@ -134,7 +136,9 @@ class Editor(Vertical):
 class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
     """Rows with a cursor. What a row means is the pane's matter: it checks what is typed and takes what changed."""
 
-    DEFAULT_CSS = "Form { height: 1fr; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = """
+    Form { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $background; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -215,12 +219,9 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         for row, field in zip(self.rows, self._fields, strict=False):
             row.show(field)
 
-    def on_focus(self) -> None:
-        """The cursor shows where the keys go."""
-        self._point()
-
-    def on_blur(self) -> None:
-        """Without the focus there is no cursor."""
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """The cursor shows where the keys go; without the focus there is none."""
+        super().watch_has_focus(_has_focus)
         self._point()
 
     def on_descendant_blur(self) -> None:

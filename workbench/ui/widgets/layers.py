@@ -14,7 +14,7 @@ from textual.widgets import OptionList, Static
 
 from workbench.text import cut, pad, safe
 
-WIDTH = 76
+WIDTH = 75
 
 
 class LayersScreen(ModalScreen[None]):
@@ -23,13 +23,13 @@ class LayersScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     LayersScreen { align: center middle; }
     LayersScreen > Vertical {
-        width: 80; max-width: 100%; height: auto; max-height: 96%; padding: 0 1;
+        width: 80; max-width: 100%; max-height: 100%; padding: 0 1;
         border: round $accent; background: $surface;
     }
     LayersScreen Static { height: 1; }
-    LayersScreen OptionList {
-        height: auto; max-height: 100%; border: none; padding: 0; background: transparent;
-        scrollbar-size-vertical: 1;
+    LayersScreen OptionList, LayersScreen OptionList:focus {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface;
     }
     """
 
@@ -53,7 +53,8 @@ class LayersScreen(ModalScreen[None]):
             box.border_title = safe(self._title).replace("[", "\\[")
             box.border_subtitle = "esc back"
             yield Static(Text(layer_line("layer", "kind", "output", "parameters"), style="dim"))
-            rows = [Text(_row(row)) for row in facts["layers"]]
+            box.styles.height = len(facts["layers"]) + 4
+            rows = [Text(_row(row), no_wrap=True) for row in facts["layers"]]
             yield OptionList(*rows, markup=False)
             shape = "×".join(str(side) for side in facts["input_shape"])
             yield Static(
@@ -73,4 +74,4 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def layer_line(name: str, kind: str, shape: str, parameters: str) -> str:
     """The columns of one layer."""
-    return cut(f"{pad(safe(name), 26)} {pad(safe(kind), 20)} {pad(shape, 15)} {parameters:>11}", WIDTH - 1)
+    return cut(f"{pad(safe(name), 26)} {pad(safe(kind), 20)} {pad(shape, 14)} {parameters:>11}", WIDTH)
