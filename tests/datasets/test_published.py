@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import io
 import json
 import pickle
@@ -11,6 +12,7 @@ import struct
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -292,7 +294,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A server of the files in a folder, which stands for every host."""
+    """A server of the files in a folder, which stands for every host. Nothing it sends is what is published."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
@@ -304,6 +306,22 @@ def mirror(tmp_path, monkeypatch):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def publish(mirror, monkeypatch):
+    """Puts files on the mirror as if they were the published ones: their checksums are those that are wanted."""
+    known, real = {}, sources.remotes
+
+    def remotes(name, options):
+        return [replace(remote, md5=known.get(remote.name, remote.md5)) for remote in real(name, options)]
+
+    def published(files):
+        put(mirror, files)
+        known.update({name: hashlib.md5(content).hexdigest() for name, content in files.items()})
+
+    monkeypatch.setattr(sources, "remotes", remotes)
+    return published
 
 
 def tar(files):
@@ -324,8 +342,8 @@ def zipped(files):
     return content.getvalue()
 
 
-def test_mnist_is_fetched_once(data, mirror, tmp_path):
-    put(mirror, {f"{k}.gz": gzip.compress(v) for k, v in mnist_files().items()})
+def test_mnist_is_fetched_once(data, mirror, publish, tmp_path):
+    publish({f"{k}.gz": gzip.compress(v) for k, v in mnist_files().items()})
     told = []
     first = load(Choice("mnist"), progress=told.append)
     assert {p.unit for p in told} == {"bytes"}
@@ -335,26 +353,26 @@ def test_mnist_is_fetched_once(data, mirror, tmp_path):
     assert load(Choice("mnist")).fingerprint == first.fingerprint
 
 
-def test_archives_are_fetched_unpacked_and_removed(data, mirror, tmp_path):
+def test_archives_are_fetched_unpacked_and_removed(data, publish, tmp_path):
     batches = {
         f"cifar-10-batches-py/{n}": cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")
     }
-    put(mirror, {"cifar-10-python.tar.gz": tar(batches)})
+    publish({"cifar-10-python.tar.gz": tar(batches)})
     assert len(load(Choice("cifar10")).train) == 20
     assert [p.name for p in (tmp_path / "home" / "data").iterdir()] == ["cifar-10-batches-py"]
 
 
-def test_emnist_comes_out_of_its_zip(data, mirror):
+def test_emnist_comes_out_of_its_zip(data, publish):
     labels = gzip.compress(idx(np.arange(20) % 10))
     images = gzip.compress(idx(pictures(20, 28, 28)))
-    put(mirror, {"gzip.zip": zipped({f"gzip/emnist-digits-{s}-{k}-ubyte.gz": v for s in ("train", "test")
+    publish({"gzip.zip": zipped({f"gzip/emnist-digits-{s}-{k}-ubyte.gz": v for s in ("train", "test")
                                      for k, v in (("images-idx3", images), ("labels-idx1", labels))})})  # fmt: skip
     assert len(load(Choice("emnist", {"split": "digits"})).train) == 20
 
 
-def test_gtsrbs_three_archives_share_a_folder(data, mirror):
+def test_gtsrbs_three_archives_share_a_folder(data, publish):
     files = {name.removeprefix("gtsrb/"): content for name, content in photo_files("gtsrb").items()}
-    put(mirror, {
+    publish({
         "GTSRB-Training_fixed.zip": zipped({n: c for n, c in files.items() if "Training" in n}),
         "GTSRB_Final_Test_Images.zip": zipped({n: c for n, c in files.items() if "Final" in n}),
         "GTSRB_Final_Test_GT.zip": zipped({n: c for n, c in files.items() if n.endswith("csv")}),
@@ -370,8 +388,18 @@ def test_without_the_file_it_says_which_and_where(data, mirror, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_wrong_file_put_by_hand_is_told(data, tmp_path, monkeypatch):
-    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+def test_a_wrong_archive_from_a_mirror_is_refused(data, mirror, tmp_path):
+    batches = {
+        f"cifar-10-batches-py/{n}": cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")
+    }
+    put(mirror, {"cifar-10-python.tar.gz": tar(batches)})
+    with pytest.raises(BadInput, match="not the file that is wanted") as error:
+        load(Choice("cifar10"))
+    assert "cifar-10-python.tar.gz" in str(error.value) and "\n" not in str(error.value)
+    assert list((tmp_path / "home" / "data").iterdir()) == []
+
+
+def test_a_wrong_file_put_by_hand_is_told(data, mirror, tmp_path):
     put(tmp_path / "home" / "data", {"cifar-10-python.tar.gz": b"something else"})
     with pytest.raises(BadInput, match="not the file that is published"):
         load(Choice("cifar10"))

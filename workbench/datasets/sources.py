@@ -42,8 +42,8 @@ class Remote:
 def download(request: Request) -> Path:
     """Fetch a dataset into `paths.data_cache()`, which is returned. Raises `BadInput`, `Interrupted`.
 
-    `WORKBENCH_MIRROR` (a URL that ends in a slash) stands for every host and folder; a mirror of one's own may
-    hold other editions of the files, so their checksums are not asked for.
+    `WORKBENCH_MIRROR` (the URL of a folder) stands for every host and folder. What a mirror sends is checked by
+    the same checksums: who serves a file does not change what it must be.
     """
     root = paths.data_cache()
     with alone(root / request.info.name, request.progress, request.cancelled) as first:
@@ -62,12 +62,13 @@ def vars_of(request: Request) -> dict[str, Any]:
 def _bring(remote: Remote, root: Path, request: Request) -> None:
     mirror = os.environ.get("WORKBENCH_MIRROR", "")
     urls = (f"{mirror.rstrip('/')}/{remote.name}",) if mirror else remote.urls
-    md5 = None if mirror else remote.md5
     to = root / remote.folder / remote.name
     if not to.exists():
-        fetch(urls, to, md5=md5, progress=request.progress, cancelled=request.cancelled)
-    elif md5 and _md5(to) != md5:
-        raise BadInput(f"{to} is not the file that is published (its md5 is not {md5}): remove or replace it")
+        fetch(urls, to, md5=remote.md5, progress=request.progress, cancelled=request.cancelled)
+    elif _md5(to) != remote.md5:
+        raise BadInput(
+            f"{to} is not the file that is published (its md5 is not {remote.md5}): remove or replace it"
+        )
     if remote.archive:
         _unpack(to, remote, root, request)
 
