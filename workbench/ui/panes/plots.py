@@ -62,7 +62,7 @@ class PlotsPane(Pane):
         Binding("right", "step(1)", "on", show=False),
     ]
 
-    evaluation: reactive[Mapping[str, Any] | None] = reactive(None)
+    evaluation: reactive[Mapping[str, Any] | None] = reactive(None, repaint=False)
     """The newest evaluation file of the run, for the line of insights."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -133,8 +133,10 @@ class PlotsPane(Pane):
         view = self.curves.view
         self.query_one("#facts", Line).show(facts(view, width, time.time()))
         warned = insights(view, self.evaluation)
-        self.query_one("#insights", Line).show(_warnings(warned, width))
-        self.query_one("#insights").display = bool(warned)
+        line = self.query_one("#insights", Line)
+        line.show(_warnings(warned, width))
+        if line.display != bool(warned):
+            line.display = bool(warned)
         self.headline = self._headline()
 
     def _draw(self, plot: Plot, metric: Metric) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from typing import Any
 
-Cell = tuple[str, str]
-"""A character and the name of its style."""
+from workbench.ui.widgets.cells import BLANK, Grid
 
-BLANK: Cell = (" ", "")
 DASH = 5
 """A dashed line leaves out two cells of five along rows, columns and diagonals."""
 _BRAILLE = 0x2800
@@ -25,15 +23,16 @@ def _plotext() -> Any:
     return plotext
 
 
-def braille(xs: Sequence[float], ys: Sequence[float], width: int, height: int, *, joined: bool) -> list[str]:
-    """Rows of braille characters and spaces with a line through points, or the points alone.
+_size = [0, 0]
+"""What plotext's figure is set up for: setting it up takes longer than drawing."""
 
-    `xs` and `ys` count dots from the lower left: 2 a cell across, 4 a cell up. They must be finite: plotext's
-    native part ends the process otherwise.
-    """
-    if not xs or width < 1 or height < 1:
-        return [" " * width] * height
+
+def _figure(width: int, height: int) -> Any:
+    """plotext's figure, empty, a dot of braille for every whole number, without axes."""
     figure = _plotext().figure
+    if _size == [width, height]:
+        figure.clear.data()
+        return figure
     figure.clear.all()
     figure.plot_size(width, height)
     figure.canvas("default")
@@ -42,9 +41,27 @@ def braille(xs: Sequence[float], ys: Sequence[float], width: int, height: int, *
         for side in (0, 1):
             figure.ruler(axis, side).frequency(0)
         figure.ruler(axis, 0).lim(0, dots - 1)
+    _size[:] = width, height
+    return figure
+
+
+@lru_cache(32)
+def braille(
+    xs: tuple[float, ...], ys: tuple[float, ...], width: int, height: int, *, joined: bool
+) -> tuple[str, ...]:
+    """Rows of braille characters and spaces with a line through points, or the points alone.
+
+    Most curves are at each refresh what they were at the last one: those are remembered.
+
+    `xs` and `ys` count dots from the lower left: 2 a cell across, 4 a cell up. They must be finite: plotext's
+    native part ends the process otherwise.
+    """
+    if not xs or width < 1 or height < 1:
+        return (" " * width,) * height
+    figure = _figure(width, height)
     figure.draw(figure.signal(list(xs), list(ys), marker="braille").lines(joined))
     rows = figure.build().string(colorless=True).split("\n")
-    return [row[:width].ljust(width) for row in rows[:height]]
+    return tuple(row[:width].ljust(width) for row in rows[:height])
 
 
 class Canvas:
@@ -52,7 +69,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self.rows: list[list[Cell]] = [[BLANK] * width for _ in range(height)]
+        self.rows: Grid = [[BLANK] * width for _ in range(height)]
 
     def dots(self, places: Iterable[tuple[float, float]], style: str, *, joined: bool, dashed: bool) -> None:
         """Draw a curve, or dots, through places (0..1 across, 0..1 up; what lies outside is cut off)."""
@@ -62,7 +79,7 @@ class Canvas:
             if math.isfinite(x) and math.isfinite(y):
                 xs.append(float(round(min(max(x * across, -across), 2 * across))))
                 ys.append(float(round(min(max(y * up, -up), 2 * up))))
-        for y, row in enumerate(braille(xs, ys, self.width, self.height, joined=joined)):
+        for y, row in enumerate(braille(tuple(xs), tuple(ys), self.width, self.height, joined=joined)):
             for x, character in enumerate(row):
                 if character > chr(_BRAILLE) and not (dashed and (x + 2 * y) % DASH >= DASH - 2):
                     self._merge(x, y, character, style)
@@ -89,29 +106,3 @@ class Canvas:
         """The cell of a place (0..1 across, 0..1 up): column and row from the top."""
         dot_x, dot_y = round(x * (2 * self.width - 1)), round(y * (4 * self.height - 1))
         return dot_x // 2, self.height - 1 - dot_y // 4
-
-
-def changes(before: Sequence[Sequence[Cell]], after: Sequence[Sequence[Cell]]) -> list[tuple[int, int, int]]:
-    """What differs between two drawings: row, first column and width of each span.
-
-    Spans closer than a cursor movement is long (8 bytes) are one.
-    """
-    spans: list[tuple[int, int, int]] = []
-    for y, row in enumerate(after):
-        old = before[y] if y < len(before) else ()
-        if row == old:
-            continue
-        start = end = -1
-        for x, cell in enumerate(row):
-            if x < len(old) and old[x] == cell:
-                continue
-            if start >= 0 and x - end > 8:
-                spans.append((y, start, end - start))
-                start = -1
-            start = x if start < 0 else start
-            end = x + 1
-        width = max(len(row), len(old))
-        if len(row) != len(old):
-            start, end = (0 if start < 0 else start), width
-        spans.append((y, start, end - start))
-    return spans

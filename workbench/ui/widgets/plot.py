@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
-from rich.segment import Segment
-from textual.geometry import Region
-from textual.strip import Strip
-from textual.widget import Widget
-
 from workbench.text import cell_width, cut
-from workbench.ui.widgets.canvas import Canvas, Cell, changes
+from workbench.ui.widgets.canvas import Canvas
+from workbench.ui.widgets.cells import Cell, CellView, Grid, spread
 from workbench.ui.widgets.series import Axis, tick_labels
 
 FRAME = "$foreground-muted"
@@ -66,18 +61,16 @@ class Drawing:
     """Pieces of text with their styles."""
 
 
-class Plot(Widget):
+class Plot(CellView):
     """Draws what `draw` is given into its whole size: a row of title, the plot, the x axis."""
 
     DEFAULT_CSS = """
     Plot { height: 1fr; width: 1fr; min-height: 3; }
     """
-    ALLOW_SELECT = False
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._drawing: Drawing | None = None
-        self._rows: list[list[Cell]] = []
 
     def draw(
         self,
@@ -96,21 +89,6 @@ class Plot(Widget):
         """Cells that curves have across: series need not have more than two points each."""
         return max(1, self.size.width - GUTTER)
 
-    @property
-    def lines(self) -> list[str]:
-        """What stands there, as text."""
-        return ["".join(character for character, _ in row) for row in self._rows]
-
-    def render_line(self, y: int) -> Strip:
-        """One line as it was drawn last."""
-        row = self._rows[y] if y < len(self._rows) else []
-        ground, parse = self.visual_style, self.app.stylesheet.parse_style
-        segments = [
-            Segment("".join(c for c, _ in run), (ground + parse(style)).rich_style)
-            for style, run in groupby(row, lambda cell: cell[1])
-        ]
-        return Strip(segments).adjust_cell_length(self.size.width, ground.rich_style)
-
     def on_resize(self) -> None:
         """Draw to the new size."""
         self._redraw()
@@ -119,12 +97,10 @@ class Plot(Widget):
         width, height = self.size
         if self._drawing is None or width < 1 or height < 1:
             return
-        before, self._rows = self._rows, composed(self._drawing, width, height)
-        for y, x, span in changes(before, self._rows):
-            self.refresh(Region(x, y, span, 1))
+        self.paint(composed(self._drawing, width, height))
 
 
-def composed(drawing: Drawing, width: int, height: int) -> list[list[Cell]]:
+def composed(drawing: Drawing, width: int, height: int) -> Grid:
     """All rows of a plot of `width` by `height` cells."""
     x_axis, y_axis = drawing.x_axis, drawing.y_axis
     canvas = Canvas(max(1, width - GUTTER), max(1, height - 2))
@@ -186,11 +162,11 @@ def _mark(canvas: Canvas, mark: Mark, x_axis: Axis, y_axis: Axis) -> None:
 
 
 def _title(title: Title, width: int) -> list[Cell]:
-    cells: list[Cell] = [(c, style) for text, style in title for c in text]
+    cells = [cell for text, style in title for cell in spread(text, style)]
     return [*cells[:width], *[(" ", "")] * (width - len(cells))]
 
 
-def _gutter(axis: Axis, height: int) -> list[list[Cell]]:
+def _gutter(axis: Axis, height: int) -> Grid:
     """Labels and the y axis itself, row by row."""
     labels = [" " * (GUTTER - 1) + "│"] * height
     ticks = [tick for tick in axis.ticks(max(2, height // 4)) if axis.holds(tick)]

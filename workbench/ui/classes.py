@@ -1,0 +1,373 @@
+"""Class by class: what the classes pane shows of an evaluation, as rows of text and grids of cells."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.runs.records import number
+from workbench.text import cell_width, cut, fraction, safe
+from workbench.ui.insights import cells_of, confused, rows_of
+from workbench.ui.widgets.cells import Cell, Grid, spread
+from workbench.ui.widgets.series import short
+from workbench.ui.widgets.table import Cells, Column, Row, Shown
+
+Evaluation = Mapping[str, Any]
+
+MUTED = "$foreground-muted"
+GOOD, MIDDLING, POOR = "$success", "$warning", "$error"
+BAR, TREND = 10, 8
+LONGEST_NAME = 24
+_SPARKS = "▁▂▃▄▅▆▇█"
+_SHADES = "·░▒▓█"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that is known of one class."""
+
+    index: int
+    name: str
+    """As it came: not safe to show."""
+    recall: float | None
+    precision: float | None
+    f1: float | None
+    support: int
+    delta: float | None = None
+    """Recall less that of the evaluation it is held against."""
+    trend: tuple[float, ...] = ()
+    """Recall at earlier evaluations and this one, oldest first."""
+    taken_for: tuple[tuple[str, int], ...] = ()
+    """What its examples were wrongly said to be, and how often; the most frequent first."""
+
+    @property
+    def shown(self) -> str:
+        """The name, fit to show."""
+        return safe(self.name)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A way to sort classes; those without the figure come last either way."""
+
+    column: str
+    words: str
+    """What the pane calls it."""
+    value: Callable[[Figures], Any] = field(repr=False)
+    backwards: bool = False
+
+
+ORDERS = (
+    Order("recall", "worst first", lambda f: f.recall),
+    Order("class", "by name", lambda f: f.shown.casefold()),
+    Order("delta", "by change", lambda f: f.delta),
+    Order("precision", "by precision", lambda f: f.precision),
+    Order("f1", "by F1", lambda f: f.f1),
+    Order("support", "by number", lambda f: f.support, backwards=True),
+    Order("index", "in their order", lambda f: f.index),
+)
+
+
+def figures(
+    evaluation: Evaluation | None, earlier: Sequence[Evaluation] = (), against: Evaluation | None = None
+) -> list[Figures]:
+    """Every class of an evaluation.
+
+    `earlier` are others of the same run, newest first, for the trend; `against` is what `delta` is taken from.
+    """
+    wrong = defaultdict(list)
+    for true, said, count in confused(evaluation):
+        wrong[true].append((said, count))
+    before = _recalls(against)
+    past = [_recalls(one) for one in thinned(earlier, TREND - 1)][::-1]
+    found = []
+    for index, row in enumerate(rows_of(evaluation)):
+        name = str(row.get("class"))
+        recall = _figure(row.get("recall", row.get("accuracy")))
+        old = before.get(name)
+        trend = [known[name] for known in past if name in known] + ([] if recall is None else [recall])
+        found.append(
+            Figures(
+                index,
+                name,
+                recall,
+                _figure(row.get("precision")),
+                _figure(row.get("f1")),
+                int(_figure(row.get("support")) or 0),
+                None if recall is None or old is None else recall - old,
+                tuple(trend),
+                tuple(wrong[name]),
+            )
+        )
+    return found
+
+
+def thinned(earlier: Sequence[Evaluation], count: int) -> list[Evaluation]:
+    """At most `count` of them, evenly spaced, the first one among them."""
+    if len(earlier) <= count:
+        return list(earlier)
+    return [earlier[round(k * (len(earlier) - 1) / (count - 1))] for k in range(count)]
+
+
+def _recalls(evaluation: Evaluation | None) -> dict[str, float]:
+    found = {str(r.get("class")): _figure(r.get("recall", r.get("accuracy"))) for r in rows_of(evaluation)}
+    return {name: recall for name, recall in found.items() if recall is not None}
+
+
+def _figure(value: Any) -> float | None:
+    found = number(value)
+    return found if found is not None and math.isfinite(found) else None
+
+
+def ordered(rows: Sequence[Figures], order: Order, *, reverse: bool = False) -> list[Figures]:
+    """Sorted by `order`, ties as they came; what has no such figure is last."""
+    known = [row for row in rows if order.value(row) is not None]
+    rest = [row for row in rows if order.value(row) is None]
+    return sorted(known, key=order.value, reverse=reverse != order.backwards) + rest
+
+
+def table_columns(rows: Sequence[Figures]) -> list[Column]:
+    """The columns of the table of classes; where there is little room, those with the lowest `keep` go first."""
+    longest = max((cell_width(row.shown) for row in rows), default=0)
+    name = max(5, min(longest, LONGEST_NAME))
+    taken = min(longest + 6, LONGEST_NAME)
+    digits = max((len(str(row.support)) for row in rows), default=1)
+    return [
+        Column("class", "class", name, keep=10, least=min(name, 8)),
+        Column("recall", "recall", 6, keep=9, right=True),
+        Column("bar", "", BAR, keep=5, least=5),
+        Column("delta", "Δ", 5, keep=6, right=True),
+        Column("precision", "prec", 5, keep=4, right=True),
+        Column("f1", "F1", 5, keep=3, right=True),
+        Column("support", "n", max(3, digits), keep=2, right=True),
+        Column("trend", "trend", TREND, keep=1, least=5),
+        Column("taken", "taken for", max(9, taken), keep=8, least=9),
+    ]
+
+
+def table_rows(rows: Sequence[Figures]) -> list[Row]:
+    """What the table shows of each class."""
+    values = [value for row in rows for value in row.trend]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return [Row(row.name, _cells(row, low, high)) for row in rows]
+
+
+def _cells(row: Figures, low: float, high: float) -> Cells:
+    taken = f"{safe(row.taken_for[0][0], LONGEST_NAME - 6)} {row.taken_for[0][1]}" if row.taken_for else ""
+    return {
+        "class": row.shown,
+        "recall": (fraction(row.recall), "bold"),
+        "bar": lambda width: (bar(row.recall, width), quality(row.recall)),
+        "delta": _delta(row.delta),
+        "precision": fraction(row.precision),
+        "f1": fraction(row.f1),
+        "support": (str(row.support), MUTED),
+        "trend": lambda width: (sparkline(row.trend[-width:], low, high), MUTED),
+        "taken": taken,
+    }
+
+
+def _delta(value: float | None) -> Shown:
+    if value is None:
+        return ""
+    shown = f"{value:+.2f}".replace("0.", ".", 1)
+    if shown in {"+.00", "-.00"}:
+        return (".00", MUTED)
+    return (shown, GOOD if value > 0 else POOR)
+
+
+def quality(recall: float | None) -> str:
+    """The colour of a share that was right."""
+    if recall is None:
+        return MUTED
+    return GOOD if recall >= 0.9 else MIDDLING if recall >= 0.6 else POOR
+
+
+def bar(share: float | None, width: int) -> str:
+    """`▇▇▇▇▇▇▇▌▁▁`: a share as a bar of `width` cells, half cells included."""
+    if share is None:
+        return ""
+    halves = round(min(1.0, max(0.0, share)) * width * 2)
+    return "▇" * (halves // 2) + ("▌" if halves % 2 else "") + "▁" * (width - (halves + 1) // 2)
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """A column for each value, on a scale that all lines of a table share (never finer than .1 from end to end)."""
+    low = min(low, high - 0.1)
+    return "".join(_SPARKS[min(7, max(0, int((v - low) / (high - low) * 8)))] for v in values)
+
+
+def half_width(share: float, count: int) -> float:
+    """Half of the 95 % interval of a share measured on `count` examples.
+
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209): also right near 0 and 1.
+    """
+    z = 1.96
+    return z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+
+
+def summary(
+    evaluation: Evaluation | None, rows: Sequence[Figures], published: float | None, width: int
+) -> list[Cell]:
+    """The line over all: accuracy with its interval, then as many of the others as have room."""
+    if evaluation is None:
+        return []
+    accuracy, count = _figure(evaluation.get("accuracy")), int(_figure(evaluation.get("count")) or 0)
+    cells = [*spread("all ", "bold"), *spread(fraction(accuracy), "bold")]
+    if accuracy is not None and count:
+        cells += spread(f" ±{fraction(half_width(accuracy, count))}", MUTED)
+    worst = min(
+        (row for row in rows if row.recall is not None), key=lambda row: row.recall or 0.0, default=None
+    )
+    parts = [
+        ("balanced", _named(evaluation.get("balanced_accuracy"))),
+        ("worst", f"{cut(worst.shown, 16)} {fraction(worst.recall)}" if worst else ""),
+        ("published", _named(published)),
+        ("top-5", _named(evaluation.get("top5"))),
+        ("macro-F1", _named(evaluation.get("macro_f1"))),
+    ]
+    for label, value in parts:
+        part = [*spread(f"   {label} ", MUTED), *spread(value, "")]
+        if value and len(cells) + len(part) <= width:
+            cells += part
+    return cells
+
+
+def _named(value: Any) -> str:
+    found = _figure(value)
+    return "" if found is None else fraction(found)
+
+
+def reason(row: Figures | None, rows: Sequence[Figures]) -> tuple[str, str]:
+    """Why a class's figures are what they are: what it is taken for, and what is taken for it."""
+    if row is None:
+        return "", ""
+    name, right = cut(row.shown, 16), round((row.recall or 0.0) * row.support)
+    others = [(other.name, count) for other in rows for said, count in other.taken_for if said == row.name]
+    return (
+        f"{name}: {right} of {row.support} right, taken for {_list(row.taken_for)}",
+        f"taken for {name}: {_list(sorted(others, key=lambda pair: -pair[1]))}",
+    )
+
+
+def _list(pairs: Sequence[tuple[str, int]]) -> str:
+    shown = ", ".join(f"{safe(name, 16)} {count}" for name, count in pairs[:6])
+    return (shown or "nothing else") + (f" and {len(pairs) - 6} more" if len(pairs) > 6 else "")
+
+
+def pair_columns(rows: Sequence[Figures]) -> list[Column]:
+    """The columns of the table of confused pairs."""
+    name = max(9, min(LONGEST_NAME, max((cell_width(row.shown) for row in rows), default=0)))
+    return [
+        Column("true", "true", name, keep=9, least=8),
+        Column("said", "taken for", name, keep=8, least=8),
+        Column("count", "times", 6, keep=7, right=True),
+        Column("bar", "", BAR, keep=3, least=5),
+        Column("errors", "of errors", 10, keep=5, right=True),
+        Column("class", "of class", 9, keep=4, right=True),
+    ]
+
+
+def pair_rows(evaluation: Evaluation | None, filter: str = "") -> list[Row]:
+    """The most frequent confusions: their part of all errors, and of the true class."""
+    pairs = confused(evaluation)
+    errors = sum(count for *_, count in pairs)
+    largest = pairs[0][2] if pairs else 1
+    support = {str(row.get("class")): number(row.get("support")) or 0 for row in rows_of(evaluation)}
+    return [
+        Row(f"{true}\0{said}", _pair_cells((true, said), count, errors, largest, support.get(true, 0)))
+        for true, said, count in pairs
+        if filter in true.casefold() or filter in said.casefold()
+    ]
+
+
+def _pair_cells(pair: tuple[str, str], count: int, errors: int, largest: int, support: float) -> Cells:
+    return {
+        "true": safe(pair[0]),
+        "said": safe(pair[1]),
+        "count": (str(count), "bold"),
+        "errors": f"{100 * count / errors:.0f}%",
+        "bar": lambda width: (bar(count / largest, width), MIDDLING),
+        "class": f"{100 * count / support:.0f}%" if support else "-",
+    }
+
+
+def heat(
+    evaluation: Evaluation | None, shown: Sequence[Figures], width: int, height: int
+) -> tuple[Grid, str]:
+    """The confusion matrix as a grid, and what to say about it.
+
+    A row for each true class, a column for each predicted one, in the order of `shown`; as many of them as
+    there is room for. Counts where there is room, else shades of the row's share.
+    """
+    name = min(16, max((cell_width(row.shown) for row in shown), default=5))
+    counts = {(true, said): count for true, said, count in cells_of(evaluation)}
+    digits = max((len(str(count)) for count in counts.values()), default=1) + 1
+    room = width - name - 1
+    count = max(1, min(len(shown), height - 1, room))
+    cell = next((w for w in (max(6, digits), max(5, digits), digits, 2) if w * count <= room), 1)
+    drawn = shown[:count]
+    head = spread("true↓ said→", MUTED, name + 1)
+    for row in drawn:
+        head += _heat_label(row.shown if cell >= 5 else "", cell)
+    grid = [head]
+    for true in drawn:
+        line = [*spread(true.shown, "", name), (" ", "")]
+        for said in drawn:
+            line += _heat_cell(counts.get((true.index, said.index), 0), true, said, cell, digits)
+        grid.append(line)
+    rest = len(shown) - len(drawn)
+    return grid, f"{len(drawn)} of {len(shown)} classes" if rest else ""
+
+
+def _heat_label(name: str, width: int) -> list[Cell]:
+    """The beginning of a name, at the right of `width` cells."""
+    start = spread(name, MUTED)[: width - 1]
+    if start and cell_width(start[-1][0]) == 2:
+        start.pop()
+    return [(" ", MUTED)] * (width - len(start)) + start
+
+
+def _heat_cell(count: int, true: Figures, said: Figures, width: int, digits: int) -> list[Cell]:
+    share = count / true.support if true.support else 0.0
+    if true.index == said.index:
+        style = f"{quality(share)} bold"
+    else:
+        style = MUTED if share < 0.02 else MIDDLING if share < 0.1 else POOR
+    if width >= digits:
+        return spread((str(count) if count else "·").rjust(width), style if count else MUTED)
+    shade = 0 if not count else 1 if share < 0.05 else 2 if share < 0.2 else 3 if share < 0.6 else 4
+    return spread(_SHADES[shade] * width, style if count else MUTED)
+
+
+REGRESSION_COLUMNS = (
+    Column("what", "error", 22, keep=9),
+    Column("first", "before", 10, keep=5, right=True),
+    Column("previous", "the time before", 15, keep=3, right=True),
+    Column("now", "now", 10, keep=8, right=True),
+)
+_REGRESSION = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R² (1 is perfect)"}
+
+
+def regression_rows(evaluations: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The errors of a regression at its first evaluation, at the last but one, and now."""
+    if not evaluations:
+        return []
+    split = evaluations[-1].get("split")
+    rows = [row for row in evaluations if row.get("split") == split]
+    previous = rows[-2] if len(rows) > 1 else {}
+    return [
+        Row(
+            key,
+            {
+                "what": words,
+                "first": short(number(rows[0].get(key))),
+                "previous": (short(number(previous.get(key))), MUTED),
+                "now": (short(number(rows[-1].get(key))), "bold"),
+            },
+        )
+        for key, words in _REGRESSION.items()
+    ]

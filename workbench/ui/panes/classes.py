@@ -1,0 +1,262 @@
+"""The classes pane: accuracy, precision, recall and F1 of every class, and what is taken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+
+from workbench.runs.reader import RunView
+from workbench.runs.records import number
+from workbench.ui import classes as rows
+from workbench.ui.classes import MUTED, Figures
+from workbench.ui.messages import Noticed
+from workbench.ui.panes.base import Pane
+from workbench.ui.widgets.cells import CellView, spread
+from workbench.ui.widgets.table import Table
+
+VIEWS = ("table", "confusion", "pairs")
+Evaluation = Mapping[str, Any]
+
+
+class ClassesPane(Pane):
+    """Every class at the newest evaluation: as a table, as a confusion matrix, or as the most confused pairs."""
+
+    NUMBER = "4"
+    NAME = "Classes"
+    SHORT = "Class"
+
+    DEFAULT_CSS = """
+    ClassesPane #heat { height: 1fr; display: none; }
+    ClassesPane #summary { height: 1; }
+    ClassesPane #reason { height: 2; }
+    ClassesPane.confusion #heat { display: block; }
+    ClassesPane.confusion Table { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "reason", "reason"),
+        Binding("b", "second", "second run"),
+        Binding("f", "errors", "errors only"),
+        Binding("m", "view", "table/heat/pairs"),
+        Binding("v", "view", "table/heat/pairs", show=False),
+        Binding("o", "order", "sort", show=False),
+        Binding("O", "reverse", "other way round", show=False),
+    ]
+
+    evaluations: reactive[Sequence[Evaluation]] = reactive((), always_update=True, repaint=False)
+    """Evaluation files of the selected run, the one that is shown first, then others, newest first."""
+    second: reactive[Evaluation | None] = reactive(None, repaint=False)
+    """An evaluation of another run, to hold this one's classes against."""
+    second_name: reactive[str] = reactive("", repaint=False)
+    filter: reactive[str] = reactive("", repaint=False)
+    """Only classes whose name holds this text are shown."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.order = rows.ORDERS[0]
+        self.reverse = self.errors_only = self.with_reason = self.with_second = False
+        self.shown_as = VIEWS[0]
+        self._figures: list[Figures] = []
+        self._heat_note = ""
+
+    def compose(self) -> ComposeResult:
+        """A table or a heat map, and a line over all."""
+        yield Table(id="table")
+        heat = CellView(id="heat")
+        heat.can_focus = True
+        yield heat
+        yield CellView(id="reason")
+        yield CellView(id="summary")
+
+    def on_resize(self) -> None:
+        """The heat map has as many classes as there is room for."""
+        self.call_after_refresh(self._redraw)
+
+    def watch_view(self, view: RunView | None) -> None:
+        """Regressions show figures of the view itself; the others wait for an evaluation."""
+        if self._regression or not self.evaluations:
+            self._redraw()
+
+    def watch_evaluations(self) -> None:
+        """New figures."""
+        self._redraw()
+
+    def watch_second(self) -> None:
+        """Something else to hold them against."""
+        self._redraw()
+
+    def watch_filter(self) -> None:
+        """Other rows."""
+        self._redraw()
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What is shown."""
+        return self.evaluations[0] if self.evaluations else None
+
+    @property
+    def _regression(self) -> bool:
+        return self.view is not None and (self.view.setup or {}).get("task") == "regression"
+
+    def on_table_head_clicked(self, message: Table.HeadClicked) -> None:
+        """Sort by that column; a second click turns it round."""
+        message.stop()
+        for order in rows.ORDERS:
+            if order.column == message.column:
+                self.reverse = order is self.order and not self.reverse
+                self.order = order
+                self._redraw()
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """The reason is that of the class under the cursor."""
+        message.stop()
+        if self.with_reason:
+            self._show_reason()
+
+    def on_table_chosen(self, message: Table.Chosen) -> None:
+        """Show the reason."""
+        message.stop()
+        self.action_reason()
+
+    def action_reason(self) -> None:
+        """Show what the class under the cursor is taken for, or hide it."""
+        self.with_reason = not self.with_reason
+        self._redraw()
+
+    def action_second(self) -> None:
+        """Hold the classes against those of a second run, or against the evaluation before."""
+        if self.second is None:
+            self.post_message(
+                Noticed("mark a second run (space in the runs pane) to hold its classes against these")
+            )
+            return
+        self.with_second = not self.with_second
+        self._redraw()
+
+    def action_errors(self) -> None:
+        """Only classes with errors, or all."""
+        self.errors_only = not self.errors_only
+        self._redraw()
+
+    def action_view(self) -> None:
+        """Table, confusion matrix, pairs."""
+        had_focus = self.has_focus_within
+        self.shown_as = VIEWS[(VIEWS.index(self.shown_as) + 1) % len(VIEWS)]
+        self.set_class(self.shown_as == "confusion", "confusion")
+        if had_focus:
+            self.query_one("#heat" if self.shown_as == "confusion" else "#table").focus()
+        self.call_after_refresh(self._redraw)
+
+    def action_order(self) -> None:
+        """Sort by the next column."""
+        self.order = rows.ORDERS[(rows.ORDERS.index(self.order) + 1) % len(rows.ORDERS)]
+        self.reverse = False
+        self._redraw()
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self.reverse = not self.reverse
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if not self.is_mounted or not self.query("#summary"):
+            return
+        self._figures = self._figured()
+        table = self.query_one(Table)
+        if self._regression:
+            table.show(
+                rows.REGRESSION_COLUMNS, rows.regression_rows(self.view.evaluations if self.view else [])
+            )
+        elif self.shown_as == "pairs":
+            table.show(
+                rows.pair_columns(self._figures), rows.pair_rows(self.evaluation, self.filter.casefold())
+            )
+        elif self.shown_as == "table":
+            kept = self._kept()
+            table.show(rows.table_columns(self._figures) if self._figures else (), rows.table_rows(kept))
+        else:
+            self._show_heat()
+        self._show_summary()
+        self._show_reason()
+        self.headline = self._headline()
+
+    def _figured(self) -> list[Figures]:
+        if self.evaluation is None:
+            return []
+        split = self.evaluation.get("split")
+        earlier = [one for one in self.evaluations[1:] if one.get("split") == split]
+        against = self.second if self.with_second else earlier[0] if earlier else None
+        return rows.figures(self.evaluation, earlier, against)
+
+    def _kept(self) -> list[Figures]:
+        """The classes that are shown, in their order."""
+        wanted = self.filter.casefold()
+        kept = [
+            one
+            for one in self._figures
+            if wanted in one.shown.casefold() and not (self.errors_only and one.recall == 1.0)
+        ]
+        return rows.ordered(kept, self.order, reverse=self.reverse)
+
+    def _show_heat(self) -> None:
+        heat = self.query_one("#heat", CellView)
+        if heat.size.width < 1 or heat.size.height < 1:
+            return
+        grid, note = rows.heat(self.evaluation, self._kept(), heat.size.width, heat.size.height)
+        heat.paint(grid if self._figures else [])
+        self._heat_note = note
+
+    def _show_summary(self) -> None:
+        line = self.query_one("#summary", CellView)
+        if self.evaluation is not None and not self._regression:
+            line.paint([rows.summary(self.evaluation, self._figures, self._published(), line.size.width)])
+        else:
+            line.paint([spread(self._instead(), MUTED, line.size.width)])
+
+    def _instead(self) -> str:
+        """What to say where there are no classes."""
+        if self.view is None:
+            return "no run is selected: its classes are shown here"
+        if self._regression:
+            return "this run learns numbers, which have no classes: its errors are shown instead"
+        return (
+            "the first evaluation comes at the end of an epoch"
+            if self.view.status.live
+            else "never evaluated"
+        )
+
+    def _published(self) -> float | None:
+        reference = (self.view.experiment.get("reference") if self.view else None) or {}
+        return number(reference.get("published")) if "accuracy" in str(reference.get("metric")) else None
+
+    def _show_reason(self) -> None:
+        view = self.query_one("#reason", CellView)
+        shown = self.with_reason and self.shown_as == "table" and bool(self._figures)
+        if view.display != shown:
+            view.display = shown
+        key = self.query_one(Table).key
+        chosen = next((one for one in self._figures if one.name == key), None)
+        width = max(1, self.size.width)
+        view.paint([spread(text, MUTED, width) for text in rows.reason(chosen, self._figures)])
+
+    def _headline(self) -> str:
+        shown = self.evaluation
+        if self._regression:
+            return "errors of a regression"
+        if shown is None:
+            return ""
+        epoch = number(shown.get("epoch"))
+        words = {"pairs": "most confused first", "confusion": f"confusion──{self._heat_note}".strip("─")}
+        turned = " (reversed)" if self.reverse else ""
+        parts = [
+            f"epoch {epoch:g}" if epoch is not None else "",
+            str(shown.get("split") or ""),
+            words.get(self.shown_as, self.order.words + turned),
+            "errors only" if self.errors_only else "",
+            f"/{self.filter}" if self.filter else "",
+            f"Δ to {self.second_name or 'the second run'}" if self.with_second else "",
+        ]
+        return "──".join(part for part in parts if part)
