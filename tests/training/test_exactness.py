@@ -11,6 +11,7 @@ import torch
 from tests.training.support import last_checkpoint, make_run, metrics, prepared, run_until, same
 from workbench.errors import BadInput
 from workbench.runs.records import Journal, read_lines
+from workbench.training.checkpoint import copied
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
 CASES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
@@ -137,6 +138,25 @@ def test_the_result_is_of_the_best_weights(home: Path) -> None:
     assert max(e["accuracy"] for e in evaluations) == next(
         e["accuracy"] for e in evaluations if e["step"] == best["step"]
     )
+
+
+def test_only_the_head_learns_in_the_first_epochs(home: Path) -> None:
+    folder = make_run(home, {"epochs": 3, "freeze_epochs": 2}, RESNET)
+    attempt = prepared(folder)
+    before = copied(attempt.built.module.state_dict())
+    steps = attempt.epochs.steps
+    attempt.report.metrics.close()
+
+    def moved() -> set[str]:
+        after = last_checkpoint(folder)["model"]
+        return {
+            name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])
+        }
+
+    run_until(folder, 2 * steps)
+    assert moved() == {"head"}
+    run_until(folder, None)
+    assert len(moved()) > 1
 
 
 @pytest.mark.parametrize(

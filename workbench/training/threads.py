@@ -22,8 +22,9 @@ from workbench.training.task import Task
 
 SECONDS = 0.1
 """What one candidate is timed for, after one step to warm up."""
-GAIN = 0.95
-"""More threads must take less than this part of the time of fewer."""
+GAIN = 0.8
+"""More threads must take less than this part of the time of fewer: once others want the cores too, they lose more
+than they ever won."""
 
 
 def usable_cores() -> int:
