@@ -17,7 +17,7 @@ def same(first, second):
 
 
 def test_digits_are_whole_and_split_evenly():
-    data = load(Choice("digits"), seed=3)
+    data = load(Choice("digits"))
     assert len(data.train) + len(data.test) == 1797
     assert data.train.inputs.dtype == torch.uint8
     assert data.train.inputs.shape[1:] == (1, 8, 8)
@@ -26,30 +26,37 @@ def test_digits_are_whole_and_split_evenly():
         torch.bincount(data.test.targets) + torch.bincount(data.train.targets)
     )
     assert (shares - 0.2).abs().max() < 0.01
-    assert same(load(Choice("digits"), seed=3).test, data.test)
-    assert not same(load(Choice("digits"), seed=4).test, data.test)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("digits", {}), ("shapes", {"train": 40, "test": 20, "size": 8}), ("line", {}), ("clusters", {})],
+)
+def test_every_seed_of_an_experiment_is_tested_on_the_same(name, options):
+    first, second = (load(Choice(name, options), validation=0.25, seed=seed) for seed in (1, 2))
+    assert same(first.test, second.test) and first.fingerprint == second.fingerprint
+    assert not same(first.validation, second.validation)
+    assert same(load(Choice(name, options), validation=0.25, seed=1).validation, first.validation)
+    other = load(Choice(name, {**options, "seed": 1}), validation=0.25, seed=1)
+    assert not same(other.test, first.test) and other.fingerprint != first.fingerprint
 
 
 def test_digits_can_be_learned():
-    data = load(Choice("digits"), seed=0)
+    data = load(Choice("digits"))
     x, y = data.train.inputs.flatten(1).float(), data.train.targets
     nearest = torch.cdist(data.test.inputs.flatten(1).float(), x).argmin(1)
     assert (y[nearest] == data.test.targets).float().mean() > 0.97
 
 
-def test_shapes_are_seeded_even_and_of_any_size():
-    choice = Choice("shapes", {"train": 60, "test": 25, "size": 20})
+def test_shapes_are_even_and_of_any_size():
     told = []
-    data = load(choice, seed=1, progress=told.append)
+    data = load(Choice("shapes", {"train": 60, "test": 25, "size": 20}), progress=told.append)
     assert data.train.inputs.shape == (60, 3, 20, 20)
     assert data.train.inputs.dtype == torch.uint8
     assert torch.bincount(data.train.targets).tolist() == [6] * 10
     assert sorted(torch.bincount(data.test.targets).tolist()) == [2] * 5 + [3] * 5
     assert data.classes == tuple(SHAPES)
     assert (told[-1].done, told[-1].total) == (85, 85)
-    again, other = load(choice, seed=1), load(choice, seed=2)
-    assert same(again.train, data.train) and again.fingerprint == data.fingerprint
-    assert not same(other.train, data.train) and other.fingerprint != data.fingerprint
     assert not torch.equal(data.train.inputs[:25], data.test.inputs)
 
 
@@ -64,7 +71,7 @@ def test_drawing_can_be_cancelled():
 
 
 def test_the_line_is_a_line():
-    data = load(Choice("line"), seed=0)
+    data = load(Choice("line"))
     assert data.task == "regression" and data.classes == () and data.mean == ()
     x, y = data.train.inputs, data.train.targets
     assert x.shape == y.shape == (800, 1) and x.dtype == y.dtype == torch.float32
@@ -74,7 +81,7 @@ def test_the_line_is_a_line():
 
 
 def test_the_clusters_lie_where_they_should():
-    data = load(Choice("clusters"), seed=0)
+    data = load(Choice("clusters"))
     for label, place in ((0, 0.2), (1, 0.8)):
         points = data.train.inputs[data.train.targets == label]
         assert len(points) == 400

@@ -43,10 +43,10 @@ def load_folder(root, **options):
     )
 
 
-def test_classes_are_folders_split_by_seed(tmp_path):
+def test_classes_are_folders_and_split_evenly(tmp_path):
     root = classes(tmp_path / "pets")
     draw(root / "dog" / "deep" / "er" / "x.JPG", (9, 9, 9))
-    data = load_folder(root, size=8, seed=1)
+    data = load_folder(root, size=8)
     assert data.classes == ("cat", "dog")
     assert data.train.inputs.shape == (17, 3, 8, 8) and data.train.inputs.dtype == torch.uint8
     assert torch.bincount(data.test.targets).tolist() == [2, 2]
@@ -55,9 +55,17 @@ def test_classes_are_folders_split_by_seed(tmp_path):
         assert data.classes[label] == name.split("/")[0]
         if "deep" not in name:
             assert picture[:, 3, 3].tolist() == [int(name[4:6]), 20 * int(label), 7]
-    assert load_folder(root, size=8, seed=1).test.names == data.test.names
-    assert load_folder(root, size=8, seed=2).test.names != data.test.names
     assert len(load_folder(root, size=8, data_test=0.5).test) == 11
+
+
+def test_the_experiments_seed_draws_validation_only(tmp_path):
+    root = classes(tmp_path / "pets")
+    first, second = (load_folder(root, size=8, validation=0.25, seed=seed) for seed in (1, 2))
+    assert first.test.names == second.test.names and first.fingerprint == second.fingerprint
+    assert first.validation.names != second.validation.names
+    other = load_folder(root, size=8, data_seed=1)
+    assert other.test.names != first.test.names
+    assert load_folder(root, size=8, data_seed=1).test.names == other.test.names
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])

@@ -263,6 +263,15 @@ def test_photos_are_found_and_decoded(data, name, counts, first):
     assert (loaded.validation is not None) == (name == "flowers102")
 
 
+def test_eurosats_test_pictures_are_the_same_for_every_seed(data):
+    put(data, photo_files("eurosat"))
+    first, second = (load(Choice("eurosat"), validation=0.25, seed=seed) for seed in (1, 2))
+    assert first.test.names == second.test.names
+    assert first.validation.names != second.validation.names
+    others = [load(Choice("eurosat", {"seed": seed})).test.names for seed in (1, 2, 3)]
+    assert any(names != first.test.names for names in others)
+
+
 def test_listed_pictures_that_are_not_there_are_set_aside(data):
     files = photo_files("food101")
     del files["food-101/images/sushi/1.jpg"]

@@ -24,7 +24,7 @@ def digits(request: Request) -> Data:
     bunch = load_digits()
     pictures = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    train, test = part(labels.tolist(), request.options.test, request.seed, "digits test")
+    train, test = part(labels.tolist(), request.options.test, request.options.seed, "digits test")
     whole = Split(pictures, labels)
     return Data("classification", tuple("0123456789"), whole.take(train), None, whole.take(test),
                 source="scikit-learn")  # fmt: skip
@@ -33,22 +33,22 @@ def digits(request: Request) -> Data:
 def line(request: Request) -> Data:
     """Points on y = slope·x with Gaussian noise, x evenly from 0 to 1: inputs and targets float32 [N, 1]."""
     options = request.options
-    generator = np.random.default_rng(derived_seed(request.seed, "line"))
+    generator = np.random.default_rng(derived_seed(options.seed, "line"))
     x = np.arange(options.points) / options.points
     y = options.slope * x + generator.normal(0, options.noise, options.points)
     whole = Split(_column(x), _column(y))
-    train, test = part([0] * options.points, options.test, request.seed, "line test")
+    train, test = part([0] * options.points, options.test, options.seed, "line test")
     return Data("regression", (), whole.take(train), None, whole.take(test), source="drawn by its seed")
 
 
 def clusters(request: Request) -> Data:
     """Points scattered around (0.2, 0.2) and (0.8, 0.8): inputs float32 [N, 2], half of them of each class."""
     options = request.options
-    generator = np.random.default_rng(derived_seed(request.seed, "clusters"))
+    generator = np.random.default_rng(derived_seed(options.seed, "clusters"))
     labels = np.arange(options.points) % 2
     points = generator.normal(0, options.deviation, (options.points, 2)) + np.where(labels, 0.8, 0.2)[:, None]
     whole = Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))
-    train, test = part(labels.tolist(), options.test, request.seed, "clusters test")
+    train, test = part(labels.tolist(), options.test, options.seed, "clusters test")
     return Data("classification", ("around 0.2", "around 0.8"), whole.take(train), None, whole.take(test),
                 source="drawn by its seed")  # fmt: skip
 
@@ -59,7 +59,7 @@ def _column(values: np.ndarray) -> torch.Tensor:
 
 def shapes(request: Request) -> Data:
     """Coloured shapes on coloured, noisy backgrounds, uint8 [N, 3, S, S]; classes as even as they can be."""
-    options, seed = request.options, request.seed
+    options, seed = request.options, request.options.seed
     total = options.train + options.test
     if total * 3 * options.size**2 > _MOST_SHAPES:
         raise BadInput(

@@ -17,6 +17,14 @@ from workbench.errors import BadInput, nearest
 Task = Literal["classification", "regression"]
 
 
+SplitSeed = Annotated[
+    int, Meta(ge=0, le=2**63 - 1, description="what the split derives from, whatever the experiment's seed")
+]
+DrawingSeed = Annotated[
+    int, Meta(ge=0, le=2**63 - 1, description="what the drawing derives from, whatever the experiment's seed")
+]
+
+
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For datasets that have nothing to adjust."""
 
@@ -25,6 +33,7 @@ class DigitsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Options of `digits`."""
 
     test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    seed: SplitSeed = 0
 
 
 class ShapesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +42,7 @@ class ShapesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     train: Annotated[int, Meta(ge=10, le=10_000_000, description="training pictures")] = 5000
     test: Annotated[int, Meta(ge=10, le=10_000_000, description="test pictures")] = 1000
     size: Annotated[int, Meta(ge=8, le=512, description="height and width in pixels")] = 32
+    seed: DrawingSeed = 0
 
 
 class LineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +52,7 @@ class LineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     slope: Annotated[float, Meta(ge=-1000, le=1000, description="what x is multiplied by")] = 2.0
     noise: Annotated[float, Meta(ge=0, le=1000, description="standard deviation of the noise")] = 0.3
     test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    seed: DrawingSeed = 0
 
 
 class ClustersOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +61,7 @@ class ClustersOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     points: Annotated[int, Meta(ge=10, le=10_000_000, description="points, training and test")] = 1000
     deviation: Annotated[float, Meta(ge=0, le=10, description="standard deviation of each cluster")] = 0.1
     test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    seed: DrawingSeed = 0
 
 
 class EmnistOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +98,7 @@ class EurosatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Options of `eurosat`, which is published without splits."""
 
     test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    seed: SplitSeed = 0
 
 
 class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +106,7 @@ class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     size: Side = "auto"
     test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test, without test/")] = 0.2
+    seed: SplitSeed = 0
 
 
 @dataclass(frozen=True)

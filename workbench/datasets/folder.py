@@ -45,7 +45,8 @@ def load(request: Request) -> Data:
     scan = scan_folder(root, request.cancelled)
     if "all" in scan.splits:
         items = scan.splits.pop("all")
-        kept, taken = part([item.label for item in items], request.options.test, request.seed, "folder test")
+        options = request.options
+        kept, taken = part([item.label for item in items], options.test, options.seed, "folder test")
         scan.splits = {"train": [items[i] for i in kept], "test": [items[i] for i in taken]}
     listing = Listing(root, scan.classes, scan.splits, tuple(scan.set_aside))
     return decode(listing, request)

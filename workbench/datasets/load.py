@@ -42,7 +42,8 @@ def load(
 
     Pictures that have no common size become `size` × `size` with `channels` (1 or 3), unless an option says
     otherwise; sets of one native size keep theirs. `validation` is the part of every class that is kept from
-    the training data, drawn by `seed`, where the dataset has no validation data of its own.
+    the training data, drawn by `seed`, where the dataset has no validation data of its own. Nothing else depends
+    on `seed`: runs with different ones are tested on the same examples.
 
     Raises `BadInput` (one line), or `Interrupted` soon after `cancelled()` is true.
     """
@@ -52,7 +53,7 @@ def load(
         options = convert(info.options, options, "data")
     source = _source(_BUILTIN.get(info.name) or _KINDS[info.kind])
     try:
-        data = source(Request(info, options, size, channels, seed, progress, cancelled))
+        data = source(Request(info, options, size, channels, progress, cancelled))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise BadInput(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None

@@ -131,7 +131,8 @@ def _eurosat(request: Request, root: Path) -> Data:
     folder = root / "eurosat" / "2750"
     scan = scan_folder(folder, request.cancelled)
     items = [item for split in scan.splits.values() for item in split]
-    kept, taken = part([item.label for item in items], request.options.test, request.seed, "eurosat test")
+    options = request.options
+    kept, taken = part([item.label for item in items], options.test, options.seed, "eurosat test")
     splits = {"train": [items[i] for i in kept], "test": [items[i] for i in taken]}
     return decode(Listing(folder, scan.classes, splits, tuple(scan.set_aside)), request, size=64)
 
