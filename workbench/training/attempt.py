@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workbench.datasets.augment import Augment
-from workbench.datasets.data import Data, Split, derived_seed
+from workbench.datasets.data import Data, derived_seed
 from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, Train, from_dict
@@ -18,7 +18,6 @@ from workbench.io.atomic import read_json, write_json
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
-from workbench.models.summary import summarise
 from workbench.runs.records import LineWriter, keep_until, read_lines
 from workbench.training import evaluate as evaluating
 from workbench.training.batches import Epochs, Source, source_of
@@ -29,6 +28,7 @@ from workbench.training.evaluate import Evaluation
 from workbench.training.loop import TrainState, train
 from workbench.training.optim import Backbone
 from workbench.training.report import Report, Sums, report_every
+from workbench.training.setup import describe_data, describe_model, device_name, splits_of
 from workbench.training.steering import Steering
 from workbench.training.task import Task, task_of
 from workbench.training.threads import pick_threads
@@ -188,16 +188,10 @@ class Attempt:
         return self.device.type == "cuda" and self.data.train.inputs.ndim == 4
 
     def _sources(self) -> dict[str, Source]:
-        data = self.data
-        splits: dict[str, Split | None] = {
-            "train": data.train,
-            "validation": data.validation,
-            "test": data.test,
-        }
+        last = self._channels_last()
         return {
-            name: source_of(split, self.preprocessing, self.device, channels_last=self._channels_last())
-            for name, split in splits.items()
-            if split is not None
+            name: source_of(split, self.preprocessing, self.device, channels_last=last)
+            for name, split in splits_of(self.data).items()
         }
 
     def _epochs(self) -> Epochs:
@@ -285,39 +279,20 @@ class Attempt:
         }
 
     def _setup(self, threads: int) -> dict[str, Any]:
-        data = self.data
-        splits = {name: split for name, split in self._splits().items() if split is not None}
-        shape = tuple(data.train.inputs.shape[1:])
-        module = self.built.module
-        parameters = list(module.parameters())
+        """What `setup.json` says."""
+        steps = self.epochs.steps
         return {
-            "v": 1,
-            "task": data.task,
-            "classes": list(data.classes),
-            "counts": {name: len(split) for name, split in splits.items()},
-            "class_counts": {name: class_counts(split, len(data.classes)) for name, split in splits.items()},
-            "shape": list(shape),
-            "mean": list(data.mean),
-            "std": list(data.std),
-            "fingerprint": data.fingerprint,
-            "source": data.source,
-            "set_aside": [list(pair) for pair in data.set_aside],
-            "layers": [r.to_dict() for r in summarise(module, (2, *self.preprocessing.output_shape(shape)))],
-            "parameters": sum(p.numel() for p in parameters),
-            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-            "preprocessing": self.preprocessing.to_dict(),
+            **describe_data(self.data),
+            **describe_model(self.built.module, self.preprocessing, tuple(self.data.train.inputs.shape[1:])),
             "device": str(self.device),
             "device_name": device_name(self.device),
             "resident": self.sources["train"].resident,
             "threads": threads,
             "precision": self.precision.name,
             "report_every": self.report.every,
-            "steps_per_epoch": self.epochs.steps,
-            "steps_total": self.epochs.steps * self.settings.epochs,
+            "steps_per_epoch": steps,
+            "steps_total": steps * self.settings.epochs,
         }
-
-    def _splits(self) -> dict[str, Split | None]:
-        return {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}
 
     def _show(self) -> None:
         state = self.state
@@ -408,13 +383,3 @@ def set_exactness(device: torch.device) -> None:
 def has_batch_norm(module: nn.Module) -> bool:
     """Whether some part of `module` computes statistics over a batch."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
-
-
-def class_counts(split: Split, classes: int) -> list[int]:
-    """Examples of each class; empty for a regression."""
-    return torch.bincount(split.targets, minlength=classes).tolist() if classes else []
-
-
-def device_name(device: torch.device) -> str:
-    """What the device is called by its maker, where that is known."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
