@@ -9,7 +9,8 @@ from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
 from workbench.experiment import check_sources, load_recipe, recipe_files
 from workbench.models import catalogue as models
-from workbench.text import count, size
+from workbench.runs.store import RunSummary
+from workbench.text import count, fraction, size
 from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
 
 HERE = "✓ here"
@@ -106,3 +107,36 @@ def _model_row(info: models.ModelInfo) -> Row:
 
 def _check_model(name: str) -> None:
     check_sources(models.find(name).name)
+
+
+def of_classifiers(runs: Sequence[RunSummary]) -> Finder:
+    """What can classify: `selected:`, `run:ID`, or `model:NAME` of torchvision; those whose weights are here first."""
+    rows = [Row("selected:", ("the selected run", "follows the cursor of pane 1", ""), group="runs")]
+    rows += [
+        Row(
+            f"run:{run.id}",
+            (run.name, f"{run.dataset}, {run.model}, {run.status}", fraction(run.best)),
+            group="runs",
+        )
+        for run in runs
+    ]
+    published = [info for info in models.CATALOGUE if info.kind == "torchvision"]
+    for here in (True, False):
+        rows += [_classifier_row(info) for info in published if (info.weights_here() is not None) is here]
+    return Finder(filtering(rows), hint="type to filter", heads=("by", "what it is", "weights"))
+
+
+def of_weights(name: str) -> Finder:
+    """Where a model's weights come from: the network, or a local file (then the key is its path)."""
+    info = models.find(name)
+    rows = [Row("", (f"download {size(info.weights_bytes)}", info.weights_url))]
+    return Finder(
+        filtering(rows, files((".pth", ".pt", ".safetensors"))),
+        hint=f"the weights are not here: download them, or type the path of {info.weights_file}",
+        typed=True,
+    )
+
+
+def _classifier_row(info: models.ModelInfo) -> Row:
+    here = HERE if info.weights_here() else f"↓ {size(info.weights_bytes)}"
+    return Row(f"model:{info.name}", (info.name, info.title, here), group="torchvision, ImageNet")

@@ -25,6 +25,7 @@ from workbench.ui import choices
 from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
+from workbench.ui.session import close_session, session_of
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form
 from workbench.ui.widgets.layers import LayersScreen
@@ -82,7 +83,7 @@ class ExperimentPane(Pane):
 
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.session = session
+        self._given = session
         self.draft = Draft()
         self._facts: dict[str, dict[str, Any]] = {}
         self._device = ("", "")
@@ -97,6 +98,16 @@ class ExperimentPane(Pane):
         """Show the first recipe."""
         super().on_mount()
         self._changed()
+
+    def on_unmount(self) -> None:
+        """The session ends with the screen."""
+        if self._given is None:
+            close_session(self.app)
+
+    @property
+    def session(self) -> SessionClient:
+        """What counts the layers."""
+        return self._given or session_of(self.app)
 
     def experiment(self) -> Experiment:
         """The experiment as it stands. Raises `BadInput`."""
@@ -132,6 +143,7 @@ class ExperimentPane(Pane):
         before = self.has_class("-form")
         form = self.opened or self.content_size.height >= FORM_FROM
         self.set_class(form, "-form")
+        self.query_one(Form).can_leave = self.opened
         if form != before:
             self._show()
             if had_focus and not isinstance(self.app.focused, Form | Summary):
@@ -239,12 +251,13 @@ class ExperimentPane(Pane):
             self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", facts))
 
     def _count_layers(self) -> None:
-        if not self.facts:
+        own = any(".py:" in choice.name for choice in self.draft.choices())
+        if not self.facts and not own:  # somebody's own code is run when they ask for it
             self.run_worker(self._summarise(), group="layers", exclusive=True)
 
     async def _summarise(self) -> dict[str, Any]:
         """The facts of this pair, asked for once things have been still for a moment."""
-        if self.facts or self.session is None:
+        if self.facts:
             return self.facts
         await asyncio.sleep(0.3)
         data, model = self.draft.choices()

@@ -177,6 +177,8 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
     def __init__(self, check: Callable[[str, str], str | None], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._check = check
+        self.can_leave = False
+        """Whether `esc` leaves the form too, not only a row."""
         self._fields: list[Field] = []
         self.cursor = 0
 
@@ -285,6 +287,10 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Give the row under the cursor its default again."""
         if self.pointed is not None and self.editor is None:
             self.post_message(self.Reset(self.pointed.key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`esc` is the form's only while there is something to leave."""
+        return action != "leave" or self.editor is not None or self.can_leave
 
     def action_leave(self) -> None:
         """Leave the row that is open, else the form."""
