@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -32,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.cut = []
         self.redirect = ""
         self.endless = False
+        self.silent_after = None
         self.status = 0
         self.requests = []
         self.asked = threading.Event()
@@ -78,6 +81,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while server.endless:
                 self.wfile.write(b"x" * 10_000)
+            if server.silent_after is not None:
+                self.wfile.write(body[: server.silent_after])
+                server.asked.clear()
+                server.asked.wait(20)
+                return
             self.wfile.write(body[: server.cut.pop(0)] if server.cut else body)
         except OSError:
             pass
@@ -89,6 +97,8 @@ def server():
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.gate.set()
+        server.asked.set()
         server.shutdown()
         thread.join()
 
@@ -170,6 +180,60 @@ def test_a_file_that_never_ends_is_given_up_in_time(server, tmp_path):
     with pytest.raises(BadInput, match="too long"):
         fetch(server.url(), tmp_path / "f", total_seconds=0.2)
     assert names(tmp_path) == []
+
+
+@pytest.fixture(params=["before the head", "after the head", "within the body"])
+def silent(request, server):
+    """A server that says nothing more from some point on."""
+    if request.param == "before the head":
+        server.gate.clear()
+    else:
+        server.silent_after = 0 if request.param == "after the head" else 1000
+    return server
+
+
+def test_a_silent_server_does_not_keep_one_from_leaving(silent, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(Interrupted):
+        fetch(silent.url(), tmp_path / "f", cancelled=lambda: time.monotonic() > start + 0.3)
+    assert time.monotonic() - start < 1.3
+
+
+def test_a_silent_server_is_given_up_after_its_time(silent, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(BadInput, match="no answer in time"):
+        fetch(silent.url(), tmp_path / "f", timeout=0.3)
+    assert time.monotonic() - start < 5
+
+
+def test_a_silent_name_server_is_given_up_too(tmp_path, monkeypatch):
+    answered = threading.Event()
+
+    def look_up(*_, **__):
+        answered.wait(20)
+        raise OSError("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(BadInput, match="no answer in time"):
+        fetch("http://nowhere.invalid/f", tmp_path / "f", timeout=0.1)
+    answered.set()
+
+
+def test_a_silent_server_does_not_outlast_the_whole_time(silent, tmp_path):
+    with pytest.raises(BadInput, match="too long"):
+        fetch(silent.url(), tmp_path / "f", total_seconds=0.3)
+    assert names(tmp_path) == []
+
+
+def test_whoever_leaves_a_download_leaves_no_thread(server, tmp_path):
+    server.endless = True
+    seen = []
+    with pytest.raises(Interrupted):
+        fetch(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
+    for thread in threading.enumerate():
+        if thread.name == "fetch":
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x"])

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
+import http
 import os
-import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from workbench import paths
 from workbench.errors import BadInput
 from workbench.io import atomic
+from workbench.io.connection import Answer, Connection, Lost, Refused, check_scheme
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
 
 MAX_PICTURE_BYTES = 50_000_000
 PICTURE_SECONDS = 60.0
 
-_CHUNK = 1 << 16
 _TRIES = 3
 """How often a connection that broke is taken up again before the next address is tried."""
 _AGENT = "workbench (+urllib)"
-_UNREACHED = (urllib.error.URLError, http.client.HTTPException, OSError, UnicodeError)
-
-
-class _Lost(Exception):
-    """The connection broke, or there was none; what has come so far is kept."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,14 @@ class _Wanted:
     def facts(self) -> Path:
         """What the server said of the file whose first bytes `part` holds."""
         return self.to.with_name(self.to.name + ".part.json")
+
+    def go_on(self, url: str) -> None:
+        """Raise `Interrupted` once somebody asked for the end, `BadInput` when the time is over."""
+        if self.cancelled():
+            raise Interrupted
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.give_up()
+            raise BadInput(f"{url} takes too long: it was given up")
 
     def give_up(self) -> None:
         """Forget what has come so far."""
@@ -85,7 +84,8 @@ def fetch(
     takes its name. `timeout` is how many seconds a server may be silent, `total_seconds` bounds the whole.
 
     Raises `BadInput` with one line: no network (naming what to put where by hand), no http(s), too large, a
-    wrong checksum; `Interrupted` after `cancelled()` is true (what has come is kept).
+    wrong checksum; `Interrupted` within a second after `cancelled()` is true (what has come is kept), be the
+    server as silent as it likes.
     """
     urls = [url] if isinstance(url, str) else list(url)
     deadline = None if total_seconds is None else time.monotonic() + total_seconds
@@ -160,10 +160,10 @@ def _locked(lock: Path) -> IO[bytes] | None:
 def _from_any(urls: Sequence[str], wanted: _Wanted) -> None:
     reasons = []
     for address in urls:
-        _check_scheme(address)
+        check_scheme(address)
         try:
             _download(address, wanted)
-        except _Lost as lost:
+        except Lost as lost:
             reasons.append(str(lost))
             continue
         _accept(address, wanted)
@@ -173,41 +173,6 @@ def _from_any(urls: Sequence[str], wanted: _Wanted) -> None:
     )
 
 
-class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http(s) only."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> Any:
-        """The request that follows, if it goes to http(s). `args`: the old one, ..., the new address."""
-        _check_scheme(args[-1], f" (where {args[0].full_url} leads)")
-        return super().redirect_request(*args, **kwargs)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """An opener that knows http and https and nothing else: no file, ftp or data."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _HttpOnly(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _check_scheme(url: str, where: str = "") -> None:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        good = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        good = False
-    if not good or any(c.isspace() or not c.isprintable() for c in url):
-        raise BadInput(f"{url!r}{where} is no address that is fetched: only http:// and https:// are")
-
-
 def _download(url: str, wanted: _Wanted) -> None:
     """Gather the whole file in `wanted.part`, taking a broken connection up again a few times."""
     for left in reversed(range(_TRIES)):
@@ -215,84 +180,71 @@ def _download(url: str, wanted: _Wanted) -> None:
         try:
             _attempt(url, wanted)
             return
-        except _Lost:
+        except Lost:
             # A server that breaks off but gets further each time is worth coming back to.
             if not left or _size(wanted.part) <= before:
                 raise
 
 
 def _attempt(url: str, wanted: _Wanted) -> None:
-    """One connection. Raises `_Lost` when it breaks before the end."""
-    request, have = _request(url, wanted)
+    """One connection. Raises `Lost` when it breaks before the end."""
+    headers, have = _asked(url, wanted)
     try:
-        response = _opener().open(request, timeout=wanted.timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+        with Connection(url, headers, wanted.timeout, lambda: wanted.go_on(url)) as connection:
+            _receive(connection, url, wanted, have)
+    except Refused as refused:
+        if refused.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             wanted.give_up()
             _attempt(url, wanted)
             return
-        if 300 <= error.code < 400:
-            _check_scheme(error.headers.get("Location", ""), f" (where {url} leads)")
-        raise _Lost(f"the server says {error.code} {' '.join(str(error.reason).split())}") from None
-    except _UNREACHED as error:
-        raise _Lost(_reason(error)) from None
-    with response:
-        _receive(response, url, wanted, have)
+        if 300 <= refused.code < 400:
+            check_scheme(refused.location, f" (where {url} leads)")
+        raise Lost(f"the server says {refused.code} {refused}") from None
 
 
-def _request(url: str, wanted: _Wanted) -> tuple[urllib.request.Request, int]:
-    """A request for what is missing, and how many bytes are there; for all of it where nothing can vouch that
-    the server's file is still the same."""
+def _asked(url: str, wanted: _Wanted) -> tuple[dict[str, str], int]:
+    """The headers that ask for what is missing, and how many bytes are there; for all of it where nothing can
+    vouch that the server's file is still the same."""
     have = _size(wanted.part)
     facts = atomic.read_json(wanted.facts) or {}
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     validator = facts.get("validator") if facts.get("url") == url else None
     if have and validator:
-        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
-    else:
-        wanted.give_up()
-        have = 0
-    return urllib.request.Request(_quoted(url), headers=headers), have
+        return headers | {"Range": f"bytes={have}-", "If-Range": validator}, have
+    wanted.give_up()
+    return headers, 0
 
 
-def _receive(response: Any, url: str, wanted: _Wanted, have: int) -> None:
+def _receive(connection: Connection, url: str, wanted: _Wanted, have: int) -> None:
     """Write a response's body to the part file, from its start unless the server goes on where it ends."""
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    answer = connection.answer()
+    if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
         have = 0
-    elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
         wanted.give_up()
-        raise _Lost("the server sent another part than was asked for")
-    length = response.headers.get("Content-Length", "")
+        raise Lost("the server sent another part than was asked for")
+    length = answer.headers.get("Content-Length", "")
     total = have + int(length) if length.isdigit() else None
     if total is not None:
         _check_size(url, total, wanted)
     if not have:
-        validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        strong = validator if validator and not validator.startswith("W/") else None
-        atomic.write_json(wanted.facts, {"url": url, "validator": strong}, durable=False)
+        _remember(url, answer, wanted)
     with wanted.part.open("ab" if have else "wb") as file:
         done = have
-        while chunk := _read(response, wanted):
+        while chunk := connection.read():
             done += len(chunk)
             _check_size(url, done, wanted)
             file.write(chunk)
             wanted.progress(Progress(f"fetching {wanted.to.name}", done, total, "bytes"))
     if total is not None and done < total:
-        raise _Lost(f"the connection broke after {done:,} of {total:,} bytes")
+        raise Lost(f"the connection broke after {done:,} of {total:,} bytes")
 
 
-def _read(response: Any, wanted: _Wanted) -> bytes:
-    if wanted.cancelled():
-        raise Interrupted
-    if wanted.deadline is not None and time.monotonic() > wanted.deadline:
-        wanted.give_up()
-        raise BadInput(f"{response.url} takes too long: it was given up")
-    try:
-        chunk: bytes = response.read1(_CHUNK)
-    except _UNREACHED as error:
-        raise _Lost(_reason(error)) from None
-    return chunk
+def _remember(url: str, answer: Answer, wanted: _Wanted) -> None:
+    """Keep what tells later whether the server's file is still the one whose start is there."""
+    validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    strong = validator if validator and not validator.startswith("W/") else None
+    atomic.write_json(wanted.facts, {"url": url, "validator": strong}, durable=False)
 
 
 def _check_size(url: str, size: int, wanted: _Wanted) -> None:
@@ -320,17 +272,6 @@ def _accept(url: str, wanted: _Wanted) -> None:
 def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
-
-
-def _quoted(url: str) -> str:
-    """`url` with what may not stand in a request's line escaped (spaces are refused before)."""
-    return urllib.parse.quote(url, safe=":/?#[]@!$&'()*+,;=%~", errors="surrogateescape")
-
-
-def _reason(error: BaseException) -> str:
-    inner = getattr(error, "reason", None) or error
-    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return "no answer in time" if isinstance(inner, TimeoutError) else " ".join(str(text).split())[:120]
 
 
 def _size(path: Path) -> int:
