@@ -384,7 +384,7 @@ def datasets(options: argparse.Namespace) -> int:
     from workbench import console, text
     from workbench.datasets.catalogue import CATALOGUE, describe
 
-    rows = [describe(info.name) for info in CATALOGUE]
+    rows = [describe(info.name, measure=True) for info in CATALOGUE]
     if options.json:
         console.print_json(rows)
         return DONE

@@ -12,6 +12,7 @@ from workbench import paths
 from workbench.datasets import catalogue
 from workbench.datasets.catalogue import CATALOGUE, describe, find, found_at
 from workbench.errors import BadInput
+from workbench.io import sizes
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,29 @@ def test_it_is_here_when_every_file_is(tmp_path):
     assert found_at(info) == tmp_path / "data"
     shown = describe("mnist")
     assert (shown["here"], shown["bytes"]) == (True, 4 * len(gzip.compress(b"12")))
+
+
+def test_a_folders_size_is_that_of_its_files(tmp_path, monkeypatch):
+    for name in ("cat/0.png", "dog/deep/1.png"):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True)
+        (tmp_path / "pets" / name).write_bytes(b"12345")
+    shown = describe(f"folder:{tmp_path / 'pets'}", measure=True)
+    assert (shown["here"], shown["bytes"]) == (True, 10)
+    assert describe(f"folder:{tmp_path / 'pets'}")["bytes"] is None
+    missing = describe(f"folder:{tmp_path / 'none'}", measure=True)
+    assert (missing["here"], missing["bytes"]) == (False, 0)
+    monkeypatch.setattr(sizes.size_of, "__defaults__", (sizes.SECONDS, 1))
+    assert describe(f"folder:{tmp_path / 'pets'}", measure=True)["bytes"] is None
+
+
+def test_a_published_set_in_folders_has_a_size(tmp_path):
+    for number, name in enumerate(("train/a", "val/a")):
+        file = tmp_path / "data" / "imagenette2-320" / name / "x.JPEG"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"x" * (number + 1))
+    shown = describe("imagenette", measure=True)
+    assert (shown["here"], shown["bytes"]) == (True, 3)
+    assert describe("imagenette", {"edition": "160px"}, measure=True)["bytes"] == 0
 
 
 def test_debians_package_is_found(tmp_path):
