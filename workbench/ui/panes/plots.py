@@ -252,9 +252,10 @@ def facts(view: RunView | None, width: int, now: float) -> Content:
     if view is None:
         return Content("")
     parts: list[str] = []
-    for part in _facts(view, now):
-        if part and len(" · ".join([*parts, part])) <= width:
-            parts.append(part)
+    for part in filter(None, _facts(view, now)):
+        if len(" · ".join([*parts, part])) > width:
+            break
+        parts.append(part)
     return Content.styled(" · ".join(parts), "$foreground-muted")
 
 
@@ -264,18 +265,15 @@ def _facts(view: RunView, now: float) -> list[str]:
     lr = view.curve.column("lr")
     spent = seconds(view)["total"]
     eta, live = number(beat.get("eta")), view.status.live
+    took = text.duration(spent)
     return [
         f"{text.count(rate)} {_examples(setup)}/s" if rate else "",
         f"step {step:.0f}" if step is not None else "",
         f"lr {short(lr[-1])}" if lr else "",
-        f"ETA {text.duration(eta)}" if live and eta is not None else "",
-        f"{text.duration(spent)} so far"
-        if live and spent
-        else f"took {text.duration(spent)}"
-        if spent
-        else "",
         _saved(number(beat.get("saved")), now) if live else "",
         _resumes(view),
+        "" if not spent else f"{took} so far" if live else f"took {took}",
+        f"ETA {text.duration(eta)}" if live and eta is not None else "",
         safe(beat.get("device") or setup.get("device") or "", 24),
     ]
 

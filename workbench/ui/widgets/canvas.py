@@ -40,7 +40,8 @@ def _figure(width: int, height: int) -> Any:
     for axis, dots in ((0, 2 * width), (1, 4 * height)):
         for side in (0, 1):
             figure.ruler(axis, side).frequency(0)
-        figure.ruler(axis, 0).lim(0, dots - 1)
+        figure.ruler(axis, 0).lim(0, dots)
+        figure.ruler(axis, 0).alignment(lim="edge")
     _size[:] = width, height
     return figure
 
@@ -59,7 +60,7 @@ def braille(
     if not xs or width < 1 or height < 1:
         return (" " * width,) * height
     figure = _figure(width, height)
-    figure.draw(figure.signal(list(xs), list(ys), marker="braille").lines(joined))
+    figure.draw(figure.signal([x + 0.5 for x in xs], [y + 0.5 for y in ys], marker="braille").lines(joined))
     rows = figure.build().string(colorless=True).split("\n")
     return tuple(row[:width].ljust(width) for row in rows[:height])
 
