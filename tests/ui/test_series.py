@@ -166,3 +166,9 @@ def test_labels_of_an_axis_have_the_same_decimals():
     assert tick_labels([0, 0.5, 1]) == ["0.0", ".5", "1.0"]
     assert tick_labels([0.8, 0.85, 0.9]) == [".80", ".85", ".90"]
     assert tick_labels([0, 200, 400]) == ["0", "200", "400"]
+
+
+def test_labels_of_other_scales_are_as_short_as_each_is():
+    nines, log = Axis(0, 0.9999, "nines"), Axis(0.001, 100, "log")
+    assert nines.labels(nines.ticks(4)) == ["0", ".9", ".99", ".999"]
+    assert log.labels(log.ticks(6)) == [".001", ".01", ".1", "1", "10", "100"]

@@ -160,6 +160,8 @@ class Curves:
             axis = share_axis(values, before, scale)
         elif metric.kind == "free":
             axis = fitted([max(v, -1.0) for v in values], before)
+        elif scale == "linear" and look.window is None:
+            axis = fitted([0.0, *values], before)
         else:
             axis = fitted(values, before, scale)
         if look.window is None:

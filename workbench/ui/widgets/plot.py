@@ -9,7 +9,7 @@ from typing import Literal
 from workbench.text import cell_width, cut
 from workbench.ui.widgets.canvas import Canvas
 from workbench.ui.widgets.cells import Cell, CellView, Grid, spread
-from workbench.ui.widgets.series import Axis, tick_labels
+from workbench.ui.widgets.series import Axis
 
 FRAME = "$foreground-muted"
 GUTTER = 5
@@ -171,7 +171,7 @@ def _gutter(axis: Axis, height: int) -> Grid:
     labels = [" " * (GUTTER - 1) + "│"] * height
     ticks = [tick for tick in axis.ticks(max(2, height // 4)) if axis.holds(tick)]
     grid = Canvas(1, height)
-    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+    for tick, label in zip(ticks, axis.labels(ticks), strict=True):
         _, row = grid.cell(0, axis.place(tick))
         labels[row] = label[: GUTTER - 1].rjust(GUTTER - 1) + "┤"
     return [[(c, FRAME) for c in label] for label in labels]
@@ -184,7 +184,7 @@ def _bottom(x_axis: Axis, marks: Iterable[Mark], width: int) -> list[Cell]:
         if mark.x is not None and mark.y is None and mark.label and 0 <= x_axis.place(mark.x) <= 1:
             _label(canvas, mark.label, x_axis.place(mark.x), mark.style)
     ticks = x_axis.ticks(max(1, width // 12))
-    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+    for tick, label in zip(ticks, x_axis.labels(ticks), strict=True):
         _label(canvas, label, x_axis.place(tick), FRAME)
     row = [(cell[0] if cell[0] != " " else "─", cell[1] or FRAME) for cell in canvas.rows[0]]
     return [*((c, FRAME) for c in " " * (GUTTER - 1) + "└"), *row]

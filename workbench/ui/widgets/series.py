@@ -46,9 +46,15 @@ class Axis:
         if self.scale == "linear":
             return _multiples(self.low, self.high, nice_step((self.high - self.low) / max(1, count)))
         if self.scale == "nines":
-            found = [1 - 10.0**-power for power in range(1, 5)]
+            found = [1 - 10.0**-power for power in range(1, 4)]
             return [self.low, *(v for v in found if self.low < v <= self.high)]
         return _decades(self.low, self.high, count)
+
+    def labels(self, ticks: Sequence[float]) -> list[str]:
+        """What stands at `ticks`: with the same decimals on a linear axis, each as short as it is else."""
+        if self.scale == "linear":
+            return tick_labels(ticks)
+        return [f"{t:.4g}".replace("0.", ".", 1) if 1e-3 <= t < 1e4 else short(t) for t in ticks]
 
 
 def _scaled(value: float, scale: Scale) -> float:
