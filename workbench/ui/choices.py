@@ -73,7 +73,7 @@ def _own_code(text: str) -> list[Row]:
     if ".py:" in text:
         return []
     rows = files((".py",))(text)
-    return [row if row.leads else Row(row.key + ":", (row.key + ":",), leads=True) for row in rows]
+    return [row if row.leads else Row(row.key + ":", (row.cells[0] + ":",), leads=True) for row in rows]
 
 
 def _check_data(name: str) -> None:

@@ -259,8 +259,10 @@ class ExperimentPane(Pane):
         """The facts of this pair, asked for once things have been still for a moment."""
         if self.facts:
             return self.facts
-        await asyncio.sleep(0.3)
         data, model = self.draft.choices()
+        await asyncio.sleep(0.3)
+        if (data, model) != self.draft.choices():
+            return {}
         try:
             found = await self.session.request("summary", data=data.to_dict(), model=model.to_dict())
         except SessionError as error:

@@ -127,7 +127,7 @@ def describe(found: Mapping[str, Any], terminal: str, width: int) -> list[Text]:
 def _device(row: Mapping[str, Any], width: int) -> list[Text]:
     name = row["device"].upper() if row["kind"] == "cpu" else row["device"]
     about = f"{row['name']}" + (f", {row['processes']} processes" if row["processes"] else "")
-    head = _line(name, Text(about, "bold" if row["chosen"] else ""), width)
+    head = _line(name, Text(safe(about), "bold" if row["chosen"] else ""), width)
     lines = [
         head,
         _line("  load", _bar(row["load"], "" if row["load"] is None else f"{row['load']:.0%}"), width),

@@ -58,9 +58,15 @@ def files(
 
     def find(text: str) -> list[Row]:
         found = complete(text.removeprefix(prefix), endings, folders_only=folders_only)
-        return [Row(prefix + path, (path,), leads=leads and path.endswith("/")) for path in found]
+        return [Row(prefix + path, (_last_part(path),), leads=leads and path.endswith("/")) for path in found]
 
     return find
+
+
+def _last_part(path: str) -> str:
+    """What tells a path from its neighbours: a long beginning would hide it."""
+    last = path.rstrip("/").rpartition("/")[2]
+    return f"{last}/" if path.endswith("/") else last
 
 
 def lay_out(rows: Sequence[Row], width: int, drop: Sequence[int] = ()) -> list[str]:

@@ -83,6 +83,7 @@ def draw(field: Field, width: int, pointed: bool = False) -> Text:
     left = width - text.cell_len - 2
     if field.help and left > 12:
         text.append("  " + cut(safe(field.help), left), style="dim italic")
+    text.truncate(width, overflow="ellipsis")
     return text
 
 

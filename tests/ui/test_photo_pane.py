@@ -1,0 +1,250 @@
+"""The photo pane: pictures and samples, shown at once and classified by what was chosen."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from textual.app import App, ComposeResult
+
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader
+from workbench.session.client import SessionClient, SessionError
+from workbench.text import cell_width
+from workbench.ui.panes.photo import PhotoPane, blocks, prediction
+from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.picture import Picture
+
+Until = Callable[..., Any]
+MakeRun = Callable[..., RunFolder]
+TOP = [
+    {"index": 258, "label": "Samoyed", "probability": 0.952},
+    {"index": 9, "label": "[b]\x1b[0m", "probability": 0.01},
+]
+
+
+def png(colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Said(SessionClient):
+    """A session that answers as it is told, when it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[dict[str, Any]] = []
+        self.error = ""
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def request(self, do: str, progress: Any = None, **parameters: Any) -> dict[str, Any]:
+        self.asked.append({"do": do, **parameters})
+        if progress:
+            progress({"what": "downloading weights", "done": 1_000_000, "total": 5_000_000, "unit": "bytes"})
+        await self.go.wait()
+        if self.error:
+            raise SessionError(self.error)
+        if do == "samples":
+            names = (("cat", "red"), ("dog", "blue"))
+            samples = [
+                {
+                    "index": i,
+                    "label": i,
+                    "class": name,
+                    "name": "",
+                    "png": base64.b64encode(png(colour)).decode(),
+                }
+                for i, (name, colour) in enumerate(names)
+            ]
+            return {"samples": samples, "total": 2, "classes": ["cat", "dog"]}
+        return {"top": TOP, "ms": 12.3, "device": "cpu", "notices": [], "model": "m", "source": {}}
+
+
+class Shown(App[None]):
+    def __init__(self, session: SessionClient) -> None:
+        super().__init__()
+        self.session = session
+
+    def compose(self) -> ComposeResult:
+        yield PhotoPane(session=self.session)
+
+    @property
+    def pane(self) -> PhotoPane:
+        return self.screen_stack[0].query_one(PhotoPane)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "dog.png"
+    path.write_bytes(png())
+    return path
+
+
+def view_of(folder: RunFolder) -> Any:
+    reader = RunReader(folder)
+    view = reader.read_all()
+    reader.close()
+    return view
+
+
+async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
+    photo: Path, make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    app = Shown(session := Said())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.enter()
+        await until(pilot, "by first, best of epoch 3")
+        await pilot.press("enter")
+        await until(pilot, "tab completes")
+        await pilot.press(*"./d")
+        await until(pilot, "dog.png")
+        await pilot.press("tab", "enter")
+        for said in ("dog.png 8×8 RGB", "258 Samoyed", ".952", "12 ms on cpu", "[b]\ufffd[0m"):
+            await until(pilot, said)
+        assert app.query_one(Picture).image is not None
+        assert session.asked == [
+            {"do": "classify", "by": {"run": str(folder.path)}, "top": 5, "path": str(photo)}
+        ]
+        assert app.pane.answer.has_focus
+
+
+async def test_the_picture_is_there_before_the_answer_and_the_last_answer_stays(
+    photo: Path, until: Until
+) -> None:
+    app = Shown(session := Said())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.chosen = {"model": "squeezenet1_0"}
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        session.go.clear()
+        photo.write_bytes(png("blue"))
+        app.pane.classify(str(photo))
+        await until(pilot, "… downloading weights 1.0 MB of 5.0 MB")
+        image = app.query_one(Picture).image
+        assert image is not None and image.getpixel((0, 0)) == (0, 0, 255)
+        await until(pilot, "Samoyed")
+        session.go.set()
+        await until(pilot, lambda: not app.pane.answer.busy)
+
+
+async def test_errors_are_one_line_in_the_pane(photo: Path, tmp_path: Path, until: Until) -> None:
+    app = Shown(session := Said())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.classify(str(tmp_path / "gone.png"))
+        await until(pilot, "gone.png can't be read")
+        (tmp_path / "text.png").write_text("no picture")
+        app.pane.classify(str(tmp_path / "text.png"))
+        await until(pilot, lambda: "is no picture" in app.pane.answer.error)
+        app.pane.classify(str(photo))
+        await until(pilot, "m chooses a model")
+        assert session.asked == []
+        session.error = "the weights are not here: put x.pth into y"
+        app.pane.chosen = {"model": "resnet18"}
+        app.pane.classify(str(photo))
+        await until(pilot, "✗ the weights are not here")
+        app.pane.classify("file:///etc/passwd")
+        await until(pilot, lambda: "http" in app.pane.answer.error)
+
+
+async def test_a_test_sample_is_shown_under_the_cursor_and_classified(
+    make_run: MakeRun, until: Until
+) -> None:
+    app = Shown(session := Said())
+    folder = make_run()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.enter()
+        await pilot.press("f")
+        await until(pilot, "there is no run")
+        app.pane.view = view_of(folder)
+        await pilot.press("f")
+        await until(pilot, "2 of 2 test samples")
+        await pilot.press("down")
+        await until(pilot, lambda: _colour(app) == (0, 0, 255))
+        await pilot.press("enter")
+        await until(pilot, "test sample 1: dog")
+        await until(pilot, "Samoyed")
+        assert session.asked[-1]["png"] == base64.b64encode(png("blue")).decode()
+
+
+def _colour(app: Shown) -> Any:
+    image = app.query_one(Picture).image
+    return None if image is None else image.getpixel((0, 0))
+
+
+async def test_another_run_or_a_published_model_is_chosen(
+    photo: Path, make_run: MakeRun, until: Until
+) -> None:
+    app = Shown(session := Said())
+    first, second = make_run("first"), make_run("second")
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.pane.view = view_of(first)
+        app.pane.enter()
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"second")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, "by second, best")
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        assert session.asked[-1]["by"] == {"run": str(second.path)}
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"squeezenet1_0")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, "download 5.0 MB")
+        await pilot.press(*"./w.pth", "enter")
+        await until(
+            pilot, lambda: session.asked[-1]["by"] == {"model": "squeezenet1_0", "weights": "./w.pth"}
+        )
+
+
+async def test_the_real_session_gives_samples_and_says_what_is_missing(
+    make_run: MakeRun, until: Until
+) -> None:
+    client = SessionClient()
+    app = Shown(client)
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.pane.view = view_of(make_run())
+            app.pane.enter()
+            await pilot.press("f")
+            await until(pilot, "200 of 359 test samples", seconds=60)
+            await pilot.press("enter")
+            await until(pilot, lambda: "checkpoint" in app.pane.answer.error, seconds=60)
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("size", [(38, 10), (20, 5), (3, 2), (200, 50)])
+async def test_no_size_is_too_small(size: tuple[int, int], photo: Path, until: Until) -> None:
+    app = Shown(session := Said())
+    async with app.run_test(size=size) as pilot:
+        app.pane.chosen = {"model": "resnet18"}
+        app.pane.enter()
+        app.pane.classify(str(photo))
+        await until(pilot, lambda: bool(app.pane.answer.top))
+        await pilot.press("enter", "escape")
+        assert len(session.asked) == 1
+
+
+@pytest.mark.parametrize("width", [12, 23, 46, 120])
+def test_a_prediction_keeps_to_its_width(width: int) -> None:
+    line = prediction({"index": 3, "label": "日本語 " * 30, "probability": 0.5}, width)
+    assert cell_width(line.plain) <= max(width, 16)
+
+
+def test_bars_grow_in_eighths() -> None:
+    assert [blocks(value, 2) for value in (0, 1 / 16, 0.5, 1, 2)] == ["", "▏", "█", "██", "██"]
