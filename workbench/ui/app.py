@@ -57,6 +57,7 @@ class WorkbenchApp(RunActions):
         self.evaluations: list[dict[str, Any]] = []
         self.panes: dict[str, Pane] = {}
         self.front, self.zoomed = "1", False
+        self._shape: set[str] = set()
         self._run_id: str | None = None
         self._before = since.recall()
 
@@ -77,28 +78,32 @@ class WorkbenchApp(RunActions):
         """Show the runs at once, the other panes after the first frame."""
         self.register_theme(THEME)
         self.theme = THEME.name
-        await self._put("1")
+        self._shape = shape(self.size)
         self._arrange()
-        self.panes["1"].enter()
+        await self._put("1")
         self._take(self.monitor.look())
         self.monitor.start()
         self.set_interval(REMEMBER_SECONDS, self._remember)
         self.call_after_refresh(self._put_others)
 
     async def _put(self, number: str) -> None:
+        """Load a pane into its place, once."""
+        slot = self.query_one(Body).slot(number)
+        if slot.has_class("-taken") or not slot.is_attached:
+            return
+        slot.add_class("-taken")
         pane = pane_class(number)()
-        await self.query_one(Body).put(pane)
+        await slot.mount(pane)
         self.panes[number] = pane
         self._push(pane)
+        if self.front == number:
+            pane.enter()
 
     async def _put_others(self) -> None:
         """Those in sight first."""
         body = self.query_one(Body)
         for number in sorted(set(MODULES) - set(self.panes), key=lambda number: not body.shows(number)):
-            try:
-                await self._put(number)
-            except ModuleNotFoundError:
-                continue
+            await self._put(number)
 
     # What the monitor found
 
@@ -231,18 +236,18 @@ class WorkbenchApp(RunActions):
 
     def on_resize(self, event: Resize) -> None:
         """Panes stand together, or one at a time."""
+        self._shape = shape(event.size)
         self._arrange()
 
     # Moving about
 
     @property
     def _single(self) -> bool:
-        return self.zoomed or "-narrow" in shape(self.size)
+        return self.zoomed or "-narrow" in self._shape
 
     def _arrange(self) -> None:
-        classes = shape(self.size)
         for name in SHAPES:
-            self.screen_stack[0].set_class(name in classes, name)
+            self.screen_stack[0].set_class(name in self._shape, name)
         self.query_one(Body).stand(self.front, single=self._single)
         self.query_one(Tabs).show_front(self.front)
         self.query_one(RestLines).stand_under(self.front)
@@ -251,11 +256,12 @@ class WorkbenchApp(RunActions):
         """Go to a pane."""
         if number not in MODULES:
             return
-        if number not in self.panes:
-            await self._put(number)
         self.front = number
         self._arrange()
-        self.panes[number].enter()
+        if number in self.panes:
+            self.panes[number].enter()
+        else:
+            await self._put(number)
 
     def action_zoom(self) -> None:
         """The pane that has the keys fills the screen, or stands among the others again."""

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from textual import events
+from textual.app import App
 from textual.binding import ActiveBinding, Binding
 from textual.content import Content
+from textual.screen import Screen
 
+from workbench.ui.panes.base import Pane
 from workbench.ui.widgets.line import Line
 
 PANE_KEYS = [Binding(number, f"pane('{number}')", f"pane {number}", show=False) for number in "1234567"]
@@ -137,13 +140,35 @@ def fit(hints: list[Hint], width: int) -> tuple[list[Hint], int]:
 
 
 def key_table(bindings: Iterable[ActiveBinding], display: Callable[[Binding], str]) -> list[Content]:
-    """A line for each action that has a key now: all its keys, and what it does."""
-    keys: dict[str, list[str]] = {}
+    """A line for each action that has a key now, under heads: all its keys, and what it does."""
+    sections: dict[str, dict[str, list[str]]] = {}
     for active in bindings:
-        if active.enabled and active.binding.description:
+        section = _section(active)
+        if (
+            section
+            and active.enabled
+            and active.binding.description
+            and "fullwidth" not in active.binding.key
+        ):
+            actions = sections.setdefault(section, {})
             shown = display(replace(active.binding, key_display=None))
-            keys.setdefault(active.binding.description, []).append(shown)
-    return [
-        Content.assemble((f"{'  '.join(dict.fromkeys(shown)):>20}  ", "bold $accent"), what)
-        for what, shown in keys.items()
-    ]
+            actions.setdefault(active.binding.description, []).append(shown)
+    lines: list[Content] = []
+    for section, actions in sections.items():
+        lines += [Content(""), Content.styled(section, "bold")]
+        lines += [_key_row(shown, what) for what, shown in actions.items()]
+    return lines[1:]
+
+
+def _section(active: ActiveBinding) -> str:
+    """The head that a binding stands under; empty for what is not worth a line (focus and copying)."""
+    node, action = active.node, active.binding.action
+    if isinstance(node, Pane):
+        return f"{node.NUMBER} {node.NAME}"
+    if isinstance(node, App):
+        return "the selected run" if any(action == b.action for b in RUN_KEYS) else "everywhere"
+    return "" if isinstance(node, Screen) else "in the list"
+
+
+def _key_row(keys: list[str], what: str) -> Content:
+    return Content.assemble((f"{'  '.join(dict.fromkeys(keys)):>16}  ", "bold $accent"), what)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.geometry import Size
+from textual.widget import Widget
 
 if TYPE_CHECKING:
     from workbench.ui.panes.base import Pane
@@ -60,9 +61,9 @@ class Body(Horizontal):
                 for number in numbers:
                     yield Container(id=f"slot-{number}", classes="slot")
 
-    async def put(self, pane: Pane) -> None:
-        """Put a pane into its slot."""
-        await self.query_one(f"#slot-{pane.NUMBER}").mount(pane)
+    def slot(self, number: str) -> Widget:
+        """Where a pane stands."""
+        return self.query_one(f"#slot-{number}")
 
     def stand(self, front: str, *, single: bool) -> None:
         """Show all panes that stand together, or only `front`."""
@@ -71,9 +72,9 @@ class Body(Horizontal):
         for column, numbers in PLACES.items():
             self.query_one(f"#{column}").set_class(front in numbers, "-front")
             for number in numbers:
-                self.query_one(f"#slot-{number}").set_class(number == front, "-front")
+                self.slot(number).set_class(number == front, "-front")
 
     def shows(self, number: str) -> bool:
         """Whether a pane is in sight."""
-        slot = self.query_one(f"#slot-{number}")
+        slot = self.slot(number)
         return not self.has_class("-single") or slot.has_class("-front")

@@ -40,6 +40,9 @@ class RunsPane(Pane):
     """Every run with its status, progress and best figure; the cursor is what the other panes show."""
 
     NUMBER, NAME, SHORT = "1", "Runs", "Runs"
+    DEFAULT_CSS = """
+    RunsPane #about-run { height: 3; padding: 0 1; }
+    """
 
     rows: reactive[list[RunSummary] | None] = reactive(None, always_update=True)
     """All runs; `None` until they are known."""
@@ -141,4 +144,4 @@ def about(row: RunSummary | None, *, empty: bool = False) -> Content:
     if not why:
         return of
     mark, style = mark_of(row.status)
-    return Content.assemble(of, "\n", (f"{mark} {safe(why)}", style))
+    return Content.assemble(of, "\n", (f"{mark} {safe(why, 400)}", style))

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from workbench.experiment import build
+from workbench.io.atomic import write_json
+from workbench.runs.layout import RunFolder
+from workbench.runs.processes import this_process
+from workbench.runs.records import Journal, LineWriter
+
+DEAD_PID = 2**22 + 1
+HOLD = """
+import sys
+from pathlib import Path
+from workbench.runs.locks import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print(lock.take(0) and lock.take(1), flush=True)
+sys.stdin.read()
+"""
+
+MakeRun = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def make_run(home: Path) -> MakeRun:
+    """Writes run folders as launcher and worker do, at any stage."""
+    count = 0
+
+    def make(
+        name: str = "digits-mlp", *, epochs: int = 4, done: int = 2, status: str | None = "finished",
+        reason: str | None = None, accuracy: float = 0.9, **beat: Any,
+    ) -> RunFolder:  # fmt: skip
+        nonlocal count
+        count += 1
+        folder = RunFolder(home / "runs" / f"20260101-{count:06d}-{count:04x}")
+        for path in (folder.control, folder.answered, folder.checkpoints, folder.evaluations):
+            path.mkdir(parents=True)
+        content = build("digits-mlp", sets=[f"train.epochs={epochs}"]).to_dict()
+        write_json(folder.experiment, {**content, "name": name})
+        journal = Journal(folder.journal)
+        journal.note("attempt", attempt=1, from_step=0, **{**this_process(), "pid": DEAD_PID})
+        journal.close()
+        train(folder, range(1, done + 1), accuracy=accuracy)
+        write_heartbeat(folder, epochs=epochs, done=done, accuracy=accuracy, **beat)
+        if status is not None:
+            end(folder, status, reason)
+        return folder
+
+    return make
+
+
+def train(folder: RunFolder, epochs: range, *, accuracy: float = 0.9) -> None:
+    """Write the metrics and evaluations of some epochs of 10 steps."""
+    metrics = LineWriter(folder.metrics)
+    for epoch in epochs:
+        for step in range(10 * epoch - 9, 10 * epoch + 1):
+            wall = {"time": time.time(), "seconds": 0.1, "samples_per_second": 320.0}
+            row = {
+                "step": step,
+                "epoch": step / 10,
+                "count": 1,
+                "loss": 2 / step,
+                "accuracy": 0.5,
+                "lr": 1e-3,
+            }
+            metrics.write({"kind": "step", **row, "wall": wall})
+        row = {
+            "step": 10 * epoch,
+            "epoch": epoch,
+            "split": "validation",
+            "loss": 1 / epoch,
+            "accuracy": accuracy,
+        }
+        metrics.write({"kind": "evaluation", **row, "best": True})
+        write_evaluation(folder, row)
+    metrics.close()
+
+
+def write_evaluation(folder: RunFolder, row: dict[str, Any]) -> None:
+    """The classes that belong to an evaluation row: of 10 cats 6 are right and 4 are dogs."""
+    figures = {"precision": 0.8, "f1": 0.7, "support": 10}
+    record = {
+        **row,
+        "v": 1,
+        "count": 20,
+        "per_class": [
+            {"class": "cat", "accuracy": 0.6, **figures},
+            {"class": "dog", "accuracy": 0.9, **figures},
+        ],
+        "confusion": [[0, 0, 6], [0, 1, 4], [1, 1, 9], [1, 0, 1]],
+    }
+    write_json(folder.evaluations / f"step-{row['step']}-{row['split']}.json", record)
+
+
+def write_heartbeat(
+    folder: RunFolder, *, epochs: int, done: int, accuracy: float = 0.9, attempt: int = 1, **changed: Any
+) -> None:
+    """A beat after `done` epochs."""
+    beat = {
+        "v": 1, "attempt": attempt, "counter": 1, "phase": "training", "step": 10 * done, "steps_total": 10 * epochs,
+        "epoch": done, "epochs_total": epochs, "progress": None, "eta": 60.0, "device": "cpu", "time": time.time(),
+        "best": {"value": accuracy, "epoch": done, "metric": "accuracy"}, "latest": {"loss": 1.0, "accuracy": 0.5},
+        "seconds": {"load": 1.0, "train": 2.0, "evaluate": 0.5, "total": 3.5},
+    }  # fmt: skip
+    write_json(folder.heartbeat, {**beat, **changed})
+
+
+def end(folder: RunFolder, status: str, reason: str | None = None, attempt: int = 1) -> None:
+    """The exit record."""
+    write_json(
+        folder.exit, {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()}
+    )
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[RunFolder], subprocess.Popen[str]]]:
+    """Processes that hold a run's lock as its supervisor and worker do."""
+    held = []
+
+    def take(folder: RunFolder) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(folder.lock)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        held.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        return process
+
+    yield take
+    for process in held:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def write_run() -> dict[str, Callable[..., None]]:
+    """What goes on writing a run that is there."""
+    return {"train": train, "heartbeat": write_heartbeat, "end": end, "evaluation": write_evaluation}
+
+
+@pytest.fixture
+def text_of() -> Callable[[App[Any]], str]:
+    """What is on an app's screen, as lines of text."""
+
+    def text(app: App[Any]) -> str:
+        strips = app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+    return text
+
+
+@pytest.fixture
+def until(text_of: Callable[[App[Any]], str]) -> Callable[..., Any]:
+    """Waits for a condition, or for words on the screen."""
+
+    async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 8.0) -> None:
+        ends = time.monotonic() + seconds
+        while not (wanted in text_of(pilot.app) if isinstance(wanted, str) else wanted()):
+            assert time.monotonic() < ends, f"{wanted!r} did not come on\n{text_of(pilot.app)}"
+            await pilot.pause(0.02)
+
+    return wait

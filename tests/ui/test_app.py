@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from workbench.runs.layout import RunFolder
+from workbench.runs.store import Store
+from workbench.ui.app import WorkbenchApp, first_choice
+from workbench.ui.layout import MODULES
+from workbench.ui.widgets.confirm import Confirm
+from workbench.ui.widgets.log import Reading
+from workbench.ui.widgets.notices import NoticeLine
+from workbench.ui.widgets.runtable import RunTable
+from workbench.ui.widgets.statusline import StatusLine
+
+MakeRun = Callable[..., RunFolder]
+Hold = Callable[[RunFolder], subprocess.Popen[str]]
+TextOf = Callable[[App[Any]], str]
+Until = Callable[..., Any]
+
+
+async def ready(pilot: Pilot[Any], until: Until) -> None:
+    """All panes are there."""
+    await until(pilot, lambda: set(pilot.app.panes) == set(MODULES))  # type: ignore[attr-defined]
+    await pilot.pause()
+
+
+def asked(folder: RunFolder) -> list[tuple[str, dict[str, Any]]]:
+    """What was asked of a run."""
+    records = [json.loads(path.read_text()) for path in folder.control.glob("*.json")]
+    return [(record["request"], record["values"]) for record in records]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_an_empty_home_names_the_first_run_and_its_key(size: tuple[int, int], text_of: TextOf) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        assert "press t to train digits-mlp" in text_of(app)
+
+
+async def test_the_newest_run_that_goes_on_is_shown(
+    make_run: MakeRun, hold: Hold, text_of: TextOf, until: Until
+) -> None:
+    make_run("old")
+    hold(make_run("going", status=None, done=2, epochs=4))
+    make_run("newer but done")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "going ● 2/4" in app.query_one(StatusLine).text)
+        for part in ("50%", "best .900@2", "ETA 1m00"):
+            assert part in app.query_one(StatusLine).text
+
+
+async def test_what_the_worker_writes_appears(
+    make_run: MakeRun, hold: Hold, write_run: dict[str, Callable[..., None]], until: Until
+) -> None:
+    folder = make_run("going", status=None, done=1, epochs=4)
+    process = hold(folder)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: " 1/4 " in app.query_one(StatusLine).text)
+        write_run["train"](folder, range(2, 4))
+        write_run["heartbeat"](folder, epochs=4, done=3)
+        await until(pilot, lambda: " 3/4 " in app.query_one(StatusLine).text)
+        assert app.mirror is not None and len(app.mirror.view.steps) == 30
+        write_run["end"](folder, "failed", "the loss became NaN at step 30")
+        process.kill()
+        process.wait()
+        await until(
+            pilot, lambda: "going failed: the loss became NaN at step 30" in app.query_one(NoticeLine).text
+        )
+
+
+async def test_moving_the_cursor_shows_another_run(make_run: MakeRun, until: Until) -> None:
+    make_run("first")
+    make_run("second")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "second" in app.query_one(StatusLine).text)
+        await pilot.press("j")
+        await until(pilot, lambda: "first" in app.query_one(StatusLine).text)
+        await pilot.press("k")
+        await until(pilot, lambda: "second" in app.query_one(StatusLine).text)
+
+
+async def test_panes_stand_together_or_one_fills_the_screen(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+
+    def seen() -> str:
+        return "".join(sorted(number for number, pane in app.panes.items() if pane.region.area > 0))
+
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        assert seen() == "12346"
+        await pilot.press("z")
+        await pilot.pause()
+        assert seen() == "1"
+        await pilot.press("4")
+        await pilot.pause()
+        assert seen() == "4"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert seen() == "12346"
+        await pilot.press("7")
+        await pilot.pause()
+        assert seen() == "7"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert seen() == "12346"
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("3")
+        await pilot.pause()
+        assert seen() == "3"
+        await pilot.click("#tabs", offset=(2, 0))
+        await pilot.pause()
+        assert seen() == "1"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert seen() == "3", "enter on a run shows its curves"
+
+
+@pytest.mark.parametrize("size", [(40, 12), (40, 10), (99, 30), (100, 30), (200, 50), (300, 90)])
+async def test_every_size_shows_every_pane(size: tuple[int, int], make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, until)
+        for number in MODULES:
+            await pilot.press(number)
+            await pilot.pause()
+            assert app.panes[number].region.area > 0
+            assert app.front == number
+
+
+async def test_a_tiny_terminal_says_so_and_grows_again(text_of: TextOf, until: Until) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=(20, 5)) as pilot:
+        await until(pilot, "too small")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, "press t to train")
+        await until(pilot, lambda: "too small" not in text_of(app))
+
+
+async def test_letters_typed_into_the_filter_are_no_keys(make_run: MakeRun, until: Until) -> None:
+    make_run("quartz")
+    make_run("other")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("slash", *"quartz")
+        await pilot.pause()
+        table = app.query_one(RunTable)
+        assert app.is_running and [row.name for row in table.rows] == ["quartz"]
+        assert not isinstance(app.screen, Confirm)
+        await pilot.press("enter")
+        assert [row.name for row in table.rows] == ["quartz"] and table.has_focus
+        await pilot.press("slash", "escape")
+        await pilot.pause()
+        assert len(table.rows) == 2 and table.has_focus
+
+
+async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("s")
+        await until(pilot, "Stop going?")
+        await pilot.press("n")
+        await pilot.pause(0.2)
+        assert asked(folder) == []
+        await pilot.press("s", "y")
+        await until(pilot, lambda: asked(folder) == [("stop", {})])
+
+
+async def test_pause_and_checkpoint_are_asked_for_at_once(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    folder = make_run("going", status=None)
+    paused = make_run("paused", status=None, phase="paused")
+    hold(folder)
+    hold(paused)
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None and app.selected.name == "paused")
+        await pilot.press("p")
+        await until(pilot, lambda: asked(paused) == [("continue", {})])
+        await pilot.press("j", "c", "p")
+        await until(pilot, lambda: sorted(asked(folder)) == [("checkpoint", {}), ("pause", {})])
+
+
+async def test_a_new_learning_rate_can_be_taken_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await until(pilot, "learning rate ÷4 in 3 s")
+        await pilot.press("escape")
+        await until(pilot, "taken back")
+        await pilot.press("plus", "plus", "minus", "plus")
+        await until(pilot, "+2 epochs: 4 → 6 in 3 s")
+        await until(pilot, lambda: asked(folder) == [("epochs", {"add": 2})])
+
+
+async def test_keys_of_live_runs_are_shown_for_live_runs_only(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    make_run("done")
+    hold(make_run("going", status=None))
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "s stop" in app.query_one("#keys").text)  # type: ignore[attr-defined]
+        assert "r resume" not in app.query_one("#keys").text  # type: ignore[attr-defined]
+        await pilot.press("j")
+        await until(pilot, lambda: "r resume" in app.query_one("#keys").text)  # type: ignore[attr-defined]
+        keys = app.query_one("#keys").text  # type: ignore[attr-defined]
+        assert "s stop" not in keys and keys.rstrip().endswith("q quit")
+        await pilot.press("s")
+        assert not isinstance(app.screen, Confirm)
+
+
+async def test_trash_moves_the_folder_after_a_question(make_run: MakeRun, home: Any, until: Until) -> None:
+    folder = make_run("old")
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("x", "escape")
+        assert folder.path.exists()
+        await pilot.press("x", "y")
+        await until(pilot, (home / "trash" / folder.id).exists)
+        await until(pilot, "press t to train digits-mlp")
+
+
+async def test_the_log_is_shown_and_harmless(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+    folder = make_run("bad", status="failed", reason="boom")
+    folder.log.write_bytes(b"x\n" * 500 + b"\x1b]52;c;aGk=\x07 [red]tail\xff\r 41%\r 100%[/]\nlast line\n")
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("exclamation_mark")
+        await until(pilot, "last line")
+        assert "100%[/]" in text_of(app) and "\x1b" not in text_of(app) and "41%" not in text_of(app)
+        await pilot.press("g")
+        await pilot.pause()
+        assert "last line" not in text_of(app)
+        await pilot.press("q")
+        assert not isinstance(app.screen, Reading) and app.is_running
+
+
+@pytest.mark.parametrize("key", ["question_mark", "？", "f1"])
+async def test_the_keys_are_a_key_away(key: str, make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 50)) as pilot:
+        await ready(pilot, until)
+        await pilot.press(key)
+        await until(pilot, "move to the trash")
+        assert "fullwidth" not in text_of(app)
+
+
+async def test_every_action_by_name(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("colon")
+        await until(pilot, "copy the run's folder")
+        await pilot.press(*"zoom")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.zoomed)
+
+
+async def test_the_path_is_copied(make_run: MakeRun, until: Until) -> None:
+    folder = make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("y")
+        assert app.clipboard == str(folder.path)
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+q"])
+async def test_leaving_stops_nothing_and_says_so(
+    key: str, make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    folder = make_run("go\x1bing", status=None)
+    hold(folder)
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press(key)
+    assert "go\N{REPLACEMENT CHARACTER}ing goes on in the background" in app.last_words()
+    assert asked(folder) == []
+
+
+async def test_ctrl_j_is_enter(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: app.front == "3")
+
+
+async def test_hostile_names_reach_no_line_raw(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+    for name in ("\x1b]52;c;aGk=\x07", "[@click=app.quit]x[/]", "\u202ex\ny"):
+        make_run(name, status="failed", reason=f"no {name}")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        for _ in range(3):
+            await pilot.press("j")
+            await pilot.pause(0.1)
+            assert not set(text_of(app)) & {"\x1b", "\x07", "\u202e"}
+            await pilot.press("exclamation_mark")
+            await pilot.pause(0.1)
+            await pilot.press("q")
+        assert app.is_running
+
+
+async def test_an_unreadable_home_is_said(home: Any, until: Until) -> None:
+    home.mkdir()
+    (home / "runs").write_text("no folder")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "can't be read")
+
+
+def test_the_first_choice_goes_on(make_run: MakeRun, hold: Hold) -> None:
+    assert first_choice([]) is None
+    hold(make_run("going", status=None))
+    make_run("done")
+    rows = Store.default().rows()
+    assert first_choice(rows) == rows[1].id
+    assert first_choice(rows[:1]) == rows[0].id
