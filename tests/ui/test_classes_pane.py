@@ -111,7 +111,7 @@ async def test_the_worst_class_stands_first_with_what_it_is_taken_for():
         await show(pilot, [LATE, EARLY])
         assert pilot.app.names() == ["bird", "cat", "dog"]
         row = pilot.app.table.lines[1]
-        assert ".600" in row and "-.20" in row and "cat 4" in row and "1.00" in row
+        assert ".600" in row and "-.20" in row and "cat ×4" in row and "1.00" in row
         assert pilot.app.line("#summary").startswith("all .733 ±.151   balanced .733   worst bird .600")
         assert "epoch 2" in pilot.app.pane.border_title and "worst first" in pilot.app.pane.border_title
 
@@ -178,8 +178,8 @@ async def test_the_reason_is_that_of_the_class_under_the_cursor():
         await pilot.press("a", "down")
         await pilot.pause()
         lines = pilot.app.query_one("#reason").lines
-        assert lines[0].startswith("cat: 7 of 10 right, taken for dog 3")
-        assert lines[1].startswith("taken for cat: bird 4, dog 1")
+        assert lines[0].startswith("cat: 7 of 10 right, taken for dog ×3")
+        assert lines[1].startswith("taken for cat: bird ×4, dog ×1")
         await pilot.press("enter")
         assert not pilot.app.query_one("#reason").display
 
@@ -263,6 +263,14 @@ def test_the_trend_is_oldest_first_and_from_the_same_classes():
     found = figures(LATE, [EARLY], EARLY)
     assert found[2].trend == (0.8, 0.6) and found[2].delta == pytest.approx(-0.2)
     assert thinned(list(range(12)), 7)[0] == 0 and thinned(list(range(12)), 7)[-1] == 11
+
+
+async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():
+    result = {**LATE, "split": "test"}
+    async with Shown().run_test(size=(100, 12)) as pilot:
+        await show(pilot, [result, LATE, EARLY])
+        found = pilot.app.pane._figures
+        assert found[2].trend == (0.8, 0.6) and found[2].delta is None
 
 
 def test_bars_and_sparklines_have_their_width():

@@ -51,7 +51,7 @@ async def test_the_cursor_stays_on_its_row_and_the_row_where_it_stands():
     async with Shown().run_test(size=(30, 11)) as pilot:
         table = pilot.app.query_one(Table)
         table.show(COLUMNS, rows(names))
-        await pilot.press(*["down"] * 14)
+        await pilot.press(*["down"] * 17, *["up"] * 3)
         line = next(y for y, shown in enumerate(table.lines) if shown.startswith("▸"))
         assert table.key == "row14"
         table.show(COLUMNS, rows(["new1", "new2", *names[::-1]]))

@@ -39,7 +39,7 @@ class Figures:
     delta: float | None = None
     """Recall less that of the evaluation it is held against."""
     trend: tuple[float, ...] = ()
-    """Recall at earlier evaluations and this one, oldest first."""
+    """Recall at earlier evaluations and, when they are of one split, this one; oldest first."""
     taken_for: tuple[tuple[str, int], ...] = ()
     """What its examples were wrongly said to be, and how often; the most frequent first."""
 
@@ -83,12 +83,15 @@ def figures(
         wrong[true].append((said, count))
     before = _recalls(against)
     past = [_recalls(one) for one in thinned(earlier, TREND - 1)][::-1]
+    one_split = evaluation is not None and all(e.get("split") == evaluation.get("split") for e in earlier)
     found = []
     for index, row in enumerate(rows_of(evaluation)):
         name = str(row.get("class"))
         recall = _figure(row.get("recall", row.get("accuracy")))
         old = before.get(name)
-        trend = [known[name] for known in past if name in known] + ([] if recall is None else [recall])
+        trend = [known[name] for known in past if name in known]
+        if recall is not None and one_split:
+            trend.append(recall)
         found.append(
             Figures(
                 index,
@@ -133,7 +136,7 @@ def table_columns(rows: Sequence[Figures]) -> list[Column]:
     """The columns of the table of classes; where there is little room, those with the lowest `keep` go first."""
     longest = max((cell_width(row.shown) for row in rows), default=0)
     name = max(5, min(longest, LONGEST_NAME))
-    taken = min(longest + 6, LONGEST_NAME)
+    taken = min(longest + 7, LONGEST_NAME)
     digits = max((len(str(row.support)) for row in rows), default=1)
     return [
         Column("class", "class", name, keep=10, least=min(name, 8)),
@@ -156,7 +159,7 @@ def table_rows(rows: Sequence[Figures]) -> list[Row]:
 
 
 def _cells(row: Figures, low: float, high: float) -> Cells:
-    taken = f"{safe(row.taken_for[0][0], LONGEST_NAME - 6)} {row.taken_for[0][1]}" if row.taken_for else ""
+    taken = f"{safe(row.taken_for[0][0], LONGEST_NAME - 6)} ×{row.taken_for[0][1]}" if row.taken_for else ""
     return {
         "class": row.shown,
         "recall": (fraction(row.recall), "bold"),
@@ -254,7 +257,7 @@ def reason(row: Figures | None, rows: Sequence[Figures]) -> tuple[str, str]:
 
 
 def _list(pairs: Sequence[tuple[str, int]]) -> str:
-    shown = ", ".join(f"{safe(name, 16)} {count}" for name, count in pairs[:6])
+    shown = ", ".join(f"{safe(name, 16)} ×{count}" for name, count in pairs[:6])
     return (shown or "nothing else") + (f" and {len(pairs) - 6} more" if len(pairs) > 6 else "")
 
 

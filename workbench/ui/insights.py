@@ -10,8 +10,8 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.text import safe
 
-FEWEST_ERRORS = 10
-"""Below it a share of all errors is an accident."""
+FEWEST = 5
+"""A confusion that happened less often is an accident."""
 NAME = 16
 """Cells that a class's name may take here."""
 
@@ -30,7 +30,7 @@ def top_confusion(evaluation: Evaluation | None) -> str:
     """`cat→dog: 14% of all errors`."""
     pairs = confused(evaluation)
     errors = sum(count for _, _, count in pairs)
-    if errors < FEWEST_ERRORS or pairs[0][2] * 20 < errors:
+    if not pairs or pairs[0][2] < FEWEST or pairs[0][2] * 20 < errors:
         return ""
     true, said, count = pairs[0]
     return f"{safe(true, NAME)}→{safe(said, NAME)}: {100 * count / errors:.0f}% of all errors"

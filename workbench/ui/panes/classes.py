@@ -189,7 +189,8 @@ class ClassesPane(Pane):
         split = self.evaluation.get("split")
         earlier = [one for one in self.evaluations[1:] if one.get("split") == split]
         against = self.second if self.with_second else earlier[0] if earlier else None
-        return rows.figures(self.evaluation, earlier, against)
+        # A result on test data has nothing before it: its trend is that of the validation data.
+        return rows.figures(self.evaluation, earlier or self.evaluations[1:], against)
 
     def _kept(self) -> list[Figures]:
         """The classes that are shown, in their order."""
