@@ -122,6 +122,7 @@ class Attempt:
         self.steering = Steering(
             self.context, self.state, self.checkpoints, self.report, self._extra(threads)
         )
+        self.context.heartbeat.began(self.state.step)
         self._show()
 
     def _load(self) -> Data:
@@ -295,9 +296,20 @@ class Attempt:
         }
 
     def _show(self) -> None:
-        state = self.state
-        total = state.settings.epochs * self.epochs.steps
-        self.context.heartbeat.show(step=state.step, epoch=state.epoch, steps_total=total)
+        state, monitor = self.state, self.state.settings.monitor
+        best = state.best and {
+            "value": -state.best["value"] if monitor == "loss" else state.best["value"],
+            "epoch": state.best["epoch"],
+            "metric": monitor,
+        }
+        self.context.heartbeat.show(
+            step=state.step,
+            steps_total=state.settings.epochs * self.epochs.steps,
+            epoch=state.epoch,
+            epochs_total=state.settings.epochs,
+            best=best,
+            device=str(self.device),
+        )
 
     def end_epoch(self) -> None:
         """Evaluate the epoch that ended, count it, and keep a checkpoint.
@@ -312,11 +324,16 @@ class Attempt:
             raise
         state = self.state
         self.report.epoch(state.step, state.epoch + 1)
-        best = state.end_epoch(self._monitored(evaluation) if split == "validation" else None)
+        value = self._monitored(evaluation) if split == "validation" else None
+        best = state.end_epoch(value, evaluation.scores["loss"])
         self.report.evaluation(evaluation, state.step, state.epoch, seconds, best=best)
         evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
         self._measured = evaluation if split == "test" else None
         self._show()
+        figures = {
+            name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores
+        }
+        self.context.heartbeat.show(latest=figures)
         self.steering.checkpoint(best=best, wait=False)
         self.context.heartbeat.show(phase="training")
         self.report.restart_clock()

@@ -57,6 +57,7 @@ class Heartbeat:
         self._counter = 0
         self._shown: dict[str, Any] = {"phase": "loading", "step": 0, "epoch": 0}
         self._progress: Progress | None = None
+        self._from_step: int | None = None
         self._wake, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
@@ -65,8 +66,12 @@ class Heartbeat:
         self.beat()
         self._thread.start()
 
+    def began(self, step: int) -> None:
+        """Training begins at this step: from here on the time to the end can be told."""
+        self._from_step = step
+
     def show(self, **values: Any) -> None:
-        """What the next beat says beside the counter: `phase`, `step`, `steps_total`, `epoch`."""
+        """What the next beat says beside the counter: `phase`, `step`, `steps_total`, `epoch`, `best`, ..."""
         changed = values.get("phase", self._shown["phase"]) != self._shown["phase"]
         self._shown = {**self._shown, **values}
         if changed:
@@ -95,11 +100,21 @@ class Heartbeat:
             "counter": self._counter,
             **self._shown,
             "progress": _described(self._progress),
+            "eta": self._eta(),
             "seconds": self._watch.seconds(),
             "time": round(time.time(), 3),
         }
         with contextlib.suppress(OSError):
             write_json(self._folder.heartbeat, record, durable=False)
+
+    def _eta(self) -> float | None:
+        """Seconds to the last step at the pace of this attempt, evaluations included."""
+        done = self._shown["step"] - (self._from_step or 0)
+        if self._from_step is None or done <= 0 or self._shown["phase"] not in {"training", "evaluating"}:
+            return None
+        spent = self._watch.seconds()
+        left = self._shown["steps_total"] - self._shown["step"]
+        return round((spent["train"] + spent["evaluate"]) / done * left, 1)
 
     def _beat_on(self) -> None:
         while not self._ended.is_set():

@@ -53,7 +53,7 @@ class TrainState:
     """Everything that training changes; all of it travels in checkpoints.
 
     `step` counts optimizer steps done, `epoch` completed epochs, `position` batches done in this epoch.
-    `best` is `{"value", "step", "epoch"}` of the best evaluation by the monitor, `stale` the epochs since then.
+    `best` is `{"value", "loss", "step", "epoch"}` of the best evaluation by the monitor, `stale` the epochs since.
     """
 
     def __init__(
@@ -144,20 +144,23 @@ class TrainState:
                 _diverged(math.nan, f"within the {self._report.every} steps before step {self.step}")
             )
 
-    def end_epoch(self, value: float | None) -> bool:
+    def end_epoch(self, value: float | None, loss: float = math.nan) -> bool:
         """Count an epoch whose monitored value (larger is better) is `value`; whether it is the best so far.
 
+        Of two equal ones that with the lower `loss` is better: on small validation sets many epochs are equal.
         `None`: there is no validation data, and so no best one.
         """
         self.epoch += 1
         self.position = 0
-        better = (
-            value is not None and not math.isnan(value) and (self.best is None or value > self.best["value"])
-        )
+        better = value is not None and not math.isnan(value) and self._beats_best(value, loss)
         if better:
-            self.best = {"value": value, "step": self.step, "epoch": self.epoch}
+            self.best = {"value": value, "loss": loss, "step": self.step, "epoch": self.epoch}
         self.stale = 0 if better or value is None else self.stale + 1
         return better
+
+    def _beats_best(self, value: float, loss: float) -> bool:
+        best = self.best
+        return best is None or value > best["value"] or (value == best["value"] and loss < best["loss"])
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of this moment. Raises `RunFailed` rather than copying weights that are no numbers."""

@@ -115,8 +115,8 @@ class Steering:
         journal.sync()
         self._state.timeline.add(Change(step, key, value))
         self._state.renew_settings()
-        total = self._state.settings.epochs * self._state.steps_per_epoch
-        self._context.heartbeat.show(steps_total=total)
+        epochs = self._state.settings.epochs
+        self._context.heartbeat.show(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
         return f"{key} {before:g} → {value:g} from step {step} on"
 
     def _checkpoint_by_time(self) -> None:
