@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -267,3 +268,16 @@ def test_a_home_that_can_not_be_written_is_told(tmp_path, home):
     with pytest.raises(BadInput, match="can't be") as error:
         load_folder(root, size=8)
     assert "\n" not in str(error.value)
+
+
+def test_a_disk_without_room_is_told_and_nothing_is_left(tmp_path, home):
+    root = classes(tmp_path / "pets")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(BadInput, match="decoded pictures can't be kept") as error:
+            load_folder(root, size=32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)
+    assert list((home / "cache" / "decoded").iterdir()) == []

@@ -12,6 +12,7 @@ import struct
 import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -26,6 +27,8 @@ from workbench.datasets import catalogue, sources
 from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Choice
+from workbench.io.fetch import alone
+from workbench.io.progress import never, silent
 
 RNG = np.random.default_rng(0)
 
@@ -369,6 +372,17 @@ def test_archives_are_fetched_unpacked_and_removed(data, publish, tmp_path):
     publish({"cifar-10-python.tar.gz": tar(batches)})
     assert len(load(Choice("cifar10")).train) == 20
     assert [p.name for p in (tmp_path / "home" / "data").iterdir()] == ["cifar-10-batches-py"]
+
+
+def test_what_another_has_fetched_meanwhile_is_taken(data, mirror, tmp_path):
+    batches = {n: cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")}
+    waiting, root = threading.Event(), tmp_path / "home" / "data"
+    with ThreadPoolExecutor(1) as pool:
+        with alone(root / "cifar10", silent, never):
+            loaded = pool.submit(load, Choice("cifar10"), progress=lambda _: waiting.set())
+            assert waiting.wait(30)
+            put(root / "cifar-10-batches-py", batches)
+        assert len(loaded.result().train) == 20  # the mirror is empty: it would have been refused
 
 
 def test_emnist_comes_out_of_its_zip(data, publish):

@@ -66,6 +66,9 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(server.body):
+                self.send_error(416)
+                return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
         else:
@@ -156,7 +159,14 @@ def test_it_starts_again_where_it_can_not_go_on(server, tmp_path, change):
 
 def test_a_part_that_is_whole_already_is_fetched_again(server, tmp_path):
     (tmp_path / "f.part").write_bytes(BODY + b"more")
-    atomic.write_json(tmp_path / "f.part.json", {"url": server.url(), "validator": '"other"'})
+    atomic.write_json(tmp_path / "f.part.json", {"url": server.url(), "validator": server.etag})
+    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert [r.get("Range") for r in server.requests] == [f"bytes={len(BODY) + 4}-", None]
+
+
+def test_the_start_of_one_address_is_not_gone_on_with_from_another(server, tmp_path):
+    (tmp_path / "f.part").write_bytes(b"x" * 1000)
+    atomic.write_json(tmp_path / "f.part.json", {"url": server.url("elsewhere"), "validator": server.etag})
     assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
 
 

@@ -112,7 +112,7 @@ class _Unpacking:
                     raise self._refused(entry.name, "a link or a device")
                 elif (source := file.extractfile(entry)) is not None:
                     with source:
-                        self._copy(source, path, entry.size)
+                        self._copy(source, path)
 
     def _single(self) -> None:
         """One compressed file: `name.gz` becomes `name`."""
@@ -131,7 +131,7 @@ class _Unpacking:
             raise self._refused(name, "a path that leads out of the folder")
         return self.to.joinpath(*parts)
 
-    def _copy(self, source: IO[bytes], path: Path, size: int | None = None) -> None:
+    def _copy(self, source: IO[bytes], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as target:
             for chunk in _chunks(source):
@@ -140,8 +140,6 @@ class _Unpacking:
                     raise self._bomb()
                 target.write(chunk)
                 self._tell()
-            if size is not None and target.tell() != size:
-                raise BadInput(f"{self.archive} is cut short: fetch it again")
         self._tell()
 
     def _tell(self) -> None:
