@@ -26,6 +26,7 @@ from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import close_session, session_of
+from workbench.ui.theme import THEME
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form
 from workbench.ui.widgets.layers import LayersScreen
@@ -332,7 +333,7 @@ def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], 
     """Steps, parameters, disk and device; or why it can't be trained."""
     problem = draft.problem or facts.get("error")
     if problem:
-        return [Text(f"✗ {safe(problem)}", style="red")]
+        return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
     spent = cost(draft, facts.get("parameters"))
     parts = [
         f"{spent.steps:,} steps" if spent.steps is not None else "",

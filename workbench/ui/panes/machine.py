@@ -14,6 +14,7 @@ from textual.widgets import Static
 from workbench.runs import machine
 from workbench.text import cut, pad, safe, size
 from workbench.ui.panes.base import Pane
+from workbench.ui.theme import THEME
 
 EVERY = 2.0
 """Seconds between two looks, while the pane is in sight."""
@@ -120,8 +121,12 @@ def describe(found: Mapping[str, Any], terminal: str, width: int) -> list[Text]:
         Text(),
     ]
     problems = found.get("problems") or []
-    lines += [Text(f"✗ {safe(problem)}", "red") for problem in problems]
-    return lines if problems else [*lines, Text("✓ nothing stands in the way of training", "green")]
+    lines += [Text(f"✗ {safe(problem)}", THEME.error or "red") for problem in problems]
+    return (
+        lines
+        if problems
+        else [*lines, Text("✓ nothing stands in the way of training", THEME.success or "green")]
+    )
 
 
 def _device(row: Mapping[str, Any], width: int) -> list[Text]:
@@ -148,7 +153,7 @@ def _bar(share: float | None, said: str) -> Text:
     if share is None:
         return Text(said or "not told", "dim")
     full = round(_BAR * max(0.0, min(1.0, share)))
-    style = "yellow" if share > 0.9 else ""
+    style = (THEME.warning or "yellow") if share > 0.9 else ""
     return Text("━" * full, style).append("─" * (_BAR - full), "dim").append(f"  {said}")
 
 
@@ -156,7 +161,9 @@ def _room(row: Mapping[str, Any]) -> Text:
     if row["free"] is None:
         return Text(safe(row["path"]), "dim")
     tight = row["free"] < machine.LITTLE_ROOM
-    text = Text(f"{size(row['free'])} free of {size(row['total'])}", "yellow" if tight else "")
+    text = Text(
+        f"{size(row['free'])} free of {size(row['total'])}", (THEME.warning or "yellow") if tight else ""
+    )
     return text.append(f"  {safe(row['path'])}", "dim")
 
 

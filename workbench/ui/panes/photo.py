@@ -29,6 +29,7 @@ from workbench.ui.choices import of_classifiers, of_weights
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import close_session, session_of
+from workbench.ui.theme import THEME
 from workbench.ui.widgets.chooser import Chooser, Finder, Row, files, filtering
 from workbench.ui.widgets.picture import Picture
 
@@ -61,9 +62,9 @@ class Answer(Widget, can_focus=True):
             lines.append(prediction(one, width, first=at == 0))
         lines.append(Text(cut(safe(self.by), width), "dim"))
         if self.busy:
-            lines.append(Text(cut("… " + safe(self.busy), width), "yellow"))
+            lines.append(Text(cut("… " + safe(self.busy), width), THEME.accent or "yellow"))
         elif self.error:
-            lines.append(Text(f"✗ {safe(self.error)}", "red"))
+            lines.append(Text(f"✗ {safe(self.error)}", THEME.error or "red"))
         elif self.note:
             lines.append(Text(cut(safe(self.note), width), "dim"))
         return Text("\n").join(lines)

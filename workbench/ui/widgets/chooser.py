@@ -20,6 +20,9 @@ from workbench.errors import BadInput
 from workbench.text import cell_width, cut, pad, safe
 from workbench.ui.completion import Names, common, complete
 
+ROOM_FOR_HINTS = 9
+"""A finder of fewer rows leaves its hint out."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -170,7 +173,8 @@ class Finder(Vertical):
         self.call_after_refresh(self._refill)
 
     def on_resize(self) -> None:
-        """Columns fit the width."""
+        """Columns fit the width; where it is low the rows matter more than the hint."""
+        self.say(self._hint)
         self._refill()
 
     @on(Input.Changed)
@@ -195,7 +199,7 @@ class Finder(Vertical):
         said = self.query_one("#said", Static)
         said.set_class(error, "-error")
         said.update(safe(text))
-        said.display = bool(text)
+        said.display = bool(text) and (error or self.size.height >= ROOM_FOR_HINTS)
 
     def action_move(self, by: int) -> None:
         """Move the cursor of the list, over its headings, staying inside."""

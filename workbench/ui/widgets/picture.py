@@ -22,6 +22,8 @@ def fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     """
     width, height = size
     scale = min(columns / width, 2 * rows / height)
+    if scale >= 2:
+        scale = int(scale)  # all pixels of a small picture are of one size
     return max(1, min(columns, round(width * scale))), max(1, min(2 * rows, round(height * scale)))
 
 
