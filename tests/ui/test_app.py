@@ -344,3 +344,17 @@ def test_the_first_choice_goes_on(make_run: MakeRun, hold: Hold) -> None:
     rows = Store.default().rows()
     assert first_choice(rows) == rows[1].id
     assert first_choice(rows[:1]) == rows[0].id
+
+
+async def test_every_pane_draws_without_colour(
+    make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        for number in MODULES:
+            await pilot.press(number)
+            await until(pilot, lambda number=number: app.panes[number].region.area > 0)
+        assert app.is_running

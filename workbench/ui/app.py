@@ -49,7 +49,8 @@ class WorkbenchApp(RunActions):
     BINDINGS = [*RUN_KEYS, *SCREEN_KEYS, *PANE_KEYS]
 
     def __init__(self, store: Store | None = None) -> None:
-        super().__init__()
+        # Told to use none, Textual would send greys; with the terminal's own colours it sends none at all.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.store = store or Store.default()
         self.monitor = Monitor(self.store, lambda snapshot: self.post_message(Updated(snapshot)))
         self.rows: list[RunSummary] | None = None
