@@ -10,6 +10,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp, first_choice
 from workbench.ui.layout import MODULES
@@ -76,6 +77,20 @@ async def test_what_the_worker_writes_appears(
         await until(
             pilot, lambda: "going failed: the loss became NaN at step 30" in app.query_one(NoticeLine).text
         )
+
+
+async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    journal = Journal(folder.journal)
+    journal.note("answer", text="long ago")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.mirror is not None and len(app.mirror.view.journal) == 2)
+        journal.note("answer", text="lr 0.001 → 0.0005 from step 7 on")
+        await until(pilot, "going: lr 0.001 → 0.0005 from step 7 on")
+        assert not any("long ago" in notice.text for notice in app.query_one(NoticeLine).notices)
+    journal.close()
 
 
 async def test_moving_the_cursor_shows_another_run(make_run: MakeRun, until: Until) -> None:

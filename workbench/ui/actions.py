@@ -17,6 +17,7 @@ from workbench.io.atomic import read_json
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.store import RunSummary, Store
+from workbench.ui.marks import MUTED
 from workbench.ui.messages import Noticed, RequestWanted, RunStarted, StartWanted
 from workbench.ui.widgets.confirm import Confirm
 from workbench.ui.widgets.log import Reading, log_tail
@@ -300,7 +301,7 @@ class RunActions(App[None]):
                 (" → ", "bold $accent"),
                 f"{self.steer.run.name} {self.steer.says()} in {self.steer.seconds} s  ",
                 ("esc", "bold $accent"),
-                (" takes it back", "$text-muted"),
+                (" takes it back", MUTED),
             )
         )
 

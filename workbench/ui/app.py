@@ -119,7 +119,10 @@ class WorkbenchApp(RunActions):
         if snapshot.rows is not None:
             self._take_rows(snapshot.rows)
         if snapshot.change is not None and self.mirror is not None and snapshot.run_id == self._run_id:
+            known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)
+            if known is not None:
+                self._say_what_was_answered(self.mirror.view.journal[known:])
             self._show_view()
         if snapshot.evaluations is not None and snapshot.run_id == self._run_id:
             self.evaluations = snapshot.evaluations
@@ -144,6 +147,12 @@ class WorkbenchApp(RunActions):
             severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
             why = f": {row.reason}" if row.reason and row.status is not Status.FINISHED else ""
             self.notice(f"{row.name} {row.status}{why}", severity)
+
+    def _say_what_was_answered(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            if record.get("kind") in {"answer", "notice"} and self.mirror is not None:
+                severity = "information" if record["kind"] == "answer" else "warning"
+                self.notice(f"{self.mirror.view.name}: {record.get('text', '')}", severity)
 
     def select(self, run_id: str | None) -> None:
         """Show another run in all panes."""

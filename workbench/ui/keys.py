@@ -11,6 +11,7 @@ from textual.binding import ActiveBinding, Binding
 from textual.content import Content
 from textual.screen import Screen
 
+from workbench.ui.marks import MUTED
 from workbench.ui.panes.base import Pane
 from workbench.ui.widgets.line import Line
 
@@ -103,7 +104,7 @@ class KeyLine(Line):
         self._places, parts, x = [], [], 1
         for hint in shown:
             self._places.append((x, hint))
-            parts += [(hint.key, "bold $accent"), (f" {hint.what}{' ' * gap}", "$text-muted")]
+            parts += [(hint.key, "bold $accent"), (f" {hint.what}{' ' * gap}", MUTED)]
             x += hint.width + gap
         self.show(Content.assemble(" ", *parts))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from workbench.runs.status import Status
 
+MUTED = "$foreground-muted"
+"""Of what is there to be found, not to be read."""
+
 MARKS: dict[Status, tuple[str, str]] = {
-    Status.QUEUED: ("◌", "$text-muted"),
+    Status.QUEUED: ("◌", MUTED),
     Status.STARTING: ("◌", "$primary"),
     Status.RUNNING: ("●", "$primary"),
     Status.FINISHED: ("✓", "$success"),

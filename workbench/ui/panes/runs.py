@@ -15,7 +15,7 @@ from workbench import text
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.text import safe
-from workbench.ui.marks import mark_of
+from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.messages import RunOpened, RunSelected
 from workbench.ui.panes.base import Pane
 from workbench.ui.widgets.runtable import RunTable
@@ -139,7 +139,7 @@ def about(row: RunSummary | None, *, empty: bool = False) -> Content:
     if row is None:
         return Content("")
     started = f"  {text.clock(row.created)}" if row.created else ""
-    of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", "$text-muted")
+    of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", MUTED)
     why = LOST if row.status is Status.LOST else "" if row.status is Status.FINISHED else row.reason
     if not why:
         return of

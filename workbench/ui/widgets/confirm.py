@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.text import safe
+from workbench.ui.marks import MUTED
 
 
 class Confirm(ModalScreen[bool]):
@@ -33,7 +34,7 @@ class Confirm(ModalScreen[bool]):
                 Content.assemble(
                     (self._question, "bold"),
                     "\n",
-                    (self._about, "$text-muted"),
+                    (self._about, MUTED),
                     "\n\n",
                     ("y", "bold $accent"),
                     " yes   ",

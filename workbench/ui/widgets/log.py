@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.text import safe
+from workbench.ui.marks import MUTED
 
 TAIL = 128 << 10
 LINES = 2000
@@ -79,7 +80,7 @@ class Reading(ModalScreen[None]):
 
 
 def _joined(lines: Sequence[Content]) -> Content:
-    return Content("\n").join(lines) if lines else Content.styled("nothing yet", "$text-muted")
+    return Content("\n").join(lines) if lines else Content.styled("nothing yet", MUTED)
 
 
 def log_tail(path: Path) -> list[Content]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from workbench.text import clock, safe
+from workbench.ui.marks import MUTED
 from workbench.ui.widgets.line import Line
 
 KEPT = 500
@@ -27,7 +28,7 @@ class Notice:
         """`23:11 ✗ lr1: loss NaN at step 812`."""
         mark, style = STYLES.get(self.severity, STYLES["information"])
         return Content.assemble(
-            (f" {clock(self.time)} ", "$text-muted"), (f"{mark} ", style), (safe(self.text), style)
+            (f" {clock(self.time)} ", MUTED), (f"{mark} ", style), (safe(self.text), style)
         )
 
 

@@ -19,7 +19,7 @@ from textual.widget import Widget
 from workbench import text
 from workbench.runs.store import RunSummary
 from workbench.text import safe
-from workbench.ui.marks import mark_of
+from workbench.ui.marks import MUTED, mark_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _best(row: RunSummary) -> str:
 
 def _when(row: RunSummary) -> str:
     if row.status.live:
-        return str(row.status) if row.eta is None else text.duration(row.eta)
+        return (row.phase or str(row.status)) if row.eta is None else text.duration(row.eta)
     return text.duration(max(0.0, time.time() - row.created)) if row.created else ""
 
 
@@ -213,7 +213,7 @@ class RunTable(Widget, can_focus=True):
 
 def _head(columns: Sequence[Column], name_width: int) -> Content:
     heads = " ".join(text.pad(column.head, column.width) for column in columns)
-    return Content.styled(f"   {text.pad('name', name_width)} {heads}", "$text-muted")
+    return Content.styled(f"   {text.pad('name', name_width)} {heads}", MUTED)
 
 
 def _row(
@@ -226,4 +226,4 @@ def _row(
     )
     if not cursor:
         return content
-    return content.stylize("bold reverse" if focus else "bold")
+    return content.stylize("bold on $primary 30%" if focus else "bold")

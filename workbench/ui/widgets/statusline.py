@@ -13,7 +13,7 @@ from workbench.runs.records import number
 from workbench.runs.report import reason
 from workbench.runs.status import Status
 from workbench.text import safe
-from workbench.ui.marks import mark_of
+from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.widgets.line import Line
 
 FIRST_RUN = "digits-mlp"
@@ -54,7 +54,7 @@ def line(view: RunView | None, since: str, width: int, now: float, *, empty: boo
     room = width - left.cell_length - 4
     if not since or room < 8:
         return left
-    return Content.assemble(left, (" │ ", "$text-muted"), (text.cut(safe(since), room), "$accent"))
+    return Content.assemble(left, (" │ ", MUTED), (text.cut(safe(since), room), "$accent"))
 
 
 def _no_run(empty: bool) -> Content:
@@ -83,7 +83,7 @@ def bar(share: float, width: int, style: str) -> Content:
     """A bar of thin lines, half a cell fine."""
     halves = round(max(0.0, min(1.0, share)) * width * 2)
     full, half = divmod(halves, 2)
-    return Content.assemble(("━" * full + "╸" * half, style), ("─" * (width - full - half), "$text-disabled"))
+    return Content.assemble(("━" * full + "╸" * half, style), ("─" * (width - full - half), MUTED))
 
 
 def _share(beat: dict[str, Any]) -> float:

@@ -16,7 +16,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.store import RunSummary
 from workbench.text import safe
-from workbench.ui.marks import mark_of
+from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.widgets.line import Line
 
 
@@ -39,7 +39,7 @@ class Tabs(Line):
         self._places, x = [], 0
         for number_, name in self._panes:
             left, right = ("▐", "▌") if number_ == front else (" ", " ")
-            style = "bold $foreground on $primary 40%" if number_ == front else "$text-muted"
+            style = "bold $foreground on $primary 40%" if number_ == front else MUTED
             shown = f"{number_} {name}"
             parts += [(left, "$primary 40%"), (shown, style), (right, "$primary 40%")]
             self._places.append((x, x + len(shown) + 2, number_))
@@ -119,7 +119,7 @@ def worst(evaluation: dict[str, Any] | None) -> Content:
         return Content("")
     taken = _taken_for(evaluation or {})
     rows.sort(key=lambda row: row["accuracy"])
-    parts: list[Any] = [(" worst  ", "$text-muted")]
+    parts: list[Any] = [(" worst  ", MUTED)]
     for row in rows[:3]:
         name = str(row.get("class"))
         mistaken = f"→{safe(taken[name], 10)}" if name in taken else ""
@@ -158,7 +158,7 @@ def others(rows: Sequence[RunSummary], run_id: str | None) -> Content:
     rest = sorted((row for row in rows if row.id != run_id), key=lambda row: not row.status.live)[:5]
     if not rest:
         return Content("")
-    parts: list[Any] = [(" other  ", "$text-muted")]
+    parts: list[Any] = [(" other  ", MUTED)]
     for row in rest:
         mark, style = mark_of(row.status, row.phase)
         figure = "" if row.best is None else f" {text.fraction(row.best)}"
