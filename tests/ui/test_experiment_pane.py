@@ -15,7 +15,8 @@ from workbench.experiment import build, load_recipe
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui.draft import Draft, cost
 from workbench.ui.messages import Noticed
-from workbench.ui.panes.experiment import ExperimentPane, cost_lines, layers_line, summary_lines
+from workbench.ui.outline import cost_lines, layers_line, summary_lines
+from workbench.ui.panes.experiment import ExperimentPane
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.form import Form
 from workbench.ui.widgets.layers import LayersScreen
@@ -195,11 +196,11 @@ def test_the_layers_line_leaves_out_what_only_reshapes() -> None:
 
 
 async def test_a_low_pane_shows_the_summary_and_enter_opens_the_form(until: Until, text_of: Until) -> None:
-    app = Shown()
+    app = Shown(session := Said())
     async with app.run_test(size=(38, 11)) as pilot:
         app.pane.enter()
         await until(pilot, "mlp 9.6k")
-        assert app.pane.session.asked[0]["do"] == "summary"
+        assert session.asked[0]["do"] == "summary"
         await pilot.press("enter")
         await until(pilot, "▸ recipe")
         await pilot.press("escape")

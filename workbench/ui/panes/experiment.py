@@ -7,26 +7,23 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench import paths
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, load_recipe
-from workbench.models import catalogue as models
 from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
-from workbench.text import cell_width, count, cut, pad, safe, size
 from workbench.ui import choices
-from workbench.ui.draft import Draft, cost, shown
+from workbench.ui.draft import Draft
 from workbench.ui.messages import Noticed
+from workbench.ui.outline import cost_lines, layers_line, summary_lines
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import close_session, session_of
-from workbench.ui.theme import THEME
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form
 from workbench.ui.widgets.layers import LayersScreen
@@ -240,8 +237,9 @@ class ExperimentPane(Pane):
 
     def action_layers(self) -> None:
         """Show the model layer by layer."""
-        self.run_worker(self._show_layers(), group="layers", exclusive=True)
+        self._show_layers()
 
+    @work(group="layers", exclusive=True)
     async def _show_layers(self) -> None:
         if not self.facts:
             self.post_message(Noticed("counting the layers…"))
@@ -254,7 +252,11 @@ class ExperimentPane(Pane):
     def _count_layers(self) -> None:
         own = any(".py:" in choice.name for choice in self.draft.choices())
         if not self.facts and not own:  # somebody's own code is run when they ask for it
-            self.run_worker(self._summarise(), group="layers", exclusive=True)
+            self._count()
+
+    @work(group="layers", exclusive=True)
+    async def _count(self) -> None:
+        await self._summarise()
 
     async def _summarise(self) -> dict[str, Any]:
         """The facts of this pair, asked for once things have been still for a moment."""
@@ -273,12 +275,12 @@ class ExperimentPane(Pane):
         return found
 
     def _look_for_device(self) -> None:
-        self.run_worker(self._device_now, thread=True, group="device", exclusive=True)
+        self._device_now()
 
-    def _device_now(self) -> None:
-        found = machine.training_device(str(self.draft.value("train.device")))
-        if self.is_running:
-            self.app.call_from_thread(self._device_is, found)
+    @work(group="device", exclusive=True)
+    async def _device_now(self) -> None:
+        wanted = str(self.draft.value("train.device"))
+        self._device_is(await asyncio.to_thread(machine.training_device, wanted))
 
     def _device_is(self, found: tuple[str, str]) -> None:
         if found != self._device:
@@ -294,110 +296,3 @@ class CostLine(Widget):
     def render(self) -> Text:
         """The lines, wrapped."""
         return Text("\n").join(self.lines)
-
-
-def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
-    """The experiment as the pane shows it when there is no room for the form."""
-    spent = cost(draft, facts.get("parameters"))
-    examples = "" if spent.train is None else f" {count(spent.train)}"
-    examples += f"/{count(spent.validation)} val" if spent.validation else ""
-    examples += f" {count(spent.test)} test" if spent.test else ""
-    value = draft.value
-    about = f" {count(spent.parameters)}" if spent.parameters else ""
-    about += " pretrained" if value("model.pretrained") is True else ""
-    layers = layers_line(facts) or _shapes(draft)
-    schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
-    learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
-    lines = [
-        _line("data", _short(draft.data) + examples, width),
-        _line("model", _short(draft.model) + about, width),
-        _line("", pad(layers, max(0, width - 15)) + " v layers" if width > 30 else layers, width),
-        _line(
-            "train",
-            f"{learning} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
-            width,
-        ),
-        _line("augm", shown(value("train.augment")).replace(",", " "), width),
-        *cost_lines(draft, facts, device, width),
-    ]
-    lines[2].stylize("dim")
-    place = device[0].upper() if device[0] == "cpu" else device[0]
-    hint = Text("", no_wrap=True)
-    for key, what in (("t", f" train on {place}  " if place else " train  "), ("enter", " edit")):
-        hint.append(key, style="bold")
-        hint.append(what, style="dim")
-    return [*lines, hint]
-
-
-def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
-    """Steps, parameters, disk and device; or why it can't be trained."""
-    problem = draft.problem or facts.get("error")
-    if problem:
-        return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
-    spent = cost(draft, facts.get("parameters"))
-    parts = [
-        f"{spent.steps:,} steps" if spent.steps is not None else "",
-        f"{count(spent.parameters)} parameters" if spent.parameters and width > 60 else "",
-        f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
-        if device[0] and width > 60
-        else "",
-        f"{size(spent.download)} to download" if spent.download and width > 60 else "",
-        _disk(spent.disk),
-    ]
-    rows = [""]
-    for part in filter(None, parts):
-        longer = f"{rows[-1]}, {part}" if rows[-1] else part
-        rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
-    return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
-
-
-def _disk(wanted: int) -> str:
-    free = machine.room(paths.runs())["free"]
-    if not wanted:
-        return ""
-    if free is None:
-        return f"{size(wanted)} disk"
-    return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
-
-
-def layers_line(facts: Mapping[str, Any]) -> str:
-    """`3×224×224─▸2048─▸10`: the input and the vectors that come of it."""
-    if "layers" not in facts:
-        return ""
-    chain = [_dimensions(facts["input_shape"])]
-    for row in facts["layers"]:
-        shape = row["output_shape"]
-        if (
-            row["kind"] != "Flatten"
-            and shape
-            and all(side == 1 for side in shape[1:])
-            and str(shape[0]) != chain[-1]
-        ):
-            chain.append(str(shape[0]))
-    return "─▸".join([chain[0], *chain[1:][-3:]])
-
-
-def _shapes(draft: Draft) -> str:
-    data, model = draft.choices()
-    about, info = datasets.describe(data.name, data.options), models.find(model.name)
-    shape = about["shape"]
-    side = info.size_for(model.options, tuple(shape) if shape else None)
-    inputs = [shape[0] if shape else 3, side, side] if side else shape
-    outputs = about["classes"] or (1 if about["task"] == "regression" else None)
-    return "─▸".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
-
-
-def _dimensions(shape: Any) -> str:
-    return "×".join(str(side) for side in shape)
-
-
-def _short(name: str) -> str:
-    """A name as it is recognised: of a path its end."""
-    return safe(name if len(name) < 24 else "…" + name[-22:])
-
-
-def _line(label: str, text: str, width: int) -> Text:
-    line = Text(no_wrap=True, end="")
-    line.append(pad(label, 6), style="dim")
-    line.append(cut(text, max(1, width - 6)))
-    return line

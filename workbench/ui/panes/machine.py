@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.reactive import reactive
@@ -76,12 +78,11 @@ class MachinePane(Pane):
 
     def _look_again(self) -> None:
         if self.in_sight:
-            self.run_worker(self._look_now, thread=True, exclusive=True, group="look")
+            self._look_now()
 
-    def _look_now(self) -> None:
-        found = self._look()
-        if self.is_running:
-            self.app.call_from_thread(setattr, self, "machine", found)
+    @work(group="look", exclusive=True)
+    async def _look_now(self) -> None:
+        self.machine = await asyncio.to_thread(self._look)
 
     def _show(self) -> None:
         if self.machine is None or not self.is_mounted:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 from rich.text import Text
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -190,8 +190,9 @@ class PhotoPane(Pane):
         if self.view is None:
             self.answer.error = "there is no run whose test samples could be shown: t trains one"
             return
-        self.run_worker(self._list_samples(str(self.view.folder.path)), group="samples", exclusive=True)
+        self._list_samples(str(self.view.folder.path))
 
+    @work(group="samples", exclusive=True)
     async def _list_samples(self, run: str) -> None:
         self.answer.busy = "fetching test samples"
         try:
@@ -199,19 +200,19 @@ class PhotoPane(Pane):
                 "samples", self._progress, run=run, split="test", per_page=SAMPLES
             )
         except SessionError as error:
-            self.answer.error = str(error)
+            self.answer.busy, self.answer.error = "", str(error)
             return
-        finally:
-            self.answer.busy = ""
+        self.answer.busy = ""
         self._samples = {str(sample["index"]): sample for sample in found["samples"]}
         rows = [_sample_row(sample) for sample in found["samples"]]
         hint = f"{len(rows)} of {found['total']} test samples; enter classifies"
         self._find(Finder(filtering(rows), hint=hint, id="samples"))
 
     def _find(self, finder: Finder) -> None:
-        self.run_worker(self._mount(finder), group="finder", exclusive=True)
+        self._put(finder)
 
-    async def _mount(self, finder: Finder) -> None:
+    @work(group="finder", exclusive=True)
+    async def _put(self, finder: Finder) -> None:
         await self.query(Finder).remove()
         self.add_class("-finding")
         self.set_class(self.content_size.width < NARROW and finder.id == "paths", "-alone")
@@ -248,15 +249,16 @@ class PhotoPane(Pane):
     def classify(self, source: str) -> None:
         """Show the picture at a path or URL, and say what is on it."""
         self._last = {"path": source}
-        self.run_worker(self._show_and_ask(source), group="classify", exclusive=True)
+        self._show_and_ask(source)
 
     def classify_sample(self, sample: Mapping[str, Any]) -> None:
         """Say what is on one of the session's samples."""
         self._last = {"png": sample["png"]}
         name = f"test sample {sample['index']}: {sample['class']}"
         self.query_one(Picture).image = open_picture(base64.b64decode(sample["png"]))
-        self.run_worker(self._ask(self._last, name), group="classify", exclusive=True)
+        self._ask_about(self._last, name)
 
+    @work(group="classify", exclusive=True)
     async def _show_and_ask(self, source: str) -> None:
         self.answer.error, self.answer.busy = "", f"opening {source}"
         try:
@@ -267,6 +269,10 @@ class PhotoPane(Pane):
         self.query_one(Picture).image = image
         name = source.rpartition("/")[2] or source
         await self._ask({"path": str(path)}, f"{name} {image.width}×{image.height} {image.mode}")
+
+    @work(group="classify", exclusive=True)
+    async def _ask_about(self, what: Mapping[str, Any], caption: str) -> None:
+        await self._ask(what, caption)
 
     async def _ask(self, what: Mapping[str, Any], caption: str) -> None:
         answer, by = self.answer, self.by
@@ -283,10 +289,9 @@ class PhotoPane(Pane):
         try:
             found = await self.session.request("classify", self._progress, by=asked, top=TOP, **what)
         except SessionError as error:
-            answer.error = str(error)
+            answer.busy, answer.error = "", str(error)
             return
-        finally:
-            answer.busy = ""
+        answer.busy = ""
         answer.caption, answer.top = caption, tuple(found["top"])
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
 
@@ -297,8 +302,9 @@ class PhotoPane(Pane):
 
     def action_model(self) -> None:
         """Choose what classifies: a run's best checkpoint, or a model of torchvision."""
-        self.run_worker(self._choose_model(), group="model", exclusive=True)
+        self._choose_model()
 
+    @work(group="model", exclusive=True)
     async def _choose_model(self) -> None:
         try:
             runs = await asyncio.to_thread(Store.default().rows)
@@ -339,7 +345,7 @@ class PhotoPane(Pane):
         if "path" in self._last:
             self.classify(str(self._last["path"]))
         else:
-            self.run_worker(self._ask(self._last, self.answer.caption), group="classify", exclusive=True)
+            self._ask_about(self._last, self.answer.caption)
 
 
 def _open(source: str) -> tuple[Path, Image.Image]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -193,7 +193,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             return
         first = next((i for i, f in enumerate(fields) if f.kind != "heading"), 0)
         self.cursor = keys.index(key) if key in keys else first
-        self.run_worker(self._remount(), exclusive=True, group="rows")
+        self._remount()
 
     @property
     def rows(self) -> list[FormRow]:
@@ -210,6 +210,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         """The row under the cursor."""
         return self._fields[self.cursor] if self.cursor < len(self._fields) else None
 
+    @work(group="rows", exclusive=True)
     async def _remount(self) -> None:
         with self.app.batch_update():
             await self.remove_children()
@@ -264,8 +265,9 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         elif field.kind in {"pick", "choice"}:
             self.post_message(self.Opened(field))
         else:
-            self.run_worker(self._edit(field), exclusive=True, group="editor")
+            self._edit(field)
 
+    @work(group="editor", exclusive=True)
     async def _edit(self, field: Field) -> None:
         row, editor = self.rows[self.cursor], Editor(field, self._check)
         await self.mount(editor, after=row)

@@ -1,0 +1,123 @@
+"""The experiment in a few lines of text: what is chosen, what becomes of it, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from workbench import paths
+from workbench.datasets import catalogue as datasets
+from workbench.models import catalogue as models
+from workbench.runs import machine
+from workbench.text import cell_width, count, cut, pad, safe, size
+from workbench.ui.draft import Draft, cost, shown
+from workbench.ui.theme import THEME
+
+
+def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
+    """The experiment as the pane shows it when there is no room for the form."""
+    spent = cost(draft, facts.get("parameters"))
+    examples = "" if spent.train is None else f" {count(spent.train)}"
+    examples += f"/{count(spent.validation)} val" if spent.validation else ""
+    examples += f" {count(spent.test)} test" if spent.test else ""
+    value = draft.value
+    about = f" {count(spent.parameters)}" if spent.parameters else ""
+    about += " pretrained" if value("model.pretrained") is True else ""
+    layers = layers_line(facts) or _shapes(draft)
+    schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
+    learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
+    lines = [
+        _line("data", _short(draft.data) + examples, width),
+        _line("model", _short(draft.model) + about, width),
+        _line("", pad(layers, max(0, width - 15)) + " v layers" if width > 30 else layers, width),
+        _line(
+            "train",
+            f"{learning} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
+            width,
+        ),
+        _line("augm", shown(value("train.augment")).replace(",", " "), width),
+        *cost_lines(draft, facts, device, width),
+    ]
+    lines[2].stylize("dim")
+    place = device[0].upper() if device[0] == "cpu" else device[0]
+    hint = Text("", no_wrap=True)
+    for key, what in (("t", f" train on {place}  " if place else " train  "), ("enter", " edit")):
+        hint.append(key, style="bold")
+        hint.append(what, style="dim")
+    return [*lines, hint]
+
+
+def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
+    """Steps, parameters, disk and device; or why it can't be trained."""
+    problem = draft.problem or facts.get("error")
+    if problem:
+        return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
+    spent = cost(draft, facts.get("parameters"))
+    parts = [
+        f"{spent.steps:,} steps" if spent.steps is not None else "",
+        f"{count(spent.parameters)} parameters" if spent.parameters and width > 60 else "",
+        f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
+        if device[0] and width > 60
+        else "",
+        f"{size(spent.download)} to download" if spent.download and width > 60 else "",
+        _disk(spent.disk),
+    ]
+    rows = [""]
+    for part in filter(None, parts):
+        longer = f"{rows[-1]}, {part}" if rows[-1] else part
+        rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
+    return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
+
+
+def _disk(wanted: int) -> str:
+    free = machine.room(paths.runs())["free"]
+    if not wanted:
+        return ""
+    if free is None:
+        return f"{size(wanted)} disk"
+    return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
+
+
+def layers_line(facts: Mapping[str, Any]) -> str:
+    """`3×224×224─▸2048─▸10`: the input and the vectors that come of it."""
+    if "layers" not in facts:
+        return ""
+    chain = [_dimensions(facts["input_shape"])]
+    for row in facts["layers"]:
+        shape = row["output_shape"]
+        if (
+            row["kind"] != "Flatten"
+            and shape
+            and all(side == 1 for side in shape[1:])
+            and str(shape[0]) != chain[-1]
+        ):
+            chain.append(str(shape[0]))
+    return "─▸".join([chain[0], *chain[1:][-3:]])
+
+
+def _shapes(draft: Draft) -> str:
+    data, model = draft.choices()
+    about, info = datasets.describe(data.name, data.options), models.find(model.name)
+    shape = about["shape"]
+    side = info.size_for(model.options, tuple(shape) if shape else None)
+    inputs = [shape[0] if shape else 3, side, side] if side else shape
+    outputs = about["classes"] or (1 if about["task"] == "regression" else None)
+    return "─▸".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
+
+
+def _dimensions(shape: Any) -> str:
+    return "×".join(str(side) for side in shape)
+
+
+def _short(name: str) -> str:
+    """A name as it is recognised: of a path its end."""
+    return safe(name if len(name) < 24 else "…" + name[-22:])
+
+
+def _line(label: str, text: str, width: int) -> Text:
+    line = Text(no_wrap=True, end="")
+    line.append(pad(label, 6), style="dim")
+    line.append(cut(text, max(1, width - 6)))
+    return line
