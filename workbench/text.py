@@ -67,7 +67,7 @@ def raw_path(text: str) -> bytes:
 
 def duration(seconds: float | None) -> str:
     """`59s`, `12m05`, `3h08`, `2d04h`; `-` where it is not known."""
-    if seconds is None or math.isnan(seconds) or seconds < 0:
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "-"
     whole = int(seconds)
     if whole < 60:

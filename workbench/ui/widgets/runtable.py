@@ -47,9 +47,9 @@ def _when(row: RunSummary) -> str:
 
 
 COLUMNS = (
-    Column("epoch", 7, _epoch),
+    Column("epoch", 8, _epoch),
     Column("best", 5, _best),
-    Column("ETA/age", 8, _when),
+    Column("ETA/age", 7, _when),
     Column("device", 7, lambda row: safe(row.device), at=44),
     Column("model", 14, lambda row: safe(row.model), at=72),
     Column("data", 14, lambda row: safe(row.dataset), at=84),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -17,6 +18,8 @@ from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.widgets.line import Line
 
 FIRST_RUN = "digits-mlp"
+LONGEST = 1e9
+"""Seconds: what is said to take longer is not believed."""
 PHASES = {"training": "", "evaluating": "evaluating", "paused": "paused", "stopping": "stopping"}
 
 
@@ -88,7 +91,7 @@ def bar(share: float, width: int, style: str) -> Content:
 
 def _share(beat: dict[str, Any]) -> float:
     done, total = number(beat.get("step")) or 0.0, number(beat.get("steps_total")) or 0.0
-    return done / total if total else 0.0
+    return min(1.0, done / total) if math.isfinite(done) and total > 0 else 0.0
 
 
 def _epochs(view: RunView) -> str:
@@ -132,7 +135,7 @@ def _ending(view: RunView, now: float) -> Content:
     if doing := PHASES.get(phase, phase):
         return Content(f"{safe(doing)}{_progress(beat)}")
     left = eta(view)
-    if left is None:
+    if left is None or not 0 <= left < LONGEST:
         return Content("training")
     return Content(f"ETA {text.duration(left)} → {text.clock(now + left)}")
 
@@ -143,4 +146,4 @@ def _progress(beat: dict[str, Any]) -> str:
     if done is None:
         return ""
     what = safe(progress.get("what") or "", 24)
-    return f" {what} {done / total:.0%}" if total else f" {what} {text.count(done)}"
+    return f" {what} {done / total:.0%}" if total and math.isfinite(done) else f" {what} {text.count(done)}"
