@@ -54,6 +54,7 @@ class WorkbenchApp(RunActions):
         self.store = store or Store.default()
         self.monitor = Monitor(self.store, lambda snapshot: self.post_message(Updated(snapshot)))
         self.rows: list[RunSummary] | None = None
+        self._by_id: dict[str, RunSummary] = {}
         self.mirror: Mirror | None = None
         self.evaluations: list[dict[str, Any]] = []
         self.panes: dict[str, Pane] = {}
@@ -129,13 +130,13 @@ class WorkbenchApp(RunActions):
             self._show_evaluations()
 
     def _take_rows(self, rows: list[RunSummary]) -> None:
-        first, before = self.rows is None, {row.id: row for row in self.rows or []}
-        self.rows = rows
+        first, before = self.rows is None, self._by_id
+        self.rows, self._by_id = rows, {row.id: row for row in rows}
         if first:
             self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, time.time()))
         else:
             self._say_what_ended(before, rows)
-        if self._run_id not in {row.id for row in rows}:
+        if self._run_id not in self._by_id:
             self.select(first_choice(rows))
         self._show_rows()
 
@@ -162,7 +163,7 @@ class WorkbenchApp(RunActions):
         self.mirror = Mirror(run_id, self.store) if run_id else None
         self.evaluations = []
         self.monitor.select(run_id)
-        self._show_rows()
+        self._show_selection()
         self._show_view()
         self._show_evaluations()
 
@@ -177,7 +178,7 @@ class WorkbenchApp(RunActions):
     @property
     def selected(self) -> RunSummary | None:
         """The run that the panes show."""
-        return next((row for row in self.rows or [] if row.id == self._run_id), None)
+        return self._by_id.get(self._run_id or "")
 
     @property
     def experiment_pane(self) -> HoldsExperiment | None:
@@ -200,8 +201,13 @@ class WorkbenchApp(RunActions):
     def _show_rows(self) -> None:
         pane = self.panes.get("1")
         if isinstance(pane, RunsPane):
-            pane.set_reactive(RunsPane.run_id, self._run_id)
             pane.rows = self.rows
+        self._show_selection()
+
+    def _show_selection(self) -> None:
+        pane = self.panes.get("1")
+        if isinstance(pane, RunsPane):
+            pane.run_id = self._run_id
         self.query_one(RestLines).show_rows(self.rows or [], self._run_id)
         self.refresh_bindings()
 
@@ -367,6 +373,7 @@ class WorkbenchApp(RunActions):
             since.remember(self.rows)
 
     def _remember(self) -> None:
+        self._show_rows()  # their ages
         self.run_worker(self.farewell, thread=True, exit_on_error=False)
 
     def on_unmount(self) -> None:

@@ -56,6 +56,11 @@ class RunsPane(Pane):
     order: reactive[str] = reactive("newest")
     reverse: reactive[bool] = reactive(False)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[RunSummary] = []
+        """The rows that pass the filter, in order."""
+
     def compose(self) -> ComposeResult:
         """The table, and what there is to say of the run under the cursor."""
         yield RunTable()
@@ -63,7 +68,7 @@ class RunsPane(Pane):
 
     def watch_rows(self) -> None:
         """Show the new list."""
-        self._show()
+        self._list_anew()
 
     def watch_run_id(self) -> None:
         """Put the cursor on it."""
@@ -71,28 +76,28 @@ class RunsPane(Pane):
 
     def watch_filter(self) -> None:
         """Show what is left."""
-        self._show()
+        self._list_anew()
 
     def watch_order(self) -> None:
         """Sort anew."""
-        self._show()
+        self._list_anew()
 
     def watch_reverse(self) -> None:
         """Turn the list round."""
-        self._show()
+        self._list_anew()
 
     def sort_next(self) -> None:
         """Sort by the next thing."""
         names = list(ORDERS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
 
-    @property
-    def shown(self) -> list[RunSummary]:
-        """The rows that pass the filter, in order."""
+    def _list_anew(self) -> None:
+        """Filter and sort: not at every move of the cursor, as there may be ten thousand."""
         words = self.filter.lower().split()
-        rows = [row for row in self.rows or [] if matches(row, words)]
+        rows = [row for row in self.rows or [] if matches(row, words)] if words else self.rows or []
         downwards = (self.order not in _ASCENDING) != self.reverse
-        return sorted(rows, key=ORDERS[self.order], reverse=downwards)
+        self.shown = sorted(rows, key=ORDERS[self.order], reverse=downwards)
+        self._show()
 
     @on(RunTable.Moved)
     def _moved(self, event: RunTable.Moved) -> None:

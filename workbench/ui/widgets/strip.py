@@ -155,7 +155,9 @@ def _taken_for(evaluation: dict[str, Any]) -> dict[str, str]:
 
 def others(rows: Sequence[RunSummary], run_id: str | None) -> Content:
     """`other  ✓ lr1e-2 .902  ◌ lr1e-1 queued  ✗ lr1`: those that go on first."""
-    rest = sorted((row for row in rows if row.id != run_id), key=lambda row: not row.status.live)[:5]
+    live = [row for row in rows if row.status.live]
+    rest = [row for row in [*live, *rows[:10]] if row.id != run_id]
+    rest = list({row.id: row for row in rest}.values())[:5]
     if not rest:
         return Content("")
     parts: list[Any] = [(" other  ", MUTED)]
