@@ -79,7 +79,8 @@ def test_ctrl_c_checkpoints_and_stops(home: Path) -> None:
 
 
 def test_a_failed_run_exits_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    wild = ["--set", "model.widths=64,64,64", "--set", "train.optimizer=sgd", "--set", "train.lr=1000", "--set", "train.threads=1"]
+    settings = ("model.widths=64,64,64", "train.optimizer=sgd", "train.lr=1000", "train.threads=1")
+    wild = [part for setting in settings for part in ("--set", setting)]
     assert run(["train", "digits-mlp", "--json", *wild]) == 1
     said = capsys.readouterr()
     result = json.loads(said.out)

@@ -12,18 +12,28 @@ from typing import Self
 import pexpect
 import pyte
 
-KEYS = {"enter": "\r", "esc": "\x1b", "tab": "\t", "down": "\x1b[B", "up": "\x1b[A", "ctrl+q": "\x11", "backspace": "\x7f"}
+KEYS = {
+    "enter": "\r",
+    "esc": "\x1b",
+    "tab": "\t",
+    "down": "\x1b[B",
+    "up": "\x1b[A",
+    "ctrl+q": "\x11",
+    "backspace": "\x7f",
+}
 
 
 class Terminal:
     """`workbench` in a pty of a given size."""
 
     def __init__(self, columns: int, rows: int, *, cwd: Path | None = None) -> None:
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        environment = {**os.environ, **{name: os.environ.get(name) or value for name, value in usual.items()}}
         self.process = pexpect.spawn(
             sys.executable, ["-m", "workbench"], dimensions=(rows, columns), env=environment, timeout=60,
             cwd=None if cwd is None else str(cwd),
         )  # fmt: skip
+        self.columns = columns
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.received = bytearray()
@@ -66,13 +76,20 @@ class Terminal:
         until = time.monotonic() + seconds
         while not condition(self.text):
             assert time.monotonic() < until, f"no {what} within {seconds} s on:\n{self.text}"
-            assert self.process.isalive() or condition(self.text), f"the screen ended before {what}:\n{self.text}"
+            assert self.process.isalive() or condition(self.text), (
+                f"the screen ended before {what}:\n{self.text}"
+            )
             self.read(0.1)
         return self
 
     def wait_for(self, words: str, seconds: float = 60) -> Self:
         """Return when `words` are on the screen."""
         return self.wait(lambda text: words in text, repr(words), seconds)
+
+    def hang_up(self) -> None:
+        """Close the terminal under the product, as a lost connection does; no signal is sent from here."""
+        self.process.ptyproc.fileobj.close()
+        self.process.ptyproc.closed = self.process.closed = True
 
     def wait_until_gone(self, seconds: float = 10) -> None:
         """Return when the product has ended."""

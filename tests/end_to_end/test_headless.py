@@ -26,7 +26,9 @@ def train(*arguments: str, code: int = 0, cwd: Path | None = None) -> dict[str, 
 
 def sets(**settings: object) -> list[str]:
     """`--set` arguments; `train__epochs=2` is `train.epochs=2`."""
-    return [part for key, value in settings.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
+    return [
+        part for key, value in settings.items() for part in ("--set", f"{key.replace('__', '.')}={value}")
+    ]
 
 
 def draw(folder: Path, kind: str, count: int, seed: int) -> None:
@@ -45,7 +47,9 @@ def draw(folder: Path, kind: str, count: int, seed: int) -> None:
         elif kind == "box":
             pen.rectangle(box, fill=(40, 200, dice.randint(30, 90)))
         else:
-            pen.polygon([(left, top + side), (left + side, top + side), (left + side // 2, top)], fill=(60, 80, 240))
+            pen.polygon(
+                [(left, top + side), (left + side, top + side), (left + side // 2, top)], fill=(60, 80, 240)
+            )
         if number % 10 == 0:
             picture.quantize(16).save(folder / f"{number}.png")
         else:
@@ -139,7 +143,10 @@ def test_a_model_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code", "said"),
-    [("data.py", "def make():\n    return 1 / 0\n", "ZeroDivisionError"), ("data.py", "def make(:\n", "SyntaxError")],
+    [
+        ("data.py", "def make():\n    return 1 / 0\n", "ZeroDivisionError"),
+        ("data.py", "def make(:\n", "SyntaxError"),
+    ],
 )
 def test_an_error_in_ones_own_code_is_one_line(tmp_path: Path, name: str, code: str, said: str) -> None:
     (tmp_path / name).write_text(code)

@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from workbench.io.atomic import write_json
+from workbench.io.atomic import read_json, write_json
 from workbench.io.progress import Progress
 from workbench.runs.layout import RunFolder
 
 EVERY = 5.0
 SOONER = 0.5
 """Seconds between beats; and after a change of phase or while there is progress to see."""
+CARRIED = ("step", "steps_total", "epoch", "epochs_total", "best", "latest", "device")
+"""What a resumed run goes on saying while it loads."""
 
 
 class Stopwatch:
@@ -55,7 +57,9 @@ class Heartbeat:
     def __init__(self, folder: RunFolder, attempt: int, watch: Stopwatch) -> None:
         self._folder, self._attempt, self._watch = folder, attempt, watch
         self._counter = 0
-        self._shown: dict[str, Any] = {"phase": "loading", "step": 0, "epoch": 0}
+        before = read_json(folder.heartbeat) or {}
+        known = {name: before[name] for name in CARRIED if name in before}
+        self._shown: dict[str, Any] = {"step": 0, "epoch": 0, **known, "phase": "loading"}
         self._progress: Progress | None = None
         self._from_step: int | None = None
         self._wake, self._ended = threading.Event(), threading.Event()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from textual import on
-from textual.app import App
 from textual.content import Content
 from textual.timer import Timer
 
@@ -17,6 +16,7 @@ from workbench.io.atomic import read_json
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.store import RunSummary, Store
+from workbench.ui.keyorder import KeysInOrder
 from workbench.ui.marks import MUTED
 from workbench.ui.messages import Noticed, RequestWanted, RunStarted, StartWanted
 from workbench.ui.widgets.confirm import Confirm
@@ -69,7 +69,7 @@ class Steer:
         return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
 
 
-class RunActions(App[None]):
+class RunActions(KeysInOrder):
     """The actions on runs; the screen itself is built on it."""
 
     steer: Steer | None = None

@@ -192,41 +192,41 @@ class ExperimentPane(Pane):
         self.enter()
 
     @on(Form.Opened)
-    def _opened_row(self, event: Form.Opened) -> None:
+    async def _opened_row(self, event: Form.Opened) -> None:
         event.stop()
         actions = {"recipe": self.action_recipes, "data": self.action_datasets, "model": self.action_models,
                    "layers": self.action_layers}  # fmt: skip
         if event.field.key in actions:
-            actions[event.field.key]()
+            await actions[event.field.key]()
         else:
-            self._choose_value(event.field)
+            await self._choose_value(event.field)
 
-    def _choose_value(self, field: Field) -> None:
-        self._ask(
+    async def _choose_value(self, field: Field) -> None:
+        await self._ask(
             f"{field.label}: {field.help}",
             choices.of_words(field.choices, field.value),
             lambda value: self.draft.set(field.key, value),
         )
 
-    def action_recipes(self) -> None:
+    async def action_recipes(self) -> None:
         """Choose a ready experiment."""
-        self._ask("Recipes", choices.of_recipes(), lambda name: self.draft.load(load_recipe(name)))
+        await self._ask("Recipes", choices.of_recipes(), lambda name: self.draft.load(load_recipe(name)))
 
-    def action_datasets(self) -> None:
+    async def action_datasets(self) -> None:
         """Choose the dataset."""
-        self._ask("Datasets", choices.of_datasets(), lambda name: self.draft.choose("data", name))
+        await self._ask("Datasets", choices.of_datasets(), lambda name: self.draft.choose("data", name))
 
-    def action_models(self) -> None:
+    async def action_models(self) -> None:
         """Choose the model."""
         task = datasets.find(self.draft.data).task
-        self._ask("Models", choices.of_models(task), lambda name: self.draft.choose("model", name))
+        await self._ask("Models", choices.of_models(task), lambda name: self.draft.choose("model", name))
 
-    def _ask(self, title: str, finder: Finder, take: Any) -> None:
+    async def _ask(self, title: str, finder: Finder, take: Any) -> None:
         def taken(key: str | None) -> None:
             if key is not None:
                 self._try(lambda: take(key))
 
-        self.app.push_screen(Chooser(title, finder), taken)
+        await self.app.push_screen(Chooser(title, finder), taken)
 
     def _try(self, change: Any) -> None:
         try:
@@ -235,7 +235,7 @@ class ExperimentPane(Pane):
             self.post_message(Noticed(str(error), "error"))
         self._changed()
 
-    def action_layers(self) -> None:
+    async def action_layers(self) -> None:
         """Show the model layer by layer."""
         self._show_layers()
 

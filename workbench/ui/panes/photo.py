@@ -69,13 +69,13 @@ class Answer(Widget, can_focus=True):
             lines.append(Text(cut(safe(self.note), width), "dim"))
         return Text("\n").join(lines)
 
-    def action_open(self) -> None:
+    async def action_open(self) -> None:
         """Type a path."""
-        self.query_ancestor(PhotoPane).action_type_path()
+        await self.query_ancestor(PhotoPane).action_type_path()
 
-    def on_click(self) -> None:
+    async def on_click(self) -> None:
         """A click does the same."""
-        self.action_open()
+        await self.action_open()
 
 
 class PhotoPane(Pane):
@@ -174,18 +174,18 @@ class PhotoPane(Pane):
         epoch = best.get("epoch")
         return f"by {self.view.name}, best" + (f" of epoch {epoch}" if epoch is not None else "")
 
-    def action_type_path(self) -> None:
+    async def action_type_path(self) -> None:
         """Open the line for a path or a URL."""
         finder = Finder(
             files(ENDINGS), value=self._path, hint="a picture's path or URL; tab completes", point_first=False,
             typed=True, id="paths",
         )  # fmt: skip
-        self._find(finder)
+        await self._put(finder)
 
-    def action_samples(self) -> None:
+    async def action_samples(self) -> None:
         """List samples of the selected run's test data, or go back to files."""
         if self.query("#samples"):
-            self.action_type_path()
+            await self.action_type_path()
             return
         if self.view is None:
             self.answer.error = "there is no run whose test samples could be shown: t trains one"
@@ -206,12 +206,8 @@ class PhotoPane(Pane):
         self._samples = {str(sample["index"]): sample for sample in found["samples"]}
         rows = [_sample_row(sample) for sample in found["samples"]]
         hint = f"{len(rows)} of {found['total']} test samples; enter classifies"
-        self._find(Finder(filtering(rows), hint=hint, id="samples"))
+        await self._put(Finder(filtering(rows), hint=hint, id="samples"))
 
-    def _find(self, finder: Finder) -> None:
-        self._put(finder)
-
-    @work(group="finder", exclusive=True)
     async def _put(self, finder: Finder) -> None:
         await self.query(Finder).remove()
         self.add_class("-finding")

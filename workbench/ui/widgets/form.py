@@ -234,14 +234,14 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         if editor is not None and not editor.query_one(Input).has_focus:
             self._close(focus=False)
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         """A click puts the cursor on a row; a click on the row under the cursor opens it."""
         row = event.widget
         if not isinstance(row, FormRow) or row.field.kind == "heading":
             return
         at = self.rows.index(row)
         if at == self.cursor and row.pointed:
-            self.action_open()
+            await self.action_open()
         else:
             self.cursor = at
             self._point()
@@ -255,7 +255,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         self.cursor = places[max(0, min(len(places) - 1, at + by))]
         self._point()
 
-    def action_open(self) -> None:
+    async def action_open(self) -> None:
         """Open the row under the cursor: a line to type in, another of two values, or what the pane has for it."""
         field = self.pointed
         if field is None or field.kind == "heading" or self.editor is not None:
@@ -265,9 +265,8 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         elif field.kind in {"pick", "choice"}:
             self.post_message(self.Opened(field))
         else:
-            self._edit(field)
+            await self._edit(field)
 
-    @work(group="editor", exclusive=True)
     async def _edit(self, field: Field) -> None:
         row, editor = self.rows[self.cursor], Editor(field, self._check)
         await self.mount(editor, after=row)

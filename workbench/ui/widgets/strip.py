@@ -16,6 +16,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.store import RunSummary
 from workbench.text import safe
+from workbench.ui.insights import top_confusion
 from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.widgets.line import Line
 
@@ -129,14 +130,8 @@ def worst(evaluation: dict[str, Any] | None) -> Content:
 
 def biggest_confusion(evaluation: dict[str, Any] | None) -> Content:
     """`⚠ cat→dog: 14% of all errors`."""
-    names = class_names(evaluation)
-    errors = [cell for cell in (evaluation or {}).get("confusion") or [] if cell[0] != cell[1]]
-    total = sum(count for _, _, count in errors)
-    if not total:
-        return Content("")
-    true, predicted, count = max(errors, key=lambda cell: cell[2])
-    pair = f"{safe(names[true], 20)}→{safe(names[predicted], 20)}"
-    return Content.assemble((" ⚠ ", "$warning"), f"{pair}: {count / total:.0%} of all errors")
+    words = top_confusion(evaluation)
+    return Content.assemble((" ⚠ ", "$warning"), words) if words else Content("")
 
 
 def class_names(evaluation: dict[str, Any] | None) -> list[str]:

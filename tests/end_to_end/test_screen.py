@@ -1,0 +1,204 @@
+"""The main job on the screen, with keys alone, in a true terminal; and what happens when that terminal dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.end_to_end.terminal import Terminal
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.report import describe
+from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
+
+SIZES = [(80, 24), (120, 36)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_afterwards(home: Path) -> Iterator[None]:
+    yield
+    for process in processes_with(str(home)):
+        process.kill()
+
+
+def processes_with(words: str) -> list[psutil.Process]:
+    """The processes that have `words` in their command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(words in argument for argument in process.info["cmdline"] or []):
+            found.append(process)
+    return found
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    """Wait for a fact outside the screen."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.05)
+
+
+def epoch(text: str) -> int:
+    """Completed epochs, as the top line tells them."""
+    found = re.search(r"(\d+)/\d+", text.splitlines()[0])
+    return int(found[1]) if found else 0
+
+
+def drawn(text: str) -> int:
+    """How many cells of the screen hold a piece of a curve."""
+    return sum("\u2801" <= character <= "\u28ff" for character in text)
+
+
+def start_long_run(terminal: Terminal) -> RunFolder:
+    """Choose another model and more epochs with keys alone, and start."""
+    terminal.wait_for("digits-mlp").press("2").wait_for("recipe" if terminal.columns < 100 else "data")
+    terminal.press("m").wait_for("workbench's own").press("conv").wait_for("convnext").press("enter")
+    terminal.wait(lambda text: "convnet" in text and "enter choose" not in text, "the chosen model")
+    if "▸ recipe" not in terminal.text:  # the pane is low: a summary, which opens into the form
+        terminal.press("enter").wait_for("▸ recipe")
+    open_row(terminal, "epochs")
+    terminal.press("20000", "enter").wait_for("20000").press("esc", "t")
+    terminal.wait_for("trains in the background")
+    return Store.default().find("last")
+
+
+def open_row(terminal: Terminal, name: str) -> None:
+    """Move down to a row of the form and open it for typing."""
+    for _ in range(20):
+        if re.search(rf"▸ {name}\b", terminal.text):
+            break
+        terminal.press("down").read(0.1)
+    assert re.search(rf"▸ {name}\b", terminal.text), terminal.text
+    terminal.press("enter").wait_for("passes over")
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+def test_the_main_job(columns: int, rows: int, tmp_path: Path) -> None:
+    """Choose, train, watch, read, classify, leave, come back, stop, resume, to the end."""
+    picture = tmp_path / "seven.png"
+    Image.new("L", (8, 8), 200).save(picture)
+    with Terminal(columns, rows) as terminal:
+        run = start_long_run(terminal)
+        terminal.press("3").wait(lambda text: epoch(text) >= 2 and drawn(text) > 0, "a plot at epoch 2")
+        before = terminal.text
+        terminal.wait(lambda text: epoch(text) > epoch(before) + 5 and text != before, "a plot that goes on")
+        terminal.press("4").wait(lambda text: "recall" in text and text.count("▇") > 20, "a table of classes")
+        terminal.press("6").wait_for("f test samples").press("enter", str(picture), "enter")
+        terminal.wait_for("ms on").wait_for("seven.png 8×8")
+        terminal.press("ctrl+q").wait_until_gone()
+    assert status_of(run) is Status.RUNNING
+    left_at = describe(run)
+    with Terminal(columns, rows) as terminal:
+        terminal.wait(lambda text: epoch(text) > left_at["epoch"], "the same run, further along")
+        terminal.press("3").wait(lambda text: drawn(text) > columns // 8, "the whole curve")
+        terminal.press("s").wait_for("Stop digits-convnet?").press("y")
+        terminal.wait(lambda _: status_of(run) is Status.STOPPED, "a stopped run").wait_for("r resume")
+        stopped_at = describe(run)["step"]
+        terminal.press("r").wait(lambda _: status_of(run) is Status.RUNNING, "a resumed run")
+        terminal.wait(lambda text: "1 resume" in text or describe(run)["step"] > stopped_at, "more steps")
+        terminal.press("ctrl+q").wait_until_gone()
+    launch.ask(run, "epochs", value=describe(run)["epoch"] + 2)
+    until(lambda: status_of(run) is Status.FINISHED, "end of the run")
+    document = describe(run)
+    assert document["exact"]
+    assert document["test"]["accuracy"] > 0.9
+
+
+def test_a_run_outlives_its_terminal_and_the_screen_does_not() -> None:
+    """The pty closes under the screen: no screen process is alive 3 s later, and the run goes on."""
+    with Terminal(80, 24) as terminal:
+        run = start_long_run(terminal)
+        screen = terminal.process.pid
+        until(lambda: describe(run)["epoch"] >= 1, "first epoch")
+        terminal.hang_up()
+        until(lambda: ended(screen), "end of the screen", seconds=3)
+    before = describe(run)["epoch"]
+    until(lambda: describe(run)["epoch"] > before, "more epochs")
+    assert status_of(run) is Status.RUNNING
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended (it may wait to be asked for its code)."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGKILL"])
+def test_a_killed_screen_harms_no_run(name: str) -> None:
+    with Terminal(80, 24) as terminal:
+        terminal.wait_for("digits-mlp").press("t").wait_for("trains in the background")
+        run = Store.default().find("last")
+        os.kill(terminal.process.pid, signal.Signals[name])
+        terminal.wait_until_gone(3)
+    until(lambda: status_of(run) is Status.FINISHED, "end of the run")
+
+
+def test_the_first_frame_comes_long_before_torch_would(capsys: pytest.CaptureFixture[str]) -> None:
+    """Measured side by side and printed; the screen's process has neither torch nor numpy in memory."""
+    frames, imports = [], []
+    for _ in range(3):
+        began = time.monotonic()
+        with Terminal(120, 36) as terminal:
+            terminal.wait_for("digits-mlp")
+            frames.append(time.monotonic() - began)
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        imports.append(time.monotonic() - began)
+    with capsys.disabled():
+        print(f"\nfirst frame {min(frames):.2f} s, import torch {min(imports):.2f} s, "
+              f"ratio {min(frames) / min(imports):.2f}")  # fmt: skip
+    with Terminal(120, 36) as terminal:
+        terminal.wait_for("digits-mlp")
+        assert not heavy_libraries(terminal.process.pid)
+        terminal.press("t").wait_for("trains in the background").press("4", "6", "7", "3")
+        terminal.wait(lambda text: drawn(text) > 5, "a plot", seconds=60)
+        assert not heavy_libraries(terminal.process.pid)
+
+
+def heavy_libraries(pid: int) -> list[str]:
+    """Mapped files of torch and numpy."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return sorted({word for word in ("libtorch", "libc10", "_multiarray_umath") if word in maps})
+
+
+def test_hostile_names_reach_no_terminal_raw(tmp_path: Path) -> None:
+    """Class folders with escape sequences, through training and the table of classes."""
+    hostile = "\x1b]52;c;aGk=\x07red"
+    for name, grey in ((hostile, 30), ("[@click=app.quit]x", 220)):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for number in range(12):
+            Image.new("L", (8, 8), grey + number).save(folder / f"{number}.png")
+    command = [sys.executable, "-m", "workbench", "train", "--dataset", f"folder:{tmp_path / 'data'}", "--model", "mlp",
+               "--set", "train.epochs=3"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+    with Terminal(120, 36) as terminal:
+        terminal.wait_for("finished").press("4").wait_for("[@click=app.quit]x")
+        assert b"52;c;" not in terminal.received.replace(b"\xef\xbf\xbd]52;c;", b"")
+        terminal.press("ctrl+q").wait_until_gone()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}, {"COLORTERM": "", "TERM": "xterm"}]
+)
+def test_poor_terminals(changed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with Terminal(80, 24) as terminal:
+        terminal.wait_for("digits-mlp").press("2", "3", "4", "6", "7").press("ctrl+q").wait_until_gone()
+        assert terminal.process.exitstatus == 0
