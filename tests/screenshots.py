@@ -1,0 +1,63 @@
+"""Draws the README's picture of the screen: `python tests/screenshots.py`.
+
+It trains `digits-mlp` for real, in a home of its own, opens the real screen on it, classifies a test sample, and
+writes `assets/screen.svg`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from workbench.console import Follower
+from workbench.experiment import build
+from workbench.runs import launch
+from workbench.ui.app import WorkbenchApp
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SIZE = (120, 36)
+
+
+async def until(pilot: Pilot[Any], condition: Any) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > ends:
+            raise SystemExit("the screen did not come to what the picture should show")
+        await pilot.pause(0.05)
+
+
+async def take(path: Path) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(app.panes) == 6 and app.evaluations)
+        await pilot.press("6", "f")
+        await until(pilot, lambda: app.panes["6"].query("#samples"))
+        await pilot.press("down", "down", "enter")
+        await until(pilot, lambda: app.panes["6"].answer.top and not app.panes["6"].answer.busy)
+        await pilot.press("escape", "1")
+        await pilot.pause(1.0)
+        drawing = app.export_screenshot(title="workbench")
+    # The fonts that Textual names lie on somebody else's server; every browser has a monospaced one.
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawing, flags=re.DOTALL), encoding="utf-8")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["WORKBENCH_HOME"] = home
+        for name, epochs in (("digits-wide", 15), ("digits-mlp", 40)):
+            experiment = build("digits-mlp", sets=[f"train.epochs={epochs}"], name=name)
+            Follower(launch.start(experiment, "screenshots")).follow()
+        ASSETS.mkdir(exist_ok=True)
+        asyncio.run(take(ASSETS / "screen.svg"))
+        print(ASSETS / "screen.svg")
+
+
+if __name__ == "__main__":
+    main()
