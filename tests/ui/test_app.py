@@ -9,6 +9,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
+from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal
 from workbench.runs.store import Store
@@ -373,3 +374,18 @@ async def test_every_pane_draws_without_colour(
             await pilot.press(number)
             await until(pilot, lambda number=number: app.panes[number].region.area > 0)
         assert app.is_running
+
+
+async def test_a_finished_run_goes_on_with_more_epochs_after_a_question(
+    make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("done", epochs=4, done=4)
+    wanted: list[Any] = []
+    monkeypatch.setattr(launch, "resume", lambda run, overrides, launcher: wanted.append((run.id, overrides)))
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("r")
+        await until(pilot, "Train done for 2 epochs more?")
+        await pilot.press("y")
+        await until(pilot, lambda: wanted == [(folder.id, {"train.epochs": 6})])

@@ -15,6 +15,7 @@ from workbench.experiment import Experiment
 from workbench.io.atomic import read_json
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
+from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.keyorder import KeysInOrder
 from workbench.ui.marks import MUTED
@@ -196,13 +197,25 @@ class RunActions(KeysInOrder):
 
     def action_resume(self) -> None:
         """Go on with the selected run."""
-        folder, row = self.folder, self.selected
-        if folder is None or row is None:
+        row = self.selected
+        if row is None:
             return
+        if row.status is not Status.FINISHED:
+            self._resume(row, {})
+            return
+        more = max(1, row.epochs_total // 2)
+        self._confirm(
+            f"Train {row.name} for {more} epochs more?",
+            f"It is finished after {row.epoch}. While it goes on, - and + change how many there are.",
+            lambda: self._resume(row, {"train.epochs": row.epoch + more}),
+        )
+
+    def _resume(self, row: RunSummary, overrides: dict[str, Any]) -> None:
+        folder = RunFolder(Store.default().root / row.id)
         self.notice(f"resuming {row.name}")
 
         def resume() -> str:
-            launch.resume(folder, {}, LAUNCHER)
+            launch.resume(folder, overrides, LAUNCHER)
             return f"{row.name} goes on"
 
         self.in_background(resume)

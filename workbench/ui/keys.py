@@ -10,6 +10,7 @@ from textual.app import App
 from textual.binding import ActiveBinding, Binding
 from textual.content import Content
 from textual.screen import Screen
+from textual.widgets import Input
 
 from workbench.ui.marks import MUTED
 from workbench.ui.panes.base import Pane
@@ -75,6 +76,13 @@ class Hint:
         return len(self.key) + 1 + len(self.what)
 
 
+TYPING = [
+    Hint("enter", "take it", "simulate_key('enter')"),
+    Hint("esc", "leave it", "simulate_key('escape')"),
+]
+"""While something is typed."""
+
+
 class KeyLine(Line):
     """Shows the keys that do something now; a click on one presses it."""
 
@@ -109,6 +117,8 @@ class KeyLine(Line):
         self.show(Content.assemble(" ", *parts))
 
     def _hints(self) -> list[Hint]:
+        if isinstance(self.app.focused, Input):
+            return TYPING  # letters go into the line
         by_action = {
             active.binding.action: active.binding
             for active in reversed(list(self.screen.active_bindings.values()))

@@ -141,7 +141,8 @@ class PlotsPane(Pane):
 
     def _draw(self, plot: Plot, metric: Metric) -> None:
         if self.curves.view is None:
-            plot.draw((), self.curves.x_axis(Look()), _UNIT, title=[(NOTHING_YET, MUTED)])
+            words = NOTHING_YET if plot.id == "first" else ""
+            plot.draw((), self.curves.x_axis(Look()), _UNIT, title=[(words, MUTED)])
             return
         drawing = self.curves.drawing(metric, plot.columns, self.look, plot.size.width)
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)

@@ -217,9 +217,16 @@ class Curve:
         xs, ys, sums = self.xs, self.ys, self._sums
         first, end = bisect_left(xs, axis.low), bisect_right(xs, axis.high)
         found = Points([], [], [], [])
+        before = first
         while first < end:
             part = int(axis.place(xs[first]) * columns + 1e-9)
             after = min(end, max(first + 1, bisect_left(xs, axis.at((part + 1) / columns), first)))
+            if after == end and 2 * (after - first) < first - before:
+                # A part that has only begun joins the one before: the mean of a step or two would leap about.
+                first = before
+                for column in (found.xs, found.ys, found.lows, found.highs):
+                    del column[-1:]
+            before = first
             found.xs.append((xs[first] + xs[after - 1]) / 2)
             found.ys.append((sums[after] - sums[first]) / (after - first))
             if spread:
