@@ -155,8 +155,8 @@ class PhotoPane(Pane):
         self._say_by()
 
     def _say_by(self) -> None:
-        if self.is_mounted:
-            self.answer.by = self._by_words()
+        for answer in self.query(Answer):  # there is none before it is composed, nor while the screen closes
+            answer.by = self._by_words()
 
     def _by_words(self) -> str:
         by = self.by
