@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
     assert run(["compare", "last", "digits-mlp", "--json"]) == 0
     assert len(printed(capsys)) == 2
     for command in ("show", "runs", "compare"):
-        arguments = ["last"] if command != "runs" else []
+        arguments = {"show": ["last"], "runs": [], "compare": ["last", "last"]}[command]
         assert run([command, *arguments]) == 0
         assert "digits-mlp" in capsys.readouterr().out
     assert run(["rm", "last"]) == 0
@@ -196,6 +197,13 @@ def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         "classify /no/such.png --recipe nonsense",
         "classify /no/such.png --recipe digits-mlp",
         "classify /no/such.png --run a --model b",
+        "classify ~nobody-of-that-name/x.png --run nonsense",
+        "train ~nobody-of-that-name/x.toml",
+        "train --dataset folder:~nobody-of-that-name/x --model mlp",
+        "train --dataset folder:" + "x" * 300 + " --model mlp",
+        "train --dataset ./" + "x" * 300 + ".py:make --model mlp",
+        "train ./" + "x" * 300 + ".toml",
+        "compare one",
         "runs --nonsense",
         "recipes nonsense",
         "datasets --nonsense",
@@ -250,3 +258,57 @@ def test_the_screen_needs_a_terminal() -> None:
         WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=dumb, check=False
     )
     assert done.returncode == 2
+
+
+def test_a_finished_run_is_compared_with_one_that_failed(
+    digits_run: RunFolder, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = RunFolder(Path(shutil.copytree(digits_run.path, home / "runs" / "failed")))
+    failed.metrics.write_bytes(b"")
+    assert run(["compare", digits_run.id, "failed", "--json"]) == 0
+    first, second = printed(capsys)
+    assert set(first) == set(second)
+    assert second["test.accuracy"] is None
+    assert run(["compare", digits_run.id, "failed"]) == 0
+
+
+def test_a_missing_extra_is_named_with_its_mend(digits_run: RunFolder, tmp_path: Path) -> None:
+    """The exporter's package is hidden from a real process."""
+    hide = "import sys; sys.modules['safetensors'] = None; from workbench.cli import run; sys.exit(run(sys.argv[1:]))"
+    command = [
+        sys.executable,
+        "-c",
+        hide,
+        "export",
+        "last",
+        "--format",
+        "safetensors",
+        "--to",
+        str(tmp_path / "x"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'workbench[export]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_that_is_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "file"))
+    for line in ("train digits-mlp", "runs", "show last"):
+        assert run(line.split()) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_per_class_figures_while_a_run_has_not_ended(digits_run: RunFolder) -> None:
+    lines = [
+        line
+        for line in digits_run.metrics.read_bytes().splitlines(keepends=True)
+        if b'"final":true' not in line
+    ]
+    digits_run.metrics.write_bytes(b"".join(lines))
+    document = describe(digits_run)
+    assert document["test"] is None
+    assert document["per_class_split"] == "validation"
+    assert len(document["per_class"]) == 10

@@ -43,6 +43,18 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone (`| head`); nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        # A full disk, a folder that can't be written, a name that is too long: said in the system's own words.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"workbench: {_one_line(where + (error.strerror or str(error)))}", file=sys.stderr)
+        return BAD_INPUT
+    except (MemoryError, RuntimeError) as error:
+        if "out of memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        print(
+            f"workbench: out of memory: {_one_line(str(error))} (--device cpu, or smaller)", file=sys.stderr
+        )
+        return FAILED
     return code
 
 
@@ -136,7 +148,9 @@ def _add_classify(commands: Any) -> None:
     added.add_argument("--recipe", metavar="R", help="a recipe that classifies")
     added.add_argument("--run", metavar="RUN", help="the best checkpoint of a run")
     added.add_argument("--model", metavar="NAME", help="a model of torchvision with its ImageNet weights")
-    added.add_argument("--weights", metavar="FILE", help="a local file of weights for --model")
+    added.add_argument("--weights", metavar="FILE", help="a local file of weights for --model or --recipe")
+    added.add_argument("--labels", metavar="FILE|URL", help="the names of the classes, a line each")
+    added.add_argument("--steps", action="store_true", help="show each step between picture and answer")
     added.add_argument("--top", type=int, default=5, metavar="K", help="how many classes to tell")
     added.add_argument("--device", default="auto", metavar="DEV")
     added.add_argument("--json", action="store_true", help="print one JSON document")
@@ -192,7 +206,7 @@ def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
         if options.json:
             console.print_json(describe(folder))
         else:
-            print(folder.id)
+            console.tell(folder.id)
         return DONE
     status, interrupted = console.wait_or_stop(folder)
     document = describe(folder)
@@ -204,7 +218,7 @@ def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
-    console.say(f"workbench: {_one_line(str(document['reason']))} (the log: {folder.log})")
+    console.say(f"workbench: {document['reason'] or f'the run is {status}'} (the log: {folder.log})")
     return FAILED
 
 
@@ -299,7 +313,7 @@ def stop(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(document)
     else:
-        print(
+        console.tell(
             f"{folder.id}: {document['status']} at step {document['step']}; 'workbench resume {folder.id}' goes on"
         )
     return DONE
@@ -307,12 +321,13 @@ def stop(options: argparse.Namespace) -> int:
 
 def remove(options: argparse.Namespace) -> int:
     """`workbench rm`."""
+    from workbench import console
     from workbench.runs.store import Store
 
     store = Store.default()
     folder = store.find(options.run)
     kept = store.remove(folder, now=options.now)
-    print(f"{folder.id} is deleted" if kept is None else f"{folder.id} is in the trash: {kept}")
+    console.tell(f"{folder.id} is deleted" if kept is None else f"{folder.id} is in the trash: {kept}")
     return DONE
 
 
@@ -321,6 +336,8 @@ def compare(options: argparse.Namespace) -> int:
     from workbench import console
     from workbench.runs.compare import compare_runs
 
+    if len(options.run) < 2:
+        raise BadInput("compare takes two runs or more: workbench compare last RUN")
     rows = compare_runs([_find(name) for name in options.run])
     if options.json:
         console.print_json(rows)
@@ -346,9 +363,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """`workbench export`."""
+    from workbench import console
     from workbench.export import export_run
 
-    print(export_run(_find(options.run), options.format, options.to))
+    console.tell(str(export_run(_find(options.run), options.format, options.to)))
     return DONE
 
 

@@ -21,9 +21,14 @@ from workbench.text import safe
 POLL_SECONDS = 0.2
 
 
-def say(line: str = "") -> None:
+def say(line: str) -> None:
     """One line for a person, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(safe(line), file=sys.stderr, flush=True)
+
+
+def tell(line: str) -> None:
+    """One line of a result, on stdout."""
+    print(safe(line))
 
 
 def print_json(document: Any) -> None:
@@ -134,48 +139,79 @@ def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
     try:
         return follower.follow(), False
     except KeyboardInterrupt:
-        say(f"\nstopping {folder.id} after a checkpoint; Ctrl-C again leaves it running")
+        print(file=sys.stderr)  # behind the terminal's own ^C
+        say(f"stopping {folder.id} after a checkpoint; Ctrl-C again leaves it running")
     try:
         launch.ask(folder, "stop")
         return follower.follow(), True
     except ValueError:
         return follower.follow(), True
     except KeyboardInterrupt:
-        say(f"\n{folder.id} goes on; see it with 'workbench watch {folder.id}' or in 'workbench'")
+        print(file=sys.stderr)  # behind the terminal's own ^C
+        say(f"{folder.id} goes on; see it with 'workbench watch {folder.id}' or in 'workbench'")
         return Status.RUNNING, True
 
 
 def tell_result(document: dict[str, Any]) -> None:
     """A run's result for a person."""
-    print(f"{safe(document['name'])} ({document['run']}): {document['status']}")
+    tell(f"{document['name']} ({document['run']}): {document['status']}")
     if document["reason"] and document["status"] != "failed":  # a failure is told on stderr
-        print(f"  {safe(document['reason'])}")
+        tell(f"  {document['reason']}")
     if document["test"]:
         figures = "  ".join(
             f"{name} {value:.4f}" for name, value in document["test"].items() if value is not None
         )
-        print(f"  test  {figures}")
-    if document["reference"]:
-        print(f"  {reference_line(document['reference'])}")
-    _print_classes(document["per_class"] or [])
-    print(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
+        tell(f"  test  {figures}")
+    reference = document["reference"] or {}
+    if reference:
+        _tell_reference(reference)
+    _print_classes(document["per_class"] or [], reference.get("per_class"))
+    tell(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
 
 
-def _print_classes(rows: list[dict[str, Any]]) -> None:
+def _tell_reference(reference: dict[str, Any]) -> None:
+    """The published figures beside ours: the one that is judged, its curves, its first examples."""
+    tell(f"  {reference_line(reference)}")
+    if reference.get("formula"):
+        ours = _figure(reference["ours_by_formula"])
+        tell(f"  as published ({reference['formula']}): ours {ours}, published {reference['published']:.4f}")
+    if note := reference.get("note"):
+        tell(f"  {note}")
+    for curve in reference.get("curves") or ():
+        tell(f"  {curve['metric']} by {curve['by']}  ours      {'  '.join(map(_figure, curve['ours']))}")
+        tell(
+            f"  {' ' * len(curve['metric'] + curve['by'])}      published {'  '.join(map(_figure, curve['published']))}"
+        )
+    if examples := reference.get("examples"):
+        said = ",  ".join(
+            f"{e['truth']}: {e['ours']}" + (f" (published: {e['published']})" if e["published"] else "")
+            for e in examples
+        )
+        tell(f"  first test examples  {said}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _print_classes(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]] | None = None) -> None:
+    """Figures class by class; where some were `published`, those beside ours."""
     figures = ("accuracy", "precision", "recall", "f1")
+    theirs = {row["class"]: text.fraction(row["published"]) for row in published or ()}
     if 0 < len(rows) <= 30:
         print_table(
-            ("  class", *figures, "support"),
+            ("  class", *figures, "support", *(["published"] if theirs else [])),
             [
-                ("  " + safe(r["class"]), *(text.fraction(r[name]) for name in figures), r["support"])
+                ("  " + safe(r["class"]), *(text.fraction(r[name]) for name in figures), r["support"],
+                 *([theirs.get(r["class"], "-")] if theirs else []))
                 for r in rows
             ],
-        )
+        )  # fmt: skip
 
 
 def reference_line(reference: dict[str, Any]) -> str:
     """The published figure beside ours."""
-    ours = "not measured" if reference["ours"] is None else f"{reference['ours']:.4f}"
+    ours = "not measured" if reference["ours"] is None else _figure(reference["ours"])
     verdict = {True: "within", False: "outside", None: "to be held against"}[reference["within"]]
     return (
         f"{reference['metric']}: ours {ours}, published {reference['published']:.4f} "
@@ -188,7 +224,7 @@ def tell_evaluation(document: dict[str, Any]) -> None:
     figures = "  ".join(
         f"{name} {value:.4f}" for name, value in document["metrics"].items() if isinstance(value, float)
     )
-    print(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
+    tell(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
     _print_classes(document["per_class"] or [])
 
 

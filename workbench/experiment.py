@@ -14,6 +14,7 @@ from msgspec import Meta
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
 from workbench.models import catalogue as models
+from workbench.paths import given, is_file, is_folder
 from workbench.settings import Setting, convert, settings_of
 
 Augmentation = Literal["crop", "flip", "vflip", "rotate", "colour", "erase"]
@@ -47,6 +48,13 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[Augmentation, ...],
         Meta(description="augmentations by name: crop, flip, vflip, rotate, colour, erase"),
     ] = ()
+    normalize: Annotated[
+        Literal["auto", "half", "none"],
+        Meta(
+            description="what pictures are normalised by: auto is the mean and deviation of the dataset (or what "
+            "pretrained weights ask for), half is 0.5 and 0.5, none leaves them from 0 to 1"
+        ),
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
     ] = "auto"
@@ -82,16 +90,32 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0
 
 
+class PublishedCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Figures that were published along a training: of each epoch, or at `steps`."""
+
+    metric: str
+    """`train.loss` or `train.accuracy`: means over the epoch's steps, or over those since the step before."""
+    published: tuple[float, ...]
+    steps: tuple[int, ...] = ()
+
+
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A published figure that a recipe's own is held against."""
 
     metric: str
-    """Where ours is found in the result: `test.accuracy`."""
+    """Where ours is found in the result: `test.accuracy`, or a figure of the model's own: `model.weight`."""
     published: float
     tolerance: Annotated[float, Meta(ge=0)]
     source: str
-    formula: str = ""
-    """How the published figure was computed, where that is not the metric's own definition."""
+    formula: Literal["", "cut", "cut-batches"] = ""
+    """How the published figure was computed (`runs.reference.FORMULAS`), where that is not its own definition."""
+    curves: tuple[PublishedCurve, ...] = ()
+    per_class: dict[str, float] = {}
+    """Published accuracy of each class, by the name it has there; shown, not judged."""
+    aliases: dict[str, str] = {}
+    """Classes that the dataset calls otherwise: the published name and the dataset's."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """The first test examples, by published names: what they are and what the published model said."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -134,7 +158,9 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     teaches: str = ""
     recipe: str | None = None
-    weights: Literal["best", "last"] = "best"
+    weights: Annotated[
+        Literal["best", "last"], Meta(description="the result is of the best epoch's weights or of the last")
+    ] = "best"
     do: Literal["train", "classify"] = "train"
     v: int = 1
 
@@ -167,7 +193,7 @@ def build(
     if name is not None:
         content["name"] = name
     if device is not None:
-        content.setdefault("train", {})["device"] = device
+        _assign(content, f"train.device={device}")
     return from_dict(content)
 
 
@@ -208,7 +234,7 @@ def from_dict(content: Mapping[str, Any]) -> Experiment:
 def load_recipe(name: str) -> dict[str, Any]:
     """The content of a recipe by its name, or of a TOML file by its path. Raises `BadInput`."""
     if name.endswith(".toml") or "/" in name:
-        return _parse(Path(name).expanduser(), Path(name).stem)
+        return _parse(given(name), Path(name).stem)
     found = {path.stem: path for path in recipe_files()}
     if name not in found:
         raise BadInput(
@@ -326,6 +352,8 @@ def check_pair(experiment: Experiment) -> None:
         )
     if data.shape and len(data.shape) != 3 and model.pictures_only:
         raise BadInput(f"{model.name} takes pictures, {data.name} has none; models that fit: linear, mlp")
+    if experiment.model.options.get("softmax") and data.task == "regression":
+        raise BadInput("model.softmax is for classes; a regression learns numbers: set it to no")
     if experiment.train.monitor != "loss" and data.task == "regression":
         raise BadInput("train.monitor must be loss for a regression")
 
@@ -334,10 +362,10 @@ def check_sources(*names: str) -> None:
     """Raise `BadInput` where a folder or a file of one's own code is not there."""
     for name in names:
         own = name.rpartition(":")[0] if ".py:" in name else ""
-        path = Path(own or name.removeprefix("folder:")).expanduser()
-        if own and not path.is_file():
+        path = given(own or name.removeprefix("folder:"))
+        if own and not is_file(path):
             raise BadInput(f"there is no file {path.absolute()} (wanted for {name})")
-        if name.startswith("folder:") and not path.is_dir():
+        if name.startswith("folder:") and not is_folder(path):
             raise BadInput(
                 f"there is no folder {path.absolute()} (folder:PATH wants one folder per class in it)"
             )
@@ -366,7 +394,7 @@ def short_name(choice: str) -> str:
 
 def all_settings(data: str | None = None, model: str | None = None) -> list[Setting]:
     """Every setting that `--set` reaches, for a chosen dataset and model or for none."""
-    rows = [s for s in settings_of(_Head) if s.key in {"name", "seed"}]
+    rows = [s for s in settings_of(_Head) if s.key in {"name", "seed", "weights"}]
     rows += settings_of(Train, "train.")
     if data and (struct := datasets.find(data).options):
         rows += settings_of(struct, "data.")

@@ -63,3 +63,18 @@ def torch_home() -> Path:
 def weights() -> Path:
     """The folder that torch.hub puts weight files into."""
     return torch_home() / "hub" / "checkpoints"
+
+
+def given(text: str) -> Path:
+    """A path as a person gives it, `~` and `~user` replaced where they name a home, and left where they don't."""
+    return Path(os.path.expanduser(text))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there. Unlike `Path.is_file` it never raises, however long a name is."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; never raises."""
+    return os.path.isdir(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import unicodedata
 from datetime import datetime
 
@@ -58,11 +57,6 @@ def pad(text: str, width: int) -> str:
     """`text` cut or filled up with spaces to exactly `width` cells."""
     shown = cut(text, width)
     return shown + " " * (width - cell_width(shown))
-
-
-def raw_path(text: str) -> bytes:
-    """The bytes of a file name, whatever its encoding."""
-    return os.fsencode(text)
 
 
 def duration(seconds: float | None) -> str:

@@ -102,3 +102,13 @@ def test_a_long_record_is_sampled_first_and_filled_in_after(folder: RunFolder) -
     assert view.sampled is None
     assert len(view.steps) == 120_000
     assert list(view.steps.step[:3]) == [1, 2, 3]
+
+
+def test_a_torn_last_line_keeps_nobody_waiting(folder: RunFolder) -> None:
+    folder.metrics.write_bytes(encode({"kind": "step", "step": 1, "loss": 1.0}) + b'{"kind": "st')
+    reader = RunReader(folder)
+    assert len(reader.read_all().steps) == 1
+    assert not reader.behind
+    with folder.metrics.open("ab") as more:
+        more.write(b'ep", "step": 2, "loss": 0.5}\n')
+    assert len(reader.poll().steps) == 2

@@ -107,6 +107,7 @@ def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
 
 def test_after_a_reboot_a_run_is_lost(folder: RunFolder) -> None:
     start_again(folder, 2, boot_id="before the reboot")
+    write_json(folder.heartbeat, {"v": 1, "counter": 3})
     assert status_of(folder) is Status.LOST
 
 

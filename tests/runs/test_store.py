@@ -90,3 +90,30 @@ def test_requests_keep_their_order_and_get_answers(home: Path) -> None:
 def test_an_ended_run_takes_no_requests(home: Path) -> None:
     with pytest.raises(BadInput, match="resume"):
         launch.ask(ended_run(home, "one"), "stop")
+
+
+def test_a_damaged_run_hides_no_other(home: Path) -> None:
+    good, bad = ended_run(home, "good"), ended_run(home, "bad")
+    write_json(bad.experiment, {"v": 1, "data": "x", "train": 5})
+    write_json(bad.heartbeat, {"v": 1, "epoch": "abc"})
+    rows = {row.id: row for row in Store.default().rows()}
+    assert rows[good.id].status is Status.FAILED
+    assert (rows[bad.id].status, rows[bad.id].reason) == (Status.UNKNOWN, "its files can't be read")
+
+
+def test_a_run_that_anybody_may_write_is_only_looked_at(home: Path) -> None:
+    folder = ended_run(home, "one")
+    folder.path.chmod(0o777)
+    with pytest.raises(BadInput, match="chmod 700"):
+        launch.resume(folder, {}, "test")
+
+
+def test_ids_sort_by_their_start(home: Path) -> None:
+    ids = [create_run_folder(home / "runs", "x").id for _ in range(5)]
+    assert ids == sorted(ids)
+
+
+def test_odd_requests_are_passed_over(home: Path) -> None:
+    folder = ended_run(home, "one")
+    write_json(folder.control / "a.json", {"request": "stop", "values": 5, "attempt": "x", "time": []})
+    assert pending(folder) == []

@@ -10,7 +10,7 @@ from workbench.errors import BadInput
 from workbench.experiment import Train
 from workbench.io.atomic import read_json
 from workbench.training.batches import Batch
-from workbench.training.device import describe_devices, pick_device, pick_precision
+from workbench.training.device import pick_device, pick_precision
 from workbench.training.task import Classification
 from workbench.training.threads import candidates, pick_threads, usable_cores
 
@@ -19,8 +19,6 @@ CPU = torch.device("cpu")
 
 def test_the_cpu_is_always_there() -> None:
     assert pick_device("cpu") == CPU
-    assert describe_devices()[0]["name"] == "cpu"
-    assert [row["auto"] for row in describe_devices()].count(True) == 1
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", ""])

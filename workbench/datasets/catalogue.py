@@ -14,6 +14,7 @@ from msgspec import Meta
 from workbench import paths
 from workbench.errors import BadInput, nearest
 from workbench.io.sizes import size_of
+from workbench.paths import given
 
 Task = Literal["classification", "regression"]
 
@@ -224,12 +225,12 @@ def find(name: str) -> DatasetInfo:
     if name.startswith("folder:"):
         if not name[7:]:
             raise BadInput("folder: needs a path, as in folder:./pets")
-        path = Path(name[7:]).expanduser().absolute()
+        path = given(name[7:]).absolute()
         return DatasetInfo(f"folder:{path}", f"pictures in {path}", kind="folder", options=FolderOptions,
                            train=_PHOTOS)  # fmt: skip
     if ".py:" in name:
         file, _, function = name.rpartition(":")
-        absolute = f"{Path(file).expanduser().absolute()}:{function}"  # a worker may start elsewhere
+        absolute = f"{given(file).absolute()}:{function}"  # a worker may start elsewhere
         return DatasetInfo(absolute, f"your own {name}", kind="own", options=None)
     for info in CATALOGUE:
         if _plain(name) in {_plain(info.name), *info.aliases}:
@@ -295,7 +296,7 @@ def describe(name: str, options: Mapping[str, Any] | None = None, *, measure: bo
     counts, classes, shape = _counts(info, values)
     path = Path(info.name[7:]) if info.kind == "folder" else found_at(info, values)
     if info.kind == "own":
-        path = Path(info.name.rpartition(":")[0]).expanduser()
+        path = given(info.name.rpartition(":")[0])
     return {
         "name": info.name, "title": info.title, "task": info.task, "kind": info.kind,
         "train": counts[0] if counts else None, "test": counts[1] if counts else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from workbench.errors import BadInput
 from workbench.io.pictures import convert, fit_square
 from workbench.io.progress import Interrupted, Progress
 from workbench.models.own import load_object, where_it_failed
+from workbench.paths import given
 
 _WHAT = "(train, test), (train, validation, test) or a dict of those"
 _TOLD = 100
@@ -35,7 +35,7 @@ def load(request: Request) -> Data:
     Raises `BadInput` with the exception, file and line where their code fails.
     """
     name = request.info.name
-    path = Path(name.rpartition(":")[0]).expanduser().absolute()
+    path = given(name.rpartition(":")[0]).absolute()
     try:
         returned = load_object(name)(**request.options)
         return _data(returned, request)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workbench.errors import BadInput
+from workbench.paths import given
 from workbench.runs.layout import RunFolder
 
 _SUFFIXES = {
@@ -21,20 +22,25 @@ _SUFFIXES = {
 
 def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
     """Write a run in another form and return where; nothing is overwritten. Raises `BadInput`."""
-    target = Path(to).expanduser() if to else Path(f"{folder.id}{_SUFFIXES[form]}")
+    target = given(to) if to else Path(f"{folder.id}{_SUFFIXES[form]}")
     if target.is_dir() and form != "tensorboard":
         target /= f"{folder.id}{_SUFFIXES[form]}"
     if target.exists():
         raise BadInput(f"{target} is there already; name another place with --to")
-    write: Callable[[RunFolder, Path], None] = importlib.import_module(f"workbench.export.{form}_form").write
     try:
+        write: Callable[[RunFolder, Path], None] = importlib.import_module(
+            f"workbench.export.{form}_form"
+        ).write
         write(folder, target)
     except ModuleNotFoundError as error:
-        _discard(target)
         raise BadInput(f"--format {form} needs '{error.name}': pip install 'workbench[export]'") from None
-    except OSError as error:
+    except BadInput:
+        raise
+    except Exception as error:
+        # Whatever an exporter stumbles over: it has no use for half a file, and a person none for a traceback.
         _discard(target)
-        raise BadInput(f"{target} can't be written: {error.strerror or error}") from None
+        why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise BadInput(f"{folder.id} can't be written as {form} to {target}: {why}") from error
     return target
 
 

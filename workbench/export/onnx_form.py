@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from workbench.inference.classifier import build_from_spec, load_run_checkpoint
 from workbench.io.weights import load_into
+from workbench.models.outputs import probabilities
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
 
@@ -32,7 +33,7 @@ class Deployed(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """float32 [N, ...] raw inputs to float32 [N, outputs]."""
         outputs: Tensor = self.module(self._preprocessing(inputs, torch.device("cpu")))
-        return outputs.softmax(1) if self._classifies else outputs
+        return probabilities(self.module, outputs) if self._classifies else outputs
 
 
 def write(folder: RunFolder, target: Path) -> None:

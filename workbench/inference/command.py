@@ -3,80 +3,167 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 
 from workbench import console
 from workbench.errors import BadInput
-from workbench.experiment import load_recipe
+from workbench.inference import recipe as recipes
 from workbench.inference.classifier import Answer, Classifier
-from workbench.inference.pictures import is_url
+from workbench.inference.labels import read_labels
+from workbench.inference.pictures import is_url, open_source
+from workbench.inference.recipe import ClassifyRecipe
+from workbench.inference.steps import steps_of
+from workbench.io.progress import Report
+from workbench.models.zoo import Door
+from workbench.paths import given, is_folder
 from workbench.runs.store import Store
 from workbench.text import safe
 
 
 def classify(options: argparse.Namespace) -> int:
     """Answer every picture; 2 where one has no answer (the JSON has the others all the same)."""
-    sources = [found for given in options.pictures for found in pictures_at(given)]
     if options.top < 1:
         raise BadInput(f"--top must be at least 1, not {options.top}")
+    recipe = recipes.load(options.recipe) if options.recipe else None
+    sources = [found for picture in options.pictures for found in pictures_at(picture)]
     if not sources:
-        raise BadInput(
-            "name a picture, a folder of pictures or a URL: workbench classify dog.jpg --model alexnet"
-        )
-    classifier = _classifier(options)
+        raise BadInput(_no_picture(recipe))
+    progress = console.progress_printer()
+    classifier = _classifier(options, recipe, progress)
     for notice in classifier.notices:
         console.say(f"workbench: {safe(notice)}")
-    answers = list(classifier.answers(sources, options.top, console.progress_printer()))
+    # What a recipe published may be far down in our own order.
+    k = len(classifier.classes) if recipe else options.top
+    answers = list(classifier.answers(sources, k, progress))
+    reference = _reference(recipe, answers)
+    results = [_result(answer, classifier, options) for answer in answers]
     if options.json:
-        console.print_json({"model": classifier.name, "results": [answer.to_dict() for answer in answers]})
-    for answer in answers:
-        _tell(answer, on_stdout=not options.json)
+        document = {"model": classifier.name, "results": results}
+        console.print_json(document | ({"recipe": options.recipe, "reference": reference} if recipe else {}))
+    for answer, result in zip(answers, results, strict=True):
+        _tell(answer, result, options)
+    if reference and not options.json:
+        _tell_reference(reference)
     return 2 if any(answer.error for answer in answers) else 0
 
 
-def pictures_at(given: str) -> list[str]:
+def pictures_at(source: str) -> list[str]:
     """A picture or URL as it is; a folder as the pictures in it, in the order of their names."""
-    path = Path(given).expanduser()
-    if is_url(given) or not path.is_dir():
-        return [given]
+    path = given(source)
+    if is_url(source) or not is_folder(path):
+        return [source]
     suffixes = Image.registered_extensions()
     found = sorted(
         str(file) for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()
     )
     if not found:
-        raise BadInput(f"there are no pictures in the folder {given}")
+        raise BadInput(f"there are no pictures in the folder {source}")
     return found
 
 
-def _classifier(options: argparse.Namespace) -> Classifier:
+def _no_picture(recipe: ClassifyRecipe | None) -> str:
+    if recipe is None:
+        return "name a picture, a folder of pictures or a URL: workbench classify dog.jpg --model alexnet"
+    return (
+        f"name the picture: workbench classify PICTURE --recipe {recipe.recipe or recipe.name} (a file or URL; "
+        "the tutorial's own photo is not ours to give)"
+    )
+
+
+def _classifier(options: argparse.Namespace, recipe: ClassifyRecipe | None, progress: Report) -> Classifier:
     chosen = [name for name in ("recipe", "run", "model") if getattr(options, name)]
     if len(chosen) != 1:
         raise BadInput("say who classifies with one of --run RUN, --model NAME or --recipe RECIPE")
-    if options.weights and not options.model:
-        raise BadInput("--weights FILE goes with --model NAME")
+    for option in ("weights", "labels"):
+        if getattr(options, option) and options.run:
+            raise BadInput(f"--{option} goes with --model NAME or --recipe RECIPE, not with --run")
     if options.run:
         return Classifier.from_run(Store.default().find(options.run).path, device=options.device)
-    model = options.model or _model_of(options.recipe)
-    weights = Path(options.weights).expanduser() if options.weights else None
-    return Classifier.from_torchvision(model, weights, device=options.device)
+    weights = options.weights or (recipe.model.weights if recipe else "")
+    labels = options.labels or (recipe.model.labels if recipe else "")
+    return Classifier.from_torchvision(
+        recipe.model.name if recipe else options.model,
+        given(weights) if weights else None,
+        read_labels(labels, progress) if labels else None,
+        options.device,
+        door=Door(progress=progress),
+    )
 
 
-def _model_of(recipe: str) -> str:
-    content: dict[str, Any] = load_recipe(recipe)
-    if content.get("do", "train") != "classify":
-        raise BadInput(
-            f"the recipe '{recipe}' trains a model: workbench train {recipe}, then classify with --run"
-        )
-    return str((content.get("model") or {}).get("name") or "")
+def _reference(recipe: ClassifyRecipe | None, answers: Sequence[Answer]) -> dict[str, Any] | None:
+    """The published figures beside those of the first picture that shows the same; beside none, where none does."""
+    if recipe is None:
+        return None
+    told = [recipes.held_against(recipe, answer.top) for answer in answers if answer.top]
+    same = [one for one in told if one and one["ours"] is not None]
+    return (same or told or [recipes.held_against(recipe, ())])[0]
 
 
-def _tell(answer: Answer, *, on_stdout: bool) -> None:
+def _result(answer: Answer, classifier: Classifier, options: argparse.Namespace) -> dict[str, Any]:
+    """An answer as JSON values, cut to the classes that are asked for; with its steps where they are."""
+    result = answer.to_dict()
+    result["top"] = result["top"][: options.top]
+    if options.steps and not answer.error:
+        steps, _ = steps_of(classifier, open_source(answer.path))
+        result["steps"] = [step.to_dict() for step in steps]
+    return result
+
+
+def _tell(answer: Answer, result: Mapping[str, Any], options: argparse.Namespace) -> None:
     if answer.error:
         console.say(f"workbench: {safe(answer.error)}")
-    elif on_stdout:
-        print(safe(answer.path))
-        for row in answer.top:
-            print(f"  {row.index:5d}  {100 * row.probability:6.2f} %  {safe(row.label)}")
+    elif not options.json:
+        console.tell(answer.path)
+        if options.steps:
+            _tell_steps(result["steps"])
+        for row in answer.top[: options.top]:
+            logit = f"  logit {row.logit:8.4f}" if options.recipe and row.logit is not None else ""
+            console.tell(f"  {row.index:5d}  {100 * row.probability:6.2f} %{logit}  {row.label}")
+
+
+def _tell_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    console.print_table(
+        ("  step", "by", "shape", "type", "from", "to", "device", "memory"),
+        [
+            ("  " + row["name"], row["code"], shape_of(row), row["dtype"], f"{row['low']:.4g}", f"{row['high']:.4g}",
+             row["device"], row["memory"])
+            for row in steps
+        ],
+    )  # fmt: skip
+
+
+def shape_of(step: Mapping[str, Any]) -> str:
+    """`1546×1213` of a picture, `[1, 3, 224, 224]` of a tensor."""
+    if step["kind"] == "picture":
+        return "×".join(map(str, step["shape"]))
+    return f"[{', '.join(map(str, step['shape']))}]"
+
+
+def _tell_reference(reference: Mapping[str, Any]) -> None:
+    source, rows = reference["source"], reference["top"]
+    if reference["ours"] is None:
+        first = rows[0]
+        console.tell(
+            f"published: {first['label']} {100 * first['published']:.2f} % ({source}); this is another photo"
+        )
+        return
+    console.print_table(
+        ("  class", "published", "ours", "logit published", "ours"),
+        [
+            ("  " + (row["label"] or "(not named)"), _percent(row["published"]), _percent(row["ours"]),
+             _number(row["published_logit"]), _number(row["logit"] if row["published_logit"] else None))
+            for row in rows
+        ],
+    )  # fmt: skip
+    console.tell("  " + console.reference_line(dict(reference)))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

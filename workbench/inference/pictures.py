@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Literal
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 from workbench.errors import BadInput
 from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import convert, fit_square, open_picture
-from workbench.models.preprocess import Preprocessing
+from workbench.io.progress import Cancelled, Report, never, silent
+from workbench.models.preprocess import Preprocessing, scale
+from workbench.paths import given
 
 
 def is_url(source: str) -> bool:
@@ -22,9 +25,18 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
-def open_source(source: str) -> Image.Image:
-    """The picture at a path or an http(s) URL, upright, in its own mode. Raises `BadInput`."""
-    return open_picture(fetch_picture(source) if is_url(source) else Path(source).expanduser())
+def open_source(source: str, progress: Report = silent, cancelled: Cancelled = never) -> Image.Image:
+    """The picture at a path or an http(s) URL, upright, in its own mode. Raises `BadInput`, `Interrupted`."""
+    return open_picture(fetch_picture(source, progress, cancelled) if is_url(source) else given(source))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step between a picture and its answer: what it is called, the line of code, and what it gives."""
+
+    name: str
+    code: str
+    value: Image.Image | np.ndarray[Any, Any] | Tensor
 
 
 class RunPictures:
@@ -50,6 +62,35 @@ class RunPictures:
         """The model's inputs, float32 [N, C, H, W]."""
         return self._preprocessing(torch.stack(list(pictures)), device)
 
+    def stages(self, image: Image.Image, device: torch.device) -> Iterator[Stage]:
+        """What `one` and `batch` do to one picture, step by step."""
+        yield Stage("original", "Image.open(…)", image)
+        grey = convert(image, self._mode)
+        if grey is not image:
+            yield Stage(self._mode, f".convert('{self._mode}')", grey)
+        uint8 = self.one(image)
+        fitted = as_picture(uint8)
+        if fitted.size != grey.size:
+            yield Stage("fitted", f"{self._width}×{self._height}, as the data", fitted)
+        yield from _arrays(fitted)
+        yield Stage("to tensor", ".permute(2, 0, 1).contiguous()", uint8)
+        batch = uint8.unsqueeze(0)
+        yield Stage("batched", ".unsqueeze(0)", batch)
+        if device.type != "cpu":
+            batch = batch.to(device)
+            yield Stage("on the device", f".to('{device}')", batch)
+        yield from self._prepared(batch, device)
+
+    def _prepared(self, batch: Tensor, device: torch.device) -> Iterator[Stage]:
+        about = self._preprocessing
+        scaled = scale(batch)
+        yield Stage("scaled", ".float() / 255", scaled)
+        shaped = Preprocessing(about.size, about.channels).finish(scaled)
+        if shaped.shape != scaled.shape:
+            yield Stage("resized", "as the model wants it", shaped)
+        if about.mean:
+            yield Stage("normalised", "(x - mean) / std", about(batch, device))
+
 
 class PublishedPictures:
     """torchvision's own transforms, those the published accuracy was measured with."""
@@ -64,6 +105,40 @@ class PublishedPictures:
     def batch(self, pictures: Sequence[Tensor], device: torch.device) -> Tensor:
         """The model's inputs, float32 [N, 3, H, W]."""
         return torch.stack(list(pictures)).to(device)
+
+    def stages(self, image: Image.Image, device: torch.device) -> Iterator[Stage]:
+        """What `one` and `batch` do to one picture, step by step: the parts of torchvision's preset."""
+        functional = importlib.import_module("torchvision").transforms.functional
+        preset: Any = self._transforms
+        yield Stage("original", "Image.open(…)", image)
+        rgb = convert(image, "RGB")
+        if rgb is not image:
+            yield Stage("RGB", ".convert('RGB')", rgb)
+        resized = functional.resize(
+            _not_too_long(rgb),
+            preset.resize_size,
+            interpolation=preset.interpolation,
+            antialias=preset.antialias,
+        )
+        yield Stage("resized", f"Resize({preset.resize_size[0]})", resized)
+        cropped = functional.center_crop(resized, preset.crop_size)
+        yield Stage("cropped", f"CenterCrop({preset.crop_size[0]})", cropped)
+        yield from _arrays(cropped)
+        tensor = functional.convert_image_dtype(functional.pil_to_tensor(cropped).contiguous(), torch.float)
+        yield Stage("to tensor", "ToTensor()", tensor)
+        normalised = functional.normalize(tensor, preset.mean, preset.std)
+        yield Stage("normalised", "Normalize(mean, std)", normalised)
+        batch = normalised.unsqueeze(0)
+        yield Stage("batched", ".unsqueeze(0)", batch)
+        if device.type != "cpu":
+            yield Stage("on the device", f".to('{device}')", batch.to(device))
+
+
+def _arrays(image: Image.Image) -> Iterator[Stage]:
+    """A picture as NumPy has it, and as a tensor in the same memory: what is written to one shows in the other."""
+    array = np.array(image)
+    yield Stage("array", "np.array(image)", array)
+    yield Stage("from_numpy", "torch.from_numpy(array)", torch.from_numpy(array))
 
 
 def _not_too_long(image: Image.Image, most: int = 8) -> Image.Image:

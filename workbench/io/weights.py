@@ -319,7 +319,7 @@ def _load_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
         safetensors = importlib.import_module("safetensors.torch")
     except ImportError:
         raise BadInput(
-            f"{path}: reading safetensors needs an extra: pip install 'workbench[safetensors]'"
+            f"{path}: reading safetensors needs an extra: pip install 'workbench[export]'"
         ) from None
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size

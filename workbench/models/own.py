@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from workbench.errors import BadInput
+from workbench.paths import given
 
 _CLASSES = ("classes", "num_classes", "n_classes", "outputs", "num_outputs", "out_features")
 _SHAPES = ("shape", "input_shape")
@@ -32,7 +33,7 @@ def build(name: str, shape: Sequence[int], outputs: int, options: Mapping[str, A
         module = factory(*arguments, **keywords)
     except BadInput:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{name} failed: {where_it_failed(error, _file_of(name))}") from None
     if not isinstance(module, nn.Module):
         raise BadInput(f"{name} must make a torch.nn.Module, not {type(module).__name__}")
@@ -55,7 +56,7 @@ def load_object(name: str) -> Callable[..., Any]:
         sys.path.insert(0, folder)  # so that the file finds its neighbours, as it does when it is run
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{path} can't be imported: {where_it_failed(error, path)}") from None
     found = getattr(module, attribute, None)
     if not callable(found):
@@ -74,7 +75,7 @@ def where_it_failed(error: BaseException, path: Path) -> str:
 
 
 def _file_of(name: str) -> Path:
-    return Path(name.rpartition(":")[0]).expanduser().absolute()
+    return given(name.rpartition(":")[0]).absolute()
 
 
 def _arguments(

@@ -6,7 +6,6 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from workbench.errors import BadInput
 from workbench.io import weights
 from workbench.io.progress import Cancelled, Report, never, silent
 from workbench.models import catalogue
+from workbench.paths import given
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Side heads of GoogLeNet and Inception v3: they served their first training, nothing here uses them."""
@@ -73,7 +73,7 @@ def load_published(
     Returns warnings in words. Raises `BadInput` when they can't be had or don't fit.
     """
     door = door or Door()
-    path = Path(file).expanduser() if file else weights.ensure_weights(name, door.progress, door.cancelled)
+    path = given(file) if file else weights.ensure_weights(name, door.progress, door.cancelled)
     state = adapted(weights.load_state_dict(path), module)
     return weights.load_into(module, state, str(path), head)
 

@@ -14,10 +14,12 @@ def compare_runs(folders: list[RunFolder]) -> list[dict[str, Any]]:
     settings = [_flat(document["experiment"]) for document in documents]
     names = {name: None for flat in settings for name in flat if name not in {"v", "name"}}
     differing = [name for name in names if len({repr(flat.get(name)) for flat in settings}) > 1]
-    return [
+    rows = [
         {**_results(document), **{name: flat.get(name) for name in differing}}
         for document, flat in zip(documents, settings, strict=True)
     ]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key) for key in keys} for row in rows]
 
 
 def _results(document: dict[str, Any]) -> dict[str, Any]:

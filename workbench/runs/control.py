@@ -44,15 +44,9 @@ def pending(folder: RunFolder) -> list[Request]:
         record = read_json(path)
         if record is None or record.get("request") not in REQUESTS:
             continue
-        found.append(
-            Request(
-                path.stem,
-                record["request"],
-                dict(record.get("values") or {}),
-                int(record.get("attempt") or 0),
-                float(record.get("time") or 0.0),
-            )
-        )
+        values, attempt, when = record.get("values"), record.get("attempt"), record.get("time")
+        if isinstance(values, dict) and isinstance(attempt, int) and isinstance(when, int | float):
+            found.append(Request(path.stem, record["request"], values, attempt, float(when)))
     return sorted(found, key=lambda request: (request.time, request.id))
 
 

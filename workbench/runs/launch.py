@@ -41,14 +41,16 @@ def resume(
     status = status_of(folder)
     if status.live:
         raise BadInput(f"{folder.id} is {status}: nothing to resume (workbench stop {folder.id} ends it)")
+    if status is Status.UNKNOWN:
+        raise BadInput(f"{folder.id} may still run on another host: look there before it is resumed here")
+    check_owner(folder)
     reader = RunReader(folder)
     view = reader.read_all()
     reader.close()
-    fixed = sorted(key for key in overrides if not key.startswith("train."))
+    # Another validation part would be of examples that the model has already learned.
+    fixed = sorted(key for key in overrides if not key.startswith("train.") or key == "train.validation")
     if fixed:
-        raise BadInput(
-            f"{fixed[0]} can't change when a run is resumed (train.* can); start a new run with it"
-        )
+        raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
     before = effective_experiment(view)
     after = from_dict(apply_overrides(before, overrides))
     changed = {key: after.to_dict()["train"][key.partition(".")[2]] for key in overrides}
@@ -80,7 +82,19 @@ def ask(folder: RunFolder, what: str, **values: Any) -> str:
         raise BadInput(
             f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id} goes on)"
         )
+    check_owner(folder)
     return control.ask(folder, what, len(attempts) or 1, **values)
+
+
+def check_owner(folder: RunFolder) -> None:
+    """Raise `BadInput` for a run of another user, or one that anybody may write: it is only looked at."""
+    found = folder.path.stat()
+    if found.st_uid != os.geteuid():
+        raise BadInput(f"{folder.id} belongs to another user: it can be looked at, not changed")
+    if found.st_mode & 0o002:
+        raise BadInput(
+            f"anybody may write {folder.path}: make it yours alone (chmod 700) before it is changed"
+        )
 
 
 def _supervise(

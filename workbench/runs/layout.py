@@ -6,11 +6,16 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import BadInput
+from workbench.io.atomic import write_bytes, write_json
+
+RESERVE_BYTES = 16_384
+"""Enough for the end's record and its folder entry, whatever the block size."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,38 @@ class RunFolder:
         return self.path / "exit.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room that is given up so that the end can be recorded on a full disk."""
+        return self.path / "reserve"
+
+    @property
     def notes(self) -> Path:
         """A person's name, tags and notes for it."""
         return self.path / "notes.json"
 
 
+def hold_reserve(folder: RunFolder) -> None:
+    """Keep a little room for the record of the end. Raises `OSError` where there is none."""
+    if not folder.reserve.exists():
+        write_bytes(folder.reserve, os.urandom(RESERVE_BYTES), durable=False)
+
+
+def write_exit(folder: RunFolder, record: dict[str, Any]) -> None:
+    """Record how an attempt ended; on a full disk the reserve is given up for it."""
+    try:
+        write_json(folder.exit, record)
+    except OSError:
+        folder.reserve.unlink(missing_ok=True)
+        write_json(folder.exit, record)
+
+
 def create_run_folder(parent: Path, name: str) -> RunFolder:
-    """A new folder `YYYYMMDD-HHMMSS-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
+    """A new folder `YYYYMMDD-HHMMSSmmm-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
     try:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+            # To the millisecond and in UTC: ids sort by their start, at the end of summer time too.
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S%f")[:-3]
             path = parent / f"{stamp}-{name}-{secrets.token_hex(2)}"
             try:
                 path.mkdir(mode=0o700)

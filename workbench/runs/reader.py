@@ -190,6 +190,7 @@ class RunReader:
 
     def __init__(self, folder: RunFolder) -> None:
         self.view = RunView(folder)
+        self._moved = True
         self._metrics = LineReader(folder.metrics)
         self._journal = LineReader(folder.journal)
         self._stamps: dict[str, int] = {}
@@ -210,16 +211,13 @@ class RunReader:
         """The view with all that is there now."""
         view = self.poll()
         while self.behind:
-            before = self._metrics.offset
             view = self.poll()
-            if self._metrics.offset == before:
-                break
         return view
 
     @property
     def behind(self) -> bool:
-        """Whether more is there than was read."""
-        return self._metrics.behind > 0
+        """Whether another poll would find more: a torn last line never becomes whole in an ended run."""
+        return self._moved and self._metrics.behind > 0
 
     def close(self) -> None:
         """Close what is open."""
@@ -257,8 +255,10 @@ class RunReader:
 
     def _poll_metrics(self, budget: int) -> bool:
         view, reader = self.view, self._metrics
-        first = reader.offset == 0
+        before = reader.offset
+        first = before == 0
         records, fresh = reader.read(budget)
+        self._moved = fresh or reader.offset != before
         if fresh:
             view.steps, view.sampled = Columns(), None
             view.epochs.clear()

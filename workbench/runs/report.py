@@ -9,6 +9,7 @@ from workbench.io.atomic import read_json
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import number
+from workbench.runs.reference import compare
 from workbench.runs.status import Status
 
 SECONDS = ("load", "train", "evaluate", "total")
@@ -25,7 +26,7 @@ def describe(folder: RunFolder) -> dict[str, Any]:
 
 def describe_view(view: RunView) -> dict[str, Any]:
     """The same of a view that is at hand."""
-    heartbeat, final = view.heartbeat, final_evaluation(view)
+    heartbeat, final, shown = view.heartbeat, final_evaluation(view), newest_evaluation(view)
     experiment = effective_experiment(view)
     return {
         "run": view.folder.id,
@@ -42,9 +43,9 @@ def describe_view(view: RunView) -> dict[str, Any]:
         "exact": not inexact(view),
         "seconds": seconds(view),
         "test": _test(view, final),
-        "per_class": per_class(view, final),
-        "per_class_split": None if final is None else final.get("split"),
-        "reference": reference(view, final),
+        "per_class": per_class(view, shown),
+        "per_class_split": None if shown is None else shown.get("split"),
+        "reference": compare(view, final),
     }
 
 
@@ -122,14 +123,3 @@ def _test(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
     names = ("loss", "mse", "mae", "r2") if "r2" in final else ("loss", "accuracy")
     rest = [name for name in ("balanced_accuracy", "macro_f1", "top5") if name in final]
     return {name: number(final.get(name)) for name in (*names, *rest)}
-
-
-def reference(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The published figure beside ours, or `None` for an experiment that has none."""
-    wanted = view.experiment.get("reference")
-    if not wanted:
-        return None
-    ours = None if final is None else number(final.get(str(wanted["metric"]).rpartition(".")[2]))
-    within = None if ours is None else abs(ours - wanted["published"]) <= wanted["tolerance"]
-    names = ("metric", "published", "tolerance", "source", "formula")
-    return {**{name: wanted[name] for name in names if wanted.get(name)}, "ours": ours, "within": within}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 from workbench.io.atomic import read_json
 from workbench.runs import locks
-from workbench.runs.layout import RunFolder, boot_id, host
+from workbench.runs.layout import RunFolder, host
 from workbench.runs.processes import alive
 from workbench.runs.records import read_lines
 
@@ -46,15 +47,15 @@ def status_of(folder: RunFolder, attempts: list[dict[str, Any]] | None = None) -
         attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
     attempt = attempts[-1] if attempts else {}
     ended = read_json(folder.exit)
-    if ended and int(ended.get("attempt") or 0) >= int(attempt.get("attempt") or 0):
+    if ended and _number(ended) >= _number(attempt):
         word = str(ended.get("status"))
         return Status(word) if word in {"finished", "stopped", "failed"} else Status.UNKNOWN
     origin = attempt or read_json(folder.path / "launch.json") or {}
     if alive(origin):
         return Status.STARTING
-    if held is None or (origin and origin.get("boot_id") != boot_id()):
-        return _by_heartbeat(folder, origin)
-    return Status.LOST
+    if held is None or (origin and origin.get("host") != host()):
+        return _by_heartbeat(folder)
+    return Status.LOST  # this host: no lock is held, whatever the heartbeat of before a reboot says
 
 
 def _held(folder: RunFolder) -> bool | None:
@@ -69,18 +70,24 @@ def _held(folder: RunFolder) -> bool | None:
 
 def _working(folder: RunFolder) -> bool:
     """Whether the worker holds its byte."""
-    return locks.holder_of(folder.lock, locks.WRITER) is not None
+    with contextlib.suppress(OSError):
+        return locks.holder_of(folder.lock, locks.WRITER) is not None
+    return False
 
 
-def _by_heartbeat(folder: RunFolder, origin: dict[str, Any]) -> Status:
-    """What the heartbeat tells where locks can't: another host's run, or one from before a reboot."""
+def _number(record: dict[str, Any]) -> int:
+    """The attempt that a record is about; 0 where it says nothing sound."""
+    value = record.get("attempt")
+    return value if isinstance(value, int) else 0
+
+
+def _by_heartbeat(folder: RunFolder) -> Status:
+    """What the heartbeat tells where locks can't: another host's run, or a file system without them."""
     try:
         age = server_time(folder.path) - folder.heartbeat.stat().st_mtime
     except OSError:
         age = HEARTBEAT_LIMIT
-    if age < HEARTBEAT_LIMIT:
-        return Status.RUNNING
-    return Status.LOST if origin.get("host") == host() else Status.UNKNOWN
+    return Status.RUNNING if age < HEARTBEAT_LIMIT else Status.UNKNOWN
 
 
 def server_time(folder: Path) -> float:

@@ -66,7 +66,10 @@ class Store:
         """Every run, newest first. Ended runs come from the index while their folder is as it was."""
         known, rows, stale = self._index().runs, [], False
         for entry in self._entries():
-            changed = entry.stat().st_mtime_ns
+            try:
+                changed = entry.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue  # it was put away a moment ago
             row = known.get(entry.name)
             if row is None or row.changed != changed:
                 row = summarise(RunFolder(Path(entry.path)), changed)
@@ -135,7 +138,16 @@ class Store:
 
 
 def summarise(folder: RunFolder, changed: int) -> RunSummary:
-    """The row of one run, from its short files."""
+    """The row of one run, from its short files; a damaged one has a row too."""
+    try:
+        return _summary(folder, changed)
+    except (TypeError, ValueError, AttributeError):
+        return RunSummary(
+            folder.id, folder.id, Status.UNKNOWN, reason="its files can't be read", changed=changed
+        )
+
+
+def _summary(folder: RunFolder, changed: int) -> RunSummary:
     experiment, beat = read_json(folder.experiment) or {}, read_json(folder.heartbeat) or {}
     ended, notes = read_json(folder.exit) or {}, read_json(folder.notes) or {}
     status = status_of(folder)

@@ -18,9 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from workbench.io.atomic import read_json, write_json
+from workbench.io.atomic import read_json
 from workbench.runs import gpus
-from workbench.runs.layout import RunFolder
+from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, RunLock
 from workbench.runs.processes import this_process
 from workbench.runs.records import ENDED, Journal, read_lines
@@ -80,7 +80,7 @@ def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Names
         journal.note("phase", phase=ENDED, attempt=number - 1, seconds=beat["seconds"])
     manifest = read_json(folder.manifest) or {}
     checkpoints = manifest.get("checkpoints") or [{}]
-    gpu = _gpu(folder)
+    gpu = _gpu(folder, [*attempts, {"overrides": json.loads(arguments.overrides)}])
     record = {
         "attempt": number,
         "overrides": json.loads(arguments.overrides),
@@ -104,9 +104,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _gpu(folder: RunFolder) -> gpus.Gpu | None:
+def _gpu(folder: RunFolder, attempts: list[dict[str, Any]]) -> gpus.Gpu | None:
     """The CUDA device this attempt should see, chosen here because it must be so before torch is loaded."""
     device = (read_json(folder.experiment) or {}).get("train", {}).get("device", "auto")
+    for attempt in attempts:
+        device = (attempt.get("overrides") or {}).get("train.device", device)
     if device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ:
         return gpus.choose_gpu()
     return None
@@ -134,9 +136,9 @@ def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int)
     if ended and ended.get("attempt") == attempt:
         return
     reason = _death(code) + _last_words(folder.log)
-    journal.note("notice", attempt=attempt, text=reason)
     record = {"v": 1, "status": "failed", "attempt": attempt, "reason": reason, "time": time.time()}
-    write_json(folder.exit, record)
+    write_exit(folder, record)
+    journal.note("notice", attempt=attempt, text=reason)
 
 
 def _death(code: int) -> str:

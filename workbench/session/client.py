@@ -46,8 +46,8 @@ class SessionClient:
         number = next(self._numbers)
         process = await asyncio.to_thread(self._alive)
         future = process.expect(number, tell)
-        await asyncio.to_thread(process.send, {"id": number, "do": do, **parameters})
         try:
+            await asyncio.to_thread(process.send, {"id": number, "do": do, **parameters})
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             process.send({"cancel": number})

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from workbench.errors import BadInput
-from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
+from workbench.runs.gpus import choose_gpu, list_gpus
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -53,35 +53,6 @@ def _best_cuda() -> torch.device:
 
 def _uuid(index: int) -> str:
     return f"GPU-{torch.cuda.get_device_properties(index).uuid}"
-
-
-def describe_devices() -> list[dict[str, Any]]:
-    """Every device torch can use, for `workbench devices`: name, kind, title, memory and load where known."""
-    rows: list[dict[str, Any]] = [
-        {"name": "cpu", "kind": "cpu", "title": f"CPU, {torch.get_num_threads()} threads", "auto": False}
-    ]
-    if torch.cuda.is_available():
-        gpus = {gpu.uuid: gpu for gpu in list_gpus()}
-        rows += [_cuda_row(index, gpus.get(_uuid(index))) for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        rows.append({"name": "mps", "kind": "mps", "title": "Apple GPU", "auto": False})
-    best = str(pick_device("auto"))
-    return [{**row, "auto": row["name"] == best} for row in rows]
-
-
-def _cuda_row(index: int, gpu: Gpu | None) -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties(index)
-    return {
-        "name": f"cuda:{index}",
-        "kind": "cuda",
-        "title": properties.name,
-        "auto": False,
-        "uuid": _uuid(index),
-        "memory_total": properties.total_memory,
-        "memory_free": gpu.memory_free if gpu else None,
-        "load": gpu.load if gpu else None,
-        "processes": gpu.processes if gpu else None,
-    }
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from workbench.io.atomic import read_json, write_json
+from workbench.io.atomic import read_json, write_bytes
 from workbench.io.progress import Progress
 from workbench.runs.layout import RunFolder
+from workbench.runs.records import encode
 
 EVERY = 5.0
 SOONER = 0.5
@@ -99,7 +100,6 @@ class Heartbeat:
         """Write the file once. What can't be written is tried again at the next beat."""
         self._counter += 1
         record = {
-            "v": 1,
             "attempt": self._attempt,
             "counter": self._counter,
             **self._shown,
@@ -109,7 +109,7 @@ class Heartbeat:
             "time": round(time.time(), 3),
         }
         with contextlib.suppress(OSError):
-            write_json(self._folder.heartbeat, record, durable=False)
+            write_bytes(self._folder.heartbeat, encode(record), durable=False)
 
     def _eta(self) -> float | None:
         """Seconds to the last step at the pace of this attempt, evaluations included."""

@@ -45,6 +45,7 @@ class Steering:
 
     def checkpoint(self, *, best: bool = False, wait: bool = True) -> None:
         """Keep this moment; with `wait`, return when it is durable."""
+        self._context.heartbeat.show(step=self._state.step)
         content = {**self._state.state_dict(), **self._extra}
         metrics = self._report.metrics
         self._checkpoints.save(content, offset=metrics.offset, best=best, sync=metrics.sync)
@@ -103,7 +104,7 @@ class Steering:
         try:
             key, value = wanted(request, settings)
             convert(Train, {key: value}, "train")
-        except (BadInput, TypeError, ValueError) as error:
+        except (BadInput, TypeError, ValueError, OverflowError) as error:
             return f"not done: {error}"
         if key == "epochs":
             value = max(value, self._state.epoch + 1)

@@ -6,6 +6,7 @@ However the attempt ends, the end is on record in one line; tracebacks go to the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import signal
@@ -16,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BadInput, RunFailed
-from workbench.io.atomic import write_json
 from workbench.io.progress import Interrupted
-from workbench.runs.layout import RunFolder
+from workbench.runs.layout import RunFolder, hold_reserve, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import ENDED, Journal, read_lines
 from workbench.training.context import Context
@@ -59,6 +59,7 @@ def main() -> int:
 def attempt_at(context: Context) -> End:
     """Train, and put whatever ends it into one line."""
     try:
+        hold_reserve(context.folder)
         context.phase("loading")
         importlib.import_module("workbench.training.attempt").run(context)
     except Stop as stop:
@@ -68,12 +69,18 @@ def attempt_at(context: Context) -> End:
     except (BadInput, RunFailed) as error:
         return End("failed", one_line(error))
     except OSError as error:
-        traceback.print_exc()
+        log(traceback.format_exc())
         return End("stopped" if error.errno in NO_ROOM else "failed", one_line(error))
     except Exception as error:
-        traceback.print_exc()
+        log(traceback.format_exc())
         return End("failed", in_words(error))
     return End("finished")
+
+
+def log(text: str) -> None:
+    """A line in the worker's log, where the disk has room for it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def in_words(error: Exception) -> str:
@@ -90,15 +97,18 @@ def one_line(error: BaseException) -> str:
 
 def record_end(context: Context, end: End) -> None:
     """Leave the last heartbeat, the seconds, and `exit.json`: in this order, for whoever waits for the last."""
+    # On a full disk each of these can fail; none may keep the end from being on record.
     context.heartbeat.show(phase=end.status)
     context.heartbeat.stop()
-    for request in context.requests.pending():
-        context.requests.answer(request, f"the run has {end.status}")
-    context.journal.note(
-        "phase", phase=ENDED, attempt=context.attempt, status=end.status, seconds=context.watch.seconds()
-    )
+    with contextlib.suppress(OSError):
+        for request in context.requests.pending():
+            context.requests.answer(request, f"the run has {end.status}")
+    with contextlib.suppress(OSError):
+        context.journal.note(
+            "phase", phase=ENDED, attempt=context.attempt, status=end.status, seconds=context.watch.seconds()
+        )
     if end.reason:
-        print(f"{end.status}: {end.reason}", file=sys.stderr)
+        log(f"{end.status}: {end.reason}")
     record = {
         "v": 1,
         "status": end.status,
@@ -106,7 +116,7 @@ def record_end(context: Context, end: End) -> None:
         "reason": end.reason,
         "time": time.time(),
     }
-    write_json(context.folder.exit, record)
+    write_exit(context.folder, record)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -166,10 +167,12 @@ class RunActions(KeysInOrder):
             case what:
                 self._ask(what, **event.values)
 
-    def _ask(self, what: str, **values: Any) -> None:
-        folder, row = self.folder, self.selected
-        if folder is None or row is None:
+    def _ask(self, what: str, row: RunSummary | None = None, **values: Any) -> None:
+        """Ask something of `row`, else of the selected run."""
+        row = row or self.selected
+        if row is None:
             return
+        folder = RunFolder(Store.default().root / row.id)
 
         def ask() -> str:
             launch.ask(folder, what, **values)
@@ -183,7 +186,7 @@ class RunActions(KeysInOrder):
         if row is None:
             return
         about = "It writes a checkpoint first; r goes on from there."
-        self._confirm(f"Stop {row.name}?", about, lambda: self._ask("stop"))
+        self._confirm(f"Stop {row.name}?", about, lambda: self._ask("stop", row))
 
     def action_pause(self) -> None:
         """Pause the selected run, or let it go on."""
@@ -317,6 +320,14 @@ class RunActions(KeysInOrder):
                 (" takes it back", MUTED),
             )
         )
+
+    def finish_steer(self) -> None:
+        """Ask at once for a change that waits: nobody is left who could take it back."""
+        steer = self.steer
+        self._end_countdown()
+        if steer is not None and not steer.nothing:
+            with contextlib.suppress(BadInput, OSError):
+                launch.ask(RunFolder(Store.default().root / steer.run.id), steer.what, **steer.values)
 
     def _send_steer(self) -> None:
         steer = self.steer

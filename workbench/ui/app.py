@@ -361,7 +361,8 @@ class WorkbenchApp(RunActions):
         self.notice("press q to quit; runs go on")
 
     async def action_quit(self) -> None:
-        """Close the screen. No run is stopped."""
+        """Close the screen. No run is stopped, and a change that waits to be taken back is made."""
+        self.finish_steer()
         self.farewell()
         self.exit()
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from workbench.paths import given
 from workbench.text import safe
 
 MOST = 200
@@ -19,7 +20,7 @@ def complete(text: str, endings: tuple[str, ...] = (), *, folders_only: bool = F
     their dot is typed.
     """
     head, slash, tail = text.rpartition("/")
-    folder = Path(head + slash).expanduser() if slash else Path()
+    folder = given(head + slash) if slash else Path()
     found = [entry for entry in _entries(folder) if _begins(entry.name, tail)]
     shown = [(not _is_folder(entry), entry.name) for entry in found]
     kept = [(is_file, name) for is_file, name in shown if not is_file or _ends(name, endings, folders_only)]

@@ -29,7 +29,6 @@ COMMON = (
 """The settings most people change, in the order the form shows them."""
 
 FIRST_RECIPE = "digits-mlp"
-_SECTIONS = ("data", "model", "train")
 _OF_A_RECIPE = ("name", "recipe", "title", "teaches", "reference", "do")
 
 

@@ -172,10 +172,19 @@ class Monitor:
         if snapshot.run_id != (self._watched.reader.view.folder.id if self._watched else None):
             self._open(snapshot.run_id)
         if self._watched is not None:
-            snapshot.change = self._watched.look()
-            if snapshot.change is not None:
-                snapshot.evaluations = self._watched.evaluations()
+            self._look_at_run(self._watched, snapshot)
         return snapshot
+
+    def _look_at_run(self, watched: _Watched, snapshot: Snapshot) -> None:
+        try:
+            snapshot.change = watched.look()
+            if snapshot.change is not None:
+                snapshot.evaluations = watched.evaluations()
+        except (OSError, TypeError, ValueError, AttributeError) as error:
+            # A record that is valid JSON and yet not ours: the screen must go on with the other runs.
+            complaint = f"the record of {snapshot.run_id} can't be read: {error}"
+            if complaint != self._complaint:
+                snapshot.complaint = self._complaint = complaint
 
     def _look_at_rows(self, snapshot: Snapshot) -> None:
         began = time.monotonic()

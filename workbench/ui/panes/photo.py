@@ -21,6 +21,7 @@ from workbench.errors import BadInput
 from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import ENDINGS, open_picture
 from workbench.models import catalogue as models
+from workbench.paths import given
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.session.client import SessionClient, SessionError
@@ -345,7 +346,7 @@ class PhotoPane(Pane):
 
 
 def _open(source: str) -> tuple[Path, Image.Image]:
-    path = fetch_picture(source) if "://" in source else Path(source).expanduser().absolute()
+    path = fetch_picture(source) if "://" in source else given(source).absolute()
     return path, open_picture(path)
 
 
