@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 
 from workbench.errors import BadInput
 from workbench.experiment import Choice
-from workbench.inference.pictures import PublishedPictures, RunPictures, open_source
+from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
 from workbench.io.atomic import read_json
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
 from workbench.io.weights import load_checkpoint, load_into
 from workbench.models import catalogue, zoo
 from workbench.models.build import build_model
+from workbench.models.outputs import probabilities
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
 from workbench.training.device import pick_device
@@ -31,11 +33,16 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class for one picture; `probability` from 0 to 1."""
+    """One class for one picture; `probability` from 0 to 1, `logit` what the model gave it before softmax."""
 
     index: int
     label: str
     probability: float
+    logit: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"index": self.index, "label": self.label, "probability": self.probability}
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return {"path": self.path, "error": self.error, "top": [one.to_dict() for one in self.top]}
 
 
 class Pictures(Protocol):
@@ -59,6 +66,9 @@ class Pictures(Protocol):
 
     def batch(self, pictures: Sequence[Tensor], device: torch.device) -> Tensor:
         """Several of them as the model's inputs, float32 [N, C, H, W] on `device`."""
+
+    def stages(self, image: Image.Image, device: torch.device) -> Iterator[Stage]:
+        """The same for one picture, step by step; the last but what is only looked at is the model's input."""
 
 
 @dataclass
@@ -108,19 +118,27 @@ class Classifier:
             raise BadInput(
                 f"{info.name} has no published weights: name a run (--run), or a model as resnet18"
             )
-        classes = tuple(labels) if labels else zoo.published_classes(name)
+        published = zoo.published_classes(name)
+        classes = published if labels is None else tuple(labels)
+        if weights is None and len(classes) != len(published):
+            raise BadInput(f"{len(classes)} labels are given, {name} tells {len(published):,} classes apart")
         module = zoo.build(name, len(classes), size=info.input_size, pretrained=True)
-        notices = zoo.load_published(module, name, str(weights or ""), door=door)
+        try:
+            notices = zoo.load_published(module, name, str(weights or ""), door=door)
+        except BadInput as error:
+            if len(classes) == len(published):
+                raise
+            raise BadInput(f"{error} (for the {len(classes)} labels that are given)") from None
         pictures = PublishedPictures(zoo.published_transforms(name))
         return cls(name, module, classes, pictures, pick_device(device), notices)
 
     def classify(self, images: Sequence[Image.Image]) -> Tensor:
         """Probabilities of open pictures: float32 [N, classes] on the CPU, rows summing to 1."""
-        return self._probabilities([self.pictures.one(image) for image in images])
+        return self.probabilities(self._logits([self.pictures.one(image) for image in images]))
 
     def top(self, image: Image.Image, k: int = 5) -> tuple[Prediction, ...]:
         """The `k` likeliest classes of one open picture."""
-        return self._top(self.classify([image])[0], k)
+        return self._top(self._logits([self.pictures.one(image)]), k)[0]
 
     def answers(
         self,
@@ -134,25 +152,29 @@ class Classifier:
         The next pictures are decoded by all cores while these go through the model. Raises `Interrupted`.
         """
         names = [str(source) for source in sources]
-        done = 0
+        done, over = 0, threading.Event()
+
+        def opened(name: str) -> Tensor:
+            return self.pictures.one(open_source(name, progress, lambda: over.is_set() or cancelled()))
+
+        def submit(chunk: Sequence[str]) -> list[tuple[str, Future[Tensor]]]:
+            return [(name, pool.submit(opened, name)) for name in chunk]
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             waiting = iter(_chunks(names, BATCH))
-            submitted = [self._submit(pool, chunk) for chunk in itertools.islice(waiting, 2)]
-            while submitted:
-                if cancelled():
-                    pool.shutdown(cancel_futures=True)
-                    raise Interrupted
-                chunk = submitted.pop(0)
-                submitted += [self._submit(pool, more) for more in itertools.islice(waiting, 1)]
-                yield from self._answer(chunk, k)
-                done += len(chunk)
-                progress(Progress("classifying", done, len(names), "pictures"))
-
-    def _submit(self, pool: ThreadPoolExecutor, names: Sequence[str]) -> list[tuple[str, Future[Tensor]]]:
-        return [(name, pool.submit(self._open, name)) for name in names]
-
-    def _open(self, name: str) -> Tensor:
-        return self.pictures.one(open_source(name))
+            submitted = [submit(chunk) for chunk in itertools.islice(waiting, 2)]
+            try:
+                while submitted:
+                    if cancelled():
+                        raise Interrupted
+                    chunk = submitted.pop(0)
+                    submitted += [submit(more) for more in itertools.islice(waiting, 1)]
+                    yield from self._answer(chunk, k)
+                    done += len(chunk)
+                    progress(Progress("classifying", done, len(names), "pictures"))
+            finally:
+                over.set()  # nobody waits for what is still being fetched
+                pool.shutdown(cancel_futures=True)
 
     def _answer(self, chunk: Sequence[tuple[str, Future[Tensor]]], k: int) -> Iterator[Answer]:
         opened, errors = {}, {}
@@ -161,29 +183,38 @@ class Classifier:
                 opened[position] = future.result()
             except BadInput as error:
                 errors[position] = str(error)
-        probabilities = dict(zip(opened, self._probabilities(list(opened.values())), strict=True))
+        tops = dict(zip(opened, self._top(self._logits(list(opened.values())), k), strict=True))
         for position, (name, _) in enumerate(chunk):
             if position in errors:
                 yield Answer(name, errors[position])
             else:
-                yield Answer(name, None, self._top(probabilities[position], k))
+                yield Answer(name, None, tops[position])
 
-    def _probabilities(self, pictures: Sequence[Tensor]) -> Tensor:
+    def logits(self, batch: Tensor) -> Tensor:
+        """What the model gives for inputs on its device: float32 [N, classes] on the CPU."""
+        with torch.inference_mode():
+            found: Tensor = self.module(batch).float().cpu()
+        if found.shape[1] != len(self.classes):
+            raise BadInput(f"{self.name} gives {found.shape[1]} classes, {len(self.classes)} have names")
+        return found
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """float32 [N, classes], rows summing to 1."""
+        return probabilities(self.module, logits)
+
+    def _logits(self, pictures: Sequence[Tensor]) -> Tensor:
         if not pictures:
             return torch.empty(0, len(self.classes))
-        with torch.inference_mode():
-            logits = self.module(self.pictures.batch(pictures, self.device))
-            probabilities: Tensor = logits.float().softmax(1).cpu()
-        if probabilities.shape[1] != len(self.classes):
-            raise BadInput(
-                f"{self.name} gives {probabilities.shape[1]} classes, {len(self.classes)} have names"
-            )
-        return probabilities
+        return self.logits(self.pictures.batch(pictures, self.device))
 
-    def _top(self, probabilities: Tensor, k: int) -> tuple[Prediction, ...]:
-        values, indices = probabilities.topk(min(k, len(self.classes)))
-        pairs = zip(indices.tolist(), values.tolist(), strict=True)
-        return tuple(Prediction(index, self.classes[index], value) for index, value in pairs)
+    def _top(self, logits: Tensor, k: int) -> list[tuple[Prediction, ...]]:
+        """The `k` likeliest classes of each row."""
+        values, indices = self.probabilities(logits).topk(min(k, len(self.classes)))
+        before = logits.gather(1, indices)
+        return [
+            tuple(Prediction(i, self.classes[i], p, x) for i, p, x in zip(*row, strict=True))
+            for row in zip(indices.tolist(), values.tolist(), before.tolist(), strict=True)
+        ]
 
 
 def load_run_checkpoint(

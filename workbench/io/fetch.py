@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -107,7 +107,12 @@ def fetch_picture(url: str, progress: Report = silent, cancelled: Cancelled = ne
     to = paths.fetched_cache() / hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     if to.exists():
         return to
-    fetch(url, to, max_bytes=MAX_PICTURE_BYTES, timeout=15, total_seconds=PICTURE_SECONDS, progress=progress,
+    what = f"fetching {url.partition('?')[0].rstrip('/').rpartition('/')[2]}"
+
+    def report(told: Progress) -> None:
+        progress(replace(told, what=what))  # the name it is kept by says nothing
+
+    fetch(url, to, max_bytes=MAX_PICTURE_BYTES, timeout=15, total_seconds=PICTURE_SECONDS, progress=report,
           cancelled=cancelled)  # fmt: skip
     try:
         open_picture(to)

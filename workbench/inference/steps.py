@@ -1,0 +1,99 @@
+"""What becomes of a picture on its way to an answer: each step, and what it is in tensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from workbench.inference.classifier import Classifier
+from workbench.inference.pictures import Stage
+
+Value = Image.Image | np.ndarray[Any, Any] | Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as it is shown."""
+
+    name: str
+    code: str
+    kind: str
+    """`picture`, `array` or `tensor`."""
+    shape: tuple[int, ...]
+    """Width and height of a picture, else the shape."""
+    dtype: str
+    """A picture's mode, else the type of an element."""
+    low: float
+    high: float
+    device: str
+    memory: str
+    """Whose memory it lies in: `Pillow's`, `NumPy's`, `shared with NumPy`, `a view` (the step before's), `its own`."""
+    shares_numpy: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "shape": list(self.shape)}
+
+
+def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Tensor]:
+    """Every step from an open picture to its probabilities, and these (float32 [classes] on the CPU)."""
+    stages = list(classifier.pictures.stages(image, classifier.device))
+    batch = stages[-1].value
+    assert isinstance(batch, Tensor)
+    # What a dense layer sees; a view costs nothing, whatever the model makes of it.
+    stages.append(Stage("flattened", ".view(1, -1)", batch.flatten(1)))
+    logits = classifier.logits(batch)
+    probabilities = classifier.probabilities(logits)
+    if probabilities is not logits:  # a network may end in softmax
+        stages.append(Stage("logits", "model(batch)", logits))
+    code = "model(batch)" if probabilities is logits else "softmax(logits, 1)"
+    stages.append(Stage("probabilities", code, probabilities))
+    return [step(stages, position) for position in range(len(stages))], probabilities[0]
+
+
+def step(stages: list[Stage], position: int) -> Step:
+    """What the step at `position` gives, and whose memory it uses."""
+    stage = stages[position]
+    value = stage.value
+    low, high = _range(value)
+    memory = _memory(stages, position)
+    return Step(
+        stage.name,
+        stage.code,
+        "tensor" if isinstance(value, Tensor) else "array" if isinstance(value, np.ndarray) else "picture",
+        value.size if isinstance(value, Image.Image) else tuple(value.shape),
+        value.mode if isinstance(value, Image.Image) else str(value.dtype).removeprefix("torch."),
+        low,
+        high,
+        str(value.device) if isinstance(value, Tensor) else "cpu",
+        memory,
+        memory in {"NumPy's", "shared with NumPy"},
+    )
+
+
+def _range(value: Value) -> tuple[float, float]:
+    if isinstance(value, Tensor):
+        return float(value.min()), float(value.max())
+    array = np.asarray(value)
+    return float(array.min()), float(array.max())
+
+
+def _memory(stages: list[Stage], position: int) -> str:
+    value = stages[position].value
+    if isinstance(value, Image.Image):
+        return "Pillow's"
+    if isinstance(value, np.ndarray):
+        return "NumPy's"
+    start = value.untyped_storage().data_ptr()
+    before = [stage.value for stage in stages[:position]]
+    if any(isinstance(other, np.ndarray) and other.ctypes.data == start for other in before):
+        return "shared with NumPy"
+    last = before[-1]
+    if isinstance(last, Tensor) and last.untyped_storage().data_ptr() == start:
+        return "a view"
+    return "its own" if value.device == torch.device("cpu") else f"its own, on {value.device}"
