@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -373,10 +374,10 @@ def check_sources(*names: str) -> None:
 
 def check_name(name: Any) -> str:
     """`name` if a run may bear it, else `BadInput`: it becomes part of a folder's name."""
-    good = isinstance(name, str) and bool(name) and len(name) <= 80 and name[0].isalnum()
+    good = isinstance(name, str) and bool(name) and len(os.fsencode(name)) <= 80 and name[0].isalnum() and name != "last"
     if not good or not all(c.isalnum() or c in "-_.+@" for c in name) or not name.isprintable():
         raise BadInput(
-            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit"
+            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit (and not 'last')"
         )
     return str(name)
 

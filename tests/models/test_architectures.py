@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from workbench.errors import BadInput
 from workbench.experiment import Choice
 from workbench.models.build import build_model, build_shapes, check_forward
 from workbench.models.catalogue import CATALOGUE, find
+from workbench.models.outputs import figures, probabilities
 
-OWN = [info.name for info in CATALOGUE if info.kind == "builtin"]
+OWN = [info.name for info in CATALOGUE if info.kind == "builtin" and "classification" in info.tasks]
 
 
 def parameters(module: nn.Module) -> int:
@@ -90,3 +92,39 @@ def test_a_network_in_training_gives_plain_logits(name: str) -> None:
     )
     inputs = built.preprocessing()(torch.zeros(2, 3, 80, 80, dtype=torch.uint8))
     assert built.module.train()(inputs).shape == (2, 5)
+
+
+def test_a_network_can_end_in_a_softmax_and_says_so() -> None:
+    choice = Choice("mlp", {"widths": [8], "dropout": 0.0, "batch_norm": True, "softmax": True})
+    module = build_model(choice, shape=(2,), outputs=3, task="classification").module.eval()
+    assert [type(layer) for layer in module.body] == [
+        nn.Flatten, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout,
+    ]  # fmt: skip
+    said = module(torch.randn(5, 2))
+    assert torch.allclose(said.sum(1), torch.ones(5))
+    assert torch.equal(probabilities(module, said), said)
+    plain = build_model(Choice("mlp"), shape=(2,), outputs=3, task="classification").module.eval()
+    said = plain(torch.randn(5, 2))
+    assert torch.equal(probabilities(plain, said), said.softmax(1))
+
+
+def test_a_scalar_is_one_weight_of_no_dimension() -> None:
+    built = build_model(Choice("scalar", {"start": 0.25}), shape=(1,), outputs=1, task="regression")
+    weights = list(built.module.parameters())
+    assert [(w.shape, w.dtype) for w in weights] == [(torch.Size([]), torch.float32)]
+    assert built.module(torch.tensor([[2.0], [4.0]])).tolist() == [[0.5], [1.0]]
+    assert figures(built.module) == {"weight": 0.25}
+    assert figures(nn.Linear(1, 1)) == {}
+    assert built.head == ()
+    with pytest.raises(BadInput, match="try linear"):
+        build_model(Choice("scalar"), shape=(2,), outputs=1, task="regression")
+
+
+def test_pictures_are_normalised_as_asked() -> None:
+    built = build_model(Choice("linear"), shape=(1, 8, 8), outputs=2, task="classification")
+    pictures = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
+    reached = {
+        normalize: built.preprocessing((0.5,), (0.25,), normalize)(pictures)[:, 0, 0, 0].tolist()
+        for normalize in ("auto", "half", "none")
+    }
+    assert reached == {"auto": [-2.0, 2.0], "half": [-1.0, 1.0], "none": [0.0, 1.0]}

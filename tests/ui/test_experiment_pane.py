@@ -244,7 +244,7 @@ async def test_data_and_model_are_chosen_with_keys_alone(until: Until) -> None:
         assert app.pane.experiment() == build(dataset="shapes", model="convnet")
         await pilot.press("a")
         await until(pilot, "digits-mlp")
-        await pilot.press("enter")
+        await pilot.press(*"digits", "enter")
         await until(pilot, lambda: app.pane.experiment() == build("digits-mlp"))
 
 

@@ -37,9 +37,17 @@ class BuiltModel:
     std: tuple[float, ...] = ()
     notices: tuple[str, ...] = ()
 
-    def preprocessing(self, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Preprocessing:
-        """What goes in front of the module, for a dataset with this `mean` and `std`."""
-        mean, std = (self.mean, self.std) if self.mean else (mean, std)
+    def preprocessing(
+        self, mean: Sequence[float] = (), std: Sequence[float] = (), normalize: str = "auto"
+    ) -> Preprocessing:
+        """What goes in front of the module, for a dataset with this `mean` and `std`.
+
+        `normalize` is `train.normalize`: `half` brings 0..1 to -1..1, `none` leaves it.
+        """
+        if normalize == "auto":
+            mean, std = (self.mean, self.std) if self.mean else (mean, std)
+        else:
+            mean, std = {"half": ((0.5,), (0.5,)), "none": ((), ())}[normalize]
         return Preprocessing(self.preprocessing_size, self.channels, mean, std)
 
 
@@ -74,7 +82,8 @@ def build_model(
     prepared = Preprocessing(size).output_shape(shape)
     module_name, _, function = info.factory.partition(":")
     module = getattr(importlib.import_module(module_name), function)(prepared, outputs, **_given(choice))
-    return BuiltModel(module, size, None, ("head",), pretrained=False)
+    head = ("head",) if hasattr(module, "head") else ()
+    return BuiltModel(module, size, None, head, pretrained=False)
 
 
 def _given(choice: Choice) -> dict[str, object]:

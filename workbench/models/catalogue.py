@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from workbench import paths
 from workbench.errors import BadInput, nearest
+from workbench.paths import given
 
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
@@ -33,12 +34,23 @@ class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...], Meta(description="units of each hidden layer")
     ] = (128,)
     dropout: Annotated[float, Meta(ge=0, lt=1, description="part of the units dropped in training")] = 0.2
+    batch_norm: Annotated[bool, Meta(description="normalise each hidden layer over the batch")] = False
+    softmax: Annotated[
+        bool,
+        Meta(description="end in a softmax, whose softmax the loss then takes: some introductions do so"),
+    ] = False
 
 
 class LinearOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `linear`."""
 
     bias: Annotated[bool, Meta(description="add a learned constant to each output")] = True
+
+
+class ScalarOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `scalar`."""
+
+    start: Annotated[float, Meta(ge=-1000, le=1000, description="the weight before the first step")] = 0.1
 
 
 class ResnetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +192,9 @@ _OWN: tuple[ModelInfo, ...] = (
                      "schedule": "one-cycle"}),
     ModelInfo("linear", "one dense layer: logistic or linear regression", "workbench.models.linear:Linear",
               _BOTH, pictures_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
+    ModelInfo("scalar", "one weight and no bias: y = weight · x", "workbench.models.scalar:Scalar",
+              ("regression",), pictures_only=False, parameters=1, options=ScalarOptions,
+              train={"optimizer": "sgd", "lr": 0.1}),
 )  # fmt: skip
 
 
@@ -237,7 +252,7 @@ def find(name: str) -> ModelInfo:
     """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `BadInput`."""
     if is_own(name):
         file, _, attribute = name.rpartition(":")
-        full = f"{Path(file).expanduser().absolute()}:{attribute}"
+        full = f"{given(file).absolute()}:{attribute}"
         return ModelInfo(full, f"your own {attribute}", "workbench.models.own:build", _BOTH,
                          pictures_only=False, kind="own", options=None)  # fmt: skip
     for info in CATALOGUE:

@@ -17,6 +17,7 @@ from workbench.experiment import Experiment, Train, from_dict
 from workbench.io.atomic import read_json, write_json
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, build_model, check_forward
+from workbench.models.outputs import figures
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.records import LineWriter, keep_until, read_lines
 from workbench.training import evaluate as evaluating
@@ -124,6 +125,29 @@ class Attempt:
         )
         self.context.heartbeat.began(self.state.step)
         self._show()
+        self._evaluate_start()
+
+    def _evaluate_start(self) -> None:
+        """Measure the model before its first step, where it is quickly done: what is learned can then be seen.
+
+        Pictures are left out: there the first figures are chance, and a pass over them takes its time.
+        """
+        if self.restored is not None or self.data.train.inputs.ndim == 4:
+            return
+        evaluation, seconds = self._evaluate(self._held_out)
+        self._record(evaluation, seconds)
+
+    @property
+    def _held_out(self) -> str:
+        """The split that is measured after each epoch."""
+        return "validation" if "validation" in self.sources else "test"
+
+    def _record(self, evaluation: Evaluation, seconds: float, **marks: Any) -> None:
+        """Write down an evaluation of the weights as they are, after the newest step."""
+        state = self.state
+        marks = {**figures(self.built.module), **marks}
+        self.report.evaluation(evaluation, state.step, state.epoch, seconds, **marks)
+        evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
 
     def _load(self) -> Data:
         info = models.find(self.experiment.model.name)
@@ -173,7 +197,7 @@ class Attempt:
         )
         for notice in built.notices:
             self.context.notice(notice)
-        self.preprocessing = built.preprocessing(data.mean, data.std)
+        self.preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
         if self.settings.freeze_epochs and not built.head:
             raise BadInput(
@@ -316,7 +340,7 @@ class Attempt:
 
         Nothing changes before the evaluation is whole: a run that is stopped in it resumes at the epoch's end.
         """
-        split = "validation" if "validation" in self.sources else "test"
+        split = self._held_out
         try:
             evaluation, seconds = self._evaluate(split)
         except BaseException:
@@ -326,14 +350,13 @@ class Attempt:
         self.report.epoch(state.step, state.epoch + 1)
         value = self._monitored(evaluation) if split == "validation" else None
         best = state.end_epoch(value, evaluation.scores["loss"])
-        self.report.evaluation(evaluation, state.step, state.epoch, seconds, best=best)
-        evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
+        self._record(evaluation, seconds, best=best)
         self._measured = evaluation if split == "test" else None
         self._show()
-        figures = {
+        latest = {
             name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores
         }
-        self.context.heartbeat.show(latest=figures)
+        self.context.heartbeat.show(latest=latest)
         self.steering.checkpoint(best=best, wait=False)
         self.context.heartbeat.show(phase="training")
         self.report.restart_clock()
@@ -363,15 +386,14 @@ class Attempt:
     def measure(self) -> None:
         """The run's result: the test split, by the best epoch's weights where there is a best one."""
         self.checkpoints.wait()
-        state, marks = self.state, {}
+        marks: dict[str, Any] = {}
         best = self.checkpoints.best() if self.experiment.weights == "best" else None
         if best is not None:
             marks = self._take_weights(best)
         evaluation, seconds = self._measured, 0.0
         if evaluation is None or best is not None:
             evaluation, seconds = self._evaluate("test")
-        self.report.evaluation(evaluation, state.step, state.epoch, seconds, final=True, best=False, **marks)
-        evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
+        self._record(evaluation, seconds, final=True, best=False, **marks)
         self.report.metrics.sync()
 
     def _take_weights(self, entry: Entry) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.io.atomic import write_bytes, write_json
+from workbench.models.outputs import probabilities
 from workbench.training.batches import Batches, Source, in_order
 from workbench.training.device import Precision
 from workbench.training.task import Task, like
@@ -51,7 +52,8 @@ def evaluate(
     """Measure `module` on all of `source`, in evaluation mode, without gradients.
 
     The loss is the plain cross-entropy (or squared error), whatever training follows, so that runs with other
-    loss settings can be compared. `between` is called after each batch. The module's mode is put back.
+    loss settings can be compared; of a module that gives probabilities, it is that of the numbers it gives.
+    `between` is called after each batch. The module's mode is put back.
     """
     batch_size = max(1, min(1024, BATCH_BYTES // source.example_bytes))
     modes = [(part, part.training) for part in module.modules()]
@@ -65,7 +67,8 @@ def evaluate(
     targets = source.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
-    return _classification(outputs, targets, split, classes)
+    chances = probabilities(module, outputs.double())
+    return _classification(outputs, chances, targets, split, classes)
 
 
 def _outputs(
@@ -81,13 +84,15 @@ def _outputs(
     return torch.cat(said).cpu()
 
 
-def _classification(logits: Tensor, targets: Tensor, split: str, classes: Sequence[str]) -> Evaluation:
+def _classification(
+    outputs: Tensor, chances: Tensor, targets: Tensor, split: str, classes: Sequence[str]
+) -> Evaluation:
+    """`chances`: the outputs as probabilities, float64 [N, classes]."""
     count, n = len(targets), len(classes)
-    probabilities = logits.double().softmax(1)
-    top = logits.topk(min(TOP_K, n), 1).indices
+    top = outputs.topk(min(TOP_K, n), 1).indices
     confusion = torch.bincount(targets * n + top[:, 0], minlength=n * n).reshape(n, n)
     per_class = class_figures(confusion, classes)
-    scores = {"loss": float(F.cross_entropy(logits.double(), targets)), **summary(confusion)}
+    scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **summary(confusion)}
     if n > 10:
         scores["top5"] = int((top == targets[:, None]).sum()) / count
     records = np.zeros(
@@ -95,7 +100,7 @@ def _classification(logits: Tensor, targets: Tensor, split: str, classes: Sequen
     )
     records["index"] = np.arange(count)
     records["label"], records["top"] = targets.numpy(), top.numpy()
-    records["probability"] = probabilities.gather(1, targets[:, None])[:, 0].numpy()
+    records["probability"] = chances.gather(1, targets[:, None])[:, 0].numpy()
     pairs = [[int(t), int(p), int(confusion[t, p])] for t, p in torch.nonzero(confusion).tolist()]
     return Evaluation(split, count, scores, records, per_class, pairs)
 
