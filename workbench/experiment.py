@@ -374,10 +374,11 @@ def check_sources(*names: str) -> None:
 
 def check_name(name: Any) -> str:
     """`name` if a run may bear it, else `BadInput`: it becomes part of a folder's name."""
-    good = isinstance(name, str) and bool(name) and len(os.fsencode(name)) <= 80 and name[0].isalnum() and name != "last"
-    if not good or not all(c.isalnum() or c in "-_.+@" for c in name) or not name.isprintable():
+    plain = isinstance(name, str) and all(c.isalnum() or c in "-_.+@" for c in name) and name.isprintable()
+    if not plain or not name[:1].isalnum() or len(os.fsencode(name)) > 80 or name == "last":
         raise BadInput(
-            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit (and not 'last')"
+            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit "
+            "(and not 'last')"
         )
     return str(name)
 

@@ -26,7 +26,7 @@ def runs() -> Path:
 
 
 def trash() -> Path:
-    """Where `rm` moves runs to before their room is given back."""
+    """Where `rm` moves runs to; what lies there is a person's to delete."""
     return home() / "trash"
 
 

@@ -20,23 +20,26 @@ CARRIED = ("step", "steps_total", "epoch", "epochs_total", "best", "latest", "de
 """What a resumed run goes on saying while it loads."""
 
 
+Part = Literal["load", "train", "evaluate", "paused"]
+
+
 class Stopwatch:
-    """Where the wall time of this attempt went: `load`, `train` and `evaluate`; `total` since it began."""
+    """Where the wall time of this attempt went: `load`, `train`, `evaluate`, `paused`; `total` since it began."""
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._spent = {"load": 0.0, "train": 0.0, "evaluate": 0.0}
+        self._spent = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "paused": 0.0}
         self._part = "load"
         self._since = began
 
-    def switch(self, part: Literal["load", "train", "evaluate"]) -> None:
+    def switch(self, part: Part) -> None:
         """From now on time goes to `part`."""
         now = time.monotonic()
         self._spent[self._part] += now - self._since
         self._part, self._since = part, now
 
     @contextlib.contextmanager
-    def during(self, part: Literal["load", "train", "evaluate"]) -> Iterator[None]:
+    def during(self, part: Part) -> Iterator[None]:
         """Time inside goes to `part`, afterwards to what it went to before."""
         before: Any = self._part
         self.switch(part)

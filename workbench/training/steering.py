@@ -39,8 +39,10 @@ class Steering:
             return
         self._context.heartbeat.show(step=state.step)
         self._answer_all()
-        while self._paused:
-            self._wait_paused()
+        if self._paused:
+            with self._context.watch.during("paused"):
+                while self._paused:
+                    self._wait_paused()
         self._checkpoint_by_time()
 
     def checkpoint(self, *, best: bool = False, wait: bool = True) -> None:

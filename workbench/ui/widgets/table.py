@@ -126,6 +126,13 @@ class Table(CellView, can_focus=True):
         self._follow()
         self.redraw()
 
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a row, if it is there."""
+        for place, row in enumerate(self.rows):
+            if row.key == key:
+                self._move_to(place)
+                return
+
     def action_move(self, by: int) -> None:
         """Some rows up or down."""
         self._move_to(self.cursor + by)
