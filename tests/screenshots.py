@@ -20,6 +20,7 @@ from workbench.console import Follower
 from workbench.experiment import build
 from workbench.runs import launch
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.layout import MODULES
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SIZE = (120, 36)
@@ -36,7 +37,7 @@ async def until(pilot: Pilot[Any], condition: Any) -> None:
 async def take(path: Path) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: len(app.panes) == 6 and app.evaluations)
+        await until(pilot, lambda: len(app.panes) == len(MODULES) and app.evaluations)
         await pilot.press("6", "f")
         await until(pilot, lambda: app.panes["6"].query("#samples"))
         await pilot.press("down", "down", "enter")

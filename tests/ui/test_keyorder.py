@@ -7,6 +7,7 @@ from textual import events
 from textual.widgets import Input
 
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.layout import MODULES
 
 
 async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
@@ -17,7 +18,7 @@ async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
     hold(run)
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: len(app.panes) == 6)
+        await until(pilot, lambda: len(app.panes) == len(MODULES))
         await pilot.press("6")
         for key in ["enter", "slash", *"tmp", "slash", *"sqzx", "full_stop", *"png"]:
             app.post_message(events.Key(key, {"slash": "/", "full_stop": ".", "enter": "\r"}.get(key, key)))
@@ -33,7 +34,7 @@ async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
 async def test_a_key_whose_widget_goes_away_holds_nothing_up(until: Callable[..., Any]) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.panes) == 6)
+        await until(pilot, lambda: len(app.panes) == len(MODULES))
         await pilot.press("question_mark")
         for key in ["escape", "3"]:
             app.post_message(events.Key(key, key if len(key) == 1 else None))

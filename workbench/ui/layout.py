@@ -13,8 +13,16 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from workbench.ui.panes.base import Pane
 
-TABS = [("1", "Runs"), ("2", "Exp"), ("3", "Plots"), ("4", "Class"), ("6", "Photo"), ("7", "Mach")]
-PLACES = {"left": "126", "right": "34", "more": "7"}
+TABS = [
+    ("1", "Runs"),
+    ("2", "Exp"),
+    ("3", "Plots"),
+    ("4", "Class"),
+    ("5", "Data"),
+    ("6", "Photo"),
+    ("7", "Mach"),
+]
+PLACES = {"left": "126", "right": "34", "more": "57"}
 """The columns and the panes in them, by number; those in `more` are only ever shown alone."""
 
 MODULES = {
@@ -22,6 +30,7 @@ MODULES = {
     "2": "workbench.ui.panes.experiment:ExperimentPane",
     "3": "workbench.ui.panes.plots:PlotsPane",
     "4": "workbench.ui.panes.classes:ClassesPane",
+    "5": "workbench.ui.panes.data:DataPane",
     "6": "workbench.ui.panes.photo:PhotoPane",
     "7": "workbench.ui.panes.machine:MachinePane",
 }

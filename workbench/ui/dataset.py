@@ -1,0 +1,116 @@
+"""A dataset in words and rows: what the data pane shows of what the session tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from workbench.datasets import catalogue as datasets
+from workbench.text import safe
+from workbench.ui.widgets.plot import Series
+from workbench.ui.widgets.series import Axis, fitted
+from workbench.ui.widgets.table import Row
+
+STYLES = ("$primary", "$accent", "$success", "$error", "$secondary", "$warning")
+GLYPHS = "●○▲△■□"
+"""What points of each class are drawn with, apart without colours too."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as an experiment has it."""
+
+    title: str
+    whose: str
+    request: Mapping[str, Any]
+    """What the session is asked with."""
+    batch: int
+    augment: tuple[str, ...]
+    own: bool
+    """Whether it is somebody's own code."""
+
+    @classmethod
+    def of(cls, experiment: Mapping[str, Any], whose: str) -> Source:
+        """From an experiment as it is written down. Raises `BadInput` where its dataset is not known."""
+        train, data = experiment.get("train") or {}, experiment["data"]
+        info = datasets.find(str(data["name"]))
+        request = {
+            "data": data,
+            "model": experiment.get("model") or {"name": "mlp"},
+            "seed": experiment.get("seed", 0),
+            "validation": train.get("validation", 0.0),
+        }
+        title = info.name if len(info.name) < 40 else "…" + info.name[-38:]
+        augment = tuple(str(name) for name in train.get("augment") or ())
+        return cls(title, whose, request, int(train.get("batch_size", 32)), augment, info.kind == "own")
+
+
+def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: int) -> list[Text]:
+    """Counts, what is shown of them, figures and a batch's shape."""
+    counts = "  ".join(f"{name} {part['count']:,}" for name, part in facts["splits"].items())
+    what = "pictures" if facts["pictures"] else "examples"
+    classes = f"{len(facts['classes'])} classes" if facts["classes"] else facts["task"]
+    shown = split if label is None else f"{split}, only {safe(facts['classes'][label], 20)}"
+    aside = f", {facts['set_aside']} set aside" if facts.get("set_aside") else ""
+    head = Text(f"{counts} {what}{aside}  {classes}  ").append(f"▸ {shown}", "bold")
+    figures = "  ".join(
+        f"{name} {' '.join(_figure(value) for value in facts[name])}"
+        for name in ("mean", "std")
+        if facts[name]
+    )
+    behind = f" ─▸ {facts['output']}" if facts.get("output") else ""
+    batch = f"batch {facts['batch']} {facts['dtype']}{behind}"
+    target = f"target {facts['target']['shape']} {facts['target']['dtype']}"
+    rows = [batch]
+    for part in (figures, target):
+        longer = f"{rows[-1]}  {part}"
+        rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
+    return [head, *(Text(row, "dim") for row in rows)]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.4g}"
+
+
+def tensor(facts: Mapping[str, Any]) -> str:
+    """`[1, 28, 28] uint8 0…255`."""
+    return f"{facts['shape']} {facts['dtype']} {facts['low']:.3g}…{facts['high']:.3g}"
+
+
+def class_rows(facts: Mapping[str, Any]) -> list[Row]:
+    """How many examples of each class every split has."""
+    rows = []
+    for number, name in enumerate(facts["classes"]):
+        counts = {split: f"{part['per_class'][number]:,}" for split, part in facts["splits"].items()}
+        rows.append(Row(str(number), {"class": safe(name), **counts}))
+    return rows
+
+
+def value_rows(found: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The first values of what has no pictures."""
+    return [
+        Row(str(row["index"]), {"index": str(row["index"]), "input": "  ".join(row["input"]),
+                                "target": safe(row["target"])})
+        for row in found
+    ]  # fmt: skip
+
+
+def points_of(scatter: Mapping[str, Any], classes: Sequence[str]) -> list[Series]:
+    """Points to draw: dots, or a glyph for each class."""
+    if not scatter["labels"]:
+        return [Series("points", scatter["xs"], scatter["ys"], STYLES[0], "points")]
+    series = []
+    for label in sorted(set(scatter["labels"])):
+        chosen = [i for i, one in enumerate(scatter["labels"]) if one == label]
+        xs, ys = ([scatter[name][i] for i in chosen] for name in ("xs", "ys"))
+        glyph, style = GLYPHS[label % len(GLYPHS)], STYLES[label % len(STYLES)]
+        series.append(Series(safe(classes[label]), xs, ys, style, "points", glyph))
+    return series
+
+
+def axes_of(scatter: Mapping[str, Any]) -> tuple[Axis, Axis]:
+    """Axes that hold all points."""
+    return fitted(scatter["xs"]), fitted(scatter["ys"])

@@ -1,0 +1,481 @@
+"""The data: what a dataset holds, its samples, and what transforms do to one of them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from workbench.errors import BadInput
+from workbench.io.pictures import open_picture
+from workbench.session.client import SessionClient, SessionError
+from workbench.text import safe, size
+from workbench.ui.dataset import Source, axes_of, class_rows, fact_lines, points_of, tensor, value_rows
+from workbench.ui.draft import Draft
+from workbench.ui.panes.base import Pane
+from workbench.ui.session import close_session, session_of
+from workbench.ui.theme import THEME
+from workbench.ui.widgets.chooser import Chooser, Finder, Row, filtering
+from workbench.ui.widgets.picture import Picture
+from workbench.ui.widgets.plot import Plot
+from workbench.ui.widgets.samples import Sample, SampleGrid
+from workbench.ui.widgets.table import Column, Table
+from workbench.ui.widgets.transforms import TransformList
+
+MODES = ("-empty", "-grid", "-values", "-large", "-workshop")
+CLASS_COLUMNS = (
+    Column("class", "class", 11, keep=3, least=6),
+    Column("train", "train", 6, keep=2, right=True),
+    Column("validation", "val", 5, keep=1, right=True),
+    Column("test", "test", 6, keep=1, right=True),
+)
+VALUE_COLUMNS = (
+    Column("index", "#", 6, keep=1, right=True),
+    Column("input", "input", 24, keep=3, least=8),
+    Column("target", "target", 12, keep=2, least=6),
+)
+FIRST_VALUES = 200
+_PIXELS = 64
+"""Sides of the grid's pictures, in pixels: a terminal shows fewer."""
+
+
+class Large(Widget, can_focus=True):
+    """What a picture is in numbers, beside it; left and right go on to the next one."""
+
+    DEFAULT_CSS = "Large { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,up,h,k", "step(-1)", "the one before", show=False),
+        Binding("right,down,l,j", "step(1)", "the next one", show=False),
+        Binding("enter,ctrl+j", "close", "back to the grid", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: Sequence[str] = ()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Say this."""
+        self.lines = lines
+        self.refresh()
+
+    def render(self) -> Text:
+        """The lines, wrapped."""
+        head, *rest = [*self.lines, ""]
+        return Text("\n").join([Text(safe(head), "bold"), *(Text(safe(line)) for line in rest)])
+
+    async def action_step(self, by: int) -> None:
+        """The next picture."""
+        self.query_ancestor(DataPane).step(by)
+
+    def action_close(self) -> None:
+        """Back to the grid."""
+        self.query_ancestor(DataPane).action_close()
+
+
+class DataPane(Pane):
+    """The experiment's dataset (or the selected run's). Nothing is asked for before the pane is in sight."""
+
+    NUMBER = "5"
+    NAME = "Data"
+    SHORT = "Data"
+
+    DEFAULT_CSS = """
+    DataPane > #facts { height: auto; max-height: 4; }
+    DataPane > Horizontal { height: 1fr; display: none; }
+    DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
+    DataPane.-large > #one, DataPane.-workshop > #one { display: block; }
+    DataPane.-workshop > #facts, DataPane.-large > #facts { display: none; }
+    DataPane #classes { width: 32; max-width: 40%; margin-left: 1; }
+    DataPane #samples, DataPane #scatter, DataPane #values { display: none; }
+    DataPane.-empty #samples, DataPane.-grid #samples { display: block; }
+    DataPane.-empty #classes { display: none; }
+    DataPane.-values #scatter, DataPane.-values #values { display: block; }
+    DataPane.-values #values { width: 34; max-width: 40%; margin-left: 1; }
+    DataPane.-values #classes { display: none; }
+    DataPane .shown { height: 1fr; width: 1fr; margin-right: 1; }
+    DataPane .shown > Static { height: auto; max-height: 2; }
+    DataPane > #about { height: auto; max-height: 2; display: none; }
+    DataPane.-workshop > #about { display: block; }
+    DataPane TransformList { width: 26; }
+    DataPane Large { padding-left: 1; }
+    DataPane.-large #after-side, DataPane.-large TransformList, DataPane.-workshop Large { display: none; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "classes", "class"),
+        Binding("m", "splits", "split"),
+        Binding("v", "transforms", "transforms"),
+        Binding("a", "augmentation", "augmentation"),
+        Binding("b", "reroll", "re-roll"),
+        Binding("escape", "close", "back to the grid", show=False),
+    ]
+
+    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._given = session
+        self._source: Source | None = None
+        self._of_run = False
+        self.facts: Mapping[str, Any] = {}
+        self.split = "train"
+        self.label: int | None = None
+        self._draw = 0
+
+    def compose(self) -> ComposeResult:
+        """Facts, the grid with its classes, one picture before and after."""
+        yield Static("", id="facts", markup=False)
+        with Horizontal(id="grid"):
+            yield SampleGrid(id="samples")
+            yield Plot(id="scatter")
+            yield Table(id="values")
+            yield Table(id="classes")
+        with Horizontal(id="one"):
+            with Vertical(classes="shown"):
+                yield Static("", id="before-said", markup=False)
+                yield Picture(id="before")
+            with Vertical(classes="shown", id="after-side"):
+                yield Static("", id="after-said", markup=False)
+                yield Picture(id="after")
+            yield TransformList()
+            yield Large()
+        yield Static("", id="about", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin empty."""
+        super().on_mount()
+        self._mode("-empty")
+
+    def on_unmount(self) -> None:
+        """The session ends with the screen."""
+        if self._given is None:
+            close_session(self.app)
+
+    def on_show(self) -> None:
+        """Look at what is chosen now."""
+        self.look()
+
+    def on_resize(self) -> None:
+        """Facts fit the width."""
+        self._say_facts()
+
+    @property
+    def session(self) -> SessionClient:
+        """What loads the data."""
+        return self._given or session_of(self.app)
+
+    @property
+    def mode(self) -> str:
+        """Which of `MODES` is shown."""
+        return next((name for name in MODES if self.has_class(name)), MODES[0])
+
+    def _mode(self, mode: str) -> None:
+        had = self.has_focus_within
+        for name in MODES:
+            self.set_class(name == mode, name)
+        if had:
+            self.call_after_refresh(self.enter)
+
+    def enter(self) -> None:
+        """Give the keys to what is shown."""
+        targets = {"-values": "#values", "-workshop": "TransformList", "-large": "Large"}
+        self.query_one(targets.get(self.mode, "#samples")).focus()
+
+    # What is looked at
+
+    def look(self) -> None:
+        """Load the dataset that is chosen now, unless it is shown already."""
+        source = self._chosen()
+        if source is None or (source == self._source and self.facts):
+            return
+        self._source, self.facts, self.label = source, {}, None
+        self.headline = f"{source.title}──{source.whose}"
+        self.query_one(TransformList).show_augmentation(source.augment)
+        self._mode("-empty")
+        if source.own:
+            self._say(f"{source.title} is your own code: enter runs it and shows what it gives")
+        else:
+            self._load(source)
+
+    def _chosen(self) -> Source | None:
+        try:
+            if self._of_run and self.view is not None and self.view.experiment.get("data"):
+                return Source.of(self.view.experiment, f"of {self.view.name}")
+            return Source.of(self._experiment(), "of the experiment")
+        except BadInput as error:
+            self._say(f"✗ {error}", THEME.error)
+            return None
+
+    def _experiment(self) -> dict[str, Any]:
+        """The experiment pane's; what it begins with where that is not there yet. Raises `BadInput`."""
+        pane = getattr(self.app, "experiment_pane", None)
+        content: dict[str, Any] = (pane or Draft()).experiment().to_dict()
+        return content
+
+    @work(group="data", exclusive=True)
+    async def _load(self, source: Source) -> None:
+        self._say(f"… loading {source.title}")
+        found = await self._ask("data", batch=source.batch)
+        if found is None:
+            return
+        self.facts = found
+        if self.split not in found["splits"]:
+            self.split = "train"
+        self._show_classes()
+        self._say_facts()
+        self._mode("-grid" if found["pictures"] else "-values")
+        self.call_after_refresh(self._show_first)
+
+    def _run_own_code(self) -> None:
+        """It runs when it is asked for, never by looking."""
+        if self._source is not None and self._source.own:
+            self._load(self._source)
+
+    async def _ask(self, do: str, **parameters: Any) -> dict[str, Any] | None:
+        """An answer about the shown dataset; `None` after saying what went wrong."""
+        assert self._source is not None
+        try:
+            return await self.session.request(do, self._progress, **self._source.request, **parameters)
+        except SessionError as error:
+            self._say(f"✗ {error}", THEME.error)
+            return None
+
+    def _progress(self, progress: Mapping[str, Any]) -> None:
+        shown = size if progress.get("unit") == "bytes" else str
+        total = f" of {shown(progress['total'])}" if progress.get("total") else ""
+        self._say(f"… {progress.get('what', '')} {shown(progress.get('done', 0))}{total}")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.query_one("#facts", Static).update(Text(safe(text), style or ""))
+
+    def _say_facts(self) -> None:
+        if self.facts:
+            lines = fact_lines(self.facts, self.split, self.label, max(20, self.content_size.width))
+            self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
+
+    def _show_classes(self) -> None:
+        self.query_one("#classes", Table).show(CLASS_COLUMNS, class_rows(self.facts))
+
+    def _show_first(self) -> None:
+        if self.mode == "-values":
+            self._show_values()
+        else:
+            self._show_page(0)
+
+    # The grid
+
+    @on(SampleGrid.PageWanted)
+    def _page_wanted(self, event: SampleGrid.PageWanted) -> None:
+        event.stop()
+        self._show_page(event.first)
+
+    @work(group="page", exclusive=True)
+    async def _show_page(self, first: int) -> None:
+        grid = self.query_one(SampleGrid)
+        count = max(1, grid.tiles.count)
+        found = await self._ask(
+            "data_page", split=self.split, label=self.label, first=first, count=count, side=_PIXELS
+        )
+        if found is not None:
+            samples = [_sample(item) for item in found["items"]]
+            grid.show(samples, found["first"], found["total"])
+            if self.mode == "-large":
+                self._show_one()
+
+    @work(group="page", exclusive=True)
+    async def _show_values(self) -> None:
+        found = await self._ask("data_values", split=self.split, label=self.label, count=FIRST_VALUES)
+        if found is not None:
+            self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(found["rows"]))
+            series = points_of(found["scatter"], self.facts["classes"])
+            title = [(" · ".join(found["scatter"]["axes"][::-1]), "$foreground-muted")]
+            self.query_one(Plot).draw(series, *axes_of(found["scatter"]), title=title)
+
+    def action_classes(self) -> None:
+        """Choose the class that is shown, or all of them."""
+        if self.facts.get("classes"):
+            rows = [Row("", ("all classes",))]
+            counts = self.facts["splits"][self.split]["per_class"]
+            for number, (name, count) in enumerate(zip(self.facts["classes"], counts, strict=True)):
+                rows.append(Row(str(number), (str(name), f"{count:,}")))
+            self.app.push_screen(Chooser("Show only", Finder(filtering(rows))), self._take_class)
+
+    def _take_class(self, key: str | None) -> None:
+        if key is not None:
+            self._show_only(int(key) if key else None)
+
+    @on(Table.Chosen)
+    def _class_chosen(self, event: Table.Chosen) -> None:
+        """Only this class; chosen again: all of them."""
+        event.stop()
+        if self.mode == "-grid":
+            label = int(event.key)
+            self._show_only(None if label == self.label else label)
+
+    def _show_only(self, label: int | None) -> None:
+        self.label = label
+        self._show_again()
+
+    def _show_again(self) -> None:
+        self._say_facts()
+        self.query_one(SampleGrid).cursor = 0
+        if self.mode in {"-large", "-workshop"}:
+            self._mode("-grid")
+        self._show_first()
+
+    def action_splits(self) -> None:
+        """Choose the part that is shown: of the experiment's data, or of the selected run's."""
+        rows = []
+        for of_run in (False, True):
+            whose, names = self._splits(of_run)
+            rows += [Row(f"{int(of_run)} {name}", (name, count), group=whose) for name, count in names]
+        self.app.push_screen(Chooser("Show", Finder(filtering(rows))), self._take_split)
+
+    def _splits(self, of_run: bool) -> tuple[str, list[tuple[str, str]]]:
+        """Whose data, and its splits with their counts, as far as they are known."""
+        if of_run and (self.view is None or not self.view.experiment.get("data")):
+            return "", []
+        whose = f"the data of {safe(self.view.name)}" if of_run and self.view else "the experiment's data"
+        if of_run != self._of_run or not self.facts:
+            return whose, [(name, "") for name in ("train", "validation", "test")]
+        return whose, [(name, f"{split['count']:,}") for name, split in self.facts["splits"].items()]
+
+    def _take_split(self, key: str | None) -> None:
+        if key is None:
+            return
+        of_run, _, self.split = key.partition(" ")
+        self._of_run = of_run == "1"
+        self.look()
+        if self.facts:
+            self.split = self.split if self.split in self.facts["splits"] else "train"
+            self._show_again()
+
+    # One picture
+
+    @on(SampleGrid.Opened)
+    def _opened(self, event: SampleGrid.Opened) -> None:
+        event.stop()
+        if self.mode == "-empty":
+            self._run_own_code()
+        elif self.query_one(SampleGrid).sample is not None:
+            self._mode("-large")
+            self._show_one()
+
+    def step(self, by: int) -> None:
+        """The next picture, large; one of another page when that is here."""
+        grid = self.query_one(SampleGrid)
+        grid.go_to(grid.cursor + by)
+        if grid.sample is not None:
+            self._show_one()
+
+    @work(group="one", exclusive=True)
+    async def _show_one(self) -> None:
+        sample = self.query_one(SampleGrid).sample
+        if sample is None:
+            return
+        transforms = self.query_one(TransformList)
+        asked: dict[str, Any] = {}
+        if self.mode == "-workshop":
+            assert self._source is not None
+            augment = list(self._source.augment) if transforms.augments else []
+            asked = {"chain": transforms.chain, "augment": augment, "draw": self._draw}
+        found = await self._ask("data_one", split=self.split, index=sample.index, **asked)
+        if found is None:
+            self._mode("-grid")
+            return
+        self.query_one("#before", Picture).image = open_picture(base64.b64decode(found["before"]))
+        if self.mode == "-workshop":
+            self._show_after(found, transforms)
+        else:
+            self.query_one("#before-said", Static).update("")
+            self.query_one(Large).show(self._words_on(found))
+
+    def _show_after(self, found: Mapping[str, Any], transforms: TransformList) -> None:
+        said = f"{found['class']} {tensor(found['stored'])}"
+        self.query_one("#before-said", Static).update(Text(f"before\n{safe(said)}", no_wrap=True))
+        after = open_picture(base64.b64decode(found.get("after", found["before"])))
+        self.query_one("#after", Picture).image = after
+        made = tensor(found.get("made", found["stored"]))
+        self.query_one("#after-said", Static).update(
+            Text(f"{safe(transforms.words)}\n{made}", no_wrap=True, overflow="ellipsis")
+        )
+        self.query_one("#about", Static).update(
+            Text(f"{transforms.about}; space keeps it, b draws anew", "dim")
+        )
+
+    def _words_on(self, found: Mapping[str, Any]) -> list[str]:
+        stored = found["stored"]
+        number = "" if found["label"] is None else f" (class {found['label']})"
+        flat = 1
+        for side in stored["shape"]:
+            flat *= side
+        return [
+            f"{found['class']}{number}",
+            *([found["name"]] if found["name"] else []),
+            f"{self.split} example {found['index']}" if found["index"] >= 0 else "drawn at random",
+            "",
+            tensor(stored),
+            f"mean {stored['mean']:.4g}",
+            f"as a batch of one {[1, *stored['shape']]}",
+            f"flattened [{flat}]",
+            "",
+            "←→ next  esc grid  v transforms",
+        ]
+
+    # Transforms
+
+    def action_transforms(self) -> None:
+        """Try transforms on the picture under the cursor, or go back to the grid."""
+        if self.mode == "-workshop":
+            self.action_close()
+        elif self.facts.get("pictures"):
+            self._mode("-workshop")
+            self._show_one()
+
+    def action_augmentation(self) -> None:
+        """What the experiment's augmentation makes of the picture under the cursor."""
+        if self.facts.get("pictures"):
+            self._mode("-workshop")
+            self.query_one(TransformList).action_go(-1)
+            self._show_one()
+
+    def action_reroll(self) -> None:
+        """Draw what is random anew."""
+        self._draw += 1
+        if self.mode == "-workshop":
+            self._show_one()
+        else:
+            self.action_transforms()
+
+    @on(Table.Moved)
+    def _tried(self, event: Table.Moved) -> None:
+        if self.mode == "-workshop":
+            event.stop()
+            self._show_one()
+
+    @on(TransformList.Changed)
+    def _adjusted(self, event: TransformList.Changed) -> None:
+        event.stop()
+        self._show_one()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What does nothing for these data is no key; `esc` is the screen's own where nothing is open."""
+        if action == "close":
+            return self.mode in {"-large", "-workshop"}
+        if action in {"transforms", "augmentation", "reroll"}:
+            return bool(self.facts.get("pictures"))
+        return bool(self.facts.get("classes")) if action == "classes" else True
+
+    def action_close(self) -> None:
+        """Back to the grid."""
+        self._mode("-grid")
+
+
+def _sample(item: Mapping[str, Any]) -> Sample:
+    return Sample(item["index"], safe(item["class"]), open_picture(base64.b64decode(item["png"])))
