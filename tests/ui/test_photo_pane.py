@@ -17,9 +17,11 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.session.client import SessionClient, SessionError
 from workbench.text import cell_width
-from workbench.ui.panes.photo import PhotoPane, blocks, prediction
+from workbench.ui.panes.photo import PhotoPane
+from workbench.ui.widgets.answer import beside, blocks, prediction
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.picture import Picture
+from workbench.ui.widgets.steps import StepsScreen
 
 Until = Callable[..., Any]
 MakeRun = Callable[..., RunFolder]
@@ -65,7 +67,11 @@ class Said(SessionClient):
                 for i, (name, colour) in enumerate(names)
             ]
             return {"samples": samples, "total": 2, "classes": ["cat", "dog"]}
-        return {"top": TOP, "ms": 12.3, "device": "cpu", "notices": [], "model": "m", "source": {}}
+        if do == "steps":
+            return {"model": "m", "steps": STEPS}
+        reference = REFERENCE if "recipe" in parameters["by"] else None
+        return {"top": TOP, "ms": 12.3, "device": "cpu", "notices": [], "model": "m", "source": {},
+                "reference": reference}  # fmt: skip
 
 
 class Shown(App[None]):
@@ -248,3 +254,73 @@ def test_a_prediction_keeps_to_its_width(width: int) -> None:
 
 def test_bars_grow_in_eighths() -> None:
     assert [blocks(value, 2) for value in (0, 1 / 16, 0.5, 1, 2)] == ["", "▏", "█", "██", "██"]
+
+
+STEPS = [
+    {"name": "original", "code": "Image.open(…)", "kind": "picture", "shape": [1546, 1213], "dtype": "RGB",
+     "low": 0, "high": 255, "device": "cpu", "memory": "Pillow's", "shares_numpy": False},
+    {"name": "batched", "code": ".unsqueeze(0)", "kind": "tensor", "shape": [1, 3, 224, 224], "dtype": "float32",
+     "low": -2.1, "high": 2.64, "device": "cpu", "memory": "a view", "shares_numpy": False},
+]  # fmt: skip
+REFERENCE = {
+    "metric": "probability", "published": 0.7245, "ours": 0.7301, "tolerance": 0.01, "within": True,
+    "source": "a book", "formula": "", "top": [{"index": 258, "label": "Samoyed"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (40, 10)])
+async def test_the_steps_between_picture_and_answer(
+    size: tuple[int, int], photo: Path, until: Until, text_of: Callable[..., str]
+) -> None:
+    app = Shown(session := Said())
+    async with app.run_test(size=size) as pilot:
+        app.pane.enter()
+        await pilot.press("v")
+        assert session.asked == []  # there is no picture yet
+        app.pane.chosen = {"model": "alexnet"}
+        app.pane.classify(str(photo))
+        await until(pilot, lambda: bool(app.pane.answer.top))
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, StepsScreen))
+        assert session.asked[-1] == {"do": "steps", "by": {"model": "alexnet"}, "path": str(photo)}
+        await until(pilot, "original      1546×1213")
+        await until(pilot, "Image.open")
+        await pilot.press("j")
+        await until(pilot, ".unsqueeze(0)   on cpu")
+        if size[0] >= 80:
+            for said in ("[1, 3, 224, 224]", "float32", "-2.1 … 2.64", "a view", "dog.png by m"):
+                await until(pilot, said)
+        await pilot.press("v")
+        await until(pilot, lambda: not isinstance(app.screen, StepsScreen))
+        session.error = "the weights are not here"
+        await pilot.press("v")
+        await until(pilot, lambda: app.pane.answer.error == "the weights are not here")
+        assert not app.pane.answer.busy
+
+
+async def test_a_recipe_is_chosen_and_its_published_figure_stands_beside_ours(
+    photo: Path, until: Until
+) -> None:
+    app = Shown(session := Said())
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.pane.enter()
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"photo-alex")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, "download")  # the weights are not here
+        await pilot.press("enter")
+        await until(pilot, "tab completes")  # the picture is asked for next
+        assert app.pane.chosen == {"recipe": "photo-alexnet"}
+        await pilot.press(*str(photo), "enter")
+        await until(pilot, "by photo-alexnet")
+        await until(pilot, "ours 73.01 %")
+        assert session.asked[-1]["by"] == {"recipe": "photo-alexnet"}
+
+
+def test_what_is_said_of_a_published_figure() -> None:
+    assert beside(REFERENCE) == "published Samoyed 72.45 %, ours 73.01 %: within ±1 (a book)"
+    assert "outside ±1" in beside({**REFERENCE, "within": False})
+    assert beside({**REFERENCE, "ours": None}) == "published Samoyed 72.45 % for another photo (a book)"
+    assert beside(None) == ""

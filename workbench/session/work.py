@@ -1,4 +1,4 @@
-"""What the session process can be asked: classify, summary, samples, warm."""
+"""What the session process can be asked: classify, steps, summary, samples, warm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Choice
 from workbench.inference.classifier import Classifier
+from workbench.inference.labels import read_labels
 from workbench.inference.pictures import as_picture, open_source
+from workbench.inference.recipe import held_against
+from workbench.inference.recipe import load as load_recipe
+from workbench.inference.steps import steps_of
 from workbench.io.atomic import read_json
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Progress
@@ -28,7 +32,9 @@ from workbench.models import catalogue as models
 from workbench.models.build import build_model, build_shapes
 from workbench.models.summary import summarise
 from workbench.models.zoo import Door, torchvision_models
+from workbench.paths import given
 from workbench.runs.layout import RunFolder
+from workbench.session import data as data_requests
 
 _KEPT_CLASSIFIERS = 2
 _LARGEST_SAMPLE = 128  # pixels; a terminal shows fewer
@@ -60,11 +66,11 @@ def answer(task: Task) -> dict[str, Any]:
 def is_own_code(request: Mapping[str, Any]) -> bool:
     """Whether answering would run a file of somebody's own."""
     do = request.get("do")
-    if do == "classify":
+    if do in {"classify", "steps"}:
         run = (request.get("by") or {}).get("run")
         return run is not None and models.is_own(str(_experiment(run)["model"].get("name")))
     choices = [request.get("model") or {}] if do == "summary" else []
-    if do == "samples":
+    if do == "samples" or do in data_requests.REQUESTS:
         choices = [_experiment(request["run"])["data"] if request.get("run") else request.get("data") or {}]
     return any(models.is_own(str(choice.get("name"))) for choice in choices)
 
@@ -77,23 +83,36 @@ def _warm(task: Task) -> dict[str, Any]:
 
 
 def _classify(task: Task) -> dict[str, Any]:
-    """`path` (or URL) or `png` (base64), `by` {run, which} or {model, weights}, `top`, `device`."""
+    """`path` (or URL) or `png` (base64), `by` {run, which}, {model, weights} or {recipe, weights}, `top`, `device`.
+
+    By a recipe, `reference` holds its published figures beside ours.
+    """
     request = task.request
-    image = _picture(request)
-    classifier = _classifier(request.get("by") or {}, str(request.get("device", "auto")), task)
+    image, classifier = _picture(task), _asked_for(task)
     started = time.perf_counter()
-    top = classifier.top(image, int(request.get("top", 5)))
+    top = classifier.top(image, len(classifier.classes))
+    ms = 1000 * (time.perf_counter() - started)
+    recipe = (request.get("by") or {}).get("recipe")
     return {
         "model": classifier.name,
-        "top": [{"index": p.index, "label": p.label, "probability": p.probability} for p in top],
-        "ms": round(1000 * (time.perf_counter() - started), 1),
+        "reference": held_against(load_recipe(str(recipe)), top) if recipe else None,
+        "top": [one.to_dict() for one in top[: int(request.get("top", 5))]],
+        "ms": round(ms, 1),
         "device": str(classifier.device),
         "source": {"width": image.width, "height": image.height, "mode": image.mode},
         "notices": list(classifier.notices),
     }
 
 
-def _picture(request: Mapping[str, Any]) -> Image.Image:
+def _steps(task: Task) -> dict[str, Any]:
+    """Picture and `by` as in classify → what each step between picture and answer makes."""
+    image, classifier = _picture(task), _asked_for(task)
+    steps, _ = steps_of(classifier, image)
+    return {"model": classifier.name, "steps": [step.to_dict() for step in steps]}
+
+
+def _picture(task: Task) -> Image.Image:
+    request = task.request
     if "png" in request:
         try:
             return open_picture(base64.b64decode(request["png"], validate=True))
@@ -101,7 +120,15 @@ def _picture(request: Mapping[str, Any]) -> Image.Image:
             raise BadInput("png must be a picture in base64") from None
     if not request.get("path"):
         raise BadInput("no picture is named: give a path or a URL")
-    return open_source(str(request["path"]))
+    return open_source(str(request["path"]), task.progress, task.cancelled)
+
+
+def _asked_for(task: Task) -> Classifier:
+    by = dict(task.request.get("by") or {})
+    if by.get("recipe"):
+        model = load_recipe(str(by["recipe"])).model
+        by = {"weights": model.weights, "labels": model.labels, **by, "model": model.name}
+    return _classifier(by, str(task.request.get("device", "auto")), task)
 
 
 def _classifier(by: Mapping[str, Any], device: str, task: Task) -> Classifier:
@@ -112,12 +139,15 @@ def _classifier(by: Mapping[str, Any], device: str, task: Task) -> Classifier:
         stamp = manifest.stat().st_mtime_ns if manifest.exists() else 0
         return _kept((str(run), which, stamp, device), lambda: Classifier.from_run(run, which, device))
     if by.get("model"):
-        name, weights = str(by["model"]), by.get("weights")
-        path = Path(weights).expanduser() if weights else None
+        name, weights, labels = str(by["model"]), by.get("weights"), by.get("labels")
+        path = given(weights) if weights else None
         door = Door(True, task.progress, task.cancelled)
-        return _kept(
-            (name, weights, device), lambda: Classifier.from_torchvision(name, path, None, device, door=door)
-        )
+
+        def make() -> Classifier:
+            read = read_labels(str(labels), task.progress, task.cancelled) if labels else None
+            return Classifier.from_torchvision(name, path, read, device, door=door)
+
+        return _kept((name, weights, labels, device), make)
     raise BadInput("nothing is named to classify by: give a run or a model")
 
 
@@ -248,6 +278,8 @@ def _choice(request: Mapping[str, Any], key: str) -> Choice:
 _ANSWERS: dict[Any, Callable[[Task], dict[str, Any]]] = {
     "warm": _warm,
     "classify": _classify,
+    "steps": _steps,
     "summary": _summary,
     "samples": _samples,
+    **data_requests.answers(_loaded),
 }

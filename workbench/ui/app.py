@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,7 +21,7 @@ from workbench.ui.actions import HoldsExperiment, RunActions
 from workbench.ui.commands import Commands
 from workbench.ui.keys import PANE_KEYS, RUN_KEYS, SCREEN_KEYS, KeyLine, key_table
 from workbench.ui.layout import MODULES, PLACES, SMALLEST, TABS, Body, pane_class, shape
-from workbench.ui.messages import Noticed, RunOpened, RunSelected, Updated
+from workbench.ui.messages import ClassifyWanted, Noticed, RunOpened, RunSelected, Updated
 from workbench.ui.monitor import Mirror, Monitor, Snapshot
 from workbench.ui.panes.base import Pane
 from workbench.ui.panes.runs import RunsPane
@@ -30,6 +30,9 @@ from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.notices import NoticeLine
 from workbench.ui.widgets.statusline import StatusLine
 from workbench.ui.widgets.strip import RestLines, Tabs
+
+if TYPE_CHECKING:
+    from workbench.ui.panes.photo import PhotoPane
 
 REMEMBER_SECONDS = 60.0
 SHAPES = ("-tiny", "-narrow", "-low", "-roomy")
@@ -233,6 +236,12 @@ class WorkbenchApp(RunActions):
     async def _run_opened(self, event: RunOpened) -> None:
         self.select(event.run_id)
         await self.action_pane("3")
+
+    @on(ClassifyWanted)
+    async def _classify_wanted(self, event: ClassifyWanted) -> None:
+        await self.action_pane("6")
+        if "6" in self.panes:
+            cast("PhotoPane", self.panes["6"]).take_recipe(event.recipe)
 
     @on(Noticed)
     def _noticed(self, event: Noticed) -> None:

@@ -30,8 +30,7 @@ def of_recipes() -> Finder:
             content = load_recipe(path.stem)
         except (BadInput, tomllib.TOMLDecodeError):
             continue
-        if content.get("do", "train") == "train":
-            rows.append(Row(path.stem, (path.stem, str(content.get("title", "")))))
+        rows.append(Row(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(
         filtering(rows, files((".toml",))), hint="type to filter, or a file of your own: ./mine.toml",
         check=load_recipe, typed=True,
@@ -110,7 +109,9 @@ def _check_model(name: str) -> None:
 
 
 def of_classifiers(runs: Sequence[RunSummary]) -> Finder:
-    """What can classify: `selected:`, `run:ID`, or `model:NAME` of torchvision; those whose weights are here first."""
+    """What can classify: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision; those whose weights
+    are here first.
+    """
     rows = [Row("selected:", ("the selected run", "follows the cursor of pane 1", ""), group="runs")]
     rows += [
         Row(
@@ -120,10 +121,22 @@ def of_classifiers(runs: Sequence[RunSummary]) -> Finder:
         )
         for run in runs
     ]
+    rows += _classifying_recipes()
     published = [info for info in models.CATALOGUE if info.kind == "torchvision"]
     for here in (True, False):
         rows += [_classifier_row(info) for info in published if (info.weights_here() is not None) is here]
     return Finder(filtering(rows), hint="type to filter", heads=("by", "what it is", "weights"))
+
+
+def _classifying_recipes() -> list[Row]:
+    rows = []
+    for path in recipe_files():
+        content = load_recipe(path.stem)
+        if content.get("do") == "classify":
+            rows.append(
+                Row(f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), ""), group="recipes")
+            )
+    return rows
 
 
 def of_weights(name: str) -> Finder:

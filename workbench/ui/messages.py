@@ -42,6 +42,13 @@ class StartWanted(Message):
 
 
 @dataclass
+class ClassifyWanted(Message):
+    """A person chose a recipe that classifies."""
+
+    recipe: str
+
+
+@dataclass
 class RequestWanted(Message):
     """A person asked something of the selected run (`runs.control.REQUESTS`, `resume`, `trash`)."""
 

@@ -20,7 +20,7 @@ from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui import choices
 from workbench.ui.draft import Draft
-from workbench.ui.messages import Noticed
+from workbench.ui.messages import ClassifyWanted, Noticed
 from workbench.ui.outline import cost_lines, layers_line, summary_lines
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import close_session, session_of
@@ -210,7 +210,14 @@ class ExperimentPane(Pane):
 
     async def action_recipes(self) -> None:
         """Choose a ready experiment."""
-        await self._ask("Recipes", choices.of_recipes(), lambda name: self.draft.load(load_recipe(name)))
+        await self._ask("Recipes", choices.of_recipes(), self._take_recipe)
+
+    def _take_recipe(self, name: str) -> None:
+        content = load_recipe(name)
+        if content.get("do") == "classify":
+            self.post_message(ClassifyWanted(name))
+        else:
+            self.draft.load(content)
 
     async def action_datasets(self) -> None:
         """Choose the dataset."""

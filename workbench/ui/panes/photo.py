@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from workbench.errors import BadInput
+from workbench.experiment import load_recipe
 from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import ENDINGS, open_picture
 from workbench.models import catalogue as models
@@ -25,14 +24,15 @@ from workbench.paths import given
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.session.client import SessionClient, SessionError
-from workbench.text import cut, fraction, pad, safe, size
+from workbench.text import size
 from workbench.ui.choices import of_classifiers, of_weights
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import close_session, session_of
-from workbench.ui.theme import THEME
+from workbench.ui.widgets.answer import Answer, beside
 from workbench.ui.widgets.chooser import Chooser, Finder, Row, files, filtering
 from workbench.ui.widgets.picture import Picture
+from workbench.ui.widgets.steps import StepsScreen
 
 TOP = 5
 SAMPLES = 200
@@ -40,43 +40,6 @@ SAMPLES = 200
 
 NARROW = 60
 """Under so many cells the picture makes way for a path that is typed."""
-
-
-class Answer(Widget, can_focus=True):
-    """What is on the picture, and how the pane stands."""
-
-    DEFAULT_CSS = "Answer { height: 1fr; width: 1fr; padding-left: 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+j", "open", "open", show=False)]
-
-    caption: reactive[str] = reactive("")
-    busy: reactive[str] = reactive("")
-    error: reactive[str] = reactive("")
-    by: reactive[str] = reactive("")
-    top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
-    note: reactive[str] = reactive("")
-
-    def render(self) -> Text:
-        """Caption, the likeliest classes with bars, by what; what goes on or went wrong."""
-        width = self.content_size.width
-        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(width)
-        for at, one in enumerate(self.top[: max(1, self.content_size.height - 3)]):
-            lines.append(prediction(one, width, first=at == 0))
-        lines.append(Text(cut(safe(self.by), width), "dim"))
-        if self.busy:
-            lines.append(Text(cut("… " + safe(self.busy), width), THEME.accent or "yellow"))
-        elif self.error:
-            lines.append(Text(f"✗ {safe(self.error)}", THEME.error or "red"))
-        elif self.note:
-            lines.append(Text(cut(safe(self.note), width), "dim"))
-        return Text("\n").join(lines)
-
-    async def action_open(self) -> None:
-        """Type a path."""
-        await self.query_ancestor(PhotoPane).action_type_path()
-
-    async def on_click(self) -> None:
-        """A click does the same."""
-        await self.action_open()
 
 
 class PhotoPane(Pane):
@@ -97,6 +60,7 @@ class PhotoPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "samples", "test samples"),
         Binding("m", "model", "model"),
+        Binding("v", "steps", "steps"),
     ]
 
     chosen: reactive[Mapping[str, Any] | None] = reactive(None)
@@ -108,6 +72,7 @@ class PhotoPane(Pane):
         self._samples: dict[str, Mapping[str, Any]] = {}
         self._path = ""
         self._last: Mapping[str, Any] | None = None
+        self._name = ""
 
     def compose(self) -> ComposeResult:
         """The picture, and what is on it."""
@@ -164,7 +129,7 @@ class PhotoPane(Pane):
         if by is None:
             return "by nothing yet: m chooses a model"
         if "run" not in by:
-            return f"by {by['model']}"
+            return f"by {by.get('recipe') or by['model']}"
         if self.chosen is not None or self.view is None:
             return f"by {by.get('name', Path(by['run']).name)}, best"
         if self.view.status is Status.QUEUED or not (
@@ -175,6 +140,7 @@ class PhotoPane(Pane):
         epoch = best.get("epoch")
         return f"by {self.view.name}, best" + (f" of epoch {epoch}" if epoch is not None else "")
 
+    @on(Answer.Opened)
     async def action_type_path(self) -> None:
         """Open the line for a path or a URL."""
         finder = Finder(
@@ -245,13 +211,13 @@ class PhotoPane(Pane):
 
     def classify(self, source: str) -> None:
         """Show the picture at a path or URL, and say what is on it."""
-        self._last = {"path": source}
+        self._last, self._name = {"path": source}, source.rpartition("/")[2] or source
         self._show_and_ask(source)
 
     def classify_sample(self, sample: Mapping[str, Any]) -> None:
         """Say what is on one of the session's samples."""
-        self._last = {"png": sample["png"]}
         name = f"test sample {sample['index']}: {sample['class']}"
+        self._last, self._name = {"png": sample["png"]}, name
         self.query_one(Picture).image = open_picture(base64.b64decode(sample["png"]))
         self._ask_about(self._last, name)
 
@@ -282,20 +248,42 @@ class PhotoPane(Pane):
             answer.top = ()
             return
         answer.error, answer.busy = "", f"classifying {caption}"
-        asked = {key: value for key, value in by.items() if key != "name"}
         try:
-            found = await self.session.request("classify", self._progress, by=asked, top=TOP, **what)
+            found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
         except SessionError as error:
             answer.busy, answer.error = "", str(error)
             return
         answer.busy = ""
         answer.caption, answer.top = caption, tuple(found["top"])
+        answer.published = beside(found.get("reference"))
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
 
     def _progress(self, progress: Mapping[str, Any]) -> None:
         shown = size if progress.get("unit") == "bytes" else str
         total = f" of {shown(progress['total'])}" if progress.get("total") else ""
         self.answer.busy = f"{progress.get('what', '')} {shown(progress.get('done', 0))}{total}"
+
+    def action_steps(self) -> None:
+        """Show what becomes of the picture on its way to the answer, step by step."""
+        if self._last is None or self.by is None:
+            wanted = (
+                "a picture first: enter names one" if self._last is None else "a model first: m chooses one"
+            )
+            self.post_message(Noticed(f"the steps need {wanted}"))
+            return
+        self._show_steps(self._last, self.by)
+
+    @work(group="steps", exclusive=True)
+    async def _show_steps(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
+        self.answer.busy = "taking the steps apart"
+        try:
+            found = await self.session.request("steps", self._progress, by=_asked(by), **_absolute(what))
+        except SessionError as error:
+            self.answer.error = str(error)
+        else:
+            self.app.push_screen(StepsScreen(f"{self._name} by {found['model']}", found["steps"]))
+        finally:
+            self.answer.busy = ""
 
     def action_model(self) -> None:
         """Choose what classifies: a run's best checkpoint, or a model of torchvision."""
@@ -321,23 +309,48 @@ class PhotoPane(Pane):
             self.chosen = {"run": str(Store.default().root / name), "name": found.name}
         elif kind == "selected":
             self.chosen = None
-        elif models.find(name).weights_here():
-            self.chosen = {"model": name}
+        elif kind == "recipe":
+            self.take_recipe(name)
+            return
         else:
-            self.app.push_screen(
-                Chooser(f"Weights of {name}", of_weights(name)), lambda file: self._take_weights(name, file)
-            )
+            self._take_published(name, {"model": name})
             return
         self._again()
 
-    def _take_weights(self, name: str, file: str | None) -> None:
-        if file is not None:
-            self.chosen = {"model": name, "weights": file} if file else {"model": name}
+    def take_recipe(self, name: str) -> None:
+        """Classify by a recipe: what is shown, or the picture that is named next."""
+        try:
+            section = load_recipe(name).get("model")
+            model = dict(section) if isinstance(section, Mapping) else {}
+            known = models.find(str(model.get("name", "")))
+        except BadInput as error:
+            self.post_message(Noticed(str(error), "error"))
+            return
+        if model.get("weights"):
+            self.chosen = {"recipe": name}
             self._again()
+        else:
+            self._take_published(known.name, {"recipe": name})
+
+    def _take_published(self, model: str, by: Mapping[str, Any]) -> None:
+        """Take it once it is known where the weights come from."""
+        if models.find(model).weights_here():
+            self.chosen = by
+            self._again()
+            return
+
+        def taken(file: str | None) -> None:
+            if file is not None:
+                self.chosen = {**by, "weights": file} if file else by
+                self._again()
+
+        self.app.push_screen(Chooser(f"Weights of {model}", of_weights(model)), taken)
 
     def _again(self) -> None:
-        """What is shown is classified by the new choice."""
+        """What is shown is classified by the new choice; a recipe without a picture asks for one."""
         if self._last is None:
+            if self.chosen and "recipe" in self.chosen:
+                self.call_after_refresh(self.action_type_path)
             return
         if "path" in self._last:
             self.classify(str(self._last["path"]))
@@ -350,31 +363,15 @@ def _open(source: str) -> tuple[Path, Image.Image]:
     return path, open_picture(path)
 
 
-def prediction(one: Mapping[str, Any], width: int, first: bool = False) -> Text:
-    """A class with its bar and probability, in `width` cells."""
-    value = float(one["probability"])
-    number = f"{one['index']:>4} " if width >= 44 else ""
-    bar = max(4, min(20, width // 4))
-    room = max(4, min(28, width - len(number) - bar - 7))
-    line = Text(no_wrap=True, end="").append(number, "dim")
-    line.append(pad(safe(one["label"]), room) + " ", "bold" if first else "")
-    line.append(pad(blocks(value, bar), bar), "bold" if first else "dim")
-    return line.append(f" {fraction(value):>5}", "bold" if first else "")
+def _asked(by: Mapping[str, Any]) -> dict[str, Any]:
+    """What classifies, as the session takes it."""
+    return {key: value for key, value in by.items() if key != "name"}
 
 
-def blocks(value: float, width: int) -> str:
-    """A bar for 0 to 1, in eighths of a cell."""
-    eighths = round(8 * width * max(0.0, min(1.0, value)))
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-
-
-def _hints(width: int) -> list[Text]:
-    lines = []
-    for key, what in (("enter", "a picture's path or URL"), ("f", "test samples"), ("m", "what classifies")):
-        text = Text(no_wrap=True, end="").append(key, "bold").append(f" {what}", "dim")
-        text.truncate(width, overflow="ellipsis")
-        lines.append(text)
-    return lines
+def _absolute(what: Mapping[str, Any]) -> dict[str, Any]:
+    """A picture as the session takes it."""
+    path = what.get("path")
+    return dict(what) if path is None or "://" in path else {"path": str(given(path).absolute())}
 
 
 def _sample_row(sample: Mapping[str, Any]) -> Row:

@@ -1,0 +1,109 @@
+"""What is on a picture: the likeliest classes with bars, and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench.text import cut, fraction, pad, safe
+from workbench.ui.theme import THEME
+
+
+class Answer(Widget, can_focus=True):
+    """What is on the picture, and how the pane stands."""
+
+    DEFAULT_CSS = "Answer { height: 1fr; width: 1fr; padding-left: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+j", "open", "open", show=False)]
+
+    class Opened(Message):
+        """A person wants to name a picture."""
+
+    caption: reactive[str] = reactive("")
+    busy: reactive[str] = reactive("")
+    error: reactive[str] = reactive("")
+    by: reactive[str] = reactive("")
+    top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
+    note: reactive[str] = reactive("")
+    published: reactive[str] = reactive("")
+    """A recipe's published figure beside ours."""
+
+    def render(self) -> Text:
+        """Caption, the likeliest classes with bars, by what; what goes on or went wrong."""
+        width = self.content_size.width
+        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(width)
+        for at, one in enumerate(self.top[: max(1, self.content_size.height - 3)]):
+            lines.append(prediction(one, width, first=at == 0))
+        if self.published and self.top:
+            lines.append(Text(safe(self.published)))
+        lines.append(Text(cut(safe(self.by), width), "dim"))
+        if self.busy:
+            lines.append(Text(cut("… " + safe(self.busy), width), THEME.accent or "yellow"))
+        elif self.error:
+            lines.append(Text(f"✗ {safe(self.error)}", THEME.error or "red"))
+        elif self.note:
+            lines.append(Text(cut(safe(self.note), width), "dim"))
+        return Text("\n").join(lines)
+
+    def action_open(self) -> None:
+        """Say that it was opened."""
+        self.post_message(self.Opened())
+
+    def on_click(self) -> None:
+        """A click does the same."""
+        self.action_open()
+
+
+def prediction(one: Mapping[str, Any], width: int, first: bool = False) -> Text:
+    """A class with its bar and probability, in `width` cells."""
+    value = float(one["probability"])
+    number = f"{one['index']:>4} " if width >= 44 else ""
+    bar = max(4, min(20, width // 4))
+    room = max(4, min(28, width - len(number) - bar - 7))
+    line = Text(no_wrap=True, end="").append(number, "dim")
+    line.append(pad(safe(one["label"]), room) + " ", "bold" if first else "")
+    line.append(pad(blocks(value, bar), bar), "bold" if first else "dim")
+    return line.append(f" {fraction(value):>5}", "bold" if first else "")
+
+
+def blocks(value: float, width: int) -> str:
+    """A bar for 0 to 1, in eighths of a cell."""
+    eighths = round(8 * width * max(0.0, min(1.0, value)))
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+
+
+HINTS = (
+    ("enter", "a picture's path or URL"),
+    ("f", "test samples"),
+    ("m", "what classifies"),
+    ("v", "each step between"),
+)
+
+
+def _hints(width: int) -> list[Text]:
+    lines = []
+    for key, what in HINTS:
+        text = Text(no_wrap=True, end="").append(key, "bold").append(f" {what}", "dim")
+        text.truncate(width, overflow="ellipsis")
+        lines.append(text)
+    return lines
+
+
+def beside(reference: Mapping[str, Any] | None) -> str:
+    """The session's `reference`, the published figure beside ours, in a line; empty where there is none."""
+    if not reference:
+        return ""
+    first = reference["top"][0]
+    said = f"published {first['label']} {100 * reference['published']:.2f} %"
+    if reference["ours"] is None:
+        return f"{said} for another photo ({reference['source']})"
+    verdict = "within" if reference["within"] else "outside"
+    return (
+        f"{said}, ours {100 * reference['ours']:.2f} %: {verdict} ±{100 * reference['tolerance']:g} "
+        f"({reference['source']})"
+    )
