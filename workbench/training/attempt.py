@@ -25,6 +25,7 @@ from workbench.training.batches import Epochs, Source, source_of
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
 from workbench.training.device import pick_device, pick_precision
+from workbench.training.drawing import drawing
 from workbench.training.evaluate import Evaluation
 from workbench.training.loop import TrainState, train
 from workbench.training.optim import Backbone
@@ -147,7 +148,9 @@ class Attempt:
         state = self.state
         marks = {**figures(self.built.module), **marks}
         self.report.evaluation(evaluation, state.step, state.epoch, seconds, **marks)
-        evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch)
+        first = read_json(self.folder.evaluations / f"step-0-{evaluation.split}.json") or {}
+        draw = drawing(self.built.module, self.sources[evaluation.split], evaluation, first.get("draw"))
+        evaluating.write(evaluation, self.folder.evaluations, state.step, state.epoch, draw)
 
     def _load(self) -> Data:
         info = models.find(self.experiment.model.name)
@@ -353,9 +356,7 @@ class Attempt:
         self._record(evaluation, seconds, best=best)
         self._measured = evaluation if split == "test" else None
         self._show()
-        latest = {
-            name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores
-        }
+        latest = {name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores}
         self.context.heartbeat.show(latest=latest)
         self.steering.checkpoint(best=best, wait=False)
         self.context.heartbeat.show(phase="training")

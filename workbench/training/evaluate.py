@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,19 +57,26 @@ def evaluate(
     `between` is called after each batch. The module's mode is put back.
     """
     batch_size = max(1, min(1024, BATCH_BYTES // source.example_bytes))
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.inference_mode():
-            outputs = _outputs(module, in_order(source, batch_size), precision, between)
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with evaluation_mode(module):
+        outputs = _outputs(module, in_order(source, batch_size), precision, between)
     targets = source.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
     chances = probabilities(module, outputs.double())
     return _classification(outputs, chances, targets, split, classes)
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """`module` in evaluation mode and without gradients; the mode of each of its parts is put back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _outputs(
@@ -166,12 +174,15 @@ def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:
     return Evaluation(split, len(targets), scores, records, [], [])
 
 
-def write(evaluation: Evaluation, folder: Path, step: int, epoch: int) -> None:
+def write(
+    evaluation: Evaluation, folder: Path, step: int, epoch: int, draw: dict[str, Any] | None = None
+) -> None:
     """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which says how to read it.
 
     The `.bin` is one record after the other, no header, no padding, little-endian; `records.struct` is their
     layout as Python's `struct` writes it and `records.fields` names the fields with their number of values.
-    For a classification: index, label, the top-k class ids (best first), probability of the true class.
+    For a classification: index, label, the top-k class ids (best first), probability of the true class. `draw`
+    is what `drawing.drawing` says.
     """
     stem = f"step-{step}-{evaluation.split}"
     write_bytes(folder / f"{stem}.bin", evaluation.records.tobytes(), durable=False)
@@ -184,6 +195,7 @@ def write(evaluation: Evaluation, folder: Path, step: int, epoch: int) -> None:
         **{name: _spoken(value) for name, value in evaluation.scores.items()},
         "per_class": evaluation.per_class,
         "confusion": evaluation.confusion,
+        **({} if draw is None else {"draw": draw}),
         "records": {"file": f"{stem}.bin", **layout(evaluation.records.dtype)},
     }
     write_json(folder / f"{stem}.json", described, durable=False)
