@@ -73,6 +73,7 @@ def parser() -> Parser:
     _add_train(commands)
     _add_run_commands(commands)
     _add_classify(commands)
+    _add_fetch(commands)
     for name, function, text in (
         ("recipes", recipes, "list the ready experiments"),
         ("datasets", datasets, "list the datasets, and what is here already"),
@@ -153,6 +154,15 @@ def _add_classify(commands: Any) -> None:
     added.add_argument("--steps", action="store_true", help="show each step between picture and answer")
     added.add_argument("--top", type=int, default=5, metavar="K", help="how many classes to tell")
     added.add_argument("--device", default="auto", metavar="DEV")
+    added.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_fetch(commands: Any) -> None:
+    text = "bring a recipe's data and weights here, or carry them to a machine without network"
+    added = _add(commands, "fetch", fetch, text)
+    added.add_argument("recipe", nargs="?", metavar="RECIPE|FILE.toml")
+    added.add_argument("--to", metavar="DIR", help="bundle them in a folder, with their checksums")
+    added.add_argument("--from", dest="source", metavar="DIR", help="take in such a folder")
     added.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -375,6 +385,13 @@ def classify(options: argparse.Namespace) -> int:
     from workbench.inference import command
 
     return command.classify(options)
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """`workbench fetch`: exits with 0 once everything is there."""
+    from workbench import fetching
+
+    return fetching.command(options)
 
 
 def recipes(options: argparse.Namespace) -> int:

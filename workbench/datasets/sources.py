@@ -39,13 +39,13 @@ class Remote:
         return self.urls[0].rpartition("/")[2]
 
 
-def download(request: Request) -> Path:
-    """Fetch a dataset into `paths.data_cache()`, which is returned. Raises `BadInput`, `Interrupted`.
+def download(request: Request, to: Path | None = None) -> Path:
+    """Fetch a dataset into `to`, else `paths.data_cache()`, which is returned. Raises `BadInput`, `Interrupted`.
 
     `WORKBENCH_MIRROR` (the URL of a folder) stands for every host and folder. What a mirror sends is checked by
     the same checksums: who serves a file does not change what it must be.
     """
-    root = paths.data_cache()
+    root = to or paths.data_cache()
     with alone(root / request.info.name, request.progress, request.cancelled) as first:
         if not first and catalogue.found_at(request.info, vars_of(request)) == root:
             return root

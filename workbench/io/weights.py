@@ -125,8 +125,10 @@ def not_finite(state: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
     return (f"{source}: {_listed('NaN or infinite weights in', bad)}",) if bad else ()
 
 
-def ensure_weights(name: str, progress: Report = silent, cancelled: Cancelled = never) -> Path:
-    """The file of `name`'s published weights: found where torch keeps it, else downloaded and checked.
+def ensure_weights(
+    name: str, progress: Report = silent, cancelled: Cancelled = never, folder: Path | None = None
+) -> Path:
+    """The file of `name`'s published weights: found where torch keeps it (or in `folder`), else downloaded; checked.
 
     `name` is one of torchvision's architectures. The file's name ends in the first digits of its SHA-256.
     Raises `BadInput` that names the URL and the folder when it can't be had, or is another file.
@@ -136,7 +138,7 @@ def ensure_weights(name: str, progress: Report = silent, cancelled: Cancelled = 
         raise BadInput(
             f"there are no published weights for {name}; models that have some: resnet18, alexnet …"
         )
-    path = paths.weights() / info.weights_file
+    path = (folder or paths.weights()) / info.weights_file
     start = _named_hash(path)
     if path.exists():
         _check_start(path, start)
