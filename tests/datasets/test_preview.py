@@ -33,7 +33,10 @@ def pixels(image: object) -> Tensor:
 def test_facts() -> None:
     x = pictures(3)
     facts = preview.describe(made(x, *mean_and_std(x)), batch=4)
-    assert facts["splits"] == {"train": {"count": 9, "per_class": [5, 4]}, "test": {"count": 9, "per_class": [5, 4]}}
+    assert facts["splits"] == {
+        "train": {"count": 9, "per_class": [5, 4]},
+        "test": {"count": 9, "per_class": [5, 4]},
+    }
     assert (facts["shape"], facts["dtype"], facts["batch"]) == ([3, 12, 12], "uint8", [4, 3, 12, 12])
     assert facts["mean"] == pytest.approx((x.float() / 255).mean((0, 2, 3)).tolist(), abs=1e-5)
     assert facts["pictures"] and facts["set_aside"] == 1
@@ -45,6 +48,9 @@ def test_facts() -> None:
 def test_the_examples_of_a_class() -> None:
     split = made(pictures(1)).train
     assert preview.members(split, 1) == [1, 3, 5, 7] and len(preview.members(split, None)) == 9
+    in_order = Split(split.inputs, split.targets.sort().values)
+    mixed = preview.members(in_order, None)
+    assert sorted(mixed) == list(range(9)) != mixed == preview.members(in_order, None)
     assert preview.input_at(split, preview.NOISE).shape == (3, 96, 96)
     with pytest.raises(BadInput, match="from 0 to 8"):
         preview.input_at(split, 9)
@@ -123,7 +129,7 @@ def test_a_larger_parameter_does_more() -> None:
         (preview.transformed(x[0] | 1, [("erasing", value)], 1, made(x))[0] == 0).float().mean().item()
         for value in (5.0, 80.0)
     ]
-    assert 0 < black[0] <= 0.06 < 0.35 < black[1] <= 0.85
+    assert 0 < black[0] <= 0.06 and 0.35 < black[1] <= 0.85
 
 
 def test_normalised_values_are_shown_and_drawn_as_they_were() -> None:
@@ -143,7 +149,7 @@ def test_the_experiments_augmentation() -> None:
 
 
 def test_unknown_transforms_are_named() -> None:
-    with pytest.raises(BadInput, match="no transform 'rotate'.*rotation"):
+    with pytest.raises(BadInput, match=r"no transform 'rotate'.*rotation"):
         preview.transformed(pictures(1)[0], [("rotate", 1)], 0, made(pictures(1)))
 
 

@@ -91,10 +91,17 @@ def facts(values: Tensor) -> dict[str, Any]:
 
 
 def members(split: Split, label: int | None) -> Sequence[int]:
-    """Indices of the examples of a class, or of all."""
-    if label is None:
+    """Indices of the examples of a class, or of all: as they are stored, unless that is class after class.
+
+    Those are mixed, the same way each time, as training mixes them: a page of one class says little.
+    """
+    if label is not None:
+        return [int(index) for index in (split.targets == label).nonzero()[:, 0]]
+    sorted_by_class = not split.targets.is_floating_point() and bool((split.targets.diff() >= 0).all())
+    if not sorted_by_class:
         return range(len(split))
-    return [int(index) for index in (split.targets == label).nonzero()[:, 0]]
+    generator = torch.Generator().manual_seed(derived_seed(0, "shown order"))
+    return [int(index) for index in torch.randperm(len(split), generator=generator)]
 
 
 def noise() -> Tensor:

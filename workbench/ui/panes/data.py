@@ -98,7 +98,7 @@ class DataPane(Pane):
     DataPane.-empty #samples, DataPane.-grid #samples { display: block; }
     DataPane.-empty #classes { display: none; }
     DataPane.-values #scatter, DataPane.-values #values { display: block; }
-    DataPane.-values #values { width: 34; max-width: 40%; margin-left: 1; }
+    DataPane.-values #values { width: 44; max-width: 50%; margin-left: 1; }
     DataPane.-values #classes { display: none; }
     DataPane .shown { height: 1fr; width: 1fr; margin-right: 1; }
     DataPane .shown > Static { height: auto; max-height: 2; }
@@ -170,6 +170,11 @@ class DataPane(Pane):
         """What loads the data."""
         return self._given or session_of(self.app)
 
+    def own_keys(self) -> str:
+        """Those that do something for these data."""
+        shown = [b for _, b in self._bindings if b.show and self.check_action(b.action, ())]
+        return "  ".join(f"{b.key} {b.description}" for b in shown)
+
     @property
     def mode(self) -> str:
         """Which of `MODES` is shown."""
@@ -229,6 +234,8 @@ class DataPane(Pane):
             self.split = "train"
         self._show_classes()
         self._say_facts()
+        if self.has_focus_within:
+            self.on_descendant_focus()
         self._mode("-grid" if found["pictures"] else "-values")
         self.call_after_refresh(self._show_first)
 
@@ -257,6 +264,8 @@ class DataPane(Pane):
     def _say_facts(self) -> None:
         if self.facts:
             lines = fact_lines(self.facts, self.split, self.label, max(20, self.content_size.width))
+            if not self.styles.border_bottom[0]:
+                lines.append(Text(self.own_keys(), "dim"))  # there is no frame that they could stand in
             self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
 
     def _show_classes(self) -> None:
@@ -274,6 +283,12 @@ class DataPane(Pane):
     def _page_wanted(self, event: SampleGrid.PageWanted) -> None:
         event.stop()
         self._show_page(event.first)
+
+    @on(SampleGrid.Moved)
+    def _sample_pointed(self, event: SampleGrid.Moved) -> None:
+        """The sample's class is the one that is marked."""
+        event.stop()
+        self.query_one("#classes", Table).go_to(str(event.sample.label))
 
     @work(group="page", exclusive=True)
     async def _show_page(self, first: int) -> None:
@@ -478,4 +493,6 @@ class DataPane(Pane):
 
 
 def _sample(item: Mapping[str, Any]) -> Sample:
-    return Sample(item["index"], safe(item["class"]), open_picture(base64.b64decode(item["png"])))
+    return Sample(
+        item["index"], item["label"], safe(item["class"]), open_picture(base64.b64decode(item["png"]))
+    )

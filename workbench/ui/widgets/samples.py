@@ -19,7 +19,7 @@ from textual.widget import Widget
 from workbench.text import cut, pad
 from workbench.ui.widgets.picture import characters, half_blocks
 
-SIZES = ((15, 12), (11, 8), (9, 4), (7, 1))
+SIZES = ((15, 12), (11, 8), (9, 4), (7, 2), (3, 1))
 """Least cells across a picture, and how many pictures must then fit; the first row that holds counts."""
 _WIDEST = 33
 
@@ -29,7 +29,9 @@ class Sample:
     """A picture with its label (made safe before)."""
 
     index: int
-    label: str
+    label: int | None
+    """The number of its class, if it has one."""
+    words: str
     image: Image.Image
 
 
@@ -85,6 +87,12 @@ class SampleGrid(Widget, can_focus=True):
 
         first: int
 
+    @dataclass
+    class Moved(Message):
+        """The cursor came to another sample."""
+
+        sample: Sample
+
     class Opened(Message):
         """The sample under the cursor should be shown large."""
 
@@ -114,6 +122,7 @@ class SampleGrid(Widget, can_focus=True):
         self.cursor = max(first, min(self.cursor, first + len(samples) - 1))
         self._tiles, self._strips = self.tiles, {}
         self.refresh()
+        self._tell()
 
     def on_resize(self) -> None:
         """More or fewer pictures fit: the page with the cursor is wanted again."""
@@ -176,8 +185,13 @@ class SampleGrid(Widget, can_focus=True):
         if self.first <= self.cursor < self.first + len(self.samples):
             self._refresh_label(before)
             self._refresh_label(self.cursor)
+            self._tell()
         elif self.total:
             self._want(self.cursor)
+
+    def _tell(self) -> None:
+        if self.sample is not None:
+            self.post_message(self.Moved(self.sample))
 
     def _want(self, place: int) -> None:
         count = max(1, self.tiles.count)
@@ -210,5 +224,5 @@ class SampleGrid(Widget, can_focus=True):
     def _label(self, place: int, _: int) -> Strip:
         width, here = self.tiles.width - 1, self.first + place == self.cursor
         style = self.rich_style + Style(bold=here, reverse=here and self.has_focus, dim=not here)
-        text = pad(("▸" if here else "") + cut(self.samples[place].label, width - here), width)
+        text = pad(("▸" if here else "") + cut(self.samples[place].words, width - here), width)
         return Strip([Segment(text, style)], width)
