@@ -21,8 +21,9 @@ from workbench.text import safe
 from workbench.ui.curves import ACCURACY, LOSS, MUTED, R2, Curves, Look, Metric
 from workbench.ui.insights import insights
 from workbench.ui.panes.base import Pane
+from workbench.ui.points import POINTS, drawable, drawn
 from workbench.ui.widgets.line import Line
-from workbench.ui.widgets.plot import Plot
+from workbench.ui.widgets.plot import Drawing, Plot
 from workbench.ui.widgets.series import short
 
 SMOOTHING = (0.0, 0.6, 0.9)
@@ -144,15 +145,32 @@ class PlotsPane(Pane):
             words = NOTHING_YET if plot.id == "first" else ""
             plot.draw((), self.curves.x_axis(Look()), _UNIT, title=[(words, MUTED)])
             return
+        if metric is POINTS and self.evaluation is not None:
+            drawing = self._points(plot)
+            plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
+            return
         drawing = self.curves.drawing(metric, plot.columns, self.look, plot.size.width)
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
+
+    def _points(self, plot: Plot) -> Drawing:
+        """What was learned of points; with the cursor in the first epoch, as it was before."""
+        view, cursor = self.curves.view, self.look.cursor
+        classes = (view.setup or {}).get("classes") or () if view else ()
+        size = (plot.columns, max(1, plot.size.height - 2))
+        return drawn(self.evaluation or {}, classes, size, before=cursor is not None and cursor < 1)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What `m` goes through."""
+        return (*self.curves.metrics, *([POINTS] if drawable(self.evaluation) else []))
 
     def shown_metrics(self) -> tuple[Metric, Metric | None]:
         """What the first and the second plot show; with two, the loss stays and `m` changes the second."""
         single = self._arrangement() == "single"
         other = R2 if R2 in self.curves.metrics else ACCURACY
+        other = POINTS if POINTS in self.metrics else other
         chosen = self._metric.get(single, LOSS if single else other)
-        if chosen not in self.curves.metrics:
+        if chosen not in self.metrics:
             chosen = LOSS if single else other
         return (chosen, None) if single else (LOSS, chosen)
 
@@ -182,7 +200,7 @@ class PlotsPane(Pane):
     def action_metric(self) -> None:
         """The next metric."""
         single = self._arrangement() == "single"
-        metrics = [m for m in self.curves.metrics if single or m is not LOSS]
+        metrics = [m for m in self.metrics if single or m is not LOSS]
         shown = self.shown_metrics()[0 if single else 1]
         place = metrics.index(shown) if shown in metrics else -1
         self._metric[single] = metrics[(place + 1) % len(metrics)]
