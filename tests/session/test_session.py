@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from workbench.io.atomic import write_json
+from workbench.models import zoo
 from workbench.models.mlp import Mlp
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.session.client import SessionClient, SessionError
@@ -87,6 +88,39 @@ async def test_a_picture_is_classified_by_a_run(
     png = base64.b64encode((tmp_path / "red.png").read_bytes()).decode()
     again = await shared.request("classify", png=png, by={"run": str(run.path)}, top=3)
     assert again["top"] == answer["top"]
+
+
+@module_loop
+async def test_the_steps_of_a_picture_by_a_run(shared: SessionClient, run: RunFolder, tmp_path: Path) -> None:
+    [sample] = (await shared.request("samples", run=str(run.path), per_page=1))["samples"]
+    answer = await shared.request("steps", png=sample["png"], by={"run": str(run.path)})
+    steps = {step["name"]: step for step in answer["steps"]}
+    assert (steps["original"]["shape"], steps["original"]["dtype"]) == ([8, 8], "L")
+    assert (steps["flattened"]["shape"], steps["flattened"]["memory"]) == ([1, 64], "a view")
+    classified = await shared.request("classify", png=sample["png"], by={"run": str(run.path)}, top=1)
+    assert steps["probabilities"]["high"] == pytest.approx(classified["top"][0]["probability"])
+    assert classified["reference"] is None
+
+
+@module_loop
+async def test_a_recipe_answers_with_its_published_figures(shared: SessionClient, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(zoo.build("squeezenet1_1", 1000).state_dict(), tmp_path / "w.pth")
+    (tmp_path / "labels.txt").write_text("\n".join(f"class {i}" for i in range(1000)))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'do = "classify"\n[model]\nname = "squeezenet1_1"\nlabels = "%s"\n[reference]\npublished = 0.5\n'
+        'tolerance = 0.1\nsource = "A book"\n[[top]]\nindex = 1000\nprobability = 0.5\n'
+        % (tmp_path / "labels.txt")
+    )
+    Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
+    by = {"recipe": str(recipe), "weights": str(tmp_path / "w.pth")}
+    answer = await shared.request("classify", path=str(tmp_path / "red.png"), by=by, top=3)
+    assert answer["model"] == "squeezenet1_1" and len(answer["top"]) == 3
+    assert answer["top"][0]["label"] == f"class {answer['top'][0]['index']}"
+    assert (answer["reference"]["published"], answer["reference"]["ours"]) == (0.5, None)
+    with pytest.raises(SessionError, match="there is no recipe"):
+        await shared.request("classify", path=str(tmp_path / "red.png"), by={"recipe": "nonsense"})
 
 
 @module_loop
