@@ -184,19 +184,6 @@ async def test_the_reason_is_that_of_the_class_under_the_cursor():
         assert not pilot.app.query_one("#reason").display
 
 
-async def test_a_second_run_can_be_held_against_it():
-    async with Shown().run_test(size=(100, 20)) as pilot:
-        await show(pilot, [LATE, EARLY])
-        await pilot.press("b")
-        await pilot.pause()
-        assert "second run" in pilot.app.notices[0]
-        pilot.app.pane.second_name = "lr1"
-        pilot.app.pane.second = evaluation([[1, 9, 0], [1, 9, 0], [0, 0, 10]], ["cat", "dog", "bird"])
-        await pilot.press("b")
-        await pilot.pause()
-        assert "-.40" in pilot.app.table.lines[1] and "Δ to lr1" in pilot.app.pane.border_title
-
-
 async def test_hundreds_of_classes_scroll():
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [large(300, seed) for seed in range(3, 0, -1)])
@@ -317,3 +304,32 @@ def test_pairs_are_filtered_by_either_name():
 def test_reasons_and_regressions_without_anything_are_empty():
     assert reason(None, []) == ("", "")
     assert regression_rows([]) == []
+
+
+async def test_published_classes_stand_beside_ours_under_our_names():
+    reference = {"metric": "test.accuracy", "published": 0.54, "per_class": {"kitty": 0.23, "dog": 0.36},
+                 "aliases": {"kitty": "cat"}}  # fmt: skip
+    async with Shown().run_test(size=(100, 20)) as pilot:
+        await show(pilot, [LATE], make_view(experiment={"reference": reference}))
+        lines = pilot.app.table.lines
+        assert "publ." in lines[0]
+        beside = {line[1:].split()[0]: line[1:].split()[2] for line in lines[1:] if line.strip()}
+        assert (beside["cat"], beside["dog"]) == (".230", ".360")
+        await show(pilot, [LATE], make_view())
+        assert "publ." not in pilot.app.table.lines[0]
+
+
+async def test_a_published_figure_of_a_regression_stands_beside_ours():
+    view = make_view(
+        setup={"task": "regression"},
+        experiment={"reference": {"metric": "model.weight", "published": 2.0}},
+        evaluations=[
+            {"split": "test", "epoch": n, "step": n, "mse": 1.0, "mae": 1.0, "r2": 0.1, "weight": weight}
+            for n, weight in enumerate((0.1, 1.5, 1.98))
+        ],
+    )
+    async with Shown().run_test(size=(100, 20)) as pilot:
+        await show(pilot, [], view)
+        line = next(line for line in pilot.app.table.lines if "weight" in line)
+        assert "published 2" in line
+        assert line.index(".100") < line.index("1.50") < line.index("1.98")

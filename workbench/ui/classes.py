@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.runs.records import number
@@ -42,6 +42,8 @@ class Figures:
     """Recall at earlier evaluations and, when they are of one split, this one; oldest first."""
     taken_for: tuple[tuple[str, int], ...] = ()
     """What its examples were wrongly said to be, and how often; the most frequent first."""
+    published: float | None = None
+    """Its recall in the result that the recipe is held against."""
 
     @property
     def shown(self) -> str:
@@ -108,6 +110,13 @@ def figures(
     return found
 
 
+def beside_published(rows: Sequence[Figures], reference: Mapping[str, Any]) -> list[Figures]:
+    """`rows` with the figures of a recipe's `reference` that was published class by class, under its names."""
+    aliases = reference.get("aliases") or {}
+    found = {aliases.get(name, name): number(v) for name, v in (reference.get("per_class") or {}).items()}
+    return [replace(row, published=found.get(row.name)) for row in rows]
+
+
 def thinned(earlier: Sequence[Evaluation], count: int) -> list[Evaluation]:
     """At most `count` of them, evenly spaced, the first one among them."""
     if len(earlier) <= count:
@@ -138,9 +147,11 @@ def table_columns(rows: Sequence[Figures]) -> list[Column]:
     name = max(5, min(longest, LONGEST_NAME))
     taken = min(longest + 7, LONGEST_NAME)
     digits = max((len(str(row.support)) for row in rows), default=1)
+    published = [Column("published", "publ.", 5, keep=7, right=True)]
     return [
         Column("class", "class", name, keep=10, least=min(name, 8)),
         Column("recall", "recall", 6, keep=9, right=True),
+        *(published if any(row.published is not None for row in rows) else []),
         Column("bar", "", BAR, keep=5, least=5),
         Column("delta", "Δ", 5, keep=6, right=True),
         Column("precision", "prec", 5, keep=4, right=True),
@@ -163,6 +174,7 @@ def _cells(row: Figures, low: float, high: float) -> Cells:
     return {
         "class": row.shown,
         "recall": (fraction(row.recall), "bold"),
+        "published": (fraction(row.published), MUTED),
         "bar": lambda width: (bar(row.recall, width), quality(row.recall)),
         "delta": _delta(row.delta),
         "precision": fraction(row.precision),
@@ -347,7 +359,7 @@ def _heat_cell(count: int, true: Figures, said: Figures, width: int, digits: int
 
 
 REGRESSION_COLUMNS = (
-    Column("what", "error", 22, keep=9),
+    Column("what", "error", 24, keep=9),
     Column("first", "before", 10, keep=5, right=True),
     Column("previous", "the time before", 15, keep=3, right=True),
     Column("now", "now", 10, keep=8, right=True),
@@ -355,8 +367,13 @@ REGRESSION_COLUMNS = (
 _REGRESSION = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R² (1 is perfect)"}
 
 
-def regression_rows(evaluations: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The errors of a regression at its first evaluation, at the last but one, and now."""
+def regression_rows(
+    evaluations: Sequence[Mapping[str, Any]], reference: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """The errors of a regression at its first evaluation, at the last but one, and now.
+
+    With the `reference` of a recipe also what that is about (a figure of the model), the published one beside it.
+    """
     if not evaluations:
         return []
     split = evaluations[-1].get("split")
@@ -372,5 +389,14 @@ def regression_rows(evaluations: Sequence[Mapping[str, Any]]) -> list[Row]:
                 "now": (short(number(rows[-1].get(key))), "bold"),
             },
         )
-        for key, words in _REGRESSION.items()
+        for key, words in _told(reference or {}).items()
     ]
+
+
+def _told(reference: Mapping[str, Any]) -> dict[str, str]:
+    """The rows of a regression: its errors, and the figure that was published."""
+    key = str(reference.get("metric") or "").rpartition(".")[2]
+    if not key:
+        return _REGRESSION
+    words = _REGRESSION.get(key, safe(key, 9))
+    return {**_REGRESSION, key: f"{words} (published {short(number(reference.get('published')))})"}

@@ -13,7 +13,6 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.ui import classes as rows
 from workbench.ui.classes import MUTED, Figures
-from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
 from workbench.ui.widgets.cells import CellView, spread
 from workbench.ui.widgets.table import Table
@@ -38,7 +37,6 @@ class ClassesPane(Pane):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "reason", "reason"),
-        Binding("b", "second", "second run"),
         Binding("f", "errors", "errors only"),
         Binding("m", "view", "table/heat/pairs"),
         Binding("v", "view", "table/heat/pairs", show=False),
@@ -48,16 +46,13 @@ class ClassesPane(Pane):
 
     evaluations: reactive[Sequence[Evaluation]] = reactive((), always_update=True, repaint=False)
     """Evaluation files of the selected run, the one that is shown first, then others, newest first."""
-    second: reactive[Evaluation | None] = reactive(None, repaint=False)
-    """An evaluation of another run, to hold this one's classes against."""
-    second_name: reactive[str] = reactive("", repaint=False)
     filter: reactive[str] = reactive("", repaint=False)
     """Only classes whose name holds this text are shown."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.order = rows.ORDERS[0]
-        self.reverse = self.errors_only = self.with_reason = self.with_second = False
+        self.reverse = self.errors_only = self.with_reason = False
         self.shown_as = VIEWS[0]
         self._figures: list[Figures] = []
         self._heat_note = ""
@@ -82,10 +77,6 @@ class ClassesPane(Pane):
 
     def watch_evaluations(self) -> None:
         """New figures."""
-        self._redraw()
-
-    def watch_second(self) -> None:
-        """Something else to hold them against."""
         self._redraw()
 
     def watch_filter(self) -> None:
@@ -126,16 +117,6 @@ class ClassesPane(Pane):
         self.with_reason = not self.with_reason
         self._redraw()
 
-    def action_second(self) -> None:
-        """Hold the classes against those of a second run, or against the evaluation before."""
-        if self.second is None:
-            self.post_message(
-                Noticed("mark a second run (space in the runs pane) to hold its classes against these")
-            )
-            return
-        self.with_second = not self.with_second
-        self._redraw()
-
     def action_errors(self) -> None:
         """Only classes with errors, or all."""
         self.errors_only = not self.errors_only
@@ -168,7 +149,8 @@ class ClassesPane(Pane):
         table = self.query_one(Table)
         if self._regression:
             table.show(
-                rows.REGRESSION_COLUMNS, rows.regression_rows(self.view.evaluations if self.view else [])
+                rows.REGRESSION_COLUMNS,
+                rows.regression_rows(self.view.evaluations if self.view else [], self._reference),
             )
         elif self.shown_as == "pairs":
             table.show(
@@ -188,9 +170,15 @@ class ClassesPane(Pane):
             return []
         split = self.evaluation.get("split")
         earlier = [one for one in self.evaluations[1:] if one.get("split") == split]
-        against = self.second if self.with_second else earlier[0] if earlier else None
+        against = earlier[0] if earlier else None
         # A result on test data has nothing before it: its trend is that of the validation data.
-        return rows.figures(self.evaluation, earlier or self.evaluations[1:], against)
+        found = rows.figures(self.evaluation, earlier or self.evaluations[1:], against)
+        return rows.beside_published(found, self._reference)
+
+    @property
+    def _reference(self) -> Mapping[str, Any]:
+        """What the run's recipe is held against; empty for none."""
+        return (self.view.experiment.get("reference") if self.view else None) or {}
 
     def _kept(self) -> list[Figures]:
         """The classes that are shown, in their order."""
@@ -230,7 +218,7 @@ class ClassesPane(Pane):
         )
 
     def _published(self) -> float | None:
-        reference = (self.view.experiment.get("reference") if self.view else None) or {}
+        reference = self._reference
         return number(reference.get("published")) if "accuracy" in str(reference.get("metric")) else None
 
     def _show_reason(self) -> None:
@@ -258,6 +246,5 @@ class ClassesPane(Pane):
             words.get(self.shown_as, self.order.words + turned),
             "errors only" if self.errors_only else "",
             f"/{self.filter}" if self.filter else "",
-            f"Δ to {self.second_name or 'the second run'}" if self.with_second else "",
         ]
         return "──".join(part for part in parts if part)
