@@ -259,7 +259,8 @@ class DataPane(Pane):
         self._say(f"… {progress.get('what', '')} {shown(progress.get('done', 0))}{total}")
 
     def _say(self, text: str, style: str | None = None) -> None:
-        self.query_one("#facts", Static).update(Text(safe(text), style or ""))
+        for facts in self.query("#facts").results(Static):  # none once the screen closes
+            facts.update(Text(safe(text), style or ""))
 
     def _say_facts(self) -> None:
         if self.facts:
