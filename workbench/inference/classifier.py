@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,6 +94,11 @@ class Classifier:
         spec = content["spec"]
         if spec.get("task", "classification") != "classification":
             raise BadInput(f"the run {run.name} learned a {spec['task']}: only classes can be classified")
+        if len(spec["shape"]) != 3:
+            raise BadInput(
+                f"what {run.name} learned from are no pictures but numbers: give it some with "
+                f"'workbench classify --run {run.name} {','.join(['0.5'] * min(4, math.prod(spec['shape'])))}'"
+            )
         classes = tuple(spec["classes"])
         module, preprocessing = build_from_spec(spec)
         notices += load_into(module, content["model"], f"{run.name}'s checkpoint")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from workbench import console
 from workbench.errors import BadInput
 from workbench.inference import recipe as recipes
+from workbench.inference import values
 from workbench.inference.classifier import Answer, Classifier
 from workbench.inference.labels import read_labels
 from workbench.inference.pictures import is_url, open_source
@@ -28,6 +30,10 @@ def classify(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise BadInput(f"--top must be at least 1, not {options.top}")
     recipe = recipes.load(options.recipe) if options.recipe else None
+    if options.run and options.pictures and not (options.recipe or options.model or options.labels):
+        run = Store.default().find(options.run).path
+        if values.takes_values(run):
+            return _classify_values(run, options)
     sources = [found for picture in options.pictures for found in pictures_at(picture)]
     if not sources:
         raise BadInput(_no_picture(recipe))
@@ -48,6 +54,22 @@ def classify(options: argparse.Namespace) -> int:
     if reference and not options.json:
         _tell_reference(reference)
     return 2 if any(answer.error for answer in answers) else 0
+
+
+def _classify_values(run: Path, options: argparse.Namespace) -> int:
+    """What a run that learned from numbers says to new ones."""
+    results = values.answers(run, options.pictures, options.top)
+    if options.json:
+        console.print_json({"model": run.name, "results": results})
+    for result in results:
+        if result["error"]:
+            console.say(f"workbench: {safe(result['error'])}")
+        elif not options.json:
+            said = ", ".join(f"{value:.6g}" for value in result.get("values", ()))
+            console.tell(f"{result['path']}  {said}")
+            for row in result["top"]:
+                console.tell(f"  {row['index']:5d}  {100 * row['probability']:6.2f} %  {row['label']}")
+    return 2 if any(result["error"] for result in results) else 0
 
 
 def pictures_at(source: str) -> list[str]:
