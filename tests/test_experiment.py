@@ -78,7 +78,9 @@ def test_wrong_settings_are_named_in_one_line(setting: str, said: str) -> None:
     assert "`" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["../x", "/abs", "-rf", "", ".", "a/b", "a\nb", "\x1b[31m", "x" * 81, "last", "é" * 60])
+@pytest.mark.parametrize(
+    "name", ["../x", "/abs", "-rf", "", ".", "a/b", "a\nb", "\x1b[31m", "x" * 81, "last", "é" * 60]
+)
 def test_names_that_could_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(BadInput, match="run's name"):
         build("digits-mlp", name=name)

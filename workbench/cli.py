@@ -228,7 +228,9 @@ def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
-    console.say(f"workbench: {document['reason'] or f'the run is {status}'} (the log: {folder.log})")
+    if options.json:
+        console.say(f"workbench: {document['reason'] or f'the run is {status}'}")
+    console.say(f"its log: {folder.log}")
     return FAILED
 
 
@@ -318,7 +320,7 @@ def stop(options: argparse.Namespace) -> int:
     folder = _find(options.run)
     launch.ask(folder, "stop")
     console.say(f"{folder.id} writes a checkpoint and stops")
-    console.Follower(folder).follow()
+    console.wait_for_end(folder)
     document = describe(folder)
     if options.json:
         console.print_json(document)
@@ -346,9 +348,10 @@ def compare(options: argparse.Namespace) -> int:
     from workbench import console
     from workbench.runs.compare import compare_runs
 
-    if len(options.run) < 2:
-        raise BadInput("compare takes two runs or more: workbench compare last RUN")
-    rows = compare_runs([_find(name) for name in options.run])
+    folders = [_find(name) for name in options.run]
+    if len({folder.id for folder in folders}) < max(2, len(folders)):
+        raise BadInput("compare takes two different runs or more: workbench compare last RUN")
+    rows = compare_runs(folders)
     if options.json:
         console.print_json(rows)
         return DONE

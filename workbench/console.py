@@ -15,7 +15,7 @@ from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import number
-from workbench.runs.status import Status
+from workbench.runs.status import Status, status_of
 from workbench.text import safe
 
 POLL_SECONDS = 0.2
@@ -133,6 +133,12 @@ def evaluation_line(view: RunView, row: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
+def wait_for_end(folder: RunFolder) -> None:
+    """Return when a run has ended, without a word about how it goes."""
+    while status_of(folder).live:
+        time.sleep(POLL_SECONDS)
+
+
 def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
     """Follow a run; Ctrl-C asks it to stop, a second one leaves it. Returns its status and if it was interrupted."""
     follower = Follower(folder)
@@ -155,7 +161,7 @@ def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
 def tell_result(document: dict[str, Any]) -> None:
     """A run's result for a person."""
     tell(f"{document['name']} ({document['run']}): {document['status']}")
-    if document["reason"] and document["status"] != "failed":  # a failure is told on stderr
+    if document["reason"]:
         tell(f"  {document['reason']}")
     if document["test"]:
         figures = "  ".join(

@@ -14,7 +14,7 @@ from workbench import paths
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import write_json
-from workbench.runs import control
+from workbench.runs import control, machine
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import this_process
 from workbench.runs.reader import RunReader
@@ -25,6 +25,7 @@ from workbench.runs.status import Status, status_of
 
 def start(experiment: Experiment, launcher: str) -> RunFolder:
     """Start a new run in the background; returns when its supervisor holds it. Raises `BadInput`."""
+    check_device(experiment.train.device)
     folder = create_run_folder(paths.runs(), experiment.name)
     write_json(folder.experiment, experiment.to_dict())
     write_json(
@@ -53,6 +54,7 @@ def resume(
         raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
     before = effective_experiment(view)
     after = from_dict(apply_overrides(before, overrides))
+    check_device(after.train.device)
     changed = {key: after.to_dict()["train"][key.partition(".")[2]] for key in overrides}
     done = int(view.heartbeat.get("epoch") or 0)
     if status is Status.FINISHED and after.train.epochs <= done and not overrides:
@@ -84,6 +86,14 @@ def ask(folder: RunFolder, what: str, **values: Any) -> str:
         )
     check_owner(folder)
     return control.ask(folder, what, len(attempts) or 1, **values)
+
+
+def check_device(wanted: str) -> None:
+    """Raise `BadInput` for a device that this host has not, as far as it is known without torch."""
+    here = [row["device"] for row in machine.devices()]
+    kinds = {"auto", "cpu", *here, *(name.partition(":")[0] for name in here)}
+    if wanted not in kinds:
+        raise BadInput(f"train.device: there is no {wanted} here; there is {', '.join(here)} (or auto)")
 
 
 def check_owner(folder: RunFolder) -> None:

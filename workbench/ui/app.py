@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from workbench.ui.panes.photo import PhotoPane
 
 REMEMBER_SECONDS = 60.0
-SHAPES = ("-tiny", "-narrow", "-low", "-roomy")
+SHAPES = ("-tiny", "-narrow", "-low", "-short", "-roomy")
 MOVES = {"up": "cursor_up", "down": "cursor_down", "left": "cursor_left", "right": "cursor_right",
          "first": "cursor_first", "last": "cursor_last"}  # fmt: skip
 SCROLLS = {"up": "scroll_up", "down": "scroll_down", "left": "scroll_left", "right": "scroll_right",

@@ -32,6 +32,11 @@ class Source:
     own: bool
     """Whether it is somebody's own code."""
 
+    @property
+    def headline(self) -> str:
+        """What, and whose."""
+        return f"{self.title}──{self.whose}"
+
     @classmethod
     def of(cls, experiment: Mapping[str, Any], whose: str) -> Source:
         """From an experiment as it is written down. Raises `BadInput` where its dataset is not known."""

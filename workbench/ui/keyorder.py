@@ -8,7 +8,7 @@ run) before the line is there to take it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual import events
@@ -43,15 +43,17 @@ class KeysInOrder(App[None]):
         self.set_timer(PATIENCE, done)
         target = self.focused
         await super().on_event(event)
-        self._follow([] if target is None else list(target.ancestors_with_self)[:-1], done)
+        nodes = [] if target is None else list(target.ancestors_with_self)[:-1]
+        # Twice: behind the key itself, and behind the messages that widgets on its way answered it with.
+        self._follow(nodes, partial(self._follow, nodes, done))
 
-    def _follow(self, nodes: Sequence[MessagePump], done: Callable[[], Awaitable[None]]) -> None:
-        """Walk up behind a key that bubbles: a callback is queued behind it in each widget on its way."""
+    def _follow(self, nodes: Sequence[MessagePump], then: Callable[[], object]) -> None:
+        """Walk up behind what bubbles: a callback is queued behind it in each widget on its way."""
         for place, node in enumerate(nodes):
-            if node.call_later(self._follow, nodes[place + 1 :], done):
+            if node.call_later(self._follow, nodes[place + 1 :], then):
                 return
         # Once more round the app's own queue: setting the focus is queued there by what the key did.
-        self.call_later(self.call_later, self.call_later, done)
+        self.call_later(self.call_later, self.call_later, then)
 
     async def _go_on(self, handled: int) -> None:
         if handled != self._handling:

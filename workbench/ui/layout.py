@@ -37,6 +37,7 @@ MODULES = {
 """Imported one by one after the first frame is out: plotext alone takes longer than that frame."""
 
 WIDE = (100, 30)
+SHORT = 36
 ROOMY = (160, 44)
 LOW = 20
 SMALLEST = (40, 10)
@@ -48,6 +49,7 @@ def shape(size: Size) -> set[str]:
         "-tiny": size.width < SMALLEST[0] or size.height < SMALLEST[1],
         "-narrow": size.width < WIDE[0] or size.height < WIDE[1],
         "-low": size.height < LOW,
+        "-short": size.height < SHORT,
         "-roomy": size.width >= ROOMY[0] and size.height >= ROOMY[1],
     }
     return {name for name, holds in fits.items() if holds}

@@ -87,12 +87,7 @@ def layers_line(facts: Mapping[str, Any]) -> str:
     chain = [_dimensions(facts["input_shape"])]
     for row in facts["layers"]:
         shape = row["output_shape"]
-        if (
-            row["kind"] != "Flatten"
-            and shape
-            and all(side == 1 for side in shape[1:])
-            and str(shape[0]) != chain[-1]
-        ):
+        if row["parameters"] and "Norm" not in row["kind"] and shape and all(side == 1 for side in shape[1:]):
             chain.append(str(shape[0]))
     return "─▸".join([chain[0], *chain[1:][-3:]])
 

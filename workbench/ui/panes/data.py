@@ -200,7 +200,7 @@ class DataPane(Pane):
         if source is None or (source == self._source and self.facts):
             return
         self._source, self.facts, self.label = source, {}, None
-        self.headline = f"{source.title}──{source.whose}"
+        self.headline = source.headline
         self.query_one(TransformList).show_augmentation(source.augment)
         self._mode("-empty")
         if source.own:
@@ -246,12 +246,17 @@ class DataPane(Pane):
 
     async def _ask(self, do: str, **parameters: Any) -> dict[str, Any] | None:
         """An answer about the shown dataset; `None` after saying what went wrong."""
-        assert self._source is not None
+        source = self._source
+        assert source is not None
+        if source.own:  # each answer takes a process of its own, which is slow
+            self.headline = f"{source.headline}──running your code…"
         try:
-            return await self.session.request(do, self._progress, **self._source.request, **parameters)
+            return await self.session.request(do, self._progress, **source.request, **parameters)
         except SessionError as error:
             self._say(f"✗ {error}", THEME.error)
             return None
+        finally:
+            self.headline = source.headline
 
     def _progress(self, progress: Mapping[str, Any]) -> None:
         shown = size if progress.get("unit") == "bytes" else str

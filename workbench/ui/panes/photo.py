@@ -144,7 +144,7 @@ class PhotoPane(Pane):
     async def action_type_path(self) -> None:
         """Open the line for a path or a URL."""
         finder = Finder(
-            files(ENDINGS), value=self._path, hint="a picture's path or URL; tab completes", point_first=False,
+            files(ENDINGS), hint="a picture's path or URL; tab completes", point_first=False,
             typed=True, id="paths",
         )  # fmt: skip
         await self._put(finder)
@@ -224,13 +224,14 @@ class PhotoPane(Pane):
     @work(group="classify", exclusive=True)
     async def _show_and_ask(self, source: str) -> None:
         self.answer.error, self.answer.busy = "", f"opening {source}"
+        name = source.rpartition("/")[2] or source
         try:
             path, image = await asyncio.to_thread(_open, source)
-        except BadInput as error:
-            self.answer.busy, self.answer.error = "", str(error)
+        except (BadInput, OSError) as error:
+            self.query_one(Picture).image = None
+            self._fail(name, str(error))
             return
         self.query_one(Picture).image = image
-        name = source.rpartition("/")[2] or source
         await self._ask({"path": str(path)}, f"{name} {image.width}×{image.height} {image.mode}")
 
     @work(group="classify", exclusive=True)
@@ -251,12 +252,17 @@ class PhotoPane(Pane):
         try:
             found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
         except SessionError as error:
-            answer.busy, answer.error = "", str(error)
+            self._fail(caption, str(error))
             return
         answer.busy = ""
         answer.caption, answer.top = caption, tuple(found["top"])
         answer.published = beside(found.get("reference"))
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
+
+    def _fail(self, caption: str, why: str) -> None:
+        """Say why there is no answer; an older one would stand under a name that never gave it."""
+        answer = self.answer
+        answer.caption, answer.top, answer.note, answer.busy, answer.error = caption, (), "", "", why
 
     def _progress(self, progress: Mapping[str, Any]) -> None:
         shown = size if progress.get("unit") == "bytes" else str

@@ -118,6 +118,10 @@ class RunsPane(Pane):
         table.show(rows, self.run_id)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
+        if selected is not None and self.run_id is not None and selected.id != self.run_id:
+            # The filter took the selected run away: what has the cursor is what keys act on.
+            self.set_reactive(RunsPane.run_id, selected.id)
+            self.post_message(RunSelected(selected.id))
         self.query_one("#about-run", Static).update(about(selected, empty=self.rows == []))
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:

@@ -261,7 +261,8 @@ class Finder(Vertical):
         width = max(1, options.size.width - 1)
         options.set_options(self._options(width))
         same = next((i for i, r in enumerate(self._rows) if before and r.key == before.key), None)
-        if same is None and self._point_first and self._rows:
+        # Of a path as it is typed nothing is pointed at: enter takes what stands there, not what could follow.
+        if same is None and self._point_first and self._rows and "/" not in self.query_one(Input).value:
             same = 0
         options.highlighted = None if same is None else options.get_option_index(str(same))
 

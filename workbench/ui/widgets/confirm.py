@@ -19,7 +19,7 @@ class Confirm(ModalScreen[bool]):
     """Asks `question`; `about` says what will happen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter,ctrl+j", "answer(True)", "yes"),
+        Binding("y", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
     ]
 

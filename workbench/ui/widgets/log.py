@@ -80,7 +80,7 @@ class Reading(ModalScreen[None]):
 
 
 def _joined(lines: Sequence[Content]) -> Content:
-    return Content("\n").join(lines) if lines else Content.styled("nothing yet", MUTED)
+    return Content("\n").join(lines) if lines else Content.styled("nothing was written here", MUTED)
 
 
 def log_tail(path: Path) -> list[Content]:
