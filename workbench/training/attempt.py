@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from workbench.datasets.augment import Augment
 from workbench.datasets.data import Data, derived_seed
@@ -21,10 +20,10 @@ from workbench.models.outputs import figures
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.records import LineWriter, keep_until, read_lines
 from workbench.training import evaluate as evaluating
-from workbench.training.batches import Epochs, Source, source_of
+from workbench.training.batches import Epochs, Source, has_batch_norm, source_of
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
-from workbench.training.device import pick_device, pick_precision
+from workbench.training.device import pick_device, pick_precision, set_exactness
 from workbench.training.drawing import drawing
 from workbench.training.evaluate import Evaluation
 from workbench.training.loop import TrainState, train
@@ -406,20 +405,3 @@ class Attempt:
                 self.context.notice(f"the result is of the last weights, the best can't be read: {error}")
                 return {}
         return {"weights_step": entry["step"], "weights_epoch": entry["epoch"]}
-
-
-def set_exactness(device: torch.device) -> None:
-    """The same bits for the same run on a CPU; on a GPU, speed."""
-    if device.type == "cpu":
-        # Deterministic algorithms with warnings only; torch.use_deterministic_algorithms would import the compiler.
-        torch.set_deterministic_debug_mode("warn")
-        # Filling fresh memory is for finding bugs, and costs time.
-        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
-        return
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
-
-
-def has_batch_norm(module: nn.Module) -> bool:
-    """Whether some part of `module` computes statistics over a batch."""
-    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.datasets.augment import Augment
 from workbench.datasets.data import Split, derived_seed
@@ -91,6 +91,11 @@ def bounds(count: int, size: int, merge_single: bool) -> list[tuple[int, int]]:
     if merge_single and len(starts) > 1 and count - starts[-1] == 1:
         starts.pop()
     return [(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether some part of `module` computes statistics over a batch."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 
 def order_of(targets: Tensor, seed: int, epoch: int, balanced: bool = False) -> Tensor:

@@ -82,3 +82,15 @@ def pick_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.
     if name == "fp16" and device.type == "cpu":
         raise BadInput("train.precision fp16 needs a GPU; on the CPU take fp32 or bf16")
     return Precision(name, device)
+
+
+def set_exactness(device: torch.device) -> None:
+    """The same bits for the same run on a CPU; on a GPU, speed."""
+    if device.type == "cpu":
+        # Deterministic algorithms with warnings only; torch.use_deterministic_algorithms would import the compiler.
+        torch.set_deterministic_debug_mode("warn")
+        # Filling fresh memory is for finding bugs, and costs time.
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
+        return
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
