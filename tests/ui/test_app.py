@@ -389,3 +389,28 @@ async def test_a_finished_run_goes_on_with_more_epochs_after_a_question(
         await until(pilot, "Train done for 2 epochs more?")
         await pilot.press("y")
         await until(pilot, lambda: wanted == [(folder.id, {"train.epochs": 6})])
+
+
+async def test_a_filter_never_leaves_the_keys_on_a_run_that_is_out_of_sight(make_run: MakeRun, until: Until) -> None:
+    make_run("wanted", status="failed", reason="loss is NaN")
+    make_run("other")
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None and app.selected.name == "other")
+        await pilot.press("slash", *"failed", "enter")
+        await until(pilot, lambda: app.selected is not None and app.selected.name == "wanted")
+        await pilot.press("x")
+        await until(pilot, "Move wanted to the trash?")
+        await pilot.press("enter")
+        assert isinstance(app.screen, Confirm)
+
+
+@pytest.mark.parametrize("size", [(100, 30), (120, 30), (120, 36)])
+async def test_every_screen_that_shows_panes_together_shows_several_runs(
+    make_run: MakeRun, until: Until, text_of: Callable[[App[Any]], str], size: tuple[int, int]
+) -> None:
+    for number in range(4):
+        make_run(f"run{number}")
+    app = WorkbenchApp()
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: all(f"run{number}" in text_of(app) for number in range(4)))

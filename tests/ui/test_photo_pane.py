@@ -68,7 +68,7 @@ class Said(SessionClient):
             ]
             return {"samples": samples, "total": 2, "classes": ["cat", "dog"]}
         if do == "steps":
-            return {"model": "m", "steps": STEPS}
+            return {"model": "m" if parameters["by"] else None, "steps": STEPS}
         reference = REFERENCE if "recipe" in parameters["by"] else None
         return {"top": TOP, "ms": 12.3, "device": "cpu", "notices": [], "model": "m", "source": {},
                 "reference": reference}  # fmt: skip
@@ -277,6 +277,14 @@ async def test_the_steps_between_picture_and_answer(
         app.pane.enter()
         await pilot.press("v")
         assert session.asked == []  # there is no picture yet
+        app.pane.classify(str(photo))
+        await until(pilot, lambda: app.query_one(Picture).image is not None)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, StepsScreen))
+        assert session.asked[-1] == {"do": "steps", "by": {}, "path": str(photo)}
+        await until(pilot, "dog.png, up to a model")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, StepsScreen))
         app.pane.chosen = {"model": "alexnet"}
         app.pane.classify(str(photo))
         await until(pilot, lambda: bool(app.pane.answer.top))
