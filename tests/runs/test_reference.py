@@ -130,3 +130,10 @@ def test_a_figure_of_the_model_is_found_in_the_result(home: Path) -> None:
     lines.close()
     found = describe(folder)["reference"]
     assert (found["ours"], found["within"], found["ours_by_formula"]) == (2.2, False, None)
+
+
+def test_another_dataset_than_the_published_one_is_named(home: Path) -> None:
+    answers = [(0, 0)] * 64
+    assert ended(home, build("digits-mlp"), answers)["reference"] is None
+    other = ended(home, build("mnist-mlp", dataset="fashion-mnist"), answers)["reference"]
+    assert other["note"] == "published for mnist; this is fashion-mnist"

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
+from workbench.experiment import load_recipe
 from workbench.io.atomic import read_json
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
@@ -163,12 +164,16 @@ def _examples(
 
 
 def _data_note(view: RunView) -> str | None:
-    """What to know of the data before judging: fewer examples than the whole dataset has."""
+    """What to know of the data before judging: another dataset than the recipe's, or a part of it."""
     data, counts = view.experiment.get("data") or {}, (view.setup or {}).get("counts") or {}
+    recipe = view.experiment.get("recipe")
     try:
         info = datasets.find(str(data.get("name")))
+        theirs = load_recipe(str(recipe)).get("data", {}).get("name") if recipe else None
     except BadInput:
         return None
+    if theirs and theirs != info.name:
+        return f"published for {theirs}; this is {info.name}"
     here = (sum(counts.get(split, 0) for split in ("train", "validation")), counts.get("test", 0))
     if info.kind != "published" or info.counts is None or not sum(here) or here == info.counts:
         return None
