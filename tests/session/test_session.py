@@ -100,6 +100,11 @@ async def test_the_steps_of_a_picture_by_a_run(shared: SessionClient, run: RunFo
     classified = await shared.request("classify", png=sample["png"], by={"run": str(run.path)}, top=1)
     assert steps["probabilities"]["high"] == pytest.approx(classified["top"][0]["probability"])
     assert classified["reference"] is None
+    alone = await shared.request("steps", png=sample["png"])
+    assert alone["model"] is None and [step["name"] for step in alone["steps"]][-2:] == [
+        "scaled",
+        "flattened",
+    ]
 
 
 @module_loop

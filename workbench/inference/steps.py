@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.inference.classifier import Classifier
-from workbench.inference.pictures import Stage
+from workbench.inference.classifier import Classifier, Pictures
+from workbench.inference.pictures import RunPictures, Stage
+from workbench.models.preprocess import Preprocessing
 
 Value = Image.Image | np.ndarray[Any, Any] | Tensor
 
@@ -42,11 +43,7 @@ class Step:
 
 def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Tensor]:
     """Every step from an open picture to its probabilities, and these (float32 [classes] on the CPU)."""
-    stages = list(classifier.pictures.stages(image, classifier.device))
-    batch = stages[-1].value
-    assert isinstance(batch, Tensor)
-    # What a dense layer sees; a view costs nothing, whatever the model makes of it.
-    stages.append(Stage("flattened", ".view(1, -1)", batch.flatten(1)))
+    stages, batch = _inputs(classifier.pictures, image, classifier.device)
     logits = classifier.logits(batch)
     probabilities = classifier.probabilities(logits)
     if probabilities is not logits:  # a network may end in softmax
@@ -54,6 +51,23 @@ def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Te
     code = "model(batch)" if probabilities is logits else "softmax(logits, 1)"
     stages.append(Stage("probabilities", code, probabilities))
     return [step(stages, position) for position in range(len(stages))], probabilities[0]
+
+
+def steps_of_data(image: Image.Image) -> list[Step]:
+    """Every step from an open picture to what a model would be given, as a dataset of such pictures has it."""
+    shape = (1 if image.mode in {"1", "L"} else 3, image.height, image.width)
+    stages, _ = _inputs(RunPictures(shape, Preprocessing()), image, torch.device("cpu"))
+    return [step(stages, position) for position in range(len(stages))]
+
+
+def _inputs(pictures: Pictures, image: Image.Image, device: torch.device) -> tuple[list[Stage], Tensor]:
+    """The steps up to a model's input, this input, and how a dense layer sees it."""
+    stages = list(pictures.stages(image, device))
+    batch = stages[-1].value
+    assert isinstance(batch, Tensor)
+    # A view costs nothing, whatever the model makes of it.
+    stages.append(Stage("flattened", ".view(1, -1)", batch.flatten(1)))
+    return stages, batch
 
 
 def step(stages: list[Stage], position: int) -> Step:

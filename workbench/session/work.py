@@ -24,7 +24,7 @@ from workbench.inference.labels import read_labels
 from workbench.inference.pictures import as_picture, open_source
 from workbench.inference.recipe import held_against
 from workbench.inference.recipe import load as load_recipe
-from workbench.inference.steps import steps_of
+from workbench.inference.steps import steps_of, steps_of_data
 from workbench.io.atomic import read_json
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Progress
@@ -105,10 +105,14 @@ def _classify(task: Task) -> dict[str, Any]:
 
 
 def _steps(task: Task) -> dict[str, Any]:
-    """Picture and `by` as in classify → what each step between picture and answer makes."""
-    image, classifier = _picture(task), _asked_for(task)
-    steps, _ = steps_of(classifier, image)
-    return {"model": classifier.name, "steps": [step.to_dict() for step in steps]}
+    """Picture and `by` as in classify → what each step between picture and answer makes.
+
+    Without `by`, `model` is `None` and the steps end where a model would begin.
+    """
+    image = _picture(task)
+    classifier = _asked_for(task) if task.request.get("by") else None
+    steps = steps_of(classifier, image)[0] if classifier else steps_of_data(image)
+    return {"model": classifier.name if classifier else None, "steps": [step.to_dict() for step in steps]}
 
 
 def _picture(task: Task) -> Image.Image:

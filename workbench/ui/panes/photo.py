@@ -72,7 +72,7 @@ class PhotoPane(Pane):
         self._samples: dict[str, Mapping[str, Any]] = {}
         self._path = ""
         self._last: Mapping[str, Any] | None = None
-        self._name = ""
+        self._caption = ""
 
     def compose(self) -> ComposeResult:
         """The picture, and what is on it."""
@@ -211,13 +211,13 @@ class PhotoPane(Pane):
 
     def classify(self, source: str) -> None:
         """Show the picture at a path or URL, and say what is on it."""
-        self._last, self._name = {"path": source}, source.rpartition("/")[2] or source
+        self._last, self._caption = {"path": source}, source.rpartition("/")[2] or source
         self._show_and_ask(source)
 
     def classify_sample(self, sample: Mapping[str, Any]) -> None:
         """Say what is on one of the session's samples."""
         name = f"test sample {sample['index']}: {sample['class']}"
-        self._last, self._name = {"png": sample["png"]}, name
+        self._last, self._caption = {"png": sample["png"]}, name
         self.query_one(Picture).image = open_picture(base64.b64decode(sample["png"]))
         self._ask_about(self._last, name)
 
@@ -271,13 +271,10 @@ class PhotoPane(Pane):
 
     def action_steps(self) -> None:
         """Show what becomes of the picture on its way to the answer, step by step."""
-        if self._last is None or self.by is None:
-            wanted = (
-                "a picture first: enter names one" if self._last is None else "a model first: m chooses one"
-            )
-            self.post_message(Noticed(f"the steps need {wanted}"))
-            return
-        self._show_steps(self._last, self.by)
+        if self._last is None:
+            self.post_message(Noticed("the steps need a picture first: enter names one"))
+        else:
+            self._show_steps(self._last, self.by or {})
 
     @work(group="steps", exclusive=True)
     async def _show_steps(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
@@ -287,7 +284,7 @@ class PhotoPane(Pane):
         except SessionError as error:
             self.answer.error = str(error)
         else:
-            self.app.push_screen(StepsScreen(f"{self._name} by {found['model']}", found["steps"]))
+            self.app.push_screen(StepsScreen(_title(self._caption, found["model"]), found["steps"]))
         finally:
             self.answer.busy = ""
 
@@ -367,6 +364,10 @@ class PhotoPane(Pane):
 def _open(source: str) -> tuple[Path, Image.Image]:
     path = fetch_picture(source) if "://" in source else given(source).absolute()
     return path, open_picture(path)
+
+
+def _title(name: str, model: str | None) -> str:
+    return f"{name} by {model}" if model else f"{name}, up to a model"
 
 
 def _asked(by: Mapping[str, Any]) -> dict[str, Any]:
