@@ -391,7 +391,9 @@ async def test_a_finished_run_goes_on_with_more_epochs_after_a_question(
         await until(pilot, lambda: wanted == [(folder.id, {"train.epochs": 6})])
 
 
-async def test_a_filter_never_leaves_the_keys_on_a_run_that_is_out_of_sight(make_run: MakeRun, until: Until) -> None:
+async def test_a_filter_never_leaves_the_keys_on_a_run_that_is_out_of_sight(
+    make_run: MakeRun, until: Until
+) -> None:
     make_run("wanted", status="failed", reason="loss is NaN")
     make_run("other")
     app = WorkbenchApp()

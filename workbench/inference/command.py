@@ -169,7 +169,7 @@ def _tell_reference(reference: Mapping[str, Any]) -> None:
     if reference["ours"] is None:
         first = rows[0]
         console.tell(
-            f"published: {first['label']} {100 * first['published']:.2f} % ({source}), of another photo or other weights"
+            f"published: {first['label']} {_percent(first['published'])} ({source}), of another photo or other weights"
         )
         return
     console.print_table(
