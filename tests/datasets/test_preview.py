@@ -49,8 +49,9 @@ def test_the_examples_of_a_class() -> None:
     split = made(pictures(1)).train
     assert preview.members(split, 1) == [1, 3, 5, 7] and len(preview.members(split, None)) == 9
     in_order = Split(split.inputs, split.targets.sort().values)
-    mixed = preview.members(in_order, None)
-    assert sorted(mixed) == list(range(9)) != mixed == preview.members(in_order, None)
+    mixed = list(preview.members(in_order, None))
+    assert sorted(mixed) == list(range(9)) != mixed
+    assert mixed == preview.members(in_order, None)
     assert preview.input_at(split, preview.NOISE).shape == (3, 96, 96)
     with pytest.raises(BadInput, match="from 0 to 8"):
         preview.input_at(split, 9)
