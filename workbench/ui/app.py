@@ -114,7 +114,8 @@ class WorkbenchApp(RunActions):
 
     @on(Updated)
     def _updated(self, event: Updated) -> None:
-        self._take(event.snapshot)
+        if self.query(StatusLine):  # while the screen closes there is nothing left to show it on
+            self._take(event.snapshot)
         self.monitor.taken()
 
     def _take(self, snapshot: Snapshot) -> None:
