@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -63,7 +64,9 @@ def support_weighted(document: dict[str, Any]) -> float:
 
 def test_fashion_mnist_with_a_dense_network() -> None:
     """The real 60,000, from Debian's package."""
-    assert FASHION.is_dir(), "install Debian's dataset-fashion-mnist (apt-get install dataset-fashion-mnist)"
+    if not FASHION.is_dir():
+        assert "CI" not in os.environ, "CI installs dataset-fashion-mnist; here it is missing"
+        pytest.skip("apt-get install dataset-fashion-mnist brings the 60,000 pictures this test trains on")
     result = train("--dataset", "fashion-mnist", "--model", "mlp", *sets(train__epochs=2))
     assert result["status"] == "finished"
     assert result["test"]["accuracy"] >= 0.84
