@@ -16,7 +16,7 @@ from workbench.io.weights import load_checkpoint
 from workbench.runs import launch
 from workbench.runs.reader import RunReader
 from workbench.runs.report import describe, reason
-from workbench.runs.status import Status
+from workbench.runs.status import Status, status_of
 
 
 @pytest.fixture
@@ -36,9 +36,8 @@ def test_a_full_disk_stops_a_run_with_its_reason_and_room_lets_it_go_on(small_di
     settings = ["train.epochs=4000", "train.threads=1", "model.widths=256", "train.checkpoint_seconds=0.05"]
     folder = launch.start(build("digits-mlp", sets=settings), "test")
     follower = Follower(folder)
-    reader = RunReader(folder)
-    while not reader.poll().evaluations:
-        assert reader.view.status.live, folder.log.read_text()
+    while not folder.manifest.exists():
+        assert status_of(folder).live, folder.log.read_text()
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as out:
         try:

@@ -121,12 +121,12 @@ def write_exit(folder: RunFolder, record: dict[str, Any]) -> None:
 
 
 def create_run_folder(parent: Path, name: str) -> RunFolder:
-    """A new folder `YYYYMMDD-HHMMSSmmm-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
+    """A new folder `YYYYMMDD-HHMMSSffffff-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
     try:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            # To the millisecond and in UTC: ids sort by their start, at the end of summer time too.
-            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S%f")[:-3]
+            # To the microsecond and in UTC: ids sort by their start, at the end of summer time too.
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S%f")
             path = parent / f"{stamp}-{name}-{secrets.token_hex(2)}"
             try:
                 path.mkdir(mode=0o700)
