@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from workbench import paths
+from workbench.cores import usable_cores
 from workbench.datasets.data import Data, Split, map_file
 from workbench.datasets.request import Request
 from workbench.errors import BadInput
@@ -180,7 +181,7 @@ class _Cache:
     def _decode_into(self, temporary: Path, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
         """Decode with a thread for each core (Pillow lets go of the interpreter), in order, a batch at a time."""
         reasons: dict[int, str] = {}
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = usable_cores()
         batch = workers * 32
 
         def one(place: int) -> bytes | str:

@@ -18,7 +18,7 @@ from workbench.runs import control, machine
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import this_process
 from workbench.runs.reader import RunReader
-from workbench.runs.records import read_lines
+from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of
 
@@ -78,7 +78,7 @@ def parse_overrides(sets: list[str]) -> dict[str, Any]:
 
 def ask(folder: RunFolder, what: str, **values: Any) -> str:
     """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
-    attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
+    attempts = attempts_of(read_lines(folder.journal))
     status = status_of(folder, attempts)
     if not status.live:
         raise BadInput(

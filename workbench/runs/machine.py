@@ -19,6 +19,7 @@ from typing import Any
 import pynvml
 
 from workbench import paths
+from workbench.cores import usable_cores
 from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
 
 PACKAGES = ("workbench", "torch", "torchvision", "textual", "plotext", "pillow")
@@ -101,11 +102,6 @@ def host() -> dict[str, Any]:
         "memory_total": total,
         "memory_free": free,
     }
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def disk() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.io.atomic import read_json
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import decode, number
+from workbench.runs.records import attempts_of, decode, number
 from workbench.runs.status import Status, status_of
 
 LONGEST_LINE = 1 << 20
@@ -173,7 +173,7 @@ class RunView:
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The starts of this run, oldest first."""
-        return [record for record in self.journal if record.get("kind") == "attempt"]
+        return attempts_of(self.journal)
 
     @property
     def curve(self) -> Columns:

@@ -29,8 +29,9 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,6 +39,7 @@ VERSION = 1
 ENDED = "ended"
 """The `phase` line that closes an attempt and carries its `seconds`."""
 
+R = TypeVar("R", bound=Mapping[str, Any])
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _decode = msgspec.json.Decoder().decode
 
@@ -123,6 +125,11 @@ def keep_until(path: Path, offset: int) -> None:
         os.fsync(new.fileno())
     temporary.chmod(0o600)
     temporary.replace(path)
+
+
+def attempts_of(journal: Iterable[R]) -> list[R]:
+    """The starts of a run among the records of its journal, oldest first."""
+    return [record for record in journal if record.get("kind") == "attempt"]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

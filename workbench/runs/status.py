@@ -14,7 +14,7 @@ from workbench.io.atomic import read_json
 from workbench.runs import locks
 from workbench.runs.layout import RunFolder, host
 from workbench.runs.processes import alive
-from workbench.runs.records import read_lines
+from workbench.runs.records import attempts_of, read_lines
 
 HEARTBEAT_LIMIT = 60.0
 """Seconds after which the heartbeat of another host's run says nothing any more."""
@@ -44,7 +44,7 @@ def status_of(folder: RunFolder, attempts: list[dict[str, Any]] | None = None) -
     if held:
         return Status.RUNNING if _working(folder) else Status.STARTING
     if attempts is None:
-        attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
+        attempts = attempts_of(read_lines(folder.journal))
     attempt = attempts[-1] if attempts else {}
     ended = read_json(folder.exit)
     if ended and _number(ended) >= _number(attempt):

@@ -23,7 +23,7 @@ from workbench.runs import gpus
 from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, RunLock
 from workbench.runs.processes import this_process
-from workbench.runs.records import ENDED, Journal, read_lines
+from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
 
 WATCHED = ("torch", "torchvision", "numpy", "workbench")
 
@@ -72,7 +72,7 @@ def _writer_left(folder: RunFolder) -> bool:
 
 
 def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:
-    attempts = [r for r in read_lines(folder.journal) if r.get("kind") == "attempt"]
+    attempts = attempts_of(read_lines(folder.journal))
     number = len(attempts) + 1
     beat = read_json(folder.heartbeat)
     if beat and attempts and beat.get("attempt") == number - 1 and isinstance(beat.get("seconds"), dict):

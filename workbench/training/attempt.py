@@ -18,7 +18,7 @@ from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, build_model, check_forward
 from workbench.models.outputs import figures
 from workbench.models.preprocess import Preprocessing
-from workbench.runs.records import LineWriter, keep_until, read_lines
+from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
 from workbench.training import evaluate as evaluating
 from workbench.training.batches import Epochs, Source, has_batch_norm, source_of
 from workbench.training.checkpoint import Checkpoints, Entry
@@ -176,7 +176,7 @@ class Attempt:
             raise BadInput("train.patience needs validation data: set train.validation, or patience to 0")
         if self.restored is None or self.restored.content.get("fingerprint") == data.fingerprint:
             return
-        attempts = [r for r in read_lines(self.folder.journal) if r.get("kind") == "attempt"]
+        attempts = attempts_of(read_lines(self.folder.journal))
         if not (attempts and attempts[-1].get("accept_changed_data")):
             raise BadInput(
                 "the dataset is not what this run was trained on (its fingerprint changed); "

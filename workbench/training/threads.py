@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from workbench import paths
+from workbench.cores import usable_cores
 from workbench.experiment import Train
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import host
@@ -25,11 +25,6 @@ SECONDS = 0.1
 GAIN = 0.8
 """More threads must take less than this part of the time of fewer: once others want the cores too, they lose more
 than they ever won."""
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_threads(module: nn.Module, task: Task, train: Train, batch: Batch, model: str) -> int:

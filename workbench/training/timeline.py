@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.experiment import Train
+from workbench.runs.records import attempts_of
 from workbench.settings import convert
 
 
@@ -38,7 +39,7 @@ class Timeline:
         because the run was cut, happens again at its step, unless a later resume set the same thing.
         """
         timeline = cls(base)
-        attempts = [record for record in journal if record.get("kind") == "attempt"]
+        attempts = attempts_of(journal)
         for record in journal:
             if record.get("kind") == "attempt":
                 step = int(record.get("from_step") or 0)

@@ -20,7 +20,7 @@ from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted
 from workbench.runs.layout import RunFolder, hold_reserve, write_exit
 from workbench.runs.locks import WRITER, RunLock
-from workbench.runs.records import ENDED, Journal, read_lines
+from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
 from workbench.training.context import Context
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.requests import Requests, Stop
@@ -44,7 +44,7 @@ def main() -> int:
     if not lock.take(WRITER):
         print(f"another process writes {folder.path}", file=sys.stderr)
         return 1
-    attempt = max(1, sum(record.get("kind") == "attempt" for record in read_lines(folder.journal)))
+    attempt = max(1, len(attempts_of(read_lines(folder.journal))))
     journal, watch = Journal(folder.journal), Stopwatch(BEGAN)
     context = Context(
         folder, attempt, journal, watch, Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
