@@ -23,9 +23,9 @@ from workbench.cli import run
 from workbench.datasets import sources
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.progress import Interrupted
 from workbench.models import catalogue
+from workbench.settings import Choice
 
 WORK = fetching.Work()
 Publish = Callable[[], Path]

@@ -16,7 +16,7 @@ from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
 from workbench.models import catalogue as models
 from workbench.paths import given, is_file, is_folder
-from workbench.settings import Setting, convert, settings_of
+from workbench.settings import Choice, Setting, convert, settings_of
 
 Augmentation = Literal["crop", "flip", "vflip", "rotate", "colour", "erase"]
 
@@ -117,17 +117,6 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Classes that the dataset calls otherwise: the published name and the dataset's."""
     examples: tuple[tuple[str, str], ...] = ()
     """The first test examples, by published names: what they are and what the published model said."""
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """A dataset or a model by name, with options of its own."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in TOML and JSON: the name among the options."""
-        return {"name": self.name, **self.options}
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,17 @@ from workbench.errors import BadInput, nearest
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """A dataset or a model by name, with options of its own."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in TOML and JSON: the name among the options."""
+        return {"name": self.name, **self.options}
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting as `--settings`, the README and the screen's form show it."""

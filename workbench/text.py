@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -94,6 +95,11 @@ def count(number: float | None) -> str:
             return shown + unit
         number /= 1000
     return f"{number:.1f}T"
+
+
+def times(sides: Iterable[int]) -> str:
+    """A shape as `3×224×224`."""
+    return "×".join(str(side) for side in sides)
 
 
 def fraction(value: float | None) -> str:

@@ -8,8 +8,8 @@ import torch
 from workbench.datasets.builtin import SHAPES
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.progress import Interrupted
+from workbench.settings import Choice
 
 
 def same(first, second):

@@ -14,8 +14,8 @@ from workbench.datasets import streaming
 from workbench.datasets.folder import scan_folder
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.progress import Interrupted
+from workbench.settings import Choice
 
 
 @pytest.fixture(autouse=True)

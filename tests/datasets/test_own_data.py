@@ -10,7 +10,7 @@ import torch
 
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
+from workbench.settings import Choice
 
 
 @pytest.fixture

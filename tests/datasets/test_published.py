@@ -26,9 +26,9 @@ from workbench import paths
 from workbench.datasets import catalogue, sources
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.fetch import alone
 from workbench.io.progress import never, silent
+from workbench.settings import Choice
 
 RNG = np.random.default_rng(0)
 

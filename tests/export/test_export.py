@@ -9,10 +9,10 @@ import torch
 
 from workbench.cli import run
 from workbench.datasets.load import load
-from workbench.experiment import Choice
 from workbench.inference.classifier import load_run_checkpoint
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
+from workbench.settings import Choice
 
 
 def export(folder: RunFolder, form: str, target: Path) -> Path:

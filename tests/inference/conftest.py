@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.experiment import Choice
 from workbench.io.atomic import write_json
 from workbench.models.build import build_model
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.settings import Choice
 
 MakeRun = Callable[..., RunFolder]
 

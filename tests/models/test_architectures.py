@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.models.build import build_model, build_shapes, check_forward
 from workbench.models.catalogue import CATALOGUE, find
 from workbench.models.outputs import figures, probabilities
+from workbench.settings import Choice
 
 OWN = [info.name for info in CATALOGUE if info.kind == "builtin" and "classification" in info.tasks]
 

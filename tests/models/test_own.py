@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.models.build import BuiltModel, build_model, check_forward
+from workbench.settings import Choice
 
 NET = """
 import torch

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.models import zoo
 from workbench.models.build import BuiltModel, build_model, check_forward
 from workbench.models.summary import summarise
+from workbench.settings import Choice
 
 
 def published(name: str, path: Path, **arguments: object) -> dict[str, torch.Tensor]:

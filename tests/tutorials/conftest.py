@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from workbench.datasets.load import load
-from workbench.experiment import Choice
+from workbench.settings import Choice
 
 
 def idx(values: np.ndarray) -> bytes:

@@ -13,10 +13,11 @@ from torch.utils.data import TensorDataset
 from tests.training.support import run_until
 from tests.tutorials import cifar10_convnet, mnist_mlp, points
 from workbench.datasets.load import load
-from workbench.experiment import Choice, build
+from workbench.experiment import build
 from workbench.io.atomic import write_json
 from workbench.runs.layout import create_run_folder
 from workbench.runs.report import describe
+from workbench.settings import Choice
 
 SEEDS = range(5)
 

@@ -11,9 +11,8 @@ from workbench.datasets import catalogue
 from workbench.datasets.data import Data, checked, fingerprint_of, measured, with_validation
 from workbench.datasets.request import Request
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.progress import Cancelled, Report, never, silent
-from workbench.settings import convert
+from workbench.settings import Choice, convert
 
 _BUILTIN: Mapping[str, str] = {
     "digits": "workbench.datasets.builtin:digits",

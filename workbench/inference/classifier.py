@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
 from workbench.io.atomic import read_json
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
@@ -27,6 +26,7 @@ from workbench.models.build import build_model
 from workbench.models.outputs import probabilities
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
+from workbench.settings import Choice
 from workbench.training.device import pick_device
 
 BATCH = 32

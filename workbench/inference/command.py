@@ -22,7 +22,7 @@ from workbench.io.progress import Report
 from workbench.models.zoo import Door
 from workbench.paths import given, is_folder
 from workbench.runs.store import Store
-from workbench.text import safe
+from workbench.text import safe, times
 
 
 def classify(options: argparse.Namespace) -> int:
@@ -160,7 +160,7 @@ def _tell_steps(steps: Sequence[Mapping[str, Any]]) -> None:
 def shape_of(step: Mapping[str, Any]) -> str:
     """`1546×1213` of a picture, `[1, 3, 224, 224]` of a tensor."""
     if step["kind"] == "picture":
-        return "×".join(map(str, step["shape"]))
+        return times(step["shape"])
     return f"[{', '.join(map(str, step['shape']))}]"
 
 

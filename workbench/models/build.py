@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.io.progress import Cancelled, Report, never, silent
 from workbench.models import catalogue, own, zoo
 from workbench.models.own import where_it_failed
 from workbench.models.preprocess import Preprocessing
+from workbench.settings import Choice
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from workbench.errors import BadInput
 from workbench.io import weights
 from workbench.io.progress import Cancelled, Report, never, silent
 from workbench.models import catalogue
+from workbench.models.published import ensure_weights
 from workbench.paths import given
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -73,7 +74,7 @@ def load_published(
     Returns warnings in words. Raises `BadInput` when they can't be had or don't fit.
     """
     door = door or Door()
-    path = given(file) if file else weights.ensure_weights(name, door.progress, door.cancelled)
+    path = given(file) if file else ensure_weights(name, door.progress, door.cancelled)
     state = adapted(weights.load_state_dict(path), module)
     return weights.load_into(module, state, str(path), head)
 

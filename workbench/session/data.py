@@ -19,9 +19,9 @@ from workbench.datasets import catalogue as datasets
 from workbench.datasets import preview
 from workbench.datasets.data import Data, Split
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.models import catalogue as models
 from workbench.models.build import build_shapes
+from workbench.settings import Choice
 from workbench.text import size
 
 if TYPE_CHECKING:

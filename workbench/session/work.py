@@ -18,7 +18,6 @@ from workbench.datasets import catalogue as datasets
 from workbench.datasets.data import Data, Split
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Choice
 from workbench.inference.classifier import Classifier
 from workbench.inference.labels import read_labels
 from workbench.inference.pictures import as_picture, open_source
@@ -35,6 +34,7 @@ from workbench.models.zoo import Door, torchvision_models
 from workbench.paths import given
 from workbench.runs.layout import RunFolder
 from workbench.session import data as data_requests
+from workbench.settings import Choice
 
 _KEPT_CLASSIFIERS = 2
 _LARGEST_SAMPLE = 128  # pixels; a terminal shows fewer

@@ -10,7 +10,7 @@ from workbench.errors import BadInput
 from workbench.experiment import check_sources, load_recipe, recipe_files
 from workbench.models import catalogue as models
 from workbench.runs.store import RunSummary
-from workbench.text import count, fraction, size
+from workbench.text import count, fraction, size, times
 from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
 
 HERE = "✓ here"
@@ -51,7 +51,7 @@ def _dataset_row(name: str) -> Row:
     about = datasets.describe(name)
     pictures = "" if about["train"] is None else f"{count(about['train'] + about['test'])}"
     classes = str(about["classes"]) if about["classes"] else about["task"]
-    shape = "×".join(str(side) for side in about["shape"]) if about["shape"] else "varies"
+    shape = times(about["shape"]) if about["shape"] else "varies"
     here = HERE if about["here"] else f"↓ {size(about['download'])}"
     return Row(
         name, (name, about["title"], pictures.rjust(6), classes, shape, here), group=_GROUPS[about["kind"]]

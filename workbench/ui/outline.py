@@ -11,7 +11,7 @@ from workbench import paths
 from workbench.datasets import catalogue as datasets
 from workbench.models import catalogue as models
 from workbench.runs import machine
-from workbench.text import cell_width, count, cut, pad, safe, size
+from workbench.text import cell_width, count, cut, pad, safe, size, times
 from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.theme import THEME
 
@@ -84,7 +84,7 @@ def layers_line(facts: Mapping[str, Any]) -> str:
     """`3×224×224─▸2048─▸10`: the input and the vectors that come of it."""
     if "layers" not in facts:
         return ""
-    chain = [_dimensions(facts["input_shape"])]
+    chain = [times(facts["input_shape"])]
     for row in facts["layers"]:
         shape = row["output_shape"]
         if row["parameters"] and "Norm" not in row["kind"] and shape and all(side == 1 for side in shape[1:]):
@@ -99,11 +99,7 @@ def _shapes(draft: Draft) -> str:
     side = info.size_for(model.options, tuple(shape) if shape else None)
     inputs = [shape[0] if shape else 3, side, side] if side else shape
     outputs = about["classes"] or (1 if about["task"] == "regression" else None)
-    return "─▸".join(part for part in (_dimensions(inputs or []), str(outputs or "")) if part)
-
-
-def _dimensions(shape: Any) -> str:
-    return "×".join(str(side) for side in shape)
+    return "─▸".join(part for part in (times(inputs or []), str(outputs or "")) if part)
 
 
 def _short(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.text import cut, pad, safe
+from workbench.text import cut, pad, safe, times
 from workbench.ui.widgets.listing import WIDTH, ListingScreen
 
 
@@ -14,7 +14,7 @@ class LayersScreen(ListingScreen):
 
     def __init__(self, title: str, facts: Mapping[str, Any]) -> None:
         """`facts` is the session's summary: `layers`, `parameters`, `trainable`, `input_shape`."""
-        shape = "×".join(str(side) for side in facts["input_shape"])
+        shape = times(facts["input_shape"])
         super().__init__(
             title,
             layer_line("layer", "kind", "output", "parameters"),
@@ -24,7 +24,7 @@ class LayersScreen(ListingScreen):
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    shape = "×".join(str(side) for side in row["output_shape"])
+    shape = times(row["output_shape"])
     parameters = f"{row['parameters']:,}" if row["parameters"] else ""
     return layer_line(row["name"], row["kind"], shape, parameters)
 

@@ -1,0 +1,59 @@
+"""The published weights of torchvision's architectures: found on disk first, downloaded second."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from workbench import paths
+from workbench.errors import BadInput
+from workbench.io import fetch
+from workbench.io.progress import Cancelled, Report, never, silent
+from workbench.io.weights import sha256_of
+from workbench.models import catalogue
+
+
+def ensure_weights(
+    name: str, progress: Report = silent, cancelled: Cancelled = never, folder: Path | None = None
+) -> Path:
+    """The file of `name`'s published weights: found where torch keeps it (or in `folder`), else downloaded; checked.
+
+    `name` is one of torchvision's architectures. The file's name ends in the first digits of its SHA-256.
+    Raises `BadInput` that names the URL and the folder when it can't be had, or is another file.
+    """
+    info = catalogue.find(name)
+    if not info.weights_file:
+        raise BadInput(
+            f"there are no published weights for {name}; models that have some: resnet18, alexnet …"
+        )
+    path = (folder or paths.weights()) / info.weights_file
+    start = _named_hash(path)
+    if path.exists():
+        _check_start(path, start)
+        return path
+    try:
+        return fetch.fetch(info.weights_url, path, sha256=start, progress=progress, cancelled=cancelled)
+    except (BadInput, OSError) as error:
+        raise BadInput(_by_hand(info, path.parent, str(error).partition(";")[0])) from None
+
+
+def _by_hand(info: catalogue.ModelInfo, folder: Path, reason: str) -> str:
+    return (
+        f"the weights of {info.name} are not here and can't be downloaded: put {info.weights_url} into {folder}, "
+        f"or name a local file (--weights FILE; in an experiment model.weights=FILE) ({reason})"
+    )
+
+
+def _named_hash(path: Path) -> str | None:
+    """The start of the SHA-256 that a file's name says it has (`resnet18-f37072fd.pth`)."""
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
+    return found[1] if found else None
+
+
+def _check_start(path: Path, start: str | None) -> None:
+    digest = sha256_of(path)
+    if start and not digest.startswith(start):
+        raise BadInput(
+            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {start}; "
+            "remove it, and it is downloaded anew"
+        )
