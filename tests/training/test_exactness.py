@@ -133,7 +133,7 @@ def test_the_result_is_of_the_best_weights(home: Path) -> None:
     assert attempt.state.best is not None
     assert final["weights_step"] == best["step"] == attempt.state.best["step"]
     kept = torch.load(folder.checkpoints / best["file"], weights_only=True)["model"]
-    assert same(kept, attempt.built.module.state_dict())
+    assert same(kept, attempt.parts.built.module.state_dict())
     evaluations = [r for r in metrics(folder) if r["kind"] == "evaluation" and r["split"] == "validation"]
     assert max(e["accuracy"] for e in evaluations) == next(
         e["accuracy"] for e in evaluations if e["step"] == best["step"]
@@ -143,7 +143,7 @@ def test_the_result_is_of_the_best_weights(home: Path) -> None:
 def test_only_the_head_learns_in_the_first_epochs(home: Path) -> None:
     folder = make_run(home, {"epochs": 3, "freeze_epochs": 2}, RESNET)
     attempt = prepared(folder)
-    before = copied(attempt.built.module.state_dict())
+    before = copied(attempt.parts.built.module.state_dict())
     steps = attempt.epochs.steps
     attempt.report.metrics.close()
 

@@ -1,0 +1,108 @@
+"""Measuring a run: each epoch's held-out figures, and its result."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from workbench.errors import BadInput
+from workbench.io.atomic import read_json
+from workbench.models.outputs import figures
+from workbench.training import evaluate as evaluating
+from workbench.training.checkpoint import Checkpoints, Entry
+from workbench.training.context import Context
+from workbench.training.drawing import drawing
+from workbench.training.evaluate import Evaluation
+from workbench.training.loop import TrainState
+from workbench.training.parts import Parts
+from workbench.training.report import Report
+
+
+class Measuring:
+    """Evaluates the weights as they are, and writes down what it finds."""
+
+    def __init__(self, context: Context, parts: Parts, state: TrainState, report: Report) -> None:
+        self._context, self._parts, self._state, self._report = context, parts, state, report
+        self._folder = context.folder
+        self._newest: Evaluation | None = None
+        """Of the test split, after the newest step."""
+
+    def evaluate(self, split: str) -> tuple[Evaluation, float]:
+        """An evaluation and the seconds it took."""
+        parts = self._parts
+        self._context.heartbeat.show(phase="evaluating")
+        start = time.monotonic()
+        with self._context.watch.during("evaluate"):
+            evaluation = evaluating.evaluate(
+                parts.built.module,
+                parts.sources[split],
+                parts.task,
+                split=split,
+                classes=parts.data.classes,
+                precision=parts.precision,
+                between=self._context.requests.raise_if_stopped,
+            )
+        return evaluation, time.monotonic() - start
+
+    def record(self, evaluation: Evaluation, seconds: float, **marks: Any) -> None:
+        """Write down an evaluation of the weights as they are, after the newest step."""
+        state, module = self._state, self._parts.built.module
+        self._report.evaluation(evaluation, state.step, state.epoch, seconds, **{**figures(module), **marks})
+        first = read_json(self._folder.evaluations / f"step-0-{evaluation.split}.json") or {}
+        draw = drawing(module, self._parts.sources[evaluation.split], evaluation, first.get("draw"))
+        evaluating.write(evaluation, self._folder.evaluations, state.step, state.epoch, draw)
+
+    def start(self) -> None:
+        """Measure the model before its first step, where it is quickly done: what is learned can then be seen.
+
+        Pictures are left out: there the first figures are chance, and a pass over them takes its time.
+        """
+        if self._parts.data.train.inputs.ndim == 4:
+            return
+        evaluation, seconds = self.evaluate(self._parts.held_out)
+        self.record(evaluation, seconds)
+
+    def epoch(self) -> bool:
+        """Evaluate the epoch that ended and count it; whether it is the best so far.
+
+        Nothing changes before the evaluation is whole: a run that is stopped in it resumes at the epoch's end.
+        """
+        split, state = self._parts.held_out, self._state
+        evaluation, seconds = self.evaluate(split)
+        self._report.epoch(state.step, state.epoch + 1)
+        value = self._monitored(evaluation) if split == "validation" else None
+        best = state.end_epoch(value, evaluation.scores["loss"])
+        self.record(evaluation, seconds, best=best)
+        self._newest = evaluation if split == "test" else None
+        latest = {name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores}
+        self._context.heartbeat.show(latest=latest)
+        return best
+
+    def _monitored(self, evaluation: Evaluation) -> float:
+        """The monitored figure, larger is better."""
+        monitor = self._state.settings.monitor
+        value = evaluation.scores[monitor]
+        return -value if monitor == "loss" else value
+
+    def result(self, checkpoints: Checkpoints) -> None:
+        """The run's result: the test split, by the best epoch's weights where there is a best one."""
+        checkpoints.wait()
+        marks: dict[str, Any] = {}
+        best = checkpoints.best() if self._parts.experiment.weights == "best" else None
+        if best is not None:
+            marks = self._take_weights(checkpoints, best)
+        evaluation, seconds = self._newest, 0.0
+        if evaluation is None or best is not None:
+            evaluation, seconds = self.evaluate("test")
+        self.record(evaluation, seconds, final=True, best=False, **marks)
+        self._report.metrics.sync()
+
+    def _take_weights(self, checkpoints: Checkpoints, entry: Entry) -> dict[str, Any]:
+        """Put the weights of a checkpoint into the module; what the row says of them."""
+        if entry["step"] != self._state.step:
+            try:
+                self._parts.built.module.load_state_dict(checkpoints.load(entry)["model"])
+            except BadInput as error:
+                self._context.notice(f"the result is of the last weights, the best can't be read: {error}")
+                return {}
+        return {"weights_step": entry["step"], "weights_epoch": entry["epoch"]}

@@ -1,0 +1,142 @@
+"""The parts an attempt is put together from: data, model, batches, threads, the state and what is written down."""
+
+from __future__ import annotations
+
+import torch
+
+from workbench.datasets.augment import Augment
+from workbench.datasets.data import Data, derived_seed
+from workbench.datasets.load import load
+from workbench.errors import BadInput
+from workbench.experiment import Experiment, Train
+from workbench.models import catalogue as models
+from workbench.models.build import BuiltModel, build_model, check_forward
+from workbench.models.preprocess import Preprocessing
+from workbench.training.batches import Epochs, Source, has_batch_norm, source_of
+from workbench.training.context import Context
+from workbench.training.device import pick_device, pick_precision, set_exactness
+from workbench.training.report import report_every
+from workbench.training.restore import Beginning
+from workbench.training.setup import splits_of
+from workbench.training.task import Task, task_of
+from workbench.training.threads import pick_threads
+
+
+class Parts:
+    """Data, model and batches of one attempt, on the device that computes. Raises `BadInput` and `Interrupted`.
+
+    `sources` are the splits by name; `threads` the number of CPU threads, which this process then has.
+    """
+
+    def __init__(self, context: Context, beginning: Beginning) -> None:
+        self._context = context
+        self.experiment: Experiment = beginning.experiment
+        self.settings: Train = beginning.settings
+        self.device = pick_device(self.settings.device)
+        self.precision = pick_precision(self.settings.precision, self.device)
+        set_exactness(self.device)
+        self.data: Data = self._load(beginning)
+        self.built: BuiltModel = self._build(pretrained=beginning.restored is None)
+        self.task: Task = task_of(self.data, self.settings, self.device)
+        self.sources: dict[str, Source] = self._sources()
+        self.epochs: Epochs = self._epochs()
+        self.threads: int = self._threads(beginning)
+        torch.set_num_threads(self.threads)
+
+    def _load(self, beginning: Beginning) -> Data:
+        info = models.find(self.experiment.model.name)
+        data = load(
+            self.experiment.data,
+            size=info.load_size(self.experiment.model.options),
+            channels=info.channels,
+            validation=self.settings.validation,
+            seed=self.experiment.seed,
+            progress=self._context.heartbeat.progress,
+            cancelled=self._context.requests.stopped,
+        )
+        self._context.requests.raise_if_stopped()
+        if data.set_aside:
+            self._context.notice(f"{len(data.set_aside)} pictures could not be read and were set aside")
+        self._check_settings(data)
+        beginning.check_data(data)
+        return data
+
+    def _check_settings(self, data: Data) -> None:
+        if self.settings.augment and data.train.inputs.ndim != 4:
+            raise BadInput("train.augment is for pictures; this dataset has none: set it to nothing")
+        if self.settings.patience and data.validation is None:
+            raise BadInput("train.patience needs validation data: set train.validation, or patience to 0")
+
+    def _build(self, *, pretrained: bool) -> BuiltModel:
+        torch.manual_seed(derived_seed(self.experiment.seed, "init"))
+        data, choice = self.data, self.experiment.model
+        outputs = len(data.classes) or max(1, data.train.targets[0].numel())
+        built = build_model(
+            choice,
+            shape=tuple(data.train.inputs.shape[1:]),
+            outputs=outputs,
+            task=data.task,
+            load=pretrained,
+            progress=self._context.heartbeat.progress,
+            cancelled=self._context.requests.stopped,
+        )
+        for notice in built.notices:
+            self._context.notice(notice)
+        self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
+        check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
+        if self.settings.freeze_epochs and not built.head:
+            raise BadInput(
+                f"train.freeze_epochs: {choice.name} has no head that could learn alone; set it to 0"
+            )
+        built.module.to(self.device)
+        if self._channels_last():
+            built.module.to(memory_format=torch.channels_last)
+        return built
+
+    def _channels_last(self) -> bool:
+        """Whether pictures are laid out pixel by pixel: what convolutions of GPUs want."""
+        return self.device.type == "cuda" and self.data.train.inputs.ndim == 4
+
+    def _sources(self) -> dict[str, Source]:
+        last = self._channels_last()
+        return {
+            name: source_of(split, self.preprocessing, self.device, channels_last=last)
+            for name, split in splits_of(self.data).items()
+        }
+
+    def _epochs(self) -> Epochs:
+        settings = self.settings
+        return Epochs(
+            self.sources["train"],
+            settings.batch_size,
+            self.experiment.seed,
+            balanced=settings.balanced_sampling and self.task.name == "classification",
+            merge_single=has_batch_norm(self.built.module),
+            augment=Augment(settings.augment) if settings.augment else None,
+        )
+
+    def _threads(self, beginning: Beginning) -> int:
+        wanted = self.settings.threads
+        if wanted != "auto":
+            return wanted
+        if beginning.restored is not None:
+            return int(beginning.restored.content["threads"])
+        if self.device.type != "cpu":
+            return torch.get_num_threads()
+        self._context.phase("tuning")
+        batch = next(self.epochs.batches(0).starting_at(0))
+        return pick_threads(self.built.module, self.task, self.settings, batch, self.experiment.model.name)
+
+    def report_every(self, beginning: Beginning) -> int:
+        """Steps that a row of the record covers."""
+        every = self.settings.report_every
+        if every != "auto":
+            return every
+        if beginning.restored is not None:
+            return int(beginning.restored.content["report_every"])
+        return report_every(self.epochs.steps, self.settings.epochs)
+
+    @property
+    def held_out(self) -> str:
+        """The split that is measured after each epoch."""
+        return "validation" if "validation" in self.sources else "test"

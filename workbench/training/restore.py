@@ -1,0 +1,94 @@
+"""Where an attempt begins: the experiment, its settings by now, and the checkpoint it goes on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.datasets.data import Data
+from workbench.errors import BadInput
+from workbench.experiment import Experiment, Train, from_dict
+from workbench.io.atomic import read_json
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import attempts_of, keep_until, read_lines
+from workbench.training.checkpoint import Checkpoints, Entry
+from workbench.training.context import Context
+from workbench.training.timeline import Timeline
+
+WORDS = {
+    "threads": "{} CPU threads",
+    "device": "on {}",
+    "torch": "torch {}",
+    "batch_size": "batches of {}",
+}
+"""What changes the bits of a result, as a notice says it."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A checkpoint to go on from."""
+
+    content: dict[str, Any]
+    entry: Entry
+
+
+class Beginning:
+    """What stands before anything is loaded or built; `restored` is `None` for a run that begins at step 0.
+
+    Raises `BadInput` where the experiment can't be read.
+    """
+
+    def __init__(self, context: Context, checkpoints: Checkpoints) -> None:
+        self._context, self._folder = context, context.folder
+        self.experiment = self._experiment()
+        self.restored = self._newest(checkpoints)
+        self.step = 0 if self.restored is None else int(self.restored.content["step"])
+        self.timeline = self._timeline()
+        self.settings: Train = self.timeline.at(self.step)
+        """Those that hold at the step where this attempt begins; from here on the timeline knows all changes."""
+
+    def _experiment(self) -> Experiment:
+        content = read_json(self._folder.experiment)
+        if content is None:
+            raise BadInput(
+                f"{self._folder.experiment} is missing or damaged: the run can't be started from it"
+            )
+        return from_dict(content)
+
+    def _newest(self, checkpoints: Checkpoints) -> Restored | None:
+        content, entry, notes = checkpoints.newest()
+        for note in notes:
+            self._context.notice(note)
+        return None if content is None or entry is None else Restored(content, entry)
+
+    def _timeline(self) -> Timeline:
+        base, journal = self.experiment.to_dict()["train"], read_lines(self._folder.journal)
+        return Timeline.of_journal(base, journal, self.step)
+
+    def check_data(self, data: Data) -> None:
+        """Refuse data that is not what the run began with (`BadInput`), unless that is accepted."""
+        if self.restored is None or self.restored.content.get("fingerprint") == data.fingerprint:
+            return
+        attempts = attempts_of(read_lines(self._folder.journal))
+        if not (attempts and attempts[-1].get("accept_changed_data")):
+            raise BadInput(
+                "the dataset is not what this run was trained on (its fingerprint changed); "
+                "resume with --accept-changed-data to go on with it all the same"
+            )
+        self._context.notice("the dataset changed since the run began", exact=False)
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is not as it was when a checkpoint was made, and changes the bits of the result, in words."""
+    return [
+        f"{words.format(now[name])} instead of {before[name]}"
+        for name, words in WORDS.items()
+        if now[name] != before[name]
+    ]
+
+
+def cut_metrics(folder: RunFolder, restored: Restored | None) -> None:
+    """Take rows of steps that will be made again off the metrics: those after the checkpoint."""
+    offset = 0 if restored is None else int(restored.entry["metrics_offset"])
+    if folder.metrics.exists():
+        keep_until(folder.metrics, offset)
