@@ -34,7 +34,19 @@ def test_the_contract_between_processes_needs_none_of_them() -> None:
 
 
 def test_the_description_of_experiments_needs_none_of_them() -> None:
-    modules = ["cli", "console", "text", "paths", "experiment", "datasets.catalogue", "models.catalogue"]
+    modules = [
+        "cli",
+        "console",
+        "tables",
+        "commands.runs",
+        "commands.training",
+        "commands.lists",
+        "text",
+        "paths",
+        "experiment",
+        "datasets.catalogue",
+        "models.catalogue",
+    ]
     assert brought_in(*(f"workbench.{m}" for m in [*modules, "session.client", "io.atomic"])) == set()
 
 

@@ -16,6 +16,7 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import number
 from workbench.runs.status import Status, status_of
+from workbench.tables import print_table
 from workbench.text import safe
 
 POLL_SECONDS = 0.2
@@ -50,14 +51,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows under a head, columns as wide as they need to be; numbers are the caller's to format."""
-    shown = [[safe(cell) for cell in row] for row in rows]
-    widths = [
-        max((text.cell_width(row[i]) for row in [list(head), *shown]), default=0) for i in range(len(head))
-    ]
-    for row in [list(head), *shown]:
-        print("  ".join(text.pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def shown(value: object) -> str:
+    """A setting or a figure as a cell of a table."""
+    if isinstance(value, tuple | list):
+        return ",".join(str(part) for part in value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)
 
 
 class Follower:

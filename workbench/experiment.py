@@ -16,7 +16,7 @@ from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
 from workbench.models import catalogue as models
 from workbench.paths import given, is_file, is_folder
-from workbench.settings import Choice, Setting, convert, settings_of
+from workbench.settings import Choice, Setting, assignment, convert, settings_of
 
 Augmentation = Literal["crop", "flip", "vflip", "rotate", "colour", "erase"]
 
@@ -178,12 +178,12 @@ def build(
         content["data"] = _chosen(content.get("data"), dataset)
     if model:
         content["model"] = _chosen(content.get("model"), model)
-    for assignment in sets:
-        _assign(content, assignment)
+    for text in sets:
+        _assign(content, *assignment(text))
     if name is not None:
         content["name"] = name
     if device is not None:
-        _assign(content, f"train.device={device}")
+        _assign(content, "train.device", device)
     return from_dict(content)
 
 
@@ -260,11 +260,7 @@ def _chosen(section: Any, name: str) -> dict[str, Any]:
     return dict(section) if isinstance(section, Mapping) and section.get("name") == name else {"name": name}
 
 
-def _assign(content: dict[str, Any], assignment: str) -> None:
-    key, equals, value = assignment.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise BadInput(f"--set takes KEY=VALUE, not '{assignment}' (for example --set train.epochs=20)")
+def _assign(content: dict[str, Any], key: str, value: str) -> None:
     section, dot, field = key.partition(".")
     if key in {"seed", "name", "weights"}:
         content[key] = value

@@ -97,6 +97,14 @@ def convert(struct: type[S], values: Mapping[str, Any], where: str) -> S:
         raise BadInput(_one_line(error, where, plain, struct)) from None
 
 
+def assignment(text: str) -> tuple[str, str]:
+    """The two sides of a `KEY=VALUE` that a person gave. Raises `BadInput`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise BadInput(f"--set takes KEY=VALUE, not '{text}' (for example --set train.epochs=20)")
+    return key.strip(), value
+
+
 def parse_value(value: Any, wanted: Any) -> Any:
     """What a person typed (`"3"`, `"1e-3"`, `"yes"`, `"crop,flip"`) as the type that a setting wants.
 

@@ -65,17 +65,6 @@ def resume(
     _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
 
 
-def parse_overrides(sets: list[str]) -> dict[str, Any]:
-    """`KEY=VALUE` settings as a mapping from full names. Raises `BadInput`."""
-    overrides: dict[str, Any] = {}
-    for assignment in sets:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise BadInput(f"--set takes KEY=VALUE, not '{assignment}'")
-        overrides[key.strip()] = value
-    return overrides
-
-
 def ask(folder: RunFolder, what: str, **values: Any) -> str:
     """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
     attempts = attempts_of(read_lines(folder.journal))

@@ -1,0 +1,90 @@
+"""What there is: recipes, datasets, models, devices, and how this machine stands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench import console, text
+from workbench.commands import DONE, FAILED
+from workbench.datasets import catalogue as datasets_here
+from workbench.experiment import load_recipe, recipe_files
+from workbench.models import catalogue as models_here
+from workbench.runs import machine
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """`workbench recipes`."""
+    rows = [load_recipe(path.stem) for path in recipe_files()]
+    if options.json:
+        console.print_json(rows)
+        return DONE
+    console.print_table(
+        ("recipe", "what it is", "published"),
+        [(r["recipe"], r.get("title", ""), _published(r.get("reference"))) for r in rows],
+    )
+    return DONE
+
+
+def _published(reference: dict[str, Any] | None) -> str:
+    return f"{reference['metric']} {reference['published']:g} ({reference['source']})" if reference else "-"
+
+
+def datasets(options: argparse.Namespace) -> int:
+    """`workbench datasets`."""
+    rows = [datasets_here.describe(info.name, measure=True) for info in datasets_here.CATALOGUE]
+    if options.json:
+        console.print_json(rows)
+        return DONE
+    console.print_table(
+        ("dataset", "what it is", "train+test", "classes", "shape", "size", "here"),
+        [
+            (r["name"], r["title"], _pair(r["train"], r["test"]), r["classes"] or "-",
+             "×".join(map(str, r["shape"])) if r["shape"] else "varies",
+             text.size(r["bytes"] or r["download"] or None), "yes" if r["here"] else "no")
+            for r in rows
+        ],
+    )  # fmt: skip
+    console.say("Your own: --dataset folder:PATH (one folder per class), --dataset ./data.py:make")
+    return DONE
+
+
+def _pair(train: int | None, test: int | None) -> str:
+    return f"{train}+{test}" if train is not None else "?"
+
+
+def models(options: argparse.Namespace) -> int:
+    """`workbench models`."""
+    rows = [models_here.describe(info) for info in models_here.CATALOGUE]
+    if options.json:
+        console.print_json(rows)
+        return DONE
+    console.print_table(
+        ("model", "what it is", "input", "parameters", "weights"),
+        [(r["name"], r["title"], r["input_size"] or "any", text.count(r["parameters"]),
+          "-" if not r["weights_bytes"] else "here" if r["weights_here"] else text.size(r["weights_bytes"]))
+         for r in rows],
+    )  # fmt: skip
+    console.say("Your own: --model ./net.py:Net")
+    return DONE
+
+
+def devices(options: argparse.Namespace) -> int:
+    """`workbench devices`."""
+    rows = machine.devices()
+    if options.json:
+        console.print_json(rows)
+        return DONE
+    console.print_devices(rows)
+    return DONE
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`workbench doctor`: exits with 1 where something would keep training from working."""
+    document = machine.describe()
+    problems = machine.problems()
+    if options.json:
+        console.print_json({**document, "problems": problems})
+    else:
+        console.tell_machine(document, problems)
+    return FAILED if problems else DONE

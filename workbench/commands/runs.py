@@ -1,0 +1,114 @@
+"""Commands about runs that are there: list, show, follow, stop, put away, compare, measure again, export."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from workbench import console, text
+from workbench.commands import DONE, FAILED
+from workbench.errors import BadInput
+from workbench.runs import launch
+from workbench.runs.compare import compare_runs
+from workbench.runs.report import describe
+from workbench.runs.status import Status
+from workbench.runs.store import Store
+
+
+def runs(options: argparse.Namespace) -> int:
+    """`workbench runs`."""
+    rows = Store.default().rows()
+    if options.json:
+        console.print_json([msgspec.to_builtins(row) for row in rows])
+        return DONE
+    if not rows:
+        console.say("there are no runs yet: workbench train digits-mlp makes one")
+        return DONE
+    console.print_table(
+        ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
+        [(r.id, r.name, r.status, f"{r.epoch}/{r.epochs_total}", text.fraction(r.best), r.dataset, r.model,
+          text.clock(r.created)) for r in rows],
+        spare=("name", "model", "dataset"),
+    )  # fmt: skip
+    return DONE
+
+
+def show(options: argparse.Namespace) -> int:
+    """`workbench show`."""
+    document = describe(Store.default().find(options.run))
+    if options.json:
+        console.print_json(document)
+    else:
+        console.tell_result(document)
+    return DONE
+
+
+def watch(options: argparse.Namespace) -> int:
+    """`workbench watch`."""
+    folder = Store.default().find(options.run)
+    status = console.Follower(folder).follow()
+    console.tell_result(describe(folder))
+    return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
+
+
+def stop(options: argparse.Namespace) -> int:
+    """`workbench stop`: returns when the run has ended."""
+    folder = Store.default().find(options.run)
+    launch.ask(folder, "stop")
+    console.say(f"{folder.id} writes a checkpoint and stops")
+    console.wait_for_end(folder)
+    document = describe(folder)
+    if options.json:
+        console.print_json(document)
+    else:
+        console.tell(
+            f"{folder.id}: {document['status']} at step {document['step']}; 'workbench resume {folder.id}' goes on"
+        )
+    return DONE
+
+
+def remove(options: argparse.Namespace) -> int:
+    """`workbench rm`."""
+    store = Store.default()
+    folder = store.find(options.run)
+    kept = store.remove(folder, now=options.now)
+    console.tell(f"{folder.id} is deleted" if kept is None else f"{folder.id} is in the trash: {kept}")
+    return DONE
+
+
+def compare(options: argparse.Namespace) -> int:
+    """`workbench compare`: results, and the settings that differ."""
+    store = Store.default()
+    folders = [store.find(name) for name in options.run]
+    if len({folder.id for folder in folders}) < max(2, len(folders)):
+        raise BadInput("compare takes two different runs or more: workbench compare last RUN")
+    rows = compare_runs(folders)
+    if options.json:
+        console.print_json(rows)
+        return DONE
+    names = [row["run"] for row in rows]
+    keys = [key for key in rows[0] if key != "run"]
+    console.print_table(("", *names), [(key, *(console.shown(row[key]) for row in rows)) for key in keys])
+    return DONE
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`workbench evaluate`."""
+    from workbench.inference.evaluate import evaluate_run
+
+    folder = Store.default().find(options.run)
+    document = evaluate_run(folder, options.split, options.device, console.progress_printer())
+    if options.json:
+        console.print_json(document)
+    else:
+        console.tell_evaluation(document)
+    return DONE
+
+
+def export(options: argparse.Namespace) -> int:
+    """`workbench export`."""
+    from workbench.export import export_run
+
+    console.tell(str(export_run(Store.default().find(options.run), options.format, options.to)))
+    return DONE

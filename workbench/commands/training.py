@@ -1,0 +1,79 @@
+"""`workbench train` and `workbench resume`: start in the background, then wait or leave."""
+
+from __future__ import annotations
+
+import argparse
+
+from workbench import console
+from workbench.commands import DONE, FAILED, INTERRUPTED
+from workbench.experiment import all_settings, build
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.report import describe
+from workbench.runs.status import Status
+from workbench.runs.store import Store
+from workbench.settings import assignment
+
+LAUNCHER = "command line"
+
+
+def train(options: argparse.Namespace) -> int:
+    """`workbench train`."""
+    if options.settings:
+        return _settings(options)
+    experiment = build(
+        options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
+        device=options.device,
+    )  # fmt: skip
+    folder = launch.start(experiment, LAUNCHER)
+    console.say(f"{folder.id} is training in the background")
+    return _wait_and_tell(folder, options)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """`workbench resume`."""
+    folder = Store.default().find(options.run)
+    overrides = dict(assignment(text) for text in options.set)
+    launch.resume(folder, overrides, LAUNCHER, accept_changed_data=options.accept_changed_data)
+    console.say(f"{folder.id} goes on in the background")
+    return _wait_and_tell(folder, options)
+
+
+def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
+    if options.detach:
+        if options.json:
+            console.print_json(describe(folder))
+        else:
+            console.tell(folder.id)
+        return DONE
+    status, interrupted = console.wait_or_stop(folder)
+    document = describe(folder)
+    if options.json:
+        console.print_json(document)
+    else:
+        console.tell_result(document)
+    if status is Status.FINISHED:
+        return DONE
+    if interrupted or status in {Status.STOPPED, Status.RUNNING}:
+        return INTERRUPTED
+    if options.json:
+        console.say(f"workbench: {document['reason'] or f'the run is {status}'}")
+    console.say(f"its log: {folder.log}")
+    return FAILED
+
+
+def _settings(options: argparse.Namespace) -> int:
+    rows = all_settings(options.dataset, options.model)
+    if options.json:
+        console.print_json([{"key": r.key, "type": r.kind, "default": r.default, "choices": list(r.choices),
+                             "help": r.help} for r in rows])  # fmt: skip
+        return DONE
+    shown = [
+        (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), console.shown(r.default), r.help)
+        for r in rows
+    ]
+    console.print_table(("setting", "type", "default", "what it is"), shown)
+    console.say(
+        "Defaults of a dataset and a model come before these; --dataset and --model list their own options."
+    )
+    return DONE
