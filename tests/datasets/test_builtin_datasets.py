@@ -28,6 +28,17 @@ def test_digits_are_whole_and_split_evenly():
     assert (shares - 0.2).abs().max() < 0.01
 
 
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    theirs, data = load_digits(), load(Choice("digits"))
+    pictures = torch.cat([data.train.inputs, data.test.inputs]).reshape(1797, 64)
+    labels = torch.cat([data.train.targets, data.test.targets])
+    expected = torch.from_numpy(theirs.images).mul(255 / 16).round().to(torch.uint8).reshape(1797, 64)
+    mine = sorted(zip(pictures.tolist(), labels.tolist(), strict=True))
+    assert mine == sorted(zip(expected.tolist(), theirs.target.tolist(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("digits", {}), ("shapes", {"train": 40, "test": 20, "size": 8}), ("line", {}), ("clusters", {})],
