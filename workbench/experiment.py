@@ -18,7 +18,9 @@ from workbench.models import catalogue as models
 from workbench.paths import given, is_file, is_folder
 from workbench.settings import Choice, Setting, assignment, convert, settings_of
 
-Augmentation = Literal["crop", "flip", "vflip", "rotate", "colour", "erase"]
+Augmentation = Literal[
+    "crop", "translate", "flip", "altflip", "vflip", "rotate", "colour", "erase", "mixup", "cutmix"
+]
 
 
 class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +49,11 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     balanced_sampling: Annotated[bool, Meta(description="draw every class equally often")] = False
     augment: Annotated[
         tuple[Augmentation, ...],
-        Meta(description="augmentations by name: crop, flip, vflip, rotate, colour, erase"),
+        Meta(
+            description="augmentations by name: crop, translate (2 pixels, mirrored), flip, altflip (every other "
+            "epoch), vflip, rotate, colour, erase; mixup, cutmix (two pictures in one: accuracy in training is "
+            "of the one that has more of it)"
+        ),
     ] = ()
     normalize: Annotated[
         Literal["auto", "half", "none"],

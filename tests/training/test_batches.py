@@ -52,7 +52,9 @@ def test_starting_in_the_middle_gives_the_same_batches(
     source: Source, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(module.CHUNK_BYTES, "cpu", chunk)
-    epochs = Epochs(source, 8, 3, balanced=False, merge_single=False, augment=Augment(["crop", "rotate"]))
+    epochs = Epochs(
+        source, 8, 3, balanced=False, merge_single=False, augment=Augment(["crop", "cutmix"]), classes=5
+    )
     whole = list(epochs.batches(1).starting_at(0))
     assert len(whole) == epochs.steps == 13
     for position in range(14):
@@ -61,6 +63,7 @@ def test_starting_in_the_middle_gives_the_same_batches(
         for batch, expected in zip(rest, whole[position:], strict=True):
             assert torch.equal(batch.inputs, expected.inputs)
             assert torch.equal(batch.targets, expected.targets)
+            assert torch.equal(batch.wanted, expected.wanted)
 
 
 def test_batches_hold_the_examples_of_the_order(source: Source) -> None:

@@ -14,11 +14,12 @@ from workbench.runs.records import Journal, read_lines
 from workbench.training.checkpoint import copied
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
+AUGMENT = ["altflip", "colour", "translate", "mixup", "cutmix"]
 CASES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ({"optimizer": "adam"}, None),
     ({"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step", "step_every": 1}, None),
     ({"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 0.5, "report_every": 7}, None),
-    ({"optimizer": "sgd", "momentum": 0.9, "augment": ["flip", "vflip", "colour"], "batch_size": 60}, RESNET),
+    ({"optimizer": "sgd", "momentum": 0.9, "augment": AUGMENT, "batch_size": 60}, RESNET),
     ({"class_weights": "balanced", "balanced_sampling": True, "label_smoothing": 0.1, "patience": 1}, None),
     ({"freeze_epochs": 1, "validation": 0.0, "precision": "bf16", "batch_size": 100}, RESNET),
 ]  # fmt: skip

@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from workbench.datasets import mix
+from workbench.datasets.data import derived_seed
+from workbench.datasets.mix import Mix
 from workbench.errors import BadInput, nearest
 
 LUMA = (0.299, 0.587, 0.114)
@@ -34,14 +37,24 @@ class _Augmentation:
 
 def _crop(pictures: Tensor, draws: Tensor) -> Tensor:
     """Shifted at random by up to 4 pixels (12 % from 34 pixels on), what comes in is black."""
-    height, width = pictures.shape[-2:]
-    pad = max(4, round(0.12 * min(height, width)))
+    pad = max(4, round(0.12 * min(pictures.shape[-2:])))
+    return _window(F.pad(pictures, (pad, pad, pad, pad)), draws, pad)
+
+
+def _translate(pictures: Tensor, draws: Tensor) -> Tensor:
+    """Shifted at random by up to 2 pixels, what comes in is the picture's own border, mirrored."""
+    pad = min(2, min(pictures.shape[-2:]) - 1)
+    return _window(F.pad(pictures, (pad, pad, pad, pad), "reflect"), draws, pad)
+
+
+def _window(padded: Tensor, draws: Tensor, pad: int) -> Tensor:
+    """A part of each padded picture, as large as it was before: drawn by draws [B, 2]."""
+    height, width = (side - 2 * pad for side in padded.shape[-2:])
     offsets = (draws * (2 * pad + 1)).long().clamp_(max=2 * pad)
-    padded = F.pad(pictures, (pad, pad, pad, pad))
-    rows = offsets[:, 0, None] + torch.arange(height, device=pictures.device)
-    columns = offsets[:, 1, None] + torch.arange(width, device=pictures.device)
-    batch = torch.arange(len(pictures), device=pictures.device)[:, None, None, None]
-    channel = torch.arange(pictures.shape[1], device=pictures.device)[None, :, None, None]
+    rows = offsets[:, 0, None] + torch.arange(height, device=padded.device)
+    columns = offsets[:, 1, None] + torch.arange(width, device=padded.device)
+    batch = torch.arange(len(padded), device=padded.device)[:, None, None, None]
+    channel = torch.arange(padded.shape[1], device=padded.device)[None, :, None, None]
     return padded[batch, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
@@ -101,36 +114,61 @@ def _erase(pictures: Tensor, draws: Tensor) -> Tensor:
 
 _AUGMENTATIONS = {
     "crop": _Augmentation(2, _crop),
+    "translate": _Augmentation(2, _translate),
     "flip": _Augmentation(1, _flip),
+    "altflip": _Augmentation(1, _flip),
     "vflip": _Augmentation(1, _flip_vertically),
     "rotate": _Augmentation(1, _rotate),
     "colour": _Augmentation(3, _colour),
     "erase": _Augmentation(5, _erase),
 }
-NAMES = tuple(_AUGMENTATIONS)
+NAMES = (*_AUGMENTATIONS, *mix.NAMES)
 
 
 class Augment:
-    """The augmentations of the given names, one after the other. Raises `BadInput` for a name it does not know."""
+    """The augmentations of the given names, one after the other. Raises `BadInput` for a name it does not know.
+
+    `altflip` flips half of the pictures in the first epoch and from then on every picture in every other epoch, so
+    that each is seen both ways equally often (Jordan, arXiv:2404.00498, section 3.6). What mixes two pictures
+    comes last, batch by batch: see `mix`.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         for name in names:
-            if name not in _AUGMENTATIONS:
+            if name not in NAMES:
                 known = ", ".join(NAMES)
                 raise BadInput(f"train.augment: there is no '{name}'{nearest(name, NAMES)}; known: {known}")
-        self._parts = [_AUGMENTATIONS[name] for name in names]
-        self.columns = sum(part.draws for part in self._parts)
-        """Random numbers an example takes."""
+        own = [name for name in names if name in _AUGMENTATIONS]
+        self._parts = [_AUGMENTATIONS[name] for name in own]
+        widths = [part.draws for part in self._parts]
+        self._alternating = [sum(widths[:i]) for i, name in enumerate(own) if name == "altflip"]
+        self._mixing = tuple(name for name in names if name in mix.NAMES)
+        self.columns = sum(widths)
+        """Random numbers an example takes for itself."""
 
-    def draws(self, count: int, seed: int) -> Tensor:
-        """The table of an epoch: float32 [count, columns] from 0 to 1, on the CPU, the same for the same seed."""
-        return torch.rand(count, self.columns, generator=torch.Generator().manual_seed(seed))
+    def mix(self, classes: int) -> Mix | None:
+        """What mixes pictures of so many classes, where a name says so."""
+        return Mix(self._mixing, classes) if self._mixing else None
+
+    def draws(self, count: int, seed: int, epoch: int = 0) -> Tensor:
+        """The table of an epoch: float32 [count, columns (and what `mix` takes)] from 0 to 1, on the CPU.
+
+        A function of `seed` and `epoch`.
+        """
+        columns = self.columns + (Mix.COLUMNS if self._mixing else 0)
+        table = _uniform(count, columns, derived_seed(seed, "augment", epoch))
+        for column in self._alternating:
+            once = _uniform(count, 1, derived_seed(seed, "altflip"))[:, 0]
+            table[:, column] = once if epoch % 2 == 0 else 1 - once
+        return table
 
     def __call__(self, pictures: Tensor, draws: Tensor) -> Tensor:
         """Augmented pictures of the same shape and dtype.
 
         `pictures`: uint8, or float from 0 to 1, [B, C, H, W]; `draws`: their rows of the table, on the same device.
         """
+        if not self._parts:
+            return pictures
         whole = pictures.dtype == torch.uint8
         augmented = pictures.float() if whole else pictures * 255
         start = 0
@@ -138,3 +176,7 @@ class Augment:
             augmented = part.apply(augmented, draws[:, start : start + part.draws])
             start += part.draws
         return augmented.round_().clamp_(0, 255).to(torch.uint8) if whole else augmented / 255
+
+
+def _uniform(count: int, columns: int, seed: int) -> Tensor:
+    return torch.rand(count, columns, generator=torch.Generator().manual_seed(seed))

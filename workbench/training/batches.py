@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.datasets.augment import Augment
 from workbench.datasets.data import Split, derived_seed
+from workbench.datasets.mix import Mix, partners
 
 Preprocess = Callable[[Tensor, torch.device], Tensor]
 """(raw inputs, device) to what the model takes, on that device."""
@@ -26,13 +27,27 @@ RESIDENT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Batch:
-    """`inputs` as the model takes them and `targets`, on the device."""
+    """`inputs` as the model takes them and `targets`, on the device.
+
+    `soft`: of pictures that are mixed, how much of each class there is (float32 [B, classes]).
+    """
 
     inputs: Tensor
     targets: Tensor
+    soft: Tensor | None = None
+
+    @property
+    def wanted(self) -> Tensor:
+        """What the loss holds the outputs against."""
+        return self.targets if self.soft is None else self.soft
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Some of its examples, not copied."""
+        soft = None if self.soft is None else self.soft[start:stop]
+        return Batch(self.inputs[start:stop], self.targets[start:stop], soft)
 
 
 @dataclass(frozen=True)
@@ -127,7 +142,7 @@ def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 class Batches:
-    """The batches of one pass over `source`, in `order`; with `augment`, its draws for the epoch in `draws`."""
+    """The batches of one pass over `source`, in `order`; with `augment` and `mix`, the epoch's draws in `draws`."""
 
     def __init__(
         self,
@@ -137,9 +152,10 @@ class Batches:
         *,
         merge_single: bool = False,
         augment: Augment | None = None,
+        mix: Mix | None = None,
         draws: Tensor | None = None,
     ) -> None:
-        self._source, self._size, self._augment = source, size, augment
+        self._source, self._size, self._augment, self._mix = source, size, augment, mix
         self._order = order.to(source.inputs.device)
         self._draws = None if draws is None else draws.to(source.device)
         self._bounds = bounds(len(order), size, merge_single)
@@ -154,19 +170,26 @@ class Batches:
         """
         each = self._batches_per_chunk()
         for first in range(position - position % each, len(self), each):
-            chunk = self._bounds[first : first + each]
-            begin, end = chunk[0][0], chunk[-1][1]
-            inputs, targets = self._gather(self._order[begin:end])
-            for start, stop in chunk[max(0, position - first) :]:
-                yield Batch(inputs[start - begin : stop - begin], targets[start - begin : stop - begin])
+            bounds = self._bounds[first : first + each]
+            begin = bounds[0][0]
+            chunk = self._gather(bounds)
+            for start, stop in bounds[max(0, position - first) :]:
+                yield chunk.part(start - begin, stop - begin)
 
-    def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        source = self._source
+    def _gather(self, bounds: list[tuple[int, int]]) -> Batch:
+        """All examples of some batches that follow each other."""
+        source, indices = self._source, self._order[bounds[0][0] : bounds[-1][1]]
         raw = source.raw(indices)
         here = indices.to(source.device)
-        if self._augment is not None and self._draws is not None:
-            raw = self._augment(raw, self._draws.index_select(0, here))
-        return source.ready(raw), source.targets.index_select(0, here)
+        targets = source.targets.index_select(0, here)
+        if self._augment is None or self._draws is None:
+            return Batch(source.ready(raw), targets)
+        draws = self._draws.index_select(0, here)
+        inputs = source.ready(self._augment(raw, draws))
+        if self._mix is None:
+            return Batch(inputs, targets)
+        others = partners(bounds).to(source.device)
+        return Batch(*self._mix(inputs, targets, draws[:, -Mix.COLUMNS :], others))
 
     def _batches_per_chunk(self) -> int:
         limit = CHUNK_BYTES.get(self._source.device.type, CHUNK_BYTES["cpu"])
@@ -185,9 +208,11 @@ class Epochs:
         balanced: bool,
         merge_single: bool,
         augment: Augment | None,
+        classes: int = 0,
     ) -> None:
         self._source, self._size, self._seed = source, size, seed
         self._balanced, self._merge, self._augment = balanced, merge_single, augment
+        self._mix = None if augment is None else augment.mix(classes)
         self._labels = source.targets.cpu()
         self.steps = len(bounds(len(source), size, merge_single))
         """Batches of one epoch."""
@@ -197,9 +222,15 @@ class Epochs:
         order = order_of(self._labels, self._seed, epoch, self._balanced)
         draws = None
         if self._augment is not None:
-            draws = self._augment.draws(len(self._source), derived_seed(self._seed, "augment", epoch))
+            draws = self._augment.draws(len(self._source), self._seed, epoch)
         return Batches(
-            self._source, order, self._size, merge_single=self._merge, augment=self._augment, draws=draws
+            self._source,
+            order,
+            self._size,
+            merge_single=self._merge,
+            augment=self._augment,
+            mix=self._mix,
+            draws=draws,
         )
 
 

@@ -111,7 +111,7 @@ class TrainState:
         set_lr(self.optimizer, self.lr)
         with self.precision.autocast():
             outputs = self.module(batch.inputs)
-            loss = self.task.loss(outputs, batch.targets)
+            loss = self.task.loss(outputs, batch.wanted)
         # Reading one number costs a CPU nothing; a GPU would have to wait for it.
         if self._check_each_step and not math.isfinite(loss.item()):
             raise RunFailed(_diverged(loss.item(), f"at step {self.step + 1}"))

@@ -64,6 +64,8 @@ class Parts:
     def _check_settings(self, data: Data) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
             raise BadInput("train.augment is for pictures; this dataset has none: set it to nothing")
+        if {"mixup", "cutmix"} & set(self.settings.augment) and not data.classes:
+            raise BadInput("train.augment: mixup and cutmix mix classes, and a regression has none")
         if self.settings.patience and data.validation is None:
             raise BadInput("train.patience needs validation data: set train.validation, or patience to 0")
 
@@ -113,6 +115,7 @@ class Parts:
             balanced=settings.balanced_sampling and self.task.name == "classification",
             merge_single=has_batch_norm(self.built.module),
             augment=Augment(settings.augment) if settings.augment else None,
+            classes=len(self.data.classes),
         )
 
     def _threads(self, beginning: Beginning) -> int:

@@ -22,7 +22,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss that is followed in training: a scalar with a gradient."""
+        """The mean loss that is followed in training (a scalar with a gradient), of targets that may be soft."""
 
     @abstractmethod
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
@@ -32,7 +32,7 @@ class Task(ABC):
 class Classification(Task):
     """One of several classes: cross-entropy, with label smoothing and class weights where they are asked for.
 
-    outputs: logits [B, classes]; targets: int64 [B].
+    outputs: logits [B, classes]; targets: int64 [B], or for the loss how much of each class, float [B, classes].
     """
 
     name = "classification"
@@ -43,7 +43,7 @@ class Classification(Task):
         self._weights = weights
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy; with class weights, the weighted mean."""
+        """Cross-entropy; with class weights, the weighted mean (of soft targets, as torch has it, over examples)."""
         return F.cross_entropy(outputs, targets, self._weights, label_smoothing=self._smoothing)
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def _step(
     update, parameters = plain_step(optimizer), list(module.parameters())
 
     def step() -> None:
-        loss = task.loss(module(batch.inputs), batch.targets)
+        loss = task.loss(module(batch.inputs), batch.wanted)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
