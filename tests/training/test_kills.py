@@ -1,0 +1,69 @@
+"""Runs killed at random and at named points, through the launcher's own door: they end as one never cut."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.training import kill_many
+from tests.training.kill_many import check_loadable, ended, experiment, finished, outcome
+from tests.training.support import same
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import read_lines
+from workbench.runs.report import describe
+from workbench.runs.status import Status
+
+CHECKPOINT, MANIFEST = r"checkpoints/\.?step-", r"checkpoints/\.?manifest"
+POINTS = {
+    "in a checkpoint's temporary file": f"half 4 {CHECKPOINT}",
+    "before a checkpoint's rename": f"before 3 {CHECKPOINT}",
+    "after a checkpoint's rename": f"after 3 {CHECKPOINT}",
+    "in the manifest's temporary file": f"half 4 {MANIFEST}",
+    "before the manifest's rename": f"before 3 {MANIFEST}",
+    "after the manifest's rename": f"after 3 {MANIFEST}",
+    "in the middle of a metrics line": r"line 70 metrics\.jsonl",
+    "in an evaluation": r"call 10 training/evaluate\.py",
+    "between an evaluation and its checkpoint": r"after 2 evaluations/step-",
+    "in the middle of the copy of the metrics": r"half 1 metrics\.jsonl\.kept",
+    "before the copy of the metrics takes their place": r"before 1 metrics\.jsonl",
+    "after the copy of the metrics took their place": r"after 1 metrics\.jsonl",
+    "in the middle of a journal line": r"line 3 journal\.jsonl",
+}
+CRASH = Path(__file__).with_name("crash")
+
+
+@pytest.mark.timeout(900)
+def test_twenty_kills(home: Path) -> None:
+    kill_many.kill_many(20, seed=random.randrange(10**6))
+
+
+@pytest.mark.timeout(900)
+def test_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = outcome(finished(launch.start(experiment(), "test")))
+    monkeypatch.setenv("PYTHONPATH", str(CRASH))
+    folder = None
+    for name, crash in POINTS.items():
+        monkeypatch.setenv("WORKBENCH_CRASH", crash)
+        folder = again(folder)
+        assert ended(folder) is Status.FAILED, (name, folder.log.read_text())
+        assert "SIGKILL" in json.loads(folder.exit.read_text())["reason"], name
+        check_loadable(folder)
+    assert folder is not None
+    monkeypatch.delenv("PYTHONPATH")
+    assert same(outcome(finished(again(folder))), wanted)
+    assert describe(folder)["exact"]
+    assert [r["attempt"] for r in read_lines(folder.journal) if r["kind"] == "attempt"] == [
+        *range(1, len(POINTS) + 2)
+    ]
+
+
+def again(folder: RunFolder | None) -> RunFolder:
+    """The run, started or gone on with."""
+    if folder is None:
+        return launch.start(experiment(), "test")
+    launch.resume(folder, {}, "test")
+    return folder
