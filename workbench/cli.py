@@ -71,6 +71,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_run_commands(commands)
+    _add_steering(commands)
     _add_classify(commands)
     _add_fetch(commands)
     _add_lists(commands)
@@ -117,6 +118,17 @@ def _add_run_commands(commands: Any) -> None:
     formats = ("onnx", "safetensors", "pytorch", "tensorboard", "csv")
     added.add_argument("--format", required=True, choices=formats)
     added.add_argument("--to", metavar="PATH", help="where to (default: in this folder)")
+
+
+def _add_steering(commands: Any) -> None:
+    added = _add_run(commands, "pause", "commands.steering:pause", "checkpoint a run and let it wait")
+    added.add_argument("--release", action="store_true", help="give the device's memory back meanwhile")
+    _add_run(commands, "continue", "commands.steering:go_on", "go on with a run that is paused")
+    _add_run(commands, "checkpoint", "commands.steering:checkpoint", "have a run write a checkpoint now")
+    added = _add_run(commands, "lr", "commands.steering:learning_rate", "change a run's learning rate now")
+    added.add_argument("value", metavar="0.01|x2|/2", help="the rate, or what it is multiplied or divided by")
+    added = _add_run(commands, "epochs", "commands.steering:epochs", "change how many epochs a run makes")
+    added.add_argument("value", metavar="20|+5|-3", help="the number, or how many more or fewer")
 
 
 def _add_run(

@@ -139,6 +139,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     weights: str = "best"
     """Which weights the test figure is of: `best` (by `train.monitor`), or `last`; without validation: last."""
+    on_finish: str = ""
+    on_fail: str = ""
+    stall_seconds: float = 600.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON and TOML form; `from_dict` reads it back."""
@@ -157,8 +160,21 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     weights: Annotated[
         Literal["best", "last"], Meta(description="the result is of the best epoch's weights or of the last")
     ] = "best"
+    on_finish: Annotated[
+        str, Meta(max_length=2000, description="a shell command of yours, run when the run has finished")
+    ] = ""
+    on_fail: Annotated[
+        str, Meta(max_length=2000, description="the same when it has failed, or gets on no more")
+    ] = ""
+    stall_seconds: Annotated[
+        float, Meta(ge=0, description="seconds without progress after which it gets on no more; 0 is never")
+    ] = 600.0
     do: Literal["train", "classify"] = "train"
     v: int = 1
+
+
+HEAD = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
+"""The settings that stand under no section."""
 
 
 def build(
@@ -201,7 +217,7 @@ def from_dict(content: Mapping[str, Any]) -> Experiment:
             raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
     unknown = set(content) - sections - {f.name for f in msgspec.structs.fields(_Head)}
     if unknown:
-        known = [*sorted(sections), "name", "seed", "title", "teaches", "weights", "do"]
+        known = [*sorted(sections), *sorted(HEAD), "title", "teaches", "do"]
         key = sorted(unknown)[0]
         raise BadInput(f"unknown setting {key}{nearest(key, known)}; known: {', '.join(known)}")
     head = convert(_Head, {k: v for k, v in content.items() if k not in sections}, "experiment")
@@ -221,6 +237,9 @@ def from_dict(content: Mapping[str, Any]) -> Experiment:
         title=head.title,
         teaches=head.teaches,
         weights=head.weights,
+        on_finish=head.on_finish,
+        on_fail=head.on_fail,
+        stall_seconds=head.stall_seconds,
         reference=convert(Reference, reference, "reference") if reference else None,
     )
     check_pair(experiment)
@@ -268,11 +287,11 @@ def _chosen(section: Any, name: str) -> dict[str, Any]:
 
 def _assign(content: dict[str, Any], key: str, value: str) -> None:
     section, dot, field = key.partition(".")
-    if key in {"seed", "name", "weights"}:
+    if key in HEAD:
         content[key] = value
         return
     if not dot or section not in {"data", "model", "train"}:
-        known = [*(s.key for s in settings_of(Train, "train.")), "data.", "model.", "train.", "seed", "name"]
+        known = [*(s.key for s in settings_of(Train, "train.")), "data.", "model.", "train.", *sorted(HEAD)]
         raise BadInput(
             f"unknown setting {key}{nearest(f'train.{key}' if not dot else key, known)}; settings begin with "
             "data., model. or train. (workbench train --settings lists them)"
@@ -387,7 +406,7 @@ def short_name(choice: str) -> str:
 
 def all_settings(data: str | None = None, model: str | None = None) -> list[Setting]:
     """Every setting that `--set` reaches, for a chosen dataset and model or for none."""
-    rows = [s for s in settings_of(_Head) if s.key in {"name", "seed", "weights"}]
+    rows = [s for s in settings_of(_Head) if s.key in HEAD]
     rows += settings_of(Train, "train.")
     if data and (struct := datasets.find(data).options):
         rows += settings_of(struct, "data.")

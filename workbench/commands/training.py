@@ -25,6 +25,8 @@ def train(options: argparse.Namespace) -> int:
         options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
         device=options.device,
     )  # fmt: skip
+    for remark in launch.remarks(experiment):
+        console.say(remark)
     folder = launch.start(experiment, LAUNCHER)
     console.say(f"{folder.id} is training in the background")
     return _wait_and_tell(folder, options)

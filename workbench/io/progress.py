@@ -14,7 +14,7 @@ class Progress:
     what: str
     done: int
     total: int | None
-    unit: Literal["bytes", "pictures"]
+    unit: Literal["bytes", "pictures", "batches"]
 
 
 Report = Callable[[Progress], None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,11 @@ from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import RunFolder
 
 REQUESTS = ("stop", "checkpoint", "pause", "continue", "lr", "epochs")
+NOT_DONE, ENDED = "not done: ", "the run has "
+"""How answers begin that turn a request down, and those of a run that ended instead."""
+PAUSED, RELEASED = "paused", 75
+"""The phase of a run that waits, and the exit code of a worker that ended because the run does."""
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,15 @@ def answer_to(folder: RunFolder, request_id: str) -> str | None:
     """The answer to a request, or `None` while there is none."""
     record = read_json(folder.answered / f"{request_id}.json")
     return None if record is None else str(record.get("answer", ""))
+
+
+def wait_for_answer(
+    folder: RunFolder, request_id: str, seconds: float, live: Callable[[], bool]
+) -> str | None:
+    """The answer to a request; `None` where the run ends without one, or none comes within `seconds`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and live():
+        if (text := answer_to(folder, request_id)) is not None:
+            return text
+        time.sleep(POLL_SECONDS)
+    return answer_to(folder, request_id)

@@ -14,13 +14,16 @@ from workbench import paths
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import write_json
-from workbench.runs import control, machine
+from workbench.runs import control, logout, machine
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import this_process
 from workbench.runs.reader import RunReader
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of
+
+ENDINGS = ("on_finish", "on_fail", "stall_seconds")
+"""Settings of what is done when a run ends."""
 
 
 def start(experiment: Experiment, launcher: str) -> RunFolder:
@@ -33,6 +36,14 @@ def start(experiment: Experiment, launcher: str) -> RunFolder:
     )
     _supervise(folder, {}, launcher)
     return folder
+
+
+def remarks(experiment: Experiment) -> list[str]:
+    """What to know before a run starts here: commands of its own that it will run, and what a logout does to it."""
+    commands = [(name, getattr(experiment, name)) for name in ("on_finish", "on_fail")]
+    found = [f"{name}: this will run the command: {command}" for name, command in commands if command]
+    problem = logout.at_logout().problem
+    return found + ([problem] if problem else [])
 
 
 def resume(
@@ -49,13 +60,13 @@ def resume(
     view = reader.read_all()
     reader.close()
     # Another validation part would be of examples that the model has already learned.
-    fixed = sorted(key for key in overrides if not key.startswith("train.") or key == "train.validation")
+    fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
         raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
     before = effective_experiment(view)
     after = from_dict(apply_overrides(before, overrides))
     check_device(after.train.device)
-    changed = {key: after.to_dict()["train"][key.partition(".")[2]] for key in overrides}
+    changed = {key: _value(after.to_dict(), key) for key in overrides}
     done = int(view.heartbeat.get("epoch") or 0)
     if status is Status.FINISHED and after.train.epochs <= done and not overrides:
         raise BadInput(
@@ -63,6 +74,16 @@ def resume(
             f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
         )
     _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
+
+
+def _may_change(key: str) -> bool:
+    """Whether a resume may set this."""
+    return (key.startswith("train.") and key != "train.validation") or key in ENDINGS
+
+
+def _value(content: Mapping[str, Any], key: str) -> Any:
+    section, dot, name = key.partition(".")
+    return content[section][name] if dot else content[key]
 
 
 def ask(folder: RunFolder, what: str, **values: Any) -> str:
@@ -99,19 +120,26 @@ def check_owner(folder: RunFolder) -> None:
 def _supervise(
     folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
 ) -> None:
-    reading, writing = os.pipe()
-    command = [sys.executable, "-m", "workbench.runs.supervise", str(folder.path), "--ready-fd", str(writing),
+    command = [sys.executable, "-m", "workbench.runs.supervise", str(folder.path),
                "--overrides", json.dumps(dict(overrides)), "--launcher", launcher]  # fmt: skip
     if accept_changed_data:
         command.append("--accept-changed-data")
+    scope = logout.scope(logout.at_logout())
+    # The user's manager may not be reachable from here (sudo, cron): then without it.
+    answer = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)
+    if answer != "ready":
+        raise BadInput(f"{folder.id} could not be started: {answer or 'see ' + str(folder.log)}")
+
+
+def _spawn(command: list[str], folder: RunFolder) -> str:
+    """Start a supervisor in a session of its own; what it says once it holds the run, or can't."""
+    reading, writing = os.pipe()
     with folder.log.open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            pass_fds=(writing,),
+            [*command, "--ready-fd", str(writing)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True, pass_fds=(writing,),
         )  # fmt: skip
     os.close(writing)
     process.wait()
     with os.fdopen(reading, "rb") as said:
-        answer = said.read().decode(errors="replace").strip()
-    if answer != "ready":
-        raise BadInput(f"{folder.id} could not be started: {answer or 'see ' + str(folder.log)}")
+        return said.read().decode(errors="replace").strip()

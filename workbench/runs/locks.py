@@ -33,6 +33,10 @@ class RunLock:
             return False
         return True
 
+    def give_back(self, byte: int) -> None:
+        """Let go of `byte`; the others are kept."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+
 
 def holder_of(path: Path, byte: int) -> int | None:
     """The pid of the process that holds `byte`, or `None`; 0 where it lives on another host.

@@ -20,6 +20,7 @@ import pynvml
 
 from workbench import paths
 from workbench.cores import usable_cores
+from workbench.runs import logout
 from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
 
 PACKAGES = ("workbench", "torch", "torchvision", "textual", "plotext", "pillow")
@@ -253,16 +254,8 @@ def _home_problems() -> list[str]:
 
 
 def _logout_problems() -> list[str]:
-    """Where systemd ends a user's processes at logout, runs end with the connection."""
-    try:
-        said = Path("/etc/systemd/logind.conf").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    kills = re.search(r"^\s*KillUserProcesses\s*=\s*(yes|true|on|1)\s*$", said, re.MULTILINE | re.IGNORECASE)
-    user = os.environ.get("USER", "")
-    if not kills or user == "root" or Path("/var/lib/systemd/linger", user or "-").exists():
-        return []
-    return ["this host ends your processes when you log out: loginctl enable-linger"]
+    problem = logout.at_logout().problem
+    return [problem] if problem else []
 
 
 def _existing(path: Path) -> Path:

@@ -8,6 +8,7 @@ end and ends too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -16,14 +17,18 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from workbench.io.atomic import read_json
-from workbench.runs import gpus
+from workbench.runs import gpus, hooks
+from workbench.runs.control import RELEASED
 from workbench.runs.layout import RunFolder, write_exit
-from workbench.runs.locks import SUPERVISOR, RunLock
+from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
 from workbench.runs.processes import this_process
 from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
+from workbench.runs.released import Released
+from workbench.runs.watching import Watch
 
 WATCHED = ("torch", "torchvision", "numpy", "workbench")
 
@@ -45,7 +50,7 @@ def main() -> None:
 
 
 def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
-    """Hold the run, run one worker to its end, and see that the end is on record."""
+    """Hold the run, see it through to its end, and see that the end is on record."""
     lock = RunLock(folder.lock)
     if not lock.take(SUPERVISOR) or _writer_left(folder):
         _say(arguments.ready_fd, "another process works on this run")
@@ -55,10 +60,80 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     # Any index of ended runs goes by the folder's time: this run is no longer ended.
     os.utime(folder.path)
     _say(arguments.ready_fd, "ready")
-    worker = _start_worker(folder, attempt)
-    _pass_on_signals(worker)
-    code = worker.wait()
+    signals = Signals()
+    while (code := _work(folder, journal, attempt, signals)) == RELEASED:
+        if (reason := _hold(folder, journal, attempt, signals, lock)) is not None:
+            _end(folder, attempt["attempt"], "stopped", reason)
+            break
+        arguments.overrides = "{}"
+        attempt = _open_attempt(folder, journal, arguments)
     _close_attempt(folder, journal, attempt["attempt"], code)
+    _run_command(folder)
+
+
+class Signals:
+    """A signal to this process means the worker: it checkpoints and ends, and this process after it."""
+
+    def __init__(self) -> None:
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.reason: str | None = None
+        """Why to stop, of a signal that came while there was no worker."""
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(name, self._take)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self.worker is not None:
+            self.worker.send_signal(number)
+        elif number != signal.SIGUSR1:
+            self.reason = f"stopped by {signal.Signals(number).name}"
+
+
+def _work(folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals: Signals) -> int:
+    """One worker from its start to its end; returns its code (minus a signal's number)."""
+    attempts = attempts_of(read_lines(folder.journal))
+    watch = Watch(
+        folder, journal, attempt["attempt"],
+        stall_seconds=float(_setting(folder, attempts, "stall_seconds", 600.0)),
+        stalled=lambda: _stalled(folder, journal, attempt["attempt"]),
+    )  # fmt: skip
+    signals.worker = worker = _start_worker(folder, attempt)
+    watch.start(worker.pid, (attempt["gpu"] or {}).get("uuid"))
+    code = worker.wait()
+    watch.stop()
+    signals.worker = None
+    return code
+
+
+def _hold(
+    folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals: Signals, lock: RunLock
+) -> str | None:
+    """Hold a run that is paused without a worker; why it is to stop, or `None` when it is to go on."""
+    lock.take(WRITER)
+    reason = Released(folder, journal, attempt["attempt"]).wait(lambda: signals.reason)
+    lock.give_back(WRITER)
+    return reason
+
+
+def _stalled(folder: RunFolder, journal: Journal, attempt: int) -> None:
+    """Say that the run does not get on, and run the command for it."""
+    with contextlib.suppress(OSError):
+        step = (read_json(folder.heartbeat) or {}).get("step")
+        journal.note(
+            "notice", attempt=attempt, text=f"no progress at step {step} for some time", stalled=True
+        )
+    hooks.start(folder, hooks.STALLED, _command(folder, "on_fail"))
+
+
+def _run_command(folder: RunFolder) -> None:
+    """Run what the person wants to be run at this end."""
+    ended = read_json(folder.exit) or {}
+    name = hooks.setting_for(str(ended.get("status")), ended.get("reason"))
+    if name is not None:
+        hooks.start(folder, str(ended.get("status")), _command(folder, name))
+
+
+def _command(folder: RunFolder, name: str) -> str:
+    return str(_setting(folder, attempts_of(read_lines(folder.journal)), name, ""))
 
 
 def _writer_left(folder: RunFolder) -> bool:
@@ -104,11 +179,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _setting(folder: RunFolder, attempts: list[dict[str, Any]], key: str, default: Any) -> Any:
+    """A setting by its full name, as the experiment and the resumes since have it."""
+    content = read_json(folder.experiment) or {}
+    section, dot, name = key.partition(".")
+    value = (content.get(section) or {}).get(name, default) if dot else content.get(key, default)
+    for attempt in attempts:
+        value = (attempt.get("overrides") or {}).get(key, value)
+    return value
+
+
 def _gpu(folder: RunFolder, attempts: list[dict[str, Any]]) -> gpus.Gpu | None:
     """The CUDA device this attempt should see, chosen here because it must be so before torch is loaded."""
-    device = (read_json(folder.experiment) or {}).get("train", {}).get("device", "auto")
-    for attempt in attempts:
-        device = (attempt.get("overrides") or {}).get("train.device", device)
+    device = _setting(folder, attempts, "train.device", "auto")
     if device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ:
         return gpus.choose_gpu()
     return None
@@ -125,20 +208,17 @@ def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Pope
     )
 
 
-def _pass_on_signals(worker: subprocess.Popen[bytes]) -> None:
-    """A signal to this process means the worker: it checkpoints and ends, and this process after it."""
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(name, lambda number, _frame: worker.send_signal(number))
-
-
 def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int) -> None:
     ended = read_json(folder.exit)
     if ended and ended.get("attempt") == attempt:
         return
     reason = _death(code) + _last_words(folder.log)
-    record = {"v": 1, "status": "failed", "attempt": attempt, "reason": reason, "time": time.time()}
-    write_exit(folder, record)
+    _end(folder, attempt, "failed", reason)
     journal.note("notice", attempt=attempt, text=reason)
+
+
+def _end(folder: RunFolder, attempt: int, status: str, reason: str) -> None:
+    write_exit(folder, {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()})
 
 
 def _death(code: int) -> str:

@@ -21,10 +21,10 @@ class Context:
     heartbeat: Heartbeat
     requests: Requests
 
-    def phase(self, name: str) -> None:
-        """Say in the heartbeat and the journal what is being done from now on."""
+    def phase(self, name: str, **values: object) -> None:
+        """Say in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""
         self.heartbeat.show(phase=name)
-        self.journal.note("phase", phase=name, attempt=self.attempt)
+        self.journal.note("phase", phase=name, attempt=self.attempt, **values)
 
     def notice(self, text: str, **values: object) -> None:
         """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""

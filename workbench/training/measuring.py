@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json
+from workbench.io.progress import Progress
 from workbench.models.outputs import figures
 from workbench.training import evaluate as evaluating
 from workbench.training.checkpoint import Checkpoints, Entry
@@ -40,9 +43,19 @@ class Measuring:
                 split=split,
                 classes=parts.data.classes,
                 precision=parts.precision,
-                between=self._context.requests.raise_if_stopped,
+                between=self._between(split),
             )
         return evaluation, time.monotonic() - start
+
+    def _between(self, split: str) -> Callable[[], None]:
+        """What is done after each batch: say that it moves, and end where that is asked for."""
+        batches = itertools.count(1)
+
+        def between() -> None:
+            self._context.heartbeat.progress(Progress(f"evaluating {split}", next(batches), None, "batches"))
+            self._context.requests.raise_if_stopped()
+
+        return between
 
     def record(self, evaluation: Evaluation, seconds: float, **marks: Any) -> None:
         """Write down an evaluation of the weights as they are, after the newest step."""

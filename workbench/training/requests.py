@@ -23,6 +23,10 @@ class Stop(Exception):
     """Somebody asked for the run to end here; the text is the reason that is recorded."""
 
 
+class Release(Exception):
+    """The run is paused, and this process ends so that its memory is free; the supervisor holds the run."""
+
+
 class Requests:
     """Collects requests; the training thread looks at them between two steps, when `due`."""
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from workbench.errors import BadInput
 from workbench.experiment import Train
-from workbench.runs.control import Request
+from workbench.runs.control import NOT_DONE, Request
 from workbench.settings import convert
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.loop import TrainState
 from workbench.training.report import Report
-from workbench.training.requests import POLL_SECONDS, Stop
+from workbench.training.requests import POLL_SECONDS, Release, Stop
 from workbench.training.timeline import Change
 
 
@@ -77,6 +77,8 @@ class Steering:
             case "checkpoint":
                 self.checkpoint()
                 self._requests.answer(request, f"saved at step {self._state.step}")
+            case "pause" if request.values.get("release"):
+                self._release(request)
             case "pause":
                 self._pause(True)
                 self._requests.answer(request, f"paused at step {self._state.step}")
@@ -91,7 +93,15 @@ class Steering:
             self.checkpoint()
         if paused != self._paused:
             self._paused = paused
-            self._context.phase("paused" if paused else "training")
+            self._context.phase("paused" if paused else "training", step=self._state.step)
+
+    def _release(self, request: Request) -> None:
+        """Pause by ending this process: a new one goes on exactly from the checkpoint."""
+        self.checkpoint()
+        if not self._paused:
+            self._context.phase("paused", step=self._state.step)
+        self._requests.answer(request, f"paused at step {self._state.step}, its memory is given back")
+        raise Release
 
     def _wait_paused(self) -> None:
         time.sleep(POLL_SECONDS / 5)
@@ -107,7 +117,7 @@ class Steering:
             key, value = wanted(request, settings)
             convert(Train, {key: value}, "train")
         except (BadInput, TypeError, ValueError, OverflowError) as error:
-            return f"not done: {error}"
+            return f"{NOT_DONE}{error}"
         if key == "epochs":
             value = max(value, self._state.epoch + 1)
         before, step = getattr(settings, key), self._state.step

@@ -46,7 +46,8 @@ class Timeline:
                 if record is attempts[-1]:
                     step = min(step, start)
                 for key, value in (record.get("overrides") or {}).items():
-                    timeline.override(Change(step, key.removeprefix("train."), value))
+                    if key.startswith("train."):
+                        timeline.override(Change(step, key.removeprefix("train."), value))
             elif record.get("kind") == "change" and str(record.get("setting", "")).startswith("train."):
                 key = str(record["setting"]).removeprefix("train.")
                 timeline.add(Change(int(record.get("step") or 0), key, record.get("value")))

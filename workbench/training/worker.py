@@ -18,12 +18,14 @@ from pathlib import Path
 
 from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted
+from workbench.runs import control
+from workbench.runs.control import PAUSED, RELEASED
 from workbench.runs.layout import RunFolder, hold_reserve, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
 from workbench.training.context import Context
 from workbench.training.heartbeat import Heartbeat, Stopwatch
-from workbench.training.requests import Requests, Stop
+from workbench.training.requests import Release, Requests, Stop
 
 BEGAN = time.monotonic()
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -52,6 +54,9 @@ def main() -> int:
     context.requests.install()
     context.heartbeat.start()
     end = attempt_at(context)
+    close(context, end)
+    if end.status == PAUSED:
+        return RELEASED
     record_end(context, end)
     return 1 if end.status == "failed" else 0
 
@@ -64,6 +69,8 @@ def attempt_at(context: Context) -> End:
         importlib.import_module("workbench.training.attempt").run(context)
     except Stop as stop:
         return End("stopped", str(stop))
+    except Release:
+        return End(PAUSED)
     except Interrupted:
         return End("stopped", context.requests.stop or "stopped while loading")
     except (BadInput, RunFailed) as error:
@@ -95,18 +102,21 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
-def record_end(context: Context, end: End) -> None:
-    """Leave the last heartbeat, the seconds, and `exit.json`: in this order, for whoever waits for the last."""
-    # On a full disk each of these can fail; none may keep the end from being on record.
+def close(context: Context, end: End) -> None:
+    """Leave the last heartbeat and the seconds. On a full disk each can fail, and the end is still recorded."""
     context.heartbeat.show(phase=end.status)
     context.heartbeat.stop()
-    with contextlib.suppress(OSError):
-        for request in context.requests.pending():
-            context.requests.answer(request, f"the run has {end.status}")
     with contextlib.suppress(OSError):
         context.journal.note(
             "phase", phase=ENDED, attempt=context.attempt, status=end.status, seconds=context.watch.seconds()
         )
+
+
+def record_end(context: Context, end: End) -> None:
+    """Answer whoever still waits, and then leave `exit.json`."""
+    with contextlib.suppress(OSError):
+        for request in context.requests.pending():
+            context.requests.answer(request, f"{control.ENDED}{end.status}")
     if end.reason:
         log(f"{end.status}: {end.reason}")
     record = {

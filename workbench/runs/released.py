@@ -1,0 +1,67 @@
+"""A paused run whose worker has ended, so that its memory is free: its supervisor holds it and answers for it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from workbench.io.atomic import read_json, write_bytes
+from workbench.runs import control
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal, encode
+
+BEAT_SECONDS = 5.0
+POLL_SECONDS = 0.2
+
+
+class Released:
+    """Waits in the place of the worker of `attempt`. Use it while the writer's lock is held."""
+
+    def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
+        self._folder, self._journal, self._attempt = folder, journal, attempt
+        self._next_beat = 0.0
+        self._over = False
+        self._reason: str | None = None
+
+    def wait(self, signalled: Callable[[], str | None]) -> str | None:
+        """Return `None` when the run is to go on, or why it is to stop: asked for, or `signalled()`."""
+        while not self._over:
+            self._beat()
+            for request in control.pending(self._folder):
+                self._answer(request)
+            if (reason := signalled()) is not None:
+                return reason
+            time.sleep(POLL_SECONDS)
+        return self._reason
+
+    def _answer(self, request: control.Request) -> None:
+        text = self._answer_to(request)
+        self._journal.note("answer", request=request.what, id=request.id, text=text)
+        control.answer(self._folder, request, text)
+
+    def _answer_to(self, request: control.Request) -> str:
+        if request.attempt < self._attempt:
+            return f"{control.NOT_DONE}it came too late, the attempt it was meant for has ended"
+        match request.what:
+            case "stop":
+                self._over, self._reason = True, "stopped on request"
+                return "stopping"
+            case "continue":
+                self._over = True
+                return "going on"
+            case "pause" | "checkpoint":
+                return "it is paused, and a checkpoint of this moment is kept"
+        return (
+            f"{control.NOT_DONE}it is paused without its memory: workbench continue {self._folder.id} first"
+        )
+
+    def _beat(self) -> None:
+        """Show other hosts that somebody is there."""
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+        record = read_json(self._folder.heartbeat) or {"attempt": self._attempt}
+        beat = {**record, "counter": int(record.get("counter") or 0) + 1, "time": round(time.time(), 3)}
+        with contextlib.suppress(OSError):
+            write_bytes(self._folder.heartbeat, encode({**beat, "phase": control.PAUSED}), durable=False)
