@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.layout import RunFolder
+from workbench.runs.processes import python
 from workbench.runs.records import Journal
 from workbench.runs.report import describe
 
@@ -39,7 +40,7 @@ def start(folder: RunFolder, status: str, command: str) -> None:
         return
     with contextlib.suppress(OSError), folder.log.open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "workbench.runs.hooks", str(folder.path), status, command],
+            python("workbench.runs.hooks", str(folder.path), status, command),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 

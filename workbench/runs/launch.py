@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import write_json
 from workbench.runs import control, logout, machine
 from workbench.runs.layout import RunFolder, create_run_folder
-from workbench.runs.processes import this_process
+from workbench.runs.processes import python, this_process
 from workbench.runs.reader import RunReader
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
@@ -120,8 +119,8 @@ def check_owner(folder: RunFolder) -> None:
 def _supervise(
     folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
 ) -> None:
-    command = [sys.executable, "-m", "workbench.runs.supervise", str(folder.path),
-               "--overrides", json.dumps(dict(overrides)), "--launcher", launcher]  # fmt: skip
+    command = python("workbench.runs.supervise", str(folder.path), "--launcher", launcher)
+    command += ["--overrides", json.dumps(dict(overrides))]
     if accept_changed_data:
         command.append("--accept-changed-data")
     scope = logout.scope(logout.at_logout())

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from workbench.runs.layout import boot_id, host
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules; files in the folder it is started in are never taken for code."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def start_of(pid: int) -> int | None:

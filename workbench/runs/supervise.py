@@ -25,7 +25,7 @@ from workbench.runs import gpus, hooks
 from workbench.runs.control import RELEASED
 from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
-from workbench.runs.processes import this_process
+from workbench.runs.processes import python, this_process
 from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
 from workbench.runs.released import Released
 from workbench.runs.watching import Watch
@@ -202,7 +202,7 @@ def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Pope
     if attempt["gpu"]:
         environment["CUDA_VISIBLE_DEVICES"] = attempt["gpu"]["uuid"]
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = [sys.executable, "-m", "workbench.training.worker", str(folder.path)]
+    command = python("workbench.training.worker", str(folder.path))
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
     )

@@ -9,12 +9,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any
+
+from workbench.runs.processes import python
 
 Answer = dict[str, Any]
 OnProgress = Callable[[dict[str, Any]], None]
@@ -84,7 +85,7 @@ class _Process:
         self.ended = False
         with _open_log(log) as errors:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "workbench.session.server"],
+                python("workbench.session.server"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

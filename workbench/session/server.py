@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted, Progress
+from workbench.runs.processes import python
 
 OWN_CODE = "--own-code"
 _PROGRESS_SECONDS = 0.1
@@ -115,7 +116,7 @@ class Server:
 
     def _elsewhere(self, task: Task) -> dict[str, Any] | None:
         """Have a process of its own answer, which may run the code that the request names."""
-        command = [sys.executable, "-m", "workbench.session.server", OWN_CODE]
+        command = python("workbench.session.server", OWN_CODE)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             task.child = child
             if task.cancelled():

@@ -1,0 +1,129 @@
+"""Steering a real run from the command line, and that its record and its weights are what it says."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.training.support import last_checkpoint, make_run, metrics, run_until, same
+from workbench.cli import run
+from workbench.commands.steering import epoch_values, rate_values
+from workbench.console import wait_for_end
+from workbench.errors import BadInput
+from workbench.runs import locks
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal, read_lines
+from workbench.runs.report import describe
+from workbench.runs.status import Status, status_of
+
+SETTINGS = {"epochs": 100_000, "report_every": 5, "optimizer": "sgd", "momentum": 0.9, "lr": 0.01}
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def going_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A long run in real processes, started from a folder that holds a file which must not be taken for code."""
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('taken for code')")
+    monkeypatch.chdir(tmp_path)
+    folder = make_run(home, SETTINGS)
+    assert run(["resume", folder.id, "--detach"]) == 0
+    until(lambda: describe(folder)["epoch"] >= 1, "first epoch")
+    return folder
+
+
+def asked(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, Any]:
+    """Run a command with `--json`; what it printed, once the run has answered."""
+    capsys.readouterr()
+    code = run([*command, "--json"])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (code == 0) == document["done"], document
+    return document
+
+
+def test_steered_paused_without_memory_and_the_same_in_the_end(
+    going_on: RunFolder, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = going_on
+    assert "0.01 → 0.02" in asked(capsys, "lr", "last", "x2")["answer"]
+    assert asked(capsys, "pause", "last")["phase"] == "paused"
+    assert "0.02 → 0.005" in asked(capsys, "lr", "last", "/4")["answer"]
+    assert "100000 → 99999" in asked(capsys, "epochs", "last", "-1")["answer"]
+    assert asked(capsys, "continue", "last")["answer"] == "going on"
+    saved = asked(capsys, "checkpoint", "last")
+    assert saved["answer"] == f"saved at step {saved['step']}"
+    refused = asked(capsys, "lr", "last", "5000")
+    assert not refused["done"] and refused["answer"].startswith("not done")
+
+    release_and_go_on(folder, capsys)
+    asked(capsys, "epochs", "last", str(describe(folder)["epoch"] + 2))
+    wait_for_end(folder)
+    assert describe(folder)["status"] == "finished" and describe(folder)["exact"]
+
+    uncut = make_run(home, SETTINGS)
+    journal = Journal(uncut.journal)
+    for record in read_lines(folder.journal):
+        if record["kind"] == "change":
+            journal.note(**{key: value for key, value in record.items() if key not in {"v", "time"}})
+    journal.close()
+    run_until(uncut, None)
+    assert metrics(folder) == metrics(uncut)
+    mine, theirs = last_checkpoint(folder), last_checkpoint(uncut)
+    assert all(same(mine[key], theirs[key]) for key in mine)
+
+
+def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pause with the memory given back: no worker is left, the run is still live, and answers."""
+    assert "memory is given back" in asked(capsys, "pause", "last", "--release")["answer"]
+    until(lambda: len(processes_of(folder)) == 1, "end of the worker")
+    until(lambda: locks.holder_of(folder.lock, locks.WRITER), "holder of the paused run")
+    step = describe(folder)["step"]
+    assert (status_of(folder), describe(folder)["phase"]) == (Status.RUNNING, "paused")
+    assert not asked(capsys, "lr", "last", "x2")["done"]
+    counter = json.loads(folder.heartbeat.read_text())["counter"]
+    until(lambda: json.loads(folder.heartbeat.read_text())["counter"] > counter, "heartbeat")
+    assert asked(capsys, "continue", "last")["done"]
+    until(lambda: describe(folder)["step"] > step, "more steps")
+
+
+def processes_of(folder: RunFolder) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder.path) in (process.info["cmdline"] or ())
+    ]
+
+
+def test_a_released_run_is_stopped(going_on: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(capsys, "pause", "last", "--release")
+    assert run(["stop", "last", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["status"], document["reason"]) == ("stopped", "stopped on request")
+    until(lambda: not processes_of(going_on), "end of all processes")
+    assert run(["pause", "last"]) == 2
+    assert "takes no requests" in capsys.readouterr().err
+
+
+def test_what_rates_and_epochs_can_be() -> None:
+    assert rate_values("0.01") == {"value": 0.01}
+    assert rate_values("x2") == rate_values("×2") == {"times": 2.0}
+    assert rate_values("/4") == {"times": 0.25}
+    assert epoch_values("20") == {"value": 20}
+    assert (epoch_values("+5"), epoch_values("-3")) == ({"add": 5}, {"add": -3})
+    for wrong in ("", "x", "abc", "nan", "-1", "0", "/0", "1e999"):
+        with pytest.raises(BadInput, match="lr takes"):
+            rate_values(wrong)
+    for wrong in ("", "+", "2.5", "x2", "٣", "9" * 40):
+        with pytest.raises(BadInput, match="epochs takes"):
+            epoch_values(wrong)
