@@ -172,6 +172,8 @@ def tell_result(document: dict[str, Any]) -> None:
     if reference:
         _tell_reference(reference)
     _print_classes(document["per_class"] or [], reference.get("per_class"))
+    for name, way in document["ways"].items():
+        tell(f"  {name}  {way}")
     tell(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
 
 

@@ -26,6 +26,10 @@ def make(labels=(0, 1) * 10, classes=("a", "b"), **changes):
     return Data("classification", classes, **{"train": split, "validation": None, "test": split} | changes)
 
 
+def of(pictures):
+    return Split(pictures, torch.zeros(len(pictures), dtype=torch.int64))
+
+
 def test_a_part_is_of_every_class():
     labels = [0] * 100 + [1] * 10 + [2] * 2 + [3]
     kept, taken = part(labels, 0.1, 7, "x")
@@ -51,27 +55,31 @@ def test_validation_is_taken_from_the_training_data():
     assert with_validation(make(), 0, 0).validation is None
 
 
-def test_a_large_part_is_mapped_not_held(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "IN_MEMORY", 10)
-    data = with_validation(make(), 0.2, 0)
-    assert data.train.inputs.flatten(1)[:, 1].tolist() == [
-        int(v) + 1 for v in data.train.inputs.flatten(1)[:, 0]
-    ]
-    assert list((tmp_path / "cache" / "decoded").iterdir()) == []
+def test_parts_of_what_is_mapped_stay_mapped():
+    whole = make()
+    mapped = Split(whole.train.inputs, whole.train.targets, mapped=True)
+    data, copied = with_validation(make(train=mapped), 0.2, 0), with_validation(whole, 0.2, 0)
+    assert data.train.inputs.data_ptr() == mapped.inputs.data_ptr()
+    everything = torch.arange(16)
+    assert torch.equal(data.train.examples(everything), copied.train.inputs)
+    assert torch.equal(data.train.example(3), copied.train.inputs[3])
+    assert (len(data.train), data.train.nbytes) == (16, copied.train.inputs.nbytes)
+    assert measured(data).mean == measured(copied).mean
+    twice = data.train.take([4, 2])
+    assert torch.equal(twice.examples(torch.tensor([1, 0])), copied.train.inputs[[2, 4]])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_mean_and_deviation_are_numpys(channels):
     pictures = np.random.default_rng(0).integers(0, 256, (50, channels, 9, 7), np.uint8)
-    mean, std = mean_and_std(torch.from_numpy(pictures))
+    mean, std = mean_and_std(of(torch.from_numpy(pictures)))
     scaled = pictures / 255.0
     assert mean == pytest.approx(scaled.mean((0, 2, 3)), abs=1e-12)
     assert std == pytest.approx(scaled.std((0, 2, 3)), abs=1e-12)
 
 
 def test_what_never_changes_has_deviation_one():
-    assert mean_and_std(torch.full((4, 1, 2, 2), 51, dtype=torch.uint8)) == ((0.2,), (1.0,))
+    assert mean_and_std(of(torch.full((4, 1, 2, 2), 51, dtype=torch.uint8))) == ((0.2,), (1.0,))
 
 
 def test_large_sets_are_measured_by_evenly_spaced_examples(monkeypatch):
@@ -79,7 +87,7 @@ def test_large_sets_are_measured_by_evenly_spaced_examples(monkeypatch):
         (torch.arange(1000) % 200).to(torch.uint8).reshape(1000, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
     )
     monkeypatch.setattr(module, "_MEASURED_BYTES", 16 * 350)
-    mean, _ = mean_and_std(pictures)
+    mean, _ = mean_and_std(of(pictures))
     assert mean[0] == pytest.approx(99.5 / 255, rel=0.02)
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from workbench.datasets.augment import Augment
 from workbench.datasets.data import Split
 from workbench.training import batches as module
-from workbench.training.batches import Batches, Epochs, Source, bounds, in_order, order_of, source_of
+from workbench.training.batches import Batches, Epochs, bounds, in_order, order_of
+from workbench.training.source import Source, source_of
 
 CPU = torch.device("cpu")
 

@@ -11,10 +11,10 @@ from workbench.datasets.data import Split
 from workbench.experiment import build
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import RunFolder, create_run_folder
-from workbench.training.batches import source_of
 from workbench.training.device import Precision
 from workbench.training.drawing import COLUMNS, POINTS, ROWS, drawing
 from workbench.training.evaluate import evaluate
+from workbench.training.source import source_of
 from workbench.training.task import Classification, Regression, Task
 
 CPU = torch.device("cpu")

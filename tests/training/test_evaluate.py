@@ -11,9 +11,9 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 
 from workbench.datasets.data import Split
-from workbench.training.batches import source_of
 from workbench.training.device import Precision
 from workbench.training.evaluate import Evaluation, evaluate, write
+from workbench.training.source import source_of
 from workbench.training.task import Classification, Regression
 
 CPU = torch.device("cpu")

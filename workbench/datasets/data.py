@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench import paths
 from workbench.datasets.catalogue import Task
 from workbench.errors import BadInput
 
-IN_MEMORY = 1_000_000_000
-"""Bytes of pictures up to which a part of a dataset is copied into memory."""
 _MEASURED_BYTES = 2_000_000_000
 """Mean and deviation of what is larger are taken from evenly spaced examples, this many bytes of them."""
 
@@ -28,23 +24,48 @@ _MEASURED_BYTES = 2_000_000_000
 class Split:
     """Examples with their targets.
 
-    `inputs`: uint8 [N, C, H, W] pictures (in memory or memory-mapped), or float32 [N, ...] of anything else.
+    `inputs`: uint8 [N, C, H, W] pictures (in memory, or `mapped` from a file), or float32 [N, ...] of anything else.
     `targets`: int64 [N] class indices, or float32 [N, ...] for a regression.
     `names`: one for each example where examples have names (files), else empty.
+    `rows`: which of mapped `inputs` are its examples (int64 [N]), in this order; `None`: all of them.
     """
 
     inputs: Tensor
     targets: Tensor
     names: tuple[str, ...] = ()
+    mapped: bool = False
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all inputs."""
+        return len(self) * math.prod(self.shape) * self.inputs.element_size()
+
+    def examples(self, indices: Tensor) -> Tensor:
+        """The inputs of some examples (int64), copied."""
+        return self.inputs.index_select(0, indices if self.rows is None else self.rows[indices])
+
+    def example(self, index: int) -> Tensor:
+        """The input of one example."""
+        return self.inputs[index if self.rows is None else int(self.rows[index])]
+
     def take(self, indices: Sequence[int]) -> Split:
-        """The examples at `indices`, in that order, copied (to a file that is mapped, where they are many)."""
+        """The examples at `indices`, in that order: copied, unless they are mapped."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         names = tuple(self.names[i] for i in indices) if self.names else ()
-        return Split(_take(self.inputs, chosen), self.targets.index_select(0, chosen), names)
+        targets = self.targets.index_select(0, chosen)
+        if self.mapped:
+            rows = chosen if self.rows is None else self.rows[chosen]
+            return Split(self.inputs, targets, names, mapped=True, rows=rows)
+        return Split(self.inputs.index_select(0, chosen), targets, names)
 
 
 @dataclass(frozen=True)
@@ -66,23 +87,6 @@ class Data:
     fingerprint: str = ""
     set_aside: tuple[tuple[str, str], ...] = ()
     source: str = ""
-
-
-def _take(inputs: Tensor, chosen: Tensor) -> Tensor:
-    each = max(1, inputs[0].numel() * inputs.element_size()) if len(inputs) else 1
-    if inputs.dtype != torch.uint8 or each * len(chosen) <= IN_MEMORY:
-        return inputs.index_select(0, chosen)
-    folder = paths.decoded_cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # The mapping keeps the file alive; its name is gone at once, so that nothing is left behind.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".split-") as file:
-            for some in chosen.split(max(1, 64_000_000 // each)):
-                file.write(inputs.index_select(0, some).numpy().tobytes())
-            file.flush()
-            return map_file(Path(file.name), (len(chosen), *inputs.shape[1:]))
-    except OSError as error:
-        raise BadInput(f"the split pictures can't be kept in {folder}: {error.strerror}") from None
 
 
 def map_file(path: Path, shape: Sequence[int]) -> Tensor:
@@ -130,26 +134,24 @@ def with_validation(data: Data, fraction: float, seed: int) -> Data:
 
 def measured(data: Data) -> Data:
     """`data` with mean and deviation of its training pictures; what is no picture stays as it is."""
-    inputs = data.train.inputs
-    if inputs.dtype != torch.uint8:
+    if data.train.inputs.dtype != torch.uint8:
         return data
-    mean, std = mean_and_std(inputs)
+    mean, std = mean_and_std(data.train)
     return replace(data, mean=mean, std=std)
 
 
-def mean_and_std(pictures: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_and_std(pictures: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 [N, C, H, W], scaled to 0..1.
 
     Computed from counts of the 256 values: exact, the same with any number of threads, and with no float
     copy. A channel that never changes gets the deviation 1, so that dividing by it does nothing.
     """
-    each = max(1, pictures[0].numel())
+    each, channels = max(1, math.prod(pictures.shape)), pictures.shape[0]
     stride = max(1, math.ceil(len(pictures) * each / _MEASURED_BYTES))
-    counts = torch.zeros(pictures.shape[1], 256, dtype=torch.int64)
-    chunk = max(1, 64_000_000 // each) * stride
-    for start in range(0, len(pictures), chunk):
-        some = pictures[start : start + chunk : stride]
-        for channel in range(pictures.shape[1]):
+    counts = torch.zeros(channels, 256, dtype=torch.int64)
+    for chosen in torch.arange(0, len(pictures), stride).split(max(1, 64_000_000 // each)):
+        some = pictures.examples(chosen)
+        for channel in range(channels):
             counts[channel] += torch.bincount(some[:, channel].reshape(-1), minlength=256)
     moments = [_moments(row) for row in counts.tolist()]
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)

@@ -53,7 +53,7 @@ def describe(data: Data, batch: int) -> dict[str, Any]:
         "shape": list(inputs.shape[1:]),
         "dtype": plain(inputs.dtype),
         "target": {"shape": list(targets.shape[1:]), "dtype": plain(targets.dtype)},
-        "batch": [min(batch, len(inputs)), *inputs.shape[1:]],
+        "batch": [min(batch, len(targets)), *inputs.shape[1:]],
         "mean": [round(value, 6) for value in mean],
         "std": [round(value, 6) for value in std],
         "source": data.source,
@@ -117,7 +117,7 @@ def input_at(split: Split, index: int) -> Tensor:
         return noise()
     if not 0 <= index < len(split):
         raise BadInput(f"there is no example {index}: they go from 0 to {len(split) - 1}")
-    return split.inputs[index]
+    return split.example(index)
 
 
 def picture_at(data: Data, split: Split, index: int) -> Tensor:

@@ -86,7 +86,7 @@ def decode(listing: Listing, request: Request, size: int | None = None) -> Data:
                 f"none of the {len(items)} {name} pictures in {listing.root} can be read: {aside[-1][1]}"
             )
         targets = torch.tensor([items[i].label for i in good], dtype=torch.int64)
-        splits[name] = Split(pictures, targets, tuple(items[i].path for i in good))
+        splits[name] = Split(pictures, targets, tuple(items[i].path for i in good), mapped=True)
     return Data(
         "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
         fingerprint=fingerprint, set_aside=tuple(aside), source=str(listing.root),

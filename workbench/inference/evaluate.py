@@ -15,9 +15,9 @@ from workbench.models import catalogue as models
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.runs.report import effective_experiment
-from workbench.training.batches import source_of
 from workbench.training.device import pick_device, pick_precision
 from workbench.training.evaluate import evaluate
+from workbench.training.source import source_of
 from workbench.training.task import task_of
 
 

@@ -20,6 +20,7 @@ import pynvml
 
 from workbench import paths
 from workbench.cores import usable_cores
+from workbench.memory import host_memory
 from workbench.runs import logout
 from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
 
@@ -94,7 +95,7 @@ def describe() -> dict[str, Any]:
 
 def host() -> dict[str, Any]:
     """Name, system, cores this process may use, `load` (processes that want a core), memory in bytes."""
-    total, free = _memory()
+    total, free = host_memory()
     return {
         "name": platform.node(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -276,7 +277,7 @@ def _gpu_row(gpu: Gpu) -> dict[str, Any]:
 
 
 def _cpu_row() -> dict[str, Any]:
-    total, free = _memory()
+    total, free = host_memory()
     cores, load = usable_cores(), _load()
     share = None if load is None else min(1.0, load / cores)
     name = f"{_cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
@@ -298,33 +299,6 @@ def _load() -> float | None:
     try:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):
-        return None
-
-
-def _memory() -> tuple[int | None, int | None]:
-    """Bytes of memory and what is available of it, within the control group's limit where there is one."""
-    try:
-        said = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
-        total, free = 1024 * int(said["MemTotal"]), 1024 * int(said["MemAvailable"])
-    except (OSError, KeyError):
-        return _memory_by_sysconf(), None
-    limit, used = _number_in("/sys/fs/cgroup/memory.max"), _number_in("/sys/fs/cgroup/memory.current")
-    if limit is None or limit >= total:
-        return total, free
-    return limit, min(free, max(0, limit - (used or 0)))
-
-
-def _memory_by_sysconf() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError):
-        return None
-
-
-def _number_in(path: str) -> int | None:
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
         return None
 
 

@@ -42,6 +42,7 @@ def describe_view(view: RunView) -> dict[str, Any]:
         "epochs_total": experiment.get("train", {}).get("epochs"),
         "exact": not inexact(view),
         "seconds": seconds(view),
+        "ways": (view.setup or {}).get("ways") or {},
         "test": _test(view, final),
         "per_class": per_class(view, shown),
         "per_class_split": None if shown is None else shown.get("split"),

@@ -151,7 +151,7 @@ def _values(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         {
             "index": index,
-            "input": [_short(value) for value in split.inputs[index].reshape(-1)[:8]],
+            "input": [_short(value) for value in split.example(index).reshape(-1)[:8]],
             "target": _named(data, split, index)["class"],
         }
         for index in indices[: _count(request)]
@@ -162,7 +162,7 @@ def _values(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
 def _scatter(data: Data, split: Split, indices: Any) -> dict[str, Any]:
     """At most `_POINTS` points, evenly spaced: the first two features, or the only one and the target."""
     chosen = torch.tensor(list(indices[:: max(1, -(-len(indices) // _POINTS))]), dtype=torch.int64)
-    features = split.inputs.index_select(0, chosen).reshape(len(chosen), -1).float()
+    features = split.examples(chosen).reshape(len(chosen), -1).float()
     targets = split.targets.index_select(0, chosen)
     two = data.task == "classification" and features.shape[1] > 1
     ys = features[:, 1] if two else targets.reshape(len(chosen), -1)[:, 0].float()

@@ -234,7 +234,7 @@ def _sample(split: Split, index: int, classes: tuple[str, ...]) -> dict[str, Any
         "label": label,
         "class": classes[label],
         "name": split.names[index] if split.names else "",
-        "png": _png(split.inputs[index]),
+        "png": _png(split.example(index)),
     }
 
 

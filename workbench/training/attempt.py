@@ -123,6 +123,7 @@ class Attempt:
             "device": str(parts.device),
             "device_name": device_name(parts.device),
             "resident": parts.sources["train"].resident,
+            "ways": parts.ways(),
             "threads": parts.threads,
             "precision": parts.precision.name,
             "report_every": self.report.every,

@@ -6,23 +6,21 @@ there, and what a batch needs is gathered, augmented and normalised a chunk of s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from workbench.datasets.augment import Augment
-from workbench.datasets.data import Split, derived_seed
+from workbench.datasets.data import derived_seed
 from workbench.datasets.mix import Mix, partners
-
-Preprocess = Callable[[Tensor, torch.device], Tensor]
-"""(raw inputs, device) to what the model takes, on that device."""
+from workbench.training.readahead import Reader
+from workbench.training.source import Source
 
 CHUNK_BYTES = {"cpu": 4_000_000, "cuda": 256_000_000}
 """Float inputs of a chunk: what a CPU's caches hold, and what a GPU has to spare."""
-RESIDENT_SHARE = 0.5
-"""Of a GPU's free memory, what the data may take."""
 
 
 @dataclass(frozen=True)
@@ -48,53 +46,6 @@ class Batch:
         """Some of its examples, not copied."""
         soft = None if self.soft is None else self.soft[start:stop]
         return Batch(self.inputs[start:stop], self.targets[start:stop], soft)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A split where batches are gathered from, and what makes inputs of its raw examples."""
-
-    inputs: Tensor
-    targets: Tensor
-    preprocess: Preprocess
-    device: torch.device
-    example_bytes: int
-    """What one example takes as the model's input; raw ones can be far smaller."""
-    channels_last: bool = False
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def resident(self) -> bool:
-        """Whether the examples lie on the device that computes."""
-        return self.inputs.device == self.targets.device
-
-    def raw(self, indices: Tensor) -> Tensor:
-        """Examples by their indices (int64, on the inputs' device), on the device that computes."""
-        return self.inputs.index_select(0, indices).to(self.device, non_blocking=True)
-
-    def ready(self, raw: Tensor) -> Tensor:
-        """What the model takes, of raw examples."""
-        inputs = self.preprocess(raw, self.device)
-        if self.channels_last and inputs.ndim == 4:
-            return inputs.contiguous(memory_format=torch.channels_last)
-        return inputs
-
-
-def source_of(
-    split: Split, preprocess: Preprocess, device: torch.device, *, channels_last: bool = False
-) -> Source:
-    """`split` on the device where it fits into a half of the free memory, else where it is."""
-    inputs = split.inputs
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if inputs.nbytes < RESIDENT_SHARE * free:
-            inputs = inputs.to(device)
-    elif device.type != "cpu":
-        inputs = inputs.to(device)
-    example_bytes = max(inputs[:1].nbytes, preprocess(inputs[:1], device).nbytes)
-    return Source(inputs, split.targets.to(device), preprocess, device, example_bytes, channels_last)
 
 
 def bounds(count: int, size: int, merge_single: bool) -> list[tuple[int, int]]:
@@ -156,7 +107,7 @@ class Batches:
         draws: Tensor | None = None,
     ) -> None:
         self._source, self._size, self._augment, self._mix = source, size, augment, mix
-        self._order = order.to(source.inputs.device)
+        self._order, self._here = order, order.to(source.device)
         self._draws = None if draws is None else draws.to(source.device)
         self._bounds = bounds(len(order), size, merge_single)
 
@@ -169,18 +120,20 @@ class Batches:
         Chunks have the same borders wherever it starts, so that every kernel sees the same shapes.
         """
         each = self._batches_per_chunk()
-        for first in range(position - position % each, len(self), each):
-            bounds = self._bounds[first : first + each]
-            begin = bounds[0][0]
-            chunk = self._gather(bounds)
-            for start, stop in bounds[max(0, position - first) :]:
-                yield chunk.part(start - begin, stop - begin)
+        starts = range(position - position % each, len(self), each)
+        chunks = [self._bounds[first : first + each] for first in starts]
+        order = self._here if self._source.resident else self._order
+        raw = Reader(self._source).chunks(order[c[0][0] : c[-1][1]] for c in chunks)
+        with contextlib.closing(raw):
+            for first, bounds, inputs in zip(starts, chunks, raw, strict=True):
+                begin = bounds[0][0]
+                chunk = self._ready(bounds, inputs)
+                for start, stop in bounds[max(0, position - first) :]:
+                    yield chunk.part(start - begin, stop - begin)
 
-    def _gather(self, bounds: list[tuple[int, int]]) -> Batch:
+    def _ready(self, bounds: list[tuple[int, int]], raw: Tensor) -> Batch:
         """All examples of some batches that follow each other."""
-        source, indices = self._source, self._order[bounds[0][0] : bounds[-1][1]]
-        raw = source.raw(indices)
-        here = indices.to(source.device)
+        source, here = self._source, self._here[bounds[0][0] : bounds[-1][1]]
         targets = source.targets.index_select(0, here)
         if self._augment is None or self._draws is None:
             return Batch(source.ready(raw), targets)

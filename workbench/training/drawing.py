@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.training.batches import Source
 from workbench.training.evaluate import Evaluation, evaluation_mode
+from workbench.training.source import Source
 
 POINTS = 300
 """Examples that are drawn at most: more than a terminal has room for."""

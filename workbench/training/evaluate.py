@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from workbench.io.atomic import write_bytes, write_json
 from workbench.models.outputs import probabilities
-from workbench.training.batches import Batches, Source, in_order
+from workbench.training.batches import Batches, in_order
 from workbench.training.device import Precision
+from workbench.training.source import Source
 from workbench.training.task import Task, like
 
 TOP_K = 5

@@ -12,12 +12,13 @@ from workbench.experiment import Experiment, Train
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
-from workbench.training.batches import Epochs, Source, has_batch_norm, source_of
+from workbench.training.batches import Epochs, has_batch_norm
 from workbench.training.context import Context
 from workbench.training.device import pick_device, pick_precision, set_exactness
 from workbench.training.report import report_every
 from workbench.training.restore import Beginning
 from workbench.training.setup import splits_of
+from workbench.training.source import Source, source_of
 from workbench.training.task import Task, task_of
 from workbench.training.threads import pick_threads
 
@@ -138,6 +139,13 @@ class Parts:
         if beginning.restored is not None:
             return int(beginning.restored.content["report_every"])
         return report_every(self.epochs.steps, self.settings.epochs)
+
+    def ways(self) -> dict[str, str]:
+        """In which ways it is done, and why, for people: one line for each."""
+        arithmetic = f"{self.precision.name} on {self.device}"
+        if self.device.type == "cpu":
+            arithmetic += f" with {self.threads} thread{'' if self.threads == 1 else 's'}"
+        return {"data": self.sources["train"].why, "step": arithmetic}
 
     @property
     def held_out(self) -> str:

@@ -285,6 +285,7 @@ def _facts(view: RunView, now: float) -> list[str]:
     spent = seconds(view)["total"]
     eta, live = number(beat.get("eta")), view.status.live
     took = text.duration(spent)
+    ways = setup.get("ways") or {}
     return [
         f"{text.count(rate)} {_examples(setup)}/s" if rate else "",
         f"step {step:.0f}" if step is not None else "",
@@ -294,6 +295,7 @@ def _facts(view: RunView, now: float) -> list[str]:
         "" if not spent else f"{took} so far" if live else f"took {took}",
         f"ETA {text.duration(eta)}" if live and eta is not None else "",
         safe(beat.get("device") or setup.get("device") or "", 24),
+        f"data {safe(ways['data'], 80)}" if "data" in ways else "",
     ]
 
 
