@@ -114,6 +114,13 @@ def test_evaluating_again_gives_the_same_figures(
     assert run(["evaluate", "last", "--split", "train"]) == 0
 
 
+def test_evaluating_a_line_again_tells_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "line-regression", "--json"]) == 0
+    ours = printed(capsys)["reference"]["ours"]
+    assert run(["evaluate", "last", "--json"]) == 0
+    assert printed(capsys)["metrics"]["weight"] == pytest.approx(ours)
+
+
 def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("L", (8, 8), 128).save(good)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from workbench import text
 from workbench.io.progress import Progress, Report
 from workbench.runs import launch
@@ -34,11 +36,11 @@ def tell(line: str) -> None:
 
 def print_json(document: Any) -> None:
     """The one JSON document of a command, on stdout; NaN and infinities become null, as JSON has no others."""
-    print(
-        json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
-        .encode("utf-8", "replace")
-        .decode()
-    )
+    try:
+        said = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()
+    except UnicodeEncodeError:  # names that are no UTF-8
+        said = json.dumps(_plain(document), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode()
+    print(said)
 
 
 def _plain(value: Any) -> Any:
@@ -174,7 +176,23 @@ def tell_result(document: dict[str, Any]) -> None:
     _print_classes(document["per_class"] or [], reference.get("per_class"))
     for name, way in document["ways"].items():
         tell(f"  {name}  {way}")
+    if document["system"]:
+        tell(f"  {usage_line(document['system'])}")
     tell(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
+
+
+def usage_line(system: dict[str, Any]) -> str:
+    """What a run took of its machine, by its samples: means, and the most of memory."""
+    parts = []
+    if "cpu" in system:
+        parts.append(f"{system['cpu']:.1f} cores busy")
+    if "rss" in system:
+        parts.append(f"{text.size(system['rss'])} memory")
+    if "gpu_load" in system:
+        parts.append(f"GPU {system['gpu_load']:.0%}")
+    if "gpu_memory" in system:
+        parts.append(f"{text.size(system['gpu_memory'])} of {text.size(system.get('gpu_total'))} GPU memory")
+    return f"used  {', '.join(parts)} ({system['samples']} sample{'' if system['samples'] == 1 else 's'})"
 
 
 def _tell_reference(reference: dict[str, Any]) -> None:
@@ -234,30 +252,6 @@ def tell_evaluation(document: dict[str, Any]) -> None:
     )
     tell(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
     _print_classes(document["per_class"] or [])
-
-
-def tell_machine(document: dict[str, Any], problems: Sequence[str]) -> None:
-    """What `doctor` found, and then every problem with its mend."""
-    host, training = document["host"], document["training"]
-    print(
-        f"{safe(host['name'])}: {safe(host['system'])}, {host['cores']} cores, {text.size(host['memory_total'])}"
-    )
-    print_table(
-        ("package", "version"),
-        [(name, version or "missing") for name, version in document["versions"].items()],
-    )
-    print()
-    print_devices(document["devices"])
-    print(f"training takes {safe(training['device'])}: {safe(training['why'])}; TPUs are not supported")
-    print()
-    print_table(
-        ("kept", "free", "where"), [(r["kept"], text.size(r["free"]), r["path"]) for r in document["disk"]]
-    )
-    print()
-    for problem in problems:
-        print(f"✗ {safe(problem)}")
-    if not problems:
-        print("✓ nothing stands in the way of training")
 
 
 def print_devices(rows: Sequence[dict[str, Any]]) -> None:

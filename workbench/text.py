@@ -18,7 +18,9 @@ def safe(text: object, width: int | None = None) -> str:
     With `width`, cut to so many terminal cells (an ellipsis ends what was cut). File names that are no UTF-8
     hold lone surrogates, which no terminal can be sent: they are replaced too.
     """
-    shown = "".join(REPLACEMENT if _unsafe(c) else c for c in str(text))
+    shown = str(text)
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(REPLACEMENT if _unsafe(c) else c for c in shown)
     return shown if width is None else cut(shown, width)
 
 
@@ -30,6 +32,8 @@ def _unsafe(character: str) -> bool:
 
 def cell_width(text: str) -> int:
     """How many terminal cells `text` takes."""
+    if text.isascii() and text.isprintable():
+        return len(text)
     return sum(_cells(c) for c in text)
 
 

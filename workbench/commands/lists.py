@@ -1,4 +1,4 @@
-"""What there is: recipes, datasets, models, devices, and how this machine stands."""
+"""What there is: recipes, datasets, models, devices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from workbench import console, text
-from workbench.commands import DONE, FAILED
+from workbench.commands import DONE
 from workbench.datasets import catalogue as datasets_here
 from workbench.experiment import load_recipe, recipe_files
 from workbench.models import catalogue as models_here
@@ -77,14 +77,3 @@ def devices(options: argparse.Namespace) -> int:
         return DONE
     console.print_devices(rows)
     return DONE
-
-
-def doctor(options: argparse.Namespace) -> int:
-    """`workbench doctor`: exits with 1 where something would keep training from working."""
-    document = machine.describe()
-    problems = machine.problems()
-    if options.json:
-        console.print_json({**document, "problems": problems})
-    else:
-        console.tell_machine(document, problems)
-    return FAILED if problems else DONE

@@ -68,15 +68,6 @@ def stop(options: argparse.Namespace) -> int:
     return DONE
 
 
-def remove(options: argparse.Namespace) -> int:
-    """`workbench rm`."""
-    store = Store.default()
-    folder = store.find(options.run)
-    kept = store.remove(folder, now=options.now)
-    console.tell(f"{folder.id} is deleted" if kept is None else f"{folder.id} is in the trash: {kept}")
-    return DONE
-
-
 def compare(options: argparse.Namespace) -> int:
     """`workbench compare`: results, and the settings that differ."""
     store = Store.default()

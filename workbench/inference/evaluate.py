@@ -12,6 +12,7 @@ from workbench.inference.classifier import build_from_spec, load_run_checkpoint
 from workbench.io.progress import Report
 from workbench.io.weights import load_into
 from workbench.models import catalogue as models
+from workbench.models.outputs import figures
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.runs.report import effective_experiment
@@ -50,7 +51,7 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -
         "epoch": content["epoch"],
         "split": split,
         "count": found.count,
-        "metrics": found.scores,
+        "metrics": {**found.scores, **figures(module)},
         "per_class": found.per_class,
         "confusion": found.confusion,
     }

@@ -11,6 +11,7 @@ from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import number
 from workbench.runs.reference import compare
 from workbench.runs.status import Status
+from workbench.runs.usage import summed_up
 
 SECONDS = ("load", "train", "evaluate", "total")
 
@@ -47,6 +48,7 @@ def describe_view(view: RunView) -> dict[str, Any]:
         "per_class": per_class(view, shown),
         "per_class_split": None if shown is None else shown.get("split"),
         "reference": compare(view, final),
+        "system": summed_up(view.journal),
     }
 
 

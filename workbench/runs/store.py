@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from workbench import paths
-from workbench.errors import BadInput, nearest
+from workbench.errors import BadInput
 from workbench.io.atomic import read_json, write_bytes
+from workbench.runs import trash
+from workbench.runs.finding import chosen
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import number
 from workbench.runs.status import Status, status_of
@@ -88,31 +90,19 @@ class Store:
             return RunFolder(self.root / ids[0])
         if wanted in ids:
             return RunFolder(self.root / wanted)
-        rows = self.rows()
-        named = [row.id for row in rows if row.name == wanted]
-        if named:
-            return RunFolder(self.root / named[0])
-        begun = [row for row in rows if wanted and (row.id.startswith(wanted) or row.name.startswith(wanted))]
-        if len(begun) == 1:
-            return RunFolder(self.root / begun[0].id)
-        if begun:
-            few = ", ".join(row.id for row in begun[:4])
-            raise BadInput(f"'{wanted}' can mean {len(begun)} runs: {few}{', …' if len(begun) > 4 else ''}")
-        known = [*ids, *{row.name for row in rows}]
-        raise BadInput(f"there is no run '{wanted}'{nearest(wanted, known)}; 'workbench runs' lists them")
+        known = [(row.id, row.name) for row in self.rows()]
+        return RunFolder(self.root / chosen(wanted, known, "'workbench runs' lists them"))
 
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
         """Move an ended run to the trash (returns where it is), or delete it at once. Raises `BadInput`."""
         status = status_of(folder)
         if status.live or status is Status.UNKNOWN:
             raise BadInput(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
-        if now:
-            shutil.rmtree(folder.path)
-            return None
-        target = paths.trash() / folder.id
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.move(folder.path, target)
-        return target
+        kept = trash.put(folder)
+        if not now:
+            return kept
+        shutil.rmtree(kept)  # from the trash: if this is cut off, no half of it is taken for a run
+        return None
 
     def _entries(self) -> list[os.DirEntry[str]]:
         try:

@@ -11,6 +11,7 @@ from workbench.errors import BadInput
 from workbench.io.atomic import read_json
 from workbench.io.progress import Progress
 from workbench.models.outputs import figures
+from workbench.runs.pruning import KEPT, prune_evaluations
 from workbench.training import evaluate as evaluating
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
@@ -64,6 +65,9 @@ class Measuring:
         first = read_json(self._folder.evaluations / f"step-0-{evaluation.split}.json") or {}
         draw = drawing(module, self._parts.sources[evaluation.split], evaluation, first.get("draw"))
         evaluating.write(evaluation, self._folder.evaluations, state.step, state.epoch, draw)
+        if state.epoch > KEPT:
+            best = [] if state.best is None else [state.best["step"]]
+            prune_evaluations(self._folder, evaluation.split, state.steps_per_epoch, best)
 
     def start(self) -> None:
         """Measure the model before its first step, where it is quickly done: what is learned can then be seen.

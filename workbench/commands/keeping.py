@@ -1,0 +1,79 @@
+"""Room on the disk: runs that are put away, taken back or deleted, and what can be made again."""
+
+from __future__ import annotations
+
+import argparse
+
+from workbench import console, text
+from workbench.commands import DONE
+from workbench.errors import BadInput
+from workbench.runs import trash as kept
+from workbench.runs.store import Store
+
+
+def remove(options: argparse.Namespace) -> int:
+    """`workbench rm`."""
+    store = Store.default()
+    folder = store.find(options.run)
+    where = store.remove(folder, now=options.now)
+    if where is None:
+        console.tell(f"{folder.id} is deleted")
+    else:
+        console.tell(f"{folder.id} is in the trash ('workbench trash restore {folder.id}' takes it back)")
+    return DONE
+
+
+def trash(options: argparse.Namespace) -> int:
+    """`workbench trash`, `trash restore RUN`, `trash --empty`, `trash --caches`."""
+    if options.do and not options.run:
+        raise BadInput("name the run: workbench trash restore RUN ('workbench trash' lists them)")
+    if options.do and (options.empty or options.caches):
+        raise BadInput("restore a run, or delete what is there: one after the other")
+    if options.do:
+        return _restore(options)
+    if options.empty or options.caches:
+        return _delete(options)
+    return _list(options)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    folder = kept.restore(options.run)
+    if options.json:
+        console.print_json({"run": folder.id, "directory": str(folder.path)})
+    else:
+        console.tell(f"{folder.id} is a run again")
+    return DONE
+
+
+def _delete(options: argparse.Namespace) -> int:
+    runs, taken = kept.empty() if options.empty else (0, 0)
+    caches = kept.clear_caches() if options.caches else 0
+    if options.json:
+        console.print_json({"runs": runs, "bytes": taken, "caches": caches})
+        return DONE
+    if options.empty:
+        console.tell(f"{runs} run{'' if runs == 1 else 's'} deleted: {text.size(taken)} are free again")
+    if options.caches:
+        console.tell(f"caches deleted: {text.size(caches)} are free again")
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    rows = kept.rows()
+    caches = kept.size_of(kept.caches())
+    if options.json:
+        found = [{"run": r.id, "name": r.name, "bytes": r.bytes, "put_away": r.put_away} for r in rows]
+        console.print_json({"runs": found, "bytes": sum(row.bytes for row in rows), "caches": caches})
+        return DONE
+    if rows:
+        console.print_table(
+            ("run", "name", "size", "put away"),
+            [(row.id, row.name, text.size(row.bytes), text.clock(row.put_away)) for row in rows],
+            spare=("name",),
+        )
+        console.say(f"{text.size(sum(row.bytes for row in rows))}: 'workbench trash --empty' makes it free")
+    else:
+        console.say("the trash is empty")
+    if caches:
+        console.say(f"caches: {text.size(caches)}, 'workbench trash --caches' makes it free")
+    return DONE
