@@ -92,6 +92,25 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoint_seconds: Annotated[
         float, Meta(ge=0.01, le=1_000_000, description="seconds between checkpoints inside an epoch")
     ] = 60.0
+    on_nan: Annotated[
+        Literal["stop", "go_back"],
+        Meta(
+            description="when the loss becomes NaN or infinite: stop, or go back to the last good checkpoint with "
+            "half the learning rate"
+        ),
+    ] = "stop"
+    micro_batch: Annotated[
+        int,
+        Meta(
+            ge=0, description="examples computed at once, their gradients added up to the batch's; 0 is all"
+        ),
+    ] = 0
+    auto_micro_batch: Annotated[
+        bool, Meta(description="when memory runs out, go on with a smaller micro_batch")
+    ] = False
+    evaluation_batch: Annotated[
+        int, Meta(ge=0, description="examples evaluated at once; 0 is as many as are quick")
+    ] = 0
     keep_every: Annotated[
         int, Meta(ge=0, description="keep a checkpoint of every so many epochs; 0 keeps best and last two")
     ] = 0

@@ -21,7 +21,7 @@ from workbench.runs.records import Journal, read_lines
 from workbench.training.attempt import Attempt
 from workbench.training.context import Context
 from workbench.training.heartbeat import Heartbeat, Stopwatch
-from workbench.training.loop import TrainState, train
+from workbench.training.loop import TrainState
 from workbench.training.requests import Requests, Stop
 
 LIMIT = 120.0
@@ -143,7 +143,7 @@ def run_until(folder: RunFolder, step: int | None, **values: Any) -> Attempt:
     attempt = prepared(folder, **values)
     requests = attempt.steering if step is None else Cut(attempt, step)
     try:
-        train(attempt.state, attempt.epochs, attempt.report, requests, attempt.end_epoch)
+        attempt.train(requests)
         attempt.measure()
     except Stop:
         assert step is not None

@@ -11,12 +11,13 @@ from workbench.io.atomic import write_json
 from workbench.runs.records import LineWriter
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
-from workbench.training.loop import TrainState, train
+from workbench.training.loop import Requests, TrainState, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
+from workbench.training.recovery import Recovery
 from workbench.training.report import Report, Sums
-from workbench.training.restore import Beginning, cut_metrics, differences
+from workbench.training.restore import Beginning, cut_metrics, differences, take_over
 from workbench.training.setup import describe_data, describe_model, device_name
 from workbench.training.steering import Steering
 
@@ -28,7 +29,7 @@ def run(context: Context) -> None:
         attempt.prepare()
         context.phase("training")
         with context.watch.during("train"):
-            train(attempt.state, attempt.epochs, attempt.report, attempt.steering, attempt.end_epoch)
+            attempt.train(attempt.steering)
         attempt.measure()
     finally:
         attempt.checkpoints.close()
@@ -41,6 +42,7 @@ class Attempt:
     report: Report
     state: TrainState
     steering: Steering
+    recovery: Recovery
     measuring: Measuring
 
     def __init__(self, context: Context) -> None:
@@ -58,11 +60,20 @@ class Attempt:
         self.state = self._state()
         write_json(self.folder.setup, self._setup())
         self.steering = Steering(self.context, self.state, self.checkpoints, self.report, self._extra())
-        self.measuring = Measuring(self.context, parts, self.state, self.report)
+        self.recovery = Recovery(
+            self.context, self.state, self.checkpoints, self.report, parts.settings.batch_size
+        )
+        self.measuring = Measuring(self.context, parts, self.state, self.report, self.recovery)
         self.context.heartbeat.began(self.state.step)
         self._show()
         if self.beginning.restored is None:
             self.measuring.start()
+            if parts.settings.on_nan == "go_back":
+                self.steering.checkpoint()
+
+    def train(self, requests: Requests) -> None:
+        """All steps that are left; `requests` is asked between two of them."""
+        train(self.state, self.epochs, self.report, requests, self.end_epoch, recover=self.recovery)
 
     def _report(self) -> Report:
         cut_metrics(self.folder, self.beginning.restored)
@@ -82,11 +93,9 @@ class Attempt:
         # Whatever building and timing drew must not be seen by the first step.
         torch.manual_seed(derived_seed(parts.experiment.seed, "training"))
         if restored is not None:
-            notes = state.load_state_dict(restored.content)
+            notes = take_over(state, restored, parts.settings.batch_size)
             for note in notes + differences(restored.content, self._circumstances()):
                 self.context.notice(f"resumed, but not exactly: {note}", exact=False)
-            examples = state.position * int(restored.content["batch_size"])
-            state.position = min(examples // parts.settings.batch_size, parts.epochs.steps)
         return state
 
     def _circumstances(self) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def evaluate(
     classes: Sequence[str],
     precision: Precision,
     between: Callable[[], None] = lambda: None,
+    batch_size: int | None = None,
 ) -> Evaluation:
     """Measure `module` on all of `source`, in evaluation mode, without gradients.
 
@@ -57,14 +58,19 @@ def evaluate(
     loss settings can be compared; of a module that gives probabilities, it is that of the numbers it gives.
     `between` is called after each batch. The module's mode is put back.
     """
-    batch_size = max(1, min(1024, BATCH_BYTES // source.example_bytes))
     with evaluation_mode(module):
-        outputs = _outputs(module, in_order(source, batch_size), precision, between)
+        outputs = _outputs(module, in_order(source, batch_size or at_once(source)), precision, between)
     targets = source.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
     chances = probabilities(module, outputs.double())
     return _classification(outputs, chances, targets, split, classes)
+
+
+def at_once(source: Source, limit: int = 0) -> int:
+    """How many examples are evaluated at once: as many as are quick, no more than `limit` unless that is 0."""
+    quick = max(1, min(1024, BATCH_BYTES // source.example_bytes))
+    return min(quick, limit) if limit else quick
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from workbench.errors import RunFailed
-from workbench.training.batches import Batch, Batches, Epochs
+from workbench.training.batches import Batch, Batches, Epochs, bounds, has_batch_norm
 from workbench.training.checkpoint import copied, random_states, restore_random_states
 from workbench.training.device import Precision
+from workbench.training.guard import Diverged, Guard
 from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
-from workbench.training.report import Report
+from workbench.training.report import Report, Sums
 from workbench.training.task import Task
 from workbench.training.timeline import Timeline
 
@@ -26,26 +26,44 @@ class Requests(Protocol):
         """Do what is asked: checkpoint, pause, change a setting, or raise `Stop`."""
 
 
+def give_up(error: Exception) -> None:
+    """Mend nothing: what went wrong ends the run."""
+    raise error
+
+
 def train(
-    state: TrainState, epochs: Epochs, report: Report, requests: Requests, end_epoch: Callable[[], None]
+    state: TrainState,
+    epochs: Epochs,
+    report: Report,
+    requests: Requests,
+    end_epoch: Callable[[], None],
+    *,
+    recover: Callable[[Exception], None] = give_up,
 ) -> None:
-    """All epochs that are left; `end_epoch` evaluates, counts the epoch and keeps the checkpoint."""
+    """All epochs that are left; `end_epoch` evaluates, counts the epoch and keeps the checkpoint.
+
+    `recover` is told what went wrong in a step; when it returns, training goes on from where `state` stands then.
+    """
     while not state.done:
-        train_epoch(state, epochs.batches(state.epoch), report, requests)
-        end_epoch()
+        try:
+            train_epoch(state, epochs.batches(state.epoch), report, requests)
+            end_epoch()
+        except (RuntimeError, MemoryError) as error:
+            recover(error)
 
 
 def train_epoch(state: TrainState, batches: Batches, report: Report, requests: Requests) -> None:
     """One pass over the training data, from where `state` stands in it."""
     state.begin_epoch(len(batches))
     for batch in batches.starting_at(state.position):
-        loss, outputs = state.forward(batch)
-        state.backward(loss)
+        for part, share in state.parts(batch):  # the whole, unless memory has no room for it
+            loss, outputs = state.forward(part)
+            state.backward(loss, share)
+            report.sums.add(loss, outputs, part)  # stays on the device until it is due
         state.update()
-        report.sums.add(loss, outputs, batch)  # stays on the device until it is due
         if state.step % report.every == 0:
+            state.guard.check(state.step)
             report.step(state.step, state.progress, state.lr)
-            state.check_losses()
         requests.answer(state)  # stop, checkpoint, pause, learning rate
 
 
@@ -68,16 +86,18 @@ class TrainState:
         self.module = module = backbone.module
         self.task, self.precision, self.timeline = task, precision, timeline
         self.settings = timeline.at(0)
+        self.guard = Guard(precision.device)
+        self._scaler = precision.scaler()
+        self._parameters = list(module.parameters())
         self._renew_optimizer()
         self.step = self.epoch = self.position = self.stale = 0
         self.best: dict[str, Any] | None = None
         self.steps_per_epoch = 1
         self.lr = self.settings.lr
         self._backbone, self._report = backbone, report
-        self._scaler = precision.scaler()
-        self._parameters = list(module.parameters())
-        self._check_each_step = precision.device.type == "cpu"
+        self._merge_single = has_batch_norm(module)
         self._next_change: int | None = None
+        self._moment: Moment | None = None
 
     @property
     def done(self) -> bool:
@@ -101,30 +121,47 @@ class TrainState:
         self.settings = self.timeline.at(self.step)
         self._next_change = self.timeline.next_change(self.step)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (a scalar) and outputs of one batch. On the CPU, raises `RunFailed` for a loss that is no number."""
+    def parts(self, batch: Batch) -> list[tuple[Batch, float | Tensor | None]]:
+        """Begin a step: `batch` in the parts that are computed at once, and the share of each in its loss.
+
+        The whole at once has no share (`None`).
+        """
+        self._begin_step()
+        size = self.settings.micro_batch or len(batch)
+        if size >= len(batch):
+            return [(batch, None)]
+        parts = [batch.part(start, end) for start, end in bounds(len(batch), size, self._merge_single)]
+        whole = self.task.weight(batch.wanted)
+        return [(part, self.task.weight(part.wanted) / whole) for part in parts]
+
+    def _begin_step(self) -> None:
         if self.step == self._next_change:
             self.renew_settings()
         # Not `step`: a resume with another batch size has made other steps than these epochs have.
         done = self.epoch * self.steps_per_epoch + self.position
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
+        self._moment = Moment(self.module, self._report.sums) if self.settings.auto_micro_batch else None
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a loss that is no number."""
         with self.precision.autocast():
             outputs = self.module(batch.inputs)
             loss = self.task.loss(outputs, batch.wanted)
-        # Reading one number costs a CPU nothing; a GPU would have to wait for it.
-        if self._check_each_step and not math.isfinite(loss.item()):
-            raise RunFailed(_diverged(loss.item(), f"at step {self.step + 1}"))
+        self.guard.watch(loss, self.step + 1)
         return loss, outputs
 
-    def backward(self, loss: Tensor) -> None:
-        """Gradients of the loss, and none of the step before."""
-        for parameter in self._parameters:
-            parameter.grad = None
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+    def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
+        """Add the gradients of the loss, or of its `share` in the loss of the step."""
+        if share is not None:
+            loss = loss * share
+        (loss if self._scaler is None else self._scaler.scale(loss * self.guard.factor)).backward()
 
     def update(self) -> None:
         """One step of the optimizer, with the gradients clipped where that is asked for."""
+        self.guard.hold()
         if self.settings.clip_norm:
             if self._scaler is not None:
                 self._scaler.unscale_(self.optimizer)
@@ -134,15 +171,14 @@ class TrainState:
         else:
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        self._report.sums.end_step()
         self.step += 1
         self.position += 1
 
-    def check_losses(self) -> None:
-        """Raise `RunFailed` if a loss since the epoch began was no number (reads the device)."""
-        if not self._report.sums.finite:
-            raise RunFailed(
-                _diverged(math.nan, f"within the {self._report.every} steps before step {self.step}")
-            )
+    def undo_step(self) -> None:
+        """Back to before the step that began and was not made; only where `train.auto_micro_batch` is on."""
+        if self._moment is not None:
+            self._moment.restore()
 
     def end_epoch(self, value: float | None, loss: float = math.nan) -> bool:
         """Count an epoch whose monitored value (larger is better) is `value`; whether it is the best so far.
@@ -163,11 +199,11 @@ class TrainState:
         return best is None or value > best["value"] or (value == best["value"] and loss < best["loss"])
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of this moment. Raises `RunFailed` rather than copying weights that are no numbers."""
-        self.check_losses()
+        """A copy of this moment. Raises `Diverged` rather than copying weights that are no numbers."""
+        self.guard.check(self.step)
         model = copied(self.module.state_dict())
         if not all(bool(torch.isfinite(t).all()) for t in model.values() if t.is_floating_point()):
-            raise RunFailed(_diverged(math.nan, f"or a weight did at step {self.step}"))
+            raise Diverged("a weight became NaN or infinite", self.step)
         return {
             "v": 1,
             "model": model,
@@ -185,6 +221,7 @@ class TrainState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
         """Go back to a moment; returns, in words, what could not be taken over as it was."""
+        self.guard.begin()
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.best, self.stale = state["best"], state["stale"]
         self._report.sums.load_state_dict(state["sums"])
@@ -199,7 +236,10 @@ class TrainState:
 
     def _renew_optimizer(self) -> None:
         self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)
-        self._step = plain_step(self.optimizer)
+        step = plain_step(self.optimizer)
+        # With a scaler it is the gradients that hold an update back.
+        plain = self._scaler is None
+        self._step = self.guard.guarded(self.optimizer, step, self._parameters) if plain else step
 
     def _load_optimizer(self, state: Mapping[str, Any]) -> list[str]:
         """Take over the optimizer's memory, with the hyperparameters that the settings say now."""
@@ -215,6 +255,17 @@ class TrainState:
         return []
 
 
-def _diverged(value: float, where: str) -> str:
-    word = "NaN" if math.isnan(value) else "infinite"
-    return f"the loss became {word} {where}; the last good checkpoint is kept: try a lower train.lr"
+class Moment:
+    """What a step changes before its update: random states, statistics of norms, and sums not yet reported."""
+
+    def __init__(self, module: nn.Module, sums: Sums) -> None:
+        self._random = random_states()
+        self._buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+        self._sums, self._added = sums, sums.moment()
+
+    def restore(self) -> None:
+        """Put all of it back."""
+        restore_random_states(self._random)
+        for buffer, before in self._buffers:
+            buffer.copy_(before)
+        self._sums.back_to(self._added)

@@ -19,34 +19,48 @@ from workbench.training.drawing import drawing
 from workbench.training.evaluate import Evaluation
 from workbench.training.loop import TrainState
 from workbench.training.parts import Parts
+from workbench.training.recovery import Recovery
 from workbench.training.report import Report
 
 
 class Measuring:
     """Evaluates the weights as they are, and writes down what it finds."""
 
-    def __init__(self, context: Context, parts: Parts, state: TrainState, report: Report) -> None:
+    def __init__(
+        self, context: Context, parts: Parts, state: TrainState, report: Report, recovery: Recovery
+    ) -> None:
         self._context, self._parts, self._state, self._report = context, parts, state, report
+        self._recovery = recovery
         self._folder = context.folder
         self._newest: Evaluation | None = None
         """Of the test split, after the newest step."""
 
     def evaluate(self, split: str) -> tuple[Evaluation, float]:
         """An evaluation and the seconds it took."""
-        parts = self._parts
         self._context.heartbeat.show(phase="evaluating")
         start = time.monotonic()
         with self._context.watch.during("evaluate"):
-            evaluation = evaluating.evaluate(
-                parts.built.module,
-                parts.sources[split],
-                parts.task,
-                split=split,
-                classes=parts.data.classes,
-                precision=parts.precision,
-                between=self._between(split),
-            )
+            evaluation = self._evaluate(split)
         return evaluation, time.monotonic() - start
+
+    def _evaluate(self, split: str) -> Evaluation:
+        """As many examples at once as are quick, or fewer where memory has no room for them."""
+        parts = self._parts
+        size = evaluating.at_once(parts.sources[split], self._state.settings.evaluation_batch)
+        while True:
+            try:
+                return evaluating.evaluate(
+                    parts.built.module,
+                    parts.sources[split],
+                    parts.task,
+                    split=split,
+                    classes=parts.data.classes,
+                    precision=parts.precision,
+                    between=self._between(split),
+                    batch_size=size,
+                )
+            except (RuntimeError, MemoryError) as error:
+                size = self._recovery.smaller_evaluation(error, size)
 
     def _between(self, split: str) -> Callable[[], None]:
         """What is done after each batch: say that it moves, and end where that is asked for."""

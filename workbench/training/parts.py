@@ -87,6 +87,8 @@ class Parts:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
+        if self.settings.micro_batch == 1 and has_batch_norm(built.module):
+            raise BadInput("train.micro_batch: batch norm can't learn from single examples; take 2 or more")
         if self.settings.freeze_epochs and not built.head:
             raise BadInput(
                 f"train.freeze_epochs: {choice.name} has no head that could learn alone; set it to 0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -45,14 +44,17 @@ class Sums:
         self.epoch = [0.0] * 4
 
     def add(self, loss: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Add one batch; `loss` is its mean."""
+        """Add a batch, or a part of one; `loss` is its mean."""
         count = len(batch)
         self._examples += count
-        self._steps += 1
         self._loss.add_(loss.detach(), alpha=count)
         right = self._task.right(outputs, batch.targets)
         if right is not None:
             self._right.add_(right)
+
+    def end_step(self) -> None:
+        """All parts of a step have been added."""
+        self._steps += 1
 
     def read(self) -> None:
         """Move what lies on the device into both sums."""
@@ -69,10 +71,15 @@ class Sums:
         means = {"count": int(steps), "loss": loss / examples}
         return {**means, "accuracy": right / examples} if self._task.name == "classification" else means
 
-    @property
-    def finite(self) -> bool:
-        """Whether every loss of this epoch was a number (reads the device)."""
-        return math.isfinite(float(self._loss)) and math.isfinite(self.epoch[0])
+    def moment(self) -> tuple[Tensor, Tensor, int]:
+        """What has been added since it was read last, to go `back_to` (nothing is read from the device)."""
+        return self._loss.clone(), self._right.clone(), self._examples
+
+    def back_to(self, moment: tuple[Tensor, Tensor, int]) -> None:
+        """Take back what was added since `moment`; nothing was read in between."""
+        loss, right, self._examples = moment
+        self._loss.copy_(loss)
+        self._right.copy_(right)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

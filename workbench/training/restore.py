@@ -13,6 +13,7 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.records import attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
+from workbench.training.loop import TrainState
 from workbench.training.timeline import Timeline
 
 WORDS = {
@@ -76,6 +77,17 @@ class Beginning:
                 "resume with --accept-changed-data to go on with it all the same"
             )
         self._context.notice("the dataset changed since the run began", exact=False)
+
+
+def take_over(state: TrainState, restored: Restored, batch_size: int) -> list[str]:
+    """Put `state` where the checkpoint stands; returns, in words, what could not be taken over as it was.
+
+    With batches of another size than then it goes on from the same examples, as nearly as batches allow.
+    """
+    notes = state.load_state_dict(restored.content)
+    examples = state.position * int(restored.content["batch_size"])
+    state.position = min(examples // batch_size, state.steps_per_epoch)
+    return notes
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

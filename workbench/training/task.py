@@ -28,6 +28,10 @@ class Task(ABC):
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """How many outputs are right (an integer scalar), `None` where that makes no sense."""
 
+    def weight(self, targets: Tensor) -> float | Tensor:
+        """What the mean loss of a batch counts as beside that of others: its examples, or the sum of their weights."""
+        return float(len(targets))
+
 
 class Classification(Task):
     """One of several classes: cross-entropy, with label smoothing and class weights where they are asked for.
@@ -49,6 +53,12 @@ class Classification(Task):
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many of the largest logits are those of the target."""
         return (outputs.argmax(1) == targets).sum()
+
+    def weight(self, targets: Tensor) -> float | Tensor:
+        """The sum of the class weights of hard targets; torch takes soft ones by their number."""
+        if self._weights is None or targets.is_floating_point():
+            return super().weight(targets)
+        return self._weights[targets].sum()
 
 
 class Regression(Task):

@@ -1,0 +1,135 @@
+"""What is done when a step goes wrong: back to the last good checkpoint, or the same step in smaller parts."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from workbench.errors import RunFailed
+from workbench.runs.records import LineWriter, read_lines
+from workbench.training.batches import has_batch_norm
+from workbench.training.checkpoint import Checkpoints
+from workbench.training.context import Context
+from workbench.training.guard import Diverged
+from workbench.training.loop import TrainState
+from workbench.training.report import Report
+from workbench.training.restore import Restored, cut_metrics, take_over
+from workbench.training.shortage import Shortage, fitting, free_memory, shortage
+from workbench.training.timeline import Change
+
+TIMES = 5
+"""How often a run goes back within one epoch before it gives up."""
+
+
+class Recovery:
+    """Called with the error that ended a step: puts the state where training can go on, or raises."""
+
+    def __init__(
+        self, context: Context, state: TrainState, checkpoints: Checkpoints, report: Report, batch_size: int
+    ) -> None:
+        self._context, self._state = context, state
+        self._checkpoints, self._report = checkpoints, report
+        self._batch_size = batch_size
+        self._device = state.precision.device
+
+    def __call__(self, error: Exception) -> None:
+        """Mend what `error` says is wrong. Raises it, or `RunFailed`, where that can't be or is not wanted."""
+        if isinstance(error, Diverged) and self._state.settings.on_nan == "go_back":
+            self._go_back(error)
+        elif (short := shortage(error, self._device)) is not None:
+            let_go(error, self._device)
+            self._split(short)
+        else:
+            raise error
+        self._report.restart_clock()
+
+    def _go_back(self, error: Diverged) -> None:
+        """Take up the newest checkpoint with half the learning rate; the change is on record before it is used."""
+        self._checkpoints.wait()
+        content, entry, _ = self._checkpoints.newest()
+        times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._changes("went back"))
+        if content is None or entry is None or times > TIMES:
+            why = (
+                "there is no checkpoint to go back to"
+                if times == 1
+                else f"after going back {times - 1} times"
+            )
+            raise RunFailed(f"{error} ({why})")
+        restored = Restored(content, entry)
+        before = self._state.timeline.at(entry["step"]).lr
+        self._change(entry["step"], "lr", before / 2, before, why="went back", during_epoch=self._state.epoch)
+        self._context.notice(
+            f"{error.what} at step {error.step}: back to step {entry['step']} with half the learning rate, "
+            f"{before / 2:g} ({times} of {TIMES} times in this epoch)"
+        )
+        cut_metrics(self._context.folder, restored)
+        self._report.metrics.close()
+        self._report.metrics = LineWriter(self._context.folder.metrics)
+        take_over(self._state, restored, self._batch_size)
+        self._context.heartbeat.show(step=self._state.step, epoch=self._state.epoch)
+
+    def _split(self, short: Shortage) -> None:
+        """Compute the step's batch in parts of half the size; their gradients add up to those of the whole."""
+        state, settings = self._state, self._state.settings
+        size = settings.micro_batch or self._batch_size
+        fits = fitting(size, short, free_memory(self._device))
+        words = f"out of memory on {self._device} with {size} examples at once ({short})"
+        if not settings.auto_micro_batch:
+            raise RunFailed(
+                f"{words}: train.batch_size={fits} should fit, by estimate; or train.auto_micro_batch=yes "
+                "computes each batch in parts"
+            )
+        normed = has_batch_norm(state.module)
+        if size <= 1 + normed:
+            raise RunFailed(
+                f"{words}: no fewer can be learned from; take smaller pictures or a smaller model"
+            )
+        fits = max(fits, 1 + normed)
+        state.undo_step()
+        self._change(state.step, "micro_batch", fits, settings.micro_batch, why="out of memory")
+        norms = "; batch norm sees the smaller batches" if normed else ""
+        self._context.notice(
+            f"{words}: from step {state.step + 1} on batches are computed {fits} examples at a time, "
+            f"with the gradients of the whole{norms}"
+        )
+
+    def smaller_evaluation(self, error: Exception, size: int) -> int:
+        """After evaluating `size` examples at once failed with `error`: how many to take. Raises as a call does."""
+        short = shortage(error, self._device)
+        if short is None:
+            raise error
+        let_go(error, self._device)
+        words = f"out of memory on {self._device} evaluating {size} examples at once ({short})"
+        if size == 1:
+            raise RunFailed(f"{words}: not even one fits; take smaller pictures or a smaller model")
+        fits = fitting(size, short, free_memory(self._device))
+        before = self._state.settings.evaluation_batch
+        self._change(self._state.step, "evaluation_batch", fits, before, why="out of memory")
+        self._context.notice(f"{words}: from now on {fits}")
+        return fits
+
+    def _change(self, step: int, key: str, value: Any, before: Any, **marks: Any) -> None:
+        """A change of a setting that the worker makes by itself: on record, durable, then in force."""
+        journal = self._context.journal
+        journal.note(
+            "change", setting=f"train.{key}", value=value, before=before, step=step, who="worker", **marks
+        )
+        journal.sync()
+        self._state.timeline.add(Change(step, key, value))
+        self._state.renew_settings()
+
+    def _changes(self, why: str) -> list[Mapping[str, Any]]:
+        records = read_lines(self._context.folder.journal)
+        return [r for r in records if r.get("kind") == "change" and r.get("why") == why]
+
+
+def let_go(error: BaseException, device: torch.device) -> None:
+    """Free what the step that ended with `error` still holds: its frames, and the memory that torch keeps cached."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
