@@ -19,7 +19,7 @@ from workbench.errors import BadInput
 from workbench.io.atomic import write_json
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.report import describe
-from workbench.training import attempt as attempts
+from workbench.training import parts as building
 from workbench.training.device import Precision
 
 EARLY, LATE = "after an epoch's first step", "before its last"
@@ -85,7 +85,7 @@ def half_precision() -> Iterator[None]:
     """What only a GPU offers otherwise: a scaler, here one that grows and gives way every few steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Precision, "scaler", lambda self: torch.amp.GradScaler("cpu", growth_interval=3))
-        patch.setattr(attempts, "pick_precision", lambda name, device: Precision("fp16", device))
+        patch.setattr(building, "pick_precision", lambda name, device: Precision("fp16", device))
         yield
 
 
