@@ -70,6 +70,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="store_true", help="print the version")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
+    _add_plan(commands)
     _add_run_commands(commands)
     _add_steering(commands)
     _add_classify(commands)
@@ -88,14 +89,23 @@ def _add(commands: Any, name: str, does: str, text: str, *, json: bool = True) -
 
 def _add_train(commands: Any) -> None:
     added = _add(commands, "train", "commands.training:train", "train a model in the background, and wait")
+    _add_experiment(added)
+    added.add_argument("--name", help="what the run is called")
+    added.add_argument("--detach", action="store_true", help="return at once, print the run's id")
+    added.add_argument("--settings", action="store_true", help="list every setting and exit")
+
+
+def _add_plan(commands: Any) -> None:
+    text = "say what a run will take and what would be faster, after a few real steps"
+    _add_experiment(_add(commands, "plan", "commands.planning:plan", text))
+
+
+def _add_experiment(added: argparse.ArgumentParser) -> None:
     added.add_argument("recipe", nargs="?", metavar="RECIPE|FILE.toml")
     added.add_argument("--dataset", metavar="D", help="a name, folder:PATH or ./file.py:function")
     added.add_argument("--model", metavar="M", help="a name or ./file.py:Class")
     added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting")
-    added.add_argument("--name", help="what the run is called")
     added.add_argument("--device", metavar="DEV", help="auto, cpu, cuda, cuda:N or mps")
-    added.add_argument("--detach", action="store_true", help="return at once, print the run's id")
-    added.add_argument("--settings", action="store_true", help="list every setting and exit")
 
 
 def _add_run_commands(commands: Any) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
+import msgspec
 import torch
 
 from workbench.datasets.augment import Augment
@@ -148,6 +152,15 @@ class Parts:
         if self.device.type == "cpu":
             arithmetic += f" with {self.threads} thread{'' if self.threads == 1 else 's'}"
         return {"data": self.sources["train"].why, "step": arithmetic}
+
+    def with_settings(self, **changes: Any) -> Parts:
+        """The same data and model with other settings of `train`: batch size, precision, threads. Raises `BadInput`."""
+        other = copy.copy(self)
+        other.settings = msgspec.structs.replace(self.settings, **changes)
+        other.precision = pick_precision(other.settings.precision, self.device)
+        other.epochs = other._epochs()
+        other.threads = self.threads if other.settings.threads == "auto" else other.settings.threads
+        return other
 
     @property
     def held_out(self) -> str:

@@ -1,0 +1,299 @@
+"""The process that plans: `python -m workbench.training.plan FOLDER TIME` tries the experiment in FOLDER.
+
+TIME is when it was asked for (seconds of the clock), so that what it takes to load is known whole. It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+import msgspec
+import torch
+
+from workbench import paths
+from workbench.cores import usable_cores
+from workbench.errors import BadInput, RunFailed
+from workbench.io.atomic import write_json
+from workbench.io.progress import Interrupted
+from workbench.planning import ANSWER, Plan, Proposal
+from workbench.runs import machine
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal, read_lines
+from workbench.training.batches import Source
+from workbench.training.checkpoint import KEPT, Checkpoints
+from workbench.training.context import Context
+from workbench.training.evaluate import TOP_K, evaluate
+from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.parts import Parts
+from workbench.training.report import ROWS
+from workbench.training.requests import Requests, Stop
+from workbench.training.restore import Beginning
+from workbench.training.setup import device_name
+from workbench.training.threads import candidates
+from workbench.training.trial import Pace, Trial
+from workbench.training.worker import in_words, one_line
+
+BASE_SECONDS = 1.0
+TRIAL_SECONDS = 0.5
+ALL_TRIALS_SECONDS = 10.0
+GAIN = 1.1
+"""What is less than this many times as fast is not proposed: timings differ by as much."""
+BATCHES = (2, 4, 8)
+"""Times the batch size that are tried."""
+ROW_BYTES = 250
+"""About what a row of the metrics takes."""
+
+SAYS = {
+    "threads": "learns the same, but for the last bits",
+    "precision": "coarser arithmetic, learns nearly the same",
+    "batch_size": "changes what is learned: fewer, larger steps",
+}
+
+
+def plan(context: Context, asked: float) -> Plan:
+    """Try the experiment of `context`. Raises `BadInput`, `RunFailed`, `Stop` or `Interrupted`."""
+    checkpoints = Checkpoints(context.folder)
+    parts = Parts(context, Beginning(context, checkpoints))
+    loaded = max(0.0, time.time() - asked)
+    trial = Trial(parts, context.folder, context.requests)
+    try:
+        return Measured(context, parts, trial, loaded).plan()
+    finally:
+        trial.close()
+        checkpoints.close()
+
+
+class Measured:
+    """What a run of these parts takes, and what others would."""
+
+    def __init__(self, context: Context, parts: Parts, trial: Trial, loaded: float) -> None:
+        self._context, self._parts, self._trial, self._loaded = context, parts, trial, loaded
+        self._settings = parts.settings
+        self._frozen = min(self._settings.freeze_epochs, self._settings.epochs)
+        self._tried: list[str] = []
+
+    def plan(self) -> Plan:
+        """All of it."""
+        parts, last = self._parts, self._settings.epochs - 1
+        frozen = self._trial.run(BASE_SECONDS, epoch=0) if self._frozen else None
+        pace = self._trial.run(BASE_SECONDS, epoch=last)
+        apart = self._trial.run(BASE_SECONDS / 2, epoch=last, apart=True)
+        memory = self._memory()
+        seconds = self._seconds(pace, frozen)
+        return Plan(
+            device=str(parts.device),
+            device_name=device_name(parts.device),
+            threads=parts.threads,
+            precision=parts.precision.name,
+            batch_size=self._settings.batch_size,
+            resident=parts.sources["train"].resident,
+            steps_total=parts.epochs.steps * self._settings.epochs,
+            step_seconds=pace.step_seconds,
+            samples_per_second=pace.samples_per_second,
+            seconds=seconds,
+            shares={name: spent / apart.seconds for name, spent in apart.apart.items()},
+            memory=memory,
+            disk=self._disk(),
+            proposals=tuple(sorted(self._proposals(seconds), key=lambda row: -row.factor)),
+            tried=tuple(self._tried),
+            notices=tuple(self._notices()),
+        )
+
+    def _seconds(self, pace: Pace, frozen: Pace | None) -> dict[str, float]:
+        examples, epochs = len(self._parts.sources["train"]), self._settings.epochs
+        train = (epochs - self._frozen) * examples / pace.samples_per_second
+        if frozen is not None:
+            train += self._frozen * examples / frozen.samples_per_second
+        evaluating = epochs * self._evaluation_of(self._parts.held_out)
+        if self._parts.held_out != "test":
+            evaluating += self._evaluation_of("test")
+        return {
+            "load": self._loaded, "train": train, "evaluate": evaluating,
+            "total": self._loaded + train + evaluating,
+        }  # fmt: skip
+
+    def _evaluation_of(self, split: str) -> float:
+        """Seconds an evaluation of a split takes, from one of as much of it as is quickly done."""
+        source, parts = self._parts.sources[split], self._parts
+        some = 64
+        while True:
+            start = time.perf_counter()
+            evaluate(
+                parts.built.module, first(source, some), parts.task, split=split, classes=parts.data.classes,
+                precision=parts.precision, between=self._context.requests.raise_if_stopped,
+            )  # fmt: skip
+            spent = time.perf_counter() - start
+            if some >= len(source) or spent > TRIAL_SECONDS / 2:
+                return spent * len(source) / min(some, len(source))
+            some *= 4
+
+    def _memory(self) -> dict[str, int | None]:
+        """Peaks so far, of this process and of the GPU."""
+        device, total = self._parts.device, machine.host()["memory_free"]
+        on_gpu = device.type == "cuda"
+        peak = process_peak()
+        return {
+            "process": peak,
+            # What is free now is without what this process has taken already.
+            "process_free": None if total is None else total + (peak or 0),
+            "device": torch.cuda.max_memory_reserved(device) if on_gpu else None,
+            "device_free": torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+            if on_gpu
+            else None,
+        }
+
+    def _disk(self) -> dict[str, int | None]:
+        """What the run's folder will take: the checkpoints that are kept, the one being written, and the record."""
+        settings, parts = self._settings, self._parts
+        checkpoint = written_bytes(
+            {"model": parts.built.module.state_dict(), "optimizer": self._trial.state.optimizer.state_dict()}
+        )
+        kept = KEPT + 1 + (settings.epochs // settings.keep_every if settings.keep_every else 0)
+        evaluated = len(parts.sources[parts.held_out]) * (10 + 2 * TOP_K) * settings.epochs
+        rows = min(parts.epochs.steps * settings.epochs, ROWS) * ROW_BYTES
+        return {
+            "checkpoint": checkpoint,
+            "total": (kept + 1) * checkpoint + evaluated + rows,
+            "free": machine.room(paths.runs())["free"],
+        }
+
+    def _proposals(self, seconds: dict[str, float]) -> Iterator[Proposal]:
+        """Every change that was tried and is faster; each is held against the base at the same moment."""
+        until = time.monotonic() + ALL_TRIALS_SECONDS
+        for key, value in changes(self._parts):
+            if time.monotonic() > until:
+                return
+            self._tried.append(f"train.{key}={value}")
+            held = self._factor(key, value)
+            if held is None or held[0] < GAIN:
+                continue
+            factor, pace = held
+            rest = seconds["total"] - seconds["train"]
+            yield Proposal(
+                f"train.{key}",
+                str(value),
+                factor,
+                pace.samples_per_second,
+                rest + seconds["train"] / factor,
+                SAYS[key],
+            )
+
+    def _factor(self, key: str, value: Any) -> tuple[float, Pace] | None:
+        """How many times as fast it is with another value, and its pace; `None` where it can't be done."""
+        last, device = self._settings.epochs - 1, self._parts.device
+        try:
+            trial = Trial(
+                self._parts.with_settings(**{key: value}), self._context.folder, self._context.requests
+            )
+        except BadInput:
+            return None
+        try:
+            before = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
+            pace = trial.run(TRIAL_SECONDS, epoch=last)
+            after = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
+        except (RunFailed, RuntimeError, MemoryError):
+            # It diverges, or there is no memory for it: no proposal.
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            return None
+        finally:
+            trial.close()
+        base = (before.examples + after.examples) / (before.seconds + after.seconds)
+        return pace.samples_per_second / base, pace
+
+    def _notices(self) -> Iterator[str]:
+        """What the worker would have put into the journal, and what the time to the end depends on."""
+        for record in read_lines(self._context.folder.journal):
+            if record.get("kind") == "notice":
+                yield str(record.get("text"))
+        if self._settings.patience:
+            yield f"it may end sooner: after {self._settings.patience} epochs without a better one"
+
+
+def changes(parts: Parts) -> Iterator[tuple[str, Any]]:
+    """What is worth a trial: setting of `train` and value."""
+    if parts.device.type == "cpu":
+        yield from (("threads", count) for count in candidates(usable_cores()) if count != parts.threads)
+    for name in ("bf16", "fp16", "fp32"):
+        if name != parts.precision.name and (name == "bf16" or parts.device.type == "cuda"):
+            yield "precision", name
+    size, most = parts.settings.batch_size, len(parts.sources["train"])
+    yield from (("batch_size", size * times) for times in BATCHES if size * times <= most)
+
+
+def first(source: Source, count: int) -> Source:
+    """The first `count` examples of a source."""
+    return replace(source, inputs=source.inputs[:count], targets=source.targets[:count])
+
+
+def process_peak() -> int | None:
+    """The most memory this process has had (bytes), where the system tells."""
+    try:
+        said = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return 1024 * int(said[1]) if said else None
+
+
+def written_bytes(content: Any) -> int:
+    """How large a file `torch.save` would write."""
+    counter = _Counter()
+    torch.save(content, cast(IO[bytes], counter))
+    return counter.count
+
+
+class _Counter(io.RawIOBase):
+    """Counts what is written and keeps nothing."""
+
+    count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.count += size
+        return size
+
+
+def answer_of(context: Context, asked: float) -> dict[str, Any]:
+    """The plan, or why there is none, as `plan.json` says it."""
+    try:
+        return {"plan": msgspec.to_builtins(plan(context, asked))}
+    except BadInput as error:
+        return {"error": one_line(error), "input": True}
+    except RunFailed as error:
+        return {"error": one_line(error), "input": False}
+    except (Stop, Interrupted):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        return {"error": in_words(error), "input": False}
+
+
+def main() -> None:
+    """One plan; whoever asked for it holds the other end of stdin, and is obeyed as a supervisor is."""
+    folder = RunFolder(Path(sys.argv[1]).absolute())
+    journal = Journal(folder.journal)
+    watch = Stopwatch(time.monotonic())
+    context = Context(folder, 1, journal, watch, Heartbeat(folder, 1, watch), Requests(folder, journal, 1))
+    context.requests.install()
+    context.heartbeat.start()
+    try:
+        write_json(folder.path / ANSWER, answer_of(context, float(sys.argv[2])), durable=False)
+    except (Stop, Interrupted):
+        # Who asked is gone, and can't remove the folder any more.
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
