@@ -309,3 +309,42 @@ async def test_no_size_is_too_small(size: tuple[int, int]) -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         assert app.pane.experiment() == build("digits-mlp")
+
+
+# The plan
+
+
+async def test_a_plan_is_made_by_a_key_shown_and_applied_by_another(until: Until, home: Path) -> None:
+    app = Shown()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.enter()
+        await pilot.press("b")
+        await until(pilot, "esc cancels")
+        await pilot.press("escape")
+        await until(pilot, lambda: "esc cancels" not in str(app.pane.query_one("#cost").render()))
+        await pilot.press("b")
+        await until(pilot, "samples/s", 60.0)
+        await until(pilot, "disk ✓")
+        plan = app.pane._preflight.of(app.pane.experiment())
+        assert plan is not None
+        if not plan.proposals:  # a machine on which nothing is faster says so
+            await pilot.press("b")
+            await until(pilot, lambda: any("nothing that was tried" in notice for notice in app.notices))
+            return
+        await pilot.press("b")
+        await until(pilot, "forward and backward")
+        await pilot.press("enter")
+        key, _, value = plan.proposals[0].assignment.partition("=")
+        await until(pilot, lambda: str(app.pane.draft.value(key)) == value)
+        # What was planned is not said of another experiment.
+        await until(pilot, lambda: "samples/s" not in str(app.pane.query_one("#cost").render()))
+    assert not (home / "runs").exists()
+
+
+async def test_what_can_not_be_planned_is_noticed(until: Until) -> None:
+    app = Shown()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.load(load_recipe("mnist-mlp"))
+        app.pane.enter()
+        await pilot.press("b")
+        await until(pilot, lambda: any("workbench fetch mnist-mlp" in notice for notice in app.notices))

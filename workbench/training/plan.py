@@ -1,6 +1,7 @@
 """The process that plans: `python -m workbench.training.plan FOLDER TIME` tries the experiment in FOLDER.
 
-TIME is when it was asked for (seconds of the clock), so that what it takes to load is known whole. It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run.
+It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run. TIME is when it
+was asked for (seconds of the clock), so that the time of loading is known whole.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ ROW_BYTES = 250
 SAYS = {
     "threads": "learns the same, but for the last bits",
     "precision": "coarser arithmetic, learns nearly the same",
-    "batch_size": "changes what is learned: fewer, larger steps",
+    "batch_size": "changes what is learned: fewer steps",
 }
 
 

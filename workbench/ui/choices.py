@@ -9,8 +9,9 @@ from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
 from workbench.experiment import check_sources, load_recipe, recipe_files
 from workbench.models import catalogue as models
+from workbench.planning import Plan, where_it_goes
 from workbench.runs.store import RunSummary
-from workbench.text import count, fraction, size, times
+from workbench.text import count, duration, fraction, size, times
 from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
 
 HERE = "✓ here"
@@ -35,6 +36,18 @@ def of_recipes() -> Finder:
         filtering(rows, files((".toml",))), hint="type to filter, or a file of your own: ./mine.toml",
         check=load_recipe, typed=True,
     )  # fmt: skip
+
+
+def of_proposals(plan: Plan) -> Finder:
+    """What was faster when it was tried."""
+    rows = [
+        Row(
+            row.assignment,
+            (row.assignment.removeprefix("train."), row.says, f"{row.factor:.1f}×", duration(row.seconds)),
+        )
+        for row in plan.proposals
+    ]
+    return Finder(filtering(rows), hint=where_it_goes(plan), heads=("set", "which", "an epoch", "in all"))
 
 
 def of_datasets() -> Finder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -16,8 +16,10 @@ from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.theme import THEME
 
 
-def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
-    """The experiment as the pane shows it when there is no room for the form."""
+def summary_lines(
+    draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int, planned: Sequence[str] = ()
+) -> list[Text]:
+    """The experiment as the pane shows it when there is no room for the form; `planned`: see `cost_lines`."""
     spent = cost(draft, facts.get("parameters"))
     examples = "" if spent.train is None else f" {count(spent.train)}"
     examples += f"/{count(spent.validation)} val" if spent.validation else ""
@@ -38,7 +40,7 @@ def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str
             width,
         ),
         _line("augm", shown(value("train.augment")).replace(",", " "), width),
-        *cost_lines(draft, facts, device, width),
+        *cost_lines(draft, facts, device, width, planned),
     ]
     lines[2].stylize("dim")
     place = device[0].upper() if device[0] == "cpu" else device[0]
@@ -49,32 +51,37 @@ def summary_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str
     return [*lines, hint]
 
 
-def cost_lines(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> list[Text]:
-    """Steps, parameters, disk and device; or why it can't be trained."""
+def cost_lines(
+    draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int, planned: Sequence[str] = ()
+) -> list[Text]:
+    """Steps, parameters, disk and device, or what was `planned` instead; or why it can't be trained."""
     problem = draft.problem or facts.get("error")
     if problem:
         return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
-    spent = cost(draft, facts.get("parameters"))
-    parts = [
-        f"{spent.steps:,} steps" if spent.steps is not None else "",
-        f"{count(spent.parameters)} parameters" if spent.parameters and width > 60 else "",
-        f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
-        if device[0] and width > 60
-        else "",
-        f"{size(spent.download)} to download" if spent.download and width > 60 else "",
-        _disk(spent.disk),
-    ]
     rows = [""]
-    for part in filter(None, parts):
+    for part in planned or _estimated(draft, facts, device, width):
         longer = f"{rows[-1]}, {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
     return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
 
 
+def _estimated(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> Iterator[str]:
+    """What is known of the cost before anything is tried."""
+    spent = cost(draft, facts.get("parameters"))
+    if spent.steps is not None:
+        yield f"{spent.steps:,} steps"
+    if spent.parameters and width > 60:
+        yield f"{count(spent.parameters)} parameters"
+    if device[0] and width > 60:
+        yield f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
+    if spent.download and width > 60:
+        yield f"{size(spent.download)} to download"
+    if spent.disk:
+        yield _disk(spent.disk)
+
+
 def _disk(wanted: int) -> str:
     free = machine.room(paths.runs())["free"]
-    if not wanted:
-        return ""
     if free is None:
         return f"{size(wanted)} disk"
     return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"

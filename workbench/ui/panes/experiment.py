@@ -14,8 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.datasets import catalogue as datasets
-from workbench.errors import BadInput
+from workbench.errors import BadInput, RunFailed
 from workbench.experiment import Experiment, load_recipe
+from workbench.planning import Plan, how_much_faster
 from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui import choices
@@ -23,6 +24,7 @@ from workbench.ui.draft import Draft
 from workbench.ui.messages import ClassifyWanted, Noticed
 from workbench.ui.outline import cost_lines, layers_line, summary_lines
 from workbench.ui.panes.base import Pane
+from workbench.ui.preflight import MAKING, Preflight, cost_parts
 from workbench.ui.session import close_session, session_of
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form
@@ -74,6 +76,8 @@ class ExperimentPane(Pane):
         Binding("f", "datasets", "data"),
         Binding("m", "models", "model"),
         Binding("v", "layers", "layers"),
+        Binding("b", "plan", "plan"),
+        Binding("escape", "cancel_plan", "cancel the plan", show=False),
     ]
 
     opened: reactive[bool] = reactive(False)
@@ -85,6 +89,7 @@ class ExperimentPane(Pane):
         self.draft = Draft()
         self._facts: dict[str, dict[str, Any]] = {}
         self._device = ("", "")
+        self._preflight, self._planned = Preflight(), ""
 
     def compose(self) -> ComposeResult:
         """The summary, and the form with what it costs."""
@@ -98,7 +103,8 @@ class ExperimentPane(Pane):
         self._changed()
 
     def on_unmount(self) -> None:
-        """The session ends with the screen."""
+        """The session and what is being tried end with the screen."""
+        self._preflight.cancel()
         if self._given is None:
             close_session(self.app)
 
@@ -165,14 +171,23 @@ class ExperimentPane(Pane):
     def _show(self) -> None:
         if not self.is_mounted:
             return
-        width = self.content_size.width
+        known = self.draft, self.facts, self._device, self.content_size.width, self._plan_parts()
         if self.has_class("-form"):
             self.query_one(Form).show(self.draft.fields(layers_line(self.facts)))
-            self.query_one(CostLine).lines = tuple(cost_lines(self.draft, self.facts, self._device, width))
+            self.query_one(CostLine).lines = tuple(cost_lines(*known))
         else:
-            self.query_one(Summary).lines = tuple(
-                summary_lines(self.draft, self.facts, self._device, width)[: max(1, self.content_size.height)]
-            )
+            lines = summary_lines(*known)
+            self.query_one(Summary).lines = tuple(lines[: max(1, self.content_size.height)])
+
+    def _plan_parts(self) -> list[str]:
+        """What the line of costs says of a plan; nothing where there is none."""
+        if self.draft.problem:
+            return []
+        experiment = self.experiment()
+        if self._preflight.is_making(experiment):
+            return [self._planned, "esc cancels"]
+        plan = self._preflight.of(experiment)
+        return [] if plan is None else cost_parts(plan)
 
     @on(Form.Changed)
     def _set(self, event: Form.Changed) -> None:
@@ -188,6 +203,9 @@ class ExperimentPane(Pane):
     @on(Form.Left)
     def _left(self, event: Form.Left) -> None:
         event.stop()
+        if self._preflight.busy:
+            self.action_cancel_plan()
+            return
         self.opened = False
         self.enter()
 
@@ -255,6 +273,63 @@ class ExperimentPane(Pane):
             self.post_message(Noticed(str(facts["error"]), "error"))
         elif facts:
             self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", facts))
+
+    async def action_plan(self) -> None:
+        """Try the experiment for some steps; once that is known, choose among what was faster."""
+        try:
+            plan = self._preflight.of(self.experiment())
+        except BadInput as error:
+            self.post_message(Noticed(str(error), "error"))
+            return
+        if plan is None:
+            self._make_plan()
+        elif plan.proposals:
+            await self._ask("Faster", choices.of_proposals(plan), self._take_proposal)
+        else:
+            self.post_message(Noticed(f"nothing that was tried is faster: {', '.join(plan.tried)}"))
+
+    def _take_proposal(self, assignment: str) -> None:
+        key, _, value = assignment.partition("=")
+        self.draft.set(key, value)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`esc` has something to cancel only while a plan is being made."""
+        return action != "cancel_plan" or self._preflight.busy
+
+    def action_cancel_plan(self) -> None:
+        """End what is being tried."""
+        self._preflight.cancel()
+
+    @work(group="plan")
+    async def _make_plan(self) -> None:
+        if self._preflight.busy:
+            self.post_message(Noticed("a plan is being made already; esc cancels it", "warning"))
+            return
+        self._plan_says(MAKING)
+        try:
+            making = self._preflight.make(self.experiment(), self._hear)
+            self._show()
+            plan = await making
+        except (BadInput, RunFailed) as error:
+            self.post_message(Noticed(f"plan: {error}", "error"))
+        else:
+            self._tell_of(plan)
+        self._show()
+
+    def _tell_of(self, plan: Plan | None) -> None:
+        """Say what a plan found beside figures."""
+        for notice in () if plan is None else plan.notices:
+            self.post_message(Noticed(f"plan: {notice}", "warning"))
+        if plan and plan.proposals:
+            self.post_message(Noticed(f"{how_much_faster(plan.proposals[0])}; b chooses"))
+
+    def _hear(self, said: str) -> None:
+        self.app.call_from_thread(self._plan_says, said)
+
+    def _plan_says(self, said: str) -> None:
+        if said != self._planned:
+            self._planned = said
+            self._show()
 
     def _count_layers(self) -> None:
         own = any(".py:" in choice.name for choice in self.draft.choices())

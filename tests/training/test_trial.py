@@ -1,0 +1,120 @@
+"""What a plan measures with: the worker's loop for a while, its parts apart."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.support import make_run, open_attempt
+from workbench.errors import RunFailed
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal
+from workbench.training.checkpoint import Checkpoints
+from workbench.training.context import Context
+from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.parts import Parts
+from workbench.training.plan import Measured, changes, first, written_bytes
+from workbench.training.requests import Requests
+from workbench.training.restore import Beginning
+from workbench.training.trial import Trial
+
+
+class Bench:
+    """Parts of a run in this process."""
+
+    def __init__(self, home: Path, **settings: Any) -> None:
+        self.folder: RunFolder = make_run(home, settings)
+        open_attempt(self.folder)
+        self.journal, watch = Journal(self.folder.journal), Stopwatch(0)
+        heartbeat = Heartbeat(self.folder, 1, watch)
+        self.context = Context(
+            self.folder, 1, self.journal, watch, heartbeat, Requests(self.folder, self.journal, 1)
+        )
+        self.parts = Parts(self.context, Beginning(self.context, Checkpoints(self.folder)))
+        self.trials: list[Trial] = []
+
+    def trial(self, **changes: Any) -> Trial:
+        parts = self.parts.with_settings(**changes) if changes else self.parts
+        self.trials.append(Trial(parts, self.folder, self.context.requests))
+        return self.trials[-1]
+
+
+@pytest.fixture
+def bench(home: Path) -> Iterator[Any]:
+    made: list[Bench] = []
+
+    def make(**settings: Any) -> Bench:
+        made.append(Bench(home, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.journal.close()
+        for trial in one.trials:
+            trial.close()
+
+
+def test_steps_and_examples_are_counted_and_their_time_is_told_apart(bench: Any) -> None:
+    trial = bench(batch_size=32).trial()
+    before = [p.clone() for p in trial.state.module.parameters()]
+    pace = trial.run(0.1, apart=True)
+    short = 32 * pace.steps - pace.examples  # the last batch of an epoch has 14 examples
+    assert pace.steps >= 1 and 0 <= short <= 18 * (pace.steps // trial.state.steps_per_epoch + 1)
+    assert sum(pace.apart.values()) == pytest.approx(pace.seconds)
+    assert min(pace.apart.values()) > 0
+    assert not all(torch.equal(a, b) for a, b in zip(before, trial.state.module.parameters(), strict=True))
+
+
+def test_other_settings_share_data_and_model(bench: Any) -> None:
+    made = bench(batch_size=32)
+    trial = made.trial(batch_size=128, threads=1)
+    assert trial.state.module is made.parts.built.module
+    assert made.parts.settings.batch_size == 32
+    pace = trial.run(0.05)
+    assert pace.examples > 64 * pace.steps
+
+
+def test_a_frozen_epoch_is_tried_as_one(bench: Any) -> None:
+    trial = bench(freeze_epochs=1, epochs=3).trial()
+    trial.run(0.02, epoch=0)
+    assert not all(p.requires_grad for p in trial.state.module.parameters())
+    trial.run(0.02, epoch=2)
+    assert all(p.requires_grad for p in trial.state.module.parameters())
+
+
+def test_what_diverges_in_training_says_so_in_the_plan(bench: Any) -> None:
+    trial = bench(lr=1000.0, optimizer="sgd", momentum=0.99).trial()
+    with pytest.raises(RunFailed, match="loss became"):
+        trial.run(3.0)
+
+
+def test_threads_and_batches_are_tried_but_none_larger_than_the_data(bench: Any) -> None:
+    keys = dict(changes(bench(batch_size=500).parts))
+    assert keys["batch_size"] == 1000  # 1,294 are there: 2,000 are not
+    assert keys["precision"] == "bf16"
+
+
+def test_files_are_as_large_as_they_are_said_to_be(bench: Any) -> None:
+    content, buffer = bench().parts.built.module.state_dict(), io.BytesIO()
+    torch.save(content, buffer)
+    assert written_bytes(content) == len(buffer.getvalue())
+
+
+def test_a_source_can_be_cut(bench: Any) -> None:
+    source = bench().parts.sources["test"]
+    assert len(first(source, 7)) == 7 and torch.equal(first(source, 7).inputs, source.inputs[:7])
+
+
+def test_frozen_epochs_and_patience_count_in_the_plan(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bench(freeze_epochs=2, epochs=5, patience=3)
+    monkeypatch.setattr("workbench.training.plan.BASE_SECONDS", 0.05)
+    monkeypatch.setattr("workbench.training.plan.ALL_TRIALS_SECONDS", -1.0)
+    found = Measured(made.context, made.parts, made.trial(), 1.5).plan()
+    assert found.seconds["load"] == 1.5
+    assert found.tried == () and found.proposals == ()
+    assert "3 epochs without a better one" in found.notices[0]
