@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from workbench.io.progress import Interrupted, Progress, Report
 from workbench.models import catalogue as models
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
+from workbench.runs.processes import python
 from workbench.text import safe, size
 
 ANSWER = "plan.json"
@@ -58,8 +58,8 @@ class Plan(msgspec.Struct, frozen=True):
     threads: int
     precision: str
     batch_size: int
-    resident: bool
-    """Whether the data lies on the device that computes."""
+    ways: dict[str, str]
+    """In which ways it is done, and why: `data` (resident or streamed), `step`."""
     steps_total: int
     step_seconds: float
     samples_per_second: float
@@ -94,7 +94,7 @@ class Planning:
         write_json(self._folder.experiment, experiment.to_dict())
         with self._folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.training.plan", str(self._folder.path), str(time.time())],
+                python("workbench.training.plan", str(self._folder.path), str(time.time())),
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

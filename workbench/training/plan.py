@@ -22,6 +22,7 @@ import torch
 
 from workbench import paths
 from workbench.cores import usable_cores
+from workbench.datasets.data import Split
 from workbench.errors import BadInput, RunFailed
 from workbench.io.atomic import write_json
 from workbench.io.progress import Interrupted
@@ -29,7 +30,6 @@ from workbench.planning import ANSWER, Plan, Proposal
 from workbench.runs import machine
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
-from workbench.training.batches import Source
 from workbench.training.checkpoint import KEPT, Checkpoints
 from workbench.training.context import Context
 from workbench.training.evaluate import TOP_K, evaluate
@@ -39,6 +39,7 @@ from workbench.training.report import ROWS
 from workbench.training.requests import Requests, Stop
 from workbench.training.restore import Beginning
 from workbench.training.setup import device_name
+from workbench.training.source import Source
 from workbench.training.threads import candidates
 from workbench.training.trial import Pace, Trial
 from workbench.training.worker import in_words, one_line
@@ -96,7 +97,7 @@ class Measured:
             threads=parts.threads,
             precision=parts.precision.name,
             batch_size=self._settings.batch_size,
-            resident=parts.sources["train"].resident,
+            ways=parts.ways(),
             steps_total=parts.epochs.steps * self._settings.epochs,
             step_seconds=pace.step_seconds,
             samples_per_second=pace.samples_per_second,
@@ -233,7 +234,8 @@ def changes(parts: Parts) -> Iterator[tuple[str, Any]]:
 
 def first(source: Source, count: int) -> Source:
     """The first `count` examples of a source."""
-    return replace(source, inputs=source.inputs[:count], targets=source.targets[:count])
+    split = Split(source.inputs[:count], source.split.targets[:count])
+    return replace(source, split=split, targets=source.targets[:count])
 
 
 def process_peak() -> int | None:
