@@ -118,3 +118,22 @@ def test_frozen_epochs_and_patience_count_in_the_plan(bench: Any, monkeypatch: p
     assert found.seconds["load"] == 1.5
     assert found.tried == () and found.proposals == ()
     assert "3 epochs without a better one" in found.notices[0]
+
+
+def test_a_batch_that_memory_has_no_room_for_is_tried_in_parts_where_the_run_would_be(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = bench(batch_size=64).trial()
+    sizes, whole = list[int](), trial.state.module.forward
+
+    def small_only(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        if len(x) > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return whole(x)
+
+    monkeypatch.setattr(trial.state.module, "forward", small_only)
+    with pytest.raises(torch.OutOfMemoryError):
+        trial.run(0.05)
+    trial.recover = lambda _: monkeypatch.setattr(trial.state.module, "forward", whole)
+    assert trial.run(0.05).steps > 0

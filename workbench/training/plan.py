@@ -27,6 +27,7 @@ from workbench.errors import BadInput, RunFailed
 from workbench.io.atomic import write_json
 from workbench.io.progress import Interrupted
 from workbench.planning import ANSWER, Plan, Proposal
+from workbench.memory import host_memory
 from workbench.runs import machine
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
@@ -35,6 +36,7 @@ from workbench.training.context import Context
 from workbench.training.evaluate import TOP_K, evaluate
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.parts import Parts
+from workbench.training.recovery import Recovery
 from workbench.training.report import ROWS
 from workbench.training.requests import Requests, Stop
 from workbench.training.restore import Beginning
@@ -67,6 +69,7 @@ def plan(context: Context, asked: float) -> Plan:
     parts = Parts(context, Beginning(context, checkpoints))
     loaded = max(0.0, time.time() - asked)
     trial = Trial(parts, context.folder, context.requests)
+    trial.recover = Recovery(context, trial.state, checkpoints, trial.report, parts.settings.batch_size)
     try:
         return Measured(context, parts, trial, loaded).plan()
     finally:
@@ -140,13 +143,13 @@ class Measured:
 
     def _memory(self) -> dict[str, int | None]:
         """Peaks so far, of this process and of the GPU."""
-        device, total = self._parts.device, machine.host()["memory_free"]
+        device, free = self._parts.device, host_memory()[1]
         on_gpu = device.type == "cuda"
         peak = process_peak()
         return {
             "process": peak,
             # What is free now is without what this process has taken already.
-            "process_free": None if total is None else total + (peak or 0),
+            "process_free": None if free is None else free + (peak or 0),
             "device": torch.cuda.max_memory_reserved(device) if on_gpu else None,
             "device_free": torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
             if on_gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import LineWriter
 from workbench.training.batches import Batch, Batches
-from workbench.training.loop import TrainState, train_epoch
+from workbench.training.loop import TrainState, give_up, train_epoch
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
 from workbench.training.report import Report, Sums, report_every
@@ -89,10 +89,10 @@ class TimedState(TrainState):
         self.model += self.clock.now() - start
         return answer
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
         """As it is, timed."""
         start = self.clock.now()
-        super().backward(loss)
+        super().backward(loss, share)
         self.model += self.clock.now() - start
 
     def update(self) -> None:
@@ -142,6 +142,8 @@ class Trial:
             report=self.report,
         )
         self._clock = self.state.clock = Clock(parts.device, requests)
+        self.recover: Callable[[Exception], None] = give_up
+        """What is done when a step goes wrong, as `loop.train` does it."""
         self.state.steps_per_epoch = parts.epochs.steps
 
     def run(self, seconds: float, *, epoch: int = 0, apart: bool = False) -> Pace:
@@ -173,11 +175,13 @@ class Trial:
             start = time.perf_counter()
             batches = TimedBatches(self._parts.epochs.batches(self.state.epoch), self._clock)
             spent += time.perf_counter() - start
+            over = False
             try:
                 train_epoch(self.state, cast(Batches, batches), self.report, self._clock)
-                over = False
             except Enough:
                 over = True
+            except (RuntimeError, MemoryError) as error:
+                self.recover(error)
             examples, spent = examples + batches.examples, spent + batches.seconds
             if over:
                 return examples, spent
