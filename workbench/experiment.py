@@ -35,8 +35,22 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum of sgd and rmsprop")] = 0.0
     nesterov: Annotated[bool, Meta(description="Nesterov's momentum (sgd)")] = False
     weight_decay: Annotated[float, Meta(ge=0, le=10, description="pull of the weights towards zero")] = 0.0
+    bias_lr: Annotated[
+        float,
+        Meta(
+            gt=0, le=1000, description="what the rate is multiplied by for the biases of norms (64 is known)"
+        ),
+    ] = 1.0
+    lookahead: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="steps after which the weights are drawn to an average of themselves, which is the result; "
+            "0 is never",
+        ),
+    ] = 0
     schedule: Annotated[
-        Literal["constant", "step", "cosine", "one-cycle"],
+        Literal["constant", "step", "cosine", "one-cycle", "triangular"],
         Meta(description="the learning rate over the run"),
     ] = "constant"
     warmup: Annotated[float, Meta(ge=0, le=1000, description="epochs of linear warm-up")] = 0.0
@@ -76,6 +90,13 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"],
         Meta(description="what the best epoch is measured by"),
     ] = "accuracy"
+    tta: Annotated[
+        Literal["none", "mirror", "translate"],
+        Meta(
+            description="test-time augmentation: the result has a second accuracy, of the mean over each picture and "
+            "its mirror image (and, with translate, both moved by a pixel two ways)"
+        ),
+    ] = "none"
     freeze_epochs: Annotated[
         int, Meta(ge=0, description="first epochs in which only the head learns (the rest is frozen)")
     ] = 0

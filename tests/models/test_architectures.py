@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from workbench.datasets.data import Split
 from workbench.errors import BadInput
-from workbench.models.build import build_model, build_shapes, check_forward
+from workbench.models.build import begin_from, build_model, build_shapes, check_forward
 from workbench.models.catalogue import CATALOGUE, find
+from workbench.models.cifarfast import CifarFast
 from workbench.models.outputs import figures, probabilities
+from workbench.models.preprocess import Preprocessing
 from workbench.settings import Choice
 
 OWN = [info.name for info in CATALOGUE if info.kind == "builtin" and "classification" in info.tasks]
@@ -50,7 +53,7 @@ def test_options_reach_the_model() -> None:
     assert parameters(linear) == 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "convnet", "lenet", "resnet", "linear"])
+@pytest.mark.parametrize("name", ["mlp", "convnet", "lenet", "resnet", "cifar-fast", "linear"])
 def test_it_can_tell_left_from_right(name: str) -> None:
     """A few steps on pictures that are bright on one side: a model that can't learn this learns nothing."""
     torch.manual_seed(0)
@@ -128,3 +131,21 @@ def test_pictures_are_normalised_as_asked() -> None:
         for normalize in ("auto", "half", "none")
     }
     assert reached == {"auto": [-2.0, 2.0], "half": [-1.0, 1.0], "none": [0.0, 1.0]}
+
+
+def test_whitening_makes_patches_of_the_data_independent() -> None:
+    module = build_model(Choice("cifar-fast"), shape=(3, 20, 20), outputs=2, task="classification").module
+    inputs = torch.randn(300, 3, 20, 20, generator=torch.Generator().manual_seed(0)).cumsum(2).cumsum(3)
+    patches = Split(inputs, torch.zeros(300, dtype=torch.int64))
+    begin_from(module, Preprocessing(), patches)
+    assert isinstance(module, CifarFast)
+    maps = module.whiten(inputs).detach().transpose(0, 1).flatten(1)
+    products = maps[:12] @ maps[:12].T / maps.shape[1]
+    assert torch.allclose(products, torch.eye(12), atol=5e-3)
+    assert torch.equal(maps[12:], -maps[:12])
+    assert not module.whiten.weight.requires_grad
+
+
+def test_a_model_without_such_a_beginning_is_left_alone() -> None:
+    module = nn.Linear(2, 2)
+    begin_from(module, Preprocessing(), Split(torch.zeros(3, 2), torch.zeros(3)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import itertools
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from workbench.experiment import Train
+from workbench.training.lookahead import STRENGTH, Lookahead, lookahead_of
 from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
 
 CPU = torch.device("cpu")
@@ -150,3 +152,72 @@ def test_a_frozen_backbone_stands_still_with_its_statistics() -> None:
     assert changed["body.1.running_mean"]
     assert not changed["fixed"]
     assert not fixed.requires_grad
+
+
+def test_a_triangle_rises_and_falls_in_lines() -> None:
+    rates = curve(Train(epochs=10, lr=2.0, schedule="triangular"), 10)
+    assert rates[0] == pytest.approx(0.4)
+    assert rates[23] == max(rates) == 2.0
+    assert rates[99] == pytest.approx(2 * (0.07 + 0.93 / 77))
+    falls = [b - a for a, b in itertools.pairwise(rates[23:])]
+    assert max(falls) - min(falls) < 1e-9
+    early = curve(Train(epochs=10, lr=2.0, schedule="triangular", warmup=1.0), 10)
+    assert early.index(max(early)) == 10
+
+
+def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2))
+    train = Train(optimizer="sgd", lr=0.1, weight_decay=0.5, bias_lr=10.0)
+    optimizer = make_optimizer(module, train, CPU)
+    set_lr(optimizer, 0.2)
+    quick, weights, rest = optimizer.param_groups
+    assert [p.shape for p in quick["params"]] == [(2,)]
+    assert quick["params"][0] is module[1].bias
+    assert (quick["lr"], quick["weight_decay"]) == (2.0, 0.05)
+    assert (weights["lr"], weights["weight_decay"]) == (0.2, 0.5)
+    assert len(rest["params"]) == 3
+    assert (
+        make_optimizer(module, Train(weight_decay=0.5), CPU).param_groups[0]["params"][0] is module[0].weight
+    )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_rate_on_the_device_is_the_same_rate(name: Any) -> None:
+    train = Train(optimizer=name, lr=0.1, momentum=0.9, weight_decay=0.01)
+    modules = [nn.Linear(4, 3), nn.Linear(4, 3)]
+    modules[1].load_state_dict(modules[0].state_dict())
+    x = torch.randn(8, 4)
+    for module, on_device in zip(modules, (False, True), strict=True):
+        optimizer = make_optimizer(module, train, CPU, capturable=on_device)
+        assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor) == on_device
+        step = inspect.unwrap(type(optimizer).step)
+        for group in optimizer.param_groups:
+            group["capturable"] = False  # what it asks for is there on accelerators only
+        for rate in (0.1, 0.03):
+            set_lr(optimizer, rate)
+            optimizer.zero_grad()
+            module(x).square().sum().backward()
+            with torch.no_grad():
+                step(optimizer)
+    assert torch.allclose(modules[0].weight, modules[1].weight, rtol=1e-6)
+
+
+def test_lookahead_draws_the_weights_to_their_average() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    lookahead = Lookahead(module)
+    start = module[0].weight.detach().clone()
+    with torch.no_grad():
+        module[0].weight.add_(1.0)
+        module[1].running_mean.add_(1.0)
+    lookahead.update(0.5)
+    kept = STRENGTH / 8
+    assert torch.allclose(module[0].weight, start + 1 - kept)
+    assert torch.allclose(module[1].running_mean, torch.full((2,), 1 - kept))
+    average = module[0].weight.detach().clone()
+    with torch.no_grad():
+        module[0].weight.add_(1.0)
+    again = lookahead_of({"lookahead": [t.clone() for t in lookahead.state_dict()]}, 5, module)
+    assert again is not None
+    again.update(1.0)
+    assert torch.equal(module[0].weight, average)
+    assert lookahead_of({}, 0, module) is None

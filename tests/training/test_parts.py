@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "model.head.bias": (LATE, None),
     "optimizer.state": (LATE, None),
     "optimizer.name": (LATE, "adam"),
+    "lookahead": (LATE, None),
     "scaler": (LATE, None),
     "step": (LATE, None),
     "epoch": (LATE, None),

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from workbench.datasets.data import Split
 from workbench.errors import BadInput
 from workbench.io.progress import Cancelled, Report, never, silent
 from workbench.models import catalogue, own, zoo
@@ -114,6 +115,20 @@ class _OnMeta(torch.overrides.TorchFunctionMode):
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
+
+
+BEGIN_FROM = 5000
+
+
+def begin_from(module: nn.Module, preprocessing: Preprocessing, data: Split) -> None:
+    """Let a module that has a method `begin_from(inputs)` set itself up from training data, before the first step.
+
+    It gets at most 5,000 evenly spaced examples as the model takes them, float32 on the CPU.
+    """
+    begin = getattr(module, "begin_from", None)
+    if callable(begin):
+        chosen = torch.linspace(0, len(data) - 1, min(len(data), BEGIN_FROM)).long()
+        begin(preprocessing(data.examples(chosen)))
 
 
 def check_forward(

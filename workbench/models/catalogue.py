@@ -68,6 +68,15 @@ class ResnetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("depth must be 6n + 2: 8, 14, 20, 26, 32, 44, 56, 110 …")
 
 
+class CifarFastOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `cifar-fast`."""
+
+    widths: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=4096)], ...],
+        Meta(min_length=3, max_length=3, description="channels of the three stages"),
+    ] = (64, 256, 256)
+
+
 class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of torchvision's architectures."""
 
@@ -190,6 +199,12 @@ _OWN: tuple[ModelInfo, ...] = (
               options=ResnetOptions,
               train={"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
                      "schedule": "one-cycle"}),
+    ModelInfo("cifar-fast", "whitened patches and eight layers, for few steps (airbench94's)",
+              "workbench.models.cifarfast:CifarFast", _BOTH, input_size=32, min_size=9, parameters=1_972_792,
+              options=CifarFastOptions,
+              train={"optimizer": "sgd", "lr": 1.5, "momentum": 0.85, "nesterov": True, "weight_decay": 0.0013,
+                     "bias_lr": 64.0, "schedule": "triangular", "lookahead": 5, "batch_size": 1024,
+                     "label_smoothing": 0.2}),
     ModelInfo("linear", "one dense layer: logistic or linear regression", "workbench.models.linear:Linear",
               _BOTH, pictures_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
     ModelInfo("scalar", "one weight and no bias: y = weight · x", "workbench.models.scalar:Scalar",

@@ -13,6 +13,7 @@ from workbench.training.batches import Batch, Batches, Epochs, bounds, has_batch
 from workbench.training.checkpoint import copied, random_states, restore_random_states
 from workbench.training.device import Precision
 from workbench.training.guard import Diverged, Guard
+from workbench.training.lookahead import Lookahead, lookahead_of
 from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
 from workbench.training.report import Report, Sums
 from workbench.training.task import Task
@@ -90,6 +91,7 @@ class TrainState:
         self._scaler = precision.scaler()
         self._parameters = list(module.parameters())
         self._renew_optimizer()
+        self.lookahead = Lookahead(module) if self.settings.lookahead else None
         self.step = self.epoch = self.position = self.stale = 0
         self.best: dict[str, Any] | None = None
         self.steps_per_epoch = 1
@@ -174,6 +176,14 @@ class TrainState:
         self._report.sums.end_step()
         self.step += 1
         self.position += 1
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Draw the weights to their average where that is due; at the end of the run it is they."""
+        if self.lookahead is not None:
+            done = self.progress / self.settings.epochs
+            if self.step % self.settings.lookahead == 0 or done >= 1:
+                self.lookahead.update(done)
 
     def undo_step(self) -> None:
         """Back to before the step that began and was not made; only where `train.auto_micro_batch` is on."""
@@ -208,6 +218,7 @@ class TrainState:
             "v": 1,
             "model": model,
             "optimizer": {"name": self.settings.optimizer, **copied(self.optimizer.state_dict())},
+            "lookahead": None if self.lookahead is None else copied(self.lookahead.state_dict()),
             "scaler": None if self._scaler is None else copied(self._scaler.state_dict()),
             "step": self.step,
             "epoch": self.epoch,
@@ -228,6 +239,7 @@ class TrainState:
         self.module.load_state_dict(state["model"])
         self.settings = self.timeline.at(self.step)
         self._renew_optimizer()
+        self.lookahead = lookahead_of(state, self.settings.lookahead, self.module)
         notes = self._load_optimizer(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from workbench.experiment import Train
 
+TRIANGLE_RISE = 0.23
+TRIANGLE_START = 0.2
+TRIANGLE_END = 0.07
+"""Share of the rise, and what the peak rate is multiplied by at both ends: as airbench94 has them."""
 ONE_CYCLE_RISE = 0.3
 ONE_CYCLE_START = 25.0
 ONE_CYCLE_END = 1e4
@@ -23,12 +28,15 @@ def lr_at(step: int, train: Train, steps_per_epoch: int) -> float:
     """The learning rate of step `step` (counted from 0), as a function of nothing but the settings.
 
     Linear warm-up over `train.warmup` epochs, then the schedule over what is left; `one-cycle` (Smith & Topin,
-    arXiv:1708.07120) rises over its warm-up, or 30 % of the run, and has no cycle of the momentum.
+    arXiv:1708.07120) rises over its warm-up, or 30 % of the run, and has no cycle of the momentum; `triangular`
+    (Jordan, arXiv:2404.00498) rises in a line over its warm-up, or 23 %, and falls in one.
     """
     total = max(1, train.epochs * steps_per_epoch)
     warm = min(round(train.warmup * steps_per_epoch), total)
     if train.schedule == "one-cycle":
         return train.lr * _one_cycle(step, total, warm or ONE_CYCLE_RISE * total)
+    if train.schedule == "triangular":
+        return train.lr * _triangle(step, total, warm or TRIANGLE_RISE * total)
     if step < warm:
         return train.lr * (step + 1) / warm
     if train.schedule == "step":
@@ -48,29 +56,43 @@ def _one_cycle(step: int, total: int, rise: float) -> float:
     return _between(1.0, end, min(1.0, (step - peak) / (last - peak)) if last > peak else 1.0)
 
 
+def _triangle(step: int, total: int, rise: float) -> float:
+    """The part of the peak rate at `step`: in a line from 0.2 to 1 at `rise`, then in one to 0.07."""
+    if step < rise:
+        return TRIANGLE_START + (1 - TRIANGLE_START) * step / rise
+    return 1 + (TRIANGLE_END - 1) * min(1.0, (step - rise) / max(1.0, total - rise))
+
+
 def _between(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> Optimizer:
+def make_optimizer(
+    module: nn.Module, train: Train, device: torch.device, *, capturable: bool | None = None
+) -> Optimizer:
     """The optimizer that `train` names, over all of the module's parameters.
 
     Weight decay pulls on weights only: biases and the scales of norms (all parameters of one dimension or none)
-    go without, as is usual. Kernels are fused where torch has them for the device.
+    go without, as is usual. Kernels are fused where torch has them for the device. A `capturable` one (as it is on
+    CUDA) keeps its learning rate on the device, where a captured step reads it.
     """
     _spare_the_compiler()
-    groups = _groups(module.parameters(), train.weight_decay)
+    capturable = device.type == "cuda" if capturable is None else capturable
+    groups = _groups(module, train)
+    for group in groups:
+        rate = train.lr * float(group["lr_scale"])
+        group["lr"] = torch.tensor(rate, device=device) if capturable else rate
     fused = device.type in {"cpu", "cuda", "mps"}
     if train.optimizer == "sgd":
         return _sgd(groups, train, fused)
     if train.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=train.lr, fused=fused)
+        return torch.optim.Adam(groups, fused=fused, capturable=capturable)
     if train.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=train.lr, fused=fused)
-    return torch.optim.RMSprop(groups, lr=train.lr, momentum=train.momentum, foreach=True)
+        return torch.optim.AdamW(groups, fused=fused, capturable=capturable)
+    return torch.optim.RMSprop(groups, momentum=train.momentum, foreach=True, capturable=capturable)
 
 
-def _sgd(groups: list[dict[str, object]], train: Train, fused: bool) -> Optimizer:
+def _sgd(groups: list[dict[str, Any]], train: Train, fused: bool) -> Optimizer:
     """SGD whose momentum begins at zero, which is what torch's first step comes to.
 
     Set here, because the fused kernel can't step a group in which only some parameters have a momentum: those
@@ -111,21 +133,35 @@ def plain_step(optimizer: Optimizer) -> Callable[[], None]:
     return run
 
 
-def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:
-    every = list(parameters)
-    if not decay:
-        return [{"params": every, "weight_decay": 0.0}]
+def _groups(module: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """Parameters by what is done with them: `weight_decay`, and what their rate is multiplied by, `lr_scale`."""
+    decay, scale = train.weight_decay, train.bias_lr
+    quick = [] if scale == 1 else _norm_biases(module)
+    apart = {id(parameter) for parameter in quick}
+    every = [p for p in module.parameters() if id(p) not in apart]
     groups = [
-        {"params": [p for p in every if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
+        # The decay is divided by what the rate is multiplied by: the pull stays what it is for the others.
+        {"params": quick, "lr_scale": scale, "weight_decay": decay / scale},
+        {"params": [p for p in every if p.ndim > 1 or not decay], "lr_scale": 1.0, "weight_decay": decay},
+        {"params": [p for p in every if p.ndim <= 1 and decay], "lr_scale": 1.0, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
 
+def _norm_biases(module: nn.Module) -> list[nn.Parameter]:
+    norms = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
+    found = [part.bias for part in module.modules() if isinstance(part, norms) and part.bias is not None]
+    return list(dict.fromkeys(found))
+
+
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Use this learning rate from the next step on."""
+    """Use this learning rate from the next step on; no device is waited for."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        rate = lr * group["lr_scale"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class Backbone:

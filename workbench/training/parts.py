@@ -14,7 +14,7 @@ from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, Train
 from workbench.models import catalogue as models
-from workbench.models.build import BuiltModel, build_model, check_forward
+from workbench.models.build import BuiltModel, begin_from, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
 from workbench.training.batches import Epochs, has_batch_norm
 from workbench.training.context import Context
@@ -97,6 +97,8 @@ class Parts:
             raise BadInput(
                 f"train.freeze_epochs: {choice.name} has no head that could learn alone; set it to 0"
             )
+        if pretrained:
+            begin_from(built.module, self.preprocessing, data.train)
         built.module.to(self.device)
         if self._channels_last():
             built.module.to(memory_format=torch.channels_last)
