@@ -1,0 +1,141 @@
+"""One run, and twenty screens on it that are killed in all the ways in which screens die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.end_to_end.terminal import Terminal
+from tests.end_to_end.test_screen import drawn, ended, until
+from workbench.experiment import build
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import attempts_of, read_lines
+from workbench.runs.status import Status, status_of
+
+SERVER = "import pexpect, sys; pexpect.spawn(sys.executable, ['-m', 'workbench'], timeout=None).wait()"
+"""What holds the terminal of a screen, as tmux does, where there is no tmux."""
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
+    """A run that is far from its end, and past its first epochs."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    sets = ["train.epochs=1000000", "train.threads=1", "train.report_every=20"]
+    folder = launch.start(build("digits-mlp", sets=sets), "test")
+    until(lambda: written(folder) > 2000, "first steps")
+    yield folder
+    for process in ours(home):
+        process.kill()
+
+
+def written(folder: RunFolder) -> int:
+    """Bytes of metrics: they grow with the steps."""
+    return folder.metrics.stat().st_size if folder.metrics.exists() else 0
+
+
+def ours(home: Path) -> list[psutil.Process]:
+    """Every process of this test's home, whatever it is."""
+    found = []
+    for process in psutil.process_iter(["environ", "pid", "status"]):
+        environment = process.info["environ"] or {}
+        alive = process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
+        if alive and environment.get("WORKBENCH_HOME") == str(home):
+            found.append(process)
+    return found
+
+
+def screens(home: Path) -> list[psutil.Process]:
+    """The processes that are a screen of this home."""
+    return [p for p in ours(home) if p.cmdline()[1:] == ["-m", "workbench"]]
+
+
+def by_signal(home: Path, number: signal.Signals, keys: str = "") -> None:
+    with Terminal(80, 24) as terminal:
+        terminal.wait(lambda text: "digits-mlp" in text and "●" in text, "the run")
+        terminal.press(*keys)
+        os.kill(terminal.process.pid, number)
+        terminal.wait_until_gone(5)
+
+
+def by_hanging_up(home: Path) -> None:
+    with Terminal(80, 24) as terminal:
+        terminal.wait(lambda text: "digits-mlp" in text and "●" in text, "the run")
+        pid = terminal.process.pid
+        terminal.hang_up()
+        until(lambda: ended(pid), "end of the screen", seconds=5)
+
+
+def by_its_server(home: Path) -> None:
+    """tmux's server (or what stands in for it) is killed, and the terminal with it."""
+    tmux = shutil.which("tmux")
+    socket = str(home / "tmux")
+    if tmux:
+        command = [
+            tmux,
+            "-S",
+            socket,
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            f"{sys.executable} -m workbench",
+        ]
+        subprocess.run(command, check=True)
+        asked = [tmux, "-S", socket, "display-message", "-p", "#{pid}"]
+        server = int(subprocess.check_output(asked, text=True))
+    else:
+        server = subprocess.Popen([sys.executable, "-c", SERVER]).pid
+    until(lambda: len(screens(home)) == 1 and len(screens(home)[0].threads()) > 2, "screen")
+    os.kill(server, signal.SIGKILL)
+    until(lambda: not screens(home), "end of the screen", seconds=5)
+
+
+def test_twenty_dead_screens_harm_no_run(run: RunFolder, home: Path) -> None:
+    ways = [
+        lambda: by_signal(home, signal.SIGKILL),
+        lambda: by_signal(home, signal.SIGHUP),
+        lambda: by_signal(home, signal.SIGTERM),
+        lambda: by_hanging_up(home),
+        lambda: by_its_server(home),
+    ]
+    by_signal(home, signal.SIGKILL, keys="5")  # a screen that has begun to ask for data has a process more
+    for count in range(1, 20):
+        before = written(run)
+        ways[count % len(ways)]()
+        until(lambda before=before: written(run) > before, "more steps")  # type: ignore[misc]
+        assert status_of(run) is Status.RUNNING
+    assert len(attempts_of(read_lines(run.journal))) == 1
+    until(lambda: len(ours(home)) == 2, "end of all but the supervisor and the worker", seconds=10)
+    supervisor = min(ours(home), key=lambda process: process.create_time())
+    assert supervisor.cmdline()[3] == "workbench.runs.supervise"
+    assert sum(supervisor.cpu_times()[:2]) < 3, "the supervisor has something to do"
+    the_next_screen_shows_it_all()
+
+
+def the_next_screen_shows_it_all() -> None:
+    """The curve reaches from the first epochs on the left to where the run is."""
+    with Terminal(120, 36) as terminal:
+        terminal.wait(lambda text: drawn(text) > 30, "a curve").press("3", "z")
+        terminal.wait(whole, "the whole curve")
+        terminal.press("ctrl+q").wait_until_gone()
+        assert terminal.process.exitstatus == 0
+
+
+def whole(text: str) -> bool:
+    """Whether pieces of a curve stand near the left end of a screen and right of its middle."""
+    columns = {
+        column
+        for line in text.splitlines()
+        for column, character in enumerate(line)
+        if "\u2801" <= character <= "\u28ff"
+    }
+    return bool(columns) and min(columns) < 20 and max(columns) > 50
