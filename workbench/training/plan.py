@@ -26,8 +26,8 @@ from workbench.datasets.data import Split
 from workbench.errors import BadInput, RunFailed
 from workbench.io.atomic import write_json
 from workbench.io.progress import Interrupted
-from workbench.planning import ANSWER, Plan, Proposal
 from workbench.memory import host_memory
+from workbench.planning import ANSWER, Plan, Proposal
 from workbench.runs import machine
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
