@@ -165,6 +165,8 @@ def tell_result(document: dict[str, Any]) -> None:
     tell(f"{document['name']} ({document['run']}): {document['status']}")
     if document["reason"]:
         tell(f"  {document['reason']}")
+    if written := "  ".join(filter(None, [", ".join(document["tags"]), document["notes"]])):
+        tell(f"  {written}")
     if document["test"]:
         figures = "  ".join(
             f"{name} {value:.4f}" for name, value in document["test"].items() if value is not None

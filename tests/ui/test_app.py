@@ -285,13 +285,14 @@ async def test_the_keys_are_a_key_away(key: str, make_run: MakeRun, text_of: Tex
         assert "fullwidth" not in text_of(app)
 
 
-async def test_every_action_by_name(make_run: MakeRun, until: Until) -> None:
+async def test_every_action_by_name(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
         await pilot.press("colon")
-        await until(pilot, "copy the run's folder")
+        await until(pilot, "duplicate into the experiment")
+        assert "Focus" not in text_of(app) and "selected text" not in text_of(app)
         await pilot.press(*"zoom")
         await pilot.press("enter")
         await until(pilot, lambda: app.zoomed)

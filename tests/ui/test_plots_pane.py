@@ -288,9 +288,9 @@ def test_the_line_of_facts_leaves_out_what_does_not_fit():
     view.heartbeat |= {"saved": 1000.0, "seconds": {"total": 120.0}, "attempt": 1}
     view.journal = [{"kind": "attempt", "attempt": 1}, {"kind": "attempt", "attempt": 2}]
     assert facts(view, 200, now=1044.0).plain == (
-        "183 img/s · step 1800 · lr .030 · saved 40s ago · 1 resume, exact · 2m00 so far · ETA 1h00 · cpu"
+        "183 samples/s · step 1800 · lr .030 · saved 40s ago · 1 resume, exact · 2m00 so far · ETA 1h00 · cpu"
     )
-    assert facts(view, 30, now=1044.0).plain == "183 img/s · step 1800"
+    assert facts(view, 30, now=1044.0).plain == "183 samples/s · step 1800"
     view.journal.append({"kind": "notice", "text": "other threads", "exact": False})
     assert "1 resume, not exact" in facts(view, 200, now=1044.0).plain
 

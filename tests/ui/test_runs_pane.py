@@ -139,7 +139,7 @@ async def test_sorting_by_every_column_and_back() -> None:
         orders = {}
         while app.pane.order not in orders:
             orders[app.pane.order] = "".join(r.name for r in app.pane.shown)
-            app.pane.sort_next()
+            app.pane.action_sort()
         assert orders["newest"] == "cab" and orders["best"] == "bca" and orders["name"] == "abc"
         assert orders["status"][0] == "c", "what goes on comes first"
         app.pane.reverse = True

@@ -162,6 +162,10 @@ def test_labels_of_an_axis_have_the_same_decimals():
     assert tick_labels([0, 0.5, 1]) == ["0.0", ".5", "1.0"]
     assert tick_labels([0.8, 0.85, 0.9]) == [".80", ".85", ".90"]
     assert tick_labels([0, 200, 400]) == ["0", "200", "400"]
+    assert tick_labels([0, 0.0005, 0.001]) == ["0", "5e-4", "1e-3"]
+    assert tick_labels([0.001, 0.002]) == [".001", ".002"]
+    assert tick_labels([1e-4, 1.25e-4]) == ["1e-4", "125e-6"]
+    assert tick_labels([0, 125_000, 250_000]) == ["0", "125e3", "25e4"]
 
 
 def test_labels_of_other_scales_are_as_short_as_each_is():

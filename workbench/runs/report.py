@@ -32,6 +32,8 @@ def describe_view(view: RunView) -> dict[str, Any]:
     return {
         "run": view.folder.id,
         "name": view.name,
+        "tags": [str(tag) for tag in view.notes.get("tags") or ()],
+        "notes": str(view.notes.get("notes") or ""),
         "status": str(view.status),
         "phase": heartbeat.get("phase") if view.status.live else None,
         "reason": reason(view),

@@ -43,6 +43,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     eta: float | None = None
     """Seconds to the end, of a run that goes on."""
     reason: str = ""
+    tags: tuple[str, ...] = ()
+    """What a person wrote on it."""
     created: float = 0.0
     changed: int = 0
     """The folder's mtime in nanoseconds."""
@@ -104,6 +106,14 @@ class Store:
         shutil.rmtree(kept)  # from the trash: if this is cut off, no half of it is taken for a run
         return None
 
+    def restore(self, run_id: str) -> RunFolder:
+        """Bring a run back from the trash. Raises `BadInput` where it is not there, or its place is taken."""
+        kept, folder = paths.trash() / run_id, RunFolder(self.root / run_id)
+        if not kept.is_dir() or folder.path.exists():
+            raise BadInput(f"{run_id} can't be brought back: it is not in {paths.trash()}")
+        shutil.move(kept, folder.path)
+        return folder
+
     def _entries(self) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self.root) as found:
@@ -159,6 +169,7 @@ def _summary(folder: RunFolder, changed: int) -> RunSummary:
         device=str(beat.get("device") or ""),
         eta=number(beat.get("eta")) if status.live else None,
         reason=_reason(status, ended),
+        tags=tuple(map(str, notes.get("tags") or ())),
         created=_created(folder),
         changed=changed,
     )

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.events import DescendantFocus, Resize
 from textual.widgets import Input, Static
 
-from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.text import safe
-from workbench.ui import since, terminal
-from workbench.ui.actions import HoldsExperiment, RunActions
+from workbench.ui import news, since, terminal
+from workbench.ui.acting import HoldsExperiment
 from workbench.ui.commands import Commands
+from workbench.ui.comparing import to_compare
+from workbench.ui.keeping import Keeping
 from workbench.ui.keys import PANE_KEYS, RUN_KEYS, SCREEN_KEYS, KeyLine, key_table
-from workbench.ui.layout import MODULES, PLACES, SMALLEST, TABS, Body, pane_class, shape
-from workbench.ui.messages import ClassifyWanted, Noticed, RunOpened, RunSelected, Updated
+from workbench.ui.layout import MODULES, SMALLEST, TABS, Body, pane_class, shape
+from workbench.ui.messages import ClassifyWanted, Noticed, RunOpened, RunSelected, RunsMarked, Updated
 from workbench.ui.monitor import Mirror, Monitor, Snapshot
+from workbench.ui.moving import Moving
 from workbench.ui.panes.base import Pane
 from workbench.ui.panes.runs import RunsPane
 from workbench.ui.theme import THEME
@@ -35,14 +36,9 @@ if TYPE_CHECKING:
     from workbench.ui.panes.photo import PhotoPane
 
 REMEMBER_SECONDS = 60.0
-SHAPES = ("-tiny", "-narrow", "-low", "-short", "-roomy")
-MOVES = {"up": "cursor_up", "down": "cursor_down", "left": "cursor_left", "right": "cursor_right",
-         "first": "cursor_first", "last": "cursor_last"}  # fmt: skip
-SCROLLS = {"up": "scroll_up", "down": "scroll_down", "left": "scroll_left", "right": "scroll_right",
-           "first": "scroll_home", "last": "scroll_end"}  # fmt: skip
 
 
-class WorkbenchApp(RunActions):
+class WorkbenchApp(Keeping, Moving):
     """The workbench on a terminal."""
 
     TITLE = "workbench"
@@ -60,11 +56,9 @@ class WorkbenchApp(RunActions):
         self._by_id: dict[str, RunSummary] = {}
         self.mirror: Mirror | None = None
         self.evaluations: list[dict[str, Any]] = []
-        self.panes: dict[str, Pane] = {}
-        self.front, self.zoomed = "1", False
-        self._shape: set[str] = set()
         self._run_id: str | None = None
         self._before = since.recall()
+        self.rings = news.bell_is_wanted()
 
     def compose(self) -> ComposeResult:
         """The top line, the panes' places, the rest in sight, notices and keys."""
@@ -84,14 +78,15 @@ class WorkbenchApp(RunActions):
         self.register_theme(THEME)
         self.theme = THEME.name
         self._shape = shape(self.size)
-        self._arrange()
-        await self._put("1")
+        self.arrange()
+        self.screen.bindings_updated_signal.subscribe(self.query_one(RestLines), self._show_own_keys)
+        await self.put("1")
         self._take(self.monitor.look())
         self.monitor.start()
         self.set_interval(REMEMBER_SECONDS, self._remember)
         self.call_after_refresh(self._put_others)
 
-    async def _put(self, number: str) -> None:
+    async def put(self, number: str) -> None:
         """Load a pane into its place, once."""
         slot = self.query_one(Body).slot(number)
         if slot.has_class("-taken") or not slot.is_attached:
@@ -102,13 +97,18 @@ class WorkbenchApp(RunActions):
         self.panes[number] = pane
         self._push(pane)
         if self.front == number:
+            self.refresh_bindings()
             pane.enter()
 
     async def _put_others(self) -> None:
         """Those in sight first."""
         body = self.query_one(Body)
         for number in sorted(set(MODULES) - set(self.panes), key=lambda number: not body.shows(number)):
-            await self._put(number)
+            await self.put(number)
+
+    def _show_own_keys(self, _screen: object) -> None:
+        """Where a pane has no frame that they could stand in."""
+        self.query_one(RestLines).show_keys(self.pane.own_keys() if self.pane else "")
 
     # What the monitor found
 
@@ -127,7 +127,7 @@ class WorkbenchApp(RunActions):
             known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)
             if known is not None:
-                self._say_what_was_answered(self.mirror.view.journal[known:])
+                self._say(news.answers(self.mirror.view.name, self.mirror.view.journal[known:]))
             self._show_view()
         if snapshot.evaluations is not None and snapshot.run_id == self._run_id:
             self.evaluations = snapshot.evaluations
@@ -139,25 +139,19 @@ class WorkbenchApp(RunActions):
         if first:
             self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, time.time()))
         else:
-            self._say_what_ended(before, rows)
+            self._say_what_ended(news.endings(before, rows))
         if self._run_id not in self._by_id:
             self.select(first_choice(rows))
         self._show_rows()
 
-    def _say_what_ended(self, before: dict[str, RunSummary], rows: list[RunSummary]) -> None:
-        for row in rows:
-            was = before.get(row.id)
-            if was is None or was.status is row.status or row.status.live:
-                continue
-            severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
-            why = f": {row.reason}" if row.reason and row.status is not Status.FINISHED else ""
-            self.notice(f"{row.name} {row.status}{why}", severity)
+    def _say_what_ended(self, said: list[news.News]) -> None:
+        self._say(said)
+        if said and self.rings:
+            self.bell()
 
-    def _say_what_was_answered(self, records: list[dict[str, Any]]) -> None:
-        for record in records:
-            if record.get("kind") in {"answer", "notice"} and self.mirror is not None:
-                severity = "information" if record["kind"] == "answer" else "warning"
-                self.notice(f"{self.mirror.view.name}: {record.get('text', '')}", severity)
+    def _say(self, said: list[news.News]) -> None:
+        for text, severity in said:
+            self.notice(text, severity)
 
     def select(self, run_id: str | None) -> None:
         """Show another run in all panes."""
@@ -176,13 +170,39 @@ class WorkbenchApp(RunActions):
         self.monitor.look_now()
         if run_id is not None:
             self.select(run_id)
-            if self._single:
+            if self.single:
                 self.call_later(self.action_pane, "3")
 
     @property
     def selected(self) -> RunSummary | None:
         """The run that the panes show."""
         return self._by_id.get(self._run_id or "")
+
+    @property
+    def marked(self) -> list[RunSummary]:
+        """The runs that are marked in the list of runs."""
+        pane = self.panes.get("1")
+        marks = pane.marked if isinstance(pane, RunsPane) else frozenset[str]()
+        return [row for row in self.rows or [] if row.id in marks]
+
+    def unmark(self) -> bool:
+        """Take all marks away; whether there were any."""
+        had = bool(self.marked)
+        if had:
+            cast("RunsPane", self.panes["1"]).marked = frozenset()
+        return had
+
+    @on(RunsMarked)
+    def _marks_moved(self) -> None:
+        self.refresh_bindings()
+
+    def compared(self) -> list[RunSummary]:
+        """The marked runs, else the selected one and the best."""
+        return to_compare(self.selected, self.marked, self.rows or [])
+
+    def copied(self) -> str:
+        """What the cursor of the pane in front stands on."""
+        return self.pane.copied() if self.pane is not None else ""
 
     @property
     def experiment_pane(self) -> HoldsExperiment | None:
@@ -248,112 +268,11 @@ class WorkbenchApp(RunActions):
     def _noticed(self, event: Noticed) -> None:
         self.query_one(NoticeLine).say(event.text, event.severity)
 
-    @on(Tabs.Clicked)
-    async def _tab_clicked(self, event: Tabs.Clicked) -> None:
-        await self.action_pane(event.number)
+    # Keys and notices
 
-    @on(DescendantFocus)
-    def _focus_moved(self, event: DescendantFocus) -> None:
-        """The pane that was clicked or tabbed into is the one that a zoom or a narrow screen shows."""
-        pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
-        if pane is not None and self.front != pane.NUMBER:
-            self.front = pane.NUMBER
-            self._arrange()
-
-    def on_resize(self, event: Resize) -> None:
-        """Panes stand together, or one at a time."""
-        self._shape = shape(event.size)
-        self._arrange()
-
-    # Moving about
-
-    @property
-    def _single(self) -> bool:
-        return self.zoomed or "-narrow" in self._shape
-
-    def _arrange(self) -> None:
-        for name in SHAPES:
-            self.screen_stack[0].set_class(name in self._shape, name)
-        self.query_one(Body).stand(self.front, single=self._single)
-        self.query_one(Tabs).show_front(self.front)
-        self.query_one(RestLines).stand_under(self.front)
-
-    async def action_pane(self, number: str) -> None:
-        """Go to a pane."""
-        if number not in MODULES:
-            return
-        self.front = number
-        self._arrange()
-        if number in self.panes:
-            self.panes[number].enter()
-        else:
-            await self._put(number)
-
-    def action_zoom(self) -> None:
-        """The pane that has the keys fills the screen, or stands among the others again."""
-        self.zoomed = not self.zoomed
-        self._arrange()
-
-    async def action_back(self) -> None:
-        """Take back what waits, else leave the filter, the zoom, or a pane that stands alone."""
-        if self.take_back():
-            return
-        if self._filter.has_class("-open"):
-            self._filter.value = ""
-            self._close_filter()
-        elif self.zoomed or self.front in PLACES["more"]:
-            self.zoomed = False
-            await self.action_pane("1" if self.front in PLACES["more"] else self.front)
-
-    def action_move(self, where: str) -> None:
-        """`hjkl`, `g` and `G` do what arrows, home and end do."""
-        focused = self.focused
-        for name in (MOVES[where], SCROLLS[where]):
-            move = getattr(focused, f"action_{name}", None)
-            if move is not None:
-                move()
-                return
-
-    def action_enter(self) -> None:
-        """A newline that was sent or pasted counts as enter."""
-        self.simulate_key("enter")
-
-    # Filter, sort, keys
-
-    @property
-    def _filter(self) -> Input:
-        return self.query_one("#filter", Input)
-
-    @property
-    def _listing(self) -> Any:
-        """The pane whose rows are filtered and sorted: the one in front, else the runs."""
-        pane = self.panes.get(self.front)
-        return pane if pane is not None and "filter" in pane._reactives else self.panes["1"]
-
-    def action_filter(self) -> None:
-        """Type words that rows must have."""
-        self._filter.add_class("-open")
-        with self._filter.prevent(Input.Changed):
-            self._filter.value = str(self._listing.filter)
-        self._filter.focus()
-
-    @on(Input.Changed, "#filter")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        self._listing.filter = event.value
-
-    @on(Input.Submitted, "#filter")
-    def _close_filter(self) -> None:
-        self._filter.remove_class("-open")
-        self._listing.enter()
-
-    def action_sort(self) -> None:
-        """Sort the runs by the next thing."""
-        cast("RunsPane", self.panes["1"]).sort_next()
-
-    def action_reverse(self) -> None:
-        """Turn the order of the runs round."""
-        pane = cast("RunsPane", self.panes["1"])
-        pane.reverse = not pane.reverse
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A list is filtered where there is one."""
+        return self.listing is not None if action == "filter" else super().check_action(action, parameters)
 
     def action_keys(self) -> None:
         """Show every key that does something now."""
@@ -365,6 +284,11 @@ class WorkbenchApp(RunActions):
         """Read what was said before."""
         notices = self.query_one(NoticeLine).notices
         self.push_screen(Reading("notices", [notice.content() for notice in notices], at_end=True))
+
+    def action_silence(self) -> None:
+        """Ring the bell when a run ends, or not."""
+        self.rings = not self.rings
+        self.notice(f"the bell {'rings' if self.rings else 'is silent'} when a run ends")
 
     def action_help_quit(self) -> None:
         """ctrl+c: many press it to quit."""

@@ -166,3 +166,17 @@ def of_weights(name: str) -> Finder:
 def _classifier_row(info: models.ModelInfo) -> Row:
     here = HERE if info.weights_here() else f"↓ {size(info.weights_bytes)}"
     return Row(f"model:{info.name}", (info.name, info.title, here), group="torchvision, ImageNet")
+
+
+FORMS = (
+    ("onnx", "for other runtimes"),
+    ("safetensors", "the weights, safe to load"),
+    ("pytorch", "a state dict for torch.load"),
+    ("tensorboard", "the curves for TensorBoard"),
+    ("csv", "the curves as a table"),
+)
+
+
+def of_forms() -> Finder:
+    """What a run can be exported as."""
+    return Finder(filtering([Row(name, (name, what)) for name, what in FORMS]))

@@ -8,6 +8,12 @@ from functools import partial
 from textual.binding import ActiveBinding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from workbench.ui.keys import section
+
+OFFERED = {"pane", "the selected run", "everywhere"}
+UNNAMED = ("command_palette", "move(", "enter", "back")
+"""What nobody would look for by its name."""
+
 
 class Commands(Provider):
     """Every action that can be done now, its key behind it."""
@@ -16,7 +22,7 @@ class Commands(Provider):
         seen = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if not active.enabled or not binding.description or binding.action == "command_palette":
+            if section(active) not in OFFERED or binding.action.startswith(UNNAMED):
                 continue
             if (active.node, binding.action) in seen:
                 continue

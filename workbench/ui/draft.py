@@ -38,6 +38,7 @@ class Draft:
     def __init__(self) -> None:
         self._base: dict[str, Any] = {}
         self._by_hand: dict[str, str] = {}
+        self._before: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.load(load_recipe(FIRST_RECIPE))
 
     def load(self, content: Mapping[str, Any]) -> None:
@@ -48,7 +49,21 @@ class Draft:
                 f"the recipe '{base.get('name')}' classifies a picture: the photo pane (6) is for that"
             )
         from_dict(base)
-        self._base, self._by_hand = base, {}
+        self._become(base, {})
+
+    def _become(self, base: dict[str, Any], by_hand: dict[str, str]) -> None:
+        self._before.append((self._base, self._by_hand))
+        self._base, self._by_hand = base, by_hand
+
+    @property
+    def changes(self) -> int:
+        """How many changes can be taken back."""
+        return len(self._before)
+
+    def undo(self) -> None:
+        """Be as before the last change; where there was none, nothing happens."""
+        if len(self._before) > 1:  # the first is from before anything was loaded
+            self._base, self._by_hand = self._before.pop()
 
     @property
     def data(self) -> str:
@@ -80,18 +95,18 @@ class Draft:
         if info.name == self._base[section]["name"]:
             return
         kept = {k: v for k, v in self._base.items() if k not in _OF_A_RECIPE}
-        self._base = {**kept, section: {"name": info.name}, "train": {}}
-        self._by_hand = {k: v for k, v in self._by_hand.items() if not k.startswith(f"{section}.")}
+        by_hand = {k: v for k, v in self._by_hand.items() if not k.startswith(f"{section}.")}
+        self._become({**kept, section: {"name": info.name}, "train": {}}, by_hand)
 
     def set(self, key: str, text: str) -> None:
         """Set one setting as typed. Raises `BadInput`, and is then as before."""
         if complaint := self.complaint(key, text):
             raise BadInput(complaint)
-        self._by_hand[key] = self._plain(key, text)
+        self._become(self._base, {**self._by_hand, key: self._plain(key, text)})
 
     def reset(self, key: str) -> None:
         """Give a setting its default again."""
-        self._by_hand.pop(key, None)
+        self._become(self._base, {k: v for k, v in self._by_hand.items() if k != key})
 
     def complaint(self, key: str, text: str) -> str | None:
         """What is wrong with a setting as it is typed, in one line; what was wrong before does not count."""

@@ -27,23 +27,27 @@ RUN_KEYS = [
     Binding("right_square_bracket", "times_lr(2)", "learning rate ×2", key_display="]"),
     Binding("minus", "add_epochs(-1)", "one epoch fewer", key_display="-"),
     Binding("plus", "add_epochs(1)", "one epoch more", key_display="+"),
+    Binding("P", "release", "pause, giving the device's memory back", show=False),
     Binding("c", "checkpoint", "checkpoint now", show=False),
     Binding("d", "duplicate", "duplicate into the experiment", show=False),
+    Binding("equals_sign", "compare", "compare", key_display="="),
+    Binding("i", "notes", "name, tags and notes", show=False),
+    Binding("e", "export", "export", show=False),
     Binding("x", "trash", "move to the trash", show=False),
-    Binding("y", "copy", "copy the run's folder", show=False),
     Binding("exclamation_mark,fullwidth_exclamation_mark", "log", "log", show=False, key_display="!"),
 ]
 
 SCREEN_KEYS = [
+    Binding("y", "copy", "copy what the cursor is on", show=False),
+    Binding("u", "undo", "take back what was done last", show=False),
     Binding("z", "zoom", "zoom"),
     Binding("slash,fullwidth_solidus", "filter", "filter", key_display="/"),
-    Binding("o", "sort", "sort", show=False),
-    Binding("O", "reverse", "reverse the order", show=False),
     Binding("colon,fullwidth_colon,ctrl+p", "command_palette", "all", key_display=":"),
     Binding("question_mark,fullwidth_question_mark,f1", "keys", "keys", key_display="?"),
     Binding("q", "quit", "quit"),
     Binding("ctrl+q", "quit", "quit", show=False, priority=True),
     Binding("N", "notices", "what was said", show=False),
+    Binding("B", "silence", "bell at the end of a run, or none", show=False),
     Binding("escape", "back", "back", show=False),
     Binding("h", "move('left')", "left", show=False),
     Binding("j", "move('down')", "down", show=False),
@@ -150,35 +154,42 @@ def fit(hints: list[Hint], width: int) -> tuple[list[Hint], int]:
     return [], 1
 
 
+HEADS = ("pane", "the selected run", "everywhere", "in the list")
+"""The sections of the table of keys, in their order; `pane` stands for the pane that has the keys."""
+NAMES = {"⏎": "enter", "pgup": "page up", "pgdn": "page down", "^j": "ctrl+j", "^p": "ctrl+p", "^q": "ctrl+q"}
+"""Of keys, as people call them."""
+
+
 def key_table(bindings: Iterable[ActiveBinding], display: Callable[[Binding], str]) -> list[Content]:
     """A line for each action that has a key now, under heads: all its keys, and what it does."""
-    sections: dict[str, dict[str, list[str]]] = {}
+    sections: dict[str, dict[str, list[str]]] = {head: {} for head in HEADS}
+    heads = dict(zip(HEADS, HEADS, strict=True))
     for active in bindings:
-        section = _section(active)
-        if (
-            section
-            and active.enabled
-            and active.binding.description
-            and "fullwidth" not in active.binding.key
-        ):
-            actions = sections.setdefault(section, {})
-            shown = display(replace(active.binding, key_display=None))
-            actions.setdefault(active.binding.description, []).append(shown)
+        head = section(active)
+        if not head or "fullwidth" in active.binding.key:
+            continue
+        if isinstance(active.node, Pane):
+            heads[head] = f"{active.node.NUMBER} {active.node.NAME}"
+        shown = display(replace(active.binding, key_display=None))
+        sections[head].setdefault(active.binding.description, []).append(NAMES.get(shown, shown))
     lines: list[Content] = []
-    for section, actions in sections.items():
-        lines += [Content(""), Content.styled(section, "bold")]
-        lines += [_key_row(shown, what) for what, shown in actions.items()]
+    for head, actions in sections.items():
+        if actions:
+            lines += [Content(""), Content.styled(heads[head], "bold")]
+            lines += [_key_row(shown, what) for what, shown in actions.items()]
     return lines[1:]
 
 
-def _section(active: ActiveBinding) -> str:
-    """The head that a binding stands under; empty for what is not worth a line (focus and copying)."""
-    node, action = active.node, active.binding.action
+def section(active: ActiveBinding) -> str:
+    """Which of `HEADS` a binding stands under; empty for one that does nothing now, or is not worth a line."""
+    node, binding = active.node, active.binding
+    if not active.enabled or not binding.description or isinstance(node, Screen):
+        return ""
     if isinstance(node, Pane):
-        return f"{node.NUMBER} {node.NAME}"
+        return "pane"
     if isinstance(node, App):
-        return "the selected run" if any(action == b.action for b in RUN_KEYS) else "everywhere"
-    return "" if isinstance(node, Screen) else "in the list"
+        return "the selected run" if any(binding.action == b.action for b in RUN_KEYS) else "everywhere"
+    return "in the list"
 
 
 def _key_row(keys: list[str], what: str) -> Content:

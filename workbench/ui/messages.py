@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -48,12 +49,8 @@ class ClassifyWanted(Message):
     recipe: str
 
 
-@dataclass
-class RequestWanted(Message):
-    """A person asked something of the selected run (`runs.control.REQUESTS`, `resume`, `trash`)."""
-
-    what: str
-    values: dict[str, Any]
+class RunsMarked(Message):
+    """Marks were set or taken away."""
 
 
 @dataclass
@@ -62,6 +59,14 @@ class Noticed(Message):
 
     text: str
     severity: str = "information"
+
+
+@dataclass
+class Undoable(Message):
+    """Something was done that can be taken back: what it was in a few words, and how."""
+
+    words: str
+    undo: Callable[[], object]
 
 
 @dataclass

@@ -55,6 +55,10 @@ class Pane(Vertical, can_focus=False):
         shown = [binding for _, binding in self._bindings if binding.show and binding.description]
         return "  ".join(f"{self.app.get_key_display(b)} {b.description}" for b in shown)
 
+    def copied(self) -> str:
+        """What `y` copies while the pane is in front; empty where that is the selected run's folder."""
+        return ""
+
     def _title(self) -> None:
         shown = f"{self.NUMBER} {self.NAME}" + (f"──{safe(self.headline)}" if self.headline else "")
         self.border_title = shown.replace("[", "\\[")

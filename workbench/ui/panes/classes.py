@@ -180,6 +180,10 @@ class ClassesPane(Pane):
         """What the run's recipe is held against; empty for none."""
         return (self.view.experiment.get("reference") if self.view else None) or {}
 
+    def copied(self) -> str:
+        """The row under the cursor."""
+        return self.query_one(Table).line
+
     def _kept(self) -> list[Figures]:
         """The classes that are shown, in their order."""
         wanted = self.filter.casefold()

@@ -237,6 +237,7 @@ class DataPane(Pane):
         if self.has_focus_within:
             self.on_descendant_focus()
         self._mode("-grid" if found["pictures"] else "-values")
+        self.refresh_bindings()
         self.call_after_refresh(self._show_first)
 
     def _run_own_code(self) -> None:
@@ -270,8 +271,6 @@ class DataPane(Pane):
     def _say_facts(self) -> None:
         if self.facts:
             lines = fact_lines(self.facts, self.split, self.label, max(20, self.content_size.width))
-            if not self.styles.border_bottom[0]:
-                lines.append(Text(self.own_keys(), "dim"))  # there is no frame that they could stand in
             self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
 
     def _show_classes(self) -> None:

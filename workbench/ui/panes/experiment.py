@@ -21,7 +21,7 @@ from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui import choices
 from workbench.ui.draft import Draft
-from workbench.ui.messages import ClassifyWanted, Noticed
+from workbench.ui.messages import ClassifyWanted, Noticed, Undoable
 from workbench.ui.outline import cost_lines, layers_line, summary_lines
 from workbench.ui.panes.base import Pane
 from workbench.ui.preflight import MAKING, Preflight, cost_parts
@@ -121,6 +121,21 @@ class ExperimentPane(Pane):
         """Begin again from a recipe's content or a run's experiment. Raises `BadInput`."""
         self.draft.load(content)
         self._changed()
+        self._undoable()
+
+    def _undoable(self) -> None:
+        """Let `u` take the change back that was just made."""
+
+        def undo() -> None:
+            self.draft.undo()
+            self._changed()
+
+        self.post_message(Undoable("the last change of the experiment", undo))
+
+    def copied(self) -> str:
+        """The setting under the cursor, as `--set` takes it."""
+        field = self.query_one(Form).pointed if self.has_class("-form") else None
+        return f"{field.key}={field.value}" if field is not None and "." in field.key else ""
 
     def enter(self) -> None:
         """Give the focus to what is shown."""
@@ -197,8 +212,7 @@ class ExperimentPane(Pane):
     @on(Form.Reset)
     def _reset(self, event: Form.Reset) -> None:
         event.stop()
-        self.draft.reset(event.key)
-        self._changed()
+        self._try(lambda: self.draft.reset(event.key))
 
     @on(Form.Left)
     def _left(self, event: Form.Left) -> None:
@@ -254,10 +268,13 @@ class ExperimentPane(Pane):
         await self.app.push_screen(Chooser(title, finder), taken)
 
     def _try(self, change: Any) -> None:
+        changes = self.draft.changes
         try:
             change()
         except BadInput as error:
             self.post_message(Noticed(str(error), "error"))
+        if self.draft.changes != changes:
+            self._undoable()
         self._changed()
 
     async def action_layers(self) -> None:

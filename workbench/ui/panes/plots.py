@@ -287,7 +287,7 @@ def _facts(view: RunView, now: float) -> list[str]:
     took = text.duration(spent)
     ways = setup.get("ways") or {}
     return [
-        f"{text.count(rate)} {_examples(setup)}/s" if rate else "",
+        f"{text.count(rate)} samples/s" if rate else "",
         f"step {step:.0f}" if step is not None else "",
         f"lr {short(lr[-1])}" if lr else "",
         _saved(number(beat.get("saved")), now) if live else "",
@@ -297,10 +297,6 @@ def _facts(view: RunView, now: float) -> list[str]:
         safe(beat.get("device") or setup.get("device") or "", 24),
         f"data {safe(ways['data'], 80)}" if "data" in ways else "",
     ]
-
-
-def _examples(setup: Mapping[str, Any]) -> str:
-    return "img" if len(setup.get("shape") or ()) == 3 else "samples"
 
 
 def _saved(when: float | None, now: float) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -16,7 +17,7 @@ from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.text import safe
 from workbench.ui.marks import MUTED, mark_of
-from workbench.ui.messages import RunOpened, RunSelected
+from workbench.ui.messages import RunOpened, RunSelected, RunsMarked
 from workbench.ui.panes.base import Pane
 from workbench.ui.widgets.runtable import RunTable
 from workbench.ui.widgets.statusline import FIRST_RUN
@@ -44,6 +45,11 @@ class RunsPane(Pane):
     RunsPane #about-run { height: 3; padding: 0 1; }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "sort", "sort", show=False),
+        Binding("O", "turn_round", "the other way round", show=False),
+    ]
+
     rows: reactive[list[RunSummary] | None] = reactive(None, always_update=True)
     """All runs; `None` until they are known."""
 
@@ -52,6 +58,9 @@ class RunsPane(Pane):
 
     filter: reactive[str] = reactive("")
     """Words that name, status, dataset or model of a shown run have."""
+
+    marked: reactive[frozenset[str]] = reactive(frozenset())
+    """The ids of the runs that are marked."""
 
     order: reactive[str] = reactive("newest")
     reverse: reactive[bool] = reactive(False)
@@ -86,10 +95,24 @@ class RunsPane(Pane):
         """Turn the list round."""
         self._list_anew()
 
-    def sort_next(self) -> None:
+    def watch_marked(self) -> None:
+        """Show them."""
+        self._show()
+        self.post_message(RunsMarked())
+
+    def action_sort(self) -> None:
         """Sort by the next thing."""
         names = list(ORDERS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
+
+    def action_turn_round(self) -> None:
+        """The other way round."""
+        self.reverse = not self.reverse
+
+    @on(RunTable.Marked)
+    def _mark(self, event: RunTable.Marked) -> None:
+        event.stop()
+        self.marked ^= {event.run_id}
 
     def _list_anew(self) -> None:
         """Filter and sort: not at every move of the cursor, as there may be ten thousand."""
@@ -115,31 +138,45 @@ class RunsPane(Pane):
             return
         rows = self.shown
         table = self.query_one(RunTable)
-        table.show(rows, self.run_id)
+        table.show(rows, self.run_id, self.marked)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
         if selected is not None and self.run_id is not None and selected.id != self.run_id:
             # The filter took the selected run away: what has the cursor is what keys act on.
             self.set_reactive(RunsPane.run_id, selected.id)
             self.post_message(RunSelected(selected.id))
-        self.query_one("#about-run", Static).update(about(selected, empty=self.rows == []))
+        self.query_one("#about-run", Static).update(
+            about(selected, self._notes(selected), empty=self.rows == [])
+        )
+
+    def _notes(self, row: RunSummary | None) -> str:
+        """What a person wrote about the run under the cursor, once it is read."""
+        view = self.view
+        known = view is not None and row is not None and view.folder.id == row.id
+        return str(view.notes.get("notes") or "") if view is not None and known else ""
+
+    def watch_view(self) -> None:
+        """Its notes may be others."""
+        self._show()
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:
         count = len(self.rows or [])
         parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else str(count) if count else ""]
         if self.order != "newest" or self.reverse:
             parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
+        here = {row.id for row in self.rows or []}
+        parts.append(f"{len(self.marked & here)} marked" if self.marked & here else "")
         return "──".join(part for part in parts if part)
 
 
 def matches(row: RunSummary, words: Sequence[str]) -> bool:
     """Whether every word is found in what a person knows of the run."""
-    known = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device}".lower()
+    known = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device} {' '.join(row.tags)}".lower()
     return all(word in known for word in words)
 
 
-def about(row: RunSummary | None, *, empty: bool = False) -> Content:
-    """What a run is of, and why it ended where that needs saying."""
+def about(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Content:
+    """What a run is of, why it ended where that needs saying, and what a person wrote about it."""
     if empty:
         return Content.assemble(
             "No runs yet. Press ", ("t", "bold $accent"), " to train ", (FIRST_RUN, "bold"),
@@ -149,8 +186,12 @@ def about(row: RunSummary | None, *, empty: bool = False) -> Content:
         return Content("")
     started = f"  {text.clock(row.created)}" if row.created else ""
     of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", MUTED)
+    lines = [of]
     why = LOST if row.status is Status.LOST else "" if row.status is Status.FINISHED else row.reason
-    if not why:
-        return of
-    mark, style = mark_of(row.status)
-    return Content.assemble(of, "\n", (f"{mark} {safe(why, 400)}", style))
+    if why:
+        mark, style = mark_of(row.status)
+        lines.append(Content.styled(f"{mark} {safe(why, 400)}", style))
+    written = "  ".join(part for part in (", ".join(row.tags), notes) if part)
+    if written:
+        lines.append(Content(f"✎ {safe(written, 400)}"))
+    return Content("\n").join(lines)

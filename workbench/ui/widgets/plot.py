@@ -12,8 +12,8 @@ from workbench.ui.widgets.cells import Cell, CellView, Grid, spread
 from workbench.ui.widgets.series import Axis
 
 FRAME = "$foreground-muted"
-GUTTER = 5
-"""Cells left of the plot: a label of four and the axis. Fixed, so that a longer label moves nothing."""
+GUTTER = 7
+"""Cells left of the plot: a label of six and the axis. Fixed, so that a longer label moves nothing."""
 
 Kind = Literal["line", "dashed", "points", "cells", "band"]
 Title = Sequence[tuple[str, str]]

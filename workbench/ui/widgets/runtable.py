@@ -56,6 +56,8 @@ COLUMNS = (
     Column("started", 12, lambda row: text.clock(row.created) if row.created else "", at=100),
 )
 
+MARKED = "◆"
+
 
 class RunTable(Widget, can_focus=True):
     """Rows of runs with a cursor that stays on its run whatever happens around it."""
@@ -71,6 +73,7 @@ class RunTable(Widget, can_focus=True):
         Binding("home,g", "cursor_first", "first", show=False),
         Binding("end,G", "cursor_last", "last", show=False),
         Binding("enter", "open", "open", show=False),
+        Binding("space", "mark", "mark", show=False),
     ]
 
     @dataclass
@@ -85,9 +88,16 @@ class RunTable(Widget, can_focus=True):
 
         run_id: str
 
+    @dataclass
+    class Marked(Message):
+        """A mark should be set on a run, or taken away."""
+
+        run_id: str
+
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[RunSummary] = []
+        self.marked: frozenset[str] = frozenset()
         self.cursor = 0
         self._top = 0
         self._drawn: list[Content] = []
@@ -97,8 +107,11 @@ class RunTable(Widget, can_focus=True):
         """The run under the cursor."""
         return self.rows[self.cursor].id if self.rows else None
 
-    def show(self, rows: Sequence[RunSummary], run_id: str | None) -> None:
+    def show(
+        self, rows: Sequence[RunSummary], run_id: str | None, marked: frozenset[str] = frozenset()
+    ) -> None:
         """Show `rows`, the cursor on `run_id` (or where it stood, when that is not among them)."""
+        self.marked = marked
         place = next((place for place, row in enumerate(rows) if row.id == run_id), None)
         seen_at = self.cursor - self._top
         self.rows = list(rows)
@@ -182,6 +195,12 @@ class RunTable(Widget, can_focus=True):
         if self.rows:
             self.post_message(self.Opened(self.rows[self.cursor].id))
 
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        if self.rows:
+            self.post_message(self.Marked(self.rows[self.cursor].id))
+            self.move_to(self.cursor + 1)
+
     @property
     def _seen(self) -> int:
         """How many rows fit under the head."""
@@ -203,7 +222,14 @@ class RunTable(Widget, can_focus=True):
         name_width = max(8, width - 3 - sum(column.width + 1 for column in columns))
         rows = self.rows[self._top : self._top + self._seen]
         self._drawn = [_head(columns, name_width)] + [
-            _row(row, columns, name_width, cursor=place == self.cursor, focus=self.has_focus)
+            _row(
+                row,
+                columns,
+                name_width,
+                cursor=place == self.cursor,
+                focus=self.has_focus,
+                marked=row.id in self.marked,
+            )
             for place, row in enumerate(rows, self._top)
         ]
         for y in range(max(len(before), len(self._drawn))):
@@ -217,13 +243,14 @@ def _head(columns: Sequence[Column], name_width: int) -> Content:
 
 
 def _row(
-    row: RunSummary, columns: Sequence[Column], name_width: int, *, cursor: bool, focus: bool
+    row: RunSummary, columns: Sequence[Column], name_width: int, *, cursor: bool, focus: bool, marked: bool
 ) -> Content:
     mark, style = mark_of(row.status, row.phase)
     cells = " ".join(text.pad(column.show(row), column.width) for column in columns)
     content = Content.assemble(
-        ("▸" if cursor else " ", "$accent"), (mark, style), f" {text.pad(safe(row.name), name_width)} {cells}"
-    )
+        ("▸" if cursor else " ", "$accent"), (mark, style), (MARKED if marked else " ", "bold $accent"),
+        f"{text.pad(safe(row.name), name_width)} {cells}",
+    )  # fmt: skip
     if not cursor:
         return content
     return content.stylize("bold on $primary 30%" if focus else "bold")

@@ -266,12 +266,22 @@ def short(value: float | None) -> str:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Labels of an axis, all with as many decimals as their steps need: `0 .5 1`, `.80 .85`, `0 200 400`."""
+    """Labels of an axis in six cells at most, with as many decimals as their steps need: `0.0 .5 1.0`, `0 25e-6`."""
     if any(0 < abs(t) < 0.001 or abs(t) >= 100_000 for t in ticks):
-        return [short(t) for t in ticks]
+        return [_exponential(t) for t in ticks]
     decimals = next((d for d in range(4) if all(abs(round(t, d) - t) < 1e-9 for t in ticks)), 4)
     labels = [f"{t:.{decimals}f}" for t in ticks]
     return [
         label.replace("0.", ".", 1) if abs(t) < 1 and t else label
         for t, label in zip(ticks, labels, strict=True)
     ]
+
+
+def _exponential(value: float) -> str:
+    """`1e-4`, `25e-6`: whole digits before the power, so that a tick of three digits fits."""
+    if value == 0:
+        return "0"
+    mantissa, _, power = f"{value:.2e}".partition("e")
+    digits = mantissa.replace(".", "").rstrip("0")
+    decimals = len(digits.lstrip("-")) - 1
+    return f"{digits}e{int(power) - decimals}"

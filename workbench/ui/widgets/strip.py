@@ -55,16 +55,21 @@ class Tabs(Line):
 
 
 class RestLines(Vertical):
-    """Four lines: how fast it goes, the worst classes, the other runs, the biggest confusion."""
+    """The keys of the pane above; how fast it goes, the worst classes, the other runs, the biggest confusion."""
 
     DEFAULT_CSS = """
     RestLines { height: auto; }
     """
 
     def compose(self) -> Any:
-        """Four lines."""
-        for name in ("speed", "worst", "others", "confusion"):
+        """A line each."""
+        for name in ("keys", "speed", "worst", "others", "confusion"):
             yield Line(id=f"rest-{name}")
+
+    def show_keys(self, keys: str) -> None:
+        """The keys that only the pane above has."""
+        self._line("keys", Content.styled(f" {keys}", MUTED))
+        self.query_one("#rest-keys").display = bool(keys)
 
     def stand_under(self, front: str) -> None:
         """Leave out what the pane above says itself."""
@@ -92,7 +97,7 @@ class RestLines(Vertical):
 
 
 def speed(view: RunView | None) -> Content:
-    """`183 img/s · step 4928 · lr .015 · elapsed 3h08 · cuda:0`."""
+    """`183 samples/s · step 4928 · lr .015 · elapsed 3h08 · cuda:0`."""
     if view is None or not view.heartbeat:
         return Content("")
     beat, parts = view.heartbeat, []

@@ -114,6 +114,12 @@ class Table(CellView, can_focus=True):
         """The row under the cursor."""
         return self.rows[self.cursor].key if self.rows else None
 
+    @property
+    def line(self) -> str:
+        """The row under the cursor as it is shown."""
+        place = self.cursor - self._top + 1
+        return self.lines[place].removeprefix("▸").strip() if self.rows and place < len(self.lines) else ""
+
     def show(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
         """Show these rows in this order. The cursor stays on its row, and that row where it stands."""
         key, seen_at = self.key, self.cursor - self._top

@@ -1,0 +1,133 @@
+"""What a person keeps of runs and takes back: notes, other forms, copies, comparisons, undo."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from textual import on, work
+
+from workbench.errors import BadInput
+from workbench.io.atomic import read_json, write_json
+from workbench.runs import launch
+from workbench.runs.store import RunSummary
+from workbench.text import safe
+from workbench.ui.acting import folder_of
+from workbench.ui.actions import RunActions
+from workbench.ui.choices import of_forms
+from workbench.ui.comparing import CompareScreen, read_all
+from workbench.ui.messages import Undoable
+from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.notes import NotesScreen
+
+UNDOABLE = 20
+
+
+class Keeping(RunActions):
+    """Notes, export, copying, comparing, undo."""
+
+    def __init__(self, *, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self._undoable: deque[Undoable] = deque(maxlen=UNDOABLE)
+
+    def copied(self) -> str:
+        """What `y` copies."""
+        raise NotImplementedError
+
+    def action_copy(self) -> None:
+        """Copy what the cursor of the pane in front stands on, else the path of the selected run's folder."""
+        text = safe(self.copied() or (folder_of(self.selected).path if self.selected else ""))
+        if text:
+            self.copy_to_clipboard(text)
+            self.notice(f"copied {text}")
+        else:
+            self.notice("there is nothing to copy here")
+
+    # Undo
+
+    @on(Undoable)
+    def _can_be_undone(self, event: Undoable) -> None:
+        self._undoable.append(event)
+
+    def action_undo(self) -> None:
+        """Take back what was done last: a change that waits, one of the form, a run put away, a steering."""
+        if self.take_back():
+            return
+        if not self._undoable:
+            self.notice("there is nothing to take back")
+            return
+        last = self._undoable.pop()
+        self.notice(f"taken back: {last.words}")
+        last.undo()
+
+    # Notes
+
+    def action_notes(self) -> None:
+        """Edit the name, the tags and the notes of the selected run."""
+        row = self.selected
+        if row is not None:
+            known = read_json(folder_of(row).notes) or {}
+            self.push_screen(NotesScreen(row.name, known), lambda given: self._keep_notes(row, known, given))
+
+    def _keep_notes(self, row: RunSummary, known: dict[str, Any], given: dict[str, Any] | None) -> None:
+        if given is None:
+            return
+
+        def keep() -> str:
+            folder = folder_of(row)
+            launch.check_owner(folder)
+            write_json(folder.notes, {**known, "v": 1, **given})
+            return f"noted for {given['name'] or row.name}"
+
+        self.in_background(keep)
+
+    # Export
+
+    def action_export(self) -> None:
+        """Write the selected run in another form; a process of its own does it."""
+        row = self.selected
+        if row is not None:
+            self.push_screen(
+                Chooser(f"Export {row.name}", of_forms()),
+                lambda form: self._export(row, form) if form else None,
+            )
+
+    def _export(self, row: RunSummary, form: str) -> None:
+        self.notice(f"writing {row.name} as {form}…")
+        self.in_background(lambda: exported(row.id, form))
+
+    # Compare
+
+    @work(group="compare", exclusive=True, thread=True)
+    def action_compare(self) -> None:
+        """Hold the marked runs against each other, or the selected one against the best."""
+        rows = self.compared()
+        if len(rows) < 2:
+            self.notice("there is nothing to compare with: space marks runs", "warning")
+            return
+        try:
+            views = read_all([folder_of(row) for row in rows])
+        except (BadInput, OSError) as error:
+            self.notice(str(error), "error")
+        else:
+            self.call_from_thread(self.push_screen, CompareScreen(views))
+
+    def compared(self) -> list[RunSummary]:
+        """The marked runs (with the selected one, where only one other is marked), else it and the best."""
+        raise NotImplementedError
+
+
+def exported(run: str, form: str) -> str:
+    """Run `workbench export` in this folder; where the file is. Raises `BadInput` with its complaint."""
+    command = [sys.executable, "-m", "workbench", "export", run, "--format", form]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, text=True,
+        errors="replace", check=False,
+    )  # fmt: skip
+    said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    if done.returncode != 0:
+        raise BadInput(said[-1].removeprefix("workbench: ") if said else f"exit code {done.returncode}")
+    return f"written: {Path.cwd() / said[-1]}"

@@ -1,0 +1,44 @@
+"""What the monitor found that is worth a notice: who ended, what a worker answered, what it had to say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
+
+SILENT = "WORKBENCH_BELL"
+"""Set to `off`, the terminal's bell is not rung when a run ends."""
+
+News = tuple[str, str]
+"""A text and its severity."""
+
+
+def endings(before: Mapping[str, RunSummary], rows: Iterable[RunSummary]) -> list[News]:
+    """The runs that ended since `before`, and why."""
+    found = []
+    for row in rows:
+        was = before.get(row.id)
+        if was is None or was.status is row.status or row.status.live:
+            continue
+        severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
+        why = f": {row.reason}" if row.reason and row.status is not Status.FINISHED else ""
+        found.append((f"{row.name} {row.status}{why}", severity))
+    return found
+
+
+def answers(name: str, records: Iterable[Mapping[str, Any]]) -> list[News]:
+    """The answers and notices among new journal records of the run `name`."""
+    severities = {"answer": "information", "notice": "warning"}
+    return [
+        (f"{name}: {record.get('text', '')}", severities[record["kind"]])
+        for record in records
+        if record.get("kind") in severities
+    ]
+
+
+def bell_is_wanted() -> bool:
+    """Whether the environment lets the bell ring."""
+    return os.environ.get(SILENT, "").lower() not in {"0", "off", "no"}

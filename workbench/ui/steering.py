@@ -1,0 +1,178 @@
+"""Steering: changes to runs that go on. Learning rate and epochs wait a moment, and can be taken back until then."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from textual.content import Content
+from textual.timer import Timer
+
+from workbench.errors import BadInput
+from workbench.runs import launch
+from workbench.runs.store import RunSummary
+from workbench.ui.acting import Acting, folder_of, named
+from workbench.ui.marks import MUTED
+from workbench.ui.messages import Undoable
+from workbench.ui.widgets.notices import NoticeLine
+
+WAIT_SECONDS = 3
+
+
+@dataclass
+class Steer:
+    """A change that waits a moment before it is asked for."""
+
+    runs: list[RunSummary]
+    what: str
+    by: float
+    seconds: int = WAIT_SECONDS
+
+    def add(self, by: float) -> None:
+        """The key was pressed again."""
+        self.by = self.by * by if self.what == "lr" else self.by + by
+        self.seconds = WAIT_SECONDS
+
+    def of(self, what: str, runs: list[RunSummary]) -> bool:
+        """Whether it is this change of these runs."""
+        return what == self.what and [run.id for run in runs] == [run.id for run in self.runs]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it came back to where it started."""
+        return self.by == (1 if self.what == "lr" else 0)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """As the runs are asked."""
+        return {"times": self.by} if self.what == "lr" else {"add": int(self.by)}
+
+    @property
+    def inverse(self) -> float:
+        """What takes it back once it took effect."""
+        return 1 / self.by if self.what == "lr" else -self.by
+
+    def says(self) -> str:
+        """What will happen."""
+        if self.what == "epochs" and len(self.runs) > 1:
+            return f"{self.by:+.0f} epochs each"
+        if self.what == "epochs":
+            run = self.runs[0]
+            total = max(run.epoch + 1, run.epochs_total + int(self.by))
+            return f"{self.by:+.0f} epochs: {run.epochs_total} → {total}"
+        return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
+
+    def ask(self) -> None:
+        """Ask every run for it. Raises `BadInput` and `OSError`."""
+        for run in self.runs:
+            launch.ask(folder_of(run), self.what, **self.values)
+
+
+class Steering(Acting):
+    """Pause, go on, checkpoint; learning rate and epochs."""
+
+    steer: Steer | None = None
+    _countdown: Timer | None = None
+
+    def ask(self, what: str, rows: list[RunSummary], words: str = "", **values: Any) -> None:
+        """Ask something of runs; `words` is what is said of it."""
+
+        def ask() -> str:
+            for row in rows:
+                launch.ask(folder_of(row), what, **values)
+            return f"{named(rows)}: {words or what} asked for"
+
+        self.in_background(ask)
+
+    def action_pause(self) -> None:
+        """Pause the runs that are meant; where the first is paused, let them go on."""
+        rows = self.able("pause")
+        self.ask("continue" if rows[0].phase == "paused" else "pause", rows)
+
+    def action_release(self) -> None:
+        """Pause, and give the memory of the device back."""
+        self.ask("pause", self.able("release"), "pause without keeping the device's memory", release=True)
+
+    def action_checkpoint(self) -> None:
+        """Have them write a checkpoint now."""
+        self.ask("checkpoint", self.able("checkpoint"))
+
+    def action_times_lr(self, factor: float) -> None:
+        """Multiply the learning rate, in a moment."""
+        self._steer("lr", factor, self.able("times_lr"))
+
+    def action_add_epochs(self, count: int) -> None:
+        """Add epochs, in a moment."""
+        self._steer("epochs", count, self.able("add_epochs"))
+
+    def take_back(self) -> bool:
+        """Forget the change that waits; whether one did."""
+        waited = self.steer is not None
+        self._end_countdown()
+        if waited:
+            self.notice("taken back")
+        return waited
+
+    def _steer(self, what: str, by: float, rows: list[RunSummary]) -> None:
+        waiting = self.steer
+        if waiting is not None and waiting.of(what, rows):
+            waiting.add(by)
+        else:
+            self.finish_wait()
+            self.steer = Steer(rows, what, by)
+        if self._countdown is not None:
+            self._countdown.stop()
+        self._countdown = self.set_interval(1.0, self._tick)
+        self._show_steer()
+
+    def _tick(self) -> None:
+        if self.steer is None:
+            return
+        self.steer.seconds -= 1
+        if self.steer.seconds <= 0:
+            self.finish_wait()
+        else:
+            self._show_steer()
+
+    def _show_steer(self) -> None:
+        if self.steer is None:
+            return
+        self.query_one(NoticeLine).wait(
+            Content.assemble(
+                (" → ", "bold $accent"),
+                f"{named(self.steer.runs)} {self.steer.says()} in {self.steer.seconds} s  ",
+                ("esc", "bold $accent"),
+                (" takes it back", MUTED),
+            )
+        )
+
+    def finish_steer(self) -> None:
+        """Ask at once for a change that waits: nobody is left who could take it back."""
+        steer = self.steer
+        self._end_countdown()
+        if steer is not None and not steer.nothing:
+            with contextlib.suppress(BadInput, OSError):
+                steer.ask()
+
+    def finish_wait(self) -> None:
+        """Ask for the change that waits, and begin no other."""
+        steer = self.steer
+        self._end_countdown()
+        if steer is None or steer.nothing:
+            return
+
+        def send() -> str:
+            steer.ask()
+            words = f"{named(steer.runs)}: {steer.says()}"
+            self.post_message(Undoable(words, lambda: self._steer(steer.what, steer.inverse, steer.runs)))
+            return words
+
+        self.in_background(send)
+
+    def _end_countdown(self) -> None:
+        self.steer = None
+        if self._countdown is not None:
+            self._countdown.stop()
+            self._countdown = None
+        self.query_one(NoticeLine).wait(None)
