@@ -20,8 +20,9 @@ from workbench.session.client import SessionClient, SessionError
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.dataset import Source, fact_lines
 from workbench.ui.layout import MODULES
-from workbench.ui.panes.data import DataPane, Large
+from workbench.ui.panes.data import DataPane
 from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.large import Large
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.samples import SampleGrid, tiles
 from workbench.ui.widgets.table import Table

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 from textual.app import App, ComposeResult
 
+from workbench.errors import BadInput
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
+from workbench.session import pictures
 from workbench.session.client import SessionClient, SessionError
 from workbench.text import cell_width
 from workbench.ui.panes.photo import PhotoPane
@@ -37,6 +39,25 @@ def png(colour: str = "red") -> bytes:
     return buffer.getvalue()
 
 
+class Asked:
+    """A request for a picture, as the session process has it."""
+
+    def __init__(self, path: str) -> None:
+        self.request = {"path": path}
+
+    def progress(self, progress: Any) -> None: ...
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def opened(path: str) -> dict[str, Any]:
+    try:
+        return pictures.answer(Asked(path))
+    except BadInput as error:
+        raise SessionError(str(error)) from None
+
+
 class Said(SessionClient):
     """A session that answers as it is told, when it is told."""
 
@@ -51,6 +72,8 @@ class Said(SessionClient):
         self.asked.append({"do": do, **parameters})
         if progress:
             progress({"what": "downloading weights", "done": 1_000_000, "total": 5_000_000, "unit": "bytes"})
+        if do == "picture":
+            return opened(parameters["path"])
         await self.go.wait()
         if self.error:
             raise SessionError(self.error)
@@ -119,7 +142,8 @@ async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
         for said in ("dog.png 8×8 RGB", "258 Samoyed", ".952", "12 ms on cpu", "[b]\ufffd[0m"):
             await until(pilot, said)
         assert app.query_one(Picture).image is not None
-        assert session.asked == [
+        assert session.asked[0] == {"do": "picture", "path": "./dog.png"}
+        assert session.asked[1:] == [
             {"do": "classify", "by": {"run": str(folder.path)}, "top": 5, "path": str(photo)}
         ]
         assert app.pane.answer.has_focus
@@ -154,7 +178,7 @@ async def test_errors_are_one_line_in_the_pane(photo: Path, tmp_path: Path, unti
         await until(pilot, lambda: "is no picture" in app.pane.answer.error)
         app.pane.classify(str(photo))
         await until(pilot, "m chooses a model")
-        assert session.asked == []
+        assert {asked["do"] for asked in session.asked} == {"picture"}
         session.error = "the weights are not here: put x.pth into y"
         app.pane.chosen = {"model": "resnet18"}
         app.pane.classify(str(photo))
@@ -243,7 +267,7 @@ async def test_no_size_is_too_small(size: tuple[int, int], photo: Path, until: U
         app.pane.classify(str(photo))
         await until(pilot, lambda: bool(app.pane.answer.top))
         await pilot.press("enter", "escape")
-        assert len(session.asked) == 1
+        assert [asked["do"] for asked in session.asked] == ["picture", "classify"]
 
 
 @pytest.mark.parametrize("width", [12, 23, 46, 120])

@@ -53,10 +53,13 @@ def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Te
     return [step(stages, position) for position in range(len(stages))], probabilities[0]
 
 
-def steps_of_data(image: Image.Image) -> list[Step]:
+def steps_of_data(
+    image: Image.Image, preprocessing: Preprocessing | None = None, device: torch.device | None = None
+) -> list[Step]:
     """Every step from an open picture to what a model would be given, as a dataset of such pictures has it."""
     shape = (1 if image.mode in {"1", "L"} else 3, image.height, image.width)
-    stages, _ = _inputs(RunPictures(shape, Preprocessing()), image, torch.device("cpu"))
+    pictures = RunPictures(shape, preprocessing or Preprocessing())
+    stages, _ = _inputs(pictures, image, device or torch.device("cpu"))
     return [step(stages, position) for position in range(len(stages))]
 
 

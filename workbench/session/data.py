@@ -6,23 +6,24 @@ ever downloaded by looking.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from workbench.datasets import catalogue as datasets
 from workbench.datasets import preview
 from workbench.datasets.data import Data, Split
 from workbench.errors import BadInput
+from workbench.inference.steps import steps_of_data
 from workbench.models import catalogue as models
 from workbench.models.build import build_shapes
+from workbench.models.preprocess import Preprocessing
+from workbench.session.pictures import png
 from workbench.settings import Choice
 from workbench.text import size
+from workbench.training.device import pick_device
 
 if TYPE_CHECKING:
     from workbench.session.work import Task
@@ -54,10 +55,11 @@ def answers(loaded: Loaded) -> Answers:
         "data_page": asked(_page),
         "data_one": asked(_one),
         "data_values": asked(_values),
+        "data_steps": asked(_steps),
     }
 
 
-REQUESTS = ("data", "data_page", "data_one", "data_values")
+REQUESTS = ("data", "data_page", "data_one", "data_values", "data_steps")
 
 
 def _must_be_here(request: Mapping[str, Any]) -> None:
@@ -111,7 +113,7 @@ def _page(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _item(data: Data, split: Split, index: int, side: int) -> dict[str, Any]:
     picture = preview.drawn(preview.picture_at(data, split, index))
-    return {"index": index, **_named(data, split, index), "png": png(picture, side)}
+    return {"index": index, **_named(data, split, index), "png": png(picture, min(side, _LARGEST))}
 
 
 def _named(data: Data, split: Split, index: int) -> dict[str, Any]:
@@ -135,13 +137,21 @@ def _one(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
         "index": index,
         **_named(data, split, index),
         "stored": preview.facts(preview.input_at(split, index)),
-        "before": png(preview.drawn(picture)),
+        "before": png(preview.drawn(picture), _LARGEST),
     }
     if not chain and not augment:
         return answer
     after = preview.augmented(picture, augment, draw) if augment else picture
     values, image = preview.transformed(after, [(str(name), value) for name, value in chain], draw, data)
-    return {**answer, "after": png(image), "made": preview.facts(values)}
+    return {**answer, "after": png(image, _LARGEST), "made": preview.facts(values)}
+
+
+def _steps(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
+    """`split`, `index` → each step from the stored picture to what a model is given, as `steps` has them."""
+    picture = preview.picture_at(data, _split(data, request), int(request.get("index", 0)))
+    shown = Preprocessing(mean=tuple(data.mean or ()), std=tuple(data.std or ()))
+    steps = steps_of_data(preview.drawn(picture), shown, pick_device("auto"))
+    return {"steps": [step.to_dict() for step in steps]}
 
 
 def _values(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,14 +208,3 @@ def _choice(request: Mapping[str, Any], key: str) -> Choice:
 
 def _short(value: Tensor) -> str:
     return " ".join(f"{number:.4g}" for number in value.reshape(-1)[:4].tolist())
-
-
-def png(image: Image.Image, side: int = _LARGEST) -> str:
-    """A picture within so many pixels, in base64."""
-    side = max(1, min(side, _LARGEST))
-    if max(image.size) > side:
-        image = image.copy()
-        image.thumbnail((side, side), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -27,6 +27,7 @@ from typing import IO, Any
 from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted, Progress
 from workbench.runs.processes import python
+from workbench.session import pictures
 
 OWN_CODE = "--own-code"
 _PROGRESS_SECONDS = 0.1
@@ -62,17 +63,19 @@ class Task:
 
 
 class Server:
-    """Reads requests and answers them one after another in a thread of its own."""
+    """Reads requests and answers them one after another in a thread of its own; pictures in another."""
 
     def __init__(self, output: IO[str], own_code: bool = False) -> None:
         self._output, self._own_code = output, own_code
         self._writing = threading.Lock()
         self._waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._pictures: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._tasks: dict[Any, Task] = {}
 
     def serve(self, lines: Iterable[str]) -> None:
         """Take requests until there are no more lines."""
-        threading.Thread(target=self._work, daemon=True, name="work").start()
+        for waiting in (self._waiting, self._pictures):
+            threading.Thread(target=self._work, args=(waiting,), daemon=True, name="work").start()
         for line in lines:
             self._take(line)
 
@@ -85,13 +88,14 @@ class Server:
             return
         if "cancel" not in request:
             self._tasks[number] = Task(number, request, self._say)
-            self._waiting.put(self._tasks[number])
+            waiting = self._pictures if request.get("do") in pictures.REQUESTS else self._waiting
+            waiting.put(self._tasks[number])
         elif number in self._tasks:
             self._tasks[number].take_back()
 
-    def _work(self) -> None:
+    def _work(self, waiting: queue.SimpleQueue[Task]) -> None:
         while True:
-            task = self._waiting.get()
+            task = waiting.get()
             answer = self._answer(task)
             self._tasks.pop(task.id, None)
             if answer is not None:
@@ -102,7 +106,9 @@ class Server:
         try:
             if task.cancelled():
                 raise Interrupted
-            work = importlib.import_module("workbench.session.work")
+            if task.request.get("do") in pictures.REQUESTS:
+                return {"ok": True, **pictures.answer(task)}
+            work = importlib.import_module("workbench.session.work")  # with torch, which takes seconds
             if not self._own_code and work.is_own_code(task.request):
                 return self._elsewhere(task)
             return {"ok": True, **work.answer(task)}

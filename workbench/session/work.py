@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from workbench.datasets import catalogue as datasets
 from workbench.datasets.data import Data, Split
@@ -24,6 +22,7 @@ from workbench.inference.pictures import as_picture, open_source
 from workbench.inference.recipe import held_against
 from workbench.inference.recipe import load as load_recipe
 from workbench.inference.steps import steps_of, steps_of_data
+from workbench.inference.values import answers
 from workbench.io.atomic import read_json
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Progress
@@ -34,6 +33,8 @@ from workbench.models.zoo import Door, torchvision_models
 from workbench.paths import given
 from workbench.runs.layout import RunFolder
 from workbench.session import data as data_requests
+from workbench.session import examples
+from workbench.session.pictures import png
 from workbench.settings import Choice
 
 _KEPT_CLASSIFIERS = 2
@@ -66,11 +67,11 @@ def answer(task: Task) -> dict[str, Any]:
 def is_own_code(request: Mapping[str, Any]) -> bool:
     """Whether answering would run a file of somebody's own."""
     do = request.get("do")
-    if do in {"classify", "steps"}:
+    if do in {"classify", "steps", "values"}:
         run = (request.get("by") or {}).get("run")
         return run is not None and models.is_own(str(_experiment(run)["model"].get("name")))
     choices = [request.get("model") or {}] if do == "summary" else []
-    if do == "samples" or do in data_requests.REQUESTS:
+    if do in {"samples", "examples"} or do in data_requests.REQUESTS:
         choices = [_experiment(request["run"])["data"] if request.get("run") else request.get("data") or {}]
     return any(models.is_own(str(choice.get("name"))) for choice in choices)
 
@@ -102,6 +103,15 @@ def _classify(task: Task) -> dict[str, Any]:
         "source": {"width": image.width, "height": image.height, "mode": image.mode},
         "notices": list(classifier.notices),
     }
+
+
+def _values(task: Task) -> dict[str, Any]:
+    """`run` and `text` (numbers with commas between them) → what it says to them: `top`, or `values`."""
+    run = Path(str((task.request.get("by") or {})["run"]))
+    found = answers(run, [str(task.request.get("text", ""))], int(task.request.get("top", 5)))[0]
+    if found["error"]:
+        raise BadInput(found["error"])
+    return {"top": found["top"], "values": found.get("values", [])}
 
 
 def _steps(task: Task) -> dict[str, Any]:
@@ -234,17 +244,8 @@ def _sample(split: Split, index: int, classes: tuple[str, ...]) -> dict[str, Any
         "label": label,
         "class": classes[label],
         "name": split.names[index] if split.names else "",
-        "png": _png(split.example(index)),
+        "png": png(as_picture(split.example(index)), _LARGEST_SAMPLE, Image.Resampling.NEAREST),
     }
-
-
-def _png(values: Tensor) -> str:
-    image = as_picture(values)
-    if max(image.size) > _LARGEST_SAMPLE:
-        image.thumbnail((_LARGEST_SAMPLE, _LARGEST_SAMPLE), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _loaded(request: Mapping[str, Any], task: Task) -> Data:
@@ -285,5 +286,7 @@ _ANSWERS: dict[Any, Callable[[Task], dict[str, Any]]] = {
     "steps": _steps,
     "summary": _summary,
     "samples": _samples,
+    "values": _values,
+    "examples": examples.answerer(_loaded),
     **data_requests.answers(_loaded),
 }

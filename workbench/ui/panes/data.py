@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -11,22 +11,19 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 from textual.widgets import Static
 
-from workbench.errors import BadInput
 from workbench.io.pictures import open_picture
-from workbench.session.client import SessionClient, SessionError
-from workbench.text import safe, size
+from workbench.session.client import SessionClient
+from workbench.text import safe
 from workbench.ui.dataset import Source, axes_of, class_rows, fact_lines, points_of, tensor, value_rows
-from workbench.ui.draft import Draft
-from workbench.ui.panes.base import Pane
-from workbench.ui.session import close_session, session_of
-from workbench.ui.theme import THEME
+from workbench.ui.panes.looking import LookingPane
 from workbench.ui.widgets.chooser import Chooser, Finder, Row, filtering
+from workbench.ui.widgets.large import Large, words_on
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.plot import Plot
 from workbench.ui.widgets.samples import Sample, SampleGrid
+from workbench.ui.widgets.steps import StepsScreen
 from workbench.ui.widgets.table import Column, Table
 from workbench.ui.widgets.transforms import TransformList
 
@@ -47,40 +44,7 @@ _PIXELS = 64
 """Sides of the grid's pictures, in pixels: a terminal shows fewer."""
 
 
-class Large(Widget, can_focus=True):
-    """What a picture is in numbers, beside it; left and right go on to the next one."""
-
-    DEFAULT_CSS = "Large { height: 1fr; width: 1fr; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,up,h,k", "step(-1)", "the one before", show=False),
-        Binding("right,down,l,j", "step(1)", "the next one", show=False),
-        Binding("enter,ctrl+j", "close", "back to the grid", show=False),
-    ]
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.lines: Sequence[str] = ()
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Say this."""
-        self.lines = lines
-        self.refresh()
-
-    def render(self) -> Text:
-        """The lines, wrapped."""
-        head, *rest = [*self.lines, ""]
-        return Text("\n").join([Text(safe(head), "bold"), *(Text(safe(line)) for line in rest)])
-
-    async def action_step(self, by: int) -> None:
-        """The next picture."""
-        self.query_ancestor(DataPane).step(by)
-
-    def action_close(self) -> None:
-        """Back to the grid."""
-        self.query_ancestor(DataPane).action_close()
-
-
-class DataPane(Pane):
+class DataPane(LookingPane):
     """The experiment's dataset (or the selected run's). Nothing is asked for before the pane is in sight."""
 
     NUMBER = "5"
@@ -119,11 +83,7 @@ class DataPane(Pane):
     ]
 
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._given = session
-        self._source: Source | None = None
-        self._of_run = False
-        self.facts: Mapping[str, Any] = {}
+        super().__init__(session=session, id=id)
         self.split = "train"
         self.label: int | None = None
         self._draw = 0
@@ -152,23 +112,13 @@ class DataPane(Pane):
         super().on_mount()
         self._mode("-empty")
 
-    def on_unmount(self) -> None:
-        """The session ends with the screen."""
-        if self._given is None:
-            close_session(self.app)
-
     def on_show(self) -> None:
         """Look at what is chosen now."""
         self.look()
 
     def on_resize(self) -> None:
         """Facts fit the width."""
-        self._say_facts()
-
-    @property
-    def session(self) -> SessionClient:
-        """What loads the data."""
-        return self._given or session_of(self.app)
+        self.say_facts()
 
     def own_keys(self) -> str:
         """Those that do something for these data."""
@@ -194,81 +144,26 @@ class DataPane(Pane):
 
     # What is looked at
 
-    def look(self) -> None:
-        """Load the dataset that is chosen now, unless it is shown already."""
-        source = self._chosen()
-        if source is None or (source == self._source and self.facts):
-            return
-        self._source, self.facts, self.label = source, {}, None
-        self.headline = source.headline
+    def begin(self, source: Source) -> None:
+        """Nothing is known yet."""
+        self.label = None
         self.query_one(TransformList).show_augmentation(source.augment)
         self._mode("-empty")
-        if source.own:
-            self._say(f"{source.title} is your own code: enter runs it and shows what it gives")
-        else:
-            self._load(source)
 
-    def _chosen(self) -> Source | None:
-        try:
-            if self._of_run and self.view is not None and self.view.experiment.get("data"):
-                return Source.of(self.view.experiment, f"of {self.view.name}")
-            return Source.of(self._experiment(), "of the experiment")
-        except BadInput as error:
-            self._say(f"✗ {error}", THEME.error)
-            return None
-
-    def _experiment(self) -> dict[str, Any]:
-        """The experiment pane's; what it begins with where that is not there yet. Raises `BadInput`."""
-        pane = getattr(self.app, "experiment_pane", None)
-        content: dict[str, Any] = (pane or Draft()).experiment().to_dict()
-        return content
-
-    @work(group="data", exclusive=True)
-    async def _load(self, source: Source) -> None:
-        self._say(f"… loading {source.title}")
-        found = await self._ask("data", batch=source.batch)
-        if found is None:
-            return
-        self.facts = found
-        if self.split not in found["splits"]:
+    def take(self, facts: Mapping[str, Any]) -> None:
+        """Show its facts, and its first examples."""
+        if self.split not in facts["splits"]:
             self.split = "train"
         self._show_classes()
-        self._say_facts()
+        self.say_facts()
         if self.has_focus_within:
             self.on_descendant_focus()
-        self._mode("-grid" if found["pictures"] else "-values")
+        self._mode("-grid" if facts["pictures"] else "-values")
         self.refresh_bindings()
         self.call_after_refresh(self._show_first)
 
-    def _run_own_code(self) -> None:
-        """It runs when it is asked for, never by looking."""
-        if self._source is not None and self._source.own:
-            self._load(self._source)
-
-    async def _ask(self, do: str, **parameters: Any) -> dict[str, Any] | None:
-        """An answer about the shown dataset; `None` after saying what went wrong."""
-        source = self._source
-        assert source is not None
-        if source.own:  # each answer takes a process of its own, which is slow
-            self.headline = f"{source.headline}──running your code…"
-        try:
-            return await self.session.request(do, self._progress, **source.request, **parameters)
-        except SessionError as error:
-            self._say(f"✗ {error}", THEME.error)
-            return None
-        finally:
-            self.headline = source.headline
-
-    def _progress(self, progress: Mapping[str, Any]) -> None:
-        shown = size if progress.get("unit") == "bytes" else str
-        total = f" of {shown(progress['total'])}" if progress.get("total") else ""
-        self._say(f"… {progress.get('what', '')} {shown(progress.get('done', 0))}{total}")
-
-    def _say(self, text: str, style: str | None = None) -> None:
-        for facts in self.query("#facts").results(Static):  # none once the screen closes
-            facts.update(Text(safe(text), style or ""))
-
-    def _say_facts(self) -> None:
+    def say_facts(self) -> None:
+        """Counts, figures and a batch's shape."""
         if self.facts:
             lines = fact_lines(self.facts, self.split, self.label, max(20, self.content_size.width))
             self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
@@ -299,7 +194,7 @@ class DataPane(Pane):
     async def _show_page(self, first: int) -> None:
         grid = self.query_one(SampleGrid)
         count = max(1, grid.tiles.count)
-        found = await self._ask(
+        found = await self.ask(
             "data_page", split=self.split, label=self.label, first=first, count=count, side=_PIXELS
         )
         if found is not None:
@@ -310,7 +205,7 @@ class DataPane(Pane):
 
     @work(group="page", exclusive=True)
     async def _show_values(self) -> None:
-        found = await self._ask("data_values", split=self.split, label=self.label, count=FIRST_VALUES)
+        found = await self.ask("data_values", split=self.split, label=self.label, count=FIRST_VALUES)
         if found is not None:
             self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(found["rows"]))
             series = points_of(found["scatter"], self.facts["classes"])
@@ -343,7 +238,7 @@ class DataPane(Pane):
         self._show_again()
 
     def _show_again(self) -> None:
-        self._say_facts()
+        self.say_facts()
         self.query_one(SampleGrid).cursor = 0
         if self.mode in {"-large", "-workshop"}:
             self._mode("-grid")
@@ -362,7 +257,7 @@ class DataPane(Pane):
         if of_run and (self.view is None or not self.view.experiment.get("data")):
             return "", []
         whose = f"the data of {safe(self.view.name)}" if of_run and self.view else "the experiment's data"
-        if of_run != self._of_run or not self.facts:
+        if of_run != self.of_run or not self.facts:
             return whose, [(name, "") for name in ("train", "validation", "test")]
         return whose, [(name, f"{split['count']:,}") for name, split in self.facts["splits"].items()]
 
@@ -370,7 +265,7 @@ class DataPane(Pane):
         if key is None:
             return
         of_run, _, self.split = key.partition(" ")
-        self._of_run = of_run == "1"
+        self.of_run = of_run == "1"
         self.look()
         if self.facts:
             self.split = self.split if self.split in self.facts["splits"] else "train"
@@ -382,15 +277,17 @@ class DataPane(Pane):
     def _opened(self, event: SampleGrid.Opened) -> None:
         event.stop()
         if self.mode == "-empty":
-            self._run_own_code()
+            self.load()
         elif self.query_one(SampleGrid).sample is not None:
             self._mode("-large")
             self._show_one()
 
-    def step(self, by: int) -> None:
+    @on(Large.Stepped)
+    def _stepped(self, event: Large.Stepped) -> None:
         """The next picture, large; one of another page when that is here."""
+        event.stop()
         grid = self.query_one(SampleGrid)
-        grid.go_to(grid.cursor + by)
+        grid.go_to(grid.cursor + event.by)
         if grid.sample is not None:
             self._show_one()
 
@@ -402,10 +299,10 @@ class DataPane(Pane):
         transforms = self.query_one(TransformList)
         asked: dict[str, Any] = {}
         if self.mode == "-workshop":
-            assert self._source is not None
-            augment = list(self._source.augment) if transforms.augments else []
+            assert self.source is not None
+            augment = list(self.source.augment) if transforms.augments else []
             asked = {"chain": transforms.chain, "augment": augment, "draw": self._draw}
-        found = await self._ask("data_one", split=self.split, index=sample.index, **asked)
+        found = await self.ask("data_one", split=self.split, index=sample.index, **asked)
         if found is None:
             self._mode("-grid")
             return
@@ -414,7 +311,7 @@ class DataPane(Pane):
             self._show_after(found, transforms)
         else:
             self.query_one("#before-said", Static).update("")
-            self.query_one(Large).show(self._words_on(found))
+            self.query_one(Large).show(words_on(found, self.split))
 
     def _show_after(self, found: Mapping[str, Any], transforms: TransformList) -> None:
         said = f"{found['class']} {tensor(found['stored'])}"
@@ -429,24 +326,21 @@ class DataPane(Pane):
             Text(f"{transforms.about}; space keeps it, b draws anew", "dim")
         )
 
-    def _words_on(self, found: Mapping[str, Any]) -> list[str]:
-        stored = found["stored"]
-        number = "" if found["label"] is None else f" (class {found['label']})"
-        flat = 1
-        for side in stored["shape"]:
-            flat *= side
-        return [
-            f"{found['class']}{number}",
-            *([found["name"]] if found["name"] else []),
-            f"{self.split} example {found['index']}" if found["index"] >= 0 else "drawn at random",
-            "",
-            tensor(stored),
-            f"mean {stored['mean']:.4g}",
-            f"as a batch of one {[1, *stored['shape']]}",
-            f"flattened [{flat}]",
-            "",
-            "←→ next  esc grid  v transforms",
-        ]
+    @on(Large.StepsWanted)
+    def _steps_wanted(self, event: Large.StepsWanted) -> None:
+        event.stop()
+        self._show_steps()
+
+    @work(group="one", exclusive=True)
+    async def _show_steps(self) -> None:
+        """Each step from the picture to what a model is given."""
+        sample = self.query_one(SampleGrid).sample
+        if sample is None:
+            return
+        found = await self.ask("data_steps", split=self.split, index=sample.index)
+        if found is not None:
+            title = f"{self.split} example {sample.index}: {sample.words}, up to a model"
+            self.app.push_screen(StepsScreen(title, found["steps"]))
 
     # Transforms
 
@@ -487,14 +381,17 @@ class DataPane(Pane):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What does nothing for these data is no key; `esc` is the screen's own where nothing is open."""
         if action == "close":
-            return self.mode in {"-large", "-workshop"}
+            return self.busy or self.mode in {"-large", "-workshop"}
         if action in {"transforms", "augmentation", "reroll"}:
             return bool(self.facts.get("pictures"))
         return bool(self.facts.get("classes")) if action == "classes" else True
 
     def action_close(self) -> None:
-        """Back to the grid."""
-        self._mode("-grid")
+        """Take back what is asked for, else go back to the grid."""
+        if self.busy and self.mode not in {"-large", "-workshop"}:
+            self.give_up()
+        else:
+            self._mode("-grid")
 
 
 def _sample(item: Mapping[str, Any]) -> Sample:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import math
+import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from PIL import Image
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.reactive import reactive
 
-from workbench.errors import BadInput
-from workbench.experiment import load_recipe
-from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import ENDINGS, open_picture
-from workbench.models import catalogue as models
 from workbench.paths import given
-from workbench.runs.status import Status
-from workbench.runs.store import RunSummary, Store
 from workbench.session.client import SessionClient, SessionError
-from workbench.text import size
-from workbench.ui.choices import of_classifiers, of_weights
 from workbench.ui.messages import Noticed
-from workbench.ui.panes.base import Pane
-from workbench.ui.session import close_session, session_of
+from workbench.ui.panes.classifying import ClassifyingPane
+from workbench.ui.session import close_session, how_far, session_of
 from workbench.ui.widgets.answer import Answer, beside
-from workbench.ui.widgets.chooser import Chooser, Finder, Row, files, filtering
+from workbench.ui.widgets.chooser import Finder, Row, files, filtering
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.steps import StepsScreen
 
@@ -38,11 +28,17 @@ TOP = 5
 SAMPLES = 200
 """Samples that are fetched at once, as many as the session gives."""
 
+NUMBERS = re.compile(r"\s*[-+]?[\d.][\d.eE+-]*(\s*,\s*[-+]?[\d.][\d.eE+-]*)*\s*")
+"""What is typed for a run that learned from numbers."""
+
+PICTURE = 3
+"""Dimensions of a picture: channels, height, width."""
+
 NARROW = 60
 """Under so many cells the picture makes way for a path that is typed."""
 
 
-class PhotoPane(Pane):
+class PhotoPane(ClassifyingPane):
     """Classifies pictures by the selected run's best checkpoint, or by a model that was chosen."""
 
     NUMBER = "6"
@@ -63,14 +59,10 @@ class PhotoPane(Pane):
         Binding("v", "steps", "steps"),
     ]
 
-    chosen: reactive[Mapping[str, Any] | None] = reactive(None)
-    """What classifies, as the session takes it; `None`: the selected run."""
-
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
         self._given = session
         self._samples: dict[str, Mapping[str, Any]] = {}
-        self._path = ""
         self._last: Mapping[str, Any] | None = None
         self._caption = ""
 
@@ -100,54 +92,32 @@ class PhotoPane(Pane):
         """What is on the picture."""
         return self.query_one(Answer)
 
-    @property
-    def by(self) -> Mapping[str, Any] | None:
-        """What will classify, as the session takes it; `None` where nothing is chosen and there is no run."""
-        if self.chosen is not None:
-            return self.chosen
-        return None if self.view is None else {"run": str(self.view.folder.path)}
-
-    def watch_view(self) -> None:
-        """Say by which run."""
-        self._say_by()
-
-    def watch_chosen(self) -> None:
-        """Say by what."""
-        self._say_by()
-
-    def on_mount(self) -> None:
-        """Say by what, from the start."""
-        super().on_mount()
-        self._say_by()
-
-    def _say_by(self) -> None:
-        for answer in self.query(Answer):  # there is none before it is composed, nor while the screen closes
-            answer.by = self._by_words()
-
-    def _by_words(self) -> str:
-        by = self.by
-        if by is None:
-            return "by nothing yet: m chooses a model"
-        if "run" not in by:
-            return f"by {by.get('recipe') or by['model']}"
-        if self.chosen is not None or self.view is None:
-            return f"by {by.get('name', Path(by['run']).name)}, best"
-        if self.view.status is Status.QUEUED or not (
-            self.view.heartbeat.get("best") or self.view.evaluations
-        ):
-            return f"by {self.view.name}"
-        best = self.view.heartbeat.get("best") or {}
-        epoch = best.get("epoch")
-        return f"by {self.view.name}, best" + (f" of epoch {epoch}" if epoch is not None else "")
-
     @on(Answer.Opened)
     async def action_type_path(self) -> None:
-        """Open the line for a path or a URL."""
-        finder = Finder(
-            files(ENDINGS), hint="a picture's path or URL; tab completes", point_first=False,
-            typed=True, id="paths",
-        )  # fmt: skip
+        """Open the line for a path or a URL; for a run that learned from numbers, for some of those."""
+        hint = self._numbers_hint() or "a picture's path or URL; tab completes"
+        finder = Finder(files(ENDINGS), hint=hint, point_first=False, typed=True, id="paths")
         await self._put(finder)
+
+    def say_by(self) -> None:
+        """And what can be named."""
+        super().say_by()
+        for answer in self.query(Answer):
+            answer.asks = self._numbers_hint() or "a picture's path or URL"
+
+    def _numbers_hint(self) -> str:
+        """What to type where the selected run learned from numbers; empty where it is pictures."""
+        shape = (
+            (self.view.setup or {}).get("shape") if self.view is not None and self.chosen is None else None
+        )
+        if not isinstance(shape, list) or len(shape) == PICTURE:
+            return ""
+        count = math.prod(shape)
+        return (
+            f"{count} numbers, as in {','.join(['0.5'] * min(4, count))}"
+            if count > 1
+            else "a number, as in 0.25"
+        )
 
     async def action_samples(self) -> None:
         """List samples of the selected run's test data, or go back to files."""
@@ -204,8 +174,9 @@ class PhotoPane(Pane):
         event.stop()
         if self.query("#samples"):
             self.classify_sample(self._samples[event.key])
+        elif self.by is not None and "run" in self.by and NUMBERS.fullmatch(event.key):
+            self.answer_numbers(event.key)
         else:
-            self._path = event.key
             self.classify(event.key)
         self._close()
 
@@ -226,13 +197,33 @@ class PhotoPane(Pane):
         self.answer.error, self.answer.busy = "", f"opening {source}"
         name = source.rpartition("/")[2] or source
         try:
-            path, image = await asyncio.to_thread(_open, source)
-        except (BadInput, OSError) as error:
+            found = await self.session.request("picture", self._progress, path=source)
+        except SessionError as error:
             self.query_one(Picture).image = None
             self._fail(name, str(error))
             return
-        self.query_one(Picture).image = image
-        await self._ask({"path": str(path)}, f"{name} {image.width}×{image.height} {image.mode}")
+        self.query_one(Picture).image = open_picture(base64.b64decode(found["png"]))
+        caption = f"{name} {found['width']}×{found['height']} {found['mode']}"
+        await self._ask({"path": found["path"]}, caption)
+
+    def answer_numbers(self, text: str) -> None:
+        """Say what the run makes of new numbers."""
+        self._last, self._caption = {"text": text}, text
+        self.query_one(Picture).image = None
+        self._ask_numbers(text)
+
+    @work(group="classify", exclusive=True)
+    async def _ask_numbers(self, text: str) -> None:
+        answer, by = self.answer, self.by or {}
+        answer.error, answer.busy = "", f"asking about {text}"
+        try:
+            found = await self.session.request("values", self._progress, by=_asked(by), text=text, top=TOP)
+        except SessionError as error:
+            self._fail(text, str(error))
+            return
+        answer.busy, answer.published, answer.note = "", "", ""
+        answer.caption, answer.top = f"x = {text}", tuple(found["top"])
+        answer.values = tuple(found["values"])
 
     @work(group="classify", exclusive=True)
     async def _ask_about(self, what: Mapping[str, Any], caption: str) -> None:
@@ -254,7 +245,7 @@ class PhotoPane(Pane):
         except SessionError as error:
             self._fail(caption, str(error))
             return
-        answer.busy = ""
+        answer.busy, answer.values = "", ()
         answer.caption, answer.top = caption, tuple(found["top"])
         answer.published = beside(found.get("reference"))
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
@@ -262,16 +253,15 @@ class PhotoPane(Pane):
     def _fail(self, caption: str, why: str) -> None:
         """Say why there is no answer; an older one would stand under a name that never gave it."""
         answer = self.answer
-        answer.caption, answer.top, answer.note, answer.busy, answer.error = caption, (), "", "", why
+        answer.caption, answer.top, answer.values = caption, (), ()
+        answer.note, answer.busy, answer.error = "", "", why
 
     def _progress(self, progress: Mapping[str, Any]) -> None:
-        shown = size if progress.get("unit") == "bytes" else str
-        total = f" of {shown(progress['total'])}" if progress.get("total") else ""
-        self.answer.busy = f"{progress.get('what', '')} {shown(progress.get('done', 0))}{total}"
+        self.answer.busy = how_far(progress)
 
     def action_steps(self) -> None:
         """Show what becomes of the picture on its way to the answer, step by step."""
-        if self._last is None:
+        if self._last is None or "text" in self._last:
             self.post_message(Noticed("the steps need a picture first: enter names one"))
         else:
             self._show_steps(self._last, self.by or {})
@@ -288,68 +278,7 @@ class PhotoPane(Pane):
         finally:
             self.answer.busy = ""
 
-    def action_model(self) -> None:
-        """Choose what classifies: a run's best checkpoint, or a model of torchvision."""
-        self._choose_model()
-
-    @work(group="model", exclusive=True)
-    async def _choose_model(self) -> None:
-        try:
-            runs = await asyncio.to_thread(Store.default().rows)
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
-            runs = []
-        self.app.push_screen(
-            Chooser("Classify by", of_classifiers(runs)), lambda key: self._take_model(key, runs)
-        )
-
-    def _take_model(self, key: str | None, runs: Sequence[RunSummary]) -> None:
-        if key is None:
-            return
-        kind, _, name = key.partition(":")
-        if kind == "run":
-            found = next(run for run in runs if run.id == name)
-            self.chosen = {"run": str(Store.default().root / name), "name": found.name}
-        elif kind == "selected":
-            self.chosen = None
-        elif kind == "recipe":
-            self.take_recipe(name)
-            return
-        else:
-            self._take_published(name, {"model": name})
-            return
-        self._again()
-
-    def take_recipe(self, name: str) -> None:
-        """Classify by a recipe: what is shown, or the picture that is named next."""
-        try:
-            section = load_recipe(name).get("model")
-            model = dict(section) if isinstance(section, Mapping) else {}
-            known = models.find(str(model.get("name", "")))
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
-            return
-        if model.get("weights"):
-            self.chosen = {"recipe": name}
-            self._again()
-        else:
-            self._take_published(known.name, {"recipe": name})
-
-    def _take_published(self, model: str, by: Mapping[str, Any]) -> None:
-        """Take it once it is known where the weights come from."""
-        if models.find(model).weights_here():
-            self.chosen = by
-            self._again()
-            return
-
-        def taken(file: str | None) -> None:
-            if file is not None:
-                self.chosen = {**by, "weights": file} if file else by
-                self._again()
-
-        self.app.push_screen(Chooser(f"Weights of {model}", of_weights(model)), taken)
-
-    def _again(self) -> None:
+    def ask_again(self) -> None:
         """What is shown is classified by the new choice; a recipe without a picture asks for one."""
         if self._last is None:
             if self.chosen and "recipe" in self.chosen:
@@ -357,13 +286,10 @@ class PhotoPane(Pane):
             return
         if "path" in self._last:
             self.classify(str(self._last["path"]))
+        elif "text" in self._last:
+            self.answer_numbers(str(self._last["text"]))
         else:
             self._ask_about(self._last, self.answer.caption)
-
-
-def _open(source: str) -> tuple[Path, Image.Image]:
-    path = fetch_picture(source) if "://" in source else given(source).absolute()
-    return path, open_picture(path)
 
 
 def _title(name: str, model: str | None) -> str:

@@ -28,7 +28,11 @@ class Answer(Widget, can_focus=True):
     busy: reactive[str] = reactive("")
     error: reactive[str] = reactive("")
     by: reactive[str] = reactive("")
+    asks: reactive[str] = reactive("a picture's path or URL")
+    """What `enter` asks for."""
     top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
+    values: reactive[tuple[float, ...]] = reactive(())
+    """What a regression says."""
     note: reactive[str] = reactive("")
     published: reactive[str] = reactive("")
     """A recipe's published figure beside ours."""
@@ -36,9 +40,11 @@ class Answer(Widget, can_focus=True):
     def render(self) -> Text:
         """Caption, the likeliest classes with bars, by what; what goes on or went wrong."""
         width = self.content_size.width
-        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(width)
+        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(self.asks, width)
         for at, one in enumerate(self.top[: max(1, self.content_size.height - 3)]):
             lines.append(prediction(one, width, first=at == 0))
+        if self.values:
+            lines.append(Text("says ").append(", ".join(f"{value:.6g}" for value in self.values), "bold"))
         if self.published and self.top:
             lines.append(Text(safe(self.published)))
         lines.append(Text(cut(safe(self.by), width), "dim"))
@@ -78,16 +84,15 @@ def blocks(value: float, width: int) -> str:
 
 
 HINTS = (
-    ("enter", "a picture's path or URL"),
     ("f", "test samples"),
     ("m", "what classifies"),
     ("v", "each step between"),
 )
 
 
-def _hints(width: int) -> list[Text]:
+def _hints(asks: str, width: int) -> list[Text]:
     lines = []
-    for key, what in HINTS:
+    for key, what in (("enter", asks), *HINTS):
         text = Text(no_wrap=True, end="").append(key, "bold").append(f" {what}", "dim")
         text.truncate(width, overflow="ellipsis")
         lines.append(text)
