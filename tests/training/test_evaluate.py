@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn import metrics as sk
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from workbench.training.device import Precision
 from workbench.training.evaluate import Evaluation, evaluate, write
 from workbench.training.source import source_of
 from workbench.training.task import Classification, Regression
+from workbench.training.views import seen_often
 
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", CPU)
@@ -151,3 +153,33 @@ def test_outputs_that_are_no_numbers_are_written_as_words(tmp_path: Path) -> Non
     found = measured(torch.full((4, 2), float("nan")), torch.tensor([0, 1, 0, 1]), 2)
     write(found, tmp_path, step=1, epoch=1)
     assert json.loads((tmp_path / "step-1-test.json").read_text())["loss"] == "NaN"
+
+
+class LeftEdge(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x[:, 0, :, 0].mean(1)
+        return torch.stack([-seen, seen], 1)
+
+
+def test_views_are_averaged_and_counted_apart() -> None:
+    """A model that looks at the left edge alone is right about half of the pictures, and with mirrors about all."""
+    pictures = torch.zeros(40, 1, 6, 6)
+    edges = torch.where(torch.arange(40) % 4 < 2, 0, 5)
+    pictures[torch.arange(40), 0, :, edges] = (torch.arange(40) % 2 * 2 - 1).float()[:, None]
+    source = source_of(Split(pictures, torch.arange(40) % 2), plain, CPU)
+    module = LeftEdge()
+
+    def scores(tta: str) -> dict[str, float]:
+        return evaluate(
+            module, source, Classification(2), split="test", classes="ab", precision=FP32, tta=tta
+        ).scores
+
+    assert "tta_accuracy" not in scores("none")
+    for tta in ("mirror", "translate"):
+        assert scores(tta)["accuracy"] == 0.75
+        assert scores(tta)["tta_accuracy"] == 1.0
+    x = torch.rand(2, 1, 6, 6)
+    padded = F.pad(x, (1, 1, 1, 1), "reflect")
+    views = [(x, 0.25), (padded[..., :6, :6], 0.125), (padded[..., 2:, 2:], 0.125)]
+    expected = sum(weight * (module(view) + module(view.flip(-1))) for view, weight in views)
+    assert torch.allclose(seen_often(module, "translate")(x), expected)

@@ -126,5 +126,5 @@ def _test(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
     if final is None or final.get("split") != "test":
         return None
     names = ("loss", "mse", "mae", "r2") if "r2" in final else ("loss", "accuracy")
-    rest = [name for name in ("balanced_accuracy", "macro_f1", "top5") if name in final]
+    rest = [name for name in ("balanced_accuracy", "macro_f1", "top5", "tta_accuracy") if name in final]
     return {name: number(final.get(name)) for name in (*names, *rest)}

@@ -19,6 +19,7 @@ from workbench.training.batches import Batches, in_order
 from workbench.training.device import Precision
 from workbench.training.source import Source
 from workbench.training.task import Task, like
+from workbench.training.views import seen_often
 
 TOP_K = 5
 BATCH_BYTES = 32_000_000
@@ -51,20 +52,28 @@ def evaluate(
     precision: Precision,
     between: Callable[[], None] = lambda: None,
     batch_size: int | None = None,
+    tta: str = "none",
 ) -> Evaluation:
     """Measure `module` on all of `source`, in evaluation mode, without gradients.
 
     The loss is the plain cross-entropy (or squared error), whatever training follows, so that runs with other
     loss settings can be compared; of a module that gives probabilities, it is that of the numbers it gives.
-    `between` is called after each batch. The module's mode is put back.
+    `between` is called after each batch. The module's mode is put back. With test-time augmentation (`tta`, as
+    `train.tta`) there is a score more, `tta_accuracy`; all others are of the pictures as they are.
     """
+    size = batch_size or at_once(source)
     with evaluation_mode(module):
-        outputs = _outputs(module, in_order(source, batch_size or at_once(source)), precision, between)
+        outputs = _outputs(module, in_order(source, size), precision, between)
     targets = source.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
     chances = probabilities(module, outputs.double())
-    return _classification(outputs, chances, targets, split, classes)
+    found = _classification(outputs, chances, targets, split, classes)
+    if tta != "none":
+        with evaluation_mode(module):
+            seen = _outputs(seen_often(module, tta), in_order(source, size), precision, between)
+        found.scores["tta_accuracy"] = int((seen.argmax(1) == targets).sum()) / len(targets)
+    return found
 
 
 def at_once(source: Source, limit: int = 0) -> int:
@@ -87,7 +96,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 def _outputs(
-    module: nn.Module, batches: Batches, precision: Precision, between: Callable[[], None]
+    module: Callable[[Tensor], Tensor], batches: Batches, precision: Precision, between: Callable[[], None]
 ) -> Tensor:
     """What the module says to every example: float32 [N, ...] on the CPU."""
     said = []

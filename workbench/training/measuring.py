@@ -35,15 +35,15 @@ class Measuring:
         self._newest: Evaluation | None = None
         """Of the test split, after the newest step."""
 
-    def evaluate(self, split: str) -> tuple[Evaluation, float]:
-        """An evaluation and the seconds it took."""
+    def evaluate(self, split: str, tta: str = "none") -> tuple[Evaluation, float]:
+        """An evaluation and the seconds it took; `tta` as `train.tta`."""
         self._context.heartbeat.show(phase="evaluating")
         start = time.monotonic()
         with self._context.watch.during("evaluate"):
-            evaluation = self._evaluate(split)
+            evaluation = self._evaluate(split, tta)
         return evaluation, time.monotonic() - start
 
-    def _evaluate(self, split: str) -> Evaluation:
+    def _evaluate(self, split: str, tta: str) -> Evaluation:
         """As many examples at once as are quick, or fewer where memory has no room for them."""
         parts = self._parts
         size = evaluating.at_once(parts.sources[split], self._state.settings.evaluation_batch)
@@ -58,6 +58,7 @@ class Measuring:
                     precision=parts.precision,
                     between=self._between(split),
                     batch_size=size,
+                    tta=tta,
                 )
             except (RuntimeError, MemoryError) as error:
                 size = self._recovery.smaller_evaluation(error, size)
@@ -122,9 +123,9 @@ class Measuring:
         best = checkpoints.best() if self._parts.experiment.weights == "best" else None
         if best is not None:
             marks = self._take_weights(checkpoints, best)
-        evaluation, seconds = self._newest, 0.0
-        if evaluation is None or best is not None:
-            evaluation, seconds = self.evaluate("test")
+        evaluation, seconds, tta = self._newest, 0.0, self._state.settings.tta
+        if evaluation is None or best is not None or tta != "none":
+            evaluation, seconds = self.evaluate("test", tta)
         self.record(evaluation, seconds, final=True, best=False, **marks)
         self._report.metrics.sync()
 

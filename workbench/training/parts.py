@@ -69,6 +69,8 @@ class Parts:
     def _check_settings(self, data: Data) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
             raise BadInput("train.augment is for pictures; this dataset has none: set it to nothing")
+        if self.settings.tta != "none" and (data.train.inputs.ndim != 4 or not data.classes):
+            raise BadInput("train.tta is for pictures of classes; this dataset has none: set it to none")
         if {"mixup", "cutmix"} & set(self.settings.augment) and not data.classes:
             raise BadInput("train.augment: mixup and cutmix mix classes, and a regression has none")
         if self.settings.patience and data.validation is None:
