@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.training.support import last_checkpoint, make_run, metrics, run_until, same
+from tests.training.support import make_run, outcome, run_until, same
 from workbench.cli import run
 from workbench.commands.steering import epoch_values, rate_values
 from workbench.console import wait_for_end
@@ -78,9 +78,7 @@ def test_steered_paused_without_memory_and_the_same_in_the_end(
             journal.note(**{key: value for key, value in record.items() if key not in {"v", "time"}})
     journal.close()
     run_until(uncut, None)
-    assert metrics(folder) == metrics(uncut)
-    mine, theirs = last_checkpoint(folder), last_checkpoint(uncut)
-    assert all(same(mine[key], theirs[key]) for key in mine)
+    assert same(outcome(folder), outcome(uncut))
 
 
 def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.training.support import last_checkpoint, metrics, same
+from tests.training.support import outcome, same
 from workbench.experiment import Experiment, from_dict
 from workbench.io.atomic import read_json
 from workbench.runs import launch, locks
@@ -175,13 +175,6 @@ def check_loadable(folder: RunFolder) -> None:
         content, _, notes = Checkpoints(folder).newest()
         assert content is not None
         assert notes == []
-
-
-def outcome(folder: RunFolder) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What has to be equal: the metrics and all that the last checkpoint holds, without what depends on time."""
-    content = last_checkpoint(folder)
-    content.pop("wall", None)
-    return metrics(folder), content
 
 
 def main() -> None:

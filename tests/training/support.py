@@ -105,6 +105,11 @@ def last_checkpoint(folder: RunFolder) -> dict[str, Any]:
     return content
 
 
+def outcome(folder: RunFolder) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What has to be equal in the end: the metrics, and all that the last checkpoint holds but what depends on time."""
+    return metrics(folder), {k: v for k, v in last_checkpoint(folder).items() if k != "wall"}
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether nested values are equal, tensors bit for bit."""
     if isinstance(a, torch.Tensor):

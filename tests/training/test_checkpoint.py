@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from workbench.errors import BadInput, RunFailed
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.training.checkpoint import (
     Checkpoints,
-    copied,
     random_states,
     read_entries,
     restore_random_states,
@@ -29,6 +31,7 @@ def content(step: int, position: int = 0, epoch: int | None = None) -> dict[str,
         "step": step,
         "epoch": step // 10 if epoch is None else epoch,
         "position": position,
+        "best": None,
     }
 
 
@@ -82,8 +85,8 @@ def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:
     assert Checkpoints(folder).newest()[2] == []
     (folder.checkpoints / "step-10.pt").unlink()
     (folder.checkpoints / "step-20.pt").write_bytes(b"")
-    found, entry, notes = Checkpoints(folder).newest()
-    assert (found, entry, len(notes)) == (None, None, 2)
+    with pytest.raises(BadInput, match=r"step-20\.pt is empty.*step 0 all the same"):
+        Checkpoints(folder).newest()
 
 
 def test_two_moments_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
@@ -129,16 +132,49 @@ def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
     assert read_entries(folder) == []
 
 
-def test_copies_do_not_follow_the_original() -> None:
-    original = {"a": [torch.zeros(2)], "b": (1, None)}
-    copy = copied(original)
-    original["a"][0].add_(1)
-    assert copy["a"][0].tolist() == [0, 0]
-    assert copy["b"] == [1, None]
-
-
 def test_random_states_go_back() -> None:
     states = random_states()
     first = torch.rand(3)
     restore_random_states(states)
     assert torch.equal(torch.rand(3), first)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_not_kept(folder: RunFolder, value: float) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    spoilt = content(20)
+    spoilt["model"]["w"][1] = value
+    checkpoints.save(spoilt, offset=0, best=False, sync=lambda: None)
+    with pytest.raises(RunFailed, match="NaN or infinite at step 20; the last good checkpoint is kept"):
+        checkpoints.wait()
+    assert files(folder) == {"step-10.pt", "manifest.json"}
+    large = content(30)
+    large["model"]["w"] = torch.tensor([3e38, 3e38])  # a sum that is no number, of numbers
+    checkpoints.save(large, offset=0, best=False, sync=lambda: None)
+    checkpoints.close()
+    assert "step-30.pt" in files(folder)
+
+
+def test_a_checkpoint_is_of_the_moment_it_was_asked_for(folder: RunFolder) -> None:
+    checkpoints, made, going_on = Checkpoints(folder), content(10), threading.Event()
+    checkpoints.save(made, offset=0, best=False, sync=lambda: going_on.wait() and None)
+    assert checkpoints.busy
+    made["model"]["w"].fill_(99.0)
+    going_on.set()
+    checkpoints.close()
+    kept = Checkpoints(folder).newest()[0]
+    assert kept is not None
+    assert kept["model"]["w"].tolist() == [10.0] * 3
+
+
+def test_a_lost_manifest_is_made_of_the_files(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10, 20)
+    listed = checkpoints.entries
+    folder.manifest.unlink()
+    again = Checkpoints(folder)
+    found, entry, notes = again.newest()
+    assert found is not None
+    assert (found["step"], entry, again.entries) == (20, listed[1], listed)
+    assert notes == ["the list of checkpoints was lost; 2 were found again without it"]

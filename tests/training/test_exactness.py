@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.training.support import last_checkpoint, make_run, metrics, prepared, run_until, same
+from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
 from workbench.errors import BadInput
+from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
-from workbench.training.checkpoint import copied
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
 AUGMENT = ["altflip", "colour", "translate", "mixup", "cutmix"]
@@ -34,9 +37,18 @@ def test_cut_anywhere(home: Path, settings: dict[str, Any], model: dict[str, Any
     for step in (1, steps - 1, steps, 2 * steps + 3):
         assert run_until(cut, step).state.step == step
     run_until(cut, None)
-    assert metrics(cut) == metrics(uncut)
-    mine, theirs = last_checkpoint(cut), last_checkpoint(uncut)
-    assert all(same(mine[key], theirs[key]) for key in mine)
+    ends_alike(cut, uncut)
+
+
+def ends_alike(folder: RunFolder, uncut: RunFolder) -> None:
+    """Weights, metrics and all else that does not depend on time are equal."""
+    assert same(outcome(folder), outcome(uncut))
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def test_a_change_is_replayed_at_its_step(home: Path) -> None:
@@ -68,21 +80,87 @@ def test_a_resume_with_more_epochs_goes_on(home: Path) -> None:
     assert len([row for row in rows if "final" in row]) == 1
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path) -> None:
+@pytest.mark.parametrize("how", ["a flipped bit", "cut short"])
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path, how: str) -> None:
     uncut, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
     run_until(uncut, None)
     run_until(folder, 90)
     newest = folder.checkpoints / "step-90.pt"
-    data = bytearray(newest.read_bytes())
-    data[len(data) // 2] ^= 1
-    newest.write_bytes(data)
-    attempt = prepared(folder)
-    assert attempt.state.step == 82
-    attempt.report.metrics.close()
-    attempt.context.journal.close()
-    assert any("step-90.pt" in r.get("text", "") for r in read_lines(folder.journal))
+    if how == "a flipped bit":
+        damage(newest)
+    else:
+        newest.write_bytes(newest.read_bytes()[:-100])
+    assert run_until(folder, 100).beginning.step == 82
+    said = [r for r in read_lines(folder.journal) if "step-90.pt" in r.get("text", "")]
+    assert [r["from_step"] for r in said] == [82]
     run_until(folder, None)
-    assert metrics(folder) == metrics(uncut)
+    ends_alike(folder, uncut)
+
+
+def test_a_change_made_from_a_checkpoint_before_holds_from_there(home: Path) -> None:
+    """The supervisor takes the newest for where an attempt begins; it is the worker who finds it damaged."""
+    whole, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    for run in (whole, folder):
+        run_until(run, 90)
+    damage(folder.checkpoints / "step-90.pt")
+    for run in (whole, folder):
+        run_until(run, 110 if run is folder else None, overrides={"train.lr": 0.01})
+    run_until(folder, None)
+    rates = {row["step"]: row["lr"] for row in metrics(folder) if row["kind"] == "step"}
+    assert [rates[step] for step in (82, 83, 110, 111)] == [0.001, 0.01, 0.01, 0.01]
+
+
+def test_a_lost_list_of_checkpoints_is_made_anew(home: Path) -> None:
+    uncut, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    run_until(uncut, None)
+    run_until(folder, 90)
+    kept = json.loads(folder.manifest.read_text())["checkpoints"]
+    folder.manifest.write_text("{")
+    attempt = run_until(folder, 95)
+    assert attempt.beginning.step == 90
+    assert json.loads(folder.manifest.read_text())["checkpoints"][:-1] == kept
+    run_until(folder, None)
+    ends_alike(folder, uncut)
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_begun_again_without_a_word(home: Path) -> None:
+    uncut, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    run_until(uncut, None)
+    run_until(folder, 90)
+    for path in folder.checkpoints.glob("*.pt"):
+        damage(path)
+    before = sorted(path.name for path in folder.checkpoints.iterdir())
+    with pytest.raises(BadInput, match=rf"begin again at step 0 all the same, remove {folder.checkpoints}"):
+        prepared(folder)
+    folder.manifest.unlink()
+    with pytest.raises(BadInput, match="all are damaged"):
+        prepared(folder)
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == before[1:]
+    shutil.rmtree(folder.checkpoints)
+    run_until(folder, None)
+    ends_alike(folder, uncut)
+
+
+def test_torn_last_lines_cost_nothing(home: Path) -> None:
+    uncut, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    run_until(uncut, None)
+    run_until(folder, 90)
+    for path in (folder.metrics, folder.journal):
+        with path.open("ab") as file:
+            file.write(b'{"v":1,"kind":"st')
+    run_until(folder, None)
+    ends_alike(folder, uncut)
+    assert [r["attempt"] for r in read_lines(folder.journal) if r["kind"] == "attempt"] == [1, 2]
+
+
+def test_lost_rows_are_said_to_cost_exactness(home: Path) -> None:
+    folder = make_run(home, {"epochs": 2})
+    run_until(folder, 60)
+    folder.metrics.write_bytes(folder.metrics.read_bytes()[:1000])
+    run_until(folder, None)
+    assert [r["text"] for r in read_lines(folder.journal) if r.get("exact") is False] == [
+        "metrics.jsonl is shorter than it was: rows of earlier steps are lost"
+    ]
 
 
 def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:
@@ -144,7 +222,7 @@ def test_the_result_is_of_the_best_weights(home: Path) -> None:
 def test_only_the_head_learns_in_the_first_epochs(home: Path) -> None:
     folder = make_run(home, {"epochs": 3, "freeze_epochs": 2}, RESNET)
     attempt = prepared(folder)
-    before = copied(attempt.parts.built.module.state_dict())
+    before = deepcopy(attempt.parts.built.module.state_dict())
     steps = attempt.epochs.steps
     attempt.report.metrics.close()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.training import kill_many
-from tests.training.kill_many import check_loadable, ended, experiment, finished, outcome
-from tests.training.support import same
+from tests.training.kill_many import check_loadable, ended, experiment, finished
+from tests.training.support import outcome, same
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import read_lines

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.kill_many import experiment, outcome
-from tests.training.support import last_checkpoint, metrics, prepared, run_until, same
+from tests.training.kill_many import experiment
+from tests.training.support import last_checkpoint, metrics, outcome, prepared, run_until, same
 from workbench.errors import BadInput
 from workbench.io.atomic import write_json
 from workbench.runs.layout import RunFolder, create_run_folder
@@ -59,6 +59,7 @@ CASES: dict[str, tuple[str, Any]] = {
 NOT_STATE = {
     "v": "the version of the form",
     "spec": "what other doors need to use the weights",
+    "wall": "when it was made, and where the metrics ended: for a manifest that is lost",
     "model.body.1.num_batches_tracked": "counted by torch, used by no batch norm with a fixed momentum",
     "optimizer.param_groups": "its hyperparameters come from the settings",
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.support import last_checkpoint, make_run, metrics, prepared, run_until, same
+from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
 from workbench.errors import RunFailed
 from workbench.runs.records import Journal, read_lines
 from workbench.training.guard import Guard
@@ -75,9 +75,7 @@ def test_a_run_that_went_back_resumes_exactly(home: Path) -> None:
     run_until(cut, 60)
     run_until(cut, None)
     assert changes(cut)
-    assert metrics(cut) == metrics(uncut)
-    mine, theirs = last_checkpoint(cut), last_checkpoint(uncut)
-    assert all(same(mine[key], theirs[key]) for key in mine)
+    assert same(outcome(cut), outcome(uncut))
 
 
 def test_it_gives_up_after_five_times(home: Path) -> None:
@@ -145,9 +143,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(home: Path, tmp_path: Pa
     for step in (1, 20, 40):
         run_until(cut, step)
     run_until(cut, None)
-    assert metrics(cut) == metrics(uncut)
-    mine, theirs = last_checkpoint(cut), last_checkpoint(uncut)
-    assert all(same(mine[key], theirs[key]) for key in mine)
+    assert same(outcome(cut), outcome(uncut))
 
 
 def test_parts_of_a_batch_learn_what_the_whole_learns(home: Path) -> None:

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+
+class Draft:
+    """A file under a temporary name, until it is put where it belongs."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+
+    def put(self, target: Path, *, durable: bool = True) -> None:
+        """Make it `target`, a name in the same folder; `durable`: return when that is on the disk."""
+        self.file.flush()
+        if durable:
+            os.fsync(self.file.fileno())
+        self.path.replace(target)
+        if durable:
+            sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def draft(folder: Path, name: str, mode: int = 0o600) -> Iterator[Draft]:
+    """A new file in `folder` to write something called `name` into; what is not put in its place is removed.
+
+    Raises `OSError` (a full disk).
+    """
+    temporary = folder / f".{name}.{secrets.token_hex(6)}.tmp"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            yield Draft(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -16,20 +49,9 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
     `durable=False` leaves out both syncs, for what is rewritten every few seconds. Raises `OSError` (a full
     disk), in which case the old file stands and no temporary one is left.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_folder(path.parent)
+    with draft(path.parent, path.name, mode) as new:
+        new.file.write(data)
+        new.put(path, durable=durable)
 
 
 def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True) -> None:

@@ -13,7 +13,8 @@ Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `sys
 - `change`: `setting` (`"train.lr"`), `value`, `step`; replayed on resume;
 - `phase` (worker): `attempt`, `phase`, `seconds` spent so far by the attempt (`load`, `train`, `evaluate`,
   `total`); the first one of `training` also has `device` and `threads`; the last one is `ended`;
-- `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one.
+- `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one, and with
+  `from_step` where an attempt begins earlier than expected (a checkpoint was passed over).
 
 `heartbeat.json`: `attempt`, `counter`, `phase`, `step`, `steps_total`, `epoch` (completed), `epochs_total`,
 `progress` (`what`, `done`, `total`, `unit`), `best` (`value`, `epoch`, `metric`), `latest` (`loss`,
@@ -34,6 +35,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+from workbench.io.atomic import sync_folder
 
 VERSION = 1
 ENDED = "ended"
@@ -85,7 +88,7 @@ class LineWriter:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.offset = os.fstat(self._descriptor).st_size
         """Bytes written so far: where the next line begins."""
-        self._torn = self.offset > 0 and os.pread(self._descriptor, 1, self.offset - 1) != b"\n"
+        self._torn = _ends_torn(self._descriptor)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one line. After a write that the disk cut short, the next line starts on a row of its own."""
@@ -105,16 +108,25 @@ class LineWriter:
         os.close(self._descriptor)
 
 
+def _ends_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
 class Journal(LineWriter):
     """Appends what happened, with the time."""
 
     def note(self, kind: str, **values: Any) -> None:
-        """Append one line of `kind`."""
+        """Append one line of `kind`, on a row of its own even if another writer was killed within its line."""
+        self._torn = _ends_torn(self._descriptor)
         self.write({"kind": kind, "time": round(time.time(), 3), **values})
 
 
-def keep_until(path: Path, offset: int) -> None:
-    """Put a copy of the first `offset` bytes in the place of `path` (a new inode, which readers notice)."""
+def keep_until(path: Path, offset: int) -> int:
+    """Put a copy of the first `offset` bytes in the place of `path` (a new inode, which readers notice).
+
+    Returns how many there were, which can be less.
+    """
     temporary = path.with_name(path.name + ".kept")
     with path.open("rb") as old, temporary.open("wb") as new:
         left = offset
@@ -125,6 +137,8 @@ def keep_until(path: Path, offset: int) -> None:
         os.fsync(new.fileno())
     temporary.chmod(0o600)
     temporary.replace(path)
+    sync_folder(path.parent)
+    return offset - left
 
 
 def attempts_of(journal: Iterable[R]) -> list[R]:

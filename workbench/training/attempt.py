@@ -76,7 +76,7 @@ class Attempt:
         train(self.state, self.epochs, self.report, requests, self.end_epoch, recover=self.recovery)
 
     def _report(self) -> Report:
-        cut_metrics(self.folder, self.beginning.restored)
+        cut_metrics(self.context, self.beginning.restored)
         sums = Sums(self.parts.task, self.parts.device)
         return Report(sums, LineWriter(self.folder.metrics), self.parts.report_every(self.beginning))
 

@@ -1,26 +1,28 @@
 """Checkpoints: a moment of a run in one file, never half written, hashed, and listed in a manifest.
 
-A checkpoint is copied from the model in the training thread (one moment) and written by a thread of its own; it
-counts only once it and the metrics before it are on the disk and the manifest names it.
+A checkpoint is copied from the model in the training thread (one moment); all else is done by a thread of its own:
+it looks whether the weights are numbers, hashes and writes. A checkpoint counts only once it and the metrics before
+it are on the disk and the manifest names it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
-from torch import Tensor
 
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json, write_bytes, write_json
+from workbench.io.atomic import draft, read_json, write_json
 from workbench.io.weights import load_checkpoint
 from workbench.runs.layout import RunFolder
+from workbench.training.copies import Copies
+from workbench.training.guard import Diverged
 
 KEPT = 2
 """The newest ones that are kept whatever else is."""
@@ -35,6 +37,7 @@ class Checkpoints:
         self._folder, self.keep_every = folder, keep_every
         folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
         self.entries: list[Entry] = read_entries(folder)
+        self._copies = Copies()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
         self.time = time.monotonic()
@@ -46,16 +49,21 @@ class Checkpoints:
         return self._pending is not None and not self._pending.done()
 
     def save(self, content: Mapping[str, Any], *, offset: int, best: bool, sync: Callable[[], None]) -> None:
-        """Begin writing `content`, a copy nobody else changes; waits for the one before, and raises its error.
+        """Copy `content` as it is now and begin to write it; waits for the one before, and raises its error.
 
         `offset`: the length of the metrics at its moment; `sync` makes them durable before it is published.
         """
         self.wait()
         self.time = time.monotonic()
-        self._pending = self._thread.submit(self._write, content, offset, best, sync)
+        wall = {"time": round(time.time(), 3), "metrics_offset": offset}
+        copy = self._copies.take({**content, "wall": wall})
+        self._pending = self._thread.submit(self._write, copy, best, sync)
 
     def wait(self) -> None:
-        """Return when nothing is being written any more. Raises `OSError` where that failed."""
+        """Return when nothing is being written any more.
+
+        Raises `OSError` where that failed, `Diverged` where a weight is no number: such a moment is not kept.
+        """
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
@@ -67,34 +75,22 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
 
-    def _write(self, content: Mapping[str, Any], offset: int, best: bool, sync: Callable[[], None]) -> None:
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        data = buffer.getvalue()
-        step = content["step"]
-        entry: Entry = {
-            "file": f"step-{step}.pt",
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "step": step,
-            "epoch": content["epoch"],
-            "position": content["position"],
-            "metrics_offset": offset,
-            "best": best,
-            "time": round(time.time(), 3),
-        }
-        sync()
-        entry = self._settle(entry)
-        if entry["file"] not in {e["file"] for e in self.entries}:
-            write_bytes(self._folder.checkpoints / entry["file"], data)
-        self._publish(entry)
+    def _write(self, content: dict[str, Any], best: bool, sync: Callable[[], None]) -> None:
+        self._copies.wait()
+        _check_numbers(content)
+        with draft(self._folder.checkpoints, f"step-{content['step']}.pt") as new:
+            hashed = Hashed(new.file)
+            torch.save(content, cast(BinaryIO, hashed))
+            digest = hashed.digest.hexdigest()
+            sync()
+            file = self._free_name(content["step"], digest)
+            new.put(self._folder.checkpoints / file)
+        self._publish(entry_of(file, digest, content, best))
 
-    def _settle(self, entry: Entry) -> Entry:
-        """A name of its own where another moment of the same step has the usual one (before and after an epoch)."""
-        taken = {e["file"]: e for e in self.entries}
-        known = taken.get(entry["file"])
-        if known is None or known["sha256"] == entry["sha256"]:
-            return entry
-        return {**entry, "file": f"step-{entry['step']}-{entry['sha256'][:8]}.pt"}
+    def _free_name(self, step: int, digest: str) -> str:
+        """The usual name, or one of its own where another moment of the same step has that (the end of an epoch)."""
+        usual = f"step-{step}.pt"
+        return f"step-{step}-{digest[:8]}.pt" if any(e["file"] == usual for e in self.entries) else usual
 
     def _publish(self, entry: Entry) -> None:
         """Name the new one in the manifest and remove what is no longer kept."""
@@ -120,9 +116,13 @@ class Checkpoints:
     def newest(self) -> tuple[dict[str, Any] | None, Entry | None, list[str]]:
         """The newest checkpoint that can be read, its entry, and a line for each that was passed over.
 
-        `(None, None, …)` where there is none. What was passed over is taken off the list.
+        `(None, None, [])` where none was ever written. What was passed over is taken off the list. Raises `BadInput`
+        where there are some and none can be read: work that is lost is not begun again without a word.
         """
         notes: list[str] = []
+        if not self.entries and (found := found_again(self._folder)):
+            self.entries = found
+            notes.append(f"the list of checkpoints was lost; {len(found)} were found again without it")
         while self.entries:
             entry = self.entries[-1]
             try:
@@ -130,7 +130,12 @@ class Checkpoints:
             except BadInput as error:
                 notes.append(f"checkpoint passed over: {error}")
                 self.entries = self.entries[:-1]
-        return None, None, notes
+        if notes or any(self._folder.checkpoints.glob("step-*.pt")):
+            raise BadInput(
+                f"none of the run's checkpoints can be read ({(notes or ['all are damaged'])[0]}); "
+                f"to begin again at step 0 all the same, remove {self._folder.checkpoints}"
+            )
+        return None, None, []
 
     def best(self) -> Entry | None:
         """The entry of the best epoch, where one is known."""
@@ -154,15 +159,58 @@ def read_entries(folder: RunFolder) -> list[Entry]:
     ]
 
 
-def copied(value: Any) -> Any:
-    """A deep copy on the CPU of nested dicts, lists and tensors: what a checkpoint is made of."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: copied(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [copied(inner) for inner in value]
-    return value
+def found_again(folder: RunFolder) -> list[Entry]:
+    """Entries of the checkpoints that lie in the folder, oldest first: for a manifest that is lost or damaged."""
+    found = []
+    for path in folder.checkpoints.glob("step-*.pt"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip():  # nobody knows its hash any more; torch looks at no checksum
+                    continue
+            content = load_checkpoint(path)
+            best = content["best"] is not None and content["best"]["step"] == content["step"]
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            found.append(entry_of(path.name, digest, content, best and content["position"] == 0))
+        except (BadInput, KeyError, OSError, zipfile.BadZipFile):
+            continue
+    return sorted(found, key=lambda entry: (entry["step"], entry["epoch"], entry["position"]))
+
+
+def entry_of(file: str, sha256: str, content: Mapping[str, Any], best: bool) -> Entry:
+    """What the manifest says of a checkpoint."""
+    return {
+        "file": file,
+        "sha256": sha256,
+        "step": content["step"],
+        "epoch": content["epoch"],
+        "position": content["position"],
+        "best": best,
+        **content["wall"],
+    }
+
+
+class Hashed:
+    """A file that is written from its beginning to its end, with the SHA-256 of what went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write `data`, all of it."""
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._file.flush()
+
+
+def _check_numbers(content: Mapping[str, Any]) -> None:
+    """Raise `Diverged` for weights that are NaN or infinite."""
+    for value in content["model"].values():
+        # A sum is one pass and shows both; only one that overflows needs a closer look.
+        if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
+            raise Diverged("a weight became NaN or infinite", content["step"])
 
 
 def random_states() -> dict[str, Any]:

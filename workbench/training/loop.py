@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from workbench.training.batches import Batch, Batches, Epochs, bounds, has_batch_norm
-from workbench.training.checkpoint import copied, random_states, restore_random_states
+from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
-from workbench.training.guard import Diverged, Guard
+from workbench.training.guard import Guard
 from workbench.training.lookahead import Lookahead, lookahead_of
 from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
 from workbench.training.report import Report, Sums
@@ -209,17 +208,14 @@ class TrainState:
         return best is None or value > best["value"] or (value == best["value"] and loss < best["loss"])
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of this moment. Raises `Diverged` rather than copying weights that are no numbers."""
+        """All of it, to be copied before the next step. Raises `Diverged` where a loss was no number."""
         self.guard.check(self.step)
-        model = copied(self.module.state_dict())
-        if not all(bool(torch.isfinite(t).all()) for t in model.values() if t.is_floating_point()):
-            raise Diverged("a weight became NaN or infinite", self.step)
         return {
             "v": 1,
-            "model": model,
-            "optimizer": {"name": self.settings.optimizer, **copied(self.optimizer.state_dict())},
-            "lookahead": None if self.lookahead is None else copied(self.lookahead.state_dict()),
-            "scaler": None if self._scaler is None else copied(self._scaler.state_dict()),
+            "model": self.module.state_dict(),
+            "optimizer": {"name": self.settings.optimizer, **self.optimizer.state_dict()},
+            "lookahead": None if self.lookahead is None else self.lookahead.state_dict(),
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,

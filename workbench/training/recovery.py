@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import traceback
 from collections.abc import Mapping
@@ -49,7 +50,8 @@ class Recovery:
 
     def _go_back(self, error: Diverged) -> None:
         """Take up the newest checkpoint with half the learning rate; the change is on record before it is used."""
-        self._checkpoints.wait()
+        with contextlib.suppress(Diverged):  # a moment that was not worth keeping
+            self._checkpoints.wait()
         content, entry, _ = self._checkpoints.newest()
         times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._changes("went back"))
         if content is None or entry is None or times > TIMES:
@@ -66,7 +68,7 @@ class Recovery:
             f"{error.what} at step {error.step}: back to step {entry['step']} with half the learning rate, "
             f"{before / 2:g} ({times} of {TIMES} times in this epoch)"
         )
-        cut_metrics(self._context.folder, restored)
+        cut_metrics(self._context, restored)
         self._report.metrics.close()
         self._report.metrics = LineWriter(self._context.folder.metrics)
         take_over(self._state, restored, self._batch_size)

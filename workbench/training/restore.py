@@ -9,7 +9,6 @@ from workbench.datasets.data import Data
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, Train, from_dict
 from workbench.io.atomic import read_json
-from workbench.runs.layout import RunFolder
 from workbench.runs.records import attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
@@ -58,9 +57,11 @@ class Beginning:
 
     def _newest(self, checkpoints: Checkpoints) -> Restored | None:
         content, entry, notes = checkpoints.newest()
+        if content is None or entry is None:
+            return None
         for note in notes:
-            self._context.notice(note)
-        return None if content is None or entry is None else Restored(content, entry)
+            self._context.notice(note, from_step=content["step"])
+        return Restored(content, entry)
 
     def _timeline(self) -> Timeline:
         base, journal = self.experiment.to_dict()["train"], read_lines(self._folder.journal)
@@ -99,8 +100,9 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def cut_metrics(folder: RunFolder, restored: Restored | None) -> None:
+def cut_metrics(context: Context, restored: Restored | None) -> None:
     """Take rows of steps that will be made again off the metrics: those after the checkpoint."""
-    offset = 0 if restored is None else int(restored.entry["metrics_offset"])
-    if folder.metrics.exists():
-        keep_until(folder.metrics, offset)
+    metrics, offset = context.folder.metrics, 0 if restored is None else int(restored.entry["metrics_offset"])
+    kept = keep_until(metrics, offset) if metrics.exists() else 0
+    if kept < offset:
+        context.notice(f"{metrics.name} is shorter than it was: rows of earlier steps are lost", exact=False)

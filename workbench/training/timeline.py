@@ -39,10 +39,10 @@ class Timeline:
         because the run was cut, happens again at its step, unless a later resume set the same thing.
         """
         timeline = cls(base)
-        attempts = attempts_of(journal)
+        attempts, began = attempts_of(journal), _began(journal)
         for record in journal:
             if record.get("kind") == "attempt":
-                step = int(record.get("from_step") or 0)
+                step = began.get(record.get("attempt"), int(record.get("from_step") or 0))
                 if record is attempts[-1]:
                     step = min(step, start)
                 for key, value in (record.get("overrides") or {}).items():
@@ -74,3 +74,12 @@ class Timeline:
     def next_change(self, step: int) -> int | None:
         """The first step after `step` at which something changes."""
         return min((c.step for c in self._changes if c.step > step), default=None)
+
+
+def _began(journal: Iterable[Mapping[str, Any]]) -> dict[Any, int]:
+    """Where attempts began that passed over checkpoints, by their number: not where their supervisor expected."""
+    return {
+        r.get("attempt"): int(r["from_step"])
+        for r in journal
+        if r.get("kind") == "notice" and "from_step" in r
+    }
