@@ -26,6 +26,7 @@ from workbench.runs.processes import alive
 from workbench.runs.records import attempts_of, decode, read_lines
 from workbench.runs.report import describe
 from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
 from workbench.training.checkpoint import Checkpoints
 
 PROBLEM = Path(__file__).with_name("problem.py")
@@ -37,6 +38,12 @@ LIMIT = 120.0
 LOOKS = 50
 """At what is waited for, between two looks at whether the run still lives (which cost more)."""
 VICTIMS = ("worker", "supervisor", "both")
+TOLD = {
+    "worker": (Status.FAILED, "SIGKILL"),
+    "supervisor": (Status.STOPPED, "supervisor"),
+    "both": (Status.LOST, ""),
+}
+"""What the list of runs has to say after each: its status, and a word of the reason."""
 MOMENTS = ("training", "checkpointing", "evaluating")
 
 
@@ -105,7 +112,12 @@ def land(folder: RunFolder, kill: Kill) -> bool:
     if not (wait_until(lambda: size(folder) >= due, folder) and wait_until(lambda: moment(folder), folder)):
         return False
     strike(folder, kill.victim, attempt)
-    return ended(folder) is not Status.FINISHED
+    if ended(folder) is Status.FINISHED:
+        return False
+    status, word = TOLD[kill.victim]
+    (row,) = (row for row in Store(folder.path.parent).rows() if row.id == folder.id)
+    assert (row.status, word in row.reason) == (status, True), (kill, row)
+    return True
 
 
 def strike(folder: RunFolder, victim: str, attempt: dict[str, Any]) -> None:

@@ -1,0 +1,80 @@
+"""A store of many runs, and how long it takes to list: `python -m tests.runs.many 10000`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.benchmarks.material import many_runs
+from workbench.experiment import build
+from workbench.io.atomic import write_json
+from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.processes import this_process
+from workbench.runs.records import Journal, LineWriter
+from workbench.runs.store import INDEX, Store
+
+
+class Seconds(NamedTuple):
+    """How long listing took."""
+
+    cold: float
+    """Without an index."""
+    warm: float
+    command: float
+    """`workbench runs --json`, from its start to its end, with an index."""
+
+
+def ended_run(home: Path) -> RunFolder:
+    """A run's folder as a worker leaves it."""
+    folder = create_run_folder(home / "runs", "digits-mlp")
+    write_json(folder.experiment, build("digits-mlp").to_dict(), durable=False)
+    write_json(folder.setup, {"v": 1}, durable=False)
+    journal = Journal(folder.journal)
+    journal.note("attempt", attempt=1, from_step=0, **{**this_process(), "pid": 2**22 + 1})
+    journal.close()
+    metrics = LineWriter(folder.metrics)
+    for step in range(50):
+        metrics.write({"kind": "step", "step": step, "epoch": step / 5, "loss": 1 / (step + 1)})
+    metrics.close()
+    beat = {"attempt": 1, "counter": 9, "epoch": 10, "epochs_total": 10, "step": 50, "steps_total": 50,
+            "best": {"value": 0.9, "epoch": 7, "metric": "accuracy"}, "device": "cpu"}  # fmt: skip
+    write_json(folder.heartbeat, beat, durable=False)
+    write_json(folder.exit, {"v": 1, "status": "finished", "attempt": 1, "reason": None}, durable=False)
+    return folder
+
+
+def measure(runs: Path) -> Seconds:
+    """List the runs of a home without an index, with one, and by the command."""
+    (runs / INDEX).unlink(missing_ok=True)
+    cold, warm = _timed(runs), min(_timed(runs) for _ in range(3))
+    began = time.perf_counter()
+    environment = {**os.environ, "WORKBENCH_HOME": str(runs.parent)}
+    command = [sys.executable, "-m", "workbench", "runs", "--json"]
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return Seconds(cold, warm, time.perf_counter() - began)
+
+
+def _timed(runs: Path) -> float:
+    began = time.perf_counter()
+    Store(runs).rows()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Make them, measure, print."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        model = ended_run(Path(folder))
+        many_runs(model.path, model.path.parent, count - 1)
+        found = measure(model.path.parent)
+    print(f"{count:,} runs: listed without an index in {found.cold:.2f} s, "
+          f"with one in {found.warm:.3f} s; workbench runs --json {found.command:.2f} s")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
