@@ -41,6 +41,8 @@ class RunActions(Steering):
         self.notice(f"starting {event.experiment.name}")
 
         def start() -> str:
+            for remark in launch.remarks(event.experiment):
+                self.notice(remark, "warning")
             folder = launch.start(event.experiment, LAUNCHER)
             self.post_message(RunStarted(folder.id))
             return f"{event.experiment.name} trains in the background; it goes on when you leave"
