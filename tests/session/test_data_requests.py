@@ -122,3 +122,11 @@ async def test_own_data_is_loaded_in_a_process_of_its_own(shared: SessionClient,
     with pytest.raises(SessionError, match="exit 7"):
         await shared.request("data", data={"name": f"{tmp_path / 'data.py'}:dies"})
     assert (await shared.request("warm"))["torch"]
+
+
+async def test_the_steps_from_a_stored_picture_to_a_models_input(shared: SessionClient) -> None:
+    found = await shared.request("data_steps", split="test", index=0, **DIGITS)
+    steps = {step["name"]: step for step in found["steps"]}
+    assert steps["from_numpy"]["shares_numpy"] and steps["from_numpy"]["memory"] == "shared with NumPy"
+    assert (steps["batched"]["shape"], steps["flattened"]["shape"]) == ([1, 1, 8, 8], [1, 64])
+    assert steps["flattened"]["memory"] == "a view" and steps["normalised"]["low"] < 0

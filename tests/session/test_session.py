@@ -25,6 +25,8 @@ from workbench.io.atomic import write_json
 from workbench.models import zoo
 from workbench.models.mlp import Mlp
 from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.reader import RunReader
+from workbench.runs.report import final_evaluation
 from workbench.session.client import SessionClient, SessionError
 
 NET = """
@@ -172,6 +174,65 @@ async def test_what_goes_wrong_is_one_line(
     with pytest.raises(SessionError, match=says) as caught:
         await shared.request(do, **parameters)
     assert "\n" not in str(caught.value)
+
+
+@module_loop
+async def test_a_picture_is_opened_small_and_told_about(shared: SessionClient, tmp_path: Path) -> None:
+    path = tmp_path / "wide.tiff"
+    Image.new("CMYK", (1200, 300)).save(path)
+    found = await shared.request("picture", path=str(path))
+    assert (found["width"], found["height"], found["mode"], found["path"]) == (1200, 300, "CMYK", str(path))
+    assert Image.open(io.BytesIO(base64.b64decode(found["png"]))).size == (512, 128)
+    (tmp_path / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n")
+    for name, says in (
+        ("bomb.ppm", "is too large"),
+        ("gone.png", "can't be read"),
+        ("", "no picture is named"),
+    ):
+        with pytest.raises(SessionError, match=says):
+            await shared.request("picture", path=str(tmp_path / name) if name else "")
+
+
+@module_loop
+async def test_a_picture_need_not_wait_for_what_is_computed(shared: SessionClient, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "small.png")
+    drawing = asyncio.Event()
+    shapes = {"name": "shapes", "train": 200_000}
+    task = asyncio.create_task(shared.request("samples", lambda _: drawing.set(), data=shapes))
+    await asyncio.wait_for(drawing.wait(), 60)
+    found = await asyncio.wait_for(shared.request("picture", path=str(tmp_path / "small.png")), 30)
+    assert found["mode"] == "L" and not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@module_loop
+async def test_new_numbers_are_answered(shared: SessionClient, run: RunFolder) -> None:
+    found = await shared.request("values", by={"run": str(run.path)}, text=",".join(["0.5"] * 64), top=2)
+    assert len(found["top"]) == 2 and found["values"] == []
+    with pytest.raises(SessionError, match="this run takes 64 numbers"):
+        await shared.request("values", by={"run": str(run.path)}, text="0.5")
+
+
+@module_loop
+async def test_examples_are_what_the_evaluation_said_of_them(
+    shared: SessionClient, digits_run: RunFolder
+) -> None:
+    row = final_evaluation(RunReader(digits_run).read_all())
+    assert row is not None
+    asked: dict[str, Any] = {"run": str(digits_run.path), "step": row["step"], "split": "test"}
+    found = await shared.request("examples", count=3, side=16, **asked)
+    assert [item["index"] for item in found["items"]] == [0, 1, 2] and found["total"] == 359
+    wrong = await shared.request("examples", wrong=True, count=200, **asked)
+    assert all(item["class"] != item["said"] for item in wrong["items"])
+    assert wrong["total"] == 359 - round(row["accuracy"] * 359)
+    of = await shared.request("examples", label=3, count=200, **asked)
+    assert {item["class"] for item in of["items"]} == {"3"} and 0 < of["total"] < 359
+    samples = await shared.request("samples", run=str(digits_run.path), split="test", per_page=3)
+    assert [item["class"] for item in found["items"]] == [item["class"] for item in samples["samples"]]
+    with pytest.raises(SessionError, match="what was said to each example at step 1"):
+        await shared.request("examples", **{**asked, "step": 1})
 
 
 @module_loop

@@ -29,7 +29,7 @@ def test_epochs_resumes_and_failures_are_summed_up(make_run: MakeRun) -> None:
     other = make_run("lr1", done=3, status="failed")
     before = record(**{one.id: {"epoch": 5, "status": "running", "attempt": 1},
                        other.id: {"epoch": 3, "status": "running", "attempt": 1}})  # fmt: skip
-    assert told(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 lost"
+    assert told(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 lost, best .900 of lr1"
 
 
 def test_what_ended_before_is_not_told_again(make_run: MakeRun) -> None:
@@ -40,13 +40,21 @@ def test_what_ended_before_is_not_told_again(make_run: MakeRun) -> None:
 
 def test_a_run_that_nobody_saw_begin_counts(make_run: MakeRun) -> None:
     make_run("new", done=1, epochs=1)
-    assert told(record()) == "away 6h00: +1 epoch, new finished"
+    assert told(record()) == "away 6h00: +1 epoch, new finished, best .900 of new"
+
+
+def test_the_best_that_was_reached_meanwhile_is_told(make_run: MakeRun) -> None:
+    runs = {name: make_run(name, accuracy=best, status=None) for name, best in (("a", 0.5), ("b", 0.7))}
+    before = {run.id: {"epoch": 2, "status": "lost", "attempt": 1, "best": 0.4} for run in runs.values()}
+    assert told(record(**before)) == "away 6h00: best .700 of b"
+    before[runs["b"].id]["best"] = 0.7
+    assert told(record(**before)) == "away 6h00: best .500 of a"
 
 
 def test_many_endings_are_counted(make_run: MakeRun) -> None:
     for number in range(5):
         make_run(f"r{number}", done=0)
-    assert told(record()).endswith("2 more ended")
+    assert "2 more ended" in told(record())
 
 
 def test_a_minute_away_needs_no_words(make_run: MakeRun) -> None:
@@ -85,4 +93,4 @@ async def test_the_top_line_tells_it_and_leaving_writes_it_down(make_run: MakeRu
         await pilot.press("q")
     before = since.recall()
     assert before is not None and before["time"] > 1.0
-    assert before["runs"][run.id] == {"epoch": 4, "status": "finished", "attempt": 1}
+    assert before["runs"][run.id] == {"epoch": 4, "status": "finished", "attempt": 1, "best": 0.9}

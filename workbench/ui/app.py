@@ -33,6 +33,7 @@ from workbench.ui.widgets.statusline import StatusLine
 from workbench.ui.widgets.strip import RestLines, Tabs
 
 if TYPE_CHECKING:
+    from workbench.ui.panes.classes import ClassesPane
     from workbench.ui.panes.photo import PhotoPane
 
 REMEMBER_SECONDS = 60.0
@@ -160,6 +161,8 @@ class WorkbenchApp(Keeping, Moving):
         self._run_id = run_id
         self.mirror = Mirror(run_id, self.store) if run_id else None
         self.evaluations = []
+        if "4" in self.panes:
+            cast("ClassesPane", self.panes["4"]).second = None
         self.monitor.select(run_id)
         self._show_selection()
         self._show_view()
@@ -199,6 +202,11 @@ class WorkbenchApp(Keeping, Moving):
     def compared(self) -> list[RunSummary]:
         """The marked runs, else the selected one and the best."""
         return to_compare(self.selected, self.marked, self.rows or [])
+
+    def take_second(self, name: str, evaluation: dict[str, Any]) -> None:
+        """Hold the classes against this evaluation of the run called so."""
+        if "4" in self.panes:
+            cast("ClassesPane", self.panes["4"]).second = (name, evaluation)
 
     def copied(self) -> str:
         """What the cursor of the pane in front stands on."""

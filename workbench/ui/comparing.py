@@ -14,9 +14,11 @@ from textual.screen import ModalScreen
 from workbench.runs.compare import compare_runs
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
+from workbench.runs.report import newest_evaluation, read_evaluation
 from workbench.runs.store import RunSummary
 from workbench.text import safe
 from workbench.ui.curves import LOSS, MUTED, PER_CELL, Curves, Look, Metric
+from workbench.ui.since import LOWER
 from workbench.ui.widgets.plot import Drawing, Plot, Series
 from workbench.ui.widgets.series import Axis, fitted, share_axis, short
 from workbench.ui.widgets.table import Column, Row, Table
@@ -45,6 +47,15 @@ def read_all(folders: Sequence[RunFolder]) -> Compared:
     return Compared(views, compare_runs(list(folders)))
 
 
+def newest_of(folder: RunFolder) -> dict[str, Any] | None:
+    """The result of a run with its classes, else its newest evaluation; `None` where there is none."""
+    reader = RunReader(folder)
+    try:
+        return read_evaluation(folder, newest_evaluation(reader.read_all()))
+    finally:
+        reader.close()
+
+
 def to_compare(
     selected: RunSummary | None, marked: Sequence[RunSummary], rows: Sequence[RunSummary]
 ) -> list[RunSummary]:
@@ -53,7 +64,7 @@ def to_compare(
     if len(chosen) == 1 and selected is not None:
         others = [row for row in rows if row.id != selected.id and row.best is not None]
         alike = [row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)]
-        lower = selected.monitor in {"loss", "mse", "mae"}
+        lower = selected.monitor in LOWER
         best = sorted(alike or others, key=lambda row: row.best or 0.0, reverse=not lower)
         chosen.update({row.id: row for row in best[:1]})
     return list(chosen.values())[:MOST]

@@ -16,6 +16,8 @@ from workbench.ui.widgets.series import Axis, Curve, Scale, doubling_end, fitted
 
 TRAIN, HELD_OUT, BEST, CURSOR = "$primary", "$warning", "$success", "$text-accent"
 MUTED, MARKED = "$foreground-muted", "$text-secondary"
+GONE_BACK = "went back"
+"""Why a worker changed the learning rate, where it took up an older checkpoint after a loss that was none."""
 PER_CELL = 2
 """Points a cell: braille has two columns of dots."""
 
@@ -241,21 +243,32 @@ class Curves:
         return (number(row.get("step")) or 0.0) / self._per_epoch
 
     def _events(self) -> list[Mark]:
-        """Columns where somebody changed something, or the run was taken up again."""
+        """Columns where something was changed or paused, or the run was taken up again."""
         view = self.view
         if view is None:
             return []
         settings, found = dict(view.experiment.get("train") or {}), []
         for record in view.journal:
-            step = (number(record.get("step", record.get("from_step"))) or 0.0) / self._per_epoch
-            if record.get("kind") == "change":
-                key = str(record.get("setting") or "").rpartition(".")[2]
-                label = change_label(key, settings.get(key), record.get("value"))
-                settings[key] = record.get("value")
-                found.append(Mark(x=step, label=label, style=MARKED))
-            elif record.get("kind") == "attempt" and (number(record.get("attempt")) or 1) > 1:
-                found.append(Mark(x=step, label="resume", style=MARKED))
+            label = _event_label(record, settings)
+            if label:
+                step = number(record.get("step", record.get("from_step"))) or 0.0
+                found.append(Mark(x=step / self._per_epoch, label=label, style=MARKED))
         return found
+
+
+def _event_label(record: Mapping[str, Any], settings: dict[str, Any]) -> str:
+    """What a journal record is called on the plot, empty for most; `settings` follow the changes."""
+    match record.get("kind"):
+        case "change":
+            key = str(record.get("setting") or "").rpartition(".")[2]
+            label = change_label(key, settings.get(key), record.get("value"))
+            settings[key] = record.get("value")
+            return f"back, {label}" if record.get("why") == GONE_BACK else label
+        case "phase" if record.get("phase") == "paused":
+            return "pause"
+        case "attempt" if (number(record.get("attempt")) or 1) > 1:
+            return "resume"
+    return ""
 
 
 def change_label(key: str, before: Any, after: Any) -> str:

@@ -18,8 +18,8 @@ from workbench.text import safe
 from workbench.ui.acting import folder_of
 from workbench.ui.actions import RunActions
 from workbench.ui.choices import of_forms
-from workbench.ui.comparing import CompareScreen, read_all
-from workbench.ui.messages import Undoable
+from workbench.ui.comparing import CompareScreen, newest_of, read_all
+from workbench.ui.messages import SecondRunWanted, Undoable
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.notes import NotesScreen
 
@@ -114,6 +114,24 @@ class Keeping(RunActions):
             self.notice(str(error), "error")
         else:
             self.call_from_thread(self.push_screen, CompareScreen(views))
+
+    @on(SecondRunWanted)
+    def _second_run_wanted(self) -> None:
+        self._find_second()
+
+    @work(group="second", exclusive=True, thread=True)
+    def _find_second(self) -> None:
+        """Read the newest evaluation of the run that the selected one would be compared with."""
+        row = next((row for row in self.compared() if row != self.selected), None)
+        found = None if row is None else newest_of(folder_of(row))
+        if row is None or found is None:
+            self.notice("there is no second run with an evaluation: space marks one", "warning")
+        else:
+            self.call_from_thread(self.take_second, row.name, found)
+
+    def take_second(self, name: str, evaluation: dict[str, Any]) -> None:
+        """Hold the classes against this evaluation of the run called so."""
+        raise NotImplementedError
 
     def compared(self) -> list[RunSummary]:
         """The marked runs (with the selected one, where only one other is marked), else it and the best."""

@@ -49,6 +49,10 @@ class ClassifyWanted(Message):
     recipe: str
 
 
+class SecondRunWanted(Message):
+    """A person wants the classes held against those of a second run."""
+
+
 class RunsMarked(Message):
     """Marks were set or taken away."""
 

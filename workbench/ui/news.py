@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from workbench.runs.control import NOT_DONE
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 
@@ -24,19 +25,26 @@ def endings(before: Mapping[str, RunSummary], rows: Iterable[RunSummary]) -> lis
         if was is None or was.status is row.status or row.status.live:
             continue
         severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
-        why = f": {row.reason}" if row.reason and row.status is not Status.FINISHED else ""
-        found.append((f"{row.name} {row.status}{why}", severity))
+        found.append((f"{row.name} {_how(row)}", severity))
     return found
+
+
+def _how(row: RunSummary) -> str:
+    """`finished`, `failed: the loss became NaN`, `stopped on request`."""
+    if not row.reason or row.status is Status.FINISHED:
+        return str(row.status)
+    return row.reason if row.reason.startswith(str(row.status)) else f"{row.status}: {row.reason}"
 
 
 def answers(name: str, records: Iterable[Mapping[str, Any]]) -> list[News]:
     """The answers and notices among new journal records of the run `name`."""
-    severities = {"answer": "information", "notice": "warning"}
-    return [
-        (f"{name}: {record.get('text', '')}", severities[record["kind"]])
-        for record in records
-        if record.get("kind") in severities
-    ]
+    found = []
+    for record in records:
+        text = str(record.get("text", ""))
+        if record.get("kind") in {"answer", "notice"}:
+            fine = record["kind"] == "answer" and not text.startswith(NOT_DONE)
+            found.append((f"{name}: {text}", "information" if fine else "warning"))
+    return found
 
 
 def bell_is_wanted() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from workbench import paths, text
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import RunFolder
+from workbench.runs.records import number
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
@@ -17,11 +18,13 @@ REMEMBERED = 200
 SHORTEST = 60.0
 """Seconds: whoever was away for less saw it all."""
 NAMED = 3
+LOWER = {"loss", "mse", "mae"}
+"""Figures of which the lowest is the best."""
 
 
 def remember(rows: Sequence[RunSummary], now: float | None = None) -> None:
     """Write down how things stand, for the next screen. A home that can't be written is no reason to fail."""
-    runs = {row.id: {"epoch": row.epoch, "status": str(row.status), "attempt": _attempt(row)}
+    runs = {row.id: {"epoch": row.epoch, "status": str(row.status), "attempt": _attempt(row), "best": row.best}
             for row in rows[:REMEMBERED]}  # fmt: skip
     try:
         write_json(paths.home() / FILE, {"v": 1, "time": now or time.time(), "runs": runs}, durable=False)
@@ -42,7 +45,7 @@ def sum_up(before: dict[str, Any] | None, rows: Sequence[RunSummary], now: float
     if before is None or now - before["time"] < SHORTEST:
         return ""
     known, away = before["runs"], text.duration(now - before["time"])
-    told = _progress(known, rows) + _endings(known, rows)
+    told = _progress(known, rows) + _endings(known, rows) + _best(known, rows)
     return f"away {away}: {', '.join(told)}" if told else f"away {away}: nothing new"
 
 
@@ -51,6 +54,22 @@ def _progress(known: dict[str, Any], rows: Sequence[RunSummary]) -> list[str]:
     resumes = sum(_resumes(known[row.id], row) for row in rows if row.id in known)
     told = [f"+{epochs} epoch{'s' if epochs > 1 else ''}"] if epochs else []
     return told + ([f"{resumes} resume{'s' if resumes > 1 else ''}"] if resumes else [])
+
+
+def _best(known: dict[str, Any], rows: Sequence[RunSummary]) -> list[str]:
+    """The best of the figures that were reached meanwhile."""
+    moved = [row for row in rows if row.best is not None and row.best != _figure(known.get(row.id))]
+    shares = [row for row in moved if row.monitor not in LOWER]
+    chosen = (
+        max(shares, key=lambda row: row.best or 0.0)
+        if shares
+        else min(moved, key=lambda row: row.best or 0.0, default=None)
+    )
+    return [f"best {text.fraction(chosen.best)} of {chosen.name}"] if chosen is not None else []
+
+
+def _figure(record: Any) -> float | None:
+    return number(record.get("best")) if isinstance(record, dict) else None
 
 
 def _endings(known: dict[str, Any], rows: Sequence[RunSummary]) -> list[str]:

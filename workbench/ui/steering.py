@@ -56,11 +56,11 @@ class Steer:
     def says(self) -> str:
         """What will happen."""
         if self.what == "epochs" and len(self.runs) > 1:
-            return f"{self.by:+.0f} epochs each"
+            return f"{_epochs(self.by)} each"
         if self.what == "epochs":
             run = self.runs[0]
             total = max(run.epoch + 1, run.epochs_total + int(self.by))
-            return f"{self.by:+.0f} epochs: {run.epochs_total} → {total}"
+            return f"{_epochs(self.by)}: {run.epochs_total} → {total}"
         return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
 
     def ask(self) -> None:
@@ -176,3 +176,7 @@ class Steering(Acting):
             self._countdown.stop()
             self._countdown = None
         self.query_one(NoticeLine).wait(None)
+
+
+def _epochs(count: float) -> str:
+    return f"{count:+.0f} epoch{'' if abs(count) == 1 else 's'}"

@@ -11,10 +11,14 @@ from textual.reactive import reactive
 
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
+from workbench.session.client import SessionClient
 from workbench.ui import classes as rows
 from workbench.ui.classes import MUTED, Figures
+from workbench.ui.messages import Noticed, SecondRunWanted
 from workbench.ui.panes.base import Pane
+from workbench.ui.session import session_of
 from workbench.ui.widgets.cells import CellView, spread
+from workbench.ui.widgets.examples import ExamplesScreen
 from workbench.ui.widgets.table import Table
 
 VIEWS = ("table", "confusion", "pairs")
@@ -37,9 +41,10 @@ class ClassesPane(Pane):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "reason", "reason"),
+        Binding("b", "second", "second run"),
         Binding("f", "errors", "errors only"),
         Binding("m", "view", "table/heat/pairs"),
-        Binding("v", "view", "table/heat/pairs", show=False),
+        Binding("v", "examples", "pictures"),
         Binding("o", "order", "sort", show=False),
         Binding("O", "reverse", "other way round", show=False),
     ]
@@ -49,8 +54,14 @@ class ClassesPane(Pane):
     filter: reactive[str] = reactive("", repaint=False)
     """Only classes whose name holds this text are shown."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    second: reactive[tuple[str, Evaluation] | None] = reactive(None, repaint=False)
+    """The run that Δ is taken from, by its name, and its evaluation; `None`: the evaluation before."""
+
+    def __init__(
+        self, *, session: SessionClient | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(id=id, classes=classes)
+        self._given = session
         self.order = rows.ORDERS[0]
         self.reverse = self.errors_only = self.with_reason = False
         self.shown_as = VIEWS[0]
@@ -77,6 +88,10 @@ class ClassesPane(Pane):
 
     def watch_evaluations(self) -> None:
         """New figures."""
+        self._redraw()
+
+    def watch_second(self) -> None:
+        """Other changes."""
         self._redraw()
 
     def watch_filter(self) -> None:
@@ -121,6 +136,24 @@ class ClassesPane(Pane):
         """Only classes with errors, or all."""
         self.errors_only = not self.errors_only
         self._redraw()
+
+    def action_second(self) -> None:
+        """Take Δ from a second run (the marked one, else the best other), or again from the evaluation before."""
+        if self.second is not None:
+            self.second = None
+        else:
+            self.post_message(SecondRunWanted())
+
+    def action_examples(self) -> None:
+        """The pictures that were evaluated, what they are and what was said of them."""
+        view, shown = self.view, self.evaluation
+        if view is None or shown is None or self._regression:
+            self.post_message(Noticed("there are no classified examples to show"))
+            return
+        chosen = next((one for one in self._figures if one.name == self.query_one(Table).key), None)
+        label = (chosen.index, chosen.name) if chosen is not None else None
+        session = self._given or session_of(self.app)
+        self.app.push_screen(ExamplesScreen(session, shown, str(view.folder.path), label))
 
     def action_view(self) -> None:
         """Table, confusion matrix, pairs."""
@@ -170,7 +203,7 @@ class ClassesPane(Pane):
             return []
         split = self.evaluation.get("split")
         earlier = [one for one in self.evaluations[1:] if one.get("split") == split]
-        against = earlier[0] if earlier else None
+        against = self.second[1] if self.second else earlier[0] if earlier else None
         # A result on test data has nothing before it: its trend is that of the validation data.
         found = rows.figures(self.evaluation, earlier or self.evaluations[1:], against)
         return rows.beside_published(found, self._reference)
@@ -249,6 +282,7 @@ class ClassesPane(Pane):
             str(shown.get("split") or ""),
             words.get(self.shown_as, self.order.words + turned),
             "errors only" if self.errors_only else "",
+            f"Δ to {self.second[0]}" if self.second else "",
             f"/{self.filter}" if self.filter else "",
         ]
         return "──".join(part for part in parts if part)

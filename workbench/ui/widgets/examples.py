@@ -1,0 +1,142 @@
+"""The pictures that a run was evaluated on: what each is, and what was said, side by side."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from workbench.io.pictures import open_picture
+from workbench.session.client import SessionClient, SessionError
+from workbench.text import fraction, safe
+from workbench.ui.session import how_far
+from workbench.ui.widgets.line import Line
+from workbench.ui.widgets.samples import Sample, SampleGrid
+
+SIDE = 64
+"""Pixels of a picture's side."""
+
+
+class ExamplesScreen(ModalScreen[None]):
+    """A grid of an evaluation's examples; `f` leaves the errors, `a` one class."""
+
+    DEFAULT_CSS = """
+    ExamplesScreen { align: center middle; }
+    ExamplesScreen > Vertical {
+        width: 100%; height: 100%; border: round $accent; background: $surface; padding: 0 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,v", "dismiss", "back"),
+        Binding("f", "errors", "errors only"),
+        Binding("a", "label", "one class"),
+    ]
+
+    def __init__(
+        self, session: SessionClient, evaluation: Mapping[str, Any], run: str, label: tuple[int, str] | None
+    ) -> None:
+        """`evaluation` of the run in the folder `run`; `label`: number and name of the class that `a` leaves."""
+        super().__init__()
+        self._session, self._label = session, label
+        self._asked = {"run": run, "step": evaluation["step"], "split": evaluation["split"]}
+        self.errors_only = self.one_class = False
+        self._known: dict[int, Mapping[str, Any]] = {}
+
+    def compose(self) -> ComposeResult:
+        """The grid, and a line about the example under the cursor."""
+        with Vertical() as frame:
+            frame.border_subtitle = "f errors only  a one class  esc back"
+            yield SampleGrid()
+            yield Line(id="about-example")
+
+    def on_mount(self) -> None:
+        """Show the first examples."""
+        self.query_one(SampleGrid).focus()
+        self.call_after_refresh(self._show, 0)
+
+    def action_errors(self) -> None:
+        """Only what was wrong, or all."""
+        self.errors_only = not self.errors_only
+        self._begin()
+
+    def action_label(self) -> None:
+        """Only the class that the cursor of the pane stands on, or all."""
+        self.one_class = self._label is not None and not self.one_class
+        self._begin()
+
+    def _begin(self) -> None:
+        self.query_one(SampleGrid).cursor = 0
+        self._show(0)
+
+    @on(SampleGrid.PageWanted)
+    def _page_wanted(self, event: SampleGrid.PageWanted) -> None:
+        self._show(event.first)
+
+    @on(SampleGrid.Moved)
+    def _pointed(self, event: SampleGrid.Moved) -> None:
+        found = self._known.get(event.sample.index)
+        if found is not None:
+            self.query_one("#about-example", Line).show(about(found, str(self._asked["split"])))
+
+    @work(group="examples", exclusive=True)
+    async def _show(self, first: int) -> None:
+        grid = self.query_one(SampleGrid)
+        wanted = {
+            "wrong": self.errors_only,
+            "label": self._label[0] if self._label and self.one_class else None,
+        }
+        self._say("… fetching the pictures")
+        try:
+            found = await self._session.request(
+                "examples",
+                self._progress,
+                **self._asked,
+                **wanted,
+                first=first,
+                count=max(1, grid.tiles.count),
+                side=SIDE,
+            )
+        except SessionError as error:
+            self._say(f"✗ {error}", "$error")
+            return
+        self._say("")
+        self._known = {item["index"]: item for item in found["items"]}
+        self._title(found["total"])
+        grid.show([_sample(item) for item in found["items"]], found["first"], found["total"])
+
+    def _title(self, total: int) -> None:
+        what = "errors" if self.errors_only else "examples"
+        of = f" of {safe(self._label[1], 24)}" if self._label and self.one_class else ""
+        title = f"{total:,} {self._asked['split']} {what}{of} at step {self._asked['step']}: truth→said"
+        self.query_one(Vertical).border_title = title.replace("[", "\\[")
+
+    def _progress(self, progress: Mapping[str, Any]) -> None:
+        self._say(f"… {how_far(progress)}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        for line in self.query("#about-example").results(Line):
+            line.show(Content.styled(safe(text), style))
+
+
+def _sample(item: Mapping[str, Any]) -> Sample:
+    words = f"✓{item['class']}" if item["said"] == item["class"] else f"{item['class']}→{item['said']}"
+    return Sample(item["index"], item["label"], safe(words), open_picture(base64.b64decode(item["png"])))
+
+
+def about(item: Mapping[str, Any], split: str) -> Content:
+    """`test example 3: is plane, said plane (plane .62)`."""
+    right = item["said"] == item["class"]
+    verdict = ("right", "$success") if right else ("wrong", "$error")
+    name = f"  {safe(item['name'], 40)}" if item["name"] else ""
+    return Content.assemble(
+        f"{split} example {item['index']}: is ", (safe(item["class"], 24), "bold"), ", said ",
+        (safe(item["said"], 24), "bold"),
+        f"  gave {safe(item['class'], 24)} {fraction(item['chance'])}  ", verdict, name,
+    )  # fmt: skip
