@@ -180,7 +180,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     weights: str = "best"
     """Which weights the test figure is of: `best` (by `train.monitor`), or `last`; without validation: last."""
     on_finish: str = ""
+    """A shell command for the end of the run; empty: none."""
     on_fail: str = ""
+    """The same for when it fails, stops by itself or gets on no more for `stall_seconds`."""
     stall_seconds: float = 600.0
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,10 +11,13 @@ Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `sys
 
 - `attempt` (supervisor): its number, overrides, host, boot id, versions, ...;
 - `change`: `setting` (`"train.lr"`), `value`, `step`; replayed on resume;
-- `phase` (worker): `attempt`, `phase`, `seconds` spent so far by the attempt (`load`, `train`, `evaluate`,
-  `total`); the first one of `training` also has `device` and `threads`; the last one is `ended`;
+- `phase` (worker): `attempt`, `phase`, `step` where it paused and went on, `seconds` spent so far by the attempt
+  (`load`, `train`, `evaluate`, `total`); the first one of `training` also has `device` and `threads`; the last one
+  is `ended`;
 - `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one, and with
-  `from_step` where an attempt begins earlier than expected (a checkpoint was passed over).
+  `from_step` where an attempt begins earlier than expected (a checkpoint was passed over), and with `"stalled": true`
+  where nothing has moved for too long;
+- `system` (supervisor): what the worker takes of the machine, see `usage`.
 
 `heartbeat.json`: `attempt`, `counter`, `phase`, `step`, `steps_total`, `epoch` (completed), `epochs_total`,
 `progress` (`what`, `done`, `total`, `unit`), `best` (`value`, `epoch`, `metric`), `latest` (`loss`,

@@ -23,6 +23,10 @@ from workbench.training.recovery import Recovery
 from workbench.training.report import Report
 
 
+LONG = 2.0
+"""Seconds after which an evaluation tells how far it is."""
+
+
 class Measuring:
     """Evaluates the weights as they are, and writes down what it finds."""
 
@@ -64,11 +68,13 @@ class Measuring:
                 size = self._recovery.smaller_evaluation(error, size)
 
     def _between(self, split: str) -> Callable[[], None]:
-        """What is done after each batch: say that it moves, and end where that is asked for."""
-        batches = itertools.count(1)
+        """What is done after each batch: say that a long one moves, and end where that is asked for."""
+        batches, start = itertools.count(1), time.monotonic()
 
         def between() -> None:
-            self._context.heartbeat.progress(Progress(f"evaluating {split}", next(batches), None, "batches"))
+            done = next(batches)
+            if time.monotonic() - start > LONG:
+                self._context.heartbeat.progress(Progress(f"{split}, batch", done, None, "batches"))
             self._context.requests.raise_if_stopped()
 
         return between
