@@ -22,7 +22,6 @@ from workbench.training.parts import Parts
 from workbench.training.recovery import Recovery
 from workbench.training.report import Report
 
-
 LONG = 2.0
 """Seconds after which an evaluation tells how far it is."""
 
