@@ -79,6 +79,20 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
     ] = "auto"
+    compile: Annotated[
+        bool,
+        Meta(
+            description="compile the model with torch.compile: a minute at the start, for steps that may be quicker; "
+            "on a CPU it takes a C++ compiler. What can't be compiled is computed as it is, and the run says so"
+        ),
+    ] = False
+    cuda_graph: Annotated[
+        Literal["auto", "yes", "no"],
+        Meta(
+            description="record a step on a CUDA device once and play it back; auto does so with models of up to 30 "
+            "million parameters. What can't be recorded is computed step by step, and the run says so"
+        ),
+    ] = "auto"
     clip_norm: Annotated[float, Meta(ge=0, description="largest norm of the gradient; 0 is no limit")] = 0.0
     patience: Annotated[
         int, Meta(ge=0, description="epochs without a better monitor before it stops early; 0 is never")

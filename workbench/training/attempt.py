@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from workbench.training.loop import Requests, TrainState, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
+from workbench.training.quicken import Way, quicken
 from workbench.training.recovery import Recovery
 from workbench.training.report import Report, Sums
 from workbench.training.restore import Beginning, cut_metrics, differences, take_over
@@ -41,6 +43,7 @@ class Attempt:
     parts: Parts
     report: Report
     state: TrainState
+    quick: dict[str, Way]
     steering: Steering
     recovery: Recovery
     measuring: Measuring
@@ -58,6 +61,7 @@ class Attempt:
         self.epochs = parts.epochs
         self.report = self._report()
         self.state = self._state()
+        self.quick = quicken(self.state, self.epochs, self.context.notice)
         write_json(self.folder.setup, self._setup())
         self.steering = Steering(self.context, self.state, self.checkpoints, self.report, self._extra())
         self.recovery = Recovery(
@@ -132,13 +136,28 @@ class Attempt:
             "device": str(parts.device),
             "device_name": device_name(parts.device),
             "resident": parts.sources["train"].resident,
-            "ways": parts.ways(),
+            **{name: asdict(way) for name, way in self.quick.items()},
+            "ways": parts.ways() | {"step": self._step_way()},
             "threads": parts.threads,
             "precision": parts.precision.name,
             "report_every": self.report.every,
             "steps_per_epoch": steps,
             "steps_total": steps * parts.settings.epochs,
         }
+
+    def _step_way(self) -> str:
+        """How a step is computed, for people."""
+        parts, quick = self.parts, self.quick
+        words = [f"{parts.precision.name} on {parts.device}"]
+        if parts.device.type == "cpu":
+            words[0] += f" with {parts.threads} thread{'' if parts.threads == 1 else 's'}"
+        if quick["compile"].used:
+            words.append("compiled")
+        if quick["cuda_graph"].used:
+            words.append("played back as a CUDA graph")
+        elif parts.device.type == "cuda":
+            words.append(f"kernel by kernel: {quick['cuda_graph'].why}")
+        return ", ".join(words)
 
     def _show(self) -> None:
         state, monitor = self.state, self.state.settings.monitor

@@ -37,8 +37,12 @@ class Guard:
 
     def begin(self) -> None:
         """All is well from here on."""
-        for value in (self.held, self._poison, self._count):
+        for value in self.tensors():
             value.zero_()
+
+    def tensors(self) -> list[Tensor]:
+        """What it keeps on the device from step to step."""
+        return [self.held, self._poison, self._count]
 
     def watch(self, loss: Tensor, step: int) -> None:
         """Look at a loss of step number `step`. On the CPU, raises `Diverged` where it is no number."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from workbench.training.batches import Batch, Batches, Epochs, bounds, has_batch_norm
+from workbench.training.capture import Captured
 from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
 from workbench.training.guard import Guard
@@ -56,11 +57,10 @@ def train_epoch(state: TrainState, batches: Batches, report: Report, requests: R
     """One pass over the training data, from where `state` stands in it."""
     state.begin_epoch(len(batches))
     for batch in batches.starting_at(state.position):
-        for part, share in state.parts(batch):  # the whole, unless memory has no room for it
-            loss, outputs = state.forward(part)
-            state.backward(loss, share)
-            report.sums.add(loss, outputs, part)  # stays on the device until it is due
-        state.update()
+        state.begin_step()
+        if not state.replay(batch):  # what was recorded of such a step does all of it at once
+            state.compute(batch)
+        state.end_step(len(batch))
         if state.step % report.every == 0:
             state.guard.check(state.step)
             report.step(state.step, state.progress, state.lr)
@@ -99,6 +99,11 @@ class TrainState:
         self._merge_single = has_batch_norm(module)
         self._next_change: int | None = None
         self._moment: Moment | None = None
+        self._frozen = False
+        self.network: Callable[[Tensor], Tensor] = module
+        """What computes the outputs in training: the module, or what it was compiled to."""
+        self.captured: Captured | None = None
+        """What plays steps back, where they are recorded."""
 
     @property
     def done(self) -> bool:
@@ -115,19 +120,53 @@ class TrainState:
         """Set the module to training, its backbone frozen or not."""
         self.steps_per_epoch = steps
         self.renew_settings()
-        self._backbone.train(frozen=self.epoch < self.settings.freeze_epochs)
+        frozen = self.epoch < self.settings.freeze_epochs
+        self._backbone.train(frozen)
+        if frozen != self._frozen:
+            self._frozen = frozen
+            self._forget()
+
+    def _forget(self) -> None:
+        """What was recorded of a step holds no longer."""
+        if self.captured is not None:
+            self.captured.forget()
 
     def renew_settings(self) -> None:
         """Take the settings that hold from this step on."""
-        self.settings = self.timeline.at(self.step)
+        before, self.settings = self.settings, self.timeline.at(self.step)
+        if before.micro_batch != self.settings.micro_batch:
+            self._forget()
         self._next_change = self.timeline.next_change(self.step)
 
+    def replay(self, batch: Batch) -> bool:
+        """Make the step with `batch` by playing back what was recorded; `False` where there is nothing such."""
+        return self.captured is not None and self.captured.play(batch)
+
+    def compute(self, batch: Batch) -> None:
+        """Forward, backward, step: all that the device does for one batch."""
+        for parameter in self._parameters:
+            parameter.grad = None
+        for part, share in self.parts(batch):  # the whole, unless memory has no room for it
+            loss, outputs = self.forward(part)
+            self.backward(loss, share)
+            self._report.sums.add(loss, outputs, part)  # stays on the device until it is due
+        self.update()
+
+    def changed(self) -> list[Tensor]:
+        """Every tensor that `compute` changes and the next step reads."""
+        memory = [value for state in self.optimizer.state.values() for value in state.values()]
+        kept = [*self._parameters, *self.module.buffers(), *memory, *self.guard.tensors()]
+        return [value for value in kept if isinstance(value, Tensor)] + self._report.sums.tensors()
+
+    def losses(self) -> Tensor:
+        """What the losses of steps are added to."""
+        return self._report.sums.loss
+
     def parts(self, batch: Batch) -> list[tuple[Batch, float | Tensor | None]]:
-        """Begin a step: `batch` in the parts that are computed at once, and the share of each in its loss.
+        """`batch` in the parts that are computed at once, and the share of each in its loss.
 
         The whole at once has no share (`None`).
         """
-        self._begin_step()
         size = self.settings.micro_batch or len(batch)
         if size >= len(batch):
             return [(batch, None)]
@@ -135,7 +174,8 @@ class TrainState:
         whole = self.task.weight(batch.wanted)
         return [(part, self.task.weight(part.wanted) / whole) for part in parts]
 
-    def _begin_step(self) -> None:
+    def begin_step(self) -> None:
+        """Take the settings and the learning rate of the step that comes."""
         if self.step == self._next_change:
             self.renew_settings()
         # Not `step`: a resume with another batch size has made other steps than these epochs have.
@@ -143,13 +183,11 @@ class TrainState:
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
         self._moment = Moment(self.module, self._report.sums) if self.settings.auto_micro_batch else None
-        for parameter in self._parameters:
-            parameter.grad = None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a loss that is no number."""
         with self.precision.autocast():
-            outputs = self.module(batch.inputs)
+            outputs = self.network(batch.inputs)
             loss = self.task.loss(outputs, batch.wanted)
         self.guard.watch(loss, self.step + 1)
         return loss, outputs
@@ -172,7 +210,10 @@ class TrainState:
         else:
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        self._report.sums.end_step()
+
+    def end_step(self, examples: int) -> None:
+        """Count a step that was made with so many examples."""
+        self._report.sums.end_step(examples)
         self.step += 1
         self.position += 1
         self._look_ahead()
@@ -229,6 +270,7 @@ class TrainState:
     def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
         """Go back to a moment; returns, in words, what could not be taken over as it was."""
         self.guard.begin()
+        self._forget()
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.best, self.stale = state["best"], state["stale"]
         self._report.sums.load_state_dict(state["sums"])

@@ -152,10 +152,7 @@ class Parts:
 
     def ways(self) -> dict[str, str]:
         """In which ways it is done, and why, for people: one line for each."""
-        arithmetic = f"{self.precision.name} on {self.device}"
-        if self.device.type == "cpu":
-            arithmetic += f" with {self.threads} thread{'' if self.threads == 1 else 's'}"
-        return {"data": self.sources["train"].why, "step": arithmetic}
+        return {"data": self.sources["train"].why}
 
     def with_settings(self, **changes: Any) -> Parts:
         """The same data and model with other settings of `train`: batch size, precision, threads. Raises `BadInput`."""

@@ -37,7 +37,7 @@ class Sums:
         self._task = task
         # MPS has no float64.
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        self._loss = torch.zeros((), dtype=dtype, device=device)
+        self.loss = torch.zeros((), dtype=dtype, device=device)
         self._right = torch.zeros((), dtype=torch.int64, device=device)
         self._examples = self._steps = 0
         self.window = [0.0] * 4
@@ -45,23 +45,26 @@ class Sums:
 
     def add(self, loss: Tensor, outputs: Tensor, batch: Batch) -> None:
         """Add a batch, or a part of one; `loss` is its mean."""
-        count = len(batch)
-        self._examples += count
-        self._loss.add_(loss.detach(), alpha=count)
+        self.loss.add_(loss.detach(), alpha=len(batch))
         right = self._task.right(outputs, batch.targets)
         if right is not None:
             self._right.add_(right)
 
-    def end_step(self) -> None:
-        """All parts of a step have been added."""
+    def end_step(self, examples: int) -> None:
+        """All parts of a step have been added, of so many examples."""
+        self._examples += examples
         self._steps += 1
+
+    def tensors(self) -> list[Tensor]:
+        """What lies on the device."""
+        return [self.loss, self._right]
 
     def read(self) -> None:
         """Move what lies on the device into both sums."""
-        read = (float(self._loss), float(self._right), float(self._examples), float(self._steps))
+        read = (float(self.loss), float(self._right), float(self._examples), float(self._steps))
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
-        self._loss.zero_()
+        self.loss.zero_()
         self._right.zero_()
         self._examples = self._steps = 0
 
@@ -71,25 +74,25 @@ class Sums:
         means = {"count": int(steps), "loss": loss / examples}
         return {**means, "accuracy": right / examples} if self._task.name == "classification" else means
 
-    def moment(self) -> tuple[Tensor, Tensor, int]:
+    def moment(self) -> tuple[Tensor, Tensor]:
         """What has been added since it was read last, to go `back_to` (nothing is read from the device)."""
-        return self._loss.clone(), self._right.clone(), self._examples
+        return self.loss.clone(), self._right.clone()
 
-    def back_to(self, moment: tuple[Tensor, Tensor, int]) -> None:
+    def back_to(self, moment: tuple[Tensor, Tensor]) -> None:
         """Take back what was added since `moment`; nothing was read in between."""
-        loss, right, self._examples = moment
-        self._loss.copy_(loss)
+        loss, right = moment
+        self.loss.copy_(loss)
         self._right.copy_(right)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        device = [float(self._loss), int(self._right), self._examples, self._steps]
+        device = [float(self.loss), int(self._right), self._examples, self._steps]
         return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         loss, right, self._examples, self._steps = state["device"]
-        self._loss.fill_(loss)
+        self.loss.fill_(loss)
         self._right.fill_(right)
         self.window, self.epoch = list(state["window"]), list(state["epoch"])
 

@@ -1,0 +1,86 @@
+"""What makes steps quicker without changing what they do: a compiled model, and steps that are played back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from workbench.training.batches import Batch, Epochs
+from workbench.training.capture import Before, Captured, recorder_for
+from workbench.training.loop import TrainState
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Whether something is used, and why not."""
+
+    used: bool
+    why: str = ""
+
+
+def quicken(state: TrainState, epochs: Epochs, say: Say) -> dict[str, Way]:
+    """Compile and record the steps of `state` as far as its settings ask for it and it can be done.
+
+    Returns how it went with `compile` and `cuda_graph`; `say` is told of what was wanted and is not to be. The state
+    is left as it was.
+    """
+    ways = {"compile": Way(False, "train.compile is no"), "cuda_graph": Way(False)}
+    if state.settings.compile:
+        ways["compile"] = _compile(state, _first(state, epochs), say)
+    recorder, why = recorder_for(state.module, state.settings, state.precision)
+    if recorder is None:
+        ways["cuda_graph"] = Way(False, why)
+        if state.settings.cuda_graph == "yes":
+            say(f"train.cuda_graph: steps are not played back: {why}")
+        return ways
+    batch = _first(state, epochs)
+    captured = Captured(recorder, state, len(batch))
+    captured.record(batch)
+    if captured.why_not is None:
+        state.captured = captured
+    else:
+        say(f"steps can't be recorded as a CUDA graph, and are computed one by one: {captured.why_not}")
+    ways["cuda_graph"] = Way(captured.why_not is None, captured.why_not or "")
+    return ways
+
+
+def _first(state: TrainState, epochs: Epochs) -> Batch:
+    """A batch of the usual size, and the module ready for it."""
+    state.begin_epoch(epochs.steps)
+    state.begin_step()
+    return next(epochs.batches(state.epoch).starting_at(0))
+
+
+class Compiled:
+    """A module compiled for inputs of one shape; others (a last, smaller batch) it computes as they were."""
+
+    def __init__(self, module: nn.Module, inputs: Tensor) -> None:
+        self._module, self._shape = module, inputs.shape
+        self._compiled = torch.compile(module, dynamic=False)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The module's outputs."""
+        outputs: Tensor = (self._compiled if inputs.shape == self._shape else self._module)(inputs)
+        return outputs
+
+
+def _compile(state: TrainState, batch: Batch, say: Say) -> Way:
+    """Compile by computing a step's gradients once; nothing of the step is kept."""
+    before = Before(state.changed())
+    state.network = Compiled(state.module, batch.inputs)
+    try:
+        loss, _ = state.forward(batch)
+        state.backward(loss)
+        return Way(True)
+    except Exception as error:
+        state.network = state.module
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        say(f"train.compile: the model can't be compiled, and is computed as it is: {why}")
+        return Way(False, why)
+    finally:
+        before.restore(state.changed())
