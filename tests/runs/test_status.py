@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from workbench.io.atomic import write_json
 from workbench.runs import locks
-from workbench.runs.layout import RunFolder
+from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.processes import this_process
 from workbench.runs.records import Journal
 from workbench.runs.status import Status, status_of
@@ -103,6 +104,51 @@ def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
     old = time.time() - 600
     os.utime(folder.heartbeat, (old, old))
     assert status_of(folder) is Status.UNKNOWN
+
+
+def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
+    write_json(folder.heartbeat, {"v": 1, "attempt": attempt, "counter": counter})
+    then = time.time() - age
+    os.utime(folder.heartbeat, (then, then))
+
+
+def test_a_heartbeat_that_moves_is_alive_whatever_the_clocks_say(folder: RunFolder) -> None:
+    start_again(folder, 2, host="elsewhere", boot_id="another")
+    for age in (600, -600):
+        beat(folder, 3, age)
+        assert status_of(folder) is Status.UNKNOWN
+    beat(folder, 4, 600)
+    assert status_of(folder) is Status.RUNNING
+    assert status_of(folder) is Status.RUNNING
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_without_locks_the_heartbeat_tells(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "holder_of", no_locks)
+    beat(folder, 1, 0, attempt=1)
+    assert status_of(folder) is Status.RUNNING
+    beat(folder, 1, 600, attempt=1)
+    assert status_of(folder) is Status.UNKNOWN
+    start_again(folder, 2, pid=os.getpid())
+    assert status_of(folder) is Status.STARTING
+    beat(folder, 1, 0)
+    assert status_of(folder) is Status.RUNNING
+    end(folder, "finished", 2)
+    assert status_of(folder) is Status.FINISHED
+
+
+def test_without_locks_everybody_may_write(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks.fcntl, "lockf", no_locks)
+    assert locks.RunLock(folder.lock).take(locks.SUPERVISOR)
+
+
+def test_an_end_is_not_overwritten_by_that_of_an_attempt_before(folder: RunFolder) -> None:
+    for number, status in ((2, "finished"), (1, "failed")):
+        write_exit(folder, {"v": 1, "status": status, "attempt": number, "reason": None})
+    assert status_of(folder) is Status.FINISHED
 
 
 def test_after_a_reboot_a_run_is_lost(folder: RunFolder) -> None:

@@ -47,8 +47,8 @@ TOLD = {
 MOMENTS = ("training", "checkpointing", "evaluating")
 
 
-def experiment() -> Experiment:
-    """Everything that has state is on; early stopping ends it."""
+def experiment(**changed: Any) -> Experiment:
+    """Everything that has state is on; early stopping ends it. `changed`: settings of its training."""
     train = {
         "threads": 1, "device": "cpu", "epochs": 60, "batch_size": 16, "optimizer": "sgd", "lr": 0.005, "momentum": 0.9,
         "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine", "warmup": 1.0, "patience": 10, "clip_norm": 5.0,
@@ -56,7 +56,7 @@ def experiment() -> Experiment:
         "augment": ["crop", "erase"], "report_every": 1, "checkpoint_seconds": 0.05,
     }  # fmt: skip
     data, model = {"name": f"{PROBLEM}:make"}, {"name": f"{PROBLEM}:Net"}
-    return from_dict({"name": "cut", "seed": 5, "data": data, "model": model, "train": train})
+    return from_dict({"name": "cut", "seed": 5, "data": data, "model": model, "train": train | changed})
 
 
 @dataclass(frozen=True)

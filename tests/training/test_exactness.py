@@ -15,6 +15,7 @@ from tests.training.support import last_checkpoint, make_run, metrics, outcome, 
 from workbench.errors import BadInput
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
+from workbench.training.restore import differences
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
 AUGMENT = ["altflip", "colour", "translate", "mixup", "cutmix"]
@@ -161,6 +162,12 @@ def test_lost_rows_are_said_to_cost_exactness(home: Path) -> None:
     assert [r["text"] for r in read_lines(folder.journal) if r.get("exact") is False] == [
         "metrics.jsonl is shorter than it was: rows of earlier steps are lost"
     ]
+
+
+def test_what_a_gpu_does_is_not_called_exact() -> None:
+    here = {"threads": 4, "device": "cuda", "torch": "2.11", "batch_size": 64}
+    assert differences(here, here) == ["a GPU adds up in another order each time"]
+    assert differences({**here, "device": "cpu"}, here)[0] == "on cuda instead of cpu"
 
 
 def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:

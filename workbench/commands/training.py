@@ -36,7 +36,10 @@ def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = Store.default().find(options.run)
     overrides = dict(assignment(text) for text in options.set)
-    launch.resume(folder, overrides, LAUNCHER, accept_changed_data=options.accept_changed_data)
+    launch.resume(
+        folder, overrides, LAUNCHER,
+        accept_changed_data=options.accept_changed_data, take_over=options.take_over,
+    )  # fmt: skip
     console.say(f"{folder.id} goes on in the background")
     return _wait_and_tell(folder, options)
 

@@ -19,7 +19,7 @@ from workbench.runs.processes import python, this_process
 from workbench.runs.reader import RunReader
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
-from workbench.runs.status import Status, status_of
+from workbench.runs.status import Status, status_of, who_has
 
 ENDINGS = ("on_finish", "on_fail", "stall_seconds")
 """Settings of what is done when a run ends."""
@@ -46,14 +46,27 @@ def remarks(experiment: Experiment) -> list[str]:
 
 
 def resume(
-    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
+    folder: RunFolder,
+    overrides: Mapping[str, Any],
+    launcher: str,
+    *,
+    accept_changed_data: bool = False,
+    take_over: bool = False,
 ) -> None:
-    """Go on with a run that has ended, with settings changed by their full names. Raises `BadInput`."""
+    """Go on with a run that has ended, with settings changed by their full names. Raises `BadInput`.
+
+    `take_over`: also with one of a host that has fallen silent; its worker, should it live, ends when it sees that.
+    """
     status = status_of(folder)
     if status.live:
-        raise BadInput(f"{folder.id} is {status}: nothing to resume (workbench stop {folder.id} ends it)")
-    if status is Status.UNKNOWN:
-        raise BadInput(f"{folder.id} may still run on another host: look there before it is resumed here")
+        raise BadInput(
+            f"{folder.id} is {status} ({who_has(folder)}): nothing to resume (workbench stop {folder.id} ends it)"
+        )
+    if status is Status.UNKNOWN and not take_over:
+        raise BadInput(
+            f"{folder.id} may still run ({who_has(folder)}): look there, and where it does not, "
+            f"workbench resume {folder.id} --take-over goes on here"
+        )
     check_owner(folder)
     reader = RunReader(folder)
     view = reader.read_all()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import BadInput
-from workbench.io.atomic import write_bytes, write_json
+from workbench.io.atomic import read_json, write_bytes, write_json
 
 RESERVE_BYTES = 16_384
 """Enough for the end's record and its folder entry, whatever the block size."""
@@ -112,7 +112,10 @@ def hold_reserve(folder: RunFolder) -> None:
 
 
 def write_exit(folder: RunFolder, record: dict[str, Any]) -> None:
-    """Record how an attempt ended; on a full disk the reserve is given up for it."""
+    """Record how an attempt ended, unless a later one did already; on a full disk the reserve is given up for it."""
+    known = (read_json(folder.exit) or {}).get("attempt")
+    if isinstance(known, int) and known > record["attempt"]:
+        return
     try:
         write_json(folder.exit, record)
     except OSError:

@@ -7,6 +7,7 @@ holder opens it once and never again, and nobody asks `holder_of` about a run th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 SUPERVISOR, WRITER = 0, 1
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 # struct flock as the C library lays it out: (format, index of the type, index of the pid).
 _FLOCK = ("qqihh", 3, 2) if sys.platform == "darwin" else ("hhqqi", 0, 4)
@@ -26,11 +28,17 @@ class RunLock:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self, byte: int) -> bool:
-        """Whether `byte` could be locked; it is kept until this process ends."""
+        """Whether `byte` could be locked; it is kept until this process ends.
+
+        A file system without locks says yes to everybody: there the heartbeat tells who is at work.
+        """
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):
             return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         return True
 
     def give_back(self, byte: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -15,6 +16,7 @@ from workbench.runs import locks
 from workbench.runs.layout import RunFolder, host
 from workbench.runs.processes import alive
 from workbench.runs.records import attempts_of, read_lines
+from workbench.text import safe
 
 HEARTBEAT_LIMIT = 60.0
 """Seconds after which the heartbeat of another host's run says nothing any more."""
@@ -51,11 +53,25 @@ def status_of(folder: RunFolder, attempts: list[dict[str, Any]] | None = None) -
         word = str(ended.get("status"))
         return Status(word) if word in {"finished", "stopped", "failed"} else Status.UNKNOWN
     origin = attempt or read_json(folder.path / "launch.json") or {}
+    here = not origin or origin.get("host") == host()
+    if held is None and attempt and beats(folder, _number(attempt)):
+        return Status.RUNNING
     if alive(origin):
         return Status.STARTING
-    if held is None or (origin and origin.get("host") != host()):
-        return _by_heartbeat(folder)
-    return Status.LOST  # this host: no lock is held, whatever the heartbeat of before a reboot says
+    if not here and beats(folder):
+        return Status.RUNNING
+    # On this host no lock is held, whatever the heartbeat of before a reboot says.
+    return Status.LOST if here and held is not None else Status.UNKNOWN
+
+
+def who_has(folder: RunFolder) -> str:
+    """Who works on a run, in words: `process 123 on atlas`."""
+    for byte in (locks.SUPERVISOR, locks.WRITER):
+        with contextlib.suppress(OSError):
+            if pid := locks.holder_of(folder.lock, byte):
+                return f"process {pid} on {host()}"
+    last = (attempts_of(read_lines(folder.journal)) or [{}])[-1]
+    return f"process {last.get('pid', '?')} on {safe(last.get('host', 'another host'))}"
 
 
 def _held(folder: RunFolder) -> bool | None:
@@ -81,13 +97,33 @@ def _number(record: dict[str, Any]) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _by_heartbeat(folder: RunFolder) -> Status:
-    """What the heartbeat tells where locks can't: another host's run, or a file system without them."""
+_seen: dict[Path, tuple[Any, float]] = {}
+"""The counter of each heartbeat that was asked about, and when it was first seen so (monotonic)."""
+
+
+def beats(folder: RunFolder, attempt: int | None = None) -> bool:
+    """Whether the heartbeat (of `attempt`) lives, where locks can't tell: another host's run, or there are no locks.
+
+    It does while its counter moves, and while it is young by the clock of the file server.
+    """
+    beat = read_json(folder.heartbeat)
+    if beat is None or (attempt is not None and _number(beat) != attempt):
+        return False
+    now, counter = time.monotonic(), (beat.get("attempt"), beat.get("counter"))
+    before, since = _seen.setdefault(folder.path, (counter, -math.inf))
+    if before != counter:
+        since = now
+        _seen[folder.path] = counter, since
+    return now - since < HEARTBEAT_LIMIT or _young(folder)
+
+
+def _young(folder: RunFolder) -> bool:
     try:
         age = server_time(folder.path) - folder.heartbeat.stat().st_mtime
     except OSError:
-        age = HEARTBEAT_LIMIT
-    return Status.RUNNING if age < HEARTBEAT_LIMIT else Status.UNKNOWN
+        return False
+    # One from the future tells nothing: a clock was put back since.
+    return abs(age) < HEARTBEAT_LIMIT
 
 
 def server_time(folder: Path) -> float:

@@ -28,8 +28,17 @@ from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
 from workbench.runs.processes import python, this_process
 from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
 from workbench.runs.released import Released
+from workbench.runs.status import who_has
 from workbench.runs.watching import Watch
 
+ASK = """
+import contextlib, sys
+from pathlib import Path
+from workbench.runs import locks
+with contextlib.suppress(OSError):  # a disk without locks tells nothing
+    sys.exit(locks.holder_of(Path(sys.argv[1]), locks.WRITER) is not None)
+"""
+"""Whether a run's writer lives, as an exit code."""
 WATCHED = ("torch", "torchvision", "numpy", "workbench")
 
 
@@ -53,7 +62,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     """Hold the run, see it through to its end, and see that the end is on record."""
     lock = RunLock(folder.lock)
     if not lock.take(SUPERVISOR) or _writer_left(folder):
-        _say(arguments.ready_fd, "another process works on this run")
+        _say(arguments.ready_fd, f"{who_has(folder)} works on it")
         sys.exit(1)
     journal = Journal(folder.journal)
     attempt = _open_attempt(folder, journal, arguments)
@@ -141,9 +150,7 @@ def _writer_left(folder: RunFolder) -> bool:
 
     Asked in a process of its own: closing the lock file in this one would let go of the byte just taken.
     """
-    asked = "import sys; from pathlib import Path; from workbench.runs import locks; " \
-            "sys.exit(locks.holder_of(Path(sys.argv[1]), locks.WRITER) is not None)"  # fmt: skip
-    return subprocess.run([sys.executable, "-c", asked, str(folder.lock)], check=False).returncode != 0
+    return subprocess.run([sys.executable, "-P", "-c", ASK, str(folder.lock)], check=False).returncode != 0
 
 
 def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:

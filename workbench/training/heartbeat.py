@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +103,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Write the file once. What can't be written is tried again at the next beat."""
+        self.give_way()
         self._counter += 1
         record = {
             "attempt": self._attempt,
@@ -113,6 +116,13 @@ class Heartbeat:
         }
         with contextlib.suppress(OSError):
             write_bytes(self._folder.heartbeat, encode(record), durable=False)
+
+    def give_way(self) -> None:
+        """End this process where a later attempt beats: on another host somebody took over a run that seemed dead."""
+        newest = (read_json(self._folder.heartbeat) or {}).get("attempt")
+        if isinstance(newest, int) and newest > self._attempt:
+            print(f"attempt {newest} has taken this run over: this one ends", file=sys.stderr, flush=True)
+            os._exit(4)
 
     def _eta(self) -> float | None:
         """Seconds to the last step at the pace of this attempt, evaluations included."""

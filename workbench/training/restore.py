@@ -93,11 +93,12 @@ def take_over(state: TrainState, restored: Restored, batch_size: int) -> list[st
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is not as it was when a checkpoint was made, and changes the bits of the result, in words."""
-    return [
+    found = [
         f"{words.format(now[name])} instead of {before[name]}"
         for name, words in WORDS.items()
         if now[name] != before[name]
     ]
+    return found if now["device"] == "cpu" else [*found, "a GPU adds up in another order each time"]
 
 
 def cut_metrics(context: Context, restored: Restored | None) -> None:

@@ -49,10 +49,15 @@ class Steering:
         """Keep this moment; with `wait`, return when it is durable."""
         self._context.heartbeat.show(step=self._state.step)
         content = {**self._state.state_dict(), **self._extra}
-        metrics = self._report.metrics
-        self._checkpoints.save(content, offset=metrics.offset, best=best, sync=metrics.sync)
+        offset = self._report.metrics.offset
+        self._checkpoints.save(content, offset=offset, best=best, sync=self._before_it_counts)
         if wait:
             self._checkpoints.wait()
+
+    def _before_it_counts(self) -> None:
+        """The run is still ours, and the metrics before a checkpoint are on the disk."""
+        self._context.heartbeat.give_way()
+        self._report.metrics.sync()
 
     def checkpoint_if_stopped(self) -> None:
         """Keep this moment if the run ends here because somebody asked for it."""

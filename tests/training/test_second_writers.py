@@ -1,0 +1,95 @@
+"""However often a run is resumed, and from wherever: one process writes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.training.kill_many import LIMIT, ended, experiment, finished, trains, wait_until
+from tests.training.support import outcome, same
+from workbench.io.atomic import read_json
+from workbench.runs import launch, locks
+from workbench.runs.processes import alive, start_of
+from workbench.runs.records import attempts_of, read_lines
+from workbench.runs.status import Status, status_of
+
+ELSEWHERE = Path(__file__).with_name("elsewhere")
+LONG = experiment(patience=0, epochs=60)
+"""Some seconds of training: both are at work for a while."""
+
+
+def workbench(*arguments: str, host: str = "here") -> subprocess.Popen[str]:
+    """A command of ours, on this host or on another one that sees the same disk."""
+    environment = {**os.environ, "PYTHONPATH": str(ELSEWHERE)} if host == "elsewhere" else None
+    return subprocess.Popen(
+        [sys.executable, "-m", "workbench", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended_badly(command: subprocess.Popen[str]) -> str:
+    """The one line that a command says which did nothing."""
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, out) == (2, "")
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_of_two_resumes_at_once_one_wins_and_the_other_says_who_has_it(home: Path) -> None:
+    folder = launch.start(experiment(), "test")
+    first = attempts_of(read_lines(folder.journal))[0]
+    os.killpg(first["pid"], signal.SIGKILL)
+    assert ended(folder) is Status.LOST
+    commands = [workbench("resume", folder.id, "--detach") for _ in range(2)]
+    for command in commands:
+        command.wait(60)
+    won, lost = sorted(commands, key=lambda command: command.returncode)
+    said = ended_badly(lost)
+    assert won.communicate()[0].strip() == folder.id
+    first, second = attempts_of(read_lines(folder.journal))
+    assert re.search(rf"process \d+ on {socket.gethostname()}", said)
+    os.killpg(second["pid"], signal.SIGKILL)
+    assert ended(folder) is Status.LOST
+
+
+def test_a_run_of_a_host_that_fell_silent_is_taken_over_and_given_up(home: Path) -> None:
+    """The other host sees the disk and none of our locks: a heartbeat is all it goes by."""
+    uncut = finished(launch.start(LONG, "test"))
+    folder = launch.start(LONG, "test")
+    old = attempts_of(read_lines(folder.journal))[0]
+    assert wait_until(folder.manifest.exists, folder)
+    assert "is running (process" in ended_badly(workbench("resume", folder.id, host="elsewhere"))
+
+    worker = locks.holder_of(folder.lock, locks.WRITER)
+    os.killpg(old["pid"], signal.SIGSTOP)
+    os.utime(folder.heartbeat, (0, 0))
+    said = ended_badly(workbench("resume", folder.id, host="elsewhere"))
+    assert f"may still run (process {old['pid']} on {socket.gethostname()})" in said
+    taken = workbench("resume", folder.id, "--take-over", "--detach", host="elsewhere")
+    assert taken.communicate(timeout=60)[0].strip() == folder.id, folder.log.read_text()
+    assert wait_until(lambda: trains(folder, 2), folder)
+
+    os.killpg(old["pid"], signal.SIGCONT)
+    assert wait_for(lambda: not alive(old) and worker is not None and start_of(worker) is None)
+    assert wait_for(lambda: (read_json(folder.exit) or {}).get("attempt") == 2)
+    assert status_of(folder) is Status.FINISHED
+    assert "attempt 2 has taken this run over: this one ends" in folder.log.read_text()
+    assert same(outcome(folder), outcome(uncut))
+
+
+def wait_for(seen: Callable[[], bool]) -> bool:
+    """Wait for a condition for so long and no longer."""
+    limit = time.monotonic() + LIMIT
+    while not seen() and time.monotonic() < limit:
+        time.sleep(0.01)
+    return seen()
