@@ -127,6 +127,12 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoint_seconds: Annotated[
         float, Meta(ge=0.01, le=1_000_000, description="seconds between checkpoints inside an epoch")
     ] = 60.0
+    wait_for_space: Annotated[
+        float,
+        Meta(
+            ge=0, le=100_000_000, description="seconds to wait for room on a full disk before the run stops"
+        ),
+    ] = 43_200.0
     on_nan: Annotated[
         Literal["stop", "go_back"],
         Meta(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.training.support import last_checkpoint, metrics, same
 from workbench.console import Follower
 from workbench.experiment import build
+from workbench.io.atomic import read_json
 from workbench.io.weights import load_checkpoint
 from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.locks import WRITER, holder_of
 from workbench.runs.reader import RunReader
 from workbench.runs.report import describe, reason
 from workbench.runs.status import Status, status_of
@@ -32,20 +40,37 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_stops_a_run_with_its_reason_and_room_lets_it_go_on(small_disk: Path) -> None:
-    settings = ["train.epochs=4000", "train.threads=1", "model.widths=256", "train.checkpoint_seconds=0.05"]
-    folder = launch.start(build("digits-mlp", sets=settings), "test")
-    follower = Follower(folder)
-    while not folder.manifest.exists():
-        assert status_of(folder).live, folder.log.read_text()
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as out:
-        try:
-            while True:
-                out.write(b"x" * 4096)
-        except OSError:
-            pass
-    assert follower.follow() is Status.STOPPED, folder.exit.read_text() + folder.log.read_text()
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Take all room but `leave` bytes; the file to remove again."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        while True:
+            out.write(b"x" * 4096)
+    with filler.open("ab") as out:
+        out.truncate(max(0, filler.stat().st_size - leave))
+    return filler
+
+
+def started(*settings: str) -> RunFolder:
+    fast = ["train.threads=1", "model.widths=256", "train.checkpoint_seconds=0.05", *settings]
+    return launch.start(build("digits-mlp", sets=fast), "test")
+
+
+def wait_for(seen: Callable[[], Any], folder: RunFolder) -> None:
+    while not seen():
+        assert status_of(folder).live, folder.exit.read_text() + folder.log.read_text()
+        time.sleep(0.01)
+
+
+def phase(folder: RunFolder) -> object:
+    return (read_json(folder.heartbeat) or {}).get("phase")
+
+
+def test_a_full_disk_stops_a_run_that_does_not_wait_and_room_lets_it_go_on(small_disk: Path) -> None:
+    folder = started("train.epochs=4000", "train.wait_for_space=0")
+    wait_for(folder.manifest.exists, folder)
+    filler = fill(small_disk)
+    assert Follower(folder).follow() is Status.STOPPED, folder.exit.read_text() + folder.log.read_text()
     said = reason(RunReader(folder).read_all())
     assert said is not None
     assert "space" in said.lower()
@@ -55,3 +80,41 @@ def test_a_full_disk_stops_a_run_with_its_reason_and_room_lets_it_go_on(small_di
     launch.resume(folder, {"train.epochs": describe(folder)["epoch"] + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
     assert describe(folder)["exact"]
+
+
+def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(small_disk: Path) -> None:
+    uncut = started("train.epochs=60")
+    assert Follower(uncut).follow() is Status.FINISHED
+    folder = started("train.epochs=60")
+    wait_for(folder.manifest.exists, folder)
+    filler = fill(small_disk)
+    wait_for(lambda: phase(folder) == "waiting for space", folder)
+    holder = holder_of(folder.lock, WRITER)
+    assert holder is not None
+    os.kill(holder, signal.SIGTERM)
+    assert Follower(folder).follow() is Status.STOPPED
+    assert reason(RunReader(folder).read_all()) == (
+        "stopped by SIGTERM while there was no room: No space left on device"
+    )
+    filler.unlink()
+
+    launch.resume(folder, {}, "test")
+    wait_for(lambda: phase(folder) == "training", folder)
+    filler = fill(small_disk)
+    wait_for(lambda: phase(folder) == "waiting for space", folder)
+    filler.unlink()
+    assert Follower(folder).follow() is Status.FINISHED, folder.exit.read_text() + folder.log.read_text()
+    assert metrics(folder) == metrics(uncut)
+    assert same(last_checkpoint(folder), last_checkpoint(uncut))
+    assert describe(folder)["exact"]
+
+
+def test_a_run_whose_checkpoints_can_not_fit_is_refused_before_its_first_step(small_disk: Path) -> None:
+    fill(small_disk, leave=1_000_000)
+    folder = started()
+    assert Follower(folder).follow() is Status.FAILED
+    said = reason(RunReader(folder).read_all())
+    assert said is not None
+    assert "the run needs about" in said
+    assert "set WORKBENCH_HOME to a larger disk" in said
+    assert metrics(folder) == []

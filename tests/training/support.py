@@ -19,10 +19,9 @@ from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import this_process
 from workbench.runs.records import Journal, read_lines
 from workbench.training.attempt import Attempt
-from workbench.training.context import Context
-from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.context import context_of
 from workbench.training.loop import TrainState
-from workbench.training.requests import Requests, Stop
+from workbench.training.requests import Stop
 
 LIMIT = 120.0
 
@@ -136,9 +135,7 @@ class Cut:
 def prepared(folder: RunFolder, **values: Any) -> Attempt:
     """An attempt in this process, ready for its first step."""
     number = open_attempt(folder, **values)
-    journal, watch = Journal(folder.journal), Stopwatch(time.monotonic())
-    heartbeat = Heartbeat(folder, number, watch)
-    attempt = Attempt(Context(folder, number, journal, watch, heartbeat, Requests(folder, journal, number)))
+    attempt = Attempt(context_of(folder, number, time.monotonic()))
     attempt.prepare()
     return attempt
 

@@ -54,6 +54,19 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
         new.put(path, durable=durable)
 
 
+def write_over(path: Path, data: bytes) -> None:
+    """Put `data` into the file at `path` itself, with one `write()`: for a disk without room for a second one.
+
+    A reader can see a part. Raises `OSError`, where there is no file yet too.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True) -> None:
     """`write_bytes` of `obj` as JSON. NaN and infinities are refused (`ValueError`): JSON has none."""
     text = json.dumps(obj, allow_nan=False, indent=1)  # ASCII: names that are no UTF-8 survive as escapes

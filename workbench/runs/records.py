@@ -33,7 +33,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,9 +93,14 @@ class LineWriter:
         self.offset = os.fstat(self._descriptor).st_size
         """Bytes written so far: where the next line begins."""
         self._torn = _ends_torn(self._descriptor)
+        self.keep_trying: Callable[[Callable[[], None]], None] = _once
+        """Calls what it is given; may do so again where the disk has no room."""
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one line. After a write that the disk cut short, the next line starts on a row of its own."""
+        self.keep_trying(partial(self._append, record))
+
+    def _append(self, record: dict[str, Any]) -> None:
         data = (b"\n" if self._torn else b"") + encode(record)
         written = os.write(self._descriptor, data)
         self.offset += written
@@ -114,6 +120,10 @@ class LineWriter:
 def _ends_torn(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _once(work: Callable[[], None]) -> None:
+    work()
 
 
 class Journal(LineWriter):

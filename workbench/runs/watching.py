@@ -14,7 +14,7 @@ from workbench.runs.records import Journal, read_lines
 from workbench.runs.usage import FIRST, Usage, interval
 
 LOOK_SECONDS = 5.0
-PATIENT = {"paused", "waiting", "stopping"}
+PATIENT = {"paused", "waiting for space", "stopping"}
 """Phases in which nothing has to get on."""
 
 

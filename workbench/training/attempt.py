@@ -9,7 +9,6 @@ import torch
 
 from workbench.datasets.data import derived_seed
 from workbench.io.atomic import write_json
-from workbench.runs.records import LineWriter
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.loop import Requests, TrainState, train
@@ -19,8 +18,9 @@ from workbench.training.parts import Parts
 from workbench.training.quicken import Way, quicken
 from workbench.training.recovery import Recovery
 from workbench.training.report import Report, Sums
-from workbench.training.restore import Beginning, cut_metrics, differences, take_over
+from workbench.training.restore import Beginning, differences, open_metrics, take_over
 from workbench.training.setup import describe_data, describe_model, device_name
+from workbench.training.space import check_space, checkpoint_bytes
 from workbench.training.steering import Steering
 
 
@@ -54,6 +54,7 @@ class Attempt:
         self.checkpoints = Checkpoints(self.folder)
         self.beginning = Beginning(context, self.checkpoints)
         self.checkpoints.keep_every = self.beginning.settings.keep_every
+        context.room.seconds = self.beginning.settings.wait_for_space
 
     def prepare(self) -> None:
         """Everything up to the first step."""
@@ -61,6 +62,7 @@ class Attempt:
         self.epochs = parts.epochs
         self.report = self._report()
         self.state = self._state()
+        self._check_space()
         self.quick = quicken(self.state, self.epochs, self.context.notice)
         write_json(self.folder.setup, self._setup())
         self.steering = Steering(self.context, self.state, self.checkpoints, self.report, self._extra())
@@ -80,9 +82,10 @@ class Attempt:
         train(self.state, self.epochs, self.report, requests, self.end_epoch, recover=self.recovery)
 
     def _report(self) -> Report:
-        cut_metrics(self.context, self.beginning.restored)
         sums = Sums(self.parts.task, self.parts.device)
-        return Report(sums, LineWriter(self.folder.metrics), self.parts.report_every(self.beginning))
+        return Report(
+            sums, open_metrics(self.context, self.beginning.restored), self.parts.report_every(self.beginning)
+        )
 
     def _state(self) -> TrainState:
         parts, restored = self.parts, self.beginning.restored
@@ -101,6 +104,10 @@ class Attempt:
             for note in notes + differences(restored.content, self._circumstances()):
                 self.context.notice(f"resumed, but not exactly: {note}", exact=False)
         return state
+
+    def _check_space(self) -> None:
+        rows = self.epochs.steps * self.parts.settings.epochs // self.report.every
+        check_space(self.folder, checkpoint_bytes(self.state.module, self.parts.settings), rows)
 
     def _circumstances(self) -> dict[str, Any]:
         """What the bits of the result depend on beside the state."""

@@ -40,6 +40,7 @@ class Checkpoints:
         self._copies = Copies()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
+        self._unwritten: tuple[dict[str, Any], bool, Callable[[], None]] | None = None
         self.time = time.monotonic()
         """When the newest one was begun (monotonic)."""
 
@@ -53,11 +54,18 @@ class Checkpoints:
 
         `offset`: the length of the metrics at its moment; `sync` makes them durable before it is published.
         """
-        self.wait()
+        self.settle()
         self.time = time.monotonic()
         wall = {"time": round(time.time(), 3), "metrics_offset": offset}
         copy = self._copies.take({**content, "wall": wall})
-        self._pending = self._thread.submit(self._write, copy, best, sync)
+        self._pending = self._thread.submit(self._work, copy, best, sync)
+
+    def settle(self) -> None:
+        """Return when all that was begun is written; what failed before is tried again. Raises as `wait` does."""
+        if self._pending is None and self._unwritten is not None:
+            work, self._unwritten = self._unwritten, None
+            self._pending = self._thread.submit(self._work, *work)
+        self.wait()
 
     def wait(self) -> None:
         """Return when nothing is being written any more.
@@ -74,6 +82,13 @@ class Checkpoints:
             self.wait()
         finally:
             self._thread.shutdown()
+
+    def _work(self, content: dict[str, Any], best: bool, sync: Callable[[], None]) -> None:
+        try:
+            self._write(content, best, sync)
+        except OSError:
+            self._unwritten = (content, best, sync)
+            raise
 
     def _write(self, content: dict[str, Any], best: bool, sync: Callable[[], None]) -> None:
         self._copies.wait()

@@ -8,6 +8,16 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.requests import Requests
+from workbench.training.room import Room
+
+
+def context_of(folder: RunFolder, attempt: int, began: float) -> Context:
+    """What an attempt works with; it began at `began` (monotonic)."""
+    journal, watch = Journal(folder.journal), Stopwatch(began)
+    heartbeat, requests = Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
+    room = Room(journal, heartbeat, requests, watch)
+    journal.keep_trying = room.keep_trying
+    return Context(folder, attempt, journal, watch, heartbeat, requests, room)
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,7 @@ class Context:
     watch: Stopwatch
     heartbeat: Heartbeat
     requests: Requests
+    room: Room
 
     def phase(self, name: str, **values: object) -> None:
         """Say in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from workbench.io.atomic import read_json, write_bytes
+from workbench.io.atomic import read_json, write_bytes, write_over
 from workbench.io.progress import Progress
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import encode
@@ -88,6 +88,11 @@ class Heartbeat:
             self._progress = None
             self._wake.set()
 
+    @property
+    def phase(self) -> str:
+        """What the next beat says is being done."""
+        return str(self._shown["phase"])
+
     def progress(self, progress: Progress) -> None:
         """How far a long piece of work is (an `io.progress.Report`)."""
         self._progress = progress
@@ -115,7 +120,12 @@ class Heartbeat:
             "time": round(time.time(), 3),
         }
         with contextlib.suppress(OSError):
-            write_bytes(self._folder.heartbeat, encode(record), durable=False)
+            try:
+                write_bytes(self._folder.heartbeat, encode(record), durable=False)
+            except (
+                OSError
+            ):  # a full disk has no room for a second file; the one that is there can be written over
+                write_over(self._folder.heartbeat, encode(record))
 
     def give_way(self) -> None:
         """End this process where a later attempt beats: on another host somebody took over a run that seemed dead."""

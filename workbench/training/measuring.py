@@ -84,7 +84,9 @@ class Measuring:
         self._report.evaluation(evaluation, state.step, state.epoch, seconds, **{**figures(module), **marks})
         first = read_json(self._folder.evaluations / f"step-0-{evaluation.split}.json") or {}
         draw = drawing(module, self._parts.sources[evaluation.split], evaluation, first.get("draw"))
-        evaluating.write(evaluation, self._folder.evaluations, state.step, state.epoch, draw)
+        self._context.room.keep_trying(
+            lambda: evaluating.write(evaluation, self._folder.evaluations, state.step, state.epoch, draw)
+        )
         if state.epoch > KEPT:
             best = [] if state.best is None else [state.best["step"]]
             prune_evaluations(self._folder, evaluation.split, state.steps_per_epoch, best)
@@ -123,7 +125,7 @@ class Measuring:
 
     def result(self, checkpoints: Checkpoints) -> None:
         """The run's result: the test split, by the best epoch's weights where there is a best one."""
-        checkpoints.wait()
+        self._context.room.keep_trying(checkpoints.settle)
         marks: dict[str, Any] = {}
         best = checkpoints.best() if self._parts.experiment.weights == "best" else None
         if best is not None:

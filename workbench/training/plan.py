@@ -30,15 +30,14 @@ from workbench.memory import host_memory
 from workbench.planning import ANSWER, Plan, Proposal
 from workbench.runs import machine
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal, read_lines
+from workbench.runs.records import read_lines
 from workbench.training.checkpoint import KEPT, Checkpoints
-from workbench.training.context import Context
+from workbench.training.context import Context, context_of
 from workbench.training.evaluate import TOP_K, evaluate
-from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.parts import Parts
 from workbench.training.recovery import Recovery
 from workbench.training.report import ROWS
-from workbench.training.requests import Requests, Stop
+from workbench.training.requests import Stop
 from workbench.training.restore import Beginning
 from workbench.training.setup import device_name
 from workbench.training.source import Source
@@ -289,9 +288,7 @@ def answer_of(context: Context, asked: float) -> dict[str, Any]:
 def main() -> None:
     """One plan; whoever asked for it holds the other end of stdin, and is obeyed as a supervisor is."""
     folder = RunFolder(Path(sys.argv[1]).absolute())
-    journal = Journal(folder.journal)
-    watch = Stopwatch(time.monotonic())
-    context = Context(folder, 1, journal, watch, Heartbeat(folder, 1, watch), Requests(folder, journal, 1))
+    context = context_of(folder, 1, time.monotonic())
     context.requests.install()
     context.heartbeat.start()
     try:

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from workbench.errors import RunFailed
-from workbench.runs.records import LineWriter, read_lines
+from workbench.runs.records import read_lines
 from workbench.training.batches import has_batch_norm
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.guard import Diverged
 from workbench.training.loop import TrainState
 from workbench.training.report import Report
-from workbench.training.restore import Restored, cut_metrics, take_over
+from workbench.training.restore import Restored, open_metrics, take_over
 from workbench.training.shortage import Shortage, fitting, free_memory, shortage
 from workbench.training.timeline import Change
 
@@ -51,7 +51,7 @@ class Recovery:
     def _go_back(self, error: Diverged) -> None:
         """Take up the newest checkpoint with half the learning rate; the change is on record before it is used."""
         with contextlib.suppress(Diverged):  # a moment that was not worth keeping
-            self._checkpoints.wait()
+            self._context.room.keep_trying(self._checkpoints.settle)
         content, entry, _ = self._checkpoints.newest()
         times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._changes("went back"))
         if content is None or entry is None or times > TIMES:
@@ -68,9 +68,8 @@ class Recovery:
             f"{error.what} at step {error.step}: back to step {entry['step']} with half the learning rate, "
             f"{before / 2:g} ({times} of {TIMES} times in this epoch)"
         )
-        cut_metrics(self._context, restored)
         self._report.metrics.close()
-        self._report.metrics = LineWriter(self._context.folder.metrics)
+        self._report.metrics = open_metrics(self._context, restored)
         take_over(self._state, restored, self._batch_size)
         self._context.heartbeat.show(step=self._state.step, epoch=self._state.epoch)
 

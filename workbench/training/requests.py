@@ -69,7 +69,7 @@ class Requests:
     def answer(self, request: control.Request, text: str) -> None:
         """Record the answer, in the journal too."""
         self._journal.note("answer", request=request.what, id=request.id, text=text)
-        control.answer(self._folder, request, text)
+        self._journal.keep_trying(lambda: control.answer(self._folder, request, text))
 
     def stopped(self) -> bool:
         """Whether to end: for loading and evaluating, which take no other request (an `io.progress.Cancelled`)."""

@@ -9,7 +9,7 @@ from workbench.datasets.data import Data
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, Train, from_dict
 from workbench.io.atomic import read_json
-from workbench.runs.records import attempts_of, keep_until, read_lines
+from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
 from workbench.training.loop import TrainState
@@ -101,9 +101,12 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return found if now["device"] == "cpu" else [*found, "a GPU adds up in another order each time"]
 
 
-def cut_metrics(context: Context, restored: Restored | None) -> None:
-    """Take rows of steps that will be made again off the metrics: those after the checkpoint."""
-    metrics, offset = context.folder.metrics, 0 if restored is None else int(restored.entry["metrics_offset"])
-    kept = keep_until(metrics, offset) if metrics.exists() else 0
+def open_metrics(context: Context, restored: Restored | None) -> LineWriter:
+    """The metrics without the rows of steps that will be made again: those after the checkpoint."""
+    path, offset = context.folder.metrics, 0 if restored is None else int(restored.entry["metrics_offset"])
+    kept = context.room.keep_trying(lambda: keep_until(path, offset)) if path.exists() else 0
     if kept < offset:
-        context.notice(f"{metrics.name} is shorter than it was: rows of earlier steps are lost", exact=False)
+        context.notice(f"{path.name} is shorter than it was: rows of earlier steps are lost", exact=False)
+    metrics = LineWriter(path)
+    metrics.keep_trying = context.room.keep_trying
+    return metrics

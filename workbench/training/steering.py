@@ -29,7 +29,7 @@ class Steering:
         report: Report,
         extra: Mapping[str, Any],
     ) -> None:
-        self._context, self._requests = context, context.requests
+        self._context, self._requests, self._room = context, context.requests, context.room
         self._state, self._checkpoints, self._report, self._extra = state, checkpoints, report, extra
         self._paused = False
 
@@ -50,9 +50,11 @@ class Steering:
         self._context.heartbeat.show(step=self._state.step)
         content = {**self._state.state_dict(), **self._extra}
         offset = self._report.metrics.offset
-        self._checkpoints.save(content, offset=offset, best=best, sync=self._before_it_counts)
+        self._room.keep_trying(
+            lambda: self._checkpoints.save(content, offset=offset, best=best, sync=self._before_it_counts)
+        )
         if wait:
-            self._checkpoints.wait()
+            self._room.keep_trying(self._checkpoints.settle)
 
     def _before_it_counts(self) -> None:
         """The run is still ours, and the metrics before a checkpoint are on the disk."""
@@ -138,8 +140,10 @@ class Steering:
         return f"{key} {before:g} → {value:g} from step {step} on"
 
     def _checkpoint_by_time(self) -> None:
-        age = time.monotonic() - self._checkpoints.time
-        if age >= self._state.settings.checkpoint_seconds and not self._checkpoints.busy:
+        if self._checkpoints.busy:
+            return
+        self._room.keep_trying(self._checkpoints.settle)  # where the one before failed, it is seen here
+        if time.monotonic() - self._checkpoints.time >= self._state.settings.checkpoint_seconds:
             self.checkpoint(wait=False)
 
 

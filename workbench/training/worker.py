@@ -7,7 +7,6 @@ However the attempt ends, the end is on record in one line; tracebacks go to the
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import signal
 import sys
@@ -22,13 +21,12 @@ from workbench.runs import control
 from workbench.runs.control import PAUSED, RELEASED
 from workbench.runs.layout import RunFolder, hold_reserve, write_exit
 from workbench.runs.locks import WRITER, RunLock
-from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
-from workbench.training.context import Context
-from workbench.training.heartbeat import Heartbeat, Stopwatch
-from workbench.training.requests import Release, Requests, Stop
+from workbench.runs.records import ENDED, attempts_of, read_lines
+from workbench.training.context import Context, context_of
+from workbench.training.requests import Release, Stop
+from workbench.training.room import NO_ROOM
 
 BEGAN = time.monotonic()
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,7 @@ def main() -> int:
         print(f"another process writes {folder.path}", file=sys.stderr)
         return 1
     attempt = max(1, len(attempts_of(read_lines(folder.journal))))
-    journal, watch = Journal(folder.journal), Stopwatch(BEGAN)
-    context = Context(
-        folder, attempt, journal, watch, Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
-    )
+    context = context_of(folder, attempt, BEGAN)
     context.requests.install()
     context.heartbeat.start()
     end = attempt_at(context)

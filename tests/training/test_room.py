@@ -1,0 +1,71 @@
+"""What the disk has no room for is tried again, until somebody or the clock says enough. The errors are real ones."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.support import make_run, open_attempt
+from workbench.runs.records import LineWriter, read_lines
+from workbench.training import room
+from workbench.training.context import Context, context_of
+from workbench.training.requests import Stop
+
+
+@pytest.fixture
+def context(home: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setattr(room, "TRY_SECONDS", 0.01)
+    monkeypatch.setattr(room, "LOOK_SECONDS", 0.001)
+    folder = make_run(home, {})
+    context = context_of(folder, open_attempt(folder), time.monotonic())
+    context.room.seconds = 60.0
+    context.heartbeat.beat()
+    return context
+
+
+def test_a_line_is_written_once_there_is_room(context: Context, tmp_path: Path) -> None:
+    full, metrics = LineWriter(Path("/dev/full")), LineWriter(tmp_path / "metrics.jsonl")
+    tries = iter([full, full, metrics])
+    context.room.keep_trying(lambda: next(tries).write({"kind": "step"}))
+    assert read_lines(tmp_path / "metrics.jsonl") == [{"v": 1, "kind": "step"}]
+    assert [r["text"] for r in read_lines(context.folder.journal) if r["kind"] == "notice"] == [
+        "waited 0s for room on the disk"
+    ]
+    assert context.heartbeat.phase == "loading"
+
+
+def test_the_heartbeat_tells_of_it(context: Context) -> None:
+    def look() -> bool:
+        return context.heartbeat.phase == room.WAITING
+
+    seen: list[bool] = []
+    context.requests.stopped = lambda: seen.append(look()) or False  # type: ignore[method-assign, func-returns-value]
+    full = LineWriter(Path("/dev/full"))
+    context.room.seconds = 0.05
+    with pytest.raises(Stop, match=r"no room for .*: No space left on device; resume once there is some"):
+        context.room.keep_trying(lambda: full.write({}))
+    assert seen
+    assert all(seen)
+
+
+def test_a_stop_is_obeyed_meanwhile(context: Context) -> None:
+    full = LineWriter(Path("/dev/full"))
+    context.requests.stop = "stopped by SIGTERM"
+    with pytest.raises(Stop, match="stopped by SIGTERM while there was no room"):
+        context.room.keep_trying(lambda: full.write({}))
+
+
+def test_without_patience_and_for_other_errors_it_passes_the_error_on(context: Context) -> None:
+    full = LineWriter(Path("/dev/full"))
+
+    def gone() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        context.room.keep_trying(gone)
+    context.room.seconds = 0.0
+    with pytest.raises(OSError, match="No space left"):
+        context.room.keep_trying(lambda: full.write({}))

@@ -1,0 +1,76 @@
+"""Patience with a disk that is full, over its quota or read-only: what can't be written is tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from workbench import text
+from workbench.runs.records import Journal
+from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.requests import Requests, Stop
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+WAITING = "waiting for space"
+"""The phase that the heartbeat tells meanwhile."""
+TRY_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+"""Between two tries, and between two looks whether somebody wants the run to stop."""
+
+T = TypeVar("T")
+
+
+class Room:
+    """Waits for room, at most `seconds` at a time (0: not at all). For the training thread alone."""
+
+    def __init__(self, journal: Journal, heartbeat: Heartbeat, requests: Requests, watch: Stopwatch) -> None:
+        self._journal, self._heartbeat, self._requests, self._watch = journal, heartbeat, requests, watch
+        self.seconds = 0.0
+        self._waiting = False
+
+    def keep_trying(self, work: Callable[[], T]) -> T:
+        """What `work` returns, once there is room for what it writes.
+
+        Raises `Stop` when that takes too long or somebody asks for the end; any other `OSError` passes.
+        """
+        began: float | None = None
+        while True:
+            try:
+                result = work()
+            except OSError as error:
+                if error.errno not in NO_ROOM or self._waiting or not self.seconds:
+                    raise
+                began = began or time.monotonic()
+                self._wait(error, began + self.seconds)
+            else:
+                if began is not None:
+                    waited = text.duration(time.monotonic() - began)
+                    self._journal.note("notice", text=f"waited {waited} for room on the disk")
+                return result
+
+    def _wait(self, error: OSError, end: float) -> None:
+        """Wait until it is time to try again."""
+        phase, self._waiting = self._heartbeat.phase, True
+        self._heartbeat.show(phase=WAITING)
+        try:
+            with self._watch.during("paused"):
+                self._look_out(error, min(end, time.monotonic() + TRY_SECONDS))
+        finally:
+            self._waiting = False
+            self._heartbeat.show(phase=phase)
+        if time.monotonic() >= end:
+            raise Stop(
+                f"no room for {text.duration(self.seconds)}: {error.strerror}; resume once there is some"
+            )
+
+    def _look_out(self, error: OSError, until: float) -> None:
+        while time.monotonic() < until:
+            # The answer to a request can't be written either; what it asks for counts.
+            with contextlib.suppress(OSError):
+                self._requests.stopped()
+            if self._requests.stop is not None:
+                raise Stop(f"{self._requests.stop} while there was no room: {error.strerror}")
+            time.sleep(LOOK_SECONDS)
