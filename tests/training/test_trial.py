@@ -13,13 +13,10 @@ import torch
 from tests.training.support import make_run, open_attempt
 from workbench.errors import RunFailed
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
 from workbench.training.checkpoint import Checkpoints
-from workbench.training.context import Context
-from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.context import context_of
 from workbench.training.parts import Parts
 from workbench.training.plan import Measured, changes, first, written_bytes
-from workbench.training.requests import Requests
 from workbench.training.restore import Beginning
 from workbench.training.trial import Trial
 
@@ -30,11 +27,8 @@ class Bench:
     def __init__(self, home: Path, **settings: Any) -> None:
         self.folder: RunFolder = make_run(home, settings)
         open_attempt(self.folder)
-        self.journal, watch = Journal(self.folder.journal), Stopwatch(0)
-        heartbeat = Heartbeat(self.folder, 1, watch)
-        self.context = Context(
-            self.folder, 1, self.journal, watch, heartbeat, Requests(self.folder, self.journal, 1)
-        )
+        self.context = context_of(self.folder, 1, 0.0)
+        self.journal = self.context.journal
         self.parts = Parts(self.context, Beginning(self.context, Checkpoints(self.folder)))
         self.trials: list[Trial] = []
 
