@@ -54,16 +54,20 @@ def network(kind: str) -> nn.Module:
 def tensors(kind: str, folder: str) -> tuple[Tensor, Tensor]:
     """float32 [N, C, H, W] as the network takes them, and int64 [N]."""
     if kind == "mnist-mlp":
-        from torchvision import datasets
-
-        found = datasets.MNIST(folder, train=True)
-        x, y = found.data[:, None], found.targets
+        raw = Path(folder, "MNIST", "raw")
+        x = _bytes_of(raw / "train-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)
+        y = _bytes_of(raw / "train-labels-idx1-ubyte", 8).long()
     else:
         pictures = cifar10_convnet.Pictures(sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*")))
         x = torch.from_numpy(pictures.images).permute(0, 3, 1, 2)
         y = torch.tensor(pictures.labels)
     setting = SETTINGS[kind]
     return ((x.float() / 255 - setting.mean) / setting.std).contiguous(), y
+
+
+def _bytes_of(path: Path, head: int) -> Tensor:
+    """What stands behind the head of an idx file: uint8 [N]."""
+    return torch.frombuffer(bytearray(path.read_bytes()[head:]), dtype=torch.uint8)
 
 
 def optimizer_of(net: nn.Module, setting: Setting) -> torch.optim.Optimizer:

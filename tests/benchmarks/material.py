@@ -19,7 +19,6 @@ MNIST_FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
 CLASSES = 10
-DAY_NS = 86_400_000_000_000
 
 
 def grey(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
@@ -56,7 +55,7 @@ def _generated(name: str, count: int) -> np.ndarray:
 
 
 def patterns(count: int, shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [count, C, H, W] and int64 [count]: a smooth pattern a class under noise of its own size."""
+    """uint8 [count, C, H, W] and int64 [count]: a faint pattern a class under noise; one label in ten is any."""
     channels, height, width = shape
     rough = np.random.default_rng(0).uniform(0, 255, (CLASSES, channels, 6, 6)).astype(np.uint8)
     smooth = np.stack(
@@ -64,8 +63,10 @@ def patterns(count: int, shape: tuple[int, int, int], seed: int) -> tuple[np.nda
     )
     generator = np.random.default_rng(seed + 1)
     labels = generator.integers(0, CLASSES, count)
-    noisy = smooth[labels].astype(np.int16) // 2 + generator.integers(0, 128, (count, *shape), dtype=np.int16)
-    return noisy.clip(0, 255).astype(np.uint8), labels
+    noisy = smooth[labels].astype(np.int16) // 4 + generator.integers(0, 192, (count, *shape), dtype=np.int16)
+    wrong = generator.random(count) < 0.1
+    labels[wrong] = generator.integers(0, CLASSES, int(wrong.sum()))
+    return noisy.astype(np.uint8), labels
 
 
 def colour(folder: Path, train: int = 10_000, test: int = 1_000) -> str:

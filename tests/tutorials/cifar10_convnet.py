@@ -56,19 +56,26 @@ class Net(nn.Module):
         return self.fc3(x)
 
 
-def learn(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001) -> tuple[float, float]:
-    """Test loss and accuracy at the end."""
+def fit(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001) -> tuple[Net, int]:
+    """The trained network, and the steps it took."""
     torch.manual_seed(seed)
-    batches = Path(folder) / "cifar-10-batches-py"
-    train = Pictures(sorted(batches.glob("data_batch_*")))
-    test = Pictures([batches / "test_batch"])
+    train = Pictures(sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*")))
     net, loss_of = Net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+    steps = 0
     for _ in range(epochs):
         for images, labels in DataLoader(train, batch_size=4, shuffle=True):
             optimizer.zero_grad()
             loss_of(net(images), labels).backward()
             optimizer.step()
+            steps += 1
+    return net, steps
+
+
+def learn(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001) -> tuple[float, float]:
+    """Test loss and accuracy at the end."""
+    (net, _), loss_of = fit(folder, seed, epochs=epochs, lr=lr), nn.CrossEntropyLoss()
+    test = Pictures([Path(folder, "cifar-10-batches-py", "test_batch")])
     loss = right = 0.0
     with torch.no_grad():
         for images, labels in DataLoader(test, batch_size=4):

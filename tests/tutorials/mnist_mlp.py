@@ -24,19 +24,27 @@ class Net(nn.Module):
         return torch.softmax(x, 1) if self.softmax else x
 
 
-def learn(folder: str, seed: int, *, softmax: bool = True, epochs: int = 5) -> tuple[float, float]:
-    """Test loss and accuracy at the end."""
+def fit(folder: str, seed: int, *, softmax: bool = True, epochs: int = 5) -> tuple[Net, int]:
+    """The trained network, and the steps it took."""
     torch.manual_seed(seed)
     train = datasets.MNIST(folder, train=True, transform=transforms.ToTensor())
-    test = datasets.MNIST(folder, train=False, transform=transforms.ToTensor())
     net, loss_of = Net(softmax), nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
+    steps = 0
+    net.train()
     for _ in range(epochs):
-        net.train()
         for images, labels in DataLoader(train, batch_size=32, shuffle=True):
             optimizer.zero_grad()
             loss_of(net(images), labels).backward()
             optimizer.step()
+            steps += 1
+    return net, steps
+
+
+def learn(folder: str, seed: int, *, softmax: bool = True, epochs: int = 5) -> tuple[float, float]:
+    """Test loss and accuracy at the end."""
+    (net, _), loss_of = fit(folder, seed, softmax=softmax, epochs=epochs), nn.CrossEntropyLoss()
+    test = datasets.MNIST(folder, train=False, transform=transforms.ToTensor())
     net.eval()
     loss = right = 0.0
     with torch.no_grad():

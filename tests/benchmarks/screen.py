@@ -1,0 +1,308 @@
+"""The screen: what it takes, and what it costs a training to be looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pexpect
+import psutil
+
+from tests.benchmarks import material
+from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient, say
+from tests.benchmarks.recipes import Trained, ours
+from tests.end_to_end.terminal import Terminal
+from workbench.io.atomic import write_json
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.store import Store
+
+COLUMNS, ROWS = 120, 36
+POINTS = 100_000
+CURSOR = "▸".encode()
+IDLE_SECONDS = 10.0
+
+
+def rows(place: Path, scale: Scale) -> list[Row]:
+    """Everything that is said of the screen."""
+    data, home = place / "data", place / "home"
+    material.grey(data, scale.grey)
+    with environment(WORKBENCH_HOME=home, WORKBENCH_DATA=data, TORCH_HOME=home / "torch"):
+        found = [_first_frame(), _looked_at(data, home, scale)]
+        found += [*refresh(), _long_run(home, scale), *_many_runs(home, scale)]
+        return found
+
+
+@contextmanager
+def environment(**values: Path) -> Iterator[None]:
+    """These variables in this process and its children."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(value) for name, value in values.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Watched:
+    """The screen in a pty whose other end reads as fast as it can and draws nothing, as another machine would."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal(COLUMNS, ROWS)
+        self.process = self.terminal.process
+        self.received = 0
+
+    def drain(self, seconds: float, until: bytes = b"") -> float | None:
+        """Take what comes for so long, or until it holds `until`; the time that came at, or `None`."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            try:
+                data = self.process.read_nonblocking(1 << 16, timeout=left)
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                return None
+            self.received += len(data)
+            if until and until in data:
+                return time.perf_counter()
+        return None
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.close(force=True)
+
+
+def _first_frame() -> Row:
+    def frame() -> float:
+        began = time.perf_counter()
+        with Watched() as screen:
+            seen = screen.drain(60, b"digits-mlp")
+            assert seen is not None, "no first frame"
+            return seen - began
+
+    def torch() -> float:
+        began = time.perf_counter()
+        python("-c", "import torch")
+        return time.perf_counter() - began
+
+    found = alternate(5, {"first frame": frame, "import torch": torch})
+    mine, theirs = found["first frame"], found["import torch"]
+    return Row("first frame: import torch", f"{median(mine):.2f} s", f"{median(theirs):.2f} s",
+               str(quotient(mine, theirs)), "≤ 0.25")  # fmt: skip
+
+
+def _looked_at(data: Path, home: Path, scale: Scale) -> Row:
+    """Recipe 1 with its curves being drawn, and with nobody there; one thread, so that a core is left as usual."""
+    epochs = 2 * scale.epochs
+
+    def alone() -> Trained:
+        return ours("mnist-mlp", data, home, epochs, "train.threads=1")
+
+    def watched() -> Trained:
+        with Watched() as screen:
+            screen.drain(2)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "workbench", "train", "mnist-mlp", "--set", f"train.epochs={epochs}",
+                 "--set", "train.threads=1", "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            screen.process.send("3")
+            while process.poll() is None:
+                screen.drain(0.2)
+        document = answer("-m", "workbench", "show", "last", "--json", home=home)
+        assert document["step"] == document["steps_total"]
+        return Trained(document["seconds"]["train"], document["step"], 0)
+
+    found = alternate(scale.rounds, {"watched": watched, "alone": alone})
+    assert found["watched"][0].steps == found["alone"][0].steps
+    seconds = {name: [one.seconds for one in side] for name, side in found.items()}
+    rate = {
+        name: f"{found['alone'][0].examples / median(each):,.0f} pictures/s" for name, each in seconds.items()
+    }
+    return Row("training (recipe 1) with the screen open and drawing: nobody there", rate["watched"], rate["alone"],
+               str(quotient(seconds["alone"], seconds["watched"])), "≥ 0.97")  # fmt: skip
+
+
+def long_view(folder: Path, points: int) -> RunView:
+    """A run with so many training steps, and as many evaluations between them: four curves."""
+    (folder / "evaluations").mkdir(parents=True, exist_ok=True)
+    material.long_metrics(folder / "metrics.jsonl", points)
+    write_json(folder / "experiment.json", {"v": 1, "name": "long", "train": {"epochs": 10}})
+    reader = RunReader(RunFolder(folder))
+    view = reader.read_all()
+    reader.close()
+    evaluations = zip(view.steps.step, view.steps.column("epoch"), view.steps.column("loss"), strict=True)
+    view.evaluations = [
+        {
+            "kind": "evaluation",
+            "split": "validation",
+            "step": step,
+            "epoch": epoch,
+            "loss": loss,
+            "accuracy": 1 - loss / 3,
+        }
+        for step, epoch, loss in evaluations
+    ]
+    return view
+
+
+async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]:
+    """Milliseconds and bytes of refreshes that each bring a step and an evaluation."""
+    from textual.app import App, ComposeResult
+
+    from workbench.ui.panes.plots import PlotsPane
+
+    class Shown(App[None]):
+        def compose(self) -> ComposeResult:
+            yield PlotsPane()
+
+    spent, sent = [], []
+    async with Shown().run_test(size=(COLUMNS - 40, ROWS - 18)) as pilot:
+        pane = pilot.app.query_one(PlotsPane)
+        pane.view = view
+        await pilot.pause()
+        for number in range(times):
+            last = view.steps.step[-1] + 1
+            row = {
+                "step": last,
+                "epoch": last / POINTS * 10,
+                "loss": 0.3 + 0.01 * (number % 7),
+                "accuracy": 0.9,
+                "lr": 0.001,
+            }
+            view.steps.add(row)
+            view.evaluations.append({**row, "kind": "evaluation", "split": "validation"})
+            before = pilot.app.screen._compositor.render_strips()
+            began = time.perf_counter()
+            pane.view = view
+            spent.append(1000 * (time.perf_counter() - began))
+            await pilot.pause()
+            after = pilot.app.screen._compositor.render_strips()
+            changed = [b for a, b in zip(before, after, strict=True) if a != b]
+            sent.append(sum(len(segment.text.encode()) for strip in changed for segment in strip))
+    return spent, sent
+
+
+def refresh(points: int = POINTS, times: int = 40) -> list[Row]:
+    """Drawing four curves of so many points anew because each has one more."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        view = long_view(Path(folder), points)
+        spent, sent = asyncio.run(_refreshes(view, times))
+    what = f"refresh of 4 curves of {points:,} points"
+    return [
+        Row(f"{what}: time", f"{median(spent):.1f} ms", "-", f"worst {max(spent):.1f}", "≤ 10 ms"),
+        Row(
+            f"{what}: whole rows that changed",
+            f"{median(sent):.0f} bytes",
+            "-",
+            f"worst {max(sent)}",
+            "about 1 kB",
+        ),
+    ]
+
+
+def _long_run(home: Path, scale: Scale) -> Row:
+    folder = home / "runs" / "20990101-000000000000-long-0000"
+    (folder / "evaluations").mkdir(parents=True)
+    say(f"  a run of {scale.rows:,} rows")
+    material.long_metrics(folder / "metrics.jsonl", scale.rows)
+    write_json(folder / "experiment.json", {"v": 1, "name": "long", "train": {"epochs": 10}})
+    write_json(folder / "exit.json", {"v": 1, "status": "finished", "attempt": 1, "reason": None})
+    try:
+        with Terminal(COLUMNS, ROWS) as terminal:
+            terminal.wait_for("digits-mlp")
+            began = time.perf_counter()
+            terminal.wait(lambda text: _columns_drawn(text) > COLUMNS // 3, "the whole curve")
+            seconds = time.perf_counter() - began
+    finally:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        folder.rmdir()
+    what = f"opening a run of {scale.rows:,} rows: from the first frame to its whole curve"
+    return Row(what, f"{seconds:.2f} s", "-", "-", "≤ 1 s")
+
+
+def _columns_drawn(text: str) -> int:
+    """Columns of the screen in which some piece of a curve stands."""
+    lines = text.splitlines()
+    width = max((len(line) for line in lines), default=0)
+    return sum(any("\u2801" <= line[x : x + 1] <= "\u28ff" for line in lines) for x in range(width))
+
+
+def _many_runs(home: Path, scale: Scale) -> list[Row]:
+    """With so many runs listed: the list, keys while all cores train, and doing nothing."""
+    say(f"  {scale.runs:,} runs")
+    store = Store(home / "runs")
+    material.many_runs(store.find("mnist-mlp").path, store.root, scale.runs)
+    spent = []
+    for _ in range(6):
+        began = time.perf_counter()
+        listed = store.rows()
+        spent.append(time.perf_counter() - began)
+    assert len(listed) > scale.runs
+    found = [
+        Row(
+            f"listing {scale.runs:,} runs",
+            f"{median(spent[1:]):.2f} s",
+            "-",
+            f"first {spent[0]:.1f} s",
+            "≤ 0.3 s",
+        )
+    ]
+    with Watched() as screen:
+        screen.drain(60, b"old")
+        found += _idle(screen)
+        found.append(_keys(screen, scale))
+    return found
+
+
+def _idle(screen: Watched) -> list[Row]:
+    """A screen where nothing happens."""
+    screen.drain(5)
+    process = psutil.Process(screen.process.pid)
+    before, received, began = process.cpu_times(), screen.received, time.perf_counter()
+    screen.drain(IDLE_SECONDS)
+    after, seconds = process.cpu_times(), time.perf_counter() - began
+    busy = (after.user + after.system - before.user - before.system) / seconds
+    return [
+        Row("idle screen: bytes", f"{screen.received - received} in {seconds:.0f} s", "-", "-", "0"),
+        Row("idle screen: part of a core", f"{busy:.1%}", "-", "-", "< 1 %"),
+    ]
+
+
+def _keys(screen: Watched, scale: Scale) -> Row:
+    """From a key to the frame that shows the cursor where it went, while a run keeps every core busy."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "train", "mnist-mlp", "--set", "train.epochs=1000", "--set",
+         f"train.threads={os.cpu_count()}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        screen.drain(15)  # until it trains
+        screen.process.send("1jjjj")  # away from its row, which changes by itself
+        screen.drain(2)
+        waits = []
+        for number in range(scale.keys):
+            began = time.perf_counter()
+            screen.process.send("j" if number % 20 < 10 else "k")
+            seen = screen.drain(5, CURSOR)
+            assert seen is not None, "a key had no answer within 5 s"
+            waits.append(1000 * (seen - began))
+            screen.drain(0.1)
+    finally:
+        python("-m", "workbench", "stop", "last")
+        process.wait()
+    waits.sort()
+    at_99 = waits[min(len(waits) - 1, int(0.99 * len(waits)))]
+    return Row(f"key to frame while every core trains and {scale.runs:,} runs are listed, 99th percentile",
+               f"{at_99:.0f} ms", "-", f"median {median(waits):.0f}", "≤ 50 ms")  # fmt: skip
