@@ -137,6 +137,10 @@ def long_view(folder: Path, points: int) -> RunView:
     (folder / "evaluations").mkdir(parents=True, exist_ok=True)
     material.long_metrics(folder / "metrics.jsonl", points)
     write_json(folder / "experiment.json", {"v": 1, "name": "long", "train": {"epochs": 10}})
+    classes = [str(number) for number in range(10)]
+    write_json(
+        folder / "setup.json", {"task": "classification", "steps_per_epoch": points // 10, "classes": classes}
+    )
     reader = RunReader(RunFolder(folder))
     view = reader.read_all()
     reader.close()
@@ -156,7 +160,7 @@ def long_view(folder: Path, points: int) -> RunView:
 
 
 async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]:
-    """Milliseconds and bytes of refreshes that each bring a step and an evaluation."""
+    """Milliseconds of a processor and bytes of refreshes that each bring a step and an evaluation."""
     from textual.app import App, ComposeResult
 
     from workbench.ui.panes.plots import PlotsPane
@@ -182,9 +186,9 @@ async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]
             view.steps.add(row)
             view.evaluations.append({**row, "kind": "evaluation", "split": "validation"})
             before = pilot.app.screen._compositor.render_strips()
-            began = time.perf_counter()
+            began = time.process_time()
             pane.view = view
-            spent.append(1000 * (time.perf_counter() - began))
+            spent.append(1000 * (time.process_time() - began))
             await pilot.pause()
             after = pilot.app.screen._compositor.render_strips()
             changed = [b for a, b in zip(before, after, strict=True) if a != b]
@@ -201,7 +205,7 @@ def refresh(points: int = POINTS, times: int = 40) -> list[Row]:
         spent, sent = asyncio.run(_refreshes(view, times))
     what = f"refresh of 4 curves of {points:,} points"
     return [
-        Row(f"{what}: time", f"{median(spent):.1f} ms", "-", f"worst {max(spent):.1f}", "≤ 10 ms"),
+        Row(f"{what}: processor time", f"{median(spent):.1f} ms", "-", f"worst {max(spent):.1f}", "≤ 10 ms"),
         Row(
             f"{what}: whole rows that changed",
             f"{median(sent):.0f} bytes",

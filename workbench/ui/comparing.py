@@ -90,11 +90,9 @@ def overlaid(curves: Sequence[Curves], metric: Metric, columns: int) -> Drawing:
 
 
 def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[list[float], list[float]]:
-    points = run.held_out(metric)
-    if points:
-        return [x for x, _ in points], [y for _, y in points]
-    means = run.train(metric).reduce(x_axis, columns * PER_CELL)
-    return list(means.xs), list(means.ys)
+    measured = run.held_out(metric)
+    means = (measured if len(measured) else run.train(metric)).reduce(x_axis, columns * PER_CELL)
+    return means.xs, means.ys
 
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:

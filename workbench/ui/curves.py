@@ -10,9 +10,20 @@ from typing import Any, Literal
 
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
-from workbench.runs.report import effective_experiment, final_evaluation
+from workbench.runs.report import effective_experiment
+from workbench.ui.measured import Measured
 from workbench.ui.widgets.plot import Drawing, Mark, Series
-from workbench.ui.widgets.series import Axis, Curve, Scale, doubling_end, fitted, share_axis, short, smooth
+from workbench.ui.widgets.series import (
+    Axis,
+    Curve,
+    Points,
+    Scale,
+    doubling_end,
+    fitted,
+    share_axis,
+    short,
+    smooth,
+)
 
 TRAIN, HELD_OUT, BEST, CURSOR = "$primary", "$warning", "$success", "$text-accent"
 MUTED, MARKED = "$foreground-muted", "$text-secondary"
@@ -73,12 +84,13 @@ class Curves:
     marks: list[Mark] = field(default_factory=list)
     experiment: Mapping[str, Any] = field(default_factory=dict)
     _train: dict[str, Curve] = field(default_factory=dict)
+    _measured: Measured = field(default_factory=Measured)
     _axes: dict[tuple[str, Scale], Axis] = field(default_factory=dict)
 
     def follow(self, view: RunView) -> None:
         """Take in what is new."""
         if self.view is None or view.folder != self.view.folder:
-            self._train, self._axes = {}, {}
+            self._train, self._axes, self._measured = {}, {}, Measured()
         self.view = view
         self.experiment = effective_experiment(view)
         per_epoch = number((view.setup or {}).get("steps_per_epoch"))
@@ -87,8 +99,8 @@ class Curves:
         self._per_epoch = per_epoch or 1.0
         self._xs = epochs or array("d", (step / self._per_epoch for step in view.curve.step))
         self.planned = _planned(view, self.experiment) if self.unit == "epochs" else None
-        ends = [self._xs[-1]] if self._xs else []
-        self.reached = max([*ends, *(self._position(row) for row in view.evaluations), 0.0])
+        self._measured = self._measured.followed(view, self._per_epoch if self.unit == "epochs" else None)
+        self.reached = max(self._xs[-1] if self._xs else 0.0, self._measured.reached)
         self.marks = self._events()
 
     @property
@@ -107,8 +119,7 @@ class Curves:
     @property
     def split(self) -> str:
         """The split that is drawn beside training: validation where there is any, else test."""
-        rows = self.view.evaluations if self.view else []
-        return "validation" if any(row.get("split") == "validation" for row in rows) else "test"
+        return self._measured.split
 
     def train(self, metric: Metric) -> Curve:
         """The curve of the training rows."""
@@ -118,14 +129,9 @@ class Curves:
             curve.follow(self._xs, values, source=self.view.curve)
         return curve
 
-    def held_out(self, metric: Metric) -> list[tuple[float, float]]:
-        """Epoch and value of every evaluation of the split that is drawn."""
-        found = []
-        for row in self.view.of_split(self.split) if self.view else []:
-            value = number(row.get(metric.key))
-            if value is not None and math.isfinite(value):
-                found.append((self._position(row), value))
-        return found
+    def held_out(self, metric: Metric) -> Curve:
+        """The figures of the split that is drawn, an evaluation each."""
+        return self._measured.curve(metric.key)
 
     def x_axis(self, look: Look) -> Axis:
         """Doubles with the run; or what a person zoomed to."""
@@ -140,8 +146,8 @@ class Curves:
         x_axis = self.x_axis(look)
         points = self.train(metric).reduce(x_axis, columns * PER_CELL, spread=look.band)
         means = smooth(points.ys, look.smoothing)
-        others = [p for p in self.held_out(metric) if x_axis.holds(p[0])]
-        y_axis = self._y_axis(metric, [*means, *(y for _, y in others)], look)
+        others = self.held_out(metric).reduce(x_axis, columns * PER_CELL)
+        y_axis = self._y_axis(metric, [*means, *others.ys], look)
         series = []
         if look.band:
             series.append(Series("spread", points.xs, points.lows, MUTED, "band", "░", points.highs))
@@ -184,21 +190,17 @@ class Curves:
 
     def _points(self, metric: Metric) -> list[Mark]:
         """The best epoch, and the result on test data."""
-        if self.view is None:
-            return []
         found = []
-        best = [row for row in self.view.evaluations if row.get("best")]
-        for row in best[-1:]:
-            value = number(row.get(metric.key))
-            if value is not None and math.isfinite(value):
-                found.append(Mark(self._position(row), value, "▲", style=BEST))
-        final = final_evaluation(self.view)
+        best, final = self._measured.best, self._measured.final
+        value = number(best.get(metric.key)) if best else None
+        if best and value is not None and math.isfinite(value):
+            found.append(Mark(self._measured.position(best), value, "▲", style=BEST))
         if (
             final
             and final.get("split") != self.split
             and (value := number(final.get(metric.key))) is not None
         ):
-            found.append(Mark(self._position(final), value, "◆", style=BEST))
+            found.append(Mark(self._measured.position(final), value, "◆", style=BEST))
         return found
 
     def _title(
@@ -210,13 +212,13 @@ class Curves:
             title.append((f" @{at:.4g}", CURSOR))
         if (value := _value(train, at)) is not None:
             title += [(" ─train ", TRAIN), (short(value), "bold")]
-        if (value := _value(held_out, at)) is not None:
+        if (value := _value_of(held_out, at)) is not None:
             title += [
                 (f" ╌{'val' if self.split == 'validation' else 'test'} ", HELD_OUT),
                 (short(value), "bold"),
             ]
         if at is None:
-            title += self._remarks(metric, bool(held_out))
+            title += self._remarks(metric, len(held_out) > 0)
         while len(title) > 1 and sum(len(text) for text, _ in title) > width:
             title.pop()
         return title
@@ -224,7 +226,7 @@ class Curves:
     def _remarks(self, metric: Metric, held_out: bool) -> list[tuple[str, str]]:
         """What stands behind the figures where there is room."""
         found: list[tuple[str, str]] = []
-        final = final_evaluation(self.view) if self.view else None
+        final = self._measured.final
         if (
             final
             and final.get("split") != self.split
@@ -234,13 +236,6 @@ class Curves:
         elif held_out and self.split == "test" and final is None:
             found.append((" (for display only)", MUTED))
         return found
-
-    def _position(self, row: Mapping[str, Any]) -> float:
-        """Where a row lies on the x axis."""
-        epoch = number(row.get("epoch"))
-        if self.unit == "epochs" and epoch is not None and math.isfinite(epoch):
-            return epoch
-        return (number(row.get("step")) or 0.0) / self._per_epoch
 
     def _events(self) -> list[Mark]:
         """Columns where something was changed or paused, or the run was taken up again."""
@@ -290,12 +285,11 @@ def _planned(view: RunView, experiment: Mapping[str, Any]) -> float | None:
     return said or number((experiment.get("train") or {}).get("epochs"))
 
 
-def _joined(name: str, points: Sequence[tuple[float, float]]) -> Series:
+def _joined(name: str, points: Points) -> Series:
     """A dashed line; a single point is a dot that can be seen."""
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    if len(points) == 1:
-        return Series(name, xs, ys, HELD_OUT, "points", "•")
-    return Series(name, xs, ys, HELD_OUT, "dashed")
+    if len(points.xs) == 1:
+        return Series(name, points.xs, points.ys, HELD_OUT, "points", "•")
+    return Series(name, points.xs, points.ys, HELD_OUT, "dashed")
 
 
 def _value(points: Sequence[tuple[float, float]], at: float | None) -> float | None:
@@ -304,3 +298,9 @@ def _value(points: Sequence[tuple[float, float]], at: float | None) -> float | N
         return None
     before = [y for x, y in points if at is None or x <= at + 1e-9]
     return before[-1] if before else None
+
+
+def _value_of(curve: Curve, at: float | None) -> float | None:
+    """The same of a curve."""
+    found = curve.nearest(math.inf if at is None else at + 1e-9)
+    return None if found is None or (at is not None and found[0] > at + 1e-9) else found[1]

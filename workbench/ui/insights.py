@@ -15,6 +15,9 @@ FEWEST = 5
 NAME = 16
 """Cells that a class's name may take here."""
 
+NEWEST = 1000
+"""Evaluations that are looked at: what is older says nothing of how it goes on."""
+
 Evaluation = Mapping[str, Any]
 
 
@@ -50,7 +53,8 @@ def never_predicted(evaluation: Evaluation | None) -> str:
 
 def stalled(view: RunView) -> str:
     """`val loss flat since 11`, or that it rises."""
-    rows = [(row.get("epoch"), number(row.get("loss"))) for row in view.of_split("validation")]
+    newest = [row for row in view.evaluations[-NEWEST:] if row.get("split") == "validation"]
+    rows = [(row.get("epoch"), number(row.get("loss"))) for row in newest]
     known = [(epoch, loss) for epoch, loss in rows if loss is not None and math.isfinite(loss)]
     if len(known) < 5:
         return ""
