@@ -111,6 +111,14 @@ def hold_reserve(folder: RunFolder) -> None:
         write_bytes(folder.reserve, os.urandom(RESERVE_BYTES), durable=False)
 
 
+def sweep(folder: RunFolder) -> None:
+    """Remove temporary files that killed workers left; for the one process that writes the run."""
+    for place in (folder.path, folder.checkpoints, folder.evaluations):
+        for path in place.glob(".*.tmp"):
+            if not path.name.startswith(f".{folder.notes.name}"):  # a person may be writing that now
+                path.unlink(missing_ok=True)
+
+
 def write_exit(folder: RunFolder, record: dict[str, Any]) -> None:
     """Record how an attempt ended, unless a later one did already; on a full disk the reserve is given up for it."""
     known = (read_json(folder.exit) or {}).get("attempt")

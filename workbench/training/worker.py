@@ -19,7 +19,7 @@ from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted
 from workbench.runs import control
 from workbench.runs.control import PAUSED, RELEASED
-from workbench.runs.layout import RunFolder, hold_reserve, write_exit
+from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import ENDED, attempts_of, read_lines
 from workbench.training.context import Context, context_of
@@ -59,6 +59,7 @@ def main() -> int:
 def attempt_at(context: Context) -> End:
     """Train, and put whatever ends it into one line."""
     try:
+        sweep(context.folder)
         hold_reserve(context.folder)
         context.phase("loading")
         importlib.import_module("workbench.training.attempt").run(context)
