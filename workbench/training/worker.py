@@ -44,6 +44,7 @@ def main() -> int:
     if not lock.take(WRITER):
         print(f"another process writes {folder.path}", file=sys.stderr)
         return 1
+    sweep(folder)
     attempt = max(1, len(attempts_of(read_lines(folder.journal))))
     context = context_of(folder, attempt, BEGAN)
     context.requests.install()
@@ -59,7 +60,6 @@ def main() -> int:
 def attempt_at(context: Context) -> End:
     """Train, and put whatever ends it into one line."""
     try:
-        sweep(context.folder)
         hold_reserve(context.folder)
         context.phase("loading")
         importlib.import_module("workbench.training.attempt").run(context)
