@@ -68,13 +68,14 @@ class Follower:
     def __init__(self, folder: RunFolder) -> None:
         self._reader = RunReader(folder)
         self._moving = sys.stderr.isatty()
-        self._told = 0
+        self._told = self._heard = 0
         self._line = ""
 
     def follow(self) -> Status:
         """Return how the run ended. `KeyboardInterrupt` passes through."""
         while True:
             view = self._reader.poll()
+            self._tell_notices(view)
             self._tell_evaluations(view)
             if not view.status.live:
                 if self._reader.behind:
@@ -83,6 +84,14 @@ class Follower:
                 return view.status
             self._tell_progress(view)
             time.sleep(POLL_SECONDS)
+
+    def _tell_notices(self, view: RunView) -> None:
+        """What this attempt has to say to people: a checkpoint passed over, not exact any more."""
+        for record in view.journal[self._heard :]:
+            if record.get("kind") == "notice" and record.get("attempt") == len(view.attempts):
+                self._clear()
+                say("  " + safe(record.get("text")))
+        self._heard = len(view.journal)
 
     def _tell_evaluations(self, view: RunView) -> None:
         for row in view.evaluations[self._told :]:

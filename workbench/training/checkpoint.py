@@ -138,16 +138,17 @@ class Checkpoints:
         if not self.entries and (found := found_again(self._folder)):
             self.entries = found
             notes.append(f"the list of checkpoints was lost; {len(found)} were found again without it")
+        damaged: list[str] = []
         while self.entries:
             entry = self.entries[-1]
             try:
-                return self.load(entry), entry, notes
+                return self.load(entry), entry, notes + [f"checkpoint passed over: {d}" for d in damaged]
             except BadInput as error:
-                notes.append(f"checkpoint passed over: {error}")
+                damaged.append(str(error).replace(f"{self._folder.checkpoints}/", ""))
                 self.entries = self.entries[:-1]
-        if notes or any(self._folder.checkpoints.glob("step-*.pt")):
+        if damaged or any(self._folder.checkpoints.glob("step-*.pt")):
             raise BadInput(
-                f"none of the run's checkpoints can be read ({(notes or ['all are damaged'])[0]}); "
+                f"none of the run's checkpoints can be read ({(damaged or ['all are damaged'])[0]}); "
                 f"to begin again at step 0 all the same, remove {self._folder.checkpoints}"
             )
         return None, None, []
