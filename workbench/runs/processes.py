@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ def _alive_without_proc(pid: int) -> int | None:
     except PermissionError:
         return 0
     return 0
+
+
+def age() -> float:
+    """Seconds since this process started, its interpreter's start included; 0 where that is unknown."""
+    start = start_of(os.getpid())
+    if not start or not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start / os.sysconf("SC_CLK_TCK"))
 
 
 def this_process() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
 import time
@@ -21,12 +22,13 @@ from workbench.runs import control
 from workbench.runs.control import PAUSED, RELEASED
 from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
 from workbench.runs.locks import WRITER, RunLock
+from workbench.runs.processes import age
 from workbench.runs.records import ENDED, attempts_of, read_lines
 from workbench.training.context import Context, context_of
 from workbench.training.requests import Release, Stop
 from workbench.training.room import NO_ROOM
 
-BEGAN = time.monotonic()
+BEGAN = time.monotonic() - age()
 
 
 @dataclass(frozen=True)
@@ -129,4 +131,6 @@ if __name__ == "__main__":
     code = main()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written and closed; taking torch's libraries down would take a second more
