@@ -11,11 +11,14 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.runs.test_status import holding
 from tests.training.support import make_run, outcome, run_until, same
 from workbench.cli import run
+from workbench.commands import steering
 from workbench.commands.steering import epoch_values, rate_values
 from workbench.console import wait_for_end
 from workbench.errors import BadInput
+from workbench.io.atomic import write_json
 from workbench.runs import locks
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
@@ -39,8 +42,13 @@ def going_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     monkeypatch.chdir(tmp_path)
     folder = make_run(home, SETTINGS)
     assert run(["resume", folder.id, "--detach"]) == 0
-    until(lambda: describe(folder)["epoch"] >= 1, "first epoch")
+    until(lambda: written(folder) > 5000, "first epochs")
     return folder
+
+
+def written(folder: RunFolder) -> int:
+    """Bytes of metrics: they grow with the steps."""
+    return folder.metrics.stat().st_size if folder.metrics.exists() else 0
 
 
 def asked(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, Any]:
@@ -86,13 +94,13 @@ def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> 
     assert "memory is given back" in asked(capsys, "pause", "last", "--release")["answer"]
     until(lambda: len(processes_of(folder)) == 1, "end of the worker")
     until(lambda: locks.holder_of(folder.lock, locks.WRITER), "holder of the paused run")
-    step = describe(folder)["step"]
+    before = written(folder)
     assert (status_of(folder), describe(folder)["phase"]) == (Status.RUNNING, "paused")
     assert not asked(capsys, "lr", "last", "x2")["done"]
     counter = json.loads(folder.heartbeat.read_text())["counter"]
     until(lambda: json.loads(folder.heartbeat.read_text())["counter"] > counter, "heartbeat")
     assert asked(capsys, "continue", "last")["done"]
-    until(lambda: describe(folder)["step"] > step, "more steps")
+    until(lambda: written(folder) > before, "more steps")
 
 
 def processes_of(folder: RunFolder) -> list[psutil.Process]:
@@ -111,6 +119,20 @@ def test_a_released_run_is_stopped(going_on: RunFolder, capsys: pytest.CaptureFi
     until(lambda: not processes_of(going_on), "end of all processes")
     assert run(["pause", "last"]) == 2
     assert "takes no requests" in capsys.readouterr().err
+
+
+def test_a_run_that_does_not_answer_is_named_with_what_it_does(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process that holds the run's locks, as a worker does, and reads no requests."""
+    monkeypatch.setattr(steering, "PATIENCE", 0.3)
+    folder = make_run(home, SETTINGS)
+    write_json(folder.heartbeat, {"v": 1, "phase": "loading"})
+    with holding(folder, locks.SUPERVISOR, locks.WRITER):
+        assert run(["checkpoint", folder.id]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1
+    assert "no answer within 0 s: it is loading" in said.err
 
 
 def test_what_rates_and_epochs_can_be() -> None:

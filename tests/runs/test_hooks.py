@@ -106,6 +106,13 @@ def test_which_command_is_for_which_end(status: str, reason: str | None, setting
     assert hooks.setting_for(status, reason) == setting
 
 
+def test_a_copied_recipe_does_not_surprise(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('on_fail = "curl \\u001b[31m"\n[data]\nname = "digits"\n[model]\nname = "mlp"\n')
+    assert "on_fail: this will run the command: curl \x1b[31m" in launch.remarks(build(str(recipe)))
+    assert not [line for line in launch.remarks(build("digits-mlp")) if "command" in line]
+
+
 def test_a_command_that_hangs_is_ended(digits_run: RunFolder) -> None:
     began = time.monotonic()
     assert (

@@ -39,6 +39,8 @@ with contextlib.suppress(OSError):  # a disk without locks tells nothing
     sys.exit(locks.holder_of(Path(sys.argv[1]), locks.WRITER) is not None)
 """
 """Whether a run's writer lives, as an exit code."""
+WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""Signals that are a worker's to answer."""
 WATCHED = ("torch", "torchvision", "numpy", "workbench")
 
 
@@ -68,8 +70,8 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     attempt = _open_attempt(folder, journal, arguments)
     # Any index of ended runs goes by the folder's time: this run is no longer ended.
     os.utime(folder.path)
-    _say(arguments.ready_fd, "ready")
     signals = Signals()
+    _say(arguments.ready_fd, "ready")
     while (code := _work(folder, journal, attempt, signals)) == RELEASED:
         if (reason := _hold(folder, journal, attempt, signals, lock)) is not None:
             _end(folder, attempt["attempt"], "stopped", reason)
@@ -87,7 +89,7 @@ class Signals:
         self.worker: subprocess.Popen[bytes] | None = None
         self.reason: str | None = None
         """Why to stop, of a signal that came while there was no worker."""
-        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for name in WORKERS:
             signal.signal(name, self._take)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
@@ -95,6 +97,12 @@ class Signals:
             self.worker.send_signal(number)
         elif number != signal.SIGUSR1:
             self.reason = f"stopped by {signal.Signals(number).name}"
+
+    def meant_for(self, worker: subprocess.Popen[bytes]) -> None:
+        """From now on they are this worker's; it learns of one that came before."""
+        self.worker = worker
+        if self.reason is not None:
+            worker.terminate()
 
 
 def _work(folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals: Signals) -> int:
@@ -105,7 +113,8 @@ def _work(folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals:
         stall_seconds=float(_setting(folder, attempts, "stall_seconds", 600.0)),
         stalled=lambda: _stalled(folder, journal, attempt["attempt"]),
     )  # fmt: skip
-    signals.worker = worker = _start_worker(folder, attempt)
+    worker = _start_worker(folder, attempt)
+    signals.meant_for(worker)
     watch.start(worker.pid, (attempt["gpu"] or {}).get("uuid"))
     code = worker.wait()
     watch.stop()
@@ -210,9 +219,14 @@ def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Pope
         environment["CUDA_VISIBLE_DEVICES"] = attempt["gpu"]["uuid"]
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     command = python("workbench.training.worker", str(folder.path))
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
-    )
+    # Signals that come before the worker listens wait for it, instead of ending it without a word.
+    signal.pthread_sigmask(signal.SIG_BLOCK, WORKERS)
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS)
 
 
 def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int) -> None:

@@ -61,7 +61,7 @@ class Watch:
         stall = Stall(self._seconds, time.monotonic())
         taken = sum(record.get("kind") == "system" for record in read_lines(self._folder.journal))
         due: float | None = time.monotonic() + FIRST
-        while not self._ended.wait(min(LOOK_SECONDS, self._seconds / 4 or LOOK_SECONDS)):
+        while not self._ended.wait(max(0.1, min(LOOK_SECONDS, self._seconds / 4 or LOOK_SECONDS))):
             now = time.monotonic()
             if stall.look(read_json(self._folder.heartbeat) or {}, now):
                 self._stalled()

@@ -35,6 +35,7 @@ class Context:
     def phase(self, name: str, **values: object) -> None:
         """Say in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""
         self.heartbeat.show(phase=name)
+        self.heartbeat.beat()  # whoever is answered next finds it as it is
         self.journal.note("phase", phase=name, attempt=self.attempt, **values)
 
     def notice(self, text: str, **values: object) -> None:

@@ -44,6 +44,8 @@ class Requests:
             signal.signal(number, self._stop_by_signal)
         signal.signal(signal.SIGUSR1, self._checkpoint_by_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # The supervisor starts a worker with them held back until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))
         if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
             threading.Thread(target=self._watch_supervisor, name="supervisor", daemon=True).start()
 
