@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient, say
+from tests.benchmarks.measure import Row, Scale, alternate, answer, median, quotient, say
 
 MODEL = "squeezenet1_0"
 
@@ -48,13 +48,13 @@ def ours(folder: Path, weights: Path, home: Path) -> dict[str, Any]:
 
 
 def make_weights(path: Path) -> None:
-    """Random weights that do not say the same of everything."""
-    code = "import sys, torch, torchvision; torch.manual_seed(0)\n"
-    python(
-        "-c",
-        f"{code}torch.save(torchvision.models.get_model({MODEL!r}).state_dict(), sys.argv[1])",
-        str(path),
-    )
+    """Random weights, the same every time."""
+    import torch
+    from torchvision import models
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(models.get_model(MODEL).state_dict(), path)
 
 
 def agreement(a: dict[str, int], b: dict[str, int]) -> float:

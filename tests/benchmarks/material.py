@@ -19,6 +19,8 @@ MNIST_FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
 CLASSES = 10
+RUN_FILES = ("experiment.json", "setup.json", "metrics.jsonl", "journal.jsonl", "heartbeat.json", "exit.json")
+"""What the list of runs and a screen that shows one look at."""
 
 
 def grey(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
@@ -115,14 +117,7 @@ def many_runs(model: Path, runs: Path, count: int) -> None:
     for number in range(count):
         folder = runs / f"20260101-{number:012d}-old-{number % 65536:04x}"
         folder.mkdir(mode=0o700)
-        for name in (
-            "experiment.json",
-            "setup.json",
-            "metrics.jsonl",
-            "journal.jsonl",
-            "heartbeat.json",
-            "exit.json",
-        ):
+        for name in RUN_FILES:
             (folder / name).hardlink_to(model / name)
 
 
