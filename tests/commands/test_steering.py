@@ -96,6 +96,7 @@ def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> 
     until(lambda: locks.holder_of(folder.lock, locks.WRITER), "holder of the paused run")
     before = written(folder)
     assert (status_of(folder), describe(folder)["phase"]) == (Status.RUNNING, "paused")
+    assert run(["runs"]) == 0 and " paused " in capsys.readouterr().out
     assert not asked(capsys, "lr", "last", "x2")["done"]
     counter = json.loads(folder.heartbeat.read_text())["counter"]
     until(lambda: json.loads(folder.heartbeat.read_text())["counter"] > counter, "heartbeat")

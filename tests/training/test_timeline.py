@@ -47,3 +47,8 @@ def test_an_override_holds_from_where_the_attempt_really_began() -> None:
 def test_a_value_that_can_not_be_is_refused() -> None:
     with pytest.raises(BadInput, match="lr"):
         Timeline(BASE, [Change(1, "lr", -1.0)])
+
+
+def test_what_a_resume_set_beside_training_is_no_change_of_it() -> None:
+    started = {"kind": "attempt", "from_step": 0, "overrides": {"on_fail": "mail me", "train.lr": 0.7}}
+    assert Timeline.of_journal(BASE, [started], start=0).at(0).lr == 0.7

@@ -11,6 +11,7 @@ from workbench.commands import DONE, FAILED
 from workbench.errors import BadInput
 from workbench.runs import launch
 from workbench.runs.compare import compare_runs
+from workbench.runs.control import PAUSED
 from workbench.runs.report import describe
 from workbench.runs.status import Status
 from workbench.runs.store import Store
@@ -27,7 +28,7 @@ def runs(options: argparse.Namespace) -> int:
         return DONE
     console.print_table(
         ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
-        [(r.id, r.name, r.status, f"{r.epoch}/{r.epochs_total}", text.fraction(r.best), r.dataset, r.model,
+        [(r.id, r.name, PAUSED if r.phase == PAUSED else r.status, f"{r.epoch}/{r.epochs_total}", text.fraction(r.best), r.dataset, r.model,
           text.clock(r.created)) for r in rows],
         spare=("name", "model", "dataset"),
     )  # fmt: skip

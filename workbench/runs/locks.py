@@ -7,6 +7,7 @@ holder opens it once and never again, and nobody asks `holder_of` about a run th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -43,7 +44,8 @@ class RunLock:
 
     def give_back(self, byte: int) -> None:
         """Let go of `byte`; the others are kept."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+        with contextlib.suppress(OSError):  # there are no locks here, and nothing to let go of
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
 
 
 def holder_of(path: Path, byte: int) -> int | None:
