@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.training.kill_many import LIMIT, ended, experiment, finished, trains, wait_until
 from tests.training.support import outcome, same
 from workbench.io.atomic import read_json
 from workbench.runs import launch, locks
+from workbench.runs.layout import RunFolder
 from workbench.runs.processes import alive, start_of
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.status import Status, status_of
@@ -62,29 +65,37 @@ def test_of_two_resumes_at_once_one_wins_and_the_other_says_who_has_it(home: Pat
     assert ended(folder) is Status.LOST
 
 
-def test_a_run_of_a_host_that_fell_silent_is_taken_over_and_given_up(home: Path) -> None:
-    """The other host sees the disk and none of our locks: a heartbeat is all it goes by."""
-    uncut = finished(launch.start(LONG, "test"))
+@pytest.fixture
+def run() -> Iterator[RunFolder]:
+    """A run of some seconds; what is left of its first attempt in the end is killed."""
     folder = launch.start(LONG, "test")
     old = attempts_of(read_lines(folder.journal))[0]
-    assert wait_until(folder.manifest.exists, folder)
-    assert "is running (process" in ended_badly(workbench("resume", folder.id, host="elsewhere"))
+    yield folder
+    if alive(old):
+        os.killpg(old["pid"], signal.SIGKILL)
 
-    worker = locks.holder_of(folder.lock, locks.WRITER)
+
+def test_a_run_of_a_host_that_fell_silent_is_taken_over_and_given_up(run: RunFolder) -> None:
+    """The other host sees the disk and none of our locks: a heartbeat is all it goes by."""
+    old = attempts_of(read_lines(run.journal))[0]
+    assert wait_until(run.manifest.exists, run)
+    assert "is running (process" in ended_badly(workbench("resume", run.id, host="elsewhere"))
+
+    worker = locks.holder_of(run.lock, locks.WRITER)
     os.killpg(old["pid"], signal.SIGSTOP)
-    os.utime(folder.heartbeat, (0, 0))
-    said = ended_badly(workbench("resume", folder.id, host="elsewhere"))
+    os.utime(run.heartbeat, (0, 0))
+    said = ended_badly(workbench("resume", run.id, host="elsewhere"))
     assert f"may still run (process {old['pid']} on {socket.gethostname()})" in said
-    taken = workbench("resume", folder.id, "--take-over", "--detach", host="elsewhere")
-    assert taken.communicate(timeout=60)[0].strip() == folder.id, folder.log.read_text()
-    assert wait_until(lambda: trains(folder, 2), folder)
+    taken = workbench("resume", run.id, "--take-over", "--detach", host="elsewhere")
+    assert taken.communicate(timeout=60)[0].strip() == run.id, run.log.read_text()
+    assert wait_until(lambda: trains(run, 2), run)
 
     os.killpg(old["pid"], signal.SIGCONT)
     assert wait_for(lambda: not alive(old) and worker is not None and start_of(worker) is None)
-    assert wait_for(lambda: (read_json(folder.exit) or {}).get("attempt") == 2)
-    assert status_of(folder) is Status.FINISHED
-    assert "attempt 2 has taken this run over: this one ends" in folder.log.read_text()
-    assert same(outcome(folder), outcome(uncut))
+    assert wait_for(lambda: (read_json(run.exit) or {}).get("attempt") == 2)
+    assert status_of(run) is Status.FINISHED
+    assert "attempt 2 has taken this run over: this one ends" in run.log.read_text()
+    assert same(outcome(run), outcome(finished(launch.start(LONG, "test"))))
 
 
 def wait_for(seen: Callable[[], bool]) -> bool:
