@@ -62,6 +62,9 @@ class Released:
             return
         self._next_beat = time.monotonic() + BEAT_SECONDS
         record = read_json(self._folder.heartbeat) or {"attempt": self._attempt}
+        if (newest := int(record.get("attempt") or 0)) > self._attempt:
+            self._over, self._reason = True, f"attempt {newest} has taken this run over"
+            return
         beat = {**record, "counter": int(record.get("counter") or 0) + 1, "time": round(time.time(), 3)}
         with contextlib.suppress(OSError):
             write_bytes(self._folder.heartbeat, encode({**beat, "phase": control.PAUSED}), durable=False)
