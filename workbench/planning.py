@@ -9,7 +9,6 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,7 +93,7 @@ class Planning:
         write_json(self._folder.experiment, experiment.to_dict())
         with self._folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                python("workbench.training.plan", str(self._folder.path), str(time.time())),
+                python("workbench.training.plan", str(self._folder.path)),
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

@@ -15,7 +15,7 @@ from workbench.training.loop import Requests, TrainState, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
-from workbench.training.quicken import Way, quicken
+from workbench.training.quicken import Way, quicken, step_way
 from workbench.training.recovery import Recovery
 from workbench.training.report import Report, Sums
 from workbench.training.restore import Beginning, differences, open_metrics, take_over
@@ -144,27 +144,13 @@ class Attempt:
             "device_name": device_name(parts.device),
             "resident": parts.sources["train"].resident,
             **{name: asdict(way) for name, way in self.quick.items()},
-            "ways": parts.ways() | {"step": self._step_way()},
+            "ways": parts.ways() | {"step": step_way(parts.precision, parts.threads, self.quick)},
             "threads": parts.threads,
             "precision": parts.precision.name,
             "report_every": self.report.every,
             "steps_per_epoch": steps,
             "steps_total": steps * parts.settings.epochs,
         }
-
-    def _step_way(self) -> str:
-        """How a step is computed, for people."""
-        parts, quick = self.parts, self.quick
-        words = [f"{parts.precision.name} on {parts.device}"]
-        if parts.device.type == "cpu":
-            words[0] += f" with {parts.threads} thread{'' if parts.threads == 1 else 's'}"
-        if quick["compile"].used:
-            words.append("compiled")
-        if quick["cuda_graph"].used:
-            words.append("played back as a CUDA graph")
-        elif parts.device.type == "cuda":
-            words.append(f"kernel by kernel: {quick['cuda_graph'].why}")
-        return ", ".join(words)
 
     def _show(self) -> None:
         state, monitor = self.state, self.state.settings.monitor

@@ -1,7 +1,6 @@
-"""The process that plans: `python -m workbench.training.plan FOLDER TIME` tries the experiment in FOLDER.
+"""The process that plans: `python -m workbench.training.plan FOLDER` tries the experiment in FOLDER.
 
-It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run. TIME is when it
-was asked for (seconds of the clock), so that the time of loading is known whole.
+It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run.
 """
 
 from __future__ import annotations
@@ -30,17 +29,20 @@ from workbench.memory import host_memory
 from workbench.planning import ANSWER, Plan, Proposal
 from workbench.runs import machine
 from workbench.runs.layout import RunFolder
+from workbench.runs.processes import age
 from workbench.runs.records import read_lines
-from workbench.training.checkpoint import KEPT, Checkpoints
+from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context, context_of
 from workbench.training.evaluate import TOP_K, evaluate
 from workbench.training.parts import Parts
+from workbench.training.quicken import step_way
 from workbench.training.recovery import Recovery
 from workbench.training.report import ROWS
 from workbench.training.requests import Stop
 from workbench.training.restore import Beginning
 from workbench.training.setup import device_name
 from workbench.training.source import Source
+from workbench.training.space import CHECKPOINTS, ROW_BYTES
 from workbench.training.threads import candidates
 from workbench.training.trial import Pace, Trial
 from workbench.training.worker import in_words, one_line
@@ -52,8 +54,6 @@ GAIN = 1.1
 """What is less than this many times as fast is not proposed: timings differ by as much."""
 BATCHES = (2, 4, 8)
 """Times the batch size that are tried."""
-ROW_BYTES = 250
-"""About what a row of the metrics takes."""
 
 SAYS = {
     "threads": "learns the same, but for the last bits",
@@ -62,15 +62,14 @@ SAYS = {
 }
 
 
-def plan(context: Context, asked: float) -> Plan:
+def plan(context: Context) -> Plan:
     """Try the experiment of `context`. Raises `BadInput`, `RunFailed`, `Stop` or `Interrupted`."""
     checkpoints = Checkpoints(context.folder)
     parts = Parts(context, Beginning(context, checkpoints))
-    loaded = max(0.0, time.time() - asked)
     trial = Trial(parts, context.folder, context.requests)
     trial.recover = Recovery(context, trial.state, checkpoints, trial.report, parts.settings.batch_size)
     try:
-        return Measured(context, parts, trial, loaded).plan()
+        return Measured(context, parts, trial, context.watch.seconds()["total"]).plan()
     finally:
         trial.close()
         checkpoints.close()
@@ -99,7 +98,7 @@ class Measured:
             threads=parts.threads,
             precision=parts.precision.name,
             batch_size=self._settings.batch_size,
-            ways=parts.ways(),
+            ways=parts.ways() | {"step": step_way(parts.precision, parts.threads, self._trial.ways)},
             steps_total=parts.epochs.steps * self._settings.epochs,
             step_seconds=pace.step_seconds,
             samples_per_second=pace.samples_per_second,
@@ -118,14 +117,15 @@ class Measured:
         if frozen is not None:
             train += self._frozen * examples / frozen.samples_per_second
         evaluating = epochs * self._evaluation_of(self._parts.held_out)
-        if self._parts.held_out != "test":
-            evaluating += self._evaluation_of("test")
+        tta = self._settings.tta
+        if self._parts.held_out != "test" or tta != "none":
+            evaluating += self._evaluation_of("test", tta)
         return {
             "load": self._loaded, "train": train, "evaluate": evaluating,
             "total": self._loaded + train + evaluating,
         }  # fmt: skip
 
-    def _evaluation_of(self, split: str) -> float:
+    def _evaluation_of(self, split: str, tta: str = "none") -> float:
         """Seconds an evaluation of a split takes, from one of as much of it as is quickly done."""
         source, parts = self._parts.sources[split], self._parts
         some = 64
@@ -133,7 +133,7 @@ class Measured:
             start = time.perf_counter()
             evaluate(
                 parts.built.module, first(source, some), parts.task, split=split, classes=parts.data.classes,
-                precision=parts.precision, between=self._context.requests.raise_if_stopped,
+                precision=parts.precision, between=self._context.requests.raise_if_stopped, tta=tta,
             )  # fmt: skip
             spent = time.perf_counter() - start
             if some >= len(source) or spent > TRIAL_SECONDS / 2:
@@ -156,17 +156,17 @@ class Measured:
         }
 
     def _disk(self) -> dict[str, int | None]:
-        """What the run's folder will take: the checkpoints that are kept, the one being written, and the record."""
+        """What the run's folder will take: its checkpoints, evaluations and metrics."""
         settings, parts = self._settings, self._parts
         checkpoint = written_bytes(
             {"model": parts.built.module.state_dict(), "optimizer": self._trial.state.optimizer.state_dict()}
         )
-        kept = KEPT + 1 + (settings.epochs // settings.keep_every if settings.keep_every else 0)
+        kept = CHECKPOINTS + (settings.epochs // settings.keep_every if settings.keep_every else 0)
         evaluated = len(parts.sources[parts.held_out]) * (10 + 2 * TOP_K) * settings.epochs
         rows = min(parts.epochs.steps * settings.epochs, ROWS) * ROW_BYTES
         return {
             "checkpoint": checkpoint,
-            "total": (kept + 1) * checkpoint + evaluated + rows,
+            "total": kept * checkpoint + evaluated + rows,
             "free": machine.room(paths.runs())["free"],
         }
 
@@ -219,6 +219,7 @@ class Measured:
         for record in read_lines(self._context.folder.journal):
             if record.get("kind") == "notice":
                 yield str(record.get("text"))
+        yield from self._trial.notices
         if self._settings.patience:
             yield f"it may end sooner: after {self._settings.patience} epochs without a better one"
 
@@ -270,10 +271,10 @@ class _Counter(io.RawIOBase):
         return size
 
 
-def answer_of(context: Context, asked: float) -> dict[str, Any]:
+def answer_of(context: Context) -> dict[str, Any]:
     """The plan, or why there is none, as `plan.json` says it."""
     try:
-        return {"plan": msgspec.to_builtins(plan(context, asked))}
+        return {"plan": msgspec.to_builtins(plan(context))}
     except BadInput as error:
         return {"error": one_line(error), "input": True}
     except RunFailed as error:
@@ -288,11 +289,11 @@ def answer_of(context: Context, asked: float) -> dict[str, Any]:
 def main() -> None:
     """One plan; whoever asked for it holds the other end of stdin, and is obeyed as a supervisor is."""
     folder = RunFolder(Path(sys.argv[1]).absolute())
-    context = context_of(folder, 1, time.monotonic())
+    context = context_of(folder, 1, time.monotonic() - age())
     context.requests.install()
     context.heartbeat.start()
     try:
-        write_json(folder.path / ANSWER, answer_of(context, float(sys.argv[2])), durable=False)
+        write_json(folder.path / ANSWER, answer_of(context), durable=False)
     except (Stop, Interrupted):
         # Who asked is gone, and can't remove the folder any more.
         shutil.rmtree(folder.path, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from workbench.training.batches import Batch, Epochs
 from workbench.training.capture import Before, Captured, recorder_for
+from workbench.training.device import Precision
 from workbench.training.loop import TrainState
 
 Say = Callable[[str], None]
@@ -47,6 +48,21 @@ def quicken(state: TrainState, epochs: Epochs, say: Say) -> dict[str, Way]:
         say(f"steps can't be recorded as a CUDA graph, and are computed one by one: {captured.why_not}")
     ways["cuda_graph"] = Way(captured.why_not is None, captured.why_not or "")
     return ways
+
+
+def step_way(precision: Precision, threads: int, ways: Mapping[str, Way]) -> str:
+    """How a step is computed, for people."""
+    device = precision.device
+    words = [f"{precision.name} on {device}"]
+    if device.type == "cpu":
+        words[0] += f" with {threads} thread{'' if threads == 1 else 's'}"
+    if ways["compile"].used:
+        words.append("compiled")
+    if ways["cuda_graph"].used:
+        words.append("played back as a CUDA graph")
+    elif device.type == "cuda":
+        words.append(f"kernel by kernel: {ways['cuda_graph'].why}")
+    return ", ".join(words)
 
 
 def _first(state: TrainState, epochs: Epochs) -> Batch:

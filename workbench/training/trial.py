@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from workbench.training.batches import Batch, Batches
 from workbench.training.loop import TrainState, give_up, train_epoch
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
+from workbench.training.quicken import quicken
 from workbench.training.report import Report, Sums, report_every
 from workbench.training.requests import Requests
 from workbench.training.timeline import Timeline
@@ -81,6 +83,12 @@ class TimedState(TrainState):
 
     clock: Clock
     model = optimizer_time = 0.0
+    plays = True
+    """Whether steps that were recorded are played back."""
+
+    def replay(self, batch: Batch) -> bool:
+        """As it is, where it is wanted."""
+        return self.plays and super().replay(batch)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """As it is, timed."""
@@ -138,23 +146,27 @@ class Trial:
             Backbone(parts.built.module, parts.built.head),
             task=parts.task,
             precision=parts.precision,
-            timeline=Timeline(parts.experiment.to_dict()["train"] | {"batch_size": settings.batch_size}),
+            timeline=Timeline(msgspec.to_builtins(settings)),
             report=self.report,
         )
         self._clock = self.state.clock = Clock(parts.device, requests)
         self.recover: Callable[[Exception], None] = give_up
         """What is done when a step goes wrong, as `loop.train` does it."""
         self.state.steps_per_epoch = parts.epochs.steps
+        self.notices: list[str] = []
+        self.ways = quicken(self.state, parts.epochs, self.notices.append)
+        """In which ways its steps are made quicker."""
 
     def run(self, seconds: float, *, epoch: int = 0, apart: bool = False) -> Pace:
-        """Train for about so many seconds, in epoch `epoch` and on; at the least one step. Raises `RunFailed`.
+        """Train for about so many seconds in epoch `epoch`; at the least one step. Raises `RunFailed`.
 
-        `apart`: wait for the device after each part of a step, so that each has its own time.
+        `apart`: wait for the device after each part of a step, so that each has its own time; steps that would be
+        played back whole are then computed part by part.
         """
         torch.set_num_threads(self._parts.threads)
         state, clock = self.state, self._clock
         clock.waits = apart
-        state.epoch, state.position = epoch, 0
+        state.epoch, state.position, state.plays = epoch, 0, not apart
         if state.step == 0:
             self._train(WARM_UP)
         step, state.model, state.optimizer_time = state.step, 0.0, 0.0
