@@ -28,8 +28,8 @@ def runs(options: argparse.Namespace) -> int:
         return DONE
     console.print_table(
         ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
-        [(r.id, r.name, PAUSED if r.phase == PAUSED else r.status, f"{r.epoch}/{r.epochs_total}", text.fraction(r.best), r.dataset, r.model,
-          text.clock(r.created)) for r in rows],
+        [(r.id, r.name, PAUSED if r.phase == PAUSED else r.status, f"{r.epoch}/{r.epochs_total}",
+          text.fraction(r.best), r.dataset, r.model, text.clock(r.created)) for r in rows],
         spare=("name", "model", "dataset"),
     )  # fmt: skip
     return DONE
