@@ -150,7 +150,8 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     """
     about = datasets.describe(experiment.data.name, experiment.data.options)
     if not about["here"]:
-        raise BadInput(f"{about['name']} is not here ({size(about['download'])}): {how_to_fetch(experiment)}")
+        how = how_to_fetch(experiment.data.name, experiment.recipe or "")
+        raise BadInput(f"{about['name']} is not here ({size(about['download'])}): {how}")
     info, options = models.find(experiment.model.name), experiment.model.options
     if not options.get("pretrained") or options.get("weights") or info.weights_here():
         return experiment, ()
@@ -159,13 +160,13 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     return msgspec.structs.replace(experiment, model=changed), (f"{missing}: random ones were tried",)
 
 
-def how_to_fetch(experiment: Experiment) -> str:
-    """The command that brings an experiment's dataset here."""
-    wanted = [experiment.recipe] if experiment.recipe else []
+def how_to_fetch(dataset: str, recipe: str = "") -> str:
+    """The command that brings a dataset here: by the `recipe` that is looked at, else by one that has it."""
+    wanted = [recipe] if recipe else []
     wanted += [path.stem for path in recipe_files()]
     for name in wanted:
         data: Any = load_recipe(name).get("data") or {}
-        if data.get("name") and datasets.find(str(data["name"])).name == experiment.data.name:
+        if data.get("name") and datasets.find(str(data["name"])).name == dataset:
             return f"workbench fetch {name} brings it"
     return "put it in a recipe of your own and workbench fetch ./RECIPE.toml brings it, or training does"
 

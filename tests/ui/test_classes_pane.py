@@ -14,17 +14,16 @@ from workbench.ui.classes import (
     bar,
     figures,
     half_width,
-    heat,
     ordered,
-    pair_rows,
     reason,
-    regression_rows,
     sparkline,
     summary,
     thinned,
 )
+from workbench.ui.confusion import heat, pair_rows
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.classes import ClassesPane
+from workbench.ui.regression import rows as regression_rows
 from workbench.ui.widgets.table import Table
 
 
@@ -70,6 +69,7 @@ def large(n, seed=0):
 
 class Shown(App):
     notices = ()
+    wanted = 0
 
     def compose(self):
         yield ClassesPane()
@@ -87,6 +87,9 @@ class Shown(App):
 
     def line(self, which):
         return "".join(self.query_one(which).lines)
+
+    def on_second_run_wanted(self):
+        self.wanted += 1
 
     def on_noticed(self, message: Noticed):
         self.notices = (*self.notices, message.text)
@@ -250,6 +253,19 @@ def test_the_trend_is_oldest_first_and_from_the_same_classes():
     found = figures(LATE, [EARLY], EARLY)
     assert found[2].trend == (0.8, 0.6) and found[2].delta == pytest.approx(-0.2)
     assert thinned(list(range(12)), 7)[0] == 0 and thinned(list(range(12)), 7)[-1] == 11
+
+
+async def test_the_change_is_taken_from_a_second_run_when_that_is_wanted():
+    async with Shown().run_test(size=(100, 12)) as pilot:
+        pane = pilot.app.pane
+        await show(pilot, [LATE, EARLY])
+        await pilot.press("b")
+        await pilot.pause()
+        assert pilot.app.wanted == 1
+        pane.second = ("other", {**EARLY, "per_class": [{"class": "bird", "accuracy": 0.5}]})
+        assert pane._figures[2].delta == pytest.approx(0.1) and "Δ to other" in pane.headline
+        await pilot.press("b")
+        assert pane.second is None and pane._figures[2].delta == pytest.approx(-0.2)
 
 
 async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 from textual.app import App, ComposeResult
@@ -81,6 +82,10 @@ class Said(SessionClient):
                 "axes": ["first value", "target"],
             }
             return {"rows": rows, "total": 5, "scatter": scatter}
+        if do == "data_steps":
+            step = {"name": "flattened", "code": ".view(1, -1)", "kind": "tensor", "shape": [1, 192], "dtype": "uint8",
+                    "low": 0.0, "high": 255.0, "device": "cpu", "memory": "a view"}  # fmt: skip
+            return {"steps": [step]}
         before = {**item(asked["index"] + 1), "stored": TENSOR, "before": png(asked["index"] + 1)}
         if asked.get("chain") or asked.get("augment"):
             return {**before, "after": png(200 + asked["draw"]), "made": {**TENSOR, "dtype": "float32"}}
@@ -289,6 +294,44 @@ async def test_somebodys_own_code_runs_when_it_is_asked_for(tmp_path: Path, unti
         assert session.asked == []
         await pilot.press("enter")
         await until(pilot, "▸noise")
+
+
+async def test_slow_code_says_how_long_it_takes_and_can_be_stopped(
+    tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.ui.panes.looking.SLOW", 0.0)
+    code = tmp_path / "data.py"
+    code.write_text(
+        "import time\ndef make():\n    open(__file__ + '.ran', 'w').close()\n    time.sleep(600)\n"
+    )
+    client = SessionClient()
+    app = Shown(client, data=f"{code}:make")
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.pane.enter()
+            await until(pilot, "is your own code")
+            await pilot.press("enter")
+            await until(pilot, "running your code", seconds=60)
+            await until(pilot, lambda: Path(f"{code}.ran").exists(), seconds=60)
+            await until(pilot, "esc stops it")
+            children = psutil.Process(client._process._popen.pid).children()  # type: ignore[union-attr]
+            await pilot.press("escape")
+            await until(pilot, "stopped: enter begins again")
+            await until(pilot, lambda: not any(child.is_running() for child in children), seconds=20)
+    finally:
+        client.close()
+    assert len(children) == 1
+
+
+async def test_the_steps_of_a_picture_of_the_dataset(until: Until) -> None:
+    app = Shown(session := Said(), data="shapes")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ready(app, pilot, until)
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: app.pane.query_one(Large).has_focus)
+        await pilot.press("enter")
+        await until(pilot, "dog, up to a model")
+        assert session.last["do"] == "data_steps" and session.last["index"] == 0
 
 
 async def test_nothing_is_asked_before_the_pane_is_in_sight(home: Path, until: Until) -> None:

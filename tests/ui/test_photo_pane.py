@@ -14,6 +14,7 @@ from PIL import Image
 from textual.app import App, ComposeResult
 
 from workbench.errors import BadInput
+from workbench.io.atomic import write_json
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.session import pictures
@@ -77,6 +78,8 @@ class Said(SessionClient):
         await self.go.wait()
         if self.error:
             raise SessionError(self.error)
+        if do == "values":
+            return {"top": [], "values": [0.5]}
         if do == "samples":
             names = (("cat", "red"), ("dog", "blue"))
             samples = [
@@ -356,3 +359,20 @@ def test_what_is_said_of_a_published_figure() -> None:
     assert "outside ±1" in beside({**REFERENCE, "within": False})
     assert beside({**REFERENCE, "ours": None}) == "published Samoyed 72.45 % for another photo (a book)"
     assert beside(None) == ""
+
+
+async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until: Until) -> None:
+    app = Shown(session := Said())
+    folder = make_run("line")
+    write_json(folder.setup, {"v": 1, "task": "regression", "shape": [1]})
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.enter()
+        await until(pilot, "enter a number, as in 0.25")
+        await pilot.press("enter", *"0.25", "enter")
+        await until(pilot, "x = 0.25")
+        await until(pilot, "says 0.5")
+        assert session.asked == [{"do": "values", "by": {"run": str(folder.path)}, "text": "0.25", "top": 5}]
+        session.error = "'1,2' can't be answered: this run takes 1 numbers"
+        await pilot.press("enter", *"1,2", "enter")
+        await until(pilot, "✗ '1,2' can't be answered")

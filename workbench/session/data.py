@@ -20,6 +20,7 @@ from workbench.inference.steps import steps_of_data
 from workbench.models import catalogue as models
 from workbench.models.build import build_shapes
 from workbench.models.preprocess import Preprocessing
+from workbench.planning import how_to_fetch
 from workbench.session.pictures import png
 from workbench.settings import Choice
 from workbench.text import size
@@ -67,8 +68,8 @@ def _must_be_here(request: Mapping[str, Any]) -> None:
     about = datasets.describe(choice.name, choice.options)
     if not about["here"] and about["kind"] == "published":
         raise BadInput(
-            f"{about['name']} is not here: t trains and downloads it ({size(about['download'])}), "
-            "'workbench fetch' brings it from another machine"
+            f"{about['name']} is not here: t downloads it ({size(about['download'])}) and trains; "
+            f"{how_to_fetch(about['name'])}; without a network see workbench fetch --help"
         )
 
 

@@ -111,6 +111,8 @@ class Server:
             work = importlib.import_module("workbench.session.work")  # with torch, which takes seconds
             if not self._own_code and work.is_own_code(task.request):
                 return self._elsewhere(task)
+            if self._own_code:
+                task.progress(Progress("running your code", 0, None, "pictures"))
             return {"ok": True, **work.answer(task)}
         except Interrupted:
             return {"ok": False, "error": "cancelled"}
@@ -123,6 +125,7 @@ class Server:
     def _elsewhere(self, task: Task) -> dict[str, Any] | None:
         """Have a process of its own answer, which may run the code that the request names."""
         command = python("workbench.session.server", OWN_CODE)
+        task.progress(Progress("starting a process for your code", 0, None, "pictures"))
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             task.child = child
             if task.cancelled():

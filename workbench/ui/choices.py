@@ -158,9 +158,19 @@ def of_weights(name: str) -> Finder:
     rows = [Row("", (f"download {size(info.weights_bytes)}", info.weights_url))]
     return Finder(
         filtering(rows, files((".pth", ".pt", ".safetensors"))),
-        hint=f"the weights are not here: download them, or type the path of {info.weights_file}",
+        hint=f"the weights are not here: download them, type the path of {info.weights_file}, or bring them with "
+        f"workbench fetch{_recipe_with(info.name)}",
         typed=True,
     )
+
+
+def _recipe_with(model: str) -> str:
+    """The name of a recipe that has this model, with a space before it; empty where there is none."""
+    for path in recipe_files():
+        content = load_recipe(path.stem)
+        if (content.get("model") or {}).get("name") == model and content.get("do") == "classify":
+            return f" {path.stem}"
+    return ""
 
 
 def _classifier_row(info: models.ModelInfo) -> Row:

@@ -10,9 +10,8 @@ from typing import Any
 
 from workbench.runs.records import number
 from workbench.text import cell_width, cut, fraction, safe
-from workbench.ui.insights import cells_of, confused, rows_of
-from workbench.ui.widgets.cells import Cell, Grid, spread
-from workbench.ui.widgets.series import short
+from workbench.ui.insights import confused, rows_of
+from workbench.ui.widgets.cells import Cell, spread
 from workbench.ui.widgets.table import Cells, Column, Row, Shown
 
 Evaluation = Mapping[str, Any]
@@ -22,7 +21,6 @@ GOOD, MIDDLING, POOR = "$success", "$warning", "$error"
 BAR, TREND = 10, 8
 LONGEST_NAME = 24
 _SPARKS = "▁▂▃▄▅▆▇█"
-_SHADES = "·░▒▓█"
 
 
 @dataclass(frozen=True)
@@ -271,132 +269,3 @@ def reason(row: Figures | None, rows: Sequence[Figures]) -> tuple[str, str]:
 def _list(pairs: Sequence[tuple[str, int]]) -> str:
     shown = ", ".join(f"{safe(name, 16)} ×{count}" for name, count in pairs[:6])
     return (shown or "nothing else") + (f" and {len(pairs) - 6} more" if len(pairs) > 6 else "")
-
-
-def pair_columns(rows: Sequence[Figures]) -> list[Column]:
-    """The columns of the table of confused pairs."""
-    name = max(9, min(LONGEST_NAME, max((cell_width(row.shown) for row in rows), default=0)))
-    return [
-        Column("true", "true", name, keep=9, least=8),
-        Column("said", "taken for", name, keep=8, least=8),
-        Column("count", "times", 6, keep=7, right=True),
-        Column("bar", "", BAR, keep=3, least=5),
-        Column("errors", "of errors", 10, keep=5, right=True),
-        Column("class", "of class", 9, keep=4, right=True),
-    ]
-
-
-def pair_rows(evaluation: Evaluation | None, filter: str = "") -> list[Row]:
-    """The most frequent confusions: their part of all errors, and of the true class."""
-    pairs = confused(evaluation)
-    errors = sum(count for *_, count in pairs)
-    largest = pairs[0][2] if pairs else 1
-    support = {str(row.get("class")): number(row.get("support")) or 0 for row in rows_of(evaluation)}
-    return [
-        Row(f"{true}\0{said}", _pair_cells((true, said), count, errors, largest, support.get(true, 0)))
-        for true, said, count in pairs
-        if filter in true.casefold() or filter in said.casefold()
-    ]
-
-
-def _pair_cells(pair: tuple[str, str], count: int, errors: int, largest: int, support: float) -> Cells:
-    return {
-        "true": safe(pair[0]),
-        "said": safe(pair[1]),
-        "count": (str(count), "bold"),
-        "errors": f"{100 * count / errors:.0f}%",
-        "bar": lambda width: (bar(count / largest, width), MIDDLING),
-        "class": f"{100 * count / support:.0f}%" if support else "-",
-    }
-
-
-def heat(
-    evaluation: Evaluation | None, shown: Sequence[Figures], width: int, height: int
-) -> tuple[Grid, str]:
-    """The confusion matrix as a grid, and what to say about it.
-
-    A row for each true class, a column for each predicted one, in the order of `shown`; as many of them as
-    there is room for. Counts where there is room, else shades of the row's share.
-    """
-    name = min(16, max((cell_width(row.shown) for row in shown), default=5))
-    counts = {(true, said): count for true, said, count in cells_of(evaluation)}
-    digits = max((len(str(count)) for count in counts.values()), default=1) + 1
-    room = width - name - 1
-    count = max(1, min(len(shown), height - 1, room))
-    cell = next((w for w in (max(6, digits), max(5, digits), digits, 2) if w * count <= room), 1)
-    drawn = shown[:count]
-    head = spread("true↓ said→", MUTED, name + 1)
-    for row in drawn:
-        head += _heat_label(row.shown if cell >= 5 else "", cell)
-    grid = [head]
-    for true in drawn:
-        line = [*spread(true.shown, "", name), (" ", "")]
-        for said in drawn:
-            line += _heat_cell(counts.get((true.index, said.index), 0), true, said, cell, digits)
-        grid.append(line)
-    rest = len(shown) - len(drawn)
-    return grid, f"{len(drawn)} of {len(shown)} classes" if rest else ""
-
-
-def _heat_label(name: str, width: int) -> list[Cell]:
-    """The beginning of a name, at the right of `width` cells."""
-    start = spread(name, MUTED)[: width - 1]
-    if start and cell_width(start[-1][0]) == 2:
-        start.pop()
-    return [(" ", MUTED)] * (width - len(start)) + start
-
-
-def _heat_cell(count: int, true: Figures, said: Figures, width: int, digits: int) -> list[Cell]:
-    share = count / true.support if true.support else 0.0
-    if true.index == said.index:
-        style = f"{quality(share)} bold"
-    else:
-        style = MUTED if share < 0.02 else MIDDLING if share < 0.1 else POOR
-    if width >= digits:
-        return spread((str(count) if count else "·").rjust(width), style if count else MUTED)
-    shade = 0 if not count else 1 if share < 0.05 else 2 if share < 0.2 else 3 if share < 0.6 else 4
-    return spread(_SHADES[shade] * width, style if count else MUTED)
-
-
-REGRESSION_COLUMNS = (
-    Column("what", "error", 24, keep=9),
-    Column("first", "before", 10, keep=5, right=True),
-    Column("previous", "the time before", 15, keep=3, right=True),
-    Column("now", "now", 10, keep=8, right=True),
-)
-_REGRESSION = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R² (1 is perfect)"}
-
-
-def regression_rows(
-    evaluations: Sequence[Mapping[str, Any]], reference: Mapping[str, Any] | None = None
-) -> list[Row]:
-    """The errors of a regression at its first evaluation, at the last but one, and now.
-
-    With the `reference` of a recipe also what that is about (a figure of the model), the published one beside it.
-    """
-    if not evaluations:
-        return []
-    split = evaluations[-1].get("split")
-    rows = [row for row in evaluations if row.get("split") == split]
-    previous = rows[-2] if len(rows) > 1 else {}
-    return [
-        Row(
-            key,
-            {
-                "what": words,
-                "first": short(number(rows[0].get(key))),
-                "previous": (short(number(previous.get(key))), MUTED),
-                "now": (short(number(rows[-1].get(key))), "bold"),
-            },
-        )
-        for key, words in _told(reference or {}).items()
-    ]
-
-
-def _told(reference: Mapping[str, Any]) -> dict[str, str]:
-    """The rows of a regression: its errors, and the figure that was published."""
-    key = str(reference.get("metric") or "").rpartition(".")[2]
-    if not key:
-        return _REGRESSION
-    words = _REGRESSION.get(key, safe(key, 9))
-    return {**_REGRESSION, key: f"{words} (published {short(number(reference.get('published')))})"}

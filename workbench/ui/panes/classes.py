@@ -13,6 +13,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.session.client import SessionClient
 from workbench.ui import classes as rows
+from workbench.ui import confusion, regression
 from workbench.ui.classes import MUTED, Figures
 from workbench.ui.messages import Noticed, SecondRunWanted
 from workbench.ui.panes.base import Pane
@@ -182,12 +183,13 @@ class ClassesPane(Pane):
         table = self.query_one(Table)
         if self._regression:
             table.show(
-                rows.REGRESSION_COLUMNS,
-                rows.regression_rows(self.view.evaluations if self.view else [], self._reference),
+                regression.COLUMNS,
+                regression.rows(self.view.evaluations if self.view else [], self._reference),
             )
         elif self.shown_as == "pairs":
             table.show(
-                rows.pair_columns(self._figures), rows.pair_rows(self.evaluation, self.filter.casefold())
+                confusion.pair_columns(self._figures),
+                confusion.pair_rows(self.evaluation, self.filter.casefold()),
             )
         elif self.shown_as == "table":
             kept = self._kept()
@@ -231,7 +233,7 @@ class ClassesPane(Pane):
         heat = self.query_one("#heat", CellView)
         if heat.size.width < 1 or heat.size.height < 1:
             return
-        grid, note = rows.heat(self.evaluation, self._kept(), heat.size.width, heat.size.height)
+        grid, note = confusion.heat(self.evaluation, self._kept(), heat.size.width, heat.size.height)
         heat.paint(grid if self._figures else [])
         self._heat_note = note
 

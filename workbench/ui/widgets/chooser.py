@@ -49,9 +49,16 @@ def filtering(rows: Sequence[Row], paths: Find | None = None) -> Find:
         words = text.lower().split()
         fitting = [row for row in rows if all(w in " ".join(row.cells).lower() for w in words)]
         # What is called so comes before what is described so.
-        return sorted(fitting, key=lambda row: bool(words) and not row.cells[0].lower().startswith(words[0]))
+        return sorted(fitting, key=lambda row: _distance(row.cells[0].lower(), words))
 
     return find
+
+
+def _distance(name: str, words: Sequence[str]) -> int:
+    """How far a name is from what was typed: that very word, one that begins so, any other."""
+    if not words or name == words[0]:
+        return 0
+    return 1 if name.startswith(words[0]) else 2
 
 
 def files(
@@ -260,7 +267,10 @@ class Finder(Vertical):
         self._rows = self._find(self._names.real(self.query_one(Input).value))
         width = max(1, options.size.width - 1)
         options.set_options(self._options(width))
+        typed = self.query_one(Input).value.strip().lower()
+        called = next((i for i, r in enumerate(self._rows) if r.cells[0].lower() == typed), None)
         same = next((i for i, r in enumerate(self._rows) if before and r.key == before.key), None)
+        same = same if called is None else called  # whatever was pointed at: this was typed out
         # Of a path as it is typed nothing is pointed at: enter takes what stands there, not what could follow.
         if same is None and self._point_first and self._rows and "/" not in self.query_one(Input).value:
             same = 0
