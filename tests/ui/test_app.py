@@ -94,6 +94,20 @@ async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, un
     journal.close()
 
 
+async def test_a_run_that_waits_for_room_says_so(
+    make_run: MakeRun, hold: Hold, until: Until, write_run: dict[str, Callable[..., None]]
+) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    hold(make_run("selected", status=None))
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.selected is not None and app.selected.name == "selected")
+        write_run["heartbeat"](folder, epochs=4, done=2, phase="waiting for space", counter=2)
+        await until(pilot, "going waits for room on the disk")
+        assert app.query_one(NoticeLine).newest.severity == "warning"  # type: ignore[union-attr]
+
+
 async def test_moving_the_cursor_shows_another_run(make_run: MakeRun, until: Until) -> None:
     make_run("first")
     make_run("second")
@@ -196,6 +210,16 @@ async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> N
         assert asked(folder) == []
         await pilot.press("s", "y")
         await until(pilot, lambda: asked(folder) == [("stop", {})])
+
+
+async def test_a_pause_can_give_the_memory_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.selected is not None)
+        await pilot.press("P")
+        await until(pilot, lambda: asked(folder) == [("pause", {"release": True})])
 
 
 async def test_pause_and_checkpoint_are_asked_for_at_once(

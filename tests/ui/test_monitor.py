@@ -154,3 +154,17 @@ def test_a_held_lock_makes_a_run_running(
     change = monitor.look().change
     assert change is not None, "a status can change though no file did"
     assert mirror.take(change).status is Status.LOST
+
+
+def test_a_full_disk_is_told_while_a_run_goes_on(
+    make_run: MakeRun, hold: Callable[[RunFolder], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("done")
+    monitor = Monitor(Store.default(), lambda snapshot: None)
+    monkeypatch.setattr("workbench.ui.monitor.LEAST_ROOM", 1 << 62)
+    assert monitor.look().complaint is None
+    hold(make_run("going", status=None))
+    monitor.look_now()
+    assert "runs wait until there is room" in str(monitor.look().complaint)
+    monitor.look_now()
+    assert monitor.look().complaint is None, "once is enough"

@@ -247,6 +247,17 @@ def test_changes_and_resumes_stand_where_they_took_effect():
     assert [(m.x, m.label) for m in followed(view).marks] == [(2, "lr÷2"), (3, "+5 ep"), (4, "resume")]
 
 
+def test_pauses_and_goings_back_are_marked_too():
+    view = make_view()
+    view.journal = [
+        {"kind": "phase", "phase": "training", "step": 0},
+        {"kind": "phase", "phase": "paused", "step": 100},
+        {"kind": "change", "setting": "train.lr", "value": 0.015, "step": 200, "why": "went back"},
+    ]
+    labels = [m.label for m in followed(view).marks]
+    assert labels[0] == "pause" and labels[1].startswith("back, lr") and len(labels) == 2
+
+
 def test_changes_are_told_in_a_few_cells():
     assert change_label("lr", 0.03, 0.06) == "lr×2"
     assert change_label("lr", 0.03, 0.02) == "lr .020"

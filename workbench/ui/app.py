@@ -59,6 +59,7 @@ class WorkbenchApp(Keeping, Moving):
         self.evaluations: list[dict[str, Any]] = []
         self._run_id: str | None = None
         self._before = since.recall()
+        self._told: set[tuple[str, int]] = set()
         self.rings = news.bell_is_wanted()
 
     def compose(self) -> ComposeResult:
@@ -141,6 +142,7 @@ class WorkbenchApp(Keeping, Moving):
             self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, time.time()))
         else:
             self._say_what_ended(news.endings(before, rows))
+        self._say(news.waiting(rows, self._told))
         if self._run_id not in self._by_id:
             self.select(first_choice(rows))
         self._show_rows()

@@ -6,6 +6,7 @@ that the panes see by whoever takes it (`Mirror`, on the screen's thread). The n
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from array import array
@@ -20,6 +21,8 @@ from workbench.runs.report import final_evaluation, read_evaluation
 from workbench.runs.store import RunSummary, Store
 
 LOOK_SECONDS = 0.5
+LEAST_ROOM = 1 << 20
+"""Bytes that a run needs to go on telling how it is."""
 REST = 100
 """The list of runs is read at most a hundredth of the time: 10,000 of them are looked at more seldom."""
 EVALUATIONS = 12
@@ -192,7 +195,8 @@ class Monitor:
             return
         self._rows_due = began + LOOK_SECONDS  # before the look: `look_now` may come in between
         try:
-            rows, complaint = self._store.rows(), None
+            rows = self._store.rows()
+            complaint = self._no_room(rows)
         except (BadInput, OSError) as error:
             rows, complaint = [], str(error)
         rest = REST * (time.monotonic() - began)
@@ -202,6 +206,12 @@ class Monitor:
             snapshot.complaint = self._complaint = complaint
         if rows != self._rows:
             snapshot.rows = self._rows = rows
+
+    def _no_room(self, rows: list[RunSummary]) -> str | None:
+        """That runs go on where nothing can be written: they can't say so themselves."""
+        if not any(row.status.live for row in rows) or shutil.disk_usage(self._store.root).free >= LEAST_ROOM:
+            return None
+        return f"the disk is full at {self._store.root}: runs wait until there is room"
 
     def _open(self, run_id: str | None) -> None:
         if self._watched is not None:

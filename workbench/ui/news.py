@@ -13,6 +13,9 @@ from workbench.runs.store import RunSummary
 SILENT = "WORKBENCH_BELL"
 """Set to `off`, the terminal's bell is not rung when a run ends."""
 
+NO_ROOM = "waiting for space"
+"""The phase of a run that can't write for the moment."""
+
 News = tuple[str, str]
 """A text and its severity."""
 
@@ -26,6 +29,21 @@ def endings(before: Mapping[str, RunSummary], rows: Iterable[RunSummary]) -> lis
             continue
         severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
         found.append((f"{row.name} {_how(row)}", severity))
+    return found
+
+
+def waiting(rows: Iterable[RunSummary], told: set[tuple[str, int]]) -> list[News]:
+    """The runs that wait for room on the disk; each once at a step, which is then among those `told`.
+
+    A run that waits tries again every few seconds, and looks as if it went on while it does.
+    """
+    found = []
+    for row in rows:
+        if row.status.live and row.phase == NO_ROOM and (row.id, row.step) not in told:
+            told.add((row.id, row.step))
+            found.append(
+                (f"{row.name} waits for room on the disk, and goes on when there is some", "warning")
+            )
     return found
 
 
