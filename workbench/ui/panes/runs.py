@@ -46,7 +46,7 @@ class RunsPane(Pane):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "sort", "sort", show=False),
+        Binding("o", "sort", "sort by the next thing", show=False),
         Binding("O", "turn_round", "the other way round", show=False),
     ]
 
