@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,11 @@ with contextlib.suppress(OSError):  # a disk without locks tells nothing
 WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are a worker's to answer."""
 WATCHED = ("torch", "torchvision", "numpy", "workbench")
+
+CRASHES = {
+    -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+}
+"""Ends at which the worker leaves Python's stack in its log."""
 
 
 def main() -> None:
@@ -233,7 +239,7 @@ def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int)
     ended = read_json(folder.exit)
     if ended and ended.get("attempt") == attempt:
         return
-    reason = _death(code) + _last_words(folder.log)
+    reason = _death(code) + (_crash(folder.log, code) or _last_words(folder.log))
     _end(folder, attempt, "failed", reason)
     journal.note("notice", attempt=attempt, text=reason)
 
@@ -253,14 +259,27 @@ def _death(code: int) -> str:
     return f"the worker was ended by {name}{hint}"
 
 
+def _crash(log: Path, code: int) -> str:
+    """Where Python was when the worker crashed, as `faulthandler` left it in the log; empty where it did not."""
+    _, crashed, stack = _tail(log).rpartition("Fatal Python error")
+    frames = re.findall(r'File ".*?([^/"]+)", line (\d+) in (\S+)', stack)[:2]
+    if code not in CRASHES or not crashed or not frames:
+        return ""
+    where = ", called by ".join(f"{name} ({file} line {line})" for file, line, name in frames)
+    return f" in {where}; the log has the whole stack"
+
+
 def _last_words(log: Path) -> str:
     """The last line of the log that says something, to stand behind the reason."""
+    said = [line.strip() for line in _tail(log).splitlines() if line.strip()]
+    return f": {said[-1][:200]}" if said else ""
+
+
+def _tail(log: Path) -> str:
     try:
-        lines = log.read_bytes()[-4000:].decode(errors="replace").splitlines()
+        return log.read_bytes()[-16_000:].decode(errors="replace")
     except OSError:
         return ""
-    said = [line.strip() for line in lines if line.strip()]
-    return f": {said[-1][:200]}" if said else ""
 
 
 def _say(descriptor: int, text: str) -> None:

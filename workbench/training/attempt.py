@@ -17,6 +17,7 @@ from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
 from workbench.training.quicken import Way, quicken, step_way
 from workbench.training.recovery import Recovery
+from workbench.training.rehearsal import rehearse
 from workbench.training.report import Report, Sums
 from workbench.training.restore import Beginning, differences, open_metrics, take_over
 from workbench.training.setup import describe_data, describe_model, device_name
@@ -60,6 +61,7 @@ class Attempt:
         """Everything up to the first step."""
         self.parts = parts = Parts(self.context, self.beginning)
         self.epochs = parts.epochs
+        rehearse(parts.settings, parts.precision)
         self.report = self._report()
         self.state = self._state()
         self._check_space()

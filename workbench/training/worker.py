@@ -7,6 +7,7 @@ However the attempt ends, the end is on record in one line; tracebacks go to the
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import os
 import signal
@@ -49,6 +50,7 @@ def main() -> int:
     sweep(folder)
     attempt = max(1, len(attempts_of(read_lines(folder.journal))))
     context = context_of(folder, attempt, BEGAN)
+    faulthandler.enable(all_threads=False)  # a crash leaves in the log where it was
     context.requests.install()
     context.heartbeat.start()
     end = attempt_at(context)
