@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from workbench.cores import usable_cores
 from workbench.errors import BadInput
 from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
 from workbench.io.atomic import read_json
@@ -166,7 +166,7 @@ class Classifier:
         def submit(chunk: Sequence[str]) -> list[tuple[str, Future[Tensor]]]:
             return [(name, pool.submit(opened, name)) for name in chunk]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             waiting = iter(_chunks(names, BATCH))
             submitted = [submit(chunk) for chunk in itertools.islice(waiting, 2)]
             try:

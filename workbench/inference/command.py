@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,20 @@ def classify(options: argparse.Namespace) -> int:
         console.say(f"workbench: {safe(notice)}")
     # What a recipe published may be far down in our own order.
     k = len(classifier.classes) if recipe else options.top
+    start = time.perf_counter()
     answers = list(classifier.answers(sources, k, progress))
+    rate = len(answers) / (time.perf_counter() - start)
     reference = _reference(recipe, answers)
     results = [_result(answer, classifier, options) for answer in answers]
     if options.json:
-        document = {"model": classifier.name, "results": results}
+        document = {"model": classifier.name, "results": results, "pictures_per_second": round(rate, 3)}
         console.print_json(document | ({"recipe": options.recipe, "reference": reference} if recipe else {}))
     for answer, result in zip(answers, results, strict=True):
         _tell(answer, result, options)
     if reference and not options.json:
         _tell_reference(reference)
+    if len(answers) > 1:
+        console.say(f"  {len(answers):,} pictures, {rate:.3g} a second on {classifier.device}")
     return 2 if any(answer.error for answer in answers) else 0
 
 
