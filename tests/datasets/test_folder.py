@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -221,12 +225,90 @@ def test_writing_to_the_pictures_leaves_the_cache_alone(tmp_path):
     assert int(load_folder(root, size=8).train.inputs.max()) > 0
 
 
-def test_decoding_can_be_cancelled_and_leaves_nothing(tmp_path, home):
-    root = classes(tmp_path / "pets")
+def same(first, second):
+    examples = torch.arange(len(first))
+    return torch.equal(first.examples(examples), second.examples(examples)) and first.names == second.names
+
+
+def decodings(monkeypatch):
+    """The names of the files that are opened from now on."""
+    opened, really = [], streaming.open_picture
+
+    def counted(path):
+        opened.append(path.name)
+        return really(path)
+
+    monkeypatch.setattr(streaming, "open_picture", counted)
+    return opened
+
+
+def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
+    root = classes(tmp_path / "pets", count=100)
+    (root / "cat" / "00.png").write_text("no picture")
+    monkeypatch.setattr(streaming, "usable_cores", lambda: 1)  # 32 pictures at a time
     seen = []
     with pytest.raises(Interrupted):
-        load_folder(root, size=8, progress=seen.append, cancelled=lambda: len(seen) > 3)
-    assert list((home / "cache" / "decoded").iterdir()) == []
+        load_folder(root, size=8, progress=seen.append, cancelled=lambda: len(seen) > 80)
+    left = {path.suffix for path in (home / "cache" / "decoded").iterdir()}
+    assert left == {".part", ".json"}
+    opened = decodings(monkeypatch)
+    cut = load_folder(root, size=8)
+    assert len(opened) == 200 - 64
+    shutil.rmtree(home / "cache")
+    whole = load_folder(root, size=8)
+    assert same(cut.train, whole.train) and same(cut.test, whole.test) and cut.set_aside == whole.set_aside
+    assert {path.suffix for path in (home / "cache" / "decoded").iterdir()} == {".u8", ".json"}
+
+
+def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, monkeypatch):
+    root = classes(tmp_path / "pets", count=100)
+    monkeypatch.setattr(streaming, "usable_cores", lambda: 1)
+    seen = []
+    with pytest.raises(Interrupted):
+        load_folder(root, size=8, progress=seen.append, cancelled=lambda: len(seen) > 80)
+    part = next((home / "cache" / "decoded").glob("*.part"))
+    part.write_bytes(part.read_bytes()[:-1])
+    cut = load_folder(root, size=8)
+    shutil.rmtree(home / "cache")
+    assert same(cut.train, load_folder(root, size=8).train)
+
+
+def test_two_that_want_the_same_pictures_decode_them_once(tmp_path, monkeypatch):
+    root = classes(tmp_path / "pets")
+    opened = decodings(monkeypatch)
+    monkeypatch.setattr(streaming, "WAIT", 0.01)
+    waited, begun = threading.Event(), threading.Event()
+
+    def first(progress):
+        begun.set()
+        if progress.done == 3:
+            assert waited.wait(30)
+
+    def second(progress):
+        if progress.what.startswith("waiting for another"):
+            waited.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(load_folder, root, size=8, progress=first)
+        assert begun.wait(30)
+        two = pool.submit(load_folder, root, size=8, progress=second)
+        assert same(one.result().train, two.result().train)
+    assert len(opened) == 20
+
+
+def test_what_is_to_be_decoded_is_announced_with_its_size(tmp_path):
+    seen = []
+    load_folder(classes(tmp_path / "pets"), size=100, progress=seen.append)
+    assert {progress.what for progress in seen} == {"decoding pictures to 100×100 (600 kB)"}
+
+
+def test_a_disk_too_small_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
+    root = classes(tmp_path / "pets")
+    opened = decodings(monkeypatch)
+    monkeypatch.setattr(streaming.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(BadInput, match=r"they take \S+ kB, 1\.0 kB are free; make room, lower data\.size"):
+        load_folder(root, size=32)
+    assert not opened
 
 
 def test_progress_counts_every_picture(tmp_path):

@@ -134,7 +134,7 @@ def _eurosat(request: Request, root: Path) -> Data:
     options = request.options
     kept, taken = part([item.label for item in items], options.test, options.seed, "eurosat test")
     splits = {"train": [items[i] for i in kept], "test": [items[i] for i in taken]}
-    return decode(Listing(folder, scan.classes, splits, tuple(scan.set_aside)), request, size=64)
+    return decode(Listing(folder, scan.classes, splits, tuple(scan.set_aside)), request, side=64)
 
 
 def _pets(request: Request, root: Path) -> Data:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
+import shutil
 import statistics
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,16 +21,20 @@ from torch import Tensor
 from workbench import paths
 from workbench.cores import usable_cores
 from workbench.datasets.data import Data, Split, map_file
+from workbench.datasets.partial import Partial, hold
 from workbench.datasets.request import Request
 from workbench.errors import BadInput
 from workbench.io import atomic
 from workbench.io.pictures import convert, fit_square, open_picture, picture_size
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report
+from workbench.text import size
 
 _VERSION = 1
 """Goes into every key: raise it when the same pictures would decode to other bytes."""
 _SMALLEST_AUTO, _LARGEST_AUTO = 8, 128
 _MEASURED = 64
+WAIT = 0.5
+"""Seconds between two looks whether another process has decoded the same pictures."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +67,24 @@ class Listing:
         return digest.hexdigest()
 
 
-def decode(listing: Listing, request: Request, size: int | None = None) -> Data:
+def decode(listing: Listing, request: Request, side: int | None = None) -> Data:
     """The listing as uint8 [N, C, S, S] for each split: mapped from the cache, decoded first where it is not there.
 
-    S is `size`, else the option `size`, else what the model wants, else the median of the pictures' own shorter sides
+    S is `side`, else the option `size`, else what the model wants, else the median of the pictures' own shorter sides
     (8 to 128). Pictures that can't be read are set aside with their reason. Raises `BadInput` where a split is
     left empty, or the disk is full.
     """
     wanted = getattr(request.options, "size", "auto")
-    size = size or (wanted if isinstance(wanted, int) else request.size) or _usual_side(listing)
+    side = side or (wanted if isinstance(wanted, int) else request.size) or _usual_side(listing)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fingerprint = listing.fingerprint()
-    done = _Counter(sum(map(len, listing.splits.values())), request.progress)
+    total = sum(map(len, listing.splits.values()))
+    taken = size(total * side**2 * (1 if mode == "L" else 3))
+    done = _Counter(f"decoding pictures to {side}×{side} ({taken})", total, request.progress)
     splits: dict[str, Split] = {}
     aside = list(listing.set_aside)
     for name, items in listing.splits.items():
-        cache = _Cache(listing.root, items, size, mode)
+        cache = _Cache(listing.root, items, side, mode)
         pictures, reasons = cache.load(done, request.cancelled)
         good = [i for i in range(len(items)) if i not in reasons]
         aside += [(str(listing.root / items[i].path), reason) for i, reason in sorted(reasons.items())]
@@ -106,19 +113,22 @@ def _usual_side(listing: Listing) -> int:
 
 
 class _Counter:
-    """Pictures done, of all splits together; told from many threads."""
+    """Pictures done, of all splits together; told from many threads. `what` says what is made of them."""
 
-    def __init__(self, total: int, progress: Report) -> None:
-        self.total = total
-        self.progress = progress
-        self.done = 0
-        self.lock = threading.Lock()
+    def __init__(self, what: str, total: int, progress: Report) -> None:
+        self._what, self.total, self._progress = what, total, progress
+        self._done = 0
+        self._lock = threading.Lock()
 
     def add(self, count: int = 1) -> None:
         """So many more are done."""
-        with self.lock:
-            self.done += count
-            self.progress(Progress("decoding pictures", self.done, self.total, "pictures"))
+        with self._lock:
+            self._done += count
+            self.say(self._what)
+
+    def say(self, what: str) -> None:
+        """Say that it moves, or what it waits for."""
+        self._progress(Progress(what, self._done, self.total, "pictures"))
 
 
 class _Cache:
@@ -130,6 +140,7 @@ class _Cache:
         self.size = size
         self.mode = mode
         self.channels = 3 if mode == "RGB" else 1
+        self._each = self.channels * size**2
         key = hashlib.sha256(f"{_VERSION} {os.fsencode(root)!r} {size} {mode}\n".encode())
         for item in items:
             key.update(f"{item.path!r} {item.size} {item.changed}\n".encode())
@@ -153,7 +164,7 @@ class _Cache:
         if facts is None or not isinstance(facts.get("set_aside"), dict):
             return None
         reasons = {int(place): str(reason) for place, reason in facts["set_aside"].items()}
-        wanted = (len(self.items) - len(reasons)) * self.channels * self.size**2
+        wanted = (len(self.items) - len(reasons)) * self._each
         if any(isinstance(self._decode(self.items[place]), bytes) for place in reasons):
             return (
                 None  # what could not be read then can be now: rights are not among what the key is made of
@@ -164,25 +175,52 @@ class _Cache:
             return None
 
     def _fill(self, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
-        self.pixels.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.pixels.with_name(f".{self.pixels.name}.{secrets.token_hex(6)}.part")
+        part = self.pixels.with_name(self.pixels.name + ".part")
+
+        def wait() -> None:
+            done.say("waiting for another process, which decodes the same pictures")
+            if cancelled():
+                raise Interrupted
+            time.sleep(WAIT)
+
         try:
-            reasons = self._decode_into(temporary, done, cancelled)
-            temporary.replace(self.pixels)
+            self.pixels.parent.mkdir(parents=True, exist_ok=True)
+            self._check_room(part)
+            with hold(part, wait) as file:
+                partial = Partial(part, file, self._each)
+                if (reasons := self._reasons()) is not None:
+                    partial.discard()  # whoever had it has made it whole
+                    done.add(len(self.items))
+                    return reasons
+                try:
+                    return self._decode_into(partial, done, cancelled)
+                except OSError:
+                    partial.discard()
+                    raise
         except OSError as error:
             raise BadInput(
                 f"decoded pictures can't be kept in {self.pixels.parent}: {error.strerror}"
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        atomic.write_json(self.facts, {"v": 1, "root": str(self.root), "set_aside": reasons})
-        return reasons
 
-    def _decode_into(self, temporary: Path, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
-        """Decode with a thread for each core (Pillow lets go of the interpreter), in order, a batch at a time."""
-        reasons: dict[int, str] = {}
+    def _check_room(self, part: Path) -> None:
+        """Raise `BadInput` where the disk has no room for what is still to be decoded."""
+        have = part.stat().st_size if part.exists() else 0
+        wanted, free = len(self.items) * self._each - have, shutil.disk_usage(self.pixels.parent).free
+        if wanted > free:
+            raise BadInput(
+                f"decoded pictures can't be kept in {self.pixels.parent}: they take {size(wanted)}, {size(free)} are "
+                "free; make room, lower data.size, or set WORKBENCH_HOME to another disk"
+            )
+
+    def _decode_into(self, partial: Partial, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
+        """Decode with a thread for each core (Pillow lets go of the interpreter), in order, a batch at a time.
+
+        Goes on where an earlier time was cut. The facts are there before the pixels have their name.
+        """
         workers = usable_cores()
         batch = workers * 32
+        if partial.places:
+            done.add(partial.places)
 
         def one(place: int) -> bytes | str:
             if cancelled():
@@ -191,17 +229,18 @@ class _Cache:
             done.add()
             return decoded
 
-        with temporary.open("xb") as file, ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(self.items), batch):
-                places = range(start, min(start + batch, len(self.items)))
-                for place, decoded in zip(places, pool.map(one, places), strict=True):
-                    if isinstance(decoded, bytes):
-                        file.write(decoded)
-                    else:
-                        reasons[place] = decoded
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(partial.places, len(self.items), batch):
+                decoded = list(pool.map(one, range(start, min(start + batch, len(self.items)))))
                 if cancelled():
+                    partial.save(now=True)
                     raise Interrupted
-        return reasons
+                for record in decoded:
+                    partial.add(record)
+                partial.save()
+        atomic.write_json(self.facts, {"v": 1, "root": str(self.root), "set_aside": partial.aside})
+        partial.put(self.pixels)
+        return partial.aside
 
     def _decode(self, item: Item) -> bytes | str:
         """The picture's bytes, channels first; or why there are none, without its name."""

@@ -1,0 +1,93 @@
+"""A file of records of one length that grows in pieces, is kept when the work is cut, and is gone on with later."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from workbench.io import atomic
+
+EVERY = 5.0
+"""Seconds between two places from which the work can go on."""
+
+
+class Partial:
+    """The file at `path` (held by this process alone) and, beside it, how far it is.
+
+    `places`: how many records are through; `aside`: those among them that have no bytes, and why.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, length: int) -> None:
+        self.path, self._file, self._length = path, file, length
+        self._facts = path.with_name(path.name + ".json")
+        self.places = 0
+        self.aside: dict[int, str] = {}
+        self._take_up()
+        self._saved = time.monotonic()
+
+    def _take_up(self) -> None:
+        """Go on where the facts say, if the file holds as much; else from its beginning."""
+        facts = atomic.read_json(self._facts) or {}
+        places, aside = facts.get("places"), facts.get("set_aside")
+        if isinstance(places, int) and isinstance(aside, dict):
+            end = (places - len(aside)) * self._length
+            if 0 <= end <= os.fstat(self._file.fileno()).st_size:
+                self.places, self.aside = places, {int(place): str(why) for place, why in aside.items()}
+        self._file.truncate((self.places - len(self.aside)) * self._length)
+
+    def add(self, record: bytes | str) -> None:
+        """The next record, or why there is none."""
+        if isinstance(record, bytes):
+            self._file.write(record)
+        else:
+            self.aside[self.places] = record
+        self.places += 1
+
+    def save(self, *, now: bool = False) -> None:
+        """Make it durable up to here, every few seconds or `now`."""
+        if now or time.monotonic() - self._saved >= EVERY:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            atomic.write_json(
+                self._facts, {"v": 1, "places": self.places, "set_aside": self.aside}, durable=False
+            )
+            self._saved = time.monotonic()
+
+    def put(self, target: Path) -> None:
+        """It is whole: make it `target`."""
+        self._file.flush()
+        self.path.replace(target)
+        self._facts.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        self.path.unlink(missing_ok=True)
+        self._facts.unlink(missing_ok=True)
+
+
+def hold(path: Path, wait: Callable[[], None]) -> BinaryIO:
+    """The file at `path`, made where there is none, for this process alone; `wait` is called while another has it."""
+    while True:
+        file = path.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            wait()
+            continue
+        except OSError:  # a file system without locks
+            return file
+        if _same(path, file):
+            return file
+        file.close()  # the other one has put it where it belongs meanwhile
+
+
+def _same(path: Path, file: BinaryIO) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
