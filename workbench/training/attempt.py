@@ -9,6 +9,7 @@ import torch
 
 from workbench.datasets.data import derived_seed
 from workbench.io.atomic import write_json
+from workbench.runs.records import read_lines
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.loop import Requests, TrainState, train
@@ -23,6 +24,7 @@ from workbench.training.restore import Beginning, differences, open_metrics, tak
 from workbench.training.setup import describe_data, describe_model, device_name
 from workbench.training.space import check_space, checkpoint_bytes
 from workbench.training.steering import Steering
+from workbench.training.versions import Comparison, changed_versions
 
 
 def run(context: Context) -> None:
@@ -74,10 +76,18 @@ class Attempt:
         self.measuring = Measuring(self.context, parts, self.state, self.report, self.recovery)
         self.context.heartbeat.began(self.state.step)
         self._show()
-        if self.beginning.restored is None:
-            self.measuring.start()
-            if parts.settings.on_nan == "go_back":
-                self.steering.checkpoint()
+        self._measure_start()
+
+    def _measure_start(self) -> None:
+        """What is known of the weights before the first step of this attempt."""
+        restored = self.beginning.restored
+        if restored is not None:
+            if changed := changed_versions(read_lines(self.folder.journal)):
+                Comparison(self.context, self.parts, self.checkpoints, self.measuring).make(restored, changed)
+            return
+        self.measuring.start()
+        if self.parts.settings.on_nan == "go_back":
+            self.steering.checkpoint()
 
     def train(self, requests: Requests) -> None:
         """All steps that are left; `requests` is asked between two of them."""

@@ -26,8 +26,11 @@ T = TypeVar("T")
 class Room:
     """Waits for room, at most `seconds` at a time (0: not at all). For the training thread alone."""
 
-    def __init__(self, journal: Journal, heartbeat: Heartbeat, requests: Requests, watch: Stopwatch) -> None:
-        self._journal, self._heartbeat, self._requests, self._watch = journal, heartbeat, requests, watch
+    def __init__(
+        self, journal: Journal, attempt: int, heartbeat: Heartbeat, requests: Requests, watch: Stopwatch
+    ) -> None:
+        self._journal, self._attempt = journal, attempt
+        self._heartbeat, self._requests, self._watch = heartbeat, requests, watch
         self.seconds = 0.0
         self._waiting = False
 
@@ -47,9 +50,12 @@ class Room:
                 self._wait(error, began + self.seconds)
             else:
                 if began is not None:
-                    waited = text.duration(time.monotonic() - began)
-                    self._journal.note("notice", text=f"waited {waited} for room on the disk")
+                    self._tell(time.monotonic() - began)
                 return result
+
+    def _tell(self, seconds: float) -> None:
+        said = f"waited {text.duration(seconds)} for room on the disk"
+        self._journal.note("notice", attempt=self._attempt, text=said)
 
     def _wait(self, error: OSError, end: float) -> None:
         """Wait until it is time to try again."""
