@@ -14,7 +14,7 @@ from workbench.runs.compare import compare_runs
 from workbench.runs.control import PAUSED
 from workbench.runs.report import describe
 from workbench.runs.status import Status
-from workbench.runs.store import Store
+from workbench.runs.store import RunSummary, Store
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -28,11 +28,16 @@ def runs(options: argparse.Namespace) -> int:
         return DONE
     console.print_table(
         ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
-        [(r.id, r.name, PAUSED if r.phase == PAUSED else r.status, f"{r.epoch}/{r.epochs_total}",
-          text.fraction(r.best), r.dataset, r.model, text.clock(r.created)) for r in rows],
+        [_cells(row) for row in rows],
         spare=("name", "model", "dataset"),
-    )  # fmt: skip
+    )
     return DONE
+
+
+def _cells(row: RunSummary) -> tuple[str, ...]:
+    status = PAUSED if row.phase == PAUSED else row.status
+    best, started = text.fraction(row.best), text.clock(row.created)
+    return row.id, row.name, status, f"{row.epoch}/{row.epochs_total}", best, row.dataset, row.model, started
 
 
 def show(options: argparse.Namespace) -> int:

@@ -69,6 +69,7 @@ class Heartbeat:
         self._progress: Progress | None = None
         self._from_step: int | None = None
         self._wake, self._ended = threading.Event(), threading.Event()
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -108,6 +109,10 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Write the file once. What can't be written is tried again at the next beat."""
+        with self._writing:  # or an older one could take the place of a newer one
+            self._beat()
+
+    def _beat(self) -> None:
         self.give_way()
         self._counter += 1
         record = {
