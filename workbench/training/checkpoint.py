@@ -185,7 +185,8 @@ def found_again(folder: RunFolder) -> list[Entry]:
                     continue
             content = load_checkpoint(path)
             best = content["best"] is not None and content["best"]["step"] == content["step"]
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             found.append(entry_of(path.name, digest, content, best and content["position"] == 0))
         except (BadInput, KeyError, OSError, zipfile.BadZipFile):
             continue
