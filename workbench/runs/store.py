@@ -106,14 +106,6 @@ class Store:
         shutil.rmtree(kept)  # from the trash: if this is cut off, no half of it is taken for a run
         return None
 
-    def restore(self, run_id: str) -> RunFolder:
-        """Bring a run back from the trash. Raises `BadInput` where it is not there, or its place is taken."""
-        kept, folder = paths.trash() / run_id, RunFolder(self.root / run_id)
-        if not kept.is_dir() or folder.path.exists():
-            raise BadInput(f"{run_id} can't be brought back: it is not in {paths.trash()}")
-        shutil.move(kept, folder.path)
-        return folder
-
     def _entries(self) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self.root) as found:

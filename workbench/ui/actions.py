@@ -9,7 +9,7 @@ from textual.content import Content
 
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json
-from workbench.runs import launch
+from workbench.runs import launch, trash
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.acting import folder_of, named
@@ -101,7 +101,7 @@ class RunActions(Steering):
     def _restore(self, rows: list[RunSummary]) -> None:
         def restore() -> str:
             for row in rows:
-                Store.default().restore(row.id)
+                trash.restore(row.id)
             return f"{named(rows)} {'is' if len(rows) == 1 else 'are'} back"
 
         self.in_background(restore)
