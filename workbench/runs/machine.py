@@ -280,11 +280,12 @@ def _cpu_row() -> dict[str, Any]:
     total, free = host_memory()
     cores, load = usable_cores(), _load()
     share = None if load is None else min(1.0, load / cores)
-    name = f"{_cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
+    name = f"{cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
     return _row("cpu", "cpu", name, memory_total=total, memory_free=free, load=share)
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The kind of this machine's processor, as its maker calls it."""
     try:
         said = re.search(
             r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE

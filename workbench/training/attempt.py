@@ -9,6 +9,7 @@ import torch
 
 from workbench.datasets.data import derived_seed
 from workbench.io.atomic import write_json
+from workbench.runs.machine import cpu_name
 from workbench.runs.records import read_lines
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
@@ -127,6 +128,7 @@ class Attempt:
             "threads": self.parts.threads,
             "batch_size": self.parts.settings.batch_size,
             "device": self.parts.device.type,
+            "processor": cpu_name(),
             "torch": str(torch.__version__),
         }
 

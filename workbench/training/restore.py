@@ -18,6 +18,7 @@ from workbench.training.timeline import Timeline
 WORDS = {
     "threads": "{} CPU threads",
     "device": "on {}",
+    "processor": "computed by {}",
     "torch": "torch {}",
     "batch_size": "batches of {}",
 }
@@ -96,7 +97,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found = [
         f"{words.format(now[name])} instead of {before[name]}"
         for name, words in WORDS.items()
-        if now[name] != before[name]
+        if now[name] != before.get(name, now[name])  # an older version kept less of this
     ]
     return found if now["device"] == "cpu" else [*found, "a GPU adds up in another order each time"]
 
