@@ -58,7 +58,7 @@ BATCHES = (2, 4, 8)
 SAYS = {
     "threads": "learns the same, but for the last bits",
     "precision": "coarser arithmetic, learns nearly the same",
-    "batch_size": "changes what is learned: fewer steps",
+    "batch_size": "learns otherwise, in fewer steps",
 }
 
 

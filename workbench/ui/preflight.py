@@ -73,7 +73,7 @@ class Preflight:
 def cost_parts(plan: Plan) -> list[str]:
     """`4h06`, `9.0 GB GPU`, `0.7 GB disk ✓`, `183 samples/s`, `b 2 faster`: what the pane's line is made of."""
     device, free = plan.memory["device"], plan.disk["free"]
-    memory = f"{size(device)} GPU" if device else f"{size(plan.memory['process'])} memory"
+    memory = f"{size(device)} GPU" if device else f"{size(plan.memory['process'])} RAM"
     disk = "✓" if plan.fits else f"✗ only {size(free)} free"
     faster = f"b {len(plan.proposals)} faster" if plan.proposals else ""
     parts = [duration(plan.seconds["total"]), memory, f"{size(plan.disk['total'])} disk {disk}",

@@ -327,7 +327,7 @@ class ExperimentPane(Pane):
             making = self._preflight.make(self.experiment(), self._hear)
             self._show()
             plan = await making
-        except (BadInput, RunFailed) as error:
+        except (BadInput, RunFailed, OSError) as error:
             self.post_message(Noticed(f"plan: {error}", "error"))
         else:
             self._tell_of(plan)
