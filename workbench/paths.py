@@ -35,14 +35,19 @@ def data_cache() -> Path:
     return home() / "data"
 
 
+def caches() -> Path:
+    """Where what can be decoded or fetched again is kept."""
+    return home() / "cache"
+
+
 def decoded_cache() -> Path:
     """Where pictures that were decoded and resized once are kept."""
-    return home() / "cache" / "decoded"
+    return caches() / "decoded"
 
 
 def fetched_cache() -> Path:
     """Where pictures that were fetched from a URL are kept."""
-    return home() / "cache" / "fetched"
+    return caches() / "fetched"
 
 
 def data_search() -> list[Path]:

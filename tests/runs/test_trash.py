@@ -9,6 +9,7 @@ import pytest
 
 from workbench import paths
 from workbench.cli import run
+from workbench.io.caches import size_of
 from workbench.runs import trash
 from workbench.runs.layout import RunFolder
 from workbench.runs.store import Store
@@ -22,7 +23,7 @@ def test_a_run_is_put_away_and_taken_back(digits_run: RunFolder, capsys: pytest.
     assert run(["trash", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert row["run"] == digits_run.id
-    assert row["bytes"] == trash.size_of(paths.trash() / digits_run.id) > 10_000
+    assert row["bytes"] == size_of(paths.trash() / digits_run.id) > 10_000
     assert run(["trash"]) == 0
     assert digits_run.id in capsys.readouterr().out
     assert run(["trash", "restore", "digits"]) == 0

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from workbench import text
+from workbench import paths, text
 from workbench.commands import DONE, FAILED
 from workbench.console import print_devices, print_json
-from workbench.runs import machine, trash
+from workbench.io.caches import size_of
+from workbench.runs import machine
 from workbench.runs.logout import Logout, at_logout
 from workbench.tables import print_table
 from workbench.text import safe
@@ -25,7 +26,7 @@ def doctor(options: argparse.Namespace) -> int:
         "driver_cuda": machine.driver_cuda(),
         "torch_cuda": machine.cuda_of_torch(),
         "terminal": terminal([sys.stdout, sys.stderr, sys.stdin], os.environ),
-        "taken": {"trash": trash.size_of(machine.paths.trash()), "caches": trash.size_of(trash.caches())},
+        "taken": {"trash": size_of(paths.trash()), "caches": size_of(paths.caches())},
         "logout": {"kills": found.kills, "lingers": found.lingers},
     }
     problems = machine.problems()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from workbench import console, text
+from workbench import console, paths, text
 from workbench.commands import DONE
 from workbench.errors import BadInput
+from workbench.io.caches import clear, size_of
 from workbench.runs import trash as kept
 from workbench.runs.store import Store
 
@@ -47,7 +48,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _delete(options: argparse.Namespace) -> int:
     runs, taken = kept.empty() if options.empty else (0, 0)
-    caches = kept.clear_caches() if options.caches else 0
+    caches = clear(paths.caches()) if options.caches else 0
     if options.json:
         console.print_json({"runs": runs, "bytes": taken, "caches": caches})
         return DONE
@@ -60,7 +61,7 @@ def _delete(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     rows = kept.rows()
-    caches = kept.size_of(kept.caches())
+    caches = size_of(paths.caches())
     if options.json:
         found = [{"run": r.id, "name": r.name, "bytes": r.bytes, "put_away": r.put_away} for r in rows]
         console.print_json({"runs": found, "bytes": sum(row.bytes for row in rows), "caches": caches})

@@ -24,7 +24,7 @@ from workbench.datasets.data import Data, Split, map_file
 from workbench.datasets.partial import Partial, hold
 from workbench.datasets.request import Request
 from workbench.errors import BadInput
-from workbench.io import atomic
+from workbench.io import atomic, caches
 from workbench.io.pictures import convert, fit_square, open_picture, picture_size
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report
 from workbench.text import size
@@ -153,6 +153,7 @@ class _Cache:
         if reasons is None:
             reasons = self._fill(done, cancelled)
         else:
+            caches.used(self.pixels)
             done.add(len(self.items))
         count = len(self.items) - len(reasons)
         shape = (count, self.channels, self.size, self.size)
@@ -203,9 +204,15 @@ class _Cache:
             ) from None
 
     def _check_room(self, part: Path) -> None:
-        """Raise `BadInput` where the disk has no room for what is still to be decoded."""
+        """Raise `BadInput` where the disk has no room for what is still to be decoded.
+
+        What was decoded earlier, and not used for the longest time, makes room first.
+        """
         have = part.stat().st_size if part.exists() else 0
         wanted, free = len(self.items) * self._each - have, shutil.disk_usage(self.pixels.parent).free
+        if wanted > free:
+            caches.drop_oldest(self.pixels.parent, wanted - free)
+            free = shutil.disk_usage(self.pixels.parent).free
         if wanted > free:
             raise BadInput(
                 f"decoded pictures can't be kept in {self.pixels.parent}: they take {size(wanted)}, {size(free)} are "

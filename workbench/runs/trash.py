@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from workbench import paths
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json
+from workbench.io.caches import size_of
 from workbench.runs.finding import chosen
 from workbench.runs.layout import RunFolder
 
@@ -61,36 +61,6 @@ def empty() -> tuple[int, int]:
     for path in found:
         shutil.rmtree(path)
     return len(found), taken
-
-
-def clear_caches() -> int:
-    """Delete what can be made or fetched again; returns how many bytes that were.
-
-    Pictures that a run goes on with are safe: their file is gone only when the run lets go of it.
-    """
-    before = size_of(caches())
-    for where, _, names in os.walk(caches()):
-        for name in names:
-            if not (name.startswith(".") or name.endswith(".part")):  # still being written
-                Path(where, name).unlink(missing_ok=True)
-    return before - size_of(caches())
-
-
-def caches() -> Path:
-    """Decoded pictures, and pictures from URLs."""
-    return paths.decoded_cache().parent
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder, as far as they can be looked at."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(where, name).lstat().st_size
-            except OSError:
-                continue
-    return total
 
 
 def _folders() -> list[Path]:
