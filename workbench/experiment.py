@@ -79,6 +79,13 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
     ] = "auto"
+    exact: Annotated[
+        bool,
+        Meta(
+            description="the same bits for the same run on a GPU too, as far as its kernels can: slower (a CPU always "
+            "gives them, with the same threads)"
+        ),
+    ] = False
     compile: Annotated[
         bool,
         Meta(

@@ -126,6 +126,7 @@ class Attempt:
         """What the bits of the result depend on beside the state."""
         return {
             "threads": self.parts.threads,
+            "channels_last": self.parts.channels_last,
             "batch_size": self.parts.settings.batch_size,
             "device": self.parts.device.type,
             "processor": cpu_name(),
@@ -160,6 +161,7 @@ class Attempt:
             **{name: asdict(way) for name, way in self.quick.items()},
             "ways": parts.ways() | {"step": step_way(parts.precision, parts.threads, self.quick)},
             "threads": parts.threads,
+            "channels_last": parts.channels_last,
             "precision": parts.precision.name,
             "report_every": self.report.every,
             "steps_per_epoch": steps,

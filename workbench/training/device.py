@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,13 +85,18 @@ def pick_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.
     return Precision(name, device)
 
 
-def set_exactness(device: torch.device) -> None:
-    """The same bits for the same run on a CPU; on a GPU, speed."""
-    if device.type == "cpu":
+def set_exactness(device: torch.device, exact: bool = False) -> None:
+    """The same bits for the same run on a CPU; on a GPU speed, unless `exact` asks for the same there.
+
+    Its kernels are then chosen by rule and not by timing, and add in a fixed order; what can't, warns in the log.
+    """
+    if device.type != "cpu":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = not exact
+        torch.backends.cudnn.deterministic = exact
+    if device.type == "cpu" or exact:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Deterministic algorithms with warnings only; torch.use_deterministic_algorithms would import the compiler.
         torch.set_deterministic_debug_mode("warn")
         # Filling fresh memory is for finding bugs, and costs time.
         setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
-        return
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from workbench.training.restore import Beginning
 from workbench.training.setup import splits_of
 from workbench.training.source import Source, source_of
 from workbench.training.task import Task, task_of
-from workbench.training.threads import pick_threads
+from workbench.training.threads import tuned
 
 
 class Parts:
@@ -39,13 +40,13 @@ class Parts:
         self.settings: Train = beginning.settings
         self.device = pick_device(self.settings.device)
         self.precision = pick_precision(self.settings.precision, self.device)
-        set_exactness(self.device)
+        set_exactness(self.device, self.settings.exact)
         self.data: Data = self._load(beginning)
         self.built: BuiltModel = self._build(pretrained=beginning.restored is None)
         self.task: Task = task_of(self.data, self.settings, self.device)
         self.sources: dict[str, Source] = self._sources()
         self.epochs: Epochs = self._epochs()
-        self.threads: int = self._threads(beginning)
+        self.threads: int = self._tune(beginning)
         torch.set_num_threads(self.threads)
 
     def _load(self, beginning: Beginning) -> Data:
@@ -102,20 +103,21 @@ class Parts:
         if pretrained:
             begin_from(built.module, self.preprocessing, data.train)
         built.module.to(self.device)
-        if self._channels_last():
-            built.module.to(memory_format=torch.channels_last)
         return built
 
-    def _channels_last(self) -> bool:
-        """Whether pictures are laid out pixel by pixel: what convolutions of GPUs want."""
-        return self.device.type == "cuda" and self.data.train.inputs.ndim == 4
-
     def _sources(self) -> dict[str, Source]:
-        last = self._channels_last()
         return {
-            name: source_of(split, self.preprocessing, self.device, channels_last=last)
+            name: source_of(split, self.preprocessing, self.device)
             for name, split in splits_of(self.data).items()
         }
+
+    def _lay_out(self, channels_last: bool) -> None:
+        """Lay pictures and weights of convolutions out pixel by pixel, which is quicker for some, or leave them."""
+        self.channels_last = channels_last
+        if channels_last:
+            self.built.module.to(memory_format=torch.channels_last)
+            self.sources = {name: replace(s, channels_last=True) for name, s in self.sources.items()}
+            self.epochs = self._epochs()
 
     def _epochs(self) -> Epochs:
         settings = self.settings
@@ -129,17 +131,23 @@ class Parts:
             classes=len(self.data.classes),
         )
 
-    def _threads(self, beginning: Beginning) -> int:
-        wanted = self.settings.threads
-        if wanted != "auto":
-            return wanted
-        if beginning.restored is not None:
-            return int(beginning.restored.content["threads"])
+    def _tune(self, beginning: Beginning) -> int:
+        """Choose the layout of pictures, and how many CPU threads there are: as before in a resume."""
+        wanted, before = self.settings.threads, beginning.restored
         if self.device.type != "cpu":
-            return torch.get_num_threads()
+            self._lay_out(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
+            return torch.get_num_threads() if wanted == "auto" else wanted
+        if before is not None:
+            self._lay_out(bool(before.content.get("channels_last")) and before.content["device"] == "cpu")
+            return int(before.content["threads"]) if wanted == "auto" else wanted
+        if wanted != "auto":
+            self._lay_out(False)
+            return wanted
         self._context.phase("tuning")
         batch = next(self.epochs.batches(0).starting_at(0))
-        return pick_threads(self.built.module, self.task, self.settings, batch, self.experiment.model.name)
+        found = tuned(self.built.module, self.task, self.settings, batch, self.experiment.model.name)
+        self._lay_out(found.channels_last)
+        return found.threads
 
     def report_every(self, beginning: Beginning) -> int:
         """Steps that a row of the record covers."""

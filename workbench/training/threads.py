@@ -1,18 +1,21 @@
-"""How many CPU threads train fastest: timed once per host, model and batch shape, then remembered."""
+"""How many CPU threads train fastest, and in which layout of pictures: timed once, then remembered."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from workbench import paths
-from workbench.cores import usable_cores
+from workbench.cores import busy, usable_cores
 from workbench.experiment import Train
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import host
@@ -25,24 +28,46 @@ SECONDS = 0.1
 GAIN = 0.8
 """More threads must take less than this part of the time of fewer: once others want the cores too, they lose more
 than they ever won."""
+WORSE = 1.5
+"""Where more threads take so many times as long, even more are not tried."""
+LONG = 1.0
+"""Seconds of a step from which on the layout is not tried."""
+LAYOUT_GAIN = 0.9
+"""The same for pictures that are laid out pixel by pixel."""
 
 
-def pick_threads(module: nn.Module, task: Task, train: Train, batch: Batch, model: str) -> int:
-    """The number for this model and batch: what was found before on this host, else what a short timing finds.
+@dataclass(frozen=True)
+class Tuned:
+    """What was found to be fastest: `channels_last` lays pictures out pixel by pixel."""
 
-    Real steps are timed on a copy of `module`; random states and the thread count are left as they were.
+    threads: int
+    channels_last: bool = False
+
+
+def tuned(module: nn.Module, task: Task, train: Train, batch: Batch, model: str) -> Tuned:
+    """What was found before for this host, model and batch shape, else what a short timing finds.
+
+    A busy host has figures of its own: two threads that fight others for their cores can be many times slower than
+    one. Real steps are timed on a copy of `module`; random states and the thread count are left as they were.
     """
     key = _key(model, module, batch)
     path = paths.home() / "threads.json"
-    known = read_json(path) or {"v": 1, "threads": {}}
-    found = known.get("threads", {}).get(key)
-    if isinstance(found, int) and 1 <= found <= usable_cores():
+    known = read_json(path) or {"v": 1}
+    if (found := _known(known.get("tuned"), key)) is not None:
         return found
     chosen = _fastest(module, task, train, batch)
-    known.setdefault("threads", {})[key] = chosen
+    known["tuned"] = {**(known.get("tuned") or {}), key: asdict(chosen)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, known)
     return chosen
+
+
+def _known(entries: Any, key: str) -> Tuned | None:
+    try:
+        found = Tuned(**entries[key])
+        return found if 1 <= found.threads <= usable_cores() else None
+    except (KeyError, TypeError):
+        return None
 
 
 def _key(model: str, module: nn.Module, batch: Batch) -> str:
@@ -50,21 +75,36 @@ def _key(model: str, module: nn.Module, batch: Batch) -> str:
     shapes = [tuple(p.shape) for p in module.parameters()]
     described = f"{model} {shapes} {tuple(batch.inputs.shape)} {batch.inputs.dtype} {torch.__version__}"
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    return f"{host()} {platform.machine()} {usable_cores()} {digest}"
+    return f"{host()} {platform.machine()} {usable_cores()} {'busy' if busy() else 'quiet'} {digest}"
 
 
-def _fastest(module: nn.Module, task: Task, train: Train, batch: Batch) -> int:
+def _fastest(module: nn.Module, task: Task, train: Train, batch: Batch) -> Tuned:
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        trial = copy.deepcopy(module).train()
-        step = _step(trial, task, make_optimizer(trial, train, batch.inputs.device), batch)
-        times = {count: _time(step, count) for count in candidates(usable_cores())}
-    torch.set_num_threads(before)
-    best = 1
-    for count in sorted(times):
-        if times[count] < GAIN * times[best]:
-            best = count
-    return best
+    try:
+        with torch.random.fork_rng(devices=[]):
+            step = _step(module, task, train, batch)
+            best, least = 1, math.inf
+            for count in candidates(usable_cores()):
+                spent = _time(step, count)
+                if spent < GAIN * least:
+                    best, least = count, spent
+                elif spent > WORSE * least:
+                    break
+            # A step that takes long is not made four times more: that is no short timing.
+            quick = least < LONG
+            return Tuned(best, quick and _better_last(module, task, train, batch, best))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _better_last(module: nn.Module, task: Task, train: Train, batch: Batch, threads: int) -> bool:
+    """Whether convolutions are quicker with pictures pixel by pixel: both are timed in turn."""
+    if batch.inputs.ndim != 4 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return False
+    last = Batch(batch.inputs.contiguous(memory_format=torch.channels_last), batch.targets, batch.soft)
+    steps = (_step(module, task, train, batch), _step(module, task, train, last, torch.channels_last))
+    plain, other = zip(*([_time(step, threads) for step in steps] for _ in range(2)), strict=True)
+    return min(other) < LAYOUT_GAIN * min(plain)
 
 
 def candidates(cores: int) -> list[int]:
@@ -74,12 +114,19 @@ def candidates(cores: int) -> list[int]:
 
 
 def _step(
-    module: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Batch
+    module: nn.Module,
+    task: Task,
+    train: Train,
+    batch: Batch,
+    layout: torch.memory_format = torch.preserve_format,
 ) -> Callable[[], None]:
-    update, parameters = plain_step(optimizer), list(module.parameters())
+    """A step of a copy of `module`."""
+    trial = copy.deepcopy(module).train().to(memory_format=layout)
+    update = plain_step(make_optimizer(trial, train, batch.inputs.device))
+    parameters = list(trial.parameters())
 
     def step() -> None:
-        loss = task.loss(module(batch.inputs), batch.wanted)
+        loss = task.loss(trial(batch.inputs), batch.wanted)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
