@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,16 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> None:
 
 
 @pytest.fixture
-def going_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+def going_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
     """A long run in real processes, started from a folder that holds a file which must not be taken for code."""
     (tmp_path / "msgspec.py").write_text("raise SystemExit('taken for code')")
     monkeypatch.chdir(tmp_path)
     folder = make_run(home, SETTINGS)
     assert run(["resume", folder.id, "--detach"]) == 0
     until(lambda: written(folder) > 5000, "first epochs")
-    return folder
+    yield folder
+    for process in processes_of(folder):
+        process.kill()
 
 
 def written(folder: RunFolder) -> int:
