@@ -372,6 +372,7 @@ async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until
         await pilot.press("enter", *"0.25", "enter")
         await until(pilot, "x = 0.25")
         await until(pilot, "says 0.5")
+        assert app.pane.copied() == "0.5"
         assert session.asked == [{"do": "values", "by": {"run": str(folder.path)}, "text": "0.25", "top": 5}]
         session.error = "'1,2' can't be answered: this run takes 1 numbers"
         await pilot.press("enter", *"1,2", "enter")

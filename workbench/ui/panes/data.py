@@ -142,6 +142,10 @@ class DataPane(LookingPane):
         targets = {"-values": "#values", "-workshop": "TransformList", "-large": "Large"}
         self.query_one(targets.get(self.mode, "#samples")).focus()
 
+    def copied(self) -> str:
+        """The row under the cursor, of values or of classes."""
+        return self.query_one("#values" if self.mode == "-values" else "#classes", Table).line
+
     # What is looked at
 
     def begin(self, source: Source) -> None:

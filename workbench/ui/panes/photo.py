@@ -92,6 +92,13 @@ class PhotoPane(ClassifyingPane):
         """What is on the picture."""
         return self.query_one(Answer)
 
+    def copied(self) -> str:
+        """What was said: the likeliest class with its probability, or the numbers."""
+        answer = self.answer
+        if answer.values:
+            return ", ".join(f"{value:.6g}" for value in answer.values)
+        return f"{answer.top[0]['label']} {answer.top[0]['probability']:.4f}" if answer.top else ""
+
     @on(Answer.Opened)
     async def action_type_path(self) -> None:
         """Open the line for a path or a URL; for a run that learned from numbers, for some of those."""
