@@ -23,6 +23,7 @@ from workbench.runs.processes import alive, start_of
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.status import Status, status_of
 
+pytestmark = pytest.mark.timeout(900)
 ELSEWHERE = Path(__file__).with_name("elsewhere")
 LONG = experiment(patience=0, epochs=60)
 """Some seconds of training: both are at work for a while."""
