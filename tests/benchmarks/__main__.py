@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import classifying, gpu, photographs, recipes, screen
+from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
 from workbench.tables import print_table
 
@@ -16,6 +16,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "recipe-1": recipes.recipe_1,
     "recipe-2": recipes.recipe_2,
     "photographs": photographs.rows,
+    "record": record.rows,
     "screen": screen.rows,
     "classify": classifying.rows,
     "gpu": gpu.rows,

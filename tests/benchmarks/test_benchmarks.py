@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.benchmarks import classifying, gpu, loops, material, measure, photographs, recipes, screen, scripts
+from tests.benchmarks import (
+    classifying,
+    gpu,
+    loops,
+    material,
+    measure,
+    photographs,
+    recipes,
+    record,
+    screen,
+    scripts,
+)
+from workbench.runs.records import read_lines
 
 FEW = 320
 
@@ -71,6 +83,15 @@ def test_pictures_are_answered_alike(tmp_path: Path) -> None:
 def test_four_long_curves_are_refreshed() -> None:
     rows = screen.refresh(points=2_000, times=3)
     assert [row.goal for row in rows] == ["≤ 10 ms", "about 1 kB"]
+
+
+def test_a_training_on_record_and_the_bare_loop_take_the_same_steps(tmp_path: Path) -> None:
+    scale = replace(measure.QUICK, grey=2_000, rounds=1)
+    (row,) = record.rows(tmp_path, scale)
+    assert float(row.ratio) > 0.5
+    written = read_lines(next((tmp_path / "home" / "runs").iterdir()) / "metrics.jsonl")
+    blocks = record.EPOCHS * (63 // record.ROWS_A_BLOCK)
+    assert sum(r["kind"] == "step" for r in written) == blocks * record.ROWS_A_BLOCK
 
 
 def test_without_a_gpu_the_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

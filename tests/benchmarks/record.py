@@ -1,0 +1,115 @@
+"""What it costs a training to be on record: metrics, heartbeat and a look at requests, against the bare loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.benchmarks import material
+from tests.benchmarks.measure import Row, Scale, say
+from tests.benchmarks.screen import environment
+from workbench.experiment import build
+from workbench.io.atomic import write_json
+from workbench.runs.layout import create_run_folder
+from workbench.training.attempt import Attempt
+from workbench.training.batches import Batch
+from workbench.training.context import context_of
+from workbench.training.heartbeat import EVERY
+from workbench.training.loop import TrainState, train_epoch
+
+ROWS_A_BLOCK = 5
+EPOCHS = 4
+"""For each round of the scale: a hundredth is little."""
+NEVER = 1 << 60
+
+
+class Nobody:
+    """Requests of nobody."""
+
+    def answer(self, state: TrainState) -> None:
+        """Look at nothing."""
+
+
+class Block:
+    """Some batches of an epoch, as the loop takes them."""
+
+    def __init__(self, batches: Sequence[Batch], steps: int) -> None:
+        self._batches, self._steps = batches, steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def starting_at(self, _position: int) -> Iterator[Batch]:
+        """All of them."""
+        return iter(self._batches)
+
+
+class Bench:
+    """Recipe 1 in this process; blocks of its steps are made with a record and without, in turn.
+
+    Both sides work on the same batches, gathered before. Time is the process's own (nothing is synced, so there is
+    nothing to wait for): other programs hardly count.
+    """
+
+    def __init__(self, home: Path) -> None:
+        folder = create_run_folder(home, "record")
+        settings = ["train.threads=1", "train.checkpoint_seconds=1000000"]
+        write_json(folder.experiment, build("mnist-mlp", sets=settings).to_dict())
+        self._attempt = Attempt(context_of(folder, 1, time.monotonic()))
+        self._attempt.prepare()
+        self._every = self._attempt.report.every
+        self._batches = list(self._attempt.epochs.batches(0).starting_at(0))
+        self._beat_at = EVERY
+        self.on_record = self.bare = 0.0
+        """Seconds of the steps of either side."""
+
+    def epoch(self) -> None:
+        """Every block of an epoch once on each side, the first one first in turn."""
+        size = ROWS_A_BLOCK * self._every
+        for number, start in enumerate(range(0, len(self._batches) - size + 1, size)):
+            block = self._batches[start : start + size]
+            for recorded in (True, False) if number % 2 else (False, True):
+                self._make(block, recorded)
+
+    def _make(self, block: Sequence[Batch], recorded: bool) -> None:
+        state, report = self._attempt.state, self._attempt.report
+        # Every block begins where the step count says so: both sides write as many rows, or none.
+        state.step = state.position = 0
+        report.every = self._every if recorded else NEVER
+        requests = self._attempt.steering if recorded else Nobody()
+        began = time.process_time()
+        train_epoch(state, Block(block, len(self._batches)), report, requests)  # type: ignore[arg-type]
+        if recorded and self.on_record >= self._beat_at:
+            self._attempt.context.heartbeat.beat()
+            self._beat_at += EVERY
+        spent = time.process_time() - began
+        self.on_record, self.bare = self.on_record + spent * recorded, self.bare + spent * (not recorded)
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        self._attempt.checkpoints.close()
+        self._attempt.report.metrics.close()
+        self._attempt.context.journal.close()
+
+
+def rows(place: Path, scale: Scale) -> list[Row]:
+    """One row."""
+    material.grey(place / "data", scale.grey)
+    with environment(WORKBENCH_HOME=place / "home", WORKBENCH_DATA=place / "data"):
+        bench = Bench(place / "home" / "runs")
+        try:
+            for number in range(EPOCHS * scale.rounds):
+                say(f"  epoch {number + 1} of {EPOCHS * scale.rounds}")
+                bench.epoch()
+        finally:
+            bench.close()
+    return [
+        Row(
+            "recipe 1 on record (metrics, heartbeat, requests) : the bare loop",
+            f"{bench.on_record:.1f} s",
+            f"{bench.bare:.1f} s",
+            f"{bench.on_record / bench.bare:.3f}",
+            "≤ 1.01",
+        )
+    ]
