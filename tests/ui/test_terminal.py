@@ -114,7 +114,7 @@ def test_a_terminal_that_cannot_be_drawn_on_is_told_the_headless_way(
     environment: dict[str, str], open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)
-    found.wait_for(b"workbench train digits-mlp")
+    found.wait_for(b"workbench train digits-mlp\r\n")
     assert found.process.wait(10) == 2
     assert b"\x1b" not in found.received and found.received.count(b"\n") == 1
 
