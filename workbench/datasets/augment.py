@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -91,8 +92,13 @@ def _grey(pictures: Tensor) -> Tensor:
     """[B, C, H, W] to [B, 1, H, W]."""
     if pictures.shape[1] != len(LUMA):
         return pictures.mean(1, keepdim=True)
-    weights = torch.tensor(LUMA, device=pictures.device)[None, :, None, None]
-    return (pictures * weights).sum(1, keepdim=True)
+    return (pictures * _luma(pictures.device)).sum(1, keepdim=True)
+
+
+@cache
+def _luma(device: torch.device) -> Tensor:
+    """Made once: putting it on a device anew would wait for the device."""
+    return torch.tensor(LUMA, device=device)[None, :, None, None]
 
 
 def _erase(pictures: Tensor, draws: Tensor) -> Tensor:

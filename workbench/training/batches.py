@@ -141,7 +141,7 @@ class Batches:
         inputs = source.ready(self._augment(raw, draws))
         if self._mix is None:
             return Batch(inputs, targets)
-        others = partners(bounds).to(source.device)
+        others = partners(bounds).to(source.device, non_blocking=True)
         return Batch(*self._mix(inputs, targets, draws[:, -Mix.COLUMNS :], others))
 
     def _batches_per_chunk(self) -> int:

@@ -61,7 +61,9 @@ class Sums:
 
     def read(self) -> None:
         """Move what lies on the device into both sums."""
-        read = (float(self.loss), float(self._right), float(self._examples), float(self._steps))
+        # One read: each makes the host wait for the device.
+        loss, right = torch.stack((self.loss, self._right.to(self.loss.dtype))).tolist()
+        read = (loss, right, float(self._examples), float(self._steps))
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
         self.loss.zero_()
