@@ -166,7 +166,8 @@ def test_lost_rows_are_said_to_cost_exactness(home: Path) -> None:
 
 def test_what_a_gpu_does_is_not_called_exact() -> None:
     here = {"threads": 4, "device": "cuda", "processor": "x", "torch": "2.11", "batch_size": 64}
-    assert differences(here, here) == ["a GPU adds up in another order each time"]
+    assert differences(here, here) == ["a GPU adds up in another order each time, unless train.exact is set"]
+    assert differences(here, here, exact=True) == []
     assert differences({**here, "device": "cpu"}, here)[0] == "on cuda instead of cpu"
 
 

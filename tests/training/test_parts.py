@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "threads": (LATE, 2),
     "batch_size": (LATE, 5),
     "device": (LATE, "cuda"),
+    "channels_last": (LATE, True),
     "processor": (LATE, "another"),
     "torch": (LATE, "2.0"),
     "fingerprint": (LATE, "another"),

@@ -114,7 +114,7 @@ class Attempt:
         torch.manual_seed(derived_seed(parts.experiment.seed, "training"))
         if restored is not None:
             notes = take_over(state, restored, parts.settings.batch_size)
-            for note in notes + differences(restored.content, self._circumstances()):
+            for note in notes + differences(restored.content, self._circumstances(), parts.settings.exact):
                 self.context.notice(f"resumed, but not exactly: {note}", exact=False)
         return state
 
@@ -129,7 +129,7 @@ class Attempt:
             "channels_last": self.parts.channels_last,
             "batch_size": self.parts.settings.batch_size,
             "device": self.parts.device.type,
-            "processor": cpu_name(),
+            "processor": cpu_name() if self.parts.device.type == "cpu" else device_name(self.parts.device),
             "torch": str(torch.__version__),
         }
 

@@ -92,14 +92,19 @@ def take_over(state: TrainState, restored: Restored, batch_size: int) -> list[st
     return notes
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What is not as it was when a checkpoint was made, and changes the bits of the result, in words."""
+def differences(before: dict[str, Any], now: dict[str, Any], exact: bool = False) -> list[str]:
+    """What is not as it was when a checkpoint was made, and changes the bits of the result, in words.
+
+    `exact`: whether a GPU was told to add up in a fixed order.
+    """
     found = [
         f"{words.format(now[name])} instead of {before[name]}"
         for name, words in WORDS.items()
         if now[name] != before.get(name, now[name])  # an older version kept less of this
     ]
-    return found if now["device"] == "cpu" else [*found, "a GPU adds up in another order each time"]
+    if now["device"] != "cpu" and not exact:
+        found.append("a GPU adds up in another order each time, unless train.exact is set")
+    return found
 
 
 def open_metrics(context: Context, restored: Restored | None) -> LineWriter:
