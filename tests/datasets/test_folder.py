@@ -257,7 +257,8 @@ def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
     shutil.rmtree(home / "cache")
     whole = load_folder(root, size=8)
     assert same(cut.train, whole.train) and same(cut.test, whole.test) and cut.set_aside == whole.set_aside
-    assert {path.suffix for path in (home / "cache" / "decoded").iterdir()} == {".u8", ".json"}
+    kept = list((home / "cache" / "decoded").iterdir())
+    assert {(path.suffix, path.stat().st_mode & 0o777) for path in kept} == {(".u8", 0o600), (".json", 0o600)}
 
 
 def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, monkeypatch):
