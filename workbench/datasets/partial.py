@@ -72,7 +72,9 @@ class Partial:
 def hold(path: Path, wait: Callable[[], None]) -> BinaryIO:
     """The file at `path`, made where there is none, for this process alone; `wait` is called while another has it."""
     while True:
-        file = open(path, "a+b", opener=_private)  # noqa: PTH123 - a Path has no opener
+        # For this user's eyes only, as all that is kept of a run.
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(descriptor, "a+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -84,11 +86,6 @@ def hold(path: Path, wait: Callable[[], None]) -> BinaryIO:
         if _same(path, file):
             return file
         file.close()  # the other one has put it where it belongs meanwhile
-
-
-def _private(path: str, flags: int) -> int:
-    """For this user's eyes, as all that is kept of a run."""
-    return os.open(path, flags, 0o600)
 
 
 def _same(path: Path, file: BinaryIO) -> bool:
