@@ -10,7 +10,8 @@ Every record is a JSON object with a version (`"v"`). Lines of `metrics.jsonl`:
 Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `system`, each with `time`.
 
 - `attempt` (supervisor): its number, overrides, host, boot id, versions, ...;
-- `change`: `setting` (`"train.lr"`), `value`, `step`; replayed on resume;
+- `change`: `setting` (`"train.lr"`), `value`, `before`, `step`; replayed on resume; of the worker's own accord
+  (`"who": "worker"`) with `why`: `went back`, `out of memory`;
 - `phase` (worker): `attempt`, `phase`, `step` where it paused and went on, `seconds` spent so far by the attempt
   (`load`, `train`, `evaluate`, `total`); the first one of `training` also has `device` and `threads`; the last one
   is `ended`;

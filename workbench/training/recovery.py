@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -53,7 +52,7 @@ class Recovery:
         with contextlib.suppress(Diverged):  # a moment that was not worth keeping
             self._context.room.keep_trying(self._checkpoints.settle)
         content, entry, _ = self._checkpoints.newest()
-        times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._changes("went back"))
+        times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._went_back())
         if content is None or entry is None or times > TIMES:
             why = (
                 "there is no checkpoint to go back to"
@@ -123,9 +122,11 @@ class Recovery:
         self._state.timeline.add(Change(step, key, value))
         self._state.renew_settings()
 
-    def _changes(self, why: str) -> list[Mapping[str, Any]]:
+    def _went_back(self) -> list[dict[str, Any]]:
+        """The changes with which this attempt went back; a person who resumes begins the count anew."""
         records = read_lines(self._context.folder.journal)
-        return [r for r in records if r.get("kind") == "change" and r.get("why") == why]
+        starts = [i for i, record in enumerate(records) if record.get("kind") == "attempt"]
+        return [r for r in records[max(starts, default=0) :] if r.get("why") == "went back"]
 
 
 def let_go(error: BaseException, device: torch.device) -> None:
