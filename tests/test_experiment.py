@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import BadInput
-from workbench.experiment import all_settings, build, from_dict, load_recipe, recipe_files
+from workbench.experiment import all_settings, build, from_dict
+from workbench.recipes import load_recipe, recipe_files
 
 
 def test_a_recipe_becomes_an_experiment_that_survives_json() -> None:

@@ -24,13 +24,14 @@ from workbench.datasets import catalogue as datasets
 from workbench.datasets.request import Request
 from workbench.datasets.sources import download, vars_of
 from workbench.errors import BadInput
-from workbench.experiment import build, load_recipe
+from workbench.experiment import build
 from workbench.inference import recipe as recipes
 from workbench.io import atomic
 from workbench.io.pictures import open_regular
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
 from workbench.models import catalogue as models
 from workbench.models.published import ensure_weights
+from workbench.recipes import load_recipe
 from workbench.settings import Choice, convert
 from workbench.text import safe
 

@@ -16,10 +16,11 @@ import msgspec
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, RunFailed
-from workbench.experiment import Experiment, load_recipe, recipe_files
+from workbench.experiment import Experiment
 from workbench.io.atomic import read_json, write_json
 from workbench.io.progress import Interrupted, Progress, Report
 from workbench.models import catalogue as models
+from workbench.recipes import load_recipe, recipe_files
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import python

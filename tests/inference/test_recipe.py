@@ -8,9 +8,10 @@ import pytest
 
 from workbench.cli import run
 from workbench.errors import BadInput
-from workbench.experiment import build, recipe_files
+from workbench.experiment import build
 from workbench.inference import recipe as recipes
 from workbench.inference.classifier import Prediction
+from workbench.recipes import recipe_files
 
 ESPRESSO = [
     Prediction(967, "espresso", 0.8812, 22.41),

@@ -9,13 +9,13 @@ from torch import nn
 
 from workbench import cores as cores_module
 from workbench.errors import BadInput
-from workbench.experiment import Train
 from workbench.io.atomic import read_json, write_json
 from workbench.training import threads as tuning
 from workbench.training.batches import Batch
 from workbench.training.device import pick_device, pick_precision, set_exactness
 from workbench.training.task import Classification
 from workbench.training.threads import Tuned, candidates, tuned, usable_cores
+from workbench.trainsettings import Train
 
 CPU = torch.device("cpu")
 

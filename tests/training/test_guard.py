@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.experiment import Train
 from workbench.training.guard import Diverged, Guard
 from workbench.training.optim import make_optimizer, plain_step
+from workbench.trainsettings import Train
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.experiment import Train
 from workbench.training.lookahead import STRENGTH, Lookahead, lookahead_of
 from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
+from workbench.trainsettings import Train
 
 CPU = torch.device("cpu")
 

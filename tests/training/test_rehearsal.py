@@ -10,11 +10,11 @@ import torch
 
 from tests.training import imports_after_start
 from tests.training.support import make_run, open_attempt
-from workbench.experiment import Train
 from workbench.io.atomic import read_json
 from workbench.runs.records import read_lines
 from workbench.training.device import Precision
 from workbench.training.rehearsal import rehearse
+from workbench.trainsettings import Train
 
 
 def test_a_worker_imports_nothing_after_its_first_step(home: Path) -> None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from workbench.datasets.data import Data, Split
 from workbench.errors import RunFailed
-from workbench.experiment import Train
 from workbench.training.task import Classification, Regression, balanced_weights, task_of
+from workbench.trainsettings import Train
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 from textual.widgets import Input
 
 from workbench.errors import BadInput
-from workbench.experiment import build, load_recipe
+from workbench.experiment import build
+from workbench.recipes import load_recipe
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui.draft import Draft, cost
 from workbench.ui.messages import Noticed

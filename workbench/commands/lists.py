@@ -8,8 +8,8 @@ from typing import Any
 from workbench import console, text
 from workbench.commands import DONE
 from workbench.datasets import catalogue as datasets_here
-from workbench.experiment import load_recipe, recipe_files
 from workbench.models import catalogue as models_here
+from workbench.recipes import load_recipe, recipe_files
 from workbench.runs import machine
 
 

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from workbench.errors import BadInput
-from workbench.experiment import load_recipe
 from workbench.models import catalogue
+from workbench.recipes import load_recipe
 from workbench.settings import convert
 
 if TYPE_CHECKING:

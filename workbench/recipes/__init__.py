@@ -1,1 +1,45 @@
-"""Ready experiments, one TOML file each."""
+"""Ready experiments, one TOML file each, and the reading of those and of one's own."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import BadInput, nearest
+from workbench.paths import given
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """The content of a recipe by its name, or of a TOML file by its path. Raises `BadInput`."""
+    if name.endswith(".toml") or "/" in name:
+        return _parse(given(name), Path(name).stem)
+    found = {path.stem: path for path in recipe_files()}
+    if name not in found:
+        raise BadInput(
+            f"there is no recipe '{name}'{nearest(name, found)}; 'workbench recipes' lists them, "
+            "a file of your own is given by its path (./mine.toml)"
+        )
+    content = _parse(found[name], name)
+    content["recipe"] = name
+    return content
+
+
+def recipe_files() -> list[Path]:
+    """The recipes that come with workbench, by name."""
+    folder = Path(str(resources.files("workbench") / "recipes"))
+    return sorted(folder.glob("*.toml"))
+
+
+def _parse(path: Path, name: str) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is no valid TOML: {error}") from None
+    content.setdefault("name", name)
+    return content

@@ -9,8 +9,8 @@ from typing import Any
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
-from workbench.experiment import load_recipe
 from workbench.io.atomic import read_json
+from workbench.recipes import load_recipe
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
 

@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from workbench.experiment import Train
 from workbench.training.batches import Batch
 from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
+from workbench.trainsettings import Train
 
 MOST_PARAMETERS = 30_000_000
 """Larger models keep a GPU busy anyway, and what a recording holds of its memory would be missed."""

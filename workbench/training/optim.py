@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from workbench.experiment import Train
+from workbench.trainsettings import Train
 
 TRIANGLE_RISE = 0.23
 TRIANGLE_START = 0.2

@@ -13,7 +13,7 @@ from workbench.datasets.augment import Augment
 from workbench.datasets.data import Data, derived_seed
 from workbench.datasets.load import load
 from workbench.errors import BadInput
-from workbench.experiment import Experiment, Train
+from workbench.experiment import Experiment
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, begin_from, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
@@ -26,6 +26,7 @@ from workbench.training.setup import splits_of
 from workbench.training.source import Source, source_of
 from workbench.training.task import Task, task_of
 from workbench.training.threads import tuned
+from workbench.trainsettings import Train
 
 
 class Parts:

@@ -7,9 +7,9 @@ import io
 import torch
 from torch import nn
 
-from workbench.experiment import Train
 from workbench.training.device import Precision
 from workbench.training.optim import make_optimizer, plain_step
+from workbench.trainsettings import Train
 
 
 def rehearse(train: Train, precision: Precision) -> None:

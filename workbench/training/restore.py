@@ -7,13 +7,14 @@ from typing import Any
 
 from workbench.datasets.data import Data
 from workbench.errors import BadInput
-from workbench.experiment import Experiment, Train, from_dict
+from workbench.experiment import Experiment, from_dict
 from workbench.io.atomic import read_json
 from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
 from workbench.training.loop import TrainState
 from workbench.training.timeline import Timeline
+from workbench.trainsettings import Train
 
 WORDS = {
     "threads": "{} CPU threads",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from workbench import text
 from workbench.errors import BadInput
-from workbench.experiment import Train
 from workbench.runs.layout import RunFolder
+from workbench.trainsettings import Train
 
 CHECKPOINTS = 3
 """On the disk at a time: the last two, and the best or the one that is being written."""

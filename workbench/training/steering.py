@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import BadInput
-from workbench.experiment import Train
 from workbench.runs.control import NOT_DONE, Request
 from workbench.settings import convert
 from workbench.training.checkpoint import Checkpoints
@@ -16,6 +15,7 @@ from workbench.training.loop import TrainState
 from workbench.training.report import Report
 from workbench.training.requests import POLL_SECONDS, Release, Stop
 from workbench.training.timeline import Change
+from workbench.trainsettings import Train
 
 
 class Steering:

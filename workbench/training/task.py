@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workbench.datasets.data import Data
 from workbench.errors import RunFailed
-from workbench.experiment import Train
+from workbench.trainsettings import Train
 
 
 class Task(ABC):

@@ -16,12 +16,12 @@ from torch import nn
 
 from workbench import paths
 from workbench.cores import busy, usable_cores
-from workbench.experiment import Train
 from workbench.io.atomic import read_json, write_json
 from workbench.runs.layout import host
 from workbench.training.batches import Batch
 from workbench.training.optim import make_optimizer, plain_step
 from workbench.training.task import Task
+from workbench.trainsettings import Train
 
 SECONDS = 0.1
 """What one candidate is timed for, after one step to warm up."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.experiment import Train
 from workbench.runs.records import attempts_of
 from workbench.settings import convert
+from workbench.trainsettings import Train
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
-from workbench.experiment import check_sources, load_recipe, recipe_files
+from workbench.experiment import check_sources
 from workbench.models import catalogue as models
 from workbench.planning import Plan, where_it_goes
+from workbench.recipes import load_recipe, recipe_files
 from workbench.runs.store import RunSummary
 from workbench.text import count, duration, fraction, size, times
 from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering

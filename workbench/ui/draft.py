@@ -9,16 +9,9 @@ from typing import Any
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
-from workbench.experiment import (
-    Choice,
-    Experiment,
-    all_settings,
-    check_sources,
-    from_dict,
-    load_recipe,
-    pair_defaults,
-)
+from workbench.experiment import Choice, Experiment, all_settings, check_sources, from_dict, pair_defaults
 from workbench.models import catalogue as models
+from workbench.recipes import load_recipe
 from workbench.settings import Setting
 from workbench.ui.widgets.form import Field
 

@@ -11,8 +11,8 @@ from textual import work
 from textual.reactive import reactive
 
 from workbench.errors import BadInput
-from workbench.experiment import load_recipe
 from workbench.models import catalogue as models
+from workbench.recipes import load_recipe
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.choices import of_classifiers, of_weights

@@ -15,8 +15,9 @@ from textual.widget import Widget
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, RunFailed
-from workbench.experiment import Experiment, load_recipe
+from workbench.experiment import Experiment
 from workbench.planning import Plan, how_much_faster
+from workbench.recipes import load_recipe
 from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui import choices
