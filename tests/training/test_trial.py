@@ -16,7 +16,7 @@ from workbench.runs.layout import RunFolder
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import context_of
 from workbench.training.parts import Parts
-from workbench.training.plan import Measured, changes, first, written_bytes
+from workbench.training.plan import Planner, changes, first, written_bytes
 from workbench.training.restore import Beginning
 from workbench.training.trial import Trial
 
@@ -108,7 +108,7 @@ def test_frozen_epochs_and_patience_count_in_the_plan(bench: Any, monkeypatch: p
     made = bench(freeze_epochs=2, epochs=5, patience=3)
     monkeypatch.setattr("workbench.training.plan.BASE_SECONDS", 0.05)
     monkeypatch.setattr("workbench.training.plan.ALL_TRIALS_SECONDS", -1.0)
-    found = Measured(made.context, made.parts, made.trial(), 1.5).plan()
+    found = Planner(made.context, made.parts, made.trial(), 1.5).plan()
     assert found.seconds["load"] == 1.5
     assert found.tried == () and found.proposals == ()
     assert "3 epochs without a better one" in found.notices[0]

@@ -57,7 +57,7 @@ BATCHES = (2, 4, 8)
 
 SAYS = {
     "threads": "learns the same, but for the last bits",
-    "precision": "coarser arithmetic, learns nearly the same",
+    "precision": "rounds otherwise, learns nearly the same",
     "batch_size": "learns otherwise, in fewer steps",
 }
 
@@ -69,13 +69,13 @@ def plan(context: Context) -> Plan:
     trial = Trial(parts, context.folder, context.requests)
     trial.recover = Recovery(context, trial.state, checkpoints, trial.report, parts.settings.batch_size)
     try:
-        return Measured(context, parts, trial, context.watch.seconds()["total"]).plan()
+        return Planner(context, parts, trial, context.watch.seconds()["total"]).plan()
     finally:
         trial.close()
         checkpoints.close()
 
 
-class Measured:
+class Planner:
     """What a run of these parts takes, and what others would."""
 
     def __init__(self, context: Context, parts: Parts, trial: Trial, loaded: float) -> None:
@@ -198,13 +198,13 @@ class Measured:
             trial = Trial(
                 self._parts.with_settings(**{key: value}), self._context.folder, self._context.requests
             )
-        except BadInput:
+        except (BadInput, RuntimeError, MemoryError):
             return None
         try:
             before = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
             pace = trial.run(TRIAL_SECONDS, epoch=last)
             after = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
-        except (RunFailed, RuntimeError, MemoryError):
+        except (RuntimeError, MemoryError):
             # It diverges, or there is no memory for it: no proposal.
             if device.type == "cuda":
                 torch.cuda.empty_cache()
