@@ -66,6 +66,6 @@ def test_coloured_pictures_of_ones_own(columns: int, rows: int, tmp_path: Path) 
 def test_what_is_not_here_is_not_fetched_by_looking(home: Path) -> None:
     with Terminal(80, 24) as terminal:
         choose_data(terminal, "kmnist")
-        terminal.press("5").wait_for("kmnist is not here: t trains and downloads it (21.2 MB)")
+        terminal.press("5").wait_for("kmnist is not here: t downloads it (21.2 MB)")
         assert not (home / "data").exists()
         terminal.press("ctrl+q").wait_until_gone()

@@ -94,7 +94,7 @@ async def test_values_and_a_scatter_of_what_has_no_pictures(shared: SessionClien
 @pytest.mark.parametrize(
     ("do", "parameters", "says"),
     [
-        ("data", {"data": {"name": "kmnist"}}, r"kmnist is not here: t trains and downloads it \(21.2 MB\)"),
+        ("data", {"data": {"name": "kmnist"}}, r"kmnist is not here: t downloads it \(21.2 MB\) and trains"),
         ("data_page", {"data": {"name": "digits"}, "split": "validation"}, "there are train, test"),
         ("data_one", {"data": {"name": "digits"}, "index": 10**6}, "there is no example 1000000"),
         ("data_one", {"data": {"name": "digits"}, "chain": [["rotate", 1]]}, "no transform 'rotate'"),
