@@ -16,7 +16,8 @@ from workbench.training.attempt import Attempt
 from workbench.training.batches import Batch
 from workbench.training.context import context_of
 from workbench.training.heartbeat import EVERY
-from workbench.training.loop import TrainState, train_epoch
+from workbench.training.loop import train_epoch
+from workbench.training.state import TrainState
 
 ROWS_A_BLOCK = 5
 EPOCHS = 4

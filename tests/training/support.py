@@ -20,8 +20,8 @@ from workbench.runs.processes import this_process
 from workbench.runs.records import Journal, read_lines
 from workbench.training.attempt import Attempt
 from workbench.training.context import context_of
-from workbench.training.loop import TrainState
 from workbench.training.requests import Stop
+from workbench.training.state import TrainState
 
 LIMIT = 120.0
 

@@ -15,7 +15,7 @@ from workbench.runs.records import read_lines
 from workbench.training import quicken
 from workbench.training.capture import WARM_UP, recorder_for
 from workbench.training.device import Precision
-from workbench.training.loop import TrainState
+from workbench.training.state import TrainState
 
 CPU = torch.device("cpu")
 SETTINGS: list[dict[str, Any]] = [

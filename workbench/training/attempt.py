@@ -13,7 +13,7 @@ from workbench.runs.machine import cpu_name
 from workbench.runs.records import read_lines
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
-from workbench.training.loop import Requests, TrainState, train
+from workbench.training.loop import Requests, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
@@ -24,6 +24,7 @@ from workbench.training.report import Report, Sums
 from workbench.training.restore import Beginning, differences, open_metrics, take_over
 from workbench.training.setup import describe_data, describe_model, device_name
 from workbench.training.space import check_space, checkpoint_bytes
+from workbench.training.state import TrainState
 from workbench.training.steering import Steering
 from workbench.training.versions import Comparison, changed_versions
 

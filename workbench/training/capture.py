@@ -23,7 +23,7 @@ AGREES = 0.01
 
 
 class Steps(Protocol):
-    """What is captured: see `loop.TrainState`."""
+    """What is captured: see `state.TrainState`."""
 
     def compute(self, batch: Batch) -> None:
         """All that the device does in a step."""

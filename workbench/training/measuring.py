@@ -17,10 +17,10 @@ from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
 from workbench.training.drawing import drawing
 from workbench.training.evaluate import Evaluation
-from workbench.training.loop import TrainState
 from workbench.training.parts import Parts
 from workbench.training.recovery import Recovery
 from workbench.training.report import Report
+from workbench.training.state import TrainState
 
 LONG = 2.0
 """Seconds after which an evaluation tells how far it is."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from workbench.training.batches import Batch, Epochs
 from workbench.training.capture import Before, Captured, recorder_for
 from workbench.training.device import Precision
-from workbench.training.loop import TrainState
+from workbench.training.state import TrainState
 
 Say = Callable[[str], None]
 

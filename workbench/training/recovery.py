@@ -15,10 +15,10 @@ from workbench.training.batches import has_batch_norm
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.guard import Diverged
-from workbench.training.loop import TrainState
 from workbench.training.report import Report
 from workbench.training.restore import Restored, open_metrics, take_over
 from workbench.training.shortage import Shortage, fitting, free_memory, shortage
+from workbench.training.state import TrainState
 from workbench.training.timeline import Change
 
 TIMES = 5

@@ -12,7 +12,7 @@ from workbench.io.atomic import read_json
 from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
-from workbench.training.loop import TrainState
+from workbench.training.state import TrainState
 from workbench.training.timeline import Timeline
 from workbench.trainsettings import Train
 

@@ -11,9 +11,9 @@ from workbench.runs.control import NOT_DONE, Request
 from workbench.settings import convert
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
-from workbench.training.loop import TrainState
 from workbench.training.report import Report
 from workbench.training.requests import POLL_SECONDS, Release, Stop
+from workbench.training.state import TrainState
 from workbench.training.timeline import Change
 from workbench.trainsettings import Train
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import LineWriter
 from workbench.training.batches import Batch, Batches
-from workbench.training.loop import TrainState, give_up, train_epoch
+from workbench.training.loop import give_up, train_epoch
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
 from workbench.training.quicken import quicken
 from workbench.training.report import Report, Sums, report_every
 from workbench.training.requests import Requests
+from workbench.training.state import TrainState
 from workbench.training.timeline import Timeline
 
 WARM_UP = 0.1
