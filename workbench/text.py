@@ -78,6 +78,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
 
 
+def age(seconds: float) -> str:
+    """How long ago something was, in its largest unit: `now`, `40s ago`, `12m ago`, `3h ago`, `9d ago`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit} ago"
+    return "now"
+
+
 def size(count: float | None) -> str:
     """A number of bytes as `512 B`, `1.5 MB`, `2.0 GB` (powers of 1000)."""
     if count is None:

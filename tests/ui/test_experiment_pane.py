@@ -180,7 +180,7 @@ def test_the_summary_keeps_to_its_width(width: int) -> None:
     if width == 36:
         text = "\n".join(line.plain for line in lines)
         for said in (
-            "digits 1.3k/144 val 359 test",
+            "digits 1.3k/~144 val 359 test",
             "mlp 9.6k",
             "1×8×8─▸128─▸10",
             "seed 0",

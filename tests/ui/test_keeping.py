@@ -74,10 +74,14 @@ async def test_a_key_of_which_nothing_comes_says_why(make_run: MakeRun, hold: Ho
     async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
         app = await shown(pilot, until)
         await pilot.press("x")
-        await until(pilot, "going is running: s stops it first")
+        await until(pilot, "move to the trash: going is running; s stops it first")
         assert not isinstance(app.screen, Confirm)
-        await pilot.press("j", "s")
-        await until(pilot, "done is finished: that is for a run that goes on")
+        await pilot.press("j", "]", "]", "]")
+        await until(pilot, "lr ×2: done is finished; only a run that goes on can be asked")
+        line = app.query_one(NoticeLine)
+        await until(pilot, lambda: line.notices[-1].times == 3)  # one line of the notices, and not three
+        await pilot.press("j")
+        await until(pilot, lambda: not line.text)
 
 
 async def test_a_filter_is_offered_where_there_is_a_list(make_run: MakeRun, until: Until) -> None:
@@ -189,7 +193,7 @@ async def test_a_steering_that_took_effect_is_turned_round(
         await pilot.press("u")
         await until(pilot, "going learning rate ×2 in 3 s")
         await pilot.press("u")
-        await until(pilot, lambda: said(app)[-1] == "taken back")
+        await until(pilot, lambda: said(app)[-1] == "taken back: learning rate ×2 of going")
 
 
 async def test_what_the_cursor_is_on_is_copied(make_run: MakeRun, until: Until) -> None:

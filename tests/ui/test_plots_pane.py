@@ -33,7 +33,7 @@ def add_rows(view, epochs, start=0.0):
 
 
 def make_view(epochs=6.0, planned=20, split="validation", name="lr3e-2"):
-    view = RunView(RunFolder(Path("/nowhere") / f"{name}-1"), status=Status.RUNNING)
+    view = RunView(RunFolder(Path("/nowhere") / f"{name}-1"), status=Status.RUNNING, version=1)
     view.experiment = {"name": name, "train": {"epochs": planned, "lr": 0.03}}
     view.setup = {
         "task": "classification",
@@ -99,7 +99,7 @@ async def test_a_narrow_pane_shows_one_and_m_goes_through_the_metrics():
         await show(pilot, make_view())
         titles = []
         for _ in range(7):
-            titles.append(pilot.app.lines()[0].split(" ─")[0].split(" ╌")[0].strip())
+            titles.append(pilot.app.lines()[0].split(" ─")[0].split(" ╌")[0].split(":")[0].strip())
             await pilot.press("m")
             await pilot.pause()
         assert titles[:4] == ["loss", "accuracy", "balanced accuracy", "macro-F1"]
@@ -197,6 +197,10 @@ async def test_no_size_and_no_gap_in_the_record_stops_it(size, monkeypatch):
     bare = RunView(RunFolder(Path("/nowhere/bare")))
     async with Shown().run_test(size=size) as pilot:
         await show(pilot, bare)
+        assert "┤" not in "".join(pilot.app.lines())  # nothing is read yet: no axes
+        bare.version = 1
+        await show(pilot, bare)
+        assert pilot.app.lines()[0].strip() == "no step was made"
         odd = make_view()
         odd.setup = None
         odd.steps.add({"step": 2000, "epoch": 6.5, "loss": "NaN", "accuracy": None, "lr": "Infinity"})

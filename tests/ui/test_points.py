@@ -72,7 +72,7 @@ async def test_the_pane_shows_what_was_learned_of_points() -> None:
         pane.view, pane.evaluation = make_view(), evaluation(REGIONS)
         await pilot.pause()
         second = "\n".join(app.query_one("#second").lines)
-        assert "regions epoch 3" in second
+        assert "regions ● a × b  epoch 3" in second
         assert "░" in second and "·" in second
         pane.action_first()
         await pilot.pause()

@@ -56,7 +56,11 @@ def test_what_it_does_instead_of_training(view: RunView, beat: dict[str, Any], s
 
 def test_how_it_ended(view: RunView) -> None:
     view.status, view.exit = Status.FAILED, {"status": "failed", "reason": "NaN at step 812"}
-    assert line(view, "", 120, NOW).plain.endswith("failed: NaN at step 812")
+    shown = line(view, "", 120, NOW).plain
+    assert "✗ 14/60  failed: NaN at step 812" in shown and "━" not in shown  # why stands before all else
+    view.exit["reason"] = "the worker was ended by SIGKILL " * 9
+    shown = line(view, "away 6h: lr1 failed", 120, NOW).plain
+    assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
 
 
 def test_the_time_left_goes_by_the_pace_where_nothing_is_said(view: RunView) -> None:

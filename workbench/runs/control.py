@@ -17,6 +17,8 @@ from workbench.runs.layout import RunFolder
 REQUESTS = ("stop", "checkpoint", "pause", "continue", "lr", "epochs")
 NOT_DONE, ENDED = "not done: ", "the run has "
 """How answers begin that turn a request down, and those of a run that ended instead."""
+ON_REQUEST = "stopped on request"
+"""The reason of a run that a person stopped."""
 PAUSED, RELEASED = "paused", 75
 """The phase of a run that waits, and the exit code of a worker that ended because the run does."""
 POLL_SECONDS = 0.1

@@ -45,7 +45,7 @@ class Released:
             return f"{control.NOT_DONE}it came too late, the attempt it was meant for has ended"
         match request.what:
             case "stop":
-                self._over, self._reason = True, "stopped on request"
+                self._over, self._reason = True, control.ON_REQUEST
                 return "stopping"
             case "continue":
                 self._over = True

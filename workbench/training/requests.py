@@ -88,7 +88,7 @@ class Requests:
 
     def take_stop(self, request: control.Request) -> None:
         """Stop as `request` asks, and say so."""
-        self.stop = "stopped on request"
+        self.stop = control.ON_REQUEST
         self.answer(request, "checkpointing and stopping")
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:

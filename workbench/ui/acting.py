@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from textual.actions import ActionParseResult, parse
@@ -34,6 +34,9 @@ class HoldsExperiment(Protocol):
 class Acting(KeysInOrder):
     """The runs that are meant, notices, questions, and work in a thread."""
 
+    rows: list[RunSummary] | None = None
+    """All runs; `None` until they are known."""
+
     @property
     def selected(self) -> RunSummary | None:
         """The run that the panes show."""
@@ -59,22 +62,26 @@ class Acting(KeysInOrder):
         selected = self.selected
         return self.marked or ([selected] if selected else [])
 
+    def named(self, rows: Sequence[RunSummary]) -> str:
+        """What runs are called together: the name of the only one, else how many they are."""
+        return called(rows[0], self.rows or ()) if len(rows) == 1 else f"{len(rows)} runs"
+
     def able(self, action: str) -> list[RunSummary]:
         """Those of the runs that are meant which can take `action` now."""
         if action in OF_LIVE:
             return [row for row in self.meant if row.status.live]
         return [row for row in self.meant if action not in OF_ENDED or not row.status.live]
 
-    def why_not(self, action: str) -> str:
+    def why_not(self, action: str, *parameters: object) -> str:
         """Why nothing comes of `action` now, in one line; empty where something does."""
         if action not in OF_LIVE | OF_ENDED | OF_ANY or self.able(action):
             return ""
         if not self.meant:
             return "there is no run yet: t trains one"
-        name, status = self.meant[0].name, self.meant[0].status
+        wanted = f"{asked(action, *parameters)}: {self.named(self.meant[:1])} is {self.meant[0].status}"
         if action in OF_LIVE:
-            return f"{name} is {status}: that is for a run that goes on (r resumes it)"
-        return f"{name} is {status}: s stops it first"
+            return f"{wanted}; only a run that goes on can be asked (r resumes it)"
+        return f"{wanted}; s stops it first"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the runs that are meant can take has a key now."""
@@ -89,15 +96,15 @@ class Acting(KeysInOrder):
         """Do what a key stands for; where nothing comes of it now, say why."""
         if await super().run_action(action, default_namespace, namespaces):
             return True
-        name = (parse(action) if isinstance(action, str) else action)[1]
-        why = self.why_not(name) if default_namespace in {None, self} else ""
+        _, name, parameters = parse(action) if isinstance(action, str) else action
+        why = self.why_not(name, *parameters) if default_namespace in {None, self} else ""
         if why:
-            self.notice(why, "warning")
+            self.notice(why, "warning", passing=True)
         return bool(why)
 
-    def notice(self, text: str, severity: str = "information") -> None:
+    def notice(self, text: str, severity: str = "information", *, passing: bool = False) -> None:
         """Say something in the line of notices."""
-        self.post_message(Noticed(text, severity))
+        self.post_message(Noticed(text, severity, passing))
 
     def in_background(self, do: Callable[[], str | None]) -> None:
         """Run `do` in a thread; what it returns, or the complaint it raises, becomes a notice."""
@@ -124,11 +131,26 @@ class Acting(KeysInOrder):
         self.push_screen(Confirm(question, about), answered)
 
 
+def asked(action: str, *parameters: object) -> str:
+    """An action as it is called where nothing comes of it: `lr ×2`, `epochs +1`, `pause`."""
+    match action, *parameters:
+        case "times_lr", int() | float() as factor:
+            return f"lr ×{factor:g}" if factor >= 1 else f"lr ÷{1 / factor:g}"
+        case "add_epochs", int() as count:
+            return f"epochs {count:+d}"
+        case "release", *_:
+            return "pause"
+        case "trash", *_:
+            return "move to the trash"
+    return action
+
+
 def folder_of(row: RunSummary) -> RunFolder:
     """The folder of a run."""
     return RunFolder(Store.default().root / row.id)
 
 
-def named(rows: Sequence[RunSummary]) -> str:
-    """What runs are called together: the name of the only one, else how many they are."""
-    return rows[0].name if len(rows) == 1 else f"{len(rows)} runs"
+def called(row: RunSummary, rows: Iterable[RunSummary]) -> str:
+    """A run's name; where others of `rows` bear it too, with the end of its id."""
+    alone = all(other.name != row.name or other.id == row.id for other in rows)
+    return row.name if alone else f"{row.name} …{row.id[-4:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from textual import on
@@ -12,7 +13,7 @@ from workbench.io.atomic import read_json
 from workbench.runs import launch, trash
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
-from workbench.ui.acting import folder_of, named
+from workbench.ui.acting import folder_of
 from workbench.ui.messages import RunStarted, StartWanted, Undoable
 from workbench.ui.steering import Steering
 from workbench.ui.widgets.log import Reading, log_tail
@@ -23,11 +24,21 @@ LAUNCHER = "screen"
 class RunActions(Steering):
     """Start, stop, resume, put away, duplicate, read the log."""
 
+    _when_loaded: Callable[[], None] | None = None
+    """What was asked of the experiment pane before it was there."""
+
+    def experiment_is_there(self) -> None:
+        """Do what was asked of the experiment pane while it was being loaded."""
+        do, self._when_loaded = self._when_loaded, None
+        if do is not None:
+            do()
+
     def action_train(self) -> None:
         """Start the experiment of the experiment pane."""
         pane = self.experiment_pane
         if pane is None:
-            self.notice("one moment: the experiment is still being loaded")
+            self._when_loaded = self.action_train
+            self.notice("the experiment is being loaded: it trains as soon as it is there", passing=True)
             return
         try:
             experiment = pane.experiment()
@@ -57,7 +68,7 @@ class RunActions(Steering):
         """Stop the runs that are meant, after a question."""
         rows = self.able("stop")
         about = "It writes a checkpoint first; r goes on from there."
-        self.confirm(f"Stop {named(rows)}?", about, lambda: self.ask("stop", rows))
+        self.confirm(f"Stop {self.named(rows)}?", about, lambda: self.ask("stop", rows, "to stop"))
 
     def action_resume(self) -> None:
         """Go on with the runs that are meant."""
@@ -69,7 +80,7 @@ class RunActions(Steering):
         more = max(1, finished[0].epochs_total // 2)
         about = f"It is finished after {finished[0].epoch}." if len(finished) == 1 else "They are finished."
         self.confirm(
-            f"Train {named(finished)} for {more} epochs more?",
+            f"Train {self.named(finished)} for {more} epochs more?",
             f"{about} While it goes on, - and + change how many there are.",
             lambda: self._resume(
                 {row: {"train.epochs": row.epoch + more} if row in finished else {} for row in rows}
@@ -77,12 +88,12 @@ class RunActions(Steering):
         )
 
     def _resume(self, wanted: dict[RunSummary, dict[str, Any]]) -> None:
-        self.notice(f"resuming {named(list(wanted))}")
+        self.notice(f"resuming {self.named(list(wanted))}")
 
         def resume() -> str:
             for row, overrides in wanted.items():
                 launch.resume(folder_of(row), overrides, LAUNCHER)
-            return f"{named(list(wanted))} {'goes' if len(wanted) == 1 else 'go'} on"
+            return f"{self.named(list(wanted))} {'goes' if len(wanted) == 1 else 'go'} on"
 
         self.in_background(resume)
 
@@ -92,23 +103,25 @@ class RunActions(Steering):
 
         def remove() -> str:
             kept = [Store.default().remove(folder_of(row)) for row in rows]
-            self.post_message(Undoable(f"{named(rows)} put into the trash", lambda: self._restore(rows)))
-            return f"{named(rows)} {'is' if len(rows) == 1 else 'are'} in the trash: {kept[0]}"
+            self.post_message(Undoable(f"{self.named(rows)} put into the trash", lambda: self._restore(rows)))
+            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} in the trash: {kept[0]}"
 
         about = "Its folder is kept in the trash, u brings it back; nothing is deleted."
-        self.confirm(f"Move {named(rows)} to the trash?", about, lambda: self.in_background(remove))
+        self.confirm(f"Move {self.named(rows)} to the trash?", about, lambda: self.in_background(remove))
 
     def _restore(self, rows: list[RunSummary]) -> None:
         def restore() -> str:
             for row in rows:
                 trash.restore(row.id)
-            return f"{named(rows)} {'is' if len(rows) == 1 else 'are'} back"
+            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} back"
 
         self.in_background(restore)
 
     def action_duplicate(self) -> None:
         """Put the selected run's experiment into the experiment pane, to change it."""
         pane, row = self.experiment_pane, self.selected
+        if pane is None:
+            self._when_loaded = self.action_duplicate
         if pane is None or row is None:
             return
         folder = folder_of(row)

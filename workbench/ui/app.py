@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
@@ -53,7 +53,6 @@ class WorkbenchApp(Keeping, Moving):
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.store = store or Store.default()
         self.monitor = Monitor(self.store, lambda snapshot: self.post_message(Updated(snapshot)))
-        self.rows: list[RunSummary] | None = None
         self._by_id: dict[str, RunSummary] = {}
         self.mirror: Mirror | None = None
         self.evaluations: list[dict[str, Any]] = []
@@ -98,6 +97,8 @@ class WorkbenchApp(Keeping, Moving):
         await slot.mount(pane)
         self.panes[number] = pane
         self._push(pane)
+        if pane is self.experiment_pane:
+            self.experiment_is_there()
         if self.front == number:
             self.refresh_bindings()
             pane.enter()
@@ -129,7 +130,7 @@ class WorkbenchApp(Keeping, Moving):
             known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)
             if known is not None:
-                self._say(news.answers(self.mirror.view.name, self.mirror.view.journal[known:]))
+                self._say(news.answers(self._called(self._run_id), self.mirror.view.journal[known:]))
             self._show_view()
         if snapshot.evaluations is not None and snapshot.run_id == self._run_id:
             self.evaluations = snapshot.evaluations
@@ -146,6 +147,11 @@ class WorkbenchApp(Keeping, Moving):
         if self._run_id not in self._by_id:
             self.select(first_choice(rows))
         self._show_rows()
+
+    def _called(self, run_id: str | None) -> str:
+        """A run's name in notices."""
+        row = self._by_id.get(run_id or "")
+        return self.named([row]) if row is not None else ""
 
     def _say_what_ended(self, said: list[news.News]) -> None:
         self._say(said)
@@ -276,9 +282,16 @@ class WorkbenchApp(Keeping, Moving):
 
     @on(Noticed)
     def _noticed(self, event: Noticed) -> None:
-        self.query_one(NoticeLine).say(event.text, event.severity)
+        self.query_one(NoticeLine).say(event.text, event.severity, passing=event.passing)
 
     # Keys and notices
+
+    async def on_event(self, event: events.Event) -> None:
+        """A passing notice goes with the next key."""
+        if isinstance(event, events.Key):
+            for line in self.screen_stack[0].query(NoticeLine):
+                line.pass_on()
+        await super().on_event(event)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A list is filtered where there is one."""
@@ -302,7 +315,7 @@ class WorkbenchApp(Keeping, Moving):
 
     def action_help_quit(self) -> None:
         """ctrl+c: many press it to quit."""
-        self.notice("press q to quit; runs go on")
+        self.notice("press q to quit; runs go on", passing=True)
 
     async def action_quit(self) -> None:
         """Close the screen. No run is stopped, and a change that waits to be taken back is made."""

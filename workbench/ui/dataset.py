@@ -61,6 +61,8 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     shown = split if label is None else f"{split}, only {safe(facts['classes'][label], 20)}"
     aside = f", {facts['set_aside']} set aside" if facts.get("set_aside") else ""
     head = Text(f"{counts} {what}{aside}  {classes}  ").append(f"▸ {shown}", "bold")
+    if facts["pictures"] and label is None:
+        head.append("  (the first tile is noise, to try transforms on)", "dim")
     figures = "  ".join(
         f"{name} {' '.join(_figure(value) for value in facts[name])}"
         for name in ("mean", "std")
@@ -68,12 +70,17 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     )
     behind = f" ─▸ {facts['output']}" if facts.get("output") else ""
     batch = f"batch {facts['batch']} {facts['dtype']}{behind}"
-    target = f"target {facts['target']['shape']} {facts['target']['dtype']}"
+    target = f"target: {_each(facts['target'])}"
     rows = [batch]
     for part in (figures, target):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
     return [head, *(Text(row, "dim") for row in rows)]
+
+
+def _each(target: Mapping[str, Any]) -> str:
+    """What an example's target is: `one int64 each`, `[3] float32 each`."""
+    return f"{target['shape'] or 'one'} {target['dtype']} each"
 
 
 def _figure(value: float) -> str:

@@ -44,7 +44,7 @@ class Keeping(RunActions):
             self.copy_to_clipboard(text)
             self.notice(f"copied {text}")
         else:
-            self.notice("there is nothing to copy here")
+            self.notice("there is nothing to copy here", passing=True)
 
     # Undo
 
@@ -57,7 +57,7 @@ class Keeping(RunActions):
         if self.take_back():
             return
         if not self._undoable:
-            self.notice("there is nothing to take back")
+            self.notice("there is nothing to take back", passing=True)
             return
         last = self._undoable.pop()
         self.notice(f"taken back: {last.words}")
@@ -106,7 +106,7 @@ class Keeping(RunActions):
         """Hold the marked runs against each other, or the selected one against the best."""
         rows = self.compared()
         if len(rows) < 2:
-            self.notice("there is nothing to compare with: space marks runs", "warning")
+            self.notice("there is nothing to compare with: space marks runs", "warning", passing=True)
             return
         try:
             views = read_all([folder_of(row) for row in rows])

@@ -63,6 +63,8 @@ class Noticed(Message):
 
     text: str
     severity: str = "information"
+    passing: bool = False
+    """Whether it goes with the next key, or after some seconds."""
 
 
 @dataclass

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workbench.runs.control import NOT_DONE
+from workbench.runs.control import NOT_DONE, ON_REQUEST
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
+from workbench.ui.acting import called
 
 SILENT = "WORKBENCH_BELL"
 """Set to `off`, the terminal's bell is not rung when a run ends."""
@@ -20,19 +21,25 @@ News = tuple[str, str]
 """A text and its severity."""
 
 
-def endings(before: Mapping[str, RunSummary], rows: Iterable[RunSummary]) -> list[News]:
+def endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) -> list[News]:
     """The runs that ended since `before`, and why."""
     found = []
     for row in rows:
         was = before.get(row.id)
         if was is None or was.status is row.status or row.status.live:
             continue
-        severity = {Status.FINISHED: "information", Status.STOPPED: "warning"}.get(row.status, "error")
-        found.append((f"{row.name} {_how(row)}", severity))
+        found.append((f"{called(row, rows)} {_how(row)}", _severity(row)))
     return found
 
 
-def waiting(rows: Iterable[RunSummary], told: set[tuple[str, int]]) -> list[News]:
+def _severity(row: RunSummary) -> str:
+    """What was asked for is no warning."""
+    if row.status is Status.FINISHED or (row.status is Status.STOPPED and row.reason == ON_REQUEST):
+        return "information"
+    return "warning" if row.status is Status.STOPPED else "error"
+
+
+def waiting(rows: Sequence[RunSummary], told: set[tuple[str, int]]) -> list[News]:
     """The runs that wait for room on the disk; each once at a step, which is then among those `told`.
 
     A run that waits tries again every few seconds, and looks as if it went on while it does.
@@ -42,7 +49,7 @@ def waiting(rows: Iterable[RunSummary], told: set[tuple[str, int]]) -> list[News
         if row.status.live and row.phase == NO_ROOM and (row.id, row.step) not in told:
             told.add((row.id, row.step))
             found.append(
-                (f"{row.name} waits for room on the disk, and goes on when there is some", "warning")
+                (f"{called(row, rows)} waits for room on the disk, and goes on when there is some", "warning")
             )
     return found
 

@@ -22,7 +22,7 @@ def summary_lines(
     """The experiment as the pane shows it when there is no room for the form; `planned`: see `cost_lines`."""
     spent = cost(draft, facts.get("parameters"))
     examples = "" if spent.train is None else f" {count(spent.train)}"
-    examples += f"/{count(spent.validation)} val" if spent.validation else ""
+    examples += f"/~{count(spent.validation)} val" if spent.validation else ""  # rounded class by class
     examples += f" {count(spent.test)} test" if spent.test else ""
     value = draft.value
     about = f" {count(spent.parameters)}" if spent.parameters else ""
@@ -76,7 +76,9 @@ def _estimated(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], 
         yield f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
     if spent.download and width > 60:
         yield f"{size(spent.download)} to download"
-    if spent.disk:
+    if spent.parameters is None:
+        yield "disk …"
+    elif spent.disk:
         yield _disk(spent.disk)
 
 
@@ -106,7 +108,7 @@ def _shapes(draft: Draft) -> str:
     side = info.size_for(model.options, tuple(shape) if shape else None)
     inputs = [shape[0] if shape else 3, side, side] if side else shape
     outputs = about["classes"] or (1 if about["task"] == "regression" else None)
-    return "─▸".join(part for part in (times(inputs or []), str(outputs or "")) if part)
+    return "─▸".join(part for part in (times(inputs or []), "…", str(outputs or "")) if part)
 
 
 def _short(name: str) -> str:

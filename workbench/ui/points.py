@@ -56,14 +56,14 @@ def _regions(
     cells: Sequence[int] = (before and draw.get("before")) or draw["cells"]
     x_axis, y_axis = Axis(*draw["x_range"]), Axis(*draw["y_range"])
     series = _grounds(draw, cells, x_axis, y_axis, size)
-    title = [("regions", "bold"), (f" {when}", MUTED)]
+    title = [("regions", "bold")]
     for label in sorted(set(draw["label"])):
         style, glyph = STYLES[label % len(STYLES)], GLYPHS[label % len(GLYPHS)]
         own = [i for i, other in enumerate(draw["label"]) if other == label]
         xs, ys = [draw["x"][i] for i in own], [draw["y"][i] for i in own]
         series.append(Series(f"points {label}", xs, ys, style, "points", glyph))
         title.append((f" {glyph} {classes[label] if label < len(classes) else label}", style))
-    return Drawing(series, x_axis, y_axis, (), title)
+    return Drawing(series, x_axis, y_axis, (), [*title, (f"  {when}", MUTED)])
 
 
 def _grounds(

@@ -11,8 +11,9 @@ from textual.timer import Timer
 
 from workbench.errors import BadInput
 from workbench.runs import launch
+from workbench.runs.control import PAUSED
 from workbench.runs.store import RunSummary
-from workbench.ui.acting import Acting, folder_of, named
+from workbench.ui.acting import Acting, folder_of
 from workbench.ui.marks import MUTED
 from workbench.ui.messages import Undoable
 from workbench.ui.widgets.notices import NoticeLine
@@ -75,28 +76,32 @@ class Steering(Acting):
     steer: Steer | None = None
     _countdown: Timer | None = None
 
-    def ask(self, what: str, rows: list[RunSummary], words: str = "", **values: Any) -> None:
-        """Ask something of runs; `words` is what is said of it."""
+    def ask(self, what: str, rows: list[RunSummary], words: str, **values: Any) -> None:
+        """Ask something of runs; `words` say for what they are asked."""
 
         def ask() -> str:
             for row in rows:
                 launch.ask(folder_of(row), what, **values)
-            return f"{named(rows)}: {words or what} asked for"
+            return f"{self.named(rows)}: asked {words}"
 
         self.in_background(ask)
 
     def action_pause(self) -> None:
         """Pause the runs that are meant; where the first is paused, let them go on."""
         rows = self.able("pause")
-        self.ask("continue" if rows[0].phase == "paused" else "pause", rows)
+        if rows[0].phase == PAUSED:
+            self.ask("continue", rows, "to go on")
+        else:
+            self.ask("pause", rows, "to pause")
 
     def action_release(self) -> None:
         """Pause, and give the memory of the device back."""
-        self.ask("pause", self.able("release"), "pause without keeping the device's memory", release=True)
+        words = "to pause and give the device's memory back"
+        self.ask("pause", self.able("release"), words, release=True)
 
     def action_checkpoint(self) -> None:
         """Have them write a checkpoint now."""
-        self.ask("checkpoint", self.able("checkpoint"))
+        self.ask("checkpoint", self.able("checkpoint"), "for a checkpoint")
 
     def action_times_lr(self, factor: float) -> None:
         """Multiply the learning rate, in a moment."""
@@ -108,11 +113,11 @@ class Steering(Acting):
 
     def take_back(self) -> bool:
         """Forget the change that waits; whether one did."""
-        waited = self.steer is not None
+        steer = self.steer
         self._end_countdown()
-        if waited:
-            self.notice("taken back")
-        return waited
+        if steer is not None:
+            self.notice(f"taken back: {steer.says()} of {self.named(steer.runs)}")
+        return steer is not None
 
     def _steer(self, what: str, by: float, rows: list[RunSummary]) -> None:
         waiting = self.steer
@@ -141,7 +146,7 @@ class Steering(Acting):
         self.query_one(NoticeLine).wait(
             Content.assemble(
                 (" → ", "bold $accent"),
-                f"{named(self.steer.runs)} {self.steer.says()} in {self.steer.seconds} s  ",
+                f"{self.named(self.steer.runs)} {self.steer.says()} in {self.steer.seconds} s  ",
                 ("esc", "bold $accent"),
                 (" takes it back", MUTED),
             )
@@ -164,7 +169,7 @@ class Steering(Acting):
 
         def send() -> str:
             steer.ask()
-            words = f"{named(steer.runs)}: {steer.says()}"
+            words = f"{self.named(steer.runs)}: {steer.says()}"
             self.post_message(Undoable(words, lambda: self._steer(steer.what, steer.inverse, steer.runs)))
             return words
 

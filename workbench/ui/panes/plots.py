@@ -42,7 +42,7 @@ class PlotsPane(Pane):
     SHORT = "Plots"
 
     DEFAULT_CSS = """
-    PlotsPane #charts { height: 1fr; layout: horizontal; }
+    PlotsPane #charts { height: 1fr; layout: horizontal; padding-right: 1; }
     PlotsPane #charts.stacked { layout: vertical; }
     PlotsPane #charts.single #second { display: none; }
     PlotsPane #charts.beside #second { margin-left: 1; }
@@ -141,16 +141,18 @@ class PlotsPane(Pane):
         self.headline = self._headline()
 
     def _draw(self, plot: Plot, metric: Metric) -> None:
-        if self.curves.view is None:
-            words = NOTHING_YET if plot.id == "first" else ""
-            plot.draw((), self.curves.x_axis(Look()), _UNIT, title=[(words, MUTED)])
+        words = nothing_to_draw(self.curves.view)
+        if words:
+            plot.say(words if plot.id == "first" else "")
             return
         if metric is POINTS and self.evaluation is not None:
             drawing = self._points(plot)
+        else:
+            drawing = self.curves.drawing(metric, plot.columns, self.look, plot.size.width)
+        if any(len(series.xs) for series in drawing.series):
             plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
-            return
-        drawing = self.curves.drawing(metric, plot.columns, self.look, plot.size.width)
-        plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
+        else:
+            plot.say(f"{metric.label}: no figure yet")
 
     def _points(self, plot: Plot) -> Drawing:
         """What was learned of points; with the cursor in the first epoch, as it was before."""
@@ -263,7 +265,15 @@ class PlotsPane(Pane):
         self._redraw()
 
 
-_UNIT = Curves().x_axis(Look())
+def nothing_to_draw(view: RunView | None) -> str:
+    """Why a run has no curves, in a few words; empty where it has some."""
+    if view is None:
+        return NOTHING_YET
+    if not view.version:
+        return "loading…"
+    if view.curve.step or view.evaluations:
+        return ""
+    return "no step yet" if view.status.live else "no step was made"
 
 
 def facts(view: RunView | None, width: int, now: float) -> Content:

@@ -7,12 +7,15 @@ from collections import deque
 from dataclasses import dataclass
 
 from textual.content import Content
+from textual.timer import Timer
 
 from workbench.text import clock, safe
 from workbench.ui.marks import MUTED
 from workbench.ui.widgets.line import Line
 
 KEPT = 500
+PASSING_SECONDS = 6.0
+WHOLE = " N reads on"
 STYLES = {"information": ("·", ""), "warning": ("⚠", "$warning"), "error": ("✗", "$error")}
 
 
@@ -23,12 +26,15 @@ class Notice:
     text: str
     severity: str
     time: float
+    times: int = 1
+    """How often it was said one after another."""
 
     def content(self) -> Content:
-        """`23:11 ✗ lr1: loss NaN at step 812`."""
+        """`23:11 ✗ lr1: loss NaN at step 812 (×2)`."""
         mark, style = STYLES.get(self.severity, STYLES["information"])
+        again = f" (×{self.times})" if self.times > 1 else ""
         return Content.assemble(
-            (f" {clock(self.time)} ", MUTED), (f"{mark} ", style), (safe(self.text), style)
+            (f" {clock(self.time)} ", MUTED), (f"{mark} ", style), (safe(self.text), style), (again, MUTED)
         )
 
 
@@ -39,15 +45,40 @@ class NoticeLine(Line):
         super().__init__(id=id)
         self.notices: deque[Notice] = deque(maxlen=KEPT)
         self._waiting: Content | None = None
+        self._passing: Timer | None = None
+        self._gone = False
 
     @property
     def newest(self) -> Notice | None:
-        """The one that stands there."""
+        """The last that was said."""
         return self.notices[-1] if self.notices else None
 
-    def say(self, text: str, severity: str = "information") -> None:
-        """A new notice."""
-        self.notices.append(Notice(text, severity, time.time()))
+    def say(self, text: str, severity: str = "information", *, passing: bool = False) -> None:
+        """A new notice; a `passing` one leaves the line after some seconds, or when `pass_on` is called."""
+        before = self.newest
+        times = 1
+        if before is not None and (before.text, before.severity) == (text, severity):
+            times += self.notices.pop().times
+        self.notices.append(Notice(text, severity, time.time(), times))
+        self._stay()
+        if passing:
+            self._passing = self.set_timer(PASSING_SECONDS, self.pass_on)
+        self._redraw()
+
+    def pass_on(self) -> None:
+        """Take a passing notice out of the line."""
+        if self._passing is not None:
+            self._stay()
+            self._gone = True
+            self._redraw()
+
+    def _stay(self) -> None:
+        if self._passing is not None:
+            self._passing.stop()
+        self._passing, self._gone = None, False
+
+    def on_resize(self) -> None:
+        """More or less of it fits."""
         self._redraw()
 
     def wait(self, content: Content | None) -> None:
@@ -56,5 +87,12 @@ class NoticeLine(Line):
         self._redraw()
 
     def _redraw(self) -> None:
-        newest = self.newest
-        self.show(self._waiting or (newest.content() if newest else Content("")))
+        newest = None if self._gone else self.newest
+        self.show(self._waiting or (self._fitted(newest.content()) if newest else Content("")))
+
+    def _fitted(self, content: Content) -> Content:
+        """Cut to the width, with the key that shows it whole."""
+        if not self.size.width or content.cell_length <= self.size.width:
+            return content
+        cut = content.truncate(self.size.width - len(WHOLE), ellipsis=True)
+        return Content.assemble(cut, (WHOLE, "bold $accent"))

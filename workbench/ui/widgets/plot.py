@@ -71,6 +71,7 @@ class Plot(CellView):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._drawing: Drawing | None = None
+        self._words = ""
 
     def draw(
         self,
@@ -84,6 +85,11 @@ class Plot(CellView):
         self._drawing = Drawing(series, x_range, y_range, marks, title)
         self._redraw()
 
+    def say(self, words: str) -> None:
+        """Show words alone where there is nothing to draw: axes would be invented."""
+        self._drawing, self._words = None, words
+        self._redraw()
+
     @property
     def columns(self) -> int:
         """Cells that curves have across: series need not have more than two points each."""
@@ -95,9 +101,12 @@ class Plot(CellView):
 
     def _redraw(self) -> None:
         width, height = self.size
-        if self._drawing is None or width < 1 or height < 1:
+        if width < 1 or height < 1:
             return
-        self.paint(composed(self._drawing, width, height))
+        if self._drawing is None:
+            self.paint([_title([(self._words, FRAME)], width)])
+        else:
+            self.paint(composed(self._drawing, width, height))
 
 
 def composed(drawing: Drawing, width: int, height: int) -> Grid:
@@ -163,7 +172,9 @@ def _mark(canvas: Canvas, mark: Mark, x_axis: Axis, y_axis: Axis) -> None:
 
 def _title(title: Title, width: int) -> list[Cell]:
     cells = [cell for text, style in title for cell in spread(text, style)]
-    return [*cells[:width], *[(" ", "")] * (width - len(cells))]
+    if len(cells) > width:
+        cells = [*cells[: width - 1], ("…", cells[width - 1][1])]
+    return [*cells, *[(" ", "")] * (width - len(cells))]
 
 
 def _gutter(axis: Axis, height: int) -> Grid:

@@ -54,6 +54,10 @@ class StatusLine(Line):
 def line(view: RunView | None, since: str, width: int, now: float, *, empty: bool = False) -> Content:
     """The whole top line, within `width` cells."""
     left = run_part(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    if since and view is not None and not view.status.live:
+        # Why it failed may be long: what happened meanwhile has up to half of the line.
+        kept = width - 4 - min(text.cell_width(safe(since)), width // 2)
+        left = left.truncate(max(kept, 0), ellipsis=True)
     room = width - left.cell_length - 4
     if not since or room < 8:
         return left
@@ -75,11 +79,12 @@ def run_part(view: RunView, width: int, now: float) -> Content:
         (f" {safe(view.name, max(8, width // 5))} ", "bold"),
         (mark, style),
         f" {_epochs(view)} ",
-        bar(share, max(6, width // 7), style),
-        f" {share:.0%}  ",
     ]
-    best = _best(view, wide=width >= 100)
-    return Content.assemble(*parts, *([best, "  "] if best else []), _ending(view, now))
+    best, ending = _best(view, wide=width >= 100), _ending(view, now)
+    if view.status in {Status.FAILED, Status.LOST}:  # why matters more than how far it came
+        return Content.assemble(*parts, " ", ending, f"  {best}")
+    parts += [bar(share, max(6, width // 7), style), f" {share:.0%}  "]
+    return Content.assemble(*parts, *([best, "  "] if best else []), ending)
 
 
 def bar(share: float, width: int, style: str) -> Content:
