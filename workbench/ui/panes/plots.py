@@ -18,7 +18,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.report import inexact, seconds
 from workbench.text import safe
-from workbench.ui.curves import ACCURACY, LOSS, MUTED, R2, Curves, Look, Metric
+from workbench.ui.curves import ACCURACY, LOSS, R2, Curves, Look, Metric
 from workbench.ui.insights import insights
 from workbench.ui.panes.base import Pane
 from workbench.ui.points import POINTS, drawable, drawn
