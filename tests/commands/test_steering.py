@@ -76,6 +76,10 @@ def test_steered_paused_without_memory_and_the_same_in_the_end(
     assert int(said.removeprefix("saved at step ")) > changed
     refused = asked(capsys, "lr", "last", "5000")
     assert not refused["done"] and refused["answer"].startswith("not done")
+    assert run(["epochs", "last", "-999999"]) == 2
+    assert f"{folder.id}: epochs -999999: not done: train.epochs" in capsys.readouterr().err
+    assert "goes on already" in asked(capsys, "continue", "last")["answer"]
+    assert "paused" not in describe(folder)["phase"]
 
     release_and_go_on(folder, capsys)
     asked(capsys, "epochs", "last", str(describe(folder)["epoch"] + 2))
@@ -100,7 +104,10 @@ def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> 
     before = written(folder)
     assert (status_of(folder), describe(folder)["phase"]) == (Status.RUNNING, "paused")
     assert run(["runs"]) == 0 and " paused " in capsys.readouterr().out
-    assert not asked(capsys, "lr", "last", "x2")["done"]
+    assert "0.005 → 0.01 from step" in asked(capsys, "lr", "last", "x2")["answer"]
+    assert not asked(capsys, "lr", "last", "5000")["done"]
+    assert asked(capsys, "epochs", "last", "-9")["epochs_total"] == 99_990
+    assert json.loads(folder.heartbeat.read_text())["epochs_total"] == 99_990
     counter = json.loads(folder.heartbeat.read_text())["counter"]
     until(lambda: json.loads(folder.heartbeat.read_text())["counter"] > counter, "heartbeat")
     assert asked(capsys, "continue", "last")["done"]

@@ -48,4 +48,5 @@ def _checkpoint(run: RunFolder, spec: dict[str, Any], step: int, seed: int) -> d
     path = run.checkpoints / f"step-{step}.pt"
     torch.save({"model": built.module.state_dict(), "spec": spec, "step": step}, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"file": path.name, "sha256": digest, "step": step, "epoch": step, "best": step == 1}
+    place = {"step": step, "epoch": step, "position": 0, "metrics_offset": 0}
+    return {"file": path.name, "sha256": digest, **place, "best": step == 1}

@@ -114,8 +114,15 @@ def test_a_manifest_can_not_lead_elsewhere(make_run: MakeRun, tmp_path: Path) ->
     (run.checkpoints / "step-1.pt").rename(tmp_path / "elsewhere.pt")
     manifest["checkpoints"][0]["file"] = str(tmp_path / "elsewhere.pt")
     write_json(run.manifest, manifest)
-    with pytest.raises(BadInput, match="no checkpoint that is whole"):
+    with pytest.raises(BadInput, match="no checkpoint"):
         load_run_checkpoint(run.path)
+
+
+def test_a_lost_manifest_is_done_without(digits_run: RunFolder) -> None:
+    digits_run.manifest.unlink()
+    content, notices = load_run_checkpoint(digits_run.path)
+    assert content["best"]["step"] == content["step"]
+    assert "were found again without it" in notices[0]
 
 
 def test_a_network_of_ones_own_classifies(make_run: MakeRun, tmp_path: Path) -> None:

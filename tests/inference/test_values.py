@@ -27,6 +27,7 @@ def test_new_numbers_are_predicted(make_run: MakeRun) -> None:
     first, second = answers(run.path, ["0.25", "-3"], 5)
     assert first == {"path": "0.25", "error": None, "top": [], "values": [0.5]}
     assert second["values"] == [-6.0]
+    assert "takes 1 number, as in 0.5" in answers(run.path, ["1,2"], 5)[0]["error"]
 
 
 def test_points_are_classified_with_one_softmax_only(make_run: MakeRun) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli import run
 from workbench.errors import BadInput
 from workbench.io.atomic import write_json
 from workbench.runs import launch
@@ -39,6 +40,20 @@ def test_runs_are_found_by_what_people_call_them(home: Path) -> None:
         store.find("twoo")
     with pytest.raises(BadInput):
         store.find("../two")
+
+
+@pytest.mark.parametrize(("command", "said"), [("rm", True), ("resume", True), ("stop", False)])
+def test_the_newest_of_one_name_is_changed_and_named(
+    home: Path, capsys: pytest.CaptureFixture[str], command: str, said: bool
+) -> None:
+    """Of ended runs, which could be removed or resumed; none of them could be stopped."""
+    older, newest = ended_run(home, "one"), ended_run(home, "one")
+    newest.path.chmod(0o777)  # a resume that ends before anything is started
+    run([command, "one"])
+    told = f"2 runs are called one; this is the newest, {newest.id} (started " in capsys.readouterr().err
+    assert told == said
+    run([command, older.id])
+    assert "are called" not in capsys.readouterr().err
 
 
 def test_the_index_is_only_a_cache(home: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from workbench import console, paths, text
 from workbench.commands import DONE
+from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.io.caches import clear, size_of
 from workbench.runs import trash as kept
@@ -14,9 +15,8 @@ from workbench.runs.store import Store
 
 def remove(options: argparse.Namespace) -> int:
     """`workbench rm`."""
-    store = Store.default()
-    folder = store.find(options.run)
-    where = store.remove(folder, now=options.now)
+    folder = to_change(options.run, live=False)
+    where = Store.default().remove(folder, now=options.now)
     if where is None:
         console.tell(f"{folder.id} is deleted")
     else:

@@ -20,14 +20,14 @@ def recipes(options: argparse.Namespace) -> int:
         console.print_json(rows)
         return DONE
     console.print_table(
-        ("recipe", "what it is", "published"),
-        [(r["recipe"], r.get("title", ""), _published(r.get("reference"))) for r in rows],
+        ("recipe", "published", "what it is"),
+        [(r["recipe"], _published(r.get("reference")), r.get("title", "")) for r in rows],
     )
     return DONE
 
 
 def _published(reference: dict[str, Any] | None) -> str:
-    return f"{reference['metric']} {reference['published']:g} ({reference['source']})" if reference else "-"
+    return f"{reference['metric'].rpartition('.')[2]} {reference['published']:g}" if reference else "-"
 
 
 def datasets(options: argparse.Namespace) -> int:
@@ -60,9 +60,10 @@ def models(options: argparse.Namespace) -> int:
         console.print_json(rows)
         return DONE
     console.print_table(
-        ("model", "what it is", "input", "parameters", "weights"),
-        [(r["name"], r["title"], r["input_size"] or "any", text.count(r["parameters"]),
-          "-" if not r["weights_bytes"] else "here" if r["weights_here"] else text.size(r["weights_bytes"]))
+        ("model", "input", "parameters", "weights", "what it is"),
+        [(r["name"], r["input_size"] or "any", text.count(r["parameters"]),
+          "-" if not r["weights_bytes"] else "here" if r["weights_here"] else text.size(r["weights_bytes"]),
+          r["title"])
          for r in rows],
     )  # fmt: skip
     console.say("Your own: --model ./net.py:Net")

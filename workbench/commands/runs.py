@@ -8,6 +8,7 @@ import msgspec
 
 from workbench import console, text
 from workbench.commands import DONE, FAILED
+from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.runs import launch
 from workbench.runs.compare import compare_runs
@@ -60,7 +61,7 @@ def watch(options: argparse.Namespace) -> int:
 
 def stop(options: argparse.Namespace) -> int:
     """`workbench stop`: returns when the run has ended."""
-    folder = Store.default().find(options.run)
+    folder = to_change(options.run)
     launch.ask(folder, "stop")
     console.say(f"{folder.id} writes a checkpoint and stops")
     console.wait_for_end(folder)

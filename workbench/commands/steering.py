@@ -7,13 +7,13 @@ import math
 from typing import Any
 
 from workbench import console
-from workbench.commands import DONE, FAILED
+from workbench.commands import BAD_INPUT, DONE, FAILED
+from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.runs import control, launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
 from workbench.runs.status import status_of
-from workbench.runs.store import Store
 
 PATIENCE = 30.0
 """Seconds to wait for an answer: between two steps a run looks twice a second, while it loads it does not."""
@@ -68,11 +68,12 @@ def epoch_values(text: str) -> dict[str, int]:
 
 
 def _ask(options: argparse.Namespace, what: str, **values: Any) -> int:
-    folder = Store.default().find(options.run)
+    folder = to_change(options.run)
     answer = control.wait_for_answer(
         folder, launch.ask(folder, what, **values), PATIENCE, lambda: status_of(folder).live
     )
-    done = answer is not None and not answer.startswith((control.NOT_DONE, control.ENDED))
+    turned_down = answer is not None and answer.startswith(control.NOT_DONE)
+    done = answer is not None and not turned_down and not answer.startswith(control.ENDED)
     if options.json:
         document = describe(folder)
         told = {
@@ -83,8 +84,9 @@ def _ask(options: argparse.Namespace, what: str, **values: Any) -> int:
     elif done:
         console.tell(f"{folder.id}: {answer}")
     if not done:
-        console.say(f"workbench: {folder.id}: {answer or _silent(folder)}")
-    return DONE if done else FAILED
+        typed = " ".join([what, *filter(None, [getattr(options, "value", "")])])
+        console.say(f"workbench: {folder.id}: {typed}: {answer or _silent(folder)}")
+    return DONE if done else BAD_INPUT if turned_down else FAILED
 
 
 def _silent(folder: RunFolder) -> str:

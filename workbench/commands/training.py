@@ -6,12 +6,12 @@ import argparse
 
 from workbench import console
 from workbench.commands import DONE, FAILED, INTERRUPTED
+from workbench.commands.choosing import to_change
 from workbench.experiment import all_settings, build
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
 from workbench.runs.status import Status
-from workbench.runs.store import Store
 from workbench.settings import assignment
 
 LAUNCHER = "command line"
@@ -34,7 +34,7 @@ def train(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
-    folder = Store.default().find(options.run)
+    folder = to_change(options.run, live=False)
     overrides = dict(assignment(text) for text in options.set)
     launch.resume(
         folder, overrides, LAUNCHER,

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from workbench.cores import usable_cores
 from workbench.errors import BadInput
 from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
-from workbench.io.atomic import read_json
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
 from workbench.io.weights import load_checkpoint, load_into
 from workbench.models import catalogue, zoo
@@ -27,6 +26,7 @@ from workbench.models.outputs import probabilities
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
 from workbench.settings import Choice
+from workbench.training.checkpoint import known_entries
 from workbench.training.device import pick_device
 
 BATCH = 32
@@ -232,21 +232,19 @@ def load_run_checkpoint(
     is none, or it was not written by a run.
     """
     folder = RunFolder(run)
-    manifest = read_json(folder.manifest) or {}
-    entries = [e for e in manifest.get("checkpoints") or [] if isinstance(e, dict) and "file" in e]
+    entries, notices = known_entries(folder)
+    damaged: list[str] = []
     newest_first = entries[::-1]
     if which == "best":
-        newest_first.sort(key=lambda entry: not entry.get("best"))
-    notices: list[str] = []
+        newest_first.sort(key=lambda entry: not entry["best"])
     for entry in newest_first:
-        # Only the name counts: a manifest can't send us to another folder.
-        path = folder.checkpoints / Path(str(entry["file"])).name
+        path = folder.checkpoints / entry["file"]
         try:
-            return _checked(load_checkpoint(path, entry.get("sha256")), path), tuple(notices)
+            return _checked(load_checkpoint(path, entry["sha256"]), path), (*notices, *damaged)
         except BadInput as error:
-            notices.append(str(error))
-    if notices:
-        raise BadInput(f"{run.name} has no checkpoint that is whole: {notices[0]}")
+            damaged.append(str(error))
+    if damaged or any(folder.checkpoints.glob("step-*.pt")):
+        raise BadInput(f"{run.name} has no checkpoint that is whole: {(damaged or ['all are damaged'])[0]}")
     raise BadInput(f"{run.name} has no checkpoint yet: one is written each minute and at each epoch's end")
 
 

@@ -60,9 +60,10 @@ def _example(text: str, shape: Sequence[int]) -> Tensor:
     except ValueError:
         values = [math.nan]
     if not all(map(math.isfinite, values)) or len(values) != math.prod(shape):
+        count = math.prod(shape)
         raise BadInput(
-            f"'{text}' can't be answered: this run takes {math.prod(shape)} numbers, as in "
-            f"{','.join(['0.5'] * min(4, math.prod(shape)))}"
+            f"'{text}' can't be answered: this run takes {count} number{'' if count == 1 else 's'}, as in "
+            f"{','.join(['0.5'] * min(4, count))}"
         )
     return torch.tensor(values).reshape(1, *shape)
 

@@ -23,6 +23,7 @@ from workbench.io.pictures import open_regular
 from workbench.text import times
 
 _STATE_KEYS = ("model", "state_dict", "model_state_dict", "model_state")
+_ZIP = b"PK\x03\x04"
 _MAX_HEADER = 100_000_000  # what safetensors itself allows
 
 
@@ -116,8 +117,8 @@ def not_finite(state: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
 def _read(file: BinaryIO, size: int, path: Path) -> Any:
     try:
         file.seek(0)
-        zipped = file.read(4) == b"PK\x03\x04"
-        if zipped:
+        start = file.read(4)
+        if start == _ZIP:
             check_zip(file, size)
         else:
             check_legacy(file, size)
@@ -127,10 +128,10 @@ def _read(file: BinaryIO, size: int, path: Path) -> Any:
         raise BadInput(f"{path} is refused: {claim}") from None
     except Exception as error:
         # Damaged data ends in nearly any exception, of zipfile, pickle or torch.
-        raise BadInput(_why_unreadable(path, error)) from None
+        raise BadInput(_why_unreadable(path, error, start)) from None
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _why_unreadable(path: Path, error: Exception, start: bytes) -> str:
     text = " ".join(str(error).split())
     if found := re.search(r"(?:GLOBAL|Unsupported class|type) (\w+\.[\w.]+)", text):
         return (
@@ -141,6 +142,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         return f"{path} is a TorchScript archive: save model.state_dict() instead"
     if "legacy .tar format" in text:
         return f"{path} is of a format older than PyTorch 0.2: load and save it anew with a newer PyTorch"
+    if not start.startswith((_ZIP, b"\x80")):  # what zip files and pickles begin with
+        return f"{path} is no checkpoint: not a file that torch.save or safetensors wrote"
     return f"{path} is corrupt, cut short or no checkpoint ({(text or type(error).__name__)[:100]})"
 
 

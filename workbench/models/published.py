@@ -34,13 +34,16 @@ def ensure_weights(
     try:
         return fetch.fetch(info.weights_url, path, sha256=start, progress=progress, cancelled=cancelled)
     except (BadInput, OSError) as error:
-        raise BadInput(_by_hand(info, path.parent, str(error).partition(";")[0])) from None
+        reason = (
+            str(error).partition(";")[0].removeprefix(f"{info.weights_url} can't be fetched ").strip("()")
+        )
+        raise BadInput(_by_hand(info, path.parent, reason)) from None
 
 
 def _by_hand(info: catalogue.ModelInfo, folder: Path, reason: str) -> str:
     return (
-        f"the weights of {info.name} are not here and can't be downloaded: put {info.weights_url} into {folder}, "
-        f"or name a local file (--weights FILE; in an experiment model.weights=FILE) ({reason})"
+        f"the weights of {info.name} are not here and can't be downloaded ({reason}): "
+        f"put {info.weights_url} into {folder}, or name a file (--weights FILE, model.weights=FILE)"
     )
 
 

@@ -29,7 +29,7 @@ def load_recipe(name: str) -> dict[str, Any]:
 def recipe_files() -> list[Path]:
     """The recipes that come with workbench, by name."""
     folder = Path(str(resources.files("workbench") / "recipes"))
-    return sorted(folder.glob("*.toml"))
+    return sorted(folder.glob("*.toml"), key=lambda path: path.stem)
 
 
 def _parse(path: Path, name: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ NOT_DONE, ENDED = "not done: ", "the run has "
 """How answers begin that turn a request down, and those of a run that ended instead."""
 ON_REQUEST = "stopped on request"
 """The reason of a run that a person stopped."""
+TOO_LATE = f"{NOT_DONE}it came too late, the attempt it was meant for has ended"
+"""The answer to what was asked of an attempt before."""
 PAUSED, RELEASED = "paused", 75
 """The phase of a run that waits, and the exit code of a worker that ended because the run does."""
 POLL_SECONDS = 0.1

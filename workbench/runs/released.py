@@ -6,10 +6,16 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from workbench.errors import BadInput
 from workbench.io.atomic import read_json, write_bytes
 from workbench.runs import control
+from workbench.runs.changing import note_change
 from workbench.runs.layout import RunFolder
+from workbench.runs.reader import RunReader
 from workbench.runs.records import Journal, encode
+from workbench.runs.report import effective_experiment
+from workbench.settings import convert
+from workbench.trainsettings import Train
 
 BEAT_SECONDS = 5.0
 POLL_SECONDS = 0.2
@@ -21,6 +27,7 @@ class Released:
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next_beat = 0.0
+        self._shown: dict[str, int] = {}
         self._over = False
         self._reason: str | None = None
 
@@ -42,7 +49,7 @@ class Released:
 
     def _answer_to(self, request: control.Request) -> str:
         if request.attempt < self._attempt:
-            return f"{control.NOT_DONE}it came too late, the attempt it was meant for has ended"
+            return control.TOO_LATE
         match request.what:
             case "stop":
                 self._over, self._reason = True, control.ON_REQUEST
@@ -50,11 +57,30 @@ class Released:
             case "continue":
                 self._over = True
                 return "going on"
-            case "pause" | "checkpoint":
-                return "it is paused, and a checkpoint of this moment is kept"
-        return (
-            f"{control.NOT_DONE}it is paused without its memory: workbench continue {self._folder.id} first"
-        )
+            case "lr" | "epochs":
+                return self._change(request)
+        return "it is paused, and a checkpoint of this moment is kept"
+
+    def _change(self, request: control.Request) -> str:
+        """Put a new learning rate or number of epochs on record, for the worker that goes on from this step."""
+        reader = RunReader(self._folder)
+        view = reader.read_all()
+        reader.close()
+        settings = convert(Train, effective_experiment(view)["train"], "train")
+        step, epoch = (int(view.heartbeat.get(name) or 0) for name in ("step", "epoch"))
+        try:
+            changed = note_change(self._journal, request, settings, step=step, epoch=epoch)
+        except BadInput as error:
+            return f"{control.NOT_DONE}{error}"
+        if changed.key == "epochs":
+            self._show_epochs(changed.value, int((view.setup or {}).get("steps_per_epoch") or 0))
+        return f"{changed} from step {step} on, when it goes on"
+
+    def _show_epochs(self, epochs: int, steps: int) -> None:
+        """The next beat tells how many there are now, of so many steps each."""
+        self._shown = {"epochs_total": epochs, "steps_total": epochs * steps}
+        self._next_beat = 0.0
+        self._beat()
 
     def _beat(self) -> None:
         """Show other hosts that somebody is there."""
@@ -65,6 +91,11 @@ class Released:
         if (newest := int(record.get("attempt") or 0)) > self._attempt:
             self._over, self._reason = True, f"attempt {newest} has taken this run over"
             return
-        beat = {**record, "counter": int(record.get("counter") or 0) + 1, "time": round(time.time(), 3)}
+        beat = {
+            **record,
+            **self._shown,
+            "counter": int(record.get("counter") or 0) + 1,
+            "time": round(time.time(), 3),
+        }
         with contextlib.suppress(OSError):
             write_bytes(self._folder.heartbeat, encode({**beat, "phase": control.PAUSED}), durable=False)

@@ -134,10 +134,7 @@ class Checkpoints:
         `(None, None, [])` where none was ever written. What was passed over is taken off the list. Raises `BadInput`
         where there are some and none can be read: work that is lost is not begun again without a word.
         """
-        notes: list[str] = []
-        if not self.entries and (found := found_again(self._folder)):
-            self.entries = found
-            notes.append(f"the list of checkpoints was lost; {len(found)} were found again without it")
+        self.entries, notes = known_entries(self._folder)
         damaged: list[str] = []
         while self.entries:
             entry = self.entries[-1]
@@ -160,6 +157,16 @@ class Checkpoints:
     def load(self, entry: Entry) -> dict[str, Any]:
         """The content of one. Raises `BadInput` where it is not what was written."""
         return load_checkpoint(self._folder.checkpoints / entry["file"], sha256=entry["sha256"])
+
+
+def known_entries(folder: RunFolder) -> tuple[list[Entry], list[str]]:
+    """The entries of a run's checkpoints, oldest first, and a line where they had to be found without the manifest."""
+    if listed := read_entries(folder):
+        return listed, []
+    found = found_again(folder)
+    return found, [
+        f"the list of checkpoints was lost; {len(found)} were found again without it"
+    ] if found else []
 
 
 def read_entries(folder: RunFolder) -> list[Entry]:

@@ -63,7 +63,7 @@ class Requests:
         found = []
         for request in control.pending(self._folder):
             if request.attempt < self._attempt:
-                self.answer(request, "came too late: the attempt it was meant for has ended")
+                self.answer(request, control.TOO_LATE)
             else:
                 found.append(request)
         return found

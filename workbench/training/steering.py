@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import BadInput
+from workbench.runs.changing import note_change
 from workbench.runs.control import NOT_DONE, Request
-from workbench.settings import convert
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.report import Report
 from workbench.training.requests import POLL_SECONDS, Release, Stop
 from workbench.training.state import TrainState
 from workbench.training.timeline import Change
-from workbench.trainsettings import Train
 
 
 class Steering:
@@ -90,8 +89,9 @@ class Steering:
                 self._pause(True)
                 self._requests.answer(request, f"paused at step {self._state.step}")
             case "continue":
+                said = "going on" if self._paused else "it goes on already, nothing was paused"
                 self._pause(False)
-                self._requests.answer(request, "going on")
+                self._requests.answer(request, said)
             case "lr" | "epochs":
                 self._requests.answer(request, self._change(request))
 
@@ -119,25 +119,18 @@ class Steering:
 
     def _change(self, request: Request) -> str:
         """Apply a new learning rate or number of epochs; it is on record and durable before it is used."""
-        settings = self._state.settings
+        state, step = self._state, self._state.step
         try:
-            key, value = wanted(request, settings)
-            convert(Train, {key: value}, "train")
-        except (BadInput, TypeError, ValueError, OverflowError) as error:
+            changed = note_change(
+                self._context.journal, request, state.settings, step=step, epoch=state.epoch
+            )
+        except BadInput as error:
             return f"{NOT_DONE}{error}"
-        if key == "epochs":
-            value = max(value, self._state.epoch + 1)
-        before, step = getattr(settings, key), self._state.step
-        journal = self._context.journal
-        journal.note(
-            "change", setting=f"train.{key}", value=value, before=before, step=step, request=request.id
-        )
-        journal.sync()
-        self._state.timeline.add(Change(step, key, value))
-        self._state.renew_settings()
+        state.timeline.add(Change(step, changed.key, changed.value))
+        state.renew_settings()
         epochs = self._state.settings.epochs
         self._context.heartbeat.show(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
-        return f"{key} {before:g} → {value:g} from step {step} on"
+        return f"{changed} from step {step} on"
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:
@@ -145,17 +138,3 @@ class Steering:
         self._room.keep_trying(self._checkpoints.settle)  # where the one before failed, it is seen here
         if time.monotonic() - self._checkpoints.time >= self._state.settings.checkpoint_seconds:
             self.checkpoint(wait=False)
-
-
-def wanted(request: Request, settings: Train) -> tuple[str, Any]:
-    """The setting and the value that a request asks for.
-
-    `lr`: `{"value": x}` or `{"times": x}`; `epochs`: `{"value": n}` or `{"add": n}`.
-    """
-    values = request.values
-    if request.what == "lr":
-        return "lr", float(
-            values["value"] if "value" in values else settings.lr * float(values.get("times", 1))
-        )
-    value = values["value"] if "value" in values else settings.epochs + int(values.get("add", 0))
-    return "epochs", int(value)
