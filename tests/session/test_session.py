@@ -286,8 +286,8 @@ def test_the_server_ends_with_its_stdin_and_speaks_json_only(net: Path) -> None:
         server.stdin.write(b"this is no request\n" + json.dumps(request).encode() + b"\n")
         server.stdin.flush()
         assert json.loads(server.stdout.readline())["ok"] is False
-        said = map(json.loads, server.stdout)
-        answer = next(line for line in said if "ok" in line)  # where the machine is busy, it first says what it does
+        # Where the machine is busy, it says first what it does.
+        answer = next(line for line in map(json.loads, server.stdout) if "ok" in line)
         assert answer["id"] == 9 and answer["ok"], answer
         server.stdin.close()
         assert server.wait(10) == 0
