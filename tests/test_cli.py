@@ -243,6 +243,17 @@ def test_a_resume_with_wrong_settings_changes_nothing(
     assert digits_run.journal.read_bytes() == before
 
 
+def test_a_folder_without_classes_starts_nothing(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "only").mkdir()
+    for folder, why in ((tmp_path / "only", "has no folders in it"), (tmp_path, "has no pictures")):
+        assert run(["train", "--dataset", f"folder:{folder}", "--model", "mlp"]) == 2
+        assert why in capsys.readouterr().err
+    assert not (home / "runs").exists()
+
+
 def test_hostile_text_is_never_sent_raw(home: Path, tmp_path: Path) -> None:
     """File names with escapes, in the errors of a real process."""
     hostile = "\x1b]52;c;aGk=\x07\x9b31m.png"

@@ -16,6 +16,7 @@ from PIL import Image
 
 from workbench.datasets import streaming
 from workbench.datasets.folder import scan_folder
+from workbench.datasets.folders import check_choice
 from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.io.progress import Interrupted
@@ -179,6 +180,14 @@ def test_what_can_not_be_learned_from_is_told(tmp_path, build, words):
     with pytest.raises(BadInput, match=words) as error:
         load_folder(tmp_path / "root")
     assert "\n" not in str(error.value)
+    with pytest.raises(BadInput) as before:
+        check_choice(f"folder:{tmp_path / 'root'}")
+    assert str(before.value) == str(error.value)
+
+
+def test_a_folder_that_can_be_learned_from_passes_the_first_look(tmp_path):
+    classes(tmp_path / "pets", names=("cat/young", "dog"))
+    check_choice(f"folder:{tmp_path / 'pets'}")
 
 
 def test_a_split_without_one_readable_picture_is_told(tmp_path):

@@ -9,18 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.datasets.data import Data, part
+from workbench.datasets.folders import check_counts, class_names, split_folders
 from workbench.datasets.request import Request
 from workbench.datasets.streaming import Item, Listing, decode
-from workbench.errors import BadInput
-from workbench.io.pictures import ENDINGS
+from workbench.io.endings import is_picture
 from workbench.io.progress import Cancelled, Interrupted, never
-
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-"""What the folders of splits are called (in any case)."""
 
 
 @dataclass
@@ -60,16 +53,9 @@ def scan_folder(root: Path, cancelled: Cancelled = never) -> Scan:
     set aside with their reason. Raises `BadInput`: no folder, no classes, one class, an empty class, fewer than
     two pictures in a class.
     """
-    if not root.is_dir():
-        raise BadInput(f"{root} is no folder: folder:PATH takes one that holds a folder for each class")
     scan = Scan()
-    folders = _split_folders(root)
-    names = sorted({name for folder in folders.values() for name in _class_folders(folder)})
-    if not names:
-        raise BadInput(
-            f"{root} has no folders in it: put the pictures of each class into a folder of its own"
-        )
-    scan.classes = tuple(names)
+    folders = split_folders(root)
+    scan.classes = names = class_names(folders, root)
     real = root.resolve()
     for split, folder in folders.items():
         scan.splits[split] = []
@@ -80,37 +66,8 @@ def scan_folder(root: Path, cancelled: Cancelled = never) -> Scan:
                     scan.splits[split].append(item)
                 else:
                     scan.set_aside.append((str(path), item))
-    _check(scan, root)
+    check_counts(scan.classes, scan.counts(), root, scan.set_aside)
     return scan
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The folders of splits below `root`, or `root` itself as `all` where there is no `train/`."""
-    # A folder called train that holds pictures and no folders is a class: one of vehicles, perhaps.
-    here = {path.name.lower(): path for path in _subfolders(root) if _subfolders(path)}
-    found = {split: here[name] for split, names in SPLITS.items() for name in reversed(names) if name in here}
-    if "train" not in found and found:
-        other = next(iter(found.values())).name
-        raise BadInput(f"{root} has {other}/ but no train/: put the training pictures into {root / 'train'}")
-    if not found:
-        return {"all": root}
-    if "test" not in found:
-        if "validation" not in found:
-            return {"all": found["train"]}
-        # A root of train/ and val/ only: what they call validation is the data that is not trained on.
-        found["test"] = found.pop("validation")
-    return found
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise BadInput(f"{folder} can't be read: {error.strerror}") from None
-
-
-def _class_folders(folder: Path) -> list[str]:
-    return [path.name for path in _subfolders(folder)]
 
 
 def _pictures(folder: Path, real_root: Path, scan: Scan, cancelled: Cancelled) -> Iterator[Path]:
@@ -129,7 +86,7 @@ def _pictures(folder: Path, real_root: Path, scan: Scan, cancelled: Cancelled) -
             if (Path(path) / name).is_symlink():
                 scan.set_aside.append((str(Path(path) / name), "a link to a folder"))
         for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+            if is_picture(name):
                 yield Path(path) / name
 
 
@@ -152,26 +109,3 @@ def item_of(path: Path, label: int, root: Path, real_root: Path) -> Item | str:
     if not facts.st_size:
         return "empty"
     return Item(str(path.relative_to(root)), label, facts.st_size, facts.st_mtime_ns)
-
-
-def _check(scan: Scan, root: Path) -> None:
-    counts = scan.counts()
-    training = counts.get("all") or counts["train"]
-    for name, count in zip(scan.classes, training, strict=True):
-        if not count:
-            why = next((f"; {reason}: {path}" for path, reason in scan.set_aside if f"/{name}" in path), "")
-            raise BadInput(
-                f"the class folder {name!r} in {root} has no pictures to train on{why}; put some into it "
-                "(.png, .jpg, .webp, ...), or remove it"
-            )
-    if len(scan.classes) < 2:
-        raise BadInput(f"{root} has one class only ({scan.classes[0]!r}): there is nothing to tell apart")
-    if "all" in counts:
-        for name, count in zip(scan.classes, training, strict=True):
-            if count < 2:
-                raise BadInput(
-                    f"the class {name!r} in {root} has one picture: training and test need one each"
-                )
-    for split in ("validation", "test"):
-        if split in counts and not sum(counts[split]):
-            raise BadInput(f"the {split} folder in {root} has no pictures: put some into it, or remove it")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench import paths
+from workbench.datasets import folders
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import write_json
@@ -28,6 +29,7 @@ ENDINGS = ("on_finish", "on_fail", "stall_seconds")
 def start(experiment: Experiment, launcher: str) -> RunFolder:
     """Start a new run in the background; returns when its supervisor holds it. Raises `BadInput`."""
     check_device(experiment.train.device)
+    folders.check_choice(experiment.data.name)
     folder = create_run_folder(paths.runs(), experiment.name)
     write_json(folder.experiment, experiment.to_dict())
     write_json(

@@ -64,7 +64,7 @@ class Released:
     def _change(self, request: control.Request) -> str:
         """Put a new learning rate or number of epochs on record, for the worker that goes on from this step."""
         reader = RunReader(self._folder)
-        view = reader.read_all()
+        view = reader.poll()
         reader.close()
         settings = convert(Train, effective_experiment(view)["train"], "train")
         step, epoch = (int(view.heartbeat.get(name) or 0) for name in ("step", "epoch"))

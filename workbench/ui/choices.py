@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 
 from workbench.datasets import catalogue as datasets
+from workbench.datasets.folders import check_choice
 from workbench.errors import BadInput
 from workbench.experiment import check_sources
 from workbench.models import catalogue as models
@@ -90,7 +91,9 @@ def _own_code(text: str) -> list[Row]:
 
 
 def _check_data(name: str) -> None:
-    check_sources(datasets.find(name).name)
+    found = datasets.find(name).name
+    check_sources(found)
+    check_choice(found)
 
 
 def of_models(task: str) -> Finder:

@@ -13,7 +13,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from workbench.io.pictures import ENDINGS, open_picture
+from workbench.io.endings import ENDINGS
+from workbench.io.pictures import open_picture
 from workbench.paths import given
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui.messages import Noticed
