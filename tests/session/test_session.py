@@ -111,6 +111,29 @@ async def test_the_steps_of_a_picture_by_a_run(shared: SessionClient, run: RunFo
 
 
 @module_loop
+async def test_a_reason_holds_the_evaluation_of_the_run_against_its_answer(
+    shared: SessionClient, run: RunFolder
+) -> None:
+    [sample] = (await shared.request("samples", run=str(run.path), per_page=1))["samples"]
+    asked = {"png": sample["png"], "by": {"run": str(run.path)}}
+    bare = await shared.request("reason", **asked)
+    top = (await shared.request("classify", **asked, top=2))["top"]
+    assert [bare[place]["index"] for place in ("first", "second")] == [one["index"] for one in top]
+    assert bare["steps"][0] == "original 8×8 L" and "normalised [1, 1, 8, 8]" in bare["steps"][-1]
+    assert bare["evaluation"] is None
+    said, other = top[0]["index"], (top[0]["index"] + 1) % 10
+    rows = [{"class": str(i), "accuracy": 0.5, "precision": 0.25, "support": 4} for i in range(10)]
+    row = {"v": 1, "kind": "evaluation", "step": 1, "epoch": 1, "split": "test", "accuracy": 0.5}
+    run.metrics.write_text(json.dumps(row) + "\n")
+    confusion = [[said, said, 9], [other, said, 3], [said, other, 2]]
+    write_json(run.evaluations / "step-1-test.json", {**row, "per_class": rows, "confusion": confusion})
+    found = (await shared.request("reason", **asked))["evaluation"]
+    assert found["class"] == {"accuracy": 0.5, "precision": 0.25, "support": 4}
+    assert found["mistaken"] == [{"class": str(other), "count": 3}]
+    assert found["taken_for"] == [{"class": str(other), "count": 2}]
+
+
+@module_loop
 async def test_a_recipe_answers_with_its_published_figures(shared: SessionClient, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(zoo.build("squeezenet1_1", 1000).state_dict(), tmp_path / "w.pth")

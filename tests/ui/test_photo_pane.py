@@ -21,8 +21,10 @@ from workbench.session import pictures
 from workbench.session.client import SessionClient, SessionError
 from workbench.text import cell_width
 from workbench.ui.panes.photo import PhotoPane
-from workbench.ui.widgets.answer import beside, blocks, prediction
+from workbench.ui.reasons import reason_lines
+from workbench.ui.widgets.answer import Answer, beside, blocks, prediction
 from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.steps import StepsScreen
 
@@ -32,6 +34,19 @@ TOP = [
     {"index": 258, "label": "Samoyed", "probability": 0.952},
     {"index": 9, "label": "[b]\x1b[0m", "probability": 0.01},
 ]
+
+
+REASON = {
+    "model": "first",
+    "first": {"index": 0, "label": "cat", "probability": 0.9, "logit": 3.25},
+    "second": {"index": 1, "label": "dog", "probability": 0.048, "logit": 0.5},
+    "steps": ["resized 8×8 RGB", "batched [1, 3, 8, 8] 0…1"],
+    "evaluation": {
+        "split": "test", "epoch": 3, "class": {"accuracy": 0.9, "precision": 0.8, "support": 10},
+        "taken_for": [], "mistaken": [{"class": "dog", "count": 2}],
+    },
+    "published": None,
+}  # fmt: skip
 
 
 def png(colour: str = "red") -> bytes:
@@ -93,6 +108,8 @@ class Said(SessionClient):
                 for i, (name, colour) in enumerate(names)
             ]
             return {"samples": samples, "total": 2, "classes": ["cat", "dog"]}
+        if do == "reason":
+            return REASON
         if do == "steps":
             return {"model": "m" if parameters["by"] else None, "steps": STEPS}
         reference = REFERENCE if "recipe" in parameters["by"] else None
@@ -377,3 +394,44 @@ async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until
         session.error = "'1,2' can't be answered: this run takes 1 numbers"
         await pilot.press("enter", *"1,2", "enter")
         await until(pilot, "✗ '1,2' can't be answered")
+
+
+async def test_a_reason_is_given(photo: Path, make_run: MakeRun, until: Until) -> None:
+    app = Shown(session := Said())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        await pilot.press("a")
+        assert not session.asked  # there is no answer yet
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Reading))
+        assert session.asked[-1]["do"] == "reason"
+        for said in ("margin .852: clear", "batched [1, 3, 8, 8] 0…1", "finds .900 (recall)",
+                     "by mistake: dog ×2", "what it takes cat for: nothing"):  # fmt: skip
+            await until(pilot, said)
+
+
+def test_a_published_model_has_its_published_accuracy() -> None:
+    found = {**REASON, "evaluation": None, "published": 0.565}
+    assert any("right on .565 of ImageNet" in line.plain for line in reason_lines(found))
+
+
+async def test_two_models_answer_to_the_same_picture(photo: Path, make_run: MakeRun, until: Until) -> None:
+    app = Shown(session := Said())
+    first, other = make_run("first", done=3), make_run("other", done=3)
+    async with app.run_test(size=(120, 24)) as pilot:
+        app.pane.view = view_of(first)
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"other", "enter")
+        await until(pilot, "by other, best")
+        await until(pilot, lambda: app.pane.query_one("#second", Answer).top)
+        asked = [one["by"]["run"] for one in session.asked if one["do"] == "classify"]
+        assert asked[-2:] == [str(first.path), str(other.path)]
+        assert session.asked[-1]["path"] == str(photo)
+        await pilot.press("b")  # and no longer
+        await until(pilot, lambda: not app.pane.query_one("#second", Answer).display)

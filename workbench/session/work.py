@@ -1,4 +1,4 @@
-"""What the session process can be asked: classify, steps, summary, samples, warm."""
+"""What the session process can be asked: classify, steps, reason, summary, samples, values, examples, warm."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workbench.models.zoo import Door, torchvision_models
 from workbench.paths import given
 from workbench.runs.layout import RunFolder
 from workbench.session import data as data_requests
-from workbench.session import examples
+from workbench.session import examples, reasons
 from workbench.session.pictures import png
 from workbench.settings import Choice
 
@@ -67,7 +67,7 @@ def answer(task: Task) -> dict[str, Any]:
 def is_own_code(request: Mapping[str, Any]) -> bool:
     """Whether answering would run a file of somebody's own."""
     do = request.get("do")
-    if do in {"classify", "steps", "values"}:
+    if do in {"classify", "steps", "reason", "values"}:
         run = (request.get("by") or {}).get("run")
         return run is not None and models.is_own(str(_experiment(run)["model"].get("name")))
     choices = [request.get("model") or {}] if do == "summary" else []
@@ -288,5 +288,6 @@ _ANSWERS: dict[Any, Callable[[Task], dict[str, Any]]] = {
     "samples": _samples,
     "values": _values,
     "examples": examples.answerer(_loaded),
+    "reason": reasons.answerer(_picture, _asked_for),
     **data_requests.answers(_loaded),
 }

@@ -35,7 +35,7 @@ def of_recipes() -> Finder:
             continue
         rows.append(Row(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(
-        filtering(rows, files((".toml",))), hint="type to filter, or a file of your own: ./mine.toml",
+        filtering(rows, files((".toml",))), hint="or a file of your own: ./mine.toml",
         check=load_recipe, typed=True,
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ def of_datasets() -> Finder:
     """The catalogue of datasets, a folder of pictures, a function of one's own."""
     rows = [_dataset_row(info.name) for info in datasets.CATALOGUE]
     return Finder(
-        filtering(rows, _own_data), hint="type to filter, or your own: folder:PATH, ./data.py:make",
+        filtering(rows, _own_data), hint="or your own: folder:PATH, ./data.py:make",
         heads=("dataset", "what it is", "  size", "classes", "shape", "here"), check=_check_data, drop=(2, 4),
         typed=True,
     )  # fmt: skip
@@ -102,7 +102,7 @@ def of_models(task: str) -> Finder:
     find: Find = filtering(rows, _own_code)
     return Finder(
         find,
-        hint="type to filter, or your own: ./net.py:Net",
+        hint="or your own: ./net.py:Net",
         heads=("model", "what it is", "input", "parameters", "weights"),
         check=_check_model,
         drop=(1,),
@@ -142,7 +142,7 @@ def of_classifiers(runs: Sequence[RunSummary]) -> Finder:
     published = [info for info in models.CATALOGUE if info.kind == "torchvision"]
     for here in (True, False):
         rows += [_classifier_row(info) for info in published if (info.weights_here() is not None) is here]
-    return Finder(filtering(rows), hint="type to filter", heads=("by", "what it is", "weights"))
+    return Finder(filtering(rows), heads=("by", "what it is", "weights"))
 
 
 def _classifying_recipes() -> list[Row]:

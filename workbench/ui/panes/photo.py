@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Container, Horizontal
 
 from workbench.io.endings import ENDINGS
 from workbench.io.pictures import open_picture
@@ -19,9 +19,11 @@ from workbench.paths import given
 from workbench.session.client import SessionClient, SessionError
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.classifying import ClassifyingPane
+from workbench.ui.reasons import reason_lines
 from workbench.ui.session import close_session, how_far, session_of
 from workbench.ui.widgets.answer import Answer, beside
 from workbench.ui.widgets.chooser import Finder, Row, files, filtering
+from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.steps import StepsScreen
 
@@ -35,6 +37,8 @@ NUMBERS = re.compile(r"\s*[-+]?[\d.][\d.eE+-]*(\s*,\s*[-+]?[\d.][\d.eE+-]*)*\s*"
 PICTURE = 3
 """Dimensions of a picture: channels, height, width."""
 
+WIDE = 90
+"""Cells from which two answers stand beside each other."""
 NARROW = 60
 """Under so many cells the picture makes way for a path that is typed."""
 
@@ -50,11 +54,16 @@ class PhotoPane(ClassifyingPane):
     PhotoPane > Horizontal { height: 1fr; }
     PhotoPane Picture { width: 38%; height: 1fr; }
     PhotoPane Finder { width: 1fr; padding-left: 1; }
-    PhotoPane.-finding Answer { display: none; }
-    PhotoPane.-alone Picture { display: none; }
+    PhotoPane.-finding #answers, PhotoPane #second { display: none; }
+    PhotoPane #answers { height: 1fr; width: 1fr; }
+    PhotoPane.-two #second { display: block; }
+    PhotoPane.-wide #answers { layout: horizontal; }
+    PhotoPane.-alone Picture, PhotoPane.-bare Picture { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "reason", "why"),
+        Binding("b", "second", "two models"),
         Binding("f", "samples", "test samples"),
         Binding("m", "model", "model"),
         Binding("v", "steps", "steps"),
@@ -66,12 +75,15 @@ class PhotoPane(ClassifyingPane):
         self._samples: dict[str, Mapping[str, Any]] = {}
         self._last: Mapping[str, Any] | None = None
         self._caption = ""
+        self.add_class("-bare")
 
     def compose(self) -> ComposeResult:
         """The picture, and what is on it."""
         with Horizontal():
             yield Picture()
-            yield Answer()
+            with Container(id="answers"):
+                yield Answer(id="first")
+                yield Answer(id="second")
 
     def on_unmount(self) -> None:
         """The session ends with the screen."""
@@ -91,7 +103,21 @@ class PhotoPane(ClassifyingPane):
     @property
     def answer(self) -> Answer:
         """What is on the picture."""
-        return self.query_one(Answer)
+        return self.query_one("#first", Answer)
+
+    def on_resize(self) -> None:
+        """Two answers stand beside each other where there is room."""
+        self.set_class(self.content_size.width >= WIDE, "-wide")
+
+    def watch_second(self) -> None:
+        """Make room for a second answer, or take it away."""
+        self.set_class(self.second is not None, "-two")
+        self.say_by()
+
+    def _show_picture(self, png: str | None) -> None:
+        """A picture in base64; without one the words have all the width."""
+        self.query_one(Picture).image = None if png is None else open_picture(base64.b64decode(png))
+        self.set_class(png is None, "-bare")
 
     def copied(self) -> str:
         """What was said: the likeliest class with its probability, or the numbers."""
@@ -110,7 +136,7 @@ class PhotoPane(ClassifyingPane):
     def say_by(self) -> None:
         """And what can be named."""
         super().say_by()
-        for answer in self.query(Answer):
+        for answer in self.query("#first").results(Answer):
             answer.asks = self._numbers_hint() or "a picture's path or URL"
 
     def _numbers_hint(self) -> str:
@@ -175,7 +201,7 @@ class PhotoPane(ClassifyingPane):
         event.stop()
         sample = self._samples.get(event.key)
         if sample is not None and self.query("#samples"):
-            self.query_one(Picture).image = open_picture(base64.b64decode(sample["png"]))
+            self._show_picture(sample["png"])
 
     @on(Finder.Chosen)
     def _chosen(self, event: Finder.Chosen) -> None:
@@ -197,37 +223,41 @@ class PhotoPane(ClassifyingPane):
         """Say what is on one of the session's samples."""
         name = f"test sample {sample['index']}: {sample['class']}"
         self._last, self._caption = {"png": sample["png"]}, name
-        self.query_one(Picture).image = open_picture(base64.b64decode(sample["png"]))
+        self._show_picture(sample["png"])
         self._ask_about(self._last, name)
 
     @work(group="classify", exclusive=True)
     async def _show_and_ask(self, source: str) -> None:
-        self.answer.error, self.answer.busy = "", f"opening {source}"
         name = source.rpartition("/")[2] or source
+        self.answer.error, self.answer.busy = "", f"opening {name}"
         try:
             found = await self.session.request("picture", self._progress, path=source)
         except SessionError as error:
-            self.query_one(Picture).image = None
-            self._fail(name, str(error))
+            self._show_picture(None)
+            _fail(self.answer, name, str(error).replace(str(given(source)), name))
             return
-        self.query_one(Picture).image = open_picture(base64.b64decode(found["png"]))
+        self._show_picture(found["png"])
         caption = f"{name} {found['width']}×{found['height']} {found['mode']}"
         await self._ask({"path": found["path"]}, caption)
 
     def answer_numbers(self, text: str) -> None:
         """Say what the run makes of new numbers."""
         self._last, self._caption = {"text": text}, text
-        self.query_one(Picture).image = None
+        self._show_picture(None)
         self._ask_numbers(text)
 
     @work(group="classify", exclusive=True)
     async def _ask_numbers(self, text: str) -> None:
-        answer, by = self.answer, self.by or {}
+        await self._ask_one_numbers(self.answer, self.by or {}, text)
+        if self.second is not None and "run" in self.second:
+            await self._ask_one_numbers(self.query_one("#second", Answer), self.second, text)
+
+    async def _ask_one_numbers(self, answer: Answer, by: Mapping[str, Any], text: str) -> None:
         answer.error, answer.busy = "", f"asking about {text}"
         try:
             found = await self.session.request("values", self._progress, by=_asked(by), text=text, top=TOP)
         except SessionError as error:
-            self._fail(text, str(error))
+            _fail(answer, text, str(error))
             return
         answer.busy, answer.published, answer.note = "", "", ""
         answer.caption, answer.top = f"x = {text}", tuple(found["top"])
@@ -238,39 +268,53 @@ class PhotoPane(ClassifyingPane):
         await self._ask(what, caption)
 
     async def _ask(self, what: Mapping[str, Any], caption: str) -> None:
-        answer, by = self.answer, self.by
-        if by is None:
-            answer.busy, answer.caption, answer.error = (
-                "",
-                caption,
-                "nothing classifies yet: m chooses a model",
-            )
-            answer.top = ()
-            return
+        if self.by is None:
+            _fail(self.answer, caption, "nothing classifies yet: m chooses a model")
+        else:
+            await self._ask_one(self.answer, self.by, what, caption)
+        if self.second is not None:
+            await self._ask_one(self.query_one("#second", Answer), self.second, what, caption)
+
+    async def _ask_one(
+        self, answer: Answer, by: Mapping[str, Any], what: Mapping[str, Any], caption: str
+    ) -> None:
         answer.error, answer.busy = "", f"classifying {caption}"
         try:
             found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
         except SessionError as error:
-            self._fail(caption, str(error))
+            _fail(answer, caption, str(error))
             return
         answer.busy, answer.values = "", ()
         answer.caption, answer.top = caption, tuple(found["top"])
         answer.published = beside(found.get("reference"))
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
 
-    def _fail(self, caption: str, why: str) -> None:
-        """Say why there is no answer; an older one would stand under a name that never gave it."""
-        answer = self.answer
-        answer.caption, answer.top, answer.values = caption, (), ()
-        answer.note, answer.busy, answer.error = "", "", why
-
     def _progress(self, progress: Mapping[str, Any]) -> None:
         self.answer.busy = how_far(progress)
+
+    def action_reason(self) -> None:
+        """Show why the model says what it says of the picture."""
+        if self._last is None or "text" in self._last or self.by is None:
+            self.post_message(Noticed("a reason needs an answer first: enter names a picture", passing=True))
+        else:
+            self._show_reason(self._last, self.by)
+
+    @work(group="steps", exclusive=True)
+    async def _show_reason(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
+        self.answer.busy = "looking for the reason"
+        try:
+            found = await self.session.request("reason", self._progress, by=_asked(by), **_absolute(what))
+        except SessionError as error:
+            self.answer.error = str(error)
+        else:
+            self.app.push_screen(Reading(f"why: {self._caption}", reason_lines(found)))
+        finally:
+            self.answer.busy = ""
 
     def action_steps(self) -> None:
         """Show what becomes of the picture on its way to the answer, step by step."""
         if self._last is None or "text" in self._last:
-            self.post_message(Noticed("the steps need a picture first: enter names one"))
+            self.post_message(Noticed("the steps need a picture first: enter names one", passing=True))
         else:
             self._show_steps(self._last, self.by or {})
 
@@ -298,6 +342,12 @@ class PhotoPane(ClassifyingPane):
             self.answer_numbers(str(self._last["text"]))
         else:
             self._ask_about(self._last, self.answer.caption)
+
+
+def _fail(answer: Answer, caption: str, why: str) -> None:
+    """Say why there is no answer; an older one would stand under a name that never gave it."""
+    answer.caption, answer.top, answer.values = caption, (), ()
+    answer.note, answer.busy, answer.error = "", "", why
 
 
 def _title(name: str, model: str | None) -> str:

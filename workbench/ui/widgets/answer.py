@@ -29,7 +29,7 @@ class Answer(Widget, can_focus=True):
     error: reactive[str] = reactive("")
     by: reactive[str] = reactive("")
     asks: reactive[str] = reactive("a picture's path or URL")
-    """What `enter` asks for."""
+    """What `enter` asks for; where it is nothing, no keys are named."""
     top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
     values: reactive[tuple[float, ...]] = reactive(())
     """What a regression says."""
@@ -40,20 +40,20 @@ class Answer(Widget, can_focus=True):
     def render(self) -> Text:
         """Caption, the likeliest classes with bars, by what; what goes on or went wrong."""
         width = self.content_size.width
-        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(self.asks, width)
+        lines = [Text(cut(safe(self.caption), width), "bold")] if self.caption else _hints(self.asks)
         for at, one in enumerate(self.top[: max(1, self.content_size.height - 3)]):
             lines.append(prediction(one, width, first=at == 0))
         if self.values:
             lines.append(Text("says ").append(", ".join(f"{value:.6g}" for value in self.values), "bold"))
         if self.published and self.top:
             lines.append(Text(safe(self.published)))
-        lines.append(Text(cut(safe(self.by), width), "dim"))
+        lines.append(Text(safe(self.by), "dim"))
         if self.busy:
-            lines.append(Text(cut("… " + safe(self.busy), width), THEME.accent or "yellow"))
+            lines.append(Text("… " + safe(self.busy), THEME.accent or "yellow"))
         elif self.error:
             lines.append(Text(f"✗ {safe(self.error)}", THEME.error or "red"))
         elif self.note:
-            lines.append(Text(cut(safe(self.note), width), "dim"))
+            lines.append(Text(safe(self.note), "dim"))
         return Text("\n").join(lines)
 
     def action_open(self) -> None:
@@ -90,13 +90,10 @@ HINTS = (
 )
 
 
-def _hints(asks: str, width: int) -> list[Text]:
-    lines = []
-    for key, what in (("enter", asks), *HINTS):
-        text = Text(no_wrap=True, end="").append(key, "bold").append(f" {what}", "dim")
-        text.truncate(width, overflow="ellipsis")
-        lines.append(text)
-    return lines
+def _hints(asks: str) -> list[Text]:
+    if not asks:
+        return []
+    return [Text.assemble((key, "bold"), (f" {what}", "dim")) for key, what in (("enter", asks), *HINTS)]
 
 
 def beside(reference: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
@@ -20,6 +20,8 @@ from workbench.errors import BadInput
 from workbench.text import cell_width, cut, pad, safe
 from workbench.ui.completion import Names, common, complete
 
+LEAST, FRAME = 4, 2
+"""Rows of the lowest finder, and of the frame around one."""
 ROOM_FOR_HINTS = 9
 """A finder of fewer rows leaves its hint out."""
 
@@ -108,10 +110,13 @@ class Finder(Vertical):
 
     DEFAULT_CSS = """
     Finder { height: 1fr; }
-    Finder > Input { height: 1; border: none; padding: 0; background: $boost; }
-    Finder > Input:focus { border: none; }
+    Finder > Horizontal { height: 1; background: $boost; }
+    Finder #prompt { width: auto; color: $text-muted; }
+    Finder Input { width: 1fr; height: 1; border: none; padding: 0; background: transparent; }
+    Finder Input:focus { border: none; }
     Finder > #heads { height: 1; color: $text-muted; }
     Finder > #said { height: auto; max-height: 3; color: $text-muted; }
+    Finder > #nothing { height: 1; color: $text-warning; display: none; }
     Finder > #said.-error { color: $text-error; }
     Finder > OptionList {
         height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
@@ -168,9 +173,12 @@ class Finder(Vertical):
 
     def compose(self) -> ComposeResult:
         """The line, what is said about it, the list."""
-        yield Input(self._value, compact=True, select_on_focus=False)
+        with Horizontal():
+            yield Static("filter ▸ " if self._point_first else "▸ ", id="prompt")
+            yield Input(self._value, compact=True, select_on_focus=False)
         yield Static(self._hint, id="said", markup=False)
         yield Static("", id="heads", markup=False)
+        yield Static("", id="nothing", markup=False)
         yield OptionList(markup=False)
 
     def on_mount(self) -> None:
@@ -268,6 +276,7 @@ class Finder(Vertical):
         width = max(1, options.size.width - 1)
         options.set_options(self._options(width))
         typed = self.query_one(Input).value.strip().lower()
+        self._say_nothing(typed)
         called = next((i for i, r in enumerate(self._rows) if r.cells[0].lower() == typed), None)
         same = next((i for i, r in enumerate(self._rows) if before and r.key == before.key), None)
         same = same if called is None else called  # whatever was pointed at: this was typed out
@@ -275,6 +284,21 @@ class Finder(Vertical):
         if same is None and self._point_first and self._rows and "/" not in self.query_one(Input).value:
             same = 0
         options.highlighted = None if same is None else options.get_option_index(str(same))
+
+    def _say_nothing(self, typed: str) -> None:
+        """An empty list says of what it is empty, but where what is typed can be taken as it stands."""
+        nothing = self.query_one("#nothing", Static)
+        own = self._typed and any(mark in typed for mark in "/.:")
+        nothing.display = bool(typed) and not self._rows and self._point_first and not own
+        nothing.update(safe(f"nothing matches '{typed}'"))
+
+    @property
+    def rows_needed(self) -> int:
+        """Rows that the whole of it takes: the line, what is said, heads, groups, what can be chosen."""
+        rows = self._find(self._value)
+        groups = len({row.group for row in rows if row.group})
+        needed = 1 + len(rows) + groups + bool(self._heads)
+        return max(ROOM_FOR_HINTS, needed + len(self._hint) // 80 + 1) if self._hint else max(LEAST, needed)
 
     def _options(self, width: int) -> list[Option]:
         listed = bool(self._heads) and all(len(row.cells) == len(self._heads) for row in self._rows)
@@ -298,7 +322,7 @@ class Chooser(ModalScreen[str | None]):
     DEFAULT_CSS = """
     Chooser { align: center middle; }
     Chooser > Finder {
-        width: 100%; max-width: 104; height: 100%; max-height: 30; padding: 0 1;
+        width: 100%; max-width: 104; max-height: 30; padding: 0 1;
         border: round $accent; background: $surface;
     }
     """
@@ -311,6 +335,7 @@ class Chooser(ModalScreen[str | None]):
         """The finder in a frame."""
         self._finder.border_title = safe(self._title).replace("[", "\\[")
         self._finder.border_subtitle = "enter choose · tab complete · esc back"
+        self._finder.styles.height = self._finder.rows_needed + FRAME
         yield self._finder
 
     def on_finder_chosen(self, event: Finder.Chosen) -> None:
