@@ -91,6 +91,12 @@ async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, un
         journal.note("answer", text="lr 0.001 → 0.0005 from step 7 on")
         await until(pilot, "going: lr 0.001 → 0.0005 from step 7 on")
         assert not any("long ago" in notice.text for notice in app.query_one(NoticeLine).notices)
+        hold(make_run("newer", status=None))
+        await until(pilot, lambda: len(app.rows or []) == 2)
+        await pilot.press("g")
+        await until(pilot, lambda: app.selected is not None and app.selected.name == "newer")
+        journal.note("notice", text="batches are computed in 2 parts")  # of a run that nobody looks at
+        await until(pilot, "going: batches are computed in 2 parts")
     journal.close()
 
 

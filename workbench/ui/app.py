@@ -126,6 +126,8 @@ class WorkbenchApp(Keeping, Moving):
             self.notice(snapshot.complaint, "error")
         if snapshot.rows is not None:
             self._take_rows(snapshot.rows)
+        for run_id, records in snapshot.said:
+            self._say(news.answers(self._called(run_id), records))
         if snapshot.change is not None and self.mirror is not None and snapshot.run_id == self._run_id:
             known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)

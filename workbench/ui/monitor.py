@@ -19,6 +19,7 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.reader import Columns, RunReader, RunView
 from workbench.runs.report import final_evaluation, read_evaluation
 from workbench.runs.store import RunSummary, Store
+from workbench.ui.journals import Journals, Said
 
 LOOK_SECONDS = 0.5
 LEAST_ROOM = 1 << 20
@@ -49,8 +50,15 @@ class Snapshot:
     change: ViewChange | None = None
     evaluations: list[dict[str, Any]] | None = None
     """Of the selected run, newest first: the result, then the others of the split that is shown."""
+    said: Said = field(default_factory=list)
+    """What the journals of other runs have to say."""
     complaint: str | None = None
     """Why the runs can't be listed."""
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything is new."""
+        return bool(self.said) or any(part is not None for part in (self.rows, self.change, self.complaint))
 
 
 class Mirror:
@@ -142,6 +150,7 @@ class Monitor:
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
         self._complaint: str | None = None
+        self._journals = Journals(store.root)
         self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
 
     def start(self) -> None:
@@ -197,6 +206,7 @@ class Monitor:
         try:
             rows = self._store.rows()
             complaint = self._no_room(rows)
+            snapshot.said = self._journals.look(rows, snapshot.run_id)
         except (BadInput, OSError) as error:
             rows, complaint = [], str(error)
         rest = REST * (time.monotonic() - began)
@@ -222,10 +232,11 @@ class Monitor:
         while not self._ended.is_set():
             snapshot = self.look()
             behind = self._watched is not None and self._watched.reader.behind
-            if snapshot.rows is not None or snapshot.change is not None or snapshot.complaint is not None:
+            if snapshot.says_something:
                 self._taken.clear()
                 self._deliver(snapshot)
                 self._taken.wait()
             self._wake.wait(0.01 if behind else LOOK_SECONDS)
             self._wake.clear()
         self._open(None)
+        self._journals.close()

@@ -273,12 +273,12 @@ class PhotoPane(ClassifyingPane):
         else:
             await self._ask_one(self.answer, self.by, what, caption)
         if self.second is not None:
-            await self._ask_one(self.query_one("#second", Answer), self.second, what, caption)
+            await self._ask_one(self.query_one("#second", Answer), self.second, what, "")
 
     async def _ask_one(
         self, answer: Answer, by: Mapping[str, Any], what: Mapping[str, Any], caption: str
     ) -> None:
-        answer.error, answer.busy = "", f"classifying {caption}"
+        answer.error, answer.busy = "", f"classifying {caption}".strip()
         try:
             found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
         except SessionError as error:

@@ -1,0 +1,50 @@
+"""What the journals of the runs that go on have to say: those of runs that nobody looks at, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from workbench.runs.layout import RunFolder
+from workbench.runs.reader import LineReader
+from workbench.runs.store import RunSummary
+
+MOST = 50
+"""Runs that are listened to at once, the newest first."""
+
+Said = list[tuple[str, list[dict[str, Any]]]]
+"""Ids of runs with their new records."""
+
+
+class Journals:
+    """Listens to runs from when they are first seen to go on until they have ended: a `stat` each at every look."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._readers: dict[str, LineReader] = {}
+
+    def look(self, rows: Iterable[RunSummary], followed: str | None) -> Said:
+        """New records, but those of the run that is `followed` anyway."""
+        live = [row.id for row in rows if row.status.live][:MOST]
+        said = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
+        for run_id in set(self._readers) - set(live):
+            self._readers.pop(run_id).close()
+        for run_id in live:
+            if run_id not in self._readers:
+                self._readers[run_id] = reader = LineReader(RunFolder(self._root / run_id).journal)
+                while reader.read()[0]:
+                    pass  # what was said before is no news
+        return [(run_id, records) for run_id, records in said if records and run_id != followed]
+
+    def _new(self, reader: LineReader) -> list[dict[str, Any]]:
+        if reader.offset and not reader.behind:
+            return []
+        records, fresh = reader.read()
+        return [] if fresh else records
+
+    def close(self) -> None:
+        """Close every file."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
