@@ -119,3 +119,8 @@ async def test_a_plot_shows_what_it_is_given_and_follows_its_size(monkeypatch):
         await pilot.resize_terminal(60, 20)
         await pilot.pause()
         assert len(plot.lines) == 20 and len(plot.lines[0]) == 60
+
+
+def test_a_label_of_words_keeps_its_spaces() -> None:
+    drawing = Drawing((), Axis(0, 10), Axis(0, 1), [Mark(x=5, label="back, lr÷2")])
+    assert "─back, lr÷2─" in "".join(text for text, _ in composed(drawing, 60, 8)[-1])

@@ -243,12 +243,21 @@ class Curves:
         if view is None:
             return []
         settings, found = dict(view.experiment.get("train") or {}), []
-        for record in view.journal:
+        for record in _joined_changes(view.journal):
             label = _event_label(record, settings)
             if label:
                 step = number(record.get("step", record.get("from_step"))) or 0.0
                 found.append(Mark(x=step / self._per_epoch, label=label, style=MARKED))
         return found
+
+
+def _joined_changes(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The journal with the changes of a setting at one step as one: they share a column."""
+    found: dict[object, Mapping[str, Any]] = {}
+    for place, record in enumerate(journal):
+        change = record.get("kind") == "change"
+        found[(record.get("setting"), record.get("step")) if change else place] = record
+    return list(found.values())
 
 
 def _event_label(record: Mapping[str, Any], settings: dict[str, Any]) -> str:

@@ -63,7 +63,9 @@ def _regions(
         xs, ys = [draw["x"][i] for i in own], [draw["y"][i] for i in own]
         series.append(Series(f"points {label}", xs, ys, style, "points", glyph))
         title.append((f" {glyph} {classes[label] if label < len(classes) else label}", style))
-    return Drawing(series, x_axis, y_axis, (), [*title, (f"  {when}", MUTED)])
+    if before or sum(len(words) for words, _ in title) + len(when) < size[0]:
+        title.append((f"  {when}", MUTED))
+    return Drawing(series, x_axis, y_axis, (), title)
 
 
 def _grounds(

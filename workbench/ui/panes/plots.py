@@ -273,7 +273,10 @@ def nothing_to_draw(view: RunView | None) -> str:
         return "loading…"
     if view.curve.step or view.evaluations:
         return ""
-    return "no step yet" if view.status.live else "no step was made"
+    if not view.status.live:
+        return "no step was made"
+    phase = str(view.heartbeat.get("phase") or view.status)
+    return "no step yet" if phase == "training" else f"no step yet: {safe(phase, 24)}"
 
 
 def facts(view: RunView | None, width: int, now: float) -> Content:

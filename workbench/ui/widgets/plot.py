@@ -197,7 +197,7 @@ def _bottom(x_axis: Axis, marks: Iterable[Mark], width: int) -> list[Cell]:
     ticks = x_axis.ticks(max(1, width // 12))
     for tick, label in zip(ticks, x_axis.labels(ticks), strict=True):
         _label(canvas, label, x_axis.place(tick), FRAME)
-    row = [(cell[0] if cell[0] != " " else "─", cell[1] or FRAME) for cell in canvas.rows[0]]
+    row = [cell if cell[1] else ("─", FRAME) for cell in canvas.rows[0]]
     return [*((c, FRAME) for c in " " * (GUTTER - 1) + "└"), *row]
 
 
