@@ -28,6 +28,13 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def told(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """What a command that is done says to a person."""
+    capsys.readouterr()
+    assert run(list(command)) == 0
+    return capsys.readouterr().out
+
+
 def test_the_headless_main_job() -> None:
     """From nothing, without network: a real process, one JSON document on stdout, progress on stderr."""
     command = [*WORKBENCH, "train", "digits-mlp", "--json"]
@@ -98,6 +105,11 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
     for command in (["show", "last"], ["runs"]):
         assert run(command) == 0
         assert "digits-mlp" in capsys.readouterr().out
+    result = describe(digits_run)
+    shown = told(capsys, "show", "last")
+    assert f"epoch 6/6  step {result['step']}/{result['steps_total']}  best accuracy ." in shown
+    assert f"class by class, test data after epoch {result['per_class_epoch']}\n" in shown
+    assert "  class  accuracy (recall)  precision" in shown
     assert run(["rm", "last"]) == 0
     assert run(["runs", "--json"]) == 0
     assert "trash" in capsys.readouterr().out
@@ -117,6 +129,7 @@ def test_evaluating_again_gives_the_same_figures(
 def test_evaluating_a_line_again_tells_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "line-regression", "--json"]) == 0
     ours = printed(capsys)["reference"]["ours"]
+    assert "  test loss .091" in told(capsys, "runs")  # it has no validation data, and so no best epoch
     assert run(["evaluate", "last", "--json"]) == 0
     assert printed(capsys)["metrics"]["weight"] == pytest.approx(ours)
 
@@ -285,7 +298,9 @@ def test_a_finished_run_is_compared_with_one_that_failed(
     first, second = printed(capsys)
     assert set(first) == set(second)
     assert second["test.accuracy"] is None
-    assert run(["compare", digits_run.id, "failed"]) == 0
+    assert "test.accuracy" in told(capsys, "compare", digits_run.id, "failed")
+    same = {row.partition(" ")[0] for row in told(capsys, "compare", digits_run.id, "failed").splitlines()}
+    assert not same & {"status", "name", "title", "teaches", "reference.source"}
 
 
 def test_a_missing_extra_is_named_with_its_mend(digits_run: RunFolder, tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import number
+from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of
 from workbench.tables import print_table
 from workbench.text import safe
 
 POLL_SECONDS = 0.2
+MARKS = {"best", "final", "wall"}
+"""Of an evaluation's row: what is no figure."""
 
 
 def say(line: str) -> None:
@@ -63,12 +66,17 @@ def shown(value: object) -> str:
 
 
 class Follower:
-    """Shows a run's progress on stderr until it ends: one moving line on a terminal, else a line an epoch."""
+    """Shows a run's progress on stderr until it ends: one moving line on a terminal, else a line an epoch.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._reader = RunReader(folder)
+    `since`: only epochs that were evaluated after this time (a resume tells no epochs of attempts before).
+    """
+
+    def __init__(self, folder: RunFolder, since: float = 0.0) -> None:
+        self._reader, self._since = RunReader(folder), since
         self._moving = sys.stderr.isatty()
         self._told = self._heard = 0
+        self._last: dict[str, Any] = {}
+        self._figures: dict[str, Any] = {}
         self._line = ""
 
     def follow(self) -> Status:
@@ -94,10 +102,22 @@ class Follower:
         self._heard = len(view.journal)
 
     def _tell_evaluations(self, view: RunView) -> None:
-        for row in view.evaluations[self._told :]:
+        rows = view.evaluations
+        if self._told and rows[self._told - 1 : self._told] != [self._last]:
+            # A resume, or a step back, has begun the record anew: what it keeps was told.
+            self._told, self._since = 0, max(self._since, _time(self._last) + 0.001)
+        for row in rows[self._told :]:
+            if _time(row) >= self._since:
+                self._tell_evaluation(view, row)
+        self._told, self._last = len(rows), rows[-1] if rows else self._last
+
+    def _tell_evaluation(self, view: RunView, row: dict[str, Any]) -> None:
+        """One line; the result is not told again where it is the figures of the last epoch."""
+        figures = {name: value for name, value in row.items() if name not in MARKS}
+        if figures != self._figures:
             self._clear()
             say("  " + evaluation_line(view, row))
-        self._told = len(view.evaluations)
+        self._figures = figures
 
     def _tell_progress(self, view: RunView) -> None:
         line = progress_line(view)
@@ -109,6 +129,11 @@ class Follower:
         if self._line:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._line = ""
+
+
+def _time(row: dict[str, Any]) -> float:
+    """When a row was written."""
+    return number((row.get("wall") or {}).get("time")) or 0.0
 
 
 def progress_line(view: RunView) -> str:
@@ -134,8 +159,10 @@ def progress_line(view: RunView) -> str:
 
 def evaluation_line(view: RunView, row: dict[str, Any]) -> str:
     """One evaluation in a line."""
-    total = (view.experiment.get("train") or {}).get("epochs")
+    total = (effective_experiment(view).get("train") or {}).get("epochs")
     parts = [f"epoch {row.get('epoch')}/{total}", str(row.get("split"))]
+    if row.get("weights_epoch") not in {None, row.get("epoch")}:
+        parts[0] = f"result of epoch {row['weights_epoch']}"
     for name in ("loss", "accuracy", "top5", "mae", "r2"):
         if (value := number(row.get(name))) is not None:
             parts.append(f"{name} {value:.4f}")
@@ -150,9 +177,12 @@ def wait_for_end(folder: RunFolder) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
-    """Follow a run; Ctrl-C asks it to stop, a second one leaves it. Returns its status and if it was interrupted."""
-    follower = Follower(folder)
+def wait_or_stop(folder: RunFolder, since: float = 0.0) -> tuple[Status, bool]:
+    """Follow a run, `since` as `Follower` has it; Ctrl-C asks it to stop, a second one leaves it.
+
+    Returns its status and if it was interrupted.
+    """
+    follower = Follower(folder, since)
     try:
         return follower.follow(), False
     except KeyboardInterrupt:
@@ -167,102 +197,6 @@ def wait_or_stop(folder: RunFolder) -> tuple[Status, bool]:
         print(file=sys.stderr)  # behind the terminal's own ^C
         say(f"{folder.id} goes on; see it with 'workbench watch {folder.id}' or in 'workbench'")
         return Status.RUNNING, True
-
-
-def tell_result(document: dict[str, Any]) -> None:
-    """A run's result for a person."""
-    tell(f"{document['name']} ({document['run']}): {document['status']}")
-    if document["reason"]:
-        tell(f"  {document['reason']}")
-    if written := "  ".join(filter(None, [", ".join(document["tags"]), document["notes"]])):
-        tell(f"  {written}")
-    if document["test"]:
-        figures = "  ".join(
-            f"{name} {value:.4f}" for name, value in document["test"].items() if value is not None
-        )
-        tell(f"  test  {figures}")
-    reference = document["reference"] or {}
-    if reference:
-        _tell_reference(reference)
-    _print_classes(document["per_class"] or [], reference.get("per_class"))
-    for name, way in document["ways"].items():
-        tell(f"  {name}  {way}")
-    if document["system"]:
-        tell(f"  {usage_line(document['system'])}")
-    tell(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
-
-
-def usage_line(system: dict[str, Any]) -> str:
-    """What a run took of its machine, by its samples: means, and the most of memory."""
-    parts = []
-    if "cpu" in system:
-        parts.append(f"{system['cpu']:.1f} cores busy")
-    if "rss" in system:
-        parts.append(f"{text.size(system['rss'])} memory")
-    if "gpu_load" in system:
-        parts.append(f"GPU {system['gpu_load']:.0%}")
-    if "gpu_memory" in system:
-        parts.append(f"{text.size(system['gpu_memory'])} of {text.size(system.get('gpu_total'))} GPU memory")
-    return f"used  {', '.join(parts)} ({system['samples']} sample{'' if system['samples'] == 1 else 's'})"
-
-
-def _tell_reference(reference: dict[str, Any]) -> None:
-    """The published figures beside ours: the one that is judged, its curves, its first examples."""
-    tell(f"  {reference_line(reference)}")
-    if reference.get("formula"):
-        ours = _figure(reference["ours_by_formula"])
-        tell(f"  as published ({reference['formula']}): ours {ours}, published {reference['published']:.4f}")
-    if note := reference.get("note"):
-        tell(f"  {note}")
-    for curve in reference.get("curves") or ():
-        tell(f"  {curve['metric']} by {curve['by']}  ours      {'  '.join(map(_figure, curve['ours']))}")
-        tell(
-            f"  {' ' * len(curve['metric'] + curve['by'])}      published {'  '.join(map(_figure, curve['published']))}"
-        )
-    if examples := reference.get("examples"):
-        said = ",  ".join(
-            f"{e['truth']}: {e['ours']}" + (f" (published: {e['published']})" if e["published"] else "")
-            for e in examples
-        )
-        tell(f"  first test examples  {said}")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _print_classes(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]] | None = None) -> None:
-    """Figures class by class; where some were `published`, those beside ours."""
-    figures = ("accuracy", "precision", "recall", "f1")
-    theirs = {row["class"]: text.fraction(row["published"]) for row in published or ()}
-    if 0 < len(rows) <= 30:
-        print_table(
-            ("  class", *figures, "support", *(["published"] if theirs else [])),
-            [
-                ("  " + safe(r["class"]), *(text.fraction(r[name]) for name in figures), r["support"],
-                 *([theirs.get(r["class"], "-")] if theirs else []))
-                for r in rows
-            ],
-        )  # fmt: skip
-
-
-def reference_line(reference: dict[str, Any]) -> str:
-    """The published figure beside ours."""
-    ours = "not measured" if reference["ours"] is None else _figure(reference["ours"])
-    verdict = {True: "within", False: "outside", None: "to be held against"}[reference["within"]]
-    return (
-        f"{reference['metric']}: ours {ours}, published {reference['published']:.4f} "
-        f"({verdict} ±{reference['tolerance']:g}; {safe(reference['source'])})"
-    )
-
-
-def tell_evaluation(document: dict[str, Any]) -> None:
-    """A fresh evaluation of a run for a person."""
-    figures = "  ".join(
-        f"{name} {value:.4f}" for name, value in document["metrics"].items() if isinstance(value, float)
-    )
-    tell(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
-    _print_classes(document["per_class"] or [])
 
 
 def print_devices(rows: Sequence[dict[str, Any]]) -> None:

@@ -81,6 +81,11 @@ def test_steered_paused_without_memory_and_the_same_in_the_end(
     assert "goes on already" in asked(capsys, "continue", "last")["answer"]
     assert "paused" not in describe(folder)["phase"]
 
+    assert run(["show", "last"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("running, ", "  best accuracy ", "  now   lr 0.005", "  lr 0.01 → 0.02\n", "  paused\n"):
+        assert words in shown
+
     release_and_go_on(folder, capsys)
     asked(capsys, "epochs", "last", str(describe(folder)["epoch"] + 2))
     wait_for_end(folder)

@@ -6,12 +6,12 @@ import argparse
 
 import msgspec
 
-from workbench import console, text
+from workbench import console, telling, text
 from workbench.commands import DONE, FAILED
 from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.runs import launch
-from workbench.runs.compare import compare_runs
+from workbench.runs.compare import compare_runs, differing, names_of
 from workbench.runs.control import PAUSED
 from workbench.runs.report import describe
 from workbench.runs.status import Status
@@ -30,15 +30,22 @@ def runs(options: argparse.Namespace) -> int:
     console.print_table(
         ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
         [_cells(row) for row in rows],
-        spare=("name", "model", "dataset"),
+        spare=("name", "model", "dataset", "started"),
     )
     return DONE
 
 
 def _cells(row: RunSummary) -> tuple[str, ...]:
     status = PAUSED if row.phase == PAUSED else row.status
-    best, started = text.fraction(row.best), text.clock(row.created)
-    return row.id, row.name, status, f"{row.epoch}/{row.epochs_total}", best, row.dataset, row.model, started
+    started, epoch = text.clock(row.created), f"{row.epoch}/{row.epochs_total}"
+    return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started
+
+
+def _best(row: RunSummary) -> str:
+    """The best monitored figure; of a run without validation data its newest on test data, and said to be that."""
+    loss = "loss " if row.monitor == "loss" and (row.best is not None or row.test is not None) else ""
+    test = "test " if row.test is not None else ""
+    return test + loss + text.fraction(row.test if row.best is None else row.best)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -47,7 +54,7 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(document)
     else:
-        console.tell_result(document)
+        telling.tell_result(document)
     return DONE
 
 
@@ -55,7 +62,7 @@ def watch(options: argparse.Namespace) -> int:
     """`workbench watch`."""
     folder = Store.default().find(options.run)
     status = console.Follower(folder).follow()
-    console.tell_result(describe(folder))
+    telling.tell_result(describe(folder))
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
 
@@ -85,9 +92,8 @@ def compare(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(rows)
         return DONE
-    names = [row["run"] for row in rows]
-    keys = [key for key in rows[0] if key != "run"]
-    console.print_table(("", *names), [(key, *(console.shown(row[key]) for row in rows)) for key in keys])
+    table = [(key, *(console.shown(row[key]) for row in rows)) for key in differing(rows)]
+    console.print_table(("", *names_of(rows)), table)
     return DONE
 
 
@@ -100,7 +106,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(document)
     else:
-        console.tell_evaluation(document)
+        telling.tell_evaluation(document)
     return DONE
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import time
 
-from workbench import console
+from workbench import console, telling
 from workbench.commands import DONE, FAILED, INTERRUPTED
 from workbench.commands.choosing import to_change
 from workbench.experiment import all_settings, build
@@ -35,28 +36,28 @@ def train(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = to_change(options.run, live=False)
-    overrides = dict(assignment(text) for text in options.set)
+    overrides, began = dict(assignment(text) for text in options.set), time.time()
     launch.resume(
         folder, overrides, LAUNCHER,
         accept_changed_data=options.accept_changed_data, take_over=options.take_over,
     )  # fmt: skip
     console.say(f"{folder.id} goes on in the background")
-    return _wait_and_tell(folder, options)
+    return _wait_and_tell(folder, options, began)
 
 
-def _wait_and_tell(folder: RunFolder, options: argparse.Namespace) -> int:
+def _wait_and_tell(folder: RunFolder, options: argparse.Namespace, since: float = 0.0) -> int:
     if options.detach:
         if options.json:
             console.print_json(describe(folder))
         else:
             console.tell(folder.id)
         return DONE
-    status, interrupted = console.wait_or_stop(folder)
+    status, interrupted = console.wait_or_stop(folder, since)
     document = describe(folder)
     if options.json:
         console.print_json(document)
     else:
-        console.tell_result(document)
+        telling.tell_result(document)
     if status is Status.FINISHED:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:

@@ -23,6 +23,7 @@ from workbench.io.progress import Report
 from workbench.models.zoo import Door
 from workbench.paths import given, is_folder
 from workbench.runs.store import Store
+from workbench.telling import reference_line
 from workbench.text import safe, times
 
 
@@ -185,7 +186,7 @@ def _tell_reference(reference: Mapping[str, Any]) -> None:
             for row in rows
         ],
     )  # fmt: skip
-    console.tell("  " + console.reference_line(dict(reference)))
+    console.tell("  " + reference_line(dict(reference)))
 
 
 def _percent(value: float | None) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.experiment import apply_overrides
 from workbench.io.atomic import read_json
+from workbench.runs.control import PAUSED
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import RunReader, RunView
+from workbench.runs.reader import RATE, RunReader, RunView
 from workbench.runs.records import number
 from workbench.runs.reference import compare
 from workbench.runs.status import Status
 from workbench.runs.usage import summed_up
 
+MOVING = {"training", "evaluating"}
+"""Phases in which the newest pace is that of now."""
 SECONDS = ("load", "train", "evaluate", "total")
 
 
@@ -43,12 +47,16 @@ def describe_view(view: RunView) -> dict[str, Any]:
         "steps_total": heartbeat.get("steps_total"),
         "epoch": int(heartbeat.get("epoch") or 0),
         "epochs_total": experiment.get("train", {}).get("epochs"),
+        "best": heartbeat.get("best"),
+        "now": now(view) if view.status.live else None,
+        "changes": changes(view.journal),
         "exact": not inexact(view),
         "seconds": seconds(view),
         "ways": (view.setup or {}).get("ways") or {},
         "test": _test(view, final),
         "per_class": per_class(view, shown),
         "per_class_split": None if shown is None else shown.get("split"),
+        "per_class_epoch": None if shown is None else shown.get("weights_epoch", shown.get("epoch")),
         "reference": compare(view, final),
         "system": summed_up(view.journal),
     }
@@ -63,6 +71,40 @@ def effective_experiment(view: RunView) -> dict[str, Any]:
         elif record.get("kind") == "change" and record.get("setting"):
             experiment = apply_overrides(experiment, {record["setting"]: record.get("value")})
     return experiment
+
+
+def now(view: RunView) -> dict[str, float | None]:
+    """The newest figures of a run that goes on: `lr`, `loss` and `accuracy` of training, `samples_per_second`, and
+    `eta` in seconds; `None` where one is not known.
+    """
+    columns = {name: view.steps.column(name) for name in ("lr", "loss", "accuracy")}
+    return {
+        **{name: column[-1] if column else None for name, column in columns.items()},
+        RATE: number(view.last_wall.get(RATE)) if view.heartbeat.get("phase") in MOVING else None,
+        "eta": number(view.heartbeat.get("eta")),
+    }
+
+
+def changes(journal: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was changed on the way, oldest first: `what` in words, and the `step` from which it held."""
+    found = [(record.get("step", record.get("from_step")), _change(record)) for record in journal]
+    return [{"step": step, "what": what} for step, what in found if what]
+
+
+def _change(record: Mapping[str, Any]) -> str:
+    """What a journal record changed in words; empty for most."""
+    match record.get("kind"):
+        case "change":
+            setting = str(record.get("setting")).removeprefix("train.")
+            why = f" ({record['why']})" if record.get("why") else ""
+            return f"{setting} {record.get('before')} → {record.get('value')}{why}"
+        case "phase" if record.get("phase") == PAUSED:
+            return "paused"
+        case "attempt" if (number(record.get("attempt")) or 1) > 1:
+            overrides = record.get("overrides") or {}
+            said = [f"{key.removeprefix('train.')} {value}" for key, value in overrides.items()]
+            return ", ".join(["resumed", *said])
+    return ""
 
 
 def reason(view: RunView) -> str | None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     best: float | None = None
     """Best monitored figure."""
     best_epoch: int | None = None
+    test: float | None = None
+    """Newest accuracy on test data (of a regression: its loss), of a run that has no validation data and so no best."""
     monitor: str = ""
     device: str = ""
     eta: float | None = None
@@ -51,7 +53,8 @@ class RunSummary(msgspec.Struct, frozen=True):
 
 
 class _Index(msgspec.Struct):
-    v: int = 1
+    v: Literal[2] = 2
+    """One of another version is made anew."""
     runs: dict[str, RunSummary] = {}
 
 
@@ -156,6 +159,7 @@ def _summary(folder: RunFolder, changed: int) -> RunSummary:
         steps_total=int(beat.get("steps_total") or 0),
         phase=str(beat.get("phase") or "") if status.live else "",
         best=number(best.get("value")),
+        test=None if best else _newest_test(beat.get("latest") or {}),
         best_epoch=best.get("epoch"),
         monitor=str(best.get("metric") or train.get("monitor") or ""),
         device=str(beat.get("device") or ""),
@@ -169,6 +173,10 @@ def _summary(folder: RunFolder, changed: int) -> RunSummary:
 
 def _name(experiment: dict[str, Any], section: str) -> str:
     return str((experiment.get(section) or {}).get("name") or "")
+
+
+def _newest_test(latest: dict[str, Any]) -> float | None:
+    return number(latest.get("accuracy", latest.get("loss")))
 
 
 def _reason(status: Status, ended: dict[str, Any]) -> str:

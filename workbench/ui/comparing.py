@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from workbench.runs.compare import compare_runs
+from workbench.runs.compare import compare_runs, differing, names_of
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.report import newest_evaluation, read_evaluation
 from workbench.runs.store import RunSummary
 from workbench.text import safe
-from workbench.ui.curves import LOSS, MUTED, PER_CELL, Curves, Look, Metric
+from workbench.ui.curves import LOSS, PER_CELL, Curves, Look, Metric
 from workbench.ui.since import LOWER
 from workbench.ui.widgets.plot import Drawing, Plot, Series
 from workbench.ui.widgets.series import Axis, fitted, share_axis, short
@@ -97,21 +97,19 @@ def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[lis
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """A column for what is compared and one a run, the first runs kept where there is little room."""
-    keys = max((len(key) for key in rows[0]), default=8)
+    keys = max((len(key) for key in differing(rows)), default=8)
     runs = [
-        Column(str(place), safe(row.get("name"), 22), 22, keep=len(rows) - place, least=10)
-        for place, row in enumerate(rows)
+        Column(str(place), safe(name, 22), 22, keep=len(rows) - place, least=10)
+        for place, name in enumerate(names_of(rows))
     ]
     return [Column("what", "", min(24, keys), keep=100), *runs]
 
 
 def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """A row for each result and each setting that differs; what differs is bright."""
+    """A row for each result and each setting that differs."""
     found = []
-    for key in [key for key in rows[0] if key != "name"]:  # the columns are called so
-        values = [_shown(row.get(key)) for row in rows]
-        style = "bold" if len(set(values)) > 1 else MUTED
-        cells: dict[str, Any] = {str(place): (safe(value), style) for place, value in enumerate(values)}
+    for key in differing(rows):
+        cells = {str(place): safe(_shown(row.get(key))) for place, row in enumerate(rows)}
         found.append(Row(key, {"what": key, **cells}))
     return found
 
