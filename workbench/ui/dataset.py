@@ -61,8 +61,6 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     shown = split if label is None else f"{split}, only {safe(facts['classes'][label], 20)}"
     aside = f", {facts['set_aside']} set aside" if facts.get("set_aside") else ""
     head = Text(f"{counts} {what}{aside}  {classes}  ").append(f"▸ {shown}", "bold")
-    if facts["pictures"] and label is None:
-        head.append("  (the first tile is noise, to try transforms on)", "dim")
     figures = "  ".join(
         f"{name} {' '.join(_figure(value) for value in facts[name])}"
         for name in ("mean", "std")
@@ -72,7 +70,8 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     batch = f"batch {facts['batch']} {facts['dtype']}{behind}"
     target = f"target: {_each(facts['target'])}"
     rows = [batch]
-    for part in (figures, target):
+    noise = "first tile: noise, to try transforms on" if facts["pictures"] and label is None else ""
+    for part in filter(None, (figures, target, noise)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
     return [head, *(Text(row, "dim") for row in rows)]

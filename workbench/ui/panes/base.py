@@ -9,7 +9,11 @@ from textual.containers import Vertical
 from textual.reactive import reactive
 
 from workbench.runs.reader import RunView
-from workbench.text import safe
+from workbench.text import cell_width, safe
+
+
+FRAME = 4
+"""Cells of a frame's line that its words can't have."""
 
 
 class Pane(Vertical, can_focus=False):
@@ -44,7 +48,7 @@ class Pane(Vertical, can_focus=False):
 
     def on_descendant_focus(self) -> None:
         """Say in the frame which keys are only the pane's own."""
-        self.border_subtitle = self.own_keys().replace("[", "\\[")
+        self.border_subtitle = whole(self.own_keys(), self.size.width - FRAME).replace("[", "\\[")
 
     def on_descendant_blur(self) -> None:
         """And no longer."""
@@ -69,3 +73,11 @@ class Pane(Vertical, can_focus=False):
             if widget.focusable:
                 widget.focus()
                 return
+
+
+def whole(keys: str, width: int) -> str:
+    """The hints of a line of keys (`a smooth  f follow`) that fit into `width` cells, none of them cut."""
+    shown = keys.split("  ")
+    while len(shown) > 1 and cell_width("  ".join(shown)) > width:
+        shown.pop()
+    return "  ".join(shown)

@@ -327,7 +327,9 @@ class DataPane(LookingPane):
             Text(f"{safe(transforms.words)}\n{made}", no_wrap=True, overflow="ellipsis")
         )
         self.query_one("#about", Static).update(
-            Text(f"{transforms.about}; space keeps it, b draws anew", "dim")
+            Text(
+                f"{transforms.about}; {'' if transforms.augments else 'space keeps it, '}b draws anew", "dim"
+            )
         )
 
     @on(Large.StepsWanted)

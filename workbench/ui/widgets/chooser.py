@@ -20,8 +20,8 @@ from workbench.errors import BadInput
 from workbench.text import cell_width, cut, pad, safe
 from workbench.ui.completion import Names, common, complete
 
-LEAST, FRAME = 4, 2
-"""Rows of the lowest finder, and of the frame around one."""
+LEAST, MOST, FRAME = 4, 30, 2
+"""Rows of the lowest finder, of the highest box around one, and of the box's frame."""
 ROOM_FOR_HINTS = 9
 """A finder of fewer rows leaves its hint out."""
 
@@ -322,7 +322,7 @@ class Chooser(ModalScreen[str | None]):
     DEFAULT_CSS = """
     Chooser { align: center middle; }
     Chooser > Finder {
-        width: 100%; max-width: 104; max-height: 30; padding: 0 1;
+        width: 100%; max-width: 104; max-height: 100%; padding: 0 1;
         border: round $accent; background: $surface;
     }
     """
@@ -335,7 +335,7 @@ class Chooser(ModalScreen[str | None]):
         """The finder in a frame."""
         self._finder.border_title = safe(self._title).replace("[", "\\[")
         self._finder.border_subtitle = "enter choose · tab complete · esc back"
-        self._finder.styles.height = self._finder.rows_needed + FRAME
+        self._finder.styles.height = min(MOST, self._finder.rows_needed + FRAME)
         yield self._finder
 
     def on_finder_chosen(self, event: Finder.Chosen) -> None:

@@ -52,6 +52,7 @@ class ExamplesScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The grid, and a line about the example under the cursor."""
         with Vertical() as frame:
+            frame.border_title = "fetching the pictures…"
             frame.border_subtitle = "f errors only  a one class  esc back"
             yield SampleGrid()
             yield Line(id="about-example")
