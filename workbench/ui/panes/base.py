@@ -11,7 +11,6 @@ from textual.reactive import reactive
 from workbench.runs.reader import RunView
 from workbench.text import cell_width, safe
 
-
 FRAME = 4
 """Cells of a frame's line that its words can't have."""
 
