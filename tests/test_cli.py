@@ -160,6 +160,13 @@ def test_lists_are_json_and_tables(command: str, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.strip()
 
 
+def test_recipes_come_before_their_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "--json"]) == 0
+    names = [row["recipe"] for row in printed(capsys)]
+    assert names == sorted(names)
+    assert re.search(r"^mnist-mlp +accuracy 0\.9632 +Handwritten", told(capsys, "recipes"), re.MULTILINE)
+
+
 def test_doctor_says_what_this_machine_has(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["doctor", "--json"])
     document = printed(capsys)

@@ -37,11 +37,11 @@ def datasets(options: argparse.Namespace) -> int:
         console.print_json(rows)
         return DONE
     console.print_table(
-        ("dataset", "what it is", "train+test", "classes", "shape", "size", "here"),
+        ("dataset", "train+test", "classes", "shape", "size", "here", "what it is"),
         [
-            (r["name"], r["title"], _pair(r["train"], r["test"]), r["classes"] or "-",
+            (r["name"], _pair(r["train"], r["test"]), r["classes"] or "-",
              "×".join(map(str, r["shape"])) if r["shape"] else "varies",
-             text.size(r["bytes"] or r["download"] or None), "yes" if r["here"] else "no")
+             text.size(r["bytes"] or r["download"] or None), "yes" if r["here"] else "no", r["title"])
             for r in rows
         ],
     )  # fmt: skip

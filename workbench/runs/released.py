@@ -70,7 +70,7 @@ class Released:
         step, epoch = (int(view.heartbeat.get(name) or 0) for name in ("step", "epoch"))
         try:
             changed = note_change(self._journal, request, settings, step=step, epoch=epoch)
-        except BadInput as error:
+        except (BadInput, OSError) as error:
             return f"{control.NOT_DONE}{error}"
         if changed.key == "epochs":
             self._show_epochs(changed.value, int((view.setup or {}).get("steps_per_epoch") or 0))
