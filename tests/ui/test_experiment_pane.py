@@ -349,3 +349,16 @@ async def test_what_can_not_be_planned_is_noticed(until: Until) -> None:
         app.pane.enter()
         await pilot.press("b")
         await until(pilot, lambda: any("workbench fetch mnist-mlp" in notice for notice in app.notices))
+
+
+async def test_settings_are_found_by_words(until: Until) -> None:
+    app = Shown()
+    async with app.run_test(size=(100, 9)) as pilot:  # so low that the form has to be opened
+        app.pane.filter = "rate peak"
+        await until(pilot, lambda: [f.field.key for f in app.pane.query_one(Form).rows] == ["train.lr"])
+        assert app.pane.headline.endswith("/rate peak")
+        app.pane.filter = "nonsense"
+        await until(pilot, lambda: not app.pane.query_one(Form).rows)
+        await pilot.press("enter", "down", "delete", "y")  # nothing to point at
+        app.pane.filter = ""
+        await until(pilot, lambda: len(app.pane.query_one(Form).rows) > 30)

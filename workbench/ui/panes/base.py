@@ -49,6 +49,11 @@ class Pane(Vertical, can_focus=False):
         """Say in the frame which keys are only the pane's own."""
         self.border_subtitle = whole(self.own_keys(), self.size.width - FRAME).replace("[", "\\[")
 
+    def on_resize(self) -> None:
+        """More or fewer of them fit."""
+        if self.has_focus_within:
+            self.on_descendant_focus()
+
     def on_descendant_blur(self) -> None:
         """And no longer."""
         self.border_subtitle = ""

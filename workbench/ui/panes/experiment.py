@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,34 +27,12 @@ from workbench.ui.panes.base import Pane
 from workbench.ui.preflight import MAKING, Preflight, cost_parts
 from workbench.ui.session import close_session, session_of
 from workbench.ui.widgets.chooser import Chooser, Finder
-from workbench.ui.widgets.form import Field, Form
+from workbench.ui.widgets.form import Field, Form, matching
 from workbench.ui.widgets.layers import LayersScreen
+from workbench.ui.widgets.summary import CostLine, Summary
 
 FORM_FROM = 13
 """Rows from which the form is shown at once; a lower pane shows the summary until it is opened."""
-
-
-class Summary(Widget, can_focus=True):
-    """The experiment in a few lines; `enter` opens the form."""
-
-    DEFAULT_CSS = "Summary { height: 1fr; }"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+j", "open", "edit", show=False)]
-
-    lines: reactive[tuple[Text, ...]] = reactive(())
-
-    def render(self) -> Text:
-        """The lines, cut to the width."""
-        return Text("\n", no_wrap=True, overflow="ellipsis").join(self.lines)
-
-    def action_open(self) -> None:
-        """Show the form."""
-        pane = self.query_ancestor(ExperimentPane)
-        pane.opened = True
-        pane.enter()
-
-    def on_click(self) -> None:
-        """A click opens it too."""
-        self.action_open()
 
 
 class ExperimentPane(Pane):
@@ -83,6 +60,9 @@ class ExperimentPane(Pane):
 
     opened: reactive[bool] = reactive(False)
     """Whether the form was opened in a pane that is low."""
+
+    filter: reactive[str] = reactive("")
+    """Words that name, value or help of a shown setting have."""
 
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -144,10 +124,23 @@ class ExperimentPane(Pane):
         target: Widget = self.query_one(Form) if self.has_class("-form") else self.query_one(Summary)
         self.call_after_refresh(target.focus)
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """A high pane shows the form, a low one the summary."""
         self._arrange()
         self._show()
+
+    def watch_filter(self) -> None:
+        """Show the settings that are left; those of a pane that is low are opened."""
+        if self.filter:
+            self.opened = True
+        self._say_which()
+        self._show()
+
+    @on(Summary.Opened)
+    def _open(self, event: Summary.Opened) -> None:
+        event.stop()
+        self.opened = True
+        self.enter()
 
     def watch_opened(self) -> None:
         """Show the form, or the summary again."""
@@ -177,19 +170,27 @@ class ExperimentPane(Pane):
         return self._facts.get(repr(self.draft.choices()), {})
 
     def _changed(self) -> None:
-        parts = (self.draft.recipe, "" if self.draft.is_new else "changed")
-        self.headline = "──".join(part for part in parts if part)
+        self._say_which()
         self._show()
         self._look_for_device()
         if self.has_focus_within:
             self._count_layers()
+
+    def _say_which(self) -> None:
+        parts = (
+            self.draft.recipe,
+            "" if self.draft.is_new else "changed",
+            f"/{self.filter}" * bool(self.filter),
+        )
+        self.headline = "──".join(part for part in parts if part)
 
     def _show(self) -> None:
         if not self.is_mounted:
             return
         known = self.draft, self.facts, self._device, self.content_size.width, self._plan_parts()
         if self.has_class("-form"):
-            self.query_one(Form).show(self.draft.fields(layers_line(self.facts)))
+            fields = self.draft.fields(layers_line(self.facts))
+            self.query_one(Form).show(matching(fields, self.filter))
             self.query_one(CostLine).lines = tuple(cost_lines(*known))
         else:
             lines = summary_lines(*known)
@@ -386,13 +387,3 @@ class ExperimentPane(Pane):
         if found != self._device:
             self._device = found
             self._show()
-
-
-class CostLine(Widget):
-    """What a run will take, or what stands in its way."""
-
-    lines: reactive[tuple[Text, ...]] = reactive((), layout=True)
-
-    def render(self) -> Text:
-        """The lines, wrapped."""
-        return Text("\n").join(self.lines)

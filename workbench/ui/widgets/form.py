@@ -36,6 +36,19 @@ class Field:
     choices: tuple[str, ...] = ()
 
 
+def matching(fields: Sequence[Field], words: str) -> list[Field]:
+    """The rows whose key, value or help has every one of `words`, in any case; all of them where there are none."""
+    wanted = words.lower().split()
+    if not wanted:
+        return list(fields)
+    return [
+        field
+        for field in fields
+        if field.kind != "heading"
+        and all(word in f"{field.key} {field.value} {field.help}".lower() for word in wanted)
+    ]
+
+
 class FormRow(Widget):
     """One row that is not being typed in."""
 
