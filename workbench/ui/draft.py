@@ -53,6 +53,15 @@ class Draft:
         """How many changes can be taken back."""
         return len(self._before)
 
+    @property
+    def last_change(self) -> str:
+        """What was changed last, in a few words."""
+        base, by_hand = self._before[-1]
+        keys = [key for key in {**by_hand, **self._by_hand} if by_hand.get(key) != self._by_hand.get(key)]
+        if base is not self._base or not keys:
+            return f"the choice of {self.recipe or f'{self.data} with {self.model}'}"
+        return f"{keys[0]} {self._by_hand.get(keys[0], 'as it was by default')}"
+
     def undo(self) -> None:
         """Be as before the last change; where there was none, nothing happens."""
         if len(self._before) > 1:  # the first is from before anything was loaded

@@ -111,7 +111,7 @@ class ExperimentPane(Pane):
             self.draft.undo()
             self._changed()
 
-        self.post_message(Undoable("the last change of the experiment", undo))
+        self.post_message(Undoable(self.draft.last_change, undo))
 
     def copied(self) -> str:
         """The setting under the cursor, as `--set` takes it."""
@@ -221,6 +221,9 @@ class ExperimentPane(Pane):
         event.stop()
         if self._preflight.busy:
             self.action_cancel_plan()
+            return
+        if self.filter:
+            self.filter = ""
             return
         self.opened = False
         self.enter()
