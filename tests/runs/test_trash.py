@@ -35,13 +35,13 @@ def test_a_run_is_put_away_and_taken_back(digits_run: RunFolder, capsys: pytest.
 def test_what_is_deleted_is_gone_for_good(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     paths.decoded_cache().mkdir(parents=True)
     (paths.decoded_cache() / "pictures.u8").write_bytes(b"x" * 1000)
-    (paths.decoded_cache() / ".pictures.u8.part").write_bytes(b"x" * 1000)
+    (paths.decoded_cache() / ".pictures.json.tmp").write_bytes(b"x" * 1000)
     assert run(["rm", "last"]) == 0
     assert run(["trash", "--empty", "--caches"]) == 0
     said = capsys.readouterr().out
     assert "1 run deleted" in said and "1.0 kB" in said
     assert trash.rows() == []
-    assert [path.name for path in paths.decoded_cache().iterdir()] == [".pictures.u8.part"]
+    assert [path.name for path in paths.decoded_cache().iterdir()] == [".pictures.json.tmp"]
     assert run(["trash", "restore", "last"]) == 2
     assert "empty" in capsys.readouterr().err
 

@@ -58,10 +58,12 @@ class Partial:
             self._saved = time.monotonic()
 
     def put(self, target: Path) -> None:
-        """It is whole: make it `target`."""
+        """It is whole: make it `target`, and return when that is on the disk (only its size is checked later)."""
         self._file.flush()
+        os.fsync(self._file.fileno())
         self.path.replace(target)
         self._facts.unlink(missing_ok=True)
+        atomic.sync_folder(target.parent)
 
     def discard(self) -> None:
         """Leave nothing of it."""
