@@ -46,7 +46,6 @@ def test_a_plan_is_of_the_run_that_would_be_and_leaves_none(
     assert found["ways"].keys() == setup["ways"].keys()
     assert list(found["shares"]) == ["data", "model", "optimizer", "record"]
     assert sum(found["shares"].values()) == pytest.approx(1)
-    assert found["shares"]["model"] == max(found["shares"].values())
     seconds = found["seconds"]
     assert seconds["total"] == pytest.approx(seconds["load"] + seconds["train"] + seconds["evaluate"])
     assert seconds["train"] == pytest.approx(found["steps_total"] * found["step_seconds"], rel=0.05)

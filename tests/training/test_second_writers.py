@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.training.kill_many import LIMIT, ended, experiment, finished, trains, wait_until
@@ -69,7 +70,7 @@ def test_of_two_resumes_at_once_one_wins_and_the_other_says_who_has_it(home: Pat
 @pytest.fixture
 def run() -> Iterator[RunFolder]:
     """A run of some seconds; what is left of its first attempt in the end is killed."""
-    folder = launch.start(LONG, "test")
+    folder = launch.start(msgspec.structs.replace(LONG, on_fail="touch failed"), "test")
     old = attempts_of(read_lines(folder.journal))[0]
     yield folder
     if alive(old):
@@ -97,6 +98,7 @@ def test_a_run_of_a_host_that_fell_silent_is_taken_over_and_given_up(run: RunFol
     assert status_of(run) is Status.FINISHED
     assert "attempt 2 has taken this run over: this one ends" in run.log.read_text()
     assert same(outcome(run), outcome(finished(launch.start(LONG, "test"))))
+    assert not (run.path / "failed").exists(), "it has not failed: it went on elsewhere"
 
 
 def wait_for(seen: Callable[[], bool]) -> bool:

@@ -19,6 +19,7 @@ from workbench.trainsettings import Train
 
 BEAT_SECONDS = 5.0
 POLL_SECONDS = 0.2
+GOING_ON = "going on"
 
 
 class Released:
@@ -28,6 +29,8 @@ class Released:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next_beat = 0.0
         self._shown: dict[str, int] = {}
+        self._said: dict[str, str] = {}
+        """Answers by their request, which may still have to be written."""
         self._over = False
         self._reason: str | None = None
 
@@ -43,9 +46,13 @@ class Released:
         return self._reason
 
     def _answer(self, request: control.Request) -> None:
-        text = self._answer_to(request)
-        self._journal.note("answer", request=request.what, id=request.id, text=text)
-        control.answer(self._folder, request, text)
+        """Do what is asked, once, and say so; what the disk has no room for is tried again at the next look."""
+        with contextlib.suppress(OSError):
+            if request.id not in self._said:
+                self._said[request.id] = text = self._answer_to(request)
+                self._journal.note("answer", request=request.what, id=request.id, text=text)
+            control.answer(self._folder, request, self._said[request.id])
+            self._over |= self._said[request.id] == GOING_ON
 
     def _answer_to(self, request: control.Request) -> str:
         if request.attempt < self._attempt:
@@ -55,8 +62,7 @@ class Released:
                 self._over, self._reason = True, control.ON_REQUEST
                 return "stopping"
             case "continue":
-                self._over = True
-                return "going on"
+                return GOING_ON
             case "lr" | "epochs":
                 return self._change(request)
         return "it is paused, and a checkpoint of this moment is kept"

@@ -73,19 +73,28 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
         _say(arguments.ready_fd, f"{who_has(folder)} works on it")
         sys.exit(1)
     journal = Journal(folder.journal)
-    attempt = _open_attempt(folder, journal, arguments)
+    try:
+        attempt = _open_attempt(folder, journal, arguments)
+    except OSError as error:
+        _say(arguments.ready_fd, f"its journal can't be written: {error.strerror}")
+        sys.exit(1)
     # Any index of ended runs goes by the folder's time: this run is no longer ended.
     os.utime(folder.path)
     signals = Signals()
     _say(arguments.ready_fd, "ready")
+    reason: str | None = None
     while (code := _work(folder, journal, attempt, signals)) == RELEASED:
         if (reason := _hold(folder, journal, attempt, signals, lock)) is not None:
-            _end(folder, attempt["attempt"], "stopped", reason)
             break
         arguments.overrides = "{}"
-        attempt = _open_attempt(folder, journal, arguments)
-    _close_attempt(folder, journal, attempt["attempt"], code)
-    _run_command(folder)
+        try:
+            attempt = _open_attempt(folder, journal, arguments)
+        except OSError as error:
+            reason = error.strerror
+            break
+    if not _taken_over(folder, attempt["attempt"]):
+        _close_attempt(folder, journal, attempt["attempt"], code, reason)
+        _run_command(folder, attempt["attempt"])
 
 
 class Signals:
@@ -94,15 +103,15 @@ class Signals:
     def __init__(self) -> None:
         self.worker: subprocess.Popen[bytes] | None = None
         self.reason: str | None = None
-        """Why to stop, of a signal that came while there was no worker."""
+        """Why to stop, of the last signal: a worker that is there gets it too, but may just be giving its place up."""
         for name in WORKERS:
             signal.signal(name, self._take)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGUSR1:
+            self.reason = f"stopped by {signal.Signals(number).name}"
         if self.worker is not None:
             self.worker.send_signal(number)
-        elif number != signal.SIGUSR1:
-            self.reason = f"stopped by {signal.Signals(number).name}"
 
     def meant_for(self, worker: subprocess.Popen[bytes]) -> None:
         """From now on they are this worker's; it learns of one that came before."""
@@ -148,9 +157,16 @@ def _stalled(folder: RunFolder, journal: Journal, attempt: int) -> None:
     hooks.start(folder, hooks.STALLED, _command(folder, "on_fail"))
 
 
-def _run_command(folder: RunFolder) -> None:
+def _taken_over(folder: RunFolder, attempt: int) -> bool:
+    """Whether a later attempt goes on with the run, on another host: its end is that one's to tell."""
+    return any(int(later.get("attempt") or 0) > attempt for later in attempts_of(read_lines(folder.journal)))
+
+
+def _run_command(folder: RunFolder, attempt: int) -> None:
     """Run what the person wants to be run at this end."""
     ended = read_json(folder.exit) or {}
+    if ended.get("attempt") != attempt:  # the disk had no room even for that
+        ended = {"status": "failed"}
     name = hooks.setting_for(str(ended.get("status")), ended.get("reason"))
     if name is not None:
         hooks.start(folder, str(ended.get("status")), _command(folder, name))
@@ -235,17 +251,24 @@ def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Pope
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS)
 
 
-def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int) -> None:
+def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int, reason: str | None) -> None:
+    """See that the end is on record, as far as the disk has room; `reason`: why a run without a worker stops."""
+    if reason is not None:
+        _end(folder, attempt, "stopped", reason)
+        return
     ended = read_json(folder.exit)
     if ended and ended.get("attempt") == attempt:
         return
     reason = _death(code) + (_crash(folder.log, code) or _last_words(folder.log))
     _end(folder, attempt, "failed", reason)
-    journal.note("notice", attempt=attempt, text=reason)
+    with contextlib.suppress(OSError):
+        journal.note("notice", attempt=attempt, text=reason)
 
 
 def _end(folder: RunFolder, attempt: int, status: str, reason: str) -> None:
-    write_exit(folder, {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()})
+    record = {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()}
+    with contextlib.suppress(OSError):
+        write_exit(folder, record)
 
 
 def _death(code: int) -> str:

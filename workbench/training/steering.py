@@ -103,12 +103,13 @@ class Steering:
             self._context.phase("paused" if paused else "training", step=self._state.step)
 
     def _release(self, request: Request) -> None:
-        """Pause by ending this process: a new one goes on exactly from the checkpoint."""
+        """Pause by ending this process: a new one goes on exactly from the checkpoint. A stop comes first."""
         self.checkpoint()
         if not self._paused:
             self._context.phase("paused", step=self._state.step)
         self._requests.answer(request, f"paused at step {self._state.step}, its memory is given back")
-        raise Release
+        if self._requests.stop is None:
+            raise Release
 
     def _wait_paused(self) -> None:
         time.sleep(POLL_SECONDS / 5)

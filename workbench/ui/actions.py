@@ -102,9 +102,16 @@ class RunActions(Steering):
         rows = self.able("trash")
 
         def remove() -> str:
-            kept = [Store.default().remove(folder_of(row)) for row in rows]
-            self.post_message(Undoable(f"{self.named(rows)} put into the trash", lambda: self._restore(rows)))
-            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} in the trash: {kept[0]}"
+            moved: list[RunSummary] = []
+            try:
+                for row in rows:
+                    where = Store.default().remove(folder_of(row))
+                    moved.append(row)
+            finally:
+                if moved:
+                    words = f"{self.named(moved)} put into the trash"
+                    self.post_message(Undoable(words, lambda: self._restore(moved)))
+            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} in the trash: {where}"
 
         about = "Its folder is kept in the trash, u brings it back; nothing is deleted."
         self.confirm(f"Move {self.named(rows)} to the trash?", about, lambda: self.in_background(remove))

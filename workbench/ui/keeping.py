@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from textual import on, work
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json, write_json
 from workbench.runs import launch
+from workbench.runs.processes import python
 from workbench.runs.store import RunSummary
 from workbench.text import safe
 from workbench.ui.acting import folder_of
@@ -140,7 +140,7 @@ class Keeping(RunActions):
 
 def exported(run: str, form: str) -> str:
     """Run `workbench export` in this folder; where the file is. Raises `BadInput` with its complaint."""
-    command = [sys.executable, "-m", "workbench", "export", run, "--format", form]
+    command = python("workbench", "export", run, "--format", form)
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, text=True,
         errors="replace", check=False,
