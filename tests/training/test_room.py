@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.support import make_run, open_attempt
+from workbench.runs import control
 from workbench.runs.records import LineWriter, read_lines
 from workbench.training import room
 from workbench.training.context import Context, context_of
@@ -39,7 +40,7 @@ def test_a_line_is_written_once_there_is_room(context: Context, tmp_path: Path) 
 
 def test_the_heartbeat_tells_of_it(context: Context) -> None:
     def look() -> bool:
-        return context.heartbeat.phase == room.WAITING
+        return context.heartbeat.phase == control.WAITING
 
     seen: list[bool] = []
     context.requests.stopped = lambda: seen.append(look()) or False  # type: ignore[method-assign, func-returns-value]

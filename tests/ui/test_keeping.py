@@ -58,6 +58,22 @@ async def test_keys_act_on_the_marked_runs(make_run: MakeRun, until: Until) -> N
         assert not list(paths.trash().iterdir())
 
 
+async def test_what_was_put_away_before_one_could_not_be_is_taken_back(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    going, first = make_run("going"), make_run("first")
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("space", "space", "x")
+        await until(pilot, "Move 2 runs to the trash?")
+        hold(going)
+        await pilot.press("y")
+        await until(pilot, lambda: any("stop it first" in text for text in said(app)))
+        assert [path.name for path in paths.trash().iterdir()] == [first.id]
+        await pilot.press("u")
+        await until(pilot, lambda: {row.id for row in app.rows or []} == {going.id, first.id})
+
+
 async def test_escape_takes_the_marks_away(make_run: MakeRun, until: Until) -> None:
     make_run("one")
     async with WorkbenchApp().run_test(size=(80, 24)) as pilot:

@@ -21,8 +21,10 @@ ON_REQUEST = "stopped on request"
 """The reason of a run that a person stopped."""
 TOO_LATE = f"{NOT_DONE}it came too late, the attempt it was meant for has ended"
 """The answer to what was asked of an attempt before."""
-PAUSED, RELEASED = "paused", 75
-"""The phase of a run that waits, and the exit code of a worker that ended because the run does."""
+PAUSED, WAITING, STOPPING = "paused", "waiting for space", "stopping"
+"""Phases of a run in which nothing has to get on: it waits for a person, for room on the disk, or ends."""
+RELEASED = 75
+"""The exit code of a worker that ended because its run is paused."""
 POLL_SECONDS = 0.1
 
 

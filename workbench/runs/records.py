@@ -46,6 +46,8 @@ from workbench.io.atomic import sync_folder
 VERSION = 1
 ENDED = "ended"
 """The `phase` line that closes an attempt and carries its `seconds`."""
+WATCHED = ("workbench", "torch", "torchvision", "numpy")
+"""Packages whose versions an `attempt` line has, beside Python's."""
 
 R = TypeVar("R", bound=Mapping[str, Any])
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -27,7 +27,7 @@ from workbench.runs.control import RELEASED
 from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
 from workbench.runs.processes import python, this_process
-from workbench.runs.records import ENDED, Journal, attempts_of, read_lines
+from workbench.runs.records import ENDED, WATCHED, Journal, attempts_of, read_lines
 from workbench.runs.released import Released
 from workbench.runs.status import who_has
 from workbench.runs.watching import Watch
@@ -42,7 +42,6 @@ with contextlib.suppress(OSError):  # a disk without locks tells nothing
 """Whether a run's writer lives, as an exit code."""
 WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are a worker's to answer."""
-WATCHED = ("torch", "torchvision", "numpy", "workbench")
 
 CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)

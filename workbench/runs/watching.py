@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.io.atomic import read_json
+from workbench.runs.control import PAUSED, STOPPING, WAITING
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
 from workbench.runs.usage import FIRST, Usage, interval
 
 LOOK_SECONDS = 5.0
-PATIENT = {"paused", "waiting for space", "stopping"}
-"""Phases in which nothing has to get on."""
 
 
 class Stall:
@@ -28,7 +27,7 @@ class Stall:
     def look(self, beat: dict[str, Any], now: float) -> bool:
         """Whether, of this heartbeat, it must now be said that nothing has moved for too long."""
         seen = [beat.get(name) for name in ("attempt", "phase", "step", "progress", "epoch")]
-        if seen != self._seen or beat.get("phase") in PATIENT:
+        if seen != self._seen or beat.get("phase") in {PAUSED, WAITING, STOPPING}:
             self._seen, self._since, self._told = seen, now, False
         if self._told or self._seconds <= 0 or now - self._since < self._seconds:
             return False

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from workbench import text
+from workbench.runs import control
 from workbench.runs.records import Journal
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.requests import Requests, Stop
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-WAITING = "waiting for space"
-"""The phase that the heartbeat tells meanwhile."""
 TRY_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 """Between two tries, and between two looks whether somebody wants the run to stop."""
@@ -60,7 +59,7 @@ class Room:
     def _wait(self, error: OSError, end: float) -> None:
         """Wait until it is time to try again."""
         phase, self._waiting = self._heartbeat.phase, True
-        self._heartbeat.show(phase=WAITING)
+        self._heartbeat.show(phase=control.WAITING)
         try:
             with self._watch.during("paused"):
                 self._look_out(error, min(end, time.monotonic() + TRY_SECONDS))

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.errors import BadInput
 from workbench.runs.changing import note_change
-from workbench.runs.control import NOT_DONE, Request
+from workbench.runs.control import NOT_DONE, PAUSED, STOPPING, Request
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.report import Report
@@ -69,7 +69,7 @@ class Steering:
         for request in self._requests.pending():
             self._answer_one(request)
         if self._requests.stop is not None:
-            self._context.heartbeat.show(phase="stopping")
+            self._context.heartbeat.show(phase=STOPPING)
             self.checkpoint()
             raise Stop(self._requests.stop)
         if self._requests.checkpoint:
@@ -100,13 +100,13 @@ class Steering:
             self.checkpoint()
         if paused != self._paused:
             self._paused = paused
-            self._context.phase("paused" if paused else "training", step=self._state.step)
+            self._context.phase(PAUSED if paused else "training", step=self._state.step)
 
     def _release(self, request: Request) -> None:
         """Pause by ending this process: a new one goes on exactly from the checkpoint. A stop comes first."""
         self.checkpoint()
         if not self._paused:
-            self._context.phase("paused", step=self._state.step)
+            self._context.phase(PAUSED, step=self._state.step)
         self._requests.answer(request, f"paused at step {self._state.step}, its memory is given back")
         if self._requests.stop is None:
             raise Release

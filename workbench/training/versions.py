@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.errors import BadInput
-from workbench.runs.records import attempts_of, number, read_lines
+from workbench.runs.records import WATCHED, attempts_of, number, read_lines
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.measuring import Measuring
 from workbench.training.parts import Parts
 from workbench.training.restore import Restored
 
-WATCHED = ("workbench", "torch", "torchvision", "numpy")
 FIGURES = ("loss", "accuracy", "r2")
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from workbench.runs.records import number
 from workbench.text import cell_width, cut, fraction, safe
 from workbench.ui.insights import confused, rows_of
+from workbench.ui.marks import MUTED
 from workbench.ui.widgets.cells import Cell, spread
 from workbench.ui.widgets.table import Cells, Column, Row, Shown
 
 Evaluation = Mapping[str, Any]
 
-MUTED = "$foreground-muted"
 GOOD, MIDDLING, POOR = "$success", "$warning", "$error"
 BAR, TREND = 10, 8
 LONGEST_NAME = 24

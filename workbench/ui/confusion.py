@@ -7,8 +7,9 @@ from typing import Any
 
 from workbench.runs.records import number
 from workbench.text import cell_width, safe
-from workbench.ui.classes import BAR, LONGEST_NAME, MIDDLING, MUTED, POOR, Figures, bar, quality
+from workbench.ui.classes import BAR, LONGEST_NAME, MIDDLING, POOR, Figures, bar, quality
 from workbench.ui.insights import cells_of, confused, rows_of
+from workbench.ui.marks import MUTED
 from workbench.ui.widgets.cells import Cell, Grid, spread
 from workbench.ui.widgets.table import Cells, Column, Row
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.report import effective_experiment
+from workbench.ui.marks import MUTED
 from workbench.ui.measured import Measured
 from workbench.ui.widgets.plot import Drawing, Mark, Series
 from workbench.ui.widgets.series import (
@@ -26,7 +27,7 @@ from workbench.ui.widgets.series import (
 )
 
 TRAIN, HELD_OUT, BEST, CURSOR = "$primary", "$warning", "$success", "$text-accent"
-MUTED, MARKED = "$foreground-muted", "$text-secondary"
+MARKED = "$text-secondary"
 GONE_BACK = "went back"
 """Why a worker changed the learning rate, where it took up an older checkpoint after a loss that was none."""
 PER_CELL = 2

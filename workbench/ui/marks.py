@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.runs import control
 from workbench.runs.status import Status
 
 MUTED = "$foreground-muted"
@@ -22,4 +23,4 @@ PAUSED = ("‖", "$warning")
 
 def mark_of(status: Status, phase: str = "") -> tuple[str, str]:
     """The mark and the style of a run."""
-    return PAUSED if status.live and phase == "paused" else MARKS[status]
+    return PAUSED if status.live and phase == control.PAUSED else MARKS[status]

@@ -6,16 +6,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workbench.runs.control import NOT_DONE, ON_REQUEST
+from workbench.runs.control import NOT_DONE, ON_REQUEST, WAITING
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.acting import called
 
 SILENT = "WORKBENCH_BELL"
 """Set to `off`, the terminal's bell is not rung when a run ends."""
-
-NO_ROOM = "waiting for space"
-"""The phase of a run that can't write for the moment."""
 
 News = tuple[str, str]
 """A text and its severity."""
@@ -46,7 +43,7 @@ def waiting(rows: Sequence[RunSummary], told: set[tuple[str, int]]) -> list[News
     """
     found = []
     for row in rows:
-        if row.status.live and row.phase == NO_ROOM and (row.id, row.step) not in told:
+        if row.status.live and row.phase == WAITING and (row.id, row.step) not in told:
             told.add((row.id, row.step))
             found.append(
                 (f"{called(row, rows)} waits for room on the disk, and goes on when there is some", "warning")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.text import safe
-from workbench.ui.curves import HELD_OUT, MUTED, TRAIN, Metric
+from workbench.ui.curves import HELD_OUT, TRAIN, Metric
+from workbench.ui.marks import MUTED
 from workbench.ui.widgets.plot import Drawing, Series
 from workbench.ui.widgets.series import Axis, fitted
 

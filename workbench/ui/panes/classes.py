@@ -14,7 +14,8 @@ from workbench.runs.records import number
 from workbench.session.client import SessionClient
 from workbench.ui import classes as rows
 from workbench.ui import confusion, regression
-from workbench.ui.classes import MUTED, Figures
+from workbench.ui.classes import Figures
+from workbench.ui.marks import MUTED
 from workbench.ui.messages import Noticed, SecondRunWanted
 from workbench.ui.panes.base import Pane
 from workbench.ui.session import session_of
