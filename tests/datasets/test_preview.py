@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from workbench.datasets import preview
-from workbench.datasets.data import Data, Split, mean_and_std
+from workbench.datasets.data import Data, Split, measured
 from workbench.datasets.transforms import BY_NAME, TRANSFORMS
 from workbench.errors import BadInput
 
@@ -32,7 +32,7 @@ def pixels(image: object) -> Tensor:
 
 def test_facts() -> None:
     x = pictures(3)
-    facts = preview.describe(made(x, *mean_and_std(x)), batch=4)
+    facts = preview.describe(measured(made(x)), batch=4)
     assert facts["splits"] == {
         "train": {"count": 9, "per_class": [5, 4]},
         "test": {"count": 9, "per_class": [5, 4]},
@@ -81,7 +81,7 @@ def test_every_transform_takes_grey_and_colour_at_all_its_settings(
     name: str, channels: int, height: int, width: int
 ) -> None:
     x = pictures(channels, height, width)
-    data = made(x, *mean_and_std(x))
+    data = measured(made(x))
     parameter = BY_NAME[name].parameter
     for value in (None, parameter.low, parameter.high) if parameter else (None,):
         for picture in (x[0], x[0] / 255, preview.noise()):
@@ -135,7 +135,7 @@ def test_a_larger_parameter_does_more() -> None:
 
 def test_normalised_values_are_shown_and_drawn_as_they_were() -> None:
     x = pictures(3)
-    data = made(x, *mean_and_std(x))
+    data = measured(made(x))
     values, image = preview.transformed(x[0], [("normalise", None)], 0, data)
     assert values.dtype == torch.float32 and abs(float(values.mean())) < 0.2
     assert torch.equal(pixels(image), x[0])

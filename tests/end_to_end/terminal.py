@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +32,12 @@ class Terminal:
     def __init__(self, columns: int, rows: int, *, cwd: Path | None = None) -> None:
         usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         environment = {**os.environ, **{name: os.environ.get(name) or value for name, value in usual.items()}}
+        size = struct.pack("HHHH", rows, columns, 0, 0)
         self.process = pexpect.spawn(
             sys.executable, ["-m", "workbench"], dimensions=(rows, columns), env=environment, timeout=60,
             cwd=None if cwd is None else str(cwd),
+            # pexpect sets the size when the program runs already: on a busy machine that can be too late.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSWINSZ, size),
         )  # fmt: skip
         self.columns = columns
         self._screen = pyte.Screen(columns, rows)
