@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from workbench.runs.records import Journal
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp, first_choice
 from workbench.ui.layout import MODULES
+from workbench.ui.messages import StartWanted
 from workbench.ui.widgets.confirm import Confirm
 from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.notices import NoticeLine
@@ -447,3 +450,24 @@ async def test_every_screen_that_shows_panes_together_shows_several_runs(
     app = WorkbenchApp()
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: all(f"run{number}" in text_of(app) for number in range(4)))
+
+
+async def test_a_key_that_comes_before_its_pane_is_kept(until: Until) -> None:
+    class Seen(WorkbenchApp):
+        CSS_PATH = Path(inspect.getfile(WorkbenchApp)).with_name("app.tcss")
+        wanted = ""
+
+        def on_start_wanted(self, event: StartWanted) -> None:
+            event.prevent_default()
+            self.wanted = event.experiment.name
+
+    app = Seen()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "2" in app.panes)
+        pane = app.panes.pop("2")
+        await pilot.press("t")
+        await until(pilot, "it trains as soon as it is there")
+        assert not app.wanted
+        app.panes["2"] = pane
+        app.experiment_is_there()
+        await until(pilot, lambda: app.wanted == "digits-mlp")

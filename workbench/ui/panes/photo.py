@@ -112,6 +112,8 @@ class PhotoPane(ClassifyingPane):
     def watch_second(self) -> None:
         """Make room for a second answer, or take it away."""
         self.set_class(self.second is not None, "-two")
+        for answer in self.query("#second").results(Answer):
+            _fail(answer, "", "")  # what another one said is no answer of this one
         self.say_by()
 
     def _show_picture(self, png: str | None) -> None:
@@ -345,7 +347,7 @@ class PhotoPane(ClassifyingPane):
 
 
 def _fail(answer: Answer, caption: str, why: str) -> None:
-    """Say why there is no answer; an older one would stand under a name that never gave it."""
+    """Say why there is no answer, if anything; an older one would stand under a name that never gave it."""
     answer.caption, answer.top, answer.values = caption, (), ()
     answer.note, answer.busy, answer.error = "", "", why
 

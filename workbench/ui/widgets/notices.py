@@ -45,8 +45,9 @@ class NoticeLine(Line):
         super().__init__(id=id)
         self.notices: deque[Notice] = deque(maxlen=KEPT)
         self._waiting: Content | None = None
-        self._passing: Timer | None = None
-        self._gone = False
+        self._standing: Notice | None = None
+        self._brief: Notice | None = None
+        self._timer: Timer | None = None
 
     @property
     def newest(self) -> Notice | None:
@@ -54,28 +55,25 @@ class NoticeLine(Line):
         return self.notices[-1] if self.notices else None
 
     def say(self, text: str, severity: str = "information", *, passing: bool = False) -> None:
-        """A new notice; a `passing` one leaves the line after some seconds, or when `pass_on` is called."""
-        before = self.newest
-        times = 1
+        """A new notice; a `passing` one makes way for the one before after some seconds, or at `pass_on`."""
+        self.pass_on()
+        before, times = self.newest, 1
         if before is not None and (before.text, before.severity) == (text, severity):
             times += self.notices.pop().times
-        self.notices.append(Notice(text, severity, time.time(), times))
-        self._stay()
+        notice = Notice(text, severity, time.time(), times)
+        self.notices.append(notice)
         if passing:
-            self._passing = self.set_timer(PASSING_SECONDS, self.pass_on)
+            self._brief, self._timer = notice, self.set_timer(PASSING_SECONDS, self.pass_on)
+        else:
+            self._standing = notice
         self._redraw()
 
     def pass_on(self) -> None:
         """Take a passing notice out of the line."""
-        if self._passing is not None:
-            self._stay()
-            self._gone = True
+        if self._timer is not None:
+            self._timer.stop()
+            self._brief = self._timer = None
             self._redraw()
-
-    def _stay(self) -> None:
-        if self._passing is not None:
-            self._passing.stop()
-        self._passing, self._gone = None, False
 
     def on_resize(self) -> None:
         """More or less of it fits."""
@@ -87,8 +85,8 @@ class NoticeLine(Line):
         self._redraw()
 
     def _redraw(self) -> None:
-        newest = None if self._gone else self.newest
-        self.show(self._waiting or (self._fitted(newest.content()) if newest else Content("")))
+        notice = self._brief or self._standing
+        self.show(self._waiting or (self._fitted(notice.content()) if notice else Content("")))
 
     def _fitted(self, content: Content) -> Content:
         """Cut to the width, with the key that shows it whole."""
