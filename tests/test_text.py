@@ -61,6 +61,14 @@ def test_durations(seconds: float | None, shown: str) -> None:
     assert text.duration(seconds) == shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-1, "now"), (0.5, "now"), (59, "59s ago"), (130, "2m ago"), (7300, "2h ago"), (9e5, "10d ago")],
+)
+def test_ages_have_one_unit(seconds: float, shown: str) -> None:
+    assert text.age(seconds) == shown
+
+
 def test_sizes_counts_and_fractions() -> None:
     assert [text.size(n) for n in (None, 12, 1500, 170_498_071)] == ["-", "12 B", "1.5 kB", "170 MB"]
     assert [text.count(n) for n in (None, 950, 42_500, 11_700_000, 61_000_000)] == [
