@@ -284,14 +284,15 @@ class WorkbenchApp(Keeping, Moving):
 
     @on(Noticed)
     def _noticed(self, event: Noticed) -> None:
-        self.query_one(NoticeLine).say(event.text, event.severity, passing=event.passing)
+        for line in self.query(NoticeLine):  # there is none once the screen closes
+            line.say(event.text, event.severity, passing=event.passing)
 
     # Keys and notices
 
     async def on_event(self, event: events.Event) -> None:
         """A passing notice goes with the next key."""
         if isinstance(event, events.Key):
-            for line in self.screen_stack[0].query(NoticeLine):
+            for line in self.query(NoticeLine):
                 line.pass_on()
         await super().on_event(event)
 
