@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual.content import Content
 from textual.timer import Timer
@@ -16,6 +17,7 @@ from workbench.ui.widgets.line import Line
 KEPT = 500
 PASSING_SECONDS = 6.0
 WHOLE = " N reads on"
+LONG_PATH = re.compile(r"/\S{12,}(/\S{1,30})")
 STYLES = {"information": ("·", ""), "warning": ("⚠", "$warning"), "error": ("✗", "$error")}
 
 
@@ -86,11 +88,14 @@ class NoticeLine(Line):
 
     def _redraw(self) -> None:
         notice = self._brief or self._standing
-        self.show(self._waiting or (self._fitted(notice.content()) if notice else Content("")))
+        self.show(self._waiting or (self._fitted(notice) if notice else Content("")))
 
-    def _fitted(self, content: Content) -> Content:
-        """Cut to the width, with the key that shows it whole."""
-        if not self.size.width or content.cell_length <= self.size.width:
+    def _fitted(self, notice: Notice) -> Content:
+        """With paths shortened from the left where it is too long, else cut, with the key that shows it whole."""
+        content, width = notice.content(), self.size.width
+        if width and content.cell_length > width:
+            content = replace(notice, text=LONG_PATH.sub(r"…\1", notice.text)).content()
+        if not width or content.cell_length <= width:
             return content
-        cut = content.truncate(self.size.width - len(WHOLE), ellipsis=True)
+        cut = content.truncate(width - len(WHOLE), ellipsis=True)
         return Content.assemble(cut, (WHOLE, "bold $accent"))
