@@ -79,3 +79,9 @@ def test_sizes_counts_and_fractions() -> None:
         "61M",
     ]
     assert [text.fraction(v) for v in (None, 0.9134, 1.0, 0.0)] == ["-", ".913", "1.00", ".000"]
+
+
+def test_an_exception_in_one_line() -> None:
+    assert text.one_line(ValueError("two\n  lines ")) == "two lines"
+    assert text.one_line(ValueError("long" * 100), 8) == "longlong"
+    assert text.one_line(KeyboardInterrupt()) == "KeyboardInterrupt"

@@ -24,6 +24,11 @@ def safe(text: object, width: int | None = None) -> str:
     return shown if width is None else cut(shown, width)
 
 
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """What an exception says, in one line of at most `limit` characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 def _unsafe(character: str) -> bool:
     if " " <= character <= "~":
         return False

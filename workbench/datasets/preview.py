@@ -15,6 +15,7 @@ from workbench.datasets.augment import Augment
 from workbench.datasets.data import Data, Split, derived_seed
 from workbench.datasets.transforms import BY_NAME
 from workbench.errors import BadInput, nearest
+from workbench.text import one_line
 
 Chain = Sequence[tuple[str, float | None]]
 """Transforms by name, each with the value of its parameter (`None`: its default)."""
@@ -189,8 +190,9 @@ def _v2() -> Any:
     try:
         from torchvision.transforms import v2  # noqa: PLC0415 - takes five seconds
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
-        raise BadInput(f"torchvision, which has the transforms, can't be imported: {words}") from None
+        raise BadInput(
+            f"torchvision, which has the transforms, can't be imported: {one_line(error)}"
+        ) from None
     return v2
 
 

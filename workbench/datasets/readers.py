@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.errors import BadInput
 from workbench.io.archives import decompressed
+from workbench.text import one_line
 
 _MOST_TIMES = 1100
 """No .gz file holds more than this many times its own size (DEFLATE's limit is 1032)."""
@@ -150,5 +151,4 @@ def read_stl10(pictures: Path, labels: Path) -> tuple[Tensor, Tensor]:
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> BadInput:
-    words = " ".join(str(error).split())[:120] or type(error).__name__
-    return BadInput(f"{path} is damaged or no {kind} file: {words}; replace it")
+    return BadInput(f"{path} is damaged or no {kind} file: {one_line(error, 120)}; replace it")

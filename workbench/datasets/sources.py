@@ -17,6 +17,7 @@ from workbench.datasets.request import Request
 from workbench.errors import BadInput
 from workbench.io.archives import unpack
 from workbench.io.fetch import alone, fetch
+from workbench.text import one_line
 
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 _EUROSAT = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
@@ -113,9 +114,8 @@ def remotes(name: str, options: Mapping[str, Any]) -> list[Remote]:
     try:
         import torchvision.datasets as tv  # noqa: PLC0415 - takes five seconds
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
         raise BadInput(
-            f"torchvision, which knows where {name} is published, can't be imported: {words}"
+            f"torchvision, which knows where {name} is published, can't be imported: {one_line(error)}"
         ) from None
     match name:
         case "mnist" | "fashion-mnist" | "kmnist":

@@ -12,6 +12,7 @@ from workbench.errors import BadInput
 from workbench.models import catalogue
 from workbench.recipes import load_recipe
 from workbench.settings import convert
+from workbench.text import one_line
 
 if TYPE_CHECKING:
     from workbench.inference.classifier import Prediction
@@ -87,7 +88,7 @@ def _converted(content: Mapping[str, Any], name: str) -> ClassifyRecipe:
     try:
         return msgspec.convert(content, ClassifyRecipe)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{name}: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{name}: {one_line(error)}") from None
 
 
 def held_against(recipe: ClassifyRecipe, scores: Sequence[Prediction]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from typing import IO, cast
 
 from workbench.errors import BadInput
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.text import one_line
 
 MAX_BYTES = 200_000_000_000
 """What an archive may hold at most, whatever its own size."""
@@ -51,9 +52,11 @@ def unpack(archive: Path, to: Path, progress: Report = silent, cancelled: Cancel
     except _DAMAGED as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{archive} is damaged or no archive that is known: {_words(error)}") from None
+        raise BadInput(f"{archive} is damaged or no archive that is known: {one_line(error, 120)}") from None
     except OSError as error:
-        raise BadInput(f"{archive} can't be unpacked into {to}: {error.strerror or _words(error)}") from None
+        raise BadInput(
+            f"{archive} can't be unpacked into {to}: {error.strerror or one_line(error, 120)}"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -177,7 +180,3 @@ def decompressed(path: Path) -> IO[bytes]:
 def _chunks(source: IO[bytes]) -> Iterator[bytes]:
     while chunk := source.read(_CHUNK):
         yield chunk
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

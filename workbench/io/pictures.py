@@ -17,6 +17,7 @@ from typing import BinaryIO, Literal
 from PIL import Image
 
 from workbench.errors import BadInput
+from workbench.text import one_line
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: decoded they would take 0.4 GB and more."""
@@ -117,7 +118,7 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
         raise BadInput(f"{name} doesn't fit into memory: scale it down") from None
     except Exception as error:
         # Pillow's decoders raise nearly anything for damaged data (OSError, SyntaxError, struct.error, ...).
-        raise BadInput(f"{name} is damaged or cut short: {_words(error)}") from None
+        raise BadInput(f"{name} is damaged or cut short: {one_line(error, 120)}") from None
     return _upright(image)
 
 
@@ -131,7 +132,7 @@ def _open_header(file: BinaryIO, name: str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadInput(_too_large(name)) from None
     except Exception as error:
-        raise BadInput(f"{name} is no sound picture: {_words(error)}") from None
+        raise BadInput(f"{name} is no sound picture: {one_line(error, 120)}") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadInput(_too_large(name, f"{width}×{height}"))
@@ -161,7 +162,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         image, scale = image.convert("I").convert("F"), 255 / 65535
     # Pillow cuts floats off towards zero and clips to 0..255: half a step more makes that rounding.
     return image.point(lambda value: value * scale + 0.5).convert("L")
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from workbench.errors import BadInput
 from workbench.io.claims import Claim, check_legacy, check_zip
 from workbench.io.pictures import open_regular
-from workbench.text import times
+from workbench.text import one_line, times
 
 _STATE_KEYS = ("model", "state_dict", "model_state_dict", "model_state")
 _ZIP = b"PK\x03\x04"
@@ -144,7 +144,7 @@ def _why_unreadable(path: Path, error: Exception, start: bytes) -> str:
         return f"{path} is of a format older than PyTorch 0.2: load and save it anew with a newer PyTorch"
     if not start.startswith((_ZIP, b"\x80")):  # what zip files and pickles begin with
         return f"{path} is no checkpoint: not a file that torch.save or safetensors wrote"
-    return f"{path} is corrupt, cut short or no checkpoint ({(text or type(error).__name__)[:100]})"
+    return f"{path} is corrupt, cut short or no checkpoint ({one_line(error, 100)})"
 
 
 def _load_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ def _load_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = safetensors.load_file(path)
     except Exception as error:
-        raise BadInput(f"{path} is no sound safetensors file: {' '.join(str(error).split())[:100]}") from None
+        raise BadInput(f"{path} is no sound safetensors file: {one_line(error, 100)}") from None
     return tensors
 
 

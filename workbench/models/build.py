@@ -17,6 +17,7 @@ from workbench.models import catalogue, own, zoo
 from workbench.models.own import where_it_failed
 from workbench.models.preprocess import Preprocessing
 from workbench.settings import Choice
+from workbench.text import one_line
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,8 @@ def check_forward(
 
 def _why_not(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:
     shape = list(preprocessing.output_shape(inputs.shape[1:]))
-    if catalogue.is_own(name):
-        reason = where_it_failed(error, Path(name.rpartition(":")[0]))
-    else:
-        reason = " ".join(str(error).split())[:200]
+    own = Path(name.rpartition(":")[0])
+    reason = where_it_failed(error, own) if catalogue.is_own(name) else one_line(error)
     return f"{name} can't take inputs of shape {shape}: {reason}; choose another model or size"
 
 

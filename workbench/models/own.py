@@ -14,6 +14,7 @@ from torch import nn
 
 from workbench.errors import BadInput
 from workbench.paths import given
+from workbench.text import one_line
 
 _CLASSES = ("classes", "num_classes", "n_classes", "outputs", "num_outputs", "out_features")
 _SHAPES = ("shape", "input_shape")
@@ -66,8 +67,8 @@ def load_object(name: str) -> Callable[..., Any]:
 
 def where_it_failed(error: BaseException, path: Path) -> str:
     """An exception of somebody's own code in one line, with the deepest line of their file."""
-    text = " ".join(str(error).split())[:300]
-    words = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind, said = type(error).__name__, one_line(error, 300)
+    words = kind if said == kind else f"{kind}: {said}"
     if isinstance(error, SyntaxError) and error.lineno:
         return f"{words} ({error.filename}:{error.lineno})"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]

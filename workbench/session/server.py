@@ -28,6 +28,7 @@ from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted, Progress
 from workbench.runs.processes import python
 from workbench.session import pictures
+from workbench.text import one_line
 
 OWN_CODE = "--own-code"
 _PROGRESS_SECONDS = 0.1
@@ -117,10 +118,10 @@ class Server:
         except Interrupted:
             return {"ok": False, "error": "cancelled"}
         except (BadInput, RunFailed) as error:
-            return {"ok": False, "error": _one_line(error)}
+            return {"ok": False, "error": one_line(error, 1000)}
         except Exception as error:
             traceback.print_exc()
-            return {"ok": False, "error": f"{type(error).__name__}: {_one_line(error)}"}
+            return {"ok": False, "error": f"{type(error).__name__}: {one_line(error, 1000)}"}
 
     def _elsewhere(self, task: Task) -> dict[str, Any] | None:
         """Have a process of its own answer, which may run the code that the request names."""
@@ -146,10 +147,6 @@ class Server:
     def _say(self, message: dict[str, Any]) -> None:
         with self._writing:
             print(json.dumps(message), file=self._output, flush=True)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _private_stdout() -> IO[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from workbench.text import one_line
 from workbench.training.batches import Batch
 from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
@@ -118,7 +119,7 @@ class Captured:
             self._play = self._recorder.record(lambda: self._steps.compute(held))
             self._compare(batch, before)
         except Exception as error:
-            self._play, self.why_not = None, _in_short(error)
+            self._play, self.why_not = None, one_line(error)
         before.restore(self._steps.changed())
 
     def _compare(self, batch: Batch, before: Before) -> None:
@@ -191,7 +192,3 @@ def recorder_for(module: nn.Module, settings: Train, precision: Precision) -> tu
 def _copied(batch: Batch) -> Batch:
     soft = None if batch.soft is None else batch.soft.clone()
     return Batch(batch.inputs.clone(), batch.targets.clone(), soft)
-
-
-def _in_short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

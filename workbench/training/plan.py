@@ -31,6 +31,7 @@ from workbench.runs import machine
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import age
 from workbench.runs.records import read_lines
+from workbench.text import one_line
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context, context_of
 from workbench.training.evaluate import TOP_K, evaluate
@@ -45,7 +46,7 @@ from workbench.training.source import Source
 from workbench.training.space import CHECKPOINTS, ROW_BYTES
 from workbench.training.threads import candidates
 from workbench.training.trial import Pace, Trial
-from workbench.training.worker import in_words, one_line
+from workbench.training.worker import in_words
 
 BASE_SECONDS = 1.0
 TRIAL_SECONDS = 0.5
@@ -276,9 +277,9 @@ def answer_of(context: Context) -> dict[str, Any]:
     try:
         return {"plan": msgspec.to_builtins(plan(context))}
     except BadInput as error:
-        return {"error": one_line(error), "input": True}
+        return {"error": one_line(error, 500), "input": True}
     except RunFailed as error:
-        return {"error": one_line(error), "input": False}
+        return {"error": one_line(error, 500), "input": False}
     except (Stop, Interrupted):
         raise
     except Exception as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from workbench.text import one_line
 from workbench.training.batches import Batch, Epochs
 from workbench.training.capture import Before, Captured, recorder_for
 from workbench.training.device import Precision
@@ -95,7 +96,7 @@ def _compile(state: TrainState, batch: Batch, say: Say) -> Way:
         return Way(True)
     except Exception as error:
         state.network = state.module
-        why = " ".join(str(error).split())[:200] or type(error).__name__
+        why = one_line(error)
         say(f"train.compile: the model can't be compiled, and is computed as it is: {why}")
         return Way(False, why)
     finally:

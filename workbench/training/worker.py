@@ -25,6 +25,7 @@ from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.processes import age
 from workbench.runs.records import ENDED, attempts_of, read_lines
+from workbench.text import one_line
 from workbench.training.context import Context, context_of
 from workbench.training.requests import Release, Stop
 from workbench.training.room import NO_ROOM
@@ -74,10 +75,10 @@ def attempt_at(context: Context) -> End:
     except Interrupted:
         return End("stopped", context.requests.stop or "stopped while loading")
     except (BadInput, RunFailed) as error:
-        return End("failed", one_line(error))
+        return End("failed", one_line(error, 500))
     except OSError as error:
         log(traceback.format_exc())
-        return End("stopped" if error.errno in NO_ROOM else "failed", one_line(error))
+        return End("stopped" if error.errno in NO_ROOM else "failed", one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
         return End("failed", in_words(error))
@@ -93,13 +94,8 @@ def log(text: str) -> None:
 def in_words(error: Exception) -> str:
     """An exception nobody expected, in one line; out of memory says what to lower."""
     if "out of memory" in str(error) or isinstance(error, MemoryError):
-        return f"out of memory: lower train.batch_size or the pictures' size ({one_line(error)})"
-    return f"{type(error).__name__}: {one_line(error)} (the log has the details)"
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an exception on one line of bounded length."""
-    return " ".join(str(error).split())[:500] or type(error).__name__
+        return f"out of memory: lower train.batch_size or the pictures' size ({one_line(error, 500)})"
+    return f"{type(error).__name__}: {one_line(error, 500)} (the log has the details)"
 
 
 def close(context: Context, end: End) -> None:
