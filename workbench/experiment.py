@@ -98,6 +98,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
 
 
+SECTIONS = {"data", "model", "train", "reference"}
 HEAD = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
 """The settings that stand under no section."""
 
@@ -136,18 +137,7 @@ def build(
 
 def from_dict(content: Mapping[str, Any]) -> Experiment:
     """A checked experiment from its TOML or JSON form, with what it leaves out filled in. Raises `BadInput`."""
-    sections = {"data", "model", "train", "reference"}
-    for section in sections & set(content):
-        if content[section] is not None and not isinstance(content[section], Mapping):
-            raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
-    unknown = set(content) - sections - {f.name for f in msgspec.structs.fields(_Head)}
-    if unknown:
-        known = [*sorted(sections), *sorted(HEAD), "title", "teaches", "do"]
-        key = sorted(unknown)[0]
-        raise BadInput(f"unknown setting {key}{nearest(key, known)}; known: {', '.join(known)}")
-    head = convert(_Head, {k: v for k, v in content.items() if k not in sections}, "experiment")
-    if head.v > 1:
-        raise BadInput(f"this experiment is of version {head.v}; this workbench reads version 1: upgrade it")
+    head = _head(content)
     data = _data_choice(content.get("data") or {})
     model = _model_choice(content.get("model") or {}, data)
     train = {**pair_defaults(data, model), **(content.get("train") or {})}
@@ -169,6 +159,22 @@ def from_dict(content: Mapping[str, Any]) -> Experiment:
     )
     check_pair(experiment)
     return experiment
+
+
+def _head(content: Mapping[str, Any]) -> _Head:
+    """What stands outside the sections, checked: unknown settings and other versions are told here."""
+    for section in SECTIONS & set(content):
+        if content[section] is not None and not isinstance(content[section], Mapping):
+            raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
+    unknown = set(content) - SECTIONS - {f.name for f in msgspec.structs.fields(_Head)}
+    if unknown:
+        known = [*sorted(SECTIONS), *sorted(HEAD), "title", "teaches", "do"]
+        key = sorted(unknown)[0]
+        raise BadInput(f"unknown setting {key}{nearest(key, known)}; known: {', '.join(known)}")
+    head = convert(_Head, {k: v for k, v in content.items() if k not in SECTIONS}, "experiment")
+    if head.v > 1:
+        raise BadInput(f"this experiment is of version {head.v}; this workbench reads version 1: upgrade it")
+    return head
 
 
 def _chosen(section: Any, name: str) -> dict[str, Any]:

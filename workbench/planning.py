@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
@@ -20,7 +20,7 @@ from workbench.experiment import Experiment
 from workbench.io.atomic import read_json, write_json
 from workbench.io.progress import Interrupted, Progress, Report
 from workbench.models import catalogue as models
-from workbench.recipes import load_recipe, recipe_files
+from workbench.recipes import how_to_fetch
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import python
@@ -159,17 +159,6 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     changed = msgspec.structs.replace(experiment.model, options={**options, "pretrained": False})
     missing = f"the weights of {info.name} are still to be downloaded ({size(info.weights_bytes)})"
     return msgspec.structs.replace(experiment, model=changed), (f"{missing}: random ones were tried",)
-
-
-def how_to_fetch(dataset: str, recipe: str = "") -> str:
-    """The command that brings a dataset here: by the `recipe` that is looked at, else by one that has it."""
-    wanted = [recipe] if recipe else []
-    wanted += [path.stem for path in recipe_files()]
-    for name in wanted:
-        data: Any = load_recipe(name).get("data") or {}
-        if data.get("name") and datasets.find(str(data["name"])).name == dataset:
-            return f"workbench fetch {name} brings it"
-    return "put it in a recipe of your own and workbench fetch ./RECIPE.toml brings it, or training does"
 
 
 def where_it_goes(plan: Plan) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from workbench.planning import how_to_fetch
-from workbench.recipes import load_recipe, recipe_files
+from workbench.recipes import how_to_fetch, load_recipe, recipe_files
 from workbench.runs.report import describe
 from workbench.runs.status import Status
 from workbench.runs.store import Store

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ from workbench.text import one_line
 
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 _EUROSAT = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
+_GTSRB_FILES = {
+    "GTSRB-Training_fixed.zip": "513f3c79a4c5141765e10e952eaa2478",
+    "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
+    "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+}
 
 
 @dataclass(frozen=True)
@@ -117,51 +122,62 @@ def remotes(name: str, options: Mapping[str, Any]) -> list[Remote]:
         raise BadInput(
             f"torchvision, which knows where {name} is published, can't be imported: {one_line(error)}"
         ) from None
-    match name:
-        case "mnist" | "fashion-mnist" | "kmnist":
-            known = {"mnist": tv.MNIST, "fashion-mnist": tv.FashionMNIST, "kmnist": tv.KMNIST}[name]
-            return [
-                Remote(tuple(mirror + file for mirror in known.mirrors), md5, f"{known.__name__}/raw")
-                for file, md5 in known.resources
-            ]
-        case "emnist":
-            return [Remote((tv.EMNIST.url,), tv.EMNIST.md5, "EMNIST/raw", True, "gzip")]
-        case "qmnist":
-            return _plain(
-                (pair for part in ("train", "test") for pair in tv.QMNIST.resources[part]), "QMNIST/raw"
-            )
-        case "cifar10" | "cifar100" | "stl10":
-            tar = {"cifar10": tv.CIFAR10, "cifar100": tv.CIFAR100, "stl10": tv.STL10}[name]
-            return [Remote((tar.url,), tar.tgz_md5, archive=True)]
-        case "svhn":
-            return _plain((tv.SVHN.split_list[part][0::2] for part in ("train", "test")), ".")
-        case "imagenette":
-            return [
-                Remote((url,), md5, archive=True)
-                for url, md5 in [tv.Imagenette._ARCHIVES[options["edition"]]]
-            ]
-        case "oxford-pets":
-            return [Remote((url,), md5, "oxford-iiit-pet", True) for url, md5 in tv.OxfordIIITPet._RESOURCES]
-        case "flowers102":
-            return [
-                Remote(
-                    (tv.Flowers102._download_url_prefix + file,), md5, "flowers-102", file.endswith(".tgz")
-                )
-                for file, md5 in tv.Flowers102._file_dict.values()
-            ]
-        case "food101":
-            return [Remote((tv.Food101._URL,), tv.Food101._MD5, archive=True)]
-        case "eurosat":  # torchvision has the addresses of these two within its functions only
-            return [Remote((_EUROSAT,), "c8fa014336c82ac7804f0398fcb19387", "eurosat", True)]
-        case "gtsrb":
-            files = {
-                "GTSRB-Training_fixed.zip": "513f3c79a4c5141765e10e952eaa2478",
-                "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
-                "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
-            }
-            return [Remote((_GTSRB + file,), md5, "gtsrb", True) for file, md5 in files.items()]
-    raise BadInput(f"nothing is fetched for {name}")
+    if name not in _REMOTES:
+        raise BadInput(f"nothing is fetched for {name}")
+    return _REMOTES[name](tv, options)
 
 
 def _plain(pairs: Iterable[Any], folder: str) -> list[Remote]:
     return [Remote((url,), md5, folder) for url, md5 in pairs]
+
+
+def _mirrored(known: Any) -> list[Remote]:
+    """Those of MNIST and its like, each at several addresses."""
+    return [
+        Remote(tuple(mirror + file for mirror in known.mirrors), md5, f"{known.__name__}/raw")
+        for file, md5 in known.resources
+    ]
+
+
+def _tar(known: Any) -> list[Remote]:
+    return [Remote((known.url,), known.tgz_md5, archive=True)]
+
+
+def _qmnist(tv: Any) -> list[Remote]:
+    resources = tv.QMNIST.resources
+    return _plain((pair for part in ("train", "test") for pair in resources[part]), "QMNIST/raw")
+
+
+def _imagenette(tv: Any, edition: str) -> list[Remote]:
+    url, md5 = tv.Imagenette._ARCHIVES[edition]
+    return [Remote((url,), md5, archive=True)]
+
+
+def _flowers(known: Any) -> list[Remote]:
+    return [
+        Remote((known._download_url_prefix + file,), md5, "flowers-102", file.endswith(".tgz"))
+        for file, md5 in known._file_dict.values()
+    ]
+
+
+_REMOTES: dict[str, Callable[[Any, Mapping[str, Any]], list[Remote]]] = {
+    "mnist": lambda tv, _: _mirrored(tv.MNIST),
+    "fashion-mnist": lambda tv, _: _mirrored(tv.FashionMNIST),
+    "kmnist": lambda tv, _: _mirrored(tv.KMNIST),
+    "emnist": lambda tv, _: [Remote((tv.EMNIST.url,), tv.EMNIST.md5, "EMNIST/raw", True, "gzip")],
+    "qmnist": lambda tv, _: _qmnist(tv),
+    "cifar10": lambda tv, _: _tar(tv.CIFAR10),
+    "cifar100": lambda tv, _: _tar(tv.CIFAR100),
+    "stl10": lambda tv, _: _tar(tv.STL10),
+    "svhn": lambda tv, _: _plain((tv.SVHN.split_list[part][0::2] for part in ("train", "test")), "."),
+    "imagenette": lambda tv, options: _imagenette(tv, options["edition"]),
+    "oxford-pets": lambda tv, _: [
+        Remote((url,), md5, "oxford-iiit-pet", True) for url, md5 in tv.OxfordIIITPet._RESOURCES
+    ],
+    "flowers102": lambda tv, _: _flowers(tv.Flowers102),
+    "food101": lambda tv, _: [Remote((tv.Food101._URL,), tv.Food101._MD5, archive=True)],
+    # torchvision has the addresses of these two within its functions only
+    "eurosat": lambda *_: [Remote((_EUROSAT,), "c8fa014336c82ac7804f0398fcb19387", "eurosat", True)],
+    "gtsrb": lambda *_: [Remote((_GTSRB + file,), md5, "gtsrb", True) for file, md5 in _GTSRB_FILES.items()],
+}
+"""What is fetched for each dataset, of `torchvision.datasets` and the dataset's options."""

@@ -19,7 +19,6 @@ from workbench.paths import given
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
 
-Probability = Annotated[float, Meta(ge=0, lt=1)]
 Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
 from workbench.paths import given
 
@@ -30,6 +31,17 @@ def recipe_files() -> list[Path]:
     """The recipes that come with workbench, by name."""
     folder = Path(str(resources.files("workbench") / "recipes"))
     return sorted(folder.glob("*.toml"), key=lambda path: path.stem)
+
+
+def how_to_fetch(dataset: str, recipe: str = "") -> str:
+    """The command that brings a dataset here: by the `recipe` that is looked at, else by one that has it."""
+    wanted = [recipe] if recipe else []
+    wanted += [path.stem for path in recipe_files()]
+    for name in wanted:
+        data: Any = load_recipe(name).get("data") or {}
+        if data.get("name") and datasets.find(str(data["name"])).name == dataset:
+            return f"workbench fetch {name} brings it"
+    return "put it in a recipe of your own and workbench fetch ./RECIPE.toml brings it, or training does"
 
 
 def _parse(path: Path, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from workbench.io.atomic import write_json
 from workbench.runs import control, logout, machine
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import python, this_process
-from workbench.runs.reader import RunReader
+from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of, who_has
@@ -59,6 +59,23 @@ def resume(
 
     `take_over`: also with one of a host that has fallen silent; its worker, should it live, ends when it sees that.
     """
+    status = _resumable(folder, take_over)
+    reader = RunReader(folder)
+    view = reader.read_all()
+    reader.close()
+    after = _changed(view, overrides)
+    done = int(view.heartbeat.get("epoch") or 0)
+    if status is Status.FINISHED and after.train.epochs <= done and not overrides:
+        raise BadInput(
+            f"{folder.id} is finished after {done} epochs; "
+            f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
+        )
+    changed = {key: _value(after.to_dict(), key) for key in overrides}
+    _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
+
+
+def _resumable(folder: RunFolder, take_over: bool) -> Status:
+    """The run's status. Raises `BadInput` where somebody works on it, or might, or it is not this user's."""
     status = status_of(folder)
     if status.live:
         raise BadInput(
@@ -70,24 +87,18 @@ def resume(
             f"workbench resume {folder.id} --take-over goes on here"
         )
     check_owner(folder)
-    reader = RunReader(folder)
-    view = reader.read_all()
-    reader.close()
+    return status
+
+
+def _changed(view: RunView, overrides: Mapping[str, Any]) -> Experiment:
+    """The experiment of a run that goes on with these settings. Raises `BadInput` for what can't change."""
     # Another validation part would be of examples that the model has already learned.
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
         raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
-    before = effective_experiment(view)
-    after = from_dict(apply_overrides(before, overrides))
+    after = from_dict(apply_overrides(effective_experiment(view), overrides))
     check_device(after.train.device)
-    changed = {key: _value(after.to_dict(), key) for key in overrides}
-    done = int(view.heartbeat.get("epoch") or 0)
-    if status is Status.FINISHED and after.train.epochs <= done and not overrides:
-        raise BadInput(
-            f"{folder.id} is finished after {done} epochs; "
-            f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
-        )
-    _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
+    return after
 
 
 def _may_change(key: str) -> bool:

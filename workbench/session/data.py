@@ -1,4 +1,5 @@
-"""What the session process tells of a dataset that somebody looks at: `data`, `data_page`, `data_one`, `data_values`.
+"""What the session process tells of a dataset that somebody looks at: `data`, `data_page`, `data_one`, `data_values`,
+`data_steps`.
 
 Every request names `data` (a choice), and `model`, `seed` and `validation` as an experiment has them. Nothing is
 ever downloaded by looking.
@@ -7,7 +8,7 @@ ever downloaded by looking.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,17 +21,15 @@ from workbench.inference.steps import steps_of_data
 from workbench.models import catalogue as models
 from workbench.models.build import build_shapes
 from workbench.models.preprocess import Preprocessing
-from workbench.planning import how_to_fetch
+from workbench.recipes import how_to_fetch
 from workbench.session.pictures import png
+from workbench.session.task import Task
 from workbench.settings import Choice
 from workbench.text import size
 from workbench.training.device import pick_device
 
-if TYPE_CHECKING:
-    from workbench.session.work import Task
-
-Loaded = Callable[[Mapping[str, Any], "Task"], Data]
-Answers = dict[str, Callable[["Task"], dict[str, Any]]]
+Loaded = Callable[[Mapping[str, Any], Task], Data]
+Answers = dict[str, Callable[[Task], dict[str, Any]]]
 
 _MOST = 200
 """Examples that one answer holds at most."""
@@ -63,8 +62,16 @@ def answers(loaded: Loaded) -> Answers:
 REQUESTS = ("data", "data_page", "data_one", "data_values", "data_steps")
 
 
+def chosen(request: Mapping[str, Any], key: str) -> Choice:
+    """The dataset (`data`) or the model that a request names. Raises `BadInput` where it names none."""
+    given = request.get(key)
+    if not isinstance(given, Mapping) or not given.get("name"):
+        raise BadInput(f"no {'dataset' if key == 'data' else key} is chosen")
+    return Choice(str(given["name"]), {k: v for k, v in given.items() if k != "name"})
+
+
 def _must_be_here(request: Mapping[str, Any]) -> None:
-    choice = _choice(request, "data")
+    choice = chosen(request, "data")
     about = datasets.describe(choice.name, choice.options)
     if not about["here"] and about["kind"] == "published":
         raise BadInput(
@@ -86,7 +93,7 @@ def _output(data: Data, batch: list[int], request: Mapping[str, Any]) -> list[in
     shape = tuple(batch[1:])
     outputs = len(data.classes) or max(1, data.train.targets[0].numel())
     try:
-        built = build_shapes(_choice(request, "model"), shape=shape, outputs=outputs, task=data.task)
+        built = build_shapes(chosen(request, "model"), shape=shape, outputs=outputs, task=data.task)
         inputs = (batch[0], *built.preprocessing().output_shape(shape))
         with torch.no_grad():
             return list(built.module.eval()(torch.empty(inputs, device="meta")).shape)
@@ -129,7 +136,10 @@ def _named(data: Data, split: Split, index: int) -> dict[str, Any]:
 
 
 def _one(data: Data, request: Mapping[str, Any]) -> dict[str, Any]:
-    """`split`, `index`, `chain` ([[name, value]]) or `augment` (names), `seed` → the picture before and after."""
+    """`split`, `index`, `chain` ([[name, value]]) or `augment` (names), `draw` → the picture before and after.
+
+    Another `draw` (a number) shows other chances of the same transforms.
+    """
     split, index = _split(data, request), int(request.get("index", 0))
     picture = preview.picture_at(data, split, index)
     chain, augment = request.get("chain") or [], request.get("augment") or []
@@ -198,13 +208,6 @@ def _label(request: Mapping[str, Any]) -> int | None:
 
 def _count(request: Mapping[str, Any]) -> int:
     return max(1, min(_MOST, int(request.get("count", 20))))
-
-
-def _choice(request: Mapping[str, Any], key: str) -> Choice:
-    given = request.get(key)
-    if not isinstance(given, Mapping) or not given.get("name"):
-        raise BadInput(f"no {'dataset' if key == 'data' else key} is chosen")
-    return Choice(str(given["name"]), {k: v for k, v in given.items() if k != "name"})
 
 
 def _short(value: Tensor) -> str:

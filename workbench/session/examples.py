@@ -6,21 +6,19 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.datasets import preview
-from workbench.datasets.data import Data
+from workbench.datasets.data import Data, Split
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json
 from workbench.runs.layout import RunFolder
+from workbench.session.data import Loaded
 from workbench.session.pictures import png
-
-if TYPE_CHECKING:
-    from workbench.session.work import Task
+from workbench.session.task import Task
 
 MOST = 200
 """Examples of one answer at most."""
-Loaded = Callable[[Mapping[str, Any], "Task"], Data]
 
 
 @dataclass(frozen=True)
@@ -55,31 +53,37 @@ def _answer(request: Mapping[str, Any], data: Data) -> dict[str, Any]:
     known = (read_json(run.setup) or {}).get("fingerprint")
     if split is None or (known is not None and known != data.fingerprint):
         raise BadInput("the data is not what the run was evaluated on: its pictures can't be told any more")
-    wanted = [
-        said
-        for said in read(run, int(request["step"]), str(request.get("split", "test")))
-        if not (request.get("wrong") and said.label == said.top[0])
-        and request.get("label") in {None, said.label}
-        and said.index < len(split)
-    ]
+    wanted = _wanted(read(run, int(request["step"]), str(request.get("split", "test"))), request, len(split))
     first = max(0, int(request.get("first", 0)))
     shown = wanted[first : first + max(1, min(MOST, int(request.get("count", 20))))]
     side = int(request.get("side", 64))
     return {
-        "items": [
-            {
-                "index": said.index,
-                "name": split.names[said.index] if split.names else "",
-                "label": said.label,
-                "class": data.classes[said.label],
-                "said": data.classes[said.top[0]],
-                "chance": round(said.probability, 4),
-                "png": png(preview.drawn(preview.picture_at(data, split, said.index)), side),
-            }
-            for said in shown
-        ],
+        "items": [_item(said, data, split, side) for said in shown],
         "first": first,
         "total": len(wanted),
+    }
+
+
+def _wanted(every: Sequence[Said], request: Mapping[str, Any], count: int) -> list[Said]:
+    """Those of the split's first `count` examples that are asked for."""
+    return [
+        said
+        for said in every
+        if not (request.get("wrong") and said.label == said.top[0])
+        and request.get("label") in {None, said.label}
+        and said.index < count
+    ]
+
+
+def _item(said: Said, data: Data, split: Split, side: int) -> dict[str, Any]:
+    return {
+        "index": said.index,
+        "name": split.names[said.index] if split.names else "",
+        "label": said.label,
+        "class": data.classes[said.label],
+        "said": data.classes[said.top[0]],
+        "chance": round(said.probability, 4),
+        "png": png(preview.drawn(preview.picture_at(data, split, said.index)), side),
     }
 
 

@@ -9,31 +9,19 @@ import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
 from workbench.errors import BadInput
 from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import convert, open_picture
-from workbench.io.progress import Progress
 from workbench.paths import given
+from workbench.session.task import Task
 
 REQUESTS = ("picture",)
 LARGEST = 512
 """Pixels of a side: a terminal shows fewer."""
-
-
-class Task(Protocol):
-    """A request under way."""
-
-    request: dict[str, Any]
-
-    def progress(self, progress: Progress) -> None:
-        """Say how far it is."""
-
-    def cancelled(self) -> bool:
-        """Whether it is still wanted."""
 
 
 def answer(task: Task) -> dict[str, Any]:

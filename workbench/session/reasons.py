@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -15,9 +15,7 @@ from workbench.models import catalogue as models
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.runs.report import newest_evaluation, read_evaluation
-
-if TYPE_CHECKING:
-    from workbench.session.work import Task
+from workbench.session.task import Task
 
 MOST = 3
 """Classes that are named as mistakes, the most frequent first."""

@@ -1,4 +1,6 @@
-"""What the session process can be asked: classify, steps, reason, summary, samples, values, examples, warm."""
+"""What the session process can be asked, with torch: `warm`, `classify`, `values`, `steps`, `summary`, `samples` here,
+`examples`, `reason` and those of a dataset (`data`, ...) in the modules called so.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import binascii
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from PIL import Image
@@ -25,7 +27,6 @@ from workbench.inference.steps import steps_of, steps_of_data
 from workbench.inference.values import answers
 from workbench.io.atomic import read_json
 from workbench.io.pictures import open_picture
-from workbench.io.progress import Progress
 from workbench.models import catalogue as models
 from workbench.models.build import build_model, build_shapes
 from workbench.models.summary import summarise
@@ -34,7 +35,9 @@ from workbench.paths import given
 from workbench.runs.layout import RunFolder
 from workbench.session import data as data_requests
 from workbench.session import examples, reasons
+from workbench.session.data import chosen
 from workbench.session.pictures import png
+from workbench.session.task import Task
 from workbench.settings import Choice
 
 _KEPT_CLASSIFIERS = 2
@@ -42,18 +45,6 @@ _LARGEST_SAMPLE = 128  # pixels; a terminal shows fewer
 
 _classifiers: dict[tuple[Any, ...], Classifier] = {}
 _data: dict[str, Data] = {}
-
-
-class Task(Protocol):
-    """A request under way."""
-
-    request: dict[str, Any]
-
-    def progress(self, progress: Progress) -> None:
-        """Say how far it is."""
-
-    def cancelled(self) -> bool:
-        """Whether it is still wanted."""
 
 
 def answer(task: Task) -> dict[str, Any]:
@@ -176,7 +167,7 @@ def _kept(key: tuple[Any, ...], make: Callable[[], Classifier]) -> Classifier:
 
 def _summary(task: Task) -> dict[str, Any]:
     """`data` and `model` (choices), or for own data `shape` and `classes` → layers, parameters, shapes."""
-    data, model = _choice(task.request, "data"), _choice(task.request, "model")
+    data, model = chosen(task.request, "data"), chosen(task.request, "model")
     info = models.find(model.name)
     about = datasets.describe(data.name, data.options)
     shape, outputs = _shape_and_outputs(about, info, model, task.request)
@@ -251,7 +242,7 @@ def _sample(split: Split, index: int, classes: tuple[str, ...]) -> dict[str, Any
 def _loaded(request: Mapping[str, Any], task: Task) -> Data:
     """The data as the run has it (same split, same size), kept until another is asked for."""
     about = _experiment(request["run"]) if request.get("run") else request
-    data, model = _choice(about, "data"), about.get("model") or {"name": "mlp"}
+    data, model = chosen(about, "data"), about.get("model") or {"name": "mlp"}
     train = about.get("train") or {}
     validation = float(train.get("validation", about.get("validation", 0.0)))
     seed = int(about.get("seed", 0))
@@ -271,13 +262,6 @@ def _experiment(run: str) -> dict[str, Any]:
     if not found or not isinstance(found.get("data"), dict) or not isinstance(found.get("model"), dict):
         raise BadInput(f"{run} is no run's folder: it has no experiment.json that can be read")
     return found
-
-
-def _choice(request: Mapping[str, Any], key: str) -> Choice:
-    given = request.get(key)
-    if not isinstance(given, Mapping) or not given.get("name"):
-        raise BadInput(f"no {'dataset' if key == 'data' else key} is chosen")
-    return Choice(str(given["name"]), {k: v for k, v in given.items() if k != "name"})
 
 
 _ANSWERS: dict[Any, Callable[[Task], dict[str, Any]]] = {

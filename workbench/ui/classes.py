@@ -86,26 +86,26 @@ def figures(
     one_split = evaluation is not None and all(e.get("split") == evaluation.get("split") for e in earlier)
     found = []
     for index, row in enumerate(rows_of(evaluation)):
-        name = str(row.get("class"))
-        recall = _figure(row.get("recall", row.get("accuracy")))
-        old = before.get(name)
-        trend = [known[name] for known in past if name in known]
+        one = _measured(index, row)
+        recall, old = one.recall, before.get(one.name)
+        trend = [known[one.name] for known in past if one.name in known]
         if recall is not None and one_split:
             trend.append(recall)
-        found.append(
-            Figures(
-                index,
-                name,
-                recall,
-                _figure(row.get("precision")),
-                _figure(row.get("f1")),
-                int(_figure(row.get("support")) or 0),
-                None if recall is None or old is None else recall - old,
-                tuple(trend),
-                tuple(wrong[name]),
-            )
-        )
+        delta = None if recall is None or old is None else recall - old
+        found.append(replace(one, delta=delta, trend=tuple(trend), taken_for=tuple(wrong[one.name])))
     return found
+
+
+def _measured(index: int, row: Mapping[str, Any]) -> Figures:
+    """What an evaluation's own row says of a class."""
+    return Figures(
+        index,
+        str(row.get("class")),
+        _figure(row.get("recall", row.get("accuracy"))),
+        _figure(row.get("precision")),
+        _figure(row.get("f1")),
+        int(_figure(row.get("support")) or 0),
+    )
 
 
 def beside_published(rows: Sequence[Figures], reference: Mapping[str, Any]) -> list[Figures]:
