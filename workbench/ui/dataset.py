@@ -68,18 +68,20 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     )
     behind = f" ─▸ {facts['output']}" if facts.get("output") else ""
     batch = f"batch {facts['batch']} {facts['dtype']}{behind}"
-    target = f"target: {_each(facts['target'])}"
+    target = f"target {_each(facts['target'])}"
     rows = [batch]
     noise = "first tile: noise, to try transforms on" if facts["pictures"] and label is None else ""
-    for part in filter(None, (figures, target, noise)):
+    for part in (figures, target):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
+    if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # it is not worth a row of samples
+        rows[-1] = longer
     return [head, *(Text(row, "dim") for row in rows)]
 
 
 def _each(target: Mapping[str, Any]) -> str:
-    """What an example's target is: `one int64 each`, `[3] float32 each`."""
-    return f"{target['shape'] or 'one'} {target['dtype']} each"
+    """What an example's target is: `one int64`, `[3] float32`."""
+    return f"{target['shape'] or 'one'} {target['dtype']}"
 
 
 def _figure(value: float) -> str:
