@@ -71,7 +71,7 @@ def fact_lines(facts: Mapping[str, Any], split: str, label: int | None, width: i
     target = f"target {_each(facts['target'])}"
     rows = [batch]
     noise = "first tile: noise, to try transforms on" if facts["pictures"] and label is None else ""
-    for part in (figures, target):
+    for part in filter(None, (figures, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
     if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # it is not worth a row of samples
