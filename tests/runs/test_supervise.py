@@ -6,9 +6,15 @@ import os
 import signal
 import subprocess
 
+import pytest
+
+from tests.commands.test_steering import until
 from workbench.console import wait_for_end
 from workbench.experiment import build
-from workbench.runs import launch, locks
+from workbench.io.atomic import write_json
+from workbench.runs import launch, locks, supervise
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Journal
 from workbench.runs.report import describe
 from workbench.runs.supervise import WORKERS, Signals
 
@@ -35,3 +41,14 @@ def test_a_signal_that_a_worker_may_not_see_any_more_is_remembered() -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a supervisor ends and leaves it behind
+def test_the_command_runs_though_the_disk_does_not_take_the_end(folder: RunFolder) -> None:
+    write_json(folder.experiment, {"v": 1, "name": "digits-mlp", "on_fail": "touch told-$WORKBENCH_STATUS"})
+    folder.exit.mkdir()
+    journal = Journal(folder.journal)
+    journal.close()
+    supervise._close_attempt(folder, journal, 1, -signal.SIGKILL, None)
+    supervise._run_command(folder, 1)
+    until((folder.path / "told-failed").exists, "word of the command")
