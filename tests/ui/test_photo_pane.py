@@ -391,7 +391,7 @@ async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until
         await until(pilot, "says 0.5")
         assert app.pane.copied() == "0.5"
         assert session.asked == [{"do": "values", "by": {"run": str(folder.path)}, "text": "0.25", "top": 5}]
-        session.error = "'1,2' can't be answered: this run takes 1 numbers"
+        session.error = "'1,2' can't be answered: this run takes 1 number"
         await pilot.press("enter", *"1,2", "enter")
         await until(pilot, "✗ '1,2' can't be answered")
 
