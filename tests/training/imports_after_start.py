@@ -18,7 +18,7 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
         found.append(str(arguments[0]))
 
 
-def begin(self: attempt.Attempt, requests: attempt.Requests) -> None:
+def begin(self: attempt.Attempt, requests: attempt.BetweenSteps) -> None:
     global started  # noqa: PLW0603
     started = True
     train(self, requests)

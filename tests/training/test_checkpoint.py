@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training.support import make_run, run_until
 from workbench.errors import BadInput, RunFailed
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.training.checkpoint import (
     Checkpoints,
+    checkpoint_bytes,
     random_states,
     read_entries,
     restore_random_states,
@@ -63,10 +65,21 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
 
 
 def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder, keep_every=2)
+    checkpoints = Checkpoints(folder)
+    checkpoints.keep_every = 2
     save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
     assert [e["epoch"] for e in read_entries(folder)] == [2, 4, 6, 7]
     checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam", "lookahead": 5}, {"optimizer": "rmsprop", "momentum": 0.9}]
+)
+def test_a_checkpoint_is_as_large_as_it_is_said_to_be(home: Path, settings: dict[str, Any]) -> None:
+    run = make_run(home, {"epochs": 1, **settings}, {"name": "mlp", "widths": [512]})
+    attempt = run_until(run, None)
+    said = checkpoint_bytes(attempt.state.module, attempt.state.settings)
+    assert said < next(run.checkpoints.glob("step-*.pt")).stat().st_size < 1.1 * said
 
 
 def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from workbench.datasets.data import Split
 from workbench.training.device import Precision
-from workbench.training.evaluate import Evaluation, evaluate, write
+from workbench.training.evaluate import Evaluation, evaluate, seen_often, write
 from workbench.training.source import source_of
 from workbench.training.task import Classification, Regression
-from workbench.training.views import seen_often
 
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", CPU)

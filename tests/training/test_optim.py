@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from workbench.training.lookahead import STRENGTH, Lookahead, lookahead_of
-from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
+from workbench.training.optim import Backbone, load_memory, lr_at, make_optimizer, plain_step, set_lr
 from workbench.trainsettings import Train
 
 CPU = torch.device("cpu")
@@ -188,11 +188,10 @@ def test_a_rate_on_the_device_is_the_same_rate(name: Any) -> None:
     modules[1].load_state_dict(modules[0].state_dict())
     x = torch.randn(8, 4)
     for module, on_device in zip(modules, (False, True), strict=True):
-        optimizer = make_optimizer(module, train, CPU, capturable=on_device)
-        assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor) == on_device
+        optimizer = make_optimizer(module, train, CPU)
         step = inspect.unwrap(type(optimizer).step)
-        for group in optimizer.param_groups:
-            group["capturable"] = False  # what it asks for is there on accelerators only
+        for group in optimizer.param_groups if on_device else ():
+            group["lr"] = torch.tensor(group["lr"])
         for rate in (0.1, 0.03):
             set_lr(optimizer, rate)
             optimizer.zero_grad()
@@ -200,6 +199,28 @@ def test_a_rate_on_the_device_is_the_same_rate(name: Any) -> None:
             with torch.no_grad():
                 step(optimizer)
     assert torch.allclose(modules[0].weight, modules[1].weight, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_memory_is_put_where_this_device_wants_it(name: Any) -> None:
+    """From a CPU to a device that counts its steps there: `meta` stands for a GPU."""
+    module, meta = nn.Linear(2, 2), nn.Linear(2, 2, device="meta")
+    train = Train(optimizer=name, lr=0.1)
+    here = make_optimizer(module, train, CPU)
+    module(torch.ones(3, 2)).sum().backward()
+    here.step()
+    there = make_optimizer(meta, train, torch.device("meta"))
+    for group in there.param_groups:
+        group["capturable"] = True
+    assert load_memory(there, here.state_dict())
+    assert [group["capturable"] for group in there.param_groups] == [True]
+    assert {state["step"].device.type for state in there.state.values()} == {"meta"}
+
+
+def test_memory_of_other_groups_is_not_taken() -> None:
+    module = nn.Linear(2, 2)
+    one, other = (make_optimizer(module, Train(weight_decay=decay), CPU) for decay in (0.0, 0.1))
+    assert not load_memory(one, other.state_dict())
 
 
 def test_lookahead_draws_the_weights_to_their_average() -> None:

@@ -15,7 +15,8 @@ from tests.training.support import last_checkpoint, make_run, metrics, outcome, 
 from workbench.errors import RunFailed
 from workbench.runs.records import Journal, read_lines
 from workbench.training.guard import Guard
-from workbench.training.shortage import Shortage, fitting, shortage
+from workbench.training.recovery import Shortage, fitting, shortage
+from workbench.training.state import TrainState
 
 CPU = torch.device("cpu")
 DEEP = {"name": "mlp", "widths": [64, 64, 64], "dropout": 0.1}
@@ -39,9 +40,9 @@ def changes(folder: Any) -> list[dict[str, Any]]:
     return [r for r in read_lines(folder.journal) if r["kind"] == "change" and r.get("who") == "worker"]
 
 
-@pytest.mark.parametrize("deferred", [False, True])
-def test_the_step_is_named_and_the_last_good_checkpoint_kept(home: Path, deferred: bool) -> None:
-    folder = wild_run(home, report_every=4)
+@pytest.mark.parametrize(("deferred", "every"), [(False, 4), (True, 4), (True, 1000)])
+def test_the_step_is_named_and_the_last_good_checkpoint_kept(home: Path, deferred: bool, every: int) -> None:
+    folder = wild_run(home, report_every=every)
     attempt = prepared(folder)
     attempt.state.guard = Guard(CPU, deferred=deferred)
     attempt.state._renew_optimizer()
@@ -53,6 +54,7 @@ def test_the_step_is_named_and_the_last_good_checkpoint_kept(home: Path, deferre
     assert all(torch.isfinite(t).all() for t in kept["model"].values())
     assert all(torch.isfinite(t).all() for t in attempt.state.module.state_dict().values())
     assert all(isinstance(row["loss"], float) for row in metrics(folder))
+    assert {row["epoch"] for row in metrics(folder) if row["kind"] != "step"} == {1}
 
 
 def test_it_goes_back_with_half_the_learning_rate_until_that_holds(home: Path) -> None:
@@ -76,6 +78,29 @@ def test_a_run_that_went_back_resumes_exactly(home: Path) -> None:
     run_until(cut, None)
     assert changes(cut)
     assert same(outcome(cut), outcome(uncut))
+
+
+def test_it_goes_back_also_from_the_last_checkpoint(home: Path) -> None:
+    folder = make_run(home, {**WILD, "epochs": 1, "on_nan": "go_back"}, DEEP)
+    attempt = prepared(folder)
+
+    class Spoils:
+        """Makes the weights no numbers after the last step, the first time it gets there."""
+
+        done = False
+
+        def answer(self, state: TrainState) -> None:
+            if state.step == attempt.epochs.steps and not self.done:
+                self.done = True
+                torch.nn.init.constant_(next(state.module.parameters()), float("nan"))
+
+    attempt.train(Spoils())
+    attempt.measure()
+    attempt.checkpoints.close()
+    attempt.report.metrics.close()
+    assert [(c["step"], c["value"]) for c in changes(folder)] == [(0, 0.05)]
+    assert all(torch.isfinite(t).all() for t in last_checkpoint(folder)["model"].values())
+    assert all(isinstance(row["loss"], float) for row in metrics(folder))
 
 
 def test_it_gives_up_after_five_times(home: Path) -> None:
@@ -173,6 +198,32 @@ def test_what_the_failed_try_changed_is_taken_back(home: Path, tmp_path: Path) -
     assert same(last_checkpoint(told)["model"], last_checkpoint(found)["model"])
 
 
+def test_memory_that_is_short_in_an_evaluation_splits_no_batch(home: Path, tmp_path: Path) -> None:
+    settings = {"epochs": 1, "batch_size": 48, "auto_micro_batch": True}
+    folder = make_run(home, settings, own_model(tmp_path / "own"))
+    attempt = prepared(folder)
+    attempt.state.module.evaluation_limit = 0  # type: ignore[assignment]
+    with pytest.raises(RunFailed, match=r"evaluating 1 examples .* not even one fits"):
+        attempt.train(attempt.steering)
+    attempt.checkpoints.close()
+    attempt.report.metrics.close()
+    assert {c["setting"] for c in changes(folder)} == {"train.evaluation_batch"}
+
+
+def test_memory_that_is_short_between_two_steps_undoes_none(home: Path) -> None:
+    attempt = prepared(make_run(home, {"epochs": 1, "auto_micro_batch": True}))
+
+    class Short:
+        def answer(self, state: TrainState) -> None:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        attempt.train(Short())
+    attempt.checkpoints.close()
+    attempt.report.metrics.close()
+    assert changes(attempt.folder) == []
+
+
 def test_the_fewest_examples_do_not_fit(home: Path, tmp_path: Path) -> None:
     settings = {"epochs": 1, "batch_size": 4, "auto_micro_batch": True}
     folder = make_run(home, settings, own_model(tmp_path / "own", training_limit=0))
@@ -184,7 +235,7 @@ def test_an_allocation_that_fails_for_real_is_understood() -> None:
     """In a process of its own whose address space is limited."""
     code = """
 import torch
-from workbench.training.shortage import free_memory, shortage
+from workbench.training.recovery import free_memory, shortage
 cpu = torch.device("cpu")
 wanted = free_memory(cpu) + 2**30
 try:
@@ -221,6 +272,7 @@ def test_what_errors_say_of_memory(said: str, wanted: int | None) -> None:
     assert short is not None
     assert short.wanted == wanted
     assert shortage(RuntimeError("mat1 and mat2 shapes cannot be multiplied"), CPU) is None
+    assert shortage(RunFailed(said), CPU) is None
 
 
 def test_what_should_fit() -> None:

@@ -11,9 +11,9 @@ from workbench.datasets.data import derived_seed
 from workbench.io.atomic import write_json
 from workbench.runs.machine import cpu_name
 from workbench.runs.records import read_lines
-from workbench.training.checkpoint import Checkpoints
+from workbench.training.checkpoint import Checkpoints, checkpoint_bytes
 from workbench.training.context import Context
-from workbench.training.loop import Requests, train
+from workbench.training.loop import BetweenSteps, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
@@ -22,8 +22,8 @@ from workbench.training.recovery import Recovery
 from workbench.training.rehearsal import rehearse
 from workbench.training.report import Report, Sums
 from workbench.training.restore import Beginning, differences, open_metrics, take_over
+from workbench.training.room import check_space
 from workbench.training.setup import describe_data, describe_model, device_name
-from workbench.training.space import check_space, checkpoint_bytes
 from workbench.training.state import TrainState
 from workbench.training.steering import Steering
 from workbench.training.versions import Comparison, changed_versions
@@ -91,7 +91,7 @@ class Attempt:
         if self.parts.settings.on_nan == "go_back":
             self.steering.checkpoint()
 
-    def train(self, requests: Requests) -> None:
+    def train(self, requests: BetweenSteps) -> None:
         """All steps that are left; `requests` is asked between two of them."""
         train(self.state, self.epochs, self.report, requests, self.end_epoch, recover=self.recovery)
 
@@ -193,7 +193,8 @@ class Attempt:
             self.steering.checkpoint_if_stopped()
             raise
         self._show()
-        self.steering.checkpoint(best=best, wait=False)
+        # The last one is waited for: where its weights are no numbers, training can still go back.
+        self.steering.checkpoint(best=best, wait=self.state.done)
         self.context.heartbeat.show(phase="training")
         self.report.restart_clock()
 

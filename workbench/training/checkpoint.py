@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
+from torch import nn
 
 from workbench.errors import BadInput
 from workbench.io.atomic import draft, read_json, write_json
@@ -23,6 +24,7 @@ from workbench.io.weights import load_checkpoint
 from workbench.runs.layout import RunFolder
 from workbench.training.copies import Copies
 from workbench.training.guard import Diverged
+from workbench.trainsettings import Train
 
 KEPT = 2
 """The newest ones that are kept whatever else is."""
@@ -33,8 +35,10 @@ Entry = dict[str, Any]
 class Checkpoints:
     """The checkpoints of one run, for the one process that writes them."""
 
-    def __init__(self, folder: RunFolder, keep_every: int = 0) -> None:
-        self._folder, self.keep_every = folder, keep_every
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self.keep_every = 0
+        """Epochs of which one is kept for good, as `train.keep_every`: it is read before the settings are known."""
         folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
         self.entries: list[Entry] = read_entries(folder)
         self._copies = Copies()
@@ -157,6 +161,14 @@ class Checkpoints:
     def load(self, entry: Entry) -> dict[str, Any]:
         """The content of one. Raises `BadInput` where it is not what was written."""
         return load_checkpoint(self._folder.checkpoints / entry["file"], sha256=entry["sha256"])
+
+
+def checkpoint_bytes(module: nn.Module, train: Train) -> int:
+    """How large a checkpoint will be: weights, their slow ones, and what the optimizer remembers of each."""
+    moments = {"sgd": bool(train.momentum), "rmsprop": 1 + bool(train.momentum)}.get(train.optimizer, 2)
+    learned = sum(p.nbytes for p in module.parameters() if p.requires_grad)
+    weights = sum(value.nbytes for value in module.state_dict().values())
+    return weights * (2 if train.lookahead else 1) + moments * learned
 
 
 def known_entries(folder: RunFolder) -> tuple[list[Entry], list[str]]:

@@ -19,7 +19,6 @@ from workbench.training.batches import Batches, in_order
 from workbench.training.device import Precision
 from workbench.training.source import Source
 from workbench.training.task import Task, like
-from workbench.training.views import seen_often
 
 TOP_K = 5
 BATCH_BYTES = 32_000_000
@@ -80,6 +79,26 @@ def at_once(source: Source, limit: int = 0) -> int:
     """How many examples are evaluated at once: as many as are quick, no more than `limit` unless that is 0."""
     quick = max(1, min(1024, BATCH_BYTES // source.example_bytes))
     return min(quick, limit) if limit else quick
+
+
+def seen_often(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor], Tensor]:
+    """`module` whose outputs are means over views, as `train.tta` names them; `none` is the module itself.
+
+    `mirror`: a picture and its mirror image. `translate`: half of it that, the other half the same of the picture
+    moved by one pixel to the upper left and to the lower right, its border mirrored (airbench94's; Jordan,
+    arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
+    """
+    if how == "none":
+        return module
+
+    def mirrored(x: Tensor) -> Tensor:
+        return (module(x) + module(x.flip(-1))) / 2
+
+    def moved(x: Tensor) -> Tensor:
+        padded = F.pad(x, (1, 1, 1, 1), "reflect")
+        return mirrored(x) / 2 + (mirrored(padded[..., :-2, :-2]) + mirrored(padded[..., 2:, 2:])) / 4
+
+    return mirrored if how == "mirror" else moved
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from workbench.training.report import Report
 from workbench.training.state import TrainState
 
 
-class Requests(Protocol):
+class BetweenSteps(Protocol):
     """What people and the clock ask of a run between two steps."""
 
     def answer(self, state: TrainState) -> None:
@@ -26,14 +26,14 @@ def train(
     state: TrainState,
     epochs: Epochs,
     report: Report,
-    requests: Requests,
+    requests: BetweenSteps,
     end_epoch: Callable[[], None],
     *,
     recover: Callable[[Exception], None] = give_up,
 ) -> None:
     """All epochs that are left; `end_epoch` evaluates, counts the epoch and keeps the checkpoint.
 
-    `recover` is told what went wrong in a step; when it returns, training goes on from where `state` stands then.
+    `recover` is told what went wrong; when it returns, training goes on from where `state` stands then.
     """
     while not state.done:
         try:
@@ -43,7 +43,7 @@ def train(
             recover(error)
 
 
-def train_epoch(state: TrainState, batches: Batches, report: Report, requests: Requests) -> None:
+def train_epoch(state: TrainState, batches: Batches, report: Report, requests: BetweenSteps) -> None:
     """One pass over the training data, from where `state` stands in it."""
     state.begin_epoch(len(batches))
     for batch in batches.starting_at(state.position):
@@ -55,3 +55,4 @@ def train_epoch(state: TrainState, batches: Batches, report: Report, requests: R
             state.guard.check(state.step)
             report.step(state.step, state.progress, state.lr)
         requests.answer(state)  # stop, checkpoint, pause, learning rate
+    state.guard.check(state.step)  # before anything is said of the epoch

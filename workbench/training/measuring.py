@@ -125,7 +125,6 @@ class Measuring:
 
     def result(self, checkpoints: Checkpoints) -> None:
         """The run's result: the test split, by the best epoch's weights where there is a best one."""
-        self._context.room.keep_trying(checkpoints.settle)
         marks: dict[str, Any] = {}
         best = checkpoints.best() if self._parts.experiment.weights == "best" else None
         if best is not None:

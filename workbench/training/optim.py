@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -67,17 +67,15 @@ def _between(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def make_optimizer(
-    module: nn.Module, train: Train, device: torch.device, *, capturable: bool | None = None
-) -> Optimizer:
+def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> Optimizer:
     """The optimizer that `train` names, over all of the module's parameters.
 
     Weight decay pulls on weights only: biases and the scales of norms (all parameters of one dimension or none)
-    go without, as is usual. Kernels are fused where torch has them for the device. A `capturable` one (as it is on
-    CUDA) keeps its learning rate on the device, where a captured step reads it.
+    go without, as is usual. Kernels are fused where torch has them for the device. On CUDA it is `capturable`, and
+    keeps its learning rate on the device, where a captured step reads it.
     """
     _spare_the_compiler()
-    capturable = device.type == "cuda" if capturable is None else capturable
+    capturable = device.type == "cuda"
     groups = _groups(module, train)
     for group in groups:
         rate = train.lr * float(group["lr_scale"])
@@ -105,6 +103,22 @@ def _sgd(groups: list[dict[str, Any]], train: Train, fused: bool) -> Optimizer:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def load_memory(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
+    """Take over what another one of the same kind remembers (its `state_dict`), with this one's hyperparameters.
+
+    `False`, and nothing done, where its groups hold other numbers of parameters.
+    """
+    wanted = optimizer.param_groups
+    if [len(g["params"]) for g in wanted] != [len(g["params"]) for g in state["param_groups"]]:
+        return False
+    # Before it is loaded: where it puts the counts of steps depends on `capturable` and `fused`.
+    groups = [
+        {**mine, "params": saved["params"]} for mine, saved in zip(wanted, state["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    return True
 
 
 def _spare_the_compiler() -> None:

@@ -5,7 +5,6 @@ It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; no
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import sys
@@ -14,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import msgspec
 import torch
@@ -32,7 +31,7 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.processes import age
 from workbench.runs.records import read_lines
 from workbench.text import one_line
-from workbench.training.checkpoint import Checkpoints
+from workbench.training.checkpoint import Checkpoints, checkpoint_bytes
 from workbench.training.context import Context, context_of
 from workbench.training.evaluate import TOP_K, evaluate
 from workbench.training.parts import Parts
@@ -41,9 +40,9 @@ from workbench.training.recovery import Recovery
 from workbench.training.report import ROWS
 from workbench.training.requests import Stop
 from workbench.training.restore import Beginning
+from workbench.training.room import CHECKPOINTS, ROW_BYTES
 from workbench.training.setup import device_name
 from workbench.training.source import Source
-from workbench.training.space import CHECKPOINTS, ROW_BYTES
 from workbench.training.threads import candidates
 from workbench.training.trial import Pace, Trial
 from workbench.training.worker import in_words
@@ -159,9 +158,7 @@ class Planner:
     def _disk(self) -> dict[str, int | None]:
         """What the run's folder will take: its checkpoints, evaluations and metrics."""
         settings, parts = self._settings, self._parts
-        checkpoint = written_bytes(
-            {"model": parts.built.module.state_dict(), "optimizer": self._trial.state.optimizer.state_dict()}
-        )
+        checkpoint = checkpoint_bytes(parts.built.module, settings)
         kept = CHECKPOINTS + (settings.epochs // settings.keep_every if settings.keep_every else 0)
         evaluated = len(parts.sources[parts.held_out]) * (10 + 2 * TOP_K) * settings.epochs
         rows = min(parts.epochs.steps * settings.epochs, ROWS) * ROW_BYTES
@@ -249,27 +246,6 @@ def process_peak() -> int | None:
     except OSError:
         return None
     return 1024 * int(said[1]) if said else None
-
-
-def written_bytes(content: Any) -> int:
-    """How large a file `torch.save` would write."""
-    counter = _Counter()
-    torch.save(content, cast(IO[bytes], counter))
-    return counter.count
-
-
-class _Counter(io.RawIOBase):
-    """Counts what is written and keeps nothing."""
-
-    count = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        size = memoryview(data).nbytes
-        self.count += size
-        return size
 
 
 def answer_of(context: Context) -> dict[str, Any]:

@@ -1,25 +1,43 @@
-"""Patience with a disk that is full, over its quota or read-only: what can't be written is tried again."""
+"""Room on the disk: whether a run will fit, and patience where what it writes does not."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from workbench import text
+from workbench.errors import BadInput
 from workbench.runs import control
+from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal
 from workbench.training.heartbeat import Heartbeat, Stopwatch
 from workbench.training.requests import Requests, Stop
 
+CHECKPOINTS = 3
+"""On the disk at a time: the last two, and the best or the one that is being written."""
+ROW_BYTES = 256
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 TRY_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 """Between two tries, and between two looks whether somebody wants the run to stop."""
 
 T = TypeVar("T")
+
+
+def check_space(folder: RunFolder, checkpoint: int, rows: int) -> None:
+    """Raise `BadInput` where checkpoints of so many bytes and so many rows of metrics can't fit."""
+    wanted = CHECKPOINTS * checkpoint + rows * ROW_BYTES
+    there = sum(path.stat().st_size for path in folder.checkpoints.glob("step-*.pt"))
+    free = shutil.disk_usage(folder.path).free
+    if wanted > free + there:
+        raise BadInput(
+            f"the run needs about {text.size(wanted)} for {CHECKPOINTS} checkpoints and its record, and "
+            f"{folder.path} has {text.size(free)} free: make room, or set WORKBENCH_HOME to a larger disk"
+        )
 
 
 class Room:

@@ -14,7 +14,7 @@ from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
 from workbench.training.guard import Guard
 from workbench.training.lookahead import Lookahead, lookahead_of
-from workbench.training.optim import Backbone, lr_at, make_optimizer, plain_step, set_lr
+from workbench.training.optim import Backbone, load_memory, lr_at, make_optimizer, plain_step, set_lr
 from workbench.training.report import Report, Sums
 from workbench.training.task import Task
 from workbench.training.timeline import Timeline
@@ -52,6 +52,8 @@ class TrainState:
         self._merge_single = has_batch_norm(module)
         self._next_change: int | None = None
         self._moment: Moment | None = None
+        self.in_step = False
+        """Whether a step was begun and has not ended: what goes wrong now is the step's."""
         self._frozen = False
         self.network: Callable[[Tensor], Tensor] = module
         """What computes the outputs in training: the module, or what it was compiled to."""
@@ -71,6 +73,7 @@ class TrainState:
 
     def begin_epoch(self, steps: int) -> None:
         """Set the module to training, its backbone frozen or not."""
+        self.in_step = False
         self.steps_per_epoch = steps
         self.renew_settings()
         frozen = self.epoch < self.settings.freeze_epochs
@@ -136,6 +139,7 @@ class TrainState:
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
         self._moment = Moment(self.module, self._report.sums) if self.settings.auto_micro_batch else None
+        self.in_step = True
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a loss that is no number."""
@@ -166,6 +170,7 @@ class TrainState:
 
     def end_step(self, examples: int) -> None:
         """Count a step that was made with so many examples."""
+        self.in_step, self._moment = False, None
         self._report.sums.end_step(examples)
         self.step += 1
         self.position += 1
@@ -246,16 +251,9 @@ class TrainState:
 
     def _load_optimizer(self, state: Mapping[str, Any]) -> list[str]:
         """Take over the optimizer's memory, with the hyperparameters that the settings say now."""
-        groups = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
-        shapes = [len(g["params"]) for g in self.optimizer.param_groups]
-        if state["name"] != self.settings.optimizer or shapes != [
-            len(g["params"]) for g in state["param_groups"]
-        ]:
-            return ["the optimizer was changed: it begins without the memory of the steps before"]
-        self.optimizer.load_state_dict({"state": state["state"], "param_groups": state["param_groups"]})
-        for group, wanted in zip(self.optimizer.param_groups, groups, strict=True):
-            group.update(wanted)
-        return []
+        if state["name"] == self.settings.optimizer and load_memory(self.optimizer, state):
+            return []
+        return ["the optimizer was changed: it begins without the memory of the steps before"]
 
 
 class Moment:
