@@ -13,7 +13,7 @@ import torch
 from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
 from workbench.io.atomic import read_json
 from workbench.runs.records import read_lines
-from workbench.training import quicken
+from workbench.training import capture, quicken
 from workbench.training.capture import WARM_UP, recorder_for
 from workbench.training.device import Precision
 from workbench.training.state import TrainState
@@ -57,6 +57,18 @@ class Reads(Again):
     def warm_up(self, step: Callable[[], None]) -> None:
         super().warm_up(step)
         raise RuntimeError("called a synchronizing CUDA operation")
+
+
+class OnlyOnce(Again):
+    """Can record a first time, but not once something has changed."""
+
+    recorded = False
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        if self.recorded:
+            raise RuntimeError("no memory for a second recording")
+        self.recorded = True
+        return super().record(step)
 
 
 class PlaysNothing(Again):
@@ -103,6 +115,18 @@ def test_a_backbone_that_thaws_is_recorded_anew(home: Path, monkeypatch: pytest.
     assert recorder.played == 2 * (2 + steps - 1)
 
 
+def test_a_later_recording_that_fails_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, model = {"epochs": 2, "freeze_epochs": 1}, {"name": "resnet", "depth": 8, "width": 2}
+    recorded_by(OnlyOnce(), monkeypatch)
+    folder = make_run(home, settings, model)
+    attempt = run_until(folder, None)
+    assert attempt.state.step == 2 * attempt.epochs.steps
+    said = [r["text"] for r in read_lines(folder.journal) if r["kind"] == "notice"]
+    assert said == [
+        "steps can't be recorded as a CUDA graph, and are computed one by one: no memory for a second recording"
+    ]
+
+
 @pytest.mark.parametrize(
     ("recorder", "why"),
     [
@@ -134,7 +158,7 @@ def test_without_cuda_nothing_is_recorded_and_who_asks_is_told(home: Path) -> No
     assert said == ["train.cuda_graph: steps are not played back: CUDA graphs are for CUDA devices"]
 
 
-def test_what_is_recorded_is_small_and_can_be(home: Path) -> None:
+def test_what_is_recorded_is_small_and_can_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = prepared(make_run(home, {}))
     attempt.report.metrics.close()
     state: TrainState = attempt.state
@@ -147,6 +171,8 @@ def test_what_is_recorded_is_small_and_can_be(home: Path) -> None:
     assert "train.cuda_graph is no" in why(cuda_graph="no")
     assert "fp16" in why("fp16")
     assert "undo" in why(auto_micro_batch=True)
+    monkeypatch.setattr(capture, "MOST_PARAMETERS", 10)
+    assert "0 million parameters keep the device busy (train.cuda_graph=yes all the same)" in why()
 
 
 def test_a_model_that_can_not_be_compiled_is_computed_as_it_is(

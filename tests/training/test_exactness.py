@@ -15,7 +15,9 @@ from tests.training.support import last_checkpoint, make_run, metrics, outcome, 
 from workbench.errors import BadInput
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
+from workbench.training import parts
 from workbench.training.restore import differences
+from workbench.training.threads import Tuned
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
 AUGMENT = ["altflip", "colour", "translate", "mixup", "cutmix"]
@@ -169,6 +171,20 @@ def test_what_a_gpu_does_is_not_called_exact() -> None:
     assert differences(here, here) == ["a GPU adds up in another order each time, unless train.exact is set"]
     assert differences(here, here, exact=True) == []
     assert differences({**here, "device": "cpu"}, here)[0] == "on cuda instead of cpu"
+
+
+def test_an_attempt_after_one_without_a_checkpoint_computes_as_that_did(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a short timing finds can be another thing the next time."""
+    found = iter([Tuned(1, True), Tuned(2, False)])
+    monkeypatch.setattr(parts, "tuned", lambda *_: next(found))
+    folder = make_run(home, {"threads": "auto"})
+    for _ in range(2):
+        attempt = prepared(folder)
+        attempt.report.metrics.close()
+        assert (attempt.parts.threads, attempt.parts.channels_last) == (1, True)
+    assert next(found) == Tuned(2, False)
 
 
 def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:

@@ -34,9 +34,14 @@ def placed(split: Split, free: int, monkeypatch: pytest.MonkeyPatch) -> Source:
     return source_of(split, plain, CPU)
 
 
-def test_what_fits_in_half_of_the_free_memory_is_read_into_it(
-    mapped: Split, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("piece", [1, 77, 10**6])
+def test_what_fits_in_half_of_the_free_memory_is_read_into_it_piece_by_piece(
+    mapped: Split, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "PIECE_BYTES", piece)
+    taken: list[int] = []
+    whole = Split.examples
+    monkeypatch.setattr(Split, "examples", lambda self, rows: taken.append(len(rows)) or whole(self, rows))
     there = placed(mapped, 2001, monkeypatch)
     assert there.resident
     assert there.why == "resident in memory: 1.0 kB of 2.0 kB free"
@@ -44,6 +49,7 @@ def test_what_fits_in_half_of_the_free_memory_is_read_into_it(
     assert torch.equal(there.inputs, mapped.inputs)
     part = mapped.take(range(40))
     assert torch.equal(placed(part, 10**9, monkeypatch).inputs, mapped.inputs[:40])
+    assert max(taken) == max(1, min(50, piece // 20))
 
 
 def test_what_does_not_fit_stays_a_map_and_says_why(mapped: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,10 @@ def test_a_killed_run_ends_as_one_never_cut(home: Path) -> None:
     third = Worker(cut)
     assert third.ended()["status"] == "finished"
     assert same(outcome(cut), outcome(uncut))
-    assert not any("exact" in record for record in read_lines(cut.journal))
+    journal = read_lines(cut.journal)
+    assert not any("exact" in record for record in journal)
+    training = [record for record in journal if record.get("phase") == "training"]
+    assert [(r["attempt"], r["device"], r["threads"]) for r in training] == [(n, "cpu", 1) for n in (1, 2, 3)]
 
 
 def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_checkpoint(home: Path) -> None:

@@ -17,7 +17,7 @@ from workbench.training.loop import BetweenSteps, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
-from workbench.training.quicken import Way, quicken, step_way
+from workbench.training.quicken import Way, quicken
 from workbench.training.recovery import Recovery
 from workbench.training.rehearsal import rehearse
 from workbench.training.report import Report, Sums
@@ -34,7 +34,7 @@ def run(context: Context) -> None:
     attempt = Attempt(context)
     try:
         attempt.prepare()
-        context.phase("training")
+        context.phase("training", device=str(attempt.parts.device), threads=attempt.parts.threads)
         with context.watch.during("train"):
             attempt.train(attempt.steering)
         attempt.measure()
@@ -97,9 +97,7 @@ class Attempt:
 
     def _report(self) -> Report:
         sums = Sums(self.parts.task, self.parts.device)
-        return Report(
-            sums, open_metrics(self.context, self.beginning.restored), self.parts.report_every(self.beginning)
-        )
+        return Report(sums, open_metrics(self.context, self.beginning.restored), self.parts.report_every)
 
     def _state(self) -> TrainState:
         parts, restored = self.parts, self.beginning.restored
@@ -160,7 +158,7 @@ class Attempt:
             "device_name": device_name(parts.device),
             "resident": parts.sources["train"].resident,
             **{name: asdict(way) for name, way in self.quick.items()},
-            "ways": parts.ways() | {"step": step_way(parts.precision, parts.threads, self.quick)},
+            "ways": parts.ways(self.quick),
             "threads": parts.threads,
             "channels_last": parts.channels_last,
             "precision": parts.precision.name,

@@ -84,11 +84,12 @@ class Captured:
     """Steps with batches of `size` examples, recorded at the first and played back from then on.
 
     A step that can't be recorded, or gives other numbers when it is played back (one that draws with Python's
-    random numbers, say), is computed by itself ever after; `why_not` then says why.
+    random numbers, say), is computed by itself ever after; `why_not` then says why, and `say` is told, at the
+    first recording or at a later one.
     """
 
-    def __init__(self, recorder: Recorder, steps: Steps, size: int) -> None:
-        self._recorder, self._steps, self._size = recorder, steps, size
+    def __init__(self, recorder: Recorder, steps: Steps, size: int, say: Callable[[str], None]) -> None:
+        self._recorder, self._steps, self._size, self._say = recorder, steps, size, say
         self._play: Callable[[], None] | None = None
         self._batch: Batch | None = None
         self.why_not: str | None = None
@@ -120,6 +121,7 @@ class Captured:
             self._compare(batch, before)
         except Exception as error:
             self._play, self.why_not = None, one_line(error)
+            self._say(f"steps can't be recorded as a CUDA graph, and are computed one by one: {self.why_not}")
         before.restore(self._steps.changed())
 
     def _compare(self, batch: Batch, before: Before) -> None:

@@ -1,8 +1,9 @@
-"""The parts an attempt is put together from: data, model, batches, threads, the state and what is written down."""
+"""The parts that training is put together from: data, model, batches, device, precision, threads."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,14 @@ from workbench.datasets.data import Data, derived_seed
 from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Experiment
+from workbench.io.atomic import read_json
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, begin_from, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
 from workbench.training.batches import Epochs, has_batch_norm
 from workbench.training.context import Context
 from workbench.training.device import pick_device, pick_precision, set_exactness
+from workbench.training.quicken import Way, step_way
 from workbench.training.report import report_every
 from workbench.training.restore import Beginning
 from workbench.training.setup import splits_of
@@ -47,7 +50,8 @@ class Parts:
         self.task: Task = task_of(self.data, self.settings, self.device)
         self.sources: dict[str, Source] = self._sources()
         self.epochs: Epochs = self._epochs()
-        self.threads: int = self._tune(beginning)
+        self._before = self._known_before(beginning)
+        self.threads: int = self._tune()
         torch.set_num_threads(self.threads)
 
     def _load(self, beginning: Beginning) -> Data:
@@ -132,15 +136,22 @@ class Parts:
             classes=len(self.data.classes),
         )
 
-    def _tune(self, beginning: Beginning) -> int:
-        """Choose the layout of pictures, and how many CPU threads there are: as before in a resume."""
-        wanted, before = self.settings.threads, beginning.restored
+    def _known_before(self, beginning: Beginning) -> dict[str, Any] | None:
+        """What the attempt before computed with: by its checkpoint; where it came to none, on a CPU by `setup.json`."""
+        if beginning.restored is not None:
+            return beginning.restored.content
+        setup = read_json(self._context.folder.setup) if self._context.attempt > 1 else None
+        return setup if setup is not None and setup["device"] == "cpu" else None
+
+    def _tune(self) -> int:
+        """Choose the layout of pictures, and how many CPU threads there are: as before in a later attempt."""
+        wanted, before = self.settings.threads, self._before
         if self.device.type != "cpu":
             self._lay_out(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
             return torch.get_num_threads() if wanted == "auto" else wanted
         if before is not None:
-            self._lay_out(bool(before.content.get("channels_last")) and before.content["device"] == "cpu")
-            return int(before.content["threads"]) if wanted == "auto" else wanted
+            self._lay_out(bool(before.get("channels_last")) and before["device"] == "cpu")
+            return int(before["threads"]) if wanted == "auto" else wanted
         if wanted != "auto":
             self._lay_out(False)
             return wanted
@@ -150,18 +161,22 @@ class Parts:
         self._lay_out(found.channels_last)
         return found.threads
 
-    def report_every(self, beginning: Beginning) -> int:
+    @property
+    def report_every(self) -> int:
         """Steps that a row of the record covers."""
         every = self.settings.report_every
         if every != "auto":
             return every
-        if beginning.restored is not None:
-            return int(beginning.restored.content["report_every"])
+        if self._before is not None:
+            return int(self._before["report_every"])
         return report_every(self.epochs.steps, self.settings.epochs)
 
-    def ways(self) -> dict[str, str]:
-        """In which ways it is done, and why, for people: one line for each."""
-        return {"data": self.sources["train"].why}
+    def ways(self, quick: Mapping[str, Way]) -> dict[str, str]:
+        """How data are had and steps computed (made `quick` as `quicken` says), and why: a line each, for people."""
+        return {
+            "data": self.sources["train"].why,
+            "step": step_way(self.precision, self.threads, quick),
+        }
 
     def with_settings(self, **changes: Any) -> Parts:
         """The same data and model with other settings of `train`: batch size, precision, threads. Raises `BadInput`."""

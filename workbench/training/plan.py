@@ -5,6 +5,7 @@ It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; no
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
@@ -31,11 +32,11 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.processes import age
 from workbench.runs.records import read_lines
 from workbench.text import one_line
+from workbench.training.capture import Before
 from workbench.training.checkpoint import Checkpoints, checkpoint_bytes
 from workbench.training.context import Context, context_of
 from workbench.training.evaluate import TOP_K, evaluate
 from workbench.training.parts import Parts
-from workbench.training.quicken import step_way
 from workbench.training.recovery import Recovery
 from workbench.training.report import ROWS
 from workbench.training.requests import Stop
@@ -98,7 +99,7 @@ class Planner:
             threads=parts.threads,
             precision=parts.precision.name,
             batch_size=self._settings.batch_size,
-            ways=parts.ways() | {"step": step_way(parts.precision, parts.threads, self._trial.ways)},
+            ways=parts.ways(self._trial.ways),
             steps_total=parts.epochs.steps * self._settings.epochs,
             step_seconds=pace.step_seconds,
             samples_per_second=pace.samples_per_second,
@@ -191,24 +192,32 @@ class Planner:
 
     def _factor(self, key: str, value: Any) -> tuple[float, Pace] | None:
         """How many times as fast it is with another value, and its pace; `None` where it can't be done."""
-        last, device = self._settings.epochs - 1, self._parts.device
         try:
-            trial = Trial(
-                self._parts.with_settings(**{key: value}), self._context.folder, self._context.requests
-            )
+            with self._weights_put_back():
+                return self._held_against_base(self._parts.with_settings(**{key: value}))
         except (BadInput, RuntimeError, MemoryError):
+            # It can't be put together, it diverges, or there is no memory for it: no proposal.
+            if self._parts.device.type == "cuda":
+                torch.cuda.empty_cache()
             return None
+
+    @contextlib.contextmanager
+    def _weights_put_back(self) -> Iterator[None]:
+        """All trials train the same weights: where one diverges, the next would begin from what it left."""
+        state = self._trial.state
+        slow = [] if state.lookahead is None else state.lookahead.state_dict()
+        start = Before([*state.changed(), *slow])
         try:
+            yield
+        finally:
+            start.restore(state.changed())
+
+    def _held_against_base(self, parts: Parts) -> tuple[float, Pace]:
+        last = self._settings.epochs - 1
+        with contextlib.closing(Trial(parts, self._context.folder, self._context.requests)) as trial:
             before = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
             pace = trial.run(TRIAL_SECONDS, epoch=last)
             after = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
-        except (RuntimeError, MemoryError):
-            # It diverges, or there is no memory for it: no proposal.
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-            return None
-        finally:
-            trial.close()
         base = (before.examples + after.examples) / (before.seconds + after.seconds)
         return pace.samples_per_second / base, pace
 

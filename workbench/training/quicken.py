@@ -41,12 +41,10 @@ def quicken(state: TrainState, epochs: Epochs, say: Say) -> dict[str, Way]:
             say(f"train.cuda_graph: steps are not played back: {why}")
         return ways
     batch = _first(state, epochs)
-    captured = Captured(recorder, state, len(batch))
+    captured = Captured(recorder, state, len(batch), say)
     captured.record(batch)
     if captured.why_not is None:
         state.captured = captured
-    else:
-        say(f"steps can't be recorded as a CUDA graph, and are computed one by one: {captured.why_not}")
     ways["cuda_graph"] = Way(captured.why_not is None, captured.why_not or "")
     return ways
 

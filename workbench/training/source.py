@@ -14,6 +14,8 @@ from workbench.text import size
 
 Preprocess = Callable[[Tensor, torch.device], Tensor]
 """(raw inputs, device) to what the model takes, on that device."""
+PIECE_BYTES = 64_000_000
+"""Of a split that is moved to the device, what is on its way at a time."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,11 @@ class Source:
         return inputs
 
 
-def source_of(
-    split: Split, preprocess: Preprocess, device: torch.device, *, channels_last: bool = False
-) -> Source:
+def source_of(split: Split, preprocess: Preprocess, device: torch.device) -> Source:
     """`split` on the device where it fits into its share of the free memory, else where it is."""
     example_bytes = max(split.inputs[:1].nbytes, preprocess(split.inputs[:1], device).nbytes)
     placed, resident, why = _placed(split, device)
-    return Source(
-        placed, split.targets.to(device), preprocess, device, resident, why, example_bytes, channels_last
-    )
+    return Source(placed, split.targets.to(device), preprocess, device, resident, why, example_bytes)
 
 
 def _placed(split: Split, device: torch.device) -> tuple[Split, bool, str]:
@@ -76,9 +74,12 @@ def _placed(split: Split, device: torch.device) -> tuple[Split, bool, str]:
 
 
 def _moved(split: Split, device: torch.device) -> Split:
-    inputs = split.inputs if split.rows is None else split.examples(torch.arange(len(split)))
-    # A mapped file is read once, from end to end: that is faster than its pages in the order of an epoch.
-    inputs = inputs.clone() if device.type == "cpu" and split.rows is None else inputs.to(device)
+    """Read once, faster than a mapped file's pages in the order of an epoch; the host holds a piece of it at most."""
+    inputs = torch.empty((len(split), *split.shape), dtype=split.inputs.dtype, device=device)
+    each = max(1, PIECE_BYTES // max(1, split.inputs[:1].nbytes))
+    for start in range(0, len(split), each):
+        rows = torch.arange(start, min(start + each, len(split)))
+        inputs[start : start + each] = split.examples(rows)
     return Split(inputs, split.targets, split.names)
 
 

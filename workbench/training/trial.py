@@ -18,7 +18,7 @@ from workbench.training.loop import give_up, train_epoch
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
 from workbench.training.quicken import quicken
-from workbench.training.report import Report, Sums, report_every
+from workbench.training.report import Report, Sums
 from workbench.training.requests import Requests
 from workbench.training.state import TrainState
 from workbench.training.timeline import Timeline
@@ -138,16 +138,13 @@ class Trial:
     """The worker's own loop over some parts, for a while; the rows it writes go into `folder`."""
 
     def __init__(self, parts: Parts, folder: RunFolder, requests: Requests) -> None:
-        self._parts, settings = parts, parts.settings
-        every = settings.report_every
-        if every == "auto":
-            every = report_every(parts.epochs.steps, settings.epochs)
-        self.report = Report(Sums(parts.task, parts.device), LineWriter(folder.metrics), every)
+        self._parts = parts
+        self.report = Report(Sums(parts.task, parts.device), LineWriter(folder.metrics), parts.report_every)
         self.state = TimedState(
             Backbone(parts.built.module, parts.built.head),
             task=parts.task,
             precision=parts.precision,
-            timeline=Timeline(msgspec.to_builtins(settings)),
+            timeline=Timeline(msgspec.to_builtins(parts.settings)),
             report=self.report,
         )
         self._clock = self.state.clock = Clock(parts.device, requests)
