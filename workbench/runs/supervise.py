@@ -81,16 +81,15 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     os.utime(folder.path)
     signals = Signals()
     _say(arguments.ready_fd, "ready")
-    reason: str | None = None
-    while (code := _work(folder, journal, attempt, signals)) == RELEASED:
-        if (reason := _hold(folder, journal, attempt, signals, lock)) is not None:
-            break
-        arguments.overrides = "{}"
-        try:
+    code, reason = RELEASED, None
+    try:
+        while (code := _work(folder, journal, attempt, signals)) == RELEASED and (
+            reason := _hold(folder, journal, attempt, signals, lock)
+        ) is None:
+            arguments.overrides = "{}"
             attempt = _open_attempt(folder, journal, arguments)
-        except OSError as error:
-            reason = error.strerror
-            break
+    except OSError as error:  # no room for a worker's log, or for the line that begins an attempt
+        reason = error.strerror
     if not _taken_over(folder, attempt["attempt"]):
         _close_attempt(folder, journal, attempt["attempt"], code, reason)
         _run_command(folder, attempt["attempt"])
