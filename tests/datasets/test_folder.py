@@ -19,6 +19,7 @@ from workbench.datasets.folder import scan_folder
 from workbench.datasets.folders import check_choice
 from workbench.datasets.load import load
 from workbench.errors import BadInput
+from workbench.io import caches
 from workbench.io.progress import Interrupted
 from workbench.settings import Choice
 
@@ -268,6 +269,23 @@ def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
     assert same(cut.train, whole.train) and same(cut.test, whole.test) and cut.set_aside == whole.set_aside
     kept = list((home / "cache" / "decoded").iterdir())
     assert {(path.suffix, path.stat().st_mode & 0o777) for path in kept} == {(".u8", 0o600), (".json", 0o600)}
+
+
+def test_room_is_made_by_what_is_not_used_any_more(tmp_path, home, monkeypatch):
+    root, other = classes(tmp_path / "pets"), classes(tmp_path / "others")
+    for folder in (root, other):
+        load_folder(folder, size=8)
+    kept = home / "cache" / "decoded"
+    for path in kept.iterdir():
+        os.utime(path, (0, 0))
+    load_folder(root, size=8)
+    caches.drop_oldest(kept, 1)
+    caches.drop_oldest(kept, 1)
+    opened = decodings(monkeypatch)
+    load_folder(root, size=8)
+    assert not opened
+    load_folder(other, size=8)
+    assert opened
 
 
 def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, monkeypatch):

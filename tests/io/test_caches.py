@@ -22,7 +22,7 @@ def test_the_oldest_unused_go_first(tmp_path: Path) -> None:
         return made(tmp_path, f"{age}.u8", age), made(tmp_path, f"{age}.json", age, size=10)
 
     oldest, old, new = pair(300), pair(200), pair(100)
-    used(*oldest)
+    used(oldest[0])
     drop_oldest(tmp_path, 150)
     assert all(path.exists() for path in oldest)
     assert not any(path.exists() for path in (*old, *new))

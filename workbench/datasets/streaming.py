@@ -153,7 +153,7 @@ class _Cache:
         if reasons is None:
             reasons = self._fill(done, cancelled)
         else:
-            caches.used(self.pixels, self.facts)
+            caches.used(self.pixels)
             done.add(len(self.items))
         count = len(self.items) - len(reasons)
         shape = (count, self.channels, self.size, self.size)

@@ -52,11 +52,10 @@ def drop_oldest(folder: Path, wanted: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def used(*files: Path) -> None:
-    """Note that files are used: they are not among the oldest any more."""
-    for path in files:
-        with contextlib.suppress(OSError):
-            os.utime(path)
+def used(path: Path) -> None:
+    """Note that a file is used, and those of its name with it: they are not among the oldest any more."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _being_written(path: Path) -> bool:
