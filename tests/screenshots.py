@@ -45,6 +45,7 @@ async def take(path: Path) -> None:
         await pilot.press("down", "down", "enter")
         await until(pilot, lambda: app.panes["6"].answer.top and not app.panes["6"].answer.busy)
         await pilot.press("escape", "1")
+        await until(pilot, lambda: app.experiment_pane is not None and app.experiment_pane.facts)
         await pilot.pause(1.0)
         write(path, app)
 
