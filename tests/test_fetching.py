@@ -55,7 +55,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server that stands for all others; what it has is what is published."""
     folder = tmp_path / "served"
     folder.mkdir()
-    for name, content in mnist_files().items():
+    files = mnist_files()
+    for name, content in files.items():
         (folder / name).write_bytes(content)
     torch.save({"a": torch.ones(2)}, folder / "w")
     weights = folder / f"tiny-{hashlib.sha256((folder / 'w').read_bytes()).hexdigest()[:8]}.pth"
@@ -63,7 +64,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     real = sources.remotes
 
     def remotes(name: str, options: Any) -> list[sources.Remote]:
-        sums = {name: hashlib.md5(content).hexdigest() for name, content in mnist_files().items()}
+        sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
         return [replace(remote, md5=sums[remote.name]) for remote in real(name, options)]
 
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:

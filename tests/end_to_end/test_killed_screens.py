@@ -45,7 +45,7 @@ def written(folder: RunFolder) -> int:
 def ours(home: Path) -> list[psutil.Process]:
     """Every process of this test's home, whatever it is."""
     found = []
-    for process in psutil.process_iter(["environ", "pid", "status"]):
+    for process in psutil.process_iter(["environ", "pid", "status", "cmdline"]):
         environment = process.info["environ"] or {}
         alive = process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
         if alive and environment.get("WORKBENCH_HOME") == str(home):
@@ -55,7 +55,7 @@ def ours(home: Path) -> list[psutil.Process]:
 
 def screens(home: Path) -> list[psutil.Process]:
     """The processes that are a screen of this home."""
-    return [p for p in ours(home) if p.cmdline()[1:] == ["-m", "workbench"]]
+    return [p for p in ours(home) if p.info["cmdline"][1:] == ["-m", "workbench"]]
 
 
 def by_signal(home: Path, number: signal.Signals, keys: str = "") -> None:
