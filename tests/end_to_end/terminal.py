@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import struct
 import sys
 import termios
@@ -36,8 +37,7 @@ class Terminal:
         self.process = pexpect.spawn(
             sys.executable, ["-m", "workbench"], dimensions=(rows, columns), env=environment, timeout=60,
             cwd=None if cwd is None else str(cwd),
-            # pexpect sets the size when the program runs already: on a busy machine that can be too late.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSWINSZ, size),
+            preexec_fn=lambda: _as_a_shell_would(size),
         )  # fmt: skip
         self.columns = columns
         self._screen = pyte.Screen(columns, rows)
@@ -103,3 +103,12 @@ class Terminal:
         while self.process.isalive():
             assert time.monotonic() < until, f"still running after {seconds} s:\n{self.text}"
             self.read(0.05)
+
+
+def _as_a_shell_would(size: bytes) -> None:
+    """In the new process: the terminal has its size, and hanging up ends the program (under `nohup` it would not).
+
+    pexpect sets the size when the program runs already: on a busy machine that can be too late.
+    """
+    fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
