@@ -95,7 +95,7 @@ def test_the_main_job(columns: int, rows: int, tmp_path: Path) -> None:
         terminal.wait(lambda text: epoch(text) > epoch(before) + 5 and text != before, "a plot that goes on")
         terminal.press("4").wait(lambda text: "recall" in text and text.count("▇") > 20, "a table of classes")
         terminal.press("6").wait_for("f test samples").press("enter", str(picture), "enter")
-        terminal.wait_for("ms on").wait_for("seven.png 8×8")
+        terminal.wait_for("by digits-convnet").wait_for("seven.png 8×8")
         terminal.press("ctrl+q").wait_until_gone()
     assert status_of(run) is Status.RUNNING
     left_at = describe(run)
@@ -176,6 +176,16 @@ def test_hostile_names_reach_no_terminal_raw(tmp_path: Path) -> None:
     with Terminal(120, 36) as terminal:
         terminal.wait_for("finished").press("4").wait_for("[@click=app.quit]x")
         assert b"52;c;" not in terminal.received.replace(b"\xef\xbf\xbd]52;c;", b"")
+        terminal.press("ctrl+q").wait_until_gone()
+
+
+def test_the_size_is_the_terminals_own_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `COLUMNS` and `LINES` say, as programs with readline export them."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    with Terminal(120, 36) as terminal:
+        terminal.wait_for("╭─ 2 Experiment").process.setwinsize(24, 80)
+        terminal.wait_for("▐1 Runs▌")
         terminal.press("ctrl+q").wait_until_gone()
 
 

@@ -365,6 +365,7 @@ def run() -> int:
         print(f"workbench: {why}", file=sys.stderr)
         return 2
     terminal.speak_utf8()
+    terminal.forget_exported_size(os.environ)
     app = WorkbenchApp()
     signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
     terminal.watch(sys.stdin.fileno(), app.farewell)

@@ -9,7 +9,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TextIO
 
 HEADLESS = "workbench train digits-mlp"
@@ -34,6 +34,12 @@ def speak_utf8() -> None:
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def forget_exported_size(environment: MutableMapping[str, str]) -> None:
+    """Let the size be the terminal's own: `COLUMNS` and `LINES` of a parent (readline exports them) go stale."""
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
 
 
 def watch(descriptor: int, farewell: Callable[[], None]) -> threading.Thread:

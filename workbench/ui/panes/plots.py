@@ -31,7 +31,7 @@ BESIDE, BESIDE_ON_WIDE = 90, 70
 """Cells from which two plots stand beside each other; on a screen of 100 or more, fewer do."""
 STACKED = 22
 """Rows from which two plots stand one above the other."""
-NOTHING_YET = "no run is selected: its curves are drawn here"
+NOTHING_YET = "no run selected: curves come here"
 
 
 class PlotsPane(Pane):
