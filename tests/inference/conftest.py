@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from workbench.io.atomic import write_json
+from workbench.models import zoo
 from workbench.models.build import build_model
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder, create_run_folder
@@ -50,3 +51,13 @@ def _checkpoint(run: RunFolder, spec: dict[str, Any], step: int, seed: int) -> d
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     place = {"step": step, "epoch": step, "position": 0, "metrics_offset": 0}
     return {"file": path.name, "sha256": digest, **place, "best": step == 1}
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    """A network as torchvision publishes it, with random weights, and their file."""
+    torch.manual_seed(0)
+    module = zoo.torchvision_models().squeezenet1_1(weights=None).eval()
+    path = tmp_path_factory.mktemp("weights") / "w.pth"
+    torch.save(module.state_dict(), path)
+    return path, module

@@ -14,7 +14,6 @@ from workbench.inference.classifier import Classifier, load_run_checkpoint
 from workbench.io.atomic import read_json, write_json
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Interrupted, Progress
-from workbench.models import zoo
 from workbench.runs.layout import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -161,16 +160,6 @@ def test_classifying_can_be_cancelled(make_run: MakeRun, tmp_path: Path) -> None
     answers = Classifier.from_run(make_run().path, device="cpu").answers([path] * 200, cancelled=lambda: True)
     with pytest.raises(Interrupted):
         next(answers)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
-    """A network as torchvision publishes it, with random weights, and their file."""
-    torch.manual_seed(0)
-    module = zoo.torchvision_models().squeezenet1_1(weights=None).eval()
-    path = tmp_path_factory.mktemp("weights") / "w.pth"
-    torch.save(module.state_dict(), path)
-    return path, module
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])

@@ -21,22 +21,11 @@ from workbench.inference.classifier import Classifier
 from workbench.inference.pictures import open_source
 from workbench.inference.steps import Step, steps_of
 from workbench.io.progress import Progress
-from workbench.models import zoo
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
-    """A network as torchvision publishes it, with random weights, and their file."""
-    torch.manual_seed(0)
-    module = zoo.torchvision_models().squeezenet1_1(weights=None).eval()
-    path = tmp_path_factory.mktemp("weights") / "w.pth"
-    torch.save(module.state_dict(), path)
-    return path, module
 
 
 def photo(folder: Path, kind: str) -> Path:

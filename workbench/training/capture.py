@@ -159,7 +159,7 @@ class Before:
         self._kept = [(tensor, tensor.detach().clone()) for tensor in tensors]
         self._random = random_states()
 
-    def restore(self, now: Iterable[Tensor]) -> None:
+    def restore(self, now: Iterable[Tensor] = ()) -> None:
         """Put them back in place; those of `now` that were not there are an optimizer's, which begin as zeros."""
         known = {id(tensor) for tensor, _ in self._kept}
         with torch.no_grad():

@@ -76,16 +76,6 @@ class Sums:
         means = {"count": int(steps), "loss": loss / examples}
         return {**means, "accuracy": right / examples} if self._task.name == "classification" else means
 
-    def moment(self) -> tuple[Tensor, Tensor]:
-        """What has been added since it was read last, to go `back_to` (nothing is read from the device)."""
-        return self.loss.clone(), self._right.clone()
-
-    def back_to(self, moment: tuple[Tensor, Tensor]) -> None:
-        """Take back what was added since `moment`; nothing was read in between."""
-        loss, right = moment
-        self.loss.copy_(loss)
-        self._right.copy_(right)
-
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         device = [float(self.loss), int(self._right), self._examples, self._steps]

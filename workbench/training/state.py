@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.training.batches import Batch, bounds, has_batch_norm
-from workbench.training.capture import Captured
+from workbench.training.capture import Before, Captured
 from workbench.training.checkpoint import random_states, restore_random_states
 from workbench.training.device import Precision
 from workbench.training.guard import Guard
 from workbench.training.lookahead import Lookahead, lookahead_of
 from workbench.training.optim import Backbone, load_memory, lr_at, make_optimizer, plain_step, set_lr
-from workbench.training.report import Report, Sums
+from workbench.training.report import Report
 from workbench.training.task import Task
 from workbench.training.timeline import Timeline
 
@@ -51,7 +51,7 @@ class TrainState:
         self._backbone, self._report = backbone, report
         self._merge_single = has_batch_norm(module)
         self._next_change: int | None = None
-        self._moment: Moment | None = None
+        self._moment: Before | None = None
         self.in_step = False
         """Whether a step was begun and has not ended: what goes wrong now is the step's."""
         self._frozen = False
@@ -138,7 +138,7 @@ class TrainState:
         done = self.epoch * self.steps_per_epoch + self.position
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
-        self._moment = Moment(self.module, self._report.sums) if self.settings.auto_micro_batch else None
+        self._moment = self._before_step() if self.settings.auto_micro_batch else None
         self.in_step = True
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -182,6 +182,10 @@ class TrainState:
             done = self.progress / self.settings.epochs
             if self.step % self.settings.lookahead == 0 or done >= 1:
                 self.lookahead.update(done)
+
+    def _before_step(self) -> Before:
+        """What a step changes before its update: random states, statistics of norms, and sums not yet reported."""
+        return Before([*self.module.buffers(), *self._report.sums.tensors()])
 
     def undo_step(self) -> None:
         """Back to before the step that began and was not made; only where `train.auto_micro_batch` is on."""
@@ -254,19 +258,3 @@ class TrainState:
         if state["name"] == self.settings.optimizer and load_memory(self.optimizer, state):
             return []
         return ["the optimizer was changed: it begins without the memory of the steps before"]
-
-
-class Moment:
-    """What a step changes before its update: random states, statistics of norms, and sums not yet reported."""
-
-    def __init__(self, module: nn.Module, sums: Sums) -> None:
-        self._random = random_states()
-        self._buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-        self._sums, self._added = sums, sums.moment()
-
-    def restore(self) -> None:
-        """Put all of it back."""
-        restore_random_states(self._random)
-        for buffer, before in self._buffers:
-            buffer.copy_(before)
-        self._sums.back_to(self._added)
