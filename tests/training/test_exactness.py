@@ -60,7 +60,7 @@ def test_a_change_is_replayed_at_its_step(home: Path) -> None:
         journal.note("change", setting="train.lr", value=0.01, step=50)
         journal.close()
 
-    uncut, cut = make_run(home, {"epochs": 2}), make_run(home, {"epochs": 2})
+    uncut, cut = (make_run(home, {"epochs": 2, "report_every": 1}) for _ in range(2))
     for folder in (uncut, cut):
         changed(folder)
     run_until(uncut, None)
@@ -102,7 +102,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path, how: st
 
 def test_a_change_made_from_a_checkpoint_before_holds_from_there(home: Path) -> None:
     """The supervisor takes the newest for where an attempt begins; it is the worker who finds it damaged."""
-    whole, folder = make_run(home, {"epochs": 3}), make_run(home, {"epochs": 3})
+    whole, folder = (make_run(home, {"epochs": 3, "report_every": 1}) for _ in range(2))
     for run in (whole, folder):
         run_until(run, 90)
     damage(folder.checkpoints / "step-90.pt")
@@ -196,7 +196,7 @@ def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:
 
 
 def test_another_batch_size_goes_on_from_the_same_examples(home: Path) -> None:
-    settings = {"epochs": 2, "batch_size": 20, "schedule": "cosine"}
+    settings = {"epochs": 2, "batch_size": 20, "schedule": "cosine", "report_every": 1}
     folder = make_run(home, settings)
     run_until(folder, 30)
     attempt = run_until(folder, None, overrides={"train.batch_size": 40})
