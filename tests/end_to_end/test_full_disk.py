@@ -109,7 +109,7 @@ def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(small_disk
 
 
 def test_a_run_whose_checkpoints_can_not_fit_is_refused_before_its_first_step(small_disk: Path) -> None:
-    fill(small_disk, leave=1_000_000)
+    fill(small_disk, leave=500_000)
     folder = started()
     assert Follower(folder).follow() is Status.FAILED
     said = reason(RunReader(folder).read_all())

@@ -188,7 +188,7 @@ async def test_another_run_starts_afresh_and_none_says_so():
         assert pilot.app.pane.look.window is None and pilot.app.pane.look.cursor is None
         assert pilot.app.pane.curves.reached == 1.5
         await show(pilot, None)
-        assert "no run is selected" in pilot.app.lines()[0]
+        assert "no run selected" in pilot.app.lines()[0]
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 12), (60, 8), (80, 24), (200, 50)])
