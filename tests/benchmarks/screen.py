@@ -26,7 +26,7 @@ from workbench.runs.store import Store
 COLUMNS, ROWS = 120, 36
 POINTS = 100_000
 CURSOR = "▸".encode()
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 30.0
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:

@@ -39,6 +39,7 @@ class Terminal:
             cwd=None if cwd is None else str(cwd),
             preexec_fn=lambda: _as_a_shell_would(size),
         )  # fmt: skip
+        self.process.delaybeforesend = None  # by itself, pexpect waits 50 ms before each key
         self.columns = columns
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)

@@ -22,7 +22,7 @@ from workbench.runs.status import Status, status_of
 INDEX = "index.json"
 
 
-class RunSummary(msgspec.Struct, frozen=True):
+class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """One row of the list of runs."""
 
     id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -108,6 +109,8 @@ class WorkbenchApp(Keeping, Moving):
         body = self.query_one(Body)
         for number in sorted(set(MODULES) - set(self.panes), key=lambda number: not body.shows(number)):
             await self.put(number)
+        if not self.is_headless:
+            gc.freeze()  # what is loaded stays: to look through it again and again holds keys up
 
     def _show_own_keys(self, _screen: object) -> None:
         """Where a pane has no frame that they could stand in."""
@@ -193,10 +196,10 @@ class WorkbenchApp(Keeping, Moving):
 
     @property
     def marked(self) -> list[RunSummary]:
-        """The runs that are marked in the list of runs."""
+        """The runs that are marked in the list of runs, newest first."""
         pane = self.panes.get("1")
         marks = pane.marked if isinstance(pane, RunsPane) else frozenset[str]()
-        return [row for row in self.rows or [] if row.id in marks]
+        return [self._by_id[run_id] for run_id in sorted(marks, reverse=True) if run_id in self._by_id]
 
     def unmark(self) -> bool:
         """Take all marks away; whether there were any."""

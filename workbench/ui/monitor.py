@@ -24,8 +24,8 @@ from workbench.ui.journals import Journals, Said
 LOOK_SECONDS = 0.5
 LEAST_ROOM = 1 << 20
 """Bytes that a run needs to go on telling how it is."""
-REST = 100
-"""The list of runs is read at most a hundredth of the time: 10,000 of them are looked at more seldom."""
+REST = 200
+"""The list of runs is read at most a two-hundredth of the time: 10,000 of them are looked at more seldom."""
 EVALUATIONS = 12
 """How many of a run's newest evaluations are kept for its classes' trends."""
 

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
 
 from workbench import text
 from workbench.runs.status import Status
@@ -19,6 +18,7 @@ from workbench.text import safe
 from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.messages import RunOpened, RunSelected, RunsMarked
 from workbench.ui.panes.base import Pane
+from workbench.ui.widgets.line import Line
 from workbench.ui.widgets.runtable import RunTable
 from workbench.ui.widgets.statusline import FIRST_RUN
 
@@ -42,7 +42,7 @@ class RunsPane(Pane):
 
     NUMBER, NAME, SHORT = "1", "Runs", "Runs"
     DEFAULT_CSS = """
-    RunsPane #about-run { height: 3; padding: 0 1; }
+    RunsPane #about-run { height: 3; padding: 0 1; text-wrap: wrap; text-overflow: fold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,7 +73,7 @@ class RunsPane(Pane):
     def compose(self) -> ComposeResult:
         """The table, and what there is to say of the run under the cursor."""
         yield RunTable()
-        yield Static("", markup=False, id="about-run")
+        yield Line(id="about-run")
 
     def watch_rows(self) -> None:
         """Show the new list."""
@@ -145,9 +145,11 @@ class RunsPane(Pane):
             # The filter took the selected run away: what has the cursor is what keys act on.
             self.set_reactive(RunsPane.run_id, selected.id)
             self.post_message(RunSelected(selected.id))
-        self.query_one("#about-run", Static).update(
-            about(selected, self._notes(selected), empty=self.rows == [])
-        )
+        self._show_about(selected)
+
+    def _show_about(self, selected: RunSummary | None) -> None:
+        words = about(selected, self._notes(selected), empty=self.rows == [])
+        self.query_one("#about-run", Line).show(words)
 
     def _notes(self, row: RunSummary | None) -> str:
         """What a person wrote about the run under the cursor, once it is read."""
@@ -157,15 +159,16 @@ class RunsPane(Pane):
 
     def watch_view(self) -> None:
         """Its notes may be others."""
-        self._show()
+        if self.is_mounted and self.shown:
+            self._show_about(self.shown[self.query_one(RunTable).cursor])
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:
         count = len(self.rows or [])
         parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else str(count) if count else ""]
         if self.order != "newest" or self.reverse:
             parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
-        here = {row.id for row in self.rows or []}
-        parts.append(f"{len(self.marked & here)} marked" if self.marked & here else "")
+        if self.marked and (here := self.marked & {row.id for row in self.rows or []}):
+            parts.append(f"{len(here)} marked")
         return "──".join(part for part in parts if part)
 
 

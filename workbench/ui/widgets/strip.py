@@ -20,6 +20,9 @@ from workbench.ui.insights import top_confusion
 from workbench.ui.marks import MUTED, mark_of
 from workbench.ui.widgets.line import Line
 
+OTHERS = 5
+"""Other runs in the line at most."""
+
 
 class Tabs(Line):
     """`1Runs 2Exp ▐3Plots▌ 4Class`: every pane's number, the one that is shown marked."""
@@ -61,6 +64,11 @@ class RestLines(Vertical):
     RestLines { height: auto; }
     """
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: Sequence[RunSummary] = ()
+        self._first: Sequence[RunSummary] = ()
+
     def compose(self) -> Any:
         """A line each."""
         for name in ("keys", "speed", "worst", "others", "confusion"):
@@ -90,7 +98,9 @@ class RestLines(Vertical):
 
     def show_rows(self, rows: Sequence[RunSummary], run_id: str | None) -> None:
         """The other runs."""
-        self._line("others", others(rows, run_id))
+        if rows is not self._rows:  # not at every move of the cursor: there may be ten thousand
+            self._rows, self._first = rows, first_of(rows)
+        self._line("others", others(self._first, run_id))
 
     def _line(self, name: str, content: Content) -> None:
         self.query_one(f"#rest-{name}", Line).show(content)
@@ -153,11 +163,15 @@ def _taken_for(evaluation: dict[str, Any]) -> dict[str, str]:
     return {str(names[true]): str(names[predicted]) for true, (_, predicted) in most.items()}
 
 
+def first_of(rows: Sequence[RunSummary]) -> list[RunSummary]:
+    """As many as `others` shows and one more: those that go on, then the newest."""
+    live = [row for row in rows if row.status.live]
+    return list({row.id: row for row in [*live, *rows[: OTHERS + 1]]}.values())[: OTHERS + 1]
+
+
 def others(rows: Sequence[RunSummary], run_id: str | None) -> Content:
     """`other  ✓ lr1e-2 .902  ◌ lr1e-1 queued  ✗ lr1`: those that go on first."""
-    live = [row for row in rows if row.status.live]
-    rest = [row for row in [*live, *rows[:10]] if row.id != run_id]
-    rest = list({row.id: row for row in rest}.values())[:5]
+    rest = [row for row in first_of(rows) if row.id != run_id][:OTHERS]
     if not rest:
         return Content("")
     parts: list[Any] = [(" other  ", MUTED)]
