@@ -181,6 +181,21 @@ def test_a_published_model_answers_as_the_tutorials_lines_do(
     assert classifier.classes[258] == "Samoyed" and len(classifier.classes) == 1000
 
 
+def test_many_large_pictures_go_through_a_few_at_a_time_and_are_answered_as_alone(
+    published: tuple[Path, torch.nn.Module], tmp_path: Path
+) -> None:
+    weights, _ = published
+    paths = [str(picture(tmp_path / f"{i}.png", size=(300, 240), seed=i)) for i in range(8)]
+    classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
+    together = []
+    classifier.module.register_forward_pre_hook(lambda _, inputs: together.append(len(inputs[0])))
+    answers = [answer.top[0] for answer in classifier.answers(paths, 1)]
+    assert together == [6, 2]
+    for path, answer in zip(paths, answers, strict=True):
+        alone = classifier.top(open_picture(Path(path)), 1)[0]
+        assert (answer.index, answer.probability) == (alone.index, pytest.approx(alone.probability, abs=1e-6))
+
+
 def test_a_turned_photo_is_turned_upright_first(
     published: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:

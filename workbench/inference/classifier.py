@@ -30,6 +30,9 @@ from workbench.training.checkpoint import known_entries
 from workbench.training.device import pick_device
 
 BATCH = 32
+AT_ONCE_ON_CPU = 6 * 3 * 224 * 224
+"""Values that go through a model together on a CPU: with more, what common networks make of them outgrows the 32 MiB
+that the C library's allocator keeps, and is fetched from the system anew in each layer."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,13 @@ class Classifier:
     device: torch.device
     notices: tuple[str, ...] = ()
     """Warnings in words (NaN weights, a damaged checkpoint that was passed over)."""
+    channels_last: bool = False
+    """Whether pictures are laid out pixel by pixel: faster for convolutions, and not every module can take it."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False).to(self.device)
+        if self.channels_last:
+            self.module.to(memory_format=torch.channels_last)
 
     @classmethod
     def from_run(cls, run: Path, which: Literal["best", "last"] = "best", device: str = "auto") -> Classifier:
@@ -103,7 +110,8 @@ class Classifier:
         module, preprocessing = build_from_spec(spec)
         notices += load_into(module, content["model"], f"{run.name}'s checkpoint")
         pictures = RunPictures(tuple(spec["shape"]), preprocessing)
-        return cls(run.name, module, classes, pictures, pick_device(device), notices)
+        of_torchvision = catalogue.find(spec["model"]["name"]).kind == "torchvision"
+        return cls(run.name, module, classes, pictures, pick_device(device), notices, of_torchvision)
 
     @classmethod
     def from_torchvision(
@@ -136,7 +144,7 @@ class Classifier:
                 raise
             raise BadInput(f"{error} (for the {len(classes)} labels that are given)") from None
         pictures = PublishedPictures(zoo.published_transforms(name))
-        return cls(name, module, classes, pictures, pick_device(device), notices)
+        return cls(name, module, classes, pictures, pick_device(device), notices, channels_last=True)
 
     def classify(self, images: Sequence[Image.Image]) -> Tensor:
         """Probabilities of open pictures: float32 [N, classes] on the CPU, rows summing to 1."""
@@ -198,11 +206,18 @@ class Classifier:
 
     def logits(self, batch: Tensor) -> Tensor:
         """What the model gives for inputs on its device: float32 [N, classes] on the CPU."""
+        if self.channels_last:
+            batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            found: Tensor = self.module(batch).float().cpu()
+            found = torch.cat([self.module(part).float().cpu() for part in self._parts(batch)])
         if found.shape[1] != len(self.classes):
             raise BadInput(f"{self.name} gives {found.shape[1]} classes, {len(self.classes)} have names")
         return found
+
+    def _parts(self, batch: Tensor) -> tuple[Tensor, ...]:
+        if batch.device.type != "cpu":
+            return (batch,)
+        return batch.split(max(1, AT_ONCE_ON_CPU // max(1, batch[0].numel())))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """float32 [N, classes], rows summing to 1."""
