@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from textual import events
-from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from workbench.text import cell_width
-from workbench.ui.widgets.cells import Cell, CellView, spread
+from workbench.ui.widgets.cells import Cell, spread
+from workbench.ui.widgets.rows import CursorRows
 
 HEAD = "$foreground-muted"
 CURSOR = "bold on $surface-lighten-2"
@@ -66,21 +64,12 @@ def _shrunk(columns: Sequence[Column], missing: int) -> list[tuple[Column, int]]
     return [(c, widths[c.key]) for c in columns]
 
 
-class Table(CellView, can_focus=True):
-    """Rows under a head. Keys and clicks move the cursor; new rows do not."""
+class Table(CursorRows):
+    """Rows of columns under a head. Keys and clicks move the cursor; new rows do not."""
 
     DEFAULT_CSS = """
     Table { height: 1fr; width: 1fr; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
-        Binding("home,g", "go(0)", "first", show=False),
-        Binding("end,G", "go(-1)", "last", show=False),
-        Binding("enter,ctrl+j", "choose", "choose", show=False),
-    ]
 
     @dataclass
     class Moved(Message):
@@ -100,14 +89,11 @@ class Table(CellView, can_focus=True):
 
         column: str
 
+    rows: Sequence[Row]
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._columns: Sequence[Column] = ()
-        self.rows: Sequence[Row] = ()
-        self.cursor = 0
-        """The place of the row under the cursor."""
-        self._top = 0
-        self._touched = False
 
     @property
     def key(self) -> str | None:
@@ -117,107 +103,42 @@ class Table(CellView, can_focus=True):
     @property
     def line(self) -> str:
         """The row under the cursor as it is shown."""
-        place = self.cursor - self._top + 1
+        place = self.cursor - self.top + 1
         return self.lines[place].removeprefix("▸").strip() if self.rows and place < len(self.lines) else ""
 
     def show(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
         """Show these rows in this order. The cursor stays on its row, and that row where it stands."""
-        key, seen_at = self.key, self.cursor - self._top
-        self._columns, self.rows = columns, rows
-        place = next((place for place, row in enumerate(rows) if row.key == key), None)
-        if place is not None and self._touched:
-            self.cursor, self._top = place, place - seen_at
-        else:  # a cursor that nobody moved yet stays at the top, whatever comes there
-            self.cursor = max(0, min(self.cursor, len(rows) - 1))
-        self._follow()
-        self.redraw()
+        self._columns = columns
+        # A cursor that nobody moved yet stays at the top, whatever comes there.
+        self.put(rows, self._place_of(self.key, rows) if self.touched else None)
 
     def go_to(self, key: str) -> None:
         """Put the cursor on a row, if it is there."""
-        for place, row in enumerate(self.rows):
-            if row.key == key:
-                self._move_to(place)
-                return
+        place = self._place_of(key, self.rows)
+        if place is not None:
+            self.move_to(place)
 
-    def action_move(self, by: int) -> None:
-        """Some rows up or down."""
-        self._move_to(self.cursor + by)
-
-    def action_page(self, by: int) -> None:
-        """A screenful up or down."""
-        self._move_to(self.cursor + by * self._seen)
-
-    def action_go(self, place: int) -> None:
-        """To the first row, or with -1 the last."""
-        self._move_to(place if place >= 0 else len(self.rows) - 1)
+    def moved(self) -> None:
+        """Tell the row's key."""
+        self.post_message(self.Moved(self.rows[self.cursor].key))
 
     def action_choose(self) -> None:
         """Tell that this row is meant."""
         if self.key is not None:
             self.post_message(self.Chosen(self.key))
 
-    def on_resize(self) -> None:
-        """More or fewer rows and columns fit."""
-        self._follow()
-        self.redraw()
-
-    def on_focus(self) -> None:
-        """The cursor is brighter in the table that has the keys."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """And no longer."""
-        self.redraw()
-
-    def on_click(self, event: events.Click) -> None:
-        """Go to the row that was clicked; a second click chooses it; the head tells which column it was."""
-        if event.y == 0:
-            if (column := self._column_at(event.x)) is not None:
-                self.post_message(self.HeadClicked(column))
-        elif event.y - 1 + self._top < len(self.rows):
-            self._move_to(event.y - 1 + self._top)
-            if event.chain == 2:
-                self.action_choose()
-
-    def on_mouse_scroll_up(self) -> None:
-        """Three rows back."""
-        self._scroll(-3)
-
-    def on_mouse_scroll_down(self) -> None:
-        """Three rows on."""
-        self._scroll(3)
-
-    def _column_at(self, x: int) -> str | None:
+    def head_clicked(self, x: int) -> None:
+        """Tell which column it was."""
         start = 1
         for column, width in fit(self._columns, self.size.width - 1):
             if start <= x < start + width:
-                return column.key
+                self.post_message(self.HeadClicked(column.key))
+                return
             start += width + 1
-        return None
 
-    @property
-    def _seen(self) -> int:
-        """How many rows fit under the head."""
-        return max(1, self.size.height - 1)
-
-    def _move_to(self, place: int) -> None:
-        self._touched = True
-        place = max(0, min(place, len(self.rows) - 1))
-        if self.rows and place != self.cursor:
-            self.cursor = place
-            self._follow()
-            self.redraw()
-            self.post_message(self.Moved(self.rows[place].key))
-
-    def _follow(self) -> None:
-        """Scroll as little as shows the cursor."""
-        top = max(self.cursor - self._seen + 1, min(self._top, self.cursor))
-        self._top = max(0, min(top, len(self.rows) - self._seen))
-
-    def _scroll(self, rows: int) -> None:
-        self._touched = True
-        self._top = max(0, min(self._top + rows, len(self.rows) - self._seen))
-        self.redraw()
+    @staticmethod
+    def _place_of(key: str | None, rows: Sequence[Row]) -> int | None:
+        return next((place for place, row in enumerate(rows) if row.key == key), None)
 
     def redraw(self) -> None:
         """Draw what is seen; only what differs is sent."""
@@ -225,12 +146,11 @@ class Table(CellView, can_focus=True):
         if width < 1 or height < 1:
             return
         columns = fit(self._columns, width - 1)
-        rows = self.rows[self._top : self._top + self._seen]
         grid = [_line(columns, {c.key: (c.head, HEAD) for c, _ in columns}, width, "", " ")]
-        for place, row in enumerate(rows, self._top):
+        for place in self.seen:
             marked = place == self.cursor
             extra = (CURSOR if self.has_focus else "bold") if marked else ""
-            grid.append(_line(columns, row.cells, width, extra, "▸" if marked else " "))
+            grid.append(_line(columns, self.rows[place].cells, width, extra, "▸" if marked else " "))
         self.paint([*grid[:height], *[[(" ", "")] * width] * (height - len(grid))])
 
 
