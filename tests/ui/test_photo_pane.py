@@ -340,7 +340,7 @@ async def test_the_steps_between_picture_and_answer(
         await pilot.press("j")
         await until(pilot, ".unsqueeze(0)   on cpu")
         if size[0] >= 80:
-            for said in ("[1, 3, 224, 224]", "float32", "-2.1 … 2.64", "a view", "dog.png by m"):
+            for said in ("[1, 3, 224, 224]", "float32", "-2.1 … 2.64", "a view", "dog.png by alexnet"):
                 await until(pilot, said)
         await pilot.press("v")
         await until(pilot, lambda: not isinstance(app.screen, StepsScreen))
@@ -394,6 +394,47 @@ async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until
         session.error = "'1,2' can't be answered: this run takes 1 number"
         await pilot.press("enter", *"1,2", "enter")
         await until(pilot, "✗ '1,2' can't be answered")
+
+
+async def test_an_answer_stays_that_of_the_run_that_gave_it(
+    photo: Path, make_run: MakeRun, until: Until, text_of: Callable[..., str]
+) -> None:
+    app = Shown(session := Said())
+    first, other = make_run("first", done=3), make_run("other", done=2)
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.pane.view = view_of(first)
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        app.pane.view = view_of(other)
+        await until(pilot, "the next answer by other, best of epoch 2")
+        assert " by first, best of epoch 3" in text_of(app)
+        session.go.clear()
+        app.pane.classify(str(photo))
+        await until(pilot, lambda: session.asked[-1].get("by") == {"run": str(other.path)})
+        app.pane.view = view_of(first)
+        session.go.set()
+        await until(pilot, "the next answer by first, best of epoch 3")
+        assert " by other, best of epoch 2" in text_of(app)
+        session.error = "there is no checkpoint"
+        app.pane.classify(str(photo))
+        await until(pilot, "✗ there is no checkpoint")
+        app.pane.view = view_of(other)
+        await until(pilot, "the next answer by other")
+        assert "by first, best of epoch 3" in text_of(app)
+
+
+async def test_numbers_stay_with_the_run_that_said_them(make_run: MakeRun, until: Until) -> None:
+    app = Shown(Said())
+    lines = [make_run(name) for name in ("line", "curve")]
+    for folder in lines:
+        write_json(folder.setup, {"v": 1, "task": "regression", "shape": [1]})
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(lines[0])
+        app.pane.answer_numbers("0.25")
+        await until(pilot, "says 0.5")
+        app.pane.view = view_of(lines[1])
+        await until(pilot, "the next answer by curve")
+        assert app.pane.answer.said_by.startswith("by line")
 
 
 async def test_a_reason_is_given(photo: Path, make_run: MakeRun, until: Until) -> None:

@@ -255,13 +255,13 @@ class PhotoPane(ClassifyingPane):
             await self._ask_one_numbers(self.query_one("#second", Answer), self.second, text)
 
     async def _ask_one_numbers(self, answer: Answer, by: Mapping[str, Any], text: str) -> None:
-        answer.error, answer.busy = "", f"asking about {text}"
+        answer.error, answer.busy, author = "", f"asking about {text}", answer.by
         try:
             found = await self.session.request("values", self._progress, by=_asked(by), text=text, top=TOP)
         except SessionError as error:
-            _fail(answer, text, str(error))
+            _fail(answer, text, str(error), author)
             return
-        answer.busy, answer.published, answer.note = "", "", ""
+        answer.busy, answer.published, answer.note, answer.said_by = "", "", "", author
         answer.caption, answer.top = f"x = {text}", tuple(found["top"])
         answer.values = tuple(found["values"])
 
@@ -280,13 +280,13 @@ class PhotoPane(ClassifyingPane):
     async def _ask_one(
         self, answer: Answer, by: Mapping[str, Any], what: Mapping[str, Any], caption: str
     ) -> None:
-        answer.error, answer.busy = "", f"classifying {caption}".strip()
+        answer.error, answer.busy, author = "", f"classifying {caption}".strip(), answer.by
         try:
             found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
         except SessionError as error:
-            _fail(answer, caption, str(error))
+            _fail(answer, caption, str(error), author)
             return
-        answer.busy, answer.values = "", ()
+        answer.busy, answer.values, answer.said_by = "", (), author
         answer.caption, answer.top = caption, tuple(found["top"])
         answer.published = beside(found.get("reference"))
         answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
@@ -303,13 +303,13 @@ class PhotoPane(ClassifyingPane):
 
     @work(group="steps", exclusive=True)
     async def _show_reason(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
-        self.answer.busy = "looking for the reason"
+        self.answer.busy, author = "looking for the reason", self.answer.by
         try:
             found = await self.session.request("reason", self._progress, by=_asked(by), **_absolute(what))
         except SessionError as error:
             self.answer.error = str(error)
         else:
-            self.app.push_screen(Reading(f"why: {self._caption}", reason_lines(found)))
+            self.app.push_screen(Reading(f"why: {self._caption} {author}", reason_lines(found)))
         finally:
             self.answer.busy = ""
 
@@ -322,13 +322,14 @@ class PhotoPane(ClassifyingPane):
 
     @work(group="steps", exclusive=True)
     async def _show_steps(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
-        self.answer.busy = "taking the steps apart"
+        self.answer.busy, author = "taking the steps apart", self.answer.by
         try:
             found = await self.session.request("steps", self._progress, by=_asked(by), **_absolute(what))
         except SessionError as error:
             self.answer.error = str(error)
         else:
-            self.app.push_screen(StepsScreen(_title(self._caption, found["model"]), found["steps"]))
+            author = f" {author}" if found["model"] else ", up to a model"
+            self.app.push_screen(StepsScreen(f"{self._caption}{author}", found["steps"]))
         finally:
             self.answer.busy = ""
 
@@ -346,14 +347,10 @@ class PhotoPane(ClassifyingPane):
             self._ask_about(self._last, self.answer.caption)
 
 
-def _fail(answer: Answer, caption: str, why: str) -> None:
-    """Say why there is no answer, if anything; an older one would stand under a name that never gave it."""
+def _fail(answer: Answer, caption: str, why: str, author: str = "") -> None:
+    """Say why there is no answer, if anything, and who gave none; an older one would stand under a wrong name."""
     answer.caption, answer.top, answer.values = caption, (), ()
-    answer.note, answer.busy, answer.error = "", "", why
-
-
-def _title(name: str, model: str | None) -> str:
-    return f"{name} by {model}" if model else f"{name}, up to a model"
+    answer.note, answer.busy, answer.error, answer.said_by = "", "", why, author
 
 
 def _asked(by: Mapping[str, Any]) -> dict[str, Any]:

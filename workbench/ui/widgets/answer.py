@@ -28,6 +28,9 @@ class Answer(Widget, can_focus=True):
     busy: reactive[str] = reactive("")
     error: reactive[str] = reactive("")
     by: reactive[str] = reactive("")
+    """What would answer now."""
+    said_by: reactive[str] = reactive("")
+    """What gave the answer on show; nothing where that is not known."""
     asks: reactive[str] = reactive("a picture's path or URL")
     """What `enter` asks for; where it is nothing, no keys are named."""
     top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
@@ -47,7 +50,7 @@ class Answer(Widget, can_focus=True):
             lines.append(Text("says ").append(", ".join(f"{value:.6g}" for value in self.values), "bold"))
         if self.published and self.top:
             lines.append(Text(safe(self.published)))
-        lines.append(Text(safe(self.by), "dim"))
+        lines += self._authors()
         if self.busy:
             lines.append(Text("… " + safe(self.busy), THEME.accent or "yellow"))
         elif self.error:
@@ -55,6 +58,15 @@ class Answer(Widget, can_focus=True):
         elif self.note:
             lines.append(Text(safe(self.note), "dim"))
         return Text("\n").join(lines)
+
+    def _authors(self) -> list[Text]:
+        """Who said what is on show; and who would answer now, where that is another."""
+        if not self.said_by or not (self.top or self.values or self.error):
+            return [Text(safe(self.by), "dim")]
+        lines = [Text(safe(self.said_by), "dim")]
+        if self.by and self.by != self.said_by:
+            lines.append(Text(f"the next answer {safe(self.by)}", "dim"))
+        return lines
 
     def action_open(self) -> None:
         """Say that it was opened."""
