@@ -16,7 +16,7 @@ from workbench.io.progress import Progress, Report
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import number
+from workbench.runs.records import epoch_of, number
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of
 from workbench.tables import print_table
@@ -161,8 +161,8 @@ def evaluation_line(view: RunView, row: dict[str, Any]) -> str:
     """One evaluation in a line."""
     total = (effective_experiment(view).get("train") or {}).get("epochs")
     parts = [f"epoch {row.get('epoch')}/{total}", str(row.get("split"))]
-    if row.get("weights_epoch") not in {None, row.get("epoch")}:
-        parts[0] = f"result of epoch {row['weights_epoch']}"
+    if epoch_of(row) != row.get("epoch"):
+        parts[0] = f"result of epoch {epoch_of(row)}"
     for name in ("loss", "accuracy", "top5", "mae", "r2"):
         if (value := number(row.get(name))) is not None:
             parts.append(f"{name} {value:.4f}")

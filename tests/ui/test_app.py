@@ -206,6 +206,27 @@ async def test_letters_typed_into_the_filter_are_no_keys(make_run: MakeRun, unti
         assert len(table.rows) == 2 and table.has_focus
 
 
+async def test_a_run_that_was_just_started_is_shown_once_it_is_listed(
+    make_run: MakeRun, home: Path, until: Until
+) -> None:
+    """Whatever is looked at in between, and whatever had the cursor."""
+    make_run("old")
+    folder = make_run("new")
+    elsewhere = folder.path.rename(home / "not yet")
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        assert app.selected is not None and app.selected.name == "old"
+        app.changed(folder.id)
+        make_run("another")
+        await until(pilot, lambda: len(app.rows or []) == 2)
+        elsewhere.rename(folder.path)
+        await until(pilot, lambda: len(app.rows or []) == 3)
+        await pilot.pause()
+        assert app.selected.name == "new"
+        assert app.query_one(RunTable).run_id == folder.id
+
+
 async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> None:
     folder = make_run("going", status=None)
     hold(folder)

@@ -54,6 +54,11 @@ _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _decode = msgspec.json.Decoder().decode
 
 
+def epoch_of(evaluation: Mapping[str, Any]) -> Any:
+    """The epoch whose weights were measured: of a result it is often an earlier one than the last."""
+    return evaluation.get("weights_epoch", evaluation.get("epoch"))
+
+
 def encode(record: dict[str, Any]) -> bytes:
     """One line of a record, with its newline."""
     return msgspec.json.encode({"v": VERSION, **_spoken(record)}) + b"\n"

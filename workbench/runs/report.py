@@ -10,7 +10,7 @@ from workbench.io.atomic import read_json
 from workbench.runs.control import PAUSED
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RATE, RunReader, RunView
-from workbench.runs.records import number
+from workbench.runs.records import epoch_of, number
 from workbench.runs.reference import compare
 from workbench.runs.status import Status
 from workbench.runs.usage import summed_up
@@ -56,7 +56,7 @@ def describe_view(view: RunView) -> dict[str, Any]:
         "test": _test(view, final),
         "per_class": per_class(view, shown),
         "per_class_split": None if shown is None else shown.get("split"),
-        "per_class_epoch": None if shown is None else shown.get("weights_epoch", shown.get("epoch")),
+        "per_class_epoch": None if shown is None else epoch_of(shown),
         "reference": compare(view, final),
         "system": summed_up(view.journal),
     }

@@ -14,6 +14,7 @@ from workbench.inference.steps import Step, steps_of
 from workbench.models import catalogue as models
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
+from workbench.runs.records import epoch_of
 from workbench.runs.report import newest_evaluation, read_evaluation
 from workbench.session.task import Task
 
@@ -74,7 +75,7 @@ def _measured(run: RunFolder, label: str) -> dict[str, Any] | None:
     index, confusion = names.index(label), found.get("confusion") or []
     return {
         "split": found.get("split"),
-        "epoch": found.get("epoch"),
+        "epoch": epoch_of(found),
         "class": {key: rows[index].get(key) for key in ("accuracy", "precision", "support")},
         "taken_for": _most(((said, n) for true, said, n in confusion if true == index != said), names),
         "mistaken": _most(((true, n) for true, said, n in confusion if said == index != true), names),

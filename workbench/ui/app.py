@@ -58,6 +58,8 @@ class WorkbenchApp(Keeping, Moving):
         self.mirror: Mirror | None = None
         self.evaluations: list[dict[str, Any]] = []
         self._run_id: str | None = None
+        self._awaited: str | None = None
+        """A run that was just started and is not among the rows yet."""
         self._before = since.recall()
         self._told: set[tuple[str, int]] = set()
         self.rings = news.bell_is_wanted()
@@ -149,7 +151,9 @@ class WorkbenchApp(Keeping, Moving):
         else:
             self._say_what_ended(news.endings(before, rows))
         self._say(news.waiting(rows, self._told))
-        if self._run_id not in self._by_id:
+        if self._run_id in self._by_id:
+            self._awaited = None
+        elif self._awaited is None:
             self.select(first_choice(rows))
         self._show_rows()
 
@@ -185,6 +189,7 @@ class WorkbenchApp(Keeping, Moving):
         """Look at once, and go to a run that has just been started."""
         self.monitor.look_now()
         if run_id is not None:
+            self._awaited = None if run_id in self._by_id else run_id
             self.select(run_id)
             if self.single:
                 self.call_later(self.action_pane, "3")

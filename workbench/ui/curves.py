@@ -157,7 +157,10 @@ class Curves:
         marks = [*self.marks, *self._levels(metric), *self._points(metric)]
         if look.cursor is not None:
             marks.insert(0, Mark(x=look.cursor, glyph="│", style=CURSOR))
-        title = self._title(metric, list(zip(points.xs, means, strict=True)), look, width)
+        train = _value_of(self.train(metric), look.cursor)
+        if look.smoothing:
+            train = _value(list(zip(points.xs, means, strict=True)), look.cursor)
+        title = self._title(metric, train, look, width)
         return Drawing(series, x_axis, y_axis, marks, title)
 
     def _y_axis(self, metric: Metric, values: Sequence[float], look: Look) -> Axis:
@@ -204,15 +207,13 @@ class Curves:
             found.append(Mark(self._measured.position(final), value, "◆", style=BEST))
         return found
 
-    def _title(
-        self, metric: Metric, train: list[tuple[float, float]], look: Look, width: int
-    ) -> list[tuple[str, str]]:
+    def _title(self, metric: Metric, train: float | None, look: Look, width: int) -> list[tuple[str, str]]:
         at, held_out = look.cursor, self.held_out(metric)
         title = [(metric.label, "bold")]
         if at is not None:
             title.append((f" @{at:.4g}", CURSOR))
-        if (value := _value(train, at)) is not None:
-            title += [(" ─train ", TRAIN), (short(value), "bold")]
+        if train is not None:
+            title += [(" ─train ", TRAIN), (short(train), "bold")]
         if (value := _value_of(held_out, at)) is not None:
             title += [
                 (f" ╌{'val' if self.split == 'validation' else 'test'} ", HELD_OUT),
@@ -303,11 +304,9 @@ def _joined(name: str, points: Points) -> Series:
 
 
 def _value(points: Sequence[tuple[float, float]], at: float | None) -> float | None:
-    """The newest value, or the last one at or before an epoch."""
-    if not points:
-        return None
+    """The newest value, or the last one at or before an epoch, else the first."""
     before = [y for x, y in points if at is None or x <= at + 1e-9]
-    return before[-1] if before else None
+    return before[-1] if before else points[0][1] if points else None
 
 
 def _value_of(curve: Curve, at: float | None) -> float | None:

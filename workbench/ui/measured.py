@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.runs.reader import RunView
-from workbench.runs.records import number
+from workbench.runs.records import epoch_of, number
 from workbench.ui.widgets.series import Curve
 
 Row = Mapping[str, Any]
@@ -52,8 +52,8 @@ class Measured:
             self.final = row
 
     def position(self, row: Row) -> float:
-        """Where a row lies on the x axis."""
-        epoch, step = number(row.get("epoch")), number(row.get("step")) or 0.0
+        """Where a row lies on the x axis: at the weights that were measured."""
+        epoch, step = number(epoch_of(row)), number(row.get("weights_step", row.get("step"))) or 0.0
         if self._per_epoch is not None and epoch is not None and math.isfinite(epoch):
             return epoch
         return step / (self._per_epoch or 1.0)

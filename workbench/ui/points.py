@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.runs.records import epoch_of
 from workbench.text import safe
 from workbench.ui.curves import HELD_OUT, TRAIN, Metric
 from workbench.ui.marks import MUTED
@@ -31,7 +32,7 @@ def drawn(
 
     `before` shows what the model said before its first step, where that is on record.
     """
-    draw, epoch = evaluation["draw"], evaluation.get("epoch")
+    draw, epoch = evaluation["draw"], epoch_of(evaluation)
     when = "before training" if before and draw.get("before") else f"epoch {epoch}"
     if draw["kind"] == "line":
         return _line(draw, when, before=before)

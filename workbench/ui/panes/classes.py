@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
 from workbench.runs.reader import RunView
-from workbench.runs.records import number
+from workbench.runs.records import epoch_of, number
 from workbench.session.client import SessionClient
 from workbench.ui import classes as rows
 from workbench.ui import confusion, regression
@@ -277,7 +277,7 @@ class ClassesPane(Pane):
             return "errors of a regression"
         if shown is None:
             return ""
-        epoch = number(shown.get("epoch"))
+        epoch = number(epoch_of(shown))
         words = {"pairs": "most confused first", "confusion": f"confusion──{self._heat_note}".strip("─")}
         turned = " (reversed)" if self.reverse else ""
         parts = [

@@ -141,11 +141,15 @@ class RunsPane(Pane):
         table.show(rows, self.run_id, self.marked)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
-        if selected is not None and self.run_id is not None and selected.id != self.run_id:
+        if selected is not None and selected.id != self.run_id and self._is_listed(self.run_id):
             # The filter took the selected run away: what has the cursor is what keys act on.
             self.set_reactive(RunsPane.run_id, selected.id)
             self.post_message(RunSelected(selected.id))
         self._show_about(selected)
+
+    def _is_listed(self, run_id: str | None) -> bool:
+        """Not so for a moment with a run that was just started."""
+        return any(row.id == run_id for row in self.rows or [])
 
     def _show_about(self, selected: RunSummary | None) -> None:
         words = about(selected, self._notes(selected), empty=self.rows == [])

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from workbench.io.pictures import open_picture
+from workbench.runs.records import epoch_of
 from workbench.session.client import SessionClient, SessionError
 from workbench.text import fraction, safe
 from workbench.ui.session import how_far
@@ -46,6 +47,7 @@ class ExamplesScreen(ModalScreen[None]):
         super().__init__()
         self._session, self._label = session, label
         self._asked = {"run": run, "step": evaluation["step"], "split": evaluation["split"]}
+        self._epoch = epoch_of(evaluation)
         self.errors_only = self.one_class = False
         self._known: dict[int, Mapping[str, Any]] = {}
 
@@ -115,7 +117,7 @@ class ExamplesScreen(ModalScreen[None]):
     def _title(self, total: int) -> None:
         what = "errors" if self.errors_only else "examples"
         of = f" of {safe(self._label[1], 24)}" if self._label and self.one_class else ""
-        title = f"{total:,} {self._asked['split']} {what}{of} at step {self._asked['step']}: truth→said"
+        title = f"{total:,} {self._asked['split']} {what}{of} after epoch {self._epoch}: truth→said"
         self.query_one(Vertical).border_title = title.replace("[", "\\[")
 
     def _progress(self, progress: Mapping[str, Any]) -> None:

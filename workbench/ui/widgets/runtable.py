@@ -33,7 +33,8 @@ def _epoch(row: RunSummary) -> str:
 
 
 def _best(row: RunSummary) -> str:
-    return "" if row.best is None else text.fraction(row.best)
+    figure = row.test if row.best is None else row.best  # without validation data there is no best one
+    return "" if figure is None else text.fraction(figure)
 
 
 def _when(row: RunSummary) -> str:
