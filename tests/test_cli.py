@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from workbench import telling
 from workbench.cli import run
+from workbench.io.atomic import write_json
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
 from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
 
 WORKBENCH = [sys.executable, "-m", "workbench"]
 
@@ -106,6 +109,9 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
         assert run(command) == 0
         assert "digits-mlp" in capsys.readouterr().out
     result = describe(digits_run)
+    nothing = dict.fromkeys(("lr", "loss", "accuracy", "samples_per_second", "eta"))
+    telling.tell_result(result | {"now": nothing})
+    assert "now " not in capsys.readouterr().out, "a run that starts has no figures yet"
     shown = told(capsys, "show", "last")
     assert f"epoch 6/6  step {result['step']}/{result['steps_total']}  best accuracy ." in shown
     assert f"class by class, test data after epoch {result['per_class_epoch']}\n" in shown
@@ -113,6 +119,19 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
     assert run(["rm", "last"]) == 0
     assert run(["runs", "--json"]) == 0
     assert "trash" in capsys.readouterr().out
+
+
+def test_a_narrow_list_of_runs_has_the_names_and_tags_that_people_gave(
+    digits_run: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "tags" not in told(capsys, "runs")
+    write_json(digits_run.notes, {"name": "my best one so far", "tags": ["keep", "paper"]})
+    head, row = told(capsys, "runs").splitlines()
+    assert head.split() == ["run", "name", "status", "epoch", "best", "started", "tags"]
+    assert "my best one so far" in row
+    assert row.endswith("keep, paper")
+    assert Store.default().find(row.split()[0]).id == digits_run.id
 
 
 def test_evaluating_again_gives_the_same_figures(

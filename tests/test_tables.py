@@ -32,5 +32,11 @@ def test_columns_go_in_the_order_they_can_be_spared() -> None:
     assert " ".join(line.strip() for line in lines[1:3]).endswith("what all of this is about")
 
 
+def test_a_first_column_in_brief_goes_before_any_is_spared() -> None:
+    brief = ["20261121-164058", "20261121-164059"]
+    assert fit(TABLE, 200, spare=("name",), brief=brief)[1].startswith("20261121-164058-long-49ff")
+    assert fit(TABLE, 80, spare=("name",), brief=brief)[1].split()[:3] == [brief[0], "long", "a"]
+
+
 def test_a_table_that_fits_is_left_as_it_is() -> None:
     assert fit([("a", "b"), ("1", "")], 80, spare=("b",)) == ["a  b", "1"]

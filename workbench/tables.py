@@ -19,14 +19,17 @@ WRAPPED = 24
 Row = Sequence[str]
 
 
-def print_table(head: Row, rows: Sequence[Sequence[object]], *, spare: Sequence[str] = ()) -> None:
+def print_table(
+    head: Row, rows: Sequence[Sequence[object]], *, spare: Sequence[str] = (), brief: Sequence[str] = ()
+) -> None:
     """Rows under a head, columns as wide as they need to be; numbers are the caller's to format.
 
-    On a terminal no line is longer than it is wide: columns named in `spare` are left out, in that order, then
-    the last column is wrapped, or the widest are cut. Elsewhere (a file, a pipe) everything is printed.
+    On a terminal no line is longer than it is wide: the first column is said as in `brief`, columns named in `spare`
+    are left out, in that order, then the last column is wrapped, or the widest are cut. Elsewhere (a file, a pipe) everything is
+    printed.
     """
     table = [list(head), *([safe(cell) for cell in row] for row in rows)]
-    for line in fit(table, _columns(), spare):
+    for line in fit(table, _columns(), spare, brief):
         print(line)
 
 
@@ -37,9 +40,13 @@ def _columns() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def fit(table: Sequence[Row], columns: int | None, spare: Sequence[str] = ()) -> list[str]:
+def fit(
+    table: Sequence[Row], columns: int | None, spare: Sequence[str] = (), brief: Sequence[str] = ()
+) -> list[str]:
     """The lines of a table (its head is the first row) within so many cells; `None` is any number."""
     kept, left_out = list(range(len(table[0]))), list(spare)
+    if brief and columns is not None and _total(_widths(table, kept)) > columns:
+        table = [table[0], *([short, *row[1:]] for short, row in zip(brief, table[1:], strict=True))]
     while columns is not None and left_out and _total(_widths(table, kept)) > columns:
         kept = [i for i in kept if table[0][i] != left_out[0]]
         del left_out[0]

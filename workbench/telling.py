@@ -19,8 +19,8 @@ def tell_result(document: dict[str, Any]) -> None:
     doing = f", {document['phase']}" if document["phase"] else ""
     tell(f"{document['name']} ({document['run']}): {document['status']}{doing}")
     tell(f"  {how_far(document)}")
-    if document["now"]:
-        tell(f"  {_now(document['now'])}")
+    if document["now"] and (now := _now(document["now"])):
+        tell(f"  now   {now}")
     _tell_changes(document["changes"])
     if document["reason"]:
         tell(f"  {document['reason']}")
@@ -61,11 +61,11 @@ def how_far(document: Mapping[str, Any]) -> str:
 
 
 def _now(now: Mapping[str, Any]) -> str:
-    """The newest figures of training."""
+    """The newest figures of training; empty before the first."""
     rate = now["samples_per_second"]
     figures = {name: now[name] for name in ("lr", "loss", "accuracy")}
     parts = [f"{name} {value:.4g}" for name, value in figures.items() if value is not None]
-    return "  ".join(["now ", *parts, *([f"{text.count(rate)} samples/s"] if rate else [])])
+    return "  ".join([*parts, *([f"{text.count(rate)} samples/s"] if rate else [])])
 
 
 def _tell_changes(changes: Sequence[Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from workbench.errors import BadInput
 from workbench.io.atomic import write_json
 from workbench.runs import launch
 from workbench.runs.control import answer, answer_to, ask, pending
+from workbench.runs.finding import beginnings
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.status import Status
 from workbench.runs.store import INDEX, Store
@@ -42,6 +43,24 @@ def test_runs_are_found_by_what_people_call_them(home: Path) -> None:
         store.find("../two")
 
 
+def test_a_beginning_of_one_name_means_its_newest(home: Path) -> None:
+    older, newest = ended_run(home, "digits-conv"), ended_run(home, "digits-conv")
+    store = Store.default()
+    assert store.find("digits-c").id == newest.id != older.id
+    with pytest.raises(BadInput, match="can mean 2 runs"):
+        store.find(older.id[:8])  # a time is no name
+    ended_run(home, "digits-cat")
+    with pytest.raises(BadInput, match="can mean 3 runs"):
+        store.find("digits-c")
+
+
+def test_the_beginnings_that_are_shown_name_their_runs(home: Path) -> None:
+    ids = [ended_run(home, "one").id for _ in range(3)]
+    shown = beginnings(ids)
+    assert [Store.default().find(words).id for words in shown] == ids
+    assert beginnings(["20261121-164058123456-one-49ff", "other"]) == ["20261121-164058", "other"]
+
+
 @pytest.mark.parametrize(("command", "said"), [("rm", True), ("resume", True), ("stop", False)])
 def test_the_newest_of_one_name_is_changed_and_named(
     home: Path, capsys: pytest.CaptureFixture[str], command: str, said: bool
@@ -49,7 +68,7 @@ def test_the_newest_of_one_name_is_changed_and_named(
     """Of ended runs, which could be removed or resumed; none of them could be stopped."""
     older, newest = ended_run(home, "one"), ended_run(home, "one")
     newest.path.chmod(0o777)  # a resume that ends before anything is started
-    run([command, "one"])
+    run([command, "on"])
     told = f"2 runs are called one; this is the newest, {newest.id} (started " in capsys.readouterr().err
     assert told == said
     run([command, older.id])

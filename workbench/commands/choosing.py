@@ -15,11 +15,12 @@ def to_change(wanted: str, *, live: bool = True) -> RunFolder:
     """
     store = Store.default()
     folder = store.find(wanted)
-    called = [row for row in store.rows() if row.name == wanted] if wanted != folder.id else []
-    taken = [row for row in called if row.id == folder.id]
+    rows = store.rows() if wanted != folder.id else []
+    taken = next((row for row in rows if row.id == folder.id and row.name.startswith(wanted)), None)
+    called = [row for row in rows if taken and row.name == taken.name]
     if taken and any(row.id != folder.id and (row.status.live or not live) for row in called):
         console.say(
-            f"{len(called)} runs are called {wanted}; this is the newest, {folder.id} "
-            f"(started {text.clock(taken[0].created)})"
+            f"{len(called)} runs are called {taken.name}; this is the newest, {folder.id} "
+            f"(started {text.clock(taken.created)})"
         )
     return folder

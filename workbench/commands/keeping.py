@@ -10,6 +10,7 @@ from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.io.caches import clear, size_of
 from workbench.runs import trash as kept
+from workbench.runs.finding import beginnings
 from workbench.runs.store import Store
 
 
@@ -70,7 +71,7 @@ def _list(options: argparse.Namespace) -> int:
         console.print_table(
             ("run", "name", "size", "put away"),
             [(row.id, row.name, text.size(row.bytes), text.clock(row.put_away)) for row in rows],
-            spare=("name",),
+            brief=beginnings([row.id for row in rows]),
         )
         console.say(f"{text.size(sum(row.bytes for row in rows))}: 'workbench trash --empty' makes it free")
     else:

@@ -13,9 +13,12 @@ from workbench.errors import BadInput
 from workbench.runs import launch
 from workbench.runs.compare import compare_runs, differing, names_of
 from workbench.runs.control import PAUSED
+from workbench.runs.finding import beginnings
 from workbench.runs.report import describe
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
+
+COLUMNS = ("run", "name", "status", "epoch", "best", "dataset", "model", "started")
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -28,9 +31,10 @@ def runs(options: argparse.Namespace) -> int:
         console.say("there are no runs yet: workbench train digits-mlp makes one")
         return DONE
     console.print_table(
-        ("run", "name", "status", "epoch", "best", "dataset", "model", "started"),
+        (*COLUMNS, "tags") if any(row.tags for row in rows) else COLUMNS,
         [_cells(row) for row in rows],
-        spare=("name", "model", "dataset", "started"),
+        spare=("model", "dataset", "started", "tags"),
+        brief=beginnings([row.id for row in rows]),
     )
     return DONE
 
@@ -38,7 +42,7 @@ def runs(options: argparse.Namespace) -> int:
 def _cells(row: RunSummary) -> tuple[str, ...]:
     status = PAUSED if row.phase == PAUSED else row.status
     started, epoch = text.clock(row.created), f"{row.epoch}/{row.epochs_total}"
-    return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started
+    return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started, ", ".join(row.tags)
 
 
 def _best(row: RunSummary) -> str:
