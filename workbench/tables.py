@@ -25,8 +25,8 @@ def print_table(
     """Rows under a head, columns as wide as they need to be; numbers are the caller's to format.
 
     On a terminal no line is longer than it is wide: the first column is said as in `brief`, columns named in `spare`
-    are left out, in that order, then the last column is wrapped, or the widest are cut. Elsewhere (a file, a pipe) everything is
-    printed.
+    are left out, in that order, then the last column is wrapped, or the widest are cut. Elsewhere (a file, a pipe)
+    everything is printed.
     """
     table = [list(head), *([safe(cell) for cell in row] for row in rows)]
     for line in fit(table, _columns(), spare, brief):
