@@ -165,6 +165,7 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         assert [line.split() for line in lines[1:]] == [
             ["bird", "6", "4", "·"], ["cat", "·", "7", "3"], ["dog", "·", "1", "9"],
         ]  # fmt: skip
+        assert lines[0].split() == ["true↓", "predicted→", "bird", "cat", "dog"]
         await pilot.press("m")
         await pilot.pause()
         assert pilot.app.table.lines[1].split()[:3] == ["▸bird", "cat", "4"]
@@ -172,6 +173,26 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         await pilot.press("m")
         await pilot.pause()
         assert pilot.app.names() == ["bird", "cat", "dog"] and pilot.app.table.has_focus
+
+
+async def test_only_keys_that_change_a_view_are_offered_in_it():
+    async with Shown().run_test(size=(100, 20)) as pilot:
+        pane = pilot.app.pane
+        await show(pilot, [LATE, EARLY])
+        pane.second = ("other", EARLY)
+        await pilot.press("f")
+        assert "a reason  b second run  f errors only" in pane.border_subtitle
+        await pilot.press("m", "b", "a")  # neither does anything to a matrix
+        await pilot.pause()
+        assert pane.border_subtitle == "f errors only  m table/heat/pairs  v pictures"
+        assert "Δ to" not in pane.headline and "errors only" in pane.headline
+        assert pane.second is not None and not pane.with_reason
+        await pilot.press("m", "f")
+        await pilot.pause()
+        assert pane.border_subtitle == "m table/heat/pairs  v pictures" and "errors only" not in pane.headline
+        await pilot.press("m")
+        await pilot.pause()
+        assert "Δ to other" in pane.headline and "errors only" in pane.headline
 
 
 async def test_the_reason_is_that_of_the_class_under_the_cursor():
@@ -236,7 +257,10 @@ async def test_a_regression_shows_its_errors_instead():
     rows = [{"split": "validation", "mse": mse, "mae": mse / 2, "r2": 1 - mse} for mse in (1.5, 0.5, 0.25)]
     view = make_view(setup={"task": "regression", "classes": []}, evaluations=rows)
     async with Shown().run_test(size=(100, 12)) as pilot:
+        await show(pilot, [LATE])
+        await pilot.press("m")  # to the matrix, of which there is none here
         await show(pilot, [], view)
+        assert pilot.app.table.display and pilot.app.pane.own_keys() == ""
         assert pilot.app.table.lines[1].split()[-3:] == ["1.50", ".500", ".250"]
         assert "errors are shown instead" in pilot.app.line("#summary")
 
@@ -307,6 +331,16 @@ def test_the_matrix_takes_counts_then_shades():
     assert len(shades) == 61
     cut, note = heat(many, found, 40, 20)
     assert len(cut) == 20 and note == "19 of 60 classes"
+    assert "".join(c for c, _ in cut[0]).startswith("true↓ predicted→")
+
+
+def test_the_matrix_says_which_axis_is_which():
+    digits = evaluation([[9] * 10 for _ in range(10)], list("0123456789"))
+    for width, in_corner in ((120, True), (67, True), (66, False), (30, False)):
+        grid, note = heat(digits, figures(digits), width, 20)
+        corner = "".join(c for c, _ in grid[0])
+        assert corner.startswith("true↓ predicted→ " if in_corner else "  ")
+        assert note == ("" if in_corner else "true↓ predicted→")
     assert heat(None, [], 10, 5)[0]
 
 

@@ -14,6 +14,8 @@ from workbench.ui.widgets.cells import Cell, Grid, spread
 from workbench.ui.widgets.table import Cells, Column, Row
 
 Evaluation = Mapping[str, Any]
+AXES = "true↓ predicted→"
+"""What stands down and across the matrix."""
 _SHADES = "·░▒▓█"
 
 
@@ -60,16 +62,21 @@ def heat(
     """The confusion matrix as a grid, and what to say about it.
 
     A row for each true class, a column for each predicted one, in the order of `shown`; as many of them as
-    there is room for. Counts where there is room, else shades of the row's share.
+    there is room for. Counts where there is room, else shades of the row's share. Which is which stands in the
+    corner where that costs no column and no count, else in what there is to say.
     """
     name = min(16, max((cell_width(row.shown) for row in shown), default=5))
     counts = {(true, said): count for true, said, count in cells_of(evaluation)}
     digits = max((len(str(count)) for count in counts.values()), default=1) + 1
-    room = width - name - 1
-    count = max(1, min(len(shown), height - 1, room))
-    cell = next((w for w in (max(6, digits), max(5, digits), digits, 2) if w * count <= room), 1)
+    most = min(len(shown), height - 1)
+    count, cell = _columns(width - name - 1, most, digits)
+    widened = max(name, cell_width(AXES))
+    in_corner = _columns(width - widened - 1, most, digits)
+    named = in_corner[0] == count and in_corner[1] >= min(cell, max(5, digits))
+    if named:
+        name, cell = widened, in_corner[1]
     drawn = shown[:count]
-    head = spread("true↓ said→", MUTED, name + 1)
+    head = spread(AXES if named else "", MUTED, name + 1)
     for row in drawn:
         head += _heat_label(row.shown if cell >= 5 else "", cell)
     grid = [head]
@@ -78,8 +85,14 @@ def heat(
         for said in drawn:
             line += _heat_cell(counts.get((true.index, said.index), 0), true, said, cell, digits)
         grid.append(line)
-    rest = len(shown) - len(drawn)
-    return grid, f"{len(drawn)} of {len(shown)} classes" if rest else ""
+    part = f"{len(drawn)} of {len(shown)} classes" if len(shown) > len(drawn) else ""
+    return grid, "──".join(words for words in ("" if named else AXES, part) if words)
+
+
+def _columns(room: int, most: int, digits: int) -> tuple[int, int]:
+    """How many columns fit into `room` cells, and the cells of each: with names, with counts, or shades."""
+    count = max(1, min(most, room))
+    return count, next((w for w in (max(6, digits), max(5, digits), digits, 2) if w * count <= room), 1)
 
 
 def _heat_label(name: str, width: int) -> list[Cell]:

@@ -55,12 +55,13 @@ class Pane(Vertical, can_focus=False):
             self.on_descendant_focus()
 
     def on_descendant_blur(self) -> None:
-        """And no longer."""
-        self.border_subtitle = ""
+        """And no longer, unless it is another part of the pane that has them now."""
+        if not self.has_focus_within:
+            self.border_subtitle = ""
 
     def own_keys(self) -> str:
-        """`a smooth  f follow`, from the pane's own bindings."""
-        shown = [binding for _, binding in self._bindings if binding.show and binding.description]
+        """`a smooth  f follow`, from those of the pane's own bindings that do something now."""
+        shown = [b for _, b in self._bindings if b.show and b.description and self.check_action(b.action, ())]
         return "  ".join(f"{self.app.get_key_display(b)} {b.description}" for b in shown)
 
     def copied(self) -> str:

@@ -24,6 +24,14 @@ from workbench.ui.widgets.examples import ExamplesScreen
 from workbench.ui.widgets.table import Table
 
 VIEWS = ("table", "confusion", "pairs")
+ONLY_IN = {
+    "reason": {"table"},
+    "second": {"table"},
+    "errors": {"table", "confusion"},
+    "order": {"table", "confusion"},
+    "reverse": {"table", "confusion"},
+}
+"""Views in which an action changes something; in the others it has no key."""
 Evaluation = Mapping[str, Any]
 
 
@@ -127,7 +135,14 @@ class ClassesPane(Pane):
     def on_table_chosen(self, message: Table.Chosen) -> None:
         """Show the reason."""
         message.stop()
-        self.action_reason()
+        if self.check_action("reason", ()):
+            self.action_reason()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What changes nothing in this view is no key; a regression has errors, and no classes to look at."""
+        if self._regression:
+            return action not in {*ONLY_IN, "view", "examples"}
+        return self.shown_as in ONLY_IN.get(action, VIEWS)
 
     def action_reason(self) -> None:
         """Show what the class under the cursor is taken for, or hide it."""
@@ -149,7 +164,7 @@ class ClassesPane(Pane):
     def action_examples(self) -> None:
         """The pictures that were evaluated, what they are and what was said of them."""
         view, shown = self.view, self.evaluation
-        if view is None or shown is None or self._regression:
+        if view is None or shown is None:
             self.post_message(Noticed("there are no classified examples to show"))
             return
         chosen = next((one for one in self._figures if one.name == self.query_one(Table).key), None)
@@ -164,6 +179,8 @@ class ClassesPane(Pane):
         self.set_class(self.shown_as == "confusion", "confusion")
         if had_focus:
             self.query_one("#heat" if self.shown_as == "confusion" else "#table").focus()
+            self.on_descendant_focus()
+        self.refresh_bindings()
         self.call_after_refresh(self._redraw)
 
     def action_order(self) -> None:
@@ -181,6 +198,7 @@ class ClassesPane(Pane):
         if not self.is_mounted or not self.query("#summary"):
             return
         self._figures = self._figured()
+        self.set_class(self.shown_as == "confusion" and not self._regression, "confusion")
         table = self.query_one(Table)
         if self._regression:
             table.show(
@@ -284,8 +302,8 @@ class ClassesPane(Pane):
             f"epoch {epoch:g}" if epoch is not None else "",
             str(shown.get("split") or ""),
             words.get(self.shown_as, self.order.words + turned),
-            "errors only" if self.errors_only else "",
-            f"Δ to {self.second[0]}" if self.second else "",
+            "errors only" if self.errors_only and self.shown_as in ONLY_IN["errors"] else "",
+            f"Δ to {self.second[0]}" if self.second and self.shown_as in ONLY_IN["second"] else "",
             f"/{self.filter}" if self.filter else "",
         ]
         return "──".join(part for part in parts if part)

@@ -120,11 +120,6 @@ class DataPane(LookingPane):
         """Facts fit the width."""
         self.say_facts()
 
-    def own_keys(self) -> str:
-        """Those that do something for these data."""
-        shown = [b for _, b in self._bindings if b.show and self.check_action(b.action, ())]
-        return "  ".join(f"{b.key} {b.description}" for b in shown)
-
     @property
     def mode(self) -> str:
         """Which of `MODES` is shown."""
@@ -326,11 +321,9 @@ class DataPane(LookingPane):
         self.query_one("#after-said", Static).update(
             Text(f"{safe(transforms.words)}\n{made}", no_wrap=True, overflow="ellipsis")
         )
-        self.query_one("#about", Static).update(
-            Text(
-                f"{transforms.about}; {'' if transforms.augments else 'space keeps it, '}b draws anew", "dim"
-            )
-        )
+        keeps = "" if transforms.augments else "space keeps it, "
+        about = f"{transforms.about}; {keeps}b draws anew, esc leaves"
+        self.query_one("#about", Static).update(Text(about, "dim"))
 
     @on(Large.StepsWanted)
     def _steps_wanted(self, event: Large.StepsWanted) -> None:
