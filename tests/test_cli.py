@@ -169,6 +169,10 @@ def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest
     results = printed(capsys)["results"]
     assert results[0]["error"] is None
     assert "bad.png" in results[1]["error"]
+    assert run(["classify", str(good), str(bad), "--run", "last"]) == 2
+    assert re.search(r"  2 pictures, .+ a second on .+; 1 could not be read\n", capsys.readouterr().err)
+    assert run(["classify", str(good), str(good), "--run", "last"]) == 0
+    assert "could not" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["recipes", "datasets", "models", "devices"])

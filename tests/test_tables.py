@@ -38,5 +38,10 @@ def test_a_first_column_in_brief_goes_before_any_is_spared() -> None:
     assert fit(TABLE, 80, spare=("name",), brief=brief)[1].split()[:3] == [brief[0], "long", "a"]
 
 
+def test_a_few_last_words_stand_under_each_other_before_a_column_is_cut() -> None:
+    lines = fit([("code", "memory"), ("torch.from_numpy(array)", "shared with NumPy")], 35)
+    assert lines[1:] == ["torch.from_numpy(array)  shared", " " * 25 + "with NumPy"]
+
+
 def test_a_table_that_fits_is_left_as_it_is() -> None:
     assert fit([("a", "b"), ("1", "")], 80, spare=("b",)) == ["a  b", "1"]

@@ -14,7 +14,7 @@ GAP = "  "
 NARROWEST = 8
 """Cells below which no column is cut."""
 WRAPPED = 24
-"""Cells that the last column needs at the least, so that it is wrapped and not cut."""
+"""Cells that a last column of sentences needs at the least, so that it is wrapped and not cut."""
 
 Row = Sequence[str]
 
@@ -53,7 +53,7 @@ def fit(
     shown = [[row[i] for i in kept] for row in table]
     widths = _widths(table, kept)
     if columns is not None and _total(widths) > columns:
-        widths = _narrowed(widths, columns)
+        widths = _narrowed(widths, columns, _least([row[-1] for row in shown]))
     return [line for row in shown for line in _lines(row, widths)]
 
 
@@ -65,12 +65,19 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _narrowed(widths: Sequence[int], columns: int) -> list[int]:
-    """The last column takes what is left where that is enough to be read; then the widest give way."""
+def _least(column: Sequence[str]) -> int:
+    """Cells that the last column needs: a few words can stand under each other, sentences can't."""
+    if max(map(text.cell_width, column)) > WRAPPED:
+        return WRAPPED
+    return max(text.cell_width(word) for cell in column for word in cell.split(" "))
+
+
+def _narrowed(widths: Sequence[int], columns: int, least: int) -> list[int]:
+    """The last column takes what is left where `least` is enough to be read; then the widest give way."""
     rest = columns - _total([*widths[:-1], 0])
-    if rest >= min(WRAPPED, widths[-1]):
+    if rest >= least:
         return [*widths[:-1], rest]
-    narrow = [*widths[:-1], min(widths[-1], WRAPPED)]
+    narrow = [*widths[:-1], least]
     while _total(narrow) > columns and max(narrow) > NARROWEST:
         narrow[narrow.index(max(narrow))] -= 1
     return narrow

@@ -110,6 +110,24 @@ def test_of_a_run_its_own_preprocessing_is_shown(make_run: MakeRun, tmp_path: Pa
     assert by_name(steps)["scaled"].high <= 1 < by_name(steps)["batched"].high
 
 
+def test_at_80_columns_no_shape_is_cut_and_only_the_longest_code(
+    published: tuple[Path, torch.nn.Module],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = str(photo(tmp_path, "RGB"))
+    monkeypatch.setenv("COLUMNS", "80")
+    command = ["classify", picture, "--model", "squeezenet1_1", "--weights", str(published[0]), "--steps"]
+    assert run([*command, "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("[1, 3, 224, 224]") == 1 and "[3, 224, 224]" in said
+    assert "torch.from_numpy(array)" in said and "softmax(logits, 1)" in said
+    assert "  each step on cpu\n" in said and "device" not in said
+    assert "…" not in said.replace("Image.open(…)", "")
+    assert all(len(line) <= 80 for line in said.splitlines() if picture not in line)
+
+
 @pytest.fixture
 def mine(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> Path:
     """A recipe whose published figure is what our random network says of the photo."""

@@ -48,6 +48,7 @@ def classify(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     answers = list(classifier.answers(sources, k, progress))
     rate = len(answers) / (time.perf_counter() - start)
+    failed = sum(bool(answer.error) for answer in answers)
     reference = _reference(recipe, answers)
     results = [_result(answer, classifier, options) for answer in answers]
     if options.json:
@@ -58,8 +59,9 @@ def classify(options: argparse.Namespace) -> int:
     if reference and not options.json:
         _tell_reference(reference)
     if len(answers) > 1:
-        console.say(f"  {len(answers):,} pictures, {rate:.3g} a second on {classifier.device}")
-    return 2 if any(answer.error for answer in answers) else 0
+        unread = f"; {failed:,} could not be read" if failed else ""
+        console.say(f"  {len(answers):,} pictures, {rate:.3g} a second on {classifier.device}{unread}")
+    return 2 if failed else 0
 
 
 def _classify_values(run: Path, options: argparse.Namespace) -> int:
@@ -153,13 +155,18 @@ def _tell(answer: Answer, result: Mapping[str, Any], options: argparse.Namespace
 
 
 def _tell_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    devices = {row["device"] for row in steps}
+    several = len(devices) > 1
+    if not several:
+        console.tell(f"  each step on {devices.pop()}")
     console.print_table(
-        ("  step", "by", "shape", "type", "from", "to", "device", "memory"),
+        ("  step", "by", "shape", "type", "from … to", *(["device"] if several else []), "memory"),
         [
-            ("  " + row["name"], row["code"], shape_of(row), row["dtype"], f"{row['low']:.4g}", f"{row['high']:.4g}",
-             row["device"], row["memory"])
+            ("  " + row["name"], row["code"], shape_of(row), row["dtype"], f"{row['low']:.4g} … {row['high']:.4g}",
+             *([row["device"]] if several else []), row["memory"])
             for row in steps
         ],
+        spare=("from … to", "device"),
     )  # fmt: skip
 
 
