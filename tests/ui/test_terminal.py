@@ -23,17 +23,25 @@ ENVIRONMENT = {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
 SECONDS_TO_DIE = 3.0
 
 
-IGNORE_HANG_UP = 'trap "" HUP; exec "$0" -m workbench'
+IGNORE_HANG_UP = 'trap "" HUP; exec "$0" -c "$1"'
 """As `nohup` and some multiplexers leave it: only the descriptor tells that the terminal is gone."""
 
 
-class Pty:
-    """The screen on a terminal that can be taken away."""
+SCREEN = """
+import sys
+from workbench.ui.app import WorkbenchApp, run
+{change}
+sys.exit(run())
+"""
 
-    def __init__(self, **environment: str) -> None:
+
+class Pty:
+    """The screen on a terminal that can be taken away; `change` is done to it first."""
+
+    def __init__(self, change: str = "", **environment: str) -> None:
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            ["sh", "-c", IGNORE_HANG_UP, sys.executable],
+            ["sh", "-c", IGNORE_HANG_UP, sys.executable, SCREEN.format(change=change)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -72,8 +80,8 @@ def open_screen() -> Iterator[Callable[..., Pty]]:
     """Opens screens, and ends them with the test."""
     opened: list[Pty] = []
 
-    def start(**environment: str) -> Pty:
-        opened.append(Pty(**environment))
+    def start(change: str = "", **environment: str) -> Pty:
+        opened.append(Pty(change, **environment))
         return opened[-1]
 
     yield start
@@ -107,6 +115,28 @@ def test_sigterm_gives_the_terminal_back(open_screen: OpenScreen) -> None:
     opened.process.send_signal(signal.SIGTERM)
     opened.wait_for(b"\x1b[?1049l")
     assert opened.process.wait(5) == 0
+
+
+def test_an_error_of_our_own_is_one_line_and_kept_for_whoever_mends_it(
+    open_screen: OpenScreen, home: Path
+) -> None:
+    opened = open_screen("WorkbenchApp.action_keys = lambda self: 1 / 0")
+    opened.wait_for(b"digits-mlp")
+    os.write(opened.master, b"?")
+    opened.wait_for(b"runs go on without it")
+    assert opened.process.wait(5) == 1
+    assert b"Traceback" not in opened.received and b"ZeroDivisionError" not in opened.received
+    assert "ZeroDivisionError" in (home / "screen.log").read_text()
+
+
+def test_what_fails_while_the_screen_closes_is_no_error(open_screen: OpenScreen) -> None:
+    """Widgets go, and others that were being loaded still ask for them."""
+    opened = open_screen("WorkbenchApp.action_keys = lambda self: (self.exit(), self.query_one('#gone'))")
+    opened.wait_for(b"digits-mlp")
+    os.write(opened.master, b"?")
+    opened.wait_for(b"\x1b[?1049l")
+    assert opened.process.wait(5) == 0
+    assert b"#gone" not in opened.received
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": ""}])

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
@@ -344,6 +345,18 @@ class WorkbenchApp(Keeping, Moving):
     def _remember(self) -> None:
         self._show_rows()  # their ages
         self.run_worker(self.farewell, thread=True, exit_on_error=False)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """While the screen closes, widgets go that others still ask for: that is no error of anybody's."""
+        if not self._exit:
+            super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """An error of our own: one line for the person, the rest for whoever mends it."""
+        log = terminal.keep_traceback()
+        self.panic(
+            Text(f"workbench: the screen ended by an error of its own (see {log}); runs go on without it")
+        )
 
     def on_unmount(self) -> None:
         """The monitor ends with the screen."""

@@ -9,8 +9,12 @@ import sys
 import termios
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import TextIO
+
+from workbench import paths
 
 HEADLESS = "workbench train digits-mlp"
 POLL_MILLISECONDS = 500
@@ -40,6 +44,15 @@ def forget_exported_size(environment: MutableMapping[str, str]) -> None:
     """Let the size be the terminal's own: `COLUMNS` and `LINES` of a parent (readline exports them) go stale."""
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
+
+
+def keep_traceback() -> Path:
+    """Write the error that is being handled to a file in the home; where that is."""
+    log = paths.home() / "screen.log"
+    with contextlib.suppress(OSError):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+    return log
 
 
 def watch(descriptor: int, farewell: Callable[[], None]) -> threading.Thread:
