@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from workbench.cli import run
 from workbench.datasets.load import load
+from workbench.export import free_name
 from workbench.inference.classifier import load_run_checkpoint
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
@@ -69,3 +71,26 @@ def test_nothing_is_overwritten_and_nothing_half_written(digits_run: RunFolder, 
     assert mine.read_text() == "mine"
     assert run(["export", "last", "--format", "csv", "--to", str(tmp_path / "no" / "such" / "x.csv")]) == 2
     assert all(line.startswith("workbench: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_a_free_name_holds_the_runs_name_and_what_makes_it_unique(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430.csv"
+    assert free_name("2026-mlp-d430", "better", "onnx") == "better-2026-mlp-d430.onnx"
+    assert free_name("2026-mlp-d430", "-../a b/\x1b[1m" + "猫" * 300, "csv").startswith("a-b-1m猫")
+    Path("2026-mlp-d430.csv").touch()
+    Path(free_name("2026-mlp-d430", "猫" * 300, "tensorboard")).touch()
+    Path("2026-mlp-d430-2.csv").symlink_to("nowhere")
+    assert free_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430-3.csv"
+
+
+def test_a_package_that_is_missing_is_named(
+    digits_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "workbench.export.onnx_form", raising=False)
+    assert run(["export", "last", "--format", "onnx", "--to", str(tmp_path / "x.onnx")]) == 2
+    said = "workbench: writing onnx needs the package 'onnx': pip install 'workbench[export]'\n"
+    assert capsys.readouterr().err == said

@@ -232,6 +232,7 @@ async def test_transforms_are_tried_adjusted_chained_and_drawn_anew(until: Until
         await pilot.press("v")
         await until(pilot, lambda: session.last.get("chain") == [("rotation", 45)])
         await until(pilot, "[3, 8, 8] float32 0…255")
+        await until(pilot, "space keeps it, b draws anew, esc")
         assert (red(app, "#before"), red(app, "#after")) == (0, 200)
         await until(pilot, lambda: app.pane.query_one(TransformList).has_focus)
         await pilot.press("left", "space", "down", "down")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +25,10 @@ _SUFFIXES = {
 
 def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
     """Write a run in another form and return where; nothing is overwritten. Raises `BadInput`."""
-    target = given(to) if to else Path(f"{folder.id}{_SUFFIXES[form]}")
+    name = f"{folder.id}{_SUFFIXES[form]}"
+    target = given(to) if to else Path(name)
     if target.is_dir() and form != "tensorboard":
-        target /= f"{folder.id}{_SUFFIXES[form]}"
+        target /= name
     if target.exists():
         raise BadInput(f"{target} is there already; name another place with --to")
     try:
@@ -33,7 +37,9 @@ def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
         ).write
         write(folder, target)
     except ModuleNotFoundError as error:
-        raise BadInput(f"--format {form} needs '{error.name}': pip install 'workbench[export]'") from None
+        raise BadInput(
+            f"writing {form} needs the package '{error.name}': pip install 'workbench[export]'"
+        ) from None
     except BadInput:
         raise
     except Exception as error:
@@ -42,6 +48,18 @@ def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
         why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise BadInput(f"{folder.id} can't be written as {form} to {target}: {why}") from error
     return target
+
+
+def free_name(run: str, name: str, form: str) -> str:
+    """A file's name that nothing in this folder has yet: the run's id, `-2` and so on behind it where it is taken.
+
+    `name`, what the run is called now, stands before the id where the id doesn't hold it, without what a file
+    system may not take.
+    """
+    plain = re.sub(r"[^\w.+@-]+", "-", name)[:40].lstrip("-.")
+    stem = run if plain in run else f"{plain}-{run}"
+    names = (f"{stem}{'' if count == 1 else f'-{count}'}{_SUFFIXES[form]}" for count in itertools.count(1))
+    return next(each for each in names if not os.path.lexists(each))
 
 
 def _discard(target: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from textual import on, work
 
 from workbench.errors import BadInput
+from workbench.export import free_name
 from workbench.io.atomic import read_json, write_json
 from workbench.runs import launch
 from workbench.runs.processes import python
@@ -97,7 +98,7 @@ class Keeping(RunActions):
 
     def _export(self, row: RunSummary, form: str) -> None:
         self.notice(f"writing {row.name} as {form}…")
-        self.in_background(lambda: exported(row.id, form))
+        self.in_background(lambda: exported(row, form))
 
     # Compare
 
@@ -138,9 +139,10 @@ class Keeping(RunActions):
         raise NotImplementedError
 
 
-def exported(run: str, form: str) -> str:
-    """Run `workbench export` in this folder; where the file is. Raises `BadInput` with its complaint."""
-    command = python("workbench", "export", run, "--format", form)
+def exported(row: RunSummary, form: str) -> str:
+    """Run `workbench export` to a new name in this folder; where the file is. Raises `BadInput`: its complaint."""
+    place = free_name(row.id, row.name, form)
+    command = python("workbench", "export", row.id, "--format", form, "--to", place)
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, text=True,
         errors="replace", check=False,
