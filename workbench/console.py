@@ -56,15 +56,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def shown(value: object) -> str:
-    """A setting or a figure as a cell of a table."""
-    if isinstance(value, tuple | list):
-        return ",".join(str(part) for part in value) or "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None or value == "" else str(value)
-
-
 class Follower:
     """Shows a run's progress on stderr until it ends: one moving line on a terminal, else a line an epoch.
 

@@ -127,6 +127,15 @@ def fraction(value: float | None) -> str:
     return shown[1:] if shown.startswith("0") else f"{value:.2f}"
 
 
+def setting(value: object) -> str:
+    """A setting or a figure as a cell of a table, not safe to show."""
+    if isinstance(value, tuple | list):
+        return ",".join(str(part) for part in value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)
+
+
 def clock(when: float) -> str:
     """A time as `23:11` on the same day, else `11-21 23:11` (local time)."""
     moment = datetime.fromtimestamp(when)

@@ -17,7 +17,8 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui import news
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.comparing import CompareScreen, to_compare
+from workbench.ui.comparing import CompareScreen, overlaid, read_all, table_rows, to_compare
+from workbench.ui.curves import LOSS, LR, Curves
 from workbench.ui.layout import MODULES
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm import Confirm
@@ -156,18 +157,38 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         app = await shown(pilot, until)
         await pilot.press("=")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await until(pilot, "loss  ─mine .500  ─best .500")
+        await until(pilot, "validation loss  ─mine .500  ─best .500")
         table = app.screen.query_one(Table)
         keys = {row.key for row in table.rows}
         assert "train.epochs" in keys and "status" not in keys  # which is the same in all
         await pilot.press("m")
-        await until(pilot, "accuracy  ─mine .700  ─best .950")
+        await until(pilot, "validation accuracy  ─mine .700  ─best .950")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
 
 
 def row(name: str, best: float | None, monitor: str = "accuracy", dataset: str = "digits") -> RunSummary:
     return RunSummary(name, name, Status.FINISHED, dataset, best=best, monitor=monitor)
+
+
+def test_figures_are_compared_in_the_commands_words() -> None:
+    names = ("seconds", "train.weight_decay", "train.augment", "train.monitor", "train.amp")
+    values = ((10.562, 0.0, [], None, True), (9.0, 0.00012345, ["hflip", "crop"], "loss", False))
+    rows = [{"run": "x", "name": "x", **dict(zip(names, found, strict=True))} for found in values]
+    shown = [(row.cells["0"], row.cells["1"]) for row in table_rows(rows)]
+    assert shown == [
+        ("10.562", "9.0"), ("0.0", "0.00012345"), ("-", "hflip,crop"), ("-", "loss"), ("yes", "no"),
+    ]  # fmt: skip
+
+
+def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
+    compared = read_all([make_run("measured"), make_run("begun", done=0)])
+    curves = [Curves() for _ in compared.views]
+    for one, view in zip(curves, compared.views, strict=True):
+        one.follow(view)
+    title = "".join(words for words, _ in overlaid(curves, LOSS, 40).title)
+    assert title == "loss  ─measured .500 validation  ─begun - train"
+    assert "".join(words for words, _ in overlaid(curves, LR, 40).title).startswith("learning rate  ─")
 
 
 def test_what_is_compared():

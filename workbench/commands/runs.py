@@ -96,7 +96,7 @@ def compare(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(rows)
         return DONE
-    table = [(key, *(console.shown(row[key]) for row in rows)) for key in differing(rows)]
+    table = [(key, *(text.setting(row[key]) for row in rows)) for key in differing(rows)]
     console.print_table(("", *names_of(rows)), table)
     return DONE
 

@@ -14,6 +14,7 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
 from workbench.runs.status import Status
 from workbench.settings import assignment
+from workbench.text import setting
 
 LAUNCHER = "command line"
 
@@ -75,7 +76,7 @@ def _settings(options: argparse.Namespace) -> int:
                              "help": r.help} for r in rows])  # fmt: skip
         return DONE
     shown = [
-        (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), console.shown(r.default), r.help)
+        (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), setting(r.default), r.help)
         for r in rows
     ]
     console.print_table(("setting", "type", "default", "what it is"), shown)

@@ -16,8 +16,8 @@ from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.report import newest_evaluation, read_evaluation
 from workbench.runs.store import RunSummary
-from workbench.text import safe
-from workbench.ui.curves import LOSS, PER_CELL, Curves, Look, Metric
+from workbench.text import safe, setting
+from workbench.ui.curves import LOSS, LR, PER_CELL, THROUGHPUT, Curves, Look, Metric
 from workbench.ui.since import LOWER
 from workbench.ui.widgets.plot import Drawing, Plot, Series
 from workbench.ui.widgets.series import Axis, fitted, share_axis, short
@@ -71,22 +71,35 @@ def to_compare(
 
 
 def overlaid(curves: Sequence[Curves], metric: Metric, columns: int) -> Drawing:
-    """One plot of `columns` cells: the watched split's `metric` of every run, or that of training without one."""
+    """One plot of `columns` cells: the watched split's `metric` of every run, or that of training without one.
+
+    The title names the split: before the metric where it is that of all of them, else behind each figure.
+    """
     end = max((run.x_axis(Look()).high for run in curves), default=1.0)
     x_axis = Axis(0.0, end)
-    series, title = [], [(metric.label, "bold")]
+    splits = [_split(run, metric) for run in curves]
+    shared = splits[0] if len(set(splits)) == 1 else ""
+    series, title = [], [(f"{shared} {metric.label}".lstrip(), "bold")]
     for place, run in enumerate(curves):
         style = STYLES[place % len(STYLES)]
         xs, ys = _curve(run, metric, x_axis, columns)
         series.append(Series(f"run {place}", xs, ys, style, "line" if len(xs) > 1 else "points", ""))
         name = safe(run.view.name if run.view else "", NAME)
-        title.append((f"  ─{name} {short(ys[-1]) if ys else '-'}", style))
+        split = "" if shared else f" {splits[place]}".rstrip()
+        title.append((f"  ─{name} {short(ys[-1]) if ys else '-'}{split}", style))
     values = [value for one in series for value in one.ys]
     if metric.kind == "share":
         y_axis = share_axis(values)
     else:
         y_axis = fitted([0.0, *values] if metric.kind == "amount" else values)
     return Drawing(series, x_axis, y_axis, (), title)
+
+
+def _split(run: Curves, metric: Metric) -> str:
+    """Whose figures `_curve` draws; nothing for what only training has."""
+    if metric in (LR, THROUGHPUT):
+        return ""
+    return run.split if len(run.held_out(metric)) else "train"
 
 
 def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[list[float], list[float]]:
@@ -109,17 +122,9 @@ def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for each result and each setting that differs."""
     found = []
     for key in differing(rows):
-        cells = {str(place): safe(_shown(row.get(key))) for place, row in enumerate(rows)}
+        cells = {str(place): safe(setting(row.get(key))) for place, row in enumerate(rows)}
         found.append(Row(key, {"what": key, **cells}))
     return found
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None or value == "" else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class CompareScreen(ModalScreen[None]):
