@@ -73,7 +73,7 @@ def duration(seconds: float | None) -> str:
     """`59s`, `12m05`, `3h08`, `2d04h`; `-` where it is not known."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "-"
-    whole = int(seconds)
+    whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
