@@ -25,6 +25,7 @@ def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) ->
     assert set(table) <= set(installed), MEND
     for name, row in table.items():
         assert {**row, "title": ""} == {**installed[name], "title": ""}, f"{name}: {MEND}"
+    assert not [row["title"] for row in installed.values() if row["title"].endswith((" and", " with", " as"))]
 
 
 def test_all_weights_come_from_the_folder_the_catalogue_names(table: dict[str, dict[str, str]]) -> None:

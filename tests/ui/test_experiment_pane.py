@@ -14,11 +14,12 @@ from workbench.errors import BadInput
 from workbench.experiment import build
 from workbench.recipes import load_recipe
 from workbench.session.client import SessionClient, SessionError
+from workbench.ui import choices
 from workbench.ui.draft import Draft, cost
 from workbench.ui.messages import Noticed
 from workbench.ui.outline import cost_lines, layers_line, summary_lines
 from workbench.ui.panes.experiment import ExperimentPane
-from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.chooser import Chooser, lay_out
 from workbench.ui.widgets.form import Form
 from workbench.ui.widgets.layers import LayersScreen
 
@@ -191,6 +192,40 @@ def test_the_summary_keeps_to_its_width(width: int) -> None:
 
 def test_the_layers_line_leaves_out_what_only_reshapes() -> None:
     assert layers_line(FACTS) == "1×8×8─▸128─▸10" and layers_line({}) == ""
+
+
+def test_the_layers_line_names_a_few_convolutions_and_counts_many() -> None:
+    few = facts_of(
+        ("Conv2d", 6, 28, 28),
+        ("BatchNorm2d", 6, 28, 28),
+        ("Conv2d", 16, 10, 10),
+        ("Linear", 84),
+        ("Linear", 10),
+    )
+    assert layers_line(few) == "3×32×32─▸6─▸16─▸84─▸10"
+    many = facts_of(*[("Conv2d", 64, 8, 8)] * 20, ("Linear", 10))
+    assert layers_line(many) == "3×32×32─▸20 conv─▸10"
+
+
+@pytest.mark.parametrize("room", [12, 16, 20, 22])
+def test_a_layers_line_that_is_too_long_keeps_its_ends(room: int) -> None:
+    line = layers_line(facts_of(("Conv2d", 6, 28, 28), ("Linear", 84), ("Linear", 10)), room)
+    assert line.startswith("3×32×32─▸") and line.endswith("─▸10")
+    assert len(line) <= max(room, len("3×32×32─▸…─▸10"))
+
+
+def facts_of(*layers: Any) -> dict[str, Any]:
+    """What the session tells of a network with layers of these kinds and shapes, which all learn."""
+    rows = [{"kind": kind, "output_shape": shape, "parameters": 1} for kind, *shape in layers]
+    return {"layers": rows, "input_shape": [3, 32, 32]}
+
+
+def test_our_own_models_tell_their_parameters_and_their_words_are_not_cut() -> None:
+    rows = choices.of_models("classification")._find("")
+    lines = [line.split() for line in lay_out(rows, 98, (1,)) if "×224" not in line]
+    own = {words[0]: words[-1] for words in lines if "any" in words}
+    assert own["mlp"] == "395k" and own["convnet"] == "62k"
+    assert not [words for words in lines if words[0] in own and "…" in " ".join(words)]
 
 
 # The pane

@@ -44,8 +44,8 @@ def _row(name: str, weights: Any, builder: Any) -> dict[str, str]:
 def _title(documentation: str) -> str:
     """The first sentence of a builder's documentation, its markup taken off."""
     paragraph = " ".join(documentation.strip().split("\n\n")[0].split())
-    plain = re.sub(r"\s*<[^>]*>`_*", "", paragraph).replace("`", "").replace("_ ", " ")
-    plain = re.sub(r"^Constructs an? | model architecture\b| architecture\b| model\b| paper$", "", plain)
+    plain = re.sub(r"\s*<https?:[^>]*>`_*", "", paragraph).replace("`", "").replace("_ ", " ")
+    plain = re.sub(r"^Constructs an? | (model )?(architecture|model)(?= from| with|$)| paper$", "", plain)
     return re.split(r"\.(?:\s|$)", plain.replace("from the ", "from "))[0].removesuffix(" paper").strip()
 
 

@@ -113,12 +113,13 @@ def of_models(task: str) -> Finder:
 def _model_row(info: models.ModelInfo) -> Row:
     about = models.describe(info)
     side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
-    parameters = count(info.parameters).rjust(10) if info.kind == "torchvision" else ""
     weights = (
         "" if not info.weights_bytes else HERE if about["weights_here"] else f"↓ {size(info.weights_bytes)}"
     )
     group = "workbench's own" if info.kind == "builtin" else "torchvision"
-    return Row(info.name, (info.name, info.title, side, parameters, weights), group=group)
+    return Row(
+        info.name, (info.name, info.title, side, count(info.parameters).rjust(10), weights), group=group
+    )
 
 
 def _check_model(name: str) -> None:

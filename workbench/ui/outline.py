@@ -15,6 +15,9 @@ from workbench.text import cell_width, count, cut, pad, safe, size, times
 from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.theme import THEME
 
+FEW = 3
+"""Layers of a kind that are named one by one."""
+
 
 def summary_lines(
     draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int, planned: Sequence[str] = ()
@@ -24,16 +27,16 @@ def summary_lines(
     examples = "" if spent.train is None else f" {count(spent.train)}"
     examples += f"/~{count(spent.validation)} val" if spent.validation else ""  # rounded class by class
     examples += f" {count(spent.test)} test" if spent.test else ""
-    value = draft.value
+    value, hinted = draft.value, width - 15
     about = f" {count(spent.parameters)}" if spent.parameters else ""
     about += " pretrained" if value("model.pretrained") is True else ""
-    layers = layers_line(facts) or _shapes(draft)
+    layers = layers_line(facts, width - 6) or _shapes(draft)
     schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
     learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
     lines = [
         _line("data", _short(draft.data) + examples, width),
         _line("model", _short(draft.model) + about, width),
-        _line("", pad(layers, max(0, width - 15)) + " v layers" if width > 30 else layers, width),
+        _line("", f"{pad(layers, hinted)} v layers" if cell_width(layers) <= hinted else layers, width),
         _line(
             "train",
             f"{learning} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
@@ -89,16 +92,30 @@ def _disk(wanted: int) -> str:
     return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
 
 
-def layers_line(facts: Mapping[str, Any]) -> str:
-    """`3×224×224─▸2048─▸10`: the input and the vectors that come of it."""
+def layers_line(facts: Mapping[str, Any], room: int = 60) -> str:
+    """`3×32×32─▸6─▸16─▸120─▸84─▸10`: the input, the channels of a few convolutions (or `20 conv`), and the vectors
+    that come of it; what doesn't go into `room` cells is left out behind the input.
+    """
     if "layers" not in facts:
         return ""
-    chain = [times(facts["input_shape"])]
+    maps, vectors = [], []
     for row in facts["layers"]:
         shape = row["output_shape"]
-        if row["parameters"] and "Norm" not in row["kind"] and shape and all(side == 1 for side in shape[1:]):
-            chain.append(str(shape[0]))
-    return "─▸".join([chain[0], *chain[1:][-3:]])
+        if row["parameters"] and "Norm" not in row["kind"] and shape:
+            if all(side == 1 for side in shape[1:]):
+                vectors.append(str(shape[0]))
+            elif "Conv" in row["kind"]:
+                maps.append(str(shape[0]))
+    begin = maps if len(maps) <= FEW else [f"{len(maps)} conv"]
+    return _chained([times(facts["input_shape"]), *begin, *vectors[-FEW:]], room)
+
+
+def _chained(chain: list[str], room: int) -> str:
+    line = "─▸".join(chain)
+    for behind in range(2, len(chain)):
+        if cell_width(line) > room:
+            line = "─▸".join([chain[0], "…", *chain[behind:]])
+    return line
 
 
 def _shapes(draft: Draft) -> str:

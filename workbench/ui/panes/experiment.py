@@ -27,7 +27,7 @@ from workbench.ui.panes.base import Pane
 from workbench.ui.preflight import MAKING, Preflight, cost_parts
 from workbench.ui.session import close_session, session_of
 from workbench.ui.widgets.chooser import Chooser, Finder
-from workbench.ui.widgets.form import Field, Form, matching
+from workbench.ui.widgets.form import Field, Form, matching, room_of
 from workbench.ui.widgets.layers import LayersScreen
 from workbench.ui.widgets.summary import CostLine, Summary
 
@@ -189,7 +189,8 @@ class ExperimentPane(Pane):
             return
         known = self.draft, self.facts, self._device, self.content_size.width, self._plan_parts()
         if self.has_class("-form"):
-            fields = self.draft.fields(layers_line(self.facts))
+            room = room_of(self.content_size.width - 2)  # beside the scroll bar
+            fields = self.draft.fields(layers_line(self.facts, room))
             self.query_one(Form).show(matching(fields, self.filter))
             self.query_one(CostLine).lines = tuple(cost_lines(*known))
         else:

@@ -82,12 +82,21 @@ class FormRow(Widget):
         return draw(self.field, self.size.width, self.pointed)
 
 
+def room_of(width: int) -> int:
+    """The cells that a value has in a row of so many."""
+    return max(1, width - _label_width(width) - 3)
+
+
+def _label_width(width: int) -> int:
+    return min(LABEL, max(6, width // 3))
+
+
 def draw(field: Field, width: int, pointed: bool = False) -> Text:
     """A row of `width` cells."""
     if field.kind == "heading":
         return Text(cut(safe(field.label), width), style="bold dim", no_wrap=True)
-    label = pad(safe(field.label), min(LABEL, max(6, width // 3)))
-    value = cut(safe(field.value), max(1, width - cell_width(label) - 3))
+    label = pad(safe(field.label), _label_width(width))
+    value = cut(safe(field.value), room_of(width))
     text = Text(no_wrap=True, end="")
     text.append("▸ " if pointed else "  ", style="bold")
     text.append(label + " ", style="bold" if pointed else "")
