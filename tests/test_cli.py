@@ -272,6 +272,30 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"{", b"\0" * 60])
+def test_a_run_without_its_experiment_is_not_resumed(
+    damage: bytes | None, digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits_run.experiment.unlink()
+    if damage is not None:
+        digits_run.experiment.write_bytes(damage)
+    assert run(["resume", "last", "--set", "train.epochs=50"]) == 2
+    assert "experiment.json is missing or damaged" in capsys.readouterr().err
+
+
+def test_figures_are_told_where_arrows_can_not_be_written(digits_run: RunFolder) -> None:
+    """A terminal of ASCII: what it knows no sign for becomes a question mark."""
+    command = [sys.executable, "-m", "workbench", "show", "last"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with digits_run.journal.open("a") as journal:
+        journal.write(
+            '{"v":1,"kind":"change","setting":"train.lr","before":0.001,"value":0.01,"step":1,"time":1}\n'
+        )
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "0.001 ? 0.01" in done.stdout and done.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("command", "setting"),
     [("resume last", "seed=3"), ("resume last", "train.epochs=abc"), ("resume last", "train.nonsense=1"),

@@ -5,6 +5,7 @@ torch.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from importlib import import_module
@@ -26,6 +27,9 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """The console script: exits with the command's code, and never with a traceback of bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no arrows still gets the figures
     sys.exit(run(sys.argv[1:]))
 
 

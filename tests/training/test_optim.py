@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from workbench.errors import BadInput
 from workbench.training.lookahead import STRENGTH, Lookahead, lookahead_of
 from workbench.training.optim import Backbone, load_memory, lr_at, make_optimizer, plain_step, set_lr
 from workbench.trainsettings import Train
@@ -242,3 +243,8 @@ def test_lookahead_draws_the_weights_to_their_average() -> None:
     again.update(1.0)
     assert torch.equal(module[0].weight, average)
     assert lookahead_of({}, 0, module) is None
+
+
+def test_a_model_without_parameters_is_refused_in_one_line() -> None:
+    with pytest.raises(BadInput, match="no parameters"):
+        make_optimizer(torch.nn.Flatten(), Train(), torch.device("cpu"))

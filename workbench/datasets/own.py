@@ -88,9 +88,11 @@ def _split(part: Any, where: str, request: Request) -> Split:
     ):
         inputs, targets = _from_dataset(part, where, request)
     else:
-        raise BadInput(
-            f"{where} must be a pair (inputs, targets) or a torch Dataset, not {type(part).__name__}"
-        )
+        kinds = type(part).__name__
+        if isinstance(part, (tuple, list)) and len(part) == 2:
+            wrong = next(value for value in part if not _is_array(value))
+            kinds = f"a pair in which one is a {type(wrong).__name__} that is no array of numbers"
+        raise BadInput(f"{where} must be a pair (inputs, targets) or a torch Dataset, not {kinds}")
     if len(inputs) != len(targets):
         raise BadInput(f"{where} has {len(inputs)} inputs but {len(targets)} targets")
     return Split(_fit_inputs(inputs, where), targets)

@@ -49,7 +49,9 @@ def _parse(path: Path, name: str) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is no TOML: it is not text in UTF-8 (save it as such)") from None
+    except OSError as error:
         raise BadInput(f"{path} can't be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is no valid TOML: {error}") from None

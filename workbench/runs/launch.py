@@ -13,7 +13,7 @@ from workbench import paths
 from workbench.datasets import folders
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
-from workbench.io.atomic import write_json
+from workbench.io.atomic import read_json, write_json
 from workbench.runs import control, logout, machine
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import python, this_process
@@ -78,9 +78,10 @@ def _resumable(folder: RunFolder, take_over: bool) -> Status:
     """The run's status. Raises `BadInput` where somebody works on it, or might, or it is not this user's."""
     status = status_of(folder)
     if status.live:
-        raise BadInput(
-            f"{folder.id} is {status} ({who_has(folder)}): nothing to resume (workbench stop {folder.id} ends it)"
-        )
+        paused = (read_json(folder.heartbeat) or {}).get("phase") == control.PAUSED
+        way = f"continue {folder.id} goes on" if paused else f"stop {folder.id} ends it"
+        said = "paused" if paused else f"{status} ({who_has(folder)})"
+        raise BadInput(f"{folder.id} is {said}: nothing to resume (workbench {way})")
     if status is Status.UNKNOWN and not take_over:
         raise BadInput(
             f"{folder.id} may still run ({who_has(folder)}): look there, and where it does not, "
@@ -92,6 +93,10 @@ def _resumable(folder: RunFolder, take_over: bool) -> Status:
 
 def _changed(view: RunView, overrides: Mapping[str, Any]) -> Experiment:
     """The experiment of a run that goes on with these settings. Raises `BadInput` for what can't change."""
+    if not view.experiment:
+        raise BadInput(
+            f"{view.folder.experiment} is missing or damaged: nothing else says what the run trains"
+        )
     # Another validation part would be of examples that the model has already learned.
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
@@ -116,8 +121,9 @@ def ask(folder: RunFolder, what: str, **values: Any) -> str:
     attempts = attempts_of(read_lines(folder.journal))
     status = status_of(folder, attempts)
     if not status.live:
+        more = " --set train.epochs=…" if status is Status.FINISHED else ""
         raise BadInput(
-            f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id} goes on)"
+            f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id}{more} goes on)"
         )
     check_owner(folder)
     return control.ask(folder, what, len(attempts) or 1, **values)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from workbench.errors import BadInput
 from workbench.trainsettings import Train
 
 TRIANGLE_RISE = 0.23
@@ -77,6 +78,8 @@ def make_optimizer(module: nn.Module, train: Train, device: torch.device) -> Opt
     _spare_the_compiler()
     capturable = device.type == "cuda"
     groups = _groups(module, train)
+    if not groups:
+        raise BadInput("the model has no parameters: there is nothing to train")
     for group in groups:
         rate = train.lr * float(group["lr_scale"])
         group["lr"] = torch.tensor(rate, device=device) if capturable else rate
