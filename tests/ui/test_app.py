@@ -348,8 +348,21 @@ async def test_every_action_by_name(make_run: MakeRun, text_of: TextOf, until: U
         await until(pilot, "duplicate into the experiment")
         assert "Focus" not in text_of(app) and "selected text" not in text_of(app)
         await pilot.press(*"zoom")
+        await until(pilot, "(z)")
         await pilot.press("enter")
         await until(pilot, lambda: app.zoomed)
+
+
+async def test_the_palette_finds_what_other_panes_can_do(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        assert app.front == "1"
+        await pilot.press("colon", *"spread")
+        await until(pilot, "Plots: spread  (3 b)")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.front == "3" and app.panes["3"].look.band)
 
 
 async def test_the_path_is_copied(make_run: MakeRun, until: Until) -> None:
