@@ -79,9 +79,7 @@ def _estimated(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], 
         yield f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
     if spent.download and width > 60:
         yield f"{size(spent.download)} to download"
-    if spent.parameters is None:
-        yield "disk …"
-    elif spent.disk:
+    if spent.parameters is not None and spent.disk:
         yield _disk(spent.disk)
 
 
