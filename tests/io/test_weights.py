@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -209,3 +210,13 @@ def test_safetensors(tmp_path: Path) -> None:
     path.write_bytes((10**9).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(BadInput, match="its header of 1,000,000,000 bytes"):
         weights.load_state_dict(path)
+
+
+def test_a_full_disk_is_not_hidden_behind_what_torch_makes_of_it() -> None:
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb", 4096)
+    with pytest.raises(
+        OSError, match="No space left"
+    ):  # its first bytes fit into the buffer, a tensor does not
+        weights.save({"model": torch.zeros(4096)}, full)
+    with contextlib.suppress(OSError):
+        full.close()

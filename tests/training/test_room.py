@@ -46,7 +46,7 @@ def test_the_heartbeat_tells_of_it(context: Context) -> None:
     context.requests.stopped = lambda: seen.append(look()) or False  # type: ignore[method-assign, func-returns-value]
     full = LineWriter(Path("/dev/full"))
     context.room.seconds = 0.05
-    with pytest.raises(Stop, match=r"no room for .*: No space left on device; resume once there is some"):
+    with pytest.raises(Stop, match=r"no room for .*: the disk of .*/runs is full; resume once there is some"):
         context.room.keep_trying(lambda: full.write({}))
     assert seen
     assert all(seen)

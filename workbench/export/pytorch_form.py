@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from workbench.inference.classifier import load_run_checkpoint
+from workbench.io.weights import save
 from workbench.runs.layout import RunFolder
 
 
 def write(folder: RunFolder, target: Path) -> None:
     """`{"model": state dict, "spec": model, shape, classes, task and preprocessing}`."""
     content, _ = load_run_checkpoint(folder.path)
-    torch.save({"v": 1, "model": content["model"], "spec": content["spec"]}, target)
+    with target.open("wb") as file:
+        save({"v": 1, "model": content["model"], "spec": content["spec"]}, file)

@@ -1,4 +1,4 @@
-"""The one place that opens checkpoints and weights.
+"""The one place that opens checkpoints and weights, and that writes them.
 
 Nothing in a file is ever executed: torch's own restricted reader does the reading, after a look at what the file
 claims to hold, so that a small file can't ask for more memory than its own size.
@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,40 @@ from workbench.text import one_line, times
 _STATE_KEYS = ("model", "state_dict", "model_state_dict", "model_state")
 _ZIP = b"PK\x03\x04"
 _MAX_HEADER = 100_000_000  # what safetensors itself allows
+
+
+class _Watched:
+    """A file for writing that remembers the `OSError` of a write."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write `data`, all of it."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._file.flush()
+
+
+def save(content: Mapping[str, Any], file: BinaryIO) -> None:
+    """`torch.save`, but what `file` can't take (a full disk) is raised as the `OSError` that it was.
+
+    torch ends its archive after a failed write too, and hides that behind the `RuntimeError` which this ends in.
+    """
+    watched = _Watched(file)
+    try:
+        torch.save(content, cast(BinaryIO, watched))
+    except RuntimeError:
+        if watched.error is None:
+            raise
+        raise watched.error from None
 
 
 def load_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import nn
 
 from workbench.errors import BadInput
 from workbench.io.atomic import draft, read_json, write_json
-from workbench.io.weights import load_checkpoint
+from workbench.io.weights import load_checkpoint, save
 from workbench.runs.layout import RunFolder
 from workbench.training.copies import Copies
 from workbench.training.guard import Diverged
@@ -99,7 +99,7 @@ class Checkpoints:
         _check_numbers(content)
         with draft(self._folder.checkpoints, f"step-{content['step']}.pt") as new:
             hashed = Hashed(new.file)
-            torch.save(content, cast(BinaryIO, hashed))
+            save(content, cast(BinaryIO, hashed))
             digest = hashed.digest.hexdigest()
             sync()
             file = self._free_name(content["step"], digest)

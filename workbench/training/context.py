@@ -15,7 +15,7 @@ def context_of(folder: RunFolder, attempt: int, began: float) -> Context:
     """What an attempt works with; it began at `began` (monotonic)."""
     journal, watch = Journal(folder.journal), Stopwatch(began)
     heartbeat, requests = Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
-    room = Room(journal, attempt, heartbeat, requests, watch)
+    room = Room(folder, journal, attempt, heartbeat, requests, watch=watch)
     journal.keep_trying = room.keep_trying
     return Context(folder, attempt, journal, watch, heartbeat, requests, room)
 

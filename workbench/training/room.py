@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from workbench import text
 from workbench.errors import BadInput
+from workbench.io.room import NO_ROOM, why_no_room
 from workbench.runs import control
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal
@@ -20,7 +20,6 @@ from workbench.training.requests import Requests, Stop
 CHECKPOINTS = 3
 """On the disk at a time: the last two, and the best or the one that is being written."""
 ROW_BYTES = 256
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 TRY_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 """Between two tries, and between two looks whether somebody wants the run to stop."""
@@ -44,8 +43,16 @@ class Room:
     """Waits for room, at most `seconds` at a time (0: not at all). For the training thread alone."""
 
     def __init__(
-        self, journal: Journal, attempt: int, heartbeat: Heartbeat, requests: Requests, watch: Stopwatch
+        self,
+        folder: RunFolder,
+        journal: Journal,
+        attempt: int,
+        heartbeat: Heartbeat,
+        requests: Requests,
+        *,
+        watch: Stopwatch,
     ) -> None:
+        self._disk = folder.path.parent
         self._journal, self._attempt = journal, attempt
         self._heartbeat, self._requests, self._watch = heartbeat, requests, watch
         self.seconds = 0.0
@@ -86,7 +93,8 @@ class Room:
             self._heartbeat.show(phase=phase)
         if time.monotonic() >= end:
             raise Stop(
-                f"no room for {text.duration(self.seconds)}: {error.strerror}; resume once there is some"
+                f"no room for {text.duration(self.seconds)}: {why_no_room(error, self._disk)}; "
+                "resume once there is some"
             )
 
     def _look_out(self, error: OSError, until: float) -> None:
@@ -95,5 +103,5 @@ class Room:
             with contextlib.suppress(OSError):
                 self._requests.stopped()
             if self._requests.stop is not None:
-                raise Stop(f"{self._requests.stop} while there was no room: {error.strerror}")
+                raise Stop(f"{self._requests.stop} while there was no room: {why_no_room(error, self._disk)}")
             time.sleep(LOOK_SECONDS)

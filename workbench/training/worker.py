@@ -19,6 +19,7 @@ from pathlib import Path
 
 from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted
+from workbench.io.room import NO_ROOM, why_no_room
 from workbench.runs import control
 from workbench.runs.control import PAUSED, RELEASED
 from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
@@ -28,7 +29,6 @@ from workbench.runs.records import ENDED, attempts_of, read_lines
 from workbench.text import one_line
 from workbench.training.context import Context, context_of
 from workbench.training.requests import Release, Stop
-from workbench.training.room import NO_ROOM
 
 BEGAN = time.monotonic() - age()
 
@@ -77,8 +77,12 @@ def attempt_at(context: Context) -> End:
     except (BadInput, RunFailed) as error:
         return End("failed", one_line(error, 500))
     except OSError as error:
+        if error.errno in NO_ROOM:
+            return End(
+                "stopped", f"{why_no_room(error, context.folder.path.parent)}; resume once there is room"
+            )
         log(traceback.format_exc())
-        return End("stopped" if error.errno in NO_ROOM else "failed", one_line(error, 500))
+        return End("failed", one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
         return End("failed", in_words(error))
