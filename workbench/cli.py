@@ -131,6 +131,7 @@ def _add_run_commands(commands: Any) -> None:
     added.add_argument("--detach", action="store_true", help="return at once, print the run's id")
     added.add_argument("--accept-changed-data", action="store_true", help="go on though the data changed")
     added.add_argument("--take-over", action="store_true", help="go on with a run of a host that fell silent")
+    added.add_argument("--from-start", action="store_true", help="begin again at step 0, keep the old record")
     added = _add_run(commands, "evaluate", "commands.runs:evaluate", "evaluate a run's best checkpoint again")
     added.add_argument("--split", default="test", choices=("train", "validation", "test"))
     added.add_argument("--device", default="auto", metavar="DEV")

@@ -14,6 +14,7 @@ import msgspec
 from workbench import text
 from workbench.io.progress import Progress, Report
 from workbench.runs import launch
+from workbench.runs.attempts import number_of
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import epoch_of, number
@@ -86,8 +87,9 @@ class Follower:
 
     def _tell_notices(self, view: RunView) -> None:
         """What this attempt has to say to people: a checkpoint passed over, not exact any more."""
+        newest = max(map(number_of, view.attempts), default=0)
         for record in view.journal[self._heard :]:
-            if record.get("kind") == "notice" and record.get("attempt") == len(view.attempts):
+            if record.get("kind") == "notice" and number_of(record) == newest:
                 self._clear()
                 say("  " + safe(record.get("text")))
         self._heard = len(view.journal)

@@ -13,8 +13,10 @@ import torch
 
 from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
 from workbench.errors import BadInput
+from workbench.runs.anew import put_aside
 from workbench.runs.layout import RunFolder
 from workbench.runs.records import Journal, read_lines
+from workbench.runs.report import describe
 from workbench.training import parts
 from workbench.training.restore import differences
 from workbench.training.threads import Tuned
@@ -96,6 +98,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path, how: st
     assert run_until(folder, 100).beginning.step == 82
     said = [r for r in read_lines(folder.journal) if "step-90.pt" in r.get("text", "")]
     assert [r["from_step"] for r in said] == [82]
+    shown = describe(folder)["changes"]
+    assert shown == [{"step": 82, "what": "resumed"}, {"step": 82, "what": said[0]["text"]}]
     run_until(folder, None)
     ends_alike(folder, uncut)
 
@@ -133,15 +137,20 @@ def test_where_no_checkpoint_can_be_read_nothing_is_begun_again_without_a_word(h
     for path in folder.checkpoints.glob("*.pt"):
         damage(path)
     before = sorted(path.name for path in folder.checkpoints.iterdir())
-    with pytest.raises(BadInput, match=rf"begin again at step 0 all the same, remove {folder.checkpoints}"):
+    with pytest.raises(BadInput, match=rf"workbench resume {folder.id} --from-start begins again at step 0"):
         prepared(folder)
     folder.manifest.unlink()
     with pytest.raises(BadInput, match="all are damaged"):
         prepared(folder)
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == before[1:]
     shutil.rmtree(folder.checkpoints)
-    run_until(folder, None)
+    with pytest.raises(BadInput, match=f"the checkpoints of 90 steps are gone from {folder.checkpoints}"):
+        prepared(folder)
+    recorded = folder.metrics.read_bytes()
+    aside = put_aside(folder)
+    run_until(folder, None, from_start=True)
     ends_alike(folder, uncut)
+    assert (aside / "metrics.jsonl").read_bytes() == recorded
 
 
 def test_torn_last_lines_cost_nothing(home: Path) -> None:

@@ -41,6 +41,7 @@ def resume(options: argparse.Namespace) -> int:
     launch.resume(
         folder, overrides, LAUNCHER,
         accept_changed_data=options.accept_changed_data, take_over=options.take_over,
+        from_start=options.from_start,
     )  # fmt: skip
     console.say(f"{folder.id} goes on in the background")
     return _wait_and_tell(folder, options, began)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench import paths
@@ -15,10 +15,11 @@ from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import read_json, write_json
 from workbench.runs import control, logout, machine
+from workbench.runs.anew import lost_checkpoints
+from workbench.runs.attempts import last_attempt
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.runs.processes import python, this_process
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of, who_has
 
@@ -54,24 +55,29 @@ def resume(
     *,
     accept_changed_data: bool = False,
     take_over: bool = False,
+    from_start: bool = False,
 ) -> None:
     """Go on with a run that has ended, with settings changed by their full names. Raises `BadInput`.
 
     `take_over`: also with one of a host that has fallen silent; its worker, should it live, ends when it sees that.
+    `from_start`: begin again at step 0, with what was recorded kept beside.
     """
     status = _resumable(folder, take_over)
+    if not from_start and (lost := lost_checkpoints(folder)):
+        raise BadInput(lost)
     reader = RunReader(folder)
     view = reader.read_all()
     reader.close()
     after = _changed(view, overrides)
     done = int(view.heartbeat.get("epoch") or 0)
-    if status is Status.FINISHED and after.train.epochs <= done and not overrides:
+    if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
         raise BadInput(
             f"{folder.id} is finished after {done} epochs; "
             f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
         )
     changed = {key: _value(after.to_dict(), key) for key in overrides}
-    _supervise(folder, changed, launcher, accept_changed_data=accept_changed_data)
+    flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
+    _supervise(folder, changed, launcher, [flag for flag, wanted in flags.items() if wanted])
 
 
 def _resumable(folder: RunFolder, take_over: bool) -> Status:
@@ -118,15 +124,14 @@ def _value(content: Mapping[str, Any], key: str) -> Any:
 
 def ask(folder: RunFolder, what: str, **values: Any) -> str:
     """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
-    attempts = attempts_of(read_lines(folder.journal))
-    status = status_of(folder, attempts)
+    status = status_of(folder)
     if not status.live:
         more = " --set train.epochs=…" if status is Status.FINISHED else ""
         raise BadInput(
             f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id}{more} goes on)"
         )
     check_owner(folder)
-    return control.ask(folder, what, len(attempts) or 1, **values)
+    return control.ask(folder, what, last_attempt(folder) or 1, **values)
 
 
 def check_device(wanted: str) -> None:
@@ -149,12 +154,10 @@ def check_owner(folder: RunFolder) -> None:
 
 
 def _supervise(
-    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, *, accept_changed_data: bool = False
+    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, flags: Sequence[str] = ()
 ) -> None:
     command = python("workbench.runs.supervise", str(folder.path), "--launcher", launcher)
-    command += ["--overrides", json.dumps(dict(overrides))]
-    if accept_changed_data:
-        command.append("--accept-changed-data")
+    command += ["--overrides", json.dumps(dict(overrides)), *flags]
     scope = logout.scope(logout.at_logout())
     # The user's manager may not be reachable from here (sudo, cron): then without it.
     answer = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)

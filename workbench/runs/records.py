@@ -9,20 +9,22 @@ Every record is a JSON object with a version (`"v"`). Lines of `metrics.jsonl`:
 
 Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `system`, each with `time`.
 
-- `attempt` (supervisor): its number, overrides, host, boot id, versions, ...;
+- `attempt` (supervisor): its number, overrides, `from_step`, whether it was told to begin again (`from_start`), host,
+  boot id, versions, ...;
 - `change`: `setting` (`"train.lr"`), `value`, `before`, `step`; replayed on resume; of the worker's own accord
   (`"who": "worker"`) with `why`: `went back`, `out of memory`;
 - `phase` (worker): `attempt`, `phase`, `step` where it paused and went on, `seconds` spent so far by the attempt
   (`load`, `train`, `evaluate`, `total`); the first one of `training` also has `device` and `threads`; the last one
   is `ended`;
 - `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one, and with
-  `from_step` where an attempt begins earlier than expected (a checkpoint was passed over), and with `"stalled": true`
+  `from_step` where an attempt begins elsewhere than expected (a checkpoint was passed over), and with `"stalled": true`
   where nothing has moved for too long;
 - `system` (supervisor): what the worker takes of the machine, see `usage`.
 
 `heartbeat.json`: `attempt`, `counter`, `phase`, `step`, `steps_total`, `epoch` (completed), `epochs_total`,
 `progress` (`what`, `done`, `total`, `unit`), `best` (`value`, `epoch`, `metric`), `latest` (`loss`,
-`accuracy`), `eta` in seconds, `device`, `seconds` as above, `time`; written a last time when the worker ends.
+`accuracy`), `saved` (whether there is a checkpoint), `eta` in seconds, `device`, `seconds` as above, `time`; written
+a last time when the worker ends.
 
 `exit.json`: `status` (`finished`, `stopped`, `failed`), `attempt`, `reason`, `time`.
 

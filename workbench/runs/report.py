@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.experiment import apply_overrides
 from workbench.io.atomic import read_json
+from workbench.runs.attempts import began, number_of
 from workbench.runs.control import PAUSED
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RATE, RunReader, RunView
@@ -85,9 +86,13 @@ def now(view: RunView) -> dict[str, float | None]:
     }
 
 
-def changes(journal: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def changes(journal: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What was changed on the way, oldest first: `what` in words, and the `step` from which it held."""
-    found = [(record.get("step", record.get("from_step")), _change(record)) for record in journal]
+    starts = began(journal)
+    found = [
+        (starts.get(number_of(record)) if "from_step" in record else record.get("step"), _change(record))
+        for record in journal
+    ]
     return [{"step": step, "what": what} for step, what in found if what]
 
 
@@ -100,6 +105,8 @@ def _change(record: Mapping[str, Any]) -> str:
             return f"{setting} {record.get('before')} → {record.get('value')}{why}"
         case "phase" if record.get("phase") == PAUSED:
             return "paused"
+        case "notice" if "from_step" in record:
+            return str(record.get("text"))
         case "attempt" if (number(record.get("attempt")) or 1) > 1:
             overrides = record.get("overrides") or {}
             said = [f"{key.removeprefix('train.')} {value}" for key, value in overrides.items()]

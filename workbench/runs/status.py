@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.io.atomic import read_json
 from workbench.runs import locks
+from workbench.runs.attempts import number_of
 from workbench.runs.layout import RunFolder, host
 from workbench.runs.processes import alive
 from workbench.runs.records import attempts_of, read_lines
@@ -49,12 +50,12 @@ def status_of(folder: RunFolder, attempts: list[dict[str, Any]] | None = None) -
         attempts = attempts_of(read_lines(folder.journal))
     attempt = attempts[-1] if attempts else {}
     ended = read_json(folder.exit)
-    if ended and _number(ended) >= _number(attempt):
+    if ended and number_of(ended) >= number_of(attempt):
         word = str(ended.get("status"))
         return Status(word) if word in {"finished", "stopped", "failed"} else Status.UNKNOWN
     origin = attempt or read_json(folder.path / "launch.json") or {}
     here = not origin or origin.get("host") == host()
-    if held is None and attempt and beats(folder, _number(attempt)):
+    if held is None and attempt and beats(folder, number_of(attempt)):
         return Status.RUNNING
     if alive(origin):
         return Status.STARTING
@@ -91,12 +92,6 @@ def _working(folder: RunFolder) -> bool:
     return False
 
 
-def _number(record: dict[str, Any]) -> int:
-    """The attempt that a record is about; 0 where it says nothing sound."""
-    value = record.get("attempt")
-    return value if isinstance(value, int) else 0
-
-
 _seen: dict[Path, tuple[Any, float]] = {}
 """The counter of each heartbeat that was asked about, and when it was first seen so (monotonic)."""
 
@@ -107,7 +102,7 @@ def beats(folder: RunFolder, attempt: int | None = None) -> bool:
     It does while its counter moves, and while it is young by the clock of the file server.
     """
     beat = read_json(folder.heartbeat)
-    if beat is None or (attempt is not None and _number(beat) != attempt):
+    if beat is None or (attempt is not None and number_of(beat) != attempt):
         return False
     now, counter = time.monotonic(), (beat.get("attempt"), beat.get("counter"))
     before, since = _seen.setdefault(folder.path, (counter, -math.inf))

@@ -23,6 +23,8 @@ from typing import Any
 
 from workbench.io.atomic import read_json
 from workbench.runs import gpus, hooks
+from workbench.runs.anew import put_aside
+from workbench.runs.attempts import last_attempt, number_of
 from workbench.runs.control import RELEASED
 from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--overrides", default="{}")
     parser.add_argument("--launcher", default="")
     parser.add_argument("--accept-changed-data", action="store_true")
+    parser.add_argument("--from-start", action="store_true")
     arguments = parser.parse_args()
     if os.fork():  # the launcher waits for this first process, and so keeps no zombie
         os._exit(0)
@@ -75,7 +78,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     try:
         attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:
-        _say(arguments.ready_fd, f"its journal can't be written: {error.strerror}")
+        _say(arguments.ready_fd, f"its folder can't be written: {error.strerror}")
         sys.exit(1)
     # Any index of ended runs goes by the folder's time: this run is no longer ended.
     os.utime(folder.path)
@@ -86,7 +89,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
         while (code := _work(folder, journal, attempt, signals)) == RELEASED and (
             reason := _hold(folder, journal, attempt, signals, lock)
         ) is None:
-            arguments.overrides = "{}"
+            arguments.overrides, arguments.from_start = "{}", False
             attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:  # no room for a worker's log, or for the line that begins an attempt
         reason = error.strerror
@@ -157,7 +160,7 @@ def _stalled(folder: RunFolder, journal: Journal, attempt: int) -> None:
 
 def _taken_over(folder: RunFolder, attempt: int) -> bool:
     """Whether a later attempt goes on with the run, on another host: its end is that one's to tell."""
-    return any(int(later.get("attempt") or 0) > attempt for later in attempts_of(read_lines(folder.journal)))
+    return any(number_of(later) > attempt for later in attempts_of(read_lines(folder.journal)))
 
 
 def _run_command(folder: RunFolder, attempt: int) -> None:
@@ -184,11 +187,11 @@ def _writer_left(folder: RunFolder) -> bool:
 
 def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:
     attempts = attempts_of(read_lines(folder.journal))
-    number = len(attempts) + 1
-    beat = read_json(folder.heartbeat)
-    if beat and attempts and beat.get("attempt") == number - 1 and isinstance(beat.get("seconds"), dict):
-        # What the attempt before spent is in no other place when it was killed.
-        journal.note("phase", phase=ENDED, attempt=number - 1, seconds=beat["seconds"])
+    number = last_attempt(folder) + 1
+    remarks = _close_before(folder, journal, number - 1)
+    if arguments.from_start:
+        text = f"begun again at step 0; what was recorded before is kept in {put_aside(folder).name}"
+        remarks.append({"text": text})
     manifest = read_json(folder.manifest) or {}
     checkpoints = manifest.get("checkpoints") or [{}]
     gpu = _gpu(folder, [*attempts, {"overrides": json.loads(arguments.overrides)}])
@@ -196,6 +199,7 @@ def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Names
         "attempt": number,
         "overrides": json.loads(arguments.overrides),
         "accept_changed_data": arguments.accept_changed_data,
+        "from_start": arguments.from_start,
         "from_step": checkpoints[-1].get("step", 0),
         **this_process(),
         "gpu": None if gpu is None else {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name},
@@ -205,7 +209,21 @@ def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Names
         "command": sys.argv,
     }
     journal.note("attempt", **record)
+    for remark in remarks:
+        journal.note("notice", attempt=number, from_step=record["from_step"], **remark)
     return record
+
+
+def _close_before(folder: RunFolder, journal: Journal, number: int) -> list[dict[str, Any]]:
+    """Put on record what attempt `number` spent; what is to be said of it."""
+    beat, known = read_json(folder.heartbeat) or {}, map(number_of, attempts_of(read_lines(folder.journal)))
+    if number_of(beat) == number and isinstance(beat.get("seconds"), dict):
+        # It is in no other place when the attempt was killed.
+        journal.note("phase", phase=ENDED, attempt=number, seconds=beat["seconds"])
+    if number == 0 or number in known:
+        return []
+    text = f"the journal lacks attempt {number}: settings that were changed on the way are forgotten"
+    return [{"text": text, "exact": False}]
 
 
 def _version(package: str) -> str | None:

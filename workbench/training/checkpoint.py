@@ -21,6 +21,7 @@ from torch import nn
 from workbench.errors import BadInput
 from workbench.io.atomic import draft, read_json, write_json
 from workbench.io.weights import load_checkpoint, save
+from workbench.runs.anew import how_to
 from workbench.runs.layout import RunFolder
 from workbench.training.copies import Copies
 from workbench.training.guard import Diverged
@@ -150,7 +151,7 @@ class Checkpoints:
         if damaged or any(self._folder.checkpoints.glob("step-*.pt")):
             raise BadInput(
                 f"none of the run's checkpoints can be read ({(damaged or ['all are damaged'])[0]}); "
-                f"to begin again at step 0 all the same, remove {self._folder.checkpoints}"
+                f"{how_to(self._folder)}"
             )
         return None, None, []
 

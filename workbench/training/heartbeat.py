@@ -18,7 +18,7 @@ from workbench.runs.records import encode
 EVERY = 5.0
 SOONER = 0.5
 """Seconds between beats; and after a change of phase or while there is progress to see."""
-CARRIED = ("step", "steps_total", "epoch", "epochs_total", "best", "latest", "device")
+CARRIED = ("step", "steps_total", "epoch", "epochs_total", "best", "latest", "device", "saved")
 """What a resumed run goes on saying while it loads."""
 
 

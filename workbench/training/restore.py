@@ -9,6 +9,7 @@ from workbench.datasets.data import Data
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, from_dict
 from workbench.io.atomic import read_json
+from workbench.runs.anew import lost_checkpoints
 from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
 from workbench.training.checkpoint import Checkpoints, Entry
 from workbench.training.context import Context
@@ -60,10 +61,18 @@ class Beginning:
     def _newest(self, checkpoints: Checkpoints) -> Restored | None:
         content, entry, notes = checkpoints.newest()
         if content is None or entry is None:
+            self._check_step_0()
             return None
         for note in notes:
             self._context.notice(note, from_step=content["step"])
         return Restored(content, entry)
+
+    def _check_step_0(self) -> None:
+        """A run that was cut before its first checkpoint begins again, and says so; one that lost them does not."""
+        if lost := lost_checkpoints(self._folder):
+            raise BadInput(lost)
+        if any(row.get("kind") == "step" for row in read_lines(self._folder.metrics)):
+            self._context.notice("cut before its first checkpoint: begun again at step 0", from_step=0)
 
     def _timeline(self) -> Timeline:
         base, journal = self.experiment.to_dict()["train"], read_lines(self._folder.journal)

@@ -36,7 +36,7 @@ class Steering:
         """Called after every step: looks at the clock, and at the rest twice a second."""
         if not self._requests.due:
             return
-        self._context.heartbeat.show(step=state.step)
+        self._show()
         self._answer_all()
         if self._paused:
             with self._context.watch.during("paused"):
@@ -46,7 +46,7 @@ class Steering:
 
     def checkpoint(self, *, best: bool = False, wait: bool = True) -> None:
         """Keep this moment; with `wait`, return when it is durable."""
-        self._context.heartbeat.show(step=self._state.step)
+        self._show()
         content = {**self._state.state_dict(), **self._extra}
         offset = self._report.metrics.offset
         self._room.keep_trying(
@@ -54,6 +54,11 @@ class Steering:
         )
         if wait:
             self._room.keep_trying(self._checkpoints.settle)
+            self._show()
+
+    def _show(self) -> None:
+        """How far it is; and that there are checkpoints, which is known outside their folder then."""
+        self._context.heartbeat.show(step=self._state.step, saved=bool(self._checkpoints.entries))
 
     def _before_it_counts(self) -> None:
         """The run is still ours, and the metrics before a checkpoint are on the disk."""

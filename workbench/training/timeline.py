@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.runs.attempts import began, number_of
 from workbench.runs.records import attempts_of
 from workbench.settings import convert
 from workbench.trainsettings import Train
@@ -39,10 +40,10 @@ class Timeline:
         because the run was cut, happens again at its step, unless a later resume set the same thing.
         """
         timeline = cls(base)
-        attempts, began = attempts_of(journal), _began(journal)
+        attempts, starts = attempts_of(journal), began(journal)
         for record in journal:
             if record.get("kind") == "attempt":
-                step = began.get(record.get("attempt"), int(record.get("from_step") or 0))
+                step = starts.get(number_of(record), 0)
                 if record is attempts[-1]:
                     step = min(step, start)
                 for key, value in (record.get("overrides") or {}).items():
@@ -74,12 +75,3 @@ class Timeline:
     def next_change(self, step: int) -> int | None:
         """The first step after `step` at which something changes."""
         return min((c.step for c in self._changes if c.step > step), default=None)
-
-
-def _began(journal: Iterable[Mapping[str, Any]]) -> dict[Any, int]:
-    """Where attempts began that passed over checkpoints, by their number: not where their supervisor expected."""
-    return {
-        r.get("attempt"): int(r["from_step"])
-        for r in journal
-        if r.get("kind") == "notice" and "from_step" in r
-    }

@@ -21,11 +21,12 @@ from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted
 from workbench.io.room import NO_ROOM, why_no_room
 from workbench.runs import control
+from workbench.runs.attempts import last_attempt
 from workbench.runs.control import PAUSED, RELEASED
 from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.processes import age
-from workbench.runs.records import ENDED, attempts_of, read_lines
+from workbench.runs.records import ENDED
 from workbench.text import one_line
 from workbench.training.context import Context, context_of
 from workbench.training.requests import Release, Stop
@@ -49,7 +50,7 @@ def main() -> int:
         print(f"another process writes {folder.path}", file=sys.stderr)
         return 1
     sweep(folder)
-    attempt = max(1, len(attempts_of(read_lines(folder.journal))))
+    attempt = max(1, last_attempt(folder))
     context = context_of(folder, attempt, BEGAN)
     faulthandler.enable(all_threads=False)  # a crash leaves in the log where it was
     context.requests.install()

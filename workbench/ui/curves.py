@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from workbench.runs.attempts import began, number_of
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.report import effective_experiment
@@ -245,10 +246,11 @@ class Curves:
         if view is None:
             return []
         settings, found = dict(view.experiment.get("train") or {}), []
+        starts = began(view.journal)
         for record in _joined_changes(view.journal):
             label = _event_label(record, settings)
             if label:
-                step = number(record.get("step", record.get("from_step"))) or 0.0
+                step = number(record.get("step", starts.get(number_of(record)))) or 0.0
                 found.append(Mark(x=step / self._per_epoch, label=label, style=MARKED))
         return found
 

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench import text
+from workbench.runs.attempts import number_of
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.report import inexact, seconds
@@ -321,7 +322,7 @@ def _saved(when: float | None, now: float) -> str:
 
 
 def _resumes(view: RunView) -> str:
-    resumes = len(view.attempts) - 1
+    resumes = (number_of(view.attempts[-1]) if view.attempts else 0) - 1
     exact = "not exact" if inexact(view) else "exact"
     if resumes < 1:
         return "not exact" if inexact(view) else ""

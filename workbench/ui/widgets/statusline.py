@@ -9,6 +9,7 @@ from typing import Any
 from textual.content import Content
 
 from workbench import text
+from workbench.runs.attempts import began, number_of
 from workbench.runs.reader import RunView
 from workbench.runs.records import number
 from workbench.runs.report import reason
@@ -118,14 +119,15 @@ def _best(view: RunView, *, wide: bool) -> str:
 def eta(view: RunView) -> float | None:
     """Seconds to the end: what the worker says, else by the pace of this attempt."""
     beat = view.heartbeat
-    said = number(beat.get("eta"))
-    began = number(view.attempts[-1].get("from_step")) if view.attempts else None
+    if (said := number(beat.get("eta"))) is not None:
+        return said
+    start = began(view.journal).get(number_of(view.attempts[-1])) if view.attempts else None
     step, total = number(beat.get("step")), number(beat.get("steps_total"))
     seconds = beat.get("seconds") or {}
     spent = (number(seconds.get("train")) or 0.0) + (number(seconds.get("evaluate")) or 0.0)
-    if said is not None or began is None or step is None or total is None or step <= began:
-        return said
-    return (total - step) * spent / (step - began)
+    if start is None or step is None or total is None or step <= start:
+        return None
+    return (total - step) * spent / (step - start)
 
 
 def _ending(view: RunView, now: float) -> Content:
