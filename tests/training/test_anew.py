@@ -45,7 +45,7 @@ def test_a_run_without_its_checkpoints_begins_again_only_when_told_to(
 ) -> None:
     steps, recorded = describe(stopped)["step"], stopped.metrics.read_bytes()
     lose(stopped.checkpoints)
-    with pytest.raises(BadInput, match=f"the checkpoints of {steps} steps are gone .* --from-start") as said:
+    with pytest.raises(BadInput, match=f"its checkpoints of {steps} steps are gone: .* --from-start") as said:
         launch.resume(stopped, {}, "test")
     assert "\n" not in str(said.value)
     assert (stopped.metrics.read_bytes(), last_attempt(stopped)) == (recorded, 1)

@@ -144,7 +144,7 @@ def test_where_no_checkpoint_can_be_read_nothing_is_begun_again_without_a_word(h
         prepared(folder)
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == before[1:]
     shutil.rmtree(folder.checkpoints)
-    with pytest.raises(BadInput, match=f"the checkpoints of 90 steps are gone from {folder.checkpoints}"):
+    with pytest.raises(BadInput, match="its checkpoints of 90 steps are gone"):
         prepared(folder)
     recorded = folder.metrics.read_bytes()
     aside = put_aside(folder)

@@ -26,18 +26,15 @@ def lost_checkpoints(folder: RunFolder) -> str | None:
     """
     if any(folder.checkpoints.glob("step-*.pt")):
         return None
-    journal, rows, beat = (
-        read_lines(folder.journal),
-        read_lines(folder.metrics),
-        read_json(folder.heartbeat) or {},
-    )
+    journal, rows = read_lines(folder.journal), read_lines(folder.metrics)
+    beat = read_json(folder.heartbeat) or {}
     anew = max((number_of(a) for a in attempts_of(journal) if a.get("from_start")), default=0)
     steps = [step for attempt, step in began(journal).items() if attempt > anew]
     epochs = sum(row.get("kind") == "epoch" for row in rows)
     if not (beat.get("saved") or epochs > AHEAD or any(steps)):
         return None
     done = max(0.0, *steps, *(number(record.get("step")) or 0.0 for record in (beat, *rows[-1:])))
-    return f"the checkpoints of {done:.0f} steps are gone from {folder.checkpoints}: {how_to(folder)}"
+    return f"its checkpoints of {done:.0f} steps are gone: {how_to(folder)}"
 
 
 def put_aside(folder: RunFolder) -> Path:
