@@ -182,7 +182,7 @@ def wait_or_stop(folder: RunFolder, since: float = 0.0) -> tuple[Status, bool]:
         print(file=sys.stderr)  # behind the terminal's own ^C
         say(f"stopping {folder.id} after a checkpoint; Ctrl-C again leaves it running")
     try:
-        launch.ask(folder, "stop")
+        launch.stop(folder)
         return follower.follow(), True
     except ValueError:
         return follower.follow(), True

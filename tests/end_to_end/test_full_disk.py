@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +14,13 @@ from typing import Any
 import pytest
 
 from tests.training.support import metrics, outcome, same
+from workbench.cli import run
 from workbench.console import Follower
 from workbench.experiment import build
 from workbench.io.atomic import read_json
 from workbench.io.weights import load_checkpoint
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
-from workbench.runs.locks import WRITER, holder_of
 from workbench.runs.reader import RunReader
 from workbench.runs.report import describe, reason
 from workbench.runs.status import Status, status_of
@@ -81,20 +80,28 @@ def test_a_full_disk_stops_a_run_that_does_not_wait_and_room_lets_it_go_on(small
     assert describe(folder)["exact"]
 
 
-def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(small_disk: Path) -> None:
+def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     uncut = started("train.epochs=40")
     assert Follower(uncut).follow() is Status.FINISHED
     folder = started("train.epochs=40")
     wait_for(folder.manifest.exists, folder)
     filler = fill(small_disk)
     wait_for(lambda: phase(folder) == "waiting for space", folder)
-    holder = holder_of(folder.lock, WRITER)
-    assert holder is not None
-    os.kill(holder, signal.SIGTERM)
-    assert Follower(folder).follow() is Status.STOPPED
-    assert reason(RunReader(folder).read_all()) == (
-        f"stopped by SIGTERM while there was no room: the disk of {small_disk}/runs is full"
-    )
+    capsys.readouterr()
+    full = f"the disk of {small_disk}/runs is full"
+    assert run(["pause", folder.id]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"workbench: {full}") and f"'workbench stop {folder.id}' works" in said
+    assert run(["train", "digits-mlp"]) == 2
+    mend = "make room, or set WORKBENCH_HOME to a larger disk"
+    assert capsys.readouterr().err.splitlines()[-1] == f"workbench: {full}: {mend}"
+    assert {path.name for path in folder.path.parent.iterdir()} == {uncut.id, folder.id}
+    assert run(["stop", folder.id]) == 0
+    assert f"{full}: {folder.id} can't be asked there and was sent SIGTERM" in capsys.readouterr().err
+    assert status_of(folder) is Status.STOPPED
+    assert reason(RunReader(folder).read_all()) == (f"stopped by SIGTERM while there was no room: {full}")
     filler.unlink()
 
     launch.resume(folder, {}, "test")

@@ -73,8 +73,10 @@ def watch(options: argparse.Namespace) -> int:
 def stop(options: argparse.Namespace) -> int:
     """`workbench stop`: returns when the run has ended."""
     folder = to_change(options.run)
-    launch.ask(folder, "stop")
-    console.say(f"{folder.id} writes a checkpoint and stops")
+    if why := launch.stop(folder):
+        console.say(f"{why}: {folder.id} can't be asked there and was sent SIGTERM")
+    else:
+        console.say(f"{folder.id} writes a checkpoint and stops")
     console.wait_for_end(folder)
     document = describe(folder)
     if options.json:

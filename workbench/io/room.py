@@ -16,5 +16,6 @@ NO_ROOM = WORDS.keys()
 
 
 def why_no_room(error: OSError, place: Path) -> str:
-    """`the disk of PLACE is full`, or what else an `error` of `NO_ROOM` says."""
-    return WORDS[error.errno or 0].format(safe(str(place)))
+    """`the disk of PLACE is full`, or the like; of an `error` that is none of `NO_ROOM` the system's own words."""
+    words = WORDS.get(error.errno or 0)
+    return words.format(safe(str(place))) if words else error.strerror or str(error)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +17,11 @@ from workbench.datasets import folders
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
 from workbench.io.atomic import read_json, write_json
-from workbench.runs import control, logout, machine
+from workbench.io.room import NO_ROOM, why_no_room
+from workbench.runs import control, locks, logout, machine
 from workbench.runs.anew import lost_checkpoints
 from workbench.runs.attempts import last_attempt
-from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.layout import LARGER_DISK, RunFolder, create_run_folder, hold_reserve
 from workbench.runs.processes import python, this_process
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.report import effective_experiment
@@ -32,12 +36,25 @@ def start(experiment: Experiment, launcher: str) -> RunFolder:
     check_device(experiment.train.device)
     folders.check_choice(experiment.data.name)
     folder = create_run_folder(paths.runs(), experiment.name)
-    write_json(folder.experiment, experiment.to_dict())
-    write_json(
-        folder.path / "launch.json", {"v": 1, "launcher": launcher, "time": time.time(), **this_process()}
-    )
-    _supervise(folder, {}, launcher)
+    try:
+        write_json(folder.experiment, experiment.to_dict())
+        write_json(
+            folder.path / "launch.json", {"v": 1, "launcher": launcher, "time": time.time(), **this_process()}
+        )
+        hold_reserve(folder)  # without it the end of a run might not find room either
+        _supervise(folder, {}, launcher)
+    except (OSError, BadInput) as error:
+        _discard(folder)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise BadInput(f"{why_no_room(error, folder.path.parent)}: {LARGER_DISK}") from None
+        raise
     return folder
+
+
+def _discard(folder: RunFolder) -> None:
+    """Remove a run that never began, unless its log says why: it would be listed as one that was lost."""
+    if not folder.log.exists() or not folder.log.stat().st_size:
+        shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def remarks(experiment: Experiment) -> list[str]:
@@ -124,6 +141,50 @@ def _value(content: Mapping[str, Any], key: str) -> Any:
 
 def ask(folder: RunFolder, what: str, **values: Any) -> str:
     """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
+    attempt = _live_attempt(folder)
+    try:
+        return control.ask(folder, what, attempt, **values)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise BadInput(
+            f"{why_no_room(error, folder.path.parent)}, and what is asked of a run is left there: make room and "
+            f"ask again ('workbench stop {folder.id}' works all the same)"
+        ) from None
+
+
+def stop(folder: RunFolder) -> str | None:
+    """Ask a live run to stop; where there is no room for a request, its process is sent SIGTERM instead.
+
+    Returns why that was done, `None` where the run was asked as usual. Raises `BadInput`.
+    """
+    attempt = _live_attempt(folder)
+    try:
+        control.ask(folder, "stop", attempt)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        why = why_no_room(error, folder.path.parent)
+        if not _terminate(folder):
+            raise BadInput(
+                f"{why}: make room, or stop {folder.id} where it runs ({who_has(folder)})"
+            ) from None
+        return why
+    return None
+
+
+def _terminate(folder: RunFolder) -> bool:
+    """Send SIGTERM to the process of this host that holds a run; whether there is one."""
+    with contextlib.suppress(OSError):  # a disk without locks, or it has ended by itself
+        pid = locks.holder_of(folder.lock, locks.WRITER) or locks.holder_of(folder.lock, locks.SUPERVISOR)
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            return True
+    return False
+
+
+def _live_attempt(folder: RunFolder) -> int:
+    """The attempt that works on a run. Raises `BadInput` where none does, or it is not this user's."""
     status = status_of(folder)
     if not status.live:
         more = " --set train.epochs=…" if status is Status.FINISHED else ""
@@ -131,7 +192,7 @@ def ask(folder: RunFolder, what: str, **values: Any) -> str:
             f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id}{more} goes on)"
         )
     check_owner(folder)
-    return control.ask(folder, what, last_attempt(folder) or 1, **values)
+    return last_attempt(folder) or 1
 
 
 def check_device(wanted: str) -> None:

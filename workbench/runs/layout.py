@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ from typing import Any
 
 from workbench.errors import BadInput
 from workbench.io.atomic import read_json, write_bytes, write_json
+from workbench.io.room import NO_ROOM, why_no_room
 
+LARGER_DISK = "make room, or set WORKBENCH_HOME to a larger disk"
 RESERVE_BYTES = 16_384
 """Enough for the end's record and its folder entry, whatever the block size."""
 
@@ -144,18 +147,21 @@ def create_run_folder(parent: Path, name: str) -> RunFolder:
             except FileExistsError:
                 continue
             break
-        for folder in (
-            path / "control",
-            path / "control" / "done",
-            path / "checkpoints",
-            path / "evaluations",
-        ):
-            folder.mkdir(mode=0o700)
+        _fill(path)
     except OSError as error:
-        raise BadInput(
-            f"runs can't be kept in {parent}: {error.strerror or error}; set WORKBENCH_HOME to a folder you may write"
-        ) from None
+        mend = LARGER_DISK if error.errno in NO_ROOM else "set WORKBENCH_HOME to a folder you may write"
+        raise BadInput(f"runs can't be kept in {parent}: {why_no_room(error, parent)}; {mend}") from None
     return RunFolder(path)
+
+
+def _fill(path: Path) -> None:
+    """Make the folders of a new run; where that fails, nothing of it is left. Raises `OSError`."""
+    try:
+        for folder in ("control", "control/done", "checkpoints", "evaluations"):
+            (path / folder).mkdir(mode=0o700)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def host() -> str:

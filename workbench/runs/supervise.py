@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from workbench.io.atomic import read_json
+from workbench.io.room import NO_ROOM, why_no_room
 from workbench.runs import gpus, hooks
 from workbench.runs.anew import put_aside
 from workbench.runs.attempts import last_attempt, number_of
@@ -78,7 +79,11 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     try:
         attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:
-        _say(arguments.ready_fd, f"its folder can't be written: {error.strerror}")
+        mend = "; make room" if error.errno in NO_ROOM else ""
+        _say(
+            arguments.ready_fd,
+            f"its folder can't be written: {why_no_room(error, folder.path.parent)}{mend}",
+        )
         sys.exit(1)
     # Any index of ended runs goes by the folder's time: this run is no longer ended.
     os.utime(folder.path)
@@ -92,7 +97,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
             arguments.overrides, arguments.from_start = "{}", False
             attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:  # no room for a worker's log, or for the line that begins an attempt
-        reason = error.strerror
+        reason = why_no_room(error, folder.path.parent)
     if not _taken_over(folder, attempt["attempt"]):
         _close_attempt(folder, journal, attempt["attempt"], code, reason)
         _run_command(folder, attempt["attempt"])

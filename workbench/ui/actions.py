@@ -68,7 +68,12 @@ class RunActions(Steering):
         """Stop the runs that are meant, after a question."""
         rows = self.able("stop")
         about = "It writes a checkpoint first; r goes on from there."
-        self.confirm(f"Stop {self.named(rows)}?", about, lambda: self.ask("stop", rows, "to stop"))
+
+        def stop() -> str:
+            why = {why for row in rows if (why := launch.stop(folder_of(row)))}
+            return f"{self.named(rows)}: {'; '.join([*why, 'sent SIGTERM']) if why else 'asked to stop'}"
+
+        self.confirm(f"Stop {self.named(rows)}?", about, lambda: self.in_background(stop))
 
     def action_resume(self) -> None:
         """Go on with the runs that are meant."""
