@@ -382,7 +382,7 @@ async def test_leaving_stops_nothing_and_says_so(
     hold(folder)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await ready(pilot, until)
         await pilot.press(key)
     assert "go\N{REPLACEMENT CHARACTER}ing goes on in the background" in app.last_words()
     assert asked(folder) == []
