@@ -129,6 +129,8 @@ def processes_of(folder: RunFolder) -> list[psutil.Process]:
 
 def test_a_released_run_is_stopped(going_on: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     asked(capsys, "pause", "last", "--release")
+    asked(capsys, "lr", "last", "/2")
+    assert locks.holder_of(going_on.lock, locks.WRITER), "nobody else may write while it is paused"
     assert run(["stop", "last", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["status"], document["reason"]) == ("stopped", "stopped on request")
