@@ -159,10 +159,12 @@ def newest_evaluation(view: RunView) -> dict[str, Any] | None:
 
 
 def read_evaluation(folder: RunFolder, row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The per-class figures and the confusion matrix that belong to an evaluation row."""
+    """The per-class figures and the confusion matrix that belong to an evaluation row, and whose weights it is of."""
     if row is None:
         return None
-    return read_json(folder.evaluations / f"step-{row.get('step')}-{row.get('split')}.json")
+    found = read_json(folder.evaluations / f"step-{row.get('step')}-{row.get('split')}.json")
+    weights: dict[str, Any] = {key: row[key] for key in ("weights_step", "weights_epoch") if key in row}
+    return None if found is None else {**found, **weights}
 
 
 def per_class(view: RunView, row: dict[str, Any] | None) -> list[dict[str, Any]] | None:
