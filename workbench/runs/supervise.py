@@ -28,21 +28,13 @@ from workbench.runs.anew import put_aside
 from workbench.runs.attempts import last_attempt, number_of
 from workbench.runs.control import RELEASED
 from workbench.runs.layout import RunFolder, write_exit
-from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
+from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_of
 from workbench.runs.processes import python, this_process
 from workbench.runs.records import ENDED, WATCHED, Journal, attempts_of, read_lines
 from workbench.runs.released import Released
 from workbench.runs.status import who_has
 from workbench.runs.watching import Watch
 
-ASK = """
-import contextlib, sys
-from pathlib import Path
-from workbench.runs import locks
-with contextlib.suppress(OSError):  # a disk without locks tells nothing
-    sys.exit(locks.holder_of(Path(sys.argv[1]), locks.WRITER) is not None)
-"""
-"""Whether a run's writer lives, as an exit code."""
 WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are a worker's to answer."""
 
@@ -183,11 +175,10 @@ def _command(folder: RunFolder, name: str) -> str:
 
 
 def _writer_left(folder: RunFolder) -> bool:
-    """Whether a worker of an attempt before still writes (its supervisor was killed a moment ago).
-
-    Asked in a process of its own: closing the lock file in this one would let go of the byte just taken.
-    """
-    return subprocess.run([sys.executable, "-P", "-c", ASK, str(folder.lock)], check=False).returncode != 0
+    """Whether a worker of an attempt before still writes (its supervisor was killed a moment ago)."""
+    with contextlib.suppress(OSError):  # a disk without locks tells nothing
+        return holder_of(folder.lock, WRITER) is not None
+    return False
 
 
 def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:
