@@ -17,6 +17,7 @@ from PIL import Image
 
 from workbench import telling
 from workbench.cli import run
+from workbench.distribution import install_hint
 from workbench.io.atomic import write_json
 from workbench.runs.layout import RunFolder
 from workbench.runs.report import describe
@@ -373,7 +374,7 @@ def test_a_missing_extra_is_named_with_its_mend(digits_run: RunFolder, tmp_path:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'workbench[export]'" in done.stderr
+    assert install_hint("export") in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

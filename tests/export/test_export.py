@@ -10,6 +10,7 @@ import torch
 
 from workbench.cli import run
 from workbench.datasets.load import load
+from workbench.distribution import install_hint
 from workbench.export import free_name
 from workbench.inference.classifier import load_run_checkpoint
 from workbench.runs.layout import RunFolder
@@ -92,5 +93,5 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "workbench.export.onnx_form", raising=False)
     assert run(["export", "last", "--format", "onnx", "--to", str(tmp_path / "x.onnx")]) == 2
-    said = "workbench: writing onnx needs the package 'onnx': pip install 'workbench[export]'\n"
+    said = f"workbench: writing onnx needs the package 'onnx': {install_hint('export')}\n"
     assert capsys.readouterr().err == said

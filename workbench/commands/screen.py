@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 
 from workbench.commands import DONE
+from workbench.distribution import IMPORT_NAME, version_of
 
 
 def screen(options: argparse.Namespace) -> int:
     """Open the screen, or print the version."""
     if options.version:
-        print(metadata.version("workbench"))
+        print(version_of(IMPORT_NAME) or "unknown")
         return DONE
     from workbench.ui import app
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from workbench.distribution import install_hint
 from workbench.errors import BadInput
 from workbench.paths import given
 from workbench.runs.layout import RunFolder
@@ -37,9 +38,7 @@ def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
         ).write
         write(folder, target)
     except ModuleNotFoundError as error:
-        raise BadInput(
-            f"writing {form} needs the package '{error.name}': pip install 'workbench[export]'"
-        ) from None
+        raise BadInput(f"writing {form} needs the package '{error.name}': {install_hint('export')}") from None
     except BadInput:
         raise
     except Exception as error:

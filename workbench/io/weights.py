@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor, nn
 
+from workbench.distribution import install_hint
 from workbench.errors import BadInput
 from workbench.io.claims import Claim, check_legacy, check_zip
 from workbench.io.pictures import open_regular
@@ -185,9 +186,7 @@ def _load_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     try:
         safetensors = importlib.import_module("safetensors.torch")
     except ImportError:
-        raise BadInput(
-            f"{path}: reading safetensors needs an extra: pip install 'workbench[export]'"
-        ) from None
+        raise BadInput(f"{path}: reading safetensors needs an extra: {install_hint('export')}") from None
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         header = int.from_bytes(file.read(8), "little")

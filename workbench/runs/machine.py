@@ -20,6 +20,7 @@ import pynvml
 
 from workbench import paths
 from workbench.cores import usable_cores
+from workbench.distribution import name_conflict, version_of
 from workbench.memory import host_memory
 from workbench.runs import logout
 from workbench.runs.gpus import Gpu, choose_gpu, list_gpus
@@ -128,9 +129,8 @@ def versions() -> dict[str, str | None]:
 
 def build_of(package: str) -> str | None:
     """A package's version, for torch and torchvision with the build behind it (`2.10.0+cpu`)."""
-    try:
-        version = metadata.version(package)
-    except metadata.PackageNotFoundError:
+    version = version_of(package)
+    if version is None:
         return None
     said = re.search(r"^__version__ = '([^']+)'", _version_file(package), re.MULTILINE)
     return said[1] if said else version
@@ -144,7 +144,9 @@ def cuda_of_torch() -> str | None:
 
 def problems() -> list[str]:
     """What keeps training from working well here, each with what to do; empty: nothing."""
-    return [*_package_problems(), *_gpu_problems(), *_home_problems(), *_logout_problems()]
+    conflict = name_conflict()
+    names = [conflict] if conflict else []
+    return [*names, *_package_problems(), *_gpu_problems(), *_home_problems(), *_logout_problems()]
 
 
 def _package_problems() -> list[str]:

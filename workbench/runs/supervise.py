@@ -16,11 +16,11 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from workbench.distribution import version_of
 from workbench.io.atomic import read_json
 from workbench.io.room import NO_ROOM, why_no_room
 from workbench.runs import gpus, hooks
@@ -199,7 +199,7 @@ def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Names
         "from_step": checkpoints[-1].get("step", 0),
         **this_process(),
         "gpu": None if gpu is None else {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name},
-        "versions": {name: _version(name) for name in WATCHED} | {"python": sys.version.split()[0]},
+        "versions": {name: version_of(name) for name in WATCHED} | {"python": sys.version.split()[0]},
         "launcher": arguments.launcher,
         "job": os.environ.get("SLURM_JOB_ID"),
         "command": sys.argv,
@@ -220,13 +220,6 @@ def _close_before(folder: RunFolder, journal: Journal, number: int) -> list[dict
         return []
     text = f"the journal lacks attempt {number}: settings that were changed on the way are forgotten"
     return [{"text": text, "exact": False}]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _setting(folder: RunFolder, attempts: list[dict[str, Any]], key: str, default: Any) -> Any:
