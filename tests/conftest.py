@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from workbench.console import Follower
@@ -10,6 +12,11 @@ from workbench.experiment import build
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.status import Status
+
+# No deadlines: machines that run tests are busy. In CI every run tries the same examples.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(autouse=True)

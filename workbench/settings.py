@@ -127,7 +127,7 @@ def parse_value(value: Any, wanted: Any) -> Any:
                 number = kind(value)
             except ValueError:
                 continue
-            return number if math.isfinite(number) else value
+            return number if abs(number) < math.inf else value  # isfinite() fails on an int beyond a float
     return value
 
 
@@ -136,7 +136,7 @@ def _parse_list(value: str, wanted: Any) -> Any:
     if text.startswith("["):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets nested too deep end in the second
             return value
     item = _item(wanted)
     return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]

@@ -114,7 +114,7 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
     ] = "auto"
     device: Annotated[
-        str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+        str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)\Z", description="auto, cpu, cuda, cuda:N or mps")
     ] = "auto"
     report_every: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1)],

@@ -70,7 +70,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
     """The record that a line holds; `None` for a line that holds none."""
     try:
         record = _decode(line)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):  # brackets nested too deep end in the second
         return None
     return record if isinstance(record, dict) else None
 
