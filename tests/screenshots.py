@@ -55,7 +55,7 @@ async def take_data(path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(app.panes) == len(MODULES))
         assert app.experiment_pane is not None
-        app.experiment_pane.load(build(dataset="shapes", model="convnet").to_dict())
+        app.experiment_pane.load(build(dataset="shapes", model="convnet"))
         await pilot.press("5")
         await until(pilot, lambda: app.panes["5"].query_one(SampleGrid).samples)
         await pilot.press("right", "right")

@@ -12,15 +12,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
 from workbench import telling
 from workbench.cli import run
 from workbench.distribution import install_hint
-from workbench.io.atomic import write_json
+from workbench.record_codec import read_record, write_record
+from workbench.runs.enums import Cause, Ending
+from workbench.runs.journal import Journal, SettingChange
+from workbench.runs.jsonl import LineWriter, read_lines
 from workbench.runs.layout import RunFolder
-from workbench.runs.report import describe
+from workbench.runs.metrics import MetricLine
+from workbench.runs.records import Manifest, Notes
+from workbench.runs.report import LiveMetrics, report_of
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
@@ -64,7 +70,7 @@ def test_a_detached_run_is_found_stopped_and_resumed(capsys: pytest.CaptureFixtu
     run_id = capsys.readouterr().out.strip()
     assert run(["stop", "long", "--json"]) == 0
     stopped = printed(capsys)
-    assert (stopped["run"], stopped["status"]) == (run_id, "stopped")
+    assert (stopped["run"], stopped["status"], stopped["cause"]) == (run_id, "stopped", Cause.REQUESTED)
     assert run(["stop", "long"]) == 2
     epochs = stopped["epoch"] + 2
     assert run(["resume", "long", "--set", f"train.epochs={epochs}", "--json"]) == 0
@@ -87,7 +93,8 @@ def test_ctrl_c_checkpoints_and_stops(home: Path) -> None:
     assert json.loads(out)["status"] == "stopped"
     folder = RunFolder(next((home / "runs").glob("*-digits-mlp-*")))
     assert status_of(folder) is Status.STOPPED
-    assert json.loads(folder.manifest.read_text())["checkpoints"]
+    manifest = read_record(folder.manifest, Manifest)
+    assert manifest is not None and manifest.checkpoints
 
 
 def test_a_failed_run_exits_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,26 +103,25 @@ def test_a_failed_run_exits_with_1_and_says_why(capsys: pytest.CaptureFixture[st
     assert run(["train", "digits-mlp", "--json", *wild]) == 1
     said = capsys.readouterr()
     result = json.loads(said.out)
-    assert result["status"] == "failed"
+    assert (result["status"], result["cause"]) == (Ending.FAILED, Cause.NON_FINITE_LOSS)
     assert re.search(r"step \d+", result["reason"])
     assert result["reason"] in said.err
 
 
 def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["show", "last", "--json"]) == 0
-    assert printed(capsys) == json.loads(json.dumps(describe(digits_run)))
+    assert printed(capsys) == json.loads(json.dumps(report_of(digits_run).to_json()))
     assert run(["runs", "--json"]) == 0
     assert [row["id"] for row in printed(capsys)] == [digits_run.id]
     for command in (["show", "last"], ["runs"]):
         assert run(command) == 0
         assert "digits-mlp" in capsys.readouterr().out
-    result = describe(digits_run)
-    nothing = dict.fromkeys(("lr", "loss", "accuracy", "samples_per_second", "eta"))
-    telling.tell_result(result | {"now": nothing})
-    assert "now " not in capsys.readouterr().out, "a run that starts has no figures yet"
+    result = report_of(digits_run)
+    telling.tell_result(msgspec.structs.replace(result, now=LiveMetrics(None, None, None, None, None)))
+    assert "now " not in capsys.readouterr().out, "a run that starts has no metrics yet"
     shown = told(capsys, "show", "last")
-    assert f"epoch 6/6  step {result['step']}/{result['steps_total']}  best accuracy ." in shown
-    assert f"class by class, test data after epoch {result['per_class_epoch']}\n" in shown
+    assert f"epoch 6/6  step {result.step}/{result.steps_total}  best accuracy ." in shown
+    assert f"class by class, test data after epoch {result.per_class_epoch}\n" in shown
     assert "  class  accuracy (recall)  precision" in shown
     assert run(["rm", "last"]) == 0
     assert run(["runs", "--json"]) == 0
@@ -127,7 +133,7 @@ def test_a_narrow_list_of_runs_has_the_names_and_tags_that_people_gave(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert "tags" not in told(capsys, "runs")
-    write_json(digits_run.notes, {"name": "my best one so far", "tags": ["keep", "paper"]})
+    write_record(digits_run.notes, Notes(name="my best one so far", tags=("keep", "paper")))
     head, row = told(capsys, "runs").splitlines()
     assert head.split() == ["run", "name", "status", "epoch", "best", "started", "tags"]
     assert "my best one so far" in row
@@ -140,7 +146,7 @@ def test_evaluating_again_gives_the_same_figures(
 ) -> None:
     assert run(["evaluate", "last", "--json"]) == 0
     again = printed(capsys)
-    result = describe(digits_run)
+    result = report_of(digits_run).to_json()
     assert again["metrics"]["accuracy"] == result["test"]["accuracy"]
     assert again["per_class"] == result["per_class"]
     assert run(["evaluate", "last", "--split", "train"]) == 0
@@ -174,6 +180,20 @@ def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest
     assert re.search(r"  2 pictures, .+ a second on .+; 1 could not be read\n", capsys.readouterr().err)
     assert run(["classify", str(good), str(good), "--run", "last"]) == 0
     assert "could not" not in capsys.readouterr().err
+
+
+def test_a_folder_is_classified_by_the_images_in_it(
+    digits_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    for name in ("b.png", "deep/a.png", ".hidden/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 99).save(folder / name)
+    for name in ("._b.jpg", "report.pdf", "drawing.eps", "deep/notes.txt"):
+        (folder / name).write_bytes(b"not an image")
+    assert run(["classify", str(folder), "--run", "last", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [one["path"] for one in results] == [str(folder / "b.png"), str(folder / "deep/a.png")]
 
 
 @pytest.mark.parametrize("command", ["recipes", "datasets", "models", "devices"])
@@ -288,10 +308,9 @@ def test_figures_are_told_where_arrows_can_not_be_written(digits_run: RunFolder)
     """A terminal of ASCII: what it knows no sign for becomes a question mark."""
     command = [sys.executable, "-m", "workbench", "show", "last"]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    with digits_run.journal.open("a") as journal:
-        journal.write(
-            '{"v":1,"kind":"change","setting":"train.lr","before":0.001,"value":0.01,"step":1,"time":1}\n'
-        )
+    journal = Journal(digits_run.journal)
+    journal.note(SettingChange(setting="train.lr", before=0.001, value=0.01, step=1))
+    journal.close()
     done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "0.001 ? 0.01" in done.stdout and done.stderr == ""
@@ -388,13 +407,14 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_per_class_figures_while_a_run_has_not_ended(digits_run: RunFolder) -> None:
-    lines = [
-        line
-        for line in digits_run.metrics.read_bytes().splitlines(keepends=True)
-        if b'"final":true' not in line
-    ]
-    digits_run.metrics.write_bytes(b"".join(lines))
-    document = describe(digits_run)
-    assert document["test"] is None
-    assert document["per_class_split"] == "validation"
-    assert len(document["per_class"]) == 10
+    rows = read_lines(digits_run.metrics, MetricLine)
+    digits_run.metrics.unlink()
+    writer = LineWriter(digits_run.metrics)
+    for row in rows:
+        if not getattr(row, "final", False):
+            writer.write(row)
+    writer.close()
+    report = report_of(digits_run)
+    assert report.test is None
+    assert report.per_class_split == "validation"
+    assert report.per_class is not None and len(report.per_class) == 10

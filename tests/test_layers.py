@@ -25,7 +25,7 @@ def brought_in(*modules: str) -> set[str]:
 
 RUNS = [f"workbench.runs.{m}" for m in (
     "layout", "locks", "records", "control", "status", "reader", "report", "store", "launch", "supervise", "compare",
-    "gpus", "machine",
+    "gpus", "machine", "checkpoint_index", "metric_direction",
 )]  # fmt: skip
 
 

@@ -13,10 +13,11 @@ import pytest
 
 from workbench.errors import BadInput
 from workbench.experiment import build
-from workbench.io.atomic import read_json
 from workbench.io.progress import Interrupted, silent
 from workbench.planning import Planning, without_downloads
+from workbench.record_codec import read_record
 from workbench.runs.layout import RunFolder
+from workbench.runs.records import Setup
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +41,11 @@ def test_a_plan_is_of_the_run_that_would_be_and_leaves_none(
     done = plan("digits-mlp", "--set", "train.epochs=6", "--set", "train.threads=1", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    setup = read_json(digits_run.setup) or {}
+    setup = read_record(digits_run.setup, Setup)
+    assert setup is not None
     same = ("steps_total", "device", "threads", "precision")
-    assert {name: found[name] for name in same} == {name: setup[name] for name in same}
-    assert found["ways"].keys() == setup["ways"].keys()
+    assert {name: found[name] for name in same} == {name: getattr(setup, name) for name in same}
+    assert found["execution"].keys() == setup.execution.keys()
     assert list(found["shares"]) == ["data", "model", "optimizer", "record"]
     assert sum(found["shares"].values()) == pytest.approx(1)
     seconds = found["seconds"]

@@ -86,3 +86,13 @@ def test_an_exception_in_one_line() -> None:
     assert text.one_line(ValueError("two\n  lines ")) == "two lines"
     assert text.one_line(ValueError("long" * 100), 8) == "longlong"
     assert text.one_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_learning_rate_has_three_digits() -> None:
+    rates = (0.03, 0.0123456, 1e-3, 1.25e-5, 1.0, 0.0)
+    assert [text.learning_rate(rate) for rate in rates] == [".03", ".0123", ".001", "1.25e-5", "1", "0"]
+
+
+def test_how_much_is_done() -> None:
+    assert text.amount(12e6, 170e6, "bytes") == "12.0 MB of 170 MB"
+    assert text.amount(950, None, "pictures") == "950"

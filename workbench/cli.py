@@ -1,4 +1,4 @@
-"""Every command and its options. What a command does is imported when it runs: `workbench runs` never waits for
+"""Every command and its options. A command's module is imported when it runs: `workbench runs` never waits for
 torch.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from workbench.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.errors import BadInput
+from workbench.memory import is_out_of_memory
 from workbench.text import safe
 
 
@@ -45,16 +46,16 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); nothing more can be said there.
+        # The reader of our output has ended (`| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
-        # A full disk, a folder that can't be written, a name that is too long: said in the system's own words.
+        # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
         print(f"workbench: {_one_line(where + (error.strerror or str(error)))}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
-        if "out of memory" not in str(error) and not isinstance(error, MemoryError):
+        if not is_out_of_memory(error):
             raise
         print(
             f"workbench: out of memory: {_one_line(str(error))} (--device cpu, or smaller)", file=sys.stderr
@@ -125,17 +126,19 @@ def _add_run_commands(commands: Any) -> None:
     added.add_argument("run", nargs="?", metavar="RUN", help="last, an id, a name or a prefix")
     added.add_argument("--empty", action="store_true", help="delete what lies in it")
     added.add_argument("--caches", action="store_true", help="delete what can be decoded or fetched again")
-    _add_run(commands, "compare", "commands.runs:compare", "hold runs against each other", many=True)
-    added = _add_run(commands, "resume", "commands.training:resume", "go on with a run that has ended")
+    _add_run(commands, "compare", "commands.runs:compare", "compare runs", many=True)
+    added = _add_run(commands, "resume", "commands.training:resume", "resume an ended run")
     added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change train.*")
     added.add_argument("--detach", action="store_true", help="return at once, print the run's id")
-    added.add_argument("--accept-changed-data", action="store_true", help="go on though the data changed")
-    added.add_argument("--take-over", action="store_true", help="go on with a run of a host that fell silent")
-    added.add_argument("--from-start", action="store_true", help="begin again at step 0, keep the old record")
+    added.add_argument("--accept-changed-data", action="store_true", help="resume though the data changed")
+    added.add_argument(
+        "--take-over", action="store_true", help="resume a run of a host that no longer responds"
+    )
+    added.add_argument("--from-start", action="store_true", help="restart from step 0, keep the old record")
     added = _add_run(commands, "evaluate", "commands.runs:evaluate", "evaluate a run's best checkpoint again")
     added.add_argument("--split", default="test", choices=("train", "validation", "test"))
     added.add_argument("--device", default="auto", metavar="DEV")
-    added = _add_run(commands, "export", "commands.runs:export", "write a run in another form", json=False)
+    added = _add_run(commands, "export", "commands.runs:export", "export a run", json=False)
     formats = ("onnx", "safetensors", "pytorch", "tensorboard", "csv")
     added.add_argument("--format", required=True, choices=formats)
     added.add_argument("--to", metavar="PATH", help="where to (default: in this folder)")
@@ -144,7 +147,7 @@ def _add_run_commands(commands: Any) -> None:
 def _add_steering(commands: Any) -> None:
     added = _add_run(commands, "pause", "commands.steering:pause", "checkpoint a run and let it wait")
     added.add_argument("--release", action="store_true", help="give the device's memory back meanwhile")
-    _add_run(commands, "continue", "commands.steering:go_on", "go on with a run that is paused")
+    _add_run(commands, "continue", "commands.steering:go_on", "continue a paused run")
     _add_run(commands, "checkpoint", "commands.steering:checkpoint", "have a run write a checkpoint now")
     added = _add_run(commands, "lr", "commands.steering:learning_rate", "change a run's learning rate now")
     added.add_argument("value", metavar="0.01|x2|/2", help="the rate, or what it is multiplied or divided by")
@@ -163,29 +166,29 @@ def _add_run(
 
 
 def _add_classify(commands: Any) -> None:
-    added = _add(commands, "classify", "inference.command:classify", "say what is on pictures")
+    added = _add(commands, "classify", "inference.command:classify", "classify images")
     added.add_argument("pictures", nargs="*", metavar="PICTURE|FOLDER|URL")
     added.add_argument("--recipe", metavar="R", help="a recipe that classifies")
     added.add_argument("--run", metavar="RUN", help="the best checkpoint of a run")
     added.add_argument("--model", metavar="NAME", help="a model of torchvision with its ImageNet weights")
     added.add_argument("--weights", metavar="FILE", help="a local file of weights for --model or --recipe")
     added.add_argument("--labels", metavar="FILE|URL", help="the names of the classes, a line each")
-    added.add_argument("--steps", action="store_true", help="show each step between picture and answer")
-    added.add_argument("--top", type=int, default=5, metavar="K", help="how many classes to tell")
+    added.add_argument("--steps", action="store_true", help="show each step between image and prediction")
+    added.add_argument("--top", type=int, default=5, metavar="K", help="number of classes to show")
     added.add_argument("--device", default="auto", metavar="DEV")
 
 
 def _add_fetch(commands: Any) -> None:
-    text = "bring a recipe's data and weights here, or carry them to a machine without network"
+    text = "download a recipe's data and weights, or bundle them for a machine without network"
     added = _add(commands, "fetch", "fetching:command", text)
     added.add_argument("recipe", nargs="?", metavar="RECIPE|FILE.toml")
     added.add_argument("--to", metavar="DIR", help="bundle them in a folder, with their checksums")
-    added.add_argument("--from", dest="source", metavar="DIR", help="take in such a folder")
+    added.add_argument("--from", dest="source", metavar="DIR", help="import such a bundle")
 
 
 def _add_lists(commands: Any) -> None:
     _add(commands, "recipes", "commands.lists:recipes", "list the ready experiments")
-    _add(commands, "datasets", "commands.lists:datasets", "list the datasets, and what is here already")
+    _add(commands, "datasets", "commands.lists:datasets", "list the datasets, and which are downloaded")
     _add(commands, "models", "commands.lists:models", "list the models")
     _add(commands, "devices", "commands.lists:devices", "list the devices, and which one training takes")
     _add(commands, "doctor", "commands.doctor:doctor", "check this machine")

@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout, progress on stderr, everything from outside made fit to show."""
+"""Output of commands: results on stdout, progress on stderr, text from outside sanitized."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ import msgspec
 
 from workbench import text
 from workbench.io.progress import Progress, Report
+from workbench.record_codec import encode
 from workbench.runs import launch
-from workbench.runs.attempts import number_of
+from workbench.runs.enums import Phase
+from workbench.runs.journal import Notice
 from workbench.runs.layout import RunFolder
+from workbench.runs.machine import DeviceInfo
+from workbench.runs.metrics import EvaluationRow, Wall
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import epoch_of, number
-from workbench.runs.report import effective_experiment
+from workbench.runs.report import effective_experiment, eta, throughput
 from workbench.runs.status import Status, status_of
 from workbench.tables import print_table
 from workbench.text import safe
 
 POLL_SECONDS = 0.2
-MARKS = {"best", "final", "wall"}
-"""Of an evaluation's row: what is no figure."""
+SHOWN_METRICS = ("loss", "accuracy", "top5", "mae", "r2")
+"""Metrics of an evaluation that its line shows, where it has them."""
 
 
 def say(line: str) -> None:
@@ -38,81 +41,87 @@ def tell(line: str) -> None:
     print(safe(line))
 
 
-def print_json(document: Any) -> None:
-    """The one JSON document of a command, on stdout; NaN and infinities become null, as JSON has no others."""
+def print_json(document: object) -> None:
+    """The one JSON document of a command, on stdout: a Struct, or JSON values that may contain Structs.
+
+    NaN and infinities become null: JSON has no others.
+    """
     try:
-        said = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()
-    except UnicodeEncodeError:  # names that are no UTF-8
-        said = json.dumps(_plain(document), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode()
-    print(said)
+        encoded = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    except UnicodeEncodeError:  # file names that are not UTF-8
+        plain = _without_nonfinite(msgspec.to_builtins(document))
+        encoded = json.dumps(plain, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode()
+    print(encoded)
 
 
-def _plain(value: Any) -> Any:
+def _without_nonfinite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _without_nonfinite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_without_nonfinite(inner) for inner in value]
     return value
 
 
 class Follower:
     """Shows a run's progress on stderr until it ends: one moving line on a terminal, else a line an epoch.
 
-    `since`: only epochs that were evaluated after this time (a resume tells no epochs of attempts before).
+    `since`: only epochs that were evaluated after this Unix time (a resume shows no epochs of earlier attempts).
     """
 
     def __init__(self, folder: RunFolder, since: float = 0.0) -> None:
         self._reader, self._since = RunReader(folder), since
         self._moving = sys.stderr.isatty()
-        self._told = self._heard = 0
-        self._last: dict[str, Any] = {}
-        self._figures: dict[str, Any] = {}
+        self._rows_shown = self._journal_shown = 0
+        self._last: EvaluationRow | None = None
+        self._metrics = b""
+        """Metrics of the last evaluation that was shown, encoded."""
         self._line = ""
 
     def follow(self) -> Status:
         """Return how the run ended. `KeyboardInterrupt` passes through."""
         while True:
             view = self._reader.poll()
-            self._tell_notices(view)
-            self._tell_evaluations(view)
+            self._show_notices(view)
+            self._show_evaluations(view)
             if not view.status.live:
                 if self._reader.behind:
                     continue
                 self._clear()
                 return view.status
-            self._tell_progress(view)
+            self._show_progress(view)
             time.sleep(POLL_SECONDS)
 
-    def _tell_notices(self, view: RunView) -> None:
-        """What this attempt has to say to people: a checkpoint passed over, not exact any more."""
-        newest = max(map(number_of, view.attempts), default=0)
-        for record in view.journal[self._heard :]:
-            if record.get("kind") == "notice" and number_of(record) == newest:
+    def _show_notices(self, view: RunView) -> None:
+        """Notices of the newest attempt: a corrupt checkpoint that was skipped, why it is no longer exact."""
+        newest = max((attempt.attempt for attempt in view.attempts), default=0)
+        for record in view.journal[self._journal_shown :]:
+            if isinstance(record, Notice) and record.attempt == newest:
                 self._clear()
-                say("  " + safe(record.get("text")))
-        self._heard = len(view.journal)
+                say("  " + record.text)
+        self._journal_shown = len(view.journal)
 
-    def _tell_evaluations(self, view: RunView) -> None:
-        rows = view.evaluations
-        if self._told and rows[self._told - 1 : self._told] != [self._last]:
-            # A resume, or a step back, has begun the record anew: what it keeps was told.
-            self._told, self._since = 0, max(self._since, _time(self._last) + 0.001)
-        for row in rows[self._told :]:
-            if _time(row) >= self._since:
-                self._tell_evaluation(view, row)
-        self._told, self._last = len(rows), rows[-1] if rows else self._last
+    def _show_evaluations(self, view: RunView) -> None:
+        rows, last = view.evaluations, self._last
+        if last is not None and rows[self._rows_shown - 1 : self._rows_shown] != [last]:
+            # A resume or a rollback has rewritten the file: the rows that it kept were shown.
+            self._rows_shown, self._since = 0, max(self._since, last.wall.time + 0.001)
+        for row in rows[self._rows_shown :]:
+            if row.wall.time >= self._since:
+                self._show_evaluation(view, row)
+        self._rows_shown, self._last = len(rows), rows[-1] if rows else last
 
-    def _tell_evaluation(self, view: RunView, row: dict[str, Any]) -> None:
-        """One line; the result is not told again where it is the figures of the last epoch."""
-        figures = {name: value for name, value in row.items() if name not in MARKS}
-        if figures != self._figures:
+    def _show_evaluation(self, view: RunView, row: EvaluationRow) -> None:
+        """One line; none for a result that repeats the metrics of the last epoch."""
+        # Encoded, so that NaN equals NaN.
+        metrics = encode(msgspec.structs.replace(row, best=False, final=False, wall=Wall()))
+        if metrics != self._metrics:
             self._clear()
             say("  " + evaluation_line(view, row))
-        self._figures = figures
+        self._metrics = metrics
 
-    def _tell_progress(self, view: RunView) -> None:
+    def _show_progress(self, view: RunView) -> None:
         line = progress_line(view)
         if self._moving and line != self._line:
             print("\r\x1b[K" + text.cut(line, 79), end="", file=sys.stderr, flush=True)
@@ -124,48 +133,38 @@ class Follower:
             self._line = ""
 
 
-def _time(row: dict[str, Any]) -> float:
-    """When a row was written."""
-    return number((row.get("wall") or {}).get("time")) or 0.0
-
-
 def progress_line(view: RunView) -> str:
     """What a live run does at this moment."""
     beat = view.heartbeat
-    progress = beat.get("progress")
-    if progress and beat.get("phase") != "training":
-        how_far = amount(progress.get("done"), progress.get("total"), progress.get("unit"))
-        return f"{safe(view.name)}: {safe(progress.get('what'))} {how_far}"
-    step = int(view.steps.step[-1]) if len(view.steps) else int(beat.get("step") or 0)
-    total = int(beat.get("steps_total") or 0)
-    parts = [f"{safe(view.name)}: {safe(beat.get('phase') or view.status)}"]
-    if total:
-        parts.append(f"step {step}/{total}")
+    if beat.progress and beat.phase is not Phase.TRAINING:
+        return f"{safe(view.name)}: {_progress_words(beat.progress)}"
+    step = int(view.steps.step[-1]) if len(view.steps) else beat.step
+    parts = [f"{safe(view.name)}: {beat.phase or view.status}"]
+    if beat.steps_total:
+        parts.append(f"step {step}/{beat.steps_total}")
     if loss := view.steps.column("loss"):
-        parts.append(f"loss {loss[-1]:.4f}")
-    if rate := number(view.last_wall.get("samples_per_second")):
+        parts.append(f"loss {text.decimals(loss[-1])}")
+    if rate := throughput(view):
         parts.append(f"{text.count(rate)} samples/s")
-    if eta := number(beat.get("eta")):
-        parts.append(f"ETA {text.duration(eta)}")
+    if seconds := eta(beat):
+        parts.append(f"ETA {text.duration(seconds)}")
     return "  ".join(parts)
 
 
-def evaluation_line(view: RunView, row: dict[str, Any]) -> str:
+def evaluation_line(view: RunView, row: EvaluationRow) -> str:
     """One evaluation in a line."""
-    total = (effective_experiment(view).get("train") or {}).get("epochs")
-    parts = [f"epoch {row.get('epoch')}/{total}", str(row.get("split"))]
-    if epoch_of(row) != row.get("epoch"):
-        parts[0] = f"result of epoch {epoch_of(row)}"
-    for name in ("loss", "accuracy", "top5", "mae", "r2"):
-        if (value := number(row.get(name))) is not None:
-            parts.append(f"{name} {value:.4f}")
-    if row.get("best"):
-        parts.append("best")
-    return "  ".join(parts)
+    experiment = effective_experiment(view)
+    total = experiment.train.epochs if experiment else None
+    parts = [f"epoch {int(row.epoch)}/{total or '?'}", row.split]
+    if row.weights_of_epoch != row.epoch:
+        parts[0] = f"result of epoch {row.weights_of_epoch}"
+    measured = ((name, row.metric(name)) for name in SHOWN_METRICS)
+    parts += [f"{name} {text.decimals(value)}" for name, value in measured if value is not None]
+    return "  ".join([*parts, "best"] if row.best else parts)
 
 
 def wait_for_end(folder: RunFolder) -> None:
-    """Return when a run has ended, without a word about how it goes."""
+    """Return when a run has ended, without output."""
     while status_of(folder).live:
         time.sleep(POLL_SECONDS)
 
@@ -173,7 +172,7 @@ def wait_for_end(folder: RunFolder) -> None:
 def wait_or_stop(folder: RunFolder, since: float = 0.0) -> tuple[Status, bool]:
     """Follow a run, `since` as `Follower` has it; Ctrl-C asks it to stop, a second one leaves it.
 
-    Returns its status and if it was interrupted.
+    Returns its status and whether it was interrupted.
     """
     follower = Follower(folder, since)
     try:
@@ -188,18 +187,18 @@ def wait_or_stop(folder: RunFolder, since: float = 0.0) -> tuple[Status, bool]:
         return follower.follow(), True
     except KeyboardInterrupt:
         print(file=sys.stderr)  # behind the terminal's own ^C
-        say(f"{folder.id} goes on; see it with 'workbench watch {folder.id}' or in 'workbench'")
+        say(f"{folder.id} keeps running; see it with 'workbench watch {folder.id}' or in 'workbench'")
         return Status.RUNNING, True
 
 
-def print_devices(rows: Sequence[dict[str, Any]]) -> None:
+def print_devices(rows: Sequence[DeviceInfo]) -> None:
     """The devices, and which one training takes."""
     print_table(
         ("device", "name", "memory", "free", "load", "training"),
         [
-            (r["device"], r["name"], text.size(r["memory_total"]), text.size(r["memory_free"]),
-             "-" if r["load"] is None else f"{r['load']:.0%}", f"takes it: {r['why']}" if r["chosen"] else "")
-            for r in rows
+            (row.device, row.name, text.size(row.memory_total), text.size(row.memory_free),
+             "-" if row.load is None else f"{row.load:.0%}", f"takes it: {row.why}" if row.chosen else "")
+            for row in rows
         ],
     )  # fmt: skip
 
@@ -211,13 +210,15 @@ def progress_printer() -> Report:
     def show(progress: Progress) -> None:
         if moving:
             over = "\r\x1b[K" if progress.done == progress.total else ""
-            line = f"{safe(progress.what)} {amount(progress.done, progress.total, progress.unit)}"
-            print(f"\r\x1b[K{text.cut(line, 79)}{over}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[K{text.cut(_progress_words(progress), 79)}{over}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return show
 
 
-def amount(done: float | None, total: float | None, unit: object) -> str:
-    """`12 MB of 170 MB`, `950 of 5k`, or only what is done where nobody knows the whole."""
-    shown = text.size if unit == "bytes" else text.count
-    return shown(done) + (f" of {shown(total)}" if total else "")
+def _progress_words(progress: Progress) -> str:
+    return f"{safe(progress.what)} {text.amount(progress.done, progress.total, progress.unit)}"

@@ -17,6 +17,14 @@ class RunFailed(RuntimeError):
     """A run can't go on for a reason that is said in one line (written to `exit.json` as `failed`)."""
 
 
+class NonFiniteLoss(RunFailed):
+    """The loss or a weight became NaN or infinite, and the run can't recover from that."""
+
+
+class NotEnoughMemory(RunFailed):
+    """Memory ran out, and no smaller part of a batch fits."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the choice that is most like `word`, else an empty string."""
     found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

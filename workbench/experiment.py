@@ -1,4 +1,4 @@
-"""The experiment: dataset, model, settings and seed, as one typed value that every door builds the same way."""
+"""The experiment: dataset, model, settings and seed, as one typed value that all interfaces build the same way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from msgspec import Meta
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
+from workbench.io.atomic import read_json
 from workbench.models import catalogue as models
 from workbench.paths import given, is_file, is_folder
-from workbench.recipes import load_recipe
-from workbench.settings import Choice, Setting, assignment, convert, settings_of
+from workbench.recipes import RecipeContent, load_recipe
+from workbench.record_codec import convert as convert_record
+from workbench.settings import Choice, Options, Section, Setting, assignment, convert, settings_of
 from workbench.trainsettings import Train
+from workbench.user_code import is_user_code, split_name
 
 
 class PublishedCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,42 +52,21 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides what a run computes (and the name it goes by)."""
+    """Everything that decides what a run computes, and its name."""
 
-    name: str
+    name: Annotated[str, Meta(description="what the run is called")] = ""
     data: Choice
     model: Choice
     train: Train = Train()
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="what every random choice derives from")] = 0
     recipe: str | None = None
     title: str = ""
     teaches: str = ""
     reference: Reference | None = None
-    weights: str = "best"
-    """Which weights the test figure is of: `best` (by `train.monitor`), or `last`; without validation: last."""
-    on_finish: str = ""
-    """A shell command for the end of the run; empty: none."""
-    on_fail: str = ""
-    """The same for when it fails, stops by itself or gets on no more for `stall_seconds`."""
-    stall_seconds: float = 600.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON and TOML form; `from_dict` reads it back."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return {"v": 1, **plain, "data": self.data.to_dict(), "model": self.model.to_dict()}
-
-
-class _Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of an experiment that stand under no section."""
-
-    name: Annotated[str, Meta(description="what the run is called")] = ""
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="what every random choice derives from")] = 0
-    title: str = ""
-    teaches: str = ""
-    recipe: str | None = None
     weights: Annotated[
         Literal["best", "last"], Meta(description="the result is of the best epoch's weights or of the last")
     ] = "best"
+    """The best epoch is chosen by `train.monitor`; without validation data the last weights are used."""
     on_finish: Annotated[
         str, Meta(max_length=2000, description="a shell command of yours, run when the run has finished")
     ] = ""
@@ -94,17 +76,28 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     stall_seconds: Annotated[
         float, Meta(ge=0, description="seconds without progress after which it gets on no more; 0 is never")
     ] = 600.0
-    do: Literal["train", "classify"] = "train"
-    v: int = 1
+
+    def with_overrides(self, overrides: Section) -> Experiment:
+        """The same with settings replaced by their full names (`{"train.epochs": 20}`); nothing is checked."""
+        return experiment_from_record(apply_overrides(self.to_dict(), overrides)) or self
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON and TOML form; `from_dict` reads it back."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {"v": VERSION, **plain, "data": self.data.to_dict(), "model": self.model.to_dict()}
 
 
+VERSION = 1
+"""Of the JSON and TOML form."""
 SECTIONS = {"data", "model", "train", "reference"}
 HEAD = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
 """The settings that stand under no section."""
+KEYS = {field.name for field in msgspec.structs.fields(Experiment)} | {"do", "v"}
+"""Everything that the TOML and JSON form can contain. `do` is `train`, or `classify` of a recipe for that."""
 
 
 def build(
-    recipe: str | Mapping[str, Any] | None = None,
+    recipe: str | Section | None = None,
     *,
     dataset: str | None = None,
     model: str | None = None,
@@ -135,54 +128,68 @@ def build(
     return from_dict(content)
 
 
-def from_dict(content: Mapping[str, Any]) -> Experiment:
+def from_dict(content: Section) -> Experiment:
     """A checked experiment from its TOML or JSON form, with what it leaves out filled in. Raises `BadInput`."""
-    head = _head(content)
+    _check_keys(content)
     data = _data_choice(content.get("data") or {})
     model = _model_choice(content.get("model") or {}, data)
     train = {**pair_defaults(data, model), **(content.get("train") or {})}
     reference = content.get("reference")
-    experiment = Experiment(
-        name=check_name(content.get("name", f"{short_name(data.name)}-{short_name(model.name)}")),
-        data=data,
-        model=model,
-        train=convert(Train, train, "train"),
-        seed=head.seed,
-        recipe=head.recipe,
-        title=head.title,
-        teaches=head.teaches,
-        weights=head.weights,
-        on_finish=head.on_finish,
-        on_fail=head.on_fail,
-        stall_seconds=head.stall_seconds,
-        reference=convert(Reference, reference, "reference") if reference else None,
-    )
+    head = {key: value for key, value in content.items() if key not in {*SECTIONS, "do", "v"}}
+    sections = {
+        "name": check_name(content.get("name", f"{short_name(data.name)}-{short_name(model.name)}")),
+        "data": data,
+        "model": model,
+        "train": convert(Train, train, "train"),
+        "reference": convert(Reference, reference, "reference") if reference else None,
+    }
+    experiment = convert(Experiment, {**head, **sections}, "experiment")
     check_pair(experiment)
     return experiment
 
 
-def _head(content: Mapping[str, Any]) -> _Head:
-    """What stands outside the sections, checked: unknown settings and other versions are told here."""
+def read_experiment(path: Path) -> Experiment | None:
+    """The experiment of a run as its file has it, whatever can be had today; `None` where there is none to read."""
+    content = read_json(path)
+    return None if content is None else experiment_from_record(content)
+
+
+def experiment_from_record(content: Section) -> Experiment | None:
+    """An experiment for reading: nothing is checked, and what is damaged or unknown is left out."""
+    choices = {key: _recorded_choice(content.get(key)) for key in ("data", "model")}
+    return convert_record({**content, **choices}, Experiment)
+
+
+def _recorded_choice(section: object) -> Choice | None:
+    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
+        return None
+    return Choice(section["name"], {k: v for k, v in section.items() if k != "name"})
+
+
+def _check_keys(content: Section) -> None:
+    """Raise `BadInput` for unknown keys, for sections that are not tables, and for what is not an experiment."""
     for section in SECTIONS & set(content):
         if content[section] is not None and not isinstance(content[section], Mapping):
             raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
-    unknown = set(content) - SECTIONS - {f.name for f in msgspec.structs.fields(_Head)}
+    unknown = sorted(set(content) - KEYS)
     if unknown:
         known = [*sorted(SECTIONS), *sorted(HEAD), "title", "teaches", "do"]
-        key = sorted(unknown)[0]
-        raise BadInput(f"unknown setting {key}{nearest(key, known)}; known: {', '.join(known)}")
-    head = convert(_Head, {k: v for k, v in content.items() if k not in SECTIONS}, "experiment")
-    if head.v > 1:
-        raise BadInput(f"this experiment is of version {head.v}; this workbench reads version 1: upgrade it")
-    return head
+        raise BadInput(f"unknown setting {unknown[0]}{nearest(unknown[0], known)}; known: {', '.join(known)}")
+    if content.get("do", "train") not in ("train", "classify"):
+        raise BadInput(f"do can't be {content['do']!r}; it can be classify, train")
+    version = content.get("v", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise BadInput(
+            f"this experiment is of version {version}; this workbench reads version {VERSION}: upgrade it"
+        )
 
 
-def _chosen(section: Any, name: str) -> dict[str, Any]:
-    """A section with another choice: the options of the old one go with it, unless it is the same."""
+def _chosen(section: object, name: str) -> Section:
+    """A section with another choice: without the options of the old one, unless it is the same."""
     return dict(section) if isinstance(section, Mapping) and section.get("name") == name else {"name": name}
 
 
-def _assign(content: dict[str, Any], key: str, value: str) -> None:
+def _assign(content: RecipeContent, key: str, value: str) -> None:
     section, dot, field = key.partition(".")
     if key in HEAD:
         content[key] = value
@@ -197,7 +204,7 @@ def _assign(content: dict[str, Any], key: str, value: str) -> None:
     content[section] = {**inner, field: value} if isinstance(inner, Mapping) else inner
 
 
-def _data_choice(section: Mapping[str, Any]) -> Choice:
+def _data_choice(section: Section) -> Choice:
     if "name" not in section:
         raise BadInput(
             "no dataset is chosen: name a recipe, or give --dataset (workbench datasets lists them)"
@@ -206,24 +213,24 @@ def _data_choice(section: Mapping[str, Any]) -> Choice:
     return Choice(info.name, _options(info.options, section, "data"))
 
 
-def _model_choice(section: Mapping[str, Any], data: Choice) -> Choice:
+def _model_choice(section: Section, data: Choice) -> Choice:
     if "name" not in section:
         raise BadInput("no model is chosen: name a recipe, or give --model (workbench models lists them)")
     info = models.find(str(section["name"]))
     return Choice(info.name, _options(info.options, section, "model"))
 
 
-def _options(struct: type[msgspec.Struct] | None, section: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The options that are given, checked, with the rest of `struct` filled in (your own code: as given)."""
+def _options(struct: type[msgspec.Struct] | None, section: Section, where: str) -> Options:
+    """The options that are given, checked, the rest filled in; those of a custom dataset or model as given."""
     given = {key: value for key, value in section.items() if key != "name"}
     if struct is None:
         return {key: _guess(value) for key, value in given.items()}
-    plain: dict[str, Any] = msgspec.to_builtins(convert(struct, given, where))
+    plain: Options = msgspec.to_builtins(convert(struct, given, where))
     return plain
 
 
 def _guess(value: Any) -> Any:
-    """Text for a parameter of somebody's own code as the TOML value it looks like."""
+    """Text for a parameter of a custom dataset or model as the TOML value it looks like."""
     if not isinstance(value, str):
         return value
     try:
@@ -232,7 +239,7 @@ def _guess(value: Any) -> Any:
         return value
 
 
-def apply_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def apply_overrides(content: Section, overrides: Section) -> dict[str, Any]:
     """An experiment's JSON form with settings replaced by their full name (`{"train.epochs": 20}`)."""
     changed = dict(content)
     for key, value in overrides.items():
@@ -241,7 +248,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) ->
     return changed
 
 
-def pair_defaults(data: Choice, model: Choice) -> dict[str, Any]:
+def pair_defaults(data: Choice, model: Choice) -> Options:
     """The train settings that suit this dataset and this model, where nobody says otherwise."""
     data_info, model_info = datasets.find(data.name), models.find(model.name)
     monitor = {"monitor": "loss"} if data_info.task == "regression" else {}
@@ -269,7 +276,7 @@ def check_pair(experiment: Experiment) -> None:
 def check_sources(*names: str) -> None:
     """Raise `BadInput` where a folder or a file of one's own code is not there."""
     for name in names:
-        own = name.rpartition(":")[0] if ".py:" in name else ""
+        own = split_name(name)[0] if is_user_code(name) else ""
         path = given(own or name.removeprefix("folder:"))
         if own and not is_file(path):
             raise BadInput(f"there is no file {path.absolute()} (wanted for {name})")
@@ -295,15 +302,15 @@ def short_name(choice: str) -> str:
     tail = choice
     if choice.startswith("folder:"):
         tail = Path(choice[7:]).name
-    elif ".py:" in choice:
-        tail = choice.rpartition(":")[2]
+    elif is_user_code(choice):
+        tail = split_name(choice)[1]
     cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in tail).strip("-_")
     return cleaned[:40] or "own"
 
 
 def all_settings(data: str | None = None, model: str | None = None) -> list[Setting]:
     """Every setting that `--set` reaches, for a chosen dataset and model or for none."""
-    rows = [s for s in settings_of(_Head) if s.key in HEAD]
+    rows = [s for s in settings_of(Experiment) if s.key in HEAD]
     rows += settings_of(Train, "train.")
     if data and (struct := datasets.find(data).options):
         rows += settings_of(struct, "data.")

@@ -134,7 +134,7 @@ def unbundle(folder: Path, work: Work) -> list[File]:
 
 def check_here(needs: Needs, folder: Path) -> None:
     """Raise `BadInput` unless what a recipe needs is on this machine, after `folder` was taken in."""
-    if needs.data and not datasets.describe(needs.data.name, needs.data.options)["here"]:
+    if needs.data and not datasets.describe(needs.data.name, needs.data.options).here:
         raise BadInput(
             f"{folder} has no data of {needs.data.name}: fetch it there with --to, and carry it here"
         )

@@ -8,6 +8,8 @@ import resource
 import sys
 from pathlib import Path
 
+from workbench.errors import NotEnoughMemory, RunFailed
+
 SHARE = 0.5
 """Of the free memory of a device or host, what data may take: the rest is for the model and for others."""
 
@@ -15,6 +17,19 @@ _GROUPS = Path("/sys/fs/cgroup")
 _MOUNTED = (("0", "", "memory.max", "memory.current"),
             ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))  # fmt: skip
 """How a control group's line begins in /proc/self/cgroup, where it is mounted, and its files (version 2 and 1)."""
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
+"""What torch's CPU allocator, MPS and C++ say in a plain `RuntimeError`; CUDA has a type of its own."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of the host or of a device. Does not import torch."""
+    if isinstance(error, RunFailed):  # says already what can't be helped
+        return isinstance(error, NotEnoughMemory)
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def host_memory() -> tuple[int | None, int | None]:

@@ -17,17 +17,19 @@ import msgspec
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, RunFailed
 from workbench.experiment import Experiment
-from workbench.io.atomic import read_json, write_json
-from workbench.io.progress import Interrupted, Progress, Report
+from workbench.io.atomic import write_json
+from workbench.io.progress import Interrupted, Report
 from workbench.models import catalogue as models
 from workbench.recipes import how_to_fetch
+from workbench.record_codec import Record, read_record
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import python
+from workbench.runs.records import Heartbeat
 from workbench.text import safe, size
 
 ANSWER = "plan.json"
-"""What the process leaves in its folder: `{"plan": …}` or `{"error": …, "input": whether the input is to blame}`."""
+"""The `PlanAnswer` that the process leaves in its folder."""
 POLL_SECONDS = 0.1
 
 
@@ -58,8 +60,8 @@ class Plan(msgspec.Struct, frozen=True):
     threads: int
     precision: str
     batch_size: int
-    ways: dict[str, str]
-    """In which ways it is done, and why: `data` (resident or streamed), `step`."""
+    execution: dict[str, str]
+    """How it is computed, and why: `data` (resident or streamed), `step`."""
     steps_total: int
     step_seconds: float
     samples_per_second: float
@@ -82,6 +84,16 @@ class Plan(msgspec.Struct, frozen=True):
         """Whether the run's folder has room on its disk."""
         free = self.disk["free"]
         return free is None or (self.disk["total"] or 0) < free
+
+
+class PlanAnswer(Record, frozen=True, kw_only=True):
+    """A plan, or why there is none."""
+
+    plan: Plan | None = None
+    error: str | None = None
+    """One line for people."""
+    invalid_input: bool = False
+    """Whether the experiment is to blame for the error."""
 
 
 class Planning:
@@ -122,17 +134,17 @@ class Planning:
                 return self._answer()
 
     def _tell(self, progress: Report) -> None:
-        said = (read_json(self._folder.heartbeat) or {}).get("progress")
-        if said:
-            progress(Progress(**said))
+        beat = read_record(self._folder.heartbeat, Heartbeat)
+        if beat is not None and beat.progress is not None:
+            progress(beat.progress)
 
     def _answer(self) -> Plan:
-        answer = read_json(self._folder.path / ANSWER) or {}
-        if "plan" in answer:
-            plan = msgspec.convert(answer["plan"], Plan)
+        answer = read_record(self._folder.path / ANSWER, PlanAnswer) or PlanAnswer()
+        if answer.plan is not None:
+            plan = answer.plan
             return msgspec.structs.replace(plan, notices=(*self._notices, *plan.notices))
-        if "error" in answer:
-            raise (BadInput if answer["input"] else RunFailed)(str(answer["error"]))
+        if answer.error is not None:
+            raise (BadInput if answer.invalid_input else RunFailed)(answer.error)
         if self._process.returncode == -9:
             raise Interrupted
         raise RunFailed(f"no plan was made: {self._last_words() or f'exit {self._process.returncode}'}")
@@ -150,9 +162,9 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     Raises `BadInput` where the dataset is not here: the message names what brings it.
     """
     about = datasets.describe(experiment.data.name, experiment.data.options)
-    if not about["here"]:
+    if not about.here:
         how = how_to_fetch(experiment.data.name, experiment.recipe or "")
-        raise BadInput(f"{about['name']} is not here ({size(about['download'])}): {how}")
+        raise BadInput(f"{about.name} is not here ({size(about.download)}): {how}")
     info, options = models.find(experiment.model.name), experiment.model.options
     if not options.get("pretrained") or options.get("weights") or info.weights_here():
         return experiment, ()

@@ -1,4 +1,4 @@
-"""Typed settings: structs that check themselves, can be listed, and complain in one line."""
+"""Typed settings: Structs that check their values, list their fields, and report errors in one line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,26 @@ from workbench.errors import BadInput, nearest
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+Section = Mapping[str, Any]
+"""A table of TOML or JSON before it is checked: any key with any value."""
+Options = dict[str, Any]
+"""Options of a dataset or model by name; which there are, and their types, is known to its own Struct."""
+
 
 class Choice(msgspec.Struct, frozen=True):
     """A dataset or a model by name, with options of its own."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: Options = {}
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in TOML and JSON: the name among the options."""
         return {"name": self.name, **self.options}
+
+    @classmethod
+    def from_dict(cls, section: Mapping[str, Any]) -> Choice:
+        """What `to_dict` wrote; `section` has a `name`."""
+        return cls(str(section["name"]), {key: value for key, value in section.items() if key != "name"})
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ def _describe(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...], str]:
     return "text", (), text
 
 
-def convert(struct: type[S], values: Mapping[str, Any], where: str) -> S:
+def convert(struct: type[S], values: Section, where: str) -> S:
     """`values` as a checked `struct`; text is read as the field's own type ("0.1" as a number).
 
     Raises `BadInput` with one line that names the setting (`where` is the prefix it stands under: "train").
@@ -162,7 +172,7 @@ def _plain_types(wanted: Any) -> set[Any]:
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "yes or no", "str": "text", "array": "a list"}
 
 
-def _one_line(error: msgspec.ValidationError, where: str, values: Mapping[str, Any], struct: type) -> str:
+def _one_line(error: msgspec.ValidationError, where: str, values: Section, struct: type) -> str:
     """The complaint of a conversion for a person: the setting, what it can be, and what was given."""
     complaint, _, path = str(error).partition(" - at `$.")
     path = path.rstrip("`")

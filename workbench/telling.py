@@ -1,149 +1,185 @@
-"""What is known of a run, told to a person: how far it is, what was changed, its figures, those of each class."""
+"""Reports of runs for people: progress, changes, metrics, classes, and the published result beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 from workbench import text
 from workbench.console import tell
+from workbench.runs.metrics import ClassMetrics
+from workbench.runs.reference import ClassComparison, CurveComparison, ReferenceReport
+from workbench.runs.report import Change, LiveMetrics, RunEvaluation, RunReport
+from workbench.runs.usage import UsageSummary
 from workbench.tables import print_table
 from workbench.text import safe
 
 CHANGES = 8
-"""The newest changes that are told."""
+"""The newest changes that are shown."""
+MOST_CLASSES = 30
+"""Classes up to which they are shown one by one."""
 
 
-def tell_result(document: dict[str, Any]) -> None:
-    """A run's result for a person."""
-    doing = f", {document['phase']}" if document["phase"] else ""
-    tell(f"{document['name']} ({document['run']}): {document['status']}{doing}")
-    tell(f"  {how_far(document)}")
-    if document["now"] and (now := _now(document["now"])):
+def tell_result(report: RunReport) -> None:
+    """Print the report of a run."""
+    phase = f", {report.phase}" if report.phase else ""
+    tell(f"{report.name} ({report.run}): {report.status}{phase}")
+    tell(f"  {progress_line(report)}")
+    if report.now and (now := _live_line(report.now)):
         tell(f"  now   {now}")
-    _tell_changes(document["changes"])
-    if document["reason"]:
-        tell(f"  {document['reason']}")
-    if written := "  ".join(filter(None, [", ".join(document["tags"]), document["notes"]])):
+    _tell_changes(report.changes)
+    if report.reason:
+        tell(f"  {report.reason}")
+    if written := "  ".join(filter(None, [", ".join(report.tags), report.notes])):
         tell(f"  {written}")
-    if document["test"]:
-        figures = "  ".join(
-            f"{name} {value:.4f}" for name, value in document["test"].items() if value is not None
-        )
-        tell(f"  test  {figures}")
-    reference = document["reference"] or {}
-    if reference:
-        _tell_reference(reference)
-    if document["per_class"]:
-        tell(
-            f"  class by class, {document['per_class_split']} data after epoch {document['per_class_epoch']}"
-        )
-    _print_classes(document["per_class"] or [], reference.get("per_class"))
-    for name, way in document["ways"].items():
+    if report.test:
+        tell(f"  test  {_metrics_line(report.test)}")
+    if report.reference:
+        _tell_reference(report.reference)
+    _tell_classes(report)
+    for name, way in report.execution.items():
         tell(f"  {name}  {way}")
-    if document["system"]:
-        tell(f"  {usage_line(document['system'])}")
-    tell(f"  kept in {document['directory']}  ({text.duration(document['seconds']['total'])})")
+    if report.system:
+        tell(f"  {usage_line(report.system)}")
+    tell(f"  kept in {report.directory}  ({text.duration(report.seconds.total)})")
 
 
-def how_far(document: Mapping[str, Any]) -> str:
-    """Epochs, steps and the best epoch of a run, with the time that is left."""
-    total = document["steps_total"]
-    parts = [
-        f"epoch {document['epoch']}/{document['epochs_total']}",
-        f"step {document['step']}{f'/{total}' if total else ''}",
-    ]
-    if best := document["best"]:
-        parts.append(f"best {best['metric']} {text.fraction(best['value'])}@{best['epoch']}")
-    if document["now"] and document["now"]["eta"] is not None:
-        parts.append(f"ETA {text.duration(document['now']['eta'])}")
+def progress_line(report: RunReport) -> str:
+    """Epochs, steps and the best epoch of a run, with the remaining time."""
+    total = f"/{report.steps_total}" if report.steps_total else ""
+    parts = [f"epoch {report.epoch}/{report.epochs_total or '?'}", f"step {report.step}{total}"]
+    if best := report.best:
+        parts.append(f"best {best.metric} {text.fraction(best.value)}@{best.epoch}")
+    if report.now and report.now.eta is not None:
+        parts.append(f"ETA {text.duration(report.now.eta)}")
     return "  ".join(parts)
 
 
-def _now(now: Mapping[str, Any]) -> str:
-    """The newest figures of training; empty before the first."""
-    rate = now["samples_per_second"]
-    figures = {name: now[name] for name in ("lr", "loss", "accuracy")}
-    parts = [f"{name} {value:.4g}" for name, value in figures.items() if value is not None]
-    return "  ".join([*parts, *([f"{text.count(rate)} samples/s"] if rate else [])])
+def _live_line(now: LiveMetrics) -> str:
+    """The newest metrics of training; empty before the first."""
+    parts = [] if now.lr is None else [f"lr {text.learning_rate(now.lr)}"]
+    metrics = {"loss": now.loss, "accuracy": now.accuracy}
+    parts += [f"{name} {text.decimals(value)}" for name, value in metrics.items() if value is not None]
+    if now.samples_per_second:
+        parts.append(f"{text.count(now.samples_per_second)} samples/s")
+    return "  ".join(parts)
 
 
-def _tell_changes(changes: Sequence[Mapping[str, Any]]) -> None:
+def _tell_changes(changes: Sequence[Change]) -> None:
     """What was changed on the way, the newest last."""
     if len(changes) > CHANGES:
         tell(f"  {len(changes) - CHANGES} changes before these")
     for change in changes[-CHANGES:]:
-        tell(f"  step {change['step']}  {change['what']}")
+        step = "-" if change.step is None else change.step
+        tell(f"  step {step}  {change.what}")
 
 
-def usage_line(system: dict[str, Any]) -> str:
-    """What a run took of its machine, by its samples: means, and the most of memory."""
+def _metrics_line(metrics: Mapping[str, float | None]) -> str:
+    return "  ".join(f"{name} {text.decimals(value)}" for name, value in metrics.items() if value is not None)
+
+
+def usage_line(system: UsageSummary) -> str:
+    """What a run used of its machine, by its samples: means, and peak memory."""
     parts = []
-    if "cpu" in system:
-        parts.append(f"{system['cpu']:.1f} cores busy")
-    if "rss" in system:
-        parts.append(f"{text.size(system['rss'])} memory")
-    if "gpu_load" in system:
-        parts.append(f"GPU {system['gpu_load']:.0%}")
-    if "gpu_memory" in system:
-        parts.append(f"{text.size(system['gpu_memory'])} of {text.size(system.get('gpu_total'))} GPU memory")
-    return f"used  {', '.join(parts)} ({system['samples']} sample{'' if system['samples'] == 1 else 's'})"
+    if system.cpu is not None:
+        parts.append(f"{system.cpu:.1f} cores busy")
+    if system.rss is not None:
+        parts.append(f"{text.size(system.rss)} memory")
+    if system.gpu_load is not None:
+        parts.append(f"GPU {system.gpu_load:.0%}")
+    if system.gpu_memory is not None:
+        parts.append(f"{text.size(system.gpu_memory)} of {text.size(system.gpu_total)} GPU memory")
+    return f"used  {', '.join(parts)} ({system.samples} sample{'' if system.samples == 1 else 's'})"
 
 
-def _tell_reference(reference: dict[str, Any]) -> None:
-    """The published figures beside ours: the one that is judged, its curves, its first examples."""
+def _tell_reference(reference: ReferenceReport) -> None:
+    """The published result beside ours: the metric that is judged, its curves, its first examples."""
     tell(f"  {reference_line(reference)}")
-    if reference.get("formula"):
-        ours = _figure(reference["ours_by_formula"])
-        tell(f"  as published ({reference['formula']}): ours {ours}, published {reference['published']:.4f}")
-    if note := reference.get("note"):
-        tell(f"  {note}")
-    for curve in reference.get("curves") or ():
-        tell(f"  {curve['metric']} by {curve['by']}  ours      {'  '.join(map(_figure, curve['ours']))}")
+    if reference.formula:
+        ours = text.decimals(reference.ours_by_formula)
         tell(
-            f"  {' ' * len(curve['metric'] + curve['by'])}      published {'  '.join(map(_figure, curve['published']))}"
+            f"  as published ({reference.formula}): ours {ours}, published {text.decimals(reference.published)}"
         )
-    if examples := reference.get("examples"):
-        said = ",  ".join(
-            f"{e['truth']}: {e['ours']}" + (f" (published: {e['published']})" if e["published"] else "")
-            for e in examples
+    if reference.note:
+        tell(f"  {reference.note}")
+    for curve in reference.curves or ():
+        _tell_curve(curve)
+    if reference.examples:
+        examples = (
+            f"{one.truth}: {one.ours}" + (f" (published: {one.published})" if one.published else "")
+            for one in reference.examples
         )
-        tell(f"  first test examples  {said}")
+        tell(f"  first test examples  {',  '.join(examples)}")
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _tell_curve(curve: CurveComparison) -> None:
+    """A published curve under ours."""
+    label = f"{curve.metric} by {curve.by}"
+    tell(f"  {label}  ours      {'  '.join(map(text.decimals, curve.ours))}")
+    tell(f"  {' ' * len(label)}  published {'  '.join(map(text.decimals, curve.published))}")
 
 
-def _print_classes(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]] | None = None) -> None:
-    """Figures class by class; where some were `published`, those beside ours."""
-    figures = {"accuracy (recall)": "accuracy", "precision": "precision", "f1": "f1"}
-    theirs = {row["class"]: text.fraction(row["published"]) for row in published or ()}
-    if 0 < len(rows) <= 30:
-        print_table(
-            ("  class", *figures, "support", *(["published"] if theirs else [])),
-            [
-                ("  " + safe(r["class"]), *(text.fraction(r[name]) for name in figures.values()), r["support"],
-                 *([theirs.get(r["class"], "-")] if theirs else []))
-                for r in rows
-            ],
-        )  # fmt: skip
+def _tell_classes(report: RunReport) -> None:
+    if not report.per_class:
+        return
+    tell(f"  class by class, {report.per_class_split} data after epoch {report.per_class_epoch}")
+    _print_classes(report.per_class, (report.reference.per_class or ()) if report.reference else ())
 
 
-def reference_line(reference: dict[str, Any]) -> str:
-    """The published figure beside ours."""
-    ours = "not measured" if reference["ours"] is None else _figure(reference["ours"])
-    verdict = {True: "within", False: "outside", None: "to be held against"}[reference["within"]]
+def _print_classes(rows: Sequence[ClassMetrics], published: Sequence[ClassComparison] = ()) -> None:
+    """Metrics class by class; published accuracies beside ours, where there are some."""
+    if not 0 < len(rows) <= MOST_CLASSES:
+        return
+    theirs = {row.name: text.fraction(row.published) for row in published}
+    print_table(
+        ("  class", "accuracy (recall)", "precision", "f1", "support", *(["published"] if theirs else [])),
+        [
+            ("  " + safe(row.name), *map(text.fraction, (row.accuracy, row.precision, row.f1)), row.support,
+             *([theirs.get(row.name, "-")] if theirs else []))
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+class PublishedResult(Protocol):
+    """A published metric beside ours, of a run or of a classified image."""
+
+    @property
+    def metric(self) -> str:
+        """Its name."""
+
+    @property
+    def published(self) -> float:
+        """Its published value."""
+
+    @property
+    def ours(self) -> float | None:
+        """Our value; `None` until it is measured."""
+
+    @property
+    def within(self) -> bool | None:
+        """Whether they agree within the tolerance; `None` where that can't be judged."""
+
+    @property
+    def tolerance(self) -> float:
+        """The accepted difference."""
+
+    @property
+    def source(self) -> str:
+        """Where it was published."""
+
+
+def reference_line(reference: PublishedResult) -> str:
+    """The published metric beside ours."""
+    ours = "not measured" if reference.ours is None else text.decimals(reference.ours)
+    verdict = {True: "within", False: "outside", None: "to compare with"}[reference.within]
     return (
-        f"{reference['metric']}: ours {ours}, published {reference['published']:.4f} "
-        f"({verdict} ±{reference['tolerance']:g}; {safe(reference['source'])})"
+        f"{reference.metric}: ours {ours}, published {text.decimals(reference.published)} "
+        f"({verdict} ±{reference.tolerance:g}; {safe(reference.source)})"
     )
 
 
-def tell_evaluation(document: dict[str, Any]) -> None:
-    """A fresh evaluation of a run for a person."""
-    figures = "  ".join(
-        f"{name} {value:.4f}" for name, value in document["metrics"].items() if isinstance(value, float)
-    )
-    tell(f"{document['run']}  step {document['step']}  {document['split']}  {figures}")
-    _print_classes(document["per_class"] or [])
+def tell_evaluation(evaluation: RunEvaluation) -> None:
+    """Print a fresh evaluation of a run."""
+    tell(f"{evaluation.run}  step {evaluation.step}  {evaluation.split}  {_metrics_line(evaluation.metrics)}")
+    _print_classes(evaluation.per_class)

@@ -127,6 +127,55 @@ def fraction(value: float | None) -> str:
     return shown[1:] if shown.startswith("0") else f"{value:.2f}"
 
 
+def short(value: float | None) -> str:
+    """A figure in about four cells: `.214`, `2.31`, `183`, `1.2e-4`; `-` where it is not known or NaN."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    magnitude = abs(value)
+    if magnitude == 0:
+        return "0"
+    if magnitude < 0.0095 or magnitude >= 99_999.5:
+        mantissa, _, power = f"{value:.1e}".partition("e")
+        return f"{mantissa.removesuffix('.0')}e{int(power)}"
+    if magnitude < 0.9995:
+        return f"{value:.3f}".replace("0.", ".", 1)
+    return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"
+
+
+def learning_rate(value: float) -> str:
+    """A learning rate with three digits: `.015`, `.000123`, `1.2e-5`."""
+    digits, e, power = f"{value:.3g}".partition("e")
+    return f"{digits}e{int(power)}" if e else digits.removeprefix("0") or "0"
+
+
+def decimals(value: float | None) -> str:
+    """A figure that is compared with another one: four decimals, `-` where it is not known."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def percent(value: float | None) -> str:
+    """A share that is compared with a published one: `95.24 %`, `-` where it is not known."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def values(outputs: Iterable[float]) -> str:
+    """The outputs of a regression: `0.5, 12.25`."""
+    return ", ".join(f"{value:.6g}" for value in outputs)
+
+
+def value_range(low: float, high: float) -> str:
+    """`-2.12…2.64`."""
+    return f"{low:.3g}…{high:.3g}"
+
+
+def amount(done: float | None, total: float | None, unit: object) -> str:
+    """`12 MB of 170 MB`, `950 of 5k`, or only what is done where the whole is not known."""
+    shown = size if unit == "bytes" else count
+    return shown(done) + (f" of {shown(total)}" if total else "")
+
+
 def setting(value: object) -> str:
     """A setting or a figure as a cell of a table, not safe to show."""
     if isinstance(value, tuple | list):

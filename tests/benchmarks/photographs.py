@@ -15,8 +15,9 @@ from typing import Any
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, answer, say
 from workbench.io.atomic import read_json
+from workbench.runs.jsonl import read_lines
+from workbench.runs.metrics import MetricLine, StepRow
 from workbench.runs.processes import age
-from workbench.runs.records import read_lines
 
 SIDE = 64
 BATCH = 32
@@ -72,9 +73,9 @@ def ours(folder: Path, home: Path, epochs: int) -> dict[str, Any]:
     chosen = ["--dataset", f"folder:{folder}", "--model", "convnet"]
     document = answer("-m", "workbench", "train", *chosen, *sets, "--json", home=home)
     place = Path(document["directory"])
-    steps = [row for row in read_lines(place / "metrics.jsonl") if row["kind"] == "step"]
+    steps = [row for row in read_lines(place / "metrics.jsonl", MetricLine) if isinstance(row, StepRow)]
     per_epoch = [
-        sum(row["wall"]["seconds"] for row in steps if epoch < row["epoch"] <= epoch + 1)
+        sum(row.wall.seconds or 0.0 for row in steps if epoch < row.epoch <= epoch + 1)
         for epoch in range(epochs)
     ]
     setup: dict[str, Any] = read_json(place / "setup.json") or {}

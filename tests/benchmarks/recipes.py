@@ -10,7 +10,8 @@ from typing import Any
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, alternate, answer, median, quotient
 from workbench.io.atomic import read_json
-from workbench.runs.records import read_lines
+from workbench.runs.jsonl import read_lines
+from workbench.runs.metrics import EpochRow, MetricLine
 
 NEAR = 0.05
 """By what part the last epoch's training losses of two sides may differ: each draws its own numbers."""
@@ -39,10 +40,10 @@ def ours(recipe: str, data: Path, home: Path, epochs: int, *sets: str) -> Traine
     outside = time.perf_counter() - began
     folder = Path(document["directory"])
     setup: dict[str, Any] = read_json(folder / "setup.json") or {}
-    last = [row for row in read_lines(folder / "metrics.jsonl") if row["kind"] == "epoch"][-1]
+    last = [row for row in read_lines(folder / "metrics.jsonl", MetricLine) if isinstance(row, EpochRow)][-1]
     seconds = document["seconds"]
     return Trained(
-        seconds["train"], document["step"], setup["counts"]["train"] * document["epoch"], last["loss"],
+        seconds["train"], document["step"], setup["counts"]["train"] * document["epoch"], last.loss or 0.0,
         setup["threads"], seconds["total"], outside,
     )  # fmt: skip
 

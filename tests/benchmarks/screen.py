@@ -18,15 +18,21 @@ from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient, say
 from tests.benchmarks.recipes import Trained, ours
 from tests.end_to_end.terminal import Terminal
+from workbench.experiment import build
 from workbench.io.atomic import write_json
+from workbench.record_codec import write_record
+from workbench.runs.enums import Ending
 from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import EvaluationRow, StepRow
 from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import Exit, Setup
 from workbench.runs.store import Store
 
 COLUMNS, ROWS = 120, 36
 POINTS = 100_000
 CURSOR = "▸".encode()
 IDLE_SECONDS = 30.0
+LONG = build("digits-mlp", name="long", sets=["train.epochs=10"])
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
@@ -147,24 +153,15 @@ def long_view(folder: Path, points: int) -> RunView:
     """A run with so many training steps, and as many evaluations between them: four curves."""
     (folder / "evaluations").mkdir(parents=True, exist_ok=True)
     material.long_metrics(folder / "metrics.jsonl", points)
-    write_json(folder / "experiment.json", {"v": 1, "name": "long", "train": {"epochs": 10}})
-    classes = [str(number) for number in range(10)]
-    write_json(
-        folder / "setup.json", {"task": "classification", "steps_per_epoch": points // 10, "classes": classes}
-    )
+    write_json(folder / "experiment.json", LONG.to_dict())
+    setup = Setup(steps_per_epoch=points // 10, classes=tuple(str(number) for number in range(10)))
+    write_record(folder / "setup.json", setup)
     reader = RunReader(RunFolder(folder))
     view = reader.read_all()
     reader.close()
     evaluations = zip(view.steps.step, view.steps.column("epoch"), view.steps.column("loss"), strict=True)
     view.evaluations = [
-        {
-            "kind": "evaluation",
-            "split": "validation",
-            "step": step,
-            "epoch": epoch,
-            "loss": loss,
-            "accuracy": 1 - loss / 3,
-        }
+        EvaluationRow(split="validation", step=int(step), epoch=epoch, loss=loss, accuracy=1 - loss / 3)
         for step, epoch, loss in evaluations
     ]
     return view
@@ -186,16 +183,11 @@ async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]
         pane.view = view
         await pilot.pause()
         for number in range(times):
-            last = view.steps.step[-1] + 1
-            row = {
-                "step": last,
-                "epoch": last / POINTS * 10,
-                "loss": 0.3 + 0.01 * (number % 7),
-                "accuracy": 0.9,
-                "lr": 0.001,
-            }
-            view.steps.add(row)
-            view.evaluations.append({**row, "kind": "evaluation", "split": "validation"})
+            last = int(view.steps.step[-1]) + 1
+            epoch, loss = last / POINTS * 10, 0.3 + 0.01 * (number % 7)
+            view.steps.add(StepRow(step=last, epoch=epoch, loss=loss, accuracy=0.9, lr=0.001))
+            row = EvaluationRow(split="validation", step=last, epoch=epoch, loss=loss, accuracy=0.9)
+            view.evaluations.append(row)
             before = pilot.app.screen._compositor.render_strips()
             began = time.process_time()
             pane.view = view
@@ -232,8 +224,8 @@ def _long_run(home: Path, scale: Scale) -> Row:
     (folder / "evaluations").mkdir(parents=True)
     say(f"  a run of {scale.rows:,} rows")
     material.long_metrics(folder / "metrics.jsonl", scale.rows)
-    write_json(folder / "experiment.json", {"v": 1, "name": "long", "train": {"epochs": 10}})
-    write_json(folder / "exit.json", {"v": 1, "status": "finished", "attempt": 1, "reason": None})
+    write_json(folder / "experiment.json", LONG.to_dict())
+    write_record(folder / "exit.json", Exit(status=Ending.FINISHED, attempt=1))
     try:
         with Terminal(COLUMNS, ROWS) as terminal:
             terminal.wait_for("digits-mlp")

@@ -20,7 +20,8 @@ from tests.benchmarks import (
     screen,
     scripts,
 )
-from workbench.runs.records import read_lines
+from workbench.runs.jsonl import read_lines
+from workbench.runs.metrics import MetricLine, StepRow
 from workbench.training.report import report_every
 
 FEW = 320
@@ -90,10 +91,10 @@ def test_a_training_on_record_and_the_bare_loop_take_the_same_steps(tmp_path: Pa
     scale = replace(measure.QUICK, grey=2_000, rounds=1)
     (row,) = record.rows(tmp_path, scale)
     assert float(row.ratio) > 0
-    written = read_lines(next((tmp_path / "home" / "runs").iterdir()) / "metrics.jsonl")
+    written = read_lines(next((tmp_path / "home" / "runs").iterdir()) / "metrics.jsonl", MetricLine)
     steps_a_row = report_every(63, epochs=5)
     blocks = record.EPOCHS * (63 // (steps_a_row * record.ROWS_A_BLOCK))
-    assert sum(r["kind"] == "step" for r in written) == blocks * record.ROWS_A_BLOCK
+    assert sum(isinstance(row, StepRow) for row in written) == blocks * record.ROWS_A_BLOCK
 
 
 def test_without_a_gpu_the_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `workbench doctor` says of the terminal and the driver."""
+"""What `workbench doctor` reports of the terminal and the driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from workbench.cli import run
-from workbench.commands.doctor import terminal
+from workbench.commands.doctor import Terminal, terminal
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def tty() -> Iterator[int]:
 def test_size_and_colours_of_a_terminal(tty: int, environment: dict[str, str], colours: int) -> None:
     with os.fdopen(os.dup(tty), "w") as stream:
         found = terminal([stream], environment)
-    assert found == {"columns": 120, "rows": 36, "type": environment.get("TERM", ""), "colours": colours}
+    assert found == Terminal(columns=120, rows=36, type=environment.get("TERM", ""), colours=colours)
 
 
 def test_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +19,13 @@ from workbench.commands import steering
 from workbench.commands.steering import epoch_values, rate_values
 from workbench.console import wait_for_end
 from workbench.errors import BadInput
-from workbench.io.atomic import write_json
+from workbench.record_codec import read_record, write_record
 from workbench.runs import locks
+from workbench.runs.enums import Cause, Outcome, Phase
+from workbench.runs.journal import Journal, SettingChange, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal, read_lines
-from workbench.runs.report import describe
+from workbench.runs.records import Heartbeat, RequestValues
+from workbench.runs.report import report_of
 from workbench.runs.status import Status, status_of
 
 SETTINGS = {"epochs": 100_000, "report_every": 5, "optimizer": "sgd", "momentum": 0.9, "lr": 0.01}
@@ -53,6 +56,14 @@ def written(folder: RunFolder) -> int:
     return folder.metrics.stat().st_size if folder.metrics.exists() else 0
 
 
+def beat_of(folder: RunFolder) -> Heartbeat:
+    return read_record(folder.heartbeat, Heartbeat) or Heartbeat()
+
+
+def changes_of(folder: RunFolder) -> list[SettingChange]:
+    return [record for record in read_journal(folder.journal) if isinstance(record, SettingChange)]
+
+
 def asked(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, Any]:
     """Run a command with `--json`; what it printed, once the run has answered."""
     capsys.readouterr()
@@ -70,32 +81,31 @@ def test_steered_paused_without_memory_and_the_same_in_the_end(
     assert asked(capsys, "pause", "last")["phase"] == "paused"
     assert "0.02 → 0.005" in asked(capsys, "lr", "last", "/4")["answer"]
     assert "100000 → 99999" in asked(capsys, "epochs", "last", "-1")["answer"]
-    assert asked(capsys, "continue", "last")["answer"] == "going on"
-    said = asked(capsys, "checkpoint", "last")["answer"]
-    changed = max(r["step"] for r in read_lines(folder.journal) if r["kind"] == "change")
-    assert int(said.removeprefix("saved at step ")) > changed
+    assert asked(capsys, "continue", "last")["outcome"] == Outcome.DONE
+    saved = asked(capsys, "checkpoint", "last")["answer"]
+    (step,) = re.findall(r"step (\d+)", saved)
+    assert int(step) > max(change.step for change in changes_of(folder))
     refused = asked(capsys, "lr", "last", "5000")
-    assert not refused["done"] and refused["answer"].startswith("not done")
+    assert (refused["done"], refused["outcome"]) == (False, Outcome.REJECTED)
     assert run(["epochs", "last", "-999999"]) == 2
-    assert f"{folder.id}: epochs -999999: not done: train.epochs" in capsys.readouterr().err
-    assert "goes on already" in asked(capsys, "continue", "last")["answer"]
-    assert "paused" not in describe(folder)["phase"]
+    assert re.search(rf"{folder.id}: epochs -999999: .*train\.epochs", capsys.readouterr().err)
+    assert asked(capsys, "continue", "last")["done"]
+    assert report_of(folder).phase is not Phase.PAUSED
 
     assert run(["show", "last"]) == 0
     shown = capsys.readouterr().out
-    for words in ("running, ", "  best accuracy ", "  now   lr 0.005", "  lr 0.01 → 0.02\n", "  paused\n"):
+    for words in ("running, ", "  best accuracy ", "  now   lr .005", "  lr 0.01 → 0.02\n", "  paused\n"):
         assert words in shown
 
     release_and_go_on(folder, capsys)
-    asked(capsys, "epochs", "last", str(describe(folder)["epoch"] + 2))
+    asked(capsys, "epochs", "last", str(report_of(folder).epoch + 2))
     wait_for_end(folder)
-    assert describe(folder)["status"] == "finished" and describe(folder)["exact"]
+    assert report_of(folder).status is Status.FINISHED and report_of(folder).exact
 
     uncut = make_run(home, SETTINGS)
     journal = Journal(uncut.journal)
-    for record in read_lines(folder.journal):
-        if record["kind"] == "change":
-            journal.note(**{key: value for key, value in record.items() if key not in {"v", "time"}})
+    for change in changes_of(folder):
+        journal.note(change)
     journal.close()
     run_until(uncut, None)
     assert same(outcome(folder), outcome(uncut))
@@ -107,14 +117,14 @@ def release_and_go_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> 
     until(lambda: len(processes_of(folder)) == 1, "end of the worker")
     until(lambda: locks.holder_of(folder.lock, locks.WRITER), "holder of the paused run")
     before = written(folder)
-    assert (status_of(folder), describe(folder)["phase"]) == (Status.RUNNING, "paused")
+    assert (status_of(folder), report_of(folder).phase) == (Status.RUNNING, Phase.PAUSED)
     assert run(["runs"]) == 0 and " paused " in capsys.readouterr().out
     assert "0.005 → 0.01 from step" in asked(capsys, "lr", "last", "x2")["answer"]
     assert not asked(capsys, "lr", "last", "5000")["done"]
     assert asked(capsys, "epochs", "last", "-9")["epochs_total"] == 99_990
-    assert json.loads(folder.heartbeat.read_text())["epochs_total"] == 99_990
-    counter = json.loads(folder.heartbeat.read_text())["counter"]
-    until(lambda: json.loads(folder.heartbeat.read_text())["counter"] > counter, "heartbeat")
+    beat = beat_of(folder)
+    assert beat.epochs_total == 99_990
+    until(lambda: beat_of(folder).counter > beat.counter, "heartbeat")
     assert asked(capsys, "continue", "last")["done"]
     until(lambda: written(folder) > before, "more steps")
 
@@ -133,7 +143,7 @@ def test_a_released_run_is_stopped(going_on: RunFolder, capsys: pytest.CaptureFi
     assert locks.holder_of(going_on.lock, locks.WRITER), "nobody else may write while it is paused"
     assert run(["stop", "last", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["status"], document["reason"]) == ("stopped", "stopped on request")
+    assert (document["status"], document["cause"]) == (Status.STOPPED, Cause.REQUESTED)
     until(lambda: not processes_of(going_on), "end of all processes")
     assert run(["pause", "last"]) == 2
     assert "takes no requests" in capsys.readouterr().err
@@ -145,7 +155,7 @@ def test_a_run_that_does_not_answer_is_named_with_what_it_does(
     """A process that holds the run's locks, as a worker does, and reads no requests."""
     monkeypatch.setattr(steering, "PATIENCE", 0.3)
     folder = make_run(home, SETTINGS)
-    write_json(folder.heartbeat, {"v": 1, "phase": "loading"})
+    write_record(folder.heartbeat, Heartbeat(phase=Phase.LOADING))
     with holding(folder, locks.SUPERVISOR, locks.WRITER):
         assert run(["checkpoint", folder.id]) == 1
     said = capsys.readouterr()
@@ -154,11 +164,11 @@ def test_a_run_that_does_not_answer_is_named_with_what_it_does(
 
 
 def test_what_rates_and_epochs_can_be() -> None:
-    assert rate_values("0.01") == {"value": 0.01}
-    assert rate_values("x2") == rate_values("×2") == {"times": 2.0}
-    assert rate_values("/4") == {"times": 0.25}
-    assert epoch_values("20") == {"value": 20}
-    assert (epoch_values("+5"), epoch_values("-3")) == ({"add": 5}, {"add": -3})
+    assert rate_values("0.01") == RequestValues(value=0.01)
+    assert rate_values("x2") == rate_values("×2") == RequestValues(times=2.0)
+    assert rate_values("/4") == RequestValues(times=0.25)
+    assert epoch_values("20") == RequestValues(value=20)
+    assert (epoch_values("+5"), epoch_values("-3")) == (RequestValues(add=5), RequestValues(add=-3))
     for wrong in ("", "x", "abc", "nan", "-1", "0", "/0", "1e999"):
         with pytest.raises(BadInput, match="lr takes"):
             rate_values(wrong)

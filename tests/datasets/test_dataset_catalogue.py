@@ -55,8 +55,8 @@ def test_every_row_is_whole(info):
     assert info.classes or info.task == "regression"
     assert info.kind == "builtin" or (info.files and info.bytes)
     shown = describe(info.name)
-    assert shown["here"] is (info.kind == "builtin")
-    assert shown["train"] > 0 and shown["test"] > 0
+    assert shown.here is (info.kind == "builtin")
+    assert shown.train > 0 and shown.test > 0
 
 
 def test_it_is_here_when_every_file_is(tmp_path):
@@ -69,7 +69,7 @@ def test_it_is_here_when_every_file_is(tmp_path):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(b"12"))
     assert found_at(info) == tmp_path / "data"
     shown = describe("mnist")
-    assert (shown["here"], shown["bytes"]) == (True, 4 * len(gzip.compress(b"12")))
+    assert (shown.here, shown.bytes) == (True, 4 * len(gzip.compress(b"12")))
 
 
 def test_a_folders_size_is_that_of_its_files(tmp_path, monkeypatch):
@@ -77,12 +77,12 @@ def test_a_folders_size_is_that_of_its_files(tmp_path, monkeypatch):
         (tmp_path / "pets" / name).parent.mkdir(parents=True)
         (tmp_path / "pets" / name).write_bytes(b"12345")
     shown = describe(f"folder:{tmp_path / 'pets'}", measure=True)
-    assert (shown["here"], shown["bytes"]) == (True, 10)
-    assert describe(f"folder:{tmp_path / 'pets'}")["bytes"] is None
+    assert (shown.here, shown.bytes) == (True, 10)
+    assert describe(f"folder:{tmp_path / 'pets'}").bytes is None
     missing = describe(f"folder:{tmp_path / 'none'}", measure=True)
-    assert (missing["here"], missing["bytes"]) == (False, 0)
+    assert (missing.here, missing.bytes) == (False, 0)
     monkeypatch.setattr(sizes.size_of, "__defaults__", (sizes.SECONDS, 1))
-    assert describe(f"folder:{tmp_path / 'pets'}", measure=True)["bytes"] is None
+    assert describe(f"folder:{tmp_path / 'pets'}", measure=True).bytes is None
 
 
 def test_a_published_set_in_folders_has_a_size(tmp_path):
@@ -91,8 +91,8 @@ def test_a_published_set_in_folders_has_a_size(tmp_path):
         file.parent.mkdir(parents=True)
         file.write_bytes(b"x" * (number + 1))
     shown = describe("imagenette", measure=True)
-    assert (shown["here"], shown["bytes"]) == (True, 3)
-    assert describe("imagenette", {"edition": "160px"}, measure=True)["bytes"] == 0
+    assert (shown.here, shown.bytes) == (True, 3)
+    assert describe("imagenette", {"edition": "160px"}, measure=True).bytes == 0
 
 
 def test_debians_package_is_found(tmp_path):
@@ -105,9 +105,9 @@ def test_debians_package_is_found(tmp_path):
 
 
 def test_options_change_what_is_shown():
-    assert describe("emnist", {"split": "letters"})["classes"] == 26
-    assert describe("shapes", {"train": 20, "size": 64})["shape"] == [3, 64, 64]
-    assert describe("clusters", {"points": 100, "test": 0.5})["train"] == 50
+    assert describe("emnist", {"split": "letters"}).classes == 26
+    assert describe("shapes", {"train": 20, "size": 64}).shape == (3, 64, 64)
+    assert describe("clusters", {"points": 100, "test": 0.5}).train == 50
 
 
 def test_it_brings_in_no_torch():

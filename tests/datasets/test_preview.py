@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.datasets import preview
 from workbench.datasets.data import Data, Split, measured
+from workbench.datasets.records import ElementFacts, SplitFacts
 from workbench.datasets.transforms import BY_NAME, TRANSFORMS
 from workbench.errors import BadInput
 
@@ -33,16 +34,13 @@ def pixels(image: object) -> Tensor:
 def test_facts() -> None:
     x = pictures(3)
     facts = preview.describe(measured(made(x)), batch=4)
-    assert facts["splits"] == {
-        "train": {"count": 9, "per_class": [5, 4]},
-        "test": {"count": 9, "per_class": [5, 4]},
-    }
-    assert (facts["shape"], facts["dtype"], facts["batch"]) == ([3, 12, 12], "uint8", [4, 3, 12, 12])
-    assert facts["mean"] == pytest.approx((x.float() / 255).mean((0, 2, 3)).tolist(), abs=1e-5)
-    assert facts["pictures"] and facts["set_aside"] == 1
-    assert preview.describe(made(x), batch=100)["batch"][0] == 9
+    assert facts.splits == {"train": SplitFacts(9, (5, 4)), "test": SplitFacts(9, (5, 4))}
+    assert (facts.input, facts.batch) == (ElementFacts((3, 12, 12), "uint8"), (4, 3, 12, 12))
+    assert facts.mean == pytest.approx((x.float() / 255).mean((0, 2, 3)).tolist(), abs=1e-5)
+    assert facts.has_images and facts.skipped == 1
+    assert preview.describe(made(x), batch=100).batch[0] == 9
     values = preview.describe(made(torch.tensor([[1.0, 5.0], [3.0, 5.0]])), batch=2)
-    assert not values["pictures"] and (values["mean"], values["std"]) == ([2.0, 5.0], [1.0, 0.0])
+    assert not values.has_images and (values.mean, values.std) == ((2.0, 5.0), (1.0, 0.0))
 
 
 def test_the_examples_of_a_class() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from workbench.console import Follower
 from workbench.experiment import build
 from workbench.runs import launch
-from workbench.runs.report import describe
+from workbench.runs.enums import Cause
+from workbench.runs.report import report_of
 from workbench.runs.status import Status
 
 NET = """
@@ -34,9 +35,11 @@ def test_a_segfault_is_said_with_its_place(tmp_path: Path) -> None:
     model = f"{tmp_path / 'net.py'}:Net"
     folder = launch.start(build(dataset="digits", model=model, sets=["train.threads=1"]), "test")
     assert Follower(folder).follow() is Status.FAILED
+    report = report_of(folder)
+    assert report.cause is Cause.CRASH
     assert re.fullmatch(
         r"the worker was ended by SIGSEGV in string_at \(__init__.py line \d+\), called by forward "
         r"\(net.py line 14\); the log has the whole stack",
-        describe(folder)["reason"],
+        report.reason or "",
     )
     assert "in train_epoch" in folder.log.read_text()

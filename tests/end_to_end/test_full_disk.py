@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import time
@@ -17,13 +16,16 @@ from tests.training.support import metrics, outcome, same
 from workbench.cli import run
 from workbench.console import Follower
 from workbench.experiment import build
-from workbench.io.atomic import read_json
-from workbench.io.weights import load_checkpoint
+from workbench.record_codec import read_record
 from workbench.runs import launch
+from workbench.runs.checkpoint_index import read_entries
+from workbench.runs.enums import Cause, Phase
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
-from workbench.runs.report import describe, reason
+from workbench.runs.records import Heartbeat
+from workbench.runs.report import reason, report_of
 from workbench.runs.status import Status, status_of
+from workbench.training.checkpoint_files import load_entry
 
 
 @pytest.fixture
@@ -61,8 +63,13 @@ def wait_for(seen: Callable[[], Any], folder: RunFolder) -> None:
         time.sleep(0.01)
 
 
-def phase(folder: RunFolder) -> object:
-    return (read_json(folder.heartbeat) or {}).get("phase")
+def phase(folder: RunFolder) -> Phase | None:
+    beat = read_record(folder.heartbeat, Heartbeat)
+    return None if beat is None else beat.phase
+
+
+def cause(folder: RunFolder) -> Cause | None:
+    return report_of(folder).cause
 
 
 def test_a_full_disk_stops_a_run_that_does_not_wait_and_room_lets_it_go_on(small_disk: Path) -> None:
@@ -72,12 +79,12 @@ def test_a_full_disk_stops_a_run_that_does_not_wait_and_room_lets_it_go_on(small
     assert Follower(folder).follow() is Status.STOPPED, folder.exit.read_text() + folder.log.read_text()
     said = reason(RunReader(folder).read_all())
     assert said == f"the disk of {small_disk}/runs is full; resume once there is room"
-    entry = json.loads(folder.manifest.read_text())["checkpoints"][-1]
-    load_checkpoint(folder.checkpoints / entry["file"], entry["sha256"])
+    assert cause(folder) is Cause.DISK_FULL
+    load_entry(folder, read_entries(folder)[-1])
     filler.unlink()
-    launch.resume(folder, {"train.epochs": describe(folder)["epoch"] + 2}, "test")
+    launch.resume(folder, {"train.epochs": report_of(folder).epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
-    assert describe(folder)["exact"]
+    assert report_of(folder).exact
 
 
 def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
@@ -88,7 +95,7 @@ def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
     folder = started("train.epochs=40")
     wait_for(folder.manifest.exists, folder)
     filler = fill(small_disk)
-    wait_for(lambda: phase(folder) == "waiting for space", folder)
+    wait_for(lambda: phase(folder) is Phase.WAITING_FOR_SPACE, folder)
     capsys.readouterr()
     full = f"the disk of {small_disk}/runs is full"
     assert run(["pause", folder.id]) == 2
@@ -105,13 +112,13 @@ def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
     filler.unlink()
 
     launch.resume(folder, {}, "test")
-    wait_for(lambda: phase(folder) == "training", folder)
+    wait_for(lambda: phase(folder) is Phase.TRAINING, folder)
     filler = fill(small_disk)
-    wait_for(lambda: phase(folder) == "waiting for space", folder)
+    wait_for(lambda: phase(folder) is Phase.WAITING_FOR_SPACE, folder)
     filler.unlink()
     assert Follower(folder).follow() is Status.FINISHED, folder.exit.read_text() + folder.log.read_text()
     assert same(outcome(folder), outcome(uncut))
-    assert describe(folder)["exact"]
+    assert report_of(folder).exact
 
 
 def test_a_run_that_fills_the_disk_within_a_checkpoint_waits_and_stops_with_the_old_ones_whole(
@@ -125,12 +132,13 @@ def test_a_run_that_fills_the_disk_within_a_checkpoint_waits_and_stops_with_the_
     said = reason(RunReader(folder).read_all())
     assert said == f"no room for 1s: the disk of {small_disk}/runs is full; resume once there is some"
     assert "Traceback" not in folder.log.read_text()
-    for entry in json.loads(folder.manifest.read_text())["checkpoints"]:
-        load_checkpoint(folder.checkpoints / entry["file"], entry["sha256"])
+    assert cause(folder) is Cause.DISK_FULL
+    for entry in read_entries(folder):
+        load_entry(folder, entry)
     filler.unlink()
-    launch.resume(folder, {"train.epochs": describe(folder)["epoch"] + 2}, "test")
+    launch.resume(folder, {"train.epochs": report_of(folder).epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
-    assert describe(folder)["exact"]
+    assert report_of(folder).exact
 
 
 def test_a_run_whose_checkpoints_can_not_fit_is_refused_before_its_first_step(small_disk: Path) -> None:

@@ -17,8 +17,8 @@ from tests.end_to_end.terminal import Terminal
 from tests.end_to_end.test_screen import drawn, ended, until
 from workbench.experiment import build
 from workbench.runs import launch
+from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import attempts_of, read_lines
 from workbench.runs.status import Status, status_of
 
 SERVER = "import pexpect, sys; pexpect.spawn(sys.executable, ['-m', 'workbench'], timeout=None).wait()"
@@ -113,7 +113,7 @@ def test_twenty_dead_screens_harm_no_run(run: RunFolder, home: Path) -> None:
         ways[count % len(ways)]()
         until(lambda before=before: written(run) > before, "more steps")  # type: ignore[misc]
         assert status_of(run) is Status.RUNNING
-    assert len(attempts_of(read_lines(run.journal))) == 1
+    assert len(attempts_of(read_journal(run.journal))) == 1
     until(lambda: len(ours(home)) == 2, "end of all but the supervisor and the worker", seconds=10)
     supervisor = min(ours(home), key=lambda process: process.create_time())
     assert supervisor.cmdline()[3] == "workbench.runs.supervise"

@@ -17,8 +17,10 @@ from PIL import Image
 
 from tests.end_to_end.terminal import Terminal
 from workbench.runs import launch
+from workbench.runs.enums import RequestKind
 from workbench.runs.layout import RunFolder
-from workbench.runs.report import describe
+from workbench.runs.records import RequestValues
+from workbench.runs.report import report_of
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
@@ -98,21 +100,21 @@ def test_the_main_job(columns: int, rows: int, tmp_path: Path) -> None:
         terminal.wait_for("by digits-convnet").wait_for("seven.png 8×8")
         terminal.press("ctrl+q").wait_until_gone()
     assert status_of(run) is Status.RUNNING
-    left_at = describe(run)
+    left_at = report_of(run)
     with Terminal(columns, rows) as terminal:
-        terminal.wait(lambda text: epoch(text) > left_at["epoch"], "the same run, further along")
+        terminal.wait(lambda text: epoch(text) > left_at.epoch, "the same run, further along")
         terminal.press("3").wait(lambda text: drawn(text) > columns // 8, "the whole curve")
         terminal.press("s").wait_for("Stop digits-convnet?").press("y")
         terminal.wait(lambda _: status_of(run) is Status.STOPPED, "a stopped run").wait_for("r resume")
-        stopped_at = describe(run)["step"]
+        stopped_at = report_of(run).step
         terminal.press("r").wait(lambda _: status_of(run) is Status.RUNNING, "a resumed run")
-        terminal.wait(lambda text: "1 resume" in text or describe(run)["step"] > stopped_at, "more steps")
+        terminal.wait(lambda text: "1 resume" in text or report_of(run).step > stopped_at, "more steps")
         terminal.press("ctrl+q").wait_until_gone()
-    launch.ask(run, "epochs", value=describe(run)["epoch"] + 2)
+    launch.ask(run, RequestKind.EPOCHS, RequestValues(value=report_of(run).epoch + 2))
     until(lambda: status_of(run) is Status.FINISHED, "end of the run")
-    document = describe(run)
-    assert document["exact"]
-    assert document["test"]["accuracy"] > 0.9
+    report = report_of(run)
+    assert report.exact
+    assert report.test is not None and (report.test["accuracy"] or 0) > 0.9
 
 
 def test_a_run_outlives_its_terminal_and_the_screen_does_not() -> None:
@@ -120,11 +122,11 @@ def test_a_run_outlives_its_terminal_and_the_screen_does_not() -> None:
     with Terminal(80, 24) as terminal:
         run = start_long_run(terminal)
         screen = terminal.process.pid
-        until(lambda: describe(run)["epoch"] >= 1, "first epoch")
+        until(lambda: report_of(run).epoch >= 1, "first epoch")
         terminal.hang_up()
         until(lambda: ended(screen), "end of the screen", seconds=3)
-    before = describe(run)["epoch"]
-    until(lambda: describe(run)["epoch"] > before, "more epochs")
+    before = report_of(run).epoch
+    until(lambda: report_of(run).epoch > before, "more epochs")
     assert status_of(run) is Status.RUNNING
 
 

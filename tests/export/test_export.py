@@ -14,8 +14,14 @@ from workbench.distribution import install_hint
 from workbench.export import free_name
 from workbench.inference.classifier import load_run_checkpoint
 from workbench.runs.layout import RunFolder
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 from workbench.settings import Choice
+
+
+def accuracy_of(folder: RunFolder) -> float:
+    test = report_of(folder).test
+    assert test is not None and test["accuracy"] is not None
+    return test["accuracy"]
 
 
 def export(folder: RunFolder, form: str, target: Path) -> Path:
@@ -28,7 +34,7 @@ def test_csv_has_every_row_of_the_record(digits_run: RunFolder, tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert len(rows) == len(digits_run.metrics.read_bytes().splitlines())
     final = [row for row in rows if row["final"] == "True"]
-    assert float(final[0]["accuracy"]) == describe(digits_run)["test"]["accuracy"]
+    assert float(final[0]["accuracy"]) == accuracy_of(digits_run)
 
 
 def test_pytorch_and_safetensors_hold_the_best_weights(digits_run: RunFolder, tmp_path: Path) -> None:
@@ -49,7 +55,7 @@ def test_onnx_takes_raw_pictures_and_gives_our_accuracy(digits_run: RunFolder, t
     test = load(Choice("digits"), seed=0).test
     said = session.run(None, {"inputs": test.inputs.numpy()})[0].argmax(1)
     accuracy = (said == test.targets.numpy()).mean()
-    assert accuracy == pytest.approx(describe(digits_run)["test"]["accuracy"])
+    assert accuracy == pytest.approx(accuracy_of(digits_run))
     assert len(json.loads(session.get_modelmeta().custom_metadata_map["classes"])) == 10
 
 
@@ -58,9 +64,7 @@ def test_tensorboard_has_the_scalars(digits_run: RunFolder, tmp_path: Path) -> N
 
     events = EventAccumulator(str(export(digits_run, "tensorboard", tmp_path / "board")))
     events.Reload()
-    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(
-        describe(digits_run)["test"]["accuracy"]
-    )
+    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(accuracy_of(digits_run))
     assert len(events.Scalars("validation/loss")) == 6
 
 

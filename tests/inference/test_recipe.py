@@ -10,7 +10,7 @@ from workbench.cli import run
 from workbench.errors import BadInput
 from workbench.experiment import build
 from workbench.inference import recipe as recipes
-from workbench.inference.classifier import Prediction
+from workbench.inference.records import Prediction
 from workbench.recipes import recipe_files
 
 ESPRESSO = [
@@ -44,24 +44,25 @@ def test_training_one_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_ours_stands_beside_the_published_figure() -> None:
-    found = recipes.held_against(recipes.load("photo-coffee"), ESPRESSO)
+    found = recipes.compare_with_published(recipes.load("photo-coffee"), ESPRESSO)
     assert found is not None
-    assert (found["metric"], found["published"], found["ours"], found["within"]) == (
+    assert (found.metric, found.published, found.ours, found.within) == (
         "probability", 0.8785, 0.8812, True,
     )  # fmt: skip
-    first, cup, mug = found["top"][:3]
-    assert (first["logit"], first["published_logit"]) == (22.41, 22.3059)
-    assert (cup["ours"], cup["published"]) == (0.07, 0.0728) and mug["ours"] is None
+    first, cup, mug = found.top[:3]
+    assert (first.logit, first.published_logit) == (22.41, 22.3059)
+    assert (cup.ours, cup.published) == (0.07, 0.0728) and mug.ours is None
     far = [Prediction(967, "espresso", 0.8, 20.0)]
-    assert recipes.held_against(recipes.load("photo-coffee"), far)["within"] is False  # type: ignore[index]
+    outside = recipes.compare_with_published(recipes.load("photo-coffee"), far)
+    assert outside is not None and outside.within is False
 
 
 def test_of_another_photo_nothing_is_judged() -> None:
     for scores in (ESPRESSO, []):
-        found = recipes.held_against(recipes.load("photo-alexnet"), scores)
+        found = recipes.compare_with_published(recipes.load("photo-alexnet"), scores)
         assert found is not None
-        assert (found["ours"], found["within"]) == (None, None)
-        assert all(row["ours"] is None for row in found["top"])
+        assert (found.ours, found.within) == (None, None)
+        assert all(row.ours is None for row in found.top)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +95,4 @@ def test_a_recipe_of_ones_own_needs_no_figures(tmp_path: Path) -> None:
     path.write_text('do = "classify"\n[model]\nname = "resnet18"\nweights = "~/w.pth"\n')
     recipe = recipes.load(str(path))
     assert recipe.model.weights == "~/w.pth"
-    assert recipes.held_against(recipe, ESPRESSO) is None
+    assert recipes.compare_with_published(recipe, ESPRESSO) is None

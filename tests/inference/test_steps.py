@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,8 @@ from workbench import paths
 from workbench.cli import run
 from workbench.inference.classifier import Classifier
 from workbench.inference.pictures import open_source
-from workbench.inference.steps import Step, steps_of
+from workbench.inference.records import PipelineStep
+from workbench.inference.steps import steps_of
 from workbench.io.progress import Progress
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
@@ -67,7 +69,7 @@ def test_the_answer_is_that_of_the_tutorials_own_lines(
     assert ("RGB" in [step.name for step in steps]) is (first != "RGB")
 
 
-def by_name(steps: list[Step]) -> dict[str, Step]:
+def by_name(steps: list[PipelineStep]) -> dict[str, PipelineStep]:
     return {step.name: step for step in steps}
 
 
@@ -91,7 +93,7 @@ def test_each_step_says_what_it_is(published: tuple[Path, torch.nn.Module], tmp_
     assert of["logits"].shape == of["probabilities"].shape == (1, 1000)
     assert of["probabilities"].high == pytest.approx(float(probabilities.max()))
     assert {step.device for step in steps} == {"cpu"}
-    assert json.loads(json.dumps([step.to_dict() for step in steps]))[0]["shape"] == [400, 300]
+    assert json.loads(msgspec.json.encode(steps))[0]["shape"] == [400, 300]
 
 
 def test_of_a_run_its_own_preprocessing_is_shown(make_run: MakeRun, tmp_path: Path) -> None:

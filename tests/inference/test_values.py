@@ -9,7 +9,8 @@ import torch
 from workbench.cli import run as command
 from workbench.errors import BadInput
 from workbench.inference.classifier import Classifier
-from workbench.inference.values import answers, takes_values
+from workbench.inference.records import NumericResult
+from workbench.inference.values import predict_values, takes_values
 from workbench.runs.layout import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -24,29 +25,29 @@ def test_new_numbers_are_predicted(make_run: MakeRun) -> None:
     run = make_run(shape=(1,), **LINE)
     assert takes_values(run.path)
     assert not takes_values(make_run().path)
-    first, second = answers(run.path, ["0.25", "-3"], 5)
-    assert first == {"path": "0.25", "error": None, "top": [], "values": [0.5]}
-    assert second["values"] == [-6.0]
-    assert "takes 1 number, as in 0.5" in answers(run.path, ["1,2"], 5)[0]["error"]
+    first, second = predict_values(run.path, ["0.25", "-3"], 5)
+    assert first == NumericResult("0.25", None, (), (0.5,))
+    assert second.values == (-6.0,)
+    assert "takes 1 number, as in 0.5" in str(predict_values(run.path, ["1,2"], 5)[0].error)
 
 
 def test_points_are_classified_with_one_softmax_only(make_run: MakeRun) -> None:
     run = make_run(shape=(2,), **POINTS)
-    (answer,) = answers(run.path, ["0.2,0.8"], 5)
-    assert sum(row["probability"] for row in answer["top"]) == pytest.approx(1)
+    (answer,) = predict_values(run.path, ["0.2,0.8"], 5)
+    assert sum(row.probability for row in answer.top) == pytest.approx(1)
     state = torch.load(run.checkpoints / "step-1.pt", weights_only=True)["model"]
     hidden = torch.relu(
         (state["body.1.weight"] @ torch.tensor([0.2, 0.8]) + state["body.1.bias"]) / (1 + 1e-5) ** 0.5
     )
     wanted = torch.softmax(state["head.weight"] @ hidden + state["head.bias"], 0)
-    assert answer["top"][0]["probability"] == pytest.approx(float(wanted.max()), abs=1e-5)
-    assert answer["top"][0]["label"] == ["low", "high"][int(wanted.argmax())]
+    assert answer.top[0].probability == pytest.approx(float(wanted.max()), abs=1e-5)
+    assert answer.top[0].label == ["low", "high"][int(wanted.argmax())]
 
 
 @pytest.mark.parametrize("text", ["dog.jpg", "", "0.1", "0.1,0.2,0.3", "nan,0", "1e99999,0"])
 def test_what_are_not_the_numbers_it_takes_is_said(make_run: MakeRun, text: str) -> None:
-    (answer,) = answers(make_run(shape=(2,), **POINTS).path, [text], 5)
-    assert "takes 2 numbers, as in 0.5,0.5" in answer["error"]
+    (answer,) = predict_values(make_run(shape=(2,), **POINTS).path, [text], 5)
+    assert "takes 2 numbers, as in 0.5,0.5" in str(answer.error)
 
 
 def test_the_command_answers_what_it_can(
@@ -59,7 +60,8 @@ def test_the_command_answers_what_it_can(
     assert command(["classify", "0.25", "x", "--run", "last", "--json"]) == 2
     said = capsys.readouterr()
     results = json.loads(said.out)["results"]
-    assert [row["error"] is None for row in results] == [True, False]
+    assert results[0] == {"path": "0.25", "error": None, "top": [], "values": [0.5]}
+    assert set(results[1]) == {"path", "error", "top"} and results[1]["error"]
     assert said.err.count("\n") == 1
 
 

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from workbench.errors import BadInput
-from workbench.io import atomic
-from workbench.io.fetch import fetch, fetch_picture
+from workbench.io.fetch import PartFacts, fetch, fetch_picture
 from workbench.io.progress import Interrupted
+from workbench.record_codec import write_record
 
 BODY = os.urandom(300_000)
 
@@ -159,14 +159,14 @@ def test_it_starts_again_where_it_can_not_go_on(server, tmp_path, change):
 
 def test_a_part_that_is_whole_already_is_fetched_again(server, tmp_path):
     (tmp_path / "f.part").write_bytes(BODY + b"more")
-    atomic.write_json(tmp_path / "f.part.json", {"url": server.url(), "validator": server.etag})
+    write_record(tmp_path / "f.part.json", PartFacts(url=server.url(), validator=server.etag))
     assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
     assert [r.get("Range") for r in server.requests] == [f"bytes={len(BODY) + 4}-", None]
 
 
 def test_the_start_of_one_address_is_not_gone_on_with_from_another(server, tmp_path):
     (tmp_path / "f.part").write_bytes(b"x" * 1000)
-    atomic.write_json(tmp_path / "f.part.json", {"url": server.url("elsewhere"), "validator": server.etag})
+    write_record(tmp_path / "f.part.json", PartFacts(url=server.url("elsewhere"), validator=server.etag))
     assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
 
 

@@ -7,7 +7,8 @@ import pytest
 from workbench import paths
 from workbench.errors import BadInput
 from workbench.experiment import build
-from workbench.models.catalogue import CATALOGUE, describe, find, is_own
+from workbench.models.catalogue import CATALOGUE, describe, find
+from workbench.user_code import is_user_code
 
 
 def test_names_are_unique_and_each_is_found() -> None:
@@ -27,7 +28,7 @@ def test_a_class_of_ones_own_is_known_by_its_full_path(
     monkeypatch.chdir(tmp_path)
     info = find("./net.py:Net")
     assert info.name == f"{tmp_path}/net.py:Net"
-    assert info.kind == "own" and is_own(info.name) and not is_own("resnet18")
+    assert info.kind == "own" and is_user_code(info.name) and not is_user_code("resnet18")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_depth_no_residual_network_has_is_refused() -> None:
 
 def test_weights_are_here_once_torch_has_them() -> None:
     info = find("squeezenet1_0")
-    assert info.weights_here() is None and describe(info)["weights_here"] is None
+    assert info.weights_here() is None and describe(info).weights_here is None
     paths.weights().mkdir(parents=True)
     (paths.weights() / info.weights_file).write_bytes(b"x")
     assert info.weights_here() == paths.weights() / info.weights_file

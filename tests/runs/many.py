@@ -13,9 +13,14 @@ from typing import NamedTuple
 from tests.benchmarks.material import many_runs
 from workbench.experiment import build
 from workbench.io.atomic import write_json
-from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.record_codec import write_record
+from workbench.runs.enums import Cause, Ending, Phase
+from workbench.runs.journal import Attempt, Journal
+from workbench.runs.jsonl import LineWriter
+from workbench.runs.layout import RunFolder, create_run_folder, write_exit, write_heartbeat
+from workbench.runs.metrics import StepRow
 from workbench.runs.processes import this_process
-from workbench.runs.records import Journal, LineWriter
+from workbench.runs.records import Best, Exit, Heartbeat, Setup
 from workbench.runs.store import INDEX, Store
 
 
@@ -33,18 +38,23 @@ def ended_run(home: Path) -> RunFolder:
     """A run's folder as a worker leaves it."""
     folder = create_run_folder(home / "runs", "digits-mlp")
     write_json(folder.experiment, build("digits-mlp").to_dict(), durable=False)
-    write_json(folder.setup, {"v": 1}, durable=False)
+    write_record(folder.setup, Setup(), durable=False)
     journal = Journal(folder.journal)
-    journal.note("attempt", attempt=1, from_step=0, **{**this_process(), "pid": 2**22 + 1})
+    journal.note(Attempt(attempt=1, from_step=0, host=this_process().host, pid=2**22 + 1))
     journal.close()
     metrics = LineWriter(folder.metrics)
     for step in range(50):
-        metrics.write({"kind": "step", "step": step, "epoch": step / 5, "loss": 1 / (step + 1)})
+        metrics.write(StepRow(step=step, epoch=step / 5, loss=1 / (step + 1)))
     metrics.close()
-    beat = {"attempt": 1, "counter": 9, "epoch": 10, "epochs_total": 10, "step": 50, "steps_total": 50,
-            "best": {"value": 0.9, "epoch": 7, "metric": "accuracy"}, "device": "cpu"}  # fmt: skip
-    write_json(folder.heartbeat, beat, durable=False)
-    write_json(folder.exit, {"v": 1, "status": "finished", "attempt": 1, "reason": None}, durable=False)
+    best = Best(value=0.9, epoch=7, metric="accuracy")
+    write_heartbeat(
+        folder,
+        Heartbeat(
+            attempt=1, counter=9, phase=Phase.FINISHED, epoch=10, epochs_total=10, step=50, steps_total=50,
+            best=best, device="cpu",
+        ),
+    )  # fmt: skip
+    write_exit(folder, Exit(status=Ending.FINISHED, cause=Cause.COMPLETED, attempt=1))
     return folder
 
 

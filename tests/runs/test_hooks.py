@@ -7,19 +7,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from tests.commands.test_steering import until
 from workbench.cli import run
 from workbench.experiment import build
+from workbench.record_codec import read_record
 from workbench.runs import hooks, launch
+from workbench.runs.enums import Cause, Ending, Phase, RequestKind
+from workbench.runs.journal import Notice, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import read_lines
+from workbench.runs.records import Heartbeat
 from workbench.runs.status import Status, status_of
 from workbench.runs.watching import Stall
 
 
 def notices(folder: RunFolder) -> list[str]:
-    return [record["text"] for record in read_lines(folder.journal) if record["kind"] == "notice"]
+    return [record.text for record in read_journal(folder.journal) if isinstance(record, Notice)]
 
 
 def test_a_finished_run_tells_its_command_the_figures(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,9 +63,9 @@ def test_a_run_that_gets_on_no_more_says_so_once(tmp_path: Path, home: Path) -> 
     folder = launch.start(build(dataset="digits", model=f"{tmp_path}/net.py:Net", sets=sets), "test")
     until(lambda: any("no progress" in text for text in notices(folder)), "notice of the stall")
     until(told.exists, "word of the command")
-    worker = json.loads(folder.heartbeat.read_text())
-    assert worker["phase"] == "loading"
-    launch.ask(folder, "stop")
+    worker = read_record(folder.heartbeat, Heartbeat)
+    assert worker is not None and worker.phase is Phase.LOADING
+    launch.ask(folder, RequestKind.STOP)
     assert told.read_text().splitlines()[0] == "stalled"
     end_by_force(folder)
 
@@ -76,14 +80,14 @@ def end_by_force(folder: RunFolder) -> None:
 
 def test_stalls_are_told_once_and_again_after_progress() -> None:
     stall = Stall(10, now=0)
-    beat = {"attempt": 1, "phase": "training", "step": 5}
+    beat = Heartbeat(attempt=1, phase=Phase.TRAINING, step=5)
     assert not stall.look(beat, 0)
-    assert not stall.look({**beat, "counter": 7}, 9)
+    assert not stall.look(replace(beat, counter=7), 9)
     assert stall.look(beat, 11)
     assert not stall.look(beat, 30)
-    assert not stall.look({**beat, "step": 6}, 31)
-    assert stall.look({**beat, "step": 6}, 42)
-    paused = {**beat, "phase": "paused"}
+    assert not stall.look(replace(beat, step=6), 31)
+    assert stall.look(replace(beat, step=6), 42)
+    paused = replace(beat, phase=Phase.PAUSED)
     assert not stall.look(paused, 43)
     assert not stall.look(paused, 1000)
     never = Stall(0, now=0)
@@ -91,18 +95,21 @@ def test_stalls_are_told_once_and_again_after_progress() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "setting"),
+    ("status", "cause", "setting"),
     [
-        ("finished", None, "on_finish"),
-        ("failed", "out of memory", "on_fail"),
-        ("stalled", None, "on_fail"),
-        ("stopped", "stopped on request", None),
-        ("stopped", "stopped by SIGTERM", None),
-        ("stopped", "No space left on device", "on_fail"),
+        (Ending.FINISHED, Cause.COMPLETED, "on_finish"),
+        (Ending.FINISHED, Cause.EARLY_STOPPING, "on_finish"),
+        (Ending.FAILED, Cause.OUT_OF_MEMORY, "on_fail"),
+        (Ending.FAILED, Cause.CRASH, "on_fail"),
+        (Ending.FAILED, None, "on_fail"),
+        (Ending.STOPPED, Cause.REQUESTED, None),
+        (Ending.STOPPED, Cause.SIGNAL, None),
+        (Ending.STOPPED, Cause.SUPERVISOR_ENDED, None),
+        (Ending.STOPPED, Cause.DISK_FULL, "on_fail"),
     ],
 )
-def test_which_command_is_for_which_end(status: str, reason: str | None, setting: str | None) -> None:
-    assert hooks.setting_for(status, reason) == setting
+def test_which_command_is_for_which_end(status: Ending, cause: Cause | None, setting: str | None) -> None:
+    assert hooks.setting_for(status, cause) == setting
 
 
 def test_a_copied_recipe_does_not_surprise(tmp_path: Path) -> None:

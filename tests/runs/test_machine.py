@@ -1,12 +1,12 @@
-"""What is said of this machine, and what is told of torch without importing it."""
+"""What is known of this machine, and of torch without importing it."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from workbench.runs import machine
@@ -33,21 +33,30 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cuda_of_torch", lambda: "12.8")
 
 
-def test_everything_is_told_as_plain_json_values() -> None:
-    told = machine.describe()
-    assert json.loads(json.dumps(told)) == told
-    assert told["host"]["cores"] == machine.usable_cores() >= 1
-    assert told["host"]["memory_total"] > told["host"]["memory_free"] > 0
-    assert {row["kept"] for row in told["disk"]} == {"runs", "data", "weights"}
-    assert all(0 < row["free"] <= row["total"] for row in told["disk"])
-    assert told["versions"]["torch"] and told["versions"]["textual"]
+def test_the_machine_survives_json() -> None:
+    info = machine.describe()
+    assert msgspec.json.decode(msgspec.json.encode(info), type=machine.MachineInfo) == info
+    assert info.host.cores == machine.usable_cores() >= 1
+    assert info.host.memory_total and info.host.memory_free
+    assert info.host.memory_total > info.host.memory_free > 0
+    assert {place.kept for place in info.disk} == {"runs", "data", "weights"}
+    assert all(place.free and place.total and 0 < place.free <= place.total for place in info.disk)
+    assert info.versions["torch"] and info.versions["textual"]
+
+
+def test_json_has_every_key_of_a_device() -> None:
+    (cpu,) = [row for row in msgspec.to_builtins(machine.devices()) if row["kind"] == "cpu"]
+    assert list(cpu) == [
+        "device", "kind", "name", "uuid", "memory_total", "memory_free", "load", "processes", "chosen", "why",
+    ]  # fmt: skip
+    assert cpu["uuid"] is None
 
 
 def test_exactly_one_device_is_the_one_that_training_takes() -> None:
     rows = machine.devices()
-    chosen = [row for row in rows if row["chosen"]]
-    assert len(chosen) == 1 and chosen[0]["why"]
-    assert rows[-1]["device"] == "cpu" and f"{machine.usable_cores()} core" in rows[-1]["name"]
+    chosen = [row for row in rows if row.chosen]
+    assert len(chosen) == 1 and chosen[0].why
+    assert rows[-1].device == "cpu" and f"{machine.usable_cores()} core" in rows[-1].name
 
 
 def test_neither_torch_nor_the_screen_is_imported() -> None:
@@ -125,7 +134,7 @@ def test_missing_packages_are_named_with_the_mend(monkeypatch: pytest.MonkeyPatc
 
 
 def test_little_room_is_said_once_for_a_disk(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(machine, "room", lambda path: {"free": 400_000_000, "total": 10 * GB})
+    monkeypatch.setattr(machine, "room", lambda path: machine.DiskSpace(400_000_000, 10 * GB))
     (said,) = [line for line in machine.problems() if "MB are free" in line]
     assert "only 400 MB" in said and str(home) in said and "WORKBENCH_HOME" in said
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 
+import msgspec
+
+from workbench.io.atomic import write_bytes
+from workbench.record_codec import write_record
 from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.pruning import KEPT, NEWEST, prune_evaluations, stride
-from workbench.runs.usage import EVERY, MOST, Usage, interval, summed_up
+from workbench.runs.usage import EVERY, MOST, Usage, UsageSummary, interval, summarize_usage
 
 
 def evaluated(folder: RunFolder, step: int, split: str = "validation") -> None:
-    for suffix in ("json", "bin"):
-        (folder.evaluations / f"step-{step}-{split}.{suffix}").write_text("")
+    path = folder.evaluation(step, split)
+    write_record(path, EvaluationFile(step=step, epoch=0, split=split), durable=False)
+    write_bytes(path.with_suffix(".bin"), b"", durable=False)
 
 
 def test_a_long_run_keeps_a_bounded_and_even_part(folder: RunFolder) -> None:
@@ -22,20 +28,20 @@ def test_a_long_run_keeps_a_bounded_and_even_part(folder: RunFolder) -> None:
         evaluated(folder, epoch * 7)
         if epoch > KEPT:
             prune_evaluations(folder, "validation", 7, {best * 7})
-    kept = sorted(int(p.name.split("-")[1]) // 7 for p in folder.evaluations.glob("*-validation.json"))
+    kept = [step // 7 for step in folder.evaluated_steps("validation")]
     assert len(kept) <= KEPT + NEWEST + 2
     assert {1, best, *range(3001 - NEWEST, 3001)} <= set(kept)
     even = [epoch for epoch in kept if epoch not in {1, best}][: -NEWEST - 1]
     assert {b - a for a, b in itertools.pairwise(even)} == {stride(3000)} == {16}
     assert len(list(folder.evaluations.glob("*.bin"))) == len(kept) + 1
-    assert (folder.evaluations / "step-0-test.json").exists()
+    assert folder.evaluated_steps("test") == [0]
 
 
 def test_a_short_run_keeps_all(folder: RunFolder) -> None:
     for epoch in range(1, KEPT + 1):
         evaluated(folder, epoch * 7)
     prune_evaluations(folder, "validation", 7, ())
-    assert len(list(folder.evaluations.glob("*.json"))) == KEPT
+    assert len(folder.evaluated_steps("validation")) == KEPT
 
 
 def test_samples_of_use_grow_rarer_and_end() -> None:
@@ -49,8 +55,8 @@ def test_samples_of_use_grow_rarer_and_end() -> None:
 def test_a_sample_of_this_process_is_summed_up() -> None:
     usage = Usage(os.getpid(), None)
     sum(range(200_000))
-    sample = usage.sample()
-    assert sample["rss"] > 1_000_000 and sample["cpu"] >= 0
-    journal = [{"kind": "system", **sample}, {"kind": "system", **sample, "gpu_load": 0.5}, {"kind": "phase"}]
-    assert summed_up(journal) == {"samples": 2, "cpu": sample["cpu"], "gpu_load": 0.5, "rss": sample["rss"]}
-    assert summed_up([]) is None
+    sample = usage.sample(attempt=1)
+    assert sample.rss and sample.rss > 1_000_000 and sample.cpu is not None and sample.cpu >= 0
+    summary = summarize_usage([sample, msgspec.structs.replace(sample, gpu_load=0.5)])
+    assert summary == UsageSummary(samples=2, cpu=sample.cpu, gpu_load=0.5, rss=sample.rss)
+    assert summarize_usage([]) is None

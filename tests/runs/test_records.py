@@ -3,43 +3,51 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from workbench.record_codec import decode, encode
+from workbench.runs.jsonl import LineWriter, keep_until, read_lines
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import LONGEST_LINE, SAMPLES, LineReader, RunReader
-from workbench.runs.records import LineWriter, decode, encode, keep_until, number, read_lines
+from workbench.runs.metrics import EvaluationRow, LineDrawing, MetricLine, StepRow, Wall
+from workbench.runs.reader import LONGEST_LINE, SAMPLES, JsonlReader, RunReader
 
 
-def test_figures_that_json_has_not_survive() -> None:
-    line = encode({"loss": math.nan, "rows": [math.inf, -math.inf, 1.5]})
-    assert b"NaN" in line
-    record = decode(line)
-    assert record is not None
-    assert math.isnan(number(record["loss"]) or 0.0)
-    assert [number(v) for v in record["rows"]] == [math.inf, -math.inf, 1.5]
-    assert number("text") is None
-    assert number(True) is None
+def line(step: int, loss: float | None = None) -> bytes:
+    return encode(StepRow(step=step, loss=loss)) + b"\n"
+
+
+def reader_of(path: Path) -> JsonlReader[StepRow]:
+    return JsonlReader(path, StepRow)
+
+
+def test_numbers_that_json_has_not_survive() -> None:
+    encoded = encode(LineDrawing(x=(math.nan,), y=(math.inf, -math.inf, 1.5), predicted=()))
+    assert b"NaN" in encoded
+    drawing = decode(encoded, LineDrawing)
+    assert drawing is not None
+    assert math.isnan(drawing.x[0])
+    assert drawing.y == (math.inf, -math.inf, 1.5)
+    assert decode(b'{"kind": "step", "step": 1, "loss": "text"}', StepRow) == StepRow(step=1)
+    assert decode(b'{"kind": "step", "step": 1, "loss": [1]}', StepRow) == StepRow(step=1)
 
 
 def test_a_reader_takes_whole_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    reader = LineReader(path)
+    reader = reader_of(path)
     assert reader.read() == ([], False)
-    path.write_bytes(encode({"step": 1}) + b'{"step": 2')
+    path.write_bytes(line(1) + line(2)[:-10])
     records, _ = reader.read()
-    assert [r["step"] for r in records] == [1]
+    assert [row.step for row in records] == [1]
     with path.open("ab") as more:
-        more.write(b', "v": 1}\n')
-    assert [r["step"] for r in reader.read()[0]] == [2]
+        more.write(line(2)[-10:])
+    assert [row.step for row in reader.read()[0]] == [2]
     assert reader.read()[0] == []
 
 
 def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(
-        encode({"step": 1}) + b"garbage\n\xff\xfe\n[1]\n" + b"x" * (10 << 20) + b"\n" + encode({"step": 2})
-    )
-    reader, steps = LineReader(path), []
+    path.write_bytes(line(1) + b"garbage\n\xff\xfe\n[1]\n" + b"x" * (10 << 20) + b"\n" + line(2))
+    reader, steps = reader_of(path), []
     for _ in range(20):
-        steps += [r["step"] for r in reader.read()[0]]
+        steps += [row.step for row in reader.read()[0]]
     assert steps == [1, 2]
     assert reader.skipped >= 4
     assert LONGEST_LINE < 10 << 20
@@ -48,51 +56,49 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
 def test_a_replaced_file_is_read_afresh(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     writer = LineWriter(path)
-    writer.write({"step": 1})
+    writer.write(StepRow(step=1))
     kept = writer.offset
-    writer.write({"step": 2})
-    reader = LineReader(path)
+    writer.write(StepRow(step=2))
+    reader = reader_of(path)
     assert len(reader.read()[0]) == 2
     writer.close()
     keep_until(path, kept)
     writer = LineWriter(path)
-    writer.write({"step": 2, "again": True})
+    writer.write(StepRow(step=2, loss=0.5))
     records, fresh = reader.read()
     assert fresh
-    assert [(r["step"], r.get("again")) for r in records] == [(1, None), (2, True)]
+    assert [(row.step, row.loss) for row in records] == [(1, None), (2, 0.5)]
 
 
 def test_a_torn_last_line_costs_that_line_alone(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    path.write_bytes(encode({"n": 1}) + b'{"n": 2, "te')
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(line(1) + line(2)[:-5])
     writer = LineWriter(path)
-    writer.write({"n": 3})
-    assert [r["n"] for r in read_lines(path)] == [1, 3]
+    writer.write(StepRow(step=3))
+    assert [row.step for row in read_lines(path, MetricLine)] == [1, 3]
 
 
 def test_a_view_follows_a_run(folder: RunFolder) -> None:
     writer = LineWriter(folder.metrics)
     reader = RunReader(folder)
-    writer.write(
-        {"kind": "step", "step": 10, "loss": 2.0, "lr": 0.1, "count": 10, "wall": {"samples_per_second": 5}}
-    )
+    writer.write(StepRow(step=10, loss=2.0, lr=0.1, count=10, wall=Wall(samples_per_second=5)))
     view = reader.poll()
     first = view.version
     assert reader.poll().version == first
-    writer.write({"kind": "step", "step": 20, "loss": 1.0, "accuracy": 0.5, "lr": 0.1, "count": 10})
-    writer.write({"kind": "evaluation", "step": 20, "epoch": 1, "split": "validation", "accuracy": 0.5})
+    writer.write(StepRow(step=20, loss=1.0, accuracy=0.5, lr=0.1, count=10))
+    writer.write(EvaluationRow(step=20, epoch=1, split="validation", accuracy=0.5))
     view = reader.poll()
     assert view.version > first
     assert list(view.steps.column("loss")) == [2.0, 1.0]
     assert math.isnan(view.steps.column("accuracy")[0])
-    assert view.of_split("validation")[0]["epoch"] == 1
+    assert view.of_split("validation")[0].epoch == 1
     assert view.name == "digits-mlp"
 
 
 def test_a_long_record_is_sampled_first_and_filled_in_after(folder: RunFolder) -> None:
     with folder.metrics.open("wb") as out:
         for step in range(1, 120_001):
-            out.write(encode({"kind": "step", "step": step, "loss": 1.0 / step, "count": 1, "lr": 0.1}))
+            out.write(encode(StepRow(step=step, loss=1.0 / step, lr=0.1)) + b"\n")
     reader = RunReader(folder)
     view = reader.poll(budget=1 << 20)
     assert view.sampled is not None
@@ -105,10 +111,10 @@ def test_a_long_record_is_sampled_first_and_filled_in_after(folder: RunFolder) -
 
 
 def test_a_torn_last_line_keeps_nobody_waiting(folder: RunFolder) -> None:
-    folder.metrics.write_bytes(encode({"kind": "step", "step": 1, "loss": 1.0}) + b'{"kind": "st')
+    folder.metrics.write_bytes(line(1, 1.0) + line(2, 0.5)[:-8])
     reader = RunReader(folder)
     assert len(reader.read_all().steps) == 1
     assert not reader.behind
     with folder.metrics.open("ab") as more:
-        more.write(b'ep", "step": 2, "loss": 0.5}\n')
+        more.write(line(2, 0.5)[-8:])
     assert len(reader.poll().steps) == 2

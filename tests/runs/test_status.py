@@ -8,14 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from workbench.io.atomic import write_json
+from workbench.record_codec import write_record
 from workbench.runs import locks
-from workbench.runs.layout import RunFolder, write_exit
+from workbench.runs.enums import Ending
+from workbench.runs.journal import Attempt, Journal
+from workbench.runs.layout import RunFolder, write_exit, write_heartbeat
 from workbench.runs.processes import this_process
-from workbench.runs.records import Journal
+from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.status import Status, status_of
 
 HOLD = """
@@ -41,18 +45,19 @@ def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def end(folder: RunFolder, status: str, attempt: int) -> None:
-    write_json(folder.exit, {"v": 1, "status": status, "attempt": attempt, "reason": "because"})
+def end(folder: RunFolder, status: Ending, attempt: int) -> None:
+    write_record(folder.exit, Exit(status=status, attempt=attempt, reason="because"))
 
 
-def start_again(folder: RunFolder, number: int, **changed: object) -> None:
+def start_again(folder: RunFolder, number: int, **changed: Any) -> None:
+    process = msgspec.structs.asdict(this_process())
     journal = Journal(folder.journal)
-    journal.note("attempt", attempt=number, **{**this_process(), "pid": 2**22 + 1, **changed})
+    journal.note(Attempt(attempt=number, **{**process, "pid": 2**22 + 1, **changed}))
     journal.close()
 
 
 def test_held_locks_come_first(folder: RunFolder) -> None:
-    end(folder, "finished", 1)
+    end(folder, Ending.FINISHED, 1)
     with holding(folder, locks.SUPERVISOR):
         assert status_of(folder) is Status.STARTING
     with holding(folder, locks.SUPERVISOR, locks.WRITER) as process:
@@ -75,14 +80,14 @@ def test_a_killed_holder_holds_nothing(folder: RunFolder) -> None:
         assert status_of(folder) is Status.LOST
 
 
-@pytest.mark.parametrize("word", ["finished", "stopped", "failed"])
-def test_the_exit_record_of_the_newest_attempt_has_the_word(folder: RunFolder, word: str) -> None:
-    end(folder, word, 1)
-    assert status_of(folder) is Status(word)
+@pytest.mark.parametrize("ending", Ending)
+def test_the_exit_record_of_the_newest_attempt_has_the_word(folder: RunFolder, ending: Ending) -> None:
+    end(folder, ending, 1)
+    assert status_of(folder) is Status(ending)
 
 
 def test_the_exit_record_of_an_older_attempt_says_nothing(folder: RunFolder) -> None:
-    end(folder, "stopped", 1)
+    end(folder, Ending.STOPPED, 1)
     start_again(folder, 2)
     assert status_of(folder) is Status.LOST
 
@@ -99,7 +104,7 @@ def test_a_recycled_pid_is_not_taken_for_the_launcher(folder: RunFolder) -> None
 
 def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
     start_again(folder, 2, host="elsewhere", boot_id="another")
-    write_json(folder.heartbeat, {"v": 1, "counter": 3})
+    write_heartbeat(folder, Heartbeat(counter=3))
     assert status_of(folder) is Status.RUNNING
     old = time.time() - 600
     os.utime(folder.heartbeat, (old, old))
@@ -107,7 +112,7 @@ def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
 
 
 def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
-    write_json(folder.heartbeat, {"v": 1, "attempt": attempt, "counter": counter})
+    write_heartbeat(folder, Heartbeat(attempt=attempt, counter=counter))
     then = time.time() - age
     os.utime(folder.heartbeat, (then, then))
 
@@ -136,7 +141,7 @@ def test_without_locks_the_heartbeat_tells(folder: RunFolder, monkeypatch: pytes
     assert status_of(folder) is Status.STARTING
     beat(folder, 1, 0)
     assert status_of(folder) is Status.RUNNING
-    end(folder, "finished", 2)
+    end(folder, Ending.FINISHED, 2)
     assert status_of(folder) is Status.FINISHED
 
 
@@ -146,14 +151,14 @@ def test_without_locks_everybody_may_write(folder: RunFolder, monkeypatch: pytes
 
 
 def test_an_end_is_not_overwritten_by_that_of_an_attempt_before(folder: RunFolder) -> None:
-    for number, status in ((2, "finished"), (1, "failed")):
-        write_exit(folder, {"v": 1, "status": status, "attempt": number, "reason": None})
+    for number, status in ((2, Ending.FINISHED), (1, Ending.FAILED)):
+        write_exit(folder, Exit(status=status, attempt=number))
     assert status_of(folder) is Status.FINISHED
 
 
 def test_after_a_reboot_a_run_is_lost(folder: RunFolder) -> None:
     start_again(folder, 2, boot_id="before the reboot")
-    write_json(folder.heartbeat, {"v": 1, "counter": 3})
+    write_heartbeat(folder, Heartbeat(counter=3))
     assert status_of(folder) is Status.LOST
 
 

@@ -6,19 +6,24 @@ import pytest
 
 from workbench.cli import run
 from workbench.errors import BadInput
+from workbench.experiment import build
 from workbench.io.atomic import write_json
 from workbench.runs import launch
-from workbench.runs.control import answer, answer_to, ask, pending
+from workbench.runs.control import Reply, answer, answer_to, ask, pending
+from workbench.runs.enums import Cause, Ending, Outcome, RequestKind
 from workbench.runs.finding import beginnings
-from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.layout import RunFolder, create_run_folder, write_exit
+from workbench.runs.records import Exit, RequestValues
 from workbench.runs.status import Status
 from workbench.runs.store import INDEX, Store
 
 
 def ended_run(home: Path, name: str) -> RunFolder:
     folder = create_run_folder(home / "runs", name)
-    write_json(folder.experiment, {"v": 1, "name": name, "data": {"name": "digits"}, "train": {"epochs": 2}})
-    write_json(folder.exit, {"v": 1, "status": "failed", "attempt": 1, "reason": "loss is NaN at step 3"})
+    experiment = build("digits-mlp", name=name, sets=["train.epochs=2"])
+    write_json(folder.experiment, experiment.to_dict())
+    reason = "loss is NaN at step 3"
+    write_exit(folder, Exit(status=Ending.FAILED, cause=Cause.NON_FINITE_LOSS, attempt=1, reason=reason))
     return folder
 
 
@@ -80,7 +85,7 @@ def test_the_index_is_only_a_cache(home: Path) -> None:
     store = Store.default()
     assert store.rows()[0].reason == "loss is NaN at step 3"
     assert (home / "runs" / INDEX).exists()
-    write_json(folder.exit, {"v": 1, "status": "finished", "attempt": 1, "reason": None})
+    write_exit(folder, Exit(status=Ending.FINISHED, attempt=1))
     assert store.rows()[0].status is Status.FINISHED
     (home / "runs" / INDEX).write_bytes(b"rubbish")
     assert store.rows()[0].status is Status.FINISHED
@@ -109,21 +114,23 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_requests_keep_their_order_and_get_answers(home: Path) -> None:
     folder = ended_run(home, "one")
-    first, second = ask(folder, "checkpoint", 1), ask(folder, "lr", 1, value=0.5)
+    first = ask(folder, RequestKind.CHECKPOINT, 1)
+    second = ask(folder, RequestKind.LR, 1, RequestValues(value=0.5))
     (folder.control / "rubbish.json").write_text("{")
     (folder.control / "unknown.json").write_text('{"request": "explode"}')
     waiting = pending(folder)
     assert [r.id for r in waiting] == [first, second]
-    assert waiting[1].values == {"value": 0.5}
+    assert waiting[1].values == RequestValues(value=0.5)
     assert answer_to(folder, first) is None
-    answer(folder, waiting[0], "checkpoint of step 7")
-    assert answer_to(folder, first) == "checkpoint of step 7"
+    reply = Reply(Outcome.DONE, "checkpoint of step 7")
+    answer(folder, waiting[0], reply)
+    assert answer_to(folder, first) == reply
     assert [r.id for r in pending(folder)] == [second]
 
 
 def test_an_ended_run_takes_no_requests(home: Path) -> None:
     with pytest.raises(BadInput, match="resume"):
-        launch.ask(ended_run(home, "one"), "stop")
+        launch.ask(ended_run(home, "one"), RequestKind.STOP)
 
 
 def test_a_damaged_run_hides_no_other(home: Path) -> None:
@@ -132,7 +139,8 @@ def test_a_damaged_run_hides_no_other(home: Path) -> None:
     write_json(bad.heartbeat, {"v": 1, "epoch": "abc"})
     rows = {row.id: row for row in Store.default().rows()}
     assert rows[good.id].status is Status.FAILED
-    assert (rows[bad.id].status, rows[bad.id].reason) == (Status.UNKNOWN, "its files can't be read")
+    assert rows[bad.id].status is Status.FAILED
+    assert (rows[bad.id].dataset, rows[bad.id].epoch) == ("", 0)
 
 
 def test_a_run_that_anybody_may_write_is_only_looked_at(home: Path) -> None:
@@ -147,7 +155,8 @@ def test_ids_sort_by_their_start(home: Path) -> None:
     assert ids == sorted(ids)
 
 
-def test_odd_requests_are_passed_over(home: Path) -> None:
+def test_a_damaged_request_is_meant_for_no_attempt(home: Path) -> None:
     folder = ended_run(home, "one")
     write_json(folder.control / "a.json", {"request": "stop", "values": 5, "attempt": "x", "time": []})
-    assert pending(folder) == []
+    (request,) = pending(folder)
+    assert (request.attempt, request.values) == (0, RequestValues())

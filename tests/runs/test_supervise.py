@@ -13,9 +13,12 @@ from workbench.console import wait_for_end
 from workbench.experiment import build
 from workbench.io.atomic import write_json
 from workbench.runs import launch, locks, supervise
+from workbench.runs.control import stopped_by
+from workbench.runs.enums import Cause
+from workbench.runs.journal import Journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
+from workbench.runs.status import Status
 from workbench.runs.supervise import WORKERS, Signals
 
 
@@ -25,8 +28,9 @@ def test_a_signal_before_the_worker_listens_is_not_lost() -> None:
     assert supervisor
     os.kill(supervisor, signal.SIGTERM)
     wait_for_end(run)
-    document = describe(run)
-    assert (document["status"], document["reason"]) == ("stopped", "stopped by SIGTERM")
+    report = report_of(run)
+    assert (report.status, report.cause) == (Status.STOPPED, Cause.SIGNAL)
+    assert report.reason == "stopped by SIGTERM"
 
 
 def test_a_signal_that_a_worker_may_not_see_any_more_is_remembered() -> None:
@@ -37,7 +41,7 @@ def test_a_signal_that_a_worker_may_not_see_any_more_is_remembered() -> None:
             signals.meant_for(worker)
             os.kill(os.getpid(), signal.SIGTERM)
         assert worker.returncode == -signal.SIGTERM
-        assert signals.reason == "stopped by SIGTERM"
+        assert signals.reason == stopped_by(signal.SIGTERM)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -45,7 +49,8 @@ def test_a_signal_that_a_worker_may_not_see_any_more_is_remembered() -> None:
 
 @pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a supervisor ends and leaves it behind
 def test_the_command_runs_though_the_disk_does_not_take_the_end(folder: RunFolder) -> None:
-    write_json(folder.experiment, {"v": 1, "name": "digits-mlp", "on_fail": "touch told-$WORKBENCH_STATUS"})
+    experiment = build("digits-mlp", sets=["on_fail=touch told-$WORKBENCH_STATUS"])
+    write_json(folder.experiment, experiment.to_dict())
     folder.exit.mkdir()
     journal = Journal(folder.journal)
     journal.close()

@@ -29,7 +29,7 @@ def test_a_run_is_put_away_and_taken_back(digits_run: RunFolder, capsys: pytest.
     assert run(["trash", "restore", "digits"]) == 0
     assert sorted(path.name for path in digits_run.path.rglob("*")) == before
     assert Store.default().rows()[0].status == "finished"
-    assert trash.rows() == []
+    assert trash.rows(paths.trash()) == []
 
 
 def test_what_is_deleted_is_gone_for_good(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +40,7 @@ def test_what_is_deleted_is_gone_for_good(digits_run: RunFolder, capsys: pytest.
     assert run(["trash", "--empty", "--caches"]) == 0
     said = capsys.readouterr().out
     assert "1 run deleted" in said and "1.0 kB" in said
-    assert trash.rows() == []
+    assert trash.rows(paths.trash()) == []
     assert [path.name for path in paths.decoded_cache().iterdir()] == [".pictures.json.tmp"]
     assert run(["trash", "restore", "last"]) == 2
     assert "empty" in capsys.readouterr().err

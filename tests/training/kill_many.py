@@ -19,12 +19,15 @@ from typing import Any
 
 from tests.training.support import outcome, same
 from workbench.experiment import Experiment, from_dict
-from workbench.io.atomic import read_json
+from workbench.record_codec import decode, read_record
 from workbench.runs import launch, locks
+from workbench.runs.enums import Phase
+from workbench.runs.journal import Attempt, PhaseChange, attempts_of, read_journal
 from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import MetricLine, StepRow
 from workbench.runs.processes import alive
-from workbench.runs.records import attempts_of, decode, read_lines
-from workbench.runs.report import describe
+from workbench.runs.records import Exit
+from workbench.runs.report import report_of
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 from workbench.training.checkpoint import Checkpoints
@@ -85,7 +88,7 @@ def kill_many(kills: int, seed: int, say: Callable[[str], None] = lambda _: None
             say(f"{landed + len(killed)} of {kills}: {kill}")
         landed += len(killed)
         told = f"seed {seed}, {killed}, in {folder.path}"
-        assert describe(folder)["exact"], told
+        assert report_of(folder).exact, told
         assert same(outcome(folder), wanted), told
 
 
@@ -104,8 +107,8 @@ def hunt(folder: RunFolder, most: int, chance: random.Random) -> Iterator[Kill]:
 
 def land(folder: RunFolder, kill: Kill) -> bool:
     """Wait for the moment and kill; whether the run was still at work."""
-    attempt = attempts_of(read_lines(folder.journal))[-1]
-    if not wait_until(lambda: trains(folder, attempt["attempt"]), folder, pause=0.02):
+    attempt = attempts_of(read_journal(folder.journal))[-1]
+    if not wait_until(lambda: trains(folder, attempt.attempt), folder, pause=0.02):
         return False
     due = size(folder) + kill.grown
     moment = {"training": lambda _: True, "checkpointing": writes, "evaluating": evaluates}[kill.moment]
@@ -120,15 +123,15 @@ def land(folder: RunFolder, kill: Kill) -> bool:
     return True
 
 
-def strike(folder: RunFolder, victim: str, attempt: dict[str, Any]) -> None:
+def strike(folder: RunFolder, victim: str, attempt: Attempt) -> None:
     """SIGKILL for whom it is meant."""
     worker = locks.holder_of(folder.lock, locks.WRITER)
     if victim == "worker":
         if worker is not None:
             os.kill(worker, signal.SIGKILL)
-    elif alive(attempt):
+    elif alive(attempt.process):
         # The supervisor leads the group that both are in.
-        (os.kill if victim == "supervisor" else os.killpg)(attempt["pid"], signal.SIGKILL)
+        (os.kill if victim == "supervisor" else os.killpg)(attempt.pid, signal.SIGKILL)
 
 
 def size(folder: RunFolder) -> int:
@@ -138,7 +141,8 @@ def size(folder: RunFolder) -> int:
 
 def trains(folder: RunFolder, attempt: int) -> bool:
     """Whether this attempt has come to its first step."""
-    return any(r.get("phase") == "training" and r["attempt"] == attempt for r in read_lines(folder.journal))
+    lines = [line for line in read_journal(folder.journal) if isinstance(line, PhaseChange)]
+    return any(line.phase is Phase.TRAINING and line.attempt == attempt for line in lines)
 
 
 def writes(folder: RunFolder) -> bool:
@@ -150,8 +154,8 @@ def evaluates(folder: RunFolder) -> bool:
     """Whether the last row is of an epoch's last step, so that its evaluation is what comes next."""
     with folder.metrics.open("rb") as file:
         file.seek(max(0, size(folder) - 1000))
-        row = decode(file.read().rstrip(b"\n").rpartition(b"\n")[2])
-    return row is not None and row["kind"] == "step" and row["step"] % STEPS == 0
+        row: MetricLine | None = decode(file.read().rstrip(b"\n").rpartition(b"\n")[2], MetricLine)  # type: ignore[arg-type]
+    return isinstance(row, StepRow) and row.step % STEPS == 0
 
 
 def wait_until(seen: Callable[[], bool], folder: RunFolder, pause: float = 0.0005) -> bool:
@@ -177,16 +181,16 @@ def ended(folder: RunFolder) -> Status:
 
 def finished(folder: RunFolder) -> RunFolder:
     """The run, once it has finished."""
-    assert ended(folder) is Status.FINISHED, (read_json(folder.exit), folder.log.read_text())
+    assert ended(folder) is Status.FINISHED, (read_record(folder.exit, Exit), folder.log.read_text())
     return folder
 
 
 def check_loadable(folder: RunFolder) -> None:
     """From the first checkpoint on there is always one that can be loaded, and none is passed over."""
     if folder.manifest.exists():
-        content, _, notes = Checkpoints(folder).newest()
-        assert content is not None
-        assert notes == []
+        found = Checkpoints(folder).newest()
+        assert found is not None
+        assert found.notices == ()
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -11,14 +10,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from workbench.experiment import from_dict
-from workbench.io.atomic import read_json, write_json
+from workbench.io.atomic import write_json
+from workbench.record_codec import read_record
+from workbench.runs import journal
+from workbench.runs.checkpoint_index import newest_step, read_entries
+from workbench.runs.control import ON_REQUEST
+from workbench.runs.enums import Ending
+from workbench.runs.journal import Journal, JournalLine, Notice, SettingChange, attempts_of, read_journal
+from workbench.runs.jsonl import read_lines
 from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
 from workbench.runs.processes import this_process
-from workbench.runs.records import Journal, read_lines
+from workbench.runs.records import Exit, Setup
 from workbench.training.attempt import Attempt
+from workbench.training.checkpoint_files import CheckpointContent, load_entry
 from workbench.training.context import context_of
 from workbench.training.requests import Stop
 from workbench.training.state import TrainState
@@ -42,12 +51,22 @@ def make_run(home: Path, settings: dict[str, Any], model: dict[str, Any] | None 
 
 def open_attempt(folder: RunFolder, **values: Any) -> int:
     """The journal line that the supervisor writes at a start; returns the attempt's number."""
-    number = 1 + sum(r["kind"] == "attempt" for r in read_lines(folder.journal))
-    entries = (read_json(folder.manifest) or {}).get("checkpoints") or [{"step": 0}]
-    journal = Journal(folder.journal)
-    journal.note("attempt", attempt=number, from_step=entries[-1]["step"], **{**this_process(), **values})
-    journal.close()
+    number = 1 + len(attempts_of(read_journal(folder.journal)))
+    process = msgspec.structs.asdict(this_process())
+    note(folder, journal.Attempt(attempt=number, from_step=newest_step(folder), **{**process, **values}))
     return number
+
+
+def note(folder: RunFolder, record: JournalLine) -> None:
+    """Add a line to a run's journal."""
+    writer = Journal(folder.journal)
+    writer.note(record)
+    writer.close()
+
+
+def change_lr(folder: RunFolder, value: float, step: int) -> None:
+    """Put a change of the learning rate on record, as a request makes it."""
+    note(folder, SettingChange(setting="train.lr", value=value, step=step))
 
 
 class Worker:
@@ -72,14 +91,13 @@ class Worker:
 
     def step(self) -> int:
         """The step of the newest checkpoint, 0 while there is none."""
-        entries = (read_json(self.folder.manifest) or {}).get("checkpoints") or [{"step": 0}]
-        return int(entries[-1]["step"])
+        return newest_step(self.folder)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this very process."""
         self.process.send_signal(number)
 
-    def ended(self) -> dict[str, Any]:
+    def ended(self) -> Exit | None:
         """Wait for its end; what it left as `exit.json`."""
         assert self.process.stdin is not None
         try:
@@ -88,23 +106,57 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.process.stdin.close()
-        return read_json(self.folder.exit) or {}
+        return read_record(self.folder.exit, Exit)
+
+    def finishes(self) -> bool:
+        """Wait for its end; whether the run finished."""
+        end = self.ended()
+        return end is not None and end.status is Ending.FINISHED
 
 
-def metrics(folder: RunFolder) -> list[dict[str, Any]]:
+def metrics(folder: RunFolder) -> list[MetricLine]:
     """All rows without what depends on time."""
-    rows = read_lines(folder.metrics)
-    return [{k: v for k, v in row.items() if k != "wall"} for row in rows]
+    return [msgspec.structs.replace(row, wall=Wall()) for row in read_lines(folder.metrics, MetricLine)]
 
 
-def last_checkpoint(folder: RunFolder) -> dict[str, Any]:
+def step_rows(folder: RunFolder) -> list[StepRow]:
+    """The rows of steps, without what depends on time."""
+    return [row for row in metrics(folder) if isinstance(row, StepRow)]
+
+
+def epoch_rows(folder: RunFolder) -> list[EpochRow]:
+    """The rows of epochs, without what depends on time."""
+    return [row for row in metrics(folder) if isinstance(row, EpochRow)]
+
+
+def evaluation_rows(folder: RunFolder) -> list[EvaluationRow]:
+    """The rows of evaluations, without what depends on time."""
+    return [row for row in metrics(folder) if isinstance(row, EvaluationRow)]
+
+
+def notices(folder: RunFolder) -> list[Notice]:
+    """The journal's lines for people."""
+    return [line for line in read_journal(folder.journal) if isinstance(line, Notice)]
+
+
+def changes(folder: RunFolder) -> list[SettingChange]:
+    """The changes of settings in the journal."""
+    return [line for line in read_journal(folder.journal) if isinstance(line, SettingChange)]
+
+
+def setup_of(folder: RunFolder) -> Setup:
+    """What the worker wrote of what the experiment became."""
+    setup = read_record(folder.setup, Setup)
+    assert setup is not None
+    return setup
+
+
+def last_checkpoint(folder: RunFolder) -> CheckpointContent:
     """The content of the newest checkpoint in the manifest."""
-    entry = json.loads(folder.manifest.read_text())["checkpoints"][-1]
-    content: dict[str, Any] = torch.load(folder.checkpoints / entry["file"], weights_only=True)
-    return content
+    return load_entry(folder, read_entries(folder)[-1])
 
 
-def outcome(folder: RunFolder) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def outcome(folder: RunFolder) -> tuple[list[MetricLine], dict[str, Any]]:
     """What has to be equal in the end: the metrics, and all that the last checkpoint holds but what depends on time."""
     return metrics(folder), {k: v for k, v in last_checkpoint(folder).items() if k != "wall"}
 
@@ -129,7 +181,7 @@ class Cut:
     def answer(self, state: TrainState) -> None:
         if state.step == self.at:
             self.attempt.steering.checkpoint()
-            raise Stop("cut")
+            raise Stop(ON_REQUEST)
 
 
 def prepared(folder: RunFolder, **values: Any) -> Attempt:

@@ -9,24 +9,28 @@ from pathlib import Path
 import pytest
 
 from tests.commands.test_steering import until
-from tests.training.support import make_run, run_until
+from tests.training.support import make_run, notices, run_until
 from workbench.console import wait_for_end
 from workbench.errors import BadInput
 from workbench.experiment import build
-from workbench.io.atomic import read_json, write_json
+from workbench.record_codec import read_record
 from workbench.runs import launch
 from workbench.runs.anew import lost_checkpoints
 from workbench.runs.attempts import last_attempt
-from workbench.runs.layout import RunFolder
-from workbench.runs.records import LineWriter, attempts_of, read_lines
-from workbench.runs.report import describe
+from workbench.runs.enums import Cause, RequestKind
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.jsonl import LineWriter
+from workbench.runs.layout import RunFolder, write_heartbeat
+from workbench.runs.metrics import EpochRow
+from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.report import Change, report_of
 from workbench.runs.status import Status, status_of
 
 
 def stop(folder: RunFolder) -> None:
     """Stop a run once it has a checkpoint."""
     until(folder.manifest.exists, "a checkpoint")
-    launch.ask(folder, "stop")
+    launch.ask(folder, RequestKind.STOP)
     wait_for_end(folder)
     assert status_of(folder) is Status.STOPPED
 
@@ -43,7 +47,7 @@ def stopped() -> RunFolder:
 def test_a_run_without_its_checkpoints_begins_again_only_when_told_to(
     stopped: RunFolder, lose: Callable[[Path], object]
 ) -> None:
-    steps, recorded = describe(stopped)["step"], stopped.metrics.read_bytes()
+    steps, recorded = report_of(stopped).step, stopped.metrics.read_bytes()
     lose(stopped.checkpoints)
     with pytest.raises(BadInput, match=f"its checkpoints of {steps} steps are gone: .* --from-start") as said:
         launch.resume(stopped, {}, "test")
@@ -53,27 +57,28 @@ def test_a_run_without_its_checkpoints_begins_again_only_when_told_to(
     launch.resume(stopped, {}, "test", from_start=True)
     stop(stopped)
     assert (stopped.path / "before-1" / "metrics.jsonl").read_bytes() == recorded
-    assert describe(stopped)["changes"] == [
-        {"step": 0, "what": "resumed"},
-        {"step": 0, "what": "begun again at step 0; what was recorded before is kept in before-1"},
-    ]
+    assert report_of(stopped).changes == (
+        Change(0, "resumed"),
+        Change(0, "begun again at step 0; what was recorded before is kept in before-1"),
+    )
 
 
 def test_a_run_without_its_journal_goes_on_as_the_next_attempt(stopped: RunFolder) -> None:
     stopped.journal.write_bytes(b"\x00garbage")
     assert last_attempt(stopped) == 1
-    at = describe(stopped)["step"]
+    at = report_of(stopped).step
     launch.resume(stopped, {}, "test")
-    until(lambda: (read_json(stopped.heartbeat) or {}).get("step", 0) > at, "more steps")
-    launch.ask(stopped, "stop")
+    until(lambda: (read_record(stopped.heartbeat, Heartbeat) or Heartbeat()).step > at, "more steps")
+    launch.ask(stopped, RequestKind.STOP)
     wait_for_end(stopped)
-    ended = read_json(stopped.exit) or {}
-    assert (ended["attempt"], ended["reason"]) == (2, "stopped on request")
-    (attempt,) = attempts_of(read_lines(stopped.journal))
-    assert (attempt["attempt"], attempt["from_step"]) == (2, at)
-    document = describe(stopped)
-    assert not document["exact"]
-    assert "the journal lacks attempt 1" in document["changes"][1]["what"]
+    ended = read_record(stopped.exit, Exit)
+    assert ended is not None
+    assert (ended.attempt, ended.cause, ended.reason) == (2, Cause.REQUESTED, "stopped on request")
+    (attempt,) = attempts_of(read_journal(stopped.journal))
+    assert (attempt.attempt, attempt.from_step) == (2, at)
+    report = report_of(stopped)
+    assert not report.exact
+    assert "the journal lacks attempt 1" in report.changes[1].what
 
 
 def test_a_run_cut_before_its_first_checkpoint_begins_again_and_says_so(home: Path) -> None:
@@ -81,7 +86,7 @@ def test_a_run_cut_before_its_first_checkpoint_begins_again_and_says_so(home: Pa
     run_until(folder, 10)
     shutil.rmtree(folder.checkpoints)
     assert run_until(folder, 20).beginning.step == 0
-    assert [r["text"] for r in read_lines(folder.journal) if "from_step" in r and r["kind"] == "notice"] == [
+    assert [notice.text for notice in notices(folder) if notice.from_step is not None] == [
         "cut before its first checkpoint: begun again at step 0"
     ]
 
@@ -90,14 +95,14 @@ def test_what_tells_of_checkpoints_that_are_gone(home: Path) -> None:
     def with_epochs(folder: RunFolder, epochs: int) -> RunFolder:
         writer = LineWriter(folder.metrics)
         for epoch in range(1, epochs + 1):
-            writer.write({"kind": "epoch", "epoch": epoch, "step": epoch * 41})
+            writer.write(EpochRow(epoch=epoch, step=epoch * 41))
         writer.close()
         return folder
 
     assert lost_checkpoints(with_epochs(make_run(home, {}), 2)) is None
     assert "of 123 steps" in (lost_checkpoints(with_epochs(make_run(home, {}), 3)) or "")
     folder = make_run(home, {})
-    write_json(folder.heartbeat, {"attempt": 1, "step": 7, "saved": False})
+    write_heartbeat(folder, Heartbeat(attempt=1, step=7))
     assert lost_checkpoints(folder) is None
-    write_json(folder.heartbeat, {"attempt": 1, "step": 7, "saved": True})
+    write_heartbeat(folder, Heartbeat(attempt=1, step=7, saved=1e9))
     assert "of 7 steps" in (lost_checkpoints(folder) or "")

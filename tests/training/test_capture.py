@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
-from workbench.io.atomic import read_json
-from workbench.runs.records import read_lines
+from tests.training.support import (
+    last_checkpoint,
+    make_run,
+    metrics,
+    notices,
+    outcome,
+    prepared,
+    run_until,
+    same,
+    setup_of,
+)
+from workbench.runs.records import Feature
 from workbench.training import capture, quicken
 from workbench.training.capture import WARM_UP, recorder_for
 from workbench.training.device import Precision
@@ -93,7 +102,7 @@ def test_steps_played_back_are_the_steps(
     recorded_by(recorder, monkeypatch)
     played = make_run(home, settings)
     run_until(played, whole + 5)
-    assert read_json(played.setup)["cuda_graph"] == {"used": True, "why": ""}
+    assert setup_of(played).cuda_graph == Feature(used=True)
     before = recorder.played
     attempt = run_until(played, None)
     assert metrics(played) == metrics(plain)
@@ -121,7 +130,7 @@ def test_a_later_recording_that_fails_is_said(home: Path, monkeypatch: pytest.Mo
     folder = make_run(home, settings, model)
     attempt = run_until(folder, None)
     assert attempt.state.step == 2 * attempt.epochs.steps
-    said = [r["text"] for r in read_lines(folder.journal) if r["kind"] == "notice"]
+    said = [notice.text for notice in notices(folder)]
     assert said == [
         "steps can't be recorded as a CUDA graph, and are computed one by one: no memory for a second recording"
     ]
@@ -144,17 +153,17 @@ def test_what_can_not_be_played_back_is_computed_and_said(
     attempt = run_until(folder, None)
     assert attempt.state.captured is None
     assert same(outcome(folder), outcome(plain))
-    said = [r["text"] for r in read_lines(folder.journal) if r["kind"] == "notice"]
+    said = [notice.text for notice in notices(folder)]
     assert any("steps can't be recorded" in text and why in text for text in said)
-    setup = read_json(folder.setup)
-    assert setup["cuda_graph"]["used"] is False
-    assert why in setup["cuda_graph"]["why"]
+    setup = setup_of(folder)
+    assert setup.cuda_graph.used is False
+    assert why in setup.cuda_graph.why
 
 
 def test_without_cuda_nothing_is_recorded_and_who_asks_is_told(home: Path) -> None:
     attempt = prepared(make_run(home, {"cuda_graph": "yes"}))
     attempt.report.metrics.close()
-    said = [r["text"] for r in read_lines(attempt.folder.journal) if r["kind"] == "notice"]
+    said = [notice.text for notice in notices(attempt.folder)]
     assert said == ["train.cuda_graph: steps are not played back: CUDA graphs are for CUDA devices"]
 
 
@@ -186,8 +195,8 @@ def test_a_model_that_can_not_be_compiled_is_computed_as_it_is(
     monkeypatch.setattr(importlib.import_module("torch._inductor.config").cpp, "cxx", ("/nowhere/c++",))
     folder = make_run(home, {"epochs": 1, "compile": True})
     run_until(folder, None)
-    setup = read_json(folder.setup)
-    assert setup["compile"]["used"] is False
-    said = [r["text"] for r in read_lines(folder.journal) if r["kind"] == "notice"]
+    setup = setup_of(folder)
+    assert setup.compile.used is False
+    said = [notice.text for notice in notices(folder)]
     assert any(text.startswith("train.compile: the model can't be compiled") for text in said)
     assert same(outcome(folder), outcome(plain))

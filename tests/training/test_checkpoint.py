@@ -11,14 +11,16 @@ import torch
 
 from tests.training.support import make_run, run_until
 from workbench.errors import BadInput, RunFailed
+from workbench.inference.classifier import load_run_checkpoint
+from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.layout import RunFolder, create_run_folder
 from workbench.training.checkpoint import (
     Checkpoints,
     checkpoint_bytes,
     random_states,
-    read_entries,
     restore_random_states,
 )
+from workbench.training.checkpoint_files import LoadedCheckpoint
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def folder(home: Path) -> RunFolder:
     return create_run_folder(home / "runs", "run")
 
 
-def content(step: int, position: int = 0, epoch: int | None = None) -> dict[str, Any]:
+def content(step: int, position: int = 0, epoch: int | None = None) -> Any:
+    """What the thread that writes looks at of a checkpoint's content."""
     weight = torch.full((3,), float(step) + position / 10)
     return {
         "model": {"w": weight},
@@ -43,6 +46,12 @@ def save(checkpoints: Checkpoints, *steps: int, best: bool = False) -> None:
     checkpoints.wait()
 
 
+def newest(checkpoints: Checkpoints) -> LoadedCheckpoint:
+    found = checkpoints.newest()
+    assert found is not None
+    return found
+
+
 def files(folder: RunFolder) -> set[str]:
     return {path.name for path in folder.checkpoints.iterdir()}
 
@@ -53,13 +62,13 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
     save(checkpoints, 20, best=True)
     save(checkpoints, 30, 40, 50)
     assert files(folder) == {"step-20.pt", "step-40.pt", "step-50.pt", "manifest.json"}
-    assert [(e["step"], e["best"], e["metrics_offset"]) for e in read_entries(folder)] == [
+    assert [(e.step, e.best, e.metrics_offset) for e in read_entries(folder)] == [
         (20, True, 2000),
         (40, False, 4000),
         (50, False, 5000),
     ]
     save(checkpoints, 60, best=True)
-    assert [e["step"] for e in read_entries(folder) if e["best"]] == [60]
+    assert [e.step for e in read_entries(folder) if e.best] == [60]
     assert "step-20.pt" not in files(folder)
     checkpoints.close()
 
@@ -68,7 +77,7 @@ def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
     checkpoints = Checkpoints(folder)
     checkpoints.keep_every = 2
     save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
-    assert [e["epoch"] for e in read_entries(folder)] == [2, 4, 6, 7]
+    assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
     checkpoints.close()
 
 
@@ -85,17 +94,15 @@ def test_a_checkpoint_is_as_large_as_it_is_said_to_be(home: Path, settings: dict
 def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:
     checkpoints = Checkpoints(folder)
     save(checkpoints, 10, 20)
-    newest = folder.checkpoints / "step-20.pt"
-    newest.write_bytes(newest.read_bytes()[:-100])
+    torn = folder.checkpoints / "step-20.pt"
+    torn.write_bytes(torn.read_bytes()[:-100])
     again = Checkpoints(folder)
-    found, entry, notes = again.newest()
-    assert found is not None
-    assert entry is not None
-    assert (found["step"], entry["step"]) == (10, 10)
-    assert len(notes) == 1
-    assert "step-20.pt" in notes[0]
+    found = newest(again)
+    assert (found.content["step"], found.entry.step) == (10, 10)
+    assert len(found.notices) == 1
+    assert "step-20.pt" in found.notices[0]
     save(again, 20)
-    assert Checkpoints(folder).newest()[2] == []
+    assert newest(Checkpoints(folder)).notices == ()
     (folder.checkpoints / "step-10.pt").unlink()
     (folder.checkpoints / "step-20.pt").write_bytes(b"")
     with pytest.raises(BadInput, match=r"step-20\.pt is empty.*again at step 0"):
@@ -108,11 +115,9 @@ def test_two_moments_of_one_step_do_not_overwrite_each_other(folder: RunFolder) 
         checkpoints.save(content(10, position, epoch), offset=0, best=False, sync=lambda: None)
     checkpoints.wait()
     entries = read_entries(folder)
-    assert [(e["position"], e["epoch"]) for e in entries] == [(10, 0), (0, 1)]
-    assert all((folder.checkpoints / e["file"]).exists() for e in entries)
-    newest = Checkpoints(folder).newest()[0]
-    assert newest is not None
-    assert newest["epoch"] == 1
+    assert [(e.position, e.epoch) for e in entries] == [(10, 0), (0, 1)]
+    assert all((folder.checkpoints / e.file).exists() for e in entries)
+    assert newest(Checkpoints(folder)).content["epoch"] == 1
     checkpoints.close()
 
 
@@ -130,10 +135,24 @@ def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> No
     checkpoints.close()
 
 
+def test_training_and_classifying_skip_the_same_checkpoints(home: Path) -> None:
+    run = make_run(home, {"epochs": 3})
+    run_until(run, None)
+    *_, before, last = read_entries(run)
+    damaged = run.checkpoints / last.file
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    found = newest(Checkpoints(run))
+    content, notices = load_run_checkpoint(run.path, "last")
+    assert found.entry == before
+    assert content["step"] == before.step
+    assert notices == found.notices
+    assert last.file in notices[0]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": [{"file": "../x", "sha256": "a"}, 3]}'])
 def test_a_damaged_manifest_lists_nothing(folder: RunFolder, text: str) -> None:
     folder.manifest.write_text(text)
-    assert Checkpoints(folder).newest() == (None, None, [])
+    assert Checkpoints(folder).newest() is None
 
 
 def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
@@ -176,9 +195,8 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(folder: RunFolder) -> No
     made["model"]["w"].fill_(99.0)
     going_on.set()
     checkpoints.close()
-    kept = Checkpoints(folder).newest()[0]
-    assert kept is not None
-    assert kept["model"]["w"].tolist() == [10.0] * 3
+    kept = newest(Checkpoints(folder))
+    assert kept.content["model"]["w"].tolist() == [10.0] * 3
 
 
 def test_a_lost_manifest_is_made_of_the_files(folder: RunFolder) -> None:
@@ -187,7 +205,6 @@ def test_a_lost_manifest_is_made_of_the_files(folder: RunFolder) -> None:
     listed = checkpoints.entries
     folder.manifest.unlink()
     again = Checkpoints(folder)
-    found, entry, notes = again.newest()
-    assert found is not None
-    assert (found["step"], entry, again.entries) == (20, listed[1], listed)
-    assert notes == ["the list of checkpoints was lost; 2 were found again without it"]
+    found = newest(again)
+    assert (found.content["step"], found.entry, again.entries) == (20, listed[1], listed)
+    assert found.notices == ("the list of checkpoints was lost; 2 were found again without it",)

@@ -9,8 +9,10 @@ from torch import nn
 from tests.training.support import run_until
 from workbench.datasets.data import Split
 from workbench.experiment import build
-from workbench.io.atomic import read_json, write_json
+from workbench.io.atomic import write_json
+from workbench.record_codec import read_record
 from workbench.runs.layout import RunFolder, create_run_folder
+from workbench.runs.metrics import Drawing, EvaluationFile, LineDrawing
 from workbench.training.device import Precision
 from workbench.training.drawing import COLUMNS, POINTS, ROWS, drawing
 from workbench.training.evaluate import evaluate
@@ -20,7 +22,7 @@ from workbench.training.task import Classification, Regression, Task
 CPU = torch.device("cpu")
 
 
-def drawn(module: nn.Module, split: Split, task: Task, before: dict[str, Any] | None = None) -> Any:
+def drawn(module: nn.Module, split: Split, task: Task, before: Drawing | None = None) -> Any:
     source = source_of(split, lambda raw, _: raw, CPU)
     found = evaluate(module, source, task, split="test", classes="abc"[: task.outputs],
                      precision=Precision("fp32", CPU))  # fmt: skip
@@ -30,12 +32,14 @@ def drawn(module: nn.Module, split: Split, task: Task, before: dict[str, Any] | 
 def test_a_line_is_told_by_its_points_in_order() -> None:
     x = torch.rand(1000, 1)
     module = nn.Linear(1, 1)
-    found = drawn(module, Split(x, 2 * x), Regression(1), {"said": [1.0]})
-    assert (found["kind"], len(found["x"]), found["before"]) == ("line", POINTS, [1.0])
-    assert found["x"] == sorted(found["x"])
-    assert torch.allclose(torch.tensor(found["y"]), 2 * torch.tensor(found["x"]), atol=1e-4)
-    said = module(torch.tensor(found["x"])[:, None])[:, 0]
-    assert torch.allclose(torch.tensor(found["said"]), said, atol=1e-4)
+    before = drawn(module, Split(x, 2 * x), Regression(1))
+    found = drawn(module, Split(x, 2 * x), Regression(1), before)
+    assert isinstance(found, LineDrawing)
+    assert (len(found.x), found.before) == (POINTS, before.predicted)
+    assert list(found.x) == sorted(found.x)
+    assert torch.allclose(torch.tensor(found.y), 2 * torch.tensor(found.x), atol=1e-4)
+    said = module(torch.tensor(found.x)[:, None])[:, 0]
+    assert torch.allclose(torch.tensor(found.predicted), said, atol=1e-4)
 
 
 def test_regions_are_the_models_own_and_nothing_of_it_changes() -> None:
@@ -47,11 +51,11 @@ def test_regions_are_the_models_own_and_nothing_of_it_changes() -> None:
     labels = (points[:, 0] > 0).long()
     statistics = module[0].running_mean.clone()
     found = drawn(module, Split(points, labels), Classification(2))
-    cells = torch.tensor(found["cells"]).reshape(ROWS, COLUMNS)
-    xs = torch.linspace(*found["x_range"], COLUMNS)
+    cells = torch.tensor(found.cells).reshape(ROWS, COLUMNS)
+    xs = torch.linspace(*found.x_range, COLUMNS)
     assert torch.equal(cells, (xs > 0).long().expand(ROWS, COLUMNS))
-    assert found["label"] == labels.tolist()
-    assert found["x_range"][0] < min(found["x"])
+    assert found.label == tuple(labels.tolist())
+    assert found.x_range[0] < min(found.x)
     assert module.training
     assert torch.equal(module[0].running_mean, statistics)
 
@@ -61,8 +65,10 @@ def test_other_examples_have_no_such_picture() -> None:
     assert drawn(nn.Linear(2, 1), Split(torch.randn(9, 2), torch.randn(9, 1)), Regression(1)) is None
 
 
-def file(folder: RunFolder, step: int) -> dict[str, Any]:
-    return read_json(folder.evaluations / f"step-{step}-test.json") or {}
+def line_of(folder: RunFolder, step: int) -> LineDrawing:
+    found = read_record(folder.evaluation(step, "test"), EvaluationFile)
+    assert found is not None and isinstance(found.draw, LineDrawing)
+    return found.draw
 
 
 def test_before_and_after_stand_in_the_record_of_a_run_that_was_cut_too(home: Path) -> None:
@@ -71,6 +77,6 @@ def test_before_and_after_stand_in_the_record_of_a_run_that_was_cut_too(home: Pa
     write_json(folder.experiment, build("line-regression", sets=sets).to_dict())
     run_until(folder, 10)
     run_until(folder, None)
-    first, last = file(folder, 0)["draw"], file(folder, 32)["draw"]
-    assert first["before"] is None
-    assert last["before"] == first["said"] != last["said"]
+    first, last = line_of(folder, 0), line_of(folder, 32)
+    assert first.before is None
+    assert last.before == first.predicted != last.predicted

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 
 from workbench.datasets.data import Split
+from workbench.runs.layout import create_run_folder
 from workbench.training.device import Precision
 from workbench.training.evaluate import Evaluation, evaluate, seen_often, write
 from workbench.training.source import source_of
@@ -63,11 +64,11 @@ def test_figures_are_scikit_learns(said: tuple[Tensor, Tensor]) -> None:
     )
     table = sk.precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     for row, precision, recall, f1, support in zip(found.per_class, *table, strict=True):
-        assert (row["precision"] or 0.0) == pytest.approx(precision)
-        assert (row["recall"] or 0.0) == pytest.approx(recall)
-        assert (row["f1"] or 0.0) == pytest.approx(f1)
-        assert row["support"] == support
-        assert row["accuracy"] == row["recall"]
+        assert (row.precision or 0.0) == pytest.approx(precision)
+        assert (row.recall or 0.0) == pytest.approx(recall)
+        assert (row.f1 or 0.0) == pytest.approx(f1)
+        assert row.support == support
+        assert row.accuracy == row.recall
     matrix = np.zeros((12, 12), int)
     for true, guess, count in found.confusion:
         matrix[true, guess] = count
@@ -75,16 +76,16 @@ def test_figures_are_scikit_learns(said: tuple[Tensor, Tensor]) -> None:
 
 
 def test_what_is_not_defined_is_none(said: tuple[Tensor, Tensor]) -> None:
-    rows = {row["class"]: row for row in measured(*said, 12).per_class}
-    assert rows["c10"]["recall"] is None
-    assert rows["c10"]["support"] == 0
-    assert rows["c11"]["precision"] is None
-    assert rows["c11"]["recall"] == rows["c11"]["f1"] == 0
+    rows = {row.name: row for row in measured(*said, 12).per_class}
+    assert rows["c10"].recall is None
+    assert rows["c10"].support == 0
+    assert rows["c11"].precision is None
+    assert rows["c11"].recall == rows["c11"].f1 == 0
 
 
 def test_class_accuracies_weighed_by_support_are_the_accuracy(said: tuple[Tensor, Tensor]) -> None:
     found = measured(*said, 12)
-    weighed = sum((row["accuracy"] or 0) * row["support"] for row in found.per_class) / found.count
+    weighed = sum((row.accuracy or 0) * row.support for row in found.per_class) / found.count
     assert weighed == pytest.approx(found.scores["accuracy"], abs=1e-12)
 
 
@@ -97,13 +98,14 @@ def test_few_classes_have_no_top5() -> None:
 def test_files_can_be_read_by_what_they_say(said: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     logits, targets = said
     found = measured(logits, targets, 12)
-    write(found, tmp_path, step=7, epoch=2)
-    described = json.loads((tmp_path / "step-7-test.json").read_text())
+    folder = create_run_folder(tmp_path, "run")
+    write(found, folder, step=7, epoch=2)
+    described = json.loads(folder.evaluation(7, "test").read_text())
     assert described["step"] == 7
     assert described["accuracy"] == found.scores["accuracy"]
     layout = described["records"]
     assert layout["fields"] == [["index", 1], ["label", 1], ["top", 5], ["probability", 1]]
-    rows = list(struct.iter_unpack(layout["struct"], (tmp_path / layout["file"]).read_bytes()))
+    rows = list(struct.iter_unpack(layout["struct"], (folder.evaluations / layout["file"]).read_bytes()))
     assert len(rows) == 3000
     index, label, *top, probability = rows[123]
     assert (index, label) == (123, int(targets[123]))
@@ -121,9 +123,10 @@ def test_regression_figures_are_scikit_learns(tmp_path: Path) -> None:
     assert found.scores["mse"] == found.scores["loss"] == pytest.approx(sk.mean_squared_error(truth, guess))
     assert found.scores["mae"] == pytest.approx(sk.mean_absolute_error(truth, guess))
     assert found.scores["r2"] == pytest.approx(sk.r2_score(truth, guess))
-    write(found, tmp_path, step=1, epoch=1)
-    layout = json.loads((tmp_path / "step-1-test.json").read_text())["records"]
-    rows = list(struct.iter_unpack(layout["struct"], (tmp_path / layout["file"]).read_bytes()))
+    folder = create_run_folder(tmp_path, "run")
+    write(found, folder, step=1, epoch=1)
+    layout = json.loads(folder.evaluation(1, "test").read_text())["records"]
+    rows = list(struct.iter_unpack(layout["struct"], (folder.evaluations / layout["file"]).read_bytes()))
     assert rows[9] == (9, pytest.approx(float(wanted[9])), pytest.approx(float(said[9])))
 
 
@@ -150,8 +153,9 @@ def test_the_model_is_left_as_it_was_and_asked_between_batches() -> None:
 
 def test_outputs_that_are_no_numbers_are_written_as_words(tmp_path: Path) -> None:
     found = measured(torch.full((4, 2), float("nan")), torch.tensor([0, 1, 0, 1]), 2)
-    write(found, tmp_path, step=1, epoch=1)
-    assert json.loads((tmp_path / "step-1-test.json").read_text())["loss"] == "NaN"
+    folder = create_run_folder(tmp_path, "run")
+    write(found, folder, step=1, epoch=1)
+    assert json.loads(folder.evaluation(1, "test").read_text())["loss"] == "NaN"
 
 
 class LeftEdge(nn.Module):

@@ -11,12 +11,25 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
+from tests.training.support import (
+    change_lr,
+    epoch_rows,
+    evaluation_rows,
+    last_checkpoint,
+    make_run,
+    metrics,
+    notices,
+    outcome,
+    prepared,
+    run_until,
+    same,
+    step_rows,
+)
 from workbench.errors import BadInput
 from workbench.runs.anew import put_aside
+from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal, read_lines
-from workbench.runs.report import describe
+from workbench.runs.report import Change, report_of
 from workbench.training import parts
 from workbench.training.restore import differences
 from workbench.training.threads import Tuned
@@ -57,32 +70,26 @@ def damage(path: Path) -> None:
 
 
 def test_a_change_is_replayed_at_its_step(home: Path) -> None:
-    def changed(folder: Any) -> None:
-        journal = Journal(folder.journal)
-        journal.note("change", setting="train.lr", value=0.01, step=50)
-        journal.close()
-
     uncut, cut = (make_run(home, {"epochs": 2, "report_every": 1}) for _ in range(2))
     for folder in (uncut, cut):
-        changed(folder)
+        change_lr(folder, 0.01, step=50)
     run_until(uncut, None)
     run_until(cut, 45)
     run_until(cut, None)
     assert metrics(cut) == metrics(uncut)
-    rates = {row["step"]: row["lr"] for row in metrics(cut) if row["kind"] == "step"}
+    rates = {row.step: row.lr for row in step_rows(cut)}
     assert (rates[50], rates[51]) == (0.001, 0.01)
 
 
 def test_a_resume_with_more_epochs_goes_on(home: Path) -> None:
     folder = make_run(home, {"epochs": 2})
     run_until(folder, None)
-    assert [row["final"] for row in metrics(folder) if "final" in row] == [True]
+    assert [row.final for row in evaluation_rows(folder)].count(True) == 1
     attempt = run_until(folder, None, overrides={"train.epochs": 3, "train.lr": 0.5})
     assert attempt.state.epoch == 3
-    rows = metrics(folder)
-    assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == [1, 2, 3]
-    assert [row["lr"] for row in rows if row["kind"] == "step"][-1] == 0.5
-    assert len([row for row in rows if "final" in row]) == 1
+    assert [row.epoch for row in epoch_rows(folder)] == [1, 2, 3]
+    assert step_rows(folder)[-1].lr == 0.5
+    assert [row.final for row in evaluation_rows(folder)].count(True) == 1
 
 
 @pytest.mark.parametrize("how", ["a flipped bit", "cut short"])
@@ -96,10 +103,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(home: Path, how: st
     else:
         newest.write_bytes(newest.read_bytes()[:-100])
     assert run_until(folder, 100).beginning.step == 82
-    said = [r for r in read_lines(folder.journal) if "step-90.pt" in r.get("text", "")]
-    assert [r["from_step"] for r in said] == [82]
-    shown = describe(folder)["changes"]
-    assert shown == [{"step": 82, "what": "resumed"}, {"step": 82, "what": said[0]["text"]}]
+    (notice,) = (notice for notice in notices(folder) if "step-90.pt" in notice.text)
+    assert notice.from_step == 82
+    assert report_of(folder).changes == (Change(82, "resumed"), Change(82, notice.text))
     run_until(folder, None)
     ends_alike(folder, uncut)
 
@@ -113,7 +119,7 @@ def test_a_change_made_from_a_checkpoint_before_holds_from_there(home: Path) -> 
     for run in (whole, folder):
         run_until(run, 110 if run is folder else None, overrides={"train.lr": 0.01})
     run_until(folder, None)
-    rates = {row["step"]: row["lr"] for row in metrics(folder) if row["kind"] == "step"}
+    rates = {row.step: row.lr for row in step_rows(folder)}
     assert [rates[step] for step in (82, 83, 110, 111)] == [0.001, 0.01, 0.01, 0.01]
 
 
@@ -162,7 +168,7 @@ def test_torn_last_lines_cost_nothing(home: Path) -> None:
             file.write(b'{"v":1,"kind":"st')
     run_until(folder, None)
     ends_alike(folder, uncut)
-    assert [r["attempt"] for r in read_lines(folder.journal) if r["kind"] == "attempt"] == [1, 2]
+    assert [record.attempt for record in attempts_of(read_journal(folder.journal))] == [1, 2]
 
 
 def test_lost_rows_are_said_to_cost_exactness(home: Path) -> None:
@@ -170,7 +176,7 @@ def test_lost_rows_are_said_to_cost_exactness(home: Path) -> None:
     run_until(folder, 60)
     folder.metrics.write_bytes(folder.metrics.read_bytes()[:1000])
     run_until(folder, None)
-    assert [r["text"] for r in read_lines(folder.journal) if r.get("exact") is False] == [
+    assert [notice.text for notice in notices(folder) if not notice.exact] == [
         "metrics.jsonl is shorter than it was: rows of earlier steps are lost"
     ]
 
@@ -200,7 +206,7 @@ def test_other_threads_are_said_to_cost_exactness(home: Path) -> None:
     folder = make_run(home, {"epochs": 2})
     run_until(folder, 20)
     run_until(folder, None, overrides={"train.threads": 2})
-    inexact = [r["text"] for r in read_lines(folder.journal) if r.get("exact") is False]
+    inexact = [notice.text for notice in notices(folder) if not notice.exact]
     assert inexact == ["resumed, but not exactly: 2 CPU threads instead of 1"]
 
 
@@ -209,11 +215,11 @@ def test_another_batch_size_goes_on_from_the_same_examples(home: Path) -> None:
     folder = make_run(home, settings)
     run_until(folder, 30)
     attempt = run_until(folder, None, overrides={"train.batch_size": 40})
-    rows = [row for row in metrics(folder) if row["kind"] == "step"]
-    assert attempt.state.step == rows[-1]["step"] == 30 + (attempt.epochs.steps - 15) + attempt.epochs.steps
-    assert rows[30]["epoch"] == pytest.approx(16 / attempt.epochs.steps, abs=1e-5)
-    assert 0 < rows[-1]["lr"] < 1e-5
-    assert any("batches of 40 instead of 20" in r.get("text", "") for r in read_lines(folder.journal))
+    rows = step_rows(folder)
+    assert attempt.state.step == rows[-1].step == 30 + (attempt.epochs.steps - 15) + attempt.epochs.steps
+    assert rows[30].epoch == pytest.approx(16 / attempt.epochs.steps, abs=1e-5)
+    assert 0 < (rows[-1].lr or 0) < 1e-5
+    assert any("batches of 40 instead of 20" in notice.text for notice in notices(folder))
 
 
 def test_changed_data_is_refused_unless_accepted(home: Path) -> None:
@@ -225,7 +231,7 @@ def test_changed_data_is_refused_unless_accepted(home: Path) -> None:
     with pytest.raises(BadInput, match="--accept-changed-data"):
         prepared(folder)
     run_until(folder, None, accept_changed_data=True)
-    assert any(r.get("exact") is False for r in read_lines(folder.journal))
+    assert any(not notice.exact for notice in notices(folder))
 
 
 def test_early_stopping_ends_the_run_early(home: Path) -> None:
@@ -233,22 +239,22 @@ def test_early_stopping_ends_the_run_early(home: Path) -> None:
     attempt = run_until(folder, None)
     assert attempt.state.stale == 2
     assert attempt.state.best is not None
-    assert attempt.state.epoch == attempt.state.best["epoch"] + 2 < 500
+    assert attempt.state.epoch == attempt.state.best.epoch + 2 < 500
 
 
 def test_the_result_is_of_the_best_weights(home: Path) -> None:
     folder = make_run(home, {"epochs": 12, "lr": 0.02, "validation": 0.05})
     attempt = run_until(folder, None)
-    final = next(row for row in metrics(folder) if row.get("final"))
+    final = next(row for row in evaluation_rows(folder) if row.final)
     best = attempt.checkpoints.best()
     assert best is not None
     assert attempt.state.best is not None
-    assert final["weights_step"] == best["step"] == attempt.state.best["step"]
-    kept = torch.load(folder.checkpoints / best["file"], weights_only=True)["model"]
+    assert final.weights_step == best.step == attempt.state.best.step
+    kept = torch.load(folder.checkpoints / best.file, weights_only=True)["model"]
     assert same(kept, attempt.parts.built.module.state_dict())
-    evaluations = [r for r in metrics(folder) if r["kind"] == "evaluation" and r["split"] == "validation"]
-    assert max(e["accuracy"] for e in evaluations) == next(
-        e["accuracy"] for e in evaluations if e["step"] == best["step"]
+    evaluations = [row for row in evaluation_rows(folder) if row.split == "validation"]
+    assert max(row.accuracy or 0 for row in evaluations) == next(
+        row.accuracy for row in evaluations if row.step == best.step
     )
 
 

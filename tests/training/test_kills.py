@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import random
 from pathlib import Path
 
@@ -11,10 +11,13 @@ import pytest
 from tests.training import kill_many
 from tests.training.kill_many import check_loadable, ended, experiment, finished
 from tests.training.support import outcome, same
+from workbench.record_codec import read_record
 from workbench.runs import launch
+from workbench.runs.enums import Cause
+from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import read_lines
-from workbench.runs.report import describe
+from workbench.runs.records import Exit
+from workbench.runs.report import report_of
 from workbench.runs.status import Status
 
 CHECKPOINT, MANIFEST = r"checkpoints/\.?step-", r"checkpoints/\.?manifest"
@@ -41,20 +44,22 @@ def test_twenty_kills(home: Path) -> None:
 @pytest.mark.timeout(900)
 def test_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = outcome(finished(launch.start(experiment(), "test")))
-    monkeypatch.setenv("PYTHONPATH", str(CRASH))
     folder = None
     for name, crash in POINTS.items():
-        monkeypatch.setenv("WORKBENCH_CRASH", crash)
-        folder = again(folder)
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(CRASH), prepend=os.pathsep)
+            patch.setenv("WORKBENCH_CRASH", crash)
+            folder = again(folder)
         assert ended(folder) is Status.FAILED, (name, folder.log.read_text())
-        assert "SIGKILL" in json.loads(folder.exit.read_text())["reason"], name
+        end = read_record(folder.exit, Exit)
+        assert end is not None and end.cause is Cause.CRASH, name
+        assert "SIGKILL" in (end.reason or ""), name
         check_loadable(folder)
     assert folder is not None
-    monkeypatch.delenv("PYTHONPATH")
     assert same(outcome(finished(again(folder))), wanted)
-    assert describe(folder)["exact"]
+    assert report_of(folder).exact
     assert not list(folder.path.rglob("*.tmp")), "what a kill leaves is swept up"
-    assert [r["attempt"] for r in read_lines(folder.journal) if r["kind"] == "attempt"] == [
+    assert [attempt.attempt for attempt in attempts_of(read_journal(folder.journal))] == [
         *range(1, len(POINTS) + 2)
     ]
 

@@ -238,11 +238,11 @@ def test_lookahead_draws_the_weights_to_their_average() -> None:
     average = module[0].weight.detach().clone()
     with torch.no_grad():
         module[0].weight.add_(1.0)
-    again = lookahead_of({"lookahead": [t.clone() for t in lookahead.state_dict()]}, 5, module)
+    again = lookahead_of([t.clone() for t in lookahead.state_dict()], 5, module)
     assert again is not None
     again.update(1.0)
     assert torch.equal(module[0].weight, average)
-    assert lookahead_of({}, 0, module) is None
+    assert lookahead_of(None, 0, module) is None
 
 
 def test_a_model_without_parameters_is_refused_in_one_line() -> None:

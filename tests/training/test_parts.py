@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +9,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
 from tests.training.kill_many import experiment
-from tests.training.support import last_checkpoint, metrics, outcome, prepared, run_until, same
+from tests.training.support import evaluation_rows, last_checkpoint, outcome, prepared, run_until, same
 from workbench.errors import BadInput
 from workbench.io.atomic import write_json
+from workbench.runs.checkpoint_index import read_entries, write_entries
 from workbench.runs.layout import RunFolder, create_run_folder
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 from workbench.training import parts as building
 from workbench.training.device import Precision
 
@@ -100,12 +101,12 @@ def cuts(tmp_path_factory: pytest.TempPathFactory, half_precision: None) -> Cuts
     attempt = prepared(first)
     attempt.steering.checkpoint()
     attempt.report.metrics.close()
-    fresh = last_checkpoint(first)
+    fresh = dict(last_checkpoint(first))
     uncut = made(home)
     run_until(uncut, None)
     assert (attempt.epochs.steps, attempt.report.every) == (STEPS, EVERY)
     # Cut where the best epoch is past and patience runs out, and where neither position is at the end of a row.
-    best = max(row["epoch"] for row in metrics(uncut) if row["kind"] == "evaluation" and row["best"])
+    best = max(int(row.epoch) for row in evaluation_rows(uncut) if row.best)
     epoch = next(e for e in range(best + 1, best + 4) if e * STEPS % EVERY in {1, 3, 4, 5})
     folders = {}
     for where, position in POSITIONS.items():
@@ -128,12 +129,11 @@ def copy_of(folder: RunFolder, home: Path) -> RunFolder:
 
 def rewrite(folder: RunFolder, content: dict[str, Any]) -> None:
     """Put `content` in the place of the newest checkpoint."""
-    manifest = json.loads(folder.manifest.read_text())
-    entry = manifest["checkpoints"][-1]
-    path = folder.checkpoints / entry["file"]
+    *others, entry = read_entries(folder)
+    path = folder.checkpoints / entry.file
     torch.save(content, path)
-    entry["sha256"] = sha256(path.read_bytes()).hexdigest()
-    write_json(folder.manifest, manifest)
+    digest = sha256(path.read_bytes()).hexdigest()
+    write_entries(folder, [*others, msgspec.structs.replace(entry, sha256=digest)])
 
 
 def test_every_part_has_its_case(cuts: Cuts) -> None:
@@ -143,17 +143,17 @@ def test_every_part_has_its_case(cuts: Cuts) -> None:
 @pytest.mark.parametrize("where", POSITIONS)
 def test_nothing_left_out_is_exact(cuts: Cuts, home: Path, where: str) -> None:
     folder = copy_of(cuts.folders[where], home)
-    rewrite(folder, last_checkpoint(folder))
+    rewrite(folder, dict(last_checkpoint(folder)))
     run_until(folder, None)
     assert same(outcome(folder), cuts.uncut)
-    assert describe(folder)["exact"]
+    assert report_of(folder).exact
 
 
 @pytest.mark.parametrize("part", CASES)
 def test_one_part_left_out_shows(cuts: Cuts, home: Path, part: str) -> None:
     where, instead = CASES[part]
     folder = copy_of(cuts.folders[where], home)
-    content, fresh = last_checkpoint(folder), cuts.fresh
+    content, fresh = dict(last_checkpoint(folder)), cuts.fresh
     holder, name = content, part
     if part not in content:
         outer, name = part.split(".", 1)
@@ -165,4 +165,4 @@ def test_one_part_left_out_shows(cuts: Cuts, home: Path, part: str) -> None:
         run_until(folder, None)
     except BadInput:
         return
-    assert not (same(outcome(folder), cuts.uncut) and describe(folder)["exact"])
+    assert not (same(outcome(folder), cuts.uncut) and report_of(folder).exact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import subprocess
 import sys
@@ -11,9 +12,24 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.support import last_checkpoint, make_run, metrics, outcome, prepared, run_until, same
-from workbench.errors import RunFailed
-from workbench.runs.records import Journal, read_lines
+from tests.training.support import (
+    change_lr,
+    epoch_rows,
+    last_checkpoint,
+    make_run,
+    metrics,
+    notices,
+    outcome,
+    prepared,
+    run_until,
+    same,
+    step_rows,
+)
+from tests.training.support import changes as all_changes
+from workbench.errors import NotEnoughMemory, RunFailed
+from workbench.runs.journal import SettingChange
+from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import StepRow
 from workbench.training.guard import Guard
 from workbench.training.recovery import Shortage, fitting, shortage
 from workbench.training.state import TrainState
@@ -26,18 +42,17 @@ WILD = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "epochs": 3}
 
 def wild_run(home: Path, **settings: Any) -> Any:
     folder = make_run(home, {**WILD, **settings}, DEEP)
-    journal = Journal(folder.journal)
-    journal.note("change", setting="train.lr", value=400.0, step=50)
-    journal.close()
+    change_lr(folder, 400.0, step=50)
     return folder
 
 
-def texts(folder: Any) -> list[str]:
-    return [r["text"] for r in read_lines(folder.journal) if r["kind"] == "notice"]
+def texts(folder: RunFolder) -> list[str]:
+    return [notice.text for notice in notices(folder)]
 
 
-def changes(folder: Any) -> list[dict[str, Any]]:
-    return [r for r in read_lines(folder.journal) if r["kind"] == "change" and r.get("who") == "worker"]
+def changes(folder: RunFolder) -> list[SettingChange]:
+    """Those that the worker made by itself."""
+    return [change for change in all_changes(folder) if change.cause is not None]
 
 
 @pytest.mark.parametrize(("deferred", "every"), [(False, 4), (True, 4), (True, 1000)])
@@ -53,20 +68,20 @@ def test_the_step_is_named_and_the_last_good_checkpoint_kept(home: Path, deferre
     assert kept["step"] == 41
     assert all(torch.isfinite(t).all() for t in kept["model"].values())
     assert all(torch.isfinite(t).all() for t in attempt.state.module.state_dict().values())
-    assert all(isinstance(row["loss"], float) for row in metrics(folder))
-    assert {row["epoch"] for row in metrics(folder) if row["kind"] != "step"} == {1}
+    assert all(math.isfinite(row.loss or 0) for row in metrics(folder))
+    assert {row.epoch for row in metrics(folder) if not isinstance(row, StepRow)} == {1}
 
 
 def test_it_goes_back_with_half_the_learning_rate_until_that_holds(home: Path) -> None:
     folder = make_run(home, {**WILD, "lr": 30.0, "on_nan": "go_back"}, DEEP)
     run_until(folder, None)
     made = changes(folder)
-    assert [c["value"] for c in made] == [15.0 / 2**n for n in range(len(made))]
+    assert [c.value for c in made] == [15.0 / 2**n for n in range(len(made))]
     assert 0 < len(made) <= 5
-    assert {c["step"] for c in made} == {0}
-    steps = [row["step"] for row in metrics(folder) if row["kind"] == "step"]
+    assert {c.step for c in made} == {0}
+    steps = [row.step for row in step_rows(folder)]
     assert steps == sorted(set(steps))
-    assert all(isinstance(row["loss"], float) for row in metrics(folder))
+    assert all(math.isfinite(row.loss or 0) for row in metrics(folder))
     assert "half the learning rate, 15 (1 of 5" in texts(folder)[0]
 
 
@@ -98,9 +113,9 @@ def test_it_goes_back_also_from_the_last_checkpoint(home: Path) -> None:
     attempt.measure()
     attempt.checkpoints.close()
     attempt.report.metrics.close()
-    assert [(c["step"], c["value"]) for c in changes(folder)] == [(0, 0.05)]
+    assert [(c.step, c.value) for c in changes(folder)] == [(0, 0.05)]
     assert all(torch.isfinite(t).all() for t in last_checkpoint(folder)["model"].values())
-    assert all(isinstance(row["loss"], float) for row in metrics(folder))
+    assert all(math.isfinite(row.loss or 0) for row in metrics(folder))
 
 
 def test_it_gives_up_after_five_times(home: Path) -> None:
@@ -158,13 +173,13 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(home: Path, tmp_path: Pa
     settings = {"epochs": 2, "batch_size": 48, "auto_micro_batch": True, "class_weights": "balanced"}
     uncut, cut = make_run(home, settings, model), make_run(home, settings, model)
     run_until(uncut, None)
-    found = [(c["setting"], c["value"], c["step"]) for c in changes(uncut)]
+    found = [(c.setting, c.value, c.step) for c in changes(uncut)]
     assert found[0] == ("train.micro_batch", 16, 0)
     assert {setting for setting, _, _ in found[1:]} == {"train.evaluation_batch"}
     assert found[-1][1] == 64
     assert "batch norm sees the smaller batches" in texts(uncut)[0]
-    rows = [row for row in metrics(uncut) if row["kind"] == "epoch"]
-    assert rows[0]["count"] == rows[1]["count"]
+    first, second = epoch_rows(uncut)
+    assert first.count == second.count
     for step in (1, 20, 40):
         run_until(cut, step)
     run_until(cut, None)
@@ -181,9 +196,9 @@ def test_parts_of_a_batch_learn_what_the_whole_learns(home: Path) -> None:
     one, other = last_checkpoint(whole), last_checkpoint(parts)
     for name, weights in one["model"].items():
         assert torch.allclose(weights, other["model"][name], atol=1e-5), name
-    epochs = [next(row for row in metrics(folder) if row["kind"] == "epoch") for folder in (whole, parts)]
-    assert epochs[0]["count"] == epochs[1]["count"]
-    assert epochs[0]["loss"] == pytest.approx(epochs[1]["loss"], rel=0.02)
+    epochs = [epoch_rows(folder)[0] for folder in (whole, parts)]
+    assert epochs[0].count == epochs[1].count
+    assert epochs[0].loss == pytest.approx(epochs[1].loss, rel=0.02)
 
 
 def test_what_the_failed_try_changed_is_taken_back(home: Path, tmp_path: Path) -> None:
@@ -203,11 +218,11 @@ def test_memory_that_is_short_in_an_evaluation_splits_no_batch(home: Path, tmp_p
     folder = make_run(home, settings, own_model(tmp_path / "own"))
     attempt = prepared(folder)
     attempt.state.module.evaluation_limit = 0  # type: ignore[assignment]
-    with pytest.raises(RunFailed, match=r"evaluating 1 examples .* not even one fits"):
+    with pytest.raises(NotEnoughMemory, match=r"evaluating 1 examples .* not even one fits"):
         attempt.train(attempt.steering)
     attempt.checkpoints.close()
     attempt.report.metrics.close()
-    assert {c["setting"] for c in changes(folder)} == {"train.evaluation_batch"}
+    assert {c.setting for c in changes(folder)} == {"train.evaluation_batch"}
 
 
 def test_memory_that_is_short_between_two_steps_undoes_none(home: Path) -> None:
@@ -227,7 +242,7 @@ def test_memory_that_is_short_between_two_steps_undoes_none(home: Path) -> None:
 def test_the_fewest_examples_do_not_fit(home: Path, tmp_path: Path) -> None:
     settings = {"epochs": 1, "batch_size": 4, "auto_micro_batch": True}
     folder = make_run(home, settings, own_model(tmp_path / "own", training_limit=0))
-    with pytest.raises(RunFailed, match=r"with 2 examples at once .*: no fewer can be learned from"):
+    with pytest.raises(NotEnoughMemory, match=r"with 2 examples at once .*: no fewer can be learned from"):
         run_until(folder, None)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from tests.training import imports_after_start
-from tests.training.support import make_run, open_attempt
-from workbench.io.atomic import read_json
-from workbench.runs.records import read_lines
+from tests.training.support import changes, make_run, open_attempt
+from workbench.record_codec import read_record
+from workbench.runs.enums import Cause, ChangeCause
+from workbench.runs.records import Exit
 from workbench.training.device import Precision
 from workbench.training.rehearsal import rehearse
 from workbench.trainsettings import Train
@@ -27,8 +28,9 @@ def test_a_worker_imports_nothing_after_its_first_step(home: Path) -> None:
         [sys.executable, imports_after_start.__file__, str(folder.path)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=Path.cwd(),
     )  # fmt: skip
-    assert (read_json(folder.exit) or {})["status"] == "finished", done.stderr
-    assert any(r.get("why") == "went back" for r in read_lines(folder.journal))
+    end = read_record(folder.exit, Exit)
+    assert end is not None and end.cause is Cause.COMPLETED, done.stderr
+    assert any(change.cause is ChangeCause.ROLLBACK for change in changes(folder))
     assert done.stdout.split() == []
 
 

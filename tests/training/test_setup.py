@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.training.support import make_run, prepared
-from workbench.io.atomic import read_json
+from tests.training.support import make_run, prepared, setup_of
 
 
 def test_setup_says_what_the_experiment_became(home: Path) -> None:
@@ -11,16 +10,15 @@ def test_setup_says_what_the_experiment_became(home: Path) -> None:
     attempt = prepared(folder)
     attempt.report.metrics.close()
     attempt.context.journal.close()
-    setup = read_json(folder.setup)
-    assert setup is not None
-    counts = setup["counts"]
+    setup = setup_of(folder)
+    counts = setup.counts
     assert sum(counts.values()) == 1797
-    assert {name: sum(per_class) for name, per_class in setup["class_counts"].items()} == counts
-    assert setup["classes"] == [str(digit) for digit in range(10)]
-    assert setup["shape"] == [1, 8, 8]
-    assert len(setup["fingerprint"]) == 64
-    assert setup["parameters"] == setup["trainable"] == 64 * 32 + 32 + 32 * 10 + 10
-    assert sum(layer["parameters"] for layer in setup["layers"]) == setup["parameters"]
-    assert setup["steps_per_epoch"] == -(-counts["train"] // 50)
-    assert setup["steps_total"] == 2 * setup["steps_per_epoch"]
-    assert (setup["device"], setup["threads"], setup["precision"]) == ("cpu", 1, "fp32")
+    assert {name: sum(per_class) for name, per_class in setup.class_counts.items()} == counts
+    assert setup.classes == tuple(str(digit) for digit in range(10))
+    assert setup.shape == (1, 8, 8)
+    assert len(setup.fingerprint) == 64
+    assert setup.parameters == setup.trainable == 64 * 32 + 32 + 32 * 10 + 10
+    assert sum(layer.parameters for layer in setup.layers) == setup.parameters
+    assert setup.steps_per_epoch == -(-counts["train"] // 50)
+    assert setup.steps_total == 2 * setup.steps_per_epoch
+    assert (setup.device, setup.threads, setup.precision) == ("cpu", 1, "fp32")

@@ -1,25 +1,23 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from workbench.errors import BadInput
+from workbench.runs.journal import Attempt, SettingChange, SettingValue
 from workbench.training.timeline import Change, Timeline
+from workbench.trainsettings import Train
 
-BASE: dict[str, Any] = {"lr": 0.1, "epochs": 5}
-
-
-def attempt(step: int, **overrides: Any) -> dict[str, Any]:
-    return {
-        "kind": "attempt",
-        "from_step": step,
-        "overrides": {f"train.{k}": v for k, v in overrides.items()},
-    }
+BASE = Train(lr=0.1, epochs=5)
 
 
-def change(step: int, key: str, value: Any) -> dict[str, Any]:
-    return {"kind": "change", "setting": f"train.{key}", "value": value, "step": step}
+def attempt(number: int, step: int, **overrides: SettingValue) -> Attempt:
+    return Attempt(
+        attempt=number, from_step=step, overrides={f"train.{key}": value for key, value in overrides.items()}
+    )
+
+
+def change(step: int, key: str, value: SettingValue) -> SettingChange:
+    return SettingChange(setting=f"train.{key}", value=value, step=step)
 
 
 def test_a_change_holds_from_its_step_on() -> None:
@@ -33,14 +31,14 @@ def test_of_two_changes_at_one_step_the_later_holds() -> None:
 
 
 def test_a_lost_change_happens_again_unless_a_resume_set_the_same() -> None:
-    journal = [attempt(0), change(50, "lr", 0.5), change(50, "epochs", 9), attempt(40, lr=0.7)]
+    journal = [attempt(1, 0), change(50, "lr", 0.5), change(50, "epochs", 9), attempt(2, 40, lr=0.7)]
     timeline = Timeline.of_journal(BASE, journal, start=40)
     assert [timeline.at(s).lr for s in (39, 40, 60)] == [0.1, 0.7, 0.7]
     assert [timeline.at(s).epochs for s in (49, 50)] == [5, 9]
 
 
 def test_an_override_holds_from_where_the_attempt_really_began() -> None:
-    timeline = Timeline.of_journal(BASE, [attempt(0), attempt(40, lr=0.7)], start=30)
+    timeline = Timeline.of_journal(BASE, [attempt(1, 0), attempt(2, 40, lr=0.7)], start=30)
     assert (timeline.at(29).lr, timeline.at(30).lr) == (0.1, 0.7)
 
 
@@ -50,5 +48,5 @@ def test_a_value_that_can_not_be_is_refused() -> None:
 
 
 def test_what_a_resume_set_beside_training_is_no_change_of_it() -> None:
-    started = {"kind": "attempt", "from_step": 0, "overrides": {"on_fail": "mail me", "train.lr": 0.7}}
+    started = Attempt(from_step=0, overrides={"on_fail": "mail me", "train.lr": 0.7})
     assert Timeline.of_journal(BASE, [started], start=0).at(0).lr == 0.7

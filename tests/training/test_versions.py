@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.training.support import make_run, metrics, outcome, run_until, same
-from workbench.runs.records import read_lines
+from tests.training.support import evaluation_rows, make_run, notices, outcome, run_until, same
+from workbench.runs.journal import Attempt, Notice
+from workbench.runs.layout import RunFolder
 from workbench.training.versions import changed_versions
 
-OLD, NEW = {"torch": "2.10.0", "numpy": "2.0.0"}, {"torch": "2.11.0", "numpy": "2.0.0"}
+OLD: dict[str, str | None] = {"torch": "2.10.0", "numpy": "2.0.0"}
+NEW: dict[str, str | None] = {"torch": "2.11.0", "numpy": "2.0.0"}
 
 
-def told(folder: Any) -> list[dict[str, Any]]:
-    return [r for r in read_lines(folder.journal) if r["kind"] == "notice" and "torch 2.10.0" in r["text"]]
+def upgrade_notices(folder: RunFolder) -> list[Notice]:
+    return [notice for notice in notices(folder) if "torch 2.10.0" in notice.text]
 
 
 def test_before_and_now_are_shown_and_training_goes_on_as_it_was(home: Path) -> None:
@@ -24,13 +25,11 @@ def test_before_and_now_are_shown_and_training_goes_on_as_it_was(home: Path) -> 
     run_until(uncut, None)
     run_until(folder, 60, versions=OLD)
     run_until(folder, None, versions=NEW)
-    before = next(row for row in metrics(folder) if row["kind"] == "evaluation" and row["epoch"] == 1)
-    (notice,) = told(folder)
-    assert notice["before"] == {"loss": before["loss"], "accuracy": before["accuracy"]}
-    assert notice["now"] == pytest.approx(notice["before"])
-    assert notice["text"].startswith(
-        "torch 2.10.0 → 2.11.0: the weights of epoch 1 on validation: loss before "
-    )
+    before = next(row for row in evaluation_rows(folder) if row.epoch == 1)
+    (notice,) = upgrade_notices(folder)
+    assert notice.before == {"loss": before.loss, "accuracy": before.accuracy}
+    assert notice.now == pytest.approx(notice.before)
+    assert notice.text.startswith("torch 2.10.0 → 2.11.0: the weights of epoch 1 on validation: loss before ")
     assert same(outcome(folder), outcome(uncut))
 
 
@@ -38,21 +37,21 @@ def test_a_finished_run_with_more_epochs_is_measured_where_it_stands(home: Path)
     folder = make_run(home, {"epochs": 1})
     run_until(folder, None, versions=OLD)
     run_until(folder, None, versions=NEW, overrides={"train.epochs": 2})
-    (notice,) = told(folder)
-    assert "the weights of epoch 1" in notice["text"]
-    assert notice["now"] == pytest.approx(notice["before"])
+    (notice,) = upgrade_notices(folder)
+    assert "the weights of epoch 1" in notice.text
+    assert notice.now == pytest.approx(notice.before)
 
 
 def test_without_figures_of_before_it_says_so(home: Path) -> None:
     folder = make_run(home, {"epochs": 1})
     run_until(folder, 10, versions=OLD)
     run_until(folder, None, versions=NEW)
-    (notice,) = told(folder)
-    assert "no checkpoint has figures" in notice["text"]
+    (notice,) = upgrade_notices(folder)
+    assert "no checkpoint has figures" in notice.text
 
 
 def test_the_same_versions_are_no_news(home: Path) -> None:
-    attempts = [{"kind": "attempt", "versions": OLD}, {"kind": "attempt", "versions": OLD}]
+    attempts = [Attempt(versions=OLD), Attempt(versions=OLD)]
     assert changed_versions(attempts) == []
-    assert changed_versions([*attempts, {"kind": "attempt", "versions": NEW}]) == ["torch 2.10.0 → 2.11.0"]
-    assert changed_versions([{"kind": "attempt"}, {"kind": "attempt", "versions": NEW}]) == []
+    assert changed_versions([*attempts, Attempt(versions=NEW)]) == ["torch 2.10.0 → 2.11.0"]
+    assert changed_versions([Attempt(), Attempt(versions=NEW)]) == []

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 from pathlib import Path
 
 import torch
 
-from tests.training.support import Worker, last_checkpoint, make_run, outcome, same
+from tests.training.support import (
+    Worker,
+    change_lr,
+    changes,
+    last_checkpoint,
+    make_run,
+    notices,
+    outcome,
+    same,
+)
+from workbench.record_codec import read_record
 from workbench.runs import control
-from workbench.runs.records import Journal, read_lines
+from workbench.runs.checkpoint_index import read_entries
+from workbench.runs.control import NO_VALUES, Reply
+from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
+from workbench.runs.journal import PhaseChange, read_journal
+from workbench.runs.reader import RunReader
+from workbench.runs.records import Heartbeat, RequestValues
+from workbench.ui.panes.plots import facts
 
 FULL = {
     "epochs": 12,
@@ -29,13 +44,13 @@ FULL = {
 
 def test_a_killed_run_ends_as_one_never_cut(home: Path) -> None:
     uncut = make_run(home, FULL)
-    assert Worker(uncut).ended()["status"] == "finished"
+    assert Worker(uncut).finishes()
 
     cut = make_run(home, FULL)
     first = Worker(cut)
     first.wait_for(lambda: first.step() > 0)
     first.signal(signal.SIGKILL)
-    assert first.ended() == {}
+    assert first.ended() is None
     reached = first.step()
     assert 0 < reached < 12 * 41
 
@@ -43,35 +58,55 @@ def test_a_killed_run_ends_as_one_never_cut(home: Path) -> None:
     second.wait_for(lambda: second.step() > reached)
     second.signal(signal.SIGTERM)
     end = second.ended()
-    assert (end["status"], end["reason"], end["attempt"]) == ("stopped", "stopped by SIGTERM", 2)
+    assert end is not None
+    assert (end.status, end.cause, end.attempt) == (Ending.STOPPED, Cause.SIGNAL, 2)
+    assert end.reason == "stopped by SIGTERM"
 
     third = Worker(cut)
-    assert third.ended()["status"] == "finished"
+    assert third.finishes()
     assert same(outcome(cut), outcome(uncut))
-    journal = read_lines(cut.journal)
-    assert not any("exact" in record for record in journal)
-    training = [record for record in journal if record.get("phase") == "training"]
-    assert [(r["attempt"], r["device"], r["threads"]) for r in training] == [(n, "cpu", 1) for n in (1, 2, 3)]
+    assert all(notice.exact for notice in notices(cut))
+    phases = [line for line in read_journal(cut.journal) if isinstance(line, PhaseChange)]
+    training = [line for line in phases if line.phase is Phase.TRAINING]
+    assert [(line.attempt, line.device, line.threads) for line in training] == [
+        (n, "cpu", 1) for n in (1, 2, 3)
+    ]
 
 
 def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_checkpoint(home: Path) -> None:
     deep = {"name": "mlp", "widths": [64, 64, 64], "dropout": 0.0}
     folder = make_run(home, {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "epochs": 20}, deep)
-    journal = Journal(folder.journal)
-    journal.note("change", setting="train.lr", value=1000.0, step=60)
-    journal.close()
+    change_lr(folder, 1000.0, step=60)
     worker = Worker(folder)
     end = worker.ended()
     assert worker.process.returncode == 1
-    assert end["status"] == "failed"
-    found = re.search(r"the loss became (NaN|infinite) at step (\d+)", end["reason"])
+    assert end is not None and end.reason is not None
+    assert (end.status, end.cause) == (Ending.FAILED, Cause.NON_FINITE_LOSS)
+    found = re.search(r"the loss became (NaN|infinite) at step (\d+)", end.reason)
     assert found
     assert int(found[2]) > 60
-    assert "\n" not in end["reason"]
+    assert "\n" not in end.reason
     kept = last_checkpoint(folder)
     assert kept["step"] == 41
     assert all(torch.isfinite(t).all() for t in kept["model"].values())
     assert "Traceback" not in folder.log.read_text()
+
+
+def test_the_screen_says_how_long_ago_the_newest_checkpoint_was_saved(home: Path) -> None:
+    folder = make_run(home, {"epochs": 100_000, "checkpoint_seconds": 1000.0})
+    worker = Worker(folder)
+    reader = RunReader(folder)
+
+    worker.wait_for(lambda: reader.poll().heartbeat.saved)
+    control.ask(folder, RequestKind.PAUSE, 1)
+    worker.wait_for(lambda: reader.poll().heartbeat.phase is Phase.PAUSED)
+    newest = read_entries(folder)[-1]
+    worker.wait_for(lambda: reader.poll().heartbeat.saved == newest.time)
+    assert "saved 40s ago" in facts(reader.poll(), 400, now=newest.time + 45.0).plain
+    control.ask(folder, RequestKind.STOP, 1)
+    end = worker.ended()
+    assert end is not None and end.status is Ending.STOPPED
+    reader.close()
 
 
 def test_requests_are_answered(home: Path) -> None:
@@ -79,29 +114,34 @@ def test_requests_are_answered(home: Path) -> None:
     worker = Worker(folder)
     worker.wait_for(lambda: worker.step() > 0)
 
-    def asked(what: str, **values: float) -> str:
-        request = control.ask(folder, what, 1, **values)
+    def asked(kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
+        request = control.ask(folder, kind, 1, values)
         worker.wait_for(lambda: control.answer_to(folder, request) is not None)
-        return control.answer_to(folder, request) or ""
+        reply = control.answer_to(folder, request)
+        assert reply is not None
+        return reply
 
     saved = worker.step()
     worker.signal(signal.SIGUSR1)
     worker.wait_for(lambda: worker.step() > saved)
-    assert asked("pause").startswith("paused at step")
-    assert asked("continue") == "going on"
-    assert "0.001 → 0.0005" in asked("lr", times=0.5)
-    assert asked("lr", value=-1.0).startswith("not done: train.lr")
-    assert "epochs 100000 → 90000" in asked("epochs", add=-10_000)
-    assert asked("checkpoint").startswith("saved at step")
-    request = control.ask(folder, "stop", 1)
-    assert worker.ended()["reason"] == "stopped on request"
-    assert control.answer_to(folder, request) == "checkpointing and stopping"
-    changes = [r for r in read_lines(folder.journal) if r["kind"] == "change"]
-    assert [(c["setting"], c["value"]) for c in changes] == [("train.lr", 0.0005), ("train.epochs", 90_000)]
-    heartbeat = json.loads(folder.heartbeat.read_text())
-    assert heartbeat["phase"] == "stopped"
-    assert heartbeat["step"] == last_checkpoint(folder)["step"]
-    assert heartbeat["steps_total"] == 90_000 * 41
+    assert asked(RequestKind.PAUSE).text.startswith("paused at step")
+    assert asked(RequestKind.CONTINUE) == Reply(Outcome.DONE, "going on")
+    assert "0.001 → 0.0005" in asked(RequestKind.LR, RequestValues(times=0.5)).text
+    outcome, text = asked(RequestKind.LR, RequestValues(value=-1.0))
+    assert (outcome, text[:8]) == (Outcome.REJECTED, "train.lr")
+    assert "epochs 100000 → 90000" in asked(RequestKind.EPOCHS, RequestValues(add=-10_000)).text
+    assert asked(RequestKind.CHECKPOINT).text.startswith("saved at step")
+    request = control.ask(folder, RequestKind.STOP, 1)
+    end = worker.ended()
+    assert end is not None and (end.cause, end.reason) == (Cause.REQUESTED, "stopped on request")
+    assert control.answer_to(folder, request) == Reply(Outcome.DONE, "checkpointing and stopping")
+    assert [(c.setting, c.value) for c in changes(folder)] == [("train.lr", 0.0005), ("train.epochs", 90_000)]
+    heartbeat = read_record(folder.heartbeat, Heartbeat)
+    assert heartbeat is not None
+    assert heartbeat.phase is Phase.STOPPED
+    assert heartbeat.step == last_checkpoint(folder)["step"]
+    assert heartbeat.steps_total == 90_000 * 41
+    assert heartbeat.saved == last_checkpoint(folder)["wall"]["time"]
 
 
 def test_it_ends_with_its_supervisor(home: Path) -> None:
@@ -110,7 +150,8 @@ def test_it_ends_with_its_supervisor(home: Path) -> None:
     worker.wait_for(lambda: worker.step() > 0)
     assert worker.process.stdin is not None
     worker.process.stdin.close()
-    assert worker.ended()["reason"] == "stopped because its supervisor ended"
+    end = worker.ended()
+    assert end is not None and end.cause is Cause.SUPERVISOR_ENDED
     assert last_checkpoint(folder)["step"] > 0
 
 
@@ -119,7 +160,7 @@ def test_a_second_worker_keeps_away(home: Path) -> None:
     first = Worker(folder)
     first.wait_for(lambda: first.step() > 0)
     second = Worker(folder)
-    assert second.ended() == {}
+    assert second.ended() is None
     assert second.process.returncode == 1
     assert "another process writes" in folder.log.read_text()
     first.signal(signal.SIGKILL)
@@ -130,6 +171,7 @@ def test_an_experiment_that_can_not_be_is_said_in_one_line(home: Path) -> None:
     folder = make_run(home, {})
     folder.experiment.write_text('{"v": 1, "data": {"name": "nothing"}}')
     end = Worker(folder).ended()
-    assert end["status"] == "failed"
-    assert "\n" not in end["reason"]
+    assert end is not None and end.reason is not None
+    assert (end.status, end.cause) == (Ending.FAILED, Cause.INVALID_INPUT)
+    assert "\n" not in end.reason
     assert "Traceback" not in folder.log.read_text()

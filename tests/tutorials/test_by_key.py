@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from workbench.recipes import how_to_fetch, load_recipe, recipe_files
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -75,10 +75,14 @@ async def beside_the_published(
     run = next(row.id for row in app.rows or [] if row.name == name)
     app.select(run)
     await until(pilot, lambda: app.mirror is not None and app.mirror.view.exit, f"the record of {name}")
-    document = describe(Store.default().find(run))["reference"]
-    assert (document is None) == (reference is None)
+    compared = report_of(Store.default().find(run)).reference
+    assert (compared is None) == (reference is None)
     if reference is not None:
-        assert document["ours"] is not None and document["published"] == reference["published"]
+        assert (
+            compared is not None
+            and compared.ours is not None
+            and compared.published == reference["published"]
+        )
         pane: Any = app.panes["4"]
         await pilot.press("4")
         await until(pilot, lambda: "published" in "\n".join(lines(pane)), f"the published figure of {name}")

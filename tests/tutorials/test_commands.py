@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from workbench.runs.records import read_lines
+from workbench.runs.jsonl import read_lines
+from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import EvaluationRow, MetricLine
 
 
 def train(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,9 +21,9 @@ def train(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
-def evaluations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = read_lines(Path(document["directory"]) / "metrics.jsonl")
-    return [row for row in rows if row["kind"] == "evaluation"]
+def evaluations(document: dict[str, Any]) -> list[EvaluationRow]:
+    rows = read_lines(RunFolder(Path(document["directory"])).metrics, MetricLine)
+    return [row for row in rows if isinstance(row, EvaluationRow)]
 
 
 @pytest.mark.parametrize(
@@ -37,10 +39,10 @@ def test_recipes_of_points_end_in_seconds(recipe: str, figure: str, before: floa
     assert reference["within"]
     assert abs(reference["ours"] - reference["published"]) <= reference["tolerance"]
     first, *_, last = evaluations(document)
-    assert (first["step"], first["epoch"]) == (0, 0)
-    assert first[figure] == (pytest.approx(before) if before else pytest.approx(0.5, abs=0.5))
-    assert last["final"]
-    assert last[figure] == reference["ours"]
+    assert (first.step, first.epoch) == (0, 0)
+    assert first.metric(figure) == (pytest.approx(before) if before else pytest.approx(0.5, abs=0.5))
+    assert last.final
+    assert last.metric(figure) == reference["ours"]
     assert len(evaluations(document)) == document["epochs_total"] + 2
 
 
@@ -50,4 +52,4 @@ def test_ours_is_told_beside_the_published_figure(mnist: Path) -> None:
     assert "published 0.9632" in said
     assert "as published" in said
     assert "train.loss by epoch" in said
-    assert "1,438 + 359 examples of mnist's 60,000 + 10,000" in said
+    assert "1,438 + 359 samples of mnist's 60,000 + 10,000" in said

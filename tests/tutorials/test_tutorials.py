@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,24 +15,24 @@ from workbench.datasets.load import load
 from workbench.experiment import build
 from workbench.io.atomic import write_json
 from workbench.runs.layout import create_run_folder
-from workbench.runs.report import describe
+from workbench.runs.report import RunReport, report_of
 from workbench.settings import Choice
 
 SEEDS = range(5)
 
 
-def ours(home: Path, recipe: str, seed: int, *sets: str) -> dict[str, Any]:
+def ours(home: Path, recipe: str, seed: int, *sets: str) -> RunReport:
     """What a run of the recipe with this seed amounts to."""
     experiment = build(recipe, sets=[f"seed={seed}", "train.threads=1", "train.device=cpu", *sets])
     folder = create_run_folder(home / "runs", recipe)
     write_json(folder.experiment, experiment.to_dict())
     run_until(folder, None)
-    return describe(folder)
+    return report_of(folder)
 
 
 def results(home: Path, recipe: str, *sets: str) -> np.ndarray:
     """Test loss and accuracy of every seed: [seeds, 2]."""
-    found = [ours(home, recipe, seed, *sets)["test"] for seed in SEEDS]
+    found = [ours(home, recipe, seed, *sets).test or {} for seed in SEEDS]
     return np.array([[test["loss"], test["accuracy"]] for test in found])
 
 
@@ -65,9 +64,9 @@ def test_cifar10(home: Path, cifar10: Path) -> None:
 def test_the_line(home: Path) -> None:
     train = load(Choice("line")).train
     theirs = [points.fit_line(train.inputs, train.targets, 100 + seed) for seed in SEEDS]
-    documents = [ours(home, "line-regression", seed) for seed in SEEDS]
-    weights = [document["reference"]["ours"] for document in documents]
-    assert all(document["reference"]["within"] for document in documents)
+    references = [ours(home, "line-regression", seed).reference for seed in SEEDS]
+    weights = [reference.ours for reference in references if reference is not None]
+    assert all(reference is not None and reference.within for reference in references)
     assert abs(np.mean(weights) - np.mean(theirs)) < 3.5 * np.hypot(np.std(weights), np.std(theirs))
 
 

@@ -7,15 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
 from workbench.experiment import build
 from workbench.io.atomic import write_json
-from workbench.runs.layout import RunFolder
+from workbench.record_codec import write_record
+from workbench.runs.enums import Cause, Ending, Phase
+from workbench.runs.journal import Attempt, Journal
+from workbench.runs.jsonl import LineWriter
+from workbench.runs.layout import RunFolder, write_exit
+from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, StepRow, Wall
 from workbench.runs.processes import this_process
-from workbench.runs.records import Journal, LineWriter
+from workbench.runs.records import Best, Exit, Heartbeat, Latest, Seconds
 
 DEAD_PID = 2**22 + 1
 HOLD = """
@@ -44,10 +50,11 @@ def make_run(home: Path) -> MakeRun:
         folder = RunFolder(home / "runs" / f"20260101-{count:06d}-{count:04x}")
         for path in (folder.control, folder.answered, folder.checkpoints, folder.evaluations):
             path.mkdir(parents=True)
-        content = build("digits-mlp", sets=[f"train.epochs={epochs}"]).to_dict()
-        write_json(folder.experiment, {**content, "name": name})
+        experiment = build("digits-mlp", sets=[f"train.epochs={epochs}"])
+        write_json(folder.experiment, msgspec.structs.replace(experiment, name=name).to_dict())
         journal = Journal(folder.journal)
-        journal.note("attempt", attempt=1, from_step=0, **{**this_process(), "pid": DEAD_PID})
+        dead = msgspec.structs.replace(this_process(), pid=DEAD_PID)
+        journal.note(Attempt(attempt=1, from_step=0, **msgspec.structs.asdict(dead)))
         journal.close()
         train(folder, range(1, done + 1), accuracy=accuracy)
         write_heartbeat(folder, epochs=epochs, done=done, accuracy=accuracy, **beat)
@@ -63,62 +70,56 @@ def train(folder: RunFolder, epochs: range, *, accuracy: float = 0.9) -> None:
     metrics = LineWriter(folder.metrics)
     for epoch in epochs:
         for step in range(10 * epoch - 9, 10 * epoch + 1):
-            wall = {"time": time.time(), "seconds": 0.1, "samples_per_second": 320.0}
-            row = {
-                "step": step,
-                "epoch": step / 10,
-                "count": 1,
-                "loss": 2 / step,
-                "accuracy": 0.5,
-                "lr": 1e-3,
-            }
-            metrics.write({"kind": "step", **row, "wall": wall})
-        row = {
-            "step": 10 * epoch,
-            "epoch": epoch,
-            "split": "validation",
-            "loss": 1 / epoch,
-            "accuracy": accuracy,
-        }
-        metrics.write({"kind": "evaluation", **row, "best": True})
+            wall = Wall(time=time.time(), seconds=0.1, samples_per_second=320.0)
+            metrics.write(
+                StepRow(step=step, epoch=step / 10, loss=2 / step, accuracy=0.5, lr=1e-3, wall=wall)
+            )
+        row = EvaluationRow(
+            step=10 * epoch, epoch=epoch, split="validation", loss=1 / epoch, accuracy=accuracy, best=True
+        )
+        metrics.write(row)
         write_evaluation(folder, row)
     metrics.close()
 
 
-def write_evaluation(folder: RunFolder, row: dict[str, Any]) -> None:
+def write_evaluation(folder: RunFolder, row: EvaluationRow) -> None:
     """The classes that belong to an evaluation row: of 10 cats 6 are right and 4 are dogs."""
-    figures = {"precision": 0.8, "f1": 0.7, "support": 10}
-    record = {
-        **row,
-        "v": 1,
-        "count": 20,
-        "per_class": [
-            {"class": "cat", "accuracy": 0.6, **figures},
-            {"class": "dog", "accuracy": 0.9, **figures},
-        ],
-        "confusion": [[0, 0, 6], [0, 1, 4], [1, 1, 9], [1, 0, 1]],
-    }
-    write_json(folder.evaluations / f"step-{row['step']}-{row['split']}.json", record)
+    record = EvaluationFile(
+        step=row.step, epoch=int(row.epoch), split=row.split, count=20, loss=row.loss, accuracy=row.accuracy,
+        per_class=tuple(
+            ClassMetrics(name=name, accuracy=accuracy, precision=0.8, f1=0.7, support=10)
+            for name, accuracy in (("cat", 0.6), ("dog", 0.9))
+        ),
+        confusion=((0, 0, 6), (0, 1, 4), (1, 1, 9), (1, 0, 1)),
+    )  # fmt: skip
+    write_record(folder.evaluation(row.step, row.split), record)
 
 
 def write_heartbeat(
-    folder: RunFolder, *, epochs: int, done: int, accuracy: float = 0.9, attempt: int = 1, **changed: Any
+    folder: RunFolder, *, epochs: int, done: int, accuracy: float = 0.9, **changed: Any
 ) -> None:
     """A beat after `done` epochs."""
-    beat = {
-        "v": 1, "attempt": attempt, "counter": 1, "phase": "training", "step": 10 * done, "steps_total": 10 * epochs,
-        "epoch": done, "epochs_total": epochs, "progress": None, "eta": 60.0, "device": "cpu", "time": time.time(),
-        "best": {"value": accuracy, "epoch": done, "metric": "accuracy"}, "latest": {"loss": 1.0, "accuracy": 0.5},
-        "seconds": {"load": 1.0, "train": 2.0, "evaluate": 0.5, "total": 3.5},
-    }  # fmt: skip
-    write_json(folder.heartbeat, {**beat, **changed})
+    beat = Heartbeat(
+        attempt=1, counter=1, phase=Phase.TRAINING, step=10 * done, steps_total=10 * epochs, epoch=done,
+        epochs_total=epochs, eta=60.0, device="cpu", time=time.time(),
+        best=Best(value=accuracy, epoch=done, metric="accuracy"), latest=Latest(loss=1.0, accuracy=0.5),
+        seconds=Seconds(load=1.0, train=2.0, evaluate=0.5, total=3.5),
+    )  # fmt: skip
+    write_record(folder.heartbeat, msgspec.structs.replace(beat, **changed))
 
 
-def end(folder: RunFolder, status: str, reason: str | None = None, attempt: int = 1) -> None:
+CAUSES = {
+    Ending.FINISHED: Cause.COMPLETED,
+    Ending.STOPPED: Cause.REQUESTED,
+    Ending.FAILED: Cause.ERROR,
+}
+
+
+def end(folder: RunFolder, status: str, reason: str | None = None, cause: Cause | None = None) -> None:
     """The exit record."""
-    write_json(
-        folder.exit, {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()}
-    )
+    ending = Ending(status)
+    record = Exit(status=ending, attempt=1, reason=reason, cause=cause or CAUSES[ending], time=time.time())
+    write_exit(folder, record)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,14 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from workbench.runs import launch
+from workbench.runs import control, launch
+from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
+from workbench.runs.journal import Answer, Journal, Notice
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
-from workbench.runs.store import Store
+from workbench.runs.records import RequestValues
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary, Store
+from workbench.ui import news
 from workbench.ui.app import WorkbenchApp, first_choice
 from workbench.ui.layout import MODULES
 from workbench.ui.messages import StartWanted
@@ -36,10 +39,9 @@ async def ready(pilot: Pilot[Any], until: Until) -> None:
     await pilot.pause()
 
 
-def asked(folder: RunFolder) -> list[tuple[str, dict[str, Any]]]:
-    """What was asked of a run."""
-    records = [json.loads(path.read_text()) for path in folder.control.glob("*.json")]
-    return [(record["request"], record["values"]) for record in records]
+def asked(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
+    """What was asked of a run, oldest first."""
+    return [(request.kind, request.values) for request in control.pending(folder)]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -87,20 +89,30 @@ async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, un
     folder = make_run("going", status=None)
     hold(folder)
     journal = Journal(folder.journal)
-    journal.note("answer", text="long ago")
+    journal.note(Answer(request=RequestKind.LR, text="long ago"))
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.mirror is not None and len(app.mirror.view.journal) == 2)
-        journal.note("answer", text="lr 0.001 → 0.0005 from step 7 on")
+        journal.note(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005 from step 7 on"))
         await until(pilot, "going: lr 0.001 → 0.0005 from step 7 on")
         assert not any("long ago" in notice.text for notice in app.query_one(NoticeLine).notices)
         hold(make_run("newer", status=None))
         await until(pilot, lambda: len(app.rows or []) == 2)
         await pilot.press("g")
         await until(pilot, lambda: app.selected is not None and app.selected.name == "newer")
-        journal.note("notice", text="batches are computed in 2 parts")  # of a run that nobody looks at
+        journal.note(Notice(text="batches are computed in 2 parts"))  # of a run that nobody looks at
         await until(pilot, "going: batches are computed in 2 parts")
     journal.close()
+
+
+def test_answers_are_told_apart_by_their_outcome_and_ends_by_their_cause() -> None:
+    lines = [Answer(request=RequestKind.LR, text="x", outcome=outcome) for outcome in Outcome]
+    severities = [severity for _, severity in news.answers("run", [*lines, Notice(text="x")])]
+    assert severities == ["information", "warning", "warning", "warning"]
+    before = {"1": RunSummary("1", "run", Status.RUNNING)}
+    for cause, severity in ((Cause.REQUESTED, "information"), (Cause.SIGNAL, "warning"), (None, "warning")):
+        stopped = RunSummary("1", "run", Status.STOPPED, reason="stopped on request", cause=cause)
+        assert news.endings(before, [stopped]) == [("run stopped on request", severity)]
 
 
 async def test_a_run_that_waits_for_room_says_so(
@@ -112,7 +124,7 @@ async def test_a_run_that_waits_for_room_says_so(
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.selected is not None and app.selected.name == "selected")
-        write_run["heartbeat"](folder, epochs=4, done=2, phase="waiting for space", counter=2)
+        write_run["heartbeat"](folder, epochs=4, done=2, phase=Phase.WAITING_FOR_SPACE, counter=2)
         await until(pilot, "going waits for room on the disk")
         assert app.query_one(NoticeLine).newest.severity == "warning"  # type: ignore[union-attr]
 
@@ -239,7 +251,7 @@ async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> N
         await pilot.pause(0.2)
         assert asked(folder) == []
         await pilot.press("s", "y")
-        await until(pilot, lambda: asked(folder) == [("stop", {})])
+        await until(pilot, lambda: asked(folder) == [(RequestKind.STOP, RequestValues())])
 
 
 async def test_a_pause_can_give_the_memory_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
@@ -249,23 +261,24 @@ async def test_a_pause_can_give_the_memory_back(make_run: MakeRun, hold: Hold, u
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.selected is not None)
         await pilot.press("P")
-        await until(pilot, lambda: asked(folder) == [("pause", {"release": True})])
+        await until(pilot, lambda: asked(folder) == [(RequestKind.PAUSE, RequestValues(release=True))])
 
 
 async def test_pause_and_checkpoint_are_asked_for_at_once(
     make_run: MakeRun, hold: Hold, until: Until
 ) -> None:
     folder = make_run("going", status=None)
-    paused = make_run("paused", status=None, phase="paused")
+    paused = make_run("paused", status=None, phase=Phase.PAUSED)
     hold(folder)
     hold(paused)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.selected is not None and app.selected.name == "paused")
         await pilot.press("p")
-        await until(pilot, lambda: asked(paused) == [("continue", {})])
+        await until(pilot, lambda: [kind for kind, _ in asked(paused)] == [RequestKind.CONTINUE])
         await pilot.press("j", "c", "p")
-        await until(pilot, lambda: sorted(asked(folder)) == [("checkpoint", {}), ("pause", {})])
+        wanted = {RequestKind.CHECKPOINT, RequestKind.PAUSE}
+        await until(pilot, lambda: {kind for kind, _ in asked(folder)} == wanted)
 
 
 async def test_a_new_learning_rate_can_be_taken_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
@@ -280,7 +293,7 @@ async def test_a_new_learning_rate_can_be_taken_back(make_run: MakeRun, hold: Ho
         await until(pilot, "taken back")
         await pilot.press("plus", "plus", "minus", "plus")
         await until(pilot, "+2 epochs: 4 → 6 in 3 s")
-        await until(pilot, lambda: asked(folder) == [("epochs", {"add": 2})])
+        await until(pilot, lambda: asked(folder) == [(RequestKind.EPOCHS, RequestValues(add=2))])
 
 
 async def test_keys_of_live_runs_are_shown_for_live_runs_only(

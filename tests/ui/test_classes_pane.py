@@ -3,19 +3,23 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.app import App
 
+from workbench.experiment import Reference, build
 from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.reader import RunView
+from workbench.runs.records import Setup
 from workbench.runs.status import Status
 from workbench.ui.classes import (
     ORDERS,
-    bar,
     figures,
     half_width,
     ordered,
     reason,
+    share_bar,
     sparkline,
     summary,
     thinned,
@@ -36,23 +40,23 @@ def evaluation(confusion, names=None, epoch=1, split="validation"):
         hits = confusion[k][k]
         recall = hits / support if support else None
         per_class.append(
-            {
-                "class": names[k] if names else "abcdefghij"[k],
-                "accuracy": recall,
-                "recall": recall,
-                "precision": hits / said if said else None,
-                "f1": 2 * hits / (support + said) if support + said else None,
-                "support": support,
-            }
+            ClassMetrics(
+                name=names[k] if names else "abcdefghij"[k],
+                accuracy=recall,
+                recall=recall,
+                precision=hits / said if said else None,
+                f1=2 * hits / (support + said) if support + said else None,
+                support=support,
+            )
         )
     count, hits = sum(map(sum, confusion)), sum(confusion[k][k] for k in range(n))
-    cells = [[t, p, confusion[t][p]] for t in range(n) for p in range(n) if confusion[t][p]]
+    cells = tuple((t, p, confusion[t][p]) for t in range(n) for p in range(n) if confusion[t][p])
     accuracy = hits / count
-    return {
-        "v": 1, "step": epoch * 10, "epoch": epoch, "split": split, "count": count, "loss": 0.5,
-        "accuracy": accuracy, "balanced_accuracy": accuracy, "macro_f1": accuracy,
-        "per_class": per_class, "confusion": cells,
-    }  # fmt: skip
+    return EvaluationFile(
+        step=epoch * 10, epoch=epoch, split=split, count=count, loss=0.5,
+        accuracy=accuracy, balanced_accuracy=accuracy, macro_f1=accuracy,
+        per_class=tuple(per_class), confusion=cells,
+    )  # fmt: skip
 
 
 EARLY = evaluation([[5, 5, 0], [2, 8, 0], [1, 1, 8]], ["cat", "dog", "bird"], epoch=1)
@@ -100,6 +104,12 @@ def make_view(**fields):
     for name, value in fields.items():
         setattr(view, name, value)
     return view
+
+
+def referring_to(**published):
+    """An experiment with a published result."""
+    reference = Reference(tolerance=0.01, source="a paper", **published)
+    return msgspec.structs.replace(build("digits-mlp"), reference=reference)
 
 
 async def show(pilot, evaluations, view=None):
@@ -232,9 +242,8 @@ async def test_hostile_names_and_missing_figures_are_shown_harmlessly(size, monk
     monkeypatch.setenv("NO_COLOR", "1")
     names = ["\x1b[31mred", "[@click=app.quit]x[/]", "a\nb", "猫" * 5000, "\u202egpj", "dog"]
     hostile = evaluation([[1, 1, 0, 0, 0, 0]] * 5 + [[0] * 6], names)
-    hostile["per_class"] += ["junk"]
     async with Shown().run_test(size=size) as pilot:
-        await show(pilot, [hostile, {"split": "validation"}])
+        await show(pilot, [hostile, EvaluationFile(step=0, epoch=0, split="validation")])
         for _ in range(3):
             await pilot.press("a", "m", "o", "G")
             await pilot.pause()
@@ -254,8 +263,11 @@ async def test_it_says_what_is_missing():
 
 
 async def test_a_regression_shows_its_errors_instead():
-    rows = [{"split": "validation", "mse": mse, "mae": mse / 2, "r2": 1 - mse} for mse in (1.5, 0.5, 0.25)]
-    view = make_view(setup={"task": "regression", "classes": []}, evaluations=rows)
+    rows = [
+        EvaluationRow(step=1, split="validation", mse=mse, mae=mse / 2, r2=1 - mse)
+        for mse in (1.5, 0.5, 0.25)
+    ]
+    view = make_view(setup=Setup(task="regression"), evaluations=rows)
     async with Shown().run_test(size=(100, 12)) as pilot:
         await show(pilot, [LATE])
         await pilot.press("m")  # to the matrix, of which there is none here
@@ -285,14 +297,15 @@ async def test_the_change_is_taken_from_a_second_run_when_that_is_wanted():
         await pilot.press("b")
         await pilot.pause()
         assert pilot.app.wanted == 1
-        pane.second = ("other", {**EARLY, "per_class": [{"class": "bird", "accuracy": 0.5}]})
+        bird = ClassMetrics(name="bird", accuracy=0.5)
+        pane.second = ("other", msgspec.structs.replace(EARLY, per_class=(bird,)))
         assert pane._figures[2].delta == pytest.approx(0.1) and "Δ to other" in pane.headline
         await pilot.press("b")
         assert pane.second is None and pane._figures[2].delta == pytest.approx(-0.2)
 
 
 async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():
-    result = {**LATE, "split": "test"}
+    result = msgspec.structs.replace(LATE, split="test")
     async with Shown().run_test(size=(100, 12)) as pilot:
         await show(pilot, [result, LATE, EARLY])
         found = pilot.app.pane._figures
@@ -300,10 +313,10 @@ async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():
 
 
 def test_bars_and_sparklines_have_their_width():
-    assert [bar(share, 10) for share in (0, 0.81, 0.86, 1, 7)] == [
+    assert [share_bar(share, 10) for share in (0, 0.81, 0.86, 1, 7)] == [
         "▁▁▁▁▁▁▁▁▁▁", "▇▇▇▇▇▇▇▇▁▁", "▇▇▇▇▇▇▇▇▌▁", "▇▇▇▇▇▇▇▇▇▇", "▇▇▇▇▇▇▇▇▇▇",
     ]  # fmt: skip
-    assert bar(None, 10) == ""
+    assert share_bar(None, 10) == ""
     assert sparkline([0.0, 0.5, 1.0], 0.0, 1.0) == "▁▅█"
     assert sparkline([0.9, 0.9], 0.9, 0.9) == "██"
 
@@ -356,10 +369,14 @@ def test_reasons_and_regressions_without_anything_are_empty():
 
 
 async def test_published_classes_stand_beside_ours_under_our_names():
-    reference = {"metric": "test.accuracy", "published": 0.54, "per_class": {"kitty": 0.23, "dog": 0.36},
-                 "aliases": {"kitty": "cat"}}  # fmt: skip
+    experiment = referring_to(
+        metric="test.accuracy",
+        published=0.54,
+        per_class={"kitty": 0.23, "dog": 0.36},
+        aliases={"kitty": "cat"},
+    )
     async with Shown().run_test(size=(100, 20)) as pilot:
-        await show(pilot, [LATE], make_view(experiment={"reference": reference}))
+        await show(pilot, [LATE], make_view(experiment=experiment))
         lines = pilot.app.table.lines
         assert "publ." in lines[0]
         beside = {line[1:].split()[0]: line[1:].split()[2] for line in lines[1:] if line.strip()}
@@ -370,10 +387,10 @@ async def test_published_classes_stand_beside_ours_under_our_names():
 
 async def test_a_published_figure_of_a_regression_stands_beside_ours():
     view = make_view(
-        setup={"task": "regression"},
-        experiment={"reference": {"metric": "model.weight", "published": 2.0}},
+        setup=Setup(task="regression"),
+        experiment=referring_to(metric="model.weight", published=2.0),
         evaluations=[
-            {"split": "test", "epoch": n, "step": n, "mse": 1.0, "mae": 1.0, "r2": 0.1, "weight": weight}
+            EvaluationRow(split="test", epoch=n, step=n, mse=1.0, mae=1.0, r2=0.1, model={"weight": weight})
             for n, weight in enumerate((0.1, 1.5, 1.98))
         ],
     )

@@ -10,6 +10,7 @@ import torch
 
 from workbench import paths
 from workbench.models import catalogue
+from workbench.session.records import RecipeClassifier
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.layout import MODULES
 from workbench.ui.widgets.chooser import Chooser
@@ -34,7 +35,7 @@ async def test_chosen_among_the_recipes_it_asks_for_a_picture(until: Until, home
         await until(pilot, lambda: bool(app.query("#paths")))
         assert app.front == "6"
         chosen = app.panes["6"].chosen  # type: ignore[attr-defined]
-        assert chosen == {"recipe": "photo-coffee", "weights": str(path)}
+        assert chosen == RecipeClassifier("photo-coffee", str(path))
         await pilot.press("escape")
         await until(pilot, "by photo-coffee")
 
@@ -53,4 +54,4 @@ async def test_with_its_weights_here_nothing_is_asked(until: Until, home: Path) 
         await until(pilot, "a dog, by AlexNet")
         await pilot.press("enter")
         await until(pilot, lambda: bool(app.query("#paths")))
-        assert app.panes["6"].chosen == {"recipe": "photo-alexnet"}  # type: ignore[attr-defined]
+        assert app.panes["6"].chosen == RecipeClassifier("photo-alexnet")  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +9,31 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from workbench.datasets.records import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
 from workbench.experiment import build
+from workbench.inference.records import PipelineStep
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import (
+    BrowseImages,
+    BrowseValues,
+    DatasetOverview,
+    DescribeDataset,
+    ImageDetail,
+    ImagePage,
+    Pipeline,
+    Request,
+    TraceDatasetImage,
+    TransformImage,
+    ValuePage,
+)
+from workbench.session.records import ImageItem, Scatter, ValueRow
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.dataset import Source, fact_lines
 from workbench.ui.layout import MODULES
@@ -34,25 +50,45 @@ MakeRun = Callable[..., RunFolder]
 
 CLASSES = ["cat", "[b]\x1b[0mdog"]
 TOTAL = 101
-TENSOR = {"shape": [3, 8, 8], "dtype": "uint8", "low": 0.0, "high": 255.0, "mean": 99.5}
-FACTS = {
-    "task": "classification", "classes": CLASSES, "pictures": True, "shape": [3, 8, 8], "dtype": "uint8",
-    "splits": {"train": {"count": 100, "per_class": [60, 40]}, "test": {"count": 10, "per_class": [5, 5]}},
-    "target": {"shape": [], "dtype": "int64"}, "batch": [32, 3, 8, 8], "output": [32, 2],
-    "mean": [0.5, 0.25, 0.1], "std": [0.2, 0.2, 0.2], "source": "somewhere", "set_aside": 0,
-}  # fmt: skip
+TENSOR = TensorFacts((3, 8, 8), "uint8", 0.0, 255.0, 99.5)
+FACTS = DatasetFacts(
+    task="classification", classes=tuple(CLASSES), has_images=True, input=ElementFacts((3, 8, 8), "uint8"),
+    splits={"train": SplitFacts(100, (60, 40)), "test": SplitFacts(10, (5, 5))},
+    target=ElementFacts((), "int64"), batch=(32, 3, 8, 8), mean=(0.5, 0.25, 0.1), std=(0.2, 0.2, 0.2),
+    source="somewhere", skipped=0,
+)  # fmt: skip
+OVERVIEW = DatasetOverview(facts=FACTS, output=(32, 2))
+STEP = PipelineStep(
+    name="flattened", code=".view(1, -1)", kind="tensor", shape=(1, 192), dtype="uint8", low=0.0, high=255.0,
+    device="cpu", memory="a view", shares_numpy=False,
+)  # fmt: skip
 
 
-def png(red: int) -> str:
+def png(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
-def item(place: int) -> dict[str, Any]:
+def item(place: int) -> ImageItem:
     label = None if place == 0 else place % 2
-    return {"index": place - 1, "label": label, "class": "noise" if label is None else CLASSES[label], "name": "",
-            "png": png(place)}  # fmt: skip
+    name = "noise" if label is None else CLASSES[label]
+    return ImageItem(index=place - 1, label=label, class_name=name, name="", png=png(place))
+
+
+def values() -> ValuePage:
+    rows = tuple(ValueRow(index=i, input=(f"{i / 10}",), target="0.5") for i in range(5))
+    scatter = Scatter(
+        xs=(0.0, 0.5, 1.0), ys=(0.0, 1.0, 2.0), labels=(), x_title="first value", y_title="target"
+    )
+    return ValuePage(rows=rows, total=5, scatter=scatter)
+
+
+def detail(request: TransformImage) -> ImageDetail:
+    before = ImageDetail(item=item(request.index + 1), stored=TENSOR, transformed=None, result=None)
+    if not request.chain and not request.augment:
+        return before
+    return replace(before, transformed=png(200 + request.draw), result=replace(TENSOR, dtype="float32"))
 
 
 class Said(SessionClient):
@@ -60,39 +96,28 @@ class Said(SessionClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Any] = []
         self.error = ""
-        self.facts: dict[str, Any] = FACTS
+        self.overview = OVERVIEW
 
-    async def request(self, do: str, progress: Any = None, **asked: Any) -> dict[str, Any]:
-        self.asked.append({"do": do, **asked})
+    async def request(self, request: Request[Any], progress: Any = None) -> Any:
+        self.asked.append(request)
         if self.error:
             raise SessionError(self.error)
-        if do == "data":
-            return self.facts
-        if do == "data_page":
-            places = range(asked["first"], min(asked["first"] + asked["count"], TOTAL))
-            return {"items": [item(place) for place in places], "first": asked["first"], "total": TOTAL}
-        if do == "data_values":
-            rows = [{"index": i, "input": [f"{i / 10}"], "target": "0.5"} for i in range(5)]
-            scatter = {
-                "xs": [0.0, 0.5, 1.0],
-                "ys": [0.0, 1.0, 2.0],
-                "labels": [],
-                "axes": ["first value", "target"],
-            }
-            return {"rows": rows, "total": 5, "scatter": scatter}
-        if do == "data_steps":
-            step = {"name": "flattened", "code": ".view(1, -1)", "kind": "tensor", "shape": [1, 192], "dtype": "uint8",
-                    "low": 0.0, "high": 255.0, "device": "cpu", "memory": "a view"}  # fmt: skip
-            return {"steps": [step]}
-        before = {**item(asked["index"] + 1), "stored": TENSOR, "before": png(asked["index"] + 1)}
-        if asked.get("chain") or asked.get("augment"):
-            return {**before, "after": png(200 + asked["draw"]), "made": {**TENSOR, "dtype": "float32"}}
-        return before
+        if isinstance(request, DescribeDataset):
+            return self.overview
+        if isinstance(request, BrowseImages):
+            places = range(request.first, min(request.first + request.count, TOTAL))
+            return ImagePage(items=tuple(item(place) for place in places), first=request.first, total=TOTAL)
+        if isinstance(request, BrowseValues):
+            return values()
+        if isinstance(request, TraceDatasetImage):
+            return Pipeline(model=None, steps=(STEP,))
+        assert isinstance(request, TransformImage)
+        return detail(request)
 
     @property
-    def last(self) -> dict[str, Any]:
+    def last(self) -> Any:
         return self.asked[-1]
 
 
@@ -139,8 +164,8 @@ async def test_facts_counts_and_samples(size: tuple[int, int], until: Until) -> 
             await until(pilot, words)
         table = app.pane.query_one("#classes", Table)
         assert [row.cells["train"] for row in table.rows] == ["60", "40"]
-        assert session.asked[0]["batch"] == 32 and session.asked[0]["data"]["name"] == "digits"
-        assert session.last["count"] == app.grid.tiles.count >= 8
+        assert session.asked[0].batch == 32 and session.asked[0].dataset.data.name == "digits"
+        assert session.last.count == app.grid.tiles.count >= 8
         await pilot.press("right", "right")
         assert table.key == "0"
 
@@ -176,10 +201,10 @@ async def test_one_class_only(until: Until) -> None:
         await pilot.press(*"dog")
         await pilot.pause()
         await pilot.press("enter")
-        await until(pilot, lambda: session.last.get("label") == 1)
+        await until(pilot, lambda: getattr(session.last, "label", None) == 1)
         await until(pilot, "▸ train, only [b]\ufffd[0mdog")
         await pilot.press("f", "enter")
-        await until(pilot, lambda: session.last["do"] == "data_page" and session.last["label"] is None)
+        await until(pilot, lambda: isinstance(session.last, BrowseImages) and session.last.label is None)
 
 
 async def test_another_split_and_the_selected_runs_data(make_run: MakeRun, until: Until) -> None:
@@ -191,7 +216,7 @@ async def test_another_split_and_the_selected_runs_data(make_run: MakeRun, until
         await pilot.press("m")
         await until(pilot, "the data of mine")
         await pilot.press(*"test", "enter")
-        await until(pilot, lambda: session.last.get("split") == "test")
+        await until(pilot, lambda: getattr(session.last, "split", None) == "test")
         await until(pilot, "▸ test")
         await pilot.press("m")
         await until(pilot, "the data of mine")
@@ -199,9 +224,10 @@ async def test_another_split_and_the_selected_runs_data(make_run: MakeRun, until
         await pilot.pause()
         await pilot.press("down", "enter")
         await until(
-            pilot, lambda: session.last["data"]["name"] == "digits" and session.last["do"] == "data_page"
+            pilot,
+            lambda: session.last.dataset.data.name == "digits" and isinstance(session.last, BrowseImages),
         )
-        assert session.last["split"] == "test"
+        assert session.last.split == "test"
         assert app.pane.headline == "digits──of mine"
     reader.close()
 
@@ -230,18 +256,18 @@ async def test_transforms_are_tried_adjusted_chained_and_drawn_anew(until: Until
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("v")
-        await until(pilot, lambda: session.last.get("chain") == [("rotation", 45)])
+        await until(pilot, lambda: getattr(session.last, "chain", None) == (("rotation", 45),))
         await until(pilot, "[3, 8, 8] float32 0…255")
         await until(pilot, "space keeps it, b draws anew, esc")
         assert (red(app, "#before"), red(app, "#after")) == (0, 200)
         await until(pilot, lambda: app.pane.query_one(TransformList).has_focus)
         await pilot.press("left", "space", "down", "down")
-        await until(pilot, lambda: session.last["chain"] == [("rotation", 40), ("vflip", 1)])
+        await until(pilot, lambda: session.last.chain == (("rotation", 40), ("vflip", 1)))
         await until(pilot, "rotation 40, vflip 1")
         await pilot.press("b")
-        await until(pilot, lambda: session.last["draw"] == 1 and red(app, "#after") == 201)
+        await until(pilot, lambda: session.last.draw == 1 and red(app, "#after") == 201)
         await pilot.press("home", "space", "end")
-        await until(pilot, lambda: session.last["chain"] == [] and session.last["augment"] == [])
+        await until(pilot, lambda: session.last.chain == () and session.last.augment == ())
         await until(pilot, "train.augment is empty")
         await pilot.press("v")
         await until(pilot, lambda: app.grid.has_focus)
@@ -255,15 +281,18 @@ async def test_the_experiments_own_augmentation(until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("right", "a")
-        await until(pilot, lambda: session.last.get("augment") == ["crop", "flip"])
+        await until(pilot, lambda: getattr(session.last, "augment", None) == ("crop", "flip"))
         await until(pilot, "crop flip")
-        assert session.last["index"] == 0 and session.last["chain"] == []
+        assert session.last.index == 0 and session.last.chain == ()
 
 
 async def test_values_and_a_scatter_where_there_are_no_pictures(until: Until) -> None:
     app = Shown(session := Said(), data="line")
-    session.facts = {**FACTS, "task": "regression", "classes": [], "pictures": False, "shape": [1], "dtype": "float32",
-                     "splits": {"train": {"count": 5, "per_class": []}}, "batch": [5, 1], "output": [5, 1]}  # fmt: skip
+    facts = replace(
+        FACTS, task="regression", classes=(), has_images=False, input=ElementFacts((1,), "float32"),
+        splits={"train": SplitFacts(5, ())}, batch=(5, 1),
+    )  # fmt: skip
+    session.overview = DatasetOverview(facts=facts, output=(5, 1))
     async with app.run_test(size=(80, 24)) as pilot:
         app.pane.enter()
         await until(pilot, "target · first value")
@@ -332,7 +361,7 @@ async def test_the_steps_of_a_picture_of_the_dataset(until: Until) -> None:
         await until(pilot, lambda: app.pane.query_one(Large).has_focus)
         await pilot.press("enter")
         await until(pilot, "dog, up to a model")
-        assert session.last["do"] == "data_steps" and session.last["index"] == 0
+        assert isinstance(session.last, TraceDatasetImage) and session.last.index == 0
 
 
 async def test_nothing_is_asked_before_the_pane_is_in_sight(home: Path, until: Until) -> None:
@@ -346,13 +375,13 @@ async def test_nothing_is_asked_before_the_pane_is_in_sight(home: Path, until: U
         assert session.asked == []
         await pilot.press("5")
         await until(pilot, "▸noise")
-        assert session.asked[0]["data"]["name"] == "digits"
+        assert session.asked[0].dataset.data.name == "digits"
         asked = len(session.asked)
         await pilot.press("escape")
         await until(pilot, "3 Plots")
         await pilot.press("5")
         await until(pilot, "▸noise")
-        assert [one["do"] for one in session.asked[asked:]] in ([], ["data_page"])
+        assert [type(one) for one in session.asked[asked:]] in ([], [BrowseImages])
 
 
 async def test_the_real_session_shows_real_digits(until: Until) -> None:
@@ -376,7 +405,7 @@ async def test_no_size_is_too_small(size: tuple[int, int], until: Until) -> None
     app = Shown(session := Said())
     async with app.run_test(size=size) as pilot:
         app.pane.enter()
-        await until(pilot, lambda: session.last["do"] == "data_page")
+        await until(pilot, lambda: isinstance(session.last, BrowseImages))
         await pilot.press("v", "down", "escape", "enter", "escape", "pagedown")
 
 
@@ -392,12 +421,12 @@ def test_tiles_fill_the_room(width: int, height: int, least: int) -> None:
 def test_a_source_is_what_an_experiment_has() -> None:
     experiment = build("digits-mlp", sets=["train.validation=0.2"]).to_dict()
     source = Source.of(experiment, "of the experiment")
-    assert source.request["validation"] == 0.2 and source.request["model"]["name"] == "mlp" and not source.own
+    assert source.dataset.validation == 0.2 and source.dataset.model.name == "mlp" and not source.own
 
 
 @pytest.mark.parametrize("width", [38, 60, 120])
 def test_facts_keep_to_the_width(width: int) -> None:
-    for line in fact_lines(FACTS, "train", None, width)[1:]:
+    for line in fact_lines(OVERVIEW, "train", None, width)[1:]:
         assert len(line) <= max(width, 45)
 
 

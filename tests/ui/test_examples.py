@@ -32,7 +32,7 @@ async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: U
     view = RunReader(digits_run).read_all()
     shown = read_evaluation(digits_run, final_evaluation(view))
     assert shown is not None
-    errors = 359 - round(shown["accuracy"] * 359)
+    errors = 359 - round((shown.accuracy or 0) * 359)
     client = SessionClient()
     try:
         app = Shown(client)

@@ -7,43 +7,52 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.widgets import Input
 
 from workbench.errors import BadInput
-from workbench.experiment import build
-from workbench.recipes import load_recipe
+from workbench.experiment import Experiment, build
+from workbench.models.records import LayerRow
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import ModelSummary, Request, SummarizeModel
+from workbench.settings import Choice
 from workbench.ui import choices
 from workbench.ui.draft import Draft, cost
 from workbench.ui.messages import Noticed
-from workbench.ui.outline import cost_lines, layers_line, summary_lines
+from workbench.ui.outline import Counted, cost_lines, layers_line, summary_lines
 from workbench.ui.panes.experiment import ExperimentPane
 from workbench.ui.widgets.chooser import Chooser, lay_out
 from workbench.ui.widgets.form import Form
 from workbench.ui.widgets.layers import LayersScreen
 
 Until = Callable[..., Any]
-FACTS = {
-    "layers": [
-        {"name": "body.0", "kind": "Flatten", "output_shape": [64], "parameters": 0, "trainable": 0},
-        {"name": "body.1", "kind": "Linear", "output_shape": [128], "parameters": 8320, "trainable": 8320},
-        {"name": "head", "kind": "Linear", "output_shape": [10], "parameters": 1290, "trainable": 1290},
-    ],
-    "parameters": 9610, "trainable": 9610, "input_shape": [1, 8, 8], "outputs": 10,
-}  # fmt: skip
+SUMMARY = ModelSummary(
+    layers=(
+        LayerRow("body.0", "Flatten", (64,), 0, 0),
+        LayerRow("body.1", "Linear", (128,), 8320, 8320),
+        LayerRow("head", "Linear", (10,), 1290, 1290),
+    ),
+    parameters=9610,
+    trainable=9610,
+    data_shape=(1, 8, 8),
+    input_shape=(1, 8, 8),
+    outputs=10,
+    head=("head",),
+    pretrained=False,
+)
 CPU = ("cpu", "no GPU here")
 
 
 class Said(SessionClient):
     """A session whose answer is known."""
 
-    def __init__(self, answer: dict[str, Any] | str = FACTS) -> None:
+    def __init__(self, answer: ModelSummary | str = SUMMARY) -> None:
         super().__init__()
-        self.answer, self.asked = answer, list[dict[str, Any]]()
+        self.answer, self.asked = answer, list[Request[Any]]()
 
-    async def request(self, do: str, progress: Any = None, **parameters: Any) -> dict[str, Any]:
-        self.asked.append({"do": do, **parameters})
+    async def request(self, request: Request[Any], progress: Any = None) -> Any:
+        self.asked.append(request)
         if isinstance(self.answer, str):
             raise SessionError(self.answer)
         return self.answer
@@ -127,17 +136,17 @@ def test_a_pair_that_does_not_go_together_says_so_until_it_does() -> None:
     with pytest.raises(BadInput):
         draft.experiment()
     draft.set("train.epochs", "4")  # the pair is not this setting's fault
-    assert "✗" in cost_lines(draft, {}, CPU, 60)[0].plain
+    assert "✗" in cost_lines(draft, Counted(), CPU, 60)[0].plain
     draft.choose("model", "mlp")
     assert draft.experiment().train.epochs == 4
 
 
 def test_a_runs_experiment_can_be_begun_from() -> None:
     draft, experiment = Draft(), build("digits-mlp", sets=["train.lr=0.5", "seed=7"])
-    draft.load(experiment.to_dict())
+    draft.load(experiment)
     assert draft.experiment() == experiment
     with pytest.raises(BadInput):
-        draft.load({"data": {"name": "nothing"}, "model": {"name": "mlp"}})
+        draft.load(Experiment(name="x", data=Choice("nothing"), model=Choice("mlp")))
     assert draft.experiment() == experiment
 
 
@@ -166,7 +175,7 @@ def test_your_own_files_are_looked_for(tmp_path: Path) -> None:
 
 def test_the_cost_is_counted() -> None:
     draft = Draft()
-    draft.load({**load_recipe("digits-mlp"), "train": {"epochs": 30, "batch_size": 32, "validation": 0.1}})
+    draft.load(build("digits-mlp", sets=["train.epochs=30", "train.batch_size=32", "train.validation=0.1"]))
     spent = cost(draft, 9610)
     assert (spent.train, spent.validation, spent.test) == (1294, 144, 359)
     assert spent.steps == 41 * 30 and spent.parameters == 9610 and spent.download == 0
@@ -176,7 +185,7 @@ def test_the_cost_is_counted() -> None:
 
 @pytest.mark.parametrize("width", [18, 36, 76])
 def test_the_summary_keeps_to_its_width(width: int) -> None:
-    lines = summary_lines(Draft(), FACTS, CPU, width)
+    lines = summary_lines(Draft(), Counted(SUMMARY), CPU, width)
     assert all(line.cell_len <= width for line in lines[:-1])
     if width == 36:
         text = "\n".join(line.plain for line in lines)
@@ -191,11 +200,11 @@ def test_the_summary_keeps_to_its_width(width: int) -> None:
 
 
 def test_the_layers_line_leaves_out_what_only_reshapes() -> None:
-    assert layers_line(FACTS) == "1×8×8─▸128─▸10" and layers_line({}) == ""
+    assert layers_line(SUMMARY) == "1×8×8─▸128─▸10" and layers_line(None) == ""
 
 
 def test_the_layers_line_names_a_few_convolutions_and_counts_many() -> None:
-    few = facts_of(
+    few = summary_of(
         ("Conv2d", 6, 28, 28),
         ("BatchNorm2d", 6, 28, 28),
         ("Conv2d", 16, 10, 10),
@@ -203,21 +212,21 @@ def test_the_layers_line_names_a_few_convolutions_and_counts_many() -> None:
         ("Linear", 10),
     )
     assert layers_line(few) == "3×32×32─▸6─▸16─▸84─▸10"
-    many = facts_of(*[("Conv2d", 64, 8, 8)] * 20, ("Linear", 10))
+    many = summary_of(*[("Conv2d", 64, 8, 8)] * 20, ("Linear", 10))
     assert layers_line(many) == "3×32×32─▸20 conv─▸10"
 
 
 @pytest.mark.parametrize("room", [12, 16, 20, 22])
 def test_a_layers_line_that_is_too_long_keeps_its_ends(room: int) -> None:
-    line = layers_line(facts_of(("Conv2d", 6, 28, 28), ("Linear", 84), ("Linear", 10)), room)
+    line = layers_line(summary_of(("Conv2d", 6, 28, 28), ("Linear", 84), ("Linear", 10)), room)
     assert line.startswith("3×32×32─▸") and line.endswith("─▸10")
     assert len(line) <= max(room, len("3×32×32─▸…─▸10"))
 
 
-def facts_of(*layers: Any) -> dict[str, Any]:
-    """What the session tells of a network with layers of these kinds and shapes, which all learn."""
-    rows = [{"kind": kind, "output_shape": shape, "parameters": 1} for kind, *shape in layers]
-    return {"layers": rows, "input_shape": [3, 32, 32]}
+def summary_of(*layers: Any) -> ModelSummary:
+    """Of a network with layers of these kinds and shapes, which all learn."""
+    rows = tuple(LayerRow("", kind, tuple(shape), 1, 1) for kind, *shape in layers)
+    return replace(SUMMARY, layers=rows, input_shape=(3, 32, 32))
 
 
 def test_our_own_models_tell_their_parameters_and_their_words_are_not_cut() -> None:
@@ -236,7 +245,7 @@ async def test_a_low_pane_shows_the_summary_and_enter_opens_the_form(until: Unti
     async with app.run_test(size=(38, 11)) as pilot:
         app.pane.enter()
         await until(pilot, "mlp 9.6k")
-        assert session.asked[0]["do"] == "summary"
+        assert isinstance(session.asked[0], SummarizeModel)
         await pilot.press("enter")
         await until(pilot, "▸ recipe")
         await pilot.press("escape")
@@ -383,7 +392,7 @@ async def test_a_plan_is_made_by_a_key_shown_and_applied_by_another(until: Until
 async def test_what_can_not_be_planned_is_noticed(until: Until) -> None:
     app = Shown()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.load(load_recipe("mnist-mlp"))
+        app.pane.load(build("mnist-mlp"))
         app.pane.enter()
         await pilot.press("b")
         await until(pilot, lambda: any("workbench fetch mnist-mlp" in notice for notice in app.notices))

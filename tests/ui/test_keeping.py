@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,10 @@ import pytest
 from textual.pilot import Pilot
 
 from workbench import paths
+from workbench.record_codec import read_record
+from workbench.runs.compare import ComparedRun
 from workbench.runs.layout import RunFolder
+from workbench.runs.records import Notes
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui import news
 from workbench.ui.app import WorkbenchApp
@@ -125,8 +127,8 @@ async def test_notes_are_kept_and_found(make_run: MakeRun, until: Until) -> None
         assert isinstance(app.screen, NotesScreen)
         await pilot.press(*(["backspace"] * 4), *"better", "tab", *"paper, good", "tab", *"lr [red]", "enter")
         await until(pilot, "✎ paper, good  lr [red]")
-        known = {"v": 1, "name": "better", "tags": ["paper", "good"], "notes": "lr [red]"}
-        assert json.loads(folder.notes.read_text()) == known
+        known = Notes(name="better", tags=("paper", "good"), notes="lr [red]")
+        assert read_record(folder.notes, Notes) == known
         await pilot.press("slash", *"paper", "enter")
         await until(pilot, "/paper──1 of 2")
 
@@ -172,10 +174,14 @@ def row(name: str, best: float | None, monitor: str = "accuracy", dataset: str =
 
 
 def test_figures_are_compared_in_the_commands_words() -> None:
-    names = ("seconds", "train.weight_decay", "train.augment", "train.monitor", "train.amp")
-    values = ((10.562, 0.0, [], None, True), (9.0, 0.00012345, ["hflip", "crop"], "loss", False))
-    rows = [{"run": "x", "name": "x", **dict(zip(names, found, strict=True))} for found in values]
-    shown = [(row.cells["0"], row.cells["1"]) for row in table_rows(rows)]
+    names = ("train.weight_decay", "train.augment", "train.monitor", "train.amp")
+    values = ((0.0, [], None, True), (0.00012345, ["hflip", "crop"], "loss", False))
+    runs = [
+        ComparedRun(run="x", name="x", status=Status.FINISHED, epoch=1, seconds=seconds, test={},
+                    settings=dict(zip(names, found, strict=True)))
+        for seconds, found in zip((10.562, 9.0), values, strict=True)
+    ]  # fmt: skip
+    shown = [(row.cells["0"], row.cells["1"]) for row in table_rows(runs)]
     assert shown == [
         ("10.562", "9.0"), ("0.0", "0.00012345"), ("-", "hflip,crop"), ("-", "loss"), ("yes", "no"),
     ]  # fmt: skip

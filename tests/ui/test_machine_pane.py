@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 
 from workbench.runs import machine
-from workbench.ui.panes.machine import MachinePane, describe
+from workbench.runs.machine import DeviceInfo, DiskPlace, TrainingDevice
+from workbench.ui.panes.machine import MachinePane, MachineState, describe
 
 GB = 10**9
-GPU = {
-    "device": "GPU1", "kind": "cuda", "name": "NVIDIA H200 [red]\x1b[31m", "uuid": "GPU-1", "memory_total": 140 * GB,
-    "memory_free": 35 * GB, "load": 0.5, "processes": 2, "chosen": True, "why": "idle",
-}  # fmt: skip
+GPU = DeviceInfo(
+    device="GPU1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
+    memory_free=35 * GB, load=0.5, processes=2, chosen=True, why="idle",
+)  # fmt: skip
 
 
-def found(**changed: Any) -> dict[str, Any]:
-    return {**machine.describe(), "problems": [], **changed}
+def found(*problems: str, **changed: Any) -> MachineState:
+    return MachineState(msgspec.structs.replace(machine.describe(), **changed), problems)
 
 
 @pytest.mark.parametrize("width", [20, 78, 160])
 def test_everything_is_told_within_the_width(width: int) -> None:
-    with_gpu = found(devices=[GPU, *machine.devices()], training={"device": "GPU1", "why": "idle"})
+    with_gpu = found(devices=(GPU, *machine.devices()), training=TrainingDevice("GPU1", "idle"))
     text = "\n".join(line.plain for line in describe(with_gpu, "80×24, 256 colours", width))
     assert "\x1b" not in text and "takes GPU" in text
     assert all(line.cell_len <= width for line in describe(with_gpu, "80×24", width)[:-1])
@@ -40,16 +42,18 @@ def test_everything_is_told_within_the_width(width: int) -> None:
 
 
 def test_figures_that_are_missing_are_no_error() -> None:
-    unknown = {**GPU, "memory_total": None, "memory_free": None, "load": None, "processes": None}
-    disk = [{"kept": "runs", "path": "/gone", "free": None, "total": None}]
-    host = {**machine.host(), "load": None}
-    text = "\n".join(line.plain for line in describe(found(devices=[unknown], disk=disk, host=host), "-", 80))
+    unknown = DeviceInfo(device="GPU1", kind="cuda", name="NVIDIA H200")
+    disk = (DiskPlace(kept="runs", path="/gone", free=None, total=None),)
+    host = msgspec.structs.replace(machine.host(), load=None)
+    text = "\n".join(
+        line.plain for line in describe(found(devices=(unknown,), disk=disk, host=host), "-", 80)
+    )
     assert "not told" in text and "/gone" in text
 
 
 def test_problems_take_the_place_of_the_all_clear() -> None:
     assert "✓ nothing stands in the way" in describe(found(), "-", 80)[-1].plain
-    lines = [line.plain for line in describe(found(problems=["torch is too old: pip install"]), "-", 80)]
+    lines = [line.plain for line in describe(found("torch is too old: pip install"), "-", 80)]
     assert "✗ torch is too old: pip install" in lines and not any("✓ nothing" in line for line in lines)
 
 
@@ -58,7 +62,7 @@ class Shown(App[None]):
         super().__init__()
         self.looks = 0
 
-    def look(self) -> dict[str, Any]:
+    def look(self) -> MachineState:
         self.looks += 1
         return found()
 

@@ -6,29 +6,25 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import Columns, RunView
+from workbench.runs.metrics import EvaluationRow
+from workbench.runs.reader import MetricColumns, RunView
 from workbench.ui.measured import Measured
 
 
-def row(step: int, split: str = "validation", **values: Any) -> dict[str, Any]:
-    return {
-        "kind": "evaluation",
-        "step": step,
-        "epoch": step / 10,
-        "split": split,
-        "loss": 1 / step,
-        **values,
-    }
+def row(step: int, split: str = "validation", **values: Any) -> EvaluationRow:
+    return EvaluationRow(step=step, epoch=step / 10, split=split, **{"loss": 1 / step, **values})
 
 
-def view_of(rows: list[dict[str, Any]]) -> RunView:
+def view_of(rows: list[EvaluationRow]) -> RunView:
     return RunView(RunFolder(Path("run")), evaluations=rows)
 
 
 def test_what_comes_bit_by_bit_is_what_comes_at_once() -> None:
     rows = [row(step, best=step == 30) for step in range(10, 110, 10)]
-    rows[4]["loss"] = "NaN"
+    rows[4] = msgspec.structs.replace(rows[4], loss=math.nan)
     view = view_of(rows[:3])
     bit_by_bit = Measured().followed(view, 10.0)
     assert list(bit_by_bit.curve("loss").xs) == [1, 2, 3]
@@ -57,7 +53,7 @@ def test_validation_is_drawn_where_there_is_any_and_the_result_is_known() -> Non
 def test_a_record_that_begins_afresh_is_taken_in_anew() -> None:
     view = view_of([row(10), row(20)])
     measured = Measured().followed(view, 10.0)
-    view.steps, view.evaluations = Columns(), [row(10), row(20, loss=5.0)]
+    view.steps, view.evaluations = MetricColumns(), [row(10), row(20, loss=5.0)]
     assert list(measured.followed(view, 10.0).curve("loss").ys) == [0.1, 5.0]
     shorter = view_of([row(10)])
     shorter.steps = view.steps
@@ -67,4 +63,4 @@ def test_a_record_that_begins_afresh_is_taken_in_anew() -> None:
 def test_without_epochs_the_axis_counts_steps() -> None:
     measured = Measured().followed(view_of([row(30)]), None)
     assert measured.reached == 30
-    assert math.isclose(Measured(None, 15.0).position({"step": 30, "epoch": None}), 2.0)
+    assert math.isclose(Measured(None, 15.0).position(EvaluationRow(step=30, epoch=math.nan)), 2.0)

@@ -3,26 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from textual.app import App, ComposeResult
 
 from workbench.errors import BadInput
-from workbench.io.atomic import write_json
+from workbench.inference.recipe import ComparedClass, PublishedComparison
+from workbench.inference.records import PipelineStep, Prediction
+from workbench.io.progress import Progress
+from workbench.record_codec import write_record
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
+from workbench.runs.records import Setup
+from workbench.runs.store import Store
 from workbench.session import pictures
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import (
+    Classification,
+    Classify,
+    Explain,
+    Explanation,
+    ImagePage,
+    ListSamples,
+    NumericPrediction,
+    OpenedImage,
+    OpenImage,
+    Pipeline,
+    PredictValues,
+    Request,
+    TracePipeline,
+)
+from workbench.session.records import (
+    ClassCount,
+    ClassReliability,
+    ImageData,
+    ImageFacts,
+    ImageItem,
+    ImagePath,
+    PublishedClassifier,
+    RecipeClassifier,
+    RunClassifier,
+)
+from workbench.session.task import Task
 from workbench.text import cell_width
 from workbench.ui.panes.photo import PhotoPane
 from workbench.ui.reasons import reason_lines
-from workbench.ui.widgets.answer import Answer, beside, blocks, prediction
+from workbench.ui.widgets.answer import Answer, comparison_text, prediction
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.picture import Picture
@@ -30,23 +62,18 @@ from workbench.ui.widgets.steps import StepsScreen
 
 Until = Callable[..., Any]
 MakeRun = Callable[..., RunFolder]
-TOP = [
-    {"index": 258, "label": "Samoyed", "probability": 0.952},
-    {"index": 9, "label": "[b]\x1b[0m", "probability": 0.01},
-]
-
-
-REASON = {
-    "model": "first",
-    "first": {"index": 0, "label": "cat", "probability": 0.9, "logit": 3.25},
-    "second": {"index": 1, "label": "dog", "probability": 0.048, "logit": 0.5},
-    "steps": ["resized 8×8 RGB", "batched [1, 3, 8, 8] 0…1"],
-    "evaluation": {
-        "split": "test", "epoch": 3, "class": {"accuracy": 0.9, "precision": 0.8, "support": 10},
-        "taken_for": [], "mistaken": [{"class": "dog", "count": 2}],
-    },
-    "published": None,
-}  # fmt: skip
+TOP = (Prediction(258, "Samoyed", 0.952), Prediction(9, "[b]\x1b[0m", 0.01))
+EXPLANATION = Explanation(
+    model="first",
+    first=Prediction(0, "cat", 0.9, 3.25),
+    second=Prediction(1, "dog", 0.048, 0.5),
+    steps=("resized 8×8 RGB", "batched [1, 3, 8, 8] 0…1"),
+    reliability=ClassReliability(
+        split="test", epoch=3, recall=0.9, precision=0.8, support=10, predicted_as=(),
+        confused_with=(ClassCount("dog", 2),),
+    ),
+    published_accuracy=None,
+)  # fmt: skip
 
 
 def png(colour: str = "red") -> bytes:
@@ -55,23 +82,32 @@ def png(colour: str = "red") -> bytes:
     return buffer.getvalue()
 
 
-class Asked:
-    """A request for a picture, as the session process has it."""
-
-    def __init__(self, path: str) -> None:
-        self.request = {"path": path}
-
-    def progress(self, progress: Any) -> None: ...
-
-    def cancelled(self) -> bool:
-        return False
-
-
-def opened(path: str) -> dict[str, Any]:
+def opened(request: OpenImage) -> OpenedImage:
     try:
-        return pictures.answer(Asked(path))
+        return pictures.open_image(request, Task(0, request, lambda _: None))
     except BadInput as error:
         raise SessionError(str(error)) from None
+
+
+def samples() -> ImagePage:
+    named = (("cat", "red"), ("dog", "blue"))
+    items = [
+        ImageItem(index=i, label=i, class_name=name, name="", png=png(colour))
+        for i, (name, colour) in enumerate(named)
+    ]
+    return ImagePage(items=tuple(items), first=0, total=2)
+
+
+def classification(request: Classify) -> Classification:
+    return Classification(
+        model="m",
+        top=TOP,
+        reference=COMPARISON if isinstance(request.classifier, RecipeClassifier) else None,
+        milliseconds=12.3,
+        device="cpu",
+        source=ImageFacts(8, 8, "RGB"),
+        notices=(),
+    )
 
 
 class Said(SessionClient):
@@ -79,48 +115,36 @@ class Said(SessionClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Any] = []
         self.error = ""
         self.go = asyncio.Event()
         self.go.set()
 
-    async def request(self, do: str, progress: Any = None, **parameters: Any) -> dict[str, Any]:
-        self.asked.append({"do": do, **parameters})
+    async def request(self, request: Request[Any], progress: Any = None) -> Any:
+        self.asked.append(request)
         if progress:
-            progress({"what": "downloading weights", "done": 1_000_000, "total": 5_000_000, "unit": "bytes"})
-        if do == "picture":
-            return opened(parameters["path"])
+            progress(Progress("downloading weights", 1_000_000, 5_000_000, "bytes"))
+        if isinstance(request, OpenImage):
+            return opened(request)
         await self.go.wait()
         if self.error:
             raise SessionError(self.error)
-        if do == "values":
-            return {"top": [], "values": [0.5]}
-        if do == "samples":
-            names = (("cat", "red"), ("dog", "blue"))
-            samples = [
-                {
-                    "index": i,
-                    "label": i,
-                    "class": name,
-                    "name": "",
-                    "png": base64.b64encode(png(colour)).decode(),
-                }
-                for i, (name, colour) in enumerate(names)
-            ]
-            return {"samples": samples, "total": 2, "classes": ["cat", "dog"]}
-        if do == "reason":
-            return REASON
-        if do == "steps":
-            return {"model": "m" if parameters["by"] else None, "steps": STEPS}
-        reference = REFERENCE if "recipe" in parameters["by"] else None
-        return {"top": TOP, "ms": 12.3, "device": "cpu", "notices": [], "model": "m", "source": {},
-                "reference": reference}  # fmt: skip
+        if isinstance(request, PredictValues):
+            return NumericPrediction(top=(), values=(0.5,))
+        if isinstance(request, ListSamples):
+            return samples()
+        if isinstance(request, Explain):
+            return EXPLANATION
+        if isinstance(request, TracePipeline):
+            return Pipeline(model="m" if request.classifier else None, steps=STEPS)
+        assert isinstance(request, Classify)
+        return classification(request)
 
 
 class Shown(App[None]):
     def __init__(self, session: SessionClient) -> None:
         super().__init__()
-        self.session = session
+        self.session, self.store = session, Store.default()
 
     def compose(self) -> ComposeResult:
         yield PhotoPane(session=self.session)
@@ -162,10 +186,9 @@ async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
         for said in ("dog.png 8×8 RGB", "258 Samoyed", ".952", "12 ms on cpu", "[b]\ufffd[0m"):
             await until(pilot, said)
         assert app.query_one(Picture).image is not None
-        assert session.asked[0] == {"do": "picture", "path": "./dog.png"}
-        assert session.asked[1:] == [
-            {"do": "classify", "by": {"run": str(folder.path)}, "top": 5, "path": str(photo)}
-        ]
+        by = RunClassifier(str(folder.path))
+        assert session.asked[0] == OpenImage(path="./dog.png")
+        assert session.asked[1:] == [Classify(image=ImagePath(str(photo)), classifier=by, top=5)]
         assert app.pane.answer.has_focus
 
 
@@ -174,7 +197,7 @@ async def test_the_picture_is_there_before_the_answer_and_the_last_answer_stays(
 ) -> None:
     app = Shown(session := Said())
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.chosen = {"model": "squeezenet1_0"}
+        app.pane.chosen = PublishedClassifier("squeezenet1_0")
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
         session.go.clear()
@@ -198,9 +221,9 @@ async def test_errors_are_one_line_in_the_pane(photo: Path, tmp_path: Path, unti
         await until(pilot, lambda: "is no picture" in app.pane.answer.error)
         app.pane.classify(str(photo))
         await until(pilot, "m chooses a model")
-        assert {asked["do"] for asked in session.asked} == {"picture"}
+        assert {type(asked) for asked in session.asked} == {OpenImage}
         session.error = "the weights are not here: put x.pth into y"
-        app.pane.chosen = {"model": "resnet18"}
+        app.pane.chosen = PublishedClassifier("resnet18")
         app.pane.classify(str(photo))
         await until(pilot, "✗ the weights are not here")
         app.pane.classify("file:///etc/passwd")
@@ -224,7 +247,7 @@ async def test_a_test_sample_is_shown_under_the_cursor_and_classified(
         await pilot.press("enter")
         await until(pilot, "test sample 1: dog")
         await until(pilot, "Samoyed")
-        assert session.asked[-1]["png"] == base64.b64encode(png("blue")).decode()
+        assert session.asked[-1].image == ImageData(png("blue"))
 
 
 def _colour(app: Shown) -> Any:
@@ -248,7 +271,7 @@ async def test_another_run_or_a_published_model_is_chosen(
         await until(pilot, "by second, best")
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
-        assert session.asked[-1]["by"] == {"run": str(second.path)}
+        assert session.asked[-1].classifier == RunClassifier(str(second.path))
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, Chooser))
         await pilot.press(*"squeezenet1_0")
@@ -256,9 +279,8 @@ async def test_another_run_or_a_published_model_is_chosen(
         await pilot.press("enter")
         await until(pilot, "download 5.0 MB")
         await pilot.press(*"./w.pth", "enter")
-        await until(
-            pilot, lambda: session.asked[-1]["by"] == {"model": "squeezenet1_0", "weights": "./w.pth"}
-        )
+        chosen = PublishedClassifier("squeezenet1_0", "./w.pth")
+        await until(pilot, lambda: getattr(session.asked[-1], "classifier", None) == chosen)
 
 
 async def test_the_real_session_gives_samples_and_says_what_is_missing(
@@ -282,34 +304,38 @@ async def test_the_real_session_gives_samples_and_says_what_is_missing(
 async def test_no_size_is_too_small(size: tuple[int, int], photo: Path, until: Until) -> None:
     app = Shown(session := Said())
     async with app.run_test(size=size) as pilot:
-        app.pane.chosen = {"model": "resnet18"}
+        app.pane.chosen = PublishedClassifier("resnet18")
         app.pane.enter()
         app.pane.classify(str(photo))
         await until(pilot, lambda: bool(app.pane.answer.top))
         await pilot.press("enter", "escape")
-        assert [asked["do"] for asked in session.asked] == ["picture", "classify"]
+        assert [type(asked) for asked in session.asked] == [OpenImage, Classify]
 
 
 @pytest.mark.parametrize("width", [12, 23, 46, 120])
 def test_a_prediction_keeps_to_its_width(width: int) -> None:
-    line = prediction({"index": 3, "label": "日本語 " * 30, "probability": 0.5}, width)
+    line = prediction(Prediction(3, "日本語 " * 30, 0.5), width)
     assert cell_width(line.plain) <= max(width, 16)
 
 
-def test_bars_grow_in_eighths() -> None:
-    assert [blocks(value, 2) for value in (0, 1 / 16, 0.5, 1, 2)] == ["", "▏", "█", "██", "██"]
-
-
-STEPS = [
-    {"name": "original", "code": "Image.open(…)", "kind": "picture", "shape": [1546, 1213], "dtype": "RGB",
-     "low": 0, "high": 255, "device": "cpu", "memory": "Pillow's", "shares_numpy": False},
-    {"name": "batched", "code": ".unsqueeze(0)", "kind": "tensor", "shape": [1, 3, 224, 224], "dtype": "float32",
-     "low": -2.1, "high": 2.64, "device": "cpu", "memory": "a view", "shares_numpy": False},
-]  # fmt: skip
-REFERENCE = {
-    "metric": "probability", "published": 0.7245, "ours": 0.7301, "tolerance": 0.01, "within": True,
-    "source": "a book", "formula": "", "top": [{"index": 258, "label": "Samoyed"}],
-}  # fmt: skip
+STEPS = (
+    PipelineStep(
+        name="original", code="Image.open(…)", kind="picture", shape=(1546, 1213), dtype="RGB", low=0, high=255,
+        device="cpu", memory="Pillow's", shares_numpy=False,
+    ),
+    PipelineStep(
+        name="batched", code=".unsqueeze(0)", kind="tensor", shape=(1, 3, 224, 224), dtype="float32", low=-2.1,
+        high=2.64, device="cpu", memory="a view", shares_numpy=False,
+    ),
+)  # fmt: skip
+COMPARISON = PublishedComparison(
+    metric="probability", published=0.7245, ours=0.7301, tolerance=0.01, within=True, source="a book", formula="",
+    top=(
+        ComparedClass(
+            index=258, label="Samoyed", published=0.7245, ours=0.7301, published_logit=None, logit=None
+        ),
+    ),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (40, 10)])
@@ -325,22 +351,24 @@ async def test_the_steps_between_picture_and_answer(
         await until(pilot, lambda: app.query_one(Picture).image is not None)
         await pilot.press("v")
         await until(pilot, lambda: isinstance(app.screen, StepsScreen))
-        assert session.asked[-1] == {"do": "steps", "by": {}, "path": str(photo)}
+        assert session.asked[-1] == TracePipeline(image=ImagePath(str(photo)), classifier=None)
         await until(pilot, "dog.png, up to a model")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, StepsScreen))
-        app.pane.chosen = {"model": "alexnet"}
+        app.pane.chosen = PublishedClassifier("alexnet")
         app.pane.classify(str(photo))
         await until(pilot, lambda: bool(app.pane.answer.top))
         await pilot.press("v")
         await until(pilot, lambda: isinstance(app.screen, StepsScreen))
-        assert session.asked[-1] == {"do": "steps", "by": {"model": "alexnet"}, "path": str(photo)}
+        assert session.asked[-1] == TracePipeline(
+            image=ImagePath(str(photo)), classifier=PublishedClassifier("alexnet")
+        )
         await until(pilot, "original      1546×1213")
         await until(pilot, "Image.open")
         await pilot.press("j")
         await until(pilot, ".unsqueeze(0)   on cpu")
         if size[0] >= 80:
-            for said in ("[1, 3, 224, 224]", "float32", "-2.1 … 2.64", "a view", "dog.png by alexnet"):
+            for said in ("[1, 3, 224, 224]", "float32", "-2.1…2.64", "a view", "dog.png by alexnet"):
                 await until(pilot, said)
         await pilot.press("v")
         await until(pilot, lambda: not isinstance(app.screen, StepsScreen))
@@ -364,24 +392,25 @@ async def test_a_recipe_is_chosen_and_its_published_figure_stands_beside_ours(
         await until(pilot, "download")  # the weights are not here
         await pilot.press("enter")
         await until(pilot, "tab completes")  # the picture is asked for next
-        assert app.pane.chosen == {"recipe": "photo-alexnet"}
+        assert app.pane.chosen == RecipeClassifier("photo-alexnet")
         await pilot.press(*str(photo), "enter")
         await until(pilot, "by photo-alexnet")
         await until(pilot, "ours 73.01 %")
-        assert session.asked[-1]["by"] == {"recipe": "photo-alexnet"}
+        assert session.asked[-1].classifier == RecipeClassifier("photo-alexnet")
 
 
 def test_what_is_said_of_a_published_figure() -> None:
-    assert beside(REFERENCE) == "published Samoyed 72.45 %, ours 73.01 %: within ±1 (a book)"
-    assert "outside ±1" in beside({**REFERENCE, "within": False})
-    assert beside({**REFERENCE, "ours": None}) == "published Samoyed 72.45 % for another photo (a book)"
-    assert beside(None) == ""
+    assert comparison_text(COMPARISON) == "published Samoyed 72.45 %, ours 73.01 %: within ±1 (a book)"
+    assert "outside ±1" in comparison_text(replace(COMPARISON, within=False))
+    another = replace(COMPARISON, ours=None)
+    assert comparison_text(another) == "published Samoyed 72.45 % for another photo (a book)"
+    assert comparison_text(None) == ""
 
 
 async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until: Until) -> None:
     app = Shown(session := Said())
     folder = make_run("line")
-    write_json(folder.setup, {"v": 1, "task": "regression", "shape": [1]})
+    write_record(folder.setup, Setup(task="regression", shape=(1,)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.pane.view = view_of(folder)
         app.pane.enter()
@@ -390,7 +419,7 @@ async def test_a_run_on_numbers_is_asked_about_new_ones(make_run: MakeRun, until
         await until(pilot, "x = 0.25")
         await until(pilot, "says 0.5")
         assert app.pane.copied() == "0.5"
-        assert session.asked == [{"do": "values", "by": {"run": str(folder.path)}, "text": "0.25", "top": 5}]
+        assert session.asked == [PredictValues(run=str(folder.path), text="0.25", top=5)]
         session.error = "'1,2' can't be answered: this run takes 1 number"
         await pilot.press("enter", *"1,2", "enter")
         await until(pilot, "✗ '1,2' can't be answered")
@@ -410,7 +439,8 @@ async def test_an_answer_stays_that_of_the_run_that_gave_it(
         assert " by first, best of epoch 3" in text_of(app)
         session.go.clear()
         app.pane.classify(str(photo))
-        await until(pilot, lambda: session.asked[-1].get("by") == {"run": str(other.path)})
+        by = RunClassifier(str(other.path))
+        await until(pilot, lambda: getattr(session.asked[-1], "classifier", None) == by)
         app.pane.view = view_of(first)
         session.go.set()
         await until(pilot, "the next answer by first, best of epoch 3")
@@ -427,7 +457,7 @@ async def test_numbers_stay_with_the_run_that_said_them(make_run: MakeRun, until
     app = Shown(Said())
     lines = [make_run(name) for name in ("line", "curve")]
     for folder in lines:
-        write_json(folder.setup, {"v": 1, "task": "regression", "shape": [1]})
+        write_record(folder.setup, Setup(task="regression", shape=(1,)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.pane.view = view_of(lines[0])
         app.pane.answer_numbers("0.25")
@@ -448,14 +478,14 @@ async def test_a_reason_is_given(photo: Path, make_run: MakeRun, until: Until) -
         await until(pilot, "Samoyed")
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, Reading))
-        assert session.asked[-1]["do"] == "reason"
+        assert isinstance(session.asked[-1], Explain)
         for said in ("margin .852: clear", "batched [1, 3, 8, 8] 0…1", "finds .900 (recall)",
                      "by mistake: dog ×2", "what it takes cat for: nothing"):  # fmt: skip
             await until(pilot, said)
 
 
 def test_a_published_model_has_its_published_accuracy() -> None:
-    found = {**REASON, "evaluation": None, "published": 0.565}
+    found = replace(EXPLANATION, reliability=None, published_accuracy=0.565)
     assert any("right on .565 of ImageNet" in line.plain for line in reason_lines(found))
 
 
@@ -471,8 +501,8 @@ async def test_two_models_answer_to_the_same_picture(photo: Path, make_run: Make
         await pilot.press(*"other", "enter")
         await until(pilot, "by other, best")
         await until(pilot, lambda: app.pane.query_one("#second", Answer).top)
-        asked = [one["by"]["run"] for one in session.asked if one["do"] == "classify"]
-        assert asked[-2:] == [str(first.path), str(other.path)]
-        assert session.asked[-1]["path"] == str(photo)
+        asked = [one.classifier for one in session.asked if isinstance(one, Classify)]
+        assert asked[-2:] == [RunClassifier(str(first.path)), RunClassifier(str(other.path))]
+        assert session.asked[-1].image == ImagePath(str(photo))
         await pilot.press("b")  # and no longer
         await until(pilot, lambda: not app.pane.query_one("#second", Answer).display)

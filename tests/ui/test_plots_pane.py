@@ -3,11 +3,17 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.app import App
 
+from workbench.experiment import Reference, build
+from workbench.runs.enums import ChangeCause, Phase
+from workbench.runs.journal import Attempt, Notice, PhaseChange, SettingChange
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import Columns, RunView
+from workbench.runs.metrics import ClassMetrics, EpochRow, EvaluationFile, EvaluationRow, StepRow, Wall
+from workbench.runs.reader import MetricColumns, RunView
+from workbench.runs.records import Heartbeat, Seconds, Setup
 from workbench.runs.status import Status
 from workbench.ui.curves import ACCURACY, LOSS, Curves, Look, change_label
 from workbench.ui.insights import at_chance, insights, never_predicted, stalled, top_confusion
@@ -21,38 +27,38 @@ def add_rows(view, epochs, start=0.0):
     for k in range(round(start * ROWS) + 1, round(epochs * ROWS) + 1):
         epoch = k / ROWS
         view.steps.add(
-            {
-                "step": round(epoch * STEPS),
-                "epoch": epoch,
-                "loss": 2.3 * math.exp(-epoch / 4) + 0.1,
-                "accuracy": 1 - 0.9 * math.exp(-epoch / 4),
-                "lr": 0.03,
-                "wall": {"samples_per_second": 183.0},
-            }
+            StepRow(
+                step=round(epoch * STEPS),
+                epoch=epoch,
+                loss=2.3 * math.exp(-epoch / 4) + 0.1,
+                accuracy=1 - 0.9 * math.exp(-epoch / 4),
+                lr=0.03,
+                wall=Wall(samples_per_second=183.0),
+            )
         )
 
 
 def make_view(epochs=6.0, planned=20, split="validation", name="lr3e-2"):
     view = RunView(RunFolder(Path("/nowhere") / f"{name}-1"), status=Status.RUNNING, version=1)
-    view.experiment = {"name": name, "train": {"epochs": planned, "lr": 0.03}}
-    view.setup = {
-        "task": "classification",
-        "classes": list("abcdefghij"),
-        "shape": [3, 32, 32],
-        "steps_per_epoch": STEPS,
-    }
+    sets = [f"train.epochs={planned}", "train.lr=0.03"]
+    view.experiment = build(dataset="digits", model="mlp", name=name, sets=sets)
+    view.setup = Setup(classes=tuple("abcdefghij"), shape=(3, 32, 32), steps_per_epoch=STEPS)
     add_rows(view, epochs)
     for epoch in range(1, int(epochs) + 1):
         value = 1 - 0.9 * math.exp(-epoch / 4) - 0.02
-        scores = {
-            "loss": 2.4 * math.exp(-epoch / 4) + 0.1,
-            "accuracy": value,
-            "balanced_accuracy": value - 0.1,
-        }
-        row = {"step": epoch * STEPS, "epoch": epoch, "split": split, **scores, "best": epoch == 4}
+        loss = 2.4 * math.exp(-epoch / 4) + 0.1
+        row = EvaluationRow(step=epoch * STEPS, epoch=epoch, split=split, loss=loss, accuracy=value,
+                            balanced_accuracy=value - 0.1, best=epoch == 4)  # fmt: skip
         view.evaluations.append(row)
-    view.heartbeat = {"step": int(epochs * STEPS), "epochs_total": planned, "eta": 3600.0, "device": "cpu"}
-    view.last_wall = {"samples_per_second": 183.0}
+    view.heartbeat = Heartbeat(
+        attempt=1,
+        phase=Phase.TRAINING,
+        step=int(epochs * STEPS),
+        epochs_total=planned,
+        eta=3600.0,
+        device="cpu",
+    )
+    view.last_wall = Wall(samples_per_second=183.0)
     return view
 
 
@@ -203,23 +209,28 @@ async def test_no_size_and_no_gap_in_the_record_stops_it(size, monkeypatch):
         assert pilot.app.lines()[0].strip() == "no step was made"
         odd = make_view()
         odd.setup = None
-        odd.steps.add({"step": 2000, "epoch": 6.5, "loss": "NaN", "accuracy": None, "lr": "Infinity"})
+        odd.steps.add(StepRow(step=2000, epoch=6.5, loss=math.nan, lr=math.inf))
         odd.evaluations += [
-            {"split": "validation"},
-            {"epoch": "NaN", "step": 1, "split": "test", "loss": "NaN"},
+            EvaluationRow(step=0, split="validation"),
+            EvaluationRow(epoch=math.nan, step=1, split="test", loss=math.nan),
         ]
-        odd.journal = [{"kind": "change"}, {"kind": "change", "setting": "train.lr", "value": "x"}, {}]
-        odd.heartbeat, odd.experiment = {"epochs_total": None}, {}
-        await show(pilot, odd, {"per_class": None, "confusion": [[1]]})
+        odd.journal = [
+            SettingChange(setting=""),
+            SettingChange(setting="train.lr", value="x"),
+            Attempt(attempt=2),
+        ]
+        odd.heartbeat, odd.experiment = Heartbeat(), None
+        await show(
+            pilot, odd, EvaluationFile(step=1, epoch=1, split="test", confusion=((0, 1, 9), (-1, 0, 9)))
+        )
         await pilot.press("v", "b", "a", "m", "comma", "greater_than_sign", "v", "g", "G")
         await pilot.pause()
 
 
 async def test_a_regression_has_its_own_metrics():
     view = make_view()
-    view.setup["task"] = "regression"
-    for row in view.evaluations:
-        row["r2"] = 0.5
+    view.setup = msgspec.structs.replace(view.setup, task="regression")
+    view.evaluations = [msgspec.structs.replace(row, r2=0.5) for row in view.evaluations]
     async with Shown().run_test(size=(120, 20)) as pilot:
         await show(pilot, view)
         assert pilot.app.lines("second")[0].startswith("R² ╌val .500")
@@ -234,7 +245,7 @@ def test_test_figures_are_marked_as_for_display_only():
 
 def test_the_result_on_test_data_is_marked():
     view = make_view()
-    view.evaluations.append({"split": "test", "epoch": 4, "step": 1200, "final": True, "accuracy": 0.5})
+    view.evaluations.append(EvaluationRow(split="test", epoch=4, step=1200, final=True, accuracy=0.5))
     drawing = followed(view).drawing(ACCURACY, 40, Look())
     assert ("◆", 4, 0.5) in [(m.glyph, m.x, m.y) for m in drawing.marks]
     assert " ◆test .500" in [text for text, _ in drawing.title]
@@ -243,10 +254,10 @@ def test_the_result_on_test_data_is_marked():
 def test_changes_and_resumes_stand_where_they_took_effect():
     view = make_view()
     view.journal = [
-        {"kind": "attempt", "attempt": 1, "from_step": 0},
-        {"kind": "change", "setting": "train.lr", "value": 0.015, "step": 600},
-        {"kind": "change", "setting": "train.epochs", "value": 25, "step": 900},
-        {"kind": "attempt", "attempt": 2, "from_step": 1200},
+        Attempt(attempt=1, from_step=0),
+        SettingChange(setting="train.lr", before=0.03, value=0.015, step=600),
+        SettingChange(setting="train.epochs", before=20, value=25, step=900),
+        Attempt(attempt=2, from_step=1200),
     ]
     assert [(m.x, m.label) for m in followed(view).marks] == [(2, "lr÷2"), (3, "+5 ep"), (4, "resume")]
 
@@ -254,10 +265,12 @@ def test_changes_and_resumes_stand_where_they_took_effect():
 def test_pauses_and_goings_back_are_marked_too():
     view = make_view()
     view.journal = [
-        {"kind": "phase", "phase": "training", "step": 0},
-        {"kind": "phase", "phase": "paused", "step": 100},
-        {"kind": "change", "setting": "train.lr", "value": 0.015, "step": 200, "why": "went back"},
-        {"kind": "change", "setting": "train.lr", "value": 0.0075, "step": 200, "why": "went back"},
+        PhaseChange(phase=Phase.TRAINING, step=0),
+        PhaseChange(phase=Phase.PAUSED, step=100),
+        *(
+            SettingChange(setting="train.lr", before=2 * lr, value=lr, step=200, cause=ChangeCause.ROLLBACK)
+            for lr in (0.015, 0.0075)
+        ),
     ]
     assert [m.label for m in followed(view).marks] == ["pause", "back, lr÷4"]
 
@@ -271,7 +284,8 @@ def test_changes_are_told_in_a_few_cells():
 
 def test_a_published_figure_is_drawn_for_its_metric_only():
     view = make_view()
-    view.experiment["reference"] = {"metric": "test.accuracy", "published": 0.54}
+    reference = Reference(metric="test.accuracy", published=0.54, tolerance=0.01, source="a paper")
+    view.experiment = msgspec.structs.replace(view.experiment, reference=reference)
     curves = followed(view)
     assert [m.y for m in curves.drawing(ACCURACY, 40, Look()).marks if m.label == "published"] == [0.54]
     assert not [m for m in curves.drawing(LOSS, 40, Look()).marks if m.label == "published"]
@@ -279,8 +293,8 @@ def test_a_published_figure_is_drawn_for_its_metric_only():
 
 def test_a_sampled_record_is_replaced_by_the_whole():
     view = make_view(epochs=2.0)
-    whole, view.sampled = view.steps, Columns()
-    view.sampled.add({"step": 300, "epoch": 1.0, "loss": 9.0})
+    whole, view.sampled = view.steps, MetricColumns()
+    view.sampled.add(StepRow(step=300, epoch=1.0, loss=9.0))
     curves = followed(view)
     assert list(curves.train(LOSS).ys) == [9.0]
     view.sampled = None
@@ -291,7 +305,7 @@ def test_a_sampled_record_is_replaced_by_the_whole():
 def test_rows_without_epochs_lie_by_their_steps():
     view = make_view(epochs=0)
     for step in (30, 60, 90):
-        view.steps.add({"step": step, "loss": 1.0})
+        view.steps.add(StepRow(step=step, loss=1.0))
     assert followed(view).reached == pytest.approx(0.3)
     view.setup = None
     curves = followed(view)
@@ -300,34 +314,36 @@ def test_rows_without_epochs_lie_by_their_steps():
 
 def test_the_line_of_facts_leaves_out_what_does_not_fit():
     view = make_view()
-    view.heartbeat |= {"saved": 1000.0, "seconds": {"total": 120.0}, "attempt": 1}
-    view.journal = [{"kind": "attempt", "attempt": 1}, {"kind": "attempt", "attempt": 2}]
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, saved=1000.0, seconds=Seconds(total=120.0))
+    view.journal = [Attempt(attempt=1), Attempt(attempt=2)]
     assert facts(view, 200, now=1044.0).plain == (
-        "183 samples/s · step 1800 · lr .030 · saved 40s ago · 1 resume, exact · 2m00 so far · ETA 1h00 · cpu"
+        "183 samples/s · step 1800 · lr .03 · saved 40s ago · 1 resume, exact · elapsed 2m00 · ETA 1h00 · cpu"
     )
     assert facts(view, 30, now=1044.0).plain == "183 samples/s · step 1800"
-    view.journal.append({"kind": "notice", "text": "other threads", "exact": False})
+    view.journal.append(Notice(text="other threads", exact=False))
     assert "1 resume, not exact" in facts(view, 200, now=1044.0).plain
 
 
 def test_insights_name_what_is_worth_a_word():
-    evaluation = {
-        "per_class": [
-            {"class": "cat\x1b[31m", "precision": 0.5, "support": 50},
-            {"class": "dog", "precision": None, "support": 50},
-        ],
-        "confusion": [[0, 0, 10], [0, 1, 40], [1, 0, 10]],
-    }
+    few = EvaluationFile(step=1, epoch=1, split="validation", confusion=((0, 1, 3),))
+    evaluation = EvaluationFile(
+        step=1, epoch=1, split="validation", confusion=((0, 0, 10), (0, 1, 40), (1, 0, 10)),
+        per_class=(
+            ClassMetrics(name="cat\x1b[31m", precision=0.5, support=50), ClassMetrics(name="dog", support=50),
+        ),
+    )  # fmt: skip
     assert top_confusion(evaluation) == "cat\ufffd[31m→dog: 80% of all errors"
     assert never_predicted(evaluation) == "never predicted: dog"
-    assert top_confusion(None) == top_confusion({"confusion": [[0, 1, 3]]}) == ""
+    assert top_confusion(None) == top_confusion(few) == ""
     view = make_view(epochs=0)
     losses = [1.0, 0.5, 0.4, 0.4, 0.41, 0.4, 0.405]
-    view.evaluations = [{"split": "validation", "epoch": k, "loss": loss} for k, loss in enumerate(losses, 1)]
+    view.evaluations = [
+        EvaluationRow(split="validation", step=k, epoch=k, loss=loss) for k, loss in enumerate(losses, 1)
+    ]
     assert stalled(view) == "val loss flat since epoch 3"
-    view.evaluations[-1]["loss"] = 0.9
+    view.evaluations[-1] = msgspec.structs.replace(view.evaluations[-1], loss=0.9)
     assert stalled(view) == "val loss rises since epoch 3 (overfitting)"
-    view.epochs = [{"accuracy": 0.1}] * 3
+    view.epochs = [EpochRow(step=k, epoch=k, accuracy=0.1) for k in (1, 2, 3)]
     assert "chance" in at_chance(view)
     assert len(insights(view, evaluation)) == 4
     assert insights(None) == []

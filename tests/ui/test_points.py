@@ -5,24 +5,20 @@ from typing import Any
 from textual.app import App
 
 from tests.ui.test_plots_pane import make_view
+from workbench.record_codec import convert
+from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
 from workbench.ui.panes.plots import PlotsPane
 from workbench.ui.points import drawable, drawn
 
-LINE = {
-    "kind": "line",
-    "x": [0.0, 0.5, 1.0],
-    "y": [0.1, 0.9, 2.1],
-    "said": [0.0, 1.0, 2.0],
-    "before": [0.0] * 3,
-}
-REGIONS = {
-    "kind": "regions", "x": [0.2, 0.8], "y": [0.2, 0.8], "label": [0, 1], "x_range": [0, 1], "y_range": [0, 1],
-    "columns": 2, "rows": 2, "cells": [0, 0, 0, 1], "before": [1, 1, 1, 1],
-}  # fmt: skip
+LINE = LineDrawing(x=(0.0, 0.5, 1.0), y=(0.1, 0.9, 2.1), predicted=(0.0, 1.0, 2.0), before=(0.0,) * 3)
+REGIONS = RegionsDrawing(
+    x=(0.2, 0.8), y=(0.2, 0.8), label=(0, 1), x_range=(0, 1), y_range=(0, 1),
+    columns=2, rows=2, cells=(0, 0, 0, 1), before=(1, 1, 1, 1),
+)  # fmt: skip
 
 
-def evaluation(draw: dict[str, Any]) -> dict[str, Any]:
-    return {"step": 9, "epoch": 3, "split": "test", "draw": draw}
+def evaluation(draw: LineDrawing | RegionsDrawing | None) -> EvaluationFile:
+    return EvaluationFile(step=9, epoch=3, split="test", draw=draw)
 
 
 def title(drawing: Any) -> str:
@@ -31,31 +27,33 @@ def title(drawing: Any) -> str:
 
 def test_only_evaluations_of_points_are_drawn() -> None:
     assert drawable(evaluation(LINE))
-    assert not drawable({"step": 9})
-    assert not drawable({"draw": {"kind": "hologram"}})
+    assert not drawable(evaluation(None))
+    assert not drawable(
+        convert({"step": 9, "epoch": 3, "split": "test", "draw": {"kind": "?"}}, EvaluationFile)
+    )
     assert not drawable(None)
 
 
 def test_a_line_is_drawn_through_its_points_before_and_after() -> None:
-    drawing = drawn(evaluation(LINE), (), (40, 10), before=False)
+    drawing = drawn(LINE, 3, (), (40, 10), before=False)
     assert {s.name: list(s.ys) for s in drawing.series} == {
-        "points": LINE["y"], "before": LINE["before"], "fit": LINE["said"],
+        "points": list(LINE.y), "before": [0.0] * 3, "fit": list(LINE.predicted),
     }  # fmt: skip
     assert "epoch 3" in title(drawing)
-    before = drawn(evaluation(LINE), (), (40, 10), before=True)
+    before = drawn(LINE, 3, (), (40, 10), before=True)
     assert [s.name for s in before.series] == ["points", "before"]
 
 
 def test_every_cell_belongs_to_the_class_that_the_model_says_there() -> None:
     names = ("low\x1b[31m", "high")
-    drawing = drawn(evaluation(REGIONS), names, (4, 4), before=False)
+    drawing = drawn(REGIONS, 3, names, (4, 4), before=False)
     grounds = {s.name: len(s.xs) for s in drawing.series if s.kind == "cells"}
     assert grounds == {"region 0": 12, "region 1": 4}
     high = next(s for s in drawing.series if s.name == "region 1")
     assert min(high.xs) > 0.5
     assert min(high.ys) > 0.5
     assert "\x1b" not in title(drawing)
-    before = drawn(evaluation(REGIONS), names, (4, 4), before=True)
+    before = drawn(REGIONS, 3, names, (4, 4), before=True)
     assert [s.name for s in before.series if s.kind == "cells"] == ["region 1"]
     assert "before training" in title(before)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
+from workbench.runs.report import LOST_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.messages import RunOpened, RunSelected
@@ -146,6 +147,16 @@ async def test_sorting_by_every_column_and_back() -> None:
         assert "".join(r.name for r in app.pane.shown) == "bac"
 
 
+async def test_the_lowest_loss_is_the_best() -> None:
+    losses = [row(1, "high", best=0.9, monitor="loss"), row(2, "low", best=0.2, monitor="loss")]
+    others = [row(3, "none", monitor="loss"), row(4, "undefined", best=float("nan"), monitor="accuracy")]
+    app = Bench([*losses, *others, row(5, "share", best=0.1, monitor="accuracy")])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        await pilot.press("o")
+        assert [r.name for r in app.pane.shown] == ["share", "low", "high", "none", "undefined"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["\x1b[31mred", "\x1b]52;c;aGk=\x07", "\x9b31m", "[/]", "[red]x", "[@click=app.quit]x", "a[0", "x\ny\rz\b\0",
@@ -168,7 +179,7 @@ async def test_hostile_names_are_shown_as_text_on_one_row(name: str, text_of: Te
 @pytest.mark.parametrize(
     ("status", "reason", "said"),
     [(Status.FAILED, "the loss became NaN at step 812", "✗ the loss became NaN at step 812"),
-     (Status.LOST, "", "✗ its processes ended without a word"), (Status.STOPPED, "stopped on request", "■ stopped"),
+     (Status.LOST, "", f"✗ {LOST_REASON}; r "), (Status.STOPPED, "stopped on request", "■ stopped"),
      (Status.FINISHED, "", "digits · mlp")],
 )  # fmt: skip
 def test_why_a_run_ended_is_said_in_words(status: Status, reason: str, said: str) -> None:

@@ -6,6 +6,7 @@ from array import array
 
 import pytest
 
+from workbench.text import short
 from workbench.ui.widgets.series import (
     Axis,
     Curve,
@@ -13,7 +14,6 @@ from workbench.ui.widgets.series import (
     fitted,
     nice_step,
     share_axis,
-    short,
     smooth,
     tick_labels,
 )

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from workbench.console import progress_line
+from workbench.experiment import build
+from workbench.io.progress import Progress
+from workbench.record_codec import convert, to_json
+from workbench.runs.enums import Ending, Phase
+from workbench.runs.journal import Attempt, Journal, PhaseChange
 from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import ClassMetrics, EvaluationFile
 from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import Exit, Seconds
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.text import clock
+from workbench.ui.bars import BarStyle, bar
 from workbench.ui.keys import Hint, fit
-from workbench.ui.widgets.statusline import bar, eta, line
+from workbench.ui.panes.plots import facts
+from workbench.ui.widgets.statusline import line
 from workbench.ui.widgets.strip import biggest_confusion, others, speed, worst
 
 NOW = time.time()
@@ -23,7 +35,7 @@ def view(make_run: Callable[..., RunFolder]) -> RunView:
     """A run in the middle of its training."""
     found = RunReader(make_run("lr3e-2", done=14, epochs=60, status=None, accuracy=0.913)).read_all()
     found.status = Status.RUNNING
-    found.heartbeat = {**found.heartbeat, "eta": 11280.0}
+    found.heartbeat = msgspec.structs.replace(found.heartbeat, eta=11280.0)
     return found
 
 
@@ -43,39 +55,53 @@ def test_it_stays_within_the_line(view: RunView, width: int) -> None:
 
 @pytest.mark.parametrize(
     ("beat", "said"),
-    [({"phase": "loading", "progress": {"what": "MNIST", "done": 30, "total": 60}}, "loading MNIST 50%"),
-     ({"phase": "loading", "progress": None}, "loading"), ({"phase": "paused"}, "‖"),
-     ({"phase": "evaluating"}, "evaluating"), ({"phase": "training", "eta": None, "steps_total": None}, "training"),
-     ({"eta": "NaN"}, "training"), ({"eta": "Infinity"}, "training"), ({"step": "NaN"}, "0%"),
-     ({"steps_total": "Infinity"}, "0%"), ({"steps_total": -1}, "0%")],
+    [({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, 60, "bytes")}, "loading MNIST 50%"),
+     ({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, None, "bytes")}, "loading MNIST 30"),
+     ({"phase": Phase.LOADING}, "loading"), ({"phase": Phase.PAUSED}, "‖"), ({"phase": None}, "starting"),
+     ({"phase": Phase.EVALUATING}, "evaluating"), ({"eta": None, "steps_total": None}, "training"),
+     ({"eta": math.nan}, "training"), ({"eta": math.inf}, "training"), ({"eta": -1.0}, "training"),
+     ({"steps_total": -1}, "0%")],
 )  # fmt: skip
 def test_what_it_does_instead_of_training(view: RunView, beat: dict[str, Any], said: str) -> None:
-    view.heartbeat = {**view.heartbeat, **beat}
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, **beat)
     assert said in line(view, "", 120, NOW).plain
 
 
 def test_how_it_ended(view: RunView) -> None:
-    view.status, view.exit = Status.FAILED, {"status": "failed", "reason": "NaN at step 812"}
+    view.status, view.exit = Status.FAILED, Exit(status=Ending.FAILED, reason="NaN at step 812")
     shown = line(view, "", 120, NOW).plain
     assert "✗ 14/60  failed: NaN at step 812" in shown and "━" not in shown  # why stands before all else
-    view.exit["reason"] = "the worker was ended by SIGKILL " * 9
+    view.exit = Exit(status=Ending.FAILED, reason="the worker was ended by SIGKILL " * 9)
     shown = line(view, "away 6h: lr1 failed", 120, NOW).plain
     assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
 
 
-def test_the_time_left_goes_by_the_pace_where_nothing_is_said(view: RunView) -> None:
-    view.heartbeat = {**view.heartbeat, "eta": None}
-    assert eta(view) == pytest.approx((600 - 140) * 2.5 / 140)
-    view.journal = []
-    assert eta(view) is None
+def test_after_a_resume_all_views_agree(
+    make_run: Callable[..., RunFolder], write_run: dict[str, Callable[..., None]]
+) -> None:
+    folder = make_run(status=None)
+    journal = Journal(folder.journal)
+    journal.note(PhaseChange(phase=Phase.ENDED, attempt=1, seconds=Seconds(total=100.0)))
+    journal.note(Attempt(attempt=2, from_step=20))
+    journal.close()
+    write_run["heartbeat"](folder, epochs=4, done=3, attempt=2, eta=60.0)
+    view = RunReader(folder).read_all()
+    view.status = Status.RUNNING
+    wide = facts(view, 200, NOW).plain
+    for part in ("elapsed 1m44", "320 samples/s"):
+        assert part in speed(view).plain and part in wide
+    for shown in (wide, line(view, "", 120, NOW).plain, progress_line(view)):
+        assert "ETA 1m00" in shown
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, phase=Phase.PAUSED)
+    assert not any("samples/s" in shown for shown in (speed(view).plain, facts(view, 200, NOW).plain))
 
 
 def test_a_view_without_anything_is_shown(view: RunView) -> None:
     empty = RunView(view.folder)
     assert line(empty, "", 80, NOW).plain == " …"
     assert "press t to train digits-mlp" in line(None, "", 80, NOW, empty=True).plain
-    empty.experiment = {"name": "x"}
-    assert "0/?" in line(empty, "", 80, NOW).plain
+    empty.experiment = build("digits-mlp")
+    assert "0/40" in line(empty, "", 80, NOW).plain
     assert speed(empty).plain == "" and speed(None).plain == ""
 
 
@@ -83,22 +109,41 @@ def test_a_view_without_anything_is_shown(view: RunView) -> None:
     ("share", "shown"), [(0, "────"), (0.5, "━━──"), (0.65, "━━╸─"), (1, "━━━━"), (7, "━━━━"), (-1, "────")]
 )
 def test_a_bar_is_half_a_cell_fine(share: float, shown: str) -> None:
-    assert bar(share, 4, "").plain == shown
+    assert "".join(bar(share, 4, BarStyle.PROGRESS)) == shown
 
 
 def test_worst_classes_and_what_they_are_taken_for() -> None:
-    rows = [
-        {"class": name, "accuracy": accuracy}
-        for name, accuracy in (("cat", 0.6), ("\x1bdog", 0.9), ("eel", None))
-    ]
-    evaluation = {"per_class": rows, "confusion": [[0, 0, 6], [0, 1, 8], [1, 1, 9], [1, 0, 2]]}
+    rows = (("cat", 0.6), ("\x1bdog", 0.9), ("eel", None))
+    nothing = EvaluationFile(step=1, epoch=1, split="test")
+    evaluation = msgspec.structs.replace(
+        nothing,
+        per_class=tuple(ClassMetrics(name=name, accuracy=accuracy) for name, accuracy in rows),
+        confusion=((0, 0, 6), (0, 1, 8), (1, 1, 9), (1, 0, 2)),
+    )
     assert (
         worst(evaluation).plain
         == " worst  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
     )
     assert biggest_confusion(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
-    for nothing in (None, {}, {"per_class": None, "confusion": []}):
-        assert worst(nothing).plain == "" and biggest_confusion(nothing).plain == ""
+    for empty in (None, nothing):
+        assert worst(empty).plain == "" and biggest_confusion(empty).plain == ""
+
+
+def test_damaged_classes_of_an_evaluation_are_left_out() -> None:
+    sound = EvaluationFile(
+        step=1, epoch=1, split="test",
+        per_class=(ClassMetrics(name="cat", accuracy=0.6), ClassMetrics(name="dog", accuracy=0.9)),
+        confusion=((0, 0, 6), (0, 1, 8), (1, 1, 9), (1, 0, 2)),
+    )  # fmt: skip
+    content = to_json(sound)
+    content["confusion"] += [[0, 7, 9], [0, 1], None, ["a", 0, 9], [0, 1, 1.5], [-1, 0, 9]]
+    content["per_class"] += [None, {"class": "fox", "accuracy": "NaN"}]
+    damaged = convert(content, EvaluationFile)
+    assert worst(damaged).plain == worst(sound).plain
+    assert biggest_confusion(damaged).plain == biggest_confusion(sound).plain
+    for lost in ({"per_class": None, "confusion": []}, {"per_class": 3, "confusion": 4}):
+        damaged = convert(content | lost, EvaluationFile)
+        assert worst(damaged).plain == "" and biggest_confusion(damaged).plain == ""
 
 
 def test_other_runs_those_that_go_on_first() -> None:

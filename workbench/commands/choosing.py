@@ -1,4 +1,4 @@
-"""Which run a command means that changes something: where several bear the name, that is said first."""
+"""The run that a changing command addresses; a line on stderr where several have the name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from workbench.runs.store import Store
 
 
 def to_change(wanted: str, *, live: bool = True) -> RunFolder:
-    """The run that `wanted` means, as `Store.find` has it. Raises `BadInput`.
+    """The run that `wanted` addresses, see `Store.find`. Raises `BadInput`.
 
-    Where others bear the same name, and could be meant too, a line on stderr names the one that is taken; `live`:
-    only one that goes on could be.
+    Where other runs of the same name qualify too, a line on stderr names the one that is used; `live`: only live
+    runs qualify.
     """
     store = Store.default()
     folder = store.find(wanted)

@@ -1,8 +1,10 @@
-"""Room on the disk: runs that are put away, taken back or deleted, and what can be made again."""
+"""Disk space: runs in the trash, restored or deleted, and caches."""
 
 from __future__ import annotations
 
 import argparse
+
+import msgspec
 
 from workbench import console, paths, text
 from workbench.commands import DONE
@@ -14,6 +16,45 @@ from workbench.runs.finding import beginnings
 from workbench.runs.store import Store
 
 
+class RestoredRun(msgspec.Struct, frozen=True):
+    """The document that `trash restore` prints with `--json`."""
+
+    run: str
+    directory: str
+
+
+class FreedSpace(msgspec.Struct, frozen=True):
+    """The document that `trash --empty` and `trash --caches` print with `--json`."""
+
+    runs: int
+    """Deleted ones."""
+    bytes: int
+    """Of these runs."""
+    caches: int
+    """Bytes of deleted caches."""
+
+
+class TrashedRun(msgspec.Struct, frozen=True):
+    """A run in the trash."""
+
+    run: str
+    name: str
+    bytes: int
+    put_away: float
+    """Unix time at which it was moved there."""
+
+
+class TrashContent(msgspec.Struct, frozen=True):
+    """The document that `trash` prints with `--json`."""
+
+    runs: tuple[TrashedRun, ...]
+    """The newest in the trash first."""
+    bytes: int
+    """Of all of them."""
+    caches: int
+    """Bytes of caches."""
+
+
 def remove(options: argparse.Namespace) -> int:
     """`workbench rm`."""
     folder = to_change(options.run, live=False)
@@ -21,7 +62,7 @@ def remove(options: argparse.Namespace) -> int:
     if where is None:
         console.tell(f"{folder.id} is deleted")
     else:
-        console.tell(f"{folder.id} is in the trash ('workbench trash restore {folder.id}' takes it back)")
+        console.tell(f"{folder.id} is in the trash ('workbench trash restore {folder.id}' restores it)")
     return DONE
 
 
@@ -39,33 +80,33 @@ def trash(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    folder = kept.restore(options.run)
+    folder = Store.default().restore(options.run)
     if options.json:
-        console.print_json({"run": folder.id, "directory": str(folder.path)})
+        console.print_json(RestoredRun(folder.id, str(folder.path)))
     else:
-        console.tell(f"{folder.id} is a run again")
+        console.tell(f"{folder.id} is restored from the trash")
     return DONE
 
 
 def _delete(options: argparse.Namespace) -> int:
-    runs, taken = kept.empty() if options.empty else (0, 0)
+    runs, freed = kept.empty(paths.trash()) if options.empty else (0, 0)
     caches = clear(paths.caches()) if options.caches else 0
     if options.json:
-        console.print_json({"runs": runs, "bytes": taken, "caches": caches})
+        console.print_json(FreedSpace(runs, freed, caches))
         return DONE
     if options.empty:
-        console.tell(f"{runs} run{'' if runs == 1 else 's'} deleted: {text.size(taken)} are free again")
+        console.tell(f"{runs} run{'' if runs == 1 else 's'} deleted: {text.size(freed)} are free again")
     if options.caches:
         console.tell(f"caches deleted: {text.size(caches)} are free again")
     return DONE
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = kept.rows()
+    rows = kept.rows(paths.trash())
     caches = size_of(paths.caches())
     if options.json:
-        found = [{"run": r.id, "name": r.name, "bytes": r.bytes, "put_away": r.put_away} for r in rows]
-        console.print_json({"runs": found, "bytes": sum(row.bytes for row in rows), "caches": caches})
+        runs = tuple(TrashedRun(*row) for row in rows)
+        console.print_json(TrashContent(runs, sum(row.bytes for row in rows), caches))
         return DONE
     if rows:
         console.print_table(

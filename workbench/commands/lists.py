@@ -1,15 +1,14 @@
-"""What there is: recipes, datasets, models, devices."""
+"""Lists: recipes, datasets, models, devices."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from workbench import console, text
 from workbench.commands import DONE
 from workbench.datasets import catalogue as datasets_here
 from workbench.models import catalogue as models_here
-from workbench.recipes import load_recipe, recipe_files
+from workbench.recipes import RecipeContent, load_recipe, recipe_files
 from workbench.runs import machine
 
 
@@ -21,12 +20,14 @@ def recipes(options: argparse.Namespace) -> int:
         return DONE
     console.print_table(
         ("recipe", "published", "what it is"),
-        [(r["recipe"], _published(r.get("reference")), r.get("title", "")) for r in rows],
+        [(r["recipe"], _published(r), r.get("title", "")) for r in rows],
     )
     return DONE
 
 
-def _published(reference: dict[str, Any] | None) -> str:
+def _published(recipe: RecipeContent) -> str:
+    """The published metric of a recipe, for people."""
+    reference = recipe.get("reference")
     return f"{reference['metric'].rpartition('.')[2]} {reference['published']:g}" if reference else "-"
 
 
@@ -39,9 +40,9 @@ def datasets(options: argparse.Namespace) -> int:
     console.print_table(
         ("dataset", "train+test", "classes", "shape", "size", "here", "what it is"),
         [
-            (r["name"], _pair(r["train"], r["test"]), r["classes"] or "-",
-             "×".join(map(str, r["shape"])) if r["shape"] else "varies",
-             text.size(r["bytes"] or r["download"] or None), "yes" if r["here"] else "no", r["title"])
+            (r.name, _pair(r.train, r.test), r.classes or "-",
+             "×".join(map(str, r.shape)) if r.shape else "varies",
+             text.size(r.bytes or r.download or None), "yes" if r.here else "no", r.title)
             for r in rows
         ],
     )  # fmt: skip
@@ -61,9 +62,9 @@ def models(options: argparse.Namespace) -> int:
         return DONE
     console.print_table(
         ("model", "input", "parameters", "weights", "what it is"),
-        [(r["name"], r["input_size"] or "any", text.count(r["parameters"]),
-          "-" if not r["weights_bytes"] else "here" if r["weights_here"] else text.size(r["weights_bytes"]),
-          r["title"])
+        [(r.name, r.input_size or "any", text.count(r.parameters),
+          "-" if not r.weights_bytes else "here" if r.weights_here else text.size(r.weights_bytes),
+          r.title)
          for r in rows],
     )  # fmt: skip
     console.say("Your own: --model ./net.py:Net")

@@ -53,7 +53,7 @@ def rows(found: Plan) -> list[tuple[str, str]]:
                  f"{duration(spent['evaluate'])}, loading {duration(spent['load'])}"),
         ("memory", f"{device}{size(memory['process'])} of {size(memory['process_free'])} free in the host's memory"),
         ("disk", f"{size(disk['total'])} ({size(disk['checkpoint'])} a checkpoint), {size(disk['free'])} free {room}"),
-        ("data", found.ways["data"]),
+        ("data", found.execution["data"]),
         ("where", where_it_goes(found)),
     ]  # fmt: skip
 

@@ -1,10 +1,8 @@
-"""Commands about runs that are there: list, show, follow, stop, put away, compare, measure again, export."""
+"""Commands about existing runs: list, show, watch, stop, compare, evaluate, export."""
 
 from __future__ import annotations
 
 import argparse
-
-import msgspec
 
 from workbench import console, telling, text
 from workbench.commands import DONE, FAILED
@@ -12,9 +10,9 @@ from workbench.commands.choosing import to_change
 from workbench.errors import BadInput
 from workbench.runs import launch
 from workbench.runs.compare import compare_runs, differing, names_of
-from workbench.runs.control import PAUSED
+from workbench.runs.enums import Phase
 from workbench.runs.finding import beginnings
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
@@ -25,7 +23,7 @@ def runs(options: argparse.Namespace) -> int:
     """`workbench runs`."""
     rows = Store.default().rows()
     if options.json:
-        console.print_json([msgspec.to_builtins(row) for row in rows])
+        console.print_json(rows)
         return DONE
     if not rows:
         console.say("there are no runs yet: workbench train digits-mlp makes one")
@@ -40,13 +38,13 @@ def runs(options: argparse.Namespace) -> int:
 
 
 def _cells(row: RunSummary) -> tuple[str, ...]:
-    status = PAUSED if row.phase == PAUSED else row.status
+    status = row.phase if row.phase is Phase.PAUSED else row.status
     started, epoch = text.clock(row.created), f"{row.epoch}/{row.epochs_total}"
     return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started, ", ".join(row.tags)
 
 
 def _best(row: RunSummary) -> str:
-    """The best monitored figure; of a run without validation data its newest on test data, and said to be that."""
+    """The best monitored metric; of a run without validation data its newest on test data, labelled so."""
     loss = "loss " if row.monitor == "loss" and (row.best is not None or row.test is not None) else ""
     test = "test " if row.test is not None else ""
     return test + loss + text.fraction(row.test if row.best is None else row.best)
@@ -54,11 +52,11 @@ def _best(row: RunSummary) -> str:
 
 def show(options: argparse.Namespace) -> int:
     """`workbench show`."""
-    document = describe(Store.default().find(options.run))
+    report = report_of(Store.default().find(options.run))
     if options.json:
-        console.print_json(document)
+        console.print_json(report.to_json())
     else:
-        telling.tell_result(document)
+        telling.tell_result(report)
     return DONE
 
 
@@ -66,7 +64,7 @@ def watch(options: argparse.Namespace) -> int:
     """`workbench watch`."""
     folder = Store.default().find(options.run)
     status = console.Follower(folder).follow()
-    telling.tell_result(describe(folder))
+    telling.tell_result(report_of(folder))
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
 
@@ -78,12 +76,12 @@ def stop(options: argparse.Namespace) -> int:
     else:
         console.say(f"{folder.id} writes a checkpoint and stops")
     console.wait_for_end(folder)
-    document = describe(folder)
+    report = report_of(folder)
     if options.json:
-        console.print_json(document)
+        console.print_json(report.to_json())
     else:
         console.tell(
-            f"{folder.id}: {document['status']} at step {document['step']}; 'workbench resume {folder.id}' goes on"
+            f"{folder.id}: {report.status} at step {report.step}; 'workbench resume {folder.id}' continues it"
         )
     return DONE
 
@@ -94,12 +92,13 @@ def compare(options: argparse.Namespace) -> int:
     folders = [store.find(name) for name in options.run]
     if len({folder.id for folder in folders}) < max(2, len(folders)):
         raise BadInput("compare takes two different runs or more: workbench compare last RUN")
-    rows = compare_runs(folders)
+    compared = compare_runs(folders)
+    rows = [run.values for run in compared]
     if options.json:
         console.print_json(rows)
         return DONE
-    table = [(key, *(text.setting(row[key]) for row in rows)) for key in differing(rows)]
-    console.print_table(("", *names_of(rows)), table)
+    table = [(key, *(text.setting(row[key]) for row in rows)) for key in differing(compared)]
+    console.print_table(("", *names_of(compared)), table)
     return DONE
 
 
@@ -108,11 +107,11 @@ def evaluate(options: argparse.Namespace) -> int:
     from workbench.inference.evaluate import evaluate_run
 
     folder = Store.default().find(options.run)
-    document = evaluate_run(folder, options.split, options.device, console.progress_printer())
+    evaluation = evaluate_run(folder, options.split, options.device, console.progress_printer())
     if options.json:
-        console.print_json(document)
+        console.print_json(evaluation.to_json())
     else:
-        telling.tell_evaluation(document)
+        telling.tell_evaluation(evaluation)
     return DONE
 
 

@@ -11,7 +11,7 @@ from workbench.commands.choosing import to_change
 from workbench.experiment import all_settings, build
 from workbench.runs import launch
 from workbench.runs.layout import RunFolder
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 from workbench.runs.status import Status
 from workbench.settings import assignment
 from workbench.text import setting
@@ -50,22 +50,22 @@ def resume(options: argparse.Namespace) -> int:
 def _wait_and_tell(folder: RunFolder, options: argparse.Namespace, since: float = 0.0) -> int:
     if options.detach:
         if options.json:
-            console.print_json(describe(folder))
+            console.print_json(report_of(folder).to_json())
         else:
             console.tell(folder.id)
         return DONE
     status, interrupted = console.wait_or_stop(folder, since)
-    document = describe(folder)
+    report = report_of(folder)
     if options.json:
-        console.print_json(document)
+        console.print_json(report.to_json())
     else:
-        telling.tell_result(document)
+        telling.tell_result(report)
     if status is Status.FINISHED:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
     if options.json:
-        console.say(f"workbench: {document['reason'] or f'the run is {status}'}")
+        console.say(f"workbench: {report.reason or f'the run is {status}'}")
     console.say(f"its log: {folder.log}")
     return FAILED
 
@@ -73,8 +73,12 @@ def _wait_and_tell(folder: RunFolder, options: argparse.Namespace, since: float 
 def _settings(options: argparse.Namespace) -> int:
     rows = all_settings(options.dataset, options.model)
     if options.json:
-        console.print_json([{"key": r.key, "type": r.kind, "default": r.default, "choices": list(r.choices),
-                             "help": r.help} for r in rows])  # fmt: skip
+        console.print_json(
+            [
+                {"key": r.key, "type": r.kind, "default": r.default, "choices": r.choices, "help": r.help}
+                for r in rows
+            ]
+        )
         return DONE
     shown = [
         (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), setting(r.default), r.help)

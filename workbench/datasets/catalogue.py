@@ -15,9 +15,10 @@ from workbench import paths
 from workbench.errors import BadInput, nearest
 from workbench.io.sizes import size_of
 from workbench.paths import given
+from workbench.user_code import is_user_code, split_name
 
 Task = Literal["classification", "regression"]
-
+DatasetKind = Literal["builtin", "published", "folder", "own"]
 
 SplitSeed = Annotated[
     int, Meta(ge=0, le=2**63 - 1, description="what the split derives from, whatever the experiment's seed")
@@ -118,7 +119,7 @@ class DatasetInfo:
     name: str
     title: str
     task: Task = "classification"
-    kind: Literal["builtin", "published", "folder", "own"] = "builtin"
+    kind: DatasetKind = "builtin"
     counts: tuple[int, int] | None = None
     """Training and test examples."""
     classes: int | None = None
@@ -228,8 +229,8 @@ def find(name: str) -> DatasetInfo:
         path = given(name[7:]).absolute()
         return DatasetInfo(f"folder:{path}", f"pictures in {path}", kind="folder", options=FolderOptions,
                            train=_PHOTOS)  # fmt: skip
-    if ".py:" in name:
-        file, _, function = name.rpartition(":")
+    if is_user_code(name):
+        file, function = split_name(name)
         absolute = f"{given(file).absolute()}:{function}"  # a worker may start elsewhere
         return DatasetInfo(absolute, f"your own {name}", kind="own", options=None)
     for info in CATALOGUE:
@@ -283,13 +284,36 @@ def _default_options(info: DatasetInfo) -> dict[str, Any]:
     return msgspec.to_builtins(info.options()) if info.options else {}
 
 
-def describe(name: str, options: Mapping[str, Any] | None = None, *, measure: bool = False) -> dict[str, Any]:
-    """What the catalogue shows of a dataset, read without torch. Raises `BadInput`.
+class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset before it is loaded, as `workbench datasets --json` lists it."""
 
-    Keys: `name`, `title`, `task`, `kind`, `train`, `test` (examples, or null), `classes`, `shape`, `download`
-    (bytes), `here` (ready without a download), `path` and `bytes` (where it is, and its size there; null where
-    that is not known). What lies in folders of pictures is counted if `measure` is set: that may take 0.2 s, and
-    says null where that is not enough.
+    name: str
+    title: str
+    task: Task
+    kind: DatasetKind
+    train: int | None
+    """Training examples; `None` where they are not known before loading, as in the next three."""
+    test: int | None
+    classes: int | None
+    shape: tuple[int, ...] | None
+    """Of one raw example: [C, H, W] of an image."""
+    download: int
+    """Bytes, about."""
+    here: bool
+    """Whether it can be loaded without a download."""
+    path: str | None
+    """The folder or file that holds it; `None` where there is none."""
+    bytes: int | None
+    """Size on disk; 0 where there is nothing on disk, `None` where it is not known."""
+
+
+def describe(
+    name: str, options: Mapping[str, Any] | None = None, *, measure: bool = False
+) -> DatasetDescription:
+    """What is known of a dataset without torch. Raises `BadInput`.
+
+    `measure` adds up the sizes of files in folders of images, which takes up to 0.2 s; `bytes` stays `None` where
+    that is not enough.
     """
     info = find(name)
     values = {**_default_options(info), **(options or {})}
@@ -297,13 +321,20 @@ def describe(name: str, options: Mapping[str, Any] | None = None, *, measure: bo
     path = Path(info.name[7:]) if info.kind == "folder" else found_at(info, values)
     if info.kind == "own":
         path = given(info.name.rpartition(":")[0])
-    return {
-        "name": info.name, "title": info.title, "task": info.task, "kind": info.kind,
-        "train": counts[0] if counts else None, "test": counts[1] if counts else None,
-        "classes": classes, "shape": list(shape) if shape else None, "download": info.bytes,
-        "here": info.kind == "builtin" or (path is not None and path.exists()),
-        "path": str(path) if path else None, "bytes": _size(info, path, values, measure),
-    }  # fmt: skip
+    return DatasetDescription(
+        name=info.name,
+        title=info.title,
+        task=info.task,
+        kind=info.kind,
+        train=counts[0] if counts else None,
+        test=counts[1] if counts else None,
+        classes=classes,
+        shape=shape or None,
+        download=info.bytes,
+        here=info.kind == "builtin" or (path is not None and path.exists()),
+        path=str(path) if path else None,
+        bytes=_size(info, path, values, measure),
+    )
 
 
 def _counts(

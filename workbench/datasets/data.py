@@ -88,6 +88,12 @@ class Data:
     set_aside: tuple[tuple[str, str], ...] = ()
     source: str = ""
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name; `validation` only where there is one."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
 
 def map_file(path: Path, shape: Sequence[int]) -> Tensor:
     """A file of bytes as a uint8 tensor of `shape`, read as it is used; writes go to memory, never to the file."""

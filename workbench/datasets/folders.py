@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from workbench.errors import BadInput
-from workbench.io.endings import is_picture
+from workbench.io.endings import images_below
 from workbench.paths import is_folder
 
 SPLITS = {
@@ -33,7 +32,7 @@ def check_choice(dataset: str) -> None:
     folders = split_folders(root)
     classes = class_names(folders, root)
     counts = {
-        split: [sum(1 for _ in islice(_pictures(folder / name), ENOUGH)) for name in classes]
+        split: [sum(1 for _ in islice(images_below(folder / name), ENOUGH)) for name in classes]
         for split, folder in folders.items()
     }
     check_counts(classes, counts, root)
@@ -116,13 +115,3 @@ def _subfolders(folder: Path) -> list[Path]:
 def _is_subfolder(entry: os.DirEntry[str]) -> bool:
     linked = entry.is_symlink() and is_folder(Path(entry.path))
     return (linked or entry.is_dir(follow_symlinks=False)) and not entry.name.startswith(".")
-
-
-def _pictures(folder: Path) -> Iterator[str]:
-    """Names of pictures below `folder`, in no order and one at a time: the first are there at once."""
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                yield from () if entry.name.startswith(".") else _pictures(Path(entry.path))
-            elif is_picture(entry.name):
-                yield entry.name

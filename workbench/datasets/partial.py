@@ -1,4 +1,4 @@
-"""A file of records of one length that grows in pieces, is kept when the work is cut, and is gone on with later."""
+"""A file of records of one length that grows in pieces, survives an interruption, and is completed later."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workbench.io import atomic
+from workbench.record_codec import Record, read_record, write_record
 
 EVERY = 5.0
 """Seconds between two places from which the work can go on."""
 
 
-class Partial:
-    """The file at `path` (held by this process alone) and, beside it, how far it is.
+class PartialFacts(Record, frozen=True, kw_only=True):
+    """The progress of a partial file, in the `.json` beside it."""
 
-    `places`: how many records are through; `aside`: those among them that have no bytes, and why.
-    """
+    places: int
+    """Items that are done."""
+    set_aside: dict[int, str]
+    """Those of them that have no bytes in the file, and why."""
+
+
+class Partial:
+    """The file at `path`, locked by this process, and its progress (see `PartialFacts`)."""
 
     def __init__(self, path: Path, file: BinaryIO, length: int) -> None:
         self.path, self._file, self._length = path, file, length
@@ -30,13 +37,12 @@ class Partial:
         self._saved = time.monotonic()
 
     def _take_up(self) -> None:
-        """Go on where the facts say, if the file holds as much; else from its beginning."""
-        facts = atomic.read_json(self._facts) or {}
-        places, aside = facts.get("places"), facts.get("set_aside")
-        if isinstance(places, int) and isinstance(aside, dict):
-            end = (places - len(aside)) * self._length
+        """Continue from the recorded progress, if the file is long enough for it; else from the beginning."""
+        facts = read_record(self._facts, PartialFacts)
+        if facts is not None:
+            end = (facts.places - len(facts.set_aside)) * self._length
             if 0 <= end <= os.fstat(self._file.fileno()).st_size:
-                self.places, self.aside = places, {int(place): str(why) for place, why in aside.items()}
+                self.places, self.aside = facts.places, dict(facts.set_aside)
         self._file.truncate((self.places - len(self.aside)) * self._length)
 
     def add(self, record: bytes | str) -> None:
@@ -52,9 +58,8 @@ class Partial:
         if now or time.monotonic() - self._saved >= EVERY:
             self._file.flush()
             os.fsync(self._file.fileno())
-            atomic.write_json(
-                self._facts, {"v": 1, "places": self.places, "set_aside": self.aside}, durable=False
-            )
+            facts = PartialFacts(places=self.places, set_aside=self.aside)
+            write_record(self._facts, facts, durable=False)
             self._saved = time.monotonic()
 
     def put(self, target: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.datasets.augment import Augment
 from workbench.datasets.data import Data, Split, derived_seed
+from workbench.datasets.records import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
 from workbench.datasets.transforms import BY_NAME
 from workbench.errors import BadInput, nearest
 from workbench.text import one_line
@@ -27,44 +28,37 @@ _MEASURED = 1000
 """The range of float pictures is taken from so many examples."""
 
 
-def splits_of(data: Data) -> dict[str, Split]:
-    """The splits by name; `validation` only where there is one."""
-    found = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: split for name, split in found.items() if split is not None}
-
-
 def has_pictures(data: Data) -> bool:
     """Whether the inputs can be drawn: [N, 1 or 3, H, W]."""
     return data.train.inputs.ndim == 4 and data.train.inputs.shape[1] in {1, 3}
 
 
-def describe(data: Data, batch: int) -> dict[str, Any]:
-    """Facts as JSON values.
-
-    `splits` ({name: {count, per_class}}), `shape` and `dtype` of one input and one target, `batch` (the shape of
-    a batch of so many), `mean` and `std` (per channel of pictures scaled to 0..1, else of the first features).
-    """
+def describe(data: Data, batch: int) -> DatasetFacts:
+    """What the dataset consists of, with the shape of a batch of `batch` training examples at most."""
     inputs, targets = data.train.inputs, data.train.targets
     mean, std = (data.mean, data.std) if data.mean else _moments(inputs)
-    return {
-        "task": data.task,
-        "classes": list(data.classes),
-        "pictures": has_pictures(data),
-        "splits": {name: _counted(split, len(data.classes)) for name, split in splits_of(data).items()},
-        "shape": list(inputs.shape[1:]),
-        "dtype": plain(inputs.dtype),
-        "target": {"shape": list(targets.shape[1:]), "dtype": plain(targets.dtype)},
-        "batch": [min(batch, len(targets)), *inputs.shape[1:]],
-        "mean": [round(value, 6) for value in mean],
-        "std": [round(value, 6) for value in std],
-        "source": data.source,
-        "set_aside": len(data.set_aside),
-    }
+    return DatasetFacts(
+        task=data.task,
+        classes=tuple(data.classes),
+        has_images=has_pictures(data),
+        splits={name: _split_facts(split, len(data.classes)) for name, split in data.splits.items()},
+        input=_element_facts(inputs),
+        target=_element_facts(targets),
+        batch=(min(batch, len(targets)), *inputs.shape[1:]),
+        mean=tuple(round(value, 6) for value in mean),
+        std=tuple(round(value, 6) for value in std),
+        source=data.source,
+        skipped=len(data.set_aside),
+    )
 
 
-def _counted(split: Split, classes: int) -> dict[str, Any]:
+def _split_facts(split: Split, classes: int) -> SplitFacts:
     per_class = torch.bincount(split.targets, minlength=classes).tolist() if classes else []
-    return {"count": len(split), "per_class": per_class}
+    return SplitFacts(len(split), tuple(per_class))
+
+
+def _element_facts(values: Tensor) -> ElementFacts:
+    return ElementFacts(tuple(values.shape[1:]), dtype_name(values.dtype))
 
 
 def _moments(inputs: Tensor, most: int = 4) -> tuple[list[float], list[float]]:
@@ -74,21 +68,21 @@ def _moments(inputs: Tensor, most: int = 4) -> tuple[list[float], list[float]]:
     return values.mean(1).tolist()[:most], values.std(1, correction=0).tolist()[:most]
 
 
-def plain(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     """`uint8`."""
     return str(dtype).removeprefix("torch.")
 
 
-def facts(values: Tensor) -> dict[str, Any]:
-    """Shape, type, range and mean of a tensor."""
+def facts(values: Tensor) -> TensorFacts:
+    """Shape, dtype, range and mean of a tensor."""
     floats = values.float()
-    return {
-        "shape": list(values.shape),
-        "dtype": plain(values.dtype),
-        "low": float(floats.min()),
-        "high": float(floats.max()),
-        "mean": float(floats.mean()),
-    }
+    return TensorFacts(
+        tuple(values.shape),
+        dtype_name(values.dtype),
+        low=float(floats.min()),
+        high=float(floats.max()),
+        mean=float(floats.mean()),
+    )
 
 
 def members(split: Split, label: int | None) -> Sequence[int]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from workbench.datasets.request import Request
 from workbench.errors import BadInput
 from workbench.io.archives import unpack
 from workbench.io.fetch import alone, fetch
+from workbench.settings import Options
 from workbench.text import one_line
 
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
@@ -60,7 +61,7 @@ def download(request: Request, to: Path | None = None) -> Path:
     return root
 
 
-def vars_of(request: Request) -> dict[str, Any]:
+def vars_of(request: Request) -> Options:
     """The options of a request by name."""
     return {name: getattr(request.options, name) for name in request.options.__struct_fields__}
 
@@ -111,7 +112,7 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def remotes(name: str, options: Mapping[str, Any]) -> list[Remote]:
+def remotes(name: str, options: Options) -> list[Remote]:
     """What is fetched for a dataset. Addresses and checksums are those of the installed torchvision.
 
     Raises `BadInput` when torchvision can't be imported.
@@ -160,7 +161,7 @@ def _flowers(known: Any) -> list[Remote]:
     ]
 
 
-_REMOTES: dict[str, Callable[[Any, Mapping[str, Any]], list[Remote]]] = {
+_REMOTES: dict[str, Callable[[Any, Options], list[Remote]]] = {
     "mnist": lambda tv, _: _mirrored(tv.MNIST),
     "fashion-mnist": lambda tv, _: _mirrored(tv.FashionMNIST),
     "kmnist": lambda tv, _: _mirrored(tv.KMNIST),

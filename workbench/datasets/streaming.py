@@ -24,9 +24,10 @@ from workbench.datasets.data import Data, Split, map_file
 from workbench.datasets.partial import Partial, hold
 from workbench.datasets.request import Request
 from workbench.errors import BadInput
-from workbench.io import atomic, caches
+from workbench.io import caches
 from workbench.io.pictures import convert, fit_square, open_picture, picture_size
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report
+from workbench.record_codec import Record, read_record, write_record
 from workbench.text import size
 
 _VERSION = 1
@@ -131,6 +132,15 @@ class _Counter:
         self._progress(Progress(what, self._done, self.total, "pictures"))
 
 
+class CacheFacts(Record, frozen=True, kw_only=True):
+    """`KEY.json` beside decoded images."""
+
+    root: str = ""
+    """The folder that they come from, for people."""
+    set_aside: dict[int, str]
+    """Images that could not be read, by their place in the listing, and why."""
+
+
 class _Cache:
     """The decoded pictures of one split: `KEY.u8` (those that could be read, one after the other) and `KEY.json`."""
 
@@ -161,15 +171,13 @@ class _Cache:
 
     def _reasons(self) -> dict[int, str] | None:
         """What the cache says was set aside; `None` where it doesn't hold these pictures whole."""
-        facts = atomic.read_json(self.facts)
-        if facts is None or not isinstance(facts.get("set_aside"), dict):
+        facts = read_record(self.facts, CacheFacts)
+        if facts is None:
             return None
-        reasons = {int(place): str(reason) for place, reason in facts["set_aside"].items()}
+        reasons = facts.set_aside
         wanted = (len(self.items) - len(reasons)) * self._each
         if any(isinstance(self._decode(self.items[place]), bytes) for place in reasons):
-            return (
-                None  # what could not be read then can be now: rights are not among what the key is made of
-            )
+            return None  # they have become readable: permissions are not part of the key
         try:
             return reasons if self.pixels.stat().st_size == wanted else None
         except OSError:
@@ -245,7 +253,7 @@ class _Cache:
                 for record in decoded:
                     partial.add(record)
                 partial.save()
-        atomic.write_json(self.facts, {"v": 1, "root": str(self.root), "set_aside": partial.aside})
+        write_record(self.facts, CacheFacts(root=str(self.root), set_aside=partial.aside))
         partial.put(self.pixels)
         return partial.aside
 

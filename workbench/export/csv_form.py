@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from workbench.record_codec import to_json
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import LineReader
+from workbench.runs.metrics import EvaluationRow, MetricLine
+from workbench.runs.reader import JsonlReader
 
 FIRST = ("kind", "step", "epoch", "split", "loss", "accuracy")
+
+Cells = dict[str, str | float | None]
 
 
 def write(folder: RunFolder, target: Path) -> None:
     """Every row of the record with all columns that any row has; times and rates as `wall.NAME`."""
-    rows = []
-    reader = LineReader(folder.metrics)
+    rows: list[Cells] = []
+    reader: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
     while found := reader.read()[0]:
-        rows += [_flat(record) for record in found]
+        rows += [_cells(record) for record in found]
     reader.close()
     columns = dict.fromkeys([*FIRST, *(name for row in rows for name in row)])
     with target.open("x", newline="", encoding="utf-8") as out:
@@ -25,7 +29,19 @@ def write(folder: RunFolder, target: Path) -> None:
         table.writerows(rows)
 
 
-def _flat(record: dict[str, object]) -> dict[str, object]:
-    wall = record.get("wall")
-    walls = {f"wall.{name}": value for name, value in wall.items()} if isinstance(wall, dict) else {}
-    return {name: value for name, value in record.items() if name not in {"v", "wall"}} | walls
+def _cells(row: MetricLine) -> Cells:
+    """A row's columns; values of the model's own stand beside the metrics."""
+    content = to_json(row)
+    nested = {name: content.pop(name, {}) for name in ("wall", "model")}
+    walls = {f"wall.{name}": value for name, value in nested["wall"].items()}
+    # What is written without its default still has a cell: pandas would read a missing one as NaN.
+    defaults: Cells = {"epoch": row.epoch}
+    if isinstance(row, EvaluationRow):
+        defaults |= {"split": row.split, "best": row.best}
+    else:
+        defaults["count"] = row.count
+    return (
+        {name: value for name, value in {**defaults, **content}.items() if name != "v"}
+        | nested["model"]
+        | walls
+    )

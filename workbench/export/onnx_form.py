@@ -6,7 +6,6 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnxscript  # torch's exporter needs it: missing, it is named like onnx
@@ -18,6 +17,7 @@ from workbench.io.weights import load_into
 from workbench.models.outputs import probabilities
 from workbench.models.preprocess import Preprocessing
 from workbench.runs.layout import RunFolder
+from workbench.training.checkpoint_files import ModelSpec
 
 OPSET = 18
 
@@ -39,11 +39,11 @@ class Deployed(nn.Module):
 def write(folder: RunFolder, target: Path) -> None:
     """A graph with a free batch dimension; classes and task in its metadata."""
     content, _ = load_run_checkpoint(folder.path)
-    spec: dict[str, Any] = content["spec"]
-    module, preprocessing = build_from_spec(spec)
+    spec = ModelSpec.from_json(content["spec"])
+    module = build_from_spec(spec)
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
-    deployed = Deployed(module, preprocessing, spec.get("task") == "classification").eval()
-    example = torch.zeros(2, *spec["shape"], dtype=torch.uint8 if len(spec["shape"]) == 3 else torch.float32)
+    deployed = Deployed(module, spec.preprocessing, spec.task == "classification").eval()
+    example = torch.zeros(2, *spec.shape, dtype=torch.uint8 if len(spec.shape) == 3 else torch.float32)
     logging.getLogger(onnxscript.__name__).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,7 +52,5 @@ def write(folder: RunFolder, target: Path) -> None:
             input_names=["inputs"], output_names=["outputs"], dynamic_shapes={"inputs": {0: torch.export.Dim("n")}},
         )  # fmt: skip
     graph = onnx.load(target)
-    onnx.helper.set_model_props(
-        graph, {"classes": json.dumps(spec["classes"]), "task": str(spec.get("task"))}
-    )
+    onnx.helper.set_model_props(graph, {"classes": json.dumps(spec.classes), "task": spec.task})
     onnx.save(graph, target)

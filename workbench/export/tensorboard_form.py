@@ -7,27 +7,38 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import LineReader
-from workbench.runs.records import number
-
-WITHOUT = {"v", "kind", "step", "epoch", "split", "count", "wall", "best", "final"}
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow
+from workbench.runs.reader import JsonlReader
 
 
 def write(folder: RunFolder, target: Path) -> None:
     """Scalars `train/loss`, `validation/accuracy`, … by step, with the time they were measured at."""
-    reader = LineReader(folder.metrics)
+    reader: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
     with SummaryWriter(str(target)) as out:
         while found := reader.read()[0]:
-            for record in found:
-                _add(out, record)
+            for row in found:
+                _add(out, row)
     reader.close()
 
 
-def _add(out: SummaryWriter, record: dict[str, object]) -> None:
-    kind = record.get("kind")
-    group = str(record.get("split")) if kind == "evaluation" else "epoch" if kind == "epoch" else "train"
-    wall = record.get("wall")
-    when = number(wall.get("time")) if isinstance(wall, dict) else None
-    for name, value in record.items():
-        if name not in WITHOUT and (figure := number(value)) is not None:
-            out.add_scalar(f"{group}/{name}", figure, int(number(record.get("step")) or 0), walltime=when)
+def _add(out: SummaryWriter, row: MetricLine) -> None:
+    for name, value in _scalars(row).items():
+        if value is not None:
+            out.add_scalar(f"{_group(row)}/{name}", value, row.step, walltime=row.wall.time or None)
+
+
+def _group(row: MetricLine) -> str:
+    match row:
+        case EvaluationRow():
+            return row.split
+        case EpochRow():
+            return "epoch"
+    return "train"
+
+
+def _scalars(row: MetricLine) -> dict[str, float | None]:
+    """The metrics of a row by name, `None` where it has one not."""
+    found = {name: row.metric(name) for name in row.METRICS}
+    if isinstance(row, StepRow):
+        return {**found, "lr": row.lr}
+    return {**found, **row.model} if isinstance(row, EvaluationRow) else found

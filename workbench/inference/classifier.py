@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from PIL import Image
@@ -18,48 +18,25 @@ from torch import Tensor, nn
 from workbench.cores import usable_cores
 from workbench.errors import BadInput
 from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
+from workbench.inference.records import ImageResult, Prediction
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
-from workbench.io.weights import load_checkpoint, load_into
+from workbench.io.weights import load_into
 from workbench.models import catalogue, zoo
 from workbench.models.build import build_model
-from workbench.models.outputs import probabilities
-from workbench.models.preprocess import Preprocessing
+from workbench.models.outputs import probabilities, top_k
 from workbench.runs.layout import RunFolder
-from workbench.settings import Choice
-from workbench.training.checkpoint import known_entries
+from workbench.training.checkpoint_files import (
+    CheckpointContent,
+    ModelSpec,
+    NoReadableCheckpoint,
+    select_checkpoint,
+)
 from workbench.training.device import pick_device
 
 BATCH = 32
 AT_ONCE_ON_CPU = 6 * 3 * 224 * 224
 """Values that go through a model together on a CPU: with more, what common networks make of them outgrows the 32 MiB
 that the C library's allocator keeps, and is fetched from the system anew in each layer."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class for one picture; `probability` from 0 to 1, `logit` what the model gave it before softmax."""
-
-    index: int
-    label: str
-    probability: float
-    logit: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"index": self.index, "label": self.label, "probability": self.probability}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is said to one path or URL: the likeliest classes first, or why there are none."""
-
-    path: str
-    error: str | None
-    top: tuple[Prediction, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"path": self.path, "error": self.error, "top": [one.to_dict() for one in self.top]}
 
 
 class Pictures(Protocol):
@@ -98,20 +75,19 @@ class Classifier:
     def from_run(cls, run: Path, which: Literal["best", "last"] = "best", device: str = "auto") -> Classifier:
         """The model of a run's best or newest checkpoint that is whole. Raises `BadInput` with one line."""
         content, notices = load_run_checkpoint(run, which)
-        spec = content["spec"]
-        if spec.get("task", "classification") != "classification":
-            raise BadInput(f"the run {run.name} learned a {spec['task']}: only classes can be classified")
-        if len(spec["shape"]) != 3:
+        spec = ModelSpec.from_json(content["spec"])
+        if spec.task != "classification":
+            raise BadInput(f"the run {run.name} learned a {spec.task}: only classes can be classified")
+        if len(spec.shape) != 3:
             raise BadInput(
                 f"what {run.name} learned from are no pictures but numbers: give it some with "
-                f"'workbench classify --run {run.name} {','.join(['0.5'] * min(4, math.prod(spec['shape'])))}'"
+                f"'workbench classify --run {run.name} {','.join(['0.5'] * min(4, math.prod(spec.shape)))}'"
             )
-        classes = tuple(spec["classes"])
-        module, preprocessing = build_from_spec(spec)
+        module = build_from_spec(spec)
         notices += load_into(module, content["model"], f"{run.name}'s checkpoint")
-        pictures = RunPictures(tuple(spec["shape"]), preprocessing)
-        of_torchvision = catalogue.find(spec["model"]["name"]).kind == "torchvision"
-        return cls(run.name, module, classes, pictures, pick_device(device), notices, of_torchvision)
+        pictures = RunPictures(spec.shape, spec.preprocessing)
+        of_torchvision = catalogue.find(spec.model.name).kind == "torchvision"
+        return cls(run.name, module, spec.classes, pictures, pick_device(device), notices, of_torchvision)
 
     @classmethod
     def from_torchvision(
@@ -160,8 +136,8 @@ class Classifier:
         k: int = 5,
         progress: Report = silent,
         cancelled: Cancelled = never,
-    ) -> Iterator[Answer]:
-        """An answer to each path or http(s) URL, in order; what can't be opened is answered with its error.
+    ) -> Iterator[ImageResult]:
+        """The result for each path or http(s) URL, in order; one that can't be opened has an error.
 
         The next pictures are decoded by all cores while these go through the model. Raises `Interrupted`.
         """
@@ -190,7 +166,7 @@ class Classifier:
                 over.set()  # nobody waits for what is still being fetched
                 pool.shutdown(cancel_futures=True)
 
-    def _answer(self, chunk: Sequence[tuple[str, Future[Tensor]]], k: int) -> Iterator[Answer]:
+    def _answer(self, chunk: Sequence[tuple[str, Future[Tensor]]], k: int) -> Iterator[ImageResult]:
         opened, errors = {}, {}
         for position, (_, future) in enumerate(chunk):
             try:
@@ -200,9 +176,9 @@ class Classifier:
         tops = dict(zip(opened, self._top(self._logits(list(opened.values())), k), strict=True))
         for position, (name, _) in enumerate(chunk):
             if position in errors:
-                yield Answer(name, errors[position])
+                yield ImageResult(name, errors[position])
             else:
-                yield Answer(name, None, tops[position])
+                yield ImageResult(name, None, tops[position])
 
     def logits(self, batch: Tensor) -> Tensor:
         """What the model gives for inputs on its device: float32 [N, classes] on the CPU."""
@@ -230,7 +206,7 @@ class Classifier:
 
     def _top(self, logits: Tensor, k: int) -> list[tuple[Prediction, ...]]:
         """The `k` likeliest classes of each row."""
-        values, indices = self.probabilities(logits).topk(min(k, len(self.classes)))
+        values, indices = top_k(self.probabilities(logits), k)
         before = logits.gather(1, indices)
         return [
             tuple(Prediction(i, self.classes[i], p, x) for i, p, x in zip(*row, strict=True))
@@ -240,52 +216,33 @@ class Classifier:
 
 def load_run_checkpoint(
     run: Path, which: Literal["best", "last"] = "best"
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The content of a run's best (newest, where none is) or newest checkpoint that is whole, and notices.
+) -> tuple[CheckpointContent, tuple[str, ...]]:
+    """The content of a run's best (newest, where none is) or newest checkpoint that is readable, and notices.
 
-    A damaged one is passed over for the newest one that verifies, with a notice. Raises `BadInput` when there
-    is none, or it was not written by a run.
+    Raises `BadInput` when there is none, or it was not written by a run.
     """
-    folder = RunFolder(run)
-    entries, notices = known_entries(folder)
-    damaged: list[str] = []
-    newest_first = entries[::-1]
-    if which == "best":
-        newest_first.sort(key=lambda entry: not entry["best"])
-    for entry in newest_first:
-        path = folder.checkpoints / entry["file"]
-        try:
-            return _checked(load_checkpoint(path, entry["sha256"]), path), (*notices, *damaged)
-        except BadInput as error:
-            damaged.append(str(error))
-    if damaged or any(folder.checkpoints.glob("step-*.pt")):
-        raise BadInput(f"{run.name} has no checkpoint that is whole: {(damaged or ['all are damaged'])[0]}")
-    raise BadInput(f"{run.name} has no checkpoint yet: one is written each minute and at each epoch's end")
+    try:
+        loaded = select_checkpoint(RunFolder(run), which, _check_model)
+    except NoReadableCheckpoint as error:
+        raise BadInput(f"{run.name} has no checkpoint that is whole: {error}") from None
+    if loaded is None:
+        raise BadInput(
+            f"{run.name} has no checkpoint yet: one is written each minute and at each epoch's end"
+        )
+    return loaded.content, loaded.notices
 
 
-def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    spec = content.get("spec")
-    if not isinstance(spec, dict) or not isinstance(content.get("model"), dict):
-        raise BadInput(f"{path} is no checkpoint of a run: it lacks the model's description")
-    missing = {"model", "shape", "classes", "preprocessing"} - spec.keys()
-    if missing:
-        raise BadInput(f"{path} lacks {', '.join(sorted(missing))} in the model's description")
-    return content
+def _check_model(content: CheckpointContent) -> None:
+    """Raise `BadInput` for a content without weights or a model's description."""
+    if not isinstance(content.get("model"), dict):
+        raise BadInput("a checkpoint lacks the model's weights")
+    ModelSpec.from_json(content.get("spec"))
 
 
-def build_from_spec(spec: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
-    """The module a checkpoint describes, without its weights, and what goes in front of it. Raises `BadInput`."""
-    options = dict(spec["model"])
-    choice = Choice(options.pop("name"), options)
-    outputs = spec.get("outputs") or len(spec["classes"]) or 1
-    built = build_model(
-        choice,
-        shape=tuple(spec["shape"]),
-        outputs=outputs,
-        task=spec.get("task", "classification"),
-        load=False,
-    )
-    return built.module, Preprocessing.from_dict(spec["preprocessing"])
+def build_from_spec(spec: ModelSpec) -> nn.Module:
+    """The module a checkpoint describes, without its weights. Raises `BadInput`."""
+    outputs = len(spec.classes) or 1
+    return build_model(spec.model, shape=spec.shape, outputs=outputs, task=spec.task, load=False).module
 
 
 def _chunks(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

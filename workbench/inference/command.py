@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
+import msgspec
 
 from workbench import console
 from workbench.errors import BadInput
 from workbench.inference import recipe as recipes
 from workbench.inference import values
-from workbench.inference.classifier import Answer, Classifier
+from workbench.inference.classifier import Classifier
 from workbench.inference.labels import read_labels
 from workbench.inference.pictures import is_url, open_source
-from workbench.inference.recipe import ClassifyRecipe
+from workbench.inference.recipe import ClassifyRecipe, PublishedComparison
+from workbench.inference.records import ImageResult, NumericResult, PipelineStep
 from workbench.inference.steps import steps_of
+from workbench.io.endings import images_below
 from workbench.io.progress import Report
 from workbench.models.zoo import Door
-from workbench.paths import given, is_folder
+from workbench.paths import given, is_file, is_folder
 from workbench.runs.store import Store
 from workbench.telling import reference_line
-from workbench.text import safe, times
+from workbench.text import decimals, percent, safe, times, value_range
+from workbench.text import values as shown_values
 
 
 def classify(options: argparse.Namespace) -> int:
@@ -52,12 +54,17 @@ def classify(options: argparse.Namespace) -> int:
     reference = _reference(recipe, answers)
     results = [_result(answer, classifier, options) for answer in answers]
     if options.json:
-        document = {"model": classifier.name, "results": results, "pictures_per_second": round(rate, 3)}
+        results_without_logits = [_without_logits(result) for result in results]
+        document = {
+            "model": classifier.name,
+            "results": results_without_logits,
+            "pictures_per_second": round(rate, 3),
+        }
         console.print_json(document | ({"recipe": options.recipe, "reference": reference} if recipe else {}))
-    for answer, result in zip(answers, results, strict=True):
-        _tell(answer, result, options)
+    for result in results:
+        _print_result(result, options)
     if reference and not options.json:
-        _tell_reference(reference)
+        _print_reference(reference)
     if len(answers) > 1:
         unread = f"; {failed:,} could not be read" if failed else ""
         console.say(f"  {len(answers):,} pictures, {rate:.3g} a second on {classifier.device}{unread}")
@@ -65,30 +72,30 @@ def classify(options: argparse.Namespace) -> int:
 
 
 def _classify_values(run: Path, options: argparse.Namespace) -> int:
-    """What a run that learned from numbers says to new ones."""
-    results = values.answers(run, options.pictures, options.top)
+    """The predictions of a run on numbers for new ones."""
+    results = values.predict_values(run, options.pictures, options.top)
     if options.json:
         console.print_json({"model": run.name, "results": results})
     for result in results:
-        if result["error"]:
-            console.say(f"workbench: {safe(result['error'])}")
+        if result.error:
+            console.say(f"workbench: {safe(result.error)}")
         elif not options.json:
-            said = ", ".join(f"{value:.6g}" for value in result.get("values", ()))
-            console.tell(f"{result['path']}  {said}")
-            for row in result["top"]:
-                console.tell(f"  {row['index']:5d}  {100 * row['probability']:6.2f} %  {row['label']}")
-    return 2 if any(result["error"] for result in results) else 0
+            _print_numeric(result)
+    return 2 if any(result.error for result in results) else 0
+
+
+def _print_numeric(result: NumericResult) -> None:
+    console.tell(f"{result.path}  {shown_values(result.values or ())}")
+    for row in result.top:
+        console.tell(f"  {row.index:5d}  {100 * row.probability:6.2f} %  {row.label}")
 
 
 def pictures_at(source: str) -> list[str]:
-    """A picture or URL as it is; a folder as the pictures in it, in the order of their names."""
+    """An image file or URL unchanged; of a folder the image files below it, sorted by path."""
     path = given(source)
     if is_url(source) or not is_folder(path):
         return [source]
-    suffixes = Image.registered_extensions()
-    found = sorted(
-        str(file) for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()
-    )
+    found = sorted(str(file) for file in images_below(path) if is_file(file))
     if not found:
         raise BadInput(f"there are no pictures in the folder {source}")
     return found
@@ -123,82 +130,78 @@ def _classifier(options: argparse.Namespace, recipe: ClassifyRecipe | None, prog
     )
 
 
-def _reference(recipe: ClassifyRecipe | None, answers: Sequence[Answer]) -> dict[str, Any] | None:
-    """The published figures beside those of the first picture that shows the same; beside none, where none does."""
+def _reference(recipe: ClassifyRecipe | None, answers: Sequence[ImageResult]) -> PublishedComparison | None:
+    """The published figures beside those of the first image that shows the same; beside none, where none does."""
     if recipe is None:
         return None
-    told = [recipes.held_against(recipe, answer.top) for answer in answers if answer.top]
-    same = [one for one in told if one and one["ours"] is not None]
-    return (same or told or [recipes.held_against(recipe, ())])[0]
+    compared = [recipes.compare_with_published(recipe, answer.top) for answer in answers if answer.top]
+    same = [one for one in compared if one and one.ours is not None]
+    return (same or compared or [recipes.compare_with_published(recipe, ())])[0]
 
 
-def _result(answer: Answer, classifier: Classifier, options: argparse.Namespace) -> dict[str, Any]:
-    """An answer as JSON values, cut to the classes that are asked for; with its steps where they are."""
-    result = answer.to_dict()
-    result["top"] = result["top"][: options.top]
-    if options.steps and not answer.error:
-        steps, _ = steps_of(classifier, open_source(answer.path))
-        result["steps"] = [step.to_dict() for step in steps]
-    return result
+def _result(answer: ImageResult, classifier: Classifier, options: argparse.Namespace) -> ImageResult:
+    """An answer with as many classes as are asked for, and with its steps where they are."""
+    result = msgspec.structs.replace(answer, top=answer.top[: options.top])
+    if not options.steps or answer.error:
+        return result
+    steps, _ = steps_of(classifier, open_source(answer.path))
+    return msgspec.structs.replace(result, steps=tuple(steps))
 
 
-def _tell(answer: Answer, result: Mapping[str, Any], options: argparse.Namespace) -> None:
-    if answer.error:
-        console.say(f"workbench: {safe(answer.error)}")
+def _without_logits(result: ImageResult) -> ImageResult:
+    top = tuple(msgspec.structs.replace(one, logit=None) for one in result.top)
+    return msgspec.structs.replace(result, top=top)
+
+
+def _print_result(result: ImageResult, options: argparse.Namespace) -> None:
+    if result.error:
+        console.say(f"workbench: {safe(result.error)}")
     elif not options.json:
-        console.tell(answer.path)
-        if options.steps:
-            _tell_steps(result["steps"])
-        for row in answer.top[: options.top]:
+        console.tell(result.path)
+        if result.steps:
+            _print_steps(result.steps)
+        for row in result.top:
             logit = f"  logit {row.logit:8.4f}" if options.recipe and row.logit is not None else ""
             console.tell(f"  {row.index:5d}  {100 * row.probability:6.2f} %{logit}  {row.label}")
 
 
-def _tell_steps(steps: Sequence[Mapping[str, Any]]) -> None:
-    devices = {row["device"] for row in steps}
+def _print_steps(steps: Sequence[PipelineStep]) -> None:
+    devices = {row.device for row in steps}
     several = len(devices) > 1
     if not several:
         console.tell(f"  each step on {devices.pop()}")
     console.print_table(
         ("  step", "by", "shape", "type", "from … to", *(["device"] if several else []), "memory"),
         [
-            ("  " + row["name"], row["code"], shape_of(row), row["dtype"], f"{row['low']:.4g} … {row['high']:.4g}",
-             *([row["device"]] if several else []), row["memory"])
+            ("  " + row.name, row.code, shape_of(row), row.dtype, value_range(row.low, row.high),
+             *([row.device] if several else []), row.memory)
             for row in steps
         ],
         spare=("from … to", "device"),
     )  # fmt: skip
 
 
-def shape_of(step: Mapping[str, Any]) -> str:
-    """`1546×1213` of a picture, `[1, 3, 224, 224]` of a tensor."""
-    if step["kind"] == "picture":
-        return times(step["shape"])
-    return f"[{', '.join(map(str, step['shape']))}]"
+def shape_of(step: PipelineStep) -> str:
+    """`1546×1213` of an image, `[1, 3, 224, 224]` of a tensor."""
+    if step.kind == "picture":
+        return times(step.shape)
+    return f"[{', '.join(map(str, step.shape))}]"
 
 
-def _tell_reference(reference: Mapping[str, Any]) -> None:
-    source, rows = reference["source"], reference["top"]
-    if reference["ours"] is None:
-        first = rows[0]
+def _print_reference(reference: PublishedComparison) -> None:
+    if reference.ours is None:
+        first = reference.top[0]
         console.tell(
-            f"published: {first['label']} {_percent(first['published'])} ({source}), of another photo or other weights"
+            f"published: {first.label} {percent(first.published)} ({reference.source}), "
+            "of another photo or other weights"
         )
         return
     console.print_table(
         ("  class", "published", "ours", "logit published", "ours"),
         [
-            ("  " + (row["label"] or "(not named)"), _percent(row["published"]), _percent(row["ours"]),
-             _number(row["published_logit"]), _number(row["logit"] if row["published_logit"] else None))
-            for row in rows
+            ("  " + (row.label or "(not named)"), percent(row.published), percent(row.ours),
+             decimals(row.published_logit), decimals(row.logit if row.published_logit else None))
+            for row in reference.top
         ],
     )  # fmt: skip
-    console.tell("  " + reference_line(dict(reference)))
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f} %"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    console.tell("  " + reference_line(reference))

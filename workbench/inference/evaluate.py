@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from workbench.datasets.data import Data, Split
 from workbench.datasets.load import load
 from workbench.errors import BadInput
@@ -15,15 +13,16 @@ from workbench.models import catalogue as models
 from workbench.models.outputs import figures
 from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
-from workbench.runs.report import effective_experiment
+from workbench.runs.report import RunEvaluation, effective_experiment
+from workbench.training.checkpoint_files import ModelSpec
 from workbench.training.device import pick_device, pick_precision
 from workbench.training.evaluate import evaluate
 from workbench.training.source import source_of
 from workbench.training.task import task_of
 
 
-def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -> dict[str, Any]:
-    """Metrics, per-class figures and the sparse confusion matrix of a run's best weights on `split`.
+def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -> RunEvaluation:
+    """A run's best weights, measured on `split`.
 
     Raises `BadInput`: no checkpoint, no such split, or data that is not what the run was trained on.
     """
@@ -34,27 +33,28 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -
         raise BadInput(
             f"{experiment.data.name} is not what {folder.id} was trained on (its fingerprint changed)"
         )
-    module, preprocessing = build_from_spec(content["spec"])
+    spec = ModelSpec.from_json(content["spec"])
+    module = build_from_spec(spec)
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
     where = pick_device(device)
     found = evaluate(
         module.to(where),
-        source_of(_split(data, split), preprocessing, where),
+        source_of(_split(data, split), spec.preprocessing, where),
         task_of(data, experiment.train, where),
         split=split,
         classes=data.classes,
         precision=pick_precision(experiment.train.precision, where),
     )
-    return {
-        "run": folder.id,
-        "step": content["step"],
-        "epoch": content["epoch"],
-        "split": split,
-        "count": found.count,
-        "metrics": {**found.scores, **figures(module)},
-        "per_class": found.per_class,
-        "confusion": found.confusion,
-    }
+    return RunEvaluation(
+        run=folder.id,
+        step=content["step"],
+        epoch=content["epoch"],
+        split=split,
+        count=found.count,
+        metrics={**found.scores, **figures(module)},
+        per_class=found.per_class,
+        confusion=found.confusion,
+    )
 
 
 def load_as_trained(experiment: Experiment, progress: Report) -> Data:
@@ -71,11 +71,15 @@ def load_as_trained(experiment: Experiment, progress: Report) -> Data:
 
 
 def _experiment(folder: RunFolder) -> Experiment:
+    """The experiment of a run, checked. Raises `BadInput`."""
     reader = RunReader(folder)
     try:
-        return from_dict(effective_experiment(reader.read_all()))
+        experiment = effective_experiment(reader.read_all())
     finally:
         reader.close()
+    if experiment is None:
+        raise BadInput(f"{folder.experiment} is missing or damaged: nothing else says what the run trains")
+    return from_dict(experiment.to_dict())
 
 
 def _split(data: Data, name: str) -> Split:

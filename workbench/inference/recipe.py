@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from workbench.errors import BadInput
+from workbench.inference.records import Prediction
 from workbench.models import catalogue
 from workbench.recipes import load_recipe
 from workbench.settings import convert
 from workbench.text import one_line
 
-if TYPE_CHECKING:
-    from workbench.inference.classifier import Prediction
 
-
-class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PublishedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One class of a published answer; what was not published is left out."""
 
     probability: Annotated[float, Meta(ge=0, le=1)]
@@ -27,8 +25,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     logit: float | None = None
 
 
-class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figure that ours is held against: the probability of the likeliest class."""
+class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The figure that ours is compared with: the probability of the likeliest class."""
 
     published: Annotated[float, Meta(ge=0, le=1)]
     tolerance: Annotated[float, Meta(ge=0)]
@@ -49,8 +47,8 @@ class ClassifyRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     model: _Model
     """A model of torchvision; its `weights` and `labels` are files that take the place of the published ones."""
-    reference: Published | None = None
-    top: tuple[Told, ...] = ()
+    reference: PublishedFigure | None = None
+    top: tuple[PublishedClass, ...] = ()
     """The published answer, the likeliest class first."""
     name: str = ""
     title: str = ""
@@ -73,7 +71,7 @@ def load(name: str) -> ClassifyRecipe:
     given = dict(content)
     given["model"] = convert(_Model, content.get("model") or {}, "model")
     if content.get("reference"):
-        given["reference"] = convert(Published, content["reference"], "reference")
+        given["reference"] = convert(PublishedFigure, content["reference"], "reference")
     recipe = _converted(given, name)
     if catalogue.find(recipe.model.name).kind != "torchvision":
         raise BadInput(f"{name}: model.name must be a model of torchvision, not {recipe.model.name}")
@@ -91,37 +89,67 @@ def _converted(content: Mapping[str, Any], name: str) -> ClassifyRecipe:
         raise BadInput(f"{name}: {one_line(error)}") from None
 
 
-def held_against(recipe: ClassifyRecipe, scores: Sequence[Prediction]) -> dict[str, Any] | None:
+class ComparedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One class of a published answer beside ours; `None` where either is not known. Probabilities are 0..1."""
+
+    index: int | None
+    label: str | None
+    published: float
+    ours: float | None
+    published_logit: float | None
+    logit: float | None
+
+
+class PublishedComparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published answer beside ours, as `workbench classify --json` prints it."""
+
+    metric: Literal["probability"]
+    published: float
+    """The probability of the likeliest class, 0..1."""
+    ours: float | None
+    """The same of our answer; `None` where our likeliest class is another one: the image is not the published one."""
+    tolerance: float
+    within: bool | None
+    """Whether they differ by `tolerance` at most; `None` without `ours`."""
+    source: str
+    formula: str
+    """How the published figure was computed, in words."""
+    top: tuple[ComparedClass, ...]
+    """The published classes, the likeliest first; at least one."""
+
+
+def compare_with_published(
+    recipe: ClassifyRecipe, scores: Sequence[Prediction]
+) -> PublishedComparison | None:
     """The published figure beside ours; `None` where the recipe has none.
 
-    `scores` are all classes of one picture, the likeliest first. Where that is another class than the published
-    one, the picture is another: `ours` and `within` are `None`.
+    `scores` are all classes of one image, the likeliest first.
     """
     reference = recipe.reference
     if reference is None or not recipe.top:
         return None
-    first, told = scores[0] if scores else None, recipe.top[0]
-    same = first is not None and told.index == first.index
+    first = scores[0] if scores else None
+    same = first is not None and recipe.top[0].index == first.index
     ours = first.probability if first is not None and same else None
     by_index: dict[int | None, Prediction] = {one.index: one for one in scores} if same else {}
-    return {
-        "metric": reference.metric,
-        "published": reference.published,
-        "ours": ours,
-        "tolerance": reference.tolerance,
-        "within": None if ours is None else abs(ours - reference.published) <= reference.tolerance,
-        "source": reference.source,
-        "formula": reference.formula,
-        "top": [_beside(one, by_index.get(one.index)) for one in recipe.top],
-    }
+    return PublishedComparison(
+        metric=reference.metric,
+        published=reference.published,
+        ours=ours,
+        tolerance=reference.tolerance,
+        within=None if ours is None else abs(ours - reference.published) <= reference.tolerance,
+        source=reference.source,
+        formula=reference.formula,
+        top=tuple(_compared(one, by_index.get(one.index)) for one in recipe.top),
+    )
 
 
-def _beside(told: Told, ours: Prediction | None) -> dict[str, Any]:
-    return {
-        "index": told.index,
-        "label": told.label or None,
-        "published": told.probability,
-        "ours": ours.probability if ours else None,
-        "published_logit": told.logit,
-        "logit": ours.logit if ours else None,
-    }
+def _compared(published: PublishedClass, ours: Prediction | None) -> ComparedClass:
+    return ComparedClass(
+        index=published.index,
+        label=published.label or None,
+        published=published.probability,
+        ours=ours.probability if ours else None,
+        published_logit=published.logit,
+        logit=ours.logit if ours else None,
+    )

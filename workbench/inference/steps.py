@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,36 +11,13 @@ from torch import Tensor
 
 from workbench.inference.classifier import Classifier, Pictures
 from workbench.inference.pictures import RunPictures, Stage
+from workbench.inference.records import PipelineStep
 from workbench.models.preprocess import Preprocessing
 
 Value = Image.Image | np.ndarray[Any, Any] | Tensor
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step as it is shown."""
-
-    name: str
-    code: str
-    kind: str
-    """`picture`, `array` or `tensor`."""
-    shape: tuple[int, ...]
-    """Width and height of a picture, else the shape."""
-    dtype: str
-    """A picture's mode, else the type of an element."""
-    low: float
-    high: float
-    device: str
-    memory: str
-    """Whose memory it lies in: `Pillow's`, `NumPy's`, `shared with NumPy`, `a view` (the step before's), `its own`."""
-    shares_numpy: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**asdict(self), "shape": list(self.shape)}
-
-
-def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Tensor]:
+def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[PipelineStep], Tensor]:
     """Every step from an open picture to its probabilities, and these (float32 [classes] on the CPU)."""
     stages, batch = _inputs(classifier.pictures, image, classifier.device)
     logits = classifier.logits(batch)
@@ -55,7 +31,7 @@ def steps_of(classifier: Classifier, image: Image.Image) -> tuple[list[Step], Te
 
 def steps_of_data(
     image: Image.Image, preprocessing: Preprocessing | None = None, device: torch.device | None = None
-) -> list[Step]:
+) -> list[PipelineStep]:
     """Every step from an open picture to what a model would be given, as a dataset of such pictures has it."""
     shape = (1 if image.mode in {"1", "L"} else 3, image.height, image.width)
     pictures = RunPictures(shape, preprocessing or Preprocessing())
@@ -73,23 +49,27 @@ def _inputs(pictures: Pictures, image: Image.Image, device: torch.device) -> tup
     return stages, batch
 
 
-def step(stages: list[Stage], position: int) -> Step:
+def step(stages: list[Stage], position: int) -> PipelineStep:
     """What the step at `position` gives, and whose memory it uses."""
     stage = stages[position]
     value = stage.value
     low, high = _range(value)
     memory = _memory(stages, position)
-    return Step(
-        stage.name,
-        stage.code,
-        "tensor" if isinstance(value, Tensor) else "array" if isinstance(value, np.ndarray) else "picture",
-        value.size if isinstance(value, Image.Image) else tuple(value.shape),
-        value.mode if isinstance(value, Image.Image) else str(value.dtype).removeprefix("torch."),
-        low,
-        high,
-        str(value.device) if isinstance(value, Tensor) else "cpu",
-        memory,
-        memory in {"NumPy's", "shared with NumPy"},
+    return PipelineStep(
+        name=stage.name,
+        code=stage.code,
+        kind="tensor"
+        if isinstance(value, Tensor)
+        else "array"
+        if isinstance(value, np.ndarray)
+        else "picture",
+        shape=value.size if isinstance(value, Image.Image) else tuple(value.shape),
+        dtype=value.mode if isinstance(value, Image.Image) else str(value.dtype).removeprefix("torch."),
+        low=low,
+        high=high,
+        device=str(value.device) if isinstance(value, Tensor) else "cpu",
+        memory=memory,
+        shares_numpy=memory in {"NumPy's", "shared with NumPy"},
     )
 
 

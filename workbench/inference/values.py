@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from workbench.errors import BadInput
 from workbench.inference.classifier import build_from_spec, load_run_checkpoint
+from workbench.inference.records import NumericResult, Prediction
 from workbench.io.weights import load_into
-from workbench.models.outputs import probabilities
+from workbench.models.outputs import probabilities, top_k
+from workbench.training.checkpoint_files import ModelSpec
 
 PICTURE = 3
 """Dimensions of a picture: channels, height, width."""
@@ -21,36 +22,34 @@ PICTURE = 3
 
 def takes_values(run: Path) -> bool:
     """Whether a run learned from numbers rather than from pictures. Raises `BadInput` without a checkpoint."""
-    return len(load_run_checkpoint(run)[0]["spec"]["shape"]) != PICTURE
+    return len(ModelSpec.from_json(load_run_checkpoint(run)[0]["spec"]).shape) != PICTURE
 
 
-def answers(run: Path, texts: Sequence[str], k: int) -> list[dict[str, Any]]:
-    """An answer to each of `texts` (numbers with commas between them), in the form of `classify --json`.
+def predict_values(run: Path, texts: Sequence[str], k: int) -> list[NumericResult]:
+    """The result for each of `texts` (numbers with commas between them), with at most `k` classes.
 
-    Of a regression `top` is empty and `values` are what it says; of classes, `values` is missing. What can't be
-    read is answered with an `error`. Raises `BadInput` where the run's checkpoint can't be used.
+    A text that can't be read has an error. Raises `BadInput` where the run's checkpoint can't be used.
     """
     content, _ = load_run_checkpoint(run)
-    spec = content["spec"]
-    module, preprocessing = build_from_spec(spec)
+    spec = ModelSpec.from_json(content["spec"])
+    module = build_from_spec(spec)
     load_into(module, content["model"], f"{run.name}'s checkpoint")
     module.eval()
-    found: list[dict[str, Any]] = []
+    results = []
     for text in texts:
         try:
-            example = _example(text, spec["shape"])
+            example = _example(text, spec.shape)
         except BadInput as error:
-            found.append({"path": text, "error": str(error), "top": []})
+            results.append(NumericResult(text, str(error)))
             continue
         with torch.inference_mode():
-            outputs = module(preprocessing(example)).float()
-        if spec.get("task") == "regression":
-            said = outputs.flatten().tolist()
-            found.append({"path": text, "error": None, "top": [], "values": said})
+            outputs = module(spec.preprocessing(example)).float()
+        if spec.task == "regression":
+            results.append(NumericResult(text, None, values=tuple(outputs.flatten().tolist())))
         else:
-            top = _top(probabilities(module, outputs)[0], spec["classes"], k)
-            found.append({"path": text, "error": None, "top": top})
-    return found
+            top = _predictions(probabilities(module, outputs), spec.classes, k)
+            results.append(NumericResult(text, None, top))
+    return results
 
 
 def _example(text: str, shape: Sequence[int]) -> Tensor:
@@ -68,7 +67,8 @@ def _example(text: str, shape: Sequence[int]) -> Tensor:
     return torch.tensor(values).reshape(1, *shape)
 
 
-def _top(chances: Tensor, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
-    values, indices = chances.topk(min(k, len(classes)))
-    pairs = zip(indices.tolist(), values.tolist(), strict=True)
-    return [{"index": index, "label": classes[index], "probability": value} for index, value in pairs]
+def _predictions(chances: Tensor, classes: Sequence[str], k: int) -> tuple[Prediction, ...]:
+    """The `k` likeliest classes of probabilities [1, classes]."""
+    values, indices = top_k(chances, k)
+    pairs = zip(indices[0].tolist(), values[0].tolist(), strict=True)
+    return tuple(Prediction(index, classes[index], value) for index, value in pairs)

@@ -19,6 +19,7 @@ from workbench.io import atomic
 from workbench.io.connection import Answer, Connection, Lost, Refused, check_scheme
 from workbench.io.pictures import open_picture
 from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.record_codec import Record, read_record, write_record
 
 MAX_PICTURE_BYTES = 50_000_000
 PICTURE_SECONDS = 60.0
@@ -26,6 +27,14 @@ PICTURE_SECONDS = 60.0
 _TRIES = 3
 """How often a connection that broke is taken up again before the next address is tried."""
 _AGENT = "workbench (+urllib)"
+
+
+class PartFacts(Record, frozen=True, kw_only=True):
+    """What the server reported of the file whose first bytes are in `NAME.part`; kept in `NAME.part.json`."""
+
+    url: str
+    validator: str | None = None
+    """A strong `ETag`, or `Last-Modified`; `None` where the server sends neither."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class _Wanted:
 
     @property
     def facts(self) -> Path:
-        """What the server said of the file whose first bytes `part` holds."""
+        """The file of `PartFacts`."""
         return self.to.with_name(self.to.name + ".part.json")
 
     def go_on(self, url: str) -> None:
@@ -211,9 +220,9 @@ def _asked(url: str, wanted: _Wanted) -> tuple[dict[str, str], int]:
     """The headers that ask for what is missing, and how many bytes are there; for all of it where nothing can
     vouch that the server's file is still the same."""
     have = _size(wanted.part)
-    facts = atomic.read_json(wanted.facts) or {}
+    facts = read_record(wanted.facts, PartFacts)
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-    validator = facts.get("validator") if facts.get("url") == url else None
+    validator = facts.validator if facts and facts.url == url else None
     if have and validator:
         return headers | {"Range": f"bytes={have}-", "If-Range": validator}, have
     wanted.give_up()
@@ -249,7 +258,7 @@ def _remember(url: str, answer: Answer, wanted: _Wanted) -> None:
     """Keep what tells later whether the server's file is still the one whose start is there."""
     validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
     strong = validator if validator and not validator.startswith("W/") else None
-    atomic.write_json(wanted.facts, {"url": url, "validator": strong}, durable=False)
+    write_record(wanted.facts, PartFacts(url=url, validator=strong), durable=False)
 
 
 def _check_size(url: str, size: int, wanted: _Wanted) -> None:

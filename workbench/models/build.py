@@ -18,6 +18,7 @@ from workbench.models.own import where_it_failed
 from workbench.models.preprocess import Preprocessing
 from workbench.settings import Choice
 from workbench.text import one_line
+from workbench.user_code import is_user_code
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def check_forward(
 def _why_not(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:
     shape = list(preprocessing.output_shape(inputs.shape[1:]))
     own = Path(name.rpartition(":")[0])
-    reason = where_it_failed(error, own) if catalogue.is_own(name) else one_line(error)
+    reason = where_it_failed(error, own) if is_user_code(name) else one_line(error)
     return f"{name} can't take inputs of shape {shape}: {reason}; choose another model or size"
 
 

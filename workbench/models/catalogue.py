@@ -15,10 +15,12 @@ from msgspec import Meta
 from workbench import paths
 from workbench.errors import BadInput, nearest
 from workbench.paths import given
+from workbench.user_code import is_user_code, split_name
 
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
 
+ModelKind = Literal["builtin", "torchvision", "own"]
 Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 
@@ -96,7 +98,7 @@ class ModelInfo:
     """`module:function` that makes it, imported by the worker only."""
     tasks: tuple[str, ...] = ("classification",)
     pictures_only: bool = True
-    kind: Literal["builtin", "torchvision", "own"] = "builtin"
+    kind: ModelKind = "builtin"
     input_size: int | None = None
     """Height and width it was published with, `None` where it takes any."""
     parameters: int | None = None
@@ -239,33 +241,49 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
 CATALOGUE: tuple[ModelInfo, ...] = (*_OWN, *_torchvision())
 
 
-def describe(info: ModelInfo) -> dict[str, Any]:
-    """A row as plain JSON values, with whether its weights are here."""
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the catalogue, as `workbench models --json` lists it."""
+
+    name: str
+    title: str
+    kind: ModelKind
+    tasks: tuple[str, ...]
+    input_size: int | None
+    """Height and width of the published model's inputs; `None` where it takes any."""
+    min_size: int
+    """The smallest height and width it takes."""
+    parameters: int | None
+    weights_file: str | None
+    """Name of the published weights' file; `None` where there are none, as in the next but one."""
+    weights_bytes: int
+    weights_here: str | None
+    """The path of that file on this machine."""
+    accuracy: float | None
+    """Published ImageNet top-1 accuracy, 0..1."""
+
+
+def describe(info: ModelInfo) -> ModelDescription:
+    """A row of the catalogue, with where its weights are on this machine."""
     here = info.weights_here()
-    return {
-        "name": info.name,
-        "title": info.title,
-        "kind": info.kind,
-        "tasks": list(info.tasks),
-        "input_size": info.input_size if info.kind == "torchvision" else None,
-        "min_size": info.min_size,
-        "parameters": info.parameters,
-        "weights_file": info.weights_file or None,
-        "weights_bytes": info.weights_bytes,
-        "weights_here": str(here) if here else None,
-        "accuracy": info.accuracy / 100 if info.accuracy else None,
-    }
-
-
-def is_own(name: str) -> bool:
-    """Whether `name` means somebody's own code (`./file.py:Class`)."""
-    return ".py:" in name
+    return ModelDescription(
+        name=info.name,
+        title=info.title,
+        kind=info.kind,
+        tasks=info.tasks,
+        input_size=info.input_size if info.kind == "torchvision" else None,
+        min_size=info.min_size,
+        parameters=info.parameters,
+        weights_file=info.weights_file or None,
+        weights_bytes=info.weights_bytes,
+        weights_here=str(here) if here else None,
+        accuracy=info.accuracy / 100 if info.accuracy else None,
+    )
 
 
 def find(name: str) -> ModelInfo:
     """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `BadInput`."""
-    if is_own(name):
-        file, _, attribute = name.rpartition(":")
+    if is_user_code(name):
+        file, attribute = split_name(name)
         full = f"{given(file).absolute()}:{attribute}"
         return ModelInfo(full, f"your own {attribute}", "workbench.models.own:build", _BOTH,
                          pictures_only=False, kind="own", options=None)  # fmt: skip

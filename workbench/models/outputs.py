@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -12,6 +13,14 @@ def probabilities(module: nn.Module, outputs: Tensor) -> Tensor:
     `gives_probabilities`: a second softmax would say that everything is about equally likely.
     """
     return outputs if getattr(module, "gives_probabilities", False) else outputs.softmax(1)
+
+
+def top_k(scores: Tensor, k: int) -> torch.return_types.topk:
+    """The `k` highest of scores [N, classes], or all of fewer: `values` and `indices` [N, min(k, classes)].
+
+    The highest come first.
+    """
+    return scores.topk(min(k, scores.shape[1]), dim=1)
 
 
 def figures(module: nn.Module) -> dict[str, float]:

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer, in the order of the forward pass. `output_shape` is without the batch; `parameters` its own."""
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    trainable: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+from workbench.models.records import LayerRow
 
 
 def summarise(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:

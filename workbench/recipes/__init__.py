@@ -1,4 +1,4 @@
-"""Ready experiments, one TOML file each, and the reading of those and of one's own."""
+"""Ready experiments, one TOML file each, and how recipes are read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput, nearest
 from workbench.paths import given
 
+RecipeContent = dict[str, Any]
+"""A TOML file before it is checked: any key with any value. `experiment.from_dict` and `inference.recipe` check it."""
 
-def load_recipe(name: str) -> dict[str, Any]:
+
+def load_recipe(name: str) -> RecipeContent:
     """The content of a recipe by its name, or of a TOML file by its path. Raises `BadInput`."""
     if name.endswith(".toml") or "/" in name:
         return _parse(given(name), Path(name).stem)
@@ -38,22 +41,22 @@ def how_to_fetch(dataset: str, recipe: str = "") -> str:
     wanted = [recipe] if recipe else []
     wanted += [path.stem for path in recipe_files()]
     for name in wanted:
-        data: Any = load_recipe(name).get("data") or {}
+        data = load_recipe(name).get("data") or {}
         if data.get("name") and datasets.find(str(data["name"])).name == dataset:
             return f"workbench fetch {name} brings it"
     return "put it in a recipe of your own and workbench fetch ./RECIPE.toml brings it, or training does"
 
 
-def _parse(path: Path, name: str) -> dict[str, Any]:
+def _parse(path: Path, name: str) -> RecipeContent:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"there is no file {path}") from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is no TOML: it is not text in UTF-8 (save it as such)") from None
+        raise BadInput(f"{path} is not valid TOML: it is not UTF-8 text") from None
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is no valid TOML: {error}") from None
+        raise BadInput(f"{path} is not valid TOML: {error}") from None
     content.setdefault("name", name)
     return content

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import sys
+from collections.abc import Iterable
 
-from workbench.io.atomic import read_json
+from workbench.distribution import version_of
+from workbench.record_codec import read_record
+from workbench.runs.journal import Attempt, JournalLine, Notice, attempts_of, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import attempts_of, read_lines
+from workbench.runs.records import Exit, Heartbeat
+
+WATCHED = ("workbench", "torch", "torchvision", "numpy")
+"""Packages whose versions an `attempt` line has, beside Python's."""
 
 
-def number_of(record: Mapping[str, Any]) -> int:
-    """The attempt that a record is about; 0 where it says nothing sound."""
-    value = record.get("attempt")
-    return value if isinstance(value, int) else 0
+def installed_versions() -> dict[str, str | None]:
+    """The versions of `WATCHED` and of Python; `None` where a package is not installed."""
+    return {name: version_of(name) for name in WATCHED} | {"python": sys.version.split()[0]}
 
 
 def last_attempt(folder: RunFolder) -> int:
     """The newest attempt that any part of the record knows of: journals get lost. 0 before the first."""
-    known = [*attempts_of(read_lines(folder.journal)), *map(read_json, (folder.heartbeat, folder.exit))]
-    return max((number_of(record) for record in known if record), default=0)
+    beat, ended = read_record(folder.heartbeat, Heartbeat), read_record(folder.exit, Exit)
+    known = [*attempts_of(read_journal(folder.journal)), *(record for record in (beat, ended) if record)]
+    return max((record.attempt for record in known), default=0)
 
 
-def began(journal: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+def start_steps(journal: Iterable[JournalLine]) -> dict[int, int]:
     """The step at which each attempt began, by its number.
 
     A supervisor expects the newest checkpoint; a worker that could not read that says so in a notice.
     """
-    said = (record for record in journal if record.get("kind") in {"attempt", "notice"})
-    return {number_of(record): step for record in said if isinstance(step := record.get("from_step"), int)}
+    return {
+        record.attempt: record.from_step
+        for record in journal
+        if isinstance(record, Attempt | Notice) and record.from_step is not None
+    }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from workbench.errors import BadInput
 from workbench.runs.control import Request
-from workbench.runs.records import Journal
+from workbench.runs.enums import RequestKind
+from workbench.runs.journal import Journal, SettingChange
 from workbench.settings import convert
 from workbench.trainsettings import Train
 
@@ -15,8 +16,8 @@ class Changed(NamedTuple):
     """The setting below `train.`, and its value before and after."""
 
     key: str
-    before: Any
-    value: Any
+    before: float
+    value: float
 
     def __str__(self) -> str:
         return f"{self.key} {self.before:g} → {self.value:g}"
@@ -29,28 +30,28 @@ def note_change(journal: Journal, request: Request, settings: Train, *, step: in
     that can't be.
     """
     try:
-        key, value = wanted(request, settings)
+        key, value = requested_value(request, settings)
         convert(Train, {key: value}, "train")
     except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(str(error)) from None
     if key == "epochs":
         value = max(value, epoch + 1)
     changed = Changed(key, getattr(settings, key), value)
-    journal.note("change", setting=f"train.{key}", value=value, before=changed.before, step=step,
-                 request=request.id)  # fmt: skip
+    journal.note(
+        SettingChange(
+            setting=f"train.{key}", value=value, before=changed.before, step=step, request=request.id
+        )
+    )
     journal.sync()
     return changed
 
 
-def wanted(request: Request, settings: Train) -> tuple[str, Any]:
-    """The setting and the value that a request asks for.
-
-    `lr`: `{"value": x}` or `{"times": x}`; `epochs`: `{"value": n}` or `{"add": n}`.
-    """
+def requested_value(request: Request, settings: Train) -> tuple[str, float]:
+    """The setting below `train.` and the value that a request asks for. Raises `BadInput` for one that names none."""
     values = request.values
-    if request.what == "lr":
-        return "lr", float(
-            values["value"] if "value" in values else settings.lr * float(values.get("times", 1))
-        )
-    value = values["value"] if "value" in values else settings.epochs + int(values.get("add", 0))
-    return "epochs", int(value)
+    if request.kind is RequestKind.LR:
+        factor = 1.0 if values.times is None else values.times
+        return "lr", float(settings.lr * factor if values.value is None else values.value)
+    if values.value is not None:
+        return "epochs", int(values.value)
+    return "epochs", settings.epochs + (values.add or 0)

@@ -1,66 +1,113 @@
-"""Runs held against each other: their results, and the settings in which they differ."""
+"""Runs compared: their results, and the settings in which they differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
+from workbench.runs.journal import SettingValue
 from workbench.runs.layout import RunFolder
-from workbench.runs.report import describe
+from workbench.runs.report import RunReport, report_of
+from workbench.runs.status import Status
 
 NOT_COMPARED = {"v", "name", "title", "teaches", "reference"}
-"""What an experiment says that decides nothing."""
+"""Parts of an experiment that do not affect what it computes."""
 LISTED = {"run", "name"}
-"""Keys by which the runs of a comparison are told apart."""
+"""Columns by which the runs of a comparison are told apart."""
+ALWAYS = ("loss", "accuracy")
+"""Test metrics that every comparison has, measured or not."""
 
 
-def differing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys of `compare_runs` that a table of them shows: what is the same in all has no row."""
-    return [key for key in rows[0] if key not in LISTED and len({repr(row.get(key)) for row in rows}) > 1]
+class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a comparison; all runs of it have the same metrics and settings."""
+
+    run: str
+    name: str
+    status: Status
+    epoch: int
+    """Completed ones."""
+    seconds: float
+    """Wall time, summed over attempts."""
+    test: dict[str, float | None]
+    """Test metrics by name, to four places; `None` where one is not measured."""
+    settings: dict[str, SettingValue]
+    """Settings that are not the same in all runs, by their full names."""
+
+    @property
+    def values(self) -> dict[str, SettingValue]:
+        """The run as one row, with keys as `workbench compare` shows them: `test.accuracy`, `train.lr`."""
+        return {
+            "run": self.run,
+            "name": self.name,
+            "status": str(self.status),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            **{f"test.{name}": value for name, value in self.test.items()},
+            **self.settings,
+        }
 
 
-def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the runs are called in such a table: by name, where several bear one with the end of their ids."""
-    names = [str(row["name"]) for row in rows]
+def differing(runs: Sequence[ComparedRun]) -> list[str]:
+    """The keys of `ComparedRun.values` that a table shows: those whose values are not the same in all runs."""
+    rows = [run.values for run in runs]
+    return [key for key in rows[0] if key not in LISTED and _differs(key, rows)]
+
+
+def names_of(runs: Sequence[ComparedRun]) -> list[str]:
+    """The runs' names in such a table; runs of the same name are followed by the end of their id."""
+    names = [run.name for run in runs]
     return [
-        name if names.count(name) == 1 else f"{name} {str(row['run']).rpartition('-')[2]}"
-        for name, row in zip(names, rows, strict=True)
+        run.name if names.count(run.name) == 1 else f"{run.name} {run.run.rpartition('-')[2]}" for run in runs
     ]
 
 
-def compare_runs(folders: list[RunFolder]) -> list[dict[str, Any]]:
-    """One row a run, with the same keys: results first, then each setting that is not the same in all."""
-    documents = [describe(folder) for folder in folders]
-    settings = [_flat(document["experiment"]) for document in documents]
-    names = {name: None for flat in settings for name in flat if name.partition(".")[0] not in NOT_COMPARED}
-    changed = [name for name in names if len({repr(flat.get(name)) for flat in settings}) > 1]
-    results = [_results(document) for document in documents]
-    measured = dict.fromkeys(key for result in results for key in result)
+def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
+    """The runs in these folders, in their order."""
+    reports = [report_of(folder) for folder in folders]
+    settings = [_compared_settings(report) for report in reports]
+    changed = [name for name in _union(settings) if _differs(name, settings)]
+    measured = [_test_metrics(report) for report in reports]
+    metrics = _union(measured)
     return [
-        {key: result.get(key) for key in measured} | {name: flat.get(name) for name in changed}
-        for result, flat in zip(results, settings, strict=True)
+        ComparedRun(
+            run=report.run,
+            name=report.name,
+            status=report.status,
+            epoch=report.epoch,
+            seconds=report.seconds.total,
+            test={name: test.get(name) for name in metrics},
+            settings={name: flat.get(name) for name in changed},
+        )
+        for report, test, flat in zip(reports, measured, settings, strict=True)
     ]
 
 
-def _results(document: dict[str, Any]) -> dict[str, Any]:
-    test = document["test"] or {}
-    figures = {f"test.{name}": None if value is None else round(value, 4) for name, value in test.items()}
-    return {
-        "run": document["run"],
-        "name": document["name"],
-        "status": document["status"],
-        "epoch": document["epoch"],
-        "seconds": document["seconds"]["total"],
-        **{f"test.{name}": None for name in ("loss", "accuracy")},
-        **figures,
+def _differs(key: str, rows: Sequence[Mapping[str, SettingValue]]) -> bool:
+    return len({repr(row.get(key)) for row in rows}) > 1
+
+
+def _union(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """The keys of all rows, in the order in which they first occur."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _test_metrics(report: RunReport) -> dict[str, float | None]:
+    measured = {
+        name: None if value is None else round(value, 4) for name, value in (report.test or {}).items()
     }
+    return {**dict.fromkeys(ALWAYS), **measured}
 
 
-def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
+    """The settings of a run by their full names; empty where its experiment can't be read."""
+    sections = report.experiment.to_dict() if report.experiment else {}
+    return dict(_flatten({key: value for key, value in sections.items() if key not in NOT_COMPARED}))
+
+
+def _flatten(section: Mapping[str, SettingValue], prefix: str = "") -> Iterator[tuple[str, SettingValue]]:
     for key, value in section.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            yield prefix + key, value

@@ -14,7 +14,7 @@ IDLE_LOAD = 0.10
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; memory in bytes, load from 0 to 1 (`None` where the driver does not tell)."""
+    """One GPU; memory in bytes, load from 0 to 1 (`None` where the driver does not report it)."""
 
     index: int
     """Its number by PCI order, which need not be CUDA's."""
@@ -45,7 +45,7 @@ def list_gpus() -> list[Gpu]:
     except pynvml.NVMLError:
         return []
     finally:
-        _told(pynvml.nvmlShutdown)
+        _query(pynvml.nvmlShutdown)
 
 
 def choose_gpu(gpus: Sequence[Gpu] | None = None) -> Gpu | None:
@@ -66,8 +66,8 @@ def _describe(index: int) -> Gpu | None:
         uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError:
         return None
-    load = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    processes = _told(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
+    load = _query(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    processes = _query(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
     return Gpu(
         index=index,
         uuid=_text(uuid),
@@ -79,7 +79,7 @@ def _describe(index: int) -> Gpu | None:
     )
 
 
-def _told(query: Callable[..., Any], *arguments: Any) -> Any:
+def _query(query: Callable[..., Any], *arguments: Any) -> Any:
     """The driver's answer, `None` where this GPU does not give one (virtual and consumer GPUs leave some out)."""
     try:
         return query(*arguments)

@@ -12,26 +12,27 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+from workbench.runs.enums import Cause, Ending
+from workbench.runs.journal import Journal, Notice
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import python
-from workbench.runs.records import Journal
-from workbench.runs.report import describe
+from workbench.runs.report import report_of
 
 LIMIT = 300.0
 """Seconds a command has."""
 STALLED = "stalled"
 
 
-def setting_for(status: str, reason: str | None) -> str | None:
-    """Which setting has the command for a run that has come to this; `None`: nothing is to be run.
+def setting_for(status: Ending, cause: Cause | None) -> str | None:
+    """Which setting has the command for a run that ended like this; `None`: nothing is to be run.
 
     A run that was stopped because somebody asked for it has not failed; one that stopped by itself has.
     """
-    if status == "finished":
+    if status is Ending.FINISHED:
         return "on_finish"
-    return None if status == "stopped" and (reason or "").startswith("stopped") else "on_fail"
+    intended = status is Ending.STOPPED and cause is not None and cause.intended
+    return None if intended else "on_fail"
 
 
 def start(folder: RunFolder, status: str, command: str) -> None:
@@ -49,18 +50,18 @@ def environment(folder: RunFolder, status: str) -> dict[str, str]:
     """What the command is told: `WORKBENCH_RUN`, `_NAME`, `_STATUS`, `_REASON`, `_DIRECTORY`, `_STEP`, `_EPOCH`,
     and of the result `WORKBENCH_TEST_LOSS`, `WORKBENCH_TEST_ACCURACY`, ...
     """
-    document = describe(folder)
+    report = report_of(folder)
     stalled = status == STALLED
-    values: dict[str, Any] = {
-        "RUN": document["run"],
-        "NAME": document["name"],
+    values: dict[str, str | float | None] = {
+        "RUN": report.run,
+        "NAME": report.name,
         "STATUS": status,
-        "REASON": f"no progress at step {document['step']}" if stalled else document["reason"],
-        "DIRECTORY": document["directory"],
-        "STEP": document["step"],
-        "EPOCH": document["epoch"],
+        "REASON": f"no progress at step {report.step}" if stalled else report.reason,
+        "DIRECTORY": report.directory,
+        "STEP": report.step,
+        "EPOCH": report.epoch,
     }
-    values |= {f"TEST_{name.upper()}": value for name, value in (document["test"] or {}).items()}
+    values |= {f"TEST_{name.upper()}": value for name, value in (report.test or {}).items()}
     # A NUL can't be passed on.
     return {
         f"WORKBENCH_{name}": re.sub("\0", "", str(value))
@@ -91,9 +92,9 @@ def main() -> None:
     folder, status, command = RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
     wrong = run(folder, status, command)
     if wrong is not None:
-        name = "on_finish" if status == "finished" else "on_fail"
+        name = "on_finish" if status == Ending.FINISHED else "on_fail"
         journal = Journal(folder.journal)
-        journal.note("notice", text=f"the command of {name} {wrong} (the log has what it said)")
+        journal.note(Notice(text=f"the command of {name} {wrong} (the log has its output)"))
         journal.close()
 
 

@@ -10,20 +10,27 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+
+import msgspec
 
 from workbench import paths
 from workbench.datasets import folders
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, apply_overrides, from_dict
-from workbench.io.atomic import read_json, write_json
+from workbench.io.atomic import write_json
 from workbench.io.room import NO_ROOM, why_no_room
+from workbench.record_codec import read_record, write_record
 from workbench.runs import control, locks, logout, machine
 from workbench.runs.anew import lost_checkpoints
 from workbench.runs.attempts import last_attempt
+from workbench.runs.control import NO_VALUES
+from workbench.runs.enums import Phase, RequestKind
+from workbench.runs.journal import SettingValue
 from workbench.runs.layout import LARGER_DISK, RunFolder, create_run_folder, hold_reserve
 from workbench.runs.processes import python, this_process
 from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.report import effective_experiment
 from workbench.runs.status import Status, status_of, who_has
 
@@ -31,16 +38,18 @@ ENDINGS = ("on_finish", "on_fail", "stall_seconds")
 """Settings of what is done when a run ends."""
 
 
-def start(experiment: Experiment, launcher: str) -> RunFolder:
-    """Start a new run in the background; returns when its supervisor holds it. Raises `BadInput`."""
+def start(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
+    """Start a new run in the background, in the folder `runs` (by default `paths.runs()`).
+
+    Returns when its supervisor holds it. Raises `BadInput`.
+    """
     check_device(experiment.train.device)
     folders.check_choice(experiment.data.name)
-    folder = create_run_folder(paths.runs(), experiment.name)
+    folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
-        write_json(
-            folder.path / "launch.json", {"v": 1, "launcher": launcher, "time": time.time(), **this_process()}
-        )
+        process = msgspec.structs.asdict(this_process())
+        write_record(folder.launch, Launch(launcher=launcher, time=time.time(), **process))
         hold_reserve(folder)  # without it the end of a run might not find room either
         _supervise(folder, {}, launcher)
     except (OSError, BadInput) as error:
@@ -67,7 +76,7 @@ def remarks(experiment: Experiment) -> list[str]:
 
 def resume(
     folder: RunFolder,
-    overrides: Mapping[str, Any],
+    overrides: Mapping[str, SettingValue],
     launcher: str,
     *,
     accept_changed_data: bool = False,
@@ -86,13 +95,13 @@ def resume(
     view = reader.read_all()
     reader.close()
     after = _changed(view, overrides)
-    done = int(view.heartbeat.get("epoch") or 0)
+    done = view.heartbeat.epoch
     if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
         raise BadInput(
             f"{folder.id} is finished after {done} epochs; "
             f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
         )
-    changed = {key: _value(after.to_dict(), key) for key in overrides}
+    changed = {key: _value(after, key) for key in overrides}
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     _supervise(folder, changed, launcher, [flag for flag, wanted in flags.items() if wanted])
 
@@ -101,7 +110,8 @@ def _resumable(folder: RunFolder, take_over: bool) -> Status:
     """The run's status. Raises `BadInput` where somebody works on it, or might, or it is not this user's."""
     status = status_of(folder)
     if status.live:
-        paused = (read_json(folder.heartbeat) or {}).get("phase") == control.PAUSED
+        beat = read_record(folder.heartbeat, Heartbeat)
+        paused = beat is not None and beat.phase is Phase.PAUSED
         way = f"continue {folder.id} goes on" if paused else f"stop {folder.id} ends it"
         said = "paused" if paused else f"{status} ({who_has(folder)})"
         raise BadInput(f"{folder.id} is {said}: nothing to resume (workbench {way})")
@@ -114,9 +124,10 @@ def _resumable(folder: RunFolder, take_over: bool) -> Status:
     return status
 
 
-def _changed(view: RunView, overrides: Mapping[str, Any]) -> Experiment:
+def _changed(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
     """The experiment of a run that goes on with these settings. Raises `BadInput` for what can't change."""
-    if not view.experiment:
+    experiment = effective_experiment(view)
+    if experiment is None:
         raise BadInput(
             f"{view.folder.experiment} is missing or damaged: nothing else says what the run trains"
         )
@@ -124,7 +135,7 @@ def _changed(view: RunView, overrides: Mapping[str, Any]) -> Experiment:
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
         raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
-    after = from_dict(apply_overrides(effective_experiment(view), overrides))
+    after = from_dict(apply_overrides(experiment.to_dict(), overrides))
     check_device(after.train.device)
     return after
 
@@ -134,16 +145,19 @@ def _may_change(key: str) -> bool:
     return (key.startswith("train.") and key != "train.validation") or key in ENDINGS
 
 
-def _value(content: Mapping[str, Any], key: str) -> Any:
+def _value(experiment: Experiment, key: str) -> SettingValue:
+    """A setting that a resume may change, as JSON has it."""
     section, dot, name = key.partition(".")
-    return content[section][name] if dot else content[key]
+    content = experiment.to_dict()
+    value: SettingValue = content[section][name] if dot else content[key]
+    return value
 
 
-def ask(folder: RunFolder, what: str, **values: Any) -> str:
-    """Ask something of a live run (`control.REQUESTS`); returns the request's id. Raises `BadInput`."""
+def ask(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:
+    """Ask something of a live run; returns the request's id. Raises `BadInput`."""
     attempt = _live_attempt(folder)
     try:
-        return control.ask(folder, what, attempt, **values)
+        return control.ask(folder, kind, attempt, values)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -160,7 +174,7 @@ def stop(folder: RunFolder) -> str | None:
     """
     attempt = _live_attempt(folder)
     try:
-        control.ask(folder, "stop", attempt)
+        control.ask(folder, RequestKind.STOP, attempt)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -197,7 +211,7 @@ def _live_attempt(folder: RunFolder) -> int:
 
 def check_device(wanted: str) -> None:
     """Raise `BadInput` for a device that this host has not, as far as it is known without torch."""
-    here = [row["device"] for row in machine.devices()]
+    here = [row.device for row in machine.devices()]
     kinds = {"auto", "cpu", *here, *(name.partition(":")[0] for name in here)}
     if wanted not in kinds:
         raise BadInput(f"train.device: there is no {wanted} here; there is {', '.join(here)} (or auto)")
@@ -215,7 +229,7 @@ def check_owner(folder: RunFolder) -> None:
 
 
 def _supervise(
-    folder: RunFolder, overrides: Mapping[str, Any], launcher: str, flags: Sequence[str] = ()
+    folder: RunFolder, overrides: Mapping[str, SettingValue], launcher: str, flags: Sequence[str] = ()
 ) -> None:
     command = python("workbench.runs.supervise", str(folder.path), "--launcher", launcher)
     command += ["--overrides", json.dumps(dict(overrides)), *flags]

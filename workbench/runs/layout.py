@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json, write_bytes, write_json
+from workbench.io.atomic import write_bytes, write_over
 from workbench.io.room import NO_ROOM, why_no_room
+from workbench.record_codec import encode, read_record, write_record
+from workbench.runs.records import Exit, Heartbeat
 
 LARGER_DISK = "make room, or set WORKBENCH_HOME to a larger disk"
 RESERVE_BYTES = 16_384
@@ -52,10 +59,28 @@ class RunFolder:
         """A folder: `step-N-SPLIT.json` and `.bin`."""
         return self.path / "evaluations"
 
+    def evaluation(self, step: int, split: str) -> Path:
+        """The evaluation of a split after `step`; beside it, with the suffix `.bin`, what it says of each sample."""
+        return self.evaluations / f"step-{step}-{split}.json"
+
+    def evaluated_steps(self, split: str) -> list[int]:
+        """The steps after which `split` was evaluated, by the files that are there, ascending.
+
+        Raises `OSError` where the folder of evaluations is missing or unreadable.
+        """
+        pattern = re.compile(rf"step-(\d+)-{re.escape(split)}\.json")
+        matches = (pattern.fullmatch(path.name) for path in self.evaluations.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
     @property
     def journal(self) -> Path:
         """What happened, append-only."""
         return self.path / "journal.jsonl"
+
+    @property
+    def launch(self) -> Path:
+        """The process that started the run."""
+        return self.path / "launch.json"
 
     @property
     def control(self) -> Path:
@@ -76,6 +101,14 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """A folder: `step-N.pt` and the manifest."""
         return self.path / "checkpoints"
+
+    def checkpoint(self, step: int, digest: str = "") -> Path:
+        """A checkpoint of `step`; `digest` tells apart several moments of one step."""
+        return self.checkpoints / f"step-{step}{digest and f'-{digest[:8]}'}.pt"
+
+    def checkpoint_files(self, *, drafts: bool = False) -> Iterator[Path]:
+        """The checkpoints that are there, listed in the manifest or not; with `drafts`, unfinished ones too."""
+        return self.checkpoints.glob("*step-*.pt*" if drafts else "step-*.pt")
 
     @property
     def manifest(self) -> Path:
@@ -122,16 +155,28 @@ def sweep(folder: RunFolder) -> None:
                 path.unlink(missing_ok=True)
 
 
-def write_exit(folder: RunFolder, record: dict[str, Any]) -> None:
+def write_exit(folder: RunFolder, record: Exit) -> None:
     """Record how an attempt ended, unless a later one did already; on a full disk the reserve is given up for it."""
-    known = (read_json(folder.exit) or {}).get("attempt")
-    if isinstance(known, int) and known > record["attempt"]:
+    known = read_record(folder.exit, Exit)
+    if known is not None and known.attempt > record.attempt:
         return
     try:
-        write_json(folder.exit, record)
+        write_record(folder.exit, record)
     except OSError:
         folder.reserve.unlink(missing_ok=True)
-        write_json(folder.exit, record)
+        write_record(folder.exit, record)
+
+
+def write_heartbeat(folder: RunFolder, beat: Heartbeat) -> None:
+    """Rewrite the heartbeat, with the time. What can't be written is left to the next beat."""
+    data = encode(msgspec.structs.replace(beat, time=round(time.time(), 3))) + b"\n"
+    with contextlib.suppress(OSError):
+        try:
+            write_bytes(folder.heartbeat, data, durable=False)
+        except (
+            OSError
+        ):  # a full disk has no room for a second file; the one that is there can be written over
+            write_over(folder.heartbeat, data)
 
 
 def create_run_folder(parent: Path, name: str) -> RunFolder:

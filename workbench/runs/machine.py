@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pynvml
 
 from workbench import paths
@@ -31,20 +31,89 @@ LITTLE_ROOM = 1_000_000_000
 """Bytes under which a disk is said to be nearly full: a few checkpoints of a common network."""
 
 
-def devices() -> list[dict[str, Any]]:
-    """Every device, the CPU last: `device`, `kind`, `name`, `uuid`, `memory_total`, `memory_free` (bytes), `load`
-    (0 to 1), `processes`, `chosen` (a run with device auto takes it) and `why`. What is not known is null.
-    """
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that can train; `None` where a value is not known."""
+
+    device: str
+    """As `train.device` takes it."""
+    kind: str
+    """`cuda`, `mps` or `cpu`."""
+    name: str
+    uuid: str | None = None
+    memory_total: int | None = None
+    """Bytes."""
+    memory_free: int | None = None
+    load: float | None = None
+    """From 0 to 1."""
+    processes: int | None = None
+    """Processes that compute on it."""
+    chosen: bool = False
+    """Whether a run with device auto takes it."""
+    why: str = ""
+    """Why it is chosen, for people."""
+
+
+class HostInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine itself."""
+
+    name: str
+    system: str
+    cores: int
+    """Those that this process may use."""
+    load: float | None
+    """Runnable processes over the last minute."""
+    memory_total: int | None
+    """Bytes."""
+    memory_free: int | None
+
+
+class DiskSpace(msgspec.Struct, frozen=True):
+    """Bytes on a disk; `None` where the system does not report them."""
+
+    free: int | None = None
+    total: int | None = None
+
+
+class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder that files are kept in, and the bytes on its disk."""
+
+    kept: str
+    """What lies there: `runs`, `data` or `weights`."""
+    path: str
+    free: int | None
+    total: int | None
+
+
+class TrainingDevice(msgspec.Struct, frozen=True):
+    """The device that a run with device auto takes, and why."""
+
+    device: str
+    why: str
+
+
+class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the machine pane and `workbench doctor` show."""
+
+    host: HostInfo
+    devices: tuple[DeviceInfo, ...]
+    """The CPU last."""
+    training: TrainingDevice
+    disk: tuple[DiskPlace, ...]
+    versions: dict[str, str | None]
+    """Of Python and the packages that training and the screen depend on; `None`: not installed."""
+
+
+def devices() -> list[DeviceInfo]:
+    """Every device, the CPU last."""
     gpus = list_gpus()
     chosen, why = training_device("auto", gpus)
     rows = [_gpu_row(gpu) for gpu in gpus]
     if _has_mps():
-        rows.append(_row("mps", "mps", "Apple GPU"))
+        rows.append(DeviceInfo(device="mps", kind="mps", name="Apple GPU"))
     rows.append(_cpu_row())
-    for row in rows:
-        row["chosen"] = row["device"] == chosen
-        row["why"] = why if row["chosen"] else ""
-    return rows
+    return [
+        msgspec.structs.replace(row, chosen=True, why=why) if row.device == chosen else row for row in rows
+    ]
 
 
 def training_device(wanted: str = "auto", gpus: Sequence[Gpu] | None = None) -> tuple[str, str]:
@@ -81,49 +150,54 @@ def visible(gpus: Sequence[Gpu]) -> list[Gpu]:
     ]
 
 
-def describe() -> dict[str, Any]:
-    """Everything the machine pane and `workbench doctor` show: `host`, `devices`, `training`, `disk`, `versions`."""
+def describe() -> MachineInfo:
+    """The machine as it is now."""
     rows = devices()
-    chosen = next((row for row in rows if row["chosen"]), rows[-1])
-    return {
-        "host": host(),
-        "devices": rows,
-        "training": {"device": chosen["device"], "why": chosen["why"]},
-        "disk": disk(),
-        "versions": versions(),
-    }
+    chosen = next((row for row in rows if row.chosen), rows[-1])
+    return MachineInfo(
+        host=host(),
+        devices=tuple(rows),
+        training=TrainingDevice(chosen.device, chosen.why),
+        disk=tuple(disk()),
+        versions=versions(),
+    )
 
 
-def host() -> dict[str, Any]:
-    """Name, system, cores this process may use, `load` (processes that want a core), memory in bytes."""
+def host() -> HostInfo:
+    """The machine itself, with its load and memory."""
     total, free = host_memory()
-    return {
-        "name": platform.node(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cores": usable_cores(),
-        "load": _load(),
-        "memory_total": total,
-        "memory_free": free,
-    }
+    return HostInfo(
+        name=platform.node(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cores=usable_cores(),
+        load=_load(),
+        memory_total=total,
+        memory_free=free,
+    )
 
 
-def disk() -> list[dict[str, Any]]:
-    """Where things are kept and how much room is left there: `kept`, `path`, `free` and `total` (bytes)."""
+def disk() -> list[DiskPlace]:
+    """Where files are kept, and how much room is left there."""
     places = (("runs", paths.runs()), ("data", paths.data_cache()), ("weights", paths.weights()))
-    return [{"kept": kept, "path": str(path), **room(path)} for kept, path in places]
+    return [_disk_place(kept, path) for kept, path in places]
 
 
-def room(path: Path) -> dict[str, int | None]:
-    """`free` and `total` bytes where `path` is or would be; null where that can't be asked."""
+def _disk_place(kept: str, path: Path) -> DiskPlace:
+    space = room(path)
+    return DiskPlace(kept=kept, path=str(path), free=space.free, total=space.total)
+
+
+def room(path: Path) -> DiskSpace:
+    """The bytes on the disk where `path` is or would be."""
     try:
         found = shutil.disk_usage(_existing(path))
     except OSError:
-        return {"free": None, "total": None}
-    return {"free": found.free, "total": found.total}
+        return DiskSpace()
+    return DiskSpace(found.free, found.total)
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of what training and the screen are made of; null: not installed."""
+    """Versions of Python and of the packages that training and the screen depend on; `None`: not installed."""
     return {"python": platform.python_version(), **{name: build_of(name) for name in PACKAGES}}
 
 
@@ -247,11 +321,11 @@ def _home_problems() -> list[str]:
         return [f"{home} can't be written: set WORKBENCH_HOME to a folder you may write"]
     full: dict[int, str] = {}
     for row in disk():
-        if row["free"] is not None and row["free"] < LITTLE_ROOM:
+        if row.free is not None and row.free < LITTLE_ROOM:
             full.setdefault(
-                _existing(Path(row["path"])).stat().st_dev,
-                f"only {row['free'] / 1e6:,.0f} MB are free where {row['kept']} are kept ({row['path']}): make room, "
-                f"or set {'TORCH_HOME' if row['kept'] == 'weights' else 'WORKBENCH_HOME'} to another disk",
+                _existing(Path(row.path)).stat().st_dev,
+                f"only {row.free / 1e6:,.0f} MB are free where {row.kept} are kept ({row.path}): make room, "
+                f"or set {'TORCH_HOME' if row.kept == 'weights' else 'WORKBENCH_HOME'} to another disk",
             )
     return list(full.values())
 
@@ -266,24 +340,19 @@ def _existing(path: Path) -> Path:
     return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
 
 
-def _row(device: str, kind: str, name: str, **known: Any) -> dict[str, Any]:
-    unknown = dict.fromkeys(("uuid", "memory_total", "memory_free", "load", "processes"))
-    return {"device": device, "kind": kind, "name": name, **unknown, **known}
-
-
-def _gpu_row(gpu: Gpu) -> dict[str, Any]:
-    return _row(
-        f"GPU{gpu.index}", "cuda", gpu.name, uuid=gpu.uuid, memory_total=gpu.memory_total,
+def _gpu_row(gpu: Gpu) -> DeviceInfo:
+    return DeviceInfo(
+        device=f"GPU{gpu.index}", kind="cuda", name=gpu.name, uuid=gpu.uuid, memory_total=gpu.memory_total,
         memory_free=gpu.memory_free, load=gpu.load, processes=gpu.processes,
     )  # fmt: skip
 
 
-def _cpu_row() -> dict[str, Any]:
+def _cpu_row() -> DeviceInfo:
     total, free = host_memory()
     cores, load = usable_cores(), _load()
     share = None if load is None else min(1.0, load / cores)
     name = f"{cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
-    return _row("cpu", "cpu", name, memory_total=total, memory_free=free, load=share)
+    return DeviceInfo(device="cpu", kind="cpu", name=name, memory_total=total, memory_free=free, load=share)
 
 
 def cpu_name() -> str:

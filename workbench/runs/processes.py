@@ -6,9 +6,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from workbench.runs.layout import boot_id, host
+from workbench.runs.records import ProcessId
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -45,14 +45,14 @@ def age() -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start / os.sysconf("SC_CLK_TCK"))
 
 
-def this_process() -> dict[str, Any]:
-    """What tells this process apart from every other: host, boot id, pid and start."""
-    return {"host": host(), "boot_id": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
+def this_process() -> ProcessId:
+    """What tells this process apart from every other."""
+    return ProcessId(host=host(), boot_id=boot_id(), pid=os.getpid(), start=start_of(os.getpid()))
 
 
-def alive(record: dict[str, Any]) -> bool:
-    """Whether the process that `this_process` described is alive on this host."""
-    if record.get("host") != host() or record.get("boot_id") != boot_id():
+def alive(process: ProcessId) -> bool:
+    """Whether a process that `this_process` described is alive on this host."""
+    if process.host != host() or process.boot_id != boot_id():
         return False
-    start = start_of(int(record.get("pid") or 0))
-    return start is not None and start == record.get("start")
+    start = start_of(process.pid)
+    return start is not None and start == process.start

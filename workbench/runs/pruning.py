@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from workbench.runs.layout import RunFolder
@@ -10,11 +9,11 @@ from workbench.runs.layout import RunFolder
 KEPT = 200
 """Evenly spaced evaluations that are kept at the most."""
 NEWEST = 12
-"""How many of the newest are kept whatever their place: what the screen draws trends of."""
+"""The newest evaluations that are kept whatever their place: those whose trends the screen draws."""
 
 
 def stride(count: int) -> int:
-    """Of so many evaluations every how manieth is kept: a power of two, so that what is kept once was kept before."""
+    """The distance between kept evaluations of `count`: a power of two, so that a kept one was kept before too."""
     step = 1
     while count // step > KEPT:
         step *= 2
@@ -22,18 +21,16 @@ def stride(count: int) -> int:
 
 
 def prune_evaluations(folder: RunFolder, split: str, steps_per_epoch: int, keep: Collection[int]) -> None:
-    """Delete the files of a split's evaluations that stand between those that are kept.
+    """Delete the files of a split's evaluations between those that are kept.
 
     Kept are: the first, the newest, the evenly spaced ones, and those of the steps in `keep` (the best).
     """
-    pattern = re.compile(rf"step-(\d+)-{re.escape(split)}\.json")
-    steps = sorted(
-        int(found[1]) for p in folder.evaluations.iterdir() if (found := pattern.fullmatch(p.name))
-    )
+    steps = folder.evaluated_steps(split)
     every = stride(steps[-1] // steps_per_epoch) if steps else 1
     if every == 1:
         return
     for step in steps[1:-NEWEST]:
         if round(step / steps_per_epoch) % every and step not in keep:
-            for suffix in ("json", "bin"):
-                (folder.evaluations / f"step-{step}-{split}.{suffix}").unlink(missing_ok=True)
+            path = folder.evaluation(step, split)
+            path.unlink(missing_ok=True)
+            path.with_suffix(".bin").unlink(missing_ok=True)

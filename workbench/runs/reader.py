@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from workbench.io.atomic import read_json
+from workbench.experiment import Experiment, read_experiment
+from workbench.record_codec import decode, read_record
+from workbench.runs.journal import Attempt, JournalLine, attempts_of
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import attempts_of, decode, number
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, MetricRow, StepRow, Wall
+from workbench.runs.records import Exit, Heartbeat, Notes, Setup
 from workbench.runs.status import Status, status_of
 
 LONGEST_LINE = 1 << 20
@@ -20,18 +25,21 @@ RATE = "samples_per_second"
 """The one figure of a row's `wall` that is kept as a column."""
 
 
-class LineReader:
+T = TypeVar("T")
+
+
+class JsonlReader(Generic[T]):
     """Follows a file of JSON lines: keeps its descriptor and an offset, and skips and counts what it can't read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, type: Any) -> None:
+        self._path, self._type = path, type
         self._descriptor: int | None = None
         self._inode = 0
         self._skipping = False
         self.offset = 0
         self.skipped = 0
 
-    def read(self, budget: int = SAMPLED_ABOVE) -> tuple[list[dict[str, Any]], bool]:
+    def read(self, budget: int = SAMPLED_ABOVE) -> tuple[list[T], bool]:
         """The records added since the last call, up to about `budget` bytes, and whether to start afresh.
 
         The second value is true where the file was replaced or cut: what was read before no longer counts.
@@ -47,17 +55,18 @@ class LineReader:
         self.offset += end
         return self._records(data[:end]), fresh
 
-    def sample(self, places: int) -> list[dict[str, Any]]:
+    def sample(self, places: int) -> list[T]:
         """About `places` whole records spread evenly over the file; the offset does not move."""
         self._reopen()
         if self._descriptor is None:
             return []
-        size, found = os.fstat(self._descriptor).st_size, []
+        size = os.fstat(self._descriptor).st_size
+        found: list[T] = []
         for place in range(places):
             data = os.pread(self._descriptor, 2048, size * place // places)
             first = data.find(b"\n")
             last = data.find(b"\n", first + 1)
-            if 0 <= first < last and (record := decode(data[first + 1 : last])) is not None:
+            if 0 <= first < last and (record := decode(data[first + 1 : last], self._type)) is not None:
                 found.append(record)
         return found
 
@@ -95,14 +104,14 @@ class LineReader:
             self.offset += length
             self._skipping = True
 
-    def _records(self, data: bytes) -> list[dict[str, Any]]:
+    def _records(self, data: bytes) -> list[T]:
         lines = data.split(b"\n")[:-1]
         if self._skipping:
             lines, self._skipping = lines[1:], False
             self.skipped += 1
-        records = []
+        records: list[T] = []
         for line in lines:
-            record = decode(line) if len(line) <= LONGEST_LINE else None
+            record = decode(line, self._type) if len(line) <= LONGEST_LINE else None
             if record is None:
                 self.skipped += 1 if line else 0
             else:
@@ -111,31 +120,29 @@ class LineReader:
 
 
 @dataclass
-class Columns:
-    """Figures by step, a column each, in the order of the steps; a figure that is missing is NaN."""
+class MetricColumns:
+    """Metrics by step, a column each, in the order of the steps; a value that is missing is NaN."""
 
     step: array[float] = field(default_factory=lambda: array("d"))
     values: dict[str, array[float]] = field(default_factory=dict)
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Append the figures of a record that carries a `step`."""
-        step = number(record.get("step"))
-        if step is None:
-            return
-        wall = record.get("wall")
-        rate = {RATE: wall.get(RATE)} if isinstance(wall, dict) else {}
-        for name, value in {**record, **rate}.items():
-            if name not in {"v", "step", "kind", "split"} and (figure := number(value)) is not None:
+    def add(self, row: StepRow) -> None:
+        """Append the metrics of a row."""
+        rate = row.wall.samples_per_second
+        known = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
+                 ("lr", row.lr), (RATE, rate))  # fmt: skip
+        for name, value in known:
+            if value is not None:
                 if name not in self.values:
                     self.values[name] = array("d", [float("nan")] * len(self.step))
-                self.values[name].append(figure)
-        self.step.append(step)
+                self.values[name].append(value)
+        self.step.append(row.step)
         for column in self.values.values():
             if len(column) < len(self.step):
                 column.append(float("nan"))
 
     def column(self, name: str) -> array[float]:
-        """One column; empty where no record had it."""
+        """One column; empty where no row had it."""
         return self.values.get(name) or array("d")
 
     def __len__(self) -> int:
@@ -148,41 +155,43 @@ class RunView:
 
     folder: RunFolder
     status: Status = Status.UNKNOWN
-    experiment: dict[str, Any] = field(default_factory=dict)
-    setup: dict[str, Any] | None = None
-    steps: Columns = field(default_factory=Columns)
+    experiment: Experiment | None = None
+    """As it was started; `None` where its file is missing or damaged."""
+    setup: Setup | None = None
+    steps: MetricColumns = field(default_factory=MetricColumns)
     """Columns `loss`, `accuracy`, `lr`, `count`, ... of the training steps."""
-    sampled: Columns | None = None
+    sampled: MetricColumns | None = None
     """Of a long record that is not read to its end yet: evenly spaced rows of the whole."""
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    journal: list[dict[str, Any]] = field(default_factory=list)
-    heartbeat: dict[str, Any] = field(default_factory=dict)
-    exit: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    last_wall: dict[str, Any] = field(default_factory=dict)
-    """`wall` of the newest step row: throughput."""
+    epochs: list[EpochRow] = field(default_factory=list)
+    evaluations: list[EvaluationRow] = field(default_factory=list)
+    journal: list[JournalLine] = field(default_factory=list)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    exit: Exit | None = None
+    notes: Notes = field(default_factory=Notes)
+    last_wall: Wall = field(default_factory=Wall)
+    """Of the newest step row: throughput."""
     skipped: int = 0
+    """Lines that could not be read."""
     version: int = 0
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return str(self.notes.get("name") or self.experiment.get("name") or self.folder.id)
+        return self.notes.name or (self.experiment.name if self.experiment else "") or self.folder.id
 
     @property
-    def attempts(self) -> list[dict[str, Any]]:
+    def attempts(self) -> list[Attempt]:
         """The starts of this run, oldest first."""
         return attempts_of(self.journal)
 
     @property
-    def curve(self) -> Columns:
+    def curve(self) -> MetricColumns:
         """The training steps as far as they are read, or the evenly spaced rows while that goes on."""
         return self.sampled if self.sampled is not None else self.steps
 
-    def of_split(self, split: str) -> list[dict[str, Any]]:
+    def of_split(self, split: str) -> list[EvaluationRow]:
         """Evaluation rows of a split, by step."""
-        return [row for row in self.evaluations if row.get("split") == split]
+        return [row for row in self.evaluations if row.split == split]
 
 
 class RunReader:
@@ -191,8 +200,8 @@ class RunReader:
     def __init__(self, folder: RunFolder) -> None:
         self.view = RunView(folder)
         self._moved = True
-        self._metrics = LineReader(folder.metrics)
-        self._journal = LineReader(folder.journal)
+        self._metrics: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
+        self._journal: JsonlReader[JournalLine] = JsonlReader(folder.journal, JournalLine)
         self._stamps: dict[str, int] = {}
 
     def poll(self, budget: int = SAMPLED_ABOVE) -> RunView:
@@ -226,25 +235,25 @@ class RunReader:
 
     def _poll_files(self) -> bool:
         folder, view = self.view.folder, self.view
-        changed = False
-        for name, path in (
-            ("experiment", folder.experiment),
-            ("setup", folder.setup),
-            ("heartbeat", folder.heartbeat),
-            ("exit", folder.exit),
-            ("notes", folder.notes),
-        ):
-            try:
-                found = path.stat()
-                stamp = found.st_mtime_ns ^ found.st_ino
-            except OSError:
-                continue
-            if self._stamps.get(name) == stamp or (record := read_json(path)) is None:
-                continue
-            self._stamps[name] = stamp
-            setattr(view, name, record)
-            changed = True
-        return changed
+        before = (view.experiment, view.setup, view.heartbeat, view.exit, view.notes)
+        view.experiment = self._newer(folder.experiment, read_experiment) or view.experiment
+        view.setup = self._newer(folder.setup, partial(read_record, type=Setup)) or view.setup
+        view.heartbeat = self._newer(folder.heartbeat, partial(read_record, type=Heartbeat)) or view.heartbeat
+        view.exit = self._newer(folder.exit, partial(read_record, type=Exit)) or view.exit
+        view.notes = self._newer(folder.notes, partial(read_record, type=Notes)) or view.notes
+        return before != (view.experiment, view.setup, view.heartbeat, view.exit, view.notes)
+
+    def _newer(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+        """The record in a file that is another one than at the last look, once it can be read; else `None`."""
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        stamp = found.st_mtime_ns ^ found.st_ino
+        if self._stamps.get(path.name) == stamp or (record := read(path)) is None:
+            return None
+        self._stamps[path.name] = stamp
+        return record
 
     def _poll_journal(self) -> bool:
         records, fresh = self._journal.read()
@@ -260,27 +269,27 @@ class RunReader:
         records, fresh = reader.read(budget)
         self._moved = fresh or reader.offset != before
         if fresh:
-            view.steps, view.sampled = Columns(), None
+            view.steps, view.sampled = MetricColumns(), None
             view.epochs.clear()
             view.evaluations.clear()
         for record in records:
             self._take(record)
         if first and reader.behind > budget:
-            view.sampled = Columns()
+            view.sampled = MetricColumns()
             for record in reader.sample(SAMPLES):
-                if record.get("kind") == "step":
+                if isinstance(record, StepRow):
                     view.sampled.add(record)
         elif view.sampled is not None and reader.behind == 0:
             view.sampled = None
         view.skipped = reader.skipped + self._journal.skipped
         return bool(records) or fresh
 
-    def _take(self, record: dict[str, Any]) -> None:
-        match record.get("kind"):
-            case "step":
-                self.view.steps.add(record)
-                self.view.last_wall = record.get("wall") or {}
-            case "epoch":
-                self.view.epochs.append(record)
-            case "evaluation":
-                self.view.evaluations.append(record)
+    def _take(self, row: MetricRow) -> None:
+        match row:
+            case StepRow():
+                self.view.steps.add(row)
+                self.view.last_wall = row.wall
+            case EpochRow():
+                self.view.epochs.append(row)
+            case EvaluationRow():
+                self.view.evaluations.append(row)

@@ -1,178 +1,230 @@
-"""What the lines and files of a run say, and how they are written and read.
+"""The records of a run folder that are files of their own, typed, once for writers and readers.
 
-Every record is a JSON object with a version (`"v"`). Lines of `metrics.jsonl`:
-
-- `step`: means over the `count` steps since the row before (`loss`, `accuracy`), `lr`, placed by `step`;
-- `epoch`: means over one epoch's training steps;
-- `evaluation`: `split`, `loss`, metrics; `best` where it is the best so far; `final` where it is the run's
-  result (the test split with the weights that are kept).
-
-Lines of `journal.jsonl`: `attempt`, `change`, `phase`, `answer`, `notice`, `system`, each with `time`.
-
-- `attempt` (supervisor): its number, overrides, `from_step`, whether it was told to begin again (`from_start`), host,
-  boot id, versions, ...;
-- `change`: `setting` (`"train.lr"`), `value`, `before`, `step`; replayed on resume; of the worker's own accord
-  (`"who": "worker"`) with `why`: `went back`, `out of memory`;
-- `phase` (worker): `attempt`, `phase`, `step` where it paused and went on, `seconds` spent so far by the attempt
-  (`load`, `train`, `evaluate`, `total`); the first one of `training` also has `device` and `threads`; the last one
-  is `ended`;
-- `notice`: `text` for a person; with `"exact": false` where the run is no longer exactly an uncut one, and with
-  `from_step` where an attempt begins elsewhere than expected (a checkpoint was passed over), and with `"stalled": true`
-  where nothing has moved for too long;
-- `system` (supervisor): what the worker takes of the machine, see `usage`.
-
-`heartbeat.json`: `attempt`, `counter`, `phase`, `step`, `steps_total`, `epoch` (completed), `epochs_total`,
-`progress` (`what`, `done`, `total`, `unit`), `best` (`value`, `epoch`, `metric`), `latest` (`loss`,
-`accuracy`), `saved` (whether there is a checkpoint), `eta` in seconds, `device`, `seconds` as above, `time`; written
-a last time when the worker ends.
-
-`exit.json`: `status` (`finished`, `stopped`, `failed`), `attempt`, `reason`, `time`.
-
-What depends on time or load stands under `"wall"`. NaN and infinities are strings: JSON has no others.
+Lines of `journal.jsonl` are in `journal`, those of `metrics.jsonl` and the files of evaluations in `metrics`,
+`experiment.json` is the `Experiment` itself. How records become JSON and back, and how damaged files are tolerated, is
+`record_codec`'s. Times are Unix seconds, durations seconds, sizes bytes.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
-
 import msgspec
 
-from workbench.io.atomic import sync_folder
+from workbench.io.progress import Progress
+from workbench.models.records import LayerRow
+from workbench.record_codec import Record
+from workbench.runs import upgrades
+from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 
-VERSION = 1
-ENDED = "ended"
-"""The `phase` line that closes an attempt and carries its `seconds`."""
-WATCHED = ("workbench", "torch", "torchvision", "numpy")
-"""Packages whose versions an `attempt` line has, beside Python's."""
-
-R = TypeVar("R", bound=Mapping[str, Any])
-_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_decode = msgspec.json.Decoder().decode
+# launch.json
 
 
-def epoch_of(evaluation: Mapping[str, Any]) -> Any:
-    """The epoch whose weights were measured: of a result it is often an earlier one than the last."""
-    return evaluation.get("weights_epoch", evaluation.get("epoch"))
+class ProcessId(Record, frozen=True, kw_only=True):
+    """A process, told apart from every other that has or had its pid."""
+
+    host: str = ""
+    boot_id: str = ""
+    pid: int = 0
+    start: int | None = None
+    """Clock ticks since boot at its start; `None` where the system does not tell."""
 
 
-def encode(record: dict[str, Any]) -> bytes:
-    """One line of a record, with its newline."""
-    return msgspec.json.encode({"v": VERSION, **_spoken(record)}) + b"\n"
+class Launch(ProcessId, frozen=True, kw_only=True):
+    """`launch.json`: the process that started the run."""
+
+    launcher: str = ""
+    """`screen`, `command` or `python`."""
+    time: float = 0.0
 
 
-def decode(line: bytes) -> dict[str, Any] | None:
-    """The record that a line holds; `None` for a line that holds none."""
-    try:
-        record = _decode(line)
-    except (msgspec.MsgspecError, RecursionError):  # brackets nested too deep end in the second
-        return None
-    return record if isinstance(record, dict) else None
+# setup.json
 
 
-def number(value: Any) -> float | None:
-    """A figure of a record as a float (`"NaN"` as NaN); `None` for what is no figure."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    return _WORDS.get(value) if isinstance(value, str) else None
+class PreprocessingRecord(Record, frozen=True, kw_only=True):
+    """What stands between raw inputs and the model, see `models.preprocess.Preprocessing`."""
+
+    size: tuple[int, int] | None = None
+    """Height and width that images are resized to."""
+    channels: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
-def _spoken(value: Any) -> Any:
-    """`value` with non-finite numbers as strings."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _spoken(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_spoken(inner) for inner in value]
-    return value
+class Feature(Record, frozen=True, kw_only=True):
+    """Whether an acceleration is in use, and why not."""
+
+    used: bool = False
+    why: str = ""
 
 
-class LineWriter:
-    """Appends records to a file, each with one `write()`, so that readers never see half of two."""
+class Setup(Record, frozen=True, kw_only=True):
+    """`setup.json`: what the experiment became on this machine."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.offset = os.fstat(self._descriptor).st_size
-        """Bytes written so far: where the next line begins."""
-        self._torn = _ends_torn(self._descriptor)
-        self.keep_trying: Callable[[Callable[[], None]], None] = _once
-        """Calls what it is given; may do so again where the disk has no room."""
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one line. After a write that the disk cut short, the next line starts on a row of its own."""
-        self.keep_trying(partial(self._append, record))
-
-    def _append(self, record: dict[str, Any]) -> None:
-        data = (b"\n" if self._torn else b"") + encode(record)
-        written = os.write(self._descriptor, data)
-        self.offset += written
-        self._torn = written < len(data)
-        if self._torn:
-            raise OSError(28, "No space left on device")
-
-    def sync(self) -> None:
-        """Return when all that was written is on the disk."""
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-
-def _ends_torn(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _once(work: Callable[[], None]) -> None:
-    work()
+    task: str = "classification"
+    classes: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
+    """Samples of each split."""
+    class_counts: dict[str, tuple[int, ...]] = {}
+    """Samples of each class by split; empty for a regression."""
+    shape: tuple[int, ...] = ()
+    """Of one raw input."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    fingerprint: str = ""
+    source: str = ""
+    """Where the data was read from."""
+    set_aside: tuple[tuple[str, str], ...] = ()
+    """Files that could not be read, each with its reason."""
+    layers: tuple[LayerRow, ...] = ()
+    parameters: int = 0
+    trainable: int = 0
+    preprocessing: PreprocessingRecord = PreprocessingRecord()
+    device: str = ""
+    device_name: str = ""
+    resident: bool = False
+    """Whether the training data lies on the device."""
+    compile: Feature = Feature()
+    cuda_graph: Feature = Feature()
+    execution: dict[str, str] = msgspec.field(default={}, name="ways")
+    """How data is provided (`data`) and steps are computed (`step`), for people."""
+    threads: int = 0
+    channels_last: bool = False
+    precision: str = ""
+    report_every: int = 0
+    steps_per_epoch: int = 0
+    steps_total: int = 0
 
 
-class Journal(LineWriter):
-    """Appends what happened, with the time."""
-
-    def note(self, kind: str, **values: Any) -> None:
-        """Append one line of `kind`, on a row of its own even if another writer was killed within its line."""
-        self._torn = _ends_torn(self._descriptor)
-        self.write({"kind": kind, "time": round(time.time(), 3), **values})
+# heartbeat.json
 
 
-def keep_until(path: Path, offset: int) -> int:
-    """Put a copy of the first `offset` bytes in the place of `path` (a new inode, which readers notice).
+class Best(Record, frozen=True, kw_only=True):
+    """The best epoch so far by the monitored metric."""
 
-    Returns how many there were, which can be less.
-    """
-    temporary = path.with_name(path.name + ".kept")
-    with path.open("rb") as old, temporary.open("wb") as new:
-        left = offset
-        while left > 0 and (chunk := old.read(min(left, 1 << 20))):
-            new.write(chunk)
-            left -= len(chunk)
-        new.flush()
-        os.fsync(new.fileno())
-    temporary.chmod(0o600)
-    temporary.replace(path)
-    sync_folder(path.parent)
-    return offset - left
+    value: float
+    epoch: int
+    metric: str
 
 
-def attempts_of(journal: Iterable[R]) -> list[R]:
-    """The starts of a run among the records of its journal, oldest first."""
-    return [record for record in journal if record.get("kind") == "attempt"]
+class Latest(Record, frozen=True, kw_only=True):
+    """Metrics of the newest evaluation."""
+
+    loss: float | None = None
+    accuracy: float | None = None
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All records of a short file (a journal), unreadable lines left out."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return []
-    return [record for line in lines if line and (record := decode(line)) is not None]
+class Seconds(Record, frozen=True, kw_only=True):
+    """Wall time of one attempt, or of all attempts of a run, by what it was spent on."""
+
+    load: float = 0.0
+    train: float = 0.0
+    evaluate: float = 0.0
+    paused: float = 0.0
+    total: float = 0.0
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(
+            **{name: round(getattr(self, name) + getattr(other, name), 3) for name in self.__struct_fields__}
+        )
+
+
+class Heartbeat(Record, frozen=True, kw_only=True):
+    """`heartbeat.json`: rewritten every few seconds while the worker lives, and once more when it ends."""
+
+    attempt: int = 0
+    counter: int = 0
+    phase: Phase | None = None
+    step: int = 0
+    steps_total: int | None = None
+    epoch: int = 0
+    """Completed epochs."""
+    epochs_total: int | None = None
+    progress: Progress | None = None
+    best: Best | None = None
+    latest: Latest | None = None
+    saved: float | None = None
+    """When the newest checkpoint was published."""
+    eta: float | None = None
+    """Seconds to the last step."""
+    device: str = ""
+    seconds: Seconds | None = None
+    time: float = 0.0
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version as today's."""
+        return upgrades.heartbeat(content)
+
+
+# exit.json, notes.json
+
+
+class Exit(Record, frozen=True, kw_only=True):
+    """`exit.json`: how the newest attempt ended."""
+
+    status: Ending
+    attempt: int = 0
+    reason: str | None = None
+    """One line for people."""
+    cause: Cause | None = None
+    """`None` in records of 0.1.0."""
+    time: float = 0.0
+
+
+class Notes(Record, frozen=True, kw_only=True):
+    """`notes.json`: what people write on a run."""
+
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+
+
+# checkpoints/manifest.json
+
+
+class CheckpointEntry(Record, frozen=True, kw_only=True):
+    """One checkpoint in the manifest."""
+
+    file: str
+    sha256: str
+    step: int
+    epoch: int
+    position: int
+    """Batches done in the epoch that goes on."""
+    metrics_offset: int
+    """The length of `metrics.jsonl` at its moment."""
+    time: float = 0.0
+    best: bool = False
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """`checkpoints/manifest.json`, oldest first."""
+
+    checkpoints: tuple[CheckpointEntry, ...] = ()
+
+
+# control/
+
+
+class RequestValues(Record, frozen=True, kw_only=True):
+    """Arguments of a request, as its kind takes them."""
+
+    value: float | None = None
+    """`lr`, `epochs`: the new one."""
+    times: float | None = None
+    """`lr`: what it is multiplied by."""
+    add: int | None = None
+    """`epochs`: how many more."""
+    release: bool = False
+    """`pause`: end the worker process, so that its memory is free."""
+
+
+class RequestFile(Record, frozen=True, kw_only=True):
+    """`control/ID.json`; in `control/done/` with its answer."""
+
+    request: RequestKind
+    attempt: int = 0
+    """The attempt it was meant for: a later one does not carry it out."""
+    time: float = 0.0
+    values: RequestValues = RequestValues()
+    answer: str | None = None
+    outcome: Outcome | None = None

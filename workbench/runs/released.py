@@ -6,20 +6,22 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json, write_bytes
+from workbench.record_codec import read_record
 from workbench.runs import control
 from workbench.runs.changing import note_change
-from workbench.runs.layout import RunFolder
+from workbench.runs.control import Reply, Request, StopReason
+from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
+from workbench.runs.journal import Answer, Journal
+from workbench.runs.layout import RunFolder, write_heartbeat
 from workbench.runs.reader import RunReader
-from workbench.runs.records import Journal, encode
+from workbench.runs.records import Heartbeat
 from workbench.runs.report import effective_experiment
-from workbench.settings import convert
-from workbench.trainsettings import Train
 
 BEAT_SECONDS = 5.0
 POLL_SECONDS = 0.2
-GOING_ON = "going on"
 
 
 class Released:
@@ -28,14 +30,15 @@ class Released:
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next_beat = 0.0
-        self._shown: dict[str, int] = {}
-        self._said: dict[str, str] = {}
-        """Answers by their request, which may still have to be written."""
+        self._totals: tuple[int, int] | None = None
+        """Epochs and steps of a run whose number of epochs was changed here."""
+        self._replies: dict[str, Reply] = {}
+        """By their request; they may still have to be written."""
         self._over = False
-        self._reason: str | None = None
+        self._reason: StopReason | None = None
 
-    def wait(self, signalled: Callable[[], str | None]) -> str | None:
-        """Return `None` when the run is to go on, or why it is to stop: asked for, or `signalled()`."""
+    def wait(self, signalled: Callable[[], StopReason | None]) -> StopReason | None:
+        """Return `None` when the run is to continue, or why it is to stop: on request, or `signalled()`."""
         while not self._over:
             self._beat()
             for request in control.pending(self._folder):
@@ -45,63 +48,63 @@ class Released:
             time.sleep(POLL_SECONDS)
         return self._reason
 
-    def _answer(self, request: control.Request) -> None:
+    def _answer(self, request: Request) -> None:
         """Do what is asked, once, and say so; what the disk has no room for is tried again at the next look."""
         with contextlib.suppress(OSError):
-            if request.id not in self._said:
-                self._said[request.id] = text = self._answer_to(request)
-                self._journal.note("answer", request=request.what, id=request.id, text=text)
-            control.answer(self._folder, request, self._said[request.id])
-            self._over |= self._said[request.id] == GOING_ON
+            if request.id not in self._replies:
+                self._replies[request.id] = reply = self._answer_to(request)
+                self._journal.note(
+                    Answer(request=request.kind, id=request.id, text=reply.text, outcome=reply.outcome)
+                )
+            reply = self._replies[request.id]
+            control.answer(self._folder, request, reply)
+            self._over |= request.kind is RequestKind.CONTINUE and reply.outcome is Outcome.DONE
 
-    def _answer_to(self, request: control.Request) -> str:
+    def _answer_to(self, request: Request) -> Reply:
         if request.attempt < self._attempt:
-            return control.TOO_LATE
-        match request.what:
-            case "stop":
+            return Reply(Outcome.REJECTED, control.TOO_LATE)
+        match request.kind:
+            case RequestKind.STOP:
                 self._over, self._reason = True, control.ON_REQUEST
-                return "stopping"
-            case "continue":
-                return GOING_ON
-            case "lr" | "epochs":
+                return Reply(Outcome.DONE, "stopping")
+            case RequestKind.CONTINUE:
+                return Reply(Outcome.DONE, "going on")
+            case RequestKind.LR | RequestKind.EPOCHS:
                 return self._change(request)
-        return "it is paused, and a checkpoint of this moment is kept"
+        return Reply(Outcome.DONE, "it is paused, and a checkpoint of this moment is kept")
 
-    def _change(self, request: control.Request) -> str:
-        """Put a new learning rate or number of epochs on record, for the worker that goes on from this step."""
+    def _change(self, request: Request) -> Reply:
+        """Put a new learning rate or number of epochs on record, for the worker that resumes from this step."""
         reader = RunReader(self._folder)
         view = reader.poll()
         reader.close()
-        settings = convert(Train, effective_experiment(view)["train"], "train")
-        step, epoch = (int(view.heartbeat.get(name) or 0) for name in ("step", "epoch"))
+        experiment = effective_experiment(view)
+        if experiment is None:
+            return Reply(Outcome.REJECTED, f"{self._folder.experiment} is missing or damaged")
+        beat = view.heartbeat
         try:
-            changed = note_change(self._journal, request, settings, step=step, epoch=epoch)
+            changed = note_change(self._journal, request, experiment.train, step=beat.step, epoch=beat.epoch)
         except (BadInput, OSError) as error:
-            return f"{control.NOT_DONE}{error}"
-        if changed.key == "epochs":
-            self._show_epochs(changed.value, int((view.setup or {}).get("steps_per_epoch") or 0))
-        return f"{changed} from step {step} on, when it goes on"
-
-    def _show_epochs(self, epochs: int, steps: int) -> None:
-        """The next beat tells how many there are now, of so many steps each."""
-        self._shown = {"epochs_total": epochs, "steps_total": epochs * steps}
-        self._next_beat = 0.0
-        self._beat()
+            return Reply(Outcome.REJECTED, str(error))
+        if request.kind is RequestKind.EPOCHS:
+            epochs, steps = int(changed.value), view.setup.steps_per_epoch if view.setup else 0
+            self._totals = epochs, epochs * steps
+            self._next_beat = 0.0
+            self._beat()
+        return Reply(Outcome.DONE, f"{changed} from step {beat.step} on, when it goes on")
 
     def _beat(self) -> None:
-        """Show other hosts that somebody is there."""
+        """Show other hosts that the run is held."""
         if time.monotonic() < self._next_beat:
             return
         self._next_beat = time.monotonic() + BEAT_SECONDS
-        record = read_json(self._folder.heartbeat) or {"attempt": self._attempt}
-        if (newest := int(record.get("attempt") or 0)) > self._attempt:
-            self._over, self._reason = True, f"attempt {newest} has taken this run over"
+        beat = read_record(self._folder.heartbeat, Heartbeat) or Heartbeat(attempt=self._attempt)
+        if beat.attempt > self._attempt:
+            text = f"attempt {beat.attempt} has taken this run over"
+            self._over, self._reason = True, StopReason(Cause.TAKEN_OVER, text)
             return
-        beat = {
-            **record,
-            **self._shown,
-            "counter": int(record.get("counter") or 0) + 1,
-            "time": round(time.time(), 3),
-        }
-        with contextlib.suppress(OSError):
-            write_bytes(self._folder.heartbeat, encode({**beat, "phase": control.PAUSED}), durable=False)
+        if self._totals is not None:
+            epochs, steps = self._totals
+            beat = msgspec.structs.replace(beat, epochs_total=epochs, steps_total=steps)
+        beat = msgspec.structs.replace(beat, phase=Phase.PAUSED, counter=beat.counter + 1)
+        write_heartbeat(self._folder, beat)

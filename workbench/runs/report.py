@@ -2,180 +2,304 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
-from workbench.experiment import apply_overrides
-from workbench.io.atomic import read_json
-from workbench.runs.attempts import began, number_of
-from workbench.runs.control import PAUSED
+import msgspec
+
+from workbench.experiment import Experiment
+from workbench.record_codec import read_record
+from workbench.runs.attempts import start_steps
+from workbench.runs.enums import Cause, Phase
+from workbench.runs.journal import (
+    Attempt,
+    JournalLine,
+    Notice,
+    PhaseChange,
+    SettingChange,
+    SettingValue,
+    SystemSample,
+)
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import RATE, RunReader, RunView
-from workbench.runs.records import epoch_of, number
-from workbench.runs.reference import compare
+from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import Best, Heartbeat, Seconds
+from workbench.runs.reference import ReferenceReport, compare
 from workbench.runs.status import Status
-from workbench.runs.usage import summed_up
+from workbench.runs.usage import UsageSummary, summarize_usage
 
-MOVING = {"training", "evaluating"}
-"""Phases in which the newest pace is that of now."""
-SECONDS = ("load", "train", "evaluate", "total")
+MOVING = {Phase.TRAINING, Phase.EVALUATING}
+"""Phases in which the newest throughput is that of now."""
+CLASSIFICATION = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
+REGRESSION = ("loss", "mse", "mae", "r2")
+LONGEST_ETA = 1e9
+"""Seconds: a longer estimate is a damaged value."""
+LOST_REASON = "its processes ended without an error message (killed, or the host restarted)"
 
 
-def describe(folder: RunFolder) -> dict[str, Any]:
+class LiveMetrics(msgspec.Struct, frozen=True):
+    """The newest metrics of a live run; `None` where one is not known."""
+
+    lr: float | None
+    loss: float | None
+    """Of training."""
+    accuracy: float | None
+    samples_per_second: float | None
+    eta: float | None
+    """Seconds to the last step."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Something that changed while the run went on."""
+
+    step: int | None
+    """From which it holds."""
+    what: str
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """The document that `train`, `resume` and `show` print with `--json`."""
+
+    run: str
+    name: str
+    tags: tuple[str, ...]
+    notes: str
+    status: Status
+    phase: Phase | None
+    """Of a live run."""
+    reason: str | None
+    cause: Cause | None
+    directory: str
+    experiment: Experiment | None
+    """As it is by now, with what resumes and people changed."""
+    step: int
+    steps_total: int | None
+    epoch: int
+    """Completed ones."""
+    epochs_total: int | None
+    best: Best | None
+    now: LiveMetrics | None
+    changes: tuple[Change, ...]
+    """Oldest first."""
+    exact: bool
+    seconds: Seconds
+    """Wall time, summed over attempts."""
+    execution: dict[str, str]
+    """How data is provided and steps are computed, for people."""
+    test: dict[str, float | None] | None
+    """Metrics of the result; `None` until it is measured."""
+    per_class: tuple[ClassMetrics, ...] | None
+    per_class_split: str | None
+    per_class_epoch: int | None
+    reference: ReferenceReport | None
+    system: UsageSummary | None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; NaN and infinities are still floats."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain["experiment"] = {} if self.experiment is None else self.experiment.to_dict()
+        plain["per_class"] = self.per_class and [class_json(row) for row in self.per_class]
+        plain["seconds"] = {
+            name: getattr(self.seconds, name) for name in ("load", "train", "evaluate", "total")
+        }
+        return plain
+
+
+class RunEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that `evaluate` prints with `--json`: a run's best weights, measured again on one split."""
+
+    run: str
+    step: int
+    """When these weights were reached."""
+    epoch: int
+    split: str
+    count: int
+    """Samples."""
+    metrics: dict[str, float]
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, int, int], ...]
+    """True class, predicted class, samples; zeros are left out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; NaN and infinities are still floats."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {**plain, "per_class": [class_json(row) for row in self.per_class]}
+
+
+def class_json(row: ClassMetrics) -> dict[str, str | float | None]:
+    """A class in `--json`: every key, undefined metrics as null."""
+    return {field.encode_name: getattr(row, field.name) for field in msgspec.structs.fields(row)}
+
+
+def report_of(folder: RunFolder) -> RunReport:
+    """The report of the run in a folder."""
     reader = RunReader(folder)
     try:
-        return describe_view(reader.read_all())
+        return build_report(reader.read_all())
     finally:
         reader.close()
 
 
-def describe_view(view: RunView) -> dict[str, Any]:
-    """The same of a view that is at hand."""
-    heartbeat, final, shown = view.heartbeat, final_evaluation(view), newest_evaluation(view)
-    experiment = effective_experiment(view)
-    return {
-        "run": view.folder.id,
-        "name": view.name,
-        "tags": [str(tag) for tag in view.notes.get("tags") or ()],
-        "notes": str(view.notes.get("notes") or ""),
-        "status": str(view.status),
-        "phase": heartbeat.get("phase") if view.status.live else None,
-        "reason": reason(view),
-        "directory": str(view.folder.path),
-        "experiment": experiment,
-        "step": int(heartbeat.get("step") or 0),
-        "steps_total": heartbeat.get("steps_total"),
-        "epoch": int(heartbeat.get("epoch") or 0),
-        "epochs_total": experiment.get("train", {}).get("epochs"),
-        "best": heartbeat.get("best"),
-        "now": now(view) if view.status.live else None,
-        "changes": changes(view.journal),
-        "exact": not inexact(view),
-        "seconds": seconds(view),
-        "ways": (view.setup or {}).get("ways") or {},
-        "test": _test(view, final),
-        "per_class": per_class(view, shown),
-        "per_class_split": None if shown is None else shown.get("split"),
-        "per_class_epoch": None if shown is None else epoch_of(shown),
-        "reference": compare(view, final),
-        "system": summed_up(view.journal),
-    }
+def build_report(view: RunView) -> RunReport:
+    """The report of a view that is at hand."""
+    beat, final, shown = view.heartbeat, final_evaluation(view), newest_evaluation(view)
+    experiment, live = effective_experiment(view), view.status.live
+    return RunReport(
+        run=view.folder.id,
+        name=view.name,
+        tags=view.notes.tags,
+        notes=view.notes.notes,
+        status=view.status,
+        phase=beat.phase if live else None,
+        reason=reason(view),
+        cause=cause(view),
+        directory=str(view.folder.path),
+        experiment=experiment,
+        step=beat.step,
+        steps_total=beat.steps_total,
+        epoch=beat.epoch,
+        epochs_total=experiment.train.epochs if experiment else None,
+        best=beat.best,
+        now=live_metrics(view) if live else None,
+        changes=tuple(changes(view.journal)),
+        exact=not inexact(view),
+        seconds=elapsed(view),
+        execution=view.setup.execution if view.setup else {},
+        test=test_metrics(final),
+        per_class=per_class(view, shown),
+        per_class_split=shown.split if shown else None,
+        per_class_epoch=shown.weights_of_epoch if shown else None,
+        reference=compare(view, final),
+        system=summarize_usage([line for line in view.journal if isinstance(line, SystemSample)]),
+    )
 
 
-def effective_experiment(view: RunView) -> dict[str, Any]:
+def effective_experiment(view: RunView) -> Experiment | None:
     """The experiment with what resumes and people changed since."""
-    experiment = view.experiment
-    for record in view.journal:
-        if record.get("kind") == "attempt" and record.get("overrides"):
-            experiment = apply_overrides(experiment, record["overrides"])
-        elif record.get("kind") == "change" and record.get("setting"):
-            experiment = apply_overrides(experiment, {record["setting"]: record.get("value")})
-    return experiment
+    if view.experiment is None:
+        return None
+    overrides: dict[str, SettingValue] = {}
+    for line in view.journal:
+        if isinstance(line, Attempt):
+            overrides |= line.overrides
+        elif isinstance(line, SettingChange):
+            overrides[line.setting] = line.value
+    return view.experiment.with_overrides(overrides)
 
 
-def now(view: RunView) -> dict[str, float | None]:
-    """The newest figures of a run that goes on: `lr`, `loss` and `accuracy` of training, `samples_per_second`, and
-    `eta` in seconds; `None` where one is not known.
-    """
-    columns = {name: view.steps.column(name) for name in ("lr", "loss", "accuracy")}
-    return {
-        **{name: column[-1] if column else None for name, column in columns.items()},
-        RATE: number(view.last_wall.get(RATE)) if view.heartbeat.get("phase") in MOVING else None,
-        "eta": number(view.heartbeat.get("eta")),
-    }
+def live_metrics(view: RunView) -> LiveMetrics:
+    """The newest metrics of a run that goes on."""
+    newest = {name: column[-1] if (column := view.steps.column(name)) else None
+              for name in ("lr", "loss", "accuracy")}  # fmt: skip
+    return LiveMetrics(**newest, samples_per_second=throughput(view), eta=eta(view.heartbeat))
 
 
-def changes(journal: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was changed on the way, oldest first: `what` in words, and the `step` from which it held."""
-    starts = began(journal)
-    found = [
-        (starts.get(number_of(record)) if "from_step" in record else record.get("step"), _change(record))
-        for record in journal
-    ]
-    return [{"step": step, "what": what} for step, what in found if what]
+def throughput(view: RunView) -> float | None:
+    """Newest samples/s of training, of an ended run its last; `None` where a live run does not train now."""
+    if view.status.live and view.heartbeat.phase not in MOVING:
+        return None
+    return view.last_wall.samples_per_second
 
 
-def _change(record: Mapping[str, Any]) -> str:
-    """What a journal record changed in words; empty for most."""
-    match record.get("kind"):
-        case "change":
-            setting = str(record.get("setting")).removeprefix("train.")
-            why = f" ({record['why']})" if record.get("why") else ""
-            return f"{setting} {record.get('before')} → {record.get('value')}{why}"
-        case "phase" if record.get("phase") == PAUSED:
+def eta(heartbeat: Heartbeat) -> float | None:
+    """Seconds to the last step, as the worker estimates them; `None` where it has no estimate."""
+    seconds = heartbeat.eta
+    return seconds if seconds is not None and 0 <= seconds < LONGEST_ETA else None
+
+
+def changes(journal: Sequence[JournalLine]) -> list[Change]:
+    """What was changed on the way, oldest first."""
+    starts = start_steps(journal)
+    return [Change(_step_of(line, starts), what) for line in journal if (what := _describe_change(line))]
+
+
+def _step_of(line: JournalLine, starts: dict[int, int]) -> int | None:
+    """The step from which a change holds."""
+    if isinstance(line, Attempt | Notice):
+        return starts.get(line.attempt)
+    return line.step if isinstance(line, SettingChange | PhaseChange) else None
+
+
+def _describe_change(line: JournalLine) -> str:
+    """What a journal line changed, in words; empty for most."""
+    match line:
+        case SettingChange():
+            cause = f" ({line.cause})" if line.cause else ""
+            return f"{line.setting.removeprefix('train.')} {line.before} → {line.value}{cause}"
+        case PhaseChange(phase=Phase.PAUSED):
             return "paused"
-        case "notice" if "from_step" in record:
-            return str(record.get("text"))
-        case "attempt" if (number(record.get("attempt")) or 1) > 1:
-            overrides = record.get("overrides") or {}
-            said = [f"{key.removeprefix('train.')} {value}" for key, value in overrides.items()]
-            return ", ".join(["resumed", *said])
+        case Notice(from_step=int()):
+            return line.text
+        case Attempt(attempt=number) if number > 1:
+            overrides = [f"{key.removeprefix('train.')} {value}" for key, value in line.overrides.items()]
+            return ", ".join(["resumed", *overrides])
     return ""
 
 
 def reason(view: RunView) -> str | None:
     """Why a run ended as it did, in one line; `None` while it goes on or when there is nothing to say."""
     if view.status is Status.LOST:
-        return "its processes ended without a word (killed, or the host restarted); resume goes on"
-    if view.status.live:
-        return None
-    said = view.exit.get("reason")
-    return None if said is None else str(said)
+        return f"{LOST_REASON}; resume continues it"
+    return view.exit.reason if view.exit and not view.status.live else None
+
+
+def cause(view: RunView) -> Cause | None:
+    """Why a run ended, as a word; `None` while it goes on."""
+    if view.status is Status.LOST:
+        return Cause.CRASH
+    return view.exit.cause if view.exit and not view.status.live else None
 
 
 def inexact(view: RunView) -> list[str]:
-    """Why the run is no longer exactly what an uncut one would be; empty while it is."""
-    return [str(record.get("text", "")) for record in view.journal if record.get("exact") is False]
+    """Why the run is no longer exactly what an uninterrupted one would be; empty while it is."""
+    return [line.text for line in view.journal if isinstance(line, Notice) and not line.exact]
 
 
-def seconds(view: RunView) -> dict[str, float]:
-    """Wall time of each part, summed over attempts."""
-    by_attempt: dict[int, dict[str, Any]] = {}
-    for record in view.journal:
-        if record.get("kind") == "phase" and isinstance(record.get("seconds"), dict):
-            by_attempt[int(record.get("attempt") or 0)] = record["seconds"]
-    beat = view.heartbeat
-    if isinstance(beat.get("seconds"), dict):
-        attempt = int(beat.get("attempt") or 0)
-        known = by_attempt.get(attempt, {})
-        if (number(beat["seconds"].get("total")) or 0) >= (number(known.get("total")) or 0):
-            by_attempt[attempt] = beat["seconds"]
-    return {
-        part: round(sum(number(spent.get(part)) or 0.0 for spent in by_attempt.values()), 3)
-        for part in SECONDS
+def elapsed(view: RunView) -> Seconds:
+    """Wall time of each part, summed over attempts, the one that goes on included."""
+    by_attempt = {
+        line.attempt: line.seconds for line in view.journal if isinstance(line, PhaseChange) and line.seconds
     }
+    beat = view.heartbeat
+    if beat.seconds and beat.seconds.total >= by_attempt.get(beat.attempt, Seconds()).total:
+        by_attempt[beat.attempt] = beat.seconds
+    return reduce(add, by_attempt.values(), Seconds())
 
 
-def final_evaluation(view: RunView) -> dict[str, Any] | None:
+def final_evaluation(view: RunView) -> EvaluationRow | None:
     """The evaluation row that is the run's result, or `None` until it is measured."""
-    rows = [row for row in view.evaluations if row.get("final")]
-    return rows[-1] if rows else None
+    return next((row for row in reversed(view.evaluations) if row.final), None)
 
 
-def newest_evaluation(view: RunView) -> dict[str, Any] | None:
+def newest_evaluation(view: RunView) -> EvaluationRow | None:
     """The result, else the newest evaluation of any split."""
     return final_evaluation(view) or (view.evaluations[-1] if view.evaluations else None)
 
 
-def read_evaluation(folder: RunFolder, row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The per-class figures and the confusion matrix that belong to an evaluation row, and whose weights it is of."""
+def read_evaluation(folder: RunFolder, row: EvaluationRow | None) -> EvaluationFile | None:
+    """The metrics by class and the confusion matrix of an evaluation row, and whose weights they are of."""
     if row is None:
         return None
-    found = read_json(folder.evaluations / f"step-{row.get('step')}-{row.get('split')}.json")
-    weights: dict[str, Any] = {key: row[key] for key in ("weights_step", "weights_epoch") if key in row}
-    return None if found is None else {**found, **weights}
-
-
-def per_class(view: RunView, row: dict[str, Any] | None) -> list[dict[str, Any]] | None:
-    """Accuracy, precision, recall, F1 and support of every class, or `None`."""
-    found = read_evaluation(view.folder, row)
-    return None if found is None else found.get("per_class")
-
-
-def _test(view: RunView, final: dict[str, Any] | None) -> dict[str, Any] | None:
-    if final is None or final.get("split") != "test":
+    found = read_record(folder.evaluation(row.step, row.split), EvaluationFile)
+    if found is None:
         return None
-    names = ("loss", "mse", "mae", "r2") if "r2" in final else ("loss", "accuracy")
-    rest = [name for name in ("balanced_accuracy", "macro_f1", "top5", "tta_accuracy") if name in final]
-    return {name: number(final.get(name)) for name in (*names, *rest)}
+    return msgspec.structs.replace(found, weights_step=row.weights_step, weights_epoch=row.weights_epoch)
+
+
+def per_class(view: RunView, row: EvaluationRow | None) -> tuple[ClassMetrics, ...] | None:
+    """Metrics of every class, or `None`."""
+    found = read_evaluation(view.folder, row)
+    return None if found is None else found.per_class
+
+
+def test_metrics(final: EvaluationRow | None) -> dict[str, float | None] | None:
+    """The result's metrics by name, or `None`."""
+    if final is None or final.split != "test":
+        return None
+    if final.r2 is not None:
+        return {name: final.metric(name) for name in REGRESSION}
+    always = ("loss", "accuracy")
+    known = {name: final.metric(name) for name in CLASSIFICATION}
+    return {name: value for name, value in known.items() if name in always or value is not None}

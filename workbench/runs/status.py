@@ -9,14 +9,13 @@ import tempfile
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from workbench.io.atomic import read_json
+from workbench.record_codec import read_record
 from workbench.runs import locks
-from workbench.runs.attempts import number_of
+from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.layout import RunFolder, host
 from workbench.runs.processes import alive
-from workbench.runs.records import attempts_of, read_lines
+from workbench.runs.records import Exit, Heartbeat, Launch, ProcessId
 from workbench.text import safe
 
 HEARTBEAT_LIMIT = 60.0
@@ -41,21 +40,20 @@ class Status(StrEnum):
         return self in {Status.QUEUED, Status.STARTING, Status.RUNNING}
 
 
-def status_of(folder: RunFolder, attempts: list[dict[str, Any]] | None = None) -> Status:
+def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Status:
     """The status of a run. `attempts` saves reading the journal where the caller has it already."""
     held = _held(folder)
     if held:
         return Status.RUNNING if _working(folder) else Status.STARTING
     if attempts is None:
-        attempts = attempts_of(read_lines(folder.journal))
-    attempt = attempts[-1] if attempts else {}
-    ended = read_json(folder.exit)
-    if ended and number_of(ended) >= number_of(attempt):
-        word = str(ended.get("status"))
-        return Status(word) if word in {"finished", "stopped", "failed"} else Status.UNKNOWN
-    origin = attempt or read_json(folder.path / "launch.json") or {}
-    here = not origin or origin.get("host") == host()
-    if held is None and attempt and beats(folder, number_of(attempt)):
+        attempts = attempts_of(read_journal(folder.journal))
+    attempt = attempts[-1] if attempts else None
+    ended = read_record(folder.exit, Exit)
+    if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
+        return Status(ended.status)
+    origin = attempt.process if attempt else read_record(folder.launch, Launch) or ProcessId()
+    here = not origin.host or origin.host == host()
+    if held is None and attempt and beats(folder, attempt.attempt):
         return Status.RUNNING
     if alive(origin):
         return Status.STARTING
@@ -71,8 +69,10 @@ def who_has(folder: RunFolder) -> str:
         with contextlib.suppress(OSError):
             if pid := locks.holder_of(folder.lock, byte):
                 return f"process {pid} on {host()}"
-    last = (attempts_of(read_lines(folder.journal)) or [{}])[-1]
-    return f"process {last.get('pid', '?')} on {safe(last.get('host', 'another host'))}"
+    attempts = attempts_of(read_journal(folder.journal))
+    if not attempts:
+        return "a process on another host"
+    return f"process {attempts[-1].pid} on {safe(attempts[-1].host)}"
 
 
 def _held(folder: RunFolder) -> bool | None:
@@ -92,7 +92,7 @@ def _working(folder: RunFolder) -> bool:
     return False
 
 
-_seen: dict[Path, tuple[Any, float]] = {}
+_seen: dict[Path, tuple[tuple[int, int], float]] = {}
 """The counter of each heartbeat that was asked about, and when it was first seen so (monotonic)."""
 
 
@@ -101,10 +101,10 @@ def beats(folder: RunFolder, attempt: int | None = None) -> bool:
 
     It does while its counter moves, and while it is young by the clock of the file server.
     """
-    beat = read_json(folder.heartbeat)
-    if beat is None or (attempt is not None and number_of(beat) != attempt):
+    beat = read_record(folder.heartbeat, Heartbeat)
+    if beat is None or (attempt is not None and beat.attempt != attempt):
         return False
-    now, counter = time.monotonic(), (beat.get("attempt"), beat.get("counter"))
+    now, counter = time.monotonic(), (beat.attempt, beat.counter)
     before, since = _seen.setdefault(folder.path, (counter, -math.inf))
     if before != counter:
         since = now

@@ -6,17 +6,21 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from workbench import paths
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json, write_bytes
+from workbench.experiment import read_experiment
+from workbench.io.atomic import write_bytes
+from workbench.record_codec import read_record
 from workbench.runs import trash
+from workbench.runs.enums import Cause, Phase
 from workbench.runs.finding import chosen
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import number
+from workbench.runs.records import Exit, Heartbeat, Notes
+from workbench.runs.report import eta
 from workbench.runs.status import Status, status_of
 
 INDEX = "index.json"
@@ -34,7 +38,8 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     epochs_total: int = 0
     step: int = 0
     steps_total: int = 0
-    phase: str = ""
+    phase: Phase | None = None
+    """Of a run that goes on."""
     best: float | None = None
     """Best monitored figure."""
     best_epoch: int | None = None
@@ -45,6 +50,8 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     eta: float | None = None
     """Seconds to the end, of a run that goes on."""
     reason: str = ""
+    cause: Cause | None = None
+    """Why the newest attempt ended."""
     tags: tuple[str, ...] = ()
     """What a person wrote on it."""
     created: float = 0.0
@@ -53,7 +60,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[2] = 2
+    v: Literal[3] = 3
     """One of another version is made anew."""
     runs: dict[str, RunSummary] = {}
 
@@ -68,6 +75,20 @@ class Store:
     def default(cls) -> Store:
         """The store in `$WORKBENCH_HOME`."""
         return cls(paths.runs())
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds the runs' folder, and what belongs to it."""
+        return self.root.parent
+
+    @property
+    def trash(self) -> Path:
+        """Where `remove` moves runs to."""
+        return self.home / paths.trash().name
+
+    def folder(self, run_id: str) -> RunFolder:
+        """The folder of a run by its id."""
+        return RunFolder(self.root / run_id)
 
     def rows(self) -> list[RunSummary]:
         """Every run, newest first. Ended runs come from the index while their folder is as it was."""
@@ -103,11 +124,15 @@ class Store:
         status = status_of(folder)
         if status.live or status is Status.UNKNOWN:
             raise BadInput(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
-        kept = trash.put(folder)
+        kept = trash.put(folder, self.trash)
         if not now:
             return kept
         shutil.rmtree(kept)  # from the trash: if this is cut off, no half of it is taken for a run
         return None
+
+    def restore(self, wanted: str) -> RunFolder:
+        """Move a run from the trash back: `last`, an id, a name or a prefix. Raises `BadInput`."""
+        return trash.restore(wanted, self.trash, self.root)
 
     def _entries(self) -> list[os.DirEntry[str]]:
         try:
@@ -134,53 +159,34 @@ class Store:
 
 def summarise(folder: RunFolder, changed: int) -> RunSummary:
     """The row of one run, from its short files; a damaged one has a row too."""
-    try:
-        return _summary(folder, changed)
-    except (TypeError, ValueError, AttributeError):
-        return RunSummary(
-            folder.id, folder.id, Status.UNKNOWN, reason="its files can't be read", changed=changed
-        )
-
-
-def _summary(folder: RunFolder, changed: int) -> RunSummary:
-    experiment, beat = read_json(folder.experiment) or {}, read_json(folder.heartbeat) or {}
-    ended, notes = read_json(folder.exit) or {}, read_json(folder.notes) or {}
-    status = status_of(folder)
-    train, best = experiment.get("train") or {}, beat.get("best") or {}
+    experiment = read_experiment(folder.experiment)
+    beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
+    ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
+    status, best, latest = status_of(folder), beat.best, beat.latest
+    test = None if latest is None else latest.loss if latest.accuracy is None else latest.accuracy
     return RunSummary(
         id=folder.id,
-        name=str(notes.get("name") or experiment.get("name") or folder.id),
+        name=notes.name or (experiment.name if experiment else folder.id),
         status=status,
-        dataset=_name(experiment, "data"),
-        model=_name(experiment, "model"),
-        epoch=int(beat.get("epoch") or 0),
-        epochs_total=int(beat.get("epochs_total") or train.get("epochs") or 0),
-        step=int(beat.get("step") or 0),
-        steps_total=int(beat.get("steps_total") or 0),
-        phase=str(beat.get("phase") or "") if status.live else "",
-        best=number(best.get("value")),
-        test=None if best else _newest_test(beat.get("latest") or {}),
-        best_epoch=best.get("epoch"),
-        monitor=str(best.get("metric") or train.get("monitor") or ""),
-        device=str(beat.get("device") or ""),
-        eta=number(beat.get("eta")) if status.live else None,
-        reason=_reason(status, ended),
-        tags=tuple(map(str, notes.get("tags") or ())),
+        dataset=experiment.data.name if experiment else "",
+        model=experiment.model.name if experiment else "",
+        epoch=beat.epoch,
+        epochs_total=beat.epochs_total or (experiment.train.epochs if experiment else 0),
+        step=beat.step,
+        steps_total=beat.steps_total or 0,
+        phase=beat.phase if status.live else None,
+        best=best.value if best else None,
+        test=None if best else test,
+        best_epoch=best.epoch if best else None,
+        monitor=best.metric if best else experiment.train.monitor if experiment else "",
+        device=beat.device,
+        eta=eta(beat) if status.live else None,
+        reason=ended.reason or "" if ended and not (status.live or status is Status.LOST) else "",
+        cause=ended.cause if ended and not status.live else None,
+        tags=notes.tags,
         created=_created(folder),
         changed=changed,
     )
-
-
-def _name(experiment: dict[str, Any], section: str) -> str:
-    return str((experiment.get(section) or {}).get("name") or "")
-
-
-def _newest_test(latest: dict[str, Any]) -> float | None:
-    return number(latest.get("accuracy", latest.get("loss")))
-
-
-def _reason(status: Status, ended: dict[str, Any]) -> str:
-    return "" if status.live or status is Status.LOST else str(ended.get("reason") or "")
 
 
 def _created(folder: RunFolder) -> float:

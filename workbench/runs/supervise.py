@@ -18,19 +18,32 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from workbench.distribution import version_of
-from workbench.io.atomic import read_json
+import msgspec
+
+from workbench.experiment import Experiment, read_experiment
 from workbench.io.room import NO_ROOM, why_no_room
+from workbench.record_codec import read_record
 from workbench.runs import gpus, hooks
 from workbench.runs.anew import put_aside
-from workbench.runs.attempts import last_attempt, number_of
-from workbench.runs.control import RELEASED
+from workbench.runs.attempts import installed_versions, last_attempt
+from workbench.runs.checkpoint_index import newest_step
+from workbench.runs.control import RELEASED, StopReason, stopped_by
+from workbench.runs.enums import Cause, Ending, Phase
+from workbench.runs.journal import (
+    Attempt,
+    GpuChoice,
+    Journal,
+    Notice,
+    PhaseChange,
+    SettingValue,
+    attempts_of,
+    read_journal,
+)
 from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_of
 from workbench.runs.processes import python, this_process
-from workbench.runs.records import ENDED, WATCHED, Journal, attempts_of, read_lines
+from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.released import Released
 from workbench.runs.status import who_has
 from workbench.runs.watching import Watch
@@ -42,6 +55,8 @@ CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 }
 """Ends at which the worker leaves Python's stack in its log."""
+STALL_SECONDS = 600.0
+"""Of a run whose experiment can't be read."""
 
 
 def main() -> None:
@@ -89,10 +104,11 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
             arguments.overrides, arguments.from_start = "{}", False
             attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:  # no room for a worker's log, or for the line that begins an attempt
-        reason = why_no_room(error, folder.path.parent)
-    if not _taken_over(folder, attempt["attempt"]):
-        _close_attempt(folder, journal, attempt["attempt"], code, reason)
-        _run_command(folder, attempt["attempt"])
+        cause = Cause.DISK_FULL if error.errno in NO_ROOM else Cause.ERROR
+        reason = StopReason(cause, why_no_room(error, folder.path.parent))
+    if not _taken_over(folder, attempt.attempt):
+        _close_attempt(folder, journal, attempt.attempt, code, reason)
+        _run_command(folder, attempt.attempt)
 
 
 class Signals:
@@ -100,14 +116,14 @@ class Signals:
 
     def __init__(self) -> None:
         self.worker: subprocess.Popen[bytes] | None = None
-        self.reason: str | None = None
+        self.reason: StopReason | None = None
         """Why to stop, of the last signal: a worker that is there gets it too, but may just be giving its place up."""
         for name in WORKERS:
             signal.signal(name, self._take)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGUSR1:
-            self.reason = f"stopped by {signal.Signals(number).name}"
+            self.reason = stopped_by(number)
         if self.worker is not None:
             self.worker.send_signal(number)
 
@@ -118,17 +134,17 @@ class Signals:
             worker.terminate()
 
 
-def _work(folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals: Signals) -> int:
+def _work(folder: RunFolder, journal: Journal, attempt: Attempt, signals: Signals) -> int:
     """One worker from its start to its end; returns its code (minus a signal's number)."""
-    attempts = attempts_of(read_lines(folder.journal))
+    experiment = _experiment(folder)
     watch = Watch(
-        folder, journal, attempt["attempt"],
-        stall_seconds=float(_setting(folder, attempts, "stall_seconds", 600.0)),
-        stalled=lambda: _stalled(folder, journal, attempt["attempt"]),
+        folder, journal, attempt.attempt,
+        stall_seconds=experiment.stall_seconds if experiment else STALL_SECONDS,
+        stalled=lambda: _stalled(folder, journal, attempt.attempt),
     )  # fmt: skip
     worker = _start_worker(folder, attempt)
     signals.meant_for(worker)
-    watch.start(worker.pid, (attempt["gpu"] or {}).get("uuid"))
+    watch.start(worker.pid, attempt.gpu.uuid if attempt.gpu else None)
     code = worker.wait()
     watch.stop()
     signals.worker = None
@@ -136,11 +152,11 @@ def _work(folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals:
 
 
 def _hold(
-    folder: RunFolder, journal: Journal, attempt: dict[str, Any], signals: Signals, lock: RunLock
-) -> str | None:
+    folder: RunFolder, journal: Journal, attempt: Attempt, signals: Signals, lock: RunLock
+) -> StopReason | None:
     """Hold a run that is paused without a worker; why it is to stop, or `None` when it is to go on."""
     lock.take(WRITER)
-    reason = Released(folder, journal, attempt["attempt"]).wait(lambda: signals.reason)
+    reason = Released(folder, journal, attempt.attempt).wait(lambda: signals.reason)
     lock.give_back(WRITER)
     return reason
 
@@ -148,30 +164,30 @@ def _hold(
 def _stalled(folder: RunFolder, journal: Journal, attempt: int) -> None:
     """Say that the run does not get on, and run the command for it."""
     with contextlib.suppress(OSError):
-        step = (read_json(folder.heartbeat) or {}).get("step")
-        journal.note(
-            "notice", attempt=attempt, text=f"no progress at step {step} for some time", stalled=True
-        )
+        beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
+        text = f"no progress at step {beat.step} for some time"
+        journal.note(Notice(attempt=attempt, text=text, stalled=True))
     hooks.start(folder, hooks.STALLED, _command(folder, "on_fail"))
 
 
 def _taken_over(folder: RunFolder, attempt: int) -> bool:
     """Whether a later attempt goes on with the run, on another host: its end is that one's to tell."""
-    return any(number_of(later) > attempt for later in attempts_of(read_lines(folder.journal)))
+    return any(later.attempt > attempt for later in attempts_of(read_journal(folder.journal)))
 
 
 def _run_command(folder: RunFolder, attempt: int) -> None:
     """Run what the person wants to be run at this end."""
-    ended = read_json(folder.exit) or {}
-    if ended.get("attempt") != attempt:  # the disk had no room even for that
-        ended = {"status": "failed"}
-    name = hooks.setting_for(str(ended.get("status")), ended.get("reason"))
+    ended = read_record(folder.exit, Exit)
+    if ended is None or ended.attempt != attempt:  # the disk had no room even for that
+        ended = Exit(status=Ending.FAILED)
+    name = hooks.setting_for(ended.status, ended.cause)
     if name is not None:
-        hooks.start(folder, str(ended.get("status")), _command(folder, name))
+        hooks.start(folder, ended.status, _command(folder, name))
 
 
 def _command(folder: RunFolder, name: str) -> str:
-    return str(_setting(folder, attempts_of(read_lines(folder.journal)), name, ""))
+    experiment = _experiment(folder)
+    return {"on_finish": experiment.on_finish, "on_fail": experiment.on_fail}[name] if experiment else ""
 
 
 def _writer_left(folder: RunFolder) -> bool:
@@ -181,69 +197,69 @@ def _writer_left(folder: RunFolder) -> bool:
     return False
 
 
-def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> dict[str, Any]:
-    attempts = attempts_of(read_lines(folder.journal))
+def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> Attempt:
     number = last_attempt(folder) + 1
     remarks = _close_before(folder, journal, number - 1)
     if arguments.from_start:
         text = f"begun again at step 0; what was recorded before is kept in {put_aside(folder).name}"
-        remarks.append({"text": text})
-    manifest = read_json(folder.manifest) or {}
-    checkpoints = manifest.get("checkpoints") or [{}]
-    gpu = _gpu(folder, [*attempts, {"overrides": json.loads(arguments.overrides)}])
-    record = {
-        "attempt": number,
-        "overrides": json.loads(arguments.overrides),
-        "accept_changed_data": arguments.accept_changed_data,
-        "from_start": arguments.from_start,
-        "from_step": checkpoints[-1].get("step", 0),
-        **this_process(),
-        "gpu": None if gpu is None else {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name},
-        "versions": {name: version_of(name) for name in WATCHED} | {"python": sys.version.split()[0]},
-        "launcher": arguments.launcher,
-        "job": os.environ.get("SLURM_JOB_ID"),
-        "command": sys.argv,
-    }
-    journal.note("attempt", **record)
+        remarks.append(Notice(text=text))
+    overrides: dict[str, SettingValue] = json.loads(arguments.overrides)
+    record = Attempt(
+        attempt=number,
+        overrides=overrides,
+        accept_changed_data=arguments.accept_changed_data,
+        from_start=arguments.from_start,
+        from_step=newest_step(folder),
+        gpu=_gpu(folder, overrides),
+        versions=installed_versions(),
+        launcher=arguments.launcher,
+        job=os.environ.get("SLURM_JOB_ID"),
+        command=tuple(sys.argv),
+        **msgspec.structs.asdict(this_process()),
+    )
+    journal.note(record)
     for remark in remarks:
-        journal.note("notice", attempt=number, from_step=record["from_step"], **remark)
+        journal.note(msgspec.structs.replace(remark, attempt=number, from_step=record.from_step))
     return record
 
 
-def _close_before(folder: RunFolder, journal: Journal, number: int) -> list[dict[str, Any]]:
+def _close_before(folder: RunFolder, journal: Journal, number: int) -> list[Notice]:
     """Put on record what attempt `number` spent; what is to be said of it."""
-    beat, known = read_json(folder.heartbeat) or {}, map(number_of, attempts_of(read_lines(folder.journal)))
-    if number_of(beat) == number and isinstance(beat.get("seconds"), dict):
+    beat = read_record(folder.heartbeat, Heartbeat)
+    known = {attempt.attempt for attempt in attempts_of(read_journal(folder.journal))}
+    if beat is not None and beat.attempt == number and beat.seconds is not None:
         # It is in no other place when the attempt was killed.
-        journal.note("phase", phase=ENDED, attempt=number, seconds=beat["seconds"])
+        journal.note(PhaseChange(phase=Phase.ENDED, attempt=number, seconds=beat.seconds))
     if number == 0 or number in known:
         return []
     text = f"the journal lacks attempt {number}: settings that were changed on the way are forgotten"
-    return [{"text": text, "exact": False}]
+    return [Notice(text=text, exact=False)]
 
 
-def _setting(folder: RunFolder, attempts: list[dict[str, Any]], key: str, default: Any) -> Any:
-    """A setting by its full name, as the experiment and the resumes since have it."""
-    content = read_json(folder.experiment) or {}
-    section, dot, name = key.partition(".")
-    value = (content.get(section) or {}).get(name, default) if dot else content.get(key, default)
-    for attempt in attempts:
-        value = (attempt.get("overrides") or {}).get(key, value)
-    return value
+def _experiment(folder: RunFolder, overrides: dict[str, SettingValue] | None = None) -> Experiment | None:
+    """The experiment with what resumes changed since, and `overrides`; `None` where it can't be read."""
+    experiment = read_experiment(folder.experiment)
+    if experiment is None:
+        return None
+    for attempt in attempts_of(read_journal(folder.journal)):
+        experiment = experiment.with_overrides(attempt.overrides)
+    return experiment.with_overrides(overrides or {})
 
 
-def _gpu(folder: RunFolder, attempts: list[dict[str, Any]]) -> gpus.Gpu | None:
+def _gpu(folder: RunFolder, overrides: dict[str, SettingValue]) -> GpuChoice | None:
     """The CUDA device this attempt should see, chosen here because it must be so before torch is loaded."""
-    device = _setting(folder, attempts, "train.device", "auto")
-    if device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        return gpus.choose_gpu()
-    return None
+    experiment = _experiment(folder, overrides)
+    device = experiment.train.device if experiment else "auto"
+    if device != "auto" or "CUDA_VISIBLE_DEVICES" in os.environ:
+        return None
+    gpu = gpus.choose_gpu()
+    return None if gpu is None else GpuChoice(index=gpu.index, uuid=gpu.uuid, name=gpu.name)
 
 
-def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _start_worker(folder: RunFolder, attempt: Attempt) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
-    if attempt["gpu"]:
-        environment["CUDA_VISIBLE_DEVICES"] = attempt["gpu"]["uuid"]
+    if attempt.gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = attempt.gpu.uuid
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     command = python("workbench.training.worker", str(folder.path))
     # Signals that come before the worker listens wait for it, instead of ending it without a word.
@@ -256,22 +272,24 @@ def _start_worker(folder: RunFolder, attempt: dict[str, Any]) -> subprocess.Pope
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS)
 
 
-def _close_attempt(folder: RunFolder, journal: Journal, attempt: int, code: int, reason: str | None) -> None:
+def _close_attempt(
+    folder: RunFolder, journal: Journal, attempt: int, code: int, reason: StopReason | None
+) -> None:
     """See that the end is on record, as far as the disk has room; `reason`: why a run without a worker stops."""
     if reason is not None:
-        _end(folder, attempt, "stopped", reason)
+        _end(folder, attempt, Ending.STOPPED, reason)
         return
-    ended = read_json(folder.exit)
-    if ended and ended.get("attempt") == attempt:
+    ended = read_record(folder.exit, Exit)
+    if ended is not None and ended.attempt == attempt:
         return
-    reason = _death(code) + (_crash(folder.log, code) or _last_words(folder.log))
-    _end(folder, attempt, "failed", reason)
+    text = _death(code) + (_crash(folder.log, code) or _last_words(folder.log))
+    _end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
     with contextlib.suppress(OSError):
-        journal.note("notice", attempt=attempt, text=reason)
+        journal.note(Notice(attempt=attempt, text=text))
 
 
-def _end(folder: RunFolder, attempt: int, status: str, reason: str) -> None:
-    record = {"v": 1, "status": status, "attempt": attempt, "reason": reason, "time": time.time()}
+def _end(folder: RunFolder, attempt: int, status: Ending, reason: StopReason) -> None:
+    record = Exit(status=status, attempt=attempt, cause=reason.cause, reason=reason.text, time=time.time())
     with contextlib.suppress(OSError):
         write_exit(folder, record)
 

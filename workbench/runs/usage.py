@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from workbench.runs.gpus import list_gpus
-from workbench.runs.records import number
+from workbench.runs.journal import SystemSample
 
 EVERY = 60.0
 FIRST = 10.0
@@ -31,16 +32,14 @@ class Usage:
         self._pid, self._gpu = pid, gpu
         self._before = (time.monotonic(), _cpu_seconds(pid))
 
-    def sample(self) -> dict[str, Any]:
-        """`cpu` (cores busy since the sample before), `rss` (bytes), `gpu_load` (0 to 1), `gpu_memory` and
-        `gpu_total` (bytes, of all processes there). What can't be known is left out.
-        """
-        found: dict[str, Any] = {"cpu": self._cores(), "rss": _rss(self._pid)}
-        for gpu in list_gpus() if self._gpu else ():
-            if gpu.uuid == self._gpu:
-                used = gpu.memory_total - gpu.memory_free
-                found |= {"gpu_load": gpu.load, "gpu_memory": used, "gpu_total": gpu.memory_total}
-        return {name: value for name, value in found.items() if value is not None}
+    def sample(self, attempt: int) -> SystemSample:
+        """What the process uses now; what can't be known is `None`."""
+        sample = SystemSample(attempt=attempt, cpu=self._cores(), rss=_rss(self._pid))
+        gpu = next((gpu for gpu in list_gpus() if gpu.uuid == self._gpu), None) if self._gpu else None
+        if gpu is None:
+            return sample
+        used = gpu.memory_total - gpu.memory_free
+        return msgspec.structs.replace(sample, gpu_load=gpu.load, gpu_memory=used, gpu_total=gpu.memory_total)
 
     def _cores(self) -> float | None:
         now = (time.monotonic(), _cpu_seconds(self._pid))
@@ -68,17 +67,27 @@ def _rss(pid: int) -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def summed_up(journal: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """A run's samples: how many, means of `cpu` and `gpu_load`, the highest `rss` and `gpu_memory`, `gpu_total`."""
-    samples = [record for record in journal if record.get("kind") == "system"]
+class UsageSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run's samples: means of busy cores and GPU load (0 to 1), the highest memory in bytes."""
+
+    samples: int
+    cpu: float | None = None
+    gpu_load: float | None = None
+    rss: int | None = None
+    gpu_memory: int | None = None
+    gpu_total: int | None = None
+
+
+def summarize_usage(samples: Sequence[SystemSample]) -> UsageSummary | None:
+    """What a run's samples come to; `None` where there are none."""
     if not samples:
         return None
-    known = {
-        name: [value for record in samples if (value := number(record.get(name))) is not None]
-        for name in ("cpu", "rss", "gpu_load", "gpu_memory", "gpu_total")
-    }
+
+    def known(name: str) -> list[float]:
+        return [value for sample in samples if (value := getattr(sample, name)) is not None]
+
     means = {
-        name: round(sum(known[name]) / len(known[name]), 2) for name in ("cpu", "gpu_load") if known[name]
+        name: round(sum(values) / len(values), 2) for name in ("cpu", "gpu_load") if (values := known(name))
     }
-    most = {name: int(max(known[name])) for name in ("rss", "gpu_memory", "gpu_total") if known[name]}
-    return {"samples": len(samples), **means, **most}
+    most = {name: int(max(values)) for name in ("rss", "gpu_memory", "gpu_total") if (values := known(name))}
+    return UsageSummary(len(samples), **means, **most)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a supervisor looks at while its worker works: whether the run gets on, and what it takes of the machine."""
+"""What a supervisor monitors while a worker runs: whether the run makes progress, and what it uses of the machine."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-from workbench.io.atomic import read_json
-from workbench.runs.control import PAUSED, STOPPING, WAITING
+from workbench.record_codec import read_record
+from workbench.runs.journal import Journal, SystemSample, read_journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal, read_lines
+from workbench.runs.records import Heartbeat
 from workbench.runs.usage import FIRST, Usage, interval
 
 LOOK_SECONDS = 5.0
 
 
 class Stall:
-    """Tells once that a run does not get on any more; again only after it did."""
+    """Reports once that a run makes no progress; again only after it did."""
 
     def __init__(self, seconds: float, now: float) -> None:
-        self._seconds, self._since, self._told = seconds, now, False
-        self._seen: Any = None
+        self._seconds, self._since, self._reported = seconds, now, False
+        self._seen: tuple[object, ...] | None = None
 
-    def look(self, beat: dict[str, Any], now: float) -> bool:
-        """Whether, of this heartbeat, it must now be said that nothing has moved for too long."""
-        seen = [beat.get(name) for name in ("attempt", "phase", "step", "progress", "epoch")]
-        if seen != self._seen or beat.get("phase") in {PAUSED, WAITING, STOPPING}:
-            self._seen, self._since, self._told = seen, now, False
-        if self._told or self._seconds <= 0 or now - self._since < self._seconds:
+    def look(self, beat: Heartbeat, now: float) -> bool:
+        """Whether, of this heartbeat, it must now be reported that nothing has moved for too long."""
+        seen = (beat.attempt, beat.phase, beat.step, beat.progress, beat.epoch)
+        if seen != self._seen or (beat.phase is not None and beat.phase.idle):
+            self._seen, self._since, self._reported = seen, now, False
+        if self._reported or self._seconds <= 0 or now - self._since < self._seconds:
             return False
-        self._told = True
+        self._reported = True
         return True
 
 
@@ -58,15 +57,18 @@ class Watch:
 
     def _look_on(self, usage: Usage) -> None:
         stall = Stall(self._seconds, time.monotonic())
-        taken = sum(record.get("kind") == "system" for record in read_lines(self._folder.journal))
+        taken = sum(isinstance(record, SystemSample) for record in read_journal(self._folder.journal))
         due: float | None = time.monotonic() + FIRST
         while not self._ended.wait(max(0.1, min(LOOK_SECONDS, self._seconds / 4 or LOOK_SECONDS))):
             now = time.monotonic()
-            if stall.look(read_json(self._folder.heartbeat) or {}, now):
+            if stall.look(read_record(self._folder.heartbeat, Heartbeat) or Heartbeat(), now):
                 self._stalled()
             if due is not None and now >= due:
-                with contextlib.suppress(OSError):  # a full disk: nothing depends on this line
-                    self._journal.note("system", attempt=self._attempt, **usage.sample())
+                self._note(usage)
                 taken += 1
                 wait = interval(taken)
                 due = None if wait is None else now + wait
+
+    def _note(self, usage: Usage) -> None:
+        with contextlib.suppress(OSError):  # a full disk: nothing depends on this line
+            self._journal.note(usage.sample(self._attempt))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -13,12 +12,26 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar, cast
 
+from workbench.io.progress import Progress
 from workbench.runs.processes import python
+from workbench.session.protocol import (
+    Answer,
+    AnyRequest,
+    Call,
+    Cancel,
+    FromProcess,
+    FromScreen,
+    ProgressUpdate,
+    Request,
+    Result,
+    decode_from_process,
+    encode,
+)
 
-Answer = dict[str, Any]
-OnProgress = Callable[[dict[str, Any]], None]
+A = TypeVar("A", bound=Answer)
+OnProgress = Callable[[Progress], None]
 
 
 class SessionError(Exception):
@@ -37,25 +50,25 @@ class SessionClient:
         self._starting = threading.Lock()
         self._process: _Process | None = None
 
-    async def request(self, do: str, progress: OnProgress | None = None, **parameters: Any) -> Answer:
-        """The answer to a request of `workbench.session.work`. Cancelling the awaiting task takes it back.
+    async def request(self, request: Request[A], progress: OnProgress | None = None) -> A:
+        """The answer to `request`. Cancelling the awaiting task cancels the request.
 
-        `progress` is called in this event loop with {"what", "done", "total", "unit"}. Raises `SessionError`.
+        `progress` is called in this event loop. Raises `SessionError`.
         """
         loop = asyncio.get_running_loop()
-        tell = _in_loop(loop, progress) if progress else None
+        report = _in_loop(loop, progress) if progress else None
         number = next(self._numbers)
         process = await asyncio.to_thread(self._alive)
-        future = process.expect(number, tell)
+        future = process.expect(number, report)
         try:
-            await asyncio.to_thread(process.send, {"id": number, "do": do, **parameters})
-            return await asyncio.wrap_future(future)
+            await asyncio.to_thread(process.send, Call(number, cast(AnyRequest, request)))
+            return cast(A, await asyncio.wrap_future(future))
         except asyncio.CancelledError:
-            process.send({"cancel": number})
+            process.send(Cancel(number))
             raise
 
     def close(self) -> None:
-        """End the process at once; what is asked for is answered with an error."""
+        """End the process at once; open requests are answered with an error."""
         with self._starting:
             if self._process is not None:
                 self._process.kill()
@@ -69,11 +82,11 @@ class SessionClient:
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, progress: OnProgress) -> OnProgress:
-    def tell(values: dict[str, Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is told
+    def report(values: Progress) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
             loop.call_soon_threadsafe(progress, values)
 
-    return tell
+    return report
 
 
 class _Process:
@@ -106,24 +119,28 @@ class _Process:
                 self._expected[number] = (future, progress)
         return future
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Write a request; to a dead process nothing is written (its reader answers for it)."""
+    def send(self, message: FromScreen) -> None:
+        """Write a message; to a dead process nothing is written (its reader answers for it)."""
         assert self._popen.stdin
         with contextlib.suppress(OSError, ValueError), self._writing:
-            print(json.dumps(message), file=self._popen.stdin, flush=True)
+            print(encode(message), file=self._popen.stdin, flush=True)
 
     def kill(self) -> None:
         """End it and what it has started."""
+        self._end()
+        self._reader.join(5)
+
+    def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        self._reader.join(5)
 
     def _read(self) -> None:
         assert self._popen.stdout
-        for line in self._popen.stdout:
-            # What is cut off by its death is no message.
-            with contextlib.suppress(ValueError):
-                self._take(json.loads(line))
+        try:
+            for line in self._popen.stdout:
+                self._receive(decode_from_process(line))
+        except ValueError:  # cut off by its death, or of another version: no request would ever be answered
+            self._end()
         # Closing stdin writes what it still holds, to nobody.
         with contextlib.suppress(OSError), self._writing, self._popen:
             pass
@@ -133,21 +150,22 @@ class _Process:
         for future, _ in left:
             _settle(future, SessionError(self._why_it_ended()))
 
-    def _take(self, message: dict[str, Any]) -> None:
-        number = message.pop("id", None)
+    def _receive(self, message: FromProcess) -> None:
+        if message.id is None:
+            return
         with self._lock:
-            future, progress = self._expected.get(number, (None, None))
-            if "progress" not in message:
-                self._expected.pop(number, None)
+            future, progress = self._expected.get(message.id, (None, None))
+            if not isinstance(message, ProgressUpdate):
+                self._expected.pop(message.id, None)
         if future is None:
             return
-        if "progress" in message:
+        if isinstance(message, ProgressUpdate):
             if progress is not None:
-                progress(message["progress"])
-        elif message.pop("ok", False):
-            _settle(future, message)
+                progress(message.progress)
+        elif isinstance(message, Result):
+            _settle(future, message.answer)
         else:
-            _settle(future, SessionError(str(message.get("error", "no reason was given"))))
+            _settle(future, SessionError(message.error))
 
     def _why_it_ended(self) -> str:
         code = self._popen.returncode or 0
@@ -158,7 +176,7 @@ class _Process:
 
 
 def _settle(future: Future[Answer], result: Answer | SessionError) -> None:
-    # A request that was taken back has nobody waiting.
+    # Nobody waits for a cancelled request.
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(result, SessionError):

@@ -1,15 +1,12 @@
-"""Pictures opened for the screen: what is too large or damaged ends this process, if any, and never the screen.
+"""Images opened for the screen: one that is too large or damaged ends this process at most, never the screen.
 
-Imports no torch: a picture is there long before a model is.
+Imports no torch: an image can be shown long before a model is loaded.
 """
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -17,26 +14,32 @@ from workbench.errors import BadInput
 from workbench.io.fetch import fetch_picture
 from workbench.io.pictures import convert, open_picture
 from workbench.paths import given
+from workbench.session.protocol import OpenedImage, OpenImage
+from workbench.session.records import ImageFacts
 from workbench.session.task import Task
 
-REQUESTS = ("picture",)
 LARGEST = 512
 """Pixels of a side: a terminal shows fewer."""
+NO_IMAGE = "no image is named: give a path or a URL"
 
 
-def answer(task: Task) -> dict[str, Any]:
-    """`path` (or URL) → `png` to show, `path` where the picture lies, `width`, `height` and `mode` of its own."""
-    source = str(task.request.get("path") or "")
+def open_image(request: OpenImage, task: Task) -> OpenedImage:
+    """Open the image, or download it first. Raises `BadInput` or `Interrupted`."""
+    source = request.path
     if not source:
-        raise BadInput("no picture is named: give a path or a URL")
+        raise BadInput(NO_IMAGE)
     path: Path = fetch_picture(source, task.progress, task.cancelled) if "://" in source else given(source)
     image = open_picture(path)
-    facts: Mapping[str, Any] = {"width": image.width, "height": image.height, "mode": image.mode}
-    return {"path": str(path.absolute()), "png": png(image, LARGEST), **facts}
+    return OpenedImage(path=str(path.absolute()), png=png(image, LARGEST), source=facts(image))
 
 
-def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> str:
-    """A picture within `side` pixels, in base64."""
+def facts(image: Image.Image) -> ImageFacts:
+    """Its size and mode."""
+    return ImageFacts(image.width, image.height, image.mode)
+
+
+def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> bytes:
+    """The image within `side` pixels, as a PNG."""
     side = max(1, min(side, LARGEST))
     if image.mode in {"RGB", "L"}:  # whole blocks are averaged first, which is much faster for photographs
         image = image.reduce(max(1, max(image.size) // (4 * side)))
@@ -46,4 +49,4 @@ def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resa
         image.thumbnail((side, side), resampling)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

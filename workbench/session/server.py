@@ -1,18 +1,13 @@
-"""The process that computes for the screen: requests on stdin, answers on stdout, a JSON object a line.
+"""The process that computes for the screen: messages of `protocol` on stdin and stdout, one a line.
 
-A request is `{"id": 1, "do": "classify", ...}`; `{"cancel": 1}` takes it back. While it works it says
-`{"id": 1, "progress": {"what", "done", "total", "unit"}}`, at the end `{"id": 1, "ok": true, ...}` or
-`{"id": 1, "ok": false, "error": "one line"}`. What can be asked stands in `work`. The process ends when stdin
-closes, whatever it is doing, so that it never outlives its screen.
-
-Somebody's own code never runs in here: such requests go to a short-lived process of the same kind.
+It ends when stdin closes, whatever it is doing, so that it never outlives its screen. User code never runs in here:
+requests that would run some go to a short-lived process of the same kind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import queue
 import subprocess
@@ -20,12 +15,23 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO
 
 from workbench.errors import BadInput, RunFailed
 from workbench.io.progress import Interrupted, Progress
 from workbench.runs.processes import python
 from workbench.session import pictures
+from workbench.session.protocol import (
+    Call,
+    Cancel,
+    Failure,
+    FromProcess,
+    OpenImage,
+    Result,
+    decode_from_process,
+    decode_from_screen,
+    encode,
+)
 from workbench.session.task import Task
 from workbench.text import one_line
 
@@ -33,66 +39,68 @@ OWN_CODE = "--own-code"
 
 
 class Server:
-    """Reads requests and answers them one after another in a thread of its own; pictures in another."""
+    """Computes requests one after another in one thread; images are opened in another."""
 
     def __init__(self, output: IO[str], own_code: bool = False) -> None:
         self._output, self._own_code = output, own_code
         self._writing = threading.Lock()
         self._waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._pictures: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._tasks: dict[Any, Task] = {}
+        self._images: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._tasks: dict[int, Task] = {}
 
     def serve(self, lines: Iterable[str]) -> None:
-        """Take requests until there are no more lines."""
-        for waiting in (self._waiting, self._pictures):
+        """Take messages until there are no more lines."""
+        for waiting in (self._waiting, self._images):
             threading.Thread(target=self._work, args=(waiting,), daemon=True, name="work").start()
         for line in lines:
-            self._take(line)
+            self._receive(line)
 
-    def _take(self, line: str) -> None:
+    def _receive(self, line: str) -> None:
         try:
-            request = json.loads(line)
-            number = request.get("cancel", request.get("id"))
-        except (ValueError, AttributeError):
-            self._say({"id": None, "ok": False, "error": "a request is a JSON object on one line"})
+            message = decode_from_screen(line)
+        except ValueError as error:
+            self._send(Failure(None, one_line(error, 1000)))
             return
-        if "cancel" not in request:
-            self._tasks[number] = Task(number, request, self._say)
-            waiting = self._pictures if request.get("do") in pictures.REQUESTS else self._waiting
-            waiting.put(self._tasks[number])
-        elif number in self._tasks:
-            self._tasks[number].take_back()
+        if isinstance(message, Cancel):
+            if message.id in self._tasks:
+                self._tasks[message.id].cancel()
+            return
+        task = self._tasks[message.id] = Task(message.id, message.request, self._send)
+        (self._images if isinstance(message.request, OpenImage) else self._waiting).put(task)
 
     def _work(self, waiting: queue.SimpleQueue[Task]) -> None:
         while True:
             task = waiting.get()
-            answer = self._answer(task)
+            outcome = self._outcome(task)
             self._tasks.pop(task.id, None)
-            if answer is not None:
-                self._say({"id": task.id, **answer})
+            self._write(outcome)
 
-    def _answer(self, task: Task) -> dict[str, Any] | None:
-        """What to say in the end; `None` where another process has said it."""
+    def _outcome(self, task: Task) -> str:
+        """The result or failure of a task, encoded: an answer that can't be is a failure too."""
         try:
             if task.cancelled():
                 raise Interrupted
-            if task.request.get("do") in pictures.REQUESTS:
-                return {"ok": True, **pictures.answer(task)}
-            work = importlib.import_module("workbench.session.work")  # with torch, which takes seconds
-            if not self._own_code and work.is_own_code(task.request):
-                return self._elsewhere(task)
-            if self._own_code:
-                task.progress(Progress("running your code", 0, None, "pictures"))
-            return {"ok": True, **work.answer(task)}
+            return encode(self._computed(task))
         except Interrupted:
-            return {"ok": False, "error": "cancelled"}
-        except (BadInput, RunFailed) as error:
-            return {"ok": False, "error": one_line(error, 1000)}
-        except Exception as error:
+            error = "cancelled"
+        except (BadInput, RunFailed) as reason:
+            error = one_line(reason, 1000)
+        except Exception as reason:
             traceback.print_exc()
-            return {"ok": False, "error": f"{type(error).__name__}: {one_line(error, 1000)}"}
+            error = f"{type(reason).__name__}: {one_line(reason, 1000)}"
+        return encode(Failure(task.id, error))
 
-    def _elsewhere(self, task: Task) -> dict[str, Any] | None:
+    def _computed(self, task: Task) -> Result | Failure:
+        if isinstance(task.request, OpenImage):
+            return Result(task.id, pictures.open_image(task.request, task))
+        work = importlib.import_module("workbench.session.work")  # with torch, which takes seconds
+        if not self._own_code and work.runs_user_code(task.request):
+            return self._run_in_subprocess(task)
+        if self._own_code:
+            task.progress(Progress("running your code", 0, None, "pictures"))
+        return Result(task.id, work.answer(task))
+
+    def _run_in_subprocess(self, task: Task) -> Result | Failure:
         """Have a process of its own answer, which may run the code that the request names."""
         command = python("workbench.session.server", OWN_CODE)
         task.progress(Progress("starting a process for your code", 0, None, "pictures"))
@@ -103,23 +111,35 @@ class Server:
             assert child.stdin and child.stdout
             # It may be gone before it reads; the answer that is missing then says so.
             with contextlib.suppress(BrokenPipeError):
-                print(json.dumps(task.request), file=child.stdin, flush=True)
-            for line in child.stdout:
-                self._say(json.loads(line))
-                if '"ok"' in line and "ok" in json.loads(line):
-                    child.kill()
-                    return None
+                print(encode(Call(task.id, task.request)), file=child.stdin, flush=True)
+            outcome = self._relay(child.stdout)
+            child.kill()
+            if outcome is not None:
+                return outcome
         if task.cancelled():
             raise Interrupted
         raise BadInput(f"your own code ended the process that ran it (exit {child.returncode})")
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _relay(self, lines: Iterable[str]) -> Result | Failure | None:
+        """Pass progress on, up to the result or failure; `None` where the process ends before that."""
+        with contextlib.suppress(ValueError):  # a line that was cut off by its death
+            for line in lines:
+                message = decode_from_process(line)
+                if isinstance(message, Result | Failure):
+                    return message
+                self._send(message)
+        return None
+
+    def _send(self, message: FromProcess) -> None:
+        self._write(encode(message))
+
+    def _write(self, line: str) -> None:
         with self._writing:
-            print(json.dumps(message), file=self._output, flush=True)
+            print(line, file=self._output, flush=True)
 
 
 def _private_stdout() -> IO[str]:
-    """The pipe to the screen, and stdout made stderr: what libraries print can't get between the answers."""
+    """The pipe to the screen, and stdout made stderr: what libraries print can't get between the messages."""
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return pipe
@@ -130,7 +150,7 @@ def main() -> None:
     output = _private_stdout()
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         Server(output, OWN_CODE in sys.argv[1:]).serve(sys.stdin)
-    # Whatever is being computed is wanted by nobody now.
+    # Nobody waits for what is still being computed.
     os._exit(0)
 
 

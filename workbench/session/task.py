@@ -1,4 +1,4 @@
-"""One request of the screen while it is worked on. Imports no torch: pictures are opened without it."""
+"""One request of the screen while it is computed. Imports no torch: images are opened without it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from workbench.io.progress import Progress
+from workbench.session.protocol import AnyRequest, FromProcess, ProgressUpdate
 
 _PROGRESS_SECONDS = 0.1
 
 
 @dataclass
 class Task:
-    """One request under way: how it says how far it is, and whether it is still wanted."""
+    """One request under way: it reports its progress, and can be cancelled."""
 
-    id: Any
-    request: dict[str, Any]
-    say: Callable[[dict[str, Any]], None]
-    taken_back: threading.Event = field(default_factory=threading.Event)
+    id: int
+    request: AnyRequest
+    send: Callable[[FromProcess], None]
     child: subprocess.Popen[str] | None = None
-    _said: float = 0.0
+    """The process that computes it, where that is not this one."""
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _reported: float = 0.0
 
     def progress(self, progress: Progress) -> None:
-        """Tell the screen, ten times a second at most, and at the end."""
+        """Send it to the screen, ten times a second at most, and at the end."""
         now = time.monotonic()
-        if now - self._said >= _PROGRESS_SECONDS or progress.done == progress.total:
-            self._said = now
-            self.say({"id": self.id, "progress": asdict(progress)})
+        if now - self._reported >= _PROGRESS_SECONDS or progress.done == progress.total:
+            self._reported = now
+            self.send(ProgressUpdate(self.id, progress))
 
     def cancelled(self) -> bool:
-        """Whether the request was taken back."""
-        return self.taken_back.is_set()
+        """Whether the answer is no longer needed."""
+        return self._cancelled.is_set()
 
-    def take_back(self) -> None:
-        """The screen doesn't want it any more."""
-        self.taken_back.set()
+    def cancel(self) -> None:
+        """The answer is no longer needed."""
+        self._cancelled.set()
         if self.child is not None:
             self.child.kill()

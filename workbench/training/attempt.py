@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 import torch
 
 from workbench.datasets.data import derived_seed
-from workbench.io.atomic import write_json
+from workbench.record_codec import write_record
+from workbench.runs.enums import Cause, Phase
+from workbench.runs.journal import read_journal
 from workbench.runs.machine import cpu_name
-from workbench.runs.records import read_lines
+from workbench.runs.metric_direction import oriented
+from workbench.runs.records import Best, Setup
 from workbench.training.checkpoint import Checkpoints, checkpoint_bytes
+from workbench.training.checkpoint_files import Circumstances, ModelSpec, RunContent
 from workbench.training.context import Context
 from workbench.training.loop import BetweenSteps, train
 from workbench.training.measuring import Measuring
 from workbench.training.optim import Backbone
 from workbench.training.parts import Parts
-from workbench.training.quicken import Way, quicken
+from workbench.training.quicken import Acceleration, quicken
 from workbench.training.recovery import Recovery
 from workbench.training.rehearsal import rehearse
 from workbench.training.report import Report, Sums
@@ -29,15 +30,19 @@ from workbench.training.steering import Steering
 from workbench.training.versions import Comparison, changed_versions
 
 
-def run(context: Context) -> None:
-    """Train the run in `context` to its end. Raises `Stop`, `RunFailed`, `BadInput` or `Interrupted`."""
+def run(context: Context) -> Cause:
+    """Train the run in `context` to its end, and return why that was the end.
+
+    Raises `Stop`, `Release`, `RunFailed`, `BadInput` or `Interrupted`.
+    """
     attempt = Attempt(context)
     try:
         attempt.prepare()
-        context.phase("training", device=str(attempt.parts.device), threads=attempt.parts.threads)
+        context.phase(Phase.TRAINING, device=str(attempt.parts.device), threads=attempt.parts.threads)
         with context.watch.during("train"):
             attempt.train(attempt.steering)
         attempt.measure()
+        return Cause.EARLY_STOPPING if attempt.state.out_of_patience else Cause.COMPLETED
     finally:
         attempt.checkpoints.close()
 
@@ -48,7 +53,7 @@ class Attempt:
     parts: Parts
     report: Report
     state: TrainState
-    quick: dict[str, Way]
+    quick: Acceleration
     steering: Steering
     recovery: Recovery
     measuring: Measuring
@@ -70,7 +75,7 @@ class Attempt:
         self.state = self._state()
         self._check_space()
         self.quick = quicken(self.state, self.epochs, self.context.notice)
-        write_json(self.folder.setup, self._setup())
+        write_record(self.folder.setup, self._setup())
         self.steering = Steering(self.context, self.state, self.checkpoints, self.report, self._extra())
         self.recovery = Recovery(
             self.context, self.state, self.checkpoints, self.report, parts.settings.batch_size
@@ -84,7 +89,7 @@ class Attempt:
         """What is known of the weights before the first step of this attempt."""
         restored = self.beginning.restored
         if restored is not None:
-            if changed := changed_versions(read_lines(self.folder.journal)):
+            if changed := changed_versions(read_journal(self.folder.journal)):
                 Comparison(self.context, self.parts, self.checkpoints, self.measuring).make(restored, changed)
             return
         self.measuring.start()
@@ -121,7 +126,7 @@ class Attempt:
         rows = self.epochs.steps * self.parts.settings.epochs // self.report.every
         check_space(self.folder, checkpoint_bytes(self.state.module, self.parts.settings), rows)
 
-    def _circumstances(self) -> dict[str, Any]:
+    def _circumstances(self) -> Circumstances:
         """What the bits of the result depend on beside the state."""
         return {
             "threads": self.parts.threads,
@@ -132,56 +137,61 @@ class Attempt:
             "torch": str(torch.__version__),
         }
 
-    def _extra(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the state: what other doors need to use it."""
+    def _extra(self) -> RunContent:
+        """What a checkpoint holds beside the state: what is needed to use its weights elsewhere."""
         data = self.parts.data
-        return {
-            **self._circumstances(),
-            "fingerprint": data.fingerprint,
-            "spec": {
-                "model": self.parts.experiment.model.to_dict(),
-                "shape": list(data.train.inputs.shape[1:]),
-                "classes": list(data.classes),
-                "task": data.task,
-                "preprocessing": self.parts.preprocessing.to_dict(),
-            },
-        }
+        spec = ModelSpec(
+            model=self.parts.experiment.model,
+            shape=tuple(data.train.inputs.shape[1:]),
+            classes=tuple(data.classes),
+            task=data.task,
+            preprocessing=self.parts.preprocessing,
+        )
+        return {**self._circumstances(), "fingerprint": data.fingerprint, "spec": spec.to_json()}
 
-    def _setup(self) -> dict[str, Any]:
-        """What `setup.json` says."""
+    def _setup(self) -> Setup:
+        """What the experiment became."""
+        parts = self.parts
+        setup = describe_data(self._compute_setup(), parts.data)
+        return describe_model(
+            setup, parts.built.module, parts.preprocessing, tuple(parts.data.train.inputs.shape[1:])
+        )
+
+    def _compute_setup(self) -> Setup:
+        """Where and how it computes, and its steps."""
         parts, steps = self.parts, self.parts.epochs.steps
-        shape = tuple(parts.data.train.inputs.shape[1:])
-        return {
-            **describe_data(parts.data),
-            **describe_model(parts.built.module, parts.preprocessing, shape),
-            "device": str(parts.device),
-            "device_name": device_name(parts.device),
-            "resident": parts.sources["train"].resident,
-            **{name: asdict(way) for name, way in self.quick.items()},
-            "ways": parts.ways(self.quick),
-            "threads": parts.threads,
-            "channels_last": parts.channels_last,
-            "precision": parts.precision.name,
-            "report_every": self.report.every,
-            "steps_per_epoch": steps,
-            "steps_total": steps * parts.settings.epochs,
-        }
+        return Setup(
+            device=str(parts.device),
+            device_name=device_name(parts.device),
+            resident=parts.sources["train"].resident,
+            compile=self.quick.compile,
+            cuda_graph=self.quick.cuda_graph,
+            execution=parts.execution(self.quick),
+            threads=parts.threads,
+            channels_last=parts.channels_last,
+            precision=parts.precision.name,
+            report_every=self.report.every,
+            steps_per_epoch=steps,
+            steps_total=steps * parts.settings.epochs,
+        )
 
     def _show(self) -> None:
-        state, monitor = self.state, self.state.settings.monitor
-        best = state.best and {
-            "value": -state.best["value"] if monitor == "loss" else state.best["value"],
-            "epoch": state.best["epoch"],
-            "metric": monitor,
-        }
+        state = self.state
         self.context.heartbeat.show(
             step=state.step,
             steps_total=state.settings.epochs * self.epochs.steps,
             epoch=state.epoch,
             epochs_total=state.settings.epochs,
-            best=best,
+            best=self._best(),
             device=str(self.parts.device),
         )
+
+    def _best(self) -> Best | None:
+        """The best epoch with its metric as it was measured."""
+        best, monitor = self.state.best, self.state.settings.monitor
+        if best is None:
+            return None
+        return Best(value=oriented(monitor, best.value), epoch=best.epoch, metric=monitor)
 
     def end_epoch(self) -> None:
         """Evaluate the epoch that ended, count it, and keep a checkpoint."""
@@ -193,7 +203,7 @@ class Attempt:
         self._show()
         # The last one is waited for: where its weights are no numbers, training can still go back.
         self.steering.checkpoint(best=best, wait=self.state.done)
-        self.context.heartbeat.show(phase="training")
+        self.context.heartbeat.show(phase=Phase.TRAINING)
         self.report.restart_clock()
 
     def measure(self) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
+from workbench.runs.enums import Phase
+from workbench.runs.journal import Journal, Notice, PhaseChange
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
-from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.heartbeat import HeartbeatThread, Stopwatch
 from workbench.training.requests import Requests
 from workbench.training.room import Room
+
+
+class PhaseValues(TypedDict, total=False):
+    """What a phase's line has beside its name."""
+
+    step: int
+    device: str
+    threads: int
 
 
 def context_of(folder: RunFolder, attempt: int, began: float) -> Context:
     """What an attempt works with; it began at `began` (monotonic)."""
     journal, watch = Journal(folder.journal), Stopwatch(began)
-    heartbeat, requests = Heartbeat(folder, attempt, watch), Requests(folder, journal, attempt)
+    heartbeat, requests = HeartbeatThread(folder, attempt, watch), Requests(folder, journal, attempt)
     room = Room(folder, journal, attempt, heartbeat, requests, watch=watch)
     journal.keep_trying = room.keep_trying
     return Context(folder, attempt, journal, watch, heartbeat, requests, room)
@@ -28,16 +38,16 @@ class Context:
     attempt: int
     journal: Journal
     watch: Stopwatch
-    heartbeat: Heartbeat
+    heartbeat: HeartbeatThread
     requests: Requests
     room: Room
 
-    def phase(self, name: str, **values: object) -> None:
-        """Say in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""
-        self.heartbeat.show(phase=name)
+    def phase(self, phase: Phase, **values: Unpack[PhaseValues]) -> None:
+        """Show in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""
+        self.heartbeat.show(phase=phase)
         self.heartbeat.beat()  # whoever is answered next finds it as it is
-        self.journal.note("phase", phase=name, attempt=self.attempt, **values)
+        self.journal.note(PhaseChange(phase=phase, attempt=self.attempt, **values))
 
-    def notice(self, text: str, **values: object) -> None:
+    def notice(self, text: str, *, exact: bool = True, from_step: int | None = None) -> None:
         """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""
-        self.journal.note("notice", attempt=self.attempt, text=text, **values)
+        self.journal.note(Notice(attempt=self.attempt, text=text, exact=exact, from_step=from_step))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.io.atomic import write_bytes, write_json
-from workbench.models.outputs import probabilities
+from workbench.io.atomic import write_bytes
+from workbench.models.outputs import probabilities, top_k
+from workbench.record_codec import write_record
+from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import ClassMetrics, Drawing, EvaluationFile, RecordLayout
 from workbench.training.batches import Batches, in_order
 from workbench.training.device import Precision
 from workbench.training.source import Source
@@ -29,16 +31,17 @@ BATCH_BYTES = 32_000_000
 class Evaluation:
     """What was measured on one split.
 
-    `scores`: figures over all examples; `per_class`, `confusion` (true class, predicted class, examples; only
-    what is not 0) and `records` (a numpy array of one structured record an example, see `write`).
+    `scores`: metrics over all samples, by the names of `EvaluationRow.METRICS`; `per_class`, `confusion` (true class,
+    predicted class, samples; only what is not 0) and `records` (a numpy array of one structured record a sample, see
+    `write`).
     """
 
     split: str
     count: int
     scores: dict[str, float]
     records: np.ndarray
-    per_class: list[dict[str, Any]]
-    confusion: list[list[int]]
+    per_class: tuple[ClassMetrics, ...] = ()
+    confusion: tuple[tuple[int, int, int], ...] = ()
 
 
 def evaluate(
@@ -132,7 +135,7 @@ def _classification(
 ) -> Evaluation:
     """`chances`: the outputs as probabilities, float64 [N, classes]."""
     count, n = len(targets), len(classes)
-    top = outputs.topk(min(TOP_K, n), 1).indices
+    top = top_k(outputs, TOP_K).indices
     confusion = torch.bincount(targets * n + top[:, 0], minlength=n * n).reshape(n, n)
     per_class = class_figures(confusion, classes)
     scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **summary(confusion)}
@@ -144,7 +147,7 @@ def _classification(
     records["index"] = np.arange(count)
     records["label"], records["top"] = targets.numpy(), top.numpy()
     records["probability"] = chances.gather(1, targets[:, None])[:, 0].numpy()
-    pairs = [[int(t), int(p), int(confusion[t, p])] for t, p in torch.nonzero(confusion).tolist()]
+    pairs = tuple((t, p, int(confusion[t, p])) for t, p in torch.nonzero(confusion).tolist())
     return Evaluation(split, count, scores, records, per_class, pairs)
 
 
@@ -165,27 +168,26 @@ def summary(confusion: Tensor) -> dict[str, float]:
     }
 
 
-def class_figures(confusion: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+def class_figures(confusion: Tensor, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
     """Accuracy (its recall), precision, recall, F1 and support of every class.
 
-    `None` where a figure is not defined: no examples (recall), never predicted (precision), neither (F1).
+    `None` where a metric is undefined: no samples (recall), never predicted (precision), neither (F1).
     """
-    rows = []
-    for index, name in enumerate(classes):
-        hits = int(confusion[index, index])
-        support, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
-        recall = _ratio(hits, support)
-        rows.append(
-            {
-                "class": name,
-                "accuracy": recall,
-                "precision": _ratio(hits, predicted),
-                "recall": recall,
-                "f1": _ratio(2 * hits, support + predicted),
-                "support": support,
-            }
-        )
-    return rows
+    hits, support, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    counts = zip(classes, hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
+    return tuple(_class_metrics(*row) for row in counts)
+
+
+def _class_metrics(name: str, hits: int, support: int, predicted: int) -> ClassMetrics:
+    recall = _ratio(hits, support)
+    return ClassMetrics(
+        name=name,
+        accuracy=recall,
+        precision=_ratio(hits, predicted),
+        recall=recall,
+        f1=_ratio(2 * hits, support + predicted),
+        support=support,
+    )
 
 
 def _ratio(part: int, whole: int) -> float | None:
@@ -206,47 +208,43 @@ def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:
     records["index"] = np.arange(len(targets))
     records["target"], records["output"] = wanted.numpy(), said.numpy()
     scores = {"loss": mse, "mse": mse, "mae": float(error.abs().mean()), "r2": float(r2)}
-    return Evaluation(split, len(targets), scores, records, [], [])
+    return Evaluation(split, len(targets), scores, records)
 
 
 def write(
-    evaluation: Evaluation, folder: Path, step: int, epoch: int, draw: dict[str, Any] | None = None
+    evaluation: Evaluation, folder: RunFolder, step: int, epoch: int, draw: Drawing | None = None
 ) -> None:
     """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which says how to read it.
 
-    The `.bin` is one record after the other, no header, no padding, little-endian; `records.struct` is their
-    layout as Python's `struct` writes it and `records.fields` names the fields with their number of values.
-    For a classification: index, label, the top-k class ids (best first), probability of the true class. `draw`
-    is what `drawing.drawing` says.
+    The `.bin` is one record after the other, see `RecordLayout`. For a classification: index, label, the top-k class
+    ids (best first), probability of the true class. `draw` is what `drawing.drawing` returns.
     """
-    stem = f"step-{step}-{evaluation.split}"
-    write_bytes(folder / f"{stem}.bin", evaluation.records.tobytes(), durable=False)
-    described = {
-        "v": 1,
-        "step": step,
-        "epoch": epoch,
-        "split": evaluation.split,
-        "count": evaluation.count,
-        **{name: _spoken(value) for name, value in evaluation.scores.items()},
-        "per_class": evaluation.per_class,
-        "confusion": evaluation.confusion,
-        **({} if draw is None else {"draw": draw}),
-        "records": {"file": f"{stem}.bin", **layout(evaluation.records.dtype)},
-    }
-    write_json(folder / f"{stem}.json", described, durable=False)
+    path = folder.evaluation(step, evaluation.split)
+    records = path.with_suffix(".bin")
+    write_bytes(records, evaluation.records.tobytes(), durable=False)
+    record = EvaluationFile(
+        step=step,
+        epoch=epoch,
+        split=evaluation.split,
+        count=evaluation.count,
+        per_class=evaluation.per_class,
+        confusion=evaluation.confusion,
+        draw=draw,
+        records=layout(evaluation.records.dtype, records.name),
+        weights_step=None,
+        weights_epoch=None,
+        **evaluation.scores,
+    )
+    write_record(path, record, durable=False)
 
 
-def layout(dtype: np.dtype[Any]) -> dict[str, Any]:
-    """How records of `dtype` lie in a file: `{"struct": "<IH5Hf", "fields": [["index", 1], …]}`."""
+def layout(dtype: np.dtype[Any], file: str) -> RecordLayout:
+    """How records of `dtype` lie in `file`: `struct` `<IH5Hf`, `fields` `(("index", 1), …)`."""
     letters = {"u4": "I", "u2": "H", "f4": "f"}
     text, fields = "<", []
     for name in dtype.names or ():
         part = dtype[name]
         size = int(np.prod(part.shape, dtype=int))
         text += f"{size if part.shape else ''}{letters[part.base.str[1:]]}"
-        fields.append([name, size])
-    return {"struct": text, "fields": fields}
-
-
-def _spoken(value: float) -> float | str:
-    return value if np.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+        fields.append((name, size))
+    return RecordLayout(file=file, struct=text, fields=tuple(fields))

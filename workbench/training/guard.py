@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from workbench.errors import RunFailed
+from workbench.errors import NonFiniteLoss
 
 
-class Diverged(RunFailed):
+class Diverged(NonFiniteLoss):
     """The loss, or a weight, became NaN or infinite at `step`; `what` says so in a few words."""
 
     def __init__(self, what: str, step: int) -> None:

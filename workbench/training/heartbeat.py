@@ -8,19 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
-from workbench.io.atomic import read_json, write_bytes, write_over
+import msgspec
+
 from workbench.io.progress import Progress
-from workbench.runs.layout import RunFolder
-from workbench.runs.records import encode
+from workbench.record_codec import read_record
+from workbench.runs.enums import Phase
+from workbench.runs.layout import RunFolder, write_heartbeat
+from workbench.runs.records import Best, Heartbeat, Latest, Seconds
 
 EVERY = 5.0
 SOONER = 0.5
 """Seconds between beats; and after a change of phase or while there is progress to see."""
-CARRIED = ("step", "steps_total", "epoch", "epochs_total", "best", "latest", "device", "saved")
-"""What a resumed run goes on saying while it loads."""
-
 
 Part = Literal["load", "train", "evaluate", "paused"]
 
@@ -30,8 +30,8 @@ class Stopwatch:
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._spent = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "paused": 0.0}
-        self._part = "load"
+        self._spent: dict[Part, float] = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "paused": 0.0}
+        self._part: Part = "load"
         self._since = began
 
     def switch(self, part: Part) -> None:
@@ -43,29 +43,43 @@ class Stopwatch:
     @contextlib.contextmanager
     def during(self, part: Part) -> Iterator[None]:
         """Time inside goes to `part`, afterwards to what it went to before."""
-        before: Any = self._part
+        before = self._part
         self.switch(part)
         try:
             yield
         finally:
             self.switch(before)
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self) -> Seconds:
         """Seconds by part, as of now."""
         now = time.monotonic()
         spent = {**self._spent, self._part: self._spent[self._part] + now - self._since}
-        return {name: round(value, 3) for name, value in {**spent, "total": now - self._began}.items()}
+        return Seconds(
+            **{name: round(value, 3) for name, value in spent.items()}, total=round(now - self._began, 3)
+        )
 
 
-class Heartbeat:
+class Shown(TypedDict, total=False):
+    """What of the heartbeat the training thread sets."""
+
+    phase: Phase
+    step: int
+    steps_total: int
+    epoch: int
+    epochs_total: int
+    best: Best | None
+    latest: Latest
+    saved: float | None
+    device: str
+
+
+class HeartbeatThread:
     """Beats until it is stopped. Anything may be set from the training thread at any time; nothing waits."""
 
     def __init__(self, folder: RunFolder, attempt: int, watch: Stopwatch) -> None:
         self._folder, self._attempt, self._watch = folder, attempt, watch
         self._counter = 0
-        before = read_json(folder.heartbeat) or {}
-        known = {name: before[name] for name in CARRIED if name in before}
-        self._shown: dict[str, Any] = {"step": 0, "epoch": 0, **known, "phase": "loading"}
+        self._shown = _carried_over(folder, attempt)
         self._progress: Progress | None = None
         self._from_step: int | None = None
         self._wake, self._ended = threading.Event(), threading.Event()
@@ -78,21 +92,21 @@ class Heartbeat:
         self._thread.start()
 
     def began(self, step: int) -> None:
-        """Training begins at this step: from here on the time to the end can be told."""
+        """Training begins at this step: from here on the time to the end can be estimated."""
         self._from_step = step
 
-    def show(self, **values: Any) -> None:
-        """What the next beat says beside the counter: `phase`, `step`, `steps_total`, `epoch`, `best`, ..."""
-        changed = values.get("phase", self._shown["phase"]) != self._shown["phase"]
-        self._shown = {**self._shown, **values}
-        if changed:
+    def show(self, **changes: Unpack[Shown]) -> None:
+        """What the next beat says beside the counter; for the training thread alone."""
+        before = self._shown
+        self._shown = msgspec.structs.replace(before, **changes)
+        if self._shown.phase is not before.phase:
             self._progress = None
             self._wake.set()
 
     @property
-    def phase(self) -> str:
+    def phase(self) -> Phase:
         """What the next beat says is being done."""
-        return str(self._shown["phase"])
+        return self._shown.phase or Phase.LOADING
 
     def progress(self, progress: Progress) -> None:
         """How far a long piece of work is (an `io.progress.Report`)."""
@@ -110,43 +124,37 @@ class Heartbeat:
     def beat(self) -> None:
         """Write the file once. What can't be written is tried again at the next beat."""
         with self._writing:  # or an older one could take the place of a newer one
-            self._beat()
+            self.give_way()
+            self._counter += 1
+            write_heartbeat(self._folder, self._record())
 
-    def _beat(self) -> None:
-        self.give_way()
-        self._counter += 1
-        record = {
-            "attempt": self._attempt,
-            "counter": self._counter,
-            **self._shown,
-            "progress": _described(self._progress),
-            "eta": self._eta(),
-            "seconds": self._watch.seconds(),
-            "time": round(time.time(), 3),
-        }
-        with contextlib.suppress(OSError):
-            try:
-                write_bytes(self._folder.heartbeat, encode(record), durable=False)
-            except (
-                OSError
-            ):  # a full disk has no room for a second file; the one that is there can be written over
-                write_over(self._folder.heartbeat, encode(record))
+    def _record(self) -> Heartbeat:
+        shown = self._shown
+        return msgspec.structs.replace(
+            shown,
+            counter=self._counter,
+            progress=self._progress,
+            eta=self._eta(shown),
+            seconds=self._watch.seconds(),
+        )
 
     def give_way(self) -> None:
         """End this process where a later attempt beats: on another host somebody took over a run that seemed dead."""
-        newest = (read_json(self._folder.heartbeat) or {}).get("attempt")
-        if isinstance(newest, int) and newest > self._attempt:
-            print(f"attempt {newest} has taken this run over: this one ends", file=sys.stderr, flush=True)
+        newest = read_record(self._folder.heartbeat, Heartbeat)
+        if newest is not None and newest.attempt > self._attempt:
+            text = f"attempt {newest.attempt} has taken this run over: this one ends"
+            print(text, file=sys.stderr, flush=True)
             os._exit(4)
 
-    def _eta(self) -> float | None:
+    def _eta(self, shown: Heartbeat) -> float | None:
         """Seconds to the last step at the pace of this attempt, evaluations included."""
-        done = self._shown["step"] - (self._from_step or 0)
-        if self._from_step is None or done <= 0 or self._shown["phase"] not in {"training", "evaluating"}:
+        done = shown.step - (self._from_step or 0)
+        known = self._from_step is not None and shown.steps_total is not None and done > 0
+        if not known or shown.phase not in {Phase.TRAINING, Phase.EVALUATING}:
             return None
         spent = self._watch.seconds()
-        left = self._shown["steps_total"] - self._shown["step"]
-        return round((spent["train"] + spent["evaluate"]) / done * left, 1)
+        left = (shown.steps_total or 0) - shown.step
+        return round((spent.train + spent.evaluate) / done * left, 1)
 
     def _beat_on(self) -> None:
         while not self._ended.is_set():
@@ -156,7 +164,18 @@ class Heartbeat:
             self.beat()
 
 
-def _described(progress: Progress | None) -> dict[str, Any] | None:
-    if progress is None:
-        return None
-    return {"what": progress.what, "done": progress.done, "total": progress.total, "unit": progress.unit}
+def _carried_over(folder: RunFolder, attempt: int) -> Heartbeat:
+    """What a resumed run goes on showing while it loads."""
+    before = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
+    return Heartbeat(
+        attempt=attempt,
+        phase=Phase.LOADING,
+        step=before.step,
+        steps_total=before.steps_total,
+        epoch=before.epoch,
+        epochs_total=before.epochs_total,
+        best=before.best,
+        latest=before.latest,
+        saved=before.saved,
+        device=before.device,
+    )

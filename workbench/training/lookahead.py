@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -40,11 +37,11 @@ class Lookahead:
             value.copy_(before)
 
 
-def lookahead_of(state: Mapping[str, Any], every: int, module: nn.Module) -> Lookahead | None:
-    """The one of a checkpoint; from the module's weights where that has none. `None` where `every` is 0."""
+def lookahead_of(slow: list[Tensor] | None, every: int, module: nn.Module) -> Lookahead | None:
+    """With the slow weights of a checkpoint, or the module's where that has none; `None` where `every` is 0."""
     if not every:
         return None
     lookahead = Lookahead(module)
-    if state.get("lookahead") is not None:
-        lookahead.load_state_dict(state["lookahead"])
+    if slow is not None:
+        lookahead.load_state_dict(slow)
     return lookahead

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
 
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json
 from workbench.io.progress import Progress
 from workbench.models.outputs import figures
+from workbench.record_codec import read_record
+from workbench.runs.enums import Phase
+from workbench.runs.metric_direction import oriented
+from workbench.runs.metrics import EvaluationFile, EvaluationRow, Wall
 from workbench.runs.pruning import KEPT, prune_evaluations
+from workbench.runs.records import CheckpointEntry, Latest
 from workbench.training import evaluate as evaluating
-from workbench.training.checkpoint import Checkpoints, Entry
+from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.drawing import drawing
 from workbench.training.evaluate import Evaluation
@@ -40,7 +43,7 @@ class Measuring:
 
     def evaluate(self, split: str, tta: str = "none") -> tuple[Evaluation, float]:
         """An evaluation and the seconds it took; `tta` as `train.tta`."""
-        self._context.heartbeat.show(phase="evaluating")
+        self._context.heartbeat.show(phase=Phase.EVALUATING)
         start = time.monotonic()
         with self._context.watch.during("evaluate"):
             evaluation = self._evaluate(split, tta)
@@ -78,17 +81,43 @@ class Measuring:
 
         return between
 
-    def record(self, evaluation: Evaluation, seconds: float, **marks: Any) -> None:
-        """Write down an evaluation of the weights as they are, after the newest step."""
-        state, module = self._state, self._parts.built.module
-        self._report.evaluation(evaluation, state.step, state.epoch, seconds, **{**figures(module), **marks})
-        first = read_json(self._folder.evaluations / f"step-0-{evaluation.split}.json") or {}
-        draw = drawing(module, self._parts.sources[evaluation.split], evaluation, first.get("draw"))
+    def record(
+        self,
+        evaluation: Evaluation,
+        seconds: float,
+        *,
+        best: bool = False,
+        final: bool = False,
+        weights: CheckpointEntry | None = None,
+    ) -> None:
+        """Write an evaluation after the newest step, of the weights as they are or of a checkpoint's `weights`."""
+        state = self._state
+        row = EvaluationRow(
+            step=state.step,
+            epoch=state.epoch,
+            split=evaluation.split,
+            model=figures(self._parts.built.module),
+            best=best,
+            final=final,
+            weights_step=weights.step if weights else None,
+            weights_epoch=weights.epoch if weights else None,
+            wall=Wall(seconds=round(seconds, 3)),
+            **evaluation.scores,
+        )
+        self._report.evaluation(row)
+        self._write_file(evaluation)
+
+    def _write_file(self, evaluation: Evaluation) -> None:
+        """Write the evaluation class by class; between older ones, some files are deleted."""
+        state, split = self._state, evaluation.split
+        first = read_record(self._folder.evaluation(0, split), EvaluationFile)
+        before = None if first is None else first.draw
+        draw = drawing(self._parts.built.module, self._parts.sources[split], evaluation, before)
         self._context.room.keep_trying(
-            lambda: evaluating.write(evaluation, self._folder.evaluations, state.step, state.epoch, draw)
+            lambda: evaluating.write(evaluation, self._folder, state.step, state.epoch, draw)
         )
         if state.epoch > KEPT:
-            best = [] if state.best is None else [state.best["step"]]
+            best = [] if state.best is None else [state.best.step]
             prune_evaluations(self._folder, evaluation.split, state.steps_per_epoch, best)
 
     def start(self) -> None:
@@ -113,7 +142,7 @@ class Measuring:
         best = state.end_epoch(value, evaluation.scores["loss"])
         self.record(evaluation, seconds, best=best)
         self._newest = evaluation if split == "test" else None
-        latest = {name: evaluation.scores[name] for name in ("loss", "accuracy") if name in evaluation.scores}
+        latest = Latest(loss=evaluation.scores["loss"], accuracy=evaluation.scores.get("accuracy"))
         self._context.heartbeat.show(latest=latest)
         return best
 
@@ -121,26 +150,24 @@ class Measuring:
         """The monitored figure, larger is better."""
         monitor = self._state.settings.monitor
         value = evaluation.scores[monitor]
-        return -value if monitor == "loss" else value
+        return oriented(monitor, value)
 
     def result(self, checkpoints: Checkpoints) -> None:
         """The run's result: the test split, by the best epoch's weights where there is a best one."""
-        marks: dict[str, Any] = {}
         best = checkpoints.best() if self._parts.experiment.weights == "best" else None
-        if best is not None:
-            marks = self._take_weights(checkpoints, best)
+        weights = None if best is None else self._take_weights(checkpoints, best)
         evaluation, seconds, tta = self._newest, 0.0, self._state.settings.tta
         if evaluation is None or best is not None or tta != "none":
             evaluation, seconds = self.evaluate("test", tta)
-        self.record(evaluation, seconds, final=True, best=False, **marks)
+        self.record(evaluation, seconds, final=True, weights=weights)
         self._report.metrics.sync()
 
-    def _take_weights(self, checkpoints: Checkpoints, entry: Entry) -> dict[str, Any]:
-        """Put the weights of a checkpoint into the module; what the row says of them."""
-        if entry["step"] != self._state.step:
+    def _take_weights(self, checkpoints: Checkpoints, entry: CheckpointEntry) -> CheckpointEntry | None:
+        """Put the weights of a checkpoint into the module; the checkpoint, where that could be done."""
+        if entry.step != self._state.step:
             try:
                 self._parts.built.module.load_state_dict(checkpoints.load(entry)["model"])
             except BadInput as error:
                 self._context.notice(f"the result is of the last weights, the best can't be read: {error}")
-                return {}
-        return {"weights_step": entry["step"], "weights_epoch": entry["epoch"]}
+                return None
+        return entry

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import msgspec
 import torch
@@ -15,21 +13,33 @@ from workbench.datasets.data import Data, derived_seed
 from workbench.datasets.load import load
 from workbench.errors import BadInput
 from workbench.experiment import Experiment
-from workbench.io.atomic import read_json
 from workbench.models import catalogue as models
 from workbench.models.build import BuiltModel, begin_from, build_model, check_forward
 from workbench.models.preprocess import Preprocessing
+from workbench.record_codec import read_record
+from workbench.runs.enums import Phase
+from workbench.runs.journal import SettingValue
+from workbench.runs.records import Setup
 from workbench.training.batches import Epochs, has_batch_norm
 from workbench.training.context import Context
 from workbench.training.device import pick_device, pick_precision, set_exactness
-from workbench.training.quicken import Way, step_way
+from workbench.training.quicken import Acceleration, step_way
 from workbench.training.report import report_every
 from workbench.training.restore import Beginning
-from workbench.training.setup import splits_of
 from workbench.training.source import Source, source_of
 from workbench.training.task import Task, task_of
 from workbench.training.threads import tuned
 from workbench.trainsettings import Train
+
+
+@dataclass(frozen=True)
+class PreviousAttempt:
+    """What the attempt before computed with; a later one does the same."""
+
+    device: str
+    threads: int
+    channels_last: bool
+    report_every: int
 
 
 class Parts:
@@ -113,7 +123,7 @@ class Parts:
     def _sources(self) -> dict[str, Source]:
         return {
             name: source_of(split, self.preprocessing, self.device)
-            for name, split in splits_of(self.data).items()
+            for name, split in self.data.splits.items()
         }
 
     def _lay_out(self, channels_last: bool) -> None:
@@ -136,12 +146,20 @@ class Parts:
             classes=len(self.data.classes),
         )
 
-    def _known_before(self, beginning: Beginning) -> dict[str, Any] | None:
+    def _known_before(self, beginning: Beginning) -> PreviousAttempt | None:
         """What the attempt before computed with: by its checkpoint; where it came to none, on a CPU by `setup.json`."""
         if beginning.restored is not None:
-            return beginning.restored.content
-        setup = read_json(self._context.folder.setup) if self._context.attempt > 1 else None
-        return setup if setup is not None and setup["device"] == "cpu" else None
+            content = beginning.restored.content
+            return PreviousAttempt(
+                content["device"],
+                content["threads"],
+                content.get("channels_last", False),
+                content["report_every"],
+            )
+        setup = read_record(self._context.folder.setup, Setup) if self._context.attempt > 1 else None
+        if setup is None or setup.device != "cpu":
+            return None
+        return PreviousAttempt(setup.device, setup.threads, setup.channels_last, setup.report_every)
 
     def _tune(self) -> int:
         """Choose the layout of pictures, and how many CPU threads there are: as before in a later attempt."""
@@ -150,12 +168,12 @@ class Parts:
             self._lay_out(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
             return torch.get_num_threads() if wanted == "auto" else wanted
         if before is not None:
-            self._lay_out(bool(before.get("channels_last")) and before["device"] == "cpu")
-            return int(before["threads"]) if wanted == "auto" else wanted
+            self._lay_out(before.channels_last and before.device == "cpu")
+            return before.threads if wanted == "auto" else wanted
         if wanted != "auto":
             self._lay_out(False)
             return wanted
-        self._context.phase("tuning")
+        self._context.phase(Phase.TUNING)
         batch = next(self.epochs.batches(0).starting_at(0))
         found = tuned(self.built.module, self.task, self.settings, batch, self.experiment.model.name)
         self._lay_out(found.channels_last)
@@ -168,17 +186,17 @@ class Parts:
         if every != "auto":
             return every
         if self._before is not None:
-            return int(self._before["report_every"])
+            return self._before.report_every
         return report_every(self.epochs.steps, self.settings.epochs)
 
-    def ways(self, quick: Mapping[str, Way]) -> dict[str, str]:
-        """How data are had and steps computed (made `quick` as `quicken` says), and why: a line each, for people."""
+    def execution(self, quick: Acceleration) -> dict[str, str]:
+        """How data is provided (`data`) and steps are computed (`step`), and why: a line each, for people."""
         return {
             "data": self.sources["train"].why,
             "step": step_way(self.precision, self.threads, quick),
         }
 
-    def with_settings(self, **changes: Any) -> Parts:
+    def with_settings(self, **changes: SettingValue) -> Parts:
         """The same data and model with other settings of `train`: batch size, precision, threads. Raises `BadInput`."""
         other = copy.copy(self)
         other.settings = msgspec.structs.replace(self.settings, **changes)

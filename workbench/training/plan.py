@@ -14,23 +14,21 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import torch
 
 from workbench import paths
 from workbench.cores import usable_cores
 from workbench.datasets.data import Split
 from workbench.errors import BadInput, RunFailed
-from workbench.io.atomic import write_json
 from workbench.io.progress import Interrupted
 from workbench.memory import host_memory
-from workbench.planning import ANSWER, Plan, Proposal
+from workbench.planning import ANSWER, Plan, PlanAnswer, Proposal
+from workbench.record_codec import write_record
 from workbench.runs import machine
+from workbench.runs.journal import Notice, SettingValue, read_journal
 from workbench.runs.layout import RunFolder
 from workbench.runs.processes import age
-from workbench.runs.records import read_lines
 from workbench.text import one_line
 from workbench.training.capture import Before
 from workbench.training.checkpoint import Checkpoints, checkpoint_bytes
@@ -70,7 +68,7 @@ def plan(context: Context) -> Plan:
     trial = Trial(parts, context.folder, context.requests)
     trial.recover = Recovery(context, trial.state, checkpoints, trial.report, parts.settings.batch_size)
     try:
-        return Planner(context, parts, trial, context.watch.seconds()["total"]).plan()
+        return Planner(context, parts, trial, context.watch.seconds().total).plan()
     finally:
         trial.close()
         checkpoints.close()
@@ -99,7 +97,7 @@ class Planner:
             threads=parts.threads,
             precision=parts.precision.name,
             batch_size=self._settings.batch_size,
-            ways=parts.ways(self._trial.ways),
+            execution=parts.execution(self._trial.quick),
             steps_total=parts.epochs.steps * self._settings.epochs,
             step_seconds=pace.step_seconds,
             samples_per_second=pace.samples_per_second,
@@ -166,7 +164,7 @@ class Planner:
         return {
             "checkpoint": checkpoint,
             "total": kept * checkpoint + evaluated + rows,
-            "free": machine.room(paths.runs())["free"],
+            "free": machine.room(paths.runs()).free,
         }
 
     def _proposals(self, seconds: dict[str, float]) -> Iterator[Proposal]:
@@ -190,7 +188,7 @@ class Planner:
                 SAYS[key],
             )
 
-    def _factor(self, key: str, value: Any) -> tuple[float, Pace] | None:
+    def _factor(self, key: str, value: SettingValue) -> tuple[float, Pace] | None:
         """How many times as fast it is with another value, and its pace; `None` where it can't be done."""
         try:
             with self._weights_put_back():
@@ -223,15 +221,15 @@ class Planner:
 
     def _notices(self) -> Iterator[str]:
         """What the worker would have put into the journal, and what the time to the end depends on."""
-        for record in read_lines(self._context.folder.journal):
-            if record.get("kind") == "notice":
-                yield str(record.get("text"))
+        for record in read_journal(self._context.folder.journal):
+            if isinstance(record, Notice):
+                yield record.text
         yield from self._trial.notices
         if self._settings.patience:
             yield f"it may end sooner: after {self._settings.patience} epochs without a better one"
 
 
-def changes(parts: Parts) -> Iterator[tuple[str, Any]]:
+def changes(parts: Parts) -> Iterator[tuple[str, SettingValue]]:
     """What is worth a trial: setting of `train` and value."""
     if parts.device.type == "cpu":
         yield from (("threads", count) for count in candidates(usable_cores()) if count != parts.threads)
@@ -251,25 +249,25 @@ def first(source: Source, count: int) -> Source:
 def process_peak() -> int | None:
     """The most memory this process has had (bytes), where the system tells."""
     try:
-        said = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
         return None
-    return 1024 * int(said[1]) if said else None
+    return 1024 * int(found[1]) if found else None
 
 
-def answer_of(context: Context) -> dict[str, Any]:
-    """The plan, or why there is none, as `plan.json` says it."""
+def answer_of(context: Context) -> PlanAnswer:
+    """The plan, or why there is none."""
     try:
-        return {"plan": msgspec.to_builtins(plan(context))}
+        return PlanAnswer(plan=plan(context))
     except BadInput as error:
-        return {"error": one_line(error, 500), "input": True}
+        return PlanAnswer(error=one_line(error, 500), invalid_input=True)
     except RunFailed as error:
-        return {"error": one_line(error, 500), "input": False}
+        return PlanAnswer(error=one_line(error, 500))
     except (Stop, Interrupted):
         raise
     except Exception as error:
         traceback.print_exc()
-        return {"error": in_words(error), "input": False}
+        return PlanAnswer(error=in_words(error))
 
 
 def main() -> None:
@@ -279,7 +277,7 @@ def main() -> None:
     context.requests.install()
     context.heartbeat.start()
     try:
-        write_json(folder.path / ANSWER, answer_of(context), durable=False)
+        write_record(folder.path / ANSWER, answer_of(context), durable=False)
     except (Stop, Interrupted):
         # Who asked is gone, and can't remove the folder any more.
         shutil.rmtree(folder.path, ignore_errors=True)

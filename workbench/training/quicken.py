@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from workbench.runs.records import Feature
 from workbench.text import one_line
 from workbench.training.batches import Batch, Epochs
 from workbench.training.capture import Before, Captured, recorder_for
@@ -17,50 +18,51 @@ from workbench.training.state import TrainState
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Way:
-    """Whether something is used, and why not."""
+class Acceleration(NamedTuple):
+    """How the steps of a run are accelerated."""
 
-    used: bool
-    why: str = ""
+    compile: Feature
+    cuda_graph: Feature
 
 
-def quicken(state: TrainState, epochs: Epochs, say: Say) -> dict[str, Way]:
+def quicken(state: TrainState, epochs: Epochs, say: Say) -> Acceleration:
     """Compile and record the steps of `state` as far as its settings ask for it and it can be done.
 
-    Returns how it went with `compile` and `cuda_graph`; `say` is told of what was wanted and is not to be. The state
-    is left as it was.
+    `say` is called with a line for each setting that can't be followed. The state is left as it was.
     """
-    ways = {"compile": Way(False, "train.compile is no"), "cuda_graph": Way(False)}
+    compiled = Feature(used=False, why="train.compile is no")
     if state.settings.compile:
-        ways["compile"] = _compile(state, _first(state, epochs), say)
+        compiled = _compile(state, _first(state, epochs), say)
+    return Acceleration(compiled, _record_steps(state, epochs, say))
+
+
+def _record_steps(state: TrainState, epochs: Epochs, say: Say) -> Feature:
+    """Record the steps as a CUDA graph, where that can be done."""
     recorder, why = recorder_for(state.module, state.settings, state.precision)
     if recorder is None:
-        ways["cuda_graph"] = Way(False, why)
         if state.settings.cuda_graph == "yes":
             say(f"train.cuda_graph: steps are not played back: {why}")
-        return ways
+        return Feature(used=False, why=why)
     batch = _first(state, epochs)
     captured = Captured(recorder, state, len(batch), say)
     captured.record(batch)
     if captured.why_not is None:
         state.captured = captured
-    ways["cuda_graph"] = Way(captured.why_not is None, captured.why_not or "")
-    return ways
+    return Feature(used=captured.why_not is None, why=captured.why_not or "")
 
 
-def step_way(precision: Precision, threads: int, ways: Mapping[str, Way]) -> str:
+def step_way(precision: Precision, threads: int, quick: Acceleration) -> str:
     """How a step is computed, for people."""
     device = precision.device
     words = [f"{precision.name} on {device}"]
     if device.type == "cpu":
         words[0] += f" with {threads} thread{'' if threads == 1 else 's'}"
-    if ways["compile"].used:
+    if quick.compile.used:
         words.append("compiled")
-    if ways["cuda_graph"].used:
+    if quick.cuda_graph.used:
         words.append("played back as a CUDA graph")
     elif device.type == "cuda":
-        words.append(f"kernel by kernel: {ways['cuda_graph'].why}")
+        words.append(f"kernel by kernel: {quick.cuda_graph.why}")
     return ", ".join(words)
 
 
@@ -84,18 +86,18 @@ class Compiled:
         return outputs
 
 
-def _compile(state: TrainState, batch: Batch, say: Say) -> Way:
+def _compile(state: TrainState, batch: Batch, say: Say) -> Feature:
     """Compile by computing a step's gradients once; nothing of the step is kept."""
     before = Before(state.changed())
     state.network = Compiled(state.module, batch.inputs)
     try:
         loss, _ = state.forward(batch)
         state.backward(loss)
-        return Way(True)
+        return Feature(used=True)
     except Exception as error:
         state.network = state.module
         why = one_line(error)
         say(f"train.compile: the model can't be compiled, and is computed as it is: {why}")
-        return Way(False, why)
+        return Feature(used=False, why=why)
     finally:
         before.restore(state.changed())

@@ -7,20 +7,20 @@ import gc
 import re
 import traceback
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from workbench import text
-from workbench.errors import RunFailed
-from workbench.memory import address_space_left, host_memory
-from workbench.runs.records import read_lines
+from workbench.errors import NonFiniteLoss, NotEnoughMemory, RunFailed
+from workbench.memory import address_space_left, host_memory, is_out_of_memory
+from workbench.runs.enums import ChangeCause
+from workbench.runs.journal import Attempt, SettingChange, SettingValue, read_journal
 from workbench.training.batches import has_batch_norm
 from workbench.training.checkpoint import Checkpoints
 from workbench.training.context import Context
 from workbench.training.guard import Diverged
 from workbench.training.report import Report
-from workbench.training.restore import Restored, open_metrics, take_over
+from workbench.training.restore import open_metrics, take_over
 from workbench.training.state import TrainState
 from workbench.training.timeline import Change
 
@@ -37,7 +37,6 @@ UNITS = {
 }
 WANTED = re.compile(r"(?:[Tt]ried to allocate|Unable to allocate) ([\d.]+) (\w+)")
 FREE = re.compile(r"of which ([\d.]+) (\w+) is free")
-SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
 
 
 class Recovery:
@@ -69,20 +68,21 @@ class Recovery:
         """Take up the newest checkpoint with half the learning rate; the change is on record before it is used."""
         with contextlib.suppress(Diverged):  # a moment that was not worth keeping
             self._context.room.keep_trying(self._checkpoints.settle)
-        content, entry, _ = self._checkpoints.newest()
-        times = 1 + sum(r.get("during_epoch") == self._state.epoch for r in self._went_back())
-        if content is None or entry is None or times > TIMES:
+        restored = self._checkpoints.newest()
+        epoch = self._state.epoch
+        times = 1 + sum(change.during_epoch == epoch for change in self._rollbacks())
+        if restored is None or times > TIMES:
             why = (
                 "there is no checkpoint to go back to"
                 if times == 1
                 else f"after going back {times - 1} times"
             )
-            raise RunFailed(f"{error} ({why})")
-        restored = Restored(content, entry)
-        before = self._state.timeline.at(entry["step"]).lr
-        self._change(entry["step"], "lr", before / 2, before, why="went back", during_epoch=self._state.epoch)
+            raise NonFiniteLoss(f"{error} ({why})")
+        step = restored.entry.step
+        before = self._state.timeline.at(step).lr
+        self._change(step, "lr", before / 2, before, ChangeCause.ROLLBACK, during_epoch=epoch)
         self._context.notice(
-            f"{error.what} at step {error.step}: back to step {entry['step']} with half the learning rate, "
+            f"{error.what} at step {error.step}: back to step {step} with half the learning rate, "
             f"{before / 2:g} ({times} of {TIMES} times in this epoch)"
         )
         self._report.metrics.close()
@@ -97,18 +97,18 @@ class Recovery:
         fits = fitting(size, short, free_memory(self._device))
         words = f"out of memory on {self._device} with {size} examples at once ({short})"
         if not settings.auto_micro_batch:
-            raise RunFailed(
+            raise NotEnoughMemory(
                 f"{words}: train.batch_size={fits} should fit, by estimate; or train.auto_micro_batch=yes "
                 "computes each batch in parts"
             )
         normed = has_batch_norm(state.module)
         if size <= 1 + normed:
-            raise RunFailed(
+            raise NotEnoughMemory(
                 f"{words}: no fewer can be learned from; take smaller pictures or a smaller model"
             )
         fits = max(fits, 1 + normed)
         state.undo_step()
-        self._change(state.step, "micro_batch", fits, settings.micro_batch, why="out of memory")
+        self._change(state.step, "micro_batch", fits, settings.micro_batch, ChangeCause.OUT_OF_MEMORY)
         norms = "; batch norm sees the smaller batches" if normed else ""
         self._context.notice(
             f"{words}: from step {state.step + 1} on batches are computed {fits} examples at a time, "
@@ -123,28 +123,44 @@ class Recovery:
         let_go(error, self._device)
         words = f"out of memory on {self._device} evaluating {size} examples at once ({short})"
         if size == 1:
-            raise RunFailed(f"{words}: not even one fits; take smaller pictures or a smaller model")
+            raise NotEnoughMemory(f"{words}: not even one fits; take smaller pictures or a smaller model")
         fits = fitting(size, short, free_memory(self._device))
         before = self._state.settings.evaluation_batch
-        self._change(self._state.step, "evaluation_batch", fits, before, why="out of memory")
+        self._change(self._state.step, "evaluation_batch", fits, before, ChangeCause.OUT_OF_MEMORY)
         self._context.notice(f"{words}: from now on {fits}")
         return fits
 
-    def _change(self, step: int, key: str, value: Any, before: Any, **marks: Any) -> None:
+    def _change(
+        self,
+        step: int,
+        key: str,
+        value: SettingValue,
+        before: SettingValue,
+        cause: ChangeCause,
+        *,
+        during_epoch: int | None = None,
+    ) -> None:
         """A change of a setting that the worker makes by itself: on record, durable, then in force."""
         journal = self._context.journal
         journal.note(
-            "change", setting=f"train.{key}", value=value, before=before, step=step, who="worker", **marks
-        )
+            SettingChange(
+                setting=f"train.{key}", value=value, before=before, step=step, cause=cause,
+                during_epoch=during_epoch,
+            )
+        )  # fmt: skip
         journal.sync()
         self._state.timeline.add(Change(step, key, value))
         self._state.renew_settings()
 
-    def _went_back(self) -> list[dict[str, Any]]:
-        """The changes with which this attempt went back; a person who resumes begins the count anew."""
-        records = read_lines(self._context.folder.journal)
-        starts = [i for i, record in enumerate(records) if record.get("kind") == "attempt"]
-        return [r for r in records[max(starts, default=0) :] if r.get("why") == "went back"]
+    def _rollbacks(self) -> list[SettingChange]:
+        """The changes with which this attempt was rolled back; a resume restarts the count."""
+        records = read_journal(self._context.folder.journal)
+        starts = [i for i, record in enumerate(records) if isinstance(record, Attempt)]
+        return [
+            record
+            for record in records[max(starts, default=0) :]
+            if isinstance(record, SettingChange) and record.cause is ChangeCause.ROLLBACK
+        ]
 
 
 def let_go(error: BaseException, device: torch.device) -> None:
@@ -170,13 +186,11 @@ class Shortage:
 
 def shortage(error: BaseException, device: torch.device) -> Shortage | None:
     """What an error tells of memory that ran short on `device` or the host; `None` for any other error."""
-    said = str(error)
-    if isinstance(error, RunFailed):  # somebody has said already what can't be mended
+    if isinstance(error, RunFailed) or not is_out_of_memory(error):
         return None
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(s in said for s in SIGNS):
-        return None
-    free = _bytes(FREE, said)
-    return Shortage(_bytes(WANTED, said), free_memory(device) if free is None else free)
+    message = str(error)
+    free = _bytes(FREE, message)
+    return Shortage(_bytes(WANTED, message), free_memory(device) if free is None else free)
 
 
 def _bytes(pattern: re.Pattern[str], said: str) -> int | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+import msgspec
 import torch
 from torch import Tensor
 
-from workbench.runs.records import LineWriter
+from workbench.runs.jsonl import LineWriter
+from workbench.runs.metrics import EpochRow, EvaluationRow, StepRow, Wall
 from workbench.training.batches import Batch
-from workbench.training.evaluate import Evaluation
+from workbench.training.checkpoint_files import SumsContent
 from workbench.training.task import Task
 
 ROWS = 10_000
@@ -23,6 +24,16 @@ ROWS_PER_EPOCH = 40
 def report_every(steps_per_epoch: int, epochs: int) -> int:
     """Steps a row covers when nobody says: at most 40 rows an epoch and 10,000 a run."""
     return max(1, -(-steps_per_epoch // ROWS_PER_EPOCH), -(-steps_per_epoch * epochs // ROWS))
+
+
+@dataclass(frozen=True)
+class Means:
+    """Over the samples of `count` steps."""
+
+    count: int
+    loss: float
+    accuracy: float | None
+    """`None` for a regression."""
 
 
 class Sums:
@@ -70,20 +81,21 @@ class Sums:
         self._right.zero_()
         self._examples = self._steps = 0
 
-    def means(self, sums: list[float]) -> dict[str, Any]:
-        """`count` (steps), `loss`, and `accuracy` where answers are right or wrong."""
+    def means(self, sums: list[float]) -> Means:
+        """The means that one of both sums comes to."""
         loss, right, examples, steps = sums
-        means = {"count": int(steps), "loss": loss / examples}
-        return {**means, "accuracy": right / examples} if self._task.name == "classification" else means
+        accuracy = right / examples if self._task.name == "classification" else None
+        return Means(int(steps), loss / examples, accuracy)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> SumsContent:
         """For a checkpoint."""
         device = [float(self.loss), int(self._right), self._examples, self._steps]
         return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: SumsContent) -> None:
         """From a checkpoint."""
-        loss, right, self._examples, self._steps = state["device"]
+        loss, right, examples, steps = state["device"]
+        self._examples, self._steps = int(examples), int(steps)
         self.loss.fill_(loss)
         self._right.fill_(right)
         self.window, self.epoch = list(state["window"]), list(state["epoch"])
@@ -105,27 +117,33 @@ class Report:
         self.sums.read()
         now = time.perf_counter()
         seconds, examples = now - self._since, self.sums.window[2]
-        row = {
-            "kind": "step",
-            "step": step,
-            "epoch": round(epoch, 6),
-            **self.sums.means(self.sums.window),
-            "lr": lr,
-        }
-        wall = {"seconds": round(seconds, 6), "samples_per_second": round(examples / seconds, 1)}
-        self.metrics.write({**row, "wall": {"time": round(time.time(), 3), **wall}})
+        means = self.sums.means(self.sums.window)
+        wall = Wall(time=_now(), seconds=round(seconds, 6), samples_per_second=round(examples / seconds, 1))
+        self.metrics.write(
+            StepRow(
+                step=step, epoch=round(epoch, 6), count=means.count, loss=means.loss, accuracy=means.accuracy,
+                lr=lr, wall=wall,
+            )
+        )  # fmt: skip
         self.sums.window = [0.0] * 4
         self._since = now
 
     def epoch(self, step: int, epoch: int) -> None:
         """A row of the means over the epoch that ended; `epoch` counts whole ones."""
         self.sums.read()
-        row = {"kind": "epoch", "step": step, "epoch": epoch, **self.sums.means(self.sums.epoch)}
-        self.metrics.write({**row, "wall": {"time": round(time.time(), 3)}})
+        means = self.sums.means(self.sums.epoch)
+        self.metrics.write(
+            EpochRow(
+                step=step, epoch=epoch, count=means.count, loss=means.loss, accuracy=means.accuracy,
+                wall=Wall(time=_now()),
+            )
+        )  # fmt: skip
         self.sums.epoch = [0.0] * 4
 
-    def evaluation(self, evaluation: Evaluation, step: int, epoch: int, seconds: float, **marks: Any) -> None:
-        """A row of what was measured after `step`; `marks` are `best`, `final` and the like."""
-        row = {"kind": "evaluation", "step": step, "epoch": epoch, "split": evaluation.split}
-        wall = {"time": round(time.time(), 3), "seconds": round(seconds, 3)}
-        self.metrics.write({**row, **evaluation.scores, **marks, "wall": wall})
+    def evaluation(self, row: EvaluationRow) -> None:
+        """A row of an evaluation; the time is added."""
+        self.metrics.write(msgspec.structs.replace(row, wall=msgspec.structs.replace(row.wall, time=_now())))
+
+
+def _now() -> float:
+    return round(time.time(), 3)

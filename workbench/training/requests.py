@@ -11,8 +11,10 @@ import time
 from types import FrameType
 
 from workbench.runs import control
+from workbench.runs.control import Reply, Request, StopReason, stopped_by
+from workbench.runs.enums import Cause, Outcome, RequestKind
+from workbench.runs.journal import Answer, Journal
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
 
 POLL_SECONDS = 0.5
 PATIENCE = 60.0
@@ -20,7 +22,11 @@ PATIENCE = 60.0
 
 
 class Stop(Exception):
-    """Somebody asked for the run to end here; the text is the reason that is recorded."""
+    """The run ends here, for a reason that is recorded."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
 
 
 class Release(Exception):
@@ -33,7 +39,7 @@ class Requests:
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next = 0.0
-        self.stop: str | None = None
+        self.stop: StopReason | None = None
         """Why to stop, once that is asked for."""
         self.checkpoint = False
         """Whether a checkpoint was asked for by a signal."""
@@ -58,41 +64,42 @@ class Requests:
         self._next = now + POLL_SECONDS
         return True
 
-    def pending(self) -> list[control.Request]:
+    def pending(self) -> list[Request]:
         """Requests without an answer. Those meant for an attempt before this one are turned down here."""
         found = []
         for request in control.pending(self._folder):
             if request.attempt < self._attempt:
-                self.answer(request, control.TOO_LATE)
+                self.answer(request, Reply(Outcome.REJECTED, control.TOO_LATE))
             else:
                 found.append(request)
         return found
 
-    def answer(self, request: control.Request, text: str) -> None:
+    def answer(self, request: Request, reply: Reply) -> None:
         """Record the answer, in the journal too."""
-        self._journal.note("answer", request=request.what, id=request.id, text=text)
-        self._journal.keep_trying(lambda: control.answer(self._folder, request, text))
+        outcome, text = reply
+        self._journal.note(Answer(request=request.kind, id=request.id, text=text, outcome=outcome))
+        self._journal.keep_trying(lambda: control.answer(self._folder, request, reply))
 
     def stopped(self) -> bool:
         """Whether to end: for loading and evaluating, which take no other request (an `io.progress.Cancelled`)."""
         if self.due:
             for request in self.pending():
-                if request.what == "stop":
+                if request.kind is RequestKind.STOP:
                     self.take_stop(request)
         return self.stop is not None
 
     def raise_if_stopped(self) -> None:
         """`stopped` as an exception."""
-        if self.stopped():
+        if self.stopped() and self.stop is not None:
             raise Stop(self.stop)
 
-    def take_stop(self, request: control.Request) -> None:
+    def take_stop(self, request: Request) -> None:
         """Stop as `request` asks, and say so."""
         self.stop = control.ON_REQUEST
-        self.answer(request, "checkpointing and stopping")
+        self.answer(request, Reply(Outcome.DONE, "checkpointing and stopping"))
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.stop = self.stop or f"stopped by {signal.Signals(number).name}"
+        self.stop = self.stop or stopped_by(number)
         self._next = 0.0
 
     def _checkpoint_by_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -106,7 +113,7 @@ class Requests:
                 continue
         except OSError:
             pass
-        self.stop = self.stop or "stopped because its supervisor ended"
+        self.stop = self.stop or StopReason(Cause.SUPERVISOR_ENDED, "stopped because its supervisor ended")
         self._next = 0.0
         time.sleep(PATIENCE)
         os._exit(3)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from workbench.datasets.data import Data
 from workbench.errors import BadInput
 from workbench.experiment import Experiment, from_dict
 from workbench.io.atomic import read_json
 from workbench.runs.anew import lost_checkpoints
-from workbench.runs.records import LineWriter, attempts_of, keep_until, read_lines
-from workbench.training.checkpoint import Checkpoints, Entry
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.jsonl import LineWriter, keep_until, read_lines
+from workbench.runs.metrics import MetricLine, StepRow
+from workbench.training.checkpoint import Checkpoints
+from workbench.training.checkpoint_files import Circumstances, LoadedCheckpoint
 from workbench.training.context import Context
 from workbench.training.state import TrainState
 from workbench.training.timeline import Timeline
@@ -27,14 +27,6 @@ WORDS = {
 """What changes the bits of a result, as a notice says it."""
 
 
-@dataclass(frozen=True)
-class Restored:
-    """A checkpoint to go on from."""
-
-    content: dict[str, Any]
-    entry: Entry
-
-
 class Beginning:
     """What stands before anything is loaded or built; `restored` is `None` for a run that begins at step 0.
 
@@ -45,7 +37,7 @@ class Beginning:
         self._context, self._folder = context, context.folder
         self.experiment = self._experiment()
         self.restored = self._newest(checkpoints)
-        self.step = 0 if self.restored is None else int(self.restored.content["step"])
+        self.step = 0 if self.restored is None else self.restored.content["step"]
         self.timeline = self._timeline()
         self.settings: Train = self.timeline.at(self.step)
         """Those that hold at the step where this attempt begins; from here on the timeline knows all changes."""
@@ -58,32 +50,31 @@ class Beginning:
             )
         return from_dict(content)
 
-    def _newest(self, checkpoints: Checkpoints) -> Restored | None:
-        content, entry, notes = checkpoints.newest()
-        if content is None or entry is None:
+    def _newest(self, checkpoints: Checkpoints) -> LoadedCheckpoint | None:
+        loaded = checkpoints.newest()
+        if loaded is None:
             self._check_step_0()
             return None
-        for note in notes:
-            self._context.notice(note, from_step=content["step"])
-        return Restored(content, entry)
+        for note in loaded.notices:
+            self._context.notice(note, from_step=loaded.content["step"])
+        return loaded
 
     def _check_step_0(self) -> None:
         """A run that was cut before its first checkpoint begins again, and says so; one that lost them does not."""
         if lost := lost_checkpoints(self._folder):
             raise BadInput(lost)
-        if any(row.get("kind") == "step" for row in read_lines(self._folder.metrics)):
+        if any(isinstance(row, StepRow) for row in read_lines(self._folder.metrics, MetricLine)):
             self._context.notice("cut before its first checkpoint: begun again at step 0", from_step=0)
 
     def _timeline(self) -> Timeline:
-        base, journal = self.experiment.to_dict()["train"], read_lines(self._folder.journal)
-        return Timeline.of_journal(base, journal, self.step)
+        return Timeline.of_journal(self.experiment.train, read_journal(self._folder.journal), self.step)
 
     def check_data(self, data: Data) -> None:
         """Refuse data that is not what the run began with (`BadInput`), unless that is accepted."""
         if self.restored is None or self.restored.content.get("fingerprint") == data.fingerprint:
             return
-        attempts = attempts_of(read_lines(self._folder.journal))
-        if not (attempts and attempts[-1].get("accept_changed_data")):
+        attempts = attempts_of(read_journal(self._folder.journal))
+        if not (attempts and attempts[-1].accept_changed_data):
             raise BadInput(
                 "the dataset is not what this run was trained on (its fingerprint changed); "
                 "resume with --accept-changed-data to go on with it all the same"
@@ -91,35 +82,36 @@ class Beginning:
         self._context.notice("the dataset changed since the run began", exact=False)
 
 
-def take_over(state: TrainState, restored: Restored, batch_size: int) -> list[str]:
+def take_over(state: TrainState, restored: LoadedCheckpoint, batch_size: int) -> list[str]:
     """Put `state` where the checkpoint stands; returns, in words, what could not be taken over as it was.
 
     With batches of another size than then it goes on from the same examples, as nearly as batches allow.
     """
     notes = state.load_state_dict(restored.content)
-    examples = state.position * int(restored.content["batch_size"])
+    examples = state.position * restored.content["batch_size"]
     state.position = min(examples // batch_size, state.steps_per_epoch)
     return notes
 
 
-def differences(before: dict[str, Any], now: dict[str, Any], exact: bool = False) -> list[str]:
+def differences(before: Circumstances, now: Circumstances, exact: bool = False) -> list[str]:
     """What is not as it was when a checkpoint was made, and changes the bits of the result, in words.
 
     `exact`: whether a GPU was told to add up in a fixed order.
     """
+    was, are = dict(before), dict(now)
     found = [
-        f"{words.format(now[name])} instead of {before[name]}"
+        f"{words.format(are[name])} instead of {was[name]}"
         for name, words in WORDS.items()
-        if now[name] != before.get(name, now[name])  # an older version kept less of this
+        if are[name] != was.get(name, are[name])  # an older version kept less of this
     ]
     if now["device"] != "cpu" and not exact:
         found.append("a GPU adds up in another order each time, unless train.exact is set")
     return found
 
 
-def open_metrics(context: Context, restored: Restored | None) -> LineWriter:
+def open_metrics(context: Context, restored: LoadedCheckpoint | None) -> LineWriter:
     """The metrics without the rows of steps that will be made again: those after the checkpoint."""
-    path, offset = context.folder.metrics, 0 if restored is None else int(restored.entry["metrics_offset"])
+    path, offset = context.folder.metrics, 0 if restored is None else restored.entry.metrics_offset
     kept = context.room.keep_trying(lambda: keep_until(path, offset)) if path.exists() else 0
     if kept < offset:
         context.notice(f"{path.name} is shorter than it was: rows of earlier steps are lost", exact=False)

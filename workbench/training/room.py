@@ -11,10 +11,11 @@ from typing import TypeVar
 from workbench import text
 from workbench.errors import BadInput
 from workbench.io.room import NO_ROOM, why_no_room
-from workbench.runs import control
+from workbench.runs.control import StopReason
+from workbench.runs.enums import Cause, Phase
+from workbench.runs.journal import Journal, Notice
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import Journal
-from workbench.training.heartbeat import Heartbeat, Stopwatch
+from workbench.training.heartbeat import HeartbeatThread, Stopwatch
 from workbench.training.requests import Requests, Stop
 
 CHECKPOINTS = 3
@@ -30,7 +31,7 @@ T = TypeVar("T")
 def check_space(folder: RunFolder, checkpoint: int, rows: int) -> None:
     """Raise `BadInput` where checkpoints of so many bytes and so many rows of metrics can't fit."""
     wanted = CHECKPOINTS * checkpoint + rows * ROW_BYTES
-    there = sum(path.stat().st_size for path in folder.checkpoints.glob("step-*.pt"))
+    there = sum(path.stat().st_size for path in folder.checkpoint_files())
     free = shutil.disk_usage(folder.path).free
     if wanted > free + there:
         raise BadInput(
@@ -47,7 +48,7 @@ class Room:
         folder: RunFolder,
         journal: Journal,
         attempt: int,
-        heartbeat: Heartbeat,
+        heartbeat: HeartbeatThread,
         requests: Requests,
         *,
         watch: Stopwatch,
@@ -78,13 +79,13 @@ class Room:
                 return result
 
     def _tell(self, seconds: float) -> None:
-        said = f"waited {text.duration(seconds)} for room on the disk"
-        self._journal.note("notice", attempt=self._attempt, text=said)
+        line = f"waited {text.duration(seconds)} for room on the disk"
+        self._journal.note(Notice(attempt=self._attempt, text=line))
 
     def _wait(self, error: OSError, end: float) -> None:
         """Wait until it is time to try again."""
         phase, self._waiting = self._heartbeat.phase, True
-        self._heartbeat.show(phase=control.WAITING)
+        self._heartbeat.show(phase=Phase.WAITING_FOR_SPACE)
         try:
             with self._watch.during("paused"):
                 self._look_out(error, min(end, time.monotonic() + TRY_SECONDS))
@@ -93,8 +94,11 @@ class Room:
             self._heartbeat.show(phase=phase)
         if time.monotonic() >= end:
             raise Stop(
-                f"no room for {text.duration(self.seconds)}: {why_no_room(error, self._disk)}; "
-                "resume once there is some"
+                StopReason(
+                    Cause.DISK_FULL,
+                    f"no room for {text.duration(self.seconds)}: {why_no_room(error, self._disk)}; "
+                    "resume once there is some",
+                )
             )
 
     def _look_out(self, error: OSError, until: float) -> None:
@@ -102,6 +106,7 @@ class Room:
             # The answer to a request can't be written either; what it asks for counts.
             with contextlib.suppress(OSError):
                 self._requests.stopped()
-            if self._requests.stop is not None:
-                raise Stop(f"{self._requests.stop} while there was no room: {why_no_room(error, self._disk)}")
+            if (stop := self._requests.stop) is not None:
+                line = f"{stop.text} while there was no room: {why_no_room(error, self._disk)}"
+                raise Stop(StopReason(stop.cause, line))
             time.sleep(LOOK_SECONDS)

@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 import torch
 from torch import nn
 
 from workbench.datasets.data import Data, Split
 from workbench.models.preprocess import Preprocessing
 from workbench.models.summary import summarise
+from workbench.runs.records import PreprocessingRecord, Setup
 
 
-def splits_of(data: Data) -> dict[str, Split]:
-    """The splits that `data` has, by name."""
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: split for name, split in splits.items() if split is not None}
+def describe_data(setup: Setup, data: Data) -> Setup:
+    """`setup` with task, classes, counts, shape, normalisation, fingerprint, and files that could not be read."""
+    splits = data.splits
+    return msgspec.structs.replace(
+        setup,
+        task=data.task,
+        classes=tuple(data.classes),
+        counts={name: len(split) for name, split in splits.items()},
+        class_counts={name: class_counts(split, len(data.classes)) for name, split in splits.items()},
+        shape=tuple(data.train.inputs.shape[1:]),
+        mean=tuple(data.mean),
+        std=tuple(data.std),
+        fingerprint=data.fingerprint,
+        source=data.source,
+        set_aside=tuple(data.set_aside),
+    )
 
 
-def describe_data(data: Data) -> dict[str, Any]:
-    """Task, classes, counts, shape, normalisation, fingerprint, and what was set aside."""
-    splits = splits_of(data)
-    return {
-        "v": 1,
-        "task": data.task,
-        "classes": list(data.classes),
-        "counts": {name: len(split) for name, split in splits.items()},
-        "class_counts": {name: class_counts(split, len(data.classes)) for name, split in splits.items()},
-        "shape": list(data.train.inputs.shape[1:]),
-        "mean": list(data.mean),
-        "std": list(data.std),
-        "fingerprint": data.fingerprint,
-        "source": data.source,
-        "set_aside": [list(pair) for pair in data.set_aside],
-    }
+def class_counts(split: Split, classes: int) -> tuple[int, ...]:
+    """Samples of each class; empty for a regression."""
+    return tuple(torch.bincount(split.targets, minlength=classes).tolist()) if classes else ()
 
 
-def class_counts(split: Split, classes: int) -> list[int]:
-    """Examples of each class; empty for a regression."""
-    return torch.bincount(split.targets, minlength=classes).tolist() if classes else []
-
-
-def describe_model(module: nn.Module, preprocessing: Preprocessing, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Layers for raw inputs of `shape`, parameters, and what stands in front of the model."""
+def describe_model(
+    setup: Setup, module: nn.Module, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> Setup:
+    """`setup` with layers for raw inputs of `shape`, parameters, and the preprocessing."""
     parameters = list(module.parameters())
-    return {
-        "layers": [row.to_dict() for row in summarise(module, (2, *preprocessing.output_shape(shape)))],
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-        "preprocessing": preprocessing.to_dict(),
-    }
+    return msgspec.structs.replace(
+        setup,
+        layers=tuple(summarise(module, (2, *preprocessing.output_shape(shape)))),
+        parameters=sum(p.numel() for p in parameters),
+        trainable=sum(p.numel() for p in parameters if p.requires_grad),
+        preprocessing=PreprocessingRecord(
+            size=preprocessing.size,
+            channels=preprocessing.channels,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+        ),
+    )
 
 
 def device_name(device: torch.device) -> str:

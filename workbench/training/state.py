@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from workbench.training.batches import Batch, bounds, has_batch_norm
 from workbench.training.capture import Before, Captured
 from workbench.training.checkpoint import random_states, restore_random_states
+from workbench.training.checkpoint_files import BestContent, StateDict, TrainingContent
 from workbench.training.device import Precision
 from workbench.training.guard import Guard
 from workbench.training.lookahead import Lookahead, lookahead_of
@@ -20,11 +21,35 @@ from workbench.training.task import Task
 from workbench.training.timeline import Timeline
 
 
+@dataclass(frozen=True)
+class BestEpoch:
+    """The best evaluation so far by the monitored metric."""
+
+    value: float
+    """Larger is better: of a loss its negative."""
+    loss: float
+    step: int
+    epoch: int
+
+    def to_dict(self) -> BestContent:
+        """For a checkpoint."""
+        return {"value": self.value, "loss": self.loss, "step": self.step, "epoch": self.epoch}
+
+    @classmethod
+    def from_dict(cls, content: BestContent) -> BestEpoch:
+        """From a checkpoint."""
+        return cls(content["value"], content["loss"], content["step"], content["epoch"])
+
+    def beaten_by(self, value: float, loss: float) -> bool:
+        """Whether another epoch is better; of two equal ones that with the lower loss is."""
+        return value > self.value or (value == self.value and loss < self.loss)
+
+
 class TrainState:
     """Everything that training changes; all of it travels in checkpoints.
 
-    `step` counts optimizer steps done, `epoch` completed epochs, `position` batches done in this epoch.
-    `best` is `{"value", "loss", "step", "epoch"}` of the best evaluation by the monitor, `stale` the epochs since.
+    `step` counts optimizer steps done, `epoch` completed epochs, `position` batches done in this epoch, `stale` the
+    epochs since the `best` one.
     """
 
     def __init__(
@@ -45,7 +70,7 @@ class TrainState:
         self._renew_optimizer()
         self.lookahead = Lookahead(module) if self.settings.lookahead else None
         self.step = self.epoch = self.position = self.stale = 0
-        self.best: dict[str, Any] | None = None
+        self.best: BestEpoch | None = None
         self.steps_per_epoch = 1
         self.lr = self.settings.lr
         self._backbone, self._report = backbone, report
@@ -63,8 +88,13 @@ class TrainState:
     @property
     def done(self) -> bool:
         """Whether no epoch is left, or none has been better for as long as `train.patience` says."""
-        patient = self.settings.patience
-        return self.epoch >= self.settings.epochs or (patient > 0 and self.stale >= patient)
+        return self.epoch >= self.settings.epochs or self.out_of_patience
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether early stopping ends the run before its last epoch."""
+        patience = self.settings.patience
+        return self.epoch < self.settings.epochs and 0 < patience <= self.stale
 
     @property
     def progress(self) -> float:
@@ -200,17 +230,16 @@ class TrainState:
         """
         self.epoch += 1
         self.position = 0
-        better = value is not None and not math.isnan(value) and self._beats_best(value, loss)
+        if value is None:
+            self.stale = 0
+            return False
+        better = not math.isnan(value) and (self.best is None or self.best.beaten_by(value, loss))
         if better:
-            self.best = {"value": value, "loss": loss, "step": self.step, "epoch": self.epoch}
-        self.stale = 0 if better or value is None else self.stale + 1
+            self.best = BestEpoch(value, loss, self.step, self.epoch)
+        self.stale = 0 if better else self.stale + 1
         return better
 
-    def _beats_best(self, value: float, loss: float) -> bool:
-        best = self.best
-        return best is None or value > best["value"] or (value == best["value"] and loss < best["loss"])
-
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> TrainingContent:
         """All of it, to be copied before the next step. Raises `Diverged` where a loss was no number."""
         self.guard.check(self.step)
         return {
@@ -222,24 +251,25 @@ class TrainState:
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,
-            "best": None if self.best is None else dict(self.best),
+            "best": None if self.best is None else self.best.to_dict(),
             "stale": self.stale,
             "sums": self._report.sums.state_dict(),
             "report_every": self._report.every,
             "random": random_states(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
+    def load_state_dict(self, state: TrainingContent) -> list[str]:
         """Go back to a moment; returns, in words, what could not be taken over as it was."""
         self.guard.begin()
         self._forget()
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
-        self.best, self.stale = state["best"], state["stale"]
+        best = state["best"]
+        self.best, self.stale = None if best is None else BestEpoch.from_dict(best), state["stale"]
         self._report.sums.load_state_dict(state["sums"])
         self.module.load_state_dict(state["model"])
         self.settings = self.timeline.at(self.step)
         self._renew_optimizer()
-        self.lookahead = lookahead_of(state, self.settings.lookahead, self.module)
+        self.lookahead = lookahead_of(state.get("lookahead"), self.settings.lookahead, self.module)
         notes = self._load_optimizer(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
@@ -253,7 +283,7 @@ class TrainState:
         plain = self._scaler is None
         self._step = self.guard.guarded(self.optimizer, step, self._parameters) if plain else step
 
-    def _load_optimizer(self, state: Mapping[str, Any]) -> list[str]:
+    def _load_optimizer(self, state: StateDict) -> list[str]:
         """Take over the optimizer's memory, with the hyperparameters that the settings say now."""
         if state["name"] == self.settings.optimizer and load_memory(self.optimizer, state):
             return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from workbench.errors import BadInput
 from workbench.runs.changing import note_change
-from workbench.runs.control import NOT_DONE, PAUSED, STOPPING, Request
+from workbench.runs.control import Reply, Request
+from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.training.checkpoint import Checkpoints
+from workbench.training.checkpoint_files import Moment, RunContent
 from workbench.training.context import Context
 from workbench.training.report import Report
 from workbench.training.requests import POLL_SECONDS, Release, Stop
@@ -26,7 +26,7 @@ class Steering:
         state: TrainState,
         checkpoints: Checkpoints,
         report: Report,
-        extra: Mapping[str, Any],
+        extra: RunContent,
     ) -> None:
         self._context, self._requests, self._room = context, context.requests, context.room
         self._state, self._checkpoints, self._report, self._extra = state, checkpoints, report, extra
@@ -47,7 +47,7 @@ class Steering:
     def checkpoint(self, *, best: bool = False, wait: bool = True) -> None:
         """Keep this moment; with `wait`, return when it is durable."""
         self._show()
-        content = {**self._state.state_dict(), **self._extra}
+        content: Moment = {**self._state.state_dict(), **self._extra}
         offset = self._report.metrics.offset
         self._room.keep_trying(
             lambda: self._checkpoints.save(content, offset=offset, best=best, sync=self._before_it_counts)
@@ -57,8 +57,8 @@ class Steering:
             self._show()
 
     def _show(self) -> None:
-        """How far it is; and that there are checkpoints, which is known outside their folder then."""
-        self._context.heartbeat.show(step=self._state.step, saved=bool(self._checkpoints.entries))
+        """Report the step and the time of the newest checkpoint, which is then known outside their folder too."""
+        self._context.heartbeat.show(step=self._state.step, saved=self._checkpoints.saved_at)
 
     def _before_it_counts(self) -> None:
         """The run is still ours, and the metrics before a checkpoint are on the disk."""
@@ -74,7 +74,7 @@ class Steering:
         for request in self._requests.pending():
             self._answer_one(request)
         if self._requests.stop is not None:
-            self._context.heartbeat.show(phase=STOPPING)
+            self._context.heartbeat.show(phase=Phase.STOPPING)
             self.checkpoint()
             raise Stop(self._requests.stop)
         if self._requests.checkpoint:
@@ -82,37 +82,40 @@ class Steering:
             self.checkpoint()
 
     def _answer_one(self, request: Request) -> None:
-        match request.what:
-            case "stop":
+        match request.kind:
+            case RequestKind.STOP:
                 self._requests.take_stop(request)
-            case "checkpoint":
+            case RequestKind.CHECKPOINT:
                 self.checkpoint()
-                self._requests.answer(request, f"saved at step {self._state.step}")
-            case "pause" if request.values.get("release"):
+                self._done(request, f"saved at step {self._state.step}")
+            case RequestKind.PAUSE if request.values.release:
                 self._release(request)
-            case "pause":
+            case RequestKind.PAUSE:
                 self._pause(True)
-                self._requests.answer(request, f"paused at step {self._state.step}")
-            case "continue":
-                said = "going on" if self._paused else "it goes on already, nothing was paused"
+                self._done(request, f"paused at step {self._state.step}")
+            case RequestKind.CONTINUE:
+                text = "going on" if self._paused else "it goes on already, nothing was paused"
                 self._pause(False)
-                self._requests.answer(request, said)
-            case "lr" | "epochs":
+                self._done(request, text)
+            case RequestKind.LR | RequestKind.EPOCHS:
                 self._requests.answer(request, self._change(request))
+
+    def _done(self, request: Request, text: str) -> None:
+        self._requests.answer(request, Reply(Outcome.DONE, text))
 
     def _pause(self, paused: bool) -> None:
         if paused and not self._paused:
             self.checkpoint()
         if paused != self._paused:
             self._paused = paused
-            self._context.phase(PAUSED if paused else "training", step=self._state.step)
+            self._context.phase(Phase.PAUSED if paused else Phase.TRAINING, step=self._state.step)
 
     def _release(self, request: Request) -> None:
         """Pause by ending this process: a new one goes on exactly from the checkpoint. A stop comes first."""
         self.checkpoint()
         if not self._paused:
-            self._context.phase(PAUSED, step=self._state.step)
-        self._requests.answer(request, f"paused at step {self._state.step}, its memory is given back")
+            self._context.phase(Phase.PAUSED, step=self._state.step)
+        self._done(request, f"paused at step {self._state.step}, its memory is given back")
         if self._requests.stop is None:
             raise Release
 
@@ -123,7 +126,7 @@ class Steering:
         if not self._paused:
             self._report.restart_clock()
 
-    def _change(self, request: Request) -> str:
+    def _change(self, request: Request) -> Reply:
         """Apply a new learning rate or number of epochs; it is on record and durable before it is used."""
         state, step = self._state, self._state.step
         try:
@@ -131,12 +134,12 @@ class Steering:
                 self._context.journal, request, state.settings, step=step, epoch=state.epoch
             )
         except BadInput as error:
-            return f"{NOT_DONE}{error}"
+            return Reply(Outcome.REJECTED, str(error))
         state.timeline.add(Change(step, changed.key, changed.value))
         state.renew_settings()
         epochs = self._state.settings.epochs
         self._context.heartbeat.show(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
-        return f"{changed} from step {step} on"
+        return Reply(Outcome.DONE, f"{changed} from step {step} on")
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from workbench.runs.attempts import began, number_of
-from workbench.runs.records import attempts_of
+import msgspec
+
+from workbench.runs.attempts import start_steps
+from workbench.runs.journal import Attempt, JournalLine, SettingChange, SettingValue, attempts_of
 from workbench.settings import convert
 from workbench.trainsettings import Train
+
+PREFIX = "train."
 
 
 @dataclass(frozen=True)
@@ -18,41 +21,40 @@ class Change:
 
     step: int
     key: str
-    value: Any
+    value: SettingValue
 
 
 class Timeline:
     """The `Train` settings as a function of the step. Raises `BadInput` for a change that can't be."""
 
-    def __init__(self, base: Mapping[str, Any], changes: Iterable[Change] = ()) -> None:
-        self._base = dict(base)
+    def __init__(self, base: Train, changes: Iterable[Change] = ()) -> None:
+        self._base = base
         self._changes: list[Change] = []
         for change in changes:
             self.add(change)
 
     @classmethod
-    def of_journal(
-        cls, base: Mapping[str, Any], journal: Iterable[Mapping[str, Any]], start: int
-    ) -> Timeline:
-        """From `experiment.json`'s train settings and the journal, for an attempt that begins at step `start`.
+    def of_journal(cls, base: Train, journal: Sequence[JournalLine], start: int) -> Timeline:
+        """From the experiment's train settings and the journal, for an attempt that begins at step `start`.
 
         What a resume set holds from where that attempt began; a change that was made further on, and then lost
         because the run was cut, happens again at its step, unless a later resume set the same thing.
         """
         timeline = cls(base)
-        attempts, starts = attempts_of(journal), began(journal)
+        attempts, starts = attempts_of(journal), start_steps(journal)
         for record in journal:
-            if record.get("kind") == "attempt":
-                step = starts.get(number_of(record), 0)
-                if record is attempts[-1]:
-                    step = min(step, start)
-                for key, value in (record.get("overrides") or {}).items():
-                    if key.startswith("train."):
-                        timeline.override(Change(step, key.removeprefix("train."), value))
-            elif record.get("kind") == "change" and str(record.get("setting", "")).startswith("train."):
-                key = str(record["setting"]).removeprefix("train.")
-                timeline.add(Change(int(record.get("step") or 0), key, record.get("value")))
+            if isinstance(record, Attempt):
+                step = starts.get(record.attempt, 0)
+                timeline._resume(record, min(step, start) if record is attempts[-1] else step)
+            elif isinstance(record, SettingChange) and record.setting.startswith(PREFIX):
+                timeline.add(Change(record.step, record.setting.removeprefix(PREFIX), record.value))
         return timeline
+
+    def _resume(self, attempt: Attempt, step: int) -> None:
+        """What an attempt that began at `step` set."""
+        for key, value in attempt.overrides.items():
+            if key.startswith(PREFIX):
+                self.override(Change(step, key.removeprefix(PREFIX), value))
 
     def add(self, change: Change) -> None:
         """One more change, after those of the same step."""
@@ -66,11 +68,9 @@ class Timeline:
 
     def at(self, step: int) -> Train:
         """The settings that hold once `step` steps are done."""
-        values = dict(self._base)
-        for change in sorted(self._changes, key=lambda c: c.step):
-            if change.step <= step:
-                values[change.key] = change.value
-        return convert(Train, values, "train")
+        changes = sorted(self._changes, key=lambda change: change.step)
+        values = {change.key: change.value for change in changes if change.step <= step}
+        return convert(Train, {**msgspec.to_builtins(self._base), **values}, "train")
 
     def next_change(self, step: int) -> int | None:
         """The first step after `step` at which something changes."""

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import msgspec
 import torch
 from torch import Tensor
 
+from workbench.runs.jsonl import LineWriter
 from workbench.runs.layout import RunFolder
-from workbench.runs.records import LineWriter
 from workbench.training.batches import Batch, Batches
 from workbench.training.loop import give_up, train_epoch
 from workbench.training.optim import Backbone
@@ -144,7 +143,7 @@ class Trial:
             Backbone(parts.built.module, parts.built.head),
             task=parts.task,
             precision=parts.precision,
-            timeline=Timeline(msgspec.to_builtins(parts.settings)),
+            timeline=Timeline(parts.settings),
             report=self.report,
         )
         self._clock = self.state.clock = Clock(parts.device, requests)
@@ -152,8 +151,8 @@ class Trial:
         """What is done when a step goes wrong, as `loop.train` does it."""
         self.state.steps_per_epoch = parts.epochs.steps
         self.notices: list[str] = []
-        self.ways = quicken(self.state, parts.epochs, self.notices.append)
-        """In which ways its steps are made quicker."""
+        self.quick = quicken(self.state, parts.epochs, self.notices.append)
+        """How its steps are accelerated."""
 
     def run(self, seconds: float, *, epoch: int = 0, apart: bool = False) -> Pace:
         """Train for about so many seconds in epoch `epoch`; at the least one step. Raises `RunFailed`.

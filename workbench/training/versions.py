@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from workbench.errors import BadInput
-from workbench.runs.records import WATCHED, attempts_of, number, read_lines
+from workbench.runs.attempts import WATCHED
+from workbench.runs.journal import JournalLine, Notice, attempts_of
+from workbench.runs.jsonl import read_lines
+from workbench.runs.metrics import EvaluationRow, MetricLine
 from workbench.training.checkpoint import Checkpoints
+from workbench.training.checkpoint_files import LoadedCheckpoint
 from workbench.training.context import Context
+from workbench.training.evaluate import Evaluation
 from workbench.training.measuring import Measuring
 from workbench.training.parts import Parts
-from workbench.training.restore import Restored
 
 FIGURES = ("loss", "accuracy", "r2")
 
 
-def changed_versions(journal: Iterable[Mapping[str, Any]]) -> list[str]:
+def changed_versions(journal: Iterable[JournalLine]) -> list[str]:
     """Packages of another version than in the attempt before (`torch 2.10.0 → 2.11.0`)."""
     attempts = attempts_of(journal)
     if len(attempts) < 2:
         return []
-    before, now = ({**(attempt.get("versions") or {})} for attempt in attempts[-2:])
+    before, now = (attempt.versions for attempt in attempts[-2:])
     return [
         f"{name} {before[name]} → {now[name]}"
         for name in WATCHED
@@ -30,7 +33,7 @@ def changed_versions(journal: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 class Comparison:
-    """Evaluates a checkpoint that was evaluated before, and tells people both figures."""
+    """Evaluates a checkpoint that was evaluated before, and puts both results into the journal."""
 
     def __init__(
         self, context: Context, parts: Parts, checkpoints: Checkpoints, measuring: Measuring
@@ -38,7 +41,7 @@ class Comparison:
         self._context, self._parts = context, parts
         self._checkpoints, self._measuring = checkpoints, measuring
 
-    def make(self, restored: Restored, changed: list[str]) -> None:
+    def make(self, restored: LoadedCheckpoint, changed: list[str]) -> None:
         """Take the newest moment that stands at an epoch's end; `restored`'s weights are put back."""
         found = self._moment(restored)
         if found is None:
@@ -49,31 +52,33 @@ class Comparison:
         module.load_state_dict(moment.content["model"])
         evaluation, _ = self._measuring.evaluate(self._parts.held_out)
         module.load_state_dict(restored.content["model"])
-        shown = [name for name in FIGURES if name in before and name in evaluation.scores]
-        figures = "; ".join(
-            f"{name} before {number(before[name]):.6g}, now {evaluation.scores[name]:.6g}" for name in shown
-        )
-        self._context.notice(
-            f"{', '.join(changed)}: the weights of epoch {moment.entry['epoch']} on {evaluation.split}: {figures}",
-            before={name: before[name] for name in shown},
-            now={name: evaluation.scores[name] for name in shown},
-        )
+        self._note(f"{', '.join(changed)}: the weights of epoch {moment.entry.epoch}", before, evaluation)
 
-    def _moment(self, restored: Restored) -> tuple[Restored, dict[str, Any]] | None:
-        """The newest checkpoint whose weights were evaluated, and the row that says so."""
+    def _note(self, subject: str, row: EvaluationRow, evaluation: Evaluation) -> None:
+        """Put what was measured before and now into the journal."""
+        before = {name: value for name in FIGURES if (value := row.metric(name)) is not None}
+        now = {name: evaluation.scores[name] for name in before if name in evaluation.scores}
+        before = {name: before[name] for name in now}
+        figures = "; ".join(f"{name} before {before[name]:.6g}, now {now[name]:.6g}" for name in now)
+        text = f"{subject} on {evaluation.split}: {figures}"
+        self._context.journal.note(Notice(attempt=self._context.attempt, text=text, before=before, now=now))
+
+    def _moment(self, restored: LoadedCheckpoint) -> tuple[LoadedCheckpoint, EvaluationRow] | None:
+        """The newest checkpoint whose weights were evaluated, and the row of that."""
         rows = {
-            (row["step"], row["epoch"]): row
-            for row in read_lines(self._context.folder.metrics)
-            if row.get("kind") == "evaluation" and row.get("split") == self._parts.held_out
+            (row.step, row.epoch): row
+            for row in read_lines(self._context.folder.metrics, MetricLine)
+            if isinstance(row, EvaluationRow) and row.split == self._parts.held_out
         }
         for entry in reversed(self._checkpoints.entries):
-            row = rows.get((entry["step"], entry["epoch"]))
-            if row is None or entry["position"]:
+            row = rows.get((entry.step, entry.epoch))
+            if row is None or entry.position:
                 continue
             if entry == restored.entry:
                 return restored, row
             try:
-                return Restored(self._checkpoints.load(entry), entry), row
+                content = self._checkpoints.load(entry)
             except BadInput:
                 continue
+            return LoadedCheckpoint(content, entry, self._checkpoints.entries), row
         return None

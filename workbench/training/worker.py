@@ -17,16 +17,18 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.errors import BadInput, RunFailed
+from workbench.errors import BadInput, NonFiniteLoss, RunFailed
 from workbench.io.progress import Interrupted
 from workbench.io.room import NO_ROOM, why_no_room
-from workbench.runs import control
+from workbench.memory import is_out_of_memory
 from workbench.runs.attempts import last_attempt
-from workbench.runs.control import PAUSED, RELEASED
+from workbench.runs.control import ON_REQUEST, RELEASED, Reply
+from workbench.runs.enums import Cause, Ending, Outcome, Phase
+from workbench.runs.journal import PhaseChange
 from workbench.runs.layout import RunFolder, hold_reserve, sweep, write_exit
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.processes import age
-from workbench.runs.records import ENDED
+from workbench.runs.records import Exit
 from workbench.text import one_line
 from workbench.training.context import Context, context_of
 from workbench.training.requests import Release, Stop
@@ -38,8 +40,10 @@ BEGAN = time.monotonic() - age()
 class End:
     """How an attempt ended."""
 
-    status: str
+    status: Ending
+    cause: Cause
     reason: str | None = None
+    """One line for people."""
 
 
 def main() -> int:
@@ -56,38 +60,46 @@ def main() -> int:
     context.requests.install()
     context.heartbeat.start()
     end = attempt_at(context)
-    close(context, end)
-    if end.status == PAUSED:
+    close(context, Phase.PAUSED if end is None else Phase(end.status))
+    if end is None:
         return RELEASED
     record_end(context, end)
-    return 1 if end.status == "failed" else 0
+    return 1 if end.status is Ending.FAILED else 0
 
 
-def attempt_at(context: Context) -> End:
-    """Train, and put whatever ends it into one line."""
+def attempt_at(context: Context) -> End | None:
+    """Train, and put whatever ends it into one line; `None`: the run is paused and this process ends."""
     try:
         hold_reserve(context.folder)
-        context.phase("loading")
-        importlib.import_module("workbench.training.attempt").run(context)
+        context.phase(Phase.LOADING)
+        cause: Cause = importlib.import_module("workbench.training.attempt").run(context)
     except Stop as stop:
-        return End("stopped", str(stop))
+        return End(Ending.STOPPED, *stop.reason)
     except Release:
-        return End(PAUSED)
+        return None
     except Interrupted:
-        return End("stopped", context.requests.stop or "stopped while loading")
+        return End(Ending.STOPPED, *(context.requests.stop or ON_REQUEST))
     except (BadInput, RunFailed) as error:
-        return End("failed", one_line(error, 500))
+        return End(Ending.FAILED, cause_of(error), one_line(error, 500))
     except OSError as error:
         if error.errno in NO_ROOM:
-            return End(
-                "stopped", f"{why_no_room(error, context.folder.path.parent)}; resume once there is room"
-            )
+            text = f"{why_no_room(error, context.folder.path.parent)}; resume once there is room"
+            return End(Ending.STOPPED, Cause.DISK_FULL, text)
         log(traceback.format_exc())
-        return End("failed", one_line(error, 500))
+        return End(Ending.FAILED, Cause.ERROR, one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
-        return End("failed", in_words(error))
-    return End("finished")
+        return End(Ending.FAILED, cause_of(error), in_words(error))
+    return End(Ending.FINISHED, cause)
+
+
+def cause_of(error: Exception) -> Cause:
+    """What an attempt failed of."""
+    if isinstance(error, BadInput):
+        return Cause.INVALID_INPUT
+    if isinstance(error, NonFiniteLoss):
+        return Cause.NON_FINITE_LOSS
+    return Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.ERROR
 
 
 def log(text: str) -> None:
@@ -98,18 +110,19 @@ def log(text: str) -> None:
 
 def in_words(error: Exception) -> str:
     """An exception nobody expected, in one line; out of memory says what to lower."""
-    if "out of memory" in str(error) or isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return f"out of memory: lower train.batch_size or the pictures' size ({one_line(error, 500)})"
     return f"{type(error).__name__}: {one_line(error, 500)} (the log has the details)"
 
 
-def close(context: Context, end: End) -> None:
+def close(context: Context, phase: Phase) -> None:
     """Leave the last heartbeat and the seconds. On a full disk each can fail, and the end is still recorded."""
-    context.heartbeat.show(phase=end.status)
+    context.heartbeat.show(phase=phase)
     context.heartbeat.stop()
+    seconds = context.watch.seconds()
     with contextlib.suppress(OSError):
         context.journal.note(
-            "phase", phase=ENDED, attempt=context.attempt, status=end.status, seconds=context.watch.seconds()
+            PhaseChange(phase=Phase.ENDED, attempt=context.attempt, status=phase, seconds=seconds)
         )
 
 
@@ -117,16 +130,12 @@ def record_end(context: Context, end: End) -> None:
     """Answer whoever still waits, and then leave `exit.json`."""
     with contextlib.suppress(OSError):
         for request in context.requests.pending():
-            context.requests.answer(request, f"{control.ENDED}{end.status}")
+            context.requests.answer(request, Reply(Outcome.ENDED, f"the run has {end.status}"))
     if end.reason:
         log(f"{end.status}: {end.reason}")
-    record = {
-        "v": 1,
-        "status": end.status,
-        "attempt": context.attempt,
-        "reason": end.reason,
-        "time": time.time(),
-    }
+    record = Exit(
+        status=end.status, attempt=context.attempt, cause=end.cause, reason=end.reason, time=time.time()
+    )
     write_exit(context.folder, record)
 
 

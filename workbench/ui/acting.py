@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from textual.actions import ActionParseResult, parse
 from textual.dom import DOMNode
@@ -27,12 +27,15 @@ class HoldsExperiment(Protocol):
     def experiment(self) -> Experiment:
         """What it describes now. Raises `BadInput`."""
 
-    def load(self, content: dict[str, Any]) -> None:
-        """Show the experiment of a recipe or a run."""
+    def load(self, experiment: Experiment) -> None:
+        """Show the experiment of a run. Raises `BadInput`."""
 
 
 class Acting(KeysInOrder):
     """The runs that are meant, notices, questions, and work in a thread."""
+
+    store: Store
+    """Where the runs are."""
 
     rows: list[RunSummary] | None = None
     """All runs; `None` until they are known."""
@@ -55,6 +58,10 @@ class Acting(KeysInOrder):
     def changed(self, run_id: str | None = None) -> None:
         """Something was done to the runs: look at once, and go to `run_id` if it is given."""
         raise NotImplementedError
+
+    def folder_of(self, row: RunSummary) -> RunFolder:
+        """The folder of a run."""
+        return self.store.folder(row.id)
 
     @property
     def meant(self) -> list[RunSummary]:
@@ -143,11 +150,6 @@ def asked(action: str, *parameters: object) -> str:
         case "trash", *_:
             return "move to the trash"
     return action
-
-
-def folder_of(row: RunSummary) -> RunFolder:
-    """The folder of a run."""
-    return RunFolder(Store.default().root / row.id)
 
 
 def called(row: RunSummary, rows: Iterable[RunSummary]) -> str:

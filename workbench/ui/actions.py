@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from textual import on
 from textual.content import Content
 
 from workbench.errors import BadInput
-from workbench.io.atomic import read_json
-from workbench.runs import launch, trash
+from workbench.experiment import read_experiment
+from workbench.runs import launch
+from workbench.runs.journal import SettingValue
 from workbench.runs.status import Status
-from workbench.runs.store import RunSummary, Store
-from workbench.ui.acting import folder_of
+from workbench.runs.store import RunSummary
 from workbench.ui.messages import RunStarted, StartWanted, Undoable
 from workbench.ui.steering import Steering
 from workbench.ui.widgets.log import Reading, log_tail
@@ -54,7 +53,7 @@ class RunActions(Steering):
         def start() -> str:
             for remark in launch.remarks(event.experiment):
                 self.notice(remark, "warning")
-            folder = launch.start(event.experiment, LAUNCHER)
+            folder = launch.start(event.experiment, LAUNCHER, self.store.root)
             self.post_message(RunStarted(folder.id))
             return f"{event.experiment.name} trains in the background; it goes on when you leave"
 
@@ -70,7 +69,7 @@ class RunActions(Steering):
         about = "It writes a checkpoint first; r goes on from there."
 
         def stop() -> str:
-            why = {why for row in rows if (why := launch.stop(folder_of(row)))}
+            why = {why for row in rows if (why := launch.stop(self.folder_of(row)))}
             return f"{self.named(rows)}: {'; '.join([*why, 'sent SIGTERM']) if why else 'asked to stop'}"
 
         self.confirm(f"Stop {self.named(rows)}?", about, lambda: self.in_background(stop))
@@ -92,12 +91,12 @@ class RunActions(Steering):
             ),
         )
 
-    def _resume(self, wanted: dict[RunSummary, dict[str, Any]]) -> None:
+    def _resume(self, wanted: dict[RunSummary, dict[str, SettingValue]]) -> None:
         self.notice(f"resuming {self.named(list(wanted))}")
 
         def resume() -> str:
             for row, overrides in wanted.items():
-                launch.resume(folder_of(row), overrides, LAUNCHER)
+                launch.resume(self.folder_of(row), overrides, LAUNCHER)
             return f"{self.named(list(wanted))} {'goes' if len(wanted) == 1 else 'go'} on"
 
         self.in_background(resume)
@@ -110,7 +109,7 @@ class RunActions(Steering):
             moved: list[RunSummary] = []
             try:
                 for row in rows:
-                    where = Store.default().remove(folder_of(row))
+                    where = self.store.remove(self.folder_of(row))
                     moved.append(row)
             finally:
                 if moved:
@@ -124,7 +123,7 @@ class RunActions(Steering):
     def _restore(self, rows: list[RunSummary]) -> None:
         def restore() -> str:
             for row in rows:
-                trash.restore(row.id)
+                self.store.restore(row.id)
             return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} back"
 
         self.in_background(restore)
@@ -136,13 +135,13 @@ class RunActions(Steering):
             self._when_loaded = self.action_duplicate
         if pane is None or row is None:
             return
-        folder = folder_of(row)
-        content = read_json(folder.experiment)
-        if content is None:
+        folder = self.folder_of(row)
+        experiment = read_experiment(folder.experiment)
+        if experiment is None:
             self.notice(f"{row.name}: its experiment can't be read ({folder.experiment})", "error")
             return
         try:
-            pane.load(content)
+            pane.load(experiment)
         except BadInput as error:
             self.notice(str(error), "error")
             return
@@ -153,7 +152,7 @@ class RunActions(Steering):
         row = self.selected
         if row is None:
             return
-        log = folder_of(row).log
+        log = self.folder_of(row).log
 
         def read() -> list[Content]:
             return log_tail(log)

@@ -14,6 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.store import RunSummary, Store
 from workbench.text import safe
 from workbench.ui import news, since, terminal
@@ -57,11 +58,11 @@ class WorkbenchApp(Keeping, Moving):
         self.monitor = Monitor(self.store, lambda snapshot: self.post_message(Updated(snapshot)))
         self._by_id: dict[str, RunSummary] = {}
         self.mirror: Mirror | None = None
-        self.evaluations: list[dict[str, Any]] = []
+        self.evaluations: list[EvaluationFile] = []
         self._run_id: str | None = None
         self._awaited: str | None = None
         """A run that was just started and is not among the rows yet."""
-        self._before = since.recall()
+        self._before = since.recall(self.store)
         self._told: set[tuple[str, int]] = set()
         self.rings = news.bell_is_wanted()
 
@@ -132,8 +133,8 @@ class WorkbenchApp(Keeping, Moving):
             self.notice(snapshot.complaint, "error")
         if snapshot.rows is not None:
             self._take_rows(snapshot.rows)
-        for run_id, records in snapshot.said:
-            self._say(news.answers(self._called(run_id), records))
+        for run_id, lines in snapshot.journal_lines:
+            self._say(news.answers(self._called(run_id), lines))
         if snapshot.change is not None and self.mirror is not None and snapshot.run_id == self._run_id:
             known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)
@@ -148,7 +149,7 @@ class WorkbenchApp(Keeping, Moving):
         first, before = self.rows is None, self._by_id
         self.rows, self._by_id = rows, {row.id: row for row in rows}
         if first:
-            self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, time.time()))
+            self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, self.store, time.time()))
         else:
             self._say_what_ended(news.endings(before, rows))
         self._say(news.waiting(rows, self._told))
@@ -222,7 +223,7 @@ class WorkbenchApp(Keeping, Moving):
         """The marked runs, else the selected one and the best."""
         return to_compare(self.selected, self.marked, self.rows or [])
 
-    def take_second(self, name: str, evaluation: dict[str, Any]) -> None:
+    def take_second(self, name: str, evaluation: EvaluationFile) -> None:
         """Hold the classes against this evaluation of the run called so."""
         if "4" in self.panes:
             cast("ClassesPane", self.panes["4"]).second = (name, evaluation)
@@ -340,7 +341,7 @@ class WorkbenchApp(Keeping, Moving):
     def farewell(self) -> None:
         """Write down how things stand."""
         if self.rows is not None:
-            since.remember(self.rows)
+            since.remember(self.rows, self.store)
 
     def _remember(self) -> None:
         self._show_rows()  # their ages

@@ -15,6 +15,7 @@ from workbench.recipes import load_recipe, recipe_files
 from workbench.runs.store import RunSummary
 from workbench.text import count, duration, fraction, size, times
 from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
+from workbench.user_code import is_user_code
 
 HERE = "✓ here"
 
@@ -64,12 +65,14 @@ def of_datasets() -> Finder:
 
 def _dataset_row(name: str) -> Row:
     about = datasets.describe(name)
-    pictures = "" if about["train"] is None else f"{count(about['train'] + about['test'])}"
-    classes = str(about["classes"]) if about["classes"] else about["task"]
-    shape = times(about["shape"]) if about["shape"] else "varies"
-    here = HERE if about["here"] else f"↓ {size(about['download'])}"
+    examples = None if about.train is None or about.test is None else about.train + about.test
+    classes = str(about.classes) if about.classes else about.task
+    shape = times(about.shape) if about.shape else "varies"
+    here = HERE if about.here else f"↓ {size(about.download)}"
     return Row(
-        name, (name, about["title"], pictures.rjust(6), classes, shape, here), group=_GROUPS[about["kind"]]
+        name,
+        (name, about.title, ("" if examples is None else count(examples)).rjust(6), classes, shape, here),
+        group=_GROUPS[about.kind],
     )
 
 
@@ -84,7 +87,7 @@ def _own_data(text: str) -> list[Row]:
 
 def _own_code(text: str) -> list[Row]:
     """Python files while their name is typed; what stands behind the colon is the person's to know."""
-    if ".py:" in text:
+    if is_user_code(text):
         return []
     rows = files((".py",))(text)
     return [row if row.leads else Row(row.key + ":", (row.cells[0] + ":",), leads=True) for row in rows]
@@ -114,7 +117,7 @@ def _model_row(info: models.ModelInfo) -> Row:
     about = models.describe(info)
     side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
     weights = (
-        "" if not info.weights_bytes else HERE if about["weights_here"] else f"↓ {size(info.weights_bytes)}"
+        "" if not info.weights_bytes else HERE if about.weights_here else f"↓ {size(info.weights_bytes)}"
     )
     group = "workbench's own" if info.kind == "builtin" else "torchvision"
     return Row(

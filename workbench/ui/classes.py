@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.runs.records import number
+from workbench.experiment import Reference
+from workbench.runs.confusions import confused
+from workbench.runs.metrics import ClassMetrics, EvaluationFile
 from workbench.text import cell_width, cut, fraction, safe
-from workbench.ui.insights import confused, rows_of
+from workbench.ui.bars import BarStyle, bar
 from workbench.ui.marks import MUTED
 from workbench.ui.widgets.cells import Cell, spread
 from workbench.ui.widgets.table import Cells, Column, Row, Shown
-
-Evaluation = Mapping[str, Any]
 
 GOOD, MIDDLING, POOR = "$success", "$warning", "$error"
 BAR, TREND = 10, 8
@@ -72,20 +72,22 @@ ORDERS = (
 
 
 def figures(
-    evaluation: Evaluation | None, earlier: Sequence[Evaluation] = (), against: Evaluation | None = None
+    evaluation: EvaluationFile | None,
+    earlier: Sequence[EvaluationFile] = (),
+    against: EvaluationFile | None = None,
 ) -> list[Figures]:
     """Every class of an evaluation.
 
     `earlier` are others of the same run, newest first, for the trend; `against` is what `delta` is taken from.
     """
     wrong = defaultdict(list)
-    for true, said, count in confused(evaluation):
-        wrong[true].append((said, count))
+    for true, predicted, count in confused(evaluation):
+        wrong[true].append((predicted, count))
     before = _recalls(against)
     past = [_recalls(one) for one in thinned(earlier, TREND - 1)][::-1]
-    one_split = evaluation is not None and all(e.get("split") == evaluation.get("split") for e in earlier)
+    one_split = evaluation is not None and all(e.split == evaluation.split for e in earlier)
     found = []
-    for index, row in enumerate(rows_of(evaluation)):
+    for index, row in enumerate(evaluation.per_class if evaluation else ()):
         one = _measured(index, row)
         recall, old = one.recall, before.get(one.name)
         trend = [known[one.name] for known in past if one.name in known]
@@ -96,40 +98,37 @@ def figures(
     return found
 
 
-def _measured(index: int, row: Mapping[str, Any]) -> Figures:
-    """What an evaluation's own row says of a class."""
-    return Figures(
-        index,
-        str(row.get("class")),
-        _figure(row.get("recall", row.get("accuracy"))),
-        _figure(row.get("precision")),
-        _figure(row.get("f1")),
-        int(_figure(row.get("support")) or 0),
-    )
+def _measured(index: int, row: ClassMetrics) -> Figures:
+    """The metrics of a class in an evaluation."""
+    return Figures(index, row.name, _recall(row), _finite(row.precision), _finite(row.f1), row.support)
 
 
-def beside_published(rows: Sequence[Figures], reference: Mapping[str, Any]) -> list[Figures]:
-    """`rows` with the figures of a recipe's `reference` that was published class by class, under its names."""
-    aliases = reference.get("aliases") or {}
-    found = {aliases.get(name, name): number(v) for name, v in (reference.get("per_class") or {}).items()}
+def beside_published(rows: Sequence[Figures], reference: Reference | None) -> list[Figures]:
+    """`rows` with the accuracies that a recipe's `reference` has for each class, under the dataset's names."""
+    if reference is None:
+        return list(rows)
+    found = {reference.aliases.get(name, name): value for name, value in reference.per_class.items()}
     return [replace(row, published=found.get(row.name)) for row in rows]
 
 
-def thinned(earlier: Sequence[Evaluation], count: int) -> list[Evaluation]:
+def thinned(earlier: Sequence[EvaluationFile], count: int) -> list[EvaluationFile]:
     """At most `count` of them, evenly spaced, the first one among them."""
     if len(earlier) <= count:
         return list(earlier)
     return [earlier[round(k * (len(earlier) - 1) / (count - 1))] for k in range(count)]
 
 
-def _recalls(evaluation: Evaluation | None) -> dict[str, float]:
-    found = {str(r.get("class")): _figure(r.get("recall", r.get("accuracy"))) for r in rows_of(evaluation)}
-    return {name: recall for name, recall in found.items() if recall is not None}
+def _recalls(evaluation: EvaluationFile | None) -> dict[str, float]:
+    rows = evaluation.per_class if evaluation else ()
+    return {row.name: recall for row in rows if (recall := _recall(row)) is not None}
 
 
-def _figure(value: Any) -> float | None:
-    found = number(value)
-    return found if found is not None and math.isfinite(found) else None
+def _recall(row: ClassMetrics) -> float | None:
+    return _finite(row.accuracy if row.recall is None else row.recall)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def ordered(rows: Sequence[Figures], order: Order, *, reverse: bool = False) -> list[Figures]:
@@ -173,7 +172,7 @@ def _cells(row: Figures, low: float, high: float) -> Cells:
         "class": row.shown,
         "recall": (fraction(row.recall), "bold"),
         "published": (fraction(row.published), MUTED),
-        "bar": lambda width: (bar(row.recall, width), quality(row.recall)),
+        "bar": lambda width: (share_bar(row.recall, width), quality(row.recall)),
         "delta": _delta(row.delta),
         "precision": fraction(row.precision),
         "f1": fraction(row.f1),
@@ -199,12 +198,9 @@ def quality(recall: float | None) -> str:
     return GOOD if recall >= 0.9 else MIDDLING if recall >= 0.6 else POOR
 
 
-def bar(share: float | None, width: int) -> str:
-    """`▇▇▇▇▇▇▇▌▁▁`: a share as a bar of `width` cells, half cells included."""
-    if share is None:
-        return ""
-    halves = round(min(1.0, max(0.0, share)) * width * 2)
-    return "▇" * (halves // 2) + ("▌" if halves % 2 else "") + "▁" * (width - (halves + 1) // 2)
+def share_bar(share: float | None, width: int) -> str:
+    """`▇▇▇▇▇▇▇▌▁▁`: a share as a bar of `width` cells; empty where it is not known."""
+    return "" if share is None else "".join(bar(share, width, BarStyle.FIGURE))
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -223,12 +219,12 @@ def half_width(share: float, count: int) -> float:
 
 
 def summary(
-    evaluation: Evaluation | None, rows: Sequence[Figures], published: float | None, width: int
+    evaluation: EvaluationFile | None, rows: Sequence[Figures], published: float | None, width: int
 ) -> list[Cell]:
     """The line over all: accuracy with its interval, then as many of the others as have room."""
     if evaluation is None:
         return []
-    accuracy, count = _figure(evaluation.get("accuracy")), int(_figure(evaluation.get("count")) or 0)
+    accuracy, count = _finite(evaluation.accuracy), evaluation.count
     cells = [*spread("all ", "bold"), *spread(fraction(accuracy), "bold")]
     if accuracy is not None and count:
         cells += spread(f" ±{fraction(half_width(accuracy, count))}", MUTED)
@@ -236,11 +232,11 @@ def summary(
         (row for row in rows if row.recall is not None), key=lambda row: row.recall or 0.0, default=None
     )
     parts = [
-        ("balanced", _named(evaluation.get("balanced_accuracy"))),
+        ("balanced", _named(evaluation.balanced_accuracy)),
         ("worst", f"{cut(worst.shown, 16)} {fraction(worst.recall)}" if worst else ""),
         ("published", _named(published)),
-        ("top-5", _named(evaluation.get("top5"))),
-        ("macro-F1", _named(evaluation.get("macro_f1"))),
+        ("top-5", _named(evaluation.top5)),
+        ("macro-F1", _named(evaluation.macro_f1)),
     ]
     for label, value in parts:
         part = [*spread(f"   {label} ", MUTED), *spread(value, "")]
@@ -249,8 +245,8 @@ def summary(
     return cells
 
 
-def _named(value: Any) -> str:
-    found = _figure(value)
+def _named(value: float | None) -> str:
+    found = _finite(value)
     return "" if found is None else fraction(found)
 
 

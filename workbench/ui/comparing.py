@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from workbench.runs.compare import compare_runs, differing, names_of
+from workbench.runs.compare import ComparedRun, compare_runs, differing, names_of
 from workbench.runs.layout import RunFolder
+from workbench.runs.metric_direction import rank
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.report import newest_evaluation, read_evaluation
 from workbench.runs.store import RunSummary
-from workbench.text import safe, setting
+from workbench.text import safe, setting, short
 from workbench.ui.curves import LOSS, LR, PER_CELL, THROUGHPUT, Curves, Look, Metric
-from workbench.ui.since import LOWER
 from workbench.ui.widgets.plot import Drawing, Plot, Series
-from workbench.ui.widgets.series import Axis, fitted, share_axis, short
+from workbench.ui.widgets.series import Axis, fitted, share_axis
 from workbench.ui.widgets.table import Column, Row, Table
 
 STYLES = ("$primary", "$warning", "$success", "$secondary", "$accent", "$error")
@@ -31,10 +32,10 @@ NAME = 14
 
 @dataclass(frozen=True)
 class Compared:
-    """The runs and what is the same and differs in them, as `workbench compare` says it."""
+    """The curves of some runs, and their results and settings as `workbench compare` shows them."""
 
     views: Sequence[RunView]
-    rows: Sequence[Mapping[str, Any]]
+    runs: Sequence[ComparedRun]
 
 
 def read_all(folders: Sequence[RunFolder]) -> Compared:
@@ -47,7 +48,7 @@ def read_all(folders: Sequence[RunFolder]) -> Compared:
     return Compared(views, compare_runs(list(folders)))
 
 
-def newest_of(folder: RunFolder) -> dict[str, Any] | None:
+def newest_of(folder: RunFolder) -> EvaluationFile | None:
     """The result of a run with its classes, else its newest evaluation; `None` where there is none."""
     reader = RunReader(folder)
     try:
@@ -64,8 +65,7 @@ def to_compare(
     if len(chosen) == 1 and selected is not None:
         others = [row for row in rows if row.id != selected.id and row.best is not None]
         alike = [row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)]
-        lower = selected.monitor in LOWER
-        best = sorted(alike or others, key=lambda row: row.best or 0.0, reverse=not lower)
+        best = sorted(alike or others, key=lambda row: rank(row.monitor, row.best), reverse=True)
         chosen.update({row.id: row for row in best[:1]})
     return list(chosen.values())[:MOST]
 
@@ -108,21 +108,21 @@ def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[lis
     return means.xs, means.ys
 
 
-def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+def table_columns(runs: Sequence[ComparedRun]) -> list[Column]:
     """A column for what is compared and one a run, the first runs kept where there is little room."""
-    keys = max((len(key) for key in differing(rows)), default=8)
-    runs = [
-        Column(str(place), safe(name, 22), 22, keep=len(rows) - place, least=10)
-        for place, name in enumerate(names_of(rows))
+    keys = max((len(key) for key in differing(runs)), default=8)
+    columns = [
+        Column(str(place), safe(name, 22), 22, keep=len(runs) - place, least=10)
+        for place, name in enumerate(names_of(runs))
     ]
-    return [Column("what", "", min(24, keys), keep=100), *runs]
+    return [Column("what", "", min(24, keys), keep=100), *columns]
 
 
-def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+def table_rows(runs: Sequence[ComparedRun]) -> list[Row]:
     """A row for each result and each setting that differs."""
-    found = []
-    for key in differing(rows):
-        cells = {str(place): safe(setting(row.get(key))) for place, row in enumerate(rows)}
+    values, found = [run.values for run in runs], []
+    for key in differing(runs):
+        cells = {str(place): safe(setting(row.get(key))) for place, row in enumerate(values)}
         found.append(Row(key, {"what": key, **cells}))
     return found
 
@@ -161,8 +161,8 @@ class CompareScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Show them."""
-        rows = self._compared.rows
-        self.query_one(Table).show(table_columns(rows), table_rows(rows))
+        runs = self._compared.runs
+        self.query_one(Table).show(table_columns(runs), table_rows(runs))
         self.query_one(Table).focus()
         self.call_after_refresh(self._draw)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from workbench.runs.records import number
+from workbench.runs.confusions import confused
+from workbench.runs.metrics import EvaluationFile
 from workbench.text import cell_width, safe
-from workbench.ui.classes import BAR, LONGEST_NAME, MIDDLING, POOR, Figures, bar, quality
-from workbench.ui.insights import cells_of, confused, rows_of
+from workbench.ui.classes import BAR, LONGEST_NAME, MIDDLING, POOR, Figures, quality, share_bar
 from workbench.ui.marks import MUTED
 from workbench.ui.widgets.cells import Cell, Grid, spread
 from workbench.ui.widgets.table import Cells, Column, Row
 
-Evaluation = Mapping[str, Any]
 AXES = "true↓ predicted→"
 """What stands down and across the matrix."""
 _SHADES = "·░▒▓█"
@@ -32,12 +30,12 @@ def pair_columns(rows: Sequence[Figures]) -> list[Column]:
     ]
 
 
-def pair_rows(evaluation: Evaluation | None, filter: str = "") -> list[Row]:
+def pair_rows(evaluation: EvaluationFile | None, filter: str = "") -> list[Row]:
     """The most frequent confusions: their part of all errors, and of the true class."""
     pairs = confused(evaluation)
     errors = sum(count for *_, count in pairs)
     largest = pairs[0][2] if pairs else 1
-    support = {str(row.get("class")): number(row.get("support")) or 0 for row in rows_of(evaluation)}
+    support = {row.name: row.support for row in (evaluation.per_class if evaluation else ())}
     return [
         Row(f"{true}\0{said}", _pair_cells((true, said), count, errors, largest, support.get(true, 0)))
         for true, said, count in pairs
@@ -45,19 +43,19 @@ def pair_rows(evaluation: Evaluation | None, filter: str = "") -> list[Row]:
     ]
 
 
-def _pair_cells(pair: tuple[str, str], count: int, errors: int, largest: int, support: float) -> Cells:
+def _pair_cells(pair: tuple[str, str], count: int, errors: int, largest: int, support: int) -> Cells:
     return {
         "true": safe(pair[0]),
         "said": safe(pair[1]),
         "count": (str(count), "bold"),
         "errors": f"{100 * count / errors:.0f}%",
-        "bar": lambda width: (bar(count / largest, width), MIDDLING),
+        "bar": lambda width: (share_bar(count / largest, width), MIDDLING),
         "class": f"{100 * count / support:.0f}%" if support else "-",
     }
 
 
 def heat(
-    evaluation: Evaluation | None, shown: Sequence[Figures], width: int, height: int
+    evaluation: EvaluationFile | None, shown: Sequence[Figures], width: int, height: int
 ) -> tuple[Grid, str]:
     """The confusion matrix as a grid, and what to say about it.
 
@@ -66,7 +64,8 @@ def heat(
     corner where that costs no column and no count, else in what there is to say.
     """
     name = min(16, max((cell_width(row.shown) for row in shown), default=5))
-    counts = {(true, said): count for true, said, count in cells_of(evaluation)}
+    cells = evaluation.confusion if evaluation else ()
+    counts = {(true, said): count for true, said, count in cells}
     digits = max((len(str(count)) for count in counts.values()), default=1) + 1
     most = min(len(shown), height - 1)
     count, cell = _columns(width - name - 1, most, digits)

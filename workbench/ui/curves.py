@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from workbench.runs.attempts import began, number_of
+import msgspec
+
+from workbench.experiment import Experiment
+from workbench.runs.attempts import start_steps
+from workbench.runs.enums import ChangeCause, Phase
+from workbench.runs.journal import Attempt, JournalLine, PhaseChange, SettingChange, SettingValue
 from workbench.runs.reader import RunView
-from workbench.runs.records import number
 from workbench.runs.report import effective_experiment
+from workbench.text import short
 from workbench.ui.marks import MUTED
 from workbench.ui.measured import Measured
 from workbench.ui.widgets.plot import Drawing, Mark, Series
@@ -23,14 +28,11 @@ from workbench.ui.widgets.series import (
     doubling_end,
     fitted,
     share_axis,
-    short,
     smooth,
 )
 
 TRAIN, HELD_OUT, BEST, CURSOR = "$primary", "$warning", "$success", "$text-accent"
 MARKED = "$text-secondary"
-GONE_BACK = "went back"
-"""Why a worker changed the learning rate, where it took up an older checkpoint after a loss that was none."""
 PER_CELL = 2
 """Points a cell: braille has two columns of dots."""
 
@@ -84,7 +86,8 @@ class Curves:
     reached: float = 0.0
     planned: float | None = None
     marks: list[Mark] = field(default_factory=list)
-    experiment: Mapping[str, Any] = field(default_factory=dict)
+    experiment: Experiment | None = None
+    """With what resumes and people changed."""
     _train: dict[str, Curve] = field(default_factory=dict)
     _measured: Measured = field(default_factory=Measured)
     _axes: dict[tuple[str, Scale], Axis] = field(default_factory=dict)
@@ -95,10 +98,12 @@ class Curves:
             self._train, self._axes, self._measured = {}, {}, Measured()
         self.view = view
         self.experiment = effective_experiment(view)
-        per_epoch = number((view.setup or {}).get("steps_per_epoch"))
+        per_epoch = view.setup.steps_per_epoch if view.setup else 0
         epochs = view.curve.column("epoch")
+        if epochs and not epochs[-1] > 0:  # a record that does not place its rows by epochs
+            epochs = array("d")
         self.unit = "epochs" if per_epoch or epochs else "steps"
-        self._per_epoch = per_epoch or 1.0
+        self._per_epoch = float(per_epoch or 1)
         self._xs = epochs or array("d", (step / self._per_epoch for step in view.curve.step))
         self.planned = _planned(view, self.experiment) if self.unit == "epochs" else None
         self._measured = self._measured.followed(view, self._per_epoch if self.unit == "epochs" else None)
@@ -115,8 +120,9 @@ class Curves:
         view = self.view
         if view is None:
             return False
-        task = (view.setup or {}).get("task")
-        return task == "regression" or (task is None and any("r2" in row for row in view.evaluations))
+        if view.setup is not None:
+            return view.setup.task == "regression"
+        return any(row.r2 is not None for row in view.evaluations)
 
     @property
     def split(self) -> str:
@@ -184,27 +190,22 @@ class Curves:
     def _levels(self, metric: Metric) -> list[Mark]:
         """Lines across: chance, and the published figure."""
         found = []
-        classes = len((self.view.setup or {}).get("classes") or ()) if self.view else 0
+        classes = len(self.view.setup.classes) if self.view and self.view.setup else 0
         if classes > 1 and metric.key in {"accuracy", "balanced_accuracy"}:
             found.append(Mark(y=1 / classes, glyph="┈", label="chance"))
-        reference = self.experiment.get("reference") or {}
-        published = number(reference.get("published"))
-        if published is not None and str(reference.get("metric", "")).rpartition(".")[2] == metric.key:
-            found.append(Mark(y=published, glyph="╌", label="published", style=MARKED))
+        reference = self.experiment.reference if self.experiment else None
+        if reference is not None and reference.metric.rpartition(".")[2] == metric.key:
+            found.append(Mark(y=reference.published, glyph="╌", label="published", style=MARKED))
         return found
 
     def _points(self, metric: Metric) -> list[Mark]:
         """The best epoch, and the result on test data."""
         found = []
         best, final = self._measured.best, self._measured.final
-        value = number(best.get(metric.key)) if best else None
+        value = best.metric(metric.key) if best else None
         if best and value is not None and math.isfinite(value):
             found.append(Mark(self._measured.position(best), value, "▲", style=BEST))
-        if (
-            final
-            and final.get("split") != self.split
-            and (value := number(final.get(metric.key))) is not None
-        ):
+        if final and final.split != self.split and (value := final.metric(metric.key)) is not None:
             found.append(Mark(self._measured.position(final), value, "◆", style=BEST))
         return found
 
@@ -230,58 +231,64 @@ class Curves:
         """What stands behind the figures where there is room."""
         found: list[tuple[str, str]] = []
         final = self._measured.final
-        if (
-            final
-            and final.get("split") != self.split
-            and (value := number(final.get(metric.key))) is not None
-        ):
+        if final and final.split != self.split and (value := final.metric(metric.key)) is not None:
             found.append((f" ◆test {short(value)}", BEST))
         elif held_out and self.split == "test" and final is None:
             found.append((" (for display only)", MUTED))
         return found
 
     def _events(self) -> list[Mark]:
-        """Columns where something was changed or paused, or the run was taken up again."""
+        """Columns where something was changed or paused, or the run was resumed."""
         view = self.view
         if view is None:
             return []
-        settings, found = dict(view.experiment.get("train") or {}), []
-        starts = began(view.journal)
-        for record in _joined_changes(view.journal):
-            label = _event_label(record, settings)
-            if label:
-                step = number(record.get("step", starts.get(number_of(record)))) or 0.0
-                found.append(Mark(x=step / self._per_epoch, label=label, style=MARKED))
-        return found
+        starts = start_steps(view.journal)
+        return [
+            Mark(x=_step_of(line, starts) / self._per_epoch, label=label, style=MARKED)
+            for line in _joined_changes(view.journal)
+            if (label := _event_label(line))
+        ]
 
 
-def _joined_changes(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _joined_changes(journal: Sequence[JournalLine]) -> list[JournalLine]:
     """The journal with the changes of a setting at one step as one: they share a column."""
-    found: dict[object, Mapping[str, Any]] = {}
-    for place, record in enumerate(journal):
-        change = record.get("kind") == "change"
-        found[(record.get("setting"), record.get("step")) if change else place] = record
+    found: dict[object, JournalLine] = {}
+    for place, line in enumerate(journal):
+        if isinstance(line, SettingChange):
+            key = line.setting, line.step
+            first = found.get(key, line)
+            found[key] = msgspec.structs.replace(line, before=getattr(first, "before", None))
+        else:
+            found[place] = line
     return list(found.values())
 
 
-def _event_label(record: Mapping[str, Any], settings: dict[str, Any]) -> str:
-    """What a journal record is called on the plot, empty for most; `settings` follow the changes."""
-    match record.get("kind"):
-        case "change":
-            key = str(record.get("setting") or "").rpartition(".")[2]
-            label = change_label(key, settings.get(key), record.get("value"))
-            settings[key] = record.get("value")
-            return f"back, {label}" if record.get("why") == GONE_BACK else label
-        case "phase" if record.get("phase") == "paused":
+def _step_of(line: JournalLine, starts: dict[int, int]) -> int:
+    """The step at which an event happened; of an attempt, where it began."""
+    match line:
+        case SettingChange() | PhaseChange(step=int()):
+            return line.step or 0
+        case Attempt() | PhaseChange():
+            return starts.get(line.attempt, 0)
+    return 0
+
+
+def _event_label(line: JournalLine) -> str:
+    """What a journal line is called on the plot, empty for most."""
+    match line:
+        case SettingChange():
+            label = change_label(line.setting.rpartition(".")[2], line.before, line.value)
+            return f"back, {label}" if line.cause is ChangeCause.ROLLBACK else label
+        case PhaseChange(phase=Phase.PAUSED):
             return "pause"
-        case "attempt" if (number(record.get("attempt")) or 1) > 1:
+        case Attempt(attempt=number) if number > 1:
             return "resume"
     return ""
 
 
-def change_label(key: str, before: Any, after: Any) -> str:
+def change_label(key: str, before: SettingValue, after: SettingValue) -> str:
     """A change in a few cells: `lr÷2`, `lr .015`, `+5 ep`."""
-    old, new = number(before), number(after)
+    old, new = _number(before), _number(after)
     if new is None:
         return key[:8]
     if key == "epochs":
@@ -293,9 +300,12 @@ def change_label(key: str, before: Any, after: Any) -> str:
     return f"{key[:6]} {short(new)}"
 
 
-def _planned(view: RunView, experiment: Mapping[str, Any]) -> float | None:
-    said = number(view.heartbeat.get("epochs_total"))
-    return said or number((experiment.get("train") or {}).get("epochs"))
+def _number(value: SettingValue) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _planned(view: RunView, experiment: Experiment | None) -> float | None:
+    return view.heartbeat.epochs_total or (experiment.train.epochs if experiment else None)
 
 
 def _joined(name: str, points: Points) -> Series:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.datasets import catalogue as datasets
 from workbench.errors import BadInput
-from workbench.experiment import Choice, Experiment, all_settings, check_sources, from_dict, pair_defaults
+from workbench.experiment import (
+    Choice,
+    Experiment,
+    all_settings,
+    apply_overrides,
+    check_sources,
+    from_dict,
+    pair_defaults,
+)
 from workbench.models import catalogue as models
 from workbench.recipes import load_recipe
 from workbench.settings import Setting
@@ -23,28 +30,38 @@ COMMON = (
 
 FIRST_RECIPE = "digits-mlp"
 _OF_A_RECIPE = ("name", "recipe", "title", "teaches", "reference", "do")
+_SECTIONS = ("data", "model", "train")
+
+Settings = Mapping[str, object]
+"""Settings by their full names (`data.name`, `train.lr`, `seed`), each as TOML and JSON have it or as it is typed."""
 
 
 class Draft:
     """What the experiment pane edits. It may be wrong for a while (`problem` says why); `experiment` then raises."""
 
     def __init__(self) -> None:
-        self._base: dict[str, Any] = {}
+        self._base: Settings = {}
         self._by_hand: dict[str, str] = {}
-        self._before: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.load(load_recipe(FIRST_RECIPE))
+        self._before: list[tuple[Settings, dict[str, str]]] = []
+        self.load_recipe(FIRST_RECIPE)
 
-    def load(self, content: Mapping[str, Any]) -> None:
-        """Begin again from a recipe's content or a run's experiment. Raises `BadInput`, and is then as before."""
-        base = {k: dict(v) if isinstance(v, Mapping) else v for k, v in content.items()}
-        if base.get("do", "train") != "train":
+    def load_recipe(self, name: str) -> None:
+        """Begin again from a recipe or a TOML file. Raises `BadInput`, and is then as before."""
+        content = load_recipe(name)
+        if content.get("do", "train") != "train":
             raise BadInput(
-                f"the recipe '{base.get('name')}' classifies a picture: the photo pane (6) is for that"
+                f"the recipe '{content['name']}' classifies an image: the photo pane (6) is for that"
             )
-        from_dict(base)
-        self._become(base, {})
+        from_dict(content)
+        self._become(_flat(content), {})
 
-    def _become(self, base: dict[str, Any], by_hand: dict[str, str]) -> None:
+    def load(self, experiment: Experiment) -> None:
+        """Begin again from the experiment of a run. Raises `BadInput`, and is then as before."""
+        content = experiment.to_dict()
+        from_dict(content)
+        self._become(_flat(content), {})
+
+    def _become(self, base: Settings, by_hand: dict[str, str]) -> None:
         self._before.append((self._base, self._by_hand))
         self._base, self._by_hand = base, by_hand
 
@@ -70,12 +87,12 @@ class Draft:
     @property
     def data(self) -> str:
         """The dataset's name."""
-        return str(self._base["data"]["name"])
+        return str(self._base["data.name"])
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return str(self._base["model"]["name"])
+        return str(self._base["model.name"])
 
     @property
     def recipe(self) -> str:
@@ -94,11 +111,12 @@ class Draft:
         """
         info = datasets.find(name) if section == "data" else models.find(name)
         check_sources(info.name)
-        if info.name == self._base[section]["name"]:
+        if info.name == self._base[f"{section}.name"]:
             return
-        kept = {k: v for k, v in self._base.items() if k not in _OF_A_RECIPE}
+        replaced = (f"{section}.", "train.")
+        kept = {k: v for k, v in self._base.items() if k not in _OF_A_RECIPE and not k.startswith(replaced)}
         by_hand = {k: v for k, v in self._by_hand.items() if not k.startswith(f"{section}.")}
-        self._become({**kept, section: {"name": info.name}, "train": {}}, by_hand)
+        self._become({**kept, f"{section}.name": info.name}, by_hand)
 
     def set(self, key: str, text: str) -> None:
         """Set one setting as typed. Raises `BadInput`, and is then as before."""
@@ -112,28 +130,25 @@ class Draft:
 
     def complaint(self, key: str, text: str) -> str | None:
         """What is wrong with a setting as it is typed, in one line; what was wrong before does not count."""
-        found = _problem(_with(self._content(), key, self._plain(key, text)))
+        found = _problem({**self._settings, key: self._plain(key, text)})
         return None if found is None or found == self.problem else found
 
     @property
     def problem(self) -> str | None:
         """Why this can't be trained, in one line."""
-        return _problem(self._content())
+        return _problem(self._settings)
 
     def experiment(self) -> Experiment:
         """The experiment as it stands. Raises `BadInput`."""
-        return from_dict(self._content())
+        return _experiment(self._settings)
 
     def choices(self) -> tuple[Choice, Choice]:
         """Dataset and model with the options that are given."""
-        content = self._content()
-        return _choice(content["data"]), _choice(content["model"])
+        return _choice(self._settings, "data"), _choice(self._settings, "model")
 
-    def value(self, key: str) -> Any:
-        """A setting as it will be used (as typed, while the whole can't be used)."""
-        section, dot, field = key.partition(".")
-        values = self._values()
-        return values[section].get(field) if dot else values[key]
+    def value(self, key: str) -> object:
+        """A setting as it will be used (as typed, while the whole can't be used); `None` for one the pair lacks."""
+        return self._values().get(key)
 
     def fields(self, layers: str = "") -> list[Field]:
         """Every row of the form: what is chosen with its options, the common settings, the rest.
@@ -161,9 +176,9 @@ class Draft:
             *rows.values(),
         ]
 
-    def _field(self, row: Setting, values: Mapping[str, Any]) -> Field:
+    def _field(self, row: Setting, values: Settings) -> Field:
         section, dot, field = row.key.partition(".")
-        value = values[section].get(field, row.default) if dot else values.get(row.key, row.default)
+        value = values.get(row.key, row.default)
         label = row.key if not dot else field if section == "train" else f"  {field}"
         return Field(row.key, label, shown(value), row.kind, row.key in self._by_hand, row.help, row.choices)
 
@@ -172,27 +187,22 @@ class Draft:
         lists = {row.key for row in all_settings(self.data, self.model) if row.kind == "list"}
         return "" if key in lists and text.strip() in {"none", "-"} else text.strip()
 
-    def _content(self) -> dict[str, Any]:
-        content = self._base
-        for key, text in self._by_hand.items():
-            content = _with(content, key, text)
-        return content
+    @property
+    def _settings(self) -> Settings:
+        """What is chosen and set, without defaults."""
+        return {**self._base, **self._by_hand}
 
-    def _values(self) -> dict[str, Any]:
-        content = self._content()
+    def _values(self) -> Settings:
+        """Every setting with its default, as typed where the whole can't be used."""
         try:
-            return from_dict(content).to_dict()
+            return _flat(self.experiment().to_dict())
         except BadInput:
-            return self._values_as_typed(content)
+            return {**self._defaults(), **self._settings}
 
-    def _values_as_typed(self, content: dict[str, Any]) -> dict[str, Any]:
-        filled: dict[str, Any] = {"name": "", "seed": 0, **content}
-        for row in all_settings(self.data, self.model):
-            section, dot, field = row.key.partition(".")
-            if dot:
-                filled[section] = {field: row.default, **filled.get(section, {})}
-        given = {**pair_defaults(Choice(self.data), Choice(self.model)), **content.get("train", {})}
-        return {**filled, "train": {**filled["train"], **given}}
+    def _defaults(self) -> Settings:
+        defaults = {row.key: row.default for row in all_settings(self.data, self.model)}
+        suiting = pair_defaults(Choice(self.data), Choice(self.model))
+        return {**defaults, **{f"train.{key}": value for key, value in suiting.items()}}
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,7 @@ def cost(draft: Draft, parameters: int | None) -> Cost:
     """What is known of the cost before anything is loaded; `parameters` as counted, where they are."""
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
-    whole, part = about["train"], float(_number(draft.value("train.validation")) or 0.0)
+    whole, part = about.train, float(_number(draft.value("train.validation")) or 0.0)
     kept = None if whole is None else round(whole * part)
     train = None if whole is None or kept is None else whole - kept
     batch, epochs = _number(draft.value("train.batch_size")), _number(draft.value("train.epochs"))
@@ -223,13 +233,13 @@ def cost(draft: Draft, parameters: int | None) -> Cost:
     count = parameters if parameters is not None else info.parameters if info.kind == "torchvision" else None
     pretrained = bool(draft.value("model.pretrained")) and not draft.value("model.weights")
     missing = info.weights_bytes if pretrained and info.weights_here() is None else 0
-    download = (0 if about["here"] else about["download"]) + missing
+    download = (0 if about.here else about.download) + missing
     # The best and the last two checkpoints, each with the optimizer's two averages.
     disk = download + 3 * 3 * 4 * (count or 0)
-    return Cost(train, kept, about["test"], steps, count, disk, download)
+    return Cost(train, kept, about.test, steps, count, disk, download)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A setting's value as a person types it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -240,27 +250,37 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     try:
-        found = float(value)
-    except (TypeError, ValueError):
+        found = float(str(value))
+    except ValueError:
         return None
     return found if math.isfinite(found) and found >= 0 else None
 
 
-def _choice(section: Mapping[str, Any]) -> Choice:
-    return Choice(str(section["name"]), {k: v for k, v in section.items() if k != "name"})
+def _flat(content: Mapping[str, object]) -> Settings:
+    """The settings of an experiment in its TOML or JSON form."""
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        inner = value if key in _SECTIONS and isinstance(value, Mapping) else None
+        flat |= {key: value} if inner is None else {f"{key}.{name}": one for name, one in inner.items()}
+    return flat
 
 
-def _with(content: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    section, dot, field = key.partition(".")
-    inner = {**content.get(section, {}), field: value} if dot else value
-    return {**content, section: inner}
+def _choice(settings: Settings, section: str) -> Choice:
+    within = {
+        key.removeprefix(f"{section}."): v for key, v in settings.items() if key.startswith(f"{section}.")
+    }
+    return Choice(str(within.pop("name")), within)
 
 
-def _problem(content: Mapping[str, Any]) -> str | None:
+def _experiment(settings: Settings) -> Experiment:
+    return from_dict(apply_overrides({}, settings))
+
+
+def _problem(settings: Settings) -> str | None:
     try:
-        from_dict(content)
+        _experiment(settings)
     except BadInput as error:
         return str(error)
     return None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from workbench.runs.journal import JournalLine
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import LineReader
+from workbench.runs.reader import JsonlReader
 from workbench.runs.store import RunSummary
 
 MOST = 50
 """Runs that are listened to at once, the newest first."""
 
-Said = list[tuple[str, list[dict[str, Any]]]]
-"""Ids of runs with their new records."""
+JournalLines = list[tuple[str, list[JournalLine]]]
+"""Ids of runs with the new lines of their journals."""
 
 
 class Journals:
@@ -22,22 +22,24 @@ class Journals:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._readers: dict[str, LineReader] = {}
+        self._readers: dict[str, JsonlReader[JournalLine]] = {}
 
-    def look(self, rows: Iterable[RunSummary], followed: str | None) -> Said:
-        """New records, but those of the run that is `followed` anyway."""
+    def look(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
+        """New lines, but those of the run that is `followed` anyway."""
         live = [row.id for row in rows if row.status.live][:MOST]
-        said = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
+        lines = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
         for run_id in set(self._readers) - set(live):
             self._readers.pop(run_id).close()
         for run_id in live:
             if run_id not in self._readers:
-                self._readers[run_id] = reader = LineReader(RunFolder(self._root / run_id).journal)
+                journal = RunFolder(self._root / run_id).journal
+                reader: JsonlReader[JournalLine] = JsonlReader(journal, JournalLine)
+                self._readers[run_id] = reader
                 while reader.read()[0]:
-                    pass  # what was said before is no news
-        return [(run_id, records) for run_id, records in said if records and run_id != followed]
+                    pass  # lines from before are not new
+        return [(run_id, new) for run_id, new in lines if new and run_id != followed]
 
-    def _new(self, reader: LineReader) -> list[dict[str, Any]]:
+    def _new(self, reader: JsonlReader[JournalLine]) -> list[JournalLine]:
         if reader.offset and not reader.behind:
             return []
         records, fresh = reader.read()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import subprocess
 from collections import deque
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from textual import on, work
 
 from workbench.errors import BadInput
 from workbench.export import free_name
-from workbench.io.atomic import read_json, write_json
+from workbench.record_codec import read_record, write_record
 from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.processes import python
+from workbench.runs.records import Notes
 from workbench.runs.store import RunSummary
 from workbench.text import safe
-from workbench.ui.acting import folder_of
 from workbench.ui.actions import RunActions
 from workbench.ui.choices import of_forms
 from workbench.ui.comparing import CompareScreen, newest_of, read_all
@@ -40,7 +42,7 @@ class Keeping(RunActions):
 
     def action_copy(self) -> None:
         """Copy what the cursor of the pane in front stands on, else the path of the selected run's folder."""
-        text = safe(self.copied() or (folder_of(self.selected).path if self.selected else ""))
+        text = safe(self.copied() or (self.folder_of(self.selected).path if self.selected else ""))
         if text:
             self.copy_to_clipboard(text)
             self.notice(f"copied {text}")
@@ -70,18 +72,19 @@ class Keeping(RunActions):
         """Edit the name, the tags and the notes of the selected run."""
         row = self.selected
         if row is not None:
-            known = read_json(folder_of(row).notes) or {}
-            self.push_screen(NotesScreen(row.name, known), lambda given: self._keep_notes(row, known, given))
+            known = read_record(self.folder_of(row).notes, Notes) or Notes()
+            shown = msgspec.structs.replace(known, name=row.name)
+            self.push_screen(NotesScreen(shown), lambda notes: self._keep_notes(row, notes))
 
-    def _keep_notes(self, row: RunSummary, known: dict[str, Any], given: dict[str, Any] | None) -> None:
-        if given is None:
+    def _keep_notes(self, row: RunSummary, notes: Notes | None) -> None:
+        if notes is None:
             return
 
         def keep() -> str:
-            folder = folder_of(row)
+            folder = self.folder_of(row)
             launch.check_owner(folder)
-            write_json(folder.notes, {**known, "v": 1, **given})
-            return f"noted for {given['name'] or row.name}"
+            write_record(folder.notes, notes)
+            return f"noted for {notes.name}"
 
         self.in_background(keep)
 
@@ -98,7 +101,7 @@ class Keeping(RunActions):
 
     def _export(self, row: RunSummary, form: str) -> None:
         self.notice(f"writing {row.name} as {form}…")
-        self.in_background(lambda: exported(row, form))
+        self.in_background(lambda: exported(self.folder_of(row), row.name, form))
 
     # Compare
 
@@ -110,7 +113,7 @@ class Keeping(RunActions):
             self.notice("there is nothing to compare with: space marks runs", "warning", passing=True)
             return
         try:
-            views = read_all([folder_of(row) for row in rows])
+            views = read_all([self.folder_of(row) for row in rows])
         except (BadInput, OSError) as error:
             self.notice(str(error), "error")
         else:
@@ -124,13 +127,13 @@ class Keeping(RunActions):
     def _find_second(self) -> None:
         """Read the newest evaluation of the run that the selected one would be compared with."""
         row = next((row for row in self.compared() if row != self.selected), None)
-        found = None if row is None else newest_of(folder_of(row))
+        found = None if row is None else newest_of(self.folder_of(row))
         if row is None or found is None:
             self.notice("there is no second run with an evaluation: space marks one", "warning")
         else:
             self.call_from_thread(self.take_second, row.name, found)
 
-    def take_second(self, name: str, evaluation: dict[str, Any]) -> None:
+    def take_second(self, name: str, evaluation: EvaluationFile) -> None:
         """Hold the classes against this evaluation of the run called so."""
         raise NotImplementedError
 
@@ -139,10 +142,13 @@ class Keeping(RunActions):
         raise NotImplementedError
 
 
-def exported(row: RunSummary, form: str) -> str:
-    """Run `workbench export` to a new name in this folder; where the file is. Raises `BadInput`: its complaint."""
-    place = free_name(row.id, row.name, form)
-    command = python("workbench", "export", row.id, "--format", form, "--to", place)
+def exported(folder: RunFolder, name: str, form: str) -> str:
+    """Export the run in a process of its own to a new name in this folder; where the file is.
+
+    Raises `BadInput` with the process's error message.
+    """
+    place = free_name(folder.id, name, form)
+    command = python("workbench.export", str(folder.path), form, place)
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, text=True,
         errors="replace", check=False,

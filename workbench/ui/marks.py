@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.runs import control
+from workbench.runs.enums import Phase
 from workbench.runs.status import Status
 
 MUTED = "$foreground-muted"
@@ -21,6 +21,6 @@ MARKS: dict[Status, tuple[str, str]] = {
 PAUSED = ("‖", "$warning")
 
 
-def mark_of(status: Status, phase: str = "") -> tuple[str, str]:
+def mark_of(status: Status, phase: Phase | None = None) -> tuple[str, str]:
     """The mark and the style of a run."""
-    return PAUSED if status.live and phase == control.PAUSED else MARKS[status]
+    return PAUSED if status.live and phase is Phase.PAUSED else MARKS[status]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
-from typing import Any
 
+from workbench.runs.metrics import EvaluationRow
 from workbench.runs.reader import RunView
-from workbench.runs.records import epoch_of, number
 from workbench.ui.widgets.series import Curve
-
-Row = Mapping[str, Any]
 
 
 class Measured:
@@ -23,14 +19,14 @@ class Measured:
 
     def __init__(self, source: object = None, per_epoch: float | None = None) -> None:
         self._source, self._per_epoch = source, per_epoch
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, list[EvaluationRow]] = {}
         self._xs: dict[str, array[float]] = {}
         self._values: dict[tuple[str, str], array[float]] = {}
         self._curves: dict[tuple[str, str], Curve] = {}
         self._taken = 0
         self.reached = 0.0
-        self.best: Row | None = None
-        self.final: Row | None = None
+        self.best: EvaluationRow | None = None
+        self.final: EvaluationRow | None = None
 
     def followed(self, view: RunView, per_epoch: float | None) -> Measured:
         """This with what is new in `view`, or one of its own where the view began afresh."""
@@ -41,21 +37,22 @@ class Measured:
         measured._taken = len(view.evaluations)
         return measured
 
-    def _take(self, row: Row) -> None:
-        split, at = str(row.get("split")), self.position(row)
-        self._rows.setdefault(split, []).append(row)
-        self._xs.setdefault(split, array("d")).append(at)
+    def _take(self, row: EvaluationRow) -> None:
+        at = self.position(row)
+        self._rows.setdefault(row.split, []).append(row)
+        self._xs.setdefault(row.split, array("d")).append(at)
         self.reached = max(self.reached, at)
-        if row.get("best"):
+        if row.best:
             self.best = row
-        if row.get("final"):
+        if row.final:
             self.final = row
 
-    def position(self, row: Row) -> float:
+    def position(self, row: EvaluationRow) -> float:
         """Where a row lies on the x axis: at the weights that were measured."""
-        epoch, step = number(epoch_of(row)), number(row.get("weights_step", row.get("step"))) or 0.0
-        if self._per_epoch is not None and epoch is not None and math.isfinite(epoch):
+        epoch = row.epoch if row.weights_epoch is None else row.weights_epoch
+        if self._per_epoch is not None and math.isfinite(epoch):
             return epoch
+        step = row.step if row.weights_step is None else row.weights_step
         return step / (self._per_epoch or 1.0)
 
     @property
@@ -70,7 +67,7 @@ class Measured:
         values = self._values.setdefault((split, key), array("d"))
         rows = self._rows.get(split, [])
         for row in rows[len(values) :]:
-            value = number(row.get(key))
+            value = row.metric(key)
             values.append(math.nan if value is None else value)
         curve.follow(self._xs.get(split, array("d")), values, source=self)
         return curve

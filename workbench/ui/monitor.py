@@ -11,15 +11,15 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
 
 from workbench.errors import BadInput
 from workbench.runs.layout import RunFolder
-from workbench.runs.reader import Columns, RunReader, RunView
+from workbench.runs.metrics import EvaluationFile, EvaluationRow
+from workbench.runs.reader import MetricColumns, RunReader, RunView
 from workbench.runs.report import final_evaluation, read_evaluation
 from workbench.runs.store import RunSummary, Store
-from workbench.ui.journals import Journals, Said
+from workbench.ui.journals import JournalLines, Journals
 
 LOOK_SECONDS = 0.5
 LEAST_ROOM = 1 << 20
@@ -32,12 +32,10 @@ EVALUATIONS = 12
 
 @dataclass
 class ViewChange:
-    """What moved in a run since the last look."""
+    """What changed in a run since the last look."""
 
-    fields: dict[str, Any]
-    """Everything of the view but its steps: small, and replaced as a whole."""
-    tail: Columns
-    """New steps, or all of them where `fresh`."""
+    view: RunView
+    """A copy that the thread does not touch any more; `steps` are only the new ones, or all of them where `fresh`."""
     fresh: bool
 
 
@@ -48,17 +46,19 @@ class Snapshot:
     run_id: str | None
     rows: list[RunSummary] | None = None
     change: ViewChange | None = None
-    evaluations: list[dict[str, Any]] | None = None
+    evaluations: list[EvaluationFile] | None = None
     """Of the selected run, newest first: the result, then the others of the split that is shown."""
-    said: Said = field(default_factory=list)
-    """What the journals of other runs have to say."""
+    journal_lines: JournalLines = field(default_factory=list)
+    """New lines in the journals of other runs."""
     complaint: str | None = None
     """Why the runs can't be listed."""
 
     @property
     def says_something(self) -> bool:
         """Whether anything is new."""
-        return bool(self.said) or any(part is not None for part in (self.rows, self.change, self.complaint))
+        return bool(self.journal_lines) or any(
+            part is not None for part in (self.rows, self.change, self.complaint)
+        )
 
 
 class Mirror:
@@ -69,16 +69,16 @@ class Mirror:
 
     def take(self, change: ViewChange) -> RunView:
         """Put a change into the view."""
-        if change.fresh:
-            self.view.steps = Columns()
-        append(self.view.steps, change.tail)
-        for name, value in change.fields.items():
-            setattr(self.view, name, value)
+        steps = MetricColumns() if change.fresh else self.view.steps
+        append(steps, change.view.steps)
+        for part in fields(RunView):
+            setattr(self.view, part.name, getattr(change.view, part.name))
+        self.view.steps = steps
         return self.view
 
 
-def append(columns: Columns, tail: Columns) -> None:
-    """Add the rows of `tail`; figures that one of the two has not are NaN there."""
+def append(columns: MetricColumns, tail: MetricColumns) -> None:
+    """Add the rows of `tail`; metrics that one of the two does not have are NaN there."""
     before = len(columns)
     columns.step.extend(tail.step)
     for name in {*columns.values, *tail.values}:
@@ -92,10 +92,11 @@ class _Watched:
 
     reader: RunReader
     version: int = -1
-    steps: Columns | None = None
+    steps: MetricColumns | None = None
     sent: int = 0
-    shown: list[tuple[Any, Any]] = field(default_factory=list)
-    records: dict[tuple[Any, Any], dict[str, Any]] = field(default_factory=dict)
+    shown: list[tuple[int, str]] = field(default_factory=list)
+    """Step and split of the evaluations that were sent."""
+    records: dict[tuple[int, str], EvaluationFile] = field(default_factory=dict)
 
     def look(self) -> ViewChange | None:
         """What moved, or `None`."""
@@ -107,12 +108,12 @@ class _Watched:
         start = 0 if fresh else self.sent
         self.steps, self.sent = view.steps, len(view.steps)
         values = {name: column[start:] for name, column in view.steps.values.items()}
-        return ViewChange(_small_parts(view), Columns(view.steps.step[start:], values), fresh)
+        return ViewChange(_copy(view, MetricColumns(view.steps.step[start:], values)), fresh)
 
-    def evaluations(self) -> list[dict[str, Any]] | None:
+    def evaluations(self) -> list[EvaluationFile] | None:
         """The newest evaluations with their classes, or `None` where they are the ones given before."""
         rows = shown_evaluations(self.reader.view)
-        wanted = [(row.get("step"), row.get("split")) for row in rows]
+        wanted = [(row.step, row.split) for row in rows]
         if wanted == self.shown and all(key in self.records for key in wanted):
             return None
         found = {}
@@ -124,17 +125,19 @@ class _Watched:
         return list(found.values())
 
 
-def _small_parts(view: RunView) -> dict[str, Any]:
-    copied = {name: list(getattr(view, name)) for name in ("epochs", "evaluations", "journal")}
-    names = ("status", "experiment", "setup", "heartbeat", "exit", "notes", "last_wall", "skipped", "version")
-    shared = {name: getattr(view, name) for name in names}  # the reader replaces these and never changes them
-    return {**copied, **shared, "sampled": view.sampled}
+def _copy(view: RunView, steps: MetricColumns) -> RunView:
+    """The view with other steps. Its lists are copied: the reader appends to them; the rest it only replaces."""
+    copied = replace(view, steps=steps)
+    for part in fields(copied):
+        if isinstance(value := getattr(copied, part.name), list):
+            setattr(copied, part.name, list(value))
+    return copied
 
 
-def shown_evaluations(view: RunView) -> list[dict[str, Any]]:
+def shown_evaluations(view: RunView) -> list[EvaluationRow]:
     """The evaluation rows that the classes pane is about, newest first: the result, then the watched split's."""
     split = "validation" if view.of_split("validation") else "test"
-    rows = [row for row in view.of_split(split) if not row.get("final")][-EVALUATIONS:]
+    rows = [row for row in view.of_split(split) if not row.final][-EVALUATIONS:]
     result = final_evaluation(view)
     return ([result] if result else []) + rows[::-1]
 
@@ -192,8 +195,7 @@ class Monitor:
             snapshot.change = watched.look()
             if snapshot.change is not None:
                 snapshot.evaluations = watched.evaluations()
-        except (OSError, TypeError, ValueError, AttributeError) as error:
-            # A record that is valid JSON and yet not ours: the screen must go on with the other runs.
+        except OSError as error:  # the other runs are shown all the same
             complaint = f"the record of {snapshot.run_id} can't be read: {error}"
             if complaint != self._complaint:
                 snapshot.complaint = self._complaint = complaint
@@ -206,7 +208,7 @@ class Monitor:
         try:
             rows = self._store.rows()
             complaint = self._no_room(rows)
-            snapshot.said = self._journals.look(rows, snapshot.run_id)
+            snapshot.journal_lines = self._journals.look(rows, snapshot.run_id)
         except (BadInput, OSError) as error:
             rows, complaint = [], str(error)
         rest = REST * (time.monotonic() - began)

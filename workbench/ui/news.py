@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from workbench.runs.control import NOT_DONE, ON_REQUEST, WAITING
+from workbench.runs.enums import Cause, Outcome, Phase
+from workbench.runs.journal import Answer, JournalLine, Notice
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.acting import called
@@ -30,8 +30,8 @@ def endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) -> lis
 
 
 def _severity(row: RunSummary) -> str:
-    """What was asked for is no warning."""
-    if row.status is Status.FINISHED or (row.status is Status.STOPPED and row.reason == ON_REQUEST):
+    """An end that somebody asked for is not a warning."""
+    if row.status is Status.FINISHED or (row.status is Status.STOPPED and row.cause is Cause.REQUESTED):
         return "information"
     return "warning" if row.status is Status.STOPPED else "error"
 
@@ -43,7 +43,7 @@ def waiting(rows: Sequence[RunSummary], told: set[tuple[str, int]]) -> list[News
     """
     found = []
     for row in rows:
-        if row.status.live and row.phase == WAITING and (row.id, row.step) not in told:
+        if row.status.live and row.phase is Phase.WAITING_FOR_SPACE and (row.id, row.step) not in told:
             told.add((row.id, row.step))
             found.append(
                 (f"{called(row, rows)} waits for room on the disk, and goes on when there is some", "warning")
@@ -58,14 +58,13 @@ def _how(row: RunSummary) -> str:
     return row.reason if row.reason.startswith(str(row.status)) else f"{row.status}: {row.reason}"
 
 
-def answers(name: str, records: Iterable[Mapping[str, Any]]) -> list[News]:
-    """The answers and notices among new journal records of the run `name`."""
+def answers(name: str, lines: Iterable[JournalLine]) -> list[News]:
+    """The answers and notices among new journal lines of the run `name`."""
     found = []
-    for record in records:
-        text = str(record.get("text", ""))
-        if record.get("kind") in {"answer", "notice"}:
-            fine = record["kind"] == "answer" and not text.startswith(NOT_DONE)
-            found.append((f"{name}: {text}", "information" if fine else "warning"))
+    for line in lines:
+        if isinstance(line, Answer | Notice):
+            done = isinstance(line, Answer) and line.outcome is Outcome.DONE
+            found.append((f"{name}: {line.text}", "information" if done else "warning"))
     return found
 
 

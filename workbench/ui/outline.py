@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -11,6 +11,7 @@ from workbench import paths
 from workbench.datasets import catalogue as datasets
 from workbench.models import catalogue as models
 from workbench.runs import machine
+from workbench.session.protocol import ModelSummary
 from workbench.text import cell_width, count, cut, pad, safe, size, times
 from workbench.ui.draft import Draft, cost, shown
 from workbench.ui.theme import THEME
@@ -19,18 +20,37 @@ FEW = 3
 """Layers of a kind that are named one by one."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """The model of a draft, layer by layer; nothing before it was asked for."""
+
+    summary: ModelSummary | None = None
+    error: str = ""
+    """Why there is none, in one line."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an answer."""
+        return self.summary is not None or bool(self.error)
+
+    @property
+    def parameters(self) -> int | None:
+        """Of the model."""
+        return self.summary.parameters if self.summary else None
+
+
 def summary_lines(
-    draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int, planned: Sequence[str] = ()
+    draft: Draft, counted: Counted, device: tuple[str, str], width: int, planned: Sequence[str] = ()
 ) -> list[Text]:
     """The experiment as the pane shows it when there is no room for the form; `planned`: see `cost_lines`."""
-    spent = cost(draft, facts.get("parameters"))
+    spent = cost(draft, counted.parameters)
     examples = "" if spent.train is None else f" {count(spent.train)}"
     examples += f"/~{count(spent.validation)} val" if spent.validation else ""  # rounded class by class
     examples += f" {count(spent.test)} test" if spent.test else ""
     value, hinted = draft.value, width - 15
     about = f" {count(spent.parameters)}" if spent.parameters else ""
     about += " pretrained" if value("model.pretrained") is True else ""
-    layers = layers_line(facts, width - 6) or _shapes(draft)
+    layers = layers_line(counted.summary, width - 6) or _shapes(draft)
     schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
     learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
     lines = [
@@ -43,7 +63,7 @@ def summary_lines(
             width,
         ),
         _line("augm", shown(value("train.augment")).replace(",", " "), width),
-        *cost_lines(draft, facts, device, width, planned),
+        *cost_lines(draft, counted, device, width, planned),
     ]
     lines[2].stylize("dim")
     place = device[0].upper() if device[0] == "cpu" else device[0]
@@ -55,22 +75,22 @@ def summary_lines(
 
 
 def cost_lines(
-    draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int, planned: Sequence[str] = ()
+    draft: Draft, counted: Counted, device: tuple[str, str], width: int, planned: Sequence[str] = ()
 ) -> list[Text]:
     """Steps, parameters, disk and device, or what was `planned` instead; or why it can't be trained."""
-    problem = draft.problem or facts.get("error")
+    problem = draft.problem or counted.error
     if problem:
         return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
     rows = [""]
-    for part in planned or _estimated(draft, facts, device, width):
+    for part in planned or _estimated(draft, counted, device, width):
         longer = f"{rows[-1]}, {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
     return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
 
 
-def _estimated(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], width: int) -> Iterator[str]:
+def _estimated(draft: Draft, counted: Counted, device: tuple[str, str], width: int) -> Iterator[str]:
     """What is known of the cost before anything is tried."""
-    spent = cost(draft, facts.get("parameters"))
+    spent = cost(draft, counted.parameters)
     if spent.steps is not None:
         yield f"{spent.steps:,} steps"
     if spent.parameters and width > 60:
@@ -84,28 +104,28 @@ def _estimated(draft: Draft, facts: Mapping[str, Any], device: tuple[str, str], 
 
 
 def _disk(wanted: int) -> str:
-    free = machine.room(paths.runs())["free"]
+    free = machine.room(paths.runs()).free
     if free is None:
         return f"{size(wanted)} disk"
     return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
 
 
-def layers_line(facts: Mapping[str, Any], room: int = 60) -> str:
+def layers_line(summary: ModelSummary | None, room: int = 60) -> str:
     """`3×32×32─▸6─▸16─▸120─▸84─▸10`: the input, the channels of a few convolutions (or `20 conv`), and the vectors
     that come of it; what doesn't go into `room` cells is left out behind the input.
     """
-    if "layers" not in facts:
+    if summary is None:
         return ""
     maps, vectors = [], []
-    for row in facts["layers"]:
-        shape = row["output_shape"]
-        if row["parameters"] and "Norm" not in row["kind"] and shape:
+    for row in summary.layers:
+        shape = row.output_shape
+        if row.parameters and "Norm" not in row.kind and shape:
             if all(side == 1 for side in shape[1:]):
                 vectors.append(str(shape[0]))
-            elif "Conv" in row["kind"]:
+            elif "Conv" in row.kind:
                 maps.append(str(shape[0]))
     begin = maps if len(maps) <= FEW else [f"{len(maps)} conv"]
-    return _chained([times(facts["input_shape"]), *begin, *vectors[-FEW:]], room)
+    return _chained([times(summary.input_shape), *begin, *vectors[-FEW:]], room)
 
 
 def _chained(chain: list[str], room: int) -> str:
@@ -119,10 +139,10 @@ def _chained(chain: list[str], room: int) -> str:
 def _shapes(draft: Draft) -> str:
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
-    shape = about["shape"]
-    side = info.size_for(model.options, tuple(shape) if shape else None)
+    shape = about.shape
+    side = info.size_for(model.options, shape)
     inputs = [shape[0] if shape else 3, side, side] if side else shape
-    outputs = about["classes"] or (1 if about["task"] == "regression" else None)
+    outputs = about.classes or (1 if about.task == "regression" else None)
     return "─▸".join(part for part in (times(inputs or []), "…", str(outputs or "")) if part)
 
 

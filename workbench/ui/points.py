@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from workbench.runs.records import epoch_of
+from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
 from workbench.text import safe
 from workbench.ui.curves import HELD_OUT, TRAIN, Metric
 from workbench.ui.marks import MUTED
@@ -19,50 +18,53 @@ GLYPHS, GROUNDS = "●×■▲◆", "░·▒:▓"
 """Of points and of regions, by class: told apart without colours too."""
 
 
-def drawable(evaluation: Mapping[str, Any] | None) -> bool:
-    """Whether an evaluation file says what to draw."""
-    draw = (evaluation or {}).get("draw")
-    return isinstance(draw, Mapping) and draw.get("kind") in {"line", "regions"}
+def drawable(evaluation: EvaluationFile | None) -> bool:
+    """Whether an evaluation has something to draw."""
+    return evaluation is not None and evaluation.draw is not None
 
 
 def drawn(
-    evaluation: Mapping[str, Any], classes: Sequence[object], size: tuple[int, int], *, before: bool
+    draw: LineDrawing | RegionsDrawing,
+    epoch: int,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    *,
+    before: bool,
 ) -> Drawing:
-    """A plot of `size` (cells of the plot itself) for an evaluation with something to draw.
+    """A plot of `size` (cells of the plot itself) of what the weights of `epoch` predict.
 
-    `before` shows what the model said before its first step, where that is on record.
+    `before` shows what the model predicted before its first step, where that is on record.
     """
-    draw, epoch = evaluation["draw"], epoch_of(evaluation)
-    when = "before training" if before and draw.get("before") else f"epoch {epoch}"
-    if draw["kind"] == "line":
+    when = "before training" if before and draw.before else f"epoch {epoch}"
+    if isinstance(draw, LineDrawing):
         return _line(draw, when, before=before)
     return _regions(draw, [safe(name, 12) for name in classes], size, when, before=before)
 
 
-def _line(draw: Mapping[str, Any], when: str, *, before: bool) -> Drawing:
-    x, y, said, first = draw["x"], draw["y"], draw["said"], draw.get("before")
+def _line(draw: LineDrawing, when: str, *, before: bool) -> Drawing:
+    x, y, predicted, first = draw.x, draw.y, draw.predicted, draw.before
     series = [Series("points", x, y, MUTED, "points")]
     if first:
         series.append(Series("before", x, first, HELD_OUT, "dashed"))
     title = [("fit", "bold"), (f" {when}", MUTED)]
     if not (before and first):
-        series.append(Series("fit", x, said, TRAIN, "line"))
+        series.append(Series("fit", x, predicted, TRAIN, "line"))
         title.append((" ─now", TRAIN))
     title.append((" ╌before", HELD_OUT) if first else ("", ""))
-    return Drawing(series, fitted(x), fitted([*y, *said, *(first or ())]), (), title)
+    return Drawing(series, fitted(x), fitted([*y, *predicted, *(first or ())]), (), title)
 
 
 def _regions(
-    draw: Mapping[str, Any], classes: Sequence[str], size: tuple[int, int], when: str, *, before: bool
+    draw: RegionsDrawing, classes: Sequence[str], size: tuple[int, int], when: str, *, before: bool
 ) -> Drawing:
-    cells: Sequence[int] = (before and draw.get("before")) or draw["cells"]
-    x_axis, y_axis = Axis(*draw["x_range"]), Axis(*draw["y_range"])
+    cells = (draw.before if before else None) or draw.cells
+    x_axis, y_axis = Axis(*draw.x_range), Axis(*draw.y_range)
     series = _grounds(draw, cells, x_axis, y_axis, size)
     title = [("regions", "bold")]
-    for label in sorted(set(draw["label"])):
+    for label in sorted(set(draw.label)):
         style, glyph = STYLES[label % len(STYLES)], GLYPHS[label % len(GLYPHS)]
-        own = [i for i, other in enumerate(draw["label"]) if other == label]
-        xs, ys = [draw["x"][i] for i in own], [draw["y"][i] for i in own]
+        own = [i for i, other in enumerate(draw.label) if other == label]
+        xs, ys = [draw.x[i] for i in own], [draw.y[i] for i in own]
         series.append(Series(f"points {label}", xs, ys, style, "points", glyph))
         title.append((f" {glyph} {classes[label] if label < len(classes) else label}", style))
     if before or sum(len(words) for words, _ in title) + len(when) < size[0]:
@@ -71,11 +73,11 @@ def _regions(
 
 
 def _grounds(
-    draw: Mapping[str, Any], cells: Sequence[int], x_axis: Axis, y_axis: Axis, size: tuple[int, int]
+    draw: RegionsDrawing, cells: Sequence[int], x_axis: Axis, y_axis: Axis, size: tuple[int, int]
 ) -> list[Series]:
     """One series for each class: the cells of the plot where the model says it."""
     found: dict[int, tuple[list[float], list[float]]] = {}
-    (width, height), (columns, rows) = size, (draw["columns"], draw["rows"])
+    (width, height), (columns, rows) = size, (draw.columns, draw.rows)
     for row in range(height):
         for column in range(width):
             x, y = (column + 0.5) / width, (row + 0.5) / height

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from workbench.runs.records import number
-from workbench.text import safe
+from workbench.experiment import Reference
+from workbench.runs.metrics import EvaluationRow
+from workbench.text import safe, short
 from workbench.ui.marks import MUTED
-from workbench.ui.widgets.series import short
 from workbench.ui.widgets.table import Column, Row
 
 COLUMNS = (
@@ -20,34 +19,33 @@ COLUMNS = (
 _ERRORS = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R² (1 is perfect)"}
 
 
-def rows(evaluations: Sequence[Mapping[str, Any]], reference: Mapping[str, Any] | None = None) -> list[Row]:
+def rows(evaluations: Sequence[EvaluationRow], reference: Reference | None = None) -> list[Row]:
     """The errors of a regression at its first evaluation, at the last but one, and now.
 
     With the `reference` of a recipe also what that is about (a figure of the model), the published one beside it.
     """
     if not evaluations:
         return []
-    split = evaluations[-1].get("split")
-    those = [row for row in evaluations if row.get("split") == split]
-    previous = those[-2] if len(those) > 1 else {}
+    those = [row for row in evaluations if row.split == evaluations[-1].split]
+    previous = those[-2] if len(those) > 1 else None
     return [
         Row(
             key,
             {
                 "what": words,
-                "first": short(number(those[0].get(key))),
-                "previous": (short(number(previous.get(key))), MUTED),
-                "now": (short(number(those[-1].get(key))), "bold"),
+                "first": short(those[0].metric(key)),
+                "previous": (short(previous.metric(key) if previous else None), MUTED),
+                "now": (short(those[-1].metric(key)), "bold"),
             },
         )
-        for key, words in _told(reference or {}).items()
+        for key, words in _labels(reference).items()
     ]
 
 
-def _told(reference: Mapping[str, Any]) -> dict[str, str]:
-    """The rows of a regression: its errors, and the figure that was published."""
-    key = str(reference.get("metric") or "").rpartition(".")[2]
-    if not key:
+def _labels(reference: Reference | None) -> dict[str, str]:
+    """The rows of a regression by the names of their metrics: its errors, and the metric that was published."""
+    if reference is None:
         return _ERRORS
+    key = reference.metric.rpartition(".")[2]
     words = _ERRORS.get(key, safe(key, 9))
-    return {**_ERRORS, key: f"{words} (published {short(number(reference.get('published')))})"}
+    return {**_ERRORS, key: f"{words} (published {short(reference.published)})"}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from textual.app import App
 
 from workbench import paths
+from workbench.io.progress import Progress
 from workbench.session.client import SessionClient
-from workbench.text import size
+from workbench.text import amount
 
 _clients: WeakKeyDictionary[App[Any], SessionClient] = WeakKeyDictionary()
 
@@ -22,12 +22,11 @@ def session_of(app: App[Any]) -> SessionClient:
     return _clients[app]
 
 
-def how_far(progress: Mapping[str, Any]) -> str:
-    """What a request does at this moment: `decoding 300 of 5000`, or only what where there is nothing to count."""
-    shown = size if progress.get("unit") == "bytes" else str
-    done, total = progress.get("done") or 0, progress.get("total")
-    counted = f" {shown(done)}" + (f" of {shown(total)}" if total else "") if done or total else ""
-    return f"{progress.get('what', '')}{counted}"
+def progress_text(progress: Progress) -> str:
+    """`decoding 300 of 5k`; without numbers where there is nothing to count."""
+    done, total = progress.done, progress.total
+    counted = f" {amount(done, total, progress.unit)}" if done or total else ""
+    return f"{progress.what}{counted}"
 
 
 def close_session(app: App[Any]) -> None:

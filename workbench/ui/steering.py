@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any
 
 from textual.content import Content
 from textual.timer import Timer
 
 from workbench.errors import BadInput
 from workbench.runs import launch
-from workbench.runs.control import PAUSED
-from workbench.runs.store import RunSummary
-from workbench.ui.acting import Acting, folder_of
+from workbench.runs.control import NO_VALUES
+from workbench.runs.enums import Phase, RequestKind
+from workbench.runs.records import RequestValues
+from workbench.runs.store import RunSummary, Store
+from workbench.ui.acting import Acting
 from workbench.ui.marks import MUTED
 from workbench.ui.messages import Undoable
 from workbench.ui.widgets.notices import NoticeLine
@@ -26,48 +27,53 @@ class Steer:
     """A change that waits a moment before it is asked for."""
 
     runs: list[RunSummary]
-    what: str
+    kind: RequestKind
+    """`LR` or `EPOCHS`."""
     by: float
     seconds: int = WAIT_SECONDS
 
     def add(self, by: float) -> None:
         """The key was pressed again."""
-        self.by = self.by * by if self.what == "lr" else self.by + by
+        self.by = self.by * by if self._of_lr else self.by + by
         self.seconds = WAIT_SECONDS
 
-    def of(self, what: str, runs: list[RunSummary]) -> bool:
+    @property
+    def _of_lr(self) -> bool:
+        return self.kind is RequestKind.LR
+
+    def of(self, kind: RequestKind, runs: list[RunSummary]) -> bool:
         """Whether it is this change of these runs."""
-        return what == self.what and [run.id for run in runs] == [run.id for run in self.runs]
+        return kind is self.kind and [run.id for run in runs] == [run.id for run in self.runs]
 
     @property
     def nothing(self) -> bool:
         """Whether it came back to where it started."""
-        return self.by == (1 if self.what == "lr" else 0)
+        return self.by == (1 if self._of_lr else 0)
 
     @property
-    def values(self) -> dict[str, Any]:
-        """As the runs are asked."""
-        return {"times": self.by} if self.what == "lr" else {"add": int(self.by)}
+    def values(self) -> RequestValues:
+        """The arguments of the request."""
+        return RequestValues(times=self.by) if self._of_lr else RequestValues(add=int(self.by))
 
     @property
     def inverse(self) -> float:
         """What takes it back once it took effect."""
-        return 1 / self.by if self.what == "lr" else -self.by
+        return 1 / self.by if self._of_lr else -self.by
 
     def says(self) -> str:
         """What will happen."""
-        if self.what == "epochs" and len(self.runs) > 1:
-            return f"{_epochs(self.by)} each"
-        if self.what == "epochs":
+        if self._of_lr:
+            return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
+        if len(self.runs) == 1:
             run = self.runs[0]
             total = max(run.epoch + 1, run.epochs_total + int(self.by))
             return f"{_epochs(self.by)}: {run.epochs_total} → {total}"
-        return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
+        return f"{_epochs(self.by)} each"
 
-    def ask(self) -> None:
+    def ask(self, store: Store) -> None:
         """Ask every run for it. Raises `BadInput` and `OSError`."""
         for run in self.runs:
-            launch.ask(folder_of(run), self.what, **self.values)
+            launch.ask(store.folder(run.id), self.kind, self.values)
 
 
 class Steering(Acting):
@@ -76,12 +82,14 @@ class Steering(Acting):
     steer: Steer | None = None
     _countdown: Timer | None = None
 
-    def ask(self, what: str, rows: list[RunSummary], words: str, **values: Any) -> None:
-        """Ask something of runs; `words` say for what they are asked."""
+    def ask(
+        self, kind: RequestKind, rows: list[RunSummary], words: str, values: RequestValues = NO_VALUES
+    ) -> None:
+        """Leave a request for each run; `words` are what the notice says of it."""
 
         def ask() -> str:
             for row in rows:
-                launch.ask(folder_of(row), what, **values)
+                launch.ask(self.folder_of(row), kind, values)
             return f"{self.named(rows)}: asked {words}"
 
         self.in_background(ask)
@@ -89,27 +97,27 @@ class Steering(Acting):
     def action_pause(self) -> None:
         """Pause the runs that are meant; where the first is paused, let them go on."""
         rows = self.able("pause")
-        if rows[0].phase == PAUSED:
-            self.ask("continue", rows, "to go on")
+        if rows[0].phase is Phase.PAUSED:
+            self.ask(RequestKind.CONTINUE, rows, "to go on")
         else:
-            self.ask("pause", rows, "to pause")
+            self.ask(RequestKind.PAUSE, rows, "to pause")
 
     def action_release(self) -> None:
         """Pause, and give the memory of the device back."""
         words = "to pause and give the device's memory back"
-        self.ask("pause", self.able("release"), words, release=True)
+        self.ask(RequestKind.PAUSE, self.able("release"), words, RequestValues(release=True))
 
     def action_checkpoint(self) -> None:
         """Have them write a checkpoint now."""
-        self.ask("checkpoint", self.able("checkpoint"), "for a checkpoint")
+        self.ask(RequestKind.CHECKPOINT, self.able("checkpoint"), "for a checkpoint")
 
     def action_times_lr(self, factor: float) -> None:
         """Multiply the learning rate, in a moment."""
-        self._steer("lr", factor, self.able("times_lr"))
+        self._steer(RequestKind.LR, factor, self.able("times_lr"))
 
     def action_add_epochs(self, count: int) -> None:
         """Add epochs, in a moment."""
-        self._steer("epochs", count, self.able("add_epochs"))
+        self._steer(RequestKind.EPOCHS, count, self.able("add_epochs"))
 
     def take_back(self) -> bool:
         """Forget the change that waits; whether one did."""
@@ -119,13 +127,13 @@ class Steering(Acting):
             self.notice(f"taken back: {steer.says()} of {self.named(steer.runs)}")
         return steer is not None
 
-    def _steer(self, what: str, by: float, rows: list[RunSummary]) -> None:
+    def _steer(self, kind: RequestKind, by: float, rows: list[RunSummary]) -> None:
         waiting = self.steer
-        if waiting is not None and waiting.of(what, rows):
+        if waiting is not None and waiting.of(kind, rows):
             waiting.add(by)
         else:
             self.finish_wait()
-            self.steer = Steer(rows, what, by)
+            self.steer = Steer(rows, kind, by)
         if self._countdown is not None:
             self._countdown.stop()
         self._countdown = self.set_interval(1.0, self._tick)
@@ -158,7 +166,7 @@ class Steering(Acting):
         self._end_countdown()
         if steer is not None and not steer.nothing:
             with contextlib.suppress(BadInput, OSError):
-                steer.ask()
+                steer.ask(self.store)
 
     def finish_wait(self) -> None:
         """Ask for the change that waits, and begin no other."""
@@ -168,9 +176,9 @@ class Steering(Acting):
             return
 
         def send() -> str:
-            steer.ask()
+            steer.ask(self.store)
             words = f"{self.named(steer.runs)}: {steer.says()}"
-            self.post_message(Undoable(words, lambda: self._steer(steer.what, steer.inverse, steer.runs)))
+            self.post_message(Undoable(words, lambda: self._steer(steer.kind, steer.inverse, steer.runs)))
             return words
 
         self.in_background(send)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
+from workbench.experiment import Reference
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
-from workbench.runs.records import epoch_of, number
 from workbench.session.client import SessionClient
 from workbench.ui import classes as rows
 from workbench.ui import confusion, regression
@@ -32,7 +33,6 @@ ONLY_IN = {
     "reverse": {"table", "confusion"},
 }
 """Views in which an action changes something; in the others it has no key."""
-Evaluation = Mapping[str, Any]
 
 
 class ClassesPane(Pane):
@@ -59,12 +59,12 @@ class ClassesPane(Pane):
         Binding("O", "reverse", "other way round", show=False),
     ]
 
-    evaluations: reactive[Sequence[Evaluation]] = reactive((), always_update=True, repaint=False)
+    evaluations: reactive[Sequence[EvaluationFile]] = reactive((), always_update=True, repaint=False)
     """Evaluation files of the selected run, the one that is shown first, then others, newest first."""
     filter: reactive[str] = reactive("", repaint=False)
     """Only classes whose name holds this text are shown."""
 
-    second: reactive[tuple[str, Evaluation] | None] = reactive(None, repaint=False)
+    second: reactive[tuple[str, EvaluationFile] | None] = reactive(None, repaint=False)
     """The run that Δ is taken from, by its name, and its evaluation; `None`: the evaluation before."""
 
     def __init__(
@@ -109,13 +109,14 @@ class ClassesPane(Pane):
         self._redraw()
 
     @property
-    def evaluation(self) -> Evaluation | None:
+    def evaluation(self) -> EvaluationFile | None:
         """What is shown."""
         return self.evaluations[0] if self.evaluations else None
 
     @property
     def _regression(self) -> bool:
-        return self.view is not None and (self.view.setup or {}).get("task") == "regression"
+        setup = self.view.setup if self.view else None
+        return setup is not None and setup.task == "regression"
 
     def on_table_head_clicked(self, message: Table.HeadClicked) -> None:
         """Sort by that column; a second click turns it round."""
@@ -222,17 +223,17 @@ class ClassesPane(Pane):
     def _figured(self) -> list[Figures]:
         if self.evaluation is None:
             return []
-        split = self.evaluation.get("split")
-        earlier = [one for one in self.evaluations[1:] if one.get("split") == split]
+        split = self.evaluation.split
+        earlier = [one for one in self.evaluations[1:] if one.split == split]
         against = self.second[1] if self.second else earlier[0] if earlier else None
         # A result on test data has nothing before it: its trend is that of the validation data.
         found = rows.figures(self.evaluation, earlier or self.evaluations[1:], against)
         return rows.beside_published(found, self._reference)
 
     @property
-    def _reference(self) -> Mapping[str, Any]:
-        """What the run's recipe is held against; empty for none."""
-        return (self.view.experiment.get("reference") if self.view else None) or {}
+    def _reference(self) -> Reference | None:
+        """The published result of the run's recipe."""
+        return self.view.experiment.reference if self.view and self.view.experiment else None
 
     def copied(self) -> str:
         """The row under the cursor."""
@@ -277,7 +278,7 @@ class ClassesPane(Pane):
 
     def _published(self) -> float | None:
         reference = self._reference
-        return number(reference.get("published")) if "accuracy" in str(reference.get("metric")) else None
+        return reference.published if reference and "accuracy" in reference.metric else None
 
     def _show_reason(self) -> None:
         view = self.query_one("#reason", CellView)
@@ -295,12 +296,11 @@ class ClassesPane(Pane):
             return "errors of a regression"
         if shown is None:
             return ""
-        epoch = number(epoch_of(shown))
         words = {"pairs": "most confused first", "confusion": f"confusion──{self._heat_note}".strip("─")}
         turned = " (reversed)" if self.reverse else ""
         parts = [
-            f"epoch {epoch:g}" if epoch is not None else "",
-            str(shown.get("split") or ""),
+            f"epoch {shown.weights_of_epoch}",
+            shown.split,
             words.get(self.shown_as, self.order.words + turned),
             "errors only" if self.errors_only and self.shown_as in ONLY_IN["errors"] else "",
             f"Δ to {self.second[0]}" if self.second and self.shown_as in ONLY_IN["second"] else "",

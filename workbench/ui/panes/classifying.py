@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
+import msgspec
 from textual import work
 from textual.reactive import reactive
 
@@ -15,6 +16,7 @@ from workbench.models import catalogue as models
 from workbench.recipes import load_recipe
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
+from workbench.session.records import ClassifierRef, PublishedClassifier, RecipeClassifier, RunClassifier
 from workbench.ui.choices import of_classifiers, of_weights
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.base import Pane
@@ -22,25 +24,41 @@ from workbench.ui.widgets.answer import Answer
 from workbench.ui.widgets.chooser import Chooser
 
 
+class HoldsStore(Protocol):
+    """What the pane's app has."""
+
+    store: Store
+
+
 class ClassifyingPane(Pane):
     """A pane in which something classifies, and that something can be chosen."""
 
-    chosen: reactive[Mapping[str, Any] | None] = reactive(None)
-    """What classifies, as the session takes it; `None`: the selected run."""
+    chosen: reactive[ClassifierRef | None] = reactive(None)
+    """What classifies; `None`: the selected run."""
 
-    second: reactive[Mapping[str, Any] | None] = reactive(None)
+    second: reactive[ClassifierRef | None] = reactive(None)
     """What classifies beside it; `None`: nothing does."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._run_names: dict[str, str] = {}
+        """Names of the runs that were chosen, by folder."""
+
+    @property
+    def _store(self) -> Store:
+        """The runs that can be chosen from: the app's."""
+        return cast("HoldsStore", self.app).store
 
     def ask_again(self) -> None:
         """What is shown is to be classified by the new choice."""
         raise NotImplementedError
 
     @property
-    def by(self) -> Mapping[str, Any] | None:
-        """What will classify, as the session takes it; `None` where nothing is chosen and there is no run."""
+    def by(self) -> ClassifierRef | None:
+        """What will classify; `None` where nothing is chosen and there is no run."""
         if self.chosen is not None:
             return self.chosen
-        return None if self.view is None else {"run": str(self.view.folder.path)}
+        return None if self.view is None else RunClassifier(str(self.view.folder.path))
 
     def watch_view(self) -> None:
         """Say by which run."""
@@ -61,21 +79,21 @@ class ClassifyingPane(Pane):
         for answer in self.query("#first").results(Answer):
             answer.by = self._by_words()
         for answer in self.query("#second").results(Answer):
-            answer.asks, answer.by = "", f"by {_name(self.second)}" if self.second is not None else ""
+            answer.asks, answer.by = (
+                "",
+                f"by {self._classifier_name(self.second)}" if self.second is not None else "",
+            )
 
     def _by_words(self) -> str:
         by = self.by
         if by is None:
             return "by nothing yet: m chooses a model"
-        if "run" not in by or self.chosen is not None or self.view is None:
-            return f"by {_name(by)}"
-        if self.view.status is Status.QUEUED or not (
-            self.view.heartbeat.get("best") or self.view.evaluations
-        ):
+        if self.chosen is not None or self.view is None:
+            return f"by {self._classifier_name(by)}"
+        best = self.view.heartbeat.best
+        if self.view.status is Status.QUEUED or not (best or self.view.evaluations):
             return f"by {self.view.name}"
-        best = self.view.heartbeat.get("best") or {}
-        epoch = best.get("epoch")
-        return f"by {self.view.name}, best" + (f" of epoch {epoch}" if epoch is not None else "")
+        return f"by {self.view.name}, best" + (f" of epoch {best.epoch}" if best else "")
 
     def action_model(self) -> None:
         """Choose what classifies: a run's best checkpoint, or a model of torchvision."""
@@ -91,7 +109,7 @@ class ClassifyingPane(Pane):
     @work(group="model", exclusive=True)
     async def _choose_model(self, place: str) -> None:
         try:
-            runs = await asyncio.to_thread(Store.default().rows)
+            runs = await asyncio.to_thread(self._store.rows)
         except BadInput as error:
             self.post_message(Noticed(str(error), "error"))
             runs = []
@@ -106,17 +124,21 @@ class ClassifyingPane(Pane):
         kind, _, name = key.partition(":")
         if kind == "run":
             found = next(run for run in runs if run.id == name)
-            self._take(place, {"run": str(Store.default().root / name), "name": found.name})
+            self._take(place, self._run(self._store.folder(name).path, found.name))
         elif kind == "selected":
             view = self.view
-            shown = None if view is None else {"run": str(view.folder.path), "name": view.name}
+            shown = None if view is None else self._run(view.folder.path, view.name)
             self._take(place, None if place == "chosen" else shown)
         elif kind == "recipe":
             self.take_recipe(name, place)
         else:
-            self._take_published(name, {"model": name}, place)
+            self._take_published(name, PublishedClassifier(name), place)
 
-    def _take(self, place: str, by: Mapping[str, Any] | None) -> None:
+    def _run(self, folder: Path, name: str) -> RunClassifier:
+        self._run_names[str(folder)] = name
+        return RunClassifier(str(folder))
+
+    def _take(self, place: str, by: ClassifierRef | None) -> None:
         setattr(self, place, by)
         self.ask_again()
 
@@ -130,11 +152,11 @@ class ClassifyingPane(Pane):
             self.post_message(Noticed(str(error), "error"))
             return
         if model.get("weights"):
-            self._take(place, {"recipe": name})
+            self._take(place, RecipeClassifier(name))
         else:
-            self._take_published(known.name, {"recipe": name}, place)
+            self._take_published(known.name, RecipeClassifier(name), place)
 
-    def _take_published(self, model: str, by: Mapping[str, Any], place: str) -> None:
+    def _take_published(self, model: str, by: PublishedClassifier | RecipeClassifier, place: str) -> None:
         """Take it once it is known where the weights come from."""
         if models.find(model).weights_here():
             self._take(place, by)
@@ -142,13 +164,12 @@ class ClassifyingPane(Pane):
 
         def taken(file: str | None) -> None:
             if file is not None:
-                self._take(place, {**by, "weights": file} if file else by)
+                self._take(place, msgspec.structs.replace(by, weights=file))
 
         self.app.push_screen(Chooser(f"Weights of {model}", of_weights(model)), taken)
 
-
-def _name(by: Mapping[str, Any]) -> str:
-    """What classifies, as people call it."""
-    if "run" in by:
-        return f"{by.get('name', Path(by['run']).name)}, best"
-    return str(by.get("recipe") or by["model"])
+    def _classifier_name(self, by: ClassifierRef) -> str:
+        """What classifies, as people call it."""
+        if isinstance(by, RunClassifier):
+            return f"{self._run_names.get(by.run, Path(by.run).name)}, best"
+        return by.recipe if isinstance(by, RecipeClassifier) else by.model

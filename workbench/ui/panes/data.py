@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 from rich.text import Text
 from textual import on, work
@@ -15,11 +13,20 @@ from textual.widgets import Static
 
 from workbench.io.pictures import open_picture
 from workbench.session.client import SessionClient
+from workbench.session.protocol import (
+    BrowseImages,
+    BrowseValues,
+    DatasetOverview,
+    ImageDetail,
+    TraceDatasetImage,
+    TransformImage,
+)
+from workbench.session.records import ExperimentDataset, ImageItem, Split
 from workbench.text import safe
 from workbench.ui.dataset import Source, axes_of, class_rows, fact_lines, points_of, tensor, value_rows
 from workbench.ui.panes.looking import LookingPane
 from workbench.ui.widgets.chooser import Chooser, Finder, Row, filtering
-from workbench.ui.widgets.large import Large, words_on
+from workbench.ui.widgets.large import Large, detail_lines
 from workbench.ui.widgets.picture import Picture
 from workbench.ui.widgets.plot import Plot
 from workbench.ui.widgets.samples import Sample, SampleGrid
@@ -84,7 +91,7 @@ class DataPane(LookingPane):
 
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
         super().__init__(session=session, id=id)
-        self.split = "train"
+        self.split: Split = "train"
         self.label: int | None = None
         self._draw = 0
 
@@ -143,32 +150,43 @@ class DataPane(LookingPane):
 
     # What is looked at
 
+    @property
+    def _dataset(self) -> ExperimentDataset:
+        assert self.source is not None
+        return self.source.dataset
+
+    @property
+    def _class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as far as they are known."""
+        return self.overview.facts.classes if self.overview else ()
+
+    @property
+    def _has_images(self) -> bool:
+        return self.overview is not None and self.overview.facts.has_images
+
     def begin(self, source: Source) -> None:
         """Nothing is known yet."""
         self.label = None
         self.query_one(TransformList).show_augmentation(source.augment)
         self._mode("-empty")
 
-    def take(self, facts: Mapping[str, Any]) -> None:
+    def take(self, overview: DatasetOverview) -> None:
         """Show its facts, and its first examples."""
-        if self.split not in facts["splits"]:
+        if self.split not in overview.facts.splits:
             self.split = "train"
-        self._show_classes()
+        self.query_one("#classes", Table).show(CLASS_COLUMNS, class_rows(overview.facts))
         self.say_facts()
         if self.has_focus_within:
             self.on_descendant_focus()
-        self._mode("-grid" if facts["pictures"] else "-values")
+        self._mode("-grid" if overview.facts.has_images else "-values")
         self.refresh_bindings()
         self.call_after_refresh(self._show_first)
 
     def say_facts(self) -> None:
         """Counts, figures and a batch's shape."""
-        if self.facts:
-            lines = fact_lines(self.facts, self.split, self.label, max(20, self.content_size.width))
+        if self.overview:
+            lines = fact_lines(self.overview, self.split, self.label, max(20, self.content_size.width))
             self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
-
-    def _show_classes(self) -> None:
-        self.query_one("#classes", Table).show(CLASS_COLUMNS, class_rows(self.facts))
 
     def _show_first(self) -> None:
         if self.mode == "-values":
@@ -192,32 +210,37 @@ class DataPane(LookingPane):
     @work(group="page", exclusive=True)
     async def _show_page(self, first: int) -> None:
         grid = self.query_one(SampleGrid)
-        count = max(1, grid.tiles.count)
-        found = await self.ask(
-            "data_page", split=self.split, label=self.label, first=first, count=count, side=_PIXELS
+        request = BrowseImages(
+            dataset=self._dataset,
+            split=self.split,
+            label=self.label,
+            first=first,
+            count=max(1, grid.tiles.count),
+            side=_PIXELS,
         )
+        found = await self.ask(request)
         if found is not None:
-            samples = [_sample(item) for item in found["items"]]
-            grid.show(samples, found["first"], found["total"])
+            grid.show([_sample(item) for item in found.items], found.first, found.total)
             if self.mode == "-large":
                 self._show_one()
 
     @work(group="page", exclusive=True)
     async def _show_values(self) -> None:
-        found = await self.ask("data_values", split=self.split, label=self.label, count=FIRST_VALUES)
+        request = BrowseValues(dataset=self._dataset, split=self.split, label=self.label, count=FIRST_VALUES)
+        found = await self.ask(request)
         if found is not None:
-            self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(found["rows"]))
-            series = points_of(found["scatter"], self.facts["classes"])
-            title = [(" · ".join(found["scatter"]["axes"][::-1]), "$foreground-muted")]
-            self.query_one(Plot).draw(series, *axes_of(found["scatter"]), title=title)
+            self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(found.rows))
+            scatter = found.scatter
+            title = [(f"{scatter.y_title} · {scatter.x_title}", "$foreground-muted")]
+            self.query_one(Plot).draw(points_of(scatter, self._class_names), *axes_of(scatter), title=title)
 
     def action_classes(self) -> None:
         """Choose the class that is shown, or all of them."""
-        if self.facts.get("classes"):
+        if self.overview and self._class_names:
             rows = [Row("", ("all classes",))]
-            counts = self.facts["splits"][self.split]["per_class"]
-            for number, (name, count) in enumerate(zip(self.facts["classes"], counts, strict=True)):
-                rows.append(Row(str(number), (str(name), f"{count:,}")))
+            counts = self.overview.facts.splits[self.split].per_class
+            for number, (name, count) in enumerate(zip(self._class_names, counts, strict=True)):
+                rows.append(Row(str(number), (name, f"{count:,}")))
             self.app.push_screen(Chooser("Show only", Finder(filtering(rows))), self._take_class)
 
     def _take_class(self, key: str | None) -> None:
@@ -253,21 +276,21 @@ class DataPane(LookingPane):
 
     def _splits(self, of_run: bool) -> tuple[str, list[tuple[str, str]]]:
         """Whose data, and its splits with their counts, as far as they are known."""
-        if of_run and (self.view is None or not self.view.experiment.get("data")):
+        if of_run and (self.view is None or self.view.experiment is None):
             return "", []
         whose = f"the data of {safe(self.view.name)}" if of_run and self.view else "the experiment's data"
-        if of_run != self.of_run or not self.facts:
+        if of_run != self.of_run or not self.overview:
             return whose, [(name, "") for name in ("train", "validation", "test")]
-        return whose, [(name, f"{split['count']:,}") for name, split in self.facts["splits"].items()]
+        return whose, [(name, f"{split.count:,}") for name, split in self.overview.facts.splits.items()]
 
     def _take_split(self, key: str | None) -> None:
         if key is None:
             return
-        of_run, _, self.split = key.partition(" ")
-        self.of_run = of_run == "1"
+        of_run, _, split = key.partition(" ")
+        self.split, self.of_run = cast(Split, split), of_run == "1"
         self.look()
-        if self.facts:
-            self.split = self.split if self.split in self.facts["splits"] else "train"
+        if self.overview:
+            self.split = self.split if self.split in self.overview.facts.splits else "train"
             self._show_again()
 
     # One picture
@@ -295,31 +318,37 @@ class DataPane(LookingPane):
         sample = self.query_one(SampleGrid).sample
         if sample is None:
             return
-        transforms = self.query_one(TransformList)
-        asked: dict[str, Any] = {}
-        if self.mode == "-workshop":
-            assert self.source is not None
-            augment = list(self.source.augment) if transforms.augments else []
-            asked = {"chain": transforms.chain, "augment": augment, "draw": self._draw}
-        found = await self.ask("data_one", split=self.split, index=sample.index, **asked)
+        found = await self.ask(self._detail_request(sample.index))
         if found is None:
             self._mode("-grid")
             return
-        self.query_one("#before", Picture).image = open_picture(base64.b64decode(found["before"]))
+        self.query_one("#before", Picture).image = open_picture(found.item.png)
         if self.mode == "-workshop":
-            self._show_after(found, transforms)
+            self._show_after(found, self.query_one(TransformList))
         else:
             self.query_one("#before-said", Static).update("")
-            self.query_one(Large).show(words_on(found, self.split))
+            self.query_one(Large).show(detail_lines(found, self.split))
 
-    def _show_after(self, found: Mapping[str, Any], transforms: TransformList) -> None:
-        said = f"{found['class']} {tensor(found['stored'])}"
-        self.query_one("#before-said", Static).update(Text(f"before\n{safe(said)}", no_wrap=True))
-        after = open_picture(base64.b64decode(found.get("after", found["before"])))
-        self.query_one("#after", Picture).image = after
-        made = tensor(found.get("made", found["stored"]))
+    def _detail_request(self, index: int) -> TransformImage:
+        transforms, source = self.query_one(TransformList), self.source
+        if self.mode != "-workshop" or source is None:
+            return TransformImage(dataset=self._dataset, split=self.split, index=index)
+        return TransformImage(
+            dataset=self._dataset,
+            split=self.split,
+            index=index,
+            chain=transforms.chain,
+            augment=source.augment if transforms.augments else (),
+            draw=self._draw,
+        )
+
+    def _show_after(self, found: ImageDetail, transforms: TransformList) -> None:
+        before = f"{found.item.class_name} {tensor(found.stored)}"
+        self.query_one("#before-said", Static).update(Text(f"before\n{safe(before)}", no_wrap=True))
+        self.query_one("#after", Picture).image = open_picture(found.transformed or found.item.png)
+        after = tensor(found.result or found.stored)
         self.query_one("#after-said", Static).update(
-            Text(f"{safe(transforms.words)}\n{made}", no_wrap=True, overflow="ellipsis")
+            Text(f"{safe(transforms.words)}\n{after}", no_wrap=True, overflow="ellipsis")
         )
         keeps = "" if transforms.augments else "space keeps it, "
         about = f"{transforms.about}; {keeps}b draws anew, esc leaves"
@@ -336,10 +365,11 @@ class DataPane(LookingPane):
         sample = self.query_one(SampleGrid).sample
         if sample is None:
             return
-        found = await self.ask("data_steps", split=self.split, index=sample.index)
+        request = TraceDatasetImage(dataset=self._dataset, split=self.split, index=sample.index)
+        found = await self.ask(request)
         if found is not None:
             title = f"{self.split} example {sample.index}: {sample.words}, up to a model"
-            self.app.push_screen(StepsScreen(title, found["steps"]))
+            self.app.push_screen(StepsScreen(title, found.steps))
 
     # Transforms
 
@@ -347,13 +377,13 @@ class DataPane(LookingPane):
         """Try transforms on the picture under the cursor, or go back to the grid."""
         if self.mode == "-workshop":
             self.action_close()
-        elif self.facts.get("pictures"):
+        elif self._has_images:
             self._mode("-workshop")
             self._show_one()
 
     def action_augmentation(self) -> None:
         """What the experiment's augmentation makes of the picture under the cursor."""
-        if self.facts.get("pictures"):
+        if self._has_images:
             self._mode("-workshop")
             self.query_one(TransformList).action_go(-1)
             self._show_one()
@@ -382,8 +412,8 @@ class DataPane(LookingPane):
         if action == "close":
             return self.busy or self.mode in {"-large", "-workshop"}
         if action in {"transforms", "augmentation", "reroll"}:
-            return bool(self.facts.get("pictures"))
-        return bool(self.facts.get("classes")) if action == "classes" else True
+            return self._has_images
+        return bool(self._class_names) if action == "classes" else True
 
     def action_close(self) -> None:
         """Take back what is asked for, else go back to the grid."""
@@ -393,7 +423,5 @@ class DataPane(LookingPane):
             self._mode("-grid")
 
 
-def _sample(item: Mapping[str, Any]) -> Sample:
-    return Sample(
-        item["index"], item["label"], safe(item["class"]), open_picture(base64.b64decode(item["png"]))
-    )
+def _sample(item: ImageItem) -> Sample:
+    return Sample(item.index, item.label, safe(item.class_name), open_picture(item.png))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual import events, on, work
@@ -19,10 +18,11 @@ from workbench.planning import Plan, how_much_faster
 from workbench.recipes import load_recipe
 from workbench.runs import machine
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import SummarizeModel
 from workbench.ui import choices
 from workbench.ui.draft import Draft
 from workbench.ui.messages import ClassifyWanted, Noticed, Undoable
-from workbench.ui.outline import cost_lines, layers_line, summary_lines
+from workbench.ui.outline import Counted, cost_lines, layers_line, summary_lines
 from workbench.ui.panes.base import Pane
 from workbench.ui.preflight import MAKING, Preflight, cost_parts
 from workbench.ui.session import close_session, session_of
@@ -30,6 +30,7 @@ from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, matching, room_of
 from workbench.ui.widgets.layers import LayersScreen
 from workbench.ui.widgets.summary import CostLine, Summary
+from workbench.user_code import is_user_code
 
 FORM_FROM = 13
 """Rows from which the form is shown at once; a lower pane shows the summary until it is opened."""
@@ -68,7 +69,7 @@ class ExperimentPane(Pane):
         super().__init__(id=id)
         self._given = session
         self.draft = Draft()
-        self._facts: dict[str, dict[str, Any]] = {}
+        self._counted: dict[str, Counted] = {}
         self._device = ("", "")
         self._preflight, self._planned = Preflight(), ""
 
@@ -98,9 +99,9 @@ class ExperimentPane(Pane):
         """The experiment as it stands. Raises `BadInput`."""
         return self.draft.experiment()
 
-    def load(self, content: Mapping[str, Any]) -> None:
-        """Begin again from a recipe's content or a run's experiment. Raises `BadInput`."""
-        self.draft.load(content)
+    def load(self, experiment: Experiment) -> None:
+        """Begin again from the experiment of a run. Raises `BadInput`."""
+        self.draft.load(experiment)
         self._changed()
         self._undoable()
 
@@ -165,9 +166,9 @@ class ExperimentPane(Pane):
                 self.enter()
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the session process told of this pair: `parameters`, `layers`, ... or `error`; empty: not asked."""
-        return self._facts.get(repr(self.draft.choices()), {})
+    def counted(self) -> Counted:
+        """The layers of this pair of dataset and model."""
+        return self._counted.get(repr(self.draft.choices()), Counted())
 
     def _changed(self) -> None:
         self._say_which()
@@ -187,10 +188,10 @@ class ExperimentPane(Pane):
     def _show(self) -> None:
         if not self.is_mounted:
             return
-        known = self.draft, self.facts, self._device, self.content_size.width, self._plan_parts()
+        known = self.draft, self.counted, self._device, self.content_size.width, self._plan_parts()
         if self.has_class("-form"):
             room = room_of(self.content_size.width - 2)  # beside the scroll bar
-            fields = self.draft.fields(layers_line(self.facts, room))
+            fields = self.draft.fields(layers_line(self.counted.summary, room))
             self.query_one(Form).show(matching(fields, self.filter))
             self.query_one(CostLine).lines = tuple(cost_lines(*known))
         else:
@@ -251,11 +252,10 @@ class ExperimentPane(Pane):
         await self._ask("Recipes", choices.of_recipes(), self._take_recipe)
 
     def _take_recipe(self, name: str) -> None:
-        content = load_recipe(name)
-        if content.get("do") == "classify":
+        if load_recipe(name).get("do") == "classify":
             self.post_message(ClassifyWanted(name))
         else:
-            self.draft.load(content)
+            self.draft.load_recipe(name)
 
     async def action_datasets(self) -> None:
         """Choose the dataset."""
@@ -289,13 +289,13 @@ class ExperimentPane(Pane):
 
     @work(group="layers", exclusive=True)
     async def _show_layers(self) -> None:
-        if not self.facts:
+        if not self.counted.known:
             self.post_message(Noticed("counting the layers…"))
-        facts = await self._summarise()
-        if "error" in facts:
-            self.post_message(Noticed(str(facts["error"]), "error"))
-        elif facts:
-            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", facts))
+        counted = await self._summarise()
+        if counted.error:
+            self.post_message(Noticed(counted.error, "error"))
+        elif counted.summary:
+            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", counted.summary))
 
     async def action_plan(self) -> None:
         """Try the experiment for some steps; once that is known, choose among what was faster."""
@@ -355,27 +355,27 @@ class ExperimentPane(Pane):
             self._show()
 
     def _count_layers(self) -> None:
-        own = any(".py:" in choice.name for choice in self.draft.choices())
-        if not self.facts and not own:  # somebody's own code is run when they ask for it
+        own = any(is_user_code(choice.name) for choice in self.draft.choices())
+        if not self.counted.known and not own:  # somebody's own code is run when they ask for it
             self._count()
 
     @work(group="layers", exclusive=True)
     async def _count(self) -> None:
         await self._summarise()
 
-    async def _summarise(self) -> dict[str, Any]:
-        """The facts of this pair, asked for once things have been still for a moment."""
-        if self.facts:
-            return self.facts
+    async def _summarise(self) -> Counted:
+        """The layers of this pair, asked for once things have been still for a moment."""
+        if self.counted.known:
+            return self.counted
         data, model = self.draft.choices()
         await asyncio.sleep(0.3)
         if (data, model) != self.draft.choices():
-            return {}
+            return Counted()
         try:
-            found = await self.session.request("summary", data=data.to_dict(), model=model.to_dict())
+            found = Counted(await self.session.request(SummarizeModel(data=data, model=model)))
         except SessionError as error:
-            found = {"error": str(error)}
-        self._facts[repr((data, model))] = found
+            found = Counted(error=str(error))
+        self._counted[repr((data, model))] = found
         self._show()
         return found
 

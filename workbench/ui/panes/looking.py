@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 from rich.text import Text
 from textual import work
@@ -12,18 +11,24 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from workbench.errors import BadInput
+from workbench.experiment import Experiment
+from workbench.io.progress import Progress
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import Answer, DatasetOverview, DescribeDataset, Request
 from workbench.text import duration, safe
 from workbench.ui.dataset import Source
 from workbench.ui.draft import Draft
 from workbench.ui.panes.base import Pane
-from workbench.ui.session import close_session, how_far, session_of
+from workbench.ui.session import close_session, progress_text, session_of
 from workbench.ui.theme import THEME
 
 GROUPS = ("data", "page", "one")
 """The requests that go on side by side; a newer one of a group takes its place."""
 SLOW = 2.0
 """Seconds after which a request says how long it has taken."""
+
+
+A = TypeVar("A", bound=Answer)
 
 
 class LookingPane(Pane):
@@ -34,7 +39,7 @@ class LookingPane(Pane):
         self._given = session
         self.source: Source | None = None
         self.of_run = False
-        self.facts: Mapping[str, Any] = {}
+        self.overview: DatasetOverview | None = None
         self._doing, self._since, self._number = "", 0.0, 0
         self._clock: Timer | None = None
 
@@ -42,8 +47,8 @@ class LookingPane(Pane):
         """Another dataset is looked at: show that nothing is known of it yet."""
         raise NotImplementedError
 
-    def take(self, facts: Mapping[str, Any]) -> None:
-        """Show the dataset whose facts came."""
+    def take(self, overview: DatasetOverview) -> None:
+        """Show the dataset that was loaded."""
         raise NotImplementedError
 
     def say_facts(self) -> None:
@@ -63,9 +68,9 @@ class LookingPane(Pane):
     def look(self) -> None:
         """Load the dataset that is chosen now, unless it is shown already."""
         source = self._chosen()
-        if source is None or (source == self.source and self.facts):
+        if source is None or (source == self.source and self.overview):
             return
-        self.source, self.facts = source, {}
+        self.source, self.overview = source, None
         self.headline = source.headline
         self.begin(source)
         if source.own:
@@ -75,38 +80,39 @@ class LookingPane(Pane):
 
     def _chosen(self) -> Source | None:
         try:
-            if self.of_run and self.view is not None and self.view.experiment.get("data"):
-                return Source.of(self.view.experiment, f"of {self.view.name}")
-            return Source.of(self._experiment(), "of the experiment")
+            if self.of_run and self.view is not None and self.view.experiment is not None:
+                return Source.of(self.view.experiment.to_dict(), f"of {self.view.name}")
+            return Source.of(self._experiment().to_dict(), "of the experiment")
         except BadInput as error:
             self.say(f"✗ {error}", THEME.error)
             return None
 
-    def _experiment(self) -> dict[str, Any]:
+    def _experiment(self) -> Experiment:
         """The experiment pane's; what it begins with where that is not there yet. Raises `BadInput`."""
         pane = getattr(self.app, "experiment_pane", None)
-        content: dict[str, Any] = (pane or Draft()).experiment().to_dict()
-        return content
+        experiment: Experiment = (pane or Draft()).experiment()
+        return experiment
 
     def load(self) -> None:
         """Load what is looked at (again)."""
-        if self.source is not None and not self.facts:
+        if self.source is not None and self.overview is None:
             self._load(self.source)
 
     @work(group="data", exclusive=True)
     async def _load(self, source: Source) -> None:
-        found = await self.ask("data", f"loading {source.title}", batch=source.batch)
+        request = DescribeDataset(dataset=source.dataset, batch=source.batch)
+        found = await self.ask(request, f"loading {source.title}")
         if found is not None:
-            self.facts = found
+            self.overview = found
             self.take(found)
 
-    async def ask(self, do: str, doing: str = "", **parameters: Any) -> dict[str, Any] | None:
-        """An answer about the shown dataset; `None` after saying what went wrong. Cancelled, it is taken back."""
+    async def ask(self, request: Request[A], doing: str = "") -> A | None:
+        """The answer to a request about the shown dataset; `None` after showing why there is none."""
         source = self.source
         assert source is not None
         number = self._begin(doing or f"asking {source.title}", say=bool(doing) or source.own)
         try:
-            found = await self.session.request(do, self._progress, **source.request, **parameters)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             self.say(f"✗ {error}", THEME.error)
             return None
@@ -132,8 +138,8 @@ class LookingPane(Pane):
             self._clock = self.set_interval(1.0, self._tick)
         return self._number
 
-    def _progress(self, progress: Mapping[str, Any]) -> None:
-        self._doing = how_far(progress)
+    def _progress(self, progress: Progress) -> None:
+        self._doing = progress_text(progress)
         self._say_doing()
 
     def _tick(self) -> None:
@@ -155,7 +161,7 @@ class LookingPane(Pane):
         for group in GROUPS:
             self.workers.cancel_group(self, group)
         self._end()
-        if self.facts:
+        if self.overview:
             self.say_facts()
         else:
             self.say("stopped: enter begins again")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual import work
@@ -14,7 +14,9 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from workbench.runs import machine
+from workbench.runs.machine import DeviceInfo, DiskPlace, MachineInfo
 from workbench.text import cut, pad, safe, size
+from workbench.ui.bars import BarStyle, bar
 from workbench.ui.panes.base import Pane
 from workbench.ui.theme import THEME
 
@@ -23,12 +25,21 @@ EVERY = 2.0
 
 _BAR = 20
 
-Look = Callable[[], dict[str, Any]]
+
+@dataclass(frozen=True)
+class MachineState:
+    """The machine, and why training would not work well on it."""
+
+    info: MachineInfo
+    problems: Sequence[str] = ()
 
 
-def look() -> dict[str, Any]:
-    """Everything there is to know, as `runs.machine` tells it, with its problems."""
-    return {**machine.describe(), "problems": machine.problems()}
+Look = Callable[[], MachineState]
+
+
+def look() -> MachineState:
+    """The machine as it is now."""
+    return MachineState(machine.describe(), machine.problems())
 
 
 class MachinePane(Pane):
@@ -42,7 +53,7 @@ class MachinePane(Pane):
     MachinePane > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $background; }
     """
 
-    machine: reactive[Mapping[str, Any] | None] = reactive(None)
+    machine: reactive[MachineState | None] = reactive(None)
     """What was found at the last look."""
 
     def __init__(self, *, look: Look = look, id: str | None = None) -> None:
@@ -88,7 +99,7 @@ class MachinePane(Pane):
         if self.machine is None or not self.is_mounted:
             return
         terminal = f"{self.app.size.width}×{self.app.size.height}, {self._colours()}"
-        self.headline = safe(self.machine["host"]["name"])
+        self.headline = safe(self.machine.info.host.name)
         lines = describe(self.machine, terminal, max(20, self.content_size.width - 1))
         self.query_one("#machine", Static).update(Text("\n").join(lines))
 
@@ -101,71 +112,59 @@ class MachinePane(Pane):
         )
 
 
-def describe(found: Mapping[str, Any], terminal: str, width: int) -> list[Text]:
+def describe(found: MachineState, terminal: str, width: int) -> list[Text]:
     """The pane's lines for what `look` found."""
-    host, training = found["host"], found["training"]
-    device = training["device"].upper() if training["device"] == "cpu" else training["device"]
+    host, training = found.info.host, found.info.training
+    device = training.device.upper() if training.device == "cpu" else training.device
     lines = [
-        _line("training", Text(f"takes {device}", "bold").append(f"  {training['why']}", "dim"), width),
+        _line("training", Text(f"takes {device}", "bold").append(f"  {training.why}", "dim"), width),
         Text(),
     ]
-    for row in found["devices"]:
+    for row in found.info.devices:
         lines += _device(row, width)
-    load = "-" if host["load"] is None else f"{host['load']:.2f}"
+    load = "-" if host.load is None else f"{host.load:.2f}"
     lines += [
-        _line("host", f"{host['system']}, {host['cores']} cores, load {load}", width),
+        _line("host", f"{host.system}, {host.cores} cores, load {load}", width),
         Text(),
-        *(_line(f"{row['kept']}", _room(row), width) for row in found["disk"]),
+        *(_line(place.kept, _room(place), width) for place in found.info.disk),
         Text(),
-        *_versions(found["versions"], width),
+        *_versions(found.info.versions, width),
         _line("terminal", terminal, width),
         Text(),
     ]
-    problems = found.get("problems") or []
-    lines += [Text(f"✗ {safe(problem)}", THEME.error or "red") for problem in problems]
-    return (
-        lines
-        if problems
-        else [*lines, Text("✓ nothing stands in the way of training", THEME.success or "green")]
-    )
+    if not found.problems:
+        return [*lines, Text("✓ nothing stands in the way of training", THEME.success or "green")]
+    return [*lines, *(Text(f"✗ {safe(problem)}", THEME.error or "red") for problem in found.problems)]
 
 
-def _device(row: Mapping[str, Any], width: int) -> list[Text]:
-    name = row["device"].upper() if row["kind"] == "cpu" else row["device"]
-    about = f"{row['name']}" + (f", {row['processes']} processes" if row["processes"] else "")
-    head = _line(name, Text(safe(about), "bold" if row["chosen"] else ""), width)
+def _device(row: DeviceInfo, width: int) -> list[Text]:
+    name = row.device.upper() if row.kind == "cpu" else row.device
+    about = row.name + (f", {row.processes} processes" if row.processes else "")
     lines = [
-        head,
-        _line("  load", _bar(row["load"], "" if row["load"] is None else f"{row['load']:.0%}"), width),
+        _line(name, Text(safe(about), "bold" if row.chosen else ""), width),
+        _line("  load", _bar(row.load, "" if row.load is None else f"{row.load:.0%}"), width),
     ]
-    if row["memory_total"]:
-        used = None if row["memory_free"] is None else 1 - row["memory_free"] / row["memory_total"]
-        lines.append(
-            _line(
-                "  memory",
-                _bar(used, f"{size(row['memory_free'])} free of {size(row['memory_total'])}"),
-                width,
-            )
-        )
+    if row.memory_total:
+        used = None if row.memory_free is None else 1 - row.memory_free / row.memory_total
+        free = f"{size(row.memory_free)} free of {size(row.memory_total)}"
+        lines.append(_line("  memory", _bar(used, free), width))
     return [*lines, Text()]
 
 
-def _bar(share: float | None, said: str) -> Text:
+def _bar(share: float | None, label: str) -> Text:
     if share is None:
-        return Text(said or "not told", "dim")
-    full = round(_BAR * max(0.0, min(1.0, share)))
+        return Text(label or "not told", "dim")
+    used, unused = bar(share, _BAR, BarStyle.PROGRESS)
     style = (THEME.warning or "yellow") if share > 0.9 else ""
-    return Text("━" * full, style).append("─" * (_BAR - full), "dim").append(f"  {said}")
+    return Text(used, style).append(unused, "dim").append(f"  {label}")
 
 
-def _room(row: Mapping[str, Any]) -> Text:
-    if row["free"] is None:
-        return Text(safe(row["path"]), "dim")
-    tight = row["free"] < machine.LITTLE_ROOM
-    text = Text(
-        f"{size(row['free'])} free of {size(row['total'])}", (THEME.warning or "yellow") if tight else ""
-    )
-    return text.append(f"  {safe(row['path'])}", "dim")
+def _room(place: DiskPlace) -> Text:
+    if place.free is None:
+        return Text(safe(place.path), "dim")
+    style = (THEME.warning or "yellow") if place.free < machine.LITTLE_ROOM else ""
+    text = Text(f"{size(place.free)} free of {size(place.total)}", style)
+    return text.append(f"  {safe(place.path)}", "dim")
 
 
 def _versions(versions: Mapping[str, str | None], width: int) -> list[Text]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -15,13 +14,26 @@ from textual.containers import Container, Horizontal
 
 from workbench.io.endings import ENDINGS
 from workbench.io.pictures import open_picture
+from workbench.io.progress import Progress
 from workbench.paths import given
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import Classify, Explain, ListSamples, OpenImage, PredictValues, TracePipeline
+from workbench.session.records import (
+    ClassifierRef,
+    ImageData,
+    ImageItem,
+    ImagePath,
+    ImageSource,
+    RecipeClassifier,
+    RunClassifier,
+    RunDataset,
+)
+from workbench.text import decimals, values
 from workbench.ui.messages import Noticed
 from workbench.ui.panes.classifying import ClassifyingPane
 from workbench.ui.reasons import reason_lines
-from workbench.ui.session import close_session, how_far, session_of
-from workbench.ui.widgets.answer import Answer, beside
+from workbench.ui.session import close_session, progress_text, session_of
+from workbench.ui.widgets.answer import Answer, comparison_text
 from workbench.ui.widgets.chooser import Finder, Row, files, filtering
 from workbench.ui.widgets.log import Reading
 from workbench.ui.widgets.picture import Picture
@@ -41,6 +53,13 @@ WIDE = 90
 """Cells from which two answers stand beside each other."""
 NARROW = 60
 """Under so many cells the picture makes way for a path that is typed."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An input that is not an image: numbers with commas between them."""
+
+    text: str
 
 
 class PhotoPane(ClassifyingPane):
@@ -72,8 +91,8 @@ class PhotoPane(ClassifyingPane):
     def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
         self._given = session
-        self._samples: dict[str, Mapping[str, Any]] = {}
-        self._last: Mapping[str, Any] | None = None
+        self._samples: dict[str, ImageItem] = {}
+        self._last: ImageSource | Numbers | None = None
         self._caption = ""
         self.add_class("-bare")
 
@@ -116,17 +135,17 @@ class PhotoPane(ClassifyingPane):
             _fail(answer, "", "")  # what another one said is no answer of this one
         self.say_by()
 
-    def _show_picture(self, png: str | None) -> None:
-        """A picture in base64; without one the words have all the width."""
-        self.query_one(Picture).image = None if png is None else open_picture(base64.b64decode(png))
+    def _show_picture(self, png: bytes | None) -> None:
+        """Show an image; without one the words have all the width."""
+        self.query_one(Picture).image = None if png is None else open_picture(png)
         self.set_class(png is None, "-bare")
 
     def copied(self) -> str:
         """What was said: the likeliest class with its probability, or the numbers."""
         answer = self.answer
         if answer.values:
-            return ", ".join(f"{value:.6g}" for value in answer.values)
-        return f"{answer.top[0]['label']} {answer.top[0]['probability']:.4f}" if answer.top else ""
+            return values(answer.values)
+        return f"{answer.top[0].label} {decimals(answer.top[0].probability)}" if answer.top else ""
 
     @on(Answer.Opened)
     async def action_type_path(self) -> None:
@@ -143,10 +162,9 @@ class PhotoPane(ClassifyingPane):
 
     def _numbers_hint(self) -> str:
         """What to type where the selected run learned from numbers; empty where it is pictures."""
-        shape = (
-            (self.view.setup or {}).get("shape") if self.view is not None and self.chosen is None else None
-        )
-        if not isinstance(shape, list) or len(shape) == PICTURE:
+        setup = self.view.setup if self.view is not None and self.chosen is None else None
+        shape = setup.shape if setup is not None else ()
+        if not shape or len(shape) == PICTURE:
             return ""
         count = math.prod(shape)
         return (
@@ -169,16 +187,15 @@ class PhotoPane(ClassifyingPane):
     async def _list_samples(self, run: str) -> None:
         self.answer.busy = "fetching test samples"
         try:
-            found = await self.session.request(
-                "samples", self._progress, run=run, split="test", per_page=SAMPLES
-            )
+            request = ListSamples(dataset=RunDataset(run), split="test", per_page=SAMPLES)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             self.answer.busy, self.answer.error = "", str(error)
             return
         self.answer.busy = ""
-        self._samples = {str(sample["index"]): sample for sample in found["samples"]}
-        rows = [_sample_row(sample) for sample in found["samples"]]
-        hint = f"{len(rows)} of {found['total']} test samples; enter classifies"
+        self._samples = {str(sample.index): sample for sample in found.items}
+        rows = [_sample_row(sample) for sample in found.items]
+        hint = f"{len(rows)} of {found.total} test samples; enter classifies"
         await self._put(Finder(filtering(rows), hint=hint, id="samples"))
 
     async def _put(self, finder: Finder) -> None:
@@ -203,14 +220,14 @@ class PhotoPane(ClassifyingPane):
         event.stop()
         sample = self._samples.get(event.key)
         if sample is not None and self.query("#samples"):
-            self._show_picture(sample["png"])
+            self._show_picture(sample.png)
 
     @on(Finder.Chosen)
     def _chosen(self, event: Finder.Chosen) -> None:
         event.stop()
         if self.query("#samples"):
             self.classify_sample(self._samples[event.key])
-        elif self.by is not None and "run" in self.by and NUMBERS.fullmatch(event.key):
+        elif isinstance(self.by, RunClassifier) and NUMBERS.fullmatch(event.key):
             self.answer_numbers(event.key)
         else:
             self.classify(event.key)
@@ -218,14 +235,14 @@ class PhotoPane(ClassifyingPane):
 
     def classify(self, source: str) -> None:
         """Show the picture at a path or URL, and say what is on it."""
-        self._last, self._caption = {"path": source}, source.rpartition("/")[2] or source
+        self._last, self._caption = ImagePath(source), source.rpartition("/")[2] or source
         self._show_and_ask(source)
 
-    def classify_sample(self, sample: Mapping[str, Any]) -> None:
-        """Say what is on one of the session's samples."""
-        name = f"test sample {sample['index']}: {sample['class']}"
-        self._last, self._caption = {"png": sample["png"]}, name
-        self._show_picture(sample["png"])
+    def classify_sample(self, sample: ImageItem) -> None:
+        """Classify a sample of the run's dataset."""
+        name = f"test sample {sample.index}: {sample.class_name}"
+        self._last, self._caption = ImageData(sample.png), name
+        self._show_picture(sample.png)
         self._ask_about(self._last, name)
 
     @work(group="classify", exclusive=True)
@@ -233,79 +250,81 @@ class PhotoPane(ClassifyingPane):
         name = source.rpartition("/")[2] or source
         self.answer.error, self.answer.busy = "", f"opening {name}"
         try:
-            found = await self.session.request("picture", self._progress, path=source)
+            found = await self.session.request(OpenImage(path=source), self._progress)
         except SessionError as error:
             self._show_picture(None)
             _fail(self.answer, name, str(error).replace(str(given(source)), name))
             return
-        self._show_picture(found["png"])
-        caption = f"{name} {found['width']}×{found['height']} {found['mode']}"
-        await self._ask({"path": found["path"]}, caption)
+        self._show_picture(found.png)
+        stored = found.source
+        await self._ask(ImagePath(found.path), f"{name} {stored.width}×{stored.height} {stored.mode}")
 
     def answer_numbers(self, text: str) -> None:
         """Say what the run makes of new numbers."""
-        self._last, self._caption = {"text": text}, text
+        self._last, self._caption = Numbers(text), text
         self._show_picture(None)
         self._ask_numbers(text)
 
     @work(group="classify", exclusive=True)
     async def _ask_numbers(self, text: str) -> None:
-        await self._ask_one_numbers(self.answer, self.by or {}, text)
-        if self.second is not None and "run" in self.second:
+        if isinstance(self.by, RunClassifier):
+            await self._ask_one_numbers(self.answer, self.by, text)
+        if isinstance(self.second, RunClassifier):
             await self._ask_one_numbers(self.query_one("#second", Answer), self.second, text)
 
-    async def _ask_one_numbers(self, answer: Answer, by: Mapping[str, Any], text: str) -> None:
+    async def _ask_one_numbers(self, answer: Answer, by: RunClassifier, text: str) -> None:
         answer.error, answer.busy, author = "", f"asking about {text}", answer.by
         try:
-            found = await self.session.request("values", self._progress, by=_asked(by), text=text, top=TOP)
+            request = PredictValues(run=by.run, text=text, top=TOP)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             _fail(answer, text, str(error), author)
             return
         answer.busy, answer.published, answer.note, answer.said_by = "", "", "", author
-        answer.caption, answer.top = f"x = {text}", tuple(found["top"])
-        answer.values = tuple(found["values"])
+        answer.caption, answer.top = f"x = {text}", found.top
+        answer.values = found.values
 
     @work(group="classify", exclusive=True)
-    async def _ask_about(self, what: Mapping[str, Any], caption: str) -> None:
-        await self._ask(what, caption)
+    async def _ask_about(self, image: ImageSource, caption: str) -> None:
+        await self._ask(image, caption)
 
-    async def _ask(self, what: Mapping[str, Any], caption: str) -> None:
+    async def _ask(self, image: ImageSource, caption: str) -> None:
         if self.by is None:
             _fail(self.answer, caption, "nothing classifies yet: m chooses a model")
         else:
-            await self._ask_one(self.answer, self.by, what, caption)
+            await self._ask_one(self.answer, self.by, image, caption)
         if self.second is not None:
-            await self._ask_one(self.query_one("#second", Answer), self.second, what, "")
+            await self._ask_one(self.query_one("#second", Answer), self.second, image, "")
 
-    async def _ask_one(
-        self, answer: Answer, by: Mapping[str, Any], what: Mapping[str, Any], caption: str
-    ) -> None:
+    async def _ask_one(self, answer: Answer, by: ClassifierRef, image: ImageSource, caption: str) -> None:
         answer.error, answer.busy, author = "", f"classifying {caption}".strip(), answer.by
         try:
-            found = await self.session.request("classify", self._progress, by=_asked(by), top=TOP, **what)
+            request = Classify(image=image, classifier=by, top=TOP)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             _fail(answer, caption, str(error), author)
             return
         answer.busy, answer.values, answer.said_by = "", (), author
-        answer.caption, answer.top = caption, tuple(found["top"])
-        answer.published = beside(found.get("reference"))
-        answer.note = "; ".join([f"{found['ms']:.0f} ms on {found['device']}", *found.get("notices", ())])
+        answer.caption, answer.top = caption, found.top
+        answer.published = comparison_text(found.reference)
+        answer.note = "; ".join([f"{found.milliseconds:.0f} ms on {found.device}", *found.notices])
 
-    def _progress(self, progress: Mapping[str, Any]) -> None:
-        self.answer.busy = how_far(progress)
+    def _progress(self, progress: Progress) -> None:
+        self.answer.busy = progress_text(progress)
 
     def action_reason(self) -> None:
         """Show why the model says what it says of the picture."""
-        if self._last is None or "text" in self._last or self.by is None:
+        if self._last is None or isinstance(self._last, Numbers) or self.by is None:
             self.post_message(Noticed("a reason needs an answer first: enter names a picture", passing=True))
         else:
             self._show_reason(self._last, self.by)
 
     @work(group="steps", exclusive=True)
-    async def _show_reason(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
+    async def _show_reason(self, image: ImageSource, by: ClassifierRef) -> None:
         self.answer.busy, author = "looking for the reason", self.answer.by
         try:
-            found = await self.session.request("reason", self._progress, by=_asked(by), **_absolute(what))
+            request = Explain(image=_absolute(image), classifier=by)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             self.answer.error = str(error)
         else:
@@ -315,34 +334,35 @@ class PhotoPane(ClassifyingPane):
 
     def action_steps(self) -> None:
         """Show what becomes of the picture on its way to the answer, step by step."""
-        if self._last is None or "text" in self._last:
+        if self._last is None or isinstance(self._last, Numbers):
             self.post_message(Noticed("the steps need a picture first: enter names one", passing=True))
         else:
-            self._show_steps(self._last, self.by or {})
+            self._show_steps(self._last, self.by)
 
     @work(group="steps", exclusive=True)
-    async def _show_steps(self, what: Mapping[str, Any], by: Mapping[str, Any]) -> None:
+    async def _show_steps(self, image: ImageSource, by: ClassifierRef | None) -> None:
         self.answer.busy, author = "taking the steps apart", self.answer.by
         try:
-            found = await self.session.request("steps", self._progress, by=_asked(by), **_absolute(what))
+            request = TracePipeline(image=_absolute(image), classifier=by)
+            found = await self.session.request(request, self._progress)
         except SessionError as error:
             self.answer.error = str(error)
         else:
-            author = f" {author}" if found["model"] else ", up to a model"
-            self.app.push_screen(StepsScreen(f"{self._caption}{author}", found["steps"]))
+            author = f" {author}" if found.model else ", up to a model"
+            self.app.push_screen(StepsScreen(f"{self._caption}{author}", found.steps))
         finally:
             self.answer.busy = ""
 
     def ask_again(self) -> None:
         """What is shown is classified by the new choice; a recipe without a picture asks for one."""
         if self._last is None:
-            if self.chosen and "recipe" in self.chosen:
+            if isinstance(self.chosen, RecipeClassifier):
                 self.call_after_refresh(self.action_type_path)
             return
-        if "path" in self._last:
-            self.classify(str(self._last["path"]))
-        elif "text" in self._last:
-            self.answer_numbers(str(self._last["text"]))
+        if isinstance(self._last, ImagePath):
+            self.classify(self._last.path)
+        elif isinstance(self._last, Numbers):
+            self.answer_numbers(self._last.text)
         else:
             self._ask_about(self._last, self.answer.caption)
 
@@ -353,16 +373,12 @@ def _fail(answer: Answer, caption: str, why: str, author: str = "") -> None:
     answer.note, answer.busy, answer.error, answer.said_by = "", "", why, author
 
 
-def _asked(by: Mapping[str, Any]) -> dict[str, Any]:
-    """What classifies, as the session takes it."""
-    return {key: value for key, value in by.items() if key != "name"}
+def _absolute(image: ImageSource) -> ImageSource:
+    """The image, with a path that holds in another process."""
+    if isinstance(image, ImageData) or "://" in image.path:
+        return image
+    return ImagePath(str(given(image.path).absolute()))
 
 
-def _absolute(what: Mapping[str, Any]) -> dict[str, Any]:
-    """A picture as the session takes it."""
-    path = what.get("path")
-    return dict(what) if path is None or "://" in path else {"path": str(given(path).absolute())}
-
-
-def _sample_row(sample: Mapping[str, Any]) -> Row:
-    return Row(str(sample["index"]), (f"{sample['index']:>5}", str(sample["class"]), str(sample["name"])))
+def _sample_row(sample: ImageItem) -> Row:
+    return Row(str(sample.index), (f"{sample.index:>5}", sample.class_name, sample.name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,18 +13,17 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench import text
-from workbench.runs.attempts import number_of
+from workbench.runs.enums import Phase
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
-from workbench.runs.records import number
-from workbench.runs.report import inexact, seconds
-from workbench.text import safe
+from workbench.runs.report import elapsed, eta, inexact, throughput
+from workbench.text import safe, short
 from workbench.ui.curves import ACCURACY, LOSS, R2, Curves, Look, Metric
 from workbench.ui.insights import insights
 from workbench.ui.panes.base import Pane
 from workbench.ui.points import POINTS, drawable, drawn
 from workbench.ui.widgets.line import Line
 from workbench.ui.widgets.plot import Drawing, Plot
-from workbench.ui.widgets.series import short
 
 SMOOTHING = (0.0, 0.6, 0.9)
 BESIDE, BESIDE_ON_WIDE = 90, 70
@@ -64,7 +62,7 @@ class PlotsPane(Pane):
         Binding("right", "step(1)", "on", show=False),
     ]
 
-    evaluation: reactive[Mapping[str, Any] | None] = reactive(None, repaint=False)
+    evaluation: reactive[EvaluationFile | None] = reactive(None, repaint=False)
     """The newest evaluation file of the run, for the line of insights."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -146,21 +144,23 @@ class PlotsPane(Pane):
         if words:
             plot.say(words if plot.id == "first" else "")
             return
-        if metric is POINTS and self.evaluation is not None:
-            drawing = self._points(plot)
-        else:
+        drawing = self._points(plot) if metric is POINTS else None
+        if drawing is None:
             drawing = self.curves.drawing(metric, plot.columns, self.look, plot.size.width)
         if any(len(series.xs) for series in drawing.series):
             plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
         else:
             plot.say(f"{metric.label}: no figure yet")
 
-    def _points(self, plot: Plot) -> Drawing:
+    def _points(self, plot: Plot) -> Drawing | None:
         """What was learned of points; with the cursor in the first epoch, as it was before."""
-        view, cursor = self.curves.view, self.look.cursor
-        classes = (view.setup or {}).get("classes") or () if view else ()
+        view, cursor, evaluation = self.curves.view, self.look.cursor, self.evaluation
+        if evaluation is None or evaluation.draw is None:
+            return None
+        classes = view.setup.classes if view and view.setup else ()
         size = (plot.columns, max(1, plot.size.height - 2))
-        return drawn(self.evaluation or {}, classes, size, before=cursor is not None and cursor < 1)
+        before = cursor is not None and cursor < 1
+        return drawn(evaluation.draw, evaluation.weights_of_epoch, classes, size, before=before)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -276,8 +276,8 @@ def nothing_to_draw(view: RunView | None) -> str:
         return ""
     if not view.status.live:
         return "no step was made"
-    phase = str(view.heartbeat.get("phase") or view.status)
-    return "no step yet" if phase == "training" else f"no step yet: {safe(phase, 24)}"
+    phase = view.heartbeat.phase
+    return "no step yet" if phase is Phase.TRAINING else f"no step yet: {phase or view.status}"
 
 
 def facts(view: RunView | None, width: int, now: float) -> Content:
@@ -293,23 +293,19 @@ def facts(view: RunView | None, width: int, now: float) -> Content:
 
 
 def _facts(view: RunView, now: float) -> list[str]:
-    beat, setup = view.heartbeat, view.setup or {}
-    rate, step = number(view.last_wall.get("samples_per_second")), number(beat.get("step"))
-    lr = view.curve.column("lr")
-    spent = seconds(view)["total"]
-    eta, live = number(beat.get("eta")), view.status.live
-    took = text.duration(spent)
-    ways = setup.get("ways") or {}
+    beat, setup, rate, live = view.heartbeat, view.setup, throughput(view), view.status.live
+    lr, spent, left = view.curve.column("lr"), elapsed(view).total, eta(beat)
+    data = setup.execution.get("data") if setup else None
     return [
         f"{text.count(rate)} samples/s" if rate else "",
-        f"step {step:.0f}" if step is not None else "",
-        f"lr {short(lr[-1])}" if lr else "",
-        _saved(number(beat.get("saved")), now) if live else "",
+        f"step {beat.step}" if beat.attempt else "",  # there is a heartbeat
+        f"lr {text.learning_rate(lr[-1])}" if lr else "",
+        _saved(beat.saved, now) if live else "",
         _resumes(view),
-        "" if not spent else f"{took} so far" if live else f"took {took}",
-        f"ETA {text.duration(eta)}" if live and eta is not None else "",
-        safe(beat.get("device") or setup.get("device") or "", 24),
-        f"data {safe(ways['data'], 80)}" if "data" in ways else "",
+        f"elapsed {text.duration(spent)}" if spent else "",
+        f"ETA {text.duration(left)}" if live and left is not None else "",
+        safe(beat.device or (setup.device if setup else ""), 24),
+        f"data {safe(data, 80)}" if data else "",
     ]
 
 
@@ -322,7 +318,7 @@ def _saved(when: float | None, now: float) -> str:
 
 
 def _resumes(view: RunView) -> str:
-    resumes = (number_of(view.attempts[-1]) if view.attempts else 0) - 1
+    resumes = (view.attempts[-1].attempt if view.attempts else 0) - 1
     exact = "not exact" if inexact(view) else "exact"
     if resumes < 1:
         return "not exact" if inexact(view) else ""

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench import text
+from workbench.runs.metric_direction import rank
+from workbench.runs.report import LOST_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.text import safe
@@ -25,7 +27,7 @@ from workbench.ui.widgets.statusline import FIRST_RUN
 _STATUS_ORDER = list(reversed(Status))
 ORDERS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda row: row.id,
-    "best": lambda row: -1.0 if row.best is None else row.best,
+    "best": lambda row: rank(row.monitor, row.best),
     "epochs": lambda row: row.epoch,
     "status": lambda row: _STATUS_ORDER.index(row.status),
     "name": lambda row: row.name.lower(),
@@ -33,8 +35,6 @@ ORDERS: dict[str, Callable[[RunSummary], Any]] = {
     "data": lambda row: row.dataset,
 }
 _ASCENDING = {"name", "model", "data"}
-
-LOST = "its processes ended without a word (killed, or the host restarted); r goes on"
 
 
 class RunsPane(Pane):
@@ -159,7 +159,7 @@ class RunsPane(Pane):
         """What a person wrote about the run under the cursor, once it is read."""
         view = self.view
         known = view is not None and row is not None and view.folder.id == row.id
-        return str(view.notes.get("notes") or "") if view is not None and known else ""
+        return view.notes.notes if view is not None and known else ""
 
     def watch_view(self) -> None:
         """Its notes may be others."""
@@ -194,7 +194,13 @@ def about(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Co
     started = f"  {text.clock(row.created)}" if row.created else ""
     of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", MUTED)
     lines = [of]
-    why = LOST if row.status is Status.LOST else "" if row.status is Status.FINISHED else row.reason
+    why = (
+        f"{LOST_REASON}; r resumes it"
+        if row.status is Status.LOST
+        else ""
+        if row.status is Status.FINISHED
+        else row.reason
+    )
     if why:
         mark, style = mark_of(row.status)
         lines.append(Content.styled(f"{mark} {safe(why, 400)}", style))

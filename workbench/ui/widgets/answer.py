@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -11,7 +10,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.text import cut, fraction, pad, safe
+from workbench.inference.recipe import PublishedComparison
+from workbench.inference.records import Prediction
+from workbench.text import cut, fraction, pad, percent, safe, values
+from workbench.ui.bars import BarStyle, bar
 from workbench.ui.theme import THEME
 
 
@@ -33,7 +35,7 @@ class Answer(Widget, can_focus=True):
     """What gave the answer on show; nothing where that is not known."""
     asks: reactive[str] = reactive("a picture's path or URL")
     """What `enter` asks for; where it is nothing, no keys are named."""
-    top: reactive[tuple[Mapping[str, Any], ...]] = reactive(())
+    top: reactive[tuple[Prediction, ...]] = reactive(())
     values: reactive[tuple[float, ...]] = reactive(())
     """What a regression says."""
     note: reactive[str] = reactive("")
@@ -47,7 +49,7 @@ class Answer(Widget, can_focus=True):
         for at, one in enumerate(self.top[: max(1, self.content_size.height - 3)]):
             lines.append(prediction(one, width, first=at == 0))
         if self.values:
-            lines.append(Text("says ").append(", ".join(f"{value:.6g}" for value in self.values), "bold"))
+            lines.append(Text("says ").append(values(self.values), "bold"))
         if self.published and self.top:
             lines.append(Text(safe(self.published)))
         lines += self._authors()
@@ -77,22 +79,16 @@ class Answer(Widget, can_focus=True):
         self.action_open()
 
 
-def prediction(one: Mapping[str, Any], width: int, first: bool = False) -> Text:
+def prediction(one: Prediction, width: int, first: bool = False) -> Text:
     """A class with its bar and probability, in `width` cells."""
-    value = float(one["probability"])
-    number = f"{one['index']:>4} " if width >= 44 else ""
-    bar = max(4, min(20, width // 4))
-    room = max(4, min(28, width - len(number) - bar - 7))
+    value = one.probability
+    number = f"{one.index:>4} " if width >= 44 else ""
+    cells = max(4, min(20, width // 4))
+    room = max(4, min(28, width - len(number) - cells - 7))
     line = Text(no_wrap=True, end="").append(number, "dim")
-    line.append(pad(safe(one["label"]), room) + " ", "bold" if first else "")
-    line.append(pad(blocks(value, bar), bar), "bold" if first else "dim")
+    line.append(pad(safe(one.label), room) + " ", "bold" if first else "")
+    line.append("".join(bar(value, cells, BarStyle.FIGURE)), "bold" if first else "dim")
     return line.append(f" {fraction(value):>5}", "bold" if first else "")
-
-
-def blocks(value: float, width: int) -> str:
-    """A bar for 0 to 1, in eighths of a cell."""
-    eighths = round(8 * width * max(0.0, min(1.0, value)))
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
 HINTS = (
@@ -108,16 +104,15 @@ def _hints(asks: str) -> list[Text]:
     return [Text.assemble((key, "bold"), (f" {what}", "dim")) for key, what in (("enter", asks), *HINTS)]
 
 
-def beside(reference: Mapping[str, Any] | None) -> str:
-    """The session's `reference`, the published figure beside ours, in a line; empty where there is none."""
-    if not reference:
+def comparison_text(comparison: PublishedComparison | None) -> str:
+    """The published figure beside ours, in a line; empty where there is none."""
+    if comparison is None:
         return ""
-    first = reference["top"][0]
-    said = f"published {first['label']} {100 * reference['published']:.2f} %"
-    if reference["ours"] is None:
-        return f"{said} for another photo ({reference['source']})"
-    verdict = "within" if reference["within"] else "outside"
+    published = f"published {comparison.top[0].label} {percent(comparison.published)}"
+    if comparison.ours is None:
+        return f"{published} for another photo ({comparison.source})"
+    verdict = "within" if comparison.within else "outside"
     return (
-        f"{said}, ours {100 * reference['ours']:.2f} %: {verdict} ±{100 * reference['tolerance']:g} "
-        f"({reference['source']})"
+        f"{published}, ours {percent(comparison.ours)}: {verdict} ±{100 * comparison.tolerance:g} "
+        f"({comparison.source})"
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -14,10 +12,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from workbench.io.pictures import open_picture
-from workbench.runs.records import epoch_of
+from workbench.io.progress import Progress
+from workbench.runs.metrics import EvaluationFile
 from workbench.session.client import SessionClient, SessionError
+from workbench.session.protocol import ListExamples
+from workbench.session.records import ExampleItem
 from workbench.text import fraction, safe
-from workbench.ui.session import how_far
+from workbench.ui.session import progress_text
 from workbench.ui.widgets.line import Line
 from workbench.ui.widgets.samples import Sample, SampleGrid
 
@@ -41,15 +42,15 @@ class ExamplesScreen(ModalScreen[None]):
     ]
 
     def __init__(
-        self, session: SessionClient, evaluation: Mapping[str, Any], run: str, label: tuple[int, str] | None
+        self, session: SessionClient, evaluation: EvaluationFile, run: str, label: tuple[int, str] | None
     ) -> None:
         """`evaluation` of the run in the folder `run`; `label`: number and name of the class that `a` leaves."""
         super().__init__()
         self._session, self._label = session, label
-        self._asked = {"run": run, "step": evaluation["step"], "split": evaluation["split"]}
-        self._epoch = epoch_of(evaluation)
+        self._run, self._step, self._split = run, evaluation.step, evaluation.split
+        self._epoch = evaluation.weights_of_epoch
         self.errors_only = self.one_class = False
-        self._known: dict[int, Mapping[str, Any]] = {}
+        self._known: dict[int, ExampleItem] = {}
 
     def compose(self) -> ComposeResult:
         """The grid, and a line about the example under the cursor."""
@@ -86,60 +87,59 @@ class ExamplesScreen(ModalScreen[None]):
     def _pointed(self, event: SampleGrid.Moved) -> None:
         found = self._known.get(event.sample.index)
         if found is not None:
-            self.query_one("#about-example", Line).show(about(found, str(self._asked["split"])))
+            self.query_one("#about-example", Line).show(about(found, self._split))
 
     @work(group="examples", exclusive=True)
     async def _show(self, first: int) -> None:
         grid = self.query_one(SampleGrid)
-        wanted = {
-            "wrong": self.errors_only,
-            "label": self._label[0] if self._label and self.one_class else None,
-        }
+        request = ListExamples(
+            run=self._run,
+            step=self._step,
+            split=self._split,
+            errors_only=self.errors_only,
+            label=self._label[0] if self._label and self.one_class else None,
+            first=first,
+            count=max(1, grid.tiles.count),
+            side=SIDE,
+        )
         self._say("… fetching the pictures")
         try:
-            found = await self._session.request(
-                "examples",
-                self._progress,
-                **self._asked,
-                **wanted,
-                first=first,
-                count=max(1, grid.tiles.count),
-                side=SIDE,
-            )
+            found = await self._session.request(request, self._progress)
         except SessionError as error:
             self._say(f"✗ {error}", "$error")
             return
         self._say("")
-        self._known = {item["index"]: item for item in found["items"]}
-        self._title(found["total"])
-        grid.show([_sample(item) for item in found["items"]], found["first"], found["total"])
+        self._known = {item.index: item for item in found.items}
+        self._title(found.total)
+        grid.show([_sample(item) for item in found.items], found.first, found.total)
 
     def _title(self, total: int) -> None:
         what = "errors" if self.errors_only else "examples"
         of = f" of {safe(self._label[1], 24)}" if self._label and self.one_class else ""
-        title = f"{total:,} {self._asked['split']} {what}{of} after epoch {self._epoch}: truth→said"
+        title = f"{total:,} {self._split} {what}{of} after epoch {self._epoch}: truth→said"
         self.query_one(Vertical).border_title = title.replace("[", "\\[")
 
-    def _progress(self, progress: Mapping[str, Any]) -> None:
-        self._say(f"… {how_far(progress)}")
+    def _progress(self, progress: Progress) -> None:
+        self._say(f"… {progress_text(progress)}")
 
     def _say(self, text: str, style: str = "") -> None:
         for line in self.query("#about-example").results(Line):
             line.show(Content.styled(safe(text), style))
 
 
-def _sample(item: Mapping[str, Any]) -> Sample:
-    words = f"✓{item['class']}" if item["said"] == item["class"] else f"{item['class']}→{item['said']}"
-    return Sample(item["index"], item["label"], safe(words), open_picture(base64.b64decode(item["png"])))
+def _sample(item: ExampleItem) -> Sample:
+    right = item.predicted == item.class_name
+    words = f"✓{item.class_name}" if right else f"{item.class_name}→{item.predicted}"
+    return Sample(item.index, item.label, safe(words), open_picture(item.png))
 
 
-def about(item: Mapping[str, Any], split: str) -> Content:
+def about(item: ExampleItem, split: str) -> Content:
     """`test example 3: is plane, said plane (plane .62)`."""
-    right = item["said"] == item["class"]
+    right = item.predicted == item.class_name
     verdict = ("right", "$success") if right else ("wrong", "$error")
-    name = f"  {safe(item['name'], 40)}" if item["name"] else ""
+    name = f"  {safe(item.name, 40)}" if item.name else ""
     return Content.assemble(
-        f"{split} example {item['index']}: is ", (safe(item["class"], 24), "bold"), ", said ",
-        (safe(item["said"], 24), "bold"),
-        f"  gave {safe(item['class'], 24)} {fraction(item['chance'])}  ", verdict, name,
+        f"{split} example {item.index}: is ", (safe(item.class_name, 24), "bold"), ", said ",
+        (safe(item.predicted, 24), "bold"),
+        f"  gave {safe(item.class_name, 24)} {fraction(item.probability)}  ", verdict, name,
     )  # fmt: skip

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from workbench.session.protocol import ImageDetail
 from workbench.text import safe
 from workbench.ui.dataset import tensor
 
@@ -58,19 +59,19 @@ class Large(Widget, can_focus=True):
         self.post_message(self.StepsWanted())
 
 
-def words_on(found: Mapping[str, Any], split: str) -> list[str]:
-    """What is said of an example that the session gave."""
-    stored = found["stored"]
-    number = "" if found["label"] is None else f" (class {found['label']})"
+def detail_lines(detail: ImageDetail, split: str) -> list[str]:
+    """An image of a dataset in words and numbers."""
+    item, stored = detail.item, detail.stored
+    number = "" if item.label is None else f" (class {item.label})"
     return [
-        f"{found['class']}{number}",
-        *([found["name"]] if found["name"] else []),
-        f"{split} example {found['index']}" if found["index"] >= 0 else "drawn at random",
+        f"{item.class_name}{number}",
+        *([item.name] if item.name else []),
+        f"{split} example {item.index}" if item.index >= 0 else "drawn at random",
         "",
         tensor(stored),
-        f"mean {stored['mean']:.4g}",
-        f"as a batch of one {[1, *stored['shape']]}",
-        f"flattened [{math.prod(stored['shape'])}]",
+        f"mean {stored.mean:.4g}",
+        f"as a batch of one {[1, *stored.shape]}",
+        f"flattened [{math.prod(stored.shape)}]",
         "",
         "←→ next  enter steps  v transforms  esc grid",
     ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,6 +13,7 @@ from textual.widgets import Input, Static
 
 from workbench.errors import BadInput
 from workbench.experiment import check_name
+from workbench.runs.records import Notes
 from workbench.text import safe
 
 ROWS = (
@@ -23,8 +23,8 @@ ROWS = (
 )
 
 
-class NotesScreen(ModalScreen[dict[str, Any] | None]):
-    """Three lines to type in; answers with `name`, `tags` and `notes`, `None` where it was left."""
+class NotesScreen(ModalScreen[Notes | None]):
+    """Three lines to type in; returns them, `None` where it was left."""
 
     DEFAULT_CSS = """
     NotesScreen { align: center middle; background: transparent; }
@@ -39,15 +39,10 @@ class NotesScreen(ModalScreen[dict[str, Any] | None]):
         Binding("up", "app.focus_previous", "before", show=False),
     ]
 
-    def __init__(self, name: str, known: Mapping[str, Any]) -> None:
-        """`known` is what stands in `notes.json`; `name` what the run is called."""
+    def __init__(self, notes: Notes) -> None:
+        """`notes` as they are now, with the name that the run has."""
         super().__init__()
-        tags = known.get("tags")
-        self._values = {
-            "name": name,
-            "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",
-            "notes": str(known.get("notes") or ""),
-        }
+        self._values = {"name": notes.name, "tags": ", ".join(notes.tags), "notes": notes.notes}
 
     def compose(self) -> ComposeResult:
         """A line for each."""
@@ -74,8 +69,8 @@ class NotesScreen(ModalScreen[dict[str, Any] | None]):
         except BadInput as error:
             self.query_one("#said", Static).update(safe(error))
             return
-        tags = [tag.strip() for tag in typed["tags"].split(",") if tag.strip()]
-        self.dismiss({"name": typed["name"], "tags": tags, "notes": typed["notes"]})
+        tags = tuple(tag.strip() for tag in typed["tags"].split(",") if tag.strip())
+        self.dismiss(Notes(name=typed["name"], tags=tags, notes=typed["notes"]))
 
     def action_leave(self) -> None:
         """Keep things as they were."""

@@ -39,7 +39,7 @@ def _best(row: RunSummary) -> str:
 
 def _when(row: RunSummary) -> str:
     if row.status.live:
-        return (row.phase or str(row.status)) if row.eta is None else text.duration(row.eta)
+        return str(row.phase or row.status) if row.eta is None else text.duration(row.eta)
     return text.age(time.time() - row.created) if row.created else ""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from workbench.text import short
+
 Scale = Literal["linear", "log", "nines"]
 
 LARGEST = 1e9
@@ -246,23 +248,6 @@ def smooth(values: Sequence[float], factor: float) -> list[float]:
         weight = factor * weight + (1 - factor)
         smoothed.append(mean / weight)
     return smoothed
-
-
-def short(value: float | None) -> str:
-    """A figure in about four cells: `.214`, `2.31`, `183`, `1.2e-4`; `-` for what is none."""
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 0.0095 or size >= 99_999.5:
-        mantissa, _, power = f"{value:.1e}".partition("e")
-        return f"{mantissa.removesuffix('.0')}e{int(power)}"
-    if size < 0.9995:
-        return f"{value:.3f}".replace("0.", ".", 1)
-    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from textual.content import Content
 from textual.message import Message
 
 from workbench import text
+from workbench.runs.confusions import confused
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
-from workbench.runs.records import number
+from workbench.runs.report import elapsed, throughput
 from workbench.runs.store import RunSummary
 from workbench.text import safe
 from workbench.ui.insights import top_confusion
@@ -90,7 +93,7 @@ class RestLines(Vertical):
         """How fast it goes."""
         self._line("speed", speed(view))
 
-    def show_evaluations(self, evaluations: Sequence[dict[str, Any]]) -> None:
+    def show_evaluations(self, evaluations: Sequence[EvaluationFile]) -> None:
         """The worst classes and what they are taken for."""
         newest = evaluations[0] if evaluations else None
         self._line("worst", worst(newest))
@@ -108,59 +111,41 @@ class RestLines(Vertical):
 
 def speed(view: RunView | None) -> Content:
     """`183 samples/s · step 4928 · lr .015 · elapsed 3h08 · cuda:0`."""
-    if view is None or not view.heartbeat:
+    if view is None or not view.heartbeat.attempt:  # there is no heartbeat yet
         return Content("")
     beat, parts = view.heartbeat, []
-    rate = number(view.last_wall.get("samples_per_second"))
-    if rate is not None and view.status.live:
+    if rate := throughput(view):
         parts.append(f"{text.count(rate)} samples/s")
-    parts.append(f"step {beat.get('step') or 0}")
+    parts.append(f"step {beat.step}")
     rates = view.steps.column("lr")
     if rates:
-        parts.append(f"lr {rates[-1]:.3g}")
-    spent = number((beat.get("seconds") or {}).get("total"))
-    if spent is not None:
+        parts.append(f"lr {text.learning_rate(rates[-1])}")
+    if spent := elapsed(view).total:
         parts.append(f"elapsed {text.duration(spent)}")
-    if beat.get("device"):
-        parts.append(safe(beat["device"]))
+    if beat.device:
+        parts.append(safe(beat.device))
     return Content(" " + " · ".join(parts))
 
 
-def worst(evaluation: dict[str, Any] | None) -> Content:
+def worst(evaluation: EvaluationFile | None) -> Content:
     """`worst  cat .81→dog  dog .86→cat  bird .88→deer              4 classes`."""
-    rows = [
-        row for row in (evaluation or {}).get("per_class") or [] if number(row.get("accuracy")) is not None
-    ]
-    if not rows:
+    rows = evaluation.per_class if evaluation else ()
+    known = [(row.accuracy, row.name) for row in rows
+             if row.accuracy is not None and math.isfinite(row.accuracy)]  # fmt: skip
+    if not known:
         return Content("")
-    taken = _taken_for(evaluation or {})
-    rows.sort(key=lambda row: row["accuracy"])
+    predicted = {true: name for true, name, _ in reversed(confused(evaluation))}
     parts: list[Any] = [(" worst  ", MUTED)]
-    for row in rows[:3]:
-        name = str(row.get("class"))
-        mistaken = f"→{safe(taken[name], 10)}" if name in taken else ""
-        parts.append(f"{safe(name, 12)} {text.fraction(row['accuracy'])}{mistaken}  ")
+    for recall, name in sorted(known, key=lambda pair: pair[0])[:3]:
+        mistaken = f"→{safe(predicted[name], 10)}" if name in predicted else ""
+        parts.append(f"{safe(name, 12)} {text.fraction(recall)}{mistaken}  ")
     return Content.assemble(*parts)
 
 
-def biggest_confusion(evaluation: dict[str, Any] | None) -> Content:
+def biggest_confusion(evaluation: EvaluationFile | None) -> Content:
     """`⚠ cat→dog: 14% of all errors`."""
     words = top_confusion(evaluation)
     return Content.assemble((" ⚠ ", "$warning"), words) if words else Content("")
-
-
-def class_names(evaluation: dict[str, Any] | None) -> list[str]:
-    """The classes of an evaluation, in the order of their indices."""
-    return [str(row.get("class")) for row in (evaluation or {}).get("per_class") or []]
-
-
-def _taken_for(evaluation: dict[str, Any]) -> dict[str, str]:
-    """The most frequent wrong prediction of each class."""
-    names, most = class_names(evaluation), dict[int, tuple[int, int]]()
-    for true, predicted, count in evaluation.get("confusion") or []:
-        if true != predicted and count > most.get(true, (0, 0))[0]:
-            most[true] = (count, predicted)
-    return {str(names[true]): str(names[predicted]) for true, (_, predicted) in most.items()}
 
 
 def first_of(rows: Sequence[RunSummary]) -> list[RunSummary]:

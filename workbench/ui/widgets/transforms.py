@@ -48,10 +48,10 @@ class TransformList(Table):
         self._fill()
 
     @property
-    def chain(self) -> list[tuple[str, float | None]]:
+    def chain(self) -> tuple[tuple[str, float | None], ...]:
         """The transforms that apply, in their order, each with its parameter."""
         tried = [self.key] if self.key in BY_NAME and self.key not in self._kept else []
-        return [(name, self._values.get(name)) for name in (*self._kept, *tried)]
+        return tuple((name, self._values.get(name)) for name in (*self._kept, *tried))
 
     @property
     def augments(self) -> bool:

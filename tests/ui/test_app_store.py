@@ -1,0 +1,169 @@
+"""A screen of a store elsewhere than `$WORKBENCH_HOME`: every action is on that store."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from workbench.record_codec import read_record
+from workbench.runs import launch
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import Notes
+from workbench.runs.store import Store
+from workbench.session.records import RunClassifier
+from workbench.ui import since
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.comparing import CompareScreen
+from workbench.ui.layout import MODULES
+from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.confirm import Confirm
+from workbench.ui.widgets.log import Reading
+from workbench.ui.widgets.notes import NotesScreen
+from workbench.ui.widgets.notices import NoticeLine
+
+MakeRun = Callable[..., RunFolder]
+Until = Callable[..., Any]
+SIZE = (120, 36)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, home: Path, make_run: MakeRun) -> Store:
+    """A store with the runs `other` and `mine`, outside the home, which has none."""
+    make_run("other", accuracy=0.5)
+    make_run("mine")
+    shutil.move(home, tmp_path / "elsewhere")
+    return Store(tmp_path / "elsewhere" / "runs")
+
+
+async def shown(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
+    """The screen once all panes are there."""
+    app = pilot.app
+    assert isinstance(app, WorkbenchApp)
+    await until(pilot, lambda: set(app.panes) == set(MODULES) and app.selected is not None)
+    return app
+
+
+def notices(app: WorkbenchApp) -> str:
+    return "\n".join(notice.text for notice in app.query_one(NoticeLine).notices)
+
+
+async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until: Until) -> None:
+    folder = elsewhere.find("mine")
+    folder.log.write_text("a line of the log\n")
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("!")
+        await until(pilot, "a line of the log")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Reading))
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, NotesScreen))
+        await pilot.press(*"2", "enter")
+        await until(pilot, folder.notes.exists)
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
+        await pilot.press("y", "d")
+        assert app.clipboard == str(folder.path)
+        await until(pilot, lambda: "is in pane 2" in notices(app))
+    notes = read_record(folder.notes, Notes)
+    assert notes is not None and notes.name == "mine2"
+
+
+async def test_a_run_is_moved_to_the_trash_beside_the_store_and_restored(
+    elsewhere: Store, home: Path, until: Until
+) -> None:
+    folder = elsewhere.find("mine")
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(
+            pilot, lambda: (elsewhere.trash / folder.id).is_dir() and "is in the trash" in notices(app)
+        )
+        await pilot.press("u")
+        await until(pilot, folder.path.is_dir)
+    assert not (home / "trash").exists() and not (home / "runs").exists()
+
+
+async def test_a_run_is_exported_from_there(
+    elsewhere: Store, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"csv")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "written: " in notices(app), seconds=30)
+    assert list(tmp_path.glob("mine-*.csv"))
+
+
+async def test_live_runs_are_asked_and_ended_ones_resumed_there(
+    elsewhere: Store, hold: Callable[[RunFolder], subprocess.Popen[str]], until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    resumed: list[Path] = []
+    monkeypatch.setattr(launch, "resume", lambda folder, *_: resumed.append(folder.path))
+    folder = elsewhere.find("mine")
+    folder.exit.unlink()
+    holder = hold(folder)
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("p")
+        await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
+        await pilot.press("]")
+        app.finish_wait()
+        await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 2)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 3)
+        holder.kill()
+        holder.wait()
+        await until(pilot, lambda: app.selected is not None and not app.selected.status.live)
+        await pilot.press("r")
+        await until(pilot, lambda: resumed == [folder.path])
+
+
+async def test_an_experiment_is_started_there(
+    elsewhere: Store, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        await shown(pilot, until)
+        await pilot.press("t")
+        await until(pilot, lambda: len(elsewhere.rows()) == 3)
+
+
+async def test_the_classifiers_to_choose_from_are_its_runs(elsewhere: Store, until: Until) -> None:
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        app = await shown(pilot, until)
+        pane: Any = app.panes["6"]
+        pane.action_model()
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"other")
+        await until(pilot, "digits, mlp, finished")
+        await pilot.press("enter")
+        await until(pilot, lambda: pane.chosen is not None)
+    assert pane.chosen == RunClassifier(str(elsewhere.find("other").path))
+
+
+async def test_the_last_visit_is_remembered_there(elsewhere: Store, home: Path, until: Until) -> None:
+    async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
+        await shown(pilot, until)
+        await pilot.press("q")
+    record = since.recall(elsewhere)
+    assert record is not None and len(record.runs) == 2
+    assert all(run.attempt == 1 for run in record.runs.values())
+    assert not (home / since.FILE).exists()

@@ -1,0 +1,35 @@
+"""Which checkpoints a run has, by its manifest and the files beside it. No checkpoint is opened here: no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from workbench.record_codec import read_record, write_record
+from workbench.runs.layout import RunFolder
+from workbench.runs.records import CheckpointEntry, Manifest
+
+
+def read_entries(folder: RunFolder) -> list[CheckpointEntry]:
+    """The manifest's entries, oldest first; damaged ones and those of files elsewhere are left out."""
+    manifest = read_record(folder.manifest, Manifest) or Manifest()
+    return [entry for entry in manifest.checkpoints if Path(entry.file).name == entry.file]
+
+
+def write_entries(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None:
+    """Write the manifest; it is durable on return. Raises `OSError`."""
+    write_record(folder.manifest, Manifest(checkpoints=tuple(entries)))
+
+
+def newest_step(folder: RunFolder) -> int:
+    """The step of the newest checkpoint that is listed, 0 where none is."""
+    entries = read_entries(folder)
+    return entries[-1].step if entries else 0
+
+
+def remove_others(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None:
+    """Delete all checkpoints, and drafts of them, that no entry names."""
+    names = {entry.file for entry in entries}
+    for path in folder.checkpoint_files(drafts=True):
+        if path.name not in names:
+            path.unlink(missing_ok=True)
