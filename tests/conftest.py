@@ -7,10 +7,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from workbench.console import Follower
-from workbench.experiment import build
-from workbench.runs import launch
-from workbench.runs.layout import RunFolder
+from workbench.cli.follow import Follower
+from workbench.config.experiment import build
+from workbench.launcher import launch
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
 # No deadlines: machines that run tests are busy. In CI every run tries the same examples.

@@ -17,12 +17,12 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from workbench.console import Follower
-from workbench.experiment import build
-from workbench.runs import launch
+from workbench.cli.follow import Follower
+from workbench.config.experiment import build
+from workbench.launcher import launch
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.layout import MODULES
-from workbench.ui.widgets.samples import SampleGrid
+from workbench.ui.base.layout import MODULES
+from workbench.ui.data.sample_grid import SampleGrid
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SIZE = (120, 36)

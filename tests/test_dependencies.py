@@ -6,8 +6,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -33,12 +32,6 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-@cache
-def installed() -> Mapping[str, list[str]]:
-    """The distributions that bring each top-level package; reading them takes seconds."""
-    return packages_distributions()
-
-
 def undeclared(path: Path) -> set[str]:
     """Third-party packages that a file imports and no dependency declares."""
     declared = set(map(plain, PROJECT["dependencies"]))
@@ -46,7 +39,7 @@ def undeclared(path: Path) -> set[str]:
         if path.relative_to(ROOT).as_posix().startswith(folder):
             declared |= set(map(plain, PROJECT["optional-dependencies"][extra]))
     foreign = set(imports(path)) - sys.stdlib_module_names - {"workbench"}
-    names = installed()
+    names = packages_distributions()
     return {package for package in foreign if not declared & set(map(plain, names.get(package, [package])))}
 
 

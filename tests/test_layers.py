@@ -23,9 +23,10 @@ def brought_in(*modules: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-RUNS = [f"workbench.runs.{m}" for m in (
-    "layout", "locks", "records", "control", "status", "reader", "report", "store", "launch", "supervise", "compare",
-    "gpus", "machine", "checkpoint_index", "metric_direction",
+RUNS = [f"workbench.{m}" for m in (
+    "runs.run_folder", "runs.locks", "runs.records", "runs.requests", "runs.status", "runs.reader", "runs.run_report",
+    "runs.store", "runs.comparison", "runs.checkpoint_index", "runs.metric_direction", "launcher.launch",
+    "launcher.supervisor", "system.gpu", "system.machine_info",
 )]  # fmt: skip
 
 
@@ -35,29 +36,21 @@ def test_the_contract_between_processes_needs_none_of_them() -> None:
 
 def test_the_description_of_experiments_needs_none_of_them() -> None:
     modules = [
-        "cli",
-        "console",
-        "tables",
-        "commands.runs",
-        "commands.training",
-        "commands.lists",
-        "text",
-        "paths",
-        "experiment",
-        "datasets.catalogue",
-        "models.catalogue",
-    ]
-    assert brought_in(*(f"workbench.{m}" for m in [*modules, "session.client", "io.atomic"])) == set()
+        "cli.main", "cli.console", "cli.follow", "cli.tables", "cli.commands.runs", "cli.commands.train",
+        "cli.commands.catalogs", "core.text", "core.paths", "config.experiment", "datasets.catalog", "models.catalog",
+        "compute.client", "compute.protocol", "io.atomic_files", "io.record_codec",
+    ]  # fmt: skip
+    assert brought_in(*(f"workbench.{m}" for m in modules)) == set()
 
 
 def test_the_screen_has_no_torch() -> None:
     assert not brought_in("workbench.ui.app") & {"torch", "torchvision", "numpy", "sklearn"}
 
 
-@pytest.mark.parametrize("module", ["workbench.training.worker", "workbench.inference.classifier"])
+@pytest.mark.parametrize("module", ["workbench.worker.main", "workbench.inference.classifier"])
 def test_workers_have_no_screen_and_no_torchvision_until_it_is_used(module: str) -> None:
     assert not brought_in(module) & {"textual", "plotext", "torchvision", "sklearn"}
 
 
 def test_the_session_server_has_no_screen() -> None:
-    assert not brought_in("workbench.session.server") & {"textual", "plotext"}
+    assert not brought_in("workbench.compute.server") & {"textual", "plotext"}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.experiment import all_settings
-from workbench.settings import Setting
+from workbench.config.experiment import all_settings
+from workbench.core.settings_schema import Setting
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
-from workbench.tables import print_table
+from workbench.cli.tables import print_table
 
 GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "recipe-1": recipes.recipe_1,

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient
 from tests.benchmarks.recipes import Trained, by_hand, check_same_work, ours
-from workbench.runs.gpus import list_gpus
+from workbench.system.gpu import list_gpus
 
 NONE = "not measured (no GPU here)"
 RESNET = ("train.optimizer=sgd", "train.momentum=0.9", "train.lr=0.05", "train.batch_size=128", "train.augment=",

@@ -45,8 +45,8 @@ def network(kind: str) -> nn.Module:
         return mnist_mlp.Net(softmax=True)
     if kind == "cifar10-convnet":
         return cifar10_convnet.Net()
-    from workbench.models.catalogue import find
-    from workbench.models.registry import builder_of
+    from workbench.models.catalog import find
+    from workbench.models.generate_torchvision_csv import builder_of
 
     return builder_of(find(kind))((3, 32, 32), 10)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, answer, say
-from workbench.io.atomic import read_json
+from workbench.io.atomic_files import read_json
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import MetricLine, StepRow
-from workbench.runs.processes import age
+from workbench.system.processes import age
 
 SIDE = 64
 BATCH = 32

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, alternate, answer, median, quotient
-from workbench.io.atomic import read_json
+from workbench.io.atomic_files import read_json
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import EpochRow, MetricLine
 

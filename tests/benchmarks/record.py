@@ -9,15 +9,15 @@ from pathlib import Path
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, say
 from tests.benchmarks.screen import environment
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.runs.layout import create_run_folder
-from workbench.training.attempt import Attempt
-from workbench.training.batches import Batch
-from workbench.training.context import context_of
-from workbench.training.heartbeat import EVERY
-from workbench.training.loop import train_epoch
-from workbench.training.state import TrainState
+from workbench.config.experiment import build
+from workbench.engine.batches import Batch
+from workbench.engine.loop import train_epoch
+from workbench.engine.train_state import TrainState
+from workbench.io.atomic_files import write_json
+from workbench.runs.run_folder import create_run_folder
+from workbench.worker.context import context_of
+from workbench.worker.heartbeat import EVERY
+from workbench.worker.trainer import Attempt
 
 ROWS_A_BLOCK = 5
 EPOCHS = 4

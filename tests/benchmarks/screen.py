@@ -18,14 +18,14 @@ from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient, say
 from tests.benchmarks.recipes import Trained, ours
 from tests.end_to_end.terminal import Terminal
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.record_codec import write_record
+from workbench.config.experiment import build
+from workbench.io.atomic_files import write_json
+from workbench.io.record_codec import write_record
 from workbench.runs.enums import Ending
-from workbench.runs.layout import RunFolder
 from workbench.runs.metrics import EvaluationRow, StepRow
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Exit, Setup
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
 COLUMNS, ROWS = 120, 36
@@ -171,7 +171,7 @@ async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]
     """Milliseconds of a processor and bytes of refreshes that each bring a step and an evaluation."""
     from textual.app import App, ComposeResult
 
-    from workbench.ui.panes.plots import PlotsPane
+    from workbench.ui.plots.pane import PlotsPane
 
     class Shown(App[None]):
         def compose(self) -> ComposeResult:

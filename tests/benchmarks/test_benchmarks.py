@@ -22,7 +22,7 @@ from tests.benchmarks import (
 )
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import MetricLine, StepRow
-from workbench.training.report import report_every
+from workbench.worker.metrics_writer import report_every
 
 FEW = 320
 

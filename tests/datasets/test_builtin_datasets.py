@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from workbench.core.errors import BadInput
+from workbench.core.progress import Interrupted
+from workbench.core.settings_schema import Choice
 from workbench.datasets.builtin import SHAPES
-from workbench.datasets.load import load
-from workbench.errors import BadInput
-from workbench.io.progress import Interrupted
-from workbench.settings import Choice
+from workbench.datasets.loader import load
 
 
 def same(first, second):

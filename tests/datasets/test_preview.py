@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from workbench.core.errors import BadInput
 from workbench.datasets import preview
-from workbench.datasets.data import Data, Split, measured
-from workbench.datasets.records import ElementFacts, SplitFacts
-from workbench.datasets.transforms import BY_NAME, TRANSFORMS
-from workbench.errors import BadInput
+from workbench.datasets.dataset import Data, Split, measured
+from workbench.datasets.dataset_facts import ElementFacts, SplitFacts
+from workbench.datasets.transform_catalog import BY_NAME, TRANSFORMS
 
 
 def made(inputs: Tensor, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()) -> Data:

@@ -22,13 +22,13 @@ import scipy.io
 import torch
 from PIL import Image
 
-from workbench import paths
-from workbench.datasets import catalogue, sources
-from workbench.datasets.load import load
-from workbench.errors import BadInput
-from workbench.io.fetch import alone
-from workbench.io.progress import never, silent
-from workbench.settings import Choice
+from workbench.core import paths
+from workbench.core.errors import BadInput
+from workbench.core.progress import never, silent
+from workbench.core.settings_schema import Choice
+from workbench.datasets import catalog, downloads
+from workbench.datasets.loader import load
+from workbench.io.download import alone
 
 RNG = np.random.default_rng(0)
 
@@ -110,15 +110,15 @@ def test_emnist_is_turned_upright_and_counted_from_nought(data):
     assert loaded.test.targets[:3].tolist() == [0, 1, 2] and loaded.classes[0] == "a"
 
 
-@pytest.mark.parametrize("split", list(catalogue.EMNIST_COUNTS))
+@pytest.mark.parametrize("split", list(catalog.EMNIST_COUNTS))
 def test_emnists_classes_are_torchvisions(split):
     from torchvision.datasets import EMNIST
 
-    from workbench.datasets.names import emnist_classes
+    from workbench.datasets.class_names import emnist_classes
 
     theirs = [name for name in EMNIST.classes_split_dict[split] if name != "N/A"]
     assert list(emnist_classes(split)) == theirs
-    assert len(theirs) == catalogue.EMNIST_COUNTS[split][2]
+    assert len(theirs) == catalog.EMNIST_COUNTS[split][2]
 
 
 def test_qmnists_labels_are_the_first_of_eight_columns(data):
@@ -323,7 +323,7 @@ def mirror(tmp_path, monkeypatch):
 @pytest.fixture
 def publish(mirror, monkeypatch):
     """Puts files on the mirror as if they were the published ones: their checksums are those that are wanted."""
-    known, real = {}, sources.remotes
+    known, real = {}, downloads.remotes
 
     def remotes(name, options):
         return [replace(remote, md5=known.get(remote.name, remote.md5)) for remote in real(name, options)]
@@ -332,7 +332,7 @@ def publish(mirror, monkeypatch):
         put(mirror, files)
         known.update({name: hashlib.md5(content).hexdigest() for name, content in files.items()})
 
-    monkeypatch.setattr(sources, "remotes", remotes)
+    monkeypatch.setattr(downloads, "remotes", remotes)
     return published
 
 
@@ -429,11 +429,11 @@ def test_a_wrong_file_put_by_hand_is_told(data, mirror, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "info", [i for i in catalogue.CATALOGUE if i.kind == "published"], ids=lambda i: i.name
+    "info", [i for i in catalog.CATALOGUE if i.kind == "published"], ids=lambda i: i.name
 )
 def test_every_address_and_checksum_is_known(info):
     options = info.options()
-    found = sources.remotes(info.name, {name: getattr(options, name) for name in options.__struct_fields__})
+    found = downloads.remotes(info.name, {name: getattr(options, name) for name in options.__struct_fields__})
     assert found
     for remote in found:
         assert all(url.startswith("http") for url in remote.urls)

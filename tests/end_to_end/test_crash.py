@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from workbench.console import Follower
-from workbench.experiment import build
-from workbench.runs import launch
+from workbench.cli.follow import Follower
+from workbench.config.experiment import build
+from workbench.launcher import launch
 from workbench.runs.enums import Cause
-from workbench.runs.report import report_of
+from workbench.runs.run_report import report_of
 from workbench.runs.status import Status
 
 NET = """

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from tests.training.support import metrics, outcome, same
-from workbench.cli import run
-from workbench.console import Follower
-from workbench.experiment import build
-from workbench.record_codec import read_record
-from workbench.runs import launch
+from tests.worker.support import metrics, outcome, same
+from workbench.cli.follow import Follower
+from workbench.cli.main import run
+from workbench.config.experiment import build
+from workbench.io.record_codec import read_record
+from workbench.launcher import launch
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.enums import Cause, Phase
-from workbench.runs.layout import RunFolder
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Heartbeat
-from workbench.runs.report import reason, report_of
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import reason, report_of
 from workbench.runs.status import Status, status_of
-from workbench.training.checkpoint_files import load_entry
+from workbench.worker.checkpoint_reader import load_entry
 
 
 @pytest.fixture

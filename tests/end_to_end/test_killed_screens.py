@@ -15,10 +15,10 @@ import pytest
 
 from tests.end_to_end.terminal import Terminal
 from tests.end_to_end.test_screen import drawn, ended, until
-from workbench.experiment import build
-from workbench.runs import launch
+from workbench.config.experiment import build
+from workbench.launcher import launch
 from workbench.runs.journal import attempts_of, read_journal
-from workbench.runs.layout import RunFolder
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
 SERVER = "import pexpect, sys; pexpect.spawn(sys.executable, ['-m', 'workbench'], timeout=None).wait()"
@@ -116,7 +116,7 @@ def test_twenty_dead_screens_harm_no_run(run: RunFolder, home: Path) -> None:
     assert len(attempts_of(read_journal(run.journal))) == 1
     until(lambda: len(ours(home)) == 2, "end of all but the supervisor and the worker", seconds=10)
     supervisor = min(ours(home), key=lambda process: process.create_time())
-    assert supervisor.cmdline()[3] == "workbench.runs.supervise"
+    assert supervisor.cmdline()[3] == "workbench.launcher.supervisor"
     assert sum(supervisor.cpu_times()[:2]) < 3, "the supervisor has something to do"
     the_next_screen_shows_it_all()
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.terminal import Terminal
-from workbench.runs import launch
+from workbench.launcher import launch
 from workbench.runs.enums import RequestKind
-from workbench.runs.layout import RunFolder
 from workbench.runs.records import RequestValues
-from workbench.runs.report import report_of
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import report_of
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 

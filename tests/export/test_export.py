@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.cli import run
-from workbench.datasets.load import load
-from workbench.distribution import install_hint
+from workbench.cli.main import run
+from workbench.core.distribution import install_hint
+from workbench.core.settings_schema import Choice
+from workbench.datasets.loader import load
 from workbench.export import free_name
-from workbench.inference.classifier import load_run_checkpoint
-from workbench.runs.layout import RunFolder
-from workbench.runs.report import report_of
-from workbench.settings import Choice
+from workbench.inference.run_checkpoint import load_run_checkpoint
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import report_of
 
 
 def accuracy_of(folder: RunFolder) -> float:
@@ -95,7 +95,7 @@ def test_a_package_that_is_missing_is_named(
     digits_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    monkeypatch.delitem(sys.modules, "workbench.export.onnx_form", raising=False)
+    monkeypatch.delitem(sys.modules, "workbench.export.onnx_graph", raising=False)
     assert run(["export", "last", "--format", "onnx", "--to", str(tmp_path / "x.onnx")]) == 2
     said = f"workbench: writing onnx needs the package 'onnx': {install_hint('export')}\n"
     assert capsys.readouterr().err == said

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.io.atomic import write_json
-from workbench.models import zoo
-from workbench.models.build import build_model
-from workbench.models.preprocess import Preprocessing
-from workbench.runs.layout import RunFolder, create_run_folder
-from workbench.settings import Choice
+from workbench.core.settings_schema import Choice
+from workbench.io.atomic_files import write_json
+from workbench.models import torchvision_models
+from workbench.models.factory import build_model
+from workbench.models.preprocessing import Preprocessing
+from workbench.runs.run_folder import RunFolder, create_run_folder
 
 MakeRun = Callable[..., RunFolder]
 
@@ -57,7 +57,7 @@ def _checkpoint(run: RunFolder, spec: dict[str, Any], step: int, seed: int) -> d
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
     """A network as torchvision publishes it, with random weights, and their file."""
     torch.manual_seed(0)
-    module = zoo.torchvision_models().squeezenet1_1(weights=None).eval()
+    module = torchvision_models.torchvision_models().squeezenet1_1(weights=None).eval()
     path = tmp_path_factory.mktemp("weights") / "w.pth"
     torch.save(module.state_dict(), path)
     return path, module

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.errors import BadInput
-from workbench.inference.classifier import Classifier, load_run_checkpoint
-from workbench.io.atomic import read_json, write_json
-from workbench.io.pictures import open_picture
-from workbench.io.progress import Interrupted, Progress
-from workbench.runs.layout import RunFolder
+from workbench.core.errors import BadInput
+from workbench.core.progress import Interrupted, Progress
+from workbench.inference.classifier import Classifier
+from workbench.inference.run_checkpoint import load_run_checkpoint
+from workbench.io.atomic_files import read_json, write_json
+from workbench.io.images import open_picture
+from workbench.runs.run_folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 

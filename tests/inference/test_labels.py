@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workbench.errors import BadInput
+from workbench.core.errors import BadInput
 from workbench.inference.labels import read_labels
 
 WANTED = ("tench, Tinca tinca", "jack-o'-lantern", "caf\u00e9 [red]")

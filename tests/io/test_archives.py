@@ -10,10 +10,10 @@ import zipfile
 
 import pytest
 
-from workbench.errors import BadInput
+from workbench.core.errors import BadInput
+from workbench.core.progress import Interrupted
 from workbench.io import archives
 from workbench.io.archives import decompressed, unpack
-from workbench.io.progress import Interrupted
 
 FILES = {"a/one.txt": b"1" * 5000, "a/b/two.txt": b"", "three.txt": b"three"}
 

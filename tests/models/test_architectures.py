@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workbench.datasets.data import Split
-from workbench.errors import BadInput
-from workbench.models.build import begin_from, build_model, build_shapes, check_forward
-from workbench.models.catalogue import CATALOGUE, find
-from workbench.models.cifarfast import CifarFast
+from workbench.core.errors import BadInput
+from workbench.core.settings_schema import Choice
+from workbench.datasets.dataset import Split
+from workbench.models.architectures.cifar_fast import CifarFast
+from workbench.models.catalog import CATALOGUE, find
+from workbench.models.factory import begin_from, build_model, build_shapes, check_forward
 from workbench.models.outputs import figures, probabilities
-from workbench.models.preprocess import Preprocessing
-from workbench.settings import Choice
+from workbench.models.preprocessing import Preprocessing
 
 OWN = [info.name for info in CATALOGUE if info.kind == "builtin" and "classification" in info.tasks]
 

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.errors import BadInput
-from workbench.io import weights
+from workbench.core.errors import BadInput
+from workbench.io import torch_files
 
 EXECUTED: list[object] = []
 """What the functions below were called with: a pickle that names them must not get that far."""
@@ -128,7 +128,7 @@ def read(content: bytes) -> dict[str, Any] | None:
         EXECUTED.clear()
         found = None
         try:
-            found = weights.load_checkpoint(path)
+            found = torch_files.load_checkpoint(path)
         except BadInput as error:
             assert str(path) in str(error) and "\n" not in str(error)
         assert not EXECUTED
@@ -172,6 +172,6 @@ def test_any_safetensors_file_is_read_or_refused(content: bytes) -> None:
         path = Path(folder) / "weights.safetensors"
         path.write_bytes(content)
         try:
-            weights.load_state_dict(path)
+            torch_files.load_state_dict(path)
         except BadInput as error:
             assert str(path) in str(error) and "\n" not in str(error)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workbench.cli import run
-from workbench.errors import BadInput
-from workbench.settings import convert, settings_of
-from workbench.text import setting as formatted
-from workbench.trainsettings import Train
+from workbench.cli.main import run
+from workbench.config.training_settings import Train
+from workbench.core.errors import BadInput
+from workbench.core.settings_schema import convert, settings_of
+from workbench.core.text import setting as formatted
 
 FIELDS = {field.encode_name: field.type for field in msgspec.inspect.type_info(Train).fields}  # type: ignore[attr-defined]
 KEYS = st.sampled_from(sorted(FIELDS))

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workbench.text import cell_width, cut, one_line, pad, safe
+from workbench.core.text import cell_width, cut, one_line, pad, safe
 
 ANY = st.text(st.characters(exclude_categories=())) | st.binary(max_size=20).map(
     lambda name: name.decode("utf-8", "surrogateescape")

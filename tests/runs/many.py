@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.material import many_runs
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.record_codec import write_record
+from workbench.config.experiment import build
+from workbench.io.atomic_files import write_json
+from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.jsonl import LineWriter
-from workbench.runs.layout import RunFolder, create_run_folder, write_exit, write_heartbeat
 from workbench.runs.metrics import StepRow
-from workbench.runs.processes import this_process
 from workbench.runs.records import Best, Exit, Heartbeat, Setup
+from workbench.runs.run_folder import RunFolder, create_run_folder, write_exit, write_heartbeat
 from workbench.runs.store import INDEX, Store
+from workbench.system.processes import this_process
 
 
 class Seconds(NamedTuple):

@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.commands.test_steering import processes_of, until
-from workbench.console import wait_for_end
-from workbench.experiment import build, read_experiment
-from workbench.record_codec import decode, encode, read_record, to_json, write_record
-from workbench.runs import control, launch
+from tests.cli.test_control import processes_of, until
+from workbench.cli.follow import wait_for_end
+from workbench.config.experiment import build, read_experiment
+from workbench.io.record_codec import decode, encode, read_record, to_json, write_record
+from workbench.launcher import launch
+from workbench.runs import requests
 from workbench.runs.attempts import last_attempt
 from workbench.runs.checkpoint_index import newest_step
-from workbench.runs.control import NO_VALUES, Reply
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.journal import (
     Answer,
@@ -32,7 +32,6 @@ from workbench.runs.journal import (
     attempts_of,
     read_journal,
 )
-from workbench.runs.layout import RunFolder
 from workbench.runs.metrics import (
     EpochRow,
     EvaluationFile,
@@ -43,6 +42,8 @@ from workbench.runs.metrics import (
     StepRow,
 )
 from workbench.runs.records import Exit, Heartbeat, Launch, Manifest, Notes, RequestFile, RequestValues, Setup
+from workbench.runs.requests import NO_VALUES, Reply
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
 NOT_JSON = {".pt", ".bin", ".log", ""}
@@ -118,7 +119,7 @@ def test_a_run_that_ends_by_early_stopping_says_so() -> None:
 def request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
     """Ask something of a live run, and wait for what becomes of it."""
     asked = launch.ask(folder, kind, values)
-    reply = control.wait_for_answer(folder, asked, 60.0, lambda: status_of(folder).live)
+    reply = requests.wait_for_answer(folder, asked, 60.0, lambda: status_of(folder).live)
     assert reply is not None, folder.log.read_text()
     return reply
 

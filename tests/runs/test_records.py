@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from workbench.record_codec import decode, encode
+from workbench.io.record_codec import decode, encode
 from workbench.runs.jsonl import LineWriter, keep_until, read_lines
-from workbench.runs.layout import RunFolder
 from workbench.runs.metrics import EvaluationRow, LineDrawing, MetricLine, StepRow, Wall
 from workbench.runs.reader import LONGEST_LINE, SAMPLES, JsonlReader, RunReader
+from workbench.runs.run_folder import RunFolder
 
 
 def line(step: int, loss: float | None = None) -> bytes:

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from workbench.record_codec import write_record
+from workbench.io.record_codec import write_record
 from workbench.runs import locks
 from workbench.runs.enums import Ending
 from workbench.runs.journal import Attempt, Journal
-from workbench.runs.layout import RunFolder, write_exit, write_heartbeat
-from workbench.runs.processes import this_process
 from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.run_folder import RunFolder, write_exit, write_heartbeat
 from workbench.runs.status import Status, status_of
+from workbench.system.processes import this_process
 
 HOLD = """
 import sys

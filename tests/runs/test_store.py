@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench.cli import run
-from workbench.errors import BadInput
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.runs import launch
-from workbench.runs.control import Reply, answer, answer_to, ask, pending
+from workbench.cli.main import run
+from workbench.config.experiment import build
+from workbench.core.errors import BadInput
+from workbench.io.atomic_files import write_json
+from workbench.launcher import launch
 from workbench.runs.enums import Cause, Ending, Outcome, RequestKind
-from workbench.runs.finding import beginnings
-from workbench.runs.layout import RunFolder, create_run_folder, write_exit
+from workbench.runs.lookup import beginnings
 from workbench.runs.records import Exit, RequestValues
+from workbench.runs.requests import Reply, answer, answer_to, ask, pending
+from workbench.runs.run_folder import RunFolder, create_run_folder, write_exit
 from workbench.runs.status import Status
 from workbench.runs.store import INDEX, Store
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from textual.pilot import Pilot
 
-from workbench.cli import run
-from workbench.runs.layout import RunFolder
+from workbench.cli.main import run
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
 

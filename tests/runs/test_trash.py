@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths
-from workbench.cli import run
-from workbench.io.caches import size_of
+from workbench.cli.main import run
+from workbench.core import paths
+from workbench.io.file_cache import size_of
 from workbench.runs import trash
-from workbench.runs.layout import RunFolder
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.datasets.load import load
-from workbench.settings import Choice
+from workbench.core.settings_schema import Choice
+from workbench.datasets.loader import load
 
 
 def idx(values: np.ndarray) -> bytes:

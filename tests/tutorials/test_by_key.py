@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from workbench.recipes import how_to_fetch, load_recipe, recipe_files
-from workbench.runs.report import report_of
+from workbench.config.recipes import how_to_fetch, load_recipe, recipe_files
+from workbench.runs.run_report import report_of
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.layout import MODULES
+from workbench.ui.base.layout import MODULES
 from workbench.ui.widgets.chooser import Chooser
 
 SECONDS = 120

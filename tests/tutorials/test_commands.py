@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from workbench.runs.jsonl import read_lines
-from workbench.runs.layout import RunFolder
 from workbench.runs.metrics import EvaluationRow, MetricLine
+from workbench.runs.run_folder import RunFolder
 
 
 def train(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,4 +52,4 @@ def test_ours_is_told_beside_the_published_figure(mnist: Path) -> None:
     assert "published 0.9632" in said
     assert "as published" in said
     assert "train.loss by epoch" in said
-    assert "1,438 + 359 samples of mnist's 60,000 + 10,000" in said
+    assert "1,438 + 359 examples of mnist's 60,000 + 10,000" in said

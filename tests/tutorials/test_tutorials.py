@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from torch.utils.data import TensorDataset
 
-from tests.training.support import run_until
 from tests.tutorials import cifar10_convnet, mnist_mlp, points
-from workbench.datasets.load import load
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.runs.layout import create_run_folder
-from workbench.runs.report import RunReport, report_of
-from workbench.settings import Choice
+from tests.worker.support import run_until
+from workbench.config.experiment import build
+from workbench.core.settings_schema import Choice
+from workbench.datasets.loader import load
+from workbench.io.atomic_files import write_json
+from workbench.runs.run_folder import create_run_folder
+from workbench.runs.run_report import RunReport, report_of
 
 SEEDS = range(5)
 

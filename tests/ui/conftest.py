@@ -12,16 +12,16 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from workbench.experiment import build
-from workbench.io.atomic import write_json
-from workbench.record_codec import write_record
+from workbench.config.experiment import build
+from workbench.io.atomic_files import write_json
+from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.jsonl import LineWriter
-from workbench.runs.layout import RunFolder, write_exit
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, StepRow, Wall
-from workbench.runs.processes import this_process
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Seconds
+from workbench.runs.run_folder import RunFolder, write_exit
+from workbench.system.processes import this_process
 
 DEAD_PID = 2**22 + 1
 HOLD = """

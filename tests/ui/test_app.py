@@ -10,22 +10,23 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from workbench.runs import control, launch
+from workbench.launcher import launch
+from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
 from workbench.runs.journal import Answer, Journal, Notice
-from workbench.runs.layout import RunFolder
 from workbench.runs.records import RequestValues
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
-from workbench.ui import news
 from workbench.ui.app import WorkbenchApp, first_choice
-from workbench.ui.layout import MODULES
-from workbench.ui.messages import StartWanted
-from workbench.ui.widgets.confirm import Confirm
-from workbench.ui.widgets.log import Reading
-from workbench.ui.widgets.notices import NoticeLine
-from workbench.ui.widgets.runtable import RunTable
-from workbench.ui.widgets.statusline import StatusLine
+from workbench.ui.base.layout import MODULES
+from workbench.ui.base.messages import StartWanted
+from workbench.ui.runs.run_table import RunTable
+from workbench.ui.runs.status_line import StatusLine
+from workbench.ui.services import notifications
+from workbench.ui.widgets.confirm_screen import Confirm
+from workbench.ui.widgets.notice_bar import NoticeLine
+from workbench.ui.widgets.text_screen import Reading
 
 MakeRun = Callable[..., RunFolder]
 Hold = Callable[[RunFolder], subprocess.Popen[str]]
@@ -41,7 +42,7 @@ async def ready(pilot: Pilot[Any], until: Until) -> None:
 
 def asked(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
     """What was asked of a run, oldest first."""
-    return [(request.kind, request.values) for request in control.pending(folder)]
+    return [(request.kind, request.values) for request in requests.pending(folder)]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -107,12 +108,12 @@ async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, un
 
 def test_answers_are_told_apart_by_their_outcome_and_ends_by_their_cause() -> None:
     lines = [Answer(request=RequestKind.LR, text="x", outcome=outcome) for outcome in Outcome]
-    severities = [severity for _, severity in news.answers("run", [*lines, Notice(text="x")])]
+    severities = [severity for _, severity in notifications.answers("run", [*lines, Notice(text="x")])]
     assert severities == ["information", "warning", "warning", "warning"]
     before = {"1": RunSummary("1", "run", Status.RUNNING)}
     for cause, severity in ((Cause.REQUESTED, "information"), (Cause.SIGNAL, "warning"), (None, "warning")):
         stopped = RunSummary("1", "run", Status.STOPPED, reason="stopped on request", cause=cause)
-        assert news.endings(before, [stopped]) == [("run stopped on request", severity)]
+        assert notifications.endings(before, [stopped]) == [("run stopped on request", severity)]
 
 
 async def test_a_run_that_waits_for_room_says_so(

@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from workbench.record_codec import read_record
-from workbench.runs import launch
-from workbench.runs.layout import RunFolder
+from workbench.compute.protocol_records import RunClassifier
+from workbench.io.record_codec import read_record
+from workbench.launcher import launch
 from workbench.runs.records import Notes
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
-from workbench.session.records import RunClassifier
-from workbench.ui import since
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.comparing import CompareScreen
-from workbench.ui.layout import MODULES
+from workbench.ui.base.layout import MODULES
+from workbench.ui.runs.compare_screen import CompareScreen
+from workbench.ui.runs.notes_screen import NotesScreen
+from workbench.ui.services import last_visit
 from workbench.ui.widgets.chooser import Chooser
-from workbench.ui.widgets.confirm import Confirm
-from workbench.ui.widgets.log import Reading
-from workbench.ui.widgets.notes import NotesScreen
-from workbench.ui.widgets.notices import NoticeLine
+from workbench.ui.widgets.confirm_screen import Confirm
+from workbench.ui.widgets.notice_bar import NoticeLine
+from workbench.ui.widgets.text_screen import Reading
 
 MakeRun = Callable[..., RunFolder]
 Until = Callable[..., Any]
@@ -163,7 +163,7 @@ async def test_the_last_visit_is_remembered_there(elsewhere: Store, home: Path, 
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
         await shown(pilot, until)
         await pilot.press("q")
-    record = since.recall(elsewhere)
+    record = last_visit.recall(elsewhere)
     assert record is not None and len(record.runs) == 2
     assert all(run.attempt == 1 for run in record.runs.values())
-    assert not (home / since.FILE).exists()
+    assert not (home / last_visit.FILE).exists()

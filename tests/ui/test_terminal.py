@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workbench.runs.layout import RunFolder
+from workbench.runs.run_folder import RunFolder
 from workbench.ui import terminal
 
 OpenScreen = Callable[..., "Pty"]

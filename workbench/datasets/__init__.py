@@ -1,1 +1,1 @@
-"""What can be learned from: the catalogue, and how each dataset is read."""
+"""Datasets: the catalog, and how each one is found, read, cached and augmented."""

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from workbench.datasets.data import Data, Split, derived_seed, part
-from workbench.datasets.request import Request
-from workbench.errors import BadInput
-from workbench.io.progress import Interrupted, Progress
+from workbench.core.errors import BadInput
+from workbench.core.progress import Interrupted, Progress
+from workbench.datasets.dataset import Data, Split, derived_seed, part
+from workbench.datasets.load_request import Request
 
 Points = list[tuple[float, float]]
 

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.datasets.augment import Augment
-from workbench.datasets.data import Data, Split, derived_seed
-from workbench.datasets.records import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
-from workbench.datasets.transforms import BY_NAME
-from workbench.errors import BadInput, nearest
-from workbench.text import one_line
+from workbench.core.errors import BadInput, nearest
+from workbench.core.text import one_line
+from workbench.datasets.augmentation import Augment
+from workbench.datasets.dataset import Data, Split, derived_seed
+from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
+from workbench.datasets.transform_catalog import BY_NAME
 
 Chain = Sequence[tuple[str, float | None]]
 """Transforms by name, each with the value of its parameter (`None`: its default)."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from workbench.datasets import catalogue, names
-from workbench.datasets.data import Data, Split, part
-from workbench.datasets.folder import item_of, scan_folder
-from workbench.datasets.readers import (
+from workbench.core.errors import BadInput
+from workbench.datasets import catalog, class_names
+from workbench.datasets.dataset import Data, Split, part
+from workbench.datasets.downloads import download, vars_of
+from workbench.datasets.file_formats import (
     read_cifar,
     read_idx,
     read_mat,
@@ -22,11 +23,10 @@ from workbench.datasets.readers import (
     read_stl10,
     read_svhn,
 )
-from workbench.datasets.request import Request
-from workbench.datasets.sources import download, vars_of
-from workbench.datasets.streaming import Item, Listing, decode
-from workbench.errors import BadInput
-from workbench.io.pictures import open_regular
+from workbench.datasets.image_cache import Item, Listing, decode
+from workbench.datasets.image_folder import item_of, scan_folder
+from workbench.datasets.load_request import Request
+from workbench.io.images import open_regular
 
 Labelled = Iterable[tuple[str, int]]
 """Paths below a dataset's folder, each with its class."""
@@ -37,7 +37,7 @@ def load(request: Request) -> Data:
 
     What is found is taken with any number of pictures. Raises `BadInput` (one line naming the file).
     """
-    root = catalogue.found_at(request.info, vars_of(request)) or download(request)
+    root = catalog.found_at(request.info, vars_of(request)) or download(request)
     reader: Callable[[Request, Path], Data] = _READERS[request.info.name]
     return replace(reader(request, root), source=str(_file(request, root, 0).parent))
 
@@ -45,7 +45,7 @@ def load(request: Request) -> Data:
 def _file(request: Request, root: Path, number: int) -> Path:
     """Where the dataset's file of this number (in `info.files`) lies."""
     wanted = request.info.files[number]
-    found = catalogue.located(root, request.info, wanted, vars_of(request))
+    found = catalog.located(root, request.info, wanted, vars_of(request))
     if found is None:
         raise BadInput(
             f"{request.info.name} has no {wanted.format(**vars_of(request))} in {root}: fetch it again"
@@ -59,7 +59,7 @@ def _arrays(classes: tuple[str, ...], train: tuple[Tensor, Tensor], test: tuple[
 
 def _mnist(request: Request, root: Path) -> Data:
     """The four idx files that MNIST and its relatives come as."""
-    classes = names.CLASSES[request.info.name]
+    classes = class_names.CLASSES[request.info.name]
     return _arrays(classes, _idx_pair(request, root, 0, 1), _idx_pair(request, root, 2, 3))
 
 
@@ -78,7 +78,7 @@ def _idx_pair(
 
 
 def _qmnist(request: Request, root: Path) -> Data:
-    classes = names.CLASSES["qmnist"]
+    classes = class_names.CLASSES["qmnist"]
     return _arrays(classes, _idx_pair(request, root, 0, 1, 2), _idx_pair(request, root, 2, 3, 2))
 
 
@@ -89,7 +89,7 @@ def _emnist(request: Request, root: Path) -> Data:
     for pictures, labels in ((0, 1), (2, 3)):
         x, y = _idx_pair(request, root, pictures, labels)
         pairs.append((x.transpose(2, 3).contiguous(), y - 1 if split == "letters" else y))
-    return _arrays(names.emnist_classes(split), pairs[0], pairs[1])
+    return _arrays(class_names.emnist_classes(split), pairs[0], pairs[1])
 
 
 def _cifar10(request: Request, root: Path) -> Data:
@@ -97,7 +97,7 @@ def _cifar10(request: Request, root: Path) -> Data:
     batches = [path for i in range(1, 6) if (path := folder / f"data_batch_{i}").exists()]
     parts = [read_cifar(path, "labels") for path in batches]
     train = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-    return _arrays(names.CLASSES["cifar10"], train, read_cifar(folder / "test_batch", "labels"))
+    return _arrays(class_names.CLASSES["cifar10"], train, read_cifar(folder / "test_batch", "labels"))
 
 
 def _cifar100(request: Request, root: Path) -> Data:
@@ -109,7 +109,7 @@ def _cifar100(request: Request, root: Path) -> Data:
 
 def _svhn(request: Request, root: Path) -> Data:
     train, test = (read_svhn(root / f"{name}_32x32.mat") for name in ("train", "test"))
-    return _arrays(names.CLASSES["svhn"], train, test)
+    return _arrays(class_names.CLASSES["svhn"], train, test)
 
 
 def _stl10(request: Request, root: Path) -> Data:
@@ -117,13 +117,13 @@ def _stl10(request: Request, root: Path) -> Data:
     train, test = (
         read_stl10(folder / f"{name}_X.bin", folder / f"{name}_y.bin") for name in ("train", "test")
     )
-    return _arrays(names.CLASSES["stl10"], train, test)
+    return _arrays(class_names.CLASSES["stl10"], train, test)
 
 
 def _imagenette(request: Request, root: Path) -> Data:
     folder = _file(request, root, 0).parent
     scan = scan_folder(folder, request.cancelled)
-    classes = tuple(names.IMAGENETTE.get(wnid, wnid) for wnid in scan.classes)
+    classes = tuple(class_names.IMAGENETTE.get(wnid, wnid) for wnid in scan.classes)
     return decode(Listing(folder, classes, scan.splits, tuple(scan.set_aside)), request)
 
 
@@ -203,7 +203,7 @@ def _gtsrb(request: Request, root: Path) -> Data:
         test = [(f"GTSRB/Final_Test/Images/{row['Filename']}", int(row["ClassId"])) for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise BadInput(f"{table} is no table of file names and classes ({error}): fetch it again") from None
-    return _photos(request, folder, names.CLASSES["gtsrb"], {"train": train, "test": test})
+    return _photos(request, folder, class_names.CLASSES["gtsrb"], {"train": train, "test": test})
 
 
 def _photos(request: Request, folder: Path, classes: tuple[str, ...], splits: Mapping[str, Labelled]) -> Data:

@@ -1,4 +1,4 @@
-"""A run in the forms that other tools read."""
+"""Writing a run in the formats that other tools read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from workbench.distribution import install_hint
-from workbench.errors import BadInput
-from workbench.paths import given
-from workbench.runs.layout import RunFolder
+from workbench.core.distribution import install_hint
+from workbench.core.errors import BadInput
+from workbench.core.paths import given
+from workbench.runs.run_folder import RunFolder
 
 _SUFFIXES = {
     "onnx": ".onnx",

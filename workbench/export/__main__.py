@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from workbench.commands import BAD_INPUT, DONE
-from workbench.errors import BadInput
+from workbench.core.errors import BadInput
+from workbench.core.exit_codes import BAD_INPUT, DONE
+from workbench.core.text import safe
 from workbench.export import export_run
-from workbench.runs.layout import RunFolder
-from workbench.text import safe
+from workbench.runs.run_folder import RunFolder
 
 
 def main(folder: str, form: str, to: str) -> int:

@@ -1,1 +1,1 @@
-"""A picture and a model become the most likely classes."""
+"""Classifying images with a trained or a published model."""

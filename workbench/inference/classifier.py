@@ -15,23 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from workbench.cores import usable_cores
-from workbench.errors import BadInput
-from workbench.inference.pictures import PublishedPictures, RunPictures, Stage, open_source
-from workbench.inference.records import ImageResult, Prediction
-from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
-from workbench.io.weights import load_into
-from workbench.models import catalogue, zoo
-from workbench.models.build import build_model
+from workbench.core.errors import BadInput
+from workbench.core.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.engine.device import pick_device
+from workbench.inference.image_pipeline import PublishedPictures, RunPictures, Stage, open_source
+from workbench.inference.results import ImageResult, Prediction
+from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
+from workbench.io.torch_files import load_into
+from workbench.models import catalog, torchvision_models
 from workbench.models.outputs import probabilities, top_k
-from workbench.runs.layout import RunFolder
-from workbench.training.checkpoint_files import (
-    CheckpointContent,
-    ModelSpec,
-    NoReadableCheckpoint,
-    select_checkpoint,
-)
-from workbench.training.device import pick_device
+from workbench.system.cpu import usable_cores
+from workbench.worker.checkpoint_content import ModelSpec
 
 BATCH = 32
 AT_ONCE_ON_CPU = 6 * 3 * 224 * 224
@@ -86,7 +80,7 @@ class Classifier:
         module = build_from_spec(spec)
         notices += load_into(module, content["model"], f"{run.name}'s checkpoint")
         pictures = RunPictures(spec.shape, spec.preprocessing)
-        of_torchvision = catalogue.find(spec.model.name).kind == "torchvision"
+        of_torchvision = catalog.find(spec.model.name).kind == "torchvision"
         return cls(run.name, module, spec.classes, pictures, pick_device(device), notices, of_torchvision)
 
     @classmethod
@@ -97,29 +91,29 @@ class Classifier:
         labels: Sequence[str] | None = None,
         device: str = "auto",
         *,
-        door: zoo.Door | None = None,
+        door: torchvision_models.Door | None = None,
     ) -> Classifier:
         """An architecture of torchvision with its published weights, or those in a file, and its own transforms.
 
         Raises `BadInput`: no such model, weights that can't be had or don't fit, a wrong number of labels.
         """
-        info = catalogue.find(name)
+        info = catalog.find(name)
         if info.kind != "torchvision":
             raise BadInput(
                 f"{info.name} has no published weights: name a run (--run), or a model as resnet18"
             )
-        published = zoo.published_classes(name)
+        published = torchvision_models.published_classes(name)
         classes = published if labels is None else tuple(labels)
         if weights is None and len(classes) != len(published):
             raise BadInput(f"{len(classes)} labels are given, {name} tells {len(published):,} classes apart")
-        module = zoo.build(name, len(classes), size=info.input_size, pretrained=True)
+        module = torchvision_models.build(name, len(classes), size=info.input_size, pretrained=True)
         try:
-            notices = zoo.load_published(module, name, str(weights or ""), door=door)
+            notices = torchvision_models.load_published(module, name, str(weights or ""), door=door)
         except BadInput as error:
             if len(classes) == len(published):
                 raise
             raise BadInput(f"{error} (for the {len(classes)} labels that are given)") from None
-        pictures = PublishedPictures(zoo.published_transforms(name))
+        pictures = PublishedPictures(torchvision_models.published_transforms(name))
         return cls(name, module, classes, pictures, pick_device(device), notices, channels_last=True)
 
     def classify(self, images: Sequence[Image.Image]) -> Tensor:
@@ -212,37 +206,6 @@ class Classifier:
             tuple(Prediction(i, self.classes[i], p, x) for i, p, x in zip(*row, strict=True))
             for row in zip(indices.tolist(), values.tolist(), before.tolist(), strict=True)
         ]
-
-
-def load_run_checkpoint(
-    run: Path, which: Literal["best", "last"] = "best"
-) -> tuple[CheckpointContent, tuple[str, ...]]:
-    """The content of a run's best (newest, where none is) or newest checkpoint that is readable, and notices.
-
-    Raises `BadInput` when there is none, or it was not written by a run.
-    """
-    try:
-        loaded = select_checkpoint(RunFolder(run), which, _check_model)
-    except NoReadableCheckpoint as error:
-        raise BadInput(f"{run.name} has no checkpoint that is whole: {error}") from None
-    if loaded is None:
-        raise BadInput(
-            f"{run.name} has no checkpoint yet: one is written each minute and at each epoch's end"
-        )
-    return loaded.content, loaded.notices
-
-
-def _check_model(content: CheckpointContent) -> None:
-    """Raise `BadInput` for a content without weights or a model's description."""
-    if not isinstance(content.get("model"), dict):
-        raise BadInput("a checkpoint lacks the model's weights")
-    ModelSpec.from_json(content.get("spec"))
-
-
-def build_from_spec(spec: ModelSpec) -> nn.Module:
-    """The module a checkpoint describes, without its weights. Raises `BadInput`."""
-    outputs = len(spec.classes) or 1
-    return build_model(spec.model, shape=spec.shape, outputs=outputs, task=spec.task, load=False).module
 
 
 def _chunks(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -7,11 +7,11 @@ import hashlib
 import re
 from pathlib import Path
 
-from workbench import paths
-from workbench.errors import BadInput
-from workbench.io.fetch import fetch
-from workbench.io.pictures import open_regular
-from workbench.io.progress import Cancelled, Report, never, silent
+from workbench.core import paths
+from workbench.core.errors import BadInput
+from workbench.core.progress import Cancelled, Report, never, silent
+from workbench.io.download import fetch
+from workbench.io.images import open_regular
 
 MAX_BYTES = 4_000_000
 

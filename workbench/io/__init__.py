@@ -1,1 +1,1 @@
-"""The doors: everything that comes from or goes to the outside passes through here."""
+"""I/O boundary: files, archives, downloads, images, checkpoint files, typed records."""

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from workbench.errors import BadInput
-from workbench.io.progress import Cancelled, Interrupted, Progress, Report, never, silent
-from workbench.text import one_line
+from workbench.core.errors import BadInput
+from workbench.core.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.core.text import one_line
 
 MAX_BYTES = 200_000_000_000
 """What an archive may hold at most, whatever its own size."""

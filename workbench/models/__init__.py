@@ -1,1 +1,1 @@
-"""What can be trained: the catalogue, architectures, weights and summaries."""
+"""Models: the catalog, architectures, pretrained weights, preprocessing and summaries."""

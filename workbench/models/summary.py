@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.models.records import LayerRow
+from workbench.models.layer_row import LayerRow
 
 
 def summarise(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:

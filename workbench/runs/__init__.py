@@ -1,1 +1,1 @@
-"""The contract between processes: a run is a folder, and these read and write it. No torch."""
+"""The run folder: the on-disk contract between processes. No torch."""

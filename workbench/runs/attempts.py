@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from workbench.distribution import version_of
-from workbench.record_codec import read_record
+from workbench.core.distribution import version_of
+from workbench.io.record_codec import read_record
 from workbench.runs.journal import Attempt, JournalLine, Notice, attempts_of, read_journal
-from workbench.runs.layout import RunFolder
 from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.run_folder import RunFolder
 
 WATCHED = ("workbench", "torch", "torchvision", "numpy")
 """Packages whose versions an `attempt` line has, beside Python's."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from workbench.record_codec import read_record, write_record
-from workbench.runs.layout import RunFolder
+from workbench.io.record_codec import read_record, write_record
 from workbench.runs.records import CheckpointEntry, Manifest
+from workbench.runs.run_folder import RunFolder
 
 
 def read_entries(folder: RunFolder) -> list[CheckpointEntry]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from workbench.record_codec import Record
+from workbench.core.settings_schema import SettingValue
+from workbench.io.record_codec import Record
 from workbench.runs.enums import ChangeCause, Outcome, Phase, RequestKind
 from workbench.runs.jsonl import LineWriter, read_lines
-from workbench.runs.records import ProcessId, Seconds
-
-SettingValue = bool | int | float | str | list[Any] | None
-"""A value of a setting as JSON has it."""
+from workbench.runs.records import Seconds
+from workbench.system.processes import ProcessId
 
 
 class JournalRecord(Record, tag_field="kind", frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from workbench.io.atomic import sync_folder
-from workbench.record_codec import decode, encode
+from workbench.io.atomic_files import sync_folder
+from workbench.io.record_codec import decode, encode
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from workbench.record_codec import Record
+from workbench.io.record_codec import Record
 from workbench.runs import upgrades
 
 

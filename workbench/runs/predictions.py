@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from workbench.errors import BadInput
-from workbench.record_codec import read_record
-from workbench.runs.layout import RunFolder
+from workbench.core.errors import BadInput
+from workbench.io.record_codec import read_record
 from workbench.runs.metrics import EvaluationFile
+from workbench.runs.run_folder import RunFolder
 
 FIELDS = ["index", "label", "top", "probability"]
 

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from workbench.experiment import Experiment, read_experiment
-from workbench.record_codec import decode, read_record
+from workbench.config.experiment import Experiment, read_experiment
+from workbench.io.record_codec import decode, read_record
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
-from workbench.runs.layout import RunFolder
 from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, MetricRow, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Notes, Setup
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
 LONGEST_LINE = 1 << 20

@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from workbench.io.progress import Progress
-from workbench.models.records import LayerRow
-from workbench.record_codec import Record
+from workbench.core.progress import Progress
+from workbench.io.record_codec import Record
+from workbench.models.layer_row import LayerRow
 from workbench.runs import upgrades
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
+from workbench.system.processes import ProcessId
 
 # launch.json
-
-
-class ProcessId(Record, frozen=True, kw_only=True):
-    """A process, told apart from every other that has or had its pid."""
-
-    host: str = ""
-    boot_id: str = ""
-    pid: int = 0
-    start: int | None = None
-    """Clock ticks since boot at its start; `None` where the system does not tell."""
 
 
 class Launch(ProcessId, frozen=True, kw_only=True):

@@ -10,13 +10,14 @@ import time
 from enum import StrEnum
 from pathlib import Path
 
-from workbench.record_codec import read_record
+from workbench.core.text import safe
+from workbench.io.record_codec import read_record
 from workbench.runs import locks
 from workbench.runs.journal import Attempt, attempts_of, read_journal
-from workbench.runs.layout import RunFolder, host
-from workbench.runs.processes import alive
-from workbench.runs.records import Exit, Heartbeat, Launch, ProcessId
-from workbench.text import safe
+from workbench.runs.records import Exit, Heartbeat, Launch
+from workbench.runs.run_folder import RunFolder
+from workbench.system.host import host
+from workbench.system.processes import ProcessId, alive
 
 HEARTBEAT_LIMIT = 60.0
 """Seconds after which the heartbeat of another host's run says nothing any more."""

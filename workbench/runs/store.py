@@ -10,17 +10,17 @@ from typing import Literal
 
 import msgspec
 
-from workbench import paths
-from workbench.errors import BadInput
-from workbench.experiment import read_experiment
-from workbench.io.atomic import write_bytes
-from workbench.record_codec import read_record
+from workbench.config.experiment import read_experiment
+from workbench.core import paths
+from workbench.core.errors import BadInput
+from workbench.io.atomic_files import write_bytes
+from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
-from workbench.runs.finding import chosen
-from workbench.runs.layout import RunFolder
+from workbench.runs.lookup import chosen
 from workbench.runs.records import Exit, Heartbeat, Notes
-from workbench.runs.report import eta
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import eta
 from workbench.runs.status import Status, status_of
 
 INDEX = "index.json"

@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.errors import BadInput
-from workbench.experiment import read_experiment
-from workbench.io.caches import size_of
-from workbench.record_codec import read_record
-from workbench.runs.finding import chosen
-from workbench.runs.layout import RunFolder
+from workbench.config.experiment import read_experiment
+from workbench.core.errors import BadInput
+from workbench.io.file_cache import size_of
+from workbench.io.record_codec import read_record
+from workbench.runs.lookup import chosen
 from workbench.runs.records import Notes
+from workbench.runs.run_folder import RunFolder
 
 
 class Trashed(NamedTuple):

@@ -1,1 +1,1 @@
-"""One torch process that serves the screen over pipes, and its client without torch."""
+"""Old module paths that processes of 0.1.0 still start by name."""

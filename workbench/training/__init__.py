@@ -1,1 +1,1 @@
-"""The worker: one process that trains one run. No textual."""
+"""Old module paths that processes of 0.1.0 still start by name."""

@@ -14,30 +14,34 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
+from workbench.core.text import safe
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.store import RunSummary, Store
-from workbench.text import safe
-from workbench.ui import news, since, terminal
-from workbench.ui.acting import HoldsExperiment
-from workbench.ui.commands import Commands
-from workbench.ui.comparing import to_compare
-from workbench.ui.keeping import Keeping
-from workbench.ui.keys import PANE_KEYS, RUN_KEYS, SCREEN_KEYS, KeyLine, key_table
-from workbench.ui.layout import MODULES, SMALLEST, TABS, Body, pane_class, shape
-from workbench.ui.messages import ClassifyWanted, Noticed, RunOpened, RunSelected, RunsMarked, Updated
-from workbench.ui.monitor import Mirror, Monitor, Snapshot
-from workbench.ui.moving import Moving
-from workbench.ui.panes.base import Pane
-from workbench.ui.panes.runs import RunsPane
-from workbench.ui.theme import THEME
-from workbench.ui.widgets.log import Reading
-from workbench.ui.widgets.notices import NoticeLine
-from workbench.ui.widgets.statusline import StatusLine
-from workbench.ui.widgets.strip import RestLines, Tabs
+from workbench.ui import terminal
+from workbench.ui.actions.navigation import Moving
+from workbench.ui.actions.targets import HoldsExperiment
+from workbench.ui.actions.undo import Keeping
+from workbench.ui.base.layout import MODULES, SMALLEST, TABS, Body, pane_class, shape
+from workbench.ui.base.messages import ClassifyWanted, Noticed, RunOpened, RunSelected, RunsMarked, Updated
+from workbench.ui.base.pane import Pane
+from workbench.ui.base.snapshot import Snapshot
+from workbench.ui.base.theme import THEME
+from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
+from workbench.ui.command_palette import Commands
+from workbench.ui.key_bar import KeyLine
+from workbench.ui.key_help import key_table
+from workbench.ui.runs.compact_status import RestLines, Tabs
+from workbench.ui.runs.compare_screen import to_compare
+from workbench.ui.runs.pane import RunsPane
+from workbench.ui.runs.status_line import StatusLine
+from workbench.ui.services import last_visit, notifications
+from workbench.ui.services.run_monitor import Mirror, Monitor
+from workbench.ui.widgets.notice_bar import NoticeLine
+from workbench.ui.widgets.text_screen import Reading
 
 if TYPE_CHECKING:
-    from workbench.ui.panes.classes import ClassesPane
-    from workbench.ui.panes.photo import PhotoPane
+    from workbench.ui.classes.pane import ClassesPane
+    from workbench.ui.photo.pane import PhotoPane
 
 REMEMBER_SECONDS = 60.0
 
@@ -62,9 +66,9 @@ class WorkbenchApp(Keeping, Moving):
         self._run_id: str | None = None
         self._awaited: str | None = None
         """A run that was just started and is not among the rows yet."""
-        self._before = since.recall(self.store)
+        self._before = last_visit.recall(self.store)
         self._told: set[tuple[str, int]] = set()
-        self.rings = news.bell_is_wanted()
+        self.rings = notifications.bell_is_wanted()
 
     def compose(self) -> ComposeResult:
         """The top line, the panes' places, the rest in sight, notices and keys."""
@@ -134,12 +138,12 @@ class WorkbenchApp(Keeping, Moving):
         if snapshot.rows is not None:
             self._take_rows(snapshot.rows)
         for run_id, lines in snapshot.journal_lines:
-            self._say(news.answers(self._called(run_id), lines))
+            self._say(notifications.answers(self._called(run_id), lines))
         if snapshot.change is not None and self.mirror is not None and snapshot.run_id == self._run_id:
             known = len(self.mirror.view.journal) if self.mirror.view.version else None
             self.mirror.take(snapshot.change)
             if known is not None:
-                self._say(news.answers(self._called(self._run_id), self.mirror.view.journal[known:]))
+                self._say(notifications.answers(self._called(self._run_id), self.mirror.view.journal[known:]))
             self._show_view()
         if snapshot.evaluations is not None and snapshot.run_id == self._run_id:
             self.evaluations = snapshot.evaluations
@@ -149,10 +153,12 @@ class WorkbenchApp(Keeping, Moving):
         first, before = self.rows is None, self._by_id
         self.rows, self._by_id = rows, {row.id: row for row in rows}
         if first:
-            self.query_one(StatusLine).show_since(since.sum_up(self._before, rows, self.store, time.time()))
+            self.query_one(StatusLine).show_since(
+                last_visit.sum_up(self._before, rows, self.store, time.time())
+            )
         else:
-            self._say_what_ended(news.endings(before, rows))
-        self._say(news.waiting(rows, self._told))
+            self._say_what_ended(notifications.endings(before, rows))
+        self._say(notifications.waiting(rows, self._told))
         if self._run_id in self._by_id:
             self._awaited = None
         elif self._awaited is None:
@@ -164,12 +170,12 @@ class WorkbenchApp(Keeping, Moving):
         row = self._by_id.get(run_id or "")
         return self.named([row]) if row is not None else ""
 
-    def _say_what_ended(self, said: list[news.News]) -> None:
+    def _say_what_ended(self, said: list[notifications.News]) -> None:
         self._say(said)
         if said and self.rings:
             self.bell()
 
-    def _say(self, said: list[news.News]) -> None:
+    def _say(self, said: list[notifications.News]) -> None:
         for text, severity in said:
             self.notice(text, severity)
 
@@ -341,7 +347,7 @@ class WorkbenchApp(Keeping, Moving):
     def farewell(self) -> None:
         """Write down how things stand."""
         if self.rows is not None:
-            since.remember(self.rows, self.store)
+            last_visit.remember(self.rows, self.store)
 
     def _remember(self) -> None:
         self._show_rows()  # their ages

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TextIO
 
-from workbench import paths
+from workbench.core import paths
 
 HEADLESS = "workbench train digits-mlp"
 POLL_MILLISECONDS = 500

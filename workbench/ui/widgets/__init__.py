@@ -1,1 +1,1 @@
-"""What panes are made of."""
+"""Widgets that know nothing of runs."""

@@ -16,9 +16,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from workbench.errors import BadInput
-from workbench.text import cell_width, cut, pad, safe
-from workbench.ui.completion import Names, common, complete
+from workbench.core.errors import BadInput
+from workbench.core.text import cell_width, cut, pad, safe
+from workbench.ui.widgets.path_completion import Names, common, complete
 
 LEAST, MOST, FRAME = 4, 30, 2
 """Rows of the lowest finder, of the highest box around one, and of the box's frame."""

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from workbench.text import cell_width, cut, pad, safe
+from workbench.core.text import cell_width, cut, pad, safe
 
 LABEL = 18
 """Cells of the column of labels."""

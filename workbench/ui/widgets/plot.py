@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.text import cell_width, cut
-from workbench.ui.widgets.canvas import Canvas
-from workbench.ui.widgets.cells import Cell, CellView, Grid, spread
-from workbench.ui.widgets.series import Axis
+from workbench.core.text import cell_width, cut
+from workbench.ui.widgets.axes import Axis
+from workbench.ui.widgets.braille_canvas import Canvas
+from workbench.ui.widgets.cell_grid import Cell, CellView, Grid, spread
 
 FRAME = "$foreground-muted"
 GUTTER = 7

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from textual.message import Message
 
-from workbench.text import cell_width
-from workbench.ui.widgets.cells import Cell, spread
-from workbench.ui.widgets.rows import CursorRows
+from workbench.core.text import cell_width
+from workbench.ui.widgets.cell_grid import Cell, spread
+from workbench.ui.widgets.virtual_list import CursorRows
 
 HEAD = "$foreground-muted"
 CURSOR = "bold on $surface-lighten-2"

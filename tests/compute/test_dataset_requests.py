@@ -1,0 +1,154 @@
+"""What the compute process answers about a dataset: a real process, over real pipes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.protocol import (
+    Answer,
+    BrowseImages,
+    BrowseValues,
+    DescribeDataset,
+    Request,
+    TraceDatasetImage,
+    TransformImage,
+    Warm,
+)
+from workbench.compute.protocol_records import ExperimentDataset, RunDataset
+from workbench.core.settings_schema import Choice
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DIGITS = ExperimentDataset(data=Choice("digits"), model=Choice("mlp"), validation=0.1, seed=0)
+OWN = """
+import torch
+
+def pictures():
+    x = torch.rand(20, 3, 6, 6) * 2 - 1
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = -1, 1
+    return (x, torch.arange(20) % 2), (x, torch.arange(20) % 2)
+
+def dies():
+    import os
+    os._exit(7)
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SessionClient]:
+    """One process for all."""
+    client = SessionClient(tmp_path_factory.mktemp("session") / "session.log")
+    yield client
+    client.close()
+
+
+def image(png: bytes | None) -> Image.Image:
+    assert png is not None
+    return Image.open(io.BytesIO(png))
+
+
+def dataset(name: str, **options: object) -> ExperimentDataset:
+    return ExperimentDataset(data=Choice(name, options))
+
+
+async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(shared: SessionClient) -> None:
+    overview = await shared.request(DescribeDataset(dataset=DIGITS, batch=32))
+    facts = overview.facts
+    assert (facts.input.shape, facts.input.dtype) == ((1, 8, 8), "uint8")
+    assert (facts.batch, overview.output) == ((32, 1, 8, 8), (32, 10))
+    counts = {name: split.count for name, split in facts.splits.items()}
+    assert counts == {"train": 1295, "validation": 143, "test": 359}
+    assert all(sum(split.per_class) == split.count for split in facts.splits.values())
+    assert facts.mean[0] == pytest.approx(0.305, abs=0.01) and facts.has_images
+    points = ExperimentDataset(data=Choice("line"), model=Choice("linear"))
+    line = await shared.request(DescribeDataset(dataset=points, batch=20))
+    assert (line.facts.batch, line.output, line.facts.has_images) == ((20, 1), (20, 1), False)
+
+
+async def test_pages_begin_with_noise_and_go_on_and_one_class_can_be_picked(shared: SessionClient) -> None:
+    first = await shared.request(BrowseImages(dataset=DIGITS, split="test", first=0, count=5))
+    assert [item.index for item in first.items] == [-1, 0, 1, 2, 3]
+    assert first.items[0].class_name == "noise" and image(first.items[0].png).size == (64, 64)
+    assert first.total == 360
+    last = await shared.request(BrowseImages(dataset=DIGITS, split="test", first=358, count=5))
+    assert [item.index for item in last.items] == [357, 358]
+    threes = await shared.request(BrowseImages(dataset=DIGITS, split="train", label=3, count=50))
+    assert {item.class_name for item in threes.items} == {"3"} and threes.total == 131
+
+
+async def test_one_picture_before_and_after(shared: SessionClient) -> None:
+    def ask(
+        chain: tuple[tuple[str, float], ...] = (), draw: int = 0, augment: tuple[str, ...] = ()
+    ) -> TransformImage:
+        return TransformImage(dataset=DIGITS, index=-1, chain=chain, draw=draw, augment=augment)
+
+    noise = await shared.request(ask())
+    assert noise.stored.shape == (3, 96, 96) and noise.transformed is noise.result is None
+    flipped = await shared.request(ask((("vflip", 1.0),)))
+    upside_down = image(noise.item.png).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    assert image(flipped.transformed).tobytes() == upside_down.tobytes()
+    turned = [await shared.request(ask((("rotation", 45),), draw)) for draw in (1, 1, 2)]
+    assert turned[0].transformed == turned[1].transformed != turned[2].transformed
+    augmented = await shared.request(ask(augment=("crop", "flip"), draw=1))
+    assert augmented.transformed != augmented.item.png
+    assert augmented.result is not None and augmented.result.shape == (3, 96, 96)
+
+
+async def test_values_and_a_scatter_of_what_has_no_pictures(shared: SessionClient) -> None:
+    line = await shared.request(BrowseValues(dataset=dataset("line"), split="train", count=5))
+    assert len(line.rows) == 5 and len(line.scatter.xs) == 800 and line.scatter.labels == ()
+    found = await shared.request(
+        BrowseValues(dataset=dataset("clusters", points=5000), split="train", label=1)
+    )
+    assert set(found.scatter.labels) == {1} and found.rows[0].target == "around 0.8"
+    assert len(found.scatter.xs) <= 1000
+    assert sum(found.scatter.ys) / len(found.scatter.ys) == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            DescribeDataset(dataset=dataset("kmnist")),
+            r"kmnist is not here: t downloads it \(21.2 MB\) and trains",
+        ),
+        (BrowseImages(dataset=dataset("digits"), split="validation"), "there are train, test"),
+        (TransformImage(dataset=dataset("digits"), index=10**6), "there is no example 1000000"),
+        (TransformImage(dataset=dataset("digits"), chain=(("rotate", 1),)), "no transform 'rotate'"),
+        (DescribeDataset(dataset=dataset("folder:/nowhere")), "no folder"),
+        (DescribeDataset(dataset=dataset("")), "there is no dataset ''"),
+        (DescribeDataset(dataset=RunDataset("/nowhere")), "is not a run's folder"),
+    ],
+)
+async def test_what_goes_wrong_is_one_line(shared: SessionClient, wrong: Request[Answer], says: str) -> None:
+    with pytest.raises(SessionError, match=says) as caught:
+        await shared.request(wrong)
+    assert "\n" not in str(caught.value)
+
+
+async def test_own_data_is_loaded_in_a_process_of_its_own(shared: SessionClient, tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(OWN)
+    own = dataset(f"{tmp_path / 'data.py'}:pictures")
+    facts = (await shared.request(DescribeDataset(dataset=own))).facts
+    assert facts.has_images and facts.input.dtype == "float32"
+    page = await shared.request(BrowseImages(dataset=own, count=3))
+    # Its images go from -1 to 1: they come back to the whole range.
+    red = image(page.items[1].png).split()[0]
+    assert (red.getpixel((0, 0)), red.getpixel((1, 0))) == (0, 255)
+    with pytest.raises(SessionError, match="exit 7"):
+        await shared.request(DescribeDataset(dataset=dataset(f"{tmp_path / 'data.py'}:dies")))
+    assert (await shared.request(Warm())).torch
+
+
+async def test_the_steps_from_a_stored_picture_to_a_models_input(shared: SessionClient) -> None:
+    found = await shared.request(TraceDatasetImage(dataset=DIGITS, split="test", index=0))
+    steps = {step.name: step for step in found.steps}
+    assert steps["from_numpy"].shares_numpy and steps["from_numpy"].memory == "shared with NumPy"
+    assert (steps["batched"].shape, steps["flattened"].shape) == ((1, 1, 8, 8), (1, 64))
+    assert steps["flattened"].memory == "a view" and steps["normalised"].low < 0

@@ -1,0 +1,40 @@
+"""A run imports nothing once its first step has begun: neither at a step nor when it measures, saves or goes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.worker import imports_after_start
+from tests.worker.support import changes, make_run, open_attempt
+from workbench.config.training_settings import Train
+from workbench.engine.device import Precision
+from workbench.engine.import_warmup import rehearse
+from workbench.io.record_codec import read_record
+from workbench.runs.enums import Cause, ChangeCause
+from workbench.runs.records import Exit
+
+
+def test_a_worker_imports_nothing_after_its_first_step(home: Path) -> None:
+    """One whose loss becomes no number, so that a checkpoint is read again too."""
+    settings = {"epochs": 2, "optimizer": "sgd", "lr": 30.0, "momentum": 0.9, "on_nan": "go_back",
+                "checkpoint_seconds": 0.01}  # fmt: skip
+    folder = make_run(home, settings, {"name": "mlp", "widths": [64, 64, 64], "dropout": 0.1})
+    open_attempt(folder)
+    done = subprocess.run(
+        [sys.executable, imports_after_start.__file__, str(folder.path)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=Path.cwd(),
+    )  # fmt: skip
+    end = read_record(folder.exit, Exit)
+    assert end is not None and end.cause is Cause.COMPLETED, done.stderr
+    assert any(change.cause is ChangeCause.ROLLBACK for change in changes(folder))
+    assert done.stdout.split() == []
+
+
+def test_it_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    rehearse(Train(optimizer="adamw", weight_decay=0.1), Precision("fp32", torch.device("cpu")))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,40 @@
+"""Sizes on disk, counted only as long as that is quick."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.io.disk_usage import size_of
+
+
+@pytest.fixture
+def tree(tmp_path):
+    top = tmp_path / "top"
+    for number, name in enumerate(("a", "b/c", "b/d/e")):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(b"x" * 10**number)
+    return top
+
+
+def test_files_and_whole_folders_are_counted(tree):
+    assert size_of([tree]) == 111
+    assert size_of([tree / "a", tree / "b"]) == 111
+    assert size_of([]) == 0
+
+
+def test_links_are_not_followed(tree, tmp_path):
+    (tmp_path / "large").write_bytes(b"x" * 5000)
+    (tree / "b" / "file").symlink_to(tmp_path / "large")
+    (tree / "b" / "round").symlink_to(tree)
+    (tree / "none").symlink_to(tmp_path / "none")
+    assert size_of([tree]) == 111
+
+
+def test_what_takes_too_long_is_not_known(tree):
+    assert size_of([tree], seconds=-1) is None
+    assert size_of([tree], most=4) is None  # three files in two folders
+    assert size_of([tree], most=5) == 111
+
+
+def test_what_is_gone_or_can_not_be_read_is_not_known(tree):
+    assert size_of([tree, tree / "missing"]) is None

@@ -1,0 +1,34 @@
+"""The table of torchvision's architectures against the torchvision that is installed."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from workbench.models.catalog import WEIGHTS_URL
+from workbench.models.generate_torchvision_csv import TABLE, registry_rows
+from workbench.models.torchvision_models import torchvision_models
+
+MEND = "torchvision.csv is of another torchvision: run python -m workbench.models.generate_torchvision_csv"
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, dict[str, str]]:
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) -> None:
+    """A newer torchvision may have more architectures and other words; what the table says stays true."""
+    installed = {row["name"]: row for row in registry_rows()}
+    assert set(table) <= set(installed), MEND
+    for name, row in table.items():
+        assert {**row, "title": ""} == {**installed[name], "title": ""}, f"{name}: {MEND}"
+    assert not [row["title"] for row in installed.values() if row["title"].endswith((" and", " with", " as"))]
+
+
+def test_all_weights_come_from_the_folder_the_catalogue_names(table: dict[str, dict[str, str]]) -> None:
+    models = torchvision_models()
+    urls = {name: models.get_model_weights(name).DEFAULT.url for name in table}
+    assert urls == {name: WEIGHTS_URL + row["weights_file"] for name, row in table.items()}

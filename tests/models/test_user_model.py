@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.core.errors import BadInput
+from workbench.core.settings_schema import Choice
+from workbench.models.factory import BuiltModel, build_model, check_forward
+
+NET = """
+import torch
+from torch import nn
+
+class ByName(nn.Module):
+    def __init__(self, num_classes, input_shape, width=4):
+        super().__init__()
+        c, h, w = input_shape
+        self.made_with = (num_classes, input_shape, width)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, width), nn.Linear(width, num_classes))
+    def forward(self, x):
+        return self.net(x)
+
+class ByPlace(nn.Module):
+    def __init__(self, n, in_channels=1):
+        super().__init__()
+        self.made_with = (n, in_channels)
+        self.net = nn.Sequential(nn.Flatten(), nn.LazyLinear(n))
+    def forward(self, x):
+        return self.net(x)
+
+class Nothing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    def forward(self, x):
+        return self.net(x)
+
+def function(classes, **options):
+    net = Nothing()
+    net.made_with = (classes, options)
+    return net
+
+class BadForward(Nothing):
+    def forward(self, x):
+        return self.net(x).gone
+
+class Tuple(Nothing):
+    def forward(self, x):
+        return self.net(x), 1
+
+def fails():
+    raise RuntimeError("my own\\nmistake")
+
+def no_module():
+    return 3
+
+constant = 3
+"""
+
+
+def line_of(text: str) -> int:
+    return NET[: NET.index(text)].count("\n") + 1
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    return path
+
+
+def built(path: Path, attribute: str, outputs: int = 10, **options: object) -> BuiltModel:
+    choice = Choice(f"{path}:{attribute}", dict(options))
+    return build_model(choice, shape=(1, 8, 8), outputs=outputs, task="classification")
+
+
+def checked(path: Path, attribute: str, outputs: int = 10) -> None:
+    one = built(path, attribute, outputs)
+    check_forward(
+        one, one.preprocessing(), torch.zeros(2, 1, 8, 8, dtype=torch.uint8), outputs, f"{path}:{attribute}"
+    )
+
+
+def test_it_is_called_with_what_its_signature_takes(net: Path) -> None:
+    assert built(net, "ByName", width=7).module.made_with == (10, (1, 8, 8), 7)
+    assert built(net, "ByPlace").module.made_with == (10, 1)
+    assert built(net, "function", depth=2).module.made_with == (10, {"depth": 2})
+    assert built(net, "ByName").head == ("net.2",)
+    for name in ("ByName", "ByPlace", "Nothing", "function"):
+        checked(net, name)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("fails", rf"RuntimeError: my own mistake \(.*net\.py:{line_of('raise')}\)$"),
+        ("no_module", "must make a torch.nn.Module, not int"),
+        ("gone", "has no class or function 'gone'"),
+        ("constant", "has no class or function 'constant'"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(net: Path, attribute: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        built(net, attribute)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_option_it_does_not_take_is_named(net: Path) -> None:
+    with pytest.raises(BadInput, match=r"model\.depth: it takes no such parameter"):
+        built(net, "ByName", depth=3)
+
+
+def test_a_file_that_is_not_there_or_does_not_parse(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no file"):
+        built(tmp_path / "none.py", "Net")
+    (tmp_path / "bad.py").write_text("x = 1\ndef broken(:\n")
+    with pytest.raises(BadInput, match=r"SyntaxError.*bad\.py:2"):
+        built(tmp_path / "bad.py", "Net")
+    (tmp_path / "raises.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(BadInput, match=r"ModuleNotFoundError.*raises\.py:1"):
+        built(tmp_path / "raises.py", "Net")
+
+
+def test_it_finds_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_net.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
+    (tmp_path / "main_net.py").write_text("from neighbour_of_net import Net\n")
+    assert type(built(tmp_path / "main_net.py", "Net").module).__name__ == "Net"
+
+
+def test_a_forward_that_fails_or_gives_something_else_is_told_before_training(net: Path) -> None:
+    with pytest.raises(BadInput, match=rf"AttributeError.*net\.py:{line_of('.gone')}"):
+        checked(net, "BadForward")
+    with pytest.raises(BadInput, match="not tuple"):
+        checked(net, "Tuple")
+    with pytest.raises(BadInput, match=r"returns \[2, 10\].*needs \[2, 3\]"):
+        checked(net, "Nothing", outputs=3)
+
+
+def test_the_check_changes_nothing(net: Path) -> None:
+    one = build_model(Choice("resnet", {"depth": 8}), shape=(1, 8, 8), outputs=3, task="classification")
+    before = {k: v.clone() for k, v in one.module.state_dict().items()}
+    state = torch.get_rng_state()
+    check_forward(one, one.preprocessing(), torch.zeros(2, 1, 8, 8, dtype=torch.uint8), 3)
+    assert one.module.training and torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(v, before[k]) for k, v in one.module.state_dict().items())

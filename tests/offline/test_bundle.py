@@ -1,0 +1,288 @@
+"""Data and weights carried in a folder from a machine with a network to one without."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.cli.main import run
+from workbench.core import paths
+from workbench.core.errors import BadInput
+from workbench.core.progress import Interrupted
+from workbench.core.settings_schema import Choice
+from workbench.datasets import downloads
+from workbench.datasets.loader import load
+from workbench.models import catalog
+from workbench.offline import bundle
+
+WORK = bundle.Work()
+Publish = Callable[[], Path]
+
+
+def idx(values: np.ndarray[Any, Any]) -> bytes:
+    shape = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return gzip.compress(b"\0\0\x08" + bytes([values.ndim]) + shape + values.astype(np.uint8).tobytes())
+
+
+def mnist_files() -> dict[str, bytes]:
+    draw = np.random.default_rng(0)
+    files = {}
+    for name, count in (("train", 30), ("t10k", 20)):
+        files[f"{name}-images-idx3-ubyte.gz"] = idx(draw.integers(0, 256, (count, 28, 28)))
+        files[f"{name}-labels-idx1-ubyte.gz"] = idx(np.arange(count) % 10)
+    return files
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A server that stands for all others; what it has is what is published."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    files = mnist_files()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    torch.save({"a": torch.ones(2)}, folder / "w")
+    weights = folder / f"tiny-{hashlib.sha256((folder / 'w').read_bytes()).hexdigest()[:8]}.pth"
+    (folder / "w").rename(weights)
+    real = downloads.remotes
+
+    def remotes(name: str, options: Any) -> list[downloads.Remote]:
+        sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+        return [replace(remote, md5=sums[remote.name]) for remote in real(name, options)]
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        info = replace(catalog.find("resnet18"), name="tiny", weights_file=weights.name)
+        monkeypatch.setattr(downloads, "remotes", remotes)
+        monkeypatch.setattr(catalog, "CATALOGUE", (*catalog.CATALOGUE, info))
+        monkeypatch.setattr(catalog, "WEIGHTS_URL", address)
+        monkeypatch.setenv("WORKBENCH_MIRROR", address)
+        monkeypatch.setenv("no_proxy", "*")
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe that wants both data and weights."""
+    path = tmp_path / "both.toml"
+    path.write_text('[data]\nname = "mnist"\n[model]\nname = "tiny"\n')
+    return path
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Moves to a machine that has nothing and no network."""
+
+    def move() -> None:
+        monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "other" / "home"))
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "other" / "torch"))
+        monkeypatch.setenv("WORKBENCH_MIRROR", "http://127.0.0.1:9/")
+        monkeypatch.setattr(catalog, "WEIGHTS_URL", "http://127.0.0.1:9/")
+
+    return move
+
+
+def test_a_recipe_is_carried_to_a_machine_without_network(
+    network: Path,
+    recipe: Path,
+    elsewhere: Callable[[], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "bundle"
+    assert run(["fetch", str(recipe), "--to", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["data"], document["weights"], len(document["files"])) == ("mnist", "tiny", 5)
+    assert not (paths.home() / "data").exists() and not paths.weights().exists()  # only the folder has it
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, check=False)
+    assert checked.returncode == 0 and checked.stdout.count(b"OK") == 5
+    elsewhere()
+    assert run(["fetch", str(recipe)]) == 2
+    assert run(["fetch", str(recipe), "--from", str(folder)]) == 0
+    assert load(Choice("mnist")).source == str(paths.data_cache() / "MNIST" / "raw")
+    assert catalog.find("tiny").weights_here() is not None
+    assert run(["fetch", str(recipe)]) == 0  # everything is here
+    assert run(["fetch", "--from", str(folder)]) == 0  # and may come twice
+
+
+def test_the_folder_can_be_used_in_place(
+    network: Path,
+    recipe: Path,
+    elsewhere: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "bundle"
+    bundle.bundle(bundle.needs_of(str(recipe)), folder, WORK)
+    elsewhere()
+    monkeypatch.setenv("WORKBENCH_DATA", str(folder / "data"))
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+    assert len(load(Choice("mnist")).train) == 30
+    assert catalog.find("tiny").weights_here() is not None
+
+
+def test_what_is_here_is_copied_and_other_recipes_stay(network: Path, recipe: Path, tmp_path: Path) -> None:
+    needs, folder = bundle.needs_of(str(recipe)), tmp_path / "bundle"
+    bundle.bring(needs, WORK)
+    for file in network.iterdir():
+        file.unlink()
+    assert len(bundle.bundle(replace(needs, weights=None), folder, WORK)) == 4
+    assert len(bundle.bundle(replace(needs, data=None), folder, WORK)) == 5
+    # What another bundling left half done is made whole.
+    (folder / "data" / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz").write_bytes(b"")
+    before = (folder / "SHA256SUMS").read_text()
+    bundle.bundle(needs, folder, WORK)
+    assert (folder / "SHA256SUMS").read_text() == before
+
+
+def test_debians_files_are_put_into_torchvisions_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "debian" / "mnist"
+    place.mkdir(parents=True)
+    for name, content in mnist_files().items():
+        (place / name).write_bytes(content)
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "debian"))
+    found = bundle.bundle(bundle.needs_of("mnist-mlp"), tmp_path / "bundle", WORK)
+    assert [file.path for file in found] == sorted(f"data/MNIST/raw/{name}" for name in mnist_files())
+
+
+def test_a_broken_download_leaves_nothing_that_looks_whole(
+    network: Path, recipe: Path, tmp_path: Path
+) -> None:
+    (network / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
+    with pytest.raises(BadInput, match=r"train-images-idx3-ubyte\.gz sent is not the file that is wanted"):
+        bundle.bundle(bundle.needs_of(str(recipe)), tmp_path / "bundle", WORK)
+    assert not (tmp_path / "bundle" / "SHA256SUMS").exists()
+    with pytest.raises(BadInput, match=r"there is no .*SHA256SUMS"):
+        bundle.unbundle(tmp_path / "bundle", WORK)
+
+
+@pytest.fixture
+def carried(network: Path, recipe: Path, tmp_path: Path, elsewhere: Callable[[], None]) -> Path:
+    """A whole bundle, on a machine that has nothing."""
+    bundle.bundle(bundle.needs_of(str(recipe)), tmp_path / "bundle", WORK)
+    elsewhere()
+    return tmp_path / "bundle"
+
+
+def link_out(folder: Path) -> None:
+    path = folder / "data/MNIST/raw/t10k-images-idx3-ubyte.gz"
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (
+            lambda f: flip(f / "data/MNIST/raw/t10k-images-idx3-ubyte.gz"),
+            r"t10k-images.*is damaged: its SHA-256",
+        ),
+        (
+            lambda f: (f / "data/MNIST/raw/t10k-images-idx3-ubyte.gz").unlink(),
+            r"t10k-images.*can't be read: No such",
+        ),
+        (lambda f: (f / "SHA256SUMS").write_text("no sums\n"), "line 1: expected a SHA-256"),
+        (lambda f: (f / "SHA256SUMS").write_text(""), "names no files"),
+        (lambda f: (f / "SHA256SUMS").unlink(), "there is no .*SHA256SUMS"),
+        (
+            lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  data/../../x\n"),
+            "no place for data or weights",
+        ),
+        (
+            lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  /etc/passwd\n"),
+            "no place for data or weights",
+        ),
+        (
+            lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  torch/x.pth\n"),
+            "no place for data or weights",
+        ),
+        (link_out, "no place for data or weights"),
+    ],
+)
+def test_a_bundle_that_suffered_is_refused_whole(
+    carried: Path, harm: Callable[[Path], Any], says: str
+) -> None:
+    harm(carried)
+    with pytest.raises(BadInput, match=says) as caught:
+        bundle.unbundle(carried, WORK)
+    assert "\n" not in str(caught.value)
+    assert not paths.data_cache().exists() and not paths.weights().exists()
+
+
+def test_another_file_that_is_there_already_is_kept(carried: Path) -> None:
+    mine = paths.data_cache() / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(BadInput, match=r"is another file than .*: move it away first"):
+        bundle.unbundle(carried, WORK)
+    assert mine.read_bytes() == b"mine" and len(list(mine.parent.iterdir())) == 1
+
+
+def test_it_can_be_interrupted_and_leaves_nothing_half_there(carried: Path) -> None:
+    calls = iter([False] * 6 + [True] * 100)
+    with pytest.raises(Interrupted):
+        bundle.unbundle(carried, bundle.Work(cancelled=lambda: next(calls)))
+    left = [path for path in paths.data_cache().rglob("*") if path.is_file()]
+    assert len(left) == 1 and not left[0].name.startswith(".")
+
+
+def test_what_each_recipe_needs() -> None:
+    assert bundle.needs_of("photo-alexnet").words() == "weights of alexnet"
+    assert bundle.needs_of("mnist-mlp").words() == "data of mnist"
+    assert bundle.needs_of("digits-mlp").words() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("fetch", "name a recipe"),
+        ("fetch nonsense", "there is no recipe"),
+        ("fetch digits-mlp --to a --from b", "not both"),
+        ("fetch --from /no/such", "there is no /no/such/SHA256SUMS"),
+    ],
+)
+def test_what_it_is_asked_wrongly(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+def test_a_bundle_without_what_a_recipe_needs_is_said(
+    carried: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["fetch", "cifar10-convnet", "--from", str(carried)]) == 2
+    assert "has no data of cifar10" in capsys.readouterr().err
+    assert run(["fetch", "photo-alexnet", "--from", str(carried)]) == 2
+    assert "has no weights of alexnet" in capsys.readouterr().err
+    assert run(["fetch", "digits-mlp"]) == 0
+    assert "needs nothing" in capsys.readouterr().out

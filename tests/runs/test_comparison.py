@@ -1,0 +1,69 @@
+"""Runs compared by what they measured and by the settings that differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from workbench.config.experiment import build
+from workbench.io.atomic_files import write_json
+from workbench.io.record_codec import write_record
+from workbench.runs.comparison import compare_runs, differing, names_of
+from workbench.runs.enums import Ending
+from workbench.runs.jsonl import LineWriter
+from workbench.runs.metrics import EvaluationRow
+from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.run_folder import RunFolder, create_run_folder
+from workbench.runs.status import Status
+
+
+def finished(home: Path, accuracy: float | None, *sets: str) -> RunFolder:
+    """A run with these settings; `accuracy` of its result, `None` where it was never measured."""
+    folder = create_run_folder(home / "runs", "digits-mlp")
+    write_json(folder.experiment, build("digits-mlp", sets=list(sets)).to_dict())
+    write_record(folder.heartbeat, Heartbeat(epoch=40))
+    write_record(folder.exit, Exit(status=Ending.FINISHED))
+    metrics = LineWriter(folder.metrics)
+    if accuracy is not None:
+        metrics.write(
+            EvaluationRow(step=9, epoch=40, split="test", loss=0.5, accuracy=accuracy, top5=1.0, final=True)
+        )
+    metrics.close()
+    return folder
+
+
+def test_a_run_has_its_metrics_and_the_settings_that_differ(home: Path) -> None:
+    first, second = compare_runs(
+        [finished(home, 0.91234), finished(home, None, "train.lr=0.01", "model.widths=64,32")]
+    )
+    assert (first.status, first.epoch) == (Status.FINISHED, 40)
+    assert first.test == {"loss": 0.5, "accuracy": 0.9123, "top5": 1.0}
+    assert second.test == {"loss": None, "accuracy": None, "top5": None}
+    assert first.settings.keys() == second.settings.keys() == {"train.lr", "model.widths"}
+    assert (first.settings["train.lr"], second.settings["train.lr"]) == (0.001, 0.01)
+
+
+def test_rows_have_the_same_keys_and_a_table_only_those_that_differ(home: Path) -> None:
+    runs = compare_runs([finished(home, 0.9), finished(home, 0.8, "train.epochs=50")])
+    rows = json.loads(msgspec.json.encode([run.values for run in runs]))
+    assert list(rows[0]) == list(rows[1]) == [
+        "run", "name", "status", "epoch", "seconds", "test.loss", "test.accuracy", "test.top5", "train.epochs",
+    ]  # fmt: skip
+    assert differing(runs) == ["test.accuracy", "train.epochs"]
+
+
+def test_runs_of_one_name_are_told_apart_by_the_end_of_their_ids(home: Path) -> None:
+    runs = compare_runs([finished(home, 0.9), finished(home, 0.8)])
+    names = names_of(runs)
+    assert names[0] != names[1]
+    assert all(name.startswith("digits-mlp ") for name in names)
+
+
+def test_a_run_without_an_experiment_is_compared_by_its_results(home: Path) -> None:
+    whole, damaged = finished(home, 0.9), finished(home, 0.8)
+    damaged.experiment.write_bytes(b"{")
+    first, second = compare_runs([whole, damaged])
+    assert (first.settings["train.lr"], second.settings["train.lr"]) == (0.001, None)
+    assert second.test["accuracy"] == 0.8

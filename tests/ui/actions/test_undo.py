@@ -1,0 +1,275 @@
+"""Marks, notes, other forms, comparing, copying and taking back: by key, on the whole screen."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from workbench.core import paths
+from workbench.io.record_codec import read_record
+from workbench.runs.comparison import ComparedRun
+from workbench.runs.records import Notes
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.store import RunSummary, Status, Store
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.layout import MODULES
+from workbench.ui.plots.curves import LOSS, LR, Curves
+from workbench.ui.runs.compare_screen import CompareScreen, overlaid, read_all, table_rows, to_compare
+from workbench.ui.runs.notes_screen import NotesScreen
+from workbench.ui.services import notifications
+from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.confirm_screen import Confirm
+from workbench.ui.widgets.notice_bar import NoticeLine
+from workbench.ui.widgets.table import Table
+
+MakeRun = Callable[..., RunFolder]
+Hold = Callable[[RunFolder], subprocess.Popen[str]]
+Until = Callable[..., Any]
+
+
+async def shown(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
+    """The screen once all panes are there."""
+    app = pilot.app
+    assert isinstance(app, WorkbenchApp)
+    await until(pilot, lambda: set(app.panes) == set(MODULES) and app.selected is not None)
+    return app
+
+
+def said(app: WorkbenchApp) -> list[str]:
+    return [notice.text for notice in app.query_one(NoticeLine).notices]
+
+
+async def test_keys_act_on_the_marked_runs(make_run: MakeRun, until: Until) -> None:
+    kept, first, second = make_run("kept"), make_run("first"), make_run("second")
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("space", "space")
+        await until(pilot, "2 marked")
+        await until(pilot, "◆second")
+        await pilot.press("x")
+        await until(pilot, "Move 2 runs to the trash?")
+        await pilot.press("y")
+        await until(pilot, lambda: [row.id for row in app.rows or []] == [kept.id])
+        await pilot.press("u")
+        await until(pilot, lambda: {row.id for row in app.rows or []} == {kept.id, first.id, second.id})
+        assert not list(paths.trash().iterdir())
+
+
+async def test_what_was_put_away_before_one_could_not_be_is_taken_back(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    going, first = make_run("going"), make_run("first")
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("space", "space", "x")
+        await until(pilot, "Move 2 runs to the trash?")
+        hold(going)
+        await pilot.press("y")
+        await until(pilot, lambda: any("stop it first" in text for text in said(app)))
+        assert [path.name for path in paths.trash().iterdir()] == [first.id]
+        await pilot.press("u")
+        await until(pilot, lambda: {row.id for row in app.rows or []} == {going.id, first.id})
+
+
+async def test_escape_takes_the_marks_away(make_run: MakeRun, until: Until) -> None:
+    make_run("one")
+    async with WorkbenchApp().run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("space")
+        await until(pilot, lambda: len(app.marked) == 1)
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.marked)
+
+
+async def test_a_key_of_which_nothing_comes_says_why(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    make_run("done")
+    hold(make_run("going", status=None))
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("x")
+        await until(pilot, "move to the trash: going is running; s stops it first")
+        assert not isinstance(app.screen, Confirm)
+        await pilot.press("j", "]", "]", "]")
+        await until(pilot, "lr ×2: done is finished; only a run that goes on can be asked")
+        line = app.query_one(NoticeLine)
+        await until(pilot, lambda: line.notices[-1].times == 3)  # one line of the notices, and not three
+        await pilot.press("j")
+        await until(pilot, lambda: not line.text)
+
+
+async def test_a_filter_is_offered_where_there_is_a_list(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    async with WorkbenchApp().run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, until)
+        await until(pilot, "/ filter")
+        await pilot.press("3")
+        await until(pilot, "a smoothing")
+        await pilot.press("slash")
+        await pilot.pause()
+        assert not app.filter_line.has_class("-open")
+
+
+async def test_notes_are_kept_and_found(make_run: MakeRun, until: Until) -> None:
+    make_run("other")
+    folder = make_run("plain")
+    async with WorkbenchApp().run_test(size=(120, 50)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, NotesScreen))
+        await pilot.press(*(["backspace"] * 5), *"../x", "enter")
+        await until(pilot, lambda: "x" in str(app.screen.query_one("#said").render()))
+        assert isinstance(app.screen, NotesScreen)
+        await pilot.press(*(["backspace"] * 4), *"better", "tab", *"paper, good", "tab", *"lr [red]", "enter")
+        await until(pilot, "✎ paper, good  lr [red]")
+        known = Notes(name="better", tags=("paper", "good"), notes="lr [red]")
+        assert read_record(folder.notes, Notes) == known
+        await pilot.press("slash", *"paper", "enter")
+        await until(pilot, "/paper──1 of 2")
+
+
+async def test_a_run_is_exported_by_a_process_of_its_own(
+    make_run: MakeRun, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_run()
+    places = [tmp_path / f"digits-mlp-{folder.id}{end}.csv" for end in ("", "-2")]
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        for wanted in (f"written: {place}" for place in places):
+            await pilot.press("e")
+            await until(pilot, lambda: isinstance(app.screen, Chooser))
+            await pilot.press(*"csv")
+            await pilot.pause()
+            await pilot.press("enter")
+            await until(pilot, lambda wanted=wanted: any(wanted in text for text in said(app)), seconds=30)
+    assert all(place.read_text().startswith("kind,step") for place in places)
+
+
+async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, until: Until) -> None:
+    make_run("worse", accuracy=0.5)
+    make_run("best", accuracy=0.95, epochs=8)
+    make_run("mine", accuracy=0.7)
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await until(pilot, "validation loss  ─mine .500  ─best .500")
+        table = app.screen.query_one(Table)
+        keys = {row.key for row in table.rows}
+        assert "train.epochs" in keys and "status" not in keys  # which is the same in all
+        await pilot.press("m")
+        await until(pilot, "validation accuracy  ─mine .700  ─best .950")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
+
+
+def row(name: str, best: float | None, monitor: str = "accuracy", dataset: str = "digits") -> RunSummary:
+    return RunSummary(name, name, Status.FINISHED, dataset, best=best, monitor=monitor)
+
+
+def test_figures_are_compared_in_the_commands_words() -> None:
+    names = ("train.weight_decay", "train.augment", "train.monitor", "train.amp")
+    values = ((0.0, [], None, True), (0.00012345, ["hflip", "crop"], "loss", False))
+    runs = [
+        ComparedRun(run="x", name="x", status=Status.FINISHED, epoch=1, seconds=seconds, test={},
+                    settings=dict(zip(names, found, strict=True)))
+        for seconds, found in zip((10.562, 9.0), values, strict=True)
+    ]  # fmt: skip
+    shown = [(row.cells["0"], row.cells["1"]) for row in table_rows(runs)]
+    assert shown == [
+        ("10.562", "9.0"), ("0.0", "0.00012345"), ("-", "hflip,crop"), ("-", "loss"), ("yes", "no"),
+    ]  # fmt: skip
+
+
+def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
+    compared = read_all([make_run("measured"), make_run("begun", done=0)])
+    curves = [Curves() for _ in compared.views]
+    for one, view in zip(curves, compared.views, strict=True):
+        one.follow(view)
+    title = "".join(words for words, _ in overlaid(curves, LOSS, 40).title)
+    assert title == "loss  ─measured .500 validation  ─begun - train"
+    assert "".join(words for words, _ in overlaid(curves, LR, 40).title).startswith("learning rate  ─")
+
+
+def test_what_is_compared():
+    mine, low, high, other = row("a", 0.5), row("b", 0.2), row("c", 0.9), row("d", 1.0, dataset="mnist")
+    rows = [mine, low, high, other]
+    assert to_compare(mine, [], rows) == [mine, high]
+    assert to_compare(mine, [low], rows) == [mine, low]
+    assert to_compare(mine, [low, other], rows) == [low, other]
+    assert to_compare(mine, [], [mine]) == [mine]
+    losses = [row("e", 0.5, "loss"), row("f", 0.2, "loss"), row("g", 0.9, "loss")]
+    assert to_compare(losses[0], [], losses) == losses[:2]
+
+
+async def test_changes_of_the_form_are_taken_back(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        pane: Any = app.panes["2"]
+        pane._try(lambda: pane.draft.set("train.epochs", "7"))
+        pane._try(lambda: pane.draft.choose("model", "convnet"))
+        await pilot.pause()
+        await pilot.press("u")
+        assert (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7)
+        await pilot.press("u")
+        assert (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40)
+        await pilot.press("u")
+        await until(pilot, "there is nothing to take back")
+
+
+async def test_a_steering_that_took_effect_is_turned_round(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("[")
+        app.finish_wait()
+        await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
+        await until(pilot, "going: learning rate ÷2")
+        await pilot.press("u")
+        await until(pilot, "going learning rate ×2 in 3 s")
+        await pilot.press("u")
+        await until(pilot, lambda: said(app)[-1] == "taken back: learning rate ×2 of going")
+
+
+async def test_what_the_cursor_is_on_is_copied(make_run: MakeRun, until: Until) -> None:
+    folder = make_run()
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        await pilot.press("y")
+        assert app.clipboard == str(folder.path)
+        await until(pilot, lambda: bool(app.evaluations))
+        await pilot.press("4", "y")
+        assert app.clipboard.split()[:3] == ["cat", ".600", "▇▇▇▇▇▇▁▁▁▁"]
+        sent = base64.b64encode(app.clipboard.encode())
+        assert b"\x1b" not in base64.b64decode(sent)
+
+
+async def test_the_bell_rings_when_a_run_ends_unless_it_is_silenced(
+    make_run: MakeRun, hold: Hold, until: Until, write_run: dict[str, Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    rung: list[str] = []
+    runs = {name: make_run(name, status=None) for name in ("first", "second")}
+    holding = {name: hold(folder) for name, folder in runs.items()}
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await shown(pilot, until)
+        monkeypatch.setattr(app, "bell", lambda: rung.append("bell"))
+        for name in ("first", "second"):
+            write_run["end"](runs[name], "finished")
+            holding[name].kill()
+            holding[name].wait()
+            await until(pilot, lambda name=name: f"{name} finished" in said(app))
+            await pilot.press("B")
+    assert rung == ["bell"]
+    monkeypatch.setenv(notifications.SILENT, "off")
+    assert not WorkbenchApp(Store.default()).rings

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual import events
+from textual.widgets import Input
+
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.layout import MODULES
+
+
+async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
+    make_run: Callable[..., Any], hold: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    """Keys that arrive all at once: none of them may stop the run or leave the screen."""
+    run = make_run(status=None)
+    hold(run)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: len(app.panes) == len(MODULES))
+        await pilot.press("6")
+        for key in ["enter", "slash", *"tmp", "slash", *"sqzx", "full_stop", *"png"]:
+            app.post_message(events.Key(key, {"slash": "/", "full_stop": ".", "enter": "\r"}.get(key, key)))
+        app.post_message(events.Paste("/rest"))
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value.endswith("rest"))
+        assert isinstance(app.focused, Input)
+        assert app.focused.value == "/tmp/sqzx.png/rest"
+        assert len(app.screen_stack) == 1
+        assert not app.zoomed
+        assert not list(run.control.glob("*.json"))
+
+
+async def test_a_key_whose_widget_goes_away_holds_nothing_up(until: Callable[..., Any]) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.panes) == len(MODULES))
+        await pilot.press("question_mark")
+        for key in ["escape", "3"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: app.front == "3")

@@ -1,0 +1,61 @@
+"""The evaluated pictures behind the classes pane: a real finished run, and the real session process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.app import App, ComposeResult
+
+from workbench.compute.client import SessionClient
+from workbench.runs.reader import RunReader
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import final_evaluation, read_evaluation
+from workbench.ui.classes.examples_screen import ExamplesScreen
+from workbench.ui.classes.pane import ClassesPane
+from workbench.ui.data.sample_grid import SampleGrid
+from workbench.ui.widgets.text_line import Line
+
+Until = Callable[..., Any]
+
+
+class Shown(App[None]):
+    def __init__(self, session: SessionClient) -> None:
+        super().__init__()
+        self.session = session
+
+    def compose(self) -> ComposeResult:
+        yield ClassesPane(session=self.session)
+
+
+async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: Until) -> None:
+    view = RunReader(digits_run).read_all()
+    shown = read_evaluation(digits_run, final_evaluation(view))
+    assert shown is not None
+    errors = 359 - round((shown.accuracy or 0) * 359)
+    client = SessionClient()
+    try:
+        app = Shown(client)
+        async with app.run_test(size=(80, 24)) as pilot:
+            pane = app.query_one(ClassesPane)
+            pane.view, pane.evaluations = view, [shown]
+            pane.enter()
+            await pilot.press("v")
+            await until(pilot, lambda: isinstance(app.screen, ExamplesScreen))
+            grid = app.screen.query_one(SampleGrid)
+            await until(pilot, lambda: grid.total == 359, seconds=60)
+            assert {sample.words for sample in grid.samples} <= {f"✓{k}" for k in range(10)} | {
+                f"{k}→{j}" for k in range(10) for j in range(10)
+            }
+            await until(pilot, "test example 0: is ")
+            await pilot.press("f")
+            await until(pilot, lambda: grid.total == errors, seconds=30)
+            assert all("→" in sample.words for sample in grid.samples)
+            await until(pilot, lambda: app.screen.query_one("#about-example", Line).text.endswith("wrong"))
+            await pilot.press("f", "a")
+            await until(pilot, lambda: 0 < grid.total < 359 and grid.total != errors, seconds=30)
+            assert len({sample.label for sample in grid.samples}) == 1
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, ExamplesScreen))
+    finally:
+        client.close()

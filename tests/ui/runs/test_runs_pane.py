@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+
+from workbench.runs.run_report import LOST_REASON
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
+from workbench.ui.base.messages import RunOpened, RunSelected
+from workbench.ui.runs.pane import RunsPane, about
+from workbench.ui.runs.run_table import RunTable
+
+TextOf = Callable[[App[Any]], str]
+
+
+class Bench(App[None]):
+    """The pane alone."""
+
+    def __init__(self, rows: list[RunSummary] | None) -> None:
+        super().__init__()
+        self.start, self.heard = rows, list[str]()
+
+    def compose(self) -> ComposeResult:
+        yield RunsPane()
+
+    @property
+    def pane(self) -> RunsPane:
+        return self.query_one(RunsPane)
+
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    def on_mount(self) -> None:
+        self.pane.rows = self.start
+        self.pane.enter()
+
+    def on_run_selected(self, event: RunSelected) -> None:
+        self.heard.append(f"selected {event.run_id}")
+
+    def on_run_opened(self, event: RunOpened) -> None:
+        self.heard.append(f"opened {event.run_id}")
+
+
+def row(number: int, name: str = "", status: Status = Status.FINISHED, **more: Any) -> RunSummary:
+    values = {"epoch": 3, "epochs_total": 9, "dataset": "digits", "model": "mlp", **more}
+    return RunSummary(id=f"2026{number:04d}", name=name or f"run{number}", status=status, **values)
+
+
+def rows(count: int) -> list[RunSummary]:
+    return [row(number) for number in range(count, 0, -1)]
+
+
+async def test_a_row_says_name_epochs_best_and_time_left(text_of: TextOf) -> None:
+    app = Bench([row(1, "lr3e-2", Status.RUNNING, epoch=14, epochs_total=60, best=0.913, eta=11280.0)])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        line = next(line for line in text_of(app).splitlines() if "lr3e-2" in line)
+        for part in ("▸", "●", "14/60", ".913", "3h08"):
+            assert part in line
+
+
+async def test_the_cursor_selects_and_enter_opens() -> None:
+    app = Bench(rows(3))
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.press("down", "down", "down", "up", "enter")
+        assert app.heard == ["selected 20260002", "selected 20260001", "selected 20260002", "opened 20260002"]
+
+
+async def test_a_click_selects_and_a_second_one_opens() -> None:
+    app = Bench(rows(5))
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.click(RunTable, offset=(5, 3))
+        await pilot.click(RunTable, offset=(5, 3), times=2)
+        assert app.heard == ["selected 20260003", "opened 20260003"]
+
+
+async def test_the_cursor_and_what_is_read_stay_when_runs_come_and_go(text_of: TextOf) -> None:
+    app = Bench(rows(200))
+    async with app.run_test(size=(46, 14)) as pilot:
+        await pilot.press("pagedown", "pagedown", "down")
+        selected, before = app.table.run_id, text_of(app)
+        app.pane.rows = [row(201), *rows(200)]
+        await pilot.pause()
+        assert app.table.run_id == selected
+        assert text_of(app).splitlines()[2:8] == before.splitlines()[2:8]
+        app.pane.rows = [r for r in rows(200) if r.id != selected]
+        await pilot.pause()
+        assert app.table.run_id is not None
+
+
+async def test_two_hundred_runs_from_end_to_end(text_of: TextOf) -> None:
+    app = Bench(rows(200))
+    async with app.run_test(size=(46, 14)) as pilot:
+        await pilot.press("G")
+        assert app.table.run_id == "20260001"
+        assert "run1 " in text_of(app)
+        await pilot.press("g")
+        assert app.table.run_id == "20260200"
+
+
+async def test_only_lines_that_differ_are_drawn_again() -> None:
+    app = Bench(rows(8))
+    async with app.run_test(size=(46, 14)) as pilot:
+        await pilot.pause()
+        refreshed: list[int] = []
+        app.table.refresh = lambda *regions, **_: refreshed.extend(r.y for r in regions)  # type: ignore[assignment]
+        app.pane.rows = [row(8, epoch=4), *rows(7)]
+        await pilot.pause()
+        assert refreshed == [1]
+        app.pane.rows = [row(8, epoch=4), *rows(7)]
+        await pilot.pause()
+        assert refreshed == [1]
+
+
+async def test_the_filter_wants_every_word() -> None:
+    app = Bench([row(3, "lr1"), row(2, "lr2", Status.FAILED), row(1, "lr22", Status.FAILED, model="resnet")])
+    async with app.run_test(size=(46, 12)) as pilot:
+        app.pane.filter = "LR2 failed"
+        await pilot.pause()
+        assert [r.name for r in app.pane.shown] == ["lr2", "lr22"]
+        assert "2 of 3" in app.pane.headline
+        app.pane.filter = "resnet lr"
+        await pilot.pause()
+        assert [r.name for r in app.pane.shown] == ["lr22"]
+        app.pane.filter = "nothing like it"
+        await pilot.pause()
+        assert app.table.run_id is None
+        await pilot.press("down", "enter")
+        assert app.heard == []
+
+
+async def test_sorting_by_every_column_and_back() -> None:
+    app = Bench([row(1, "b", best=0.9), row(2, "a", best=None), row(3, "c", Status.RUNNING, best=0.8)])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        orders = {}
+        while app.pane.order not in orders:
+            orders[app.pane.order] = "".join(r.name for r in app.pane.shown)
+            app.pane.action_sort()
+        assert orders["newest"] == "cab" and orders["best"] == "bca" and orders["name"] == "abc"
+        assert orders["status"][0] == "c", "what goes on comes first"
+        app.pane.reverse = True
+        assert "".join(r.name for r in app.pane.shown) == "bac"
+
+
+async def test_the_lowest_loss_is_the_best() -> None:
+    losses = [row(1, "high", best=0.9, monitor="loss"), row(2, "low", best=0.2, monitor="loss")]
+    others = [row(3, "none", monitor="loss"), row(4, "undefined", best=float("nan"), monitor="accuracy")]
+    app = Bench([*losses, *others, row(5, "share", best=0.1, monitor="accuracy")])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        await pilot.press("o")
+        assert [r.name for r in app.pane.shown] == ["share", "low", "high", "none", "undefined"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\x1b[31mred", "\x1b]52;c;aGk=\x07", "\x9b31m", "[/]", "[red]x", "[@click=app.quit]x", "a[0", "x\ny\rz\b\0",
+     "\u202egnp.exe", "caf\udce9", "数" * 3000 + "🎉" * 2000],
+)  # fmt: skip
+async def test_hostile_names_are_shown_as_text_on_one_row(name: str, text_of: TextOf) -> None:
+    app = Bench([row(2, name, Status.FAILED, reason=f"no {name}"), row(1, "good")])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        shown = text_of(app)
+        assert not set(shown) & {"\x1b", "\x9b", "\x07", "\b", "\r", "\0", "\u202e", "\udce9"}
+        assert sum("3/9" in line for line in shown.splitlines()) == 2
+        assert len(shown.split("\n")) == 12
+        if name.startswith("[") or name == "a[0":
+            assert name in shown
+        await pilot.click(RunTable, offset=(5, 1))
+        assert app.is_running
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "said"),
+    [(Status.FAILED, "the loss became NaN at step 812", "✗ the loss became NaN at step 812"),
+     (Status.LOST, "", f"✗ {LOST_REASON}; r "), (Status.STOPPED, "stopped on request", "■ stopped"),
+     (Status.FINISHED, "", "digits · mlp")],
+)  # fmt: skip
+def test_why_a_run_ended_is_said_in_words(status: Status, reason: str, said: str) -> None:
+    assert said in about(row(1, status=status, reason=reason)).plain
+
+
+async def test_an_empty_home_names_what_to_press(text_of: TextOf) -> None:
+    app = Bench([])
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        assert "Press t to train digits-mlp" in text_of(app)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 12), (200, 50)])
+async def test_it_fits_any_size(size: tuple[int, int]) -> None:
+    app = Bench(rows(30))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("down", "pagedown", "end")
+        assert app.table.run_id == "20260001"

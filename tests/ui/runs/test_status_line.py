@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from workbench.cli.follow import progress_line
+from workbench.config.experiment import build
+from workbench.core.progress import Progress
+from workbench.core.text import clock
+from workbench.io.record_codec import convert, to_json
+from workbench.runs.enums import Ending, Phase
+from workbench.runs.journal import Attempt, Journal, PhaseChange
+from workbench.runs.metrics import ClassMetrics, EvaluationFile
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.records import Exit, Seconds
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
+from workbench.ui.base.bars import BarStyle, bar
+from workbench.ui.key_bar import Hint, fit
+from workbench.ui.plots.pane import facts
+from workbench.ui.runs.compact_status import biggest_confusion, others, speed, worst
+from workbench.ui.runs.status_line import line
+
+NOW = time.time()
+
+
+@pytest.fixture
+def view(make_run: Callable[..., RunFolder]) -> RunView:
+    """A run in the middle of its training."""
+    found = RunReader(make_run("lr3e-2", done=14, epochs=60, status=None, accuracy=0.913)).read_all()
+    found.status = Status.RUNNING
+    found.heartbeat = msgspec.structs.replace(found.heartbeat, eta=11280.0)
+    return found
+
+
+def test_everything_is_there_at_120(view: RunView) -> None:
+    shown = line(view, "away 6h: +9 epochs", 120, NOW).plain
+    expected = f"23%  best .913@14  ETA 3h08 → {clock(NOW + 11280)} │ away 6h: +9 epochs"
+    assert shown.startswith(" lr3e-2 ● 14/60 ━━━") and shown.endswith(expected)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_it_stays_within_the_line(view: RunView, width: int) -> None:
+    shown = line(view, "away 6h: " + "lr1 failed, " * 30, width, NOW)
+    assert shown.cell_length <= max(width, 68)
+    if width >= 100:
+        assert shown.plain.rstrip().endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("beat", "said"),
+    [({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, 60, "bytes")}, "loading MNIST 50%"),
+     ({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, None, "bytes")}, "loading MNIST 30"),
+     ({"phase": Phase.LOADING}, "loading"), ({"phase": Phase.PAUSED}, "‖"), ({"phase": None}, "starting"),
+     ({"phase": Phase.EVALUATING}, "evaluating"), ({"eta": None, "steps_total": None}, "training"),
+     ({"eta": math.nan}, "training"), ({"eta": math.inf}, "training"), ({"eta": -1.0}, "training"),
+     ({"steps_total": -1}, "0%")],
+)  # fmt: skip
+def test_what_it_does_instead_of_training(view: RunView, beat: dict[str, Any], said: str) -> None:
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, **beat)
+    assert said in line(view, "", 120, NOW).plain
+
+
+def test_how_it_ended(view: RunView) -> None:
+    view.status, view.exit = Status.FAILED, Exit(status=Ending.FAILED, reason="NaN at step 812")
+    shown = line(view, "", 120, NOW).plain
+    assert "✗ 14/60  failed: NaN at step 812" in shown and "━" not in shown  # why stands before all else
+    view.exit = Exit(status=Ending.FAILED, reason="the worker was ended by SIGKILL " * 9)
+    shown = line(view, "away 6h: lr1 failed", 120, NOW).plain
+    assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
+
+
+def test_after_a_resume_all_views_agree(
+    make_run: Callable[..., RunFolder], write_run: dict[str, Callable[..., None]]
+) -> None:
+    folder = make_run(status=None)
+    journal = Journal(folder.journal)
+    journal.note(PhaseChange(phase=Phase.ENDED, attempt=1, seconds=Seconds(total=100.0)))
+    journal.note(Attempt(attempt=2, from_step=20))
+    journal.close()
+    write_run["heartbeat"](folder, epochs=4, done=3, attempt=2, eta=60.0)
+    view = RunReader(folder).read_all()
+    view.status = Status.RUNNING
+    wide = facts(view, 200, NOW).plain
+    for part in ("elapsed 1m44", "320 samples/s"):
+        assert part in speed(view).plain and part in wide
+    for shown in (wide, line(view, "", 120, NOW).plain, progress_line(view)):
+        assert "ETA 1m00" in shown
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, phase=Phase.PAUSED)
+    assert not any("samples/s" in shown for shown in (speed(view).plain, facts(view, 200, NOW).plain))
+
+
+def test_a_view_without_anything_is_shown(view: RunView) -> None:
+    empty = RunView(view.folder)
+    assert line(empty, "", 80, NOW).plain == " …"
+    assert "press t to train digits-mlp" in line(None, "", 80, NOW, empty=True).plain
+    empty.experiment = build("digits-mlp")
+    assert "0/40" in line(empty, "", 80, NOW).plain
+    assert speed(empty).plain == "" and speed(None).plain == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0, "────"), (0.5, "━━──"), (0.65, "━━╸─"), (1, "━━━━"), (7, "━━━━"), (-1, "────")]
+)
+def test_a_bar_is_half_a_cell_fine(share: float, shown: str) -> None:
+    assert "".join(bar(share, 4, BarStyle.PROGRESS)) == shown
+
+
+def test_worst_classes_and_what_they_are_taken_for() -> None:
+    rows = (("cat", 0.6), ("\x1bdog", 0.9), ("eel", None))
+    nothing = EvaluationFile(step=1, epoch=1, split="test")
+    evaluation = msgspec.structs.replace(
+        nothing,
+        per_class=tuple(ClassMetrics(name=name, accuracy=accuracy) for name, accuracy in rows),
+        confusion=((0, 0, 6), (0, 1, 8), (1, 1, 9), (1, 0, 2)),
+    )
+    assert (
+        worst(evaluation).plain
+        == " worst  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
+    )
+    assert biggest_confusion(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
+    for empty in (None, nothing):
+        assert worst(empty).plain == "" and biggest_confusion(empty).plain == ""
+
+
+def test_damaged_classes_of_an_evaluation_are_left_out() -> None:
+    sound = EvaluationFile(
+        step=1, epoch=1, split="test",
+        per_class=(ClassMetrics(name="cat", accuracy=0.6), ClassMetrics(name="dog", accuracy=0.9)),
+        confusion=((0, 0, 6), (0, 1, 8), (1, 1, 9), (1, 0, 2)),
+    )  # fmt: skip
+    content = to_json(sound)
+    content["confusion"] += [[0, 7, 9], [0, 1], None, ["a", 0, 9], [0, 1, 1.5], [-1, 0, 9]]
+    content["per_class"] += [None, {"class": "fox", "accuracy": "NaN"}]
+    damaged = convert(content, EvaluationFile)
+    assert worst(damaged).plain == worst(sound).plain
+    assert biggest_confusion(damaged).plain == biggest_confusion(sound).plain
+    for lost in ({"per_class": None, "confusion": []}, {"per_class": 3, "confusion": 4}):
+        damaged = convert(content | lost, EvaluationFile)
+        assert worst(damaged).plain == "" and biggest_confusion(damaged).plain == ""
+
+
+def test_other_runs_those_that_go_on_first() -> None:
+    rows = [
+        RunSummary("3", "c", Status.FINISHED, best=0.9),
+        RunSummary("2", "b", Status.RUNNING),
+        RunSummary("1", "a", Status.LOST),
+    ]
+    assert others(rows, "1").plain == " other  ● b  ✓ c .900  "
+    assert others(rows[:1], "3").plain == ""
+
+
+def test_a_narrow_line_of_keys_keeps_the_way_out() -> None:
+    hints = [Hint(key, "word", key) for key in "abcdef"] + [
+        Hint("?", "keys", "keys"),
+        Hint("q", "quit", "quit"),
+    ]
+    shown, gap = fit(hints, 30)
+    assert [hint.key for hint in shown] == ["a", "b", "?", "q"] and gap == 2
+    assert fit(hints, 5)[0] == [] or fit(hints, 5)[0][-1].width <= 5

@@ -1,0 +1,102 @@
+"""Pictures in half blocks: shape kept, two pixels a cell, brightness where there are no colours."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from PIL import Image
+from textual.app import App, ComposeResult
+
+from workbench.ui.widgets.image_view import RAMP, Picture, characters, fit, half_blocks, scaled
+
+
+@pytest.mark.parametrize(
+    ("size", "cells", "pixels"),
+    [
+        ((100, 100), (20, 10), (20, 20)),
+        ((200, 100), (20, 10), (20, 10)),
+        ((100, 200), (20, 10), (10, 20)),
+        ((8, 8), (12, 30), (12, 12)),
+        ((8, 8), (35, 30), (32, 32)),
+        ((1, 20_000), (20, 10), (1, 20)),
+        ((20_000, 1), (20, 10), (20, 1)),
+        ((1, 1), (20, 10), (20, 20)),
+    ],
+)
+def test_the_shape_is_kept(size: tuple[int, int], cells: tuple[int, int], pixels: tuple[int, int]) -> None:
+    assert fit(size, *cells) == pixels
+
+
+def test_a_cell_holds_the_upper_pixel_before_and_the_lower_one_behind() -> None:
+    image = Image.new("RGB", (2, 2))
+    for place, colour in {(0, 0): "red", (1, 0): "lime", (0, 1): "blue", (1, 1): "white"}.items():
+        image.putpixel(
+            place, {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255)}.get(colour, (255,) * 3)
+        )
+    (strip,) = half_blocks(image, 2, 1)
+    shown = [(s.text, s.style.color.name, s.style.bgcolor.name) for s in strip]  # type: ignore[union-attr]
+    assert shown == [("▀", "#ff0000", "#0000ff"), ("▀", "#00ff00", "#ffffff")]
+
+
+def test_the_last_row_of_an_odd_height_has_nothing_behind() -> None:
+    strips = half_blocks(Image.new("RGB", (3, 3), "red"), 3, 2)
+    assert len(strips) == 2
+    assert all(segment.style and segment.style.bgcolor is None for segment in strips[1])
+
+
+def test_small_pictures_keep_hard_pixels_and_large_ones_are_averaged() -> None:
+    board = Image.new("L", (2, 1))
+    board.putpixel((1, 0), 255)
+    assert {colour for _, colour in scaled(board, (8, 4)).getcolors() or ()} == {(0, 0, 0), (255, 255, 255)}
+    lines = Image.new("L", (400, 400))
+    for x in range(0, 400, 2):
+        lines.paste(255, (x, 0, x + 1, 400))
+    grey = scaled(lines, (20, 20)).getpixel((10, 10))
+    assert isinstance(grey, tuple) and 120 <= grey[0] <= 135
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_is_drawn(mode: str) -> None:
+    assert len(half_blocks(Image.new(mode, (30, 30)), 10, 5)) == 5
+
+
+def test_without_colours_brightness_becomes_characters() -> None:
+    image = Image.linear_gradient("L")
+    rows = ["".join(segment.text for segment in strip) for strip in characters(image, 20, 10)]
+    assert len(rows) == 10 and all(len(row) == 20 for row in rows)
+    assert [RAMP.index(row[0]) for row in rows] == sorted(RAMP.index(row[0]) for row in rows)
+    assert rows[0][0] == RAMP[0] and rows[-1][0] == RAMP[-1]
+
+
+def test_a_photograph_is_drawn_within_a_tenth_of_a_second() -> None:
+    photo = Image.new("RGB", (1546, 1213), "navy")
+    half_blocks(photo, 60, 30)
+    start = time.perf_counter()
+    half_blocks(photo, 60, 30)
+    assert time.perf_counter() - start < 0.1
+
+
+class Shown(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Picture()
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+async def test_the_widget_draws_empties_and_takes_any_size(
+    no_color: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = Shown()
+    async with app.run_test(size=(20, 6)) as pilot:
+        picture = app.query_one(Picture)
+        assert picture.render_line(0).text == " " * 20
+        picture.image = Image.new("RGB", (50, 50), "white")
+        await pilot.pause()
+        assert picture.render_line(0).text == ("@" if no_color else "▀") * 12 + " " * 8
+        assert all(segment.style is not None for y in range(6) for segment in picture.render_line(y))
+        await pilot.resize_terminal(1, 1)
+        picture.image = None
+        await pilot.pause()
+        assert picture.render_line(0).text == " "

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import math
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.worker.support import make_run, run_until
+from workbench.core.errors import BadInput, RunFailed
+from workbench.engine.rng_state import random_states, restore_random_states
+from workbench.inference.run_checkpoint import load_run_checkpoint
+from workbench.runs.checkpoint_index import read_entries
+from workbench.runs.run_folder import RunFolder, create_run_folder
+from workbench.worker.checkpoint_reader import LoadedCheckpoint
+from workbench.worker.checkpoints import Checkpoints, checkpoint_bytes
+
+
+@pytest.fixture
+def folder(home: Path) -> RunFolder:
+    return create_run_folder(home / "runs", "run")
+
+
+def content(step: int, position: int = 0, epoch: int | None = None) -> Any:
+    """What the thread that writes looks at of a checkpoint's content."""
+    weight = torch.full((3,), float(step) + position / 10)
+    return {
+        "model": {"w": weight},
+        "step": step,
+        "epoch": step // 10 if epoch is None else epoch,
+        "position": position,
+        "best": None,
+    }
+
+
+def save(checkpoints: Checkpoints, *steps: int, best: bool = False) -> None:
+    for step in steps:
+        checkpoints.save(content(step), offset=step * 100, best=best, sync=lambda: None)
+    checkpoints.wait()
+
+
+def newest(checkpoints: Checkpoints) -> LoadedCheckpoint:
+    found = checkpoints.newest()
+    assert found is not None
+    return found
+
+
+def files(folder: RunFolder) -> set[str]:
+    return {path.name for path in folder.checkpoints.iterdir()}
+
+
+def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    save(checkpoints, 20, best=True)
+    save(checkpoints, 30, 40, 50)
+    assert files(folder) == {"step-20.pt", "step-40.pt", "step-50.pt", "manifest.json"}
+    assert [(e.step, e.best, e.metrics_offset) for e in read_entries(folder)] == [
+        (20, True, 2000),
+        (40, False, 4000),
+        (50, False, 5000),
+    ]
+    save(checkpoints, 60, best=True)
+    assert [e.step for e in read_entries(folder) if e.best] == [60]
+    assert "step-20.pt" not in files(folder)
+    checkpoints.close()
+
+
+def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    checkpoints.keep_every = 2
+    save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
+    assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam", "lookahead": 5}, {"optimizer": "rmsprop", "momentum": 0.9}]
+)
+def test_a_checkpoint_is_as_large_as_it_is_said_to_be(home: Path, settings: dict[str, Any]) -> None:
+    run = make_run(home, {"epochs": 1, **settings}, {"name": "mlp", "widths": [512]})
+    attempt = run_until(run, None)
+    said = checkpoint_bytes(attempt.state.module, attempt.state.settings)
+    assert said < next(run.checkpoints.glob("step-*.pt")).stat().st_size < 1.1 * said
+
+
+def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10, 20)
+    torn = folder.checkpoints / "step-20.pt"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    again = Checkpoints(folder)
+    found = newest(again)
+    assert (found.content["step"], found.entry.step) == (10, 10)
+    assert len(found.notices) == 1
+    assert "step-20.pt" in found.notices[0]
+    save(again, 20)
+    assert newest(Checkpoints(folder)).notices == ()
+    (folder.checkpoints / "step-10.pt").unlink()
+    (folder.checkpoints / "step-20.pt").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"step-20\.pt is empty.*again at step 0"):
+        Checkpoints(folder).newest()
+
+
+def test_two_moments_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    for position, epoch in ((10, 0), (0, 1)):
+        checkpoints.save(content(10, position, epoch), offset=0, best=False, sync=lambda: None)
+    checkpoints.wait()
+    entries = read_entries(folder)
+    assert [(e.position, e.epoch) for e in entries] == [(10, 0), (0, 1)]
+    assert all((folder.checkpoints / e.file).exists() for e in entries)
+    assert newest(Checkpoints(folder)).content["epoch"] == 1
+    checkpoints.close()
+
+
+def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+
+    def full() -> None:
+        assert not folder.manifest.exists()
+        raise OSError(28, "No space left on device")
+
+    checkpoints.save(content(10), offset=0, best=False, sync=full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.wait()
+    assert files(folder) == set()
+    checkpoints.close()
+
+
+def test_training_and_classifying_skip_the_same_checkpoints(home: Path) -> None:
+    run = make_run(home, {"epochs": 3})
+    run_until(run, None)
+    *_, before, last = read_entries(run)
+    damaged = run.checkpoints / last.file
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    found = newest(Checkpoints(run))
+    content, notices = load_run_checkpoint(run.path, "last")
+    assert found.entry == before
+    assert content["step"] == before.step
+    assert notices == found.notices
+    assert last.file in notices[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": [{"file": "../x", "sha256": "a"}, 3]}'])
+def test_a_damaged_manifest_lists_nothing(folder: RunFolder, text: str) -> None:
+    folder.manifest.write_text(text)
+    assert Checkpoints(folder).newest() is None
+
+
+def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    manifest = json.loads(folder.manifest.read_text())
+    manifest["checkpoints"][0]["file"] = "../checkpoints/step-10.pt"
+    folder.manifest.write_text(json.dumps(manifest))
+    assert read_entries(folder) == []
+
+
+def test_random_states_go_back() -> None:
+    states = random_states()
+    first = torch.rand(3)
+    restore_random_states(states)
+    assert torch.equal(torch.rand(3), first)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_not_kept(folder: RunFolder, value: float) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10)
+    spoilt = content(20)
+    spoilt["model"]["w"][1] = value
+    checkpoints.save(spoilt, offset=0, best=False, sync=lambda: None)
+    with pytest.raises(RunFailed, match="NaN or infinite at step 20; the last good checkpoint is kept"):
+        checkpoints.wait()
+    assert files(folder) == {"step-10.pt", "manifest.json"}
+    large = content(30)
+    large["model"]["w"] = torch.tensor([3e38, 3e38])  # a sum that is no number, of numbers
+    checkpoints.save(large, offset=0, best=False, sync=lambda: None)
+    checkpoints.close()
+    assert "step-30.pt" in files(folder)
+
+
+def test_a_checkpoint_is_of_the_moment_it_was_asked_for(folder: RunFolder) -> None:
+    checkpoints, made, going_on = Checkpoints(folder), content(10), threading.Event()
+    checkpoints.save(made, offset=0, best=False, sync=lambda: going_on.wait() and None)
+    assert checkpoints.busy
+    made["model"]["w"].fill_(99.0)
+    going_on.set()
+    checkpoints.close()
+    kept = newest(Checkpoints(folder))
+    assert kept.content["model"]["w"].tolist() == [10.0] * 3
+
+
+def test_a_lost_manifest_is_made_of_the_files(folder: RunFolder) -> None:
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 10, 20)
+    listed = checkpoints.entries
+    folder.manifest.unlink()
+    again = Checkpoints(folder)
+    found = newest(again)
+    assert (found.content["step"], found.entry, again.entries) == (20, listed[1], listed)
+    assert found.notices == ("the list of checkpoints was lost; 2 were found again without it",)

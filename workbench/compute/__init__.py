@@ -1,0 +1,1 @@
+"""The torch process behind the screen, and its client without torch."""

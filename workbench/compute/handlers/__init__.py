@@ -1,0 +1,1 @@
+"""What the compute process answers, a module for each subject."""

@@ -1,0 +1,18 @@
+"""The best weights as safetensors, with the model's description in the header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from workbench.inference.run_checkpoint import load_run_checkpoint
+from workbench.runs.run_folder import RunFolder
+
+
+def write(folder: RunFolder, target: Path) -> None:
+    """Tensors by their name in the state dict; the spec as JSON under `spec`."""
+    content, _ = load_run_checkpoint(folder.path)
+    tensors = {name: value.contiguous().clone() for name, value in content["model"].items()}
+    save_file(tensors, target, {"format": "pt", "spec": json.dumps(content["spec"])})

@@ -1,0 +1,1 @@
+"""Starting runs, and the supervisor process above each worker. No torch."""

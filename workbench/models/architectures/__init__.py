@@ -1,0 +1,1 @@
+"""The architectures that are not torchvision's, a file each."""

@@ -1,0 +1,296 @@
+"""What models can be chosen: a frozen table, read without torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from workbench.core import paths
+from workbench.core.errors import BadInput, nearest
+from workbench.core.paths import given
+from workbench.core.user_code import is_user_code, split_name
+
+WEIGHTS_URL = "https://download.pytorch.org/models/"
+"""The folder that all of torchvision's weights are downloaded from."""
+
+ModelKind = Literal["builtin", "torchvision", "own"]
+Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For models that have nothing to adjust."""
+
+
+class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `mlp`."""
+
+    widths: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...], Meta(description="units of each hidden layer")
+    ] = (128,)
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="part of the units dropped in training")] = 0.2
+    batch_norm: Annotated[bool, Meta(description="normalise each hidden layer over the batch")] = False
+    softmax: Annotated[
+        bool,
+        Meta(description="end in a softmax, whose softmax the loss then takes: some introductions do so"),
+    ] = False
+
+
+class LinearOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `linear`."""
+
+    bias: Annotated[bool, Meta(description="add a learned constant to each output")] = True
+
+
+class ScalarOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `scalar`."""
+
+    start: Annotated[float, Meta(ge=-1000, le=1000, description="the weight before the first step")] = 0.1
+
+
+class ResnetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `resnet`."""
+
+    depth: Annotated[
+        int, Meta(ge=8, le=1202, description="layers: 8, 14, 20, 32, 44, 56, 110 … (6n + 2)")
+    ] = 20
+    width: Annotated[
+        int, Meta(ge=1, le=1024, description="channels of the first stage; they double twice")
+    ] = 16
+
+    def __post_init__(self) -> None:
+        if (self.depth - 2) % 6:
+            raise ValueError("depth must be 6n + 2: 8, 14, 20, 26, 32, 44, 56, 110 …")
+
+
+class CifarFastOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `cifar-fast`."""
+
+    widths: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=4096)], ...],
+        Meta(min_length=3, max_length=3, description="channels of the three stages"),
+    ] = (64, 256, 256)
+
+
+class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of torchvision's architectures."""
+
+    pretrained: Annotated[bool, Meta(description="start from ImageNet weights")] = True
+    weights: Annotated[str, Meta(description="a local file of weights to start from")] = ""
+    input_size: Annotated[
+        Size, Meta(description="height and width the pictures are resized to; auto is the published size")
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One row of the catalogue."""
+
+    name: str
+    title: str
+    factory: str = ""
+    """`module:class` in `models.architectures`, imported where it is built; empty for torchvision's and user models."""
+    tasks: tuple[str, ...] = ("classification",)
+    pictures_only: bool = True
+    kind: ModelKind = "builtin"
+    input_size: int | None = None
+    """Height and width it was published with, `None` where it takes any."""
+    parameters: int | None = None
+    """As published; for our own at 3×32×32 pictures, 10 classes and default options. `None` where unknown."""
+    options: type[msgspec.Struct] | None = NoOptions
+    """`None`: somebody's own code, options pass through unchecked."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Train settings that suit it."""
+    min_size: int = 1
+    """The smallest height and width it can take; smaller pictures are enlarged to `input_size`."""
+    channels: int | None = None
+    """Channels it takes, `None` where it takes any."""
+    resize_size: int | None = None
+    """What the shorter side is resized to before the crop, in the published evaluation."""
+    weights_file: str = ""
+    """Name of the published weights' file; empty where there are none."""
+    weights_bytes: int = 0
+    accuracy: float | None = None
+    """Published ImageNet top-1 accuracy in per cent."""
+
+    def train_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Train settings that suit it with these options."""
+        if self.kind != "torchvision":
+            return dict(self.train)
+        return _fine_tuning(self.name) if options.get("pretrained", True) else _from_scratch(self.name)
+
+    @property
+    def weights_url(self) -> str:
+        """Where the published weights are downloaded from; empty where there are none."""
+        return WEIGHTS_URL + self.weights_file if self.weights_file else ""
+
+    def weights_here(self) -> Path | None:
+        """The file of published weights where it is on this machine already."""
+        if not self.weights_file:
+            return None
+        path = paths.weights() / self.weights_file
+        return path if path.is_file() else None
+
+    def size_for(self, options: Mapping[str, Any], shape: tuple[int, ...] | None) -> int | None:
+        """The square that pictures of `shape` (C, H, W; `None` where it varies) are resized to, `None`: as they are.
+
+        The rule: what `input_size` says; else, for torchvision's, the published size when pretrained, and
+        from scratch the pictures' own size between the architecture's smallest and its published one; our own
+        models take pictures as they are unless they are smaller than the model can take.
+        """
+        wanted = options.get("input_size", "auto")
+        if wanted != "auto":
+            return int(wanted)
+        side = max(shape[1:]) if shape and len(shape) == 3 else None
+        if self.kind != "torchvision":
+            too_small = shape is not None and side is not None and min(shape[1:]) < self.min_size
+            return self.input_size if too_small else None
+        if side is None or options.get("pretrained", True) or self.input_size is None:
+            return self.input_size
+        return min(max(side, self.min_size), self.input_size)
+
+    def load_size(self, options: Mapping[str, Any]) -> int:
+        """The square that pictures of no common size (folders of photographs) are brought to for this model."""
+        return self.size_for(options, None) or self.input_size or 64
+
+
+_PLAIN = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
+"""Networks without normalisation layers: they learn with small steps only."""
+_ATTENTION = ("vit_", "swin_", "maxvit_", "convnext_")
+
+
+def _fine_tuning(name: str) -> dict[str, Any]:
+    careful = name in _PLAIN or name.startswith(_ATTENTION)
+    return {"optimizer": "adamw", "lr": 1e-4 if careful else 3e-4, "weight_decay": 0.01, "schedule": "cosine",
+            "freeze_epochs": 1, "batch_size": 32}  # fmt: skip
+
+
+def _from_scratch(name: str) -> dict[str, Any]:
+    if name in _PLAIN:
+        return {
+            "optimizer": "adamw",
+            "lr": 1e-4,
+            "weight_decay": 0.01,
+            "schedule": "cosine",
+            "batch_size": 32,
+        }
+    rate = 3e-4 if name.startswith(_ATTENTION) else 1e-3
+    return {"optimizer": "adamw", "lr": rate, "weight_decay": 0.05, "schedule": "cosine", "warmup": 1.0,
+            "batch_size": 32}  # fmt: skip
+
+
+_BOTH = ("classification", "regression")
+_ADAM = {"optimizer": "adam", "lr": 1e-3}
+_OWN: tuple[ModelInfo, ...] = (
+    ModelInfo("mlp", "dense layers with ReLU and dropout", "mlp:Mlp", _BOTH,
+              pictures_only=False, input_size=32, parameters=394_634, options=MlpOptions, train=_ADAM),
+    ModelInfo("convnet", "the CIFAR tutorial's: 2 conv, 3 dense layers",
+              "convnet:ConvNet", _BOTH, input_size=32, min_size=16, parameters=62_006,
+              train=_ADAM),
+    ModelInfo("lenet", "LeNet-5 of 1998: tanh and average pooling", "lenet:LeNet", _BOTH,
+              input_size=28, min_size=12, parameters=83_126, train=_ADAM),
+    ModelInfo("resnet", "residual network for 32×32 (He et al. 2015)",
+              "resnet:ResNet", _BOTH, input_size=64, min_size=8, parameters=272_474,
+              options=ResnetOptions,
+              train={"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
+                     "schedule": "one-cycle"}),
+    ModelInfo("cifar-fast", "airbench94's: whitened patches, few steps",
+              "cifar_fast:CifarFast", _BOTH, input_size=32, min_size=9, parameters=1_972_792,
+              options=CifarFastOptions,
+              train={"optimizer": "sgd", "lr": 1.5, "momentum": 0.85, "nesterov": True, "weight_decay": 0.0013,
+                     "bias_lr": 64.0, "schedule": "triangular", "lookahead": 5, "batch_size": 1024,
+                     "label_smoothing": 0.2}),
+    ModelInfo("linear", "one dense layer: logistic or linear regression", "linear:Linear",
+              _BOTH, pictures_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
+    ModelInfo("scalar", "one weight and no bias: y = weight · x", "scalar:Scalar",
+              ("regression",), pictures_only=False, parameters=1, options=ScalarOptions,
+              train={"optimizer": "sgd", "lr": 0.1}),
+)  # fmt: skip
+
+
+@cache
+def _torchvision() -> tuple[ModelInfo, ...]:
+    with Path(__file__).with_name("torchvision.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(_row(values) for values in csv.DictReader(file))
+
+
+def _row(values: Mapping[str, str]) -> ModelInfo:
+    return ModelInfo(
+        values["name"],
+        values["title"],
+        "",
+        kind="torchvision",
+        input_size=int(values["input_size"]),
+        parameters=int(values["parameters"]),
+        options=TorchvisionOptions,
+        min_size=int(values["min_size"]),
+        channels=3,
+        resize_size=int(values["resize_size"]),
+        weights_file=values["weights_file"],
+        weights_bytes=int(values["weights_bytes"]),
+        accuracy=float(values["accuracy"]),
+    )
+
+
+CATALOGUE: tuple[ModelInfo, ...] = (*_OWN, *_torchvision())
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the catalogue, as `workbench models --json` lists it."""
+
+    name: str
+    title: str
+    kind: ModelKind
+    tasks: tuple[str, ...]
+    input_size: int | None
+    """Height and width of the published model's inputs; `None` where it takes any."""
+    min_size: int
+    """The smallest height and width it takes."""
+    parameters: int | None
+    weights_file: str | None
+    """Name of the published weights' file; `None` where there are none, as in the next but one."""
+    weights_bytes: int
+    weights_here: str | None
+    """The path of that file on this machine."""
+    accuracy: float | None
+    """Published ImageNet top-1 accuracy, 0..1."""
+
+
+def describe(info: ModelInfo) -> ModelDescription:
+    """A row of the catalogue, with where its weights are on this machine."""
+    here = info.weights_here()
+    return ModelDescription(
+        name=info.name,
+        title=info.title,
+        kind=info.kind,
+        tasks=info.tasks,
+        input_size=info.input_size if info.kind == "torchvision" else None,
+        min_size=info.min_size,
+        parameters=info.parameters,
+        weights_file=info.weights_file or None,
+        weights_bytes=info.weights_bytes,
+        weights_here=str(here) if here else None,
+        accuracy=info.accuracy / 100 if info.accuracy else None,
+    )
+
+
+def find(name: str) -> ModelInfo:
+    """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `BadInput`."""
+    if is_user_code(name):
+        file, attribute = split_name(name)
+        full = f"{given(file).absolute()}:{attribute}"
+        return ModelInfo(full, f"your own {attribute}", "", _BOTH,
+                         pictures_only=False, kind="own", options=None)  # fmt: skip
+    for info in CATALOGUE:
+        if info.name == name:
+            return info
+    raise BadInput(
+        f"there is no model '{name}'{nearest(name, [i.name for i in CATALOGUE])}; "
+        "'workbench models' lists them, a class of your own is given as ./file.py:Class"
+    )

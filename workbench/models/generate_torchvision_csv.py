@@ -1,0 +1,61 @@
+"""Makes `torchvision.csv`, the catalogue's table of torchvision's architectures.
+
+`python -m workbench.models.generate_torchvision_csv` writes it anew for the torchvision that is installed.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("torchvision.csv")
+COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters", "weights_file",
+           "weights_bytes", "accuracy")  # fmt: skip
+
+
+def registry_rows() -> list[dict[str, str]]:
+    """A row for every classification architecture of the torchvision that is installed, as text, by name."""
+    models = importlib.import_module("torchvision").models
+    return [
+        _row(name, models.get_model_weights(name).DEFAULT, models.get_model_builder(name))
+        for name in models.list_models(module=models)
+    ]
+
+
+def _row(name: str, weights: Any, builder: Any) -> dict[str, str]:
+    transforms, meta = weights.transforms(), weights.meta
+    values = (
+        name,
+        _title(builder.__doc__ or name),
+        transforms.crop_size[0],
+        transforms.resize_size[0],
+        meta["min_size"][0],
+        meta["num_params"],
+        weights.url.rpartition("/")[2],
+        round(meta["_file_size"] * 2**20),
+        meta["_metrics"]["ImageNet-1K"]["acc@1"],
+    )
+    return dict(zip(COLUMNS, map(str, values), strict=True))
+
+
+def _title(documentation: str) -> str:
+    """The first sentence of a builder's documentation, its markup taken off."""
+    paragraph = " ".join(documentation.strip().split("\n\n")[0].split())
+    plain = re.sub(r"\s*<https?:[^>]*>`_*", "", paragraph).replace("`", "").replace("_ ", " ")
+    plain = re.sub(r"^Constructs an? | (model )?(architecture|model)(?= from| with|$)| paper$", "", plain)
+    return re.split(r"\.(?:\s|$)", plain.replace("from the ", "from "))[0].removesuffix(" paper").strip()
+
+
+def write_table(path: Path = TABLE) -> None:
+    """Write the table for the torchvision that is installed."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(registry_rows())
+
+
+if __name__ == "__main__":
+    write_table()

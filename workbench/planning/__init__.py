@@ -1,0 +1,1 @@
+"""Plans: what a run will take, measured by a few real steps in a process of its own."""

@@ -1,0 +1,113 @@
+"""Runs compared: their results, and the settings in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from workbench.runs.journal import SettingValue
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import RunReport, report_of
+from workbench.runs.status import Status
+
+NOT_COMPARED = {"v", "name", "title", "teaches", "reference"}
+"""Parts of an experiment that do not affect what it computes."""
+LISTED = {"run", "name"}
+"""Columns by which the runs of a comparison are told apart."""
+ALWAYS = ("loss", "accuracy")
+"""Test metrics that every comparison has, measured or not."""
+
+
+class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a comparison; all runs of it have the same metrics and settings."""
+
+    run: str
+    name: str
+    status: Status
+    epoch: int
+    """Completed ones."""
+    seconds: float
+    """Wall time, summed over attempts."""
+    test: dict[str, float | None]
+    """Test metrics by name, to four places; `None` where one is not measured."""
+    settings: dict[str, SettingValue]
+    """Settings that are not the same in all runs, by their full names."""
+
+    @property
+    def values(self) -> dict[str, SettingValue]:
+        """The run as one row, with keys as `workbench compare` shows them: `test.accuracy`, `train.lr`."""
+        return {
+            "run": self.run,
+            "name": self.name,
+            "status": str(self.status),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            **{f"test.{name}": value for name, value in self.test.items()},
+            **self.settings,
+        }
+
+
+def differing(runs: Sequence[ComparedRun]) -> list[str]:
+    """The keys of `ComparedRun.values` that a table shows: those whose values are not the same in all runs."""
+    rows = [run.values for run in runs]
+    return [key for key in rows[0] if key not in LISTED and _differs(key, rows)]
+
+
+def names_of(runs: Sequence[ComparedRun]) -> list[str]:
+    """The runs' names in such a table; runs of the same name are followed by the end of their id."""
+    names = [run.name for run in runs]
+    return [
+        run.name if names.count(run.name) == 1 else f"{run.name} {run.run.rpartition('-')[2]}" for run in runs
+    ]
+
+
+def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
+    """The runs in these folders, in their order."""
+    reports = [report_of(folder) for folder in folders]
+    settings = [_compared_settings(report) for report in reports]
+    changed = [name for name in _union(settings) if _differs(name, settings)]
+    measured = [_test_metrics(report) for report in reports]
+    metrics = _union(measured)
+    return [
+        ComparedRun(
+            run=report.run,
+            name=report.name,
+            status=report.status,
+            epoch=report.epoch,
+            seconds=report.seconds.total,
+            test={name: test.get(name) for name in metrics},
+            settings={name: flat.get(name) for name in changed},
+        )
+        for report, test, flat in zip(reports, measured, settings, strict=True)
+    ]
+
+
+def _differs(key: str, rows: Sequence[Mapping[str, SettingValue]]) -> bool:
+    return len({repr(row.get(key)) for row in rows}) > 1
+
+
+def _union(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """The keys of all rows, in the order in which they first occur."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _test_metrics(report: RunReport) -> dict[str, float | None]:
+    measured = {
+        name: None if value is None else round(value, 4) for name, value in (report.test or {}).items()
+    }
+    return {**dict.fromkeys(ALWAYS), **measured}
+
+
+def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
+    """The settings of a run by their full names; empty where its experiment can't be read."""
+    sections = report.experiment.to_dict() if report.experiment else {}
+    return dict(_flatten({key: value for key, value in sections.items() if key not in NOT_COMPARED}))
+
+
+def _flatten(section: Mapping[str, SettingValue], prefix: str = "") -> Iterator[tuple[str, SettingValue]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

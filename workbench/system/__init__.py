@@ -1,0 +1,1 @@
+"""This machine: host, processors, memory, GPUs, processes. No torch."""

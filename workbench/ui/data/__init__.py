@@ -1,0 +1,1 @@
+"""Pane 5: the samples of a dataset."""

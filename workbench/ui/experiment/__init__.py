@@ -1,0 +1,1 @@
+"""Pane 2: the experiment that is put together."""

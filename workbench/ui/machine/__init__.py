@@ -1,0 +1,1 @@
+"""Pane 7: devices, memory and disk."""

@@ -1,0 +1,50 @@
+"""What the journals of the runs that go on have to say: those of runs that nobody looks at, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from workbench.runs.journal import JournalLine
+from workbench.runs.reader import JsonlReader
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.store import RunSummary
+from workbench.ui.base.snapshot import JournalLines
+
+MOST = 50
+"""Runs that are listened to at once, the newest first."""
+
+
+class Journals:
+    """Listens to runs from when they are first seen to go on until they have ended: a `stat` each at every look."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._readers: dict[str, JsonlReader[JournalLine]] = {}
+
+    def look(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
+        """New lines, but those of the run that is `followed` anyway."""
+        live = [row.id for row in rows if row.status.live][:MOST]
+        lines = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
+        for run_id in set(self._readers) - set(live):
+            self._readers.pop(run_id).close()
+        for run_id in live:
+            if run_id not in self._readers:
+                journal = RunFolder(self._root / run_id).journal
+                reader: JsonlReader[JournalLine] = JsonlReader(journal, JournalLine)
+                self._readers[run_id] = reader
+                while reader.read()[0]:
+                    pass  # lines from before are not new
+        return [(run_id, new) for run_id, new in lines if new and run_id != followed]
+
+    def _new(self, reader: JsonlReader[JournalLine]) -> list[JournalLine]:
+        if reader.offset and not reader.behind:
+            return []
+        records, fresh = reader.read()
+        return [] if fresh else records
+
+    def close(self) -> None:
+        """Close every file."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()

@@ -1,0 +1,272 @@
+"""Series made fit to draw: axes that move in steps, and long curves reduced to a few points a column."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.core.text import short
+
+Scale = Literal["linear", "log", "nines"]
+
+LARGEST = 1e9
+"""Figures beyond it are left out: a prefix sum that went through one has no digits left for the others."""
+MOST_NINES = 1e-4
+"""The nines scale ends at 1 - this: an accuracy of exactly 1 has a place on it."""
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_FLOORS = (0.98, 0.95, 0.9, 0.8, 0.5)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What lies between the two ends of an axis. `nines` stretches towards 1: .9, .99, .999 are even steps."""
+
+    low: float
+    high: float
+    scale: Scale = "linear"
+
+    def place(self, value: float) -> float:
+        """Where `value` lies: 0 at the low end, 1 at the high one, outside them beyond."""
+        low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
+        return (_scaled(value, self.scale) - low) / (high - low) if high > low else 0.0
+
+    def at(self, place: float) -> float:
+        """The value at a place: the inverse of `place`."""
+        low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
+        return _unscaled(low + place * (high - low), self.scale)
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies on the axis."""
+        return self.low <= value <= self.high
+
+    def ticks(self, count: int) -> list[float]:
+        """Round values on the axis, at most about `count` of them."""
+        if self.scale == "linear":
+            return _multiples(self.low, self.high, nice_step((self.high - self.low) / max(1, count)))
+        if self.scale == "nines":
+            found = [1 - 10.0**-power for power in range(1, 4)]
+            return [self.low, *(v for v in found if self.low < v <= self.high)]
+        return _decades(self.low, self.high, count)
+
+    def labels(self, ticks: Sequence[float]) -> list[str]:
+        """What stands at `ticks`: with the same decimals on a linear axis, each as short as it is else."""
+        if self.scale == "linear":
+            return tick_labels(ticks)
+        return [f"{t:.4g}".replace("0.", ".", 1) if 1e-3 <= t < 1e4 else short(t) for t in ticks]
+
+
+def _scaled(value: float, scale: Scale) -> float:
+    if scale == "linear":
+        return value
+    if scale == "log":
+        return math.log10(max(value, 1e-12))
+    return -math.log10(max(1 - value, MOST_NINES))
+
+
+def _unscaled(value: float, scale: Scale) -> float:
+    if scale == "linear":
+        return value
+    return 10.0**value if scale == "log" else 1 - 10.0**-value
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _decades(low: float, high: float, count: int) -> list[float]:
+    """Powers of ten; with twos and fives between them where there is room."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1,)):
+        found = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high * 1.0001]
+        if len(found) <= count + 1:
+            return found
+    return found[:: max(1, -(-len(found) // max(1, count)))]
+
+
+def nice_step(step: float) -> float:
+    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    if not (step > 0 and math.isfinite(step)):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * s for s in _STEPS if power * s >= step * (1 - 1e-9))
+
+
+def doubling_end(reached: float, planned: float | None) -> float:
+    """Where the x axis ends: the next of 1, 2, 4, … past what is `reached`, and no further than `planned`."""
+    end = 1.0
+    while end < reached:
+        end *= 2
+    return end if planned is None or planned < reached else min(end, max(planned, 1e-9))
+
+
+def fitted(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
+    """An axis for `values` that moves in steps and seldom: `before` stays as long as it serves.
+
+    Begins at 0 unless the values lie far from it. A few spikes far above all else do not flatten the rest.
+    """
+    if not values:
+        return before or Axis(0.0, 1.0)
+    low, high = min(values), _without_spikes(values)
+    if scale == "log":
+        return _log_axis(min((v for v in values if v > 0), default=1e-3), high)
+    if 0 <= low < 0.5 * high:
+        low = 0.0
+    if before and before.scale == "linear" and before.low <= low and high <= before.high:
+        used = (high - low) / (before.high - before.low)
+        if used >= 0.4:
+            return before
+    step = nice_step(max(high - low, abs(high) * 1e-3, 1e-9) / 5)
+    top = math.ceil(high / step - 1e-9) * step
+    bottom = math.floor(low / step + 1e-9) * step
+    return Axis(round(bottom, 12), round(max(top, bottom + step), 12))
+
+
+def _without_spikes(values: Sequence[float]) -> float:
+    high = max(values)
+    if len(values) < 20:
+        return high
+    usual = sorted(values)[-1 - len(values) // 30]
+    return usual * 2 if usual > 0 and high > 4 * usual else high
+
+
+def _log_axis(low: float, high: float) -> Axis:
+    bottom = 10.0 ** math.floor(math.log10(max(low, 1e-12)))
+    top = 10.0 ** math.ceil(math.log10(max(high, bottom * 10)) - 1e-9)
+    return Axis(bottom, top, "log")
+
+
+def share_axis(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
+    """An axis for figures from 0 to 1: begins at 0, or at .5, .8, .9, … once nearly all values lie above."""
+    if scale == "nines":
+        return Axis(0.0, 1 - MOST_NINES, "nines")
+    usual = sorted(values)[len(values) // 10] if values else 0.0
+    low = next((floor for floor in _FLOORS if usual >= floor + (1 - floor) * 0.2), 0.0)
+    if before and before.scale == "linear" and before.low in {0.0, *_FLOORS} and before.low < low:
+        # It was lower: go up only when there is something to gain by it.
+        low = low if usual >= low + (1 - low) * 0.3 else before.low
+    return Axis(low, 1.0)
+
+
+@dataclass(frozen=True)
+class Points:
+    """A reduced curve: means, and between what the values behind each of them lie."""
+
+    xs: list[float]
+    ys: list[float]
+    lows: list[float]
+    highs: list[float]
+
+
+class Curve:
+    """A growing series. Takes in only what is new, and reduces any stretch of it without going through it.
+
+    It keeps a running sum, so that the mean of any stretch is one subtraction. What is not finite, beyond
+    `LARGEST`, or goes back in x is left out.
+    """
+
+    def __init__(self) -> None:
+        self._source: object = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self.xs = array("d")
+        self.ys = array("d")
+        self._sums = array("d", [0.0])
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self.xs)
+
+    def follow(self, xs: Sequence[float], ys: Sequence[float], source: object) -> None:
+        """Take in what was appended since the last call; start afresh when `source` is another object."""
+        count = min(len(xs), len(ys))
+        if source is not self._source or count < self._taken:
+            self._clear()
+            self._source = source
+        self.extend(xs[self._taken : count], ys[self._taken : count])
+        self._taken = count
+
+    def extend(self, xs: Iterable[float], ys: Iterable[float]) -> None:
+        """Append points."""
+        last = self.xs[-1] if self.xs else -math.inf
+        total = self._sums[-1]
+        for x, y in zip(xs, ys, strict=True):
+            if x >= last and -LARGEST <= y <= LARGEST:
+                last = x
+                total += y
+                self.xs.append(x)
+                self.ys.append(y)
+                self._sums.append(total)
+
+    def nearest(self, x: float) -> tuple[float, float] | None:
+        """The last point at or before `x`, else the first."""
+        if not self.xs:
+            return None
+        index = max(0, bisect_right(self.xs, x) - 1)
+        return self.xs[index], self.ys[index]
+
+    def reduce(self, axis: Axis, columns: int, *, spread: bool = False) -> Points:
+        """At most one point for each of `columns` equal parts of the axis: the mean of what lies in it.
+
+        The limits of a part depend on the axis alone, so that what is drawn of old values stays where it is
+        while new ones come. `lows` and `highs` are filled with `spread` only.
+        """
+        xs, ys, sums = self.xs, self.ys, self._sums
+        first, end = bisect_left(xs, axis.low), bisect_right(xs, axis.high)
+        found = Points([], [], [], [])
+        before = first
+        while first < end:
+            part = int(axis.place(xs[first]) * columns + 1e-9)
+            after = min(end, max(first + 1, bisect_left(xs, axis.at((part + 1) / columns), first)))
+            if after == end and 2 * (after - first) < first - before:
+                # A part that has only begun joins the one before: the mean of a step or two would leap about.
+                first = before
+                for column in (found.xs, found.ys, found.lows, found.highs):
+                    del column[-1:]
+            before = first
+            found.xs.append((xs[first] + xs[after - 1]) / 2)
+            found.ys.append((sums[after] - sums[first]) / (after - first))
+            if spread:
+                found.lows.append(min(ys[first:after]))
+                found.highs.append(max(ys[first:after]))
+            first = after
+        return found
+
+
+def smooth(values: Sequence[float], factor: float) -> list[float]:
+    """An exponential moving average, corrected for its start as TensorBoard's is; `factor` 0 changes nothing."""
+    if factor <= 0:
+        return list(values)
+    smoothed, mean, weight = [], 0.0, 0.0
+    for value in values:
+        mean = factor * mean + (1 - factor) * value
+        weight = factor * weight + (1 - factor)
+        smoothed.append(mean / weight)
+    return smoothed
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Labels of an axis in six cells at most, with as many decimals as their steps need: `0.0 .5 1.0`, `0 25e-6`."""
+    if any(0 < abs(t) < 0.001 or abs(t) >= 100_000 for t in ticks):
+        return [_exponential(t) for t in ticks]
+    decimals = next((d for d in range(4) if all(abs(round(t, d) - t) < 1e-9 for t in ticks)), 4)
+    labels = [f"{t:.{decimals}f}" for t in ticks]
+    return [
+        label.replace("0.", ".", 1) if abs(t) < 1 and t else label
+        for t, label in zip(ticks, labels, strict=True)
+    ]
+
+
+def _exponential(value: float) -> str:
+    """`1e-4`, `25e-6`: whole digits before the power, so that a tick of three digits fits."""
+    if value == 0:
+        return "0"
+    mantissa, _, power = f"{value:.2e}".partition("e")
+    digits = mantissa.replace(".", "").rstrip("0")
+    decimals = len(digits.lstrip("-")) - 1
+    return f"{digits}e{int(power) - decimals}"

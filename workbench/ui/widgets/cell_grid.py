@@ -1,0 +1,88 @@
+"""A widget that is a grid of cells, each with its own style, of which only the spans that changed are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from workbench.core.text import cell_width, cut
+
+Cell = tuple[str, str]
+"""What stands in a cell and the name of its style. The cell after a wide character holds no text at all."""
+Grid = list[list[Cell]]
+
+BLANK: Cell = (" ", "")
+CLOSE = 8
+"""Changed spans nearer than this are sent as one: moving the terminal's cursor takes as many bytes."""
+
+
+def spread(text: str, style: str, width: int | None = None) -> list[Cell]:
+    """`text` (made safe before) as cells, one style for all; with `width`, cut or filled up to it."""
+    cells: list[Cell] = []
+    for character in text if width is None else cut(text, width):
+        wide = cell_width(character)
+        if wide == 0 and cells:
+            cells[-1] = (cells[-1][0] + character, style)
+        elif wide:
+            cells += [(character, style), ("", style)][:wide]
+    return cells if width is None else cells + [(" ", style)] * (width - len(cells))
+
+
+def changes(before: Sequence[Sequence[Cell]], after: Sequence[Sequence[Cell]]) -> list[tuple[int, int, int]]:
+    """What differs between two grids: row, first column and width of each span."""
+    spans = []
+    for y in range(max(len(before), len(after))):
+        old = before[y] if y < len(before) else ()
+        new = after[y] if y < len(after) else ()
+        spans += [(y, start, width) for start, width in _spans(old, new)]
+    return spans
+
+
+def _spans(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[int, int]]:
+    if old == new:
+        return []
+    if len(old) != len(new):
+        return [(0, max(len(old), len(new)))]
+    spans: list[tuple[int, int]] = []
+    for x in (x for x, (a, b) in enumerate(zip(old, new, strict=True)) if a != b):
+        if spans and x - sum(spans[-1]) < CLOSE:
+            spans[-1] = (spans[-1][0], x + 1 - spans[-1][0])
+        else:
+            spans.append((x, 1))
+    return spans
+
+
+class CellView(Widget):
+    """Shows the grid it was painted with last."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._grid: Grid = []
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands there, as text."""
+        return ["".join(text for text, _ in row) for row in self._grid]
+
+    def paint(self, grid: Grid) -> None:
+        """Show `grid`."""
+        before, self._grid = self._grid, grid
+        for y, x, width in changes(before, grid):
+            self.refresh(Region(x, y, width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the grid; every part of it has a style (`NO_COLOR` fails on segments without one)."""
+        row = self._grid[y] if y < len(self._grid) else []
+        ground, parse = self.visual_style, self.app.stylesheet.parse_style
+        segments = [
+            Segment("".join(text for text, _ in run), (ground + parse(style)).rich_style)
+            for style, run in groupby(row, lambda cell: cell[1])
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width, ground.rich_style)

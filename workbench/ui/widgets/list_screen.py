@@ -1,0 +1,61 @@
+"""A list of lines in a box over the panes: what layers and steps are shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+
+from workbench.core.text import safe
+
+WIDTH = 75
+
+
+class ListingScreen(ModalScreen[None]):
+    """A heading, lines with a cursor, and one line under them; `esc` goes back."""
+
+    DEFAULT_CSS = """
+    ListingScreen { align: center middle; }
+    ListingScreen > Vertical {
+        width: 80; max-width: 100%; max-height: 100%; padding: 0 1;
+        border: round $accent; background: $surface;
+    }
+    ListingScreen Static { height: 1; }
+    ListingScreen OptionList, ListingScreen OptionList:focus {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface;
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,v", "dismiss", "back"),
+        Binding("j", "move('cursor_down')", show=False),
+        Binding("k", "move('cursor_up')", show=False),
+        Binding("g", "move('first')", show=False),
+        Binding("G", "move('last')", show=False),
+    ]
+
+    def __init__(self, title: str, heading: str, lines: Sequence[str], foot: str = "") -> None:
+        """All of them one row each, made safe by the caller but for the title."""
+        super().__init__()
+        self._title, self._heading, self._lines, self._foot = title, heading, lines, foot
+
+    def compose(self) -> ComposeResult:
+        """The box."""
+        with Vertical() as box:
+            box.border_title = safe(self._title, WIDTH).replace("[", "\\[")
+            box.border_subtitle = "esc back"
+            box.styles.height = len(self._lines) + 4
+            yield Static(Text(self._heading, style="dim"))
+            yield OptionList(*(Text(line, no_wrap=True) for line in self._lines), markup=False)
+            yield Static(Text(self._foot, style="bold"), id="foot")
+
+    def action_move(self, action: str) -> None:
+        """Move the cursor."""
+        getattr(self.query_one(OptionList), f"action_{action}")()
