@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from workbench.cli.follow import Follower
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
@@ -42,7 +42,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_HOME", str(home))
-        folder = launch.start(build("digits-mlp", sets=["train.epochs=6", "train.threads=1"]), "test")
+        folder = launch.start_run(
+            build_experiment("digits-mlp", sets=["train.epochs=6", "train.threads=1"]), "test"
+        )
         assert Follower(folder).follow() is Status.FINISHED, folder.log.read_text()
     return folder.path
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.run_folder import RunFolder, create_run_folder
@@ -22,7 +22,7 @@ DEAD_PID = 2**22 + 1
 def folder(home: Path) -> RunFolder:
     """A run's folder as the launcher leaves it, with one attempt of a process that is gone."""
     made = create_run_folder(home / "runs", "digits-mlp")
-    write_json(made.experiment, build("digits-mlp", sets=["train.epochs=3"]).to_dict())
+    write_json(made.experiment, build_experiment("digits-mlp", sets=["train.epochs=3"]).to_dict())
     attempt(made, 1, pid=DEAD_PID)
     return made
 
@@ -30,5 +30,5 @@ def folder(home: Path) -> RunFolder:
 def attempt(folder: RunFolder, number: int, **changed: Any) -> None:
     """Add the journal line of a start."""
     journal = Journal(folder.journal)
-    journal.note(Attempt(attempt=number, **{**msgspec.structs.asdict(this_process()), **changed}))
+    journal.append(Attempt(attempt=number, **{**msgspec.structs.asdict(this_process()), **changed}))
     journal.close()

@@ -1,4 +1,4 @@
-"""Draws the README's pictures of the screen: `python tests/screenshots.py`, or with `data` only the data pane.
+"""Draws the screenshots of the README: `python tests/screenshots.py`, or with `data` only the data pane.
 
 It trains `digits-mlp` for real, in a home of its own, opens the real screen on it, classifies a test sample, and
 writes `assets/screen.svg`; of the data pane, on drawn shapes, `assets/data.svg`.
@@ -18,10 +18,10 @@ from typing import Any
 from textual.pilot import Pilot
 
 from workbench.cli.follow import Follower
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import MODULES
+from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.data.sample_grid import SampleGrid
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -32,20 +32,22 @@ async def until(pilot: Pilot[Any], condition: Any) -> None:
     ends = time.monotonic() + 60
     while not condition():
         if time.monotonic() > ends:
-            raise SystemExit("the screen did not come to what the picture should show")
+            raise SystemExit("the screen did not reach the state of the screenshot")
         await pilot.pause(0.05)
 
 
 async def take(path: Path) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: len(app.panes) == len(MODULES) and app.evaluations)
+        await until(pilot, lambda: len(app.main_view.panes) == len(PANES) and app.runs.evaluations)
         await pilot.press("6", "f")
-        await until(pilot, lambda: app.panes["6"].query("#samples"))
+        await until(pilot, lambda: app.main_view.panes[PaneId.PHOTO].query("#samples"))
         await pilot.press("down", "down", "enter")
-        await until(pilot, lambda: app.panes["6"].answer.top and not app.panes["6"].answer.busy)
+        photo = app.main_view.panes[PaneId.PHOTO]
+        await until(pilot, lambda: photo.prediction.top and not photo.prediction.busy)
         await pilot.press("escape", "1")
-        await until(pilot, lambda: app.experiment_pane is not None and app.experiment_pane.facts)
+        editor = app.main_view.experiment_editor
+        await until(pilot, lambda: editor is not None and editor.facts)
         await pilot.pause(1.0)
         write(path, app)
 
@@ -53,11 +55,11 @@ async def take(path: Path) -> None:
 async def take_data(path: Path) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: len(app.panes) == len(MODULES))
-        assert app.experiment_pane is not None
-        app.experiment_pane.load(build(dataset="shapes", model="convnet"))
+        await until(pilot, lambda: len(app.main_view.panes) == len(PANES))
+        assert app.main_view.experiment_editor is not None
+        app.main_view.experiment_editor.load(build_experiment(dataset="shapes", model="convnet"))
         await pilot.press("5")
-        await until(pilot, lambda: app.panes["5"].query_one(SampleGrid).samples)
+        await until(pilot, lambda: app.main_view.panes[PaneId.DATA].query_one(SampleGrid).samples)
         await pilot.press("right", "right")
         await pilot.pause(1.0)
         write(path, app)
@@ -65,7 +67,7 @@ async def take_data(path: Path) -> None:
 
 def write(path: Path, app: WorkbenchApp) -> None:
     drawing = app.export_screenshot(title="workbench")
-    # The fonts that Textual names lie on somebody else's server; every browser has a monospaced one.
+    # Textual refers to fonts on another server; every browser has a monospaced font.
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawing, flags=re.DOTALL), encoding="utf-8")
 
 
@@ -78,8 +80,8 @@ def main() -> None:
         if sys.argv[1:] == ["data"]:
             return
         for name, epochs in (("digits-wide", 15), ("digits-mlp", 40)):
-            experiment = build("digits-mlp", sets=[f"train.epochs={epochs}"], name=name)
-            Follower(launch.start(experiment, "screenshots")).follow()
+            experiment = build_experiment("digits-mlp", sets=[f"train.epochs={epochs}"], name=name)
+            Follower(launch.start_run(experiment, "screenshots")).follow()
         asyncio.run(take(ASSETS / "screen.svg"))
         print(ASSETS / "screen.svg")
 

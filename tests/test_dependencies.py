@@ -6,7 +6,8 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -15,16 +16,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {"export": "workbench/export/"}
-"""Extras by the folder of the modules that may import what they declare."""
+"""Extras, by the folder of the modules that may import their packages."""
 
 
-def plain(name: str) -> str:
-    """A distribution's name without version, in the form that compares."""
+def normalized_name(name: str) -> str:
+    """The normalized name of a distribution, without version and extras."""
     return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[; ]", name)[0]).lower()
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Top-level packages that a file imports anywhere in it."""
+    """The top-level packages that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name.partition(".")[0] for name in node.names)
@@ -32,22 +33,32 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions that bring each top-level package; reading them takes seconds."""
+    return packages_distributions()
+
+
 def undeclared(path: Path) -> set[str]:
-    """Third-party packages that a file imports and no dependency declares."""
-    declared = set(map(plain, PROJECT["dependencies"]))
+    """Third-party packages that a file imports without a declared dependency."""
+    declared = set(map(normalized_name, PROJECT["dependencies"]))
     for extra, folder in EXTRAS.items():
         if path.relative_to(ROOT).as_posix().startswith(folder):
-            declared |= set(map(plain, PROJECT["optional-dependencies"][extra]))
+            declared |= set(map(normalized_name, PROJECT["optional-dependencies"][extra]))
     foreign = set(imports(path)) - sys.stdlib_module_names - {"workbench"}
-    names = packages_distributions()
-    return {package for package in foreign if not declared & set(map(plain, names.get(package, [package])))}
+    names = installed()
+    return {
+        package
+        for package in foreign
+        if not declared & set(map(normalized_name, names.get(package, [package])))
+    }
 
 
 FILES = sorted((ROOT / "workbench").rglob("*.py"))
 
 
 def test_every_import_is_declared() -> None:
-    assert {str(path): found for path in FILES if (found := undeclared(path))} == {}
+    assert {str(path): names for path in FILES if (names := undeclared(path))} == {}
 
 
 def test_an_extra_is_only_for_its_own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Who may import whom: each module in a fresh interpreter, and what it brought in."""
+"""Heavy packages that modules import: each one in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-LOOK = """
+IMPORT_AND_LIST = """
 import importlib, json, sys
-found = {}
 for name in sys.argv[1:]:
     importlib.import_module(name)
 heavy = ("torch", "torchvision", "numpy", "sklearn", "textual", "plotext", "PIL")
@@ -18,9 +17,11 @@ print(json.dumps([name for name in heavy if name in sys.modules]))
 """
 
 
-def brought_in(*modules: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", LOOK, *modules], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+def heavy_imports(*modules: str) -> set[str]:
+    process = subprocess.run(
+        [sys.executable, "-c", IMPORT_AND_LIST, *modules], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(process.stdout))
 
 
 RUNS = [f"workbench.{m}" for m in (
@@ -30,27 +31,27 @@ RUNS = [f"workbench.{m}" for m in (
 )]  # fmt: skip
 
 
-def test_the_contract_between_processes_needs_none_of_them() -> None:
-    assert brought_in(*RUNS) == set()
+def test_the_run_folder_and_the_launcher_import_no_heavy_package() -> None:
+    assert heavy_imports(*RUNS) == set()
 
 
-def test_the_description_of_experiments_needs_none_of_them() -> None:
+def test_the_command_line_and_the_catalogs_import_no_heavy_package() -> None:
     modules = [
         "cli.main", "cli.console", "cli.follow", "cli.tables", "cli.commands.runs", "cli.commands.train",
         "cli.commands.catalogs", "core.text", "core.paths", "config.experiment", "datasets.catalog", "models.catalog",
         "compute.client", "compute.protocol", "io.atomic_files", "io.record_codec",
     ]  # fmt: skip
-    assert brought_in(*(f"workbench.{m}" for m in modules)) == set()
+    assert heavy_imports(*(f"workbench.{m}" for m in modules)) == set()
 
 
-def test_the_screen_has_no_torch() -> None:
-    assert not brought_in("workbench.ui.app") & {"torch", "torchvision", "numpy", "sklearn"}
+def test_the_screen_imports_no_torch() -> None:
+    assert not heavy_imports("workbench.ui.app") & {"torch", "torchvision", "numpy", "sklearn"}
 
 
 @pytest.mark.parametrize("module", ["workbench.worker.main", "workbench.inference.classifier"])
-def test_workers_have_no_screen_and_no_torchvision_until_it_is_used(module: str) -> None:
-    assert not brought_in(module) & {"textual", "plotext", "torchvision", "sklearn"}
+def test_workers_import_no_screen_and_no_torchvision_before_it_is_used(module: str) -> None:
+    assert not heavy_imports(module) & {"textual", "plotext", "torchvision", "sklearn"}
 
 
-def test_the_session_server_has_no_screen() -> None:
-    assert not brought_in("workbench.compute.server") & {"textual", "plotext"}
+def test_the_compute_process_imports_no_screen() -> None:
+    assert not heavy_imports("workbench.compute.server") & {"textual", "plotext"}

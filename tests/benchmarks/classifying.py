@@ -1,4 +1,4 @@
-"""Classifying a folder: `workbench classify` against the tutorials' lines, one picture at a time."""
+"""Classifying a folder: `workbench classify` against the tutorials' lines, one image at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, alternate, answer, median, quotient, say
+from tests.benchmarks.measure import Row, Scale, alternate, median, quotient, run_json, say
 
 MODEL = "squeezenet1_0"
 
 
 def one_at_a_time(folder: str, weights: str) -> dict[str, Any]:
-    """As the introductions do it: open, transform, `unsqueeze`, softmax; the first label of every picture."""
+    """As the introductions do it: open, transform, `unsqueeze`, softmax; the first label of every image."""
     began = time.perf_counter()
     import torch
     from PIL import Image
@@ -39,7 +39,7 @@ def one_at_a_time(folder: str, weights: str) -> dict[str, Any]:
 def ours(folder: Path, weights: Path, home: Path) -> dict[str, Any]:
     """The command, from its start to its end."""
     began = time.perf_counter()
-    document = answer(
+    document = run_json(
         "-m", "workbench", "classify", str(folder), "--model", MODEL, "--weights", str(weights), "--top", "1",
         "--json", home=home,
     )  # fmt: skip
@@ -58,7 +58,7 @@ def make_weights(path: Path) -> None:
 
 
 def agreement(a: dict[str, int], b: dict[str, int]) -> float:
-    """Part of the pictures of which both say the same; raises `AssertionError` where they are not of the same."""
+    """Part of the images of which both say the same; raises `AssertionError` where they are not of the same."""
     assert a.keys() == b.keys()
     return sum(a[path] == b[path] for path in a) / len(a)
 
@@ -73,13 +73,15 @@ def rows(place: Path, scale: Scale) -> list[Row]:
         2,
         {
             "ours": lambda: ours(folder, weights, place / "home"),
-            "one at a time": lambda: answer("-m", "tests.benchmarks.classifying", str(folder), str(weights)),
+            "one at a time": lambda: run_json(
+                "-m", "tests.benchmarks.classifying", str(folder), str(weights)
+            ),
         },
     )
     mine, theirs = ([one["seconds"] for one in found[name]] for name in ("ours", "one at a time"))
     same = agreement(found["ours"][0]["first"], found["one at a time"][0]["first"])
     assert same > 0.99, f"only {same:.1%} are answered alike"
-    rate = [f"{scale.classified / median(seconds):.0f} pictures/s" for seconds in (mine, theirs)]
+    rate = [f"{scale.classified / median(seconds):.0f} images/s" for seconds in (mine, theirs)]
     what = f"classify {scale.classified:,} photographs with {MODEL}, whole processes: one at a time"
     return [Row(what, rate[0], rate[1], f"{quotient(theirs, mine)}×", "> 1×")]
 

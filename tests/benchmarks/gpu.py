@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient
+from tests.benchmarks.measure import Row, Scale, alternate, median, python, quotient, run_json
 from tests.benchmarks.recipes import Trained, by_hand, check_same_work, ours
 from workbench.system.gpu import list_gpus
 
@@ -42,7 +42,7 @@ def busy_while(work: Callable[[], Trained]) -> tuple[Trained, float]:
 
 def rows(place: Path, scale: Scale) -> list[Row]:
     """Every figure that needs a GPU."""
-    whats = ("recipe 1", "recipe 2", "resnet on 60,000 pictures")
+    whats = ("recipe 1", "recipe 2", "resnet on 60,000 images")
     if not has_gpu():
         goals = ("≥ 5×", "≥ 5×", "> 1×")
         held = [
@@ -51,8 +51,8 @@ def rows(place: Path, scale: Scale) -> list[Row]:
         rest = ("resnet: bf16 against fp32", "resnet: utilisation", f"{FAST}: seconds to its accuracy")
         return [*held, *(Row(f"{what}, on a GPU", NONE, NONE, "-", "-") for what in rest)]
     data, home = place / "data", place / "home"
-    material.grey(data, scale.grey)
-    material.colour(data, scale.grey, 10_000)
+    material.grayscale(data, scale.grayscale)
+    material.color(data, scale.grayscale, 10_000)
     found = [
         _against_eager(what, recipe, data, home, scale)
         for what, recipe in zip(whats, ("mnist-mlp", "cifar10-convnet"), strict=False)
@@ -77,7 +77,7 @@ def _against_eager(what: str, recipe: str, data: Path, home: Path, scale: Scale)
 
 def _row(what: str, mine: list[Trained], theirs: list[Trained], goal: str) -> Row:
     a, b = ([one.seconds for one in side] for side in (mine, theirs))
-    shown = [f"{median([s.examples / s.seconds for s in side]):,.0f} pictures/s" for side in (mine, theirs)]
+    shown = [f"{median([s.examples / s.seconds for s in side]):,.0f} images/s" for side in (mine, theirs)]
     return Row(what, shown[0], shown[1], f"{quotient(b, a)}×", goal)
 
 
@@ -119,7 +119,7 @@ def _resnet(what: str, data: Path, home: Path, scale: Scale) -> list[Row]:
 
 
 def _fast(data: Path, home: Path) -> Row:
-    document = answer("-m", "workbench", "train", FAST, "--device", "cuda", "--json", home=home, data=data)
+    document = run_json("-m", "workbench", "train", FAST, "--device", "cuda", "--json", home=home, data=data)
     reached = f"{document['seconds']['train']:.1f} s to {document['test']['accuracy']:.4f}"
-    what = f"{FAST} on the pictures at hand (its figure is of CIFAR-10), on a GPU"
+    what = f"{FAST} on the images at hand (its figure is of CIFAR-10), on a GPU"
     return Row(what, reached, "3.83 s to 0.9401 on an A100", "-", "-")

@@ -1,7 +1,7 @@
-"""Loops written by hand over tensors that are in memory already: the floor that ours is held against.
+"""Handwritten training loops over tensors in memory: the baseline of the benchmarks.
 
-`python -m tests.benchmarks.loops KIND FOLDER --epochs N --threads N` trains in a process of its own and prints one
-JSON object. Loss and accuracy of every epoch are kept, as ours are; nothing is read inside an epoch.
+`python -m tests.benchmarks.loops KIND FOLDER --epochs N --threads N` trains in its own process and prints one
+JSON object. Loss and accuracy are accumulated per epoch, as in the workbench; no value is read during an epoch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.tutorials import cifar10_convnet, mnist_mlp
 
 @dataclass(frozen=True)
 class Setting:
-    """What a recipe trains with."""
+    """The training settings of a recipe."""
 
     batch: int
     optimizer: str
@@ -40,38 +40,39 @@ SETTINGS = {
 
 
 def network(kind: str) -> nn.Module:
-    """The tutorial's own network; of the residual one, the same module as ours."""
+    """The network of the tutorial; for `resnet` the module of the workbench."""
     if kind == "mnist-mlp":
         return mnist_mlp.Net(softmax=True)
     if kind == "cifar10-convnet":
         return cifar10_convnet.Net()
-    from workbench.models.catalog import find
-    from workbench.models.generate_torchvision_csv import builder_of
+    from workbench.models.architectures.resnet import ResNet
 
-    return builder_of(find(kind))((3, 32, 32), 10)
+    return ResNet((3, 32, 32), 10)
 
 
 def tensors(kind: str, folder: str) -> tuple[Tensor, Tensor]:
-    """float32 [N, C, H, W] as the network takes them, and int64 [N]."""
+    """Inputs, float32 [N, C, H, W], and labels, int64 [N]."""
     if kind == "mnist-mlp":
         raw = Path(folder, "MNIST", "raw")
         x = _bytes_of(raw / "train-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)
         y = _bytes_of(raw / "train-labels-idx1-ubyte", 8).long()
     else:
-        pictures = cifar10_convnet.Pictures(sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*")))
-        x = torch.from_numpy(pictures.images).permute(0, 3, 1, 2)
-        y = torch.tensor(pictures.labels)
+        images = cifar10_convnet.CifarBatches(
+            sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*"))
+        )
+        x = torch.from_numpy(images.images).permute(0, 3, 1, 2)
+        y = torch.tensor(images.labels)
     setting = SETTINGS[kind]
     return ((x.float() / 255 - setting.mean) / setting.std).contiguous(), y
 
 
 def _bytes_of(path: Path, head: int) -> Tensor:
-    """What stands behind the head of an idx file: uint8 [N]."""
+    """The bytes after the header of an idx file: uint8 [N]."""
     return torch.frombuffer(bytearray(path.read_bytes()[head:]), dtype=torch.uint8)
 
 
 def optimizer_of(net: nn.Module, setting: Setting) -> torch.optim.Optimizer:
-    """As the tutorials make it, but fused: torch's fastest."""
+    """The optimizer of the tutorials, but fused, which is the fastest one of torch."""
     if setting.optimizer == "adam":
         return torch.optim.Adam(net.parameters(), lr=setting.lr, fused=True)
     return torch.optim.SGD(net.parameters(), lr=setting.lr, momentum=0.9, fused=True)
@@ -80,7 +81,7 @@ def optimizer_of(net: nn.Module, setting: Setting) -> torch.optim.Optimizer:
 def train(
     net: nn.Module, x: Tensor, y: Tensor, setting: Setting, *, epochs: int, precision: str = "fp32"
 ) -> dict[str, Any]:
-    """Forward, backward, step; what it took and what was learned in the last epoch."""
+    """Train for `epochs`; returns the duration, and the loss and accuracy of the last epoch."""
     optimizer, steps, size = optimizer_of(net, setting), 0, setting.batch
     net.train()
     began = _clock(x.device)
@@ -89,8 +90,8 @@ def train(
         total = torch.zeros((), dtype=torch.float64, device=x.device)
         right = torch.zeros((), dtype=torch.int64, device=x.device)
         for start in range(0, len(x), size):
-            chosen = order[start : start + size]
-            inputs, labels = x[chosen], y[chosen]
+            batch = order[start : start + size]
+            inputs, labels = x[batch], y[batch]
             with autocast(x.device, precision):
                 outputs = net(inputs)
                 loss = F.cross_entropy(outputs, labels)
@@ -119,7 +120,7 @@ def _clock(device: torch.device) -> float:
 
 
 def main() -> None:
-    """One loop, as the command line asks for it."""
+    """Run the loop that the arguments describe and print its result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=sorted(SETTINGS))
     parser.add_argument("folder")
@@ -134,7 +135,7 @@ def main() -> None:
     net = network(options.kind).to(options.device)
     if options.kind == "resnet" and options.device != "cpu":
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    # Kernels are loaded and chosen before the clock runs.
+    # Warm-up: kernels are loaded and selected before the measurement.
     setting = SETTINGS[options.kind]
     train(network(options.kind).to(options.device), x[: setting.batch], y[: setting.batch], setting, epochs=2)
     print(json.dumps(train(net, x, y, setting, epochs=options.epochs, precision=options.precision)))

@@ -23,8 +23,8 @@ RUN_FILES = ("experiment.json", "setup.json", "metrics.jsonl", "journal.jsonl", 
 """What the list of runs and a screen that shows one look at."""
 
 
-def grey(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
-    """`folder/MNIST/raw` in torchvision's layout with so many 28×28 pictures; says what they are.
+def grayscale(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
+    """`folder/MNIST/raw` in torchvision's layout with so many 28×28 images; says what they are.
 
     Debian's Fashion-MNIST where it is installed, else generated ones.
     """
@@ -32,7 +32,7 @@ def grey(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
     raw.mkdir(parents=True)
     for name, count in zip(MNIST_FILES, (train, train, test, test), strict=True):
         raw.joinpath(name).write_bytes(_found(name, count) or _idx(_generated(name, count)))
-    return "Fashion-MNIST" if DEBIAN.exists() else "generated pictures"
+    return "Fashion-MNIST" if DEBIAN.exists() else "generated images"
 
 
 def _found(name: str, count: int) -> bytes | None:
@@ -52,8 +52,8 @@ def _idx(values: np.ndarray) -> bytes:
 
 
 def _generated(name: str, count: int) -> np.ndarray:
-    pictures, labels = patterns(count, (1, 28, 28), seed=int(name.startswith("t10k")))
-    return pictures[:, 0] if "images" in name else labels.astype(np.uint8)
+    images, labels = patterns(count, (1, 28, 28), seed=int(name.startswith("t10k")))
+    return images[:, 0] if "images" in name else labels.astype(np.uint8)
 
 
 def patterns(count: int, shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,21 +71,19 @@ def patterns(count: int, shape: tuple[int, int, int], seed: int) -> tuple[np.nda
     return noisy.astype(np.uint8), labels
 
 
-def colour(folder: Path, train: int = 10_000, test: int = 1_000) -> str:
-    """`folder/cifar-10-batches-py` with so many generated 32×32 pictures in colour; says what they are."""
+def color(folder: Path, train: int = 10_000, test: int = 1_000) -> str:
+    """`folder/cifar-10-batches-py` with so many generated 32×32 images in color; says what they are."""
     batches = folder / "cifar-10-batches-py"
     batches.mkdir(parents=True)
     for number in range(5):
         _cifar(batches / f"data_batch_{number + 1}", train // 5, number)
     _cifar(batches / "test_batch", test, 5)
-    return "generated pictures"
+    return "generated images"
 
 
 def _cifar(path: Path, count: int, seed: int) -> None:
-    pictures, labels = patterns(count, (3, 32, 32), seed)
-    path.write_bytes(
-        pickle.dumps({"data": pictures.reshape(count, -1), "labels": labels.tolist()}, protocol=2)
-    )
+    images, labels = patterns(count, (3, 32, 32), seed)
+    path.write_bytes(pickle.dumps({"data": images.reshape(count, -1), "labels": labels.tolist()}, protocol=2))
 
 
 def photographs(folder: Path, count: int, *, size: tuple[int, int] = (500, 375), test: int = 0) -> None:
@@ -103,11 +101,11 @@ def _photograph(wanted: tuple[Path, int], size: tuple[int, int]) -> None:
     generator = np.random.default_rng([number, len(place.name)])
     kind = number % CLASSES
     broad = generator.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    picture = np.asarray(Image.fromarray(broad).resize(size, Image.Resampling.BICUBIC)).astype(np.int16)
+    image = np.asarray(Image.fromarray(broad).resize(size, Image.Resampling.BICUBIC)).astype(np.int16)
     y, x = np.ogrid[: size[1], : size[0]]
     stripes = ((x * (kind + 1) + y * (CLASSES - kind)) // 40 % 2 * 40)[..., None]
-    grain = generator.normal(0, 12, picture.shape[:2])[..., None]
-    out = (picture + stripes + grain).clip(0, 255).astype(np.uint8)
+    grain = generator.normal(0, 12, image.shape[:2])[..., None]
+    out = (image + stripes + grain).clip(0, 255).astype(np.uint8)
     Image.fromarray(out).save(place / f"class{kind}" / f"{number:05d}.jpg", quality=88)
 
 

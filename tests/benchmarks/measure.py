@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Scale:
     """How large the work is."""
 
-    grey: int
-    colour: int
+    grayscale: int
+    color: int
     epochs: int
     rounds: int
     photographs: int
@@ -83,7 +83,7 @@ def say(line: str) -> None:
 def python(
     *arguments: str, home: Path | None = None, data: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A process of this interpreter, in a home of its own. Raises with what it said where it fails."""
+    """A process of this interpreter, in a home of its own. Raises with its output if it fails."""
     environment = dict(os.environ)
     if home is not None:
         environment |= {"WORKBENCH_HOME": str(home), "TORCH_HOME": str(home / "torch")}
@@ -97,7 +97,7 @@ def python(
     return done
 
 
-def answer(*arguments: str, home: Path | None = None, data: Path | None = None) -> Any:
+def run_json(*arguments: str, home: Path | None = None, data: Path | None = None) -> Any:
     """The JSON that such a process prints."""
     return json.loads(python(*arguments, home=home, data=data).stdout)
 

@@ -1,6 +1,6 @@
 """A folder of photographs: ours against torchvision's ImageFolder and a DataLoader with two workers.
 
-The model is the small convolutional network on 64×64, so that what is measured is the way of the pictures and not
+The model is the small convolutional network on 64×64, so that what is measured is the way of the images and not
 the arithmetic of a large model.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, answer, say
+from tests.benchmarks.measure import Row, Scale, run_json, say
 from workbench.io.atomic_files import read_json
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import MetricLine, StepRow
-from workbench.system.processes import age
+from workbench.system.processes import process_age
 
 SIDE = 64
 BATCH = 32
@@ -45,7 +45,7 @@ def epochs_by_script(folder: str, epochs: int, workers: int = WORKERS) -> dict[s
     net.forward = lambda x: net.fc3(_dense(net, net.pool(net.conv2(_first(net, x)).relu()).flatten(1)))
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
     loader = DataLoader(found, batch_size=BATCH, shuffle=True, num_workers=workers)
-    spent, examples, load = [], 0, age()
+    spent, examples, load = [], 0, process_age()
     for _ in range(epochs):
         began = time.perf_counter()
         for images, labels in loader:
@@ -70,8 +70,8 @@ def ours(folder: Path, home: Path, epochs: int) -> dict[str, Any]:
     settings = [f"train.epochs={epochs}", f"train.batch_size={BATCH}", f"data.size={SIDE}", "train.augment=",
                 "train.validation=0", "train.optimizer=adam", "train.lr=0.001"]  # fmt: skip
     sets = [part for text in settings for part in ("--set", text)]
-    chosen = ["--dataset", f"folder:{folder}", "--model", "convnet"]
-    document = answer("-m", "workbench", "train", *chosen, *sets, "--json", home=home)
+    options = ["--dataset", f"folder:{folder}", "--model", "convnet"]
+    document = run_json("-m", "workbench", "train", *options, *sets, "--json", home=home)
     place = Path(document["directory"])
     steps = [row for row in read_lines(place / "metrics.jsonl", MetricLine) if isinstance(row, StepRow)]
     per_epoch = [
@@ -81,7 +81,7 @@ def ours(folder: Path, home: Path, epochs: int) -> dict[str, Any]:
     setup: dict[str, Any] = read_json(place / "setup.json") or {}
     return {
         "seconds": per_epoch, "load": document["seconds"]["load"], "classes": setup["classes"],
-        "examples": setup["counts"]["train"] * document["epoch"], "way": setup["ways"]["data"],
+        "examples": setup["counts"]["train"] * document["epoch"], "way": setup["execution"]["data"],
     }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def rows(place: Path, scale: Scale) -> list[Row]:
     material.photographs(folder, scale.photographs, test=20)
     say("  ours, then theirs, then ours again")
     mine = ours(folder, home, 2)
-    theirs = answer("-m", "tests.benchmarks.photographs", str(folder), "2")
+    theirs = run_json("-m", "tests.benchmarks.photographs", str(folder), "2")
     again = ours(folder, home, 1)
     assert mine["examples"] == theirs["examples"] and mine["classes"] == theirs["classes"]
     what = f"{scale.photographs:,} photographs of 500×375 to {SIDE}×{SIDE}, small convnet"

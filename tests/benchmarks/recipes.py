@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, alternate, answer, median, quotient
+from tests.benchmarks.measure import Row, Scale, alternate, median, quotient, run_json
 from workbench.io.atomic_files import read_json
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import EpochRow, MetricLine
@@ -36,7 +36,7 @@ def ours(recipe: str, data: Path, home: Path, epochs: int, *sets: str) -> Traine
     """`workbench train`, with metrics and checkpoints, its time as `seconds.train` tells it."""
     settings = [part for text in (f"train.epochs={epochs}", *sets) for part in ("--set", text)]
     began = time.perf_counter()
-    document = answer("-m", "workbench", "train", recipe, *settings, "--json", home=home, data=data)
+    document = run_json("-m", "workbench", "train", recipe, *settings, "--json", home=home, data=data)
     outside = time.perf_counter() - began
     folder = Path(document["directory"])
     setup: dict[str, Any] = read_json(folder / "setup.json") or {}
@@ -51,14 +51,14 @@ def ours(recipe: str, data: Path, home: Path, epochs: int, *sets: str) -> Traine
 def by_hand(kind: str, data: Path, epochs: int, threads: int, *options: str) -> Trained:
     """`loops`, in a process of its own."""
     arguments = [kind, str(data), "--epochs", str(epochs), "--threads", str(threads), *options]
-    said = answer("-m", "tests.benchmarks.loops", *arguments)
-    return Trained(said["seconds"], said["steps"], said["examples"], said["loss"], threads)
+    result = run_json("-m", "tests.benchmarks.loops", *arguments)
+    return Trained(result["seconds"], result["steps"], result["examples"], result["loss"], threads)
 
 
 def script(kind: str, data: Path) -> Trained:
     """An epoch of the tutorial's script, in a process of its own with torch's own number of threads."""
-    said = answer("-m", "tests.benchmarks.scripts", kind, str(data))
-    return Trained(said["seconds"], said["steps"], said["examples"])
+    result = run_json("-m", "tests.benchmarks.scripts", kind, str(data))
+    return Trained(result["seconds"], result["steps"], result["examples"])
 
 
 def check_same_work(a: Trained, b: Trained, epochs: int = 1) -> None:
@@ -102,14 +102,14 @@ def rows_of(recipe: str, what: str, data: Path, place: Path, scale: Scale) -> li
 
 
 def recipe_1(place: Path, scale: Scale) -> list[Row]:
-    """The MNIST recipe on Fashion-MNIST's pictures."""
-    data = place / "grey"
-    what = material.grey(data, scale.grey, max(100, scale.grey // 6))
-    return rows_of("mnist-mlp", f"recipe 1, {scale.grey:,} of {what}", data, place, scale)
+    """The MNIST recipe on Fashion-MNIST's images."""
+    data = place / "grayscale"
+    what = material.grayscale(data, scale.grayscale, max(100, scale.grayscale // 6))
+    return rows_of("mnist-mlp", f"recipe 1, {scale.grayscale:,} of {what}", data, place, scale)
 
 
 def recipe_2(place: Path, scale: Scale) -> list[Row]:
-    """The CIFAR-10 recipe on generated pictures."""
+    """The CIFAR-10 recipe on generated images."""
     data = place / "colour"
-    what = material.colour(data, scale.colour, max(100, scale.colour // 10))
-    return rows_of("cifar10-convnet", f"recipe 2, {scale.colour:,} {what}", data, place, scale)
+    what = material.color(data, scale.color, max(100, scale.color // 10))
+    return rows_of("cifar10-convnet", f"recipe 2, {scale.color:,} {what}", data, place, scale)

@@ -9,15 +9,15 @@ from pathlib import Path
 from tests.benchmarks import material
 from tests.benchmarks.measure import Row, Scale, say
 from tests.benchmarks.screen import environment
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.engine.batches import Batch
 from workbench.engine.loop import train_epoch
 from workbench.engine.train_state import TrainState
 from workbench.io.atomic_files import write_json
 from workbench.runs.run_folder import create_run_folder
-from workbench.worker.context import context_of
-from workbench.worker.heartbeat import EVERY
-from workbench.worker.trainer import Attempt
+from workbench.worker.context import make_context
+from workbench.worker.heartbeat import BEAT_SECONDS
+from workbench.worker.trainer import prepare
 
 ROWS_A_BLOCK = 5
 EPOCHS = 4
@@ -28,7 +28,7 @@ NEVER = 1 << 60
 class Nobody:
     """Requests of nobody."""
 
-    def answer(self, state: TrainState) -> None:
+    def after_step(self, state: TrainState) -> None:
         """Look at nothing."""
 
 
@@ -41,7 +41,7 @@ class Block:
     def __len__(self) -> int:
         return self._steps
 
-    def starting_at(self, _position: int) -> Iterator[Batch]:
+    def iter_from(self, _position: int) -> Iterator[Batch]:
         """All of them."""
         return iter(self._batches)
 
@@ -56,12 +56,11 @@ class Bench:
     def __init__(self, home: Path) -> None:
         folder = create_run_folder(home, "record")
         settings = ["train.threads=1", "train.checkpoint_seconds=1000000"]
-        write_json(folder.experiment, build("mnist-mlp", sets=settings).to_dict())
-        self._attempt = Attempt(context_of(folder, 1, time.monotonic()))
-        self._attempt.prepare()
-        self._every = self._attempt.report.every
-        self._batches = list(self._attempt.epochs.batches(0).starting_at(0))
-        self._beat_at = EVERY
+        write_json(folder.experiment, build_experiment("mnist-mlp", sets=settings).to_dict())
+        self._attempt = prepare(make_context(folder, 1, time.monotonic()))
+        self._every = self._attempt.metrics.log_every
+        self._batches = list(self._attempt.components.epochs.batches(0).iter_from(0))
+        self._beat_at = BEAT_SECONDS
         self.on_record = self.bare = 0.0
         """Seconds of the steps of either side."""
 
@@ -74,29 +73,29 @@ class Bench:
                 self._make(block, recorded)
 
     def _make(self, block: Sequence[Batch], recorded: bool) -> None:
-        state, report = self._attempt.state, self._attempt.report
+        state, report = self._attempt.state, self._attempt.metrics
         # Every block begins where the step count says so: both sides write as many rows, or none.
         state.step = state.position = 0
-        report.every = self._every if recorded else NEVER
-        requests = self._attempt.steering if recorded else Nobody()
+        report.log_every = self._every if recorded else NEVER
+        requests = self._attempt.step_callback if recorded else Nobody()
         began = time.process_time()
         train_epoch(state, Block(block, len(self._batches)), report, requests)  # type: ignore[arg-type]
         if recorded and self.on_record >= self._beat_at:
             self._attempt.context.heartbeat.beat()
-            self._beat_at += EVERY
+            self._beat_at += BEAT_SECONDS
         spent = time.process_time() - began
         self.on_record, self.bare = self.on_record + spent * recorded, self.bare + spent * (not recorded)
 
     def close(self) -> None:
         """Leave nothing open."""
         self._attempt.checkpoints.close()
-        self._attempt.report.metrics.close()
+        self._attempt.metrics.lines.close()
         self._attempt.context.journal.close()
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
     """One row."""
-    material.grey(place / "data", scale.grey)
+    material.grayscale(place / "data", scale.grayscale)
     with environment(WORKBENCH_HOME=place / "home", WORKBENCH_DATA=place / "data"):
         bench = Bench(place / "home" / "runs")
         try:

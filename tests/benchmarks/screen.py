@@ -1,4 +1,4 @@
-"""The screen: what it takes, and what it costs a training to be looked at."""
+"""The screen: the resources it needs, and how much it slows down a training run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pexpect
 import psutil
 
 from tests.benchmarks import material
-from tests.benchmarks.measure import Row, Scale, alternate, answer, median, python, quotient, say
+from tests.benchmarks.measure import Row, Scale, alternate, median, python, quotient, run_json, say
 from tests.benchmarks.recipes import Trained, ours
 from tests.end_to_end.terminal import Terminal
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Ending
@@ -32,13 +32,13 @@ COLUMNS, ROWS = 120, 36
 POINTS = 100_000
 CURSOR = "▸".encode()
 IDLE_SECONDS = 30.0
-LONG = build("digits-mlp", name="long", sets=["train.epochs=10"])
+LONG = build_experiment("digits-mlp", name="long", sets=["train.epochs=10"])
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
-    """Everything that is said of the screen."""
+    """All measurements of the screen."""
     data, home = place / "data", place / "home"
-    material.grey(data, scale.grey)
+    material.grayscale(data, scale.grayscale)
     with environment(WORKBENCH_HOME=home, WORKBENCH_DATA=data, TORCH_HOME=home / "torch"):
         found = [_first_frame(), *_looked_at(data, home, scale)]
         found += [*refresh(), _long_run(home, scale), *_many_runs(home, scale)]
@@ -61,7 +61,7 @@ def environment(**values: Path) -> Iterator[None]:
 
 
 class Watched:
-    """The screen in a pty whose other end reads as fast as it can and draws nothing, as another machine would."""
+    """The screen in a pty whose other end reads as fast as it can and draws nothing, like a remote machine."""
 
     def __init__(self) -> None:
         self.terminal = Terminal(COLUMNS, ROWS)
@@ -69,7 +69,7 @@ class Watched:
         self.received = 0
 
     def drain(self, seconds: float, until: bytes = b"") -> float | None:
-        """Take what comes for so long, or until it holds `until`; the time that came at, or `None`."""
+        """Read for `seconds`, or until the output contains `until`; returns the time of that output, or `None`."""
         end = time.perf_counter() + seconds
         while (left := end - time.perf_counter()) > 0:
             try:
@@ -82,7 +82,7 @@ class Watched:
         return None
 
     def processor_seconds(self) -> float:
-        """What the screen has taken of a processor so far."""
+        """The processor time of the screen so far."""
         spent = psutil.Process(self.process.pid).cpu_times()
         return spent.user + spent.system
 
@@ -113,7 +113,7 @@ def _first_frame() -> Row:
 
 
 def _looked_at(data: Path, home: Path, scale: Scale) -> list[Row]:
-    """Recipe 1 with its curves being drawn, and with nobody there; one thread, so that a core is left as usual."""
+    """Recipe 1 with and without a screen that draws its curves; one thread, so that a core stays free as usual."""
     epochs, busy = 2 * scale.epochs, list[float]()
 
     def alone() -> Trained:
@@ -131,7 +131,7 @@ def _looked_at(data: Path, home: Path, scale: Scale) -> list[Row]:
             while process.poll() is None:
                 screen.drain(0.2)
             busy.append((screen.processor_seconds() - before) / (time.perf_counter() - began))
-        document = answer("-m", "workbench", "show", "last", "--json", home=home)
+        document = run_json("-m", "workbench", "show", "last", "--json", home=home)
         assert document["step"] == document["steps_total"]
         return Trained(document["seconds"]["train"], document["step"], 0)
 
@@ -139,18 +139,18 @@ def _looked_at(data: Path, home: Path, scale: Scale) -> list[Row]:
     assert found["watched"][0].steps == found["alone"][0].steps
     seconds = {name: [one.seconds for one in side] for name, side in found.items()}
     rate = {
-        name: f"{found['alone'][0].examples / median(each):,.0f} pictures/s" for name, each in seconds.items()
+        name: f"{found['alone'][0].examples / median(each):,.0f} images/s" for name, each in seconds.items()
     }
     ratio = str(quotient(seconds["alone"], seconds["watched"]))
-    what = "training (recipe 1) with the screen open and drawing: nobody there"
+    what = "training (recipe 1) with the screen open and drawing: without a screen"
     return [
         Row(what, rate["watched"], rate["alone"], ratio, "≥ 0.97"),
-        Row("screen that draws a training: part of a core", f"{median(busy):.1%}", "-", "-", "-"),
+        Row("screen that draws a training run: share of a core", f"{median(busy):.1%}", "-", "-", "-"),
     ]
 
 
 def long_view(folder: Path, points: int) -> RunView:
-    """A run with so many training steps, and as many evaluations between them: four curves."""
+    """A run of `points` training steps and as many evaluations: four curves."""
     (folder / "evaluations").mkdir(parents=True, exist_ok=True)
     material.long_metrics(folder / "metrics.jsonl", points)
     write_json(folder / "experiment.json", LONG.to_dict())
@@ -168,7 +168,7 @@ def long_view(folder: Path, points: int) -> RunView:
 
 
 async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]:
-    """Milliseconds of a processor and bytes of refreshes that each bring a step and an evaluation."""
+    """Processor time in ms and changed bytes of each of `times` refreshes; each adds a step and an evaluation."""
     from textual.app import App, ComposeResult
 
     from workbench.ui.plots.pane import PlotsPane
@@ -200,7 +200,7 @@ async def _refreshes(view: RunView, times: int) -> tuple[list[float], list[int]]
 
 
 def refresh(points: int = POINTS, times: int = 40) -> list[Row]:
-    """Drawing four curves of so many points anew because each has one more."""
+    """Redrawing four curves of `points` points after each got one more."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -241,21 +241,21 @@ def _long_run(home: Path, scale: Scale) -> Row:
 
 
 def _columns_drawn(text: str) -> int:
-    """Columns of the screen in which some piece of a curve stands."""
+    """The number of screen columns that contain a part of a curve."""
     lines = text.splitlines()
     width = max((len(line) for line in lines), default=0)
     return sum(any("\u2801" <= line[x : x + 1] <= "\u28ff" for line in lines) for x in range(width))
 
 
 def _many_runs(home: Path, scale: Scale) -> list[Row]:
-    """With so many runs listed: the list, keys while all cores train, and doing nothing."""
+    """With many runs: listing them, the idle screen, and keys while all cores train."""
     say(f"  {scale.runs:,} runs")
     store = Store(home / "runs")
     material.many_runs(store.find("mnist-mlp").path, store.root, scale.runs)
     spent = []
     for _ in range(6):
         began = time.perf_counter()
-        listed = store.rows()
+        listed = store.list_runs()
         spent.append(time.perf_counter() - began)
     assert len(listed) > scale.runs
     found = [
@@ -275,7 +275,7 @@ def _many_runs(home: Path, scale: Scale) -> list[Row]:
 
 
 def _idle(screen: Watched) -> list[Row]:
-    """A screen where nothing happens."""
+    """The output and processor time of a screen without changes."""
     screen.drain(5)
     before, received, began = screen.processor_seconds(), screen.received, time.perf_counter()
     screen.drain(IDLE_SECONDS)
@@ -283,19 +283,19 @@ def _idle(screen: Watched) -> list[Row]:
     busy = (screen.processor_seconds() - before) / seconds
     return [
         Row("idle screen: bytes", f"{screen.received - received} in {seconds:.0f} s", "-", "-", "0"),
-        Row("idle screen: part of a core", f"{busy:.1%}", "-", "-", "< 1 %"),
+        Row("idle screen: share of a core", f"{busy:.1%}", "-", "-", "< 1 %"),
     ]
 
 
 def _keys(screen: Watched, scale: Scale) -> Row:
-    """From a key to the frame that shows the cursor where it went, while a run keeps every core busy."""
+    """The time from a key press to the frame with the moved cursor, while a run keeps all cores busy."""
     process = subprocess.Popen(
         [sys.executable, "-m", "workbench", "train", "mnist-mlp", "--set", "train.epochs=1000", "--set",
          f"train.threads={os.cpu_count()}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        screen.drain(15)  # until it trains
-        screen.process.send("1jjjj")  # away from its row, which changes by itself
+        screen.drain(15)  # until training starts
+        screen.process.send("1jjjj")  # away from the row of that run, which changes on its own
         screen.drain(2)
         waits = []
         for number in range(scale.keys):

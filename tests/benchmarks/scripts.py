@@ -11,7 +11,7 @@ from tests.tutorials import cifar10_convnet, mnist_mlp
 
 FIT = {
     "mnist-mlp": (mnist_mlp.fit, 32),
-    # The published script has its pictures loaded by two workers (PyTorch's tutorial "Training a classifier").
+    # The published script has its images loaded by two workers (PyTorch's tutorial "Training a classifier").
     "cifar10-convnet": (partial(cifar10_convnet.fit, workers=2), 4),
 }
 """What trains, and its batch size."""
@@ -22,7 +22,7 @@ def epoch(kind: str, folder: str) -> dict[str, float]:
     fit, size = FIT[kind]
     began = time.perf_counter()
     _, steps = fit(folder, 0, epochs=1)
-    # Every batch is full: the benchmarks take such numbers of pictures.
+    # Every batch is full: the benchmarks take such numbers of images.
     return {"seconds": time.perf_counter() - began, "steps": steps, "examples": steps * size}
 
 

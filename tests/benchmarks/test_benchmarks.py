@@ -22,7 +22,7 @@ from tests.benchmarks import (
 )
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import MetricLine, StepRow
-from workbench.worker.metrics_writer import report_every
+from workbench.worker.metrics_writer import auto_log_every
 
 FEW = 320
 
@@ -43,7 +43,7 @@ def by_hand(kind: str, data: Path, epochs: int) -> recipes.Trained:
 
 
 @pytest.mark.parametrize(
-    ("kind", "make"), [("mnist-mlp", material.grey), ("cifar10-convnet", material.colour)]
+    ("kind", "make"), [("mnist-mlp", material.grayscale), ("cifar10-convnet", material.color)]
 )
 def test_ours_the_loop_by_hand_and_the_tutorial_do_the_same_work(
     kind: str, make: object, tmp_path: Path
@@ -53,8 +53,10 @@ def test_ours_the_loop_by_hand_and_the_tutorial_do_the_same_work(
     mine = recipes.ours(kind, tmp_path / "data", tmp_path / "home", 2, "train.threads=1")
     theirs = by_hand(kind, tmp_path / "data", 2)
     recipes.check_same_work(mine, theirs)
-    said = scripts.epoch(kind, str(tmp_path / "data"))
-    recipes.check_same_work(mine, recipes.Trained(1.0, int(said["steps"]), int(said["examples"])), epochs=2)
+    result = scripts.epoch(kind, str(tmp_path / "data"))
+    recipes.check_same_work(
+        mine, recipes.Trained(1.0, int(result["steps"]), int(result["examples"])), epochs=2
+    )
     assert 0 < mine.seconds < mine.total <= mine.outside
     for other in (
         replace(theirs, steps=1),
@@ -73,7 +75,7 @@ def test_photographs_are_read_alike(tmp_path: Path) -> None:
     assert len(mine["seconds"]) == len(theirs["seconds"]) == 1
 
 
-def test_pictures_are_answered_alike(tmp_path: Path) -> None:
+def test_images_are_answered_alike(tmp_path: Path) -> None:
     material.photographs(tmp_path / "photos", 6, size=(300, 260))
     classifying.make_weights(tmp_path / "weights.pth")
     mine = classifying.ours(tmp_path / "photos", tmp_path / "weights.pth", tmp_path / "home")
@@ -88,11 +90,11 @@ def test_four_long_curves_are_refreshed() -> None:
 
 
 def test_a_training_on_record_and_the_bare_loop_take_the_same_steps(tmp_path: Path) -> None:
-    scale = replace(measure.QUICK, grey=2_000, rounds=1)
+    scale = replace(measure.QUICK, grayscale=2_000, rounds=1)
     (row,) = record.rows(tmp_path, scale)
     assert float(row.ratio) > 0
     written = read_lines(next((tmp_path / "home" / "runs").iterdir()) / "metrics.jsonl", MetricLine)
-    steps_a_row = report_every(63, epochs=5)
+    steps_a_row = auto_log_every(63, epochs=5)
     blocks = record.EPOCHS * (63 // (steps_a_row * record.ROWS_A_BLOCK))
     assert sum(isinstance(row, StepRow) for row in written) == blocks * record.ROWS_A_BLOCK
 

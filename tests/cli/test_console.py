@@ -1,4 +1,4 @@
-"""What commands print, and how they follow a run."""
+"""What commands print and how they follow a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
 
-def test_json_has_null_for_what_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_null_for_nonfinite_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     row = EvaluationRow(step=1, loss=math.nan, accuracy=math.inf)
     console.print_json([row, {"name": "caf\udce9", "value": -math.inf}])
     first, second = json.loads(capsys.readouterr().out)
@@ -33,8 +33,8 @@ def test_a_follower_shows_notices_of_the_newest_attempt(
     digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = Journal(digits_run.journal)
-    journal.note(Notice(attempt=0, text="of long ago"))
-    journal.note(Notice(attempt=1, text="corrupt checkpoint skipped: \x1b[31mstep-9.pt"))
+    journal.append(Notice(attempt=0, text="of long ago"))
+    journal.append(Notice(attempt=1, text="corrupt checkpoint skipped: \x1b[31mstep-9.pt"))
     journal.close()
     assert Follower(digits_run).follow() is Status.FINISHED
     shown = capsys.readouterr().err
@@ -46,14 +46,14 @@ def test_a_resume_shows_its_own_epochs_and_no_result_twice(
     digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [row for row in read_lines(digits_run.metrics, MetricLine) if isinstance(row, EvaluationRow)]
-    began = rows[-1].wall.time + 1
-    measured = msgspec.structs.replace(rows[-1], epoch=7, final=False, weights_epoch=7, wall=Wall(time=began))
+    start = rows[-1].wall.time + 1
+    row = msgspec.structs.replace(rows[-1], epoch=7, final=False, weights_epoch=7, wall=Wall(time=start))
     writer = LineWriter(digits_run.metrics)
-    writer.write(measured)
-    writer.write(msgspec.structs.replace(measured, final=True))
-    writer.write(msgspec.structs.replace(measured, weights_epoch=5))
+    writer.write(row)
+    writer.write(msgspec.structs.replace(row, final=True))
+    writer.write(msgspec.structs.replace(row, weights_epoch=5))
     writer.close()
-    assert Follower(digits_run, began).follow() is Status.FINISHED
+    assert Follower(digits_run, start).follow() is Status.FINISHED
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("  ")[1] for line in lines] == ["epoch 7/6", "result of epoch 5"]
 
@@ -62,7 +62,7 @@ def evaluation(epoch: int, loss: float, time: float) -> EvaluationRow:
     return EvaluationRow(step=epoch * 10, epoch=epoch, split="test", loss=loss, wall=Wall(time=time))
 
 
-def test_of_a_rewritten_record_only_new_rows_are_shown(
+def test_only_new_rows_of_a_rewritten_record_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A resume rewrites the file under a follower: rows that it keeps, and the first new one, arrive at once."""

@@ -1,4 +1,4 @@
-"""What `workbench doctor` reports of the terminal and the driver."""
+"""What `workbench doctor` reports about the terminal and the driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from workbench.cli.commands.doctor import Terminal, terminal
+from workbench.cli.commands.doctor import Terminal, detect_terminal
 from workbench.cli.main import run
 
 
@@ -38,14 +38,14 @@ def tty() -> Iterator[int]:
 )
 def test_size_and_colours_of_a_terminal(tty: int, environment: dict[str, str], colours: int) -> None:
     with os.fdopen(os.dup(tty), "w") as stream:
-        found = terminal([stream], environment)
-    assert found == Terminal(columns=120, rows=36, type=environment.get("TERM", ""), colours=colours)
+        terminal = detect_terminal([stream], environment)
+    assert terminal == Terminal(columns=120, rows=36, type=environment.get("TERM", ""), colors=colours)
 
 
-def test_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading) as one, os.fdopen(writing, "w") as other:
-        assert terminal([one, other, sys.stdin], {}) is None or sys.stdin.isatty()
+        assert detect_terminal([one, other, sys.stdin], {}) is None or sys.stdin.isatty()
     run(["doctor"])
-    said = capsys.readouterr().out
-    assert "terminal: " in said and "NVIDIA" in said and "trash" in said
+    output = capsys.readouterr().out
+    assert "terminal: " in output and "NVIDIA" in output and "trash" in output

@@ -1,4 +1,4 @@
-"""Commands by what they print, where they print it, and their exit codes."""
+"""What commands print, on which stream, and their exit codes."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from workbench.runs.jsonl import LineWriter, read_lines
 from workbench.runs.metrics import MetricLine
 from workbench.runs.records import Manifest, Notes
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import LiveMetrics, report_of
+from workbench.runs.run_report import LiveMetrics, read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
 WORKBENCH = [sys.executable, "-m", "workbench"]
 
 
-def printed(capsys: pytest.CaptureFixture[str]) -> Any:
+def printed_json(capsys: pytest.CaptureFixture[str]) -> Any:
     """The one JSON document on stdout."""
     return json.loads(capsys.readouterr().out)
 
 
-def told(capsys: pytest.CaptureFixture[str], *command: str) -> str:
-    """What a command that is done says to a person."""
+def stdout_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """The text on stdout of a command that exits with 0."""
     capsys.readouterr()
     assert run(list(command)) == 0
     return capsys.readouterr().out
@@ -48,9 +48,9 @@ def told(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 def test_the_headless_main_job() -> None:
     """From nothing, without network: a real process, one JSON document on stdout, progress on stderr."""
     command = [*WORKBENCH, "train", "digits-mlp", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
     assert result["status"] == "finished"
     assert result["test"]["accuracy"] >= 0.95
     assert (result["step"], result["epoch"]) == (result["steps_total"], result["epochs_total"])
@@ -69,12 +69,12 @@ def test_a_detached_run_is_found_stopped_and_resumed(capsys: pytest.CaptureFixtu
     assert run(["train", "digits-mlp", "--detach", "--name", "long", *settings]) == 0
     run_id = capsys.readouterr().out.strip()
     assert run(["stop", "long", "--json"]) == 0
-    stopped = printed(capsys)
+    stopped = printed_json(capsys)
     assert (stopped["run"], stopped["status"], stopped["cause"]) == (run_id, "stopped", Cause.REQUESTED)
     assert run(["stop", "long"]) == 2
     epochs = stopped["epoch"] + 2
     assert run(["resume", "long", "--set", f"train.epochs={epochs}", "--json"]) == 0
-    resumed = printed(capsys)
+    resumed = printed_json(capsys)
     assert (resumed["status"], resumed["epoch"], resumed["exact"]) == ("finished", epochs, True)
     assert resumed["test"]["accuracy"] > 0.8
     assert resumed["seconds"]["total"] > stopped["seconds"]["total"]
@@ -97,75 +97,75 @@ def test_ctrl_c_checkpoints_and_stops(home: Path) -> None:
     assert manifest is not None and manifest.checkpoints
 
 
-def test_a_failed_run_exits_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_exits_with_1_and_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     settings = ("model.widths=64,64,64", "train.optimizer=sgd", "train.lr=1000", "train.threads=1")
     wild = [part for setting in settings for part in ("--set", setting)]
     assert run(["train", "digits-mlp", "--json", *wild]) == 1
-    said = capsys.readouterr()
-    result = json.loads(said.out)
+    output = capsys.readouterr()
+    result = json.loads(output.out)
     assert (result["status"], result["cause"]) == (Ending.FAILED, Cause.NON_FINITE_LOSS)
     assert re.search(r"step \d+", result["reason"])
-    assert result["reason"] in said.err
+    assert result["reason"] in output.err
 
 
 def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["show", "last", "--json"]) == 0
-    assert printed(capsys) == json.loads(json.dumps(report_of(digits_run).to_json()))
+    assert printed_json(capsys) == json.loads(json.dumps(read_report(digits_run).to_json()))
     assert run(["runs", "--json"]) == 0
-    assert [row["id"] for row in printed(capsys)] == [digits_run.id]
+    assert [row["id"] for row in printed_json(capsys)] == [digits_run.id]
     for command in (["show", "last"], ["runs"]):
         assert run(command) == 0
         assert "digits-mlp" in capsys.readouterr().out
-    result = report_of(digits_run)
-    run_text.tell_result(msgspec.structs.replace(result, now=LiveMetrics(None, None, None, None, None)))
+    result = read_report(digits_run)
+    run_text.print_run_report(msgspec.structs.replace(result, now=LiveMetrics(None, None, None, None, None)))
     assert "now " not in capsys.readouterr().out, "a run that starts has no metrics yet"
-    shown = told(capsys, "show", "last")
+    shown = stdout_of(capsys, "show", "last")
     assert f"epoch 6/6  step {result.step}/{result.steps_total}  best accuracy ." in shown
-    assert f"class by class, test data after epoch {result.per_class_epoch}\n" in shown
+    assert f"per-class metrics, test data after epoch {result.per_class_epoch}\n" in shown
     assert "  class  accuracy (recall)  precision" in shown
     assert run(["rm", "last"]) == 0
     assert run(["runs", "--json"]) == 0
     assert "trash" in capsys.readouterr().out
 
 
-def test_a_narrow_list_of_runs_has_the_names_and_tags_that_people_gave(
+def test_a_narrow_list_of_runs_has_the_names_and_tags_of_the_notes(
     digits_run: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert "tags" not in told(capsys, "runs")
+    assert "tags" not in stdout_of(capsys, "runs")
     write_record(digits_run.notes, Notes(name="my best one so far", tags=("keep", "paper")))
-    head, row = told(capsys, "runs").splitlines()
+    head, row = stdout_of(capsys, "runs").splitlines()
     assert head.split() == ["run", "name", "status", "epoch", "best", "started", "tags"]
     assert "my best one so far" in row
     assert row.endswith("keep, paper")
     assert Store.default().find(row.split()[0]).id == digits_run.id
 
 
-def test_evaluating_again_gives_the_same_figures(
+def test_evaluating_again_gives_the_same_metrics(
     digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["evaluate", "last", "--json"]) == 0
-    again = printed(capsys)
-    result = report_of(digits_run).to_json()
+    again = printed_json(capsys)
+    result = read_report(digits_run).to_json()
     assert again["metrics"]["accuracy"] == result["test"]["accuracy"]
     assert again["per_class"] == result["per_class"]
     assert run(["evaluate", "last", "--split", "train"]) == 0
 
 
-def test_evaluating_a_line_again_tells_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluating_a_line_again_reports_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "line-regression", "--json"]) == 0
-    ours = printed(capsys)["reference"]["ours"]
-    assert "  test loss .091" in told(capsys, "runs")  # it has no validation data, and so no best epoch
+    ours = printed_json(capsys)["reference"]["ours"]
+    assert "  test loss .091" in stdout_of(capsys, "runs")  # without validation data it has no best epoch
     assert run(["evaluate", "last", "--json"]) == 0
-    assert printed(capsys)["metrics"]["weight"] == pytest.approx(ours)
+    assert printed_json(capsys)["metrics"]["weight"] == pytest.approx(ours)
 
 
 def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("L", (8, 8), 128).save(good)
-    bad.write_text("no picture")
+    bad.write_text("not an image")
     assert run(["classify", str(good), "--run", "last", "--json", "--top", "3"]) == 0
-    document = printed(capsys)
+    document = printed_json(capsys)
     assert document["model"] == digits_run.id
     assert document["pictures_per_second"] > 0
     top = document["results"][0]["top"]
@@ -173,11 +173,11 @@ def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest
     assert all(set(row) == {"index", "label", "probability"} for row in top)
     assert top[0]["probability"] >= top[1]["probability"]
     assert run(["classify", str(good), str(bad), "--run", "last", "--json"]) == 2
-    results = printed(capsys)["results"]
+    results = printed_json(capsys)["results"]
     assert results[0]["error"] is None
     assert "bad.png" in results[1]["error"]
     assert run(["classify", str(good), str(bad), "--run", "last"]) == 2
-    assert re.search(r"  2 pictures, .+ a second on .+; 1 could not be read\n", capsys.readouterr().err)
+    assert re.search(r"  2 images, .+ images/s on .+; 1 could not be read\n", capsys.readouterr().err)
     assert run(["classify", str(good), str(good), "--run", "last"]) == 0
     assert "could not" not in capsys.readouterr().err
 
@@ -199,21 +199,21 @@ def test_a_folder_is_classified_by_the_images_in_it(
 @pytest.mark.parametrize("command", ["recipes", "datasets", "models", "devices"])
 def test_lists_are_json_and_tables(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--json"]) == 0
-    assert len(printed(capsys)) >= 1
+    assert len(printed_json(capsys)) >= 1
     assert run([command]) == 0
     assert capsys.readouterr().out.strip()
 
 
 def test_recipes_come_before_their_variants(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["recipes", "--json"]) == 0
-    names = [row["recipe"] for row in printed(capsys)]
+    names = [row["recipe"] for row in printed_json(capsys)]
     assert names == sorted(names)
-    assert re.search(r"^mnist-mlp +accuracy 0\.9632 +Handwritten", told(capsys, "recipes"), re.MULTILINE)
+    assert re.search(r"^mnist-mlp +accuracy 0\.9632 +Handwritten", stdout_of(capsys, "recipes"), re.MULTILINE)
 
 
-def test_doctor_says_what_this_machine_has(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_reports_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["doctor", "--json"])
-    document = printed(capsys)
+    document = printed_json(capsys)
     assert (code == 0) == (document["problems"] == [])
     assert run(["doctor"]) == code
     assert "torch" in capsys.readouterr().out
@@ -221,9 +221,9 @@ def test_doctor_says_what_this_machine_has(capsys: pytest.CaptureFixture[str]) -
 
 def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--settings"]) == 0
-    said = capsys.readouterr().out
-    for key in ("train.epochs", "train.lr", "train.monitor", "train.report_every", "seed"):
-        assert key in said
+    output = capsys.readouterr().out
+    for key in ("train.epochs", "train.lr", "train.monitor", "train.log_every", "seed"):
+        assert key in output
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     line: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(line.split()) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("workbench: ")
-    assert len(said.err.splitlines()) == 1
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("workbench: ")
+    assert len(output.err.splitlines()) == 1
+    assert "Traceback" not in output.err
     assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
 
 
@@ -304,16 +304,16 @@ def test_a_run_without_its_experiment_is_not_resumed(
     assert "experiment.json is missing or damaged" in capsys.readouterr().err
 
 
-def test_figures_are_told_where_arrows_can_not_be_written(digits_run: RunFolder) -> None:
-    """A terminal of ASCII: what it knows no sign for becomes a question mark."""
+def test_an_ascii_terminal_gets_question_marks_for_arrows(digits_run: RunFolder) -> None:
+    """With PYTHONIOENCODING=ascii."""
     command = [sys.executable, "-m", "workbench", "show", "last"]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     journal = Journal(digits_run.journal)
-    journal.note(SettingChange(setting="train.lr", before=0.001, value=0.01, step=1))
+    journal.append(SettingChange(setting="train.lr", before=0.001, value=0.01, step=1))
     journal.close()
-    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "0.001 ? 0.01" in done.stdout and done.stderr == ""
+    process = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "0.001 ? 0.01" in process.stdout and process.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_a_folder_without_classes_starts_nothing(
 ) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "only").mkdir()
-    for folder, why in ((tmp_path / "only", "has no folders in it"), (tmp_path, "has no pictures")):
+    for folder, why in ((tmp_path / "only", "has no class folders"), (tmp_path, "has no training images")):
         assert run(["train", "--dataset", f"folder:{folder}", "--model", "mlp"]) == 2
         assert why in capsys.readouterr().err
     assert not (home / "runs").exists()
@@ -345,22 +345,22 @@ def test_hostile_text_is_never_sent_raw(home: Path, tmp_path: Path) -> None:
     """File names with escapes, in the errors of a real process."""
     hostile = "\x1b]52;c;aGk=\x07\x9b31m.png"
     command = [*WORKBENCH, "classify", str(tmp_path / hostile), "--model", "alexnet", "--weights", hostile]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert b"\x1b" not in done.stderr + done.stdout
-    assert b"\xc2\x9b" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    process = subprocess.run(command, capture_output=True, check=False)
+    assert process.returncode == 2
+    assert b"\x1b" not in process.stderr + process.stdout
+    assert b"\xc2\x9b" not in process.stderr
+    assert len(process.stderr.splitlines()) == 1
 
 
 def test_the_screen_needs_a_terminal() -> None:
-    done = subprocess.run(WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "workbench train digits-mlp" in done.stderr
+    process = subprocess.run(WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert "workbench train digits-mlp" in process.stderr
     dumb = {**os.environ, "TERM": "dumb"}
-    done = subprocess.run(
+    process = subprocess.run(
         WORKBENCH, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=dumb, check=False
     )
-    assert done.returncode == 2
+    assert process.returncode == 2
 
 
 def test_a_finished_run_is_compared_with_one_that_failed(
@@ -369,15 +369,19 @@ def test_a_finished_run_is_compared_with_one_that_failed(
     failed = RunFolder(Path(shutil.copytree(digits_run.path, home / "runs" / "failed")))
     failed.metrics.write_bytes(b"")
     assert run(["compare", digits_run.id, "failed", "--json"]) == 0
-    first, second = printed(capsys)
+    first, second = printed_json(capsys)
     assert set(first) == set(second)
     assert second["test.accuracy"] is None
-    assert "test.accuracy" in told(capsys, "compare", digits_run.id, "failed")
-    same = {row.partition(" ")[0] for row in told(capsys, "compare", digits_run.id, "failed").splitlines()}
+    assert "test.accuracy" in stdout_of(capsys, "compare", digits_run.id, "failed")
+    same = {
+        row.partition(" ")[0] for row in stdout_of(capsys, "compare", digits_run.id, "failed").splitlines()
+    }
     assert not same & {"status", "name", "title", "teaches", "reference.source"}
 
 
-def test_a_missing_extra_is_named_with_its_mend(digits_run: RunFolder, tmp_path: Path) -> None:
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    digits_run: RunFolder, tmp_path: Path
+) -> None:
     """The exporter's package is hidden from a real process."""
     hide = (
         "import sys; sys.modules['safetensors'] = None; "
@@ -394,10 +398,10 @@ def test_a_missing_extra_is_named_with_its_mend(digits_run: RunFolder, tmp_path:
         "--to",
         str(tmp_path / "x"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert install_hint("export") in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert install_hint("export") in process.stderr
+    assert len(process.stderr.splitlines()) == 1
 
 
 def test_a_home_that_is_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -409,7 +413,7 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.M
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_per_class_figures_while_a_run_has_not_ended(digits_run: RunFolder) -> None:
+def test_per_class_metrics_before_a_run_has_ended(digits_run: RunFolder) -> None:
     rows = read_lines(digits_run.metrics, MetricLine)
     digits_run.metrics.unlink()
     writer = LineWriter(digits_run.metrics)
@@ -417,7 +421,7 @@ def test_per_class_figures_while_a_run_has_not_ended(digits_run: RunFolder) -> N
         if not getattr(row, "final", False):
             writer.write(row)
     writer.close()
-    report = report_of(digits_run)
+    report = read_report(digits_run)
     assert report.test is None
     assert report.per_class_split == "validation"
     assert report.per_class is not None and len(report.per_class) == 10

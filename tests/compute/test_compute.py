@@ -1,4 +1,4 @@
-"""The compute process as the screen meets it: a real one, over real pipes."""
+"""The compute process, over real pipes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ import torch
 from msgspec.structs import replace
 from PIL import Image
 
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
-    Answer,
     Call,
     Classify,
     Explain,
     Failure,
-    ImagePage,
-    ListExamples,
+    ListEvaluatedSamples,
     ListSamples,
     OpenImage,
     PredictValues,
@@ -38,7 +36,7 @@ from workbench.compute.protocol import (
     SummarizeModel,
     TracePipeline,
     Warm,
-    decode_from_process,
+    decode_server_message,
     encode,
 )
 from workbench.compute.protocol_records import (
@@ -52,6 +50,7 @@ from workbench.compute.protocol_records import (
     RunClassifier,
     RunDataset,
 )
+from workbench.compute.protocol_responses import ImagePage, Response
 from workbench.core.settings_schema import Choice
 from workbench.io.atomic_files import write_json
 from workbench.models import torchvision_models
@@ -72,7 +71,7 @@ import os, sys
 from torch import nn
 
 def Net(n):
-    print("printed by somebody's own code")
+    print("printed by user code")
     os.system("echo printed by its child")
     return nn.Sequential(nn.Flatten(), nn.Linear(64, n))
 
@@ -82,9 +81,9 @@ def Dies(n):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SessionClient]:
-    """One process for the tests that leave it as it was."""
-    client = SessionClient(tmp_path_factory.mktemp("session") / "session.log")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
+    """One process shared by the tests that do not change its state."""
+    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
     yield client
     client.close()
 
@@ -116,12 +115,12 @@ def net(tmp_path: Path) -> Path:
 module_loop = pytest.mark.asyncio(loop_scope="module")
 
 
-async def first_sample(client: SessionClient, run: RunFolder) -> ImageData:
+async def first_sample(client: ComputeClient, run: RunFolder) -> ImageData:
     page = await client.request(ListSamples(dataset=RunDataset(str(run.path)), per_page=1))
     return ImageData(page.items[0].png)
 
 
-async def drawing(client: SessionClient) -> asyncio.Task[ImagePage]:
+async def drawing(client: ComputeClient) -> asyncio.Task[ImagePage]:
     """A request that takes a minute, once it is computed."""
     started = asyncio.Event()
     request = ListSamples(dataset=dataset("shapes", train=200_000))
@@ -131,9 +130,7 @@ async def drawing(client: SessionClient) -> asyncio.Task[ImagePage]:
 
 
 @module_loop
-async def test_a_picture_is_classified_by_a_run(
-    shared: SessionClient, run: RunFolder, tmp_path: Path
-) -> None:
+async def test_an_image_is_classified_by_a_run(shared: ComputeClient, run: RunFolder, tmp_path: Path) -> None:
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     by = RunClassifier(str(run.path))
     path = tmp_path / "red.png"
@@ -145,7 +142,9 @@ async def test_a_picture_is_classified_by_a_run(
 
 
 @module_loop
-async def test_the_steps_of_a_picture_by_a_run(shared: SessionClient, run: RunFolder, tmp_path: Path) -> None:
+async def test_the_pipeline_of_an_image_by_a_run(
+    shared: ComputeClient, run: RunFolder, tmp_path: Path
+) -> None:
     image, by = await first_sample(shared, run), RunClassifier(str(run.path))
     answer = await shared.request(TracePipeline(image=image, classifier=by))
     steps = {step.name: step for step in answer.steps}
@@ -159,20 +158,20 @@ async def test_the_steps_of_a_picture_by_a_run(shared: SessionClient, run: RunFo
 
 
 @module_loop
-async def test_a_reason_holds_the_evaluation_of_the_run_against_its_answer(
-    shared: SessionClient, run: RunFolder
+async def test_an_explanation_includes_the_reliability_from_the_evaluation(
+    shared: ComputeClient, run: RunFolder
 ) -> None:
     image, by = await first_sample(shared, run), RunClassifier(str(run.path))
     bare = await shared.request(Explain(image=image, classifier=by))
     top = (await shared.request(Classify(image=image, classifier=by, top=2))).top
     assert bare.second is not None and [bare.first.index, bare.second.index] == [one.index for one in top]
-    assert bare.steps[0] == "original 8×8 L" and "normalised [1, 1, 8, 8]" in bare.steps[-1]
+    assert bare.steps[0] == "original 8×8 L" and "normalized [1, 1, 8, 8]" in bare.steps[-1]
     assert bare.reliability is bare.published_accuracy is None
-    said, other = top[0].index, (top[0].index + 1) % 10
+    label, other = top[0].index, (top[0].index + 1) % 10
     rows = [{"class": str(i), "accuracy": 0.5, "precision": 0.25, "support": 4} for i in range(10)]
     row = {"v": 1, "kind": "evaluation", "step": 1, "epoch": 1, "split": "test", "accuracy": 0.5}
     run.metrics.write_text(json.dumps(row) + "\n")
-    confusion = [[said, said, 9], [other, said, 3], [said, other, 2], [said, 99, 9], [said], None]
+    confusion = [[label, label, 9], [other, label, 3], [label, other, 2], [label, 99, 9], [label], None]
     write_json(run.evaluations / "step-1-test.json", {**row, "per_class": rows, "confusion": confusion})
     found = (await shared.request(Explain(image=image, classifier=by))).reliability
     assert found is not None and (found.recall, found.precision, found.support) == (0.5, 0.25, 4)
@@ -181,7 +180,7 @@ async def test_a_reason_holds_the_evaluation_of_the_run_against_its_answer(
 
 
 @module_loop
-async def test_a_recipe_answers_with_its_published_figures(shared: SessionClient, tmp_path: Path) -> None:
+async def test_a_recipe_compares_with_its_published_prediction(shared: ComputeClient, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(torchvision_models.build("squeezenet1_1", 1000).state_dict(), tmp_path / "w.pth")
     (tmp_path / "labels.txt").write_text("\n".join(f"class {i}" for i in range(1000)))
@@ -198,14 +197,12 @@ async def test_a_recipe_answers_with_its_published_figures(shared: SessionClient
     assert answer.top[0].label == f"class {answer.top[0].index}"
     assert answer.reference is not None
     assert (answer.reference.published, answer.reference.ours) == (0.5, None)
-    with pytest.raises(SessionError, match="there is no recipe"):
+    with pytest.raises(ComputeError, match="unknown recipe"):
         await shared.request(Classify(image=image, classifier=RecipeClassifier("nonsense")))
 
 
 @module_loop
-async def test_samples_of_a_run_are_pictures_with_their_classes(
-    shared: SessionClient, run: RunFolder
-) -> None:
+async def test_samples_of_a_run_are_images_with_their_classes(shared: ComputeClient, run: RunFolder) -> None:
     dataset = RunDataset(str(run.path))
     first = await shared.request(ListSamples(dataset=dataset, per_page=5))
     second = await shared.request(ListSamples(dataset=dataset, per_page=5, page=1))
@@ -219,7 +216,7 @@ async def test_samples_of_a_run_are_pictures_with_their_classes(
 
 
 @module_loop
-async def test_a_summary_of_a_pair(shared: SessionClient) -> None:
+async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None:
     answer = await shared.request(SummarizeModel(data=Choice("cifar10"), model=Choice("convnet")))
     assert (answer.parameters, answer.input_shape, answer.outputs) == (62_006, (3, 32, 32), 10)
     assert answer.layers[0].output_shape == (6, 28, 28)
@@ -233,27 +230,32 @@ async def test_a_summary_of_a_pair(shared: SessionClient) -> None:
     [
         (
             Classify(image=ImagePath("/nothing.png"), classifier=RunClassifier("/nowhere")),
-            "is not a run's folder",
+            "is not a run folder",
         ),
         (Classify(image=ImagePath("/nothing.png"), classifier=RESNET), "/nothing.png can't be read"),
         (Classify(image=ImagePath("/\udcff.png"), classifier=RESNET), "can't be read"),
-        (Classify(image=ImagePath(""), classifier=RESNET), "no image is named"),
-        (Classify(image=ImageData(b"not a PNG"), classifier=RESNET), "no picture"),
-        (Classify(image=ImagePath(__file__), classifier=RESNET), "no picture"),
-        (SummarizeModel(data=Choice("clusters"), model=Choice("convnet")), "takes pictures"),
-        (SummarizeModel(data=Choice("digits"), model=Choice("")), "there is no model ''"),
+        (Classify(image=ImagePath(""), classifier=RESNET), "no image: enter a path or URL"),
+        (Classify(image=ImageData(b"not a PNG"), classifier=RESNET), "is not an image"),
+        (Classify(image=ImagePath(__file__), classifier=RESNET), "is not an image"),
+        (SummarizeModel(data=Choice("clusters"), model=Choice("convnet")), "takes images"),
+        (SummarizeModel(data=Choice("digits"), model=Choice("")), "unknown model ''"),
         (ListSamples(dataset=dataset("clusters")), "has no images"),
-        (ListSamples(dataset=dataset("digits"), split="validation"), "there is no validation split"),
+        (
+            ListSamples(dataset=dataset("digits"), split="validation"),
+            "no validation split; its splits: train, test",
+        ),
     ],
 )
-async def test_what_goes_wrong_is_one_line(shared: SessionClient, wrong: Request[Answer], says: str) -> None:
-    with pytest.raises(SessionError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
+    with pytest.raises(ComputeError, match=says) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 
 
 @module_loop
-async def test_a_picture_is_opened_small_and_told_about(shared: SessionClient, tmp_path: Path) -> None:
+async def test_an_opened_image_is_scaled_down_with_its_stored_facts(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
     path = tmp_path / "wide.tiff"
     Image.new("CMYK", (1200, 300)).save(path)
     found = await shared.request(OpenImage(path=str(path)))
@@ -263,14 +265,16 @@ async def test_a_picture_is_opened_small_and_told_about(shared: SessionClient, t
     for name, says in (
         ("bomb.ppm", "is too large"),
         ("gone.png", "can't be read"),
-        ("", "no image is named"),
+        ("", "no image: enter a path or URL"),
     ):
-        with pytest.raises(SessionError, match=says):
+        with pytest.raises(ComputeError, match=says):
             await shared.request(OpenImage(path=str(tmp_path / name) if name else ""))
 
 
 @module_loop
-async def test_a_picture_need_not_wait_for_what_is_computed(shared: SessionClient, tmp_path: Path) -> None:
+async def test_an_image_is_opened_while_another_request_is_computed(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "small.png")
     task = await drawing(shared)
     found = await asyncio.wait_for(shared.request(OpenImage(path=str(tmp_path / "small.png"))), 30)
@@ -281,44 +285,44 @@ async def test_a_picture_need_not_wait_for_what_is_computed(shared: SessionClien
 
 
 @module_loop
-async def test_new_numbers_are_answered(shared: SessionClient, run: RunFolder) -> None:
+async def test_prediction_from_numbers(shared: ComputeClient, run: RunFolder) -> None:
     found = await shared.request(PredictValues(run=str(run.path), text=",".join(["0.5"] * 64), top=2))
     assert len(found.top) == 2 and found.values == ()
-    with pytest.raises(SessionError, match="this run takes 64 numbers"):
+    with pytest.raises(ComputeError, match="this run takes 64 numbers"):
         await shared.request(PredictValues(run=str(run.path), text="0.5"))
 
 
 @module_loop
-async def test_examples_are_what_the_evaluation_said_of_them(
-    shared: SessionClient, digits_run: RunFolder
+async def test_evaluated_samples_have_the_predictions_of_the_evaluation(
+    shared: ComputeClient, digits_run: RunFolder
 ) -> None:
     row = final_evaluation(RunReader(digits_run).read_all())
-    assert row is not None
-    every = ListExamples(run=str(digits_run.path), step=row["step"], count=200)
+    assert row is not None and row.accuracy is not None
+    every = ListEvaluatedSamples(run=str(digits_run.path), step=row.step, count=200)
     found = await shared.request(replace(every, count=3, side=16))
     assert [item.index for item in found.items] == [0, 1, 2] and found.total == 359
     wrong = await shared.request(replace(every, errors_only=True))
     assert all(item.class_name != item.predicted for item in wrong.items)
-    assert wrong.total == 359 - round(row["accuracy"] * 359)
+    assert wrong.total == 359 - round(row.accuracy * 359)
     of = await shared.request(replace(every, label=3))
     assert {item.class_name for item in of.items} == {"3"} and 0 < of.total < 359
     samples = await shared.request(ListSamples(dataset=RunDataset(str(digits_run.path)), per_page=3))
     assert [item.class_name for item in found.items] == [item.class_name for item in samples.items]
-    with pytest.raises(SessionError, match="the predictions of step 1 "):
+    with pytest.raises(ComputeError, match="the predictions of step 1 "):
         await shared.request(replace(every, step=1))
 
 
 @module_loop
-async def test_own_code_runs_in_a_process_of_its_own(shared: SessionClient, net: Path) -> None:
+async def test_user_code_runs_in_a_subprocess(shared: ComputeClient, net: Path) -> None:
     answer = await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net")))
     assert answer.parameters == 650
-    with pytest.raises(SessionError, match=r"ended the process that ran it \(exit 7\)"):
+    with pytest.raises(ComputeError, match=r"user code ended its process \(exit code 7\)"):
         await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Dies")))
     assert (await shared.request(Warm())).torch == torch.__version__
 
 
 @module_loop
-async def test_progress_arrives_and_a_request_can_be_taken_back(shared: SessionClient) -> None:
+async def test_progress_arrives_and_a_request_can_be_cancelled(shared: ComputeClient) -> None:
     task = await drawing(shared)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -327,23 +331,23 @@ async def test_progress_arrives_and_a_request_can_be_taken_back(shared: SessionC
     await asyncio.wait_for(shared.request(Warm()), 10)
 
 
-async def test_a_process_that_died_answers_and_is_started_again() -> None:
-    client = SessionClient()
+async def test_requests_fail_when_the_process_dies_and_the_next_one_restarts_it() -> None:
+    client = ComputeClient()
     try:
         task = await drawing(client)
         [server] = [p for p in psutil.Process().children() if "workbench.compute.server" in p.cmdline()
                     and p.pid == client._process._popen.pid]  # fmt: skip
         server.send_signal(signal.SIGKILL)
-        with pytest.raises(SessionError, match="SIGKILL"):
+        with pytest.raises(ComputeError, match="SIGKILL"):
             await asyncio.wait_for(task, 10)
-        with pytest.raises(SessionError, match="no image is named"):
+        with pytest.raises(ComputeError, match="no image: enter a path or URL"):
             await client.request(OpenImage(path=""))
     finally:
         client.close()
 
 
-def test_the_server_ends_with_its_stdin_and_speaks_json_only(net: Path) -> None:
-    command = [sys.executable, "-m", "workbench.compute.server", "--own-code"]
+def test_the_server_exits_with_its_stdin_and_writes_only_json(net: Path) -> None:
+    command = [sys.executable, "-m", "workbench.compute.server", "--user-code"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as server:
@@ -351,10 +355,10 @@ def test_the_server_ends_with_its_stdin_and_speaks_json_only(net: Path) -> None:
         summary = SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net"))
         server.stdin.write(f"not a message\n{encode(Call(9, summary))}\n".encode())
         server.stdin.flush()
-        refused = decode_from_process(server.stdout.readline().decode())
+        refused = decode_server_message(server.stdout.readline().decode())
         assert isinstance(refused, Failure) and refused.id is None and "\n" not in refused.error
         # Where the machine is busy, it reports progress first.
-        messages = (decode_from_process(line.decode()) for line in server.stdout)
+        messages = (decode_server_message(line.decode()) for line in server.stdout)
         result = next(message for message in messages if not isinstance(message, ProgressUpdate))
         assert isinstance(result, Result) and result.id == 9, result
         server.stdin.close()
@@ -362,7 +366,7 @@ def test_the_server_ends_with_its_stdin_and_speaks_json_only(net: Path) -> None:
         assert server.stdout.read() == b""
 
 
-def test_the_client_brings_in_nothing_heavy() -> None:
+def test_the_client_imports_no_heavy_modules() -> None:
     look = "import sys, workbench.compute.client; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True, env=os.environ

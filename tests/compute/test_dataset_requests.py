@@ -1,4 +1,4 @@
-"""What the compute process answers about a dataset: a real process, over real pipes."""
+"""Requests about datasets to the compute process, over real pipes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
-    Answer,
     BrowseImages,
     BrowseValues,
     DescribeDataset,
@@ -22,14 +21,15 @@ from workbench.compute.protocol import (
     Warm,
 )
 from workbench.compute.protocol_records import ExperimentDataset, RunDataset
+from workbench.compute.protocol_responses import Response
 from workbench.core.settings_schema import Choice
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIGITS = ExperimentDataset(data=Choice("digits"), model=Choice("mlp"), validation=0.1, seed=0)
-OWN = """
+USER_CODE = """
 import torch
 
-def pictures():
+def images():
     x = torch.rand(20, 3, 6, 6) * 2 - 1
     x[0, 0, 0, 0], x[0, 0, 0, 1] = -1, 1
     return (x, torch.arange(20) % 2), (x, torch.arange(20) % 2)
@@ -41,9 +41,9 @@ def dies():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SessionClient]:
-    """One process for all."""
-    client = SessionClient(tmp_path_factory.mktemp("session") / "session.log")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
+    """One process for all tests."""
+    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
     yield client
     client.close()
 
@@ -57,7 +57,7 @@ def dataset(name: str, **options: object) -> ExperimentDataset:
     return ExperimentDataset(data=Choice(name, options))
 
 
-async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(shared: SessionClient) -> None:
+async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(shared: ComputeClient) -> None:
     overview = await shared.request(DescribeDataset(dataset=DIGITS, batch=32))
     facts = overview.facts
     assert (facts.input.shape, facts.input.dtype) == ((1, 8, 8), "uint8")
@@ -71,7 +71,7 @@ async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(sh
     assert (line.facts.batch, line.output, line.facts.has_images) == ((20, 1), (20, 1), False)
 
 
-async def test_pages_begin_with_noise_and_go_on_and_one_class_can_be_picked(shared: SessionClient) -> None:
+async def test_pages_start_with_noise_and_can_be_limited_to_a_class(shared: ComputeClient) -> None:
     first = await shared.request(BrowseImages(dataset=DIGITS, split="test", first=0, count=5))
     assert [item.index for item in first.items] == [-1, 0, 1, 2, 3]
     assert first.items[0].class_name == "noise" and image(first.items[0].png).size == (64, 64)
@@ -82,7 +82,7 @@ async def test_pages_begin_with_noise_and_go_on_and_one_class_can_be_picked(shar
     assert {item.class_name for item in threes.items} == {"3"} and threes.total == 131
 
 
-async def test_one_picture_before_and_after(shared: SessionClient) -> None:
+async def test_an_image_before_and_after_transforms(shared: ComputeClient) -> None:
     def ask(
         chain: tuple[tuple[str, float], ...] = (), draw: int = 0, augment: tuple[str, ...] = ()
     ) -> TransformImage:
@@ -100,7 +100,7 @@ async def test_one_picture_before_and_after(shared: SessionClient) -> None:
     assert augmented.result is not None and augmented.result.shape == (3, 96, 96)
 
 
-async def test_values_and_a_scatter_of_what_has_no_pictures(shared: SessionClient) -> None:
+async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: ComputeClient) -> None:
     line = await shared.request(BrowseValues(dataset=dataset("line"), split="train", count=5))
     assert len(line.rows) == 5 and len(line.scatter.xs) == 800 and line.scatter.labels == ()
     found = await shared.request(
@@ -116,39 +116,39 @@ async def test_values_and_a_scatter_of_what_has_no_pictures(shared: SessionClien
     [
         (
             DescribeDataset(dataset=dataset("kmnist")),
-            r"kmnist is not here: t downloads it \(21.2 MB\) and trains",
+            r"kmnist is not downloaded \(21.2 MB\): press t",
         ),
-        (BrowseImages(dataset=dataset("digits"), split="validation"), "there are train, test"),
-        (TransformImage(dataset=dataset("digits"), index=10**6), "there is no example 1000000"),
-        (TransformImage(dataset=dataset("digits"), chain=(("rotate", 1),)), "no transform 'rotate'"),
-        (DescribeDataset(dataset=dataset("folder:/nowhere")), "no folder"),
-        (DescribeDataset(dataset=dataset("")), "there is no dataset ''"),
-        (DescribeDataset(dataset=RunDataset("/nowhere")), "is not a run's folder"),
+        (BrowseImages(dataset=dataset("digits"), split="validation"), "its splits: train, test"),
+        (TransformImage(dataset=dataset("digits"), index=10**6), "there is no sample 1000000"),
+        (TransformImage(dataset=dataset("digits"), chain=(("rotate", 1),)), "unknown transform 'rotate'"),
+        (DescribeDataset(dataset=dataset("folder:/nowhere")), "is not a folder"),
+        (DescribeDataset(dataset=dataset("")), "unknown dataset ''"),
+        (DescribeDataset(dataset=RunDataset("/nowhere")), "is not a run folder"),
     ],
 )
-async def test_what_goes_wrong_is_one_line(shared: SessionClient, wrong: Request[Answer], says: str) -> None:
-    with pytest.raises(SessionError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
+    with pytest.raises(ComputeError, match=says) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 
 
-async def test_own_data_is_loaded_in_a_process_of_its_own(shared: SessionClient, tmp_path: Path) -> None:
-    (tmp_path / "data.py").write_text(OWN)
-    own = dataset(f"{tmp_path / 'data.py'}:pictures")
+async def test_a_custom_dataset_is_loaded_in_a_subprocess(shared: ComputeClient, tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(USER_CODE)
+    own = dataset(f"{tmp_path / 'data.py'}:images")
     facts = (await shared.request(DescribeDataset(dataset=own))).facts
     assert facts.has_images and facts.input.dtype == "float32"
     page = await shared.request(BrowseImages(dataset=own, count=3))
     # Its images go from -1 to 1: they come back to the whole range.
     red = image(page.items[1].png).split()[0]
     assert (red.getpixel((0, 0)), red.getpixel((1, 0))) == (0, 255)
-    with pytest.raises(SessionError, match="exit 7"):
+    with pytest.raises(ComputeError, match="exit code 7"):
         await shared.request(DescribeDataset(dataset=dataset(f"{tmp_path / 'data.py'}:dies")))
     assert (await shared.request(Warm())).torch
 
 
-async def test_the_steps_from_a_stored_picture_to_a_models_input(shared: SessionClient) -> None:
+async def test_the_pipeline_from_a_stored_image_to_a_models_input(shared: ComputeClient) -> None:
     found = await shared.request(TraceDatasetImage(dataset=DIGITS, split="test", index=0))
     steps = {step.name: step for step in found.steps}
     assert steps["from_numpy"].shares_numpy and steps["from_numpy"].memory == "shared with NumPy"
     assert (steps["batched"].shape, steps["flattened"].shape) == ((1, 1, 8, 8), (1, 64))
-    assert steps["flattened"].memory == "a view" and steps["normalised"].low < 0
+    assert steps["flattened"].memory == "a view" and steps["normalized"].low < 0

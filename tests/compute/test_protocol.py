@@ -1,4 +1,4 @@
-"""The messages of the compute process: every type round-trips, and every real answer decodes strictly."""
+"""The messages of the compute process: every type round-trips, and every real response decodes strictly."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ import pytest
 from PIL import Image
 
 from workbench.compute import protocol
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.handlers import models
 from workbench.compute.protocol import (
-    AnyAnswer,
     AnyRequest,
+    AnyResponse,
     BrowseImages,
     BrowseValues,
     Call,
     Cancel,
-    Classification,
     Classify,
     DescribeDataset,
     Explain,
     Failure,
-    ListExamples,
+    ListEvaluatedSamples,
     ListSamples,
     OpenImage,
     PredictValues,
     ProgressUpdate,
-    Ready,
     Result,
     SummarizeModel,
     TraceDatasetImage,
@@ -51,6 +49,7 @@ from workbench.compute.protocol_records import (
     RunClassifier,
     RunDataset,
 )
+from workbench.compute.protocol_responses import Classification, Ready
 from workbench.compute.server import Server
 from workbench.compute.task import Task
 from workbench.core.progress import Progress
@@ -71,7 +70,7 @@ REQUESTS: tuple[AnyRequest, ...] = (
     Explain(image=IMAGE, classifier=RecipeClassifier("photo-alexnet", labels="/labels.txt")),
     SummarizeModel(data=Choice("line"), model=Choice("mlp", {"widths": [8]}), shape=(1, 8, 8), classes=3),
     ListSamples(dataset=RunDataset("/runs/1"), split="validation", page=2),
-    ListExamples(run="/runs/1", step=7, errors_only=True, label=3),
+    ListEvaluatedSamples(run="/runs/1", step=7, errors_only=True, label=3),
     DescribeDataset(dataset=DIGITS, batch=7),
     BrowseImages(dataset=DIGITS, label=1, first=4),
     TransformImage(dataset=DIGITS, index=-1, chain=(("rotation", 45.0), ("hflip", None)), augment=("crop",)),
@@ -89,61 +88,61 @@ def test_there_is_a_handler_for_each_request() -> None:
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
 def test_a_request_round_trips(request_: AnyRequest) -> None:
     line = protocol.encode(Call(7, request_))
-    assert "\n" not in line and protocol.decode_from_screen(line) == Call(7, request_)
+    assert "\n" not in line and protocol.decode_client_message(line) == Call(7, request_)
 
 
 def test_the_rest_of_the_envelope_round_trips() -> None:
-    assert protocol.decode_from_screen(protocol.encode(Cancel(3))) == Cancel(3)
+    assert protocol.decode_client_message(protocol.encode(Cancel(3))) == Cancel(3)
     for message in (ProgressUpdate(3, Progress("reading", 1, None, "bytes")), Failure(None, "not a message")):
-        assert protocol.decode_from_process(protocol.encode(message)) == message
+        assert protocol.decode_server_message(protocol.encode(message)) == message
 
 
-def test_an_answer_keeps_what_is_not_finite() -> None:
+def test_a_response_keeps_nan_and_infinity() -> None:
     answer = Classification(
         model="m", top=(Prediction(0, "a", math.nan, math.inf),), reference=None, milliseconds=1.0, device="cpu",
         source=ImageFacts(1, 2, "L"), notices=(),
     )  # fmt: skip
-    found = protocol.decode_from_process(protocol.encode(Result(1, answer)))
-    assert isinstance(found, Result) and isinstance(found.answer, Classification)
-    assert math.isnan(found.answer.top[0].probability) and found.answer.top[0].logit == math.inf
+    found = protocol.decode_server_message(protocol.encode(Result(1, answer)))
+    assert isinstance(found, Result) and isinstance(found.response, Classification)
+    assert math.isnan(found.response.top[0].probability) and found.response.top[0].logit == math.inf
 
 
-@pytest.mark.parametrize("decode", [protocol.decode_from_screen, protocol.decode_from_process])
+@pytest.mark.parametrize("decode", [protocol.decode_client_message, protocol.decode_server_message])
 @pytest.mark.parametrize(
     "line", ["", "{", "[]", "{}", '{"type": "call", "id": 1}', '{"type": "dance", "id": 1}']
 )
-def test_what_is_not_a_message_is_refused_in_one_line(decode: Callable[[str], Any], line: str) -> None:
+def test_an_invalid_message_is_rejected_in_one_line(decode: Callable[[str], Any], line: str) -> None:
     with pytest.raises(ValueError, match="not a message") as caught:
         decode(line)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_fields_and_requests_are_refused() -> None:
+def test_unknown_fields_and_requests_are_rejected() -> None:
     known = json.loads(protocol.encode(Call(1, Warm())))
     for request in ({"do": "Dance"}, {**known["request"], "torchvison": True}, {"do": "OpenImage"}):
         with pytest.raises(ValueError, match="not a message"):
-            protocol.decode_from_screen(json.dumps({**known, "request": request}))
+            protocol.decode_client_message(json.dumps({**known, "request": request}))
 
 
-def test_an_answer_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(models.HANDLERS, Warm, lambda request, task: Ready(torch=object()))  # type: ignore[arg-type]
-    outcome = Server(io.StringIO(), own_code=True)._outcome(Task(4, Warm(), lambda _: None))
-    found = protocol.decode_from_process(outcome)
+    outcome = Server(io.StringIO(), run_user_code=True)._outcome(Task(4, Warm(), lambda _: None))
+    found = protocol.decode_server_message(outcome)
     assert isinstance(found, Failure) and found.id == 4 and "TypeError" in found.error
 
 
-async def test_a_process_that_sends_something_else_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_sends_an_invalid_message_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print('nonsense', flush=True); time.sleep(600)"
-    monkeypatch.setattr("workbench.compute.client.python", lambda *_: [sys.executable, "-c", code])
-    client = SessionClient()
+    monkeypatch.setattr("workbench.compute.client.python_command", lambda *_: [sys.executable, "-c", code])
+    client = ComputeClient()
     try:
-        with pytest.raises(SessionError, match="SIGKILL"):
+        with pytest.raises(ComputeError, match="SIGKILL"):
             await asyncio.wait_for(client.request(Warm()), 60)
     finally:
         client.close()
 
 
-async def test_every_real_answer_decodes_strictly(digits_run: RunFolder, tmp_path: Path) -> None:
+async def test_every_real_response_decodes_strictly(digits_run: RunFolder, tmp_path: Path) -> None:
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     evaluation = final_evaluation(RunReader(digits_run).read_all())
     assert evaluation is not None
@@ -159,7 +158,7 @@ async def test_every_real_answer_decodes_strictly(digits_run: RunFolder, tmp_pat
         Explain(image=image, classifier=by),
         SummarizeModel(data=Choice("digits"), model=Choice("mlp")),
         ListSamples(dataset=dataset),
-        ListExamples(run=run, step=evaluation["step"], split=evaluation["split"]),
+        ListEvaluatedSamples(run=run, step=evaluation.step, split=evaluation.split),
         DescribeDataset(dataset=dataset),
         BrowseImages(dataset=dataset),
         TransformImage(dataset=dataset, augment=("crop",)),
@@ -167,18 +166,18 @@ async def test_every_real_answer_decodes_strictly(digits_run: RunFolder, tmp_pat
         TraceDatasetImage(dataset=dataset),
     )
     assert {type(request) for request in requests} == set(get_args(AnyRequest))
-    client = SessionClient(tmp_path / "session.log")
+    client = ComputeClient(tmp_path / "compute.log")
     try:
         answers = {type(request): await client.request(request) for request in requests}
     finally:
         client.close()
     for kind, answer in answers.items():
-        assert type(answer) is answer_type(kind), kind
-    assert {type(answer) for answer in answers.values()} == set(get_args(AnyAnswer))
+        assert type(answer) is response_type(kind), kind
+    assert {type(answer) for answer in answers.values()} == set(get_args(AnyResponse))
 
 
-def answer_type(kind: type[AnyRequest]) -> type[AnyAnswer]:
-    """The answer that a request class declares: `class Warm(Request[Ready])`."""
+def response_type(kind: type[AnyRequest]) -> type[AnyResponse]:
+    """The response that a request class declares: `class Warm(Request[Ready])`."""
     [base] = kind.__orig_bases__  # type: ignore[attr-defined]
     [found] = get_args(base)
     return found  # type: ignore[no-any-return]

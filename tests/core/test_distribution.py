@@ -89,7 +89,7 @@ def test_the_version_of_another_projects_distribution_is_not_ours(install: Insta
 def test_a_checkout_has_the_version_in_its_pyproject(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"{PROJECT['version']}\n"
-    assert machine_info.versions()["workbench"] == PROJECT["version"]
+    assert machine_info.installed_versions()["workbench"] == PROJECT["version"]
     assert distribution.version_of("textual") == metadata.version("textual")
     assert distribution.version_of("no-such-package-anywhere") is None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.core import text
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from workbench.core.text import safe
     ],
 )
 def test_nothing_that_steers_a_terminal_comes_through(hostile: str) -> None:
-    shown = safe(hostile)
+    shown = sanitize(hostile)
     assert "\N{REPLACEMENT CHARACTER}" in shown
     assert all(c.isprintable() for c in shown)
     shown.encode("utf-8")
@@ -30,14 +30,14 @@ def test_nothing_that_steers_a_terminal_comes_through(hostile: str) -> None:
 
 def test_ordinary_text_is_left_alone() -> None:
     for ordinary in ("cat", "Müller", "[/]", "[red]x", "日本語", "a b", "👩‍🔬"):
-        assert safe(ordinary) == ordinary
+        assert sanitize(ordinary) == ordinary
 
 
 def test_long_wide_text_is_cut_by_cells() -> None:
-    shown = safe("漢字" * 5000, 20)
+    shown = sanitize("漢字" * 5000, 20)
     assert text.cell_width(shown) <= 20
     assert shown.endswith("…")
-    assert safe("short", 20) == "short"
+    assert sanitize("short", 20) == "short"
 
 
 def test_pad_fills_to_exactly_the_width() -> None:
@@ -59,7 +59,7 @@ def test_pad_fills_to_exactly_the_width() -> None:
     ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert text.duration(seconds) == shown
+    assert text.format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_durations(seconds: float | None, shown: str) -> None:
     [(-1, "now"), (0.5, "now"), (59, "59s ago"), (130, "2m ago"), (7300, "2h ago"), (9e5, "10d ago")],
 )
 def test_ages_have_one_unit(seconds: float, shown: str) -> None:
-    assert text.age(seconds) == shown
+    assert text.format_age(seconds) == shown
 
 
 def test_sizes_counts_and_fractions() -> None:
-    assert [text.size(n) for n in (None, 12, 1500, 170_498_071)] == ["-", "12 B", "1.5 kB", "170 MB"]
-    assert [text.count(n) for n in (None, 950, 42_500, 11_700_000, 61_000_000)] == [
+    assert [text.format_bytes(n) for n in (None, 12, 1500, 170_498_071)] == ["-", "12 B", "1.5 kB", "170 MB"]
+    assert [text.format_count(n) for n in (None, 950, 42_500, 11_700_000, 61_000_000)] == [
         "-",
         "950",
         "42.5k",
         "11.7M",
         "61M",
     ]
-    assert [text.fraction(v) for v in (None, 0.9134, 1.0, 0.0)] == ["-", ".913", "1.00", ".000"]
+    assert [text.format_fraction(v) for v in (None, 0.9134, 1.0, 0.0)] == ["-", ".913", "1.00", ".000"]
 
 
 def test_an_exception_in_one_line() -> None:
@@ -90,9 +90,16 @@ def test_an_exception_in_one_line() -> None:
 
 def test_a_learning_rate_has_three_digits() -> None:
     rates = (0.03, 0.0123456, 1e-3, 1.25e-5, 1.0, 0.0)
-    assert [text.learning_rate(rate) for rate in rates] == [".03", ".0123", ".001", "1.25e-5", "1", "0"]
+    assert [text.format_learning_rate(rate) for rate in rates] == [
+        ".03",
+        ".0123",
+        ".001",
+        "1.25e-5",
+        "1",
+        "0",
+    ]
 
 
 def test_how_much_is_done() -> None:
-    assert text.amount(12e6, 170e6, "bytes") == "12.0 MB of 170 MB"
-    assert text.amount(950, None, "pictures") == "950"
+    assert text.format_progress(12e6, 170e6, "bytes") == "12.0 MB of 170 MB"
+    assert text.format_progress(950, None, "images") == "950"

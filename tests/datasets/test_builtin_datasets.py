@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets.builtin import SHAPES
 from workbench.datasets.loader import load
@@ -32,10 +32,10 @@ def test_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
     theirs, data = load_digits(), load(Choice("digits"))
-    pictures = torch.cat([data.train.inputs, data.test.inputs]).reshape(1797, 64)
+    images = torch.cat([data.train.inputs, data.test.inputs]).reshape(1797, 64)
     labels = torch.cat([data.train.targets, data.test.targets])
     expected = torch.from_numpy(theirs.images).mul(255 / 16).round().to(torch.uint8).reshape(1797, 64)
-    mine = sorted(zip(pictures.tolist(), labels.tolist(), strict=True))
+    mine = sorted(zip(images.tolist(), labels.tolist(), strict=True))
     assert mine == sorted(zip(expected.tolist(), theirs.target.tolist(), strict=True))
 
 
@@ -60,24 +60,24 @@ def test_digits_can_be_learned():
 
 
 def test_shapes_are_even_and_of_any_size():
-    told = []
-    data = load(Choice("shapes", {"train": 60, "test": 25, "size": 20}), progress=told.append)
+    updates = []
+    data = load(Choice("shapes", {"train": 60, "test": 25, "size": 20}), progress=updates.append)
     assert data.train.inputs.shape == (60, 3, 20, 20)
     assert data.train.inputs.dtype == torch.uint8
     assert torch.bincount(data.train.targets).tolist() == [6] * 10
     assert sorted(torch.bincount(data.test.targets).tolist()) == [2] * 5 + [3] * 5
     assert data.classes == tuple(SHAPES)
-    assert (told[-1].done, told[-1].total) == (85, 85)
+    assert (updates[-1].done, updates[-1].total) == (85, 85)
     assert not torch.equal(data.train.inputs[:25], data.test.inputs)
 
 
 def test_shapes_that_would_fill_the_memory_are_refused():
-    with pytest.raises(BadInput, match=r"lower data\.train"):
+    with pytest.raises(UserError, match=r"lower data\.train"):
         load(Choice("shapes", {"train": 10_000_000, "size": 512}))
 
 
 def test_drawing_can_be_cancelled():
-    with pytest.raises(Interrupted):
+    with pytest.raises(Cancelled):
         load(Choice("shapes"), cancelled=lambda: True)
 
 

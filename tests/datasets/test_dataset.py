@@ -6,38 +6,38 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.datasets import dataset as module
 from workbench.datasets.dataset import (
-    Data,
+    Dataset,
     Split,
-    checked,
     derived_seed,
     fingerprint_of,
     mean_and_std,
-    measured,
-    part,
+    stratified_split,
+    validate,
+    with_statistics,
     with_validation,
 )
 
 
 def make(labels=(0, 1) * 10, classes=("a", "b"), **changes):
     split = Split(torch.arange(len(labels) * 3, dtype=torch.uint8).reshape(-1, 3, 1, 1), torch.tensor(labels))
-    return Data("classification", classes, **{"train": split, "validation": None, "test": split} | changes)
+    return Dataset("classification", classes, **{"train": split, "validation": None, "test": split} | changes)
 
 
-def of(pictures):
-    return Split(pictures, torch.zeros(len(pictures), dtype=torch.int64))
+def of(images):
+    return Split(images, torch.zeros(len(images), dtype=torch.int64))
 
 
 def test_a_part_is_of_every_class():
     labels = [0] * 100 + [1] * 10 + [2] * 2 + [3]
-    kept, taken = part(labels, 0.1, 7, "x")
-    assert np.bincount([labels[i] for i in taken], minlength=4).tolist() == [10, 1, 1, 0]
-    assert sorted(kept + taken) == list(range(len(labels)))
-    assert (kept, taken) == part(labels, 0.1, 7, "x")
-    assert taken != part(labels, 0.1, 8, "x")[1]
-    assert taken != part(labels, 0.1, 7, "y")[1]
+    train, test = stratified_split(labels, 0.1, 7, "x")
+    assert np.bincount([labels[i] for i in test], minlength=4).tolist() == [10, 1, 1, 0]
+    assert sorted(train + test) == list(range(len(labels)))
+    assert (train, test) == stratified_split(labels, 0.1, 7, "x")
+    assert test != stratified_split(labels, 0.1, 8, "x")[1]
+    assert test != stratified_split(labels, 0.1, 7, "y")[1]
 
 
 def test_seeds_are_hashed():
@@ -61,19 +61,19 @@ def test_parts_of_what_is_mapped_stay_mapped():
     data, copied = with_validation(make(train=mapped), 0.2, 0), with_validation(whole, 0.2, 0)
     assert data.train.inputs.data_ptr() == mapped.inputs.data_ptr()
     everything = torch.arange(16)
-    assert torch.equal(data.train.examples(everything), copied.train.inputs)
-    assert torch.equal(data.train.example(3), copied.train.inputs[3])
+    assert torch.equal(data.train.gather(everything), copied.train.inputs)
+    assert torch.equal(data.train.sample(3), copied.train.inputs[3])
     assert (len(data.train), data.train.nbytes) == (16, copied.train.inputs.nbytes)
-    assert measured(data).mean == measured(copied).mean
+    assert with_statistics(data).mean == with_statistics(copied).mean
     twice = data.train.take([4, 2])
-    assert torch.equal(twice.examples(torch.tensor([1, 0])), copied.train.inputs[[2, 4]])
+    assert torch.equal(twice.gather(torch.tensor([1, 0])), copied.train.inputs[[2, 4]])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_mean_and_deviation_are_numpys(channels):
-    pictures = np.random.default_rng(0).integers(0, 256, (50, channels, 9, 7), np.uint8)
-    mean, std = mean_and_std(of(torch.from_numpy(pictures)))
-    scaled = pictures / 255.0
+    images = np.random.default_rng(0).integers(0, 256, (50, channels, 9, 7), np.uint8)
+    mean, std = mean_and_std(of(torch.from_numpy(images)))
+    scaled = images / 255.0
     assert mean == pytest.approx(scaled.mean((0, 2, 3)), abs=1e-12)
     assert std == pytest.approx(scaled.std((0, 2, 3)), abs=1e-12)
 
@@ -83,18 +83,18 @@ def test_what_never_changes_has_deviation_one():
 
 
 def test_large_sets_are_measured_by_evenly_spaced_examples(monkeypatch):
-    pictures = (
+    images = (
         (torch.arange(1000) % 200).to(torch.uint8).reshape(1000, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
     )
-    monkeypatch.setattr(module, "_MEASURED_BYTES", 16 * 350)
-    mean, _ = mean_and_std(of(pictures))
+    monkeypatch.setattr(module, "_STATISTICS_BYTES", 16 * 350)
+    mean, _ = mean_and_std(of(images))
     assert mean[0] == pytest.approx(99.5 / 255, rel=0.02)
 
 
-def test_only_pictures_are_measured():
+def test_only_images_are_measured():
     split = Split(torch.rand(20, 2), torch.tensor([0, 1] * 10))
-    assert measured(make(train=split)).mean == ()
-    assert len(measured(make()).mean) == 3
+    assert with_statistics(make(train=split)).mean == ()
+    assert len(with_statistics(make()).mean) == 3
 
 
 def test_fingerprints_tell_contents_apart():
@@ -114,14 +114,14 @@ def test_fingerprints_tell_contents_apart():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (make(classes=("a",), labels=(0, 0)), "one class only"),
-        (make(labels=(0, 2)), "labels go from 0 to 2"),
-        (make(labels=(-1, 1)), "labels go from -1"),
-        (make(test=Split(torch.zeros(0, 3, 1, 1), torch.zeros(0))), "no test examples"),
+        (make(classes=("a",), labels=(0, 0)), "only one class"),
+        (make(labels=(0, 2)), "labels range from 0 to 2"),
+        (make(labels=(-1, 1)), "labels range from -1"),
+        (make(test=Split(torch.zeros(0, 3, 1, 1), torch.zeros(0))), "no test samples"),
         (make(test=Split(torch.zeros(2, 3, 2, 2), torch.zeros(2, dtype=torch.int64))), "differ in shape"),
         (make(test=Split(torch.zeros(3, 3, 1, 1), torch.zeros(2, dtype=torch.int64))), "3 test inputs but 2"),
     ],
 )
-def test_what_can_not_be_learned_is_told(data, words):
-    with pytest.raises(BadInput, match=words):
-        checked(data, "this")
+def test_unlearnable_data_is_an_error(data, words):
+    with pytest.raises(UserError, match=words):
+        validate(data, "this")

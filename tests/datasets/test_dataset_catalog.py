@@ -1,4 +1,4 @@
-"""The catalogue of datasets: names, what is here, and that it needs no torch."""
+"""The catalog of datasets: names, what is here, and that it needs no torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.datasets import catalog
-from workbench.datasets.catalog import CATALOGUE, describe, find, found_at
+from workbench.datasets.catalog import CATALOG, describe, find, find_on_disk
 from workbench.io import disk_usage
 
 
@@ -23,16 +23,16 @@ def own_folders(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("spelling", "name"),
     [("MNIST", "mnist"), ("FashionMNIST", "fashion-mnist"), ("CIFAR10", "cifar10"), ("CIFAR-100", "cifar100"),
      ("OxfordIIITPet", "oxford-pets"), ("pets", "oxford-pets"), ("Flowers102", "flowers102"), ("gtsrb", "gtsrb")],
 )  # fmt: skip
-def test_names_are_found_in_any_spelling(given, name):
-    assert find(given).name == name
+def test_names_are_found_in_any_spelling(spelling, name):
+    assert find(spelling).name == name
 
 
 def test_a_wrong_name_brings_the_nearest():
-    with pytest.raises(BadInput, match="did you mean 'cifar10'"):
+    with pytest.raises(UserError, match="did you mean 'cifar10'"):
         find("cifar1O")
 
 
@@ -40,16 +40,16 @@ def test_paths_are_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find("folder:pets").name == f"folder:{tmp_path}/pets"
     assert find("./data.py:make").name == f"{tmp_path}/data.py:make"
-    with pytest.raises(BadInput, match="needs a path"):
+    with pytest.raises(UserError, match="needs a path"):
         find("folder:")
 
 
 def test_names_are_unique():
-    every = [name for info in CATALOGUE for name in (info.name.replace("-", ""), *info.aliases)]
+    every = [name for info in CATALOG for name in (info.name.replace("-", ""), *info.aliases)]
     assert len(every) == len(set(every))
 
 
-@pytest.mark.parametrize("info", CATALOGUE, ids=lambda info: info.name)
+@pytest.mark.parametrize("info", CATALOG, ids=lambda info: info.name)
 def test_every_row_is_whole(info):
     assert info.title and info.counts and info.options is not None
     assert info.classes or info.task == "regression"
@@ -64,10 +64,10 @@ def test_it_is_here_when_every_file_is(tmp_path):
     raw.mkdir(parents=True)
     info = find("mnist")
     for file in info.files:
-        assert found_at(info) is None
+        assert find_on_disk(info) is None
         path = tmp_path / "data" / file
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(b"12"))
-    assert found_at(info) == tmp_path / "data"
+    assert find_on_disk(info) == tmp_path / "data"
     shown = describe("mnist")
     assert (shown.here, shown.bytes) == (True, 4 * len(gzip.compress(b"12")))
 
@@ -81,7 +81,7 @@ def test_a_folders_size_is_that_of_its_files(tmp_path, monkeypatch):
     assert describe(f"folder:{tmp_path / 'pets'}").bytes is None
     missing = describe(f"folder:{tmp_path / 'none'}", measure=True)
     assert (missing.here, missing.bytes) == (False, 0)
-    monkeypatch.setattr(disk_usage.size_of, "__defaults__", (disk_usage.SECONDS, 1))
+    monkeypatch.setattr(disk_usage.quick_disk_usage, "__defaults__", (disk_usage.TIME_LIMIT, 1))
     assert describe(f"folder:{tmp_path / 'pets'}", measure=True).bytes is None
 
 
@@ -100,8 +100,8 @@ def test_debians_package_is_found(tmp_path):
     folder.mkdir(parents=True)
     for file in find("fashion-mnist").files:
         (folder / (file.rpartition("/")[2] + ".gz")).touch()
-    assert found_at(find("fashion-mnist")) == tmp_path / "debian"
-    assert found_at(find("mnist")) is None
+    assert find_on_disk(find("fashion-mnist")) == tmp_path / "debian"
+    assert find_on_disk(find("mnist")) is None
 
 
 def test_options_change_what_is_shown():
@@ -112,7 +112,7 @@ def test_options_change_what_is_shown():
 
 def test_it_brings_in_no_torch():
     code = (
-        "import sys, workbench.datasets.catalog as c; [c.describe(i.name) for i in c.CATALOGUE];"
+        "import sys, workbench.datasets.catalog as c; [c.describe(i.name) for i in c.CATALOG];"
         "print([m for m in ('torch', 'torchvision', 'numpy', 'PIL', 'textual') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Pictures of one's own: one folder per class."""
+"""Images of one's own: one folder per class."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import image_cache
+from workbench.datasets.image_cache import ImageListing, ListedImage
 from workbench.datasets.image_folder import scan_folder
-from workbench.datasets.image_folder_layout import check_choice
+from workbench.datasets.image_folder_layout import validate_image_folder
 from workbench.datasets.loader import load
 from workbench.io import file_cache
 
@@ -30,9 +32,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def draw(path, colour="red", size=(20, 16)):
+def draw(path, color="red", size=(20, 16)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, color).save(path)
 
 
 def classes(root, count=10, names=("cat", "dog"), **options):
@@ -58,10 +60,10 @@ def test_classes_are_folders_and_split_evenly(tmp_path):
     assert data.train.inputs.shape == (17, 3, 8, 8) and data.train.inputs.dtype == torch.uint8
     assert torch.bincount(data.test.targets).tolist() == [2, 2]
     assert "dog/deep/er/x.JPG" in data.train.names + data.test.names
-    for name, label, picture in zip(data.train.names, data.train.targets, data.train.inputs, strict=True):
+    for name, label, image in zip(data.train.names, data.train.targets, data.train.inputs, strict=True):
         assert data.classes[label] == name.split("/")[0]
         if "deep" not in name:
-            assert picture[:, 3, 3].tolist() == [int(name[4:6]), 20 * int(label), 7]
+            assert image[:, 3, 3].tolist() == [int(name[4:6]), 20 * int(label), 7]
     assert len(load_folder(root, size=8, data_test=0.5).test) == 11
 
 
@@ -109,25 +111,25 @@ def test_a_class_may_be_called_train(tmp_path):
     assert data.classes == ("car", "train")
 
 
-def test_test_without_train_is_told(tmp_path):
+def test_a_test_split_without_a_training_split_is_an_error(tmp_path):
     classes(tmp_path / "r" / "test")
-    with pytest.raises(BadInput, match="no train/"):
+    with pytest.raises(UserError, match="no train/"):
         load_folder(tmp_path / "r")
 
 
-def test_unreadable_pictures_are_set_aside(tmp_path):
+def test_unreadable_images_are_set_aside(tmp_path):
     root = classes(tmp_path / "pets")
-    (root / "cat" / "text.png").write_text("no picture")
+    (root / "cat" / "text.png").write_text("no image")
     (root / "cat" / "empty.png").touch()
     (root / "dog" / "cut.jpg").write_bytes((root / "dog" / "00.png").read_bytes()[:50])
     os.mkfifo(root / "dog" / "pipe.png")
-    (root / "dog" / "notes.txt").write_text("not a picture, and not called one")
+    (root / "dog" / "notes.txt").write_text("not an image, and not called one")
     for _ in range(2):  # decoded, and then from the cache
         data = load_folder(root, size=8)
         assert len(data.train) + len(data.test) == 20
-        reasons = {path.rpartition("/")[2]: reason for path, reason in data.set_aside}
+        reasons = {path.rpartition("/")[2]: reason for path, reason in data.skipped_files}
         assert set(reasons) == {"text.png", "empty.png", "cut.jpg", "pipe.png"}
-        assert reasons["empty.png"] == "empty" and "no picture" in reasons["text.png"]
+        assert reasons["empty.png"] == "empty" and "not an image" in reasons["text.png"]
 
 
 def test_links_that_lead_out_are_set_aside(tmp_path):
@@ -140,9 +142,9 @@ def test_links_that_lead_out_are_set_aside(tmp_path):
     data = load_folder(root, size=8)
     names = data.train.names + data.test.names
     assert "cat/inside.png" in names and len(names) == 21
-    reasons = {path.rpartition("/")[2]: reason for path, reason in data.set_aside}
-    assert "leads out" in reasons["link.png"]
-    assert "nowhere" in reasons["broken.png"]
+    reasons = {path.rpartition("/")[2]: reason for path, reason in data.skipped_files}
+    assert "outside the folder" in reasons["link.png"]
+    assert "broken link" in reasons["broken.png"]
     assert "link to a folder" in reasons["folder"]
 
 
@@ -150,7 +152,7 @@ def test_a_class_that_is_a_link_out_is_refused(tmp_path):
     root = classes(tmp_path / "pets")
     classes(tmp_path / "outside", names=("bird",))
     (root / "bird").symlink_to(tmp_path / "outside" / "bird")
-    with pytest.raises(BadInput, match=r"'bird'.*leads out"):
+    with pytest.raises(UserError, match=r"'bird'.*outside the folder"):
         load_folder(root)
 
 
@@ -168,39 +170,39 @@ def test_names_of_any_bytes_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda root: None, "is no folder"),
-        (lambda root: draw(root / "x.png"), "has no folders in it"),
-        (lambda root: classes(root, names=("cat",)), "one class only"),
-        (lambda root: (classes(root), (root / "empty").mkdir()), "'empty'.* has no pictures"),
-        (lambda root: (classes(root), draw(root / "bird" / "one.png")), "has one picture"),
+        (lambda root: None, "is not a folder"),
+        (lambda root: draw(root / "x.png"), "has no class folders"),
+        (lambda root: classes(root, names=("cat",)), "only one class"),
+        (lambda root: (classes(root), (root / "empty").mkdir()), "'empty'.* has no training images"),
+        (lambda root: (classes(root), draw(root / "bird" / "one.png")), "has only one image"),
         (lambda root: (classes(root / "train"), (root / "test" / "cat").mkdir(parents=True)), "test folder"),
     ],
 )
-def test_what_can_not_be_learned_from_is_told(tmp_path, build, words):
+def test_unlearnable_folders_are_errors(tmp_path, build, words):
     build(tmp_path / "root")
-    with pytest.raises(BadInput, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         load_folder(tmp_path / "root")
     assert "\n" not in str(error.value)
-    with pytest.raises(BadInput) as before:
-        check_choice(f"folder:{tmp_path / 'root'}")
+    with pytest.raises(UserError) as before:
+        validate_image_folder(f"folder:{tmp_path / 'root'}")
     assert str(before.value) == str(error.value)
 
 
 def test_a_folder_that_can_be_learned_from_passes_the_first_look(tmp_path):
     classes(tmp_path / "pets", names=("cat/young", "dog"))
-    check_choice(f"folder:{tmp_path / 'pets'}")
+    validate_image_folder(f"folder:{tmp_path / 'pets'}")
 
 
-def test_a_split_without_one_readable_picture_is_told(tmp_path):
+def test_a_split_without_a_readable_image_is_an_error(tmp_path):
     classes(tmp_path / "r" / "train")
     for name in ("cat", "dog"):
         (tmp_path / "r" / "test" / name).mkdir(parents=True)
         (tmp_path / "r" / "test" / name / "x.png").write_text("text")
-    with pytest.raises(BadInput, match="none of the 2 test pictures"):
+    with pytest.raises(UserError, match="none of the 2 test images"):
         load_folder(tmp_path / "r")
 
 
-def test_pictures_are_decoded_once(tmp_path, monkeypatch):
+def test_images_are_decoded_once(tmp_path, monkeypatch):
     root = classes(tmp_path / "pets")
     first = load_folder(root, size=8)
 
@@ -208,17 +210,17 @@ def test_pictures_are_decoded_once(tmp_path, monkeypatch):
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_cache, "open_picture", never)
+        patch.setattr(image_cache, "open_image", never)
         second = load_folder(root, size=8)
     assert torch.equal(first.train.inputs, second.train.inputs)
     assert first.fingerprint == second.fingerprint
     draw(root / "cat" / "00.png", "white", size=(30, 30))
     third = load_folder(root, size=8)
     assert third.fingerprint != first.fingerprint
-    pictures = dict(
+    images = dict(
         zip(third.train.names + third.test.names, (*third.train.inputs, *third.test.inputs), strict=True)
     )
-    assert int(pictures["cat/00.png"].min()) == 255
+    assert int(images["cat/00.png"].min()) == 255
 
 
 def test_a_damaged_cache_is_made_again(tmp_path, home):
@@ -229,7 +231,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, home):
     assert torch.equal(load_folder(root, size=8).train.inputs, first)
 
 
-def test_writing_to_the_pictures_leaves_the_cache_alone(tmp_path):
+def test_writing_to_the_images_leaves_the_cache_alone(tmp_path):
     root = classes(tmp_path / "pets")
     load_folder(root, size=8).train.inputs.zero_()
     assert int(load_folder(root, size=8).train.inputs.max()) > 0
@@ -237,27 +239,27 @@ def test_writing_to_the_pictures_leaves_the_cache_alone(tmp_path):
 
 def same(first, second):
     examples = torch.arange(len(first))
-    return torch.equal(first.examples(examples), second.examples(examples)) and first.names == second.names
+    return torch.equal(first.gather(examples), second.gather(examples)) and first.names == second.names
 
 
 def decodings(monkeypatch):
     """The names of the files that are opened from now on."""
-    opened, really = [], image_cache.open_picture
+    opened, really = [], image_cache.open_image
 
     def counted(path):
         opened.append(path.name)
         return really(path)
 
-    monkeypatch.setattr(image_cache, "open_picture", counted)
+    monkeypatch.setattr(image_cache, "open_image", counted)
     return opened
 
 
 def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
     root = classes(tmp_path / "pets", count=100)
-    (root / "cat" / "00.png").write_text("no picture")
-    monkeypatch.setattr(image_cache, "usable_cores", lambda: 1)  # 32 pictures at a time
+    (root / "cat" / "00.png").write_text("no image")
+    monkeypatch.setattr(image_cache, "usable_cores", lambda: 1)  # 32 images at a time
     seen = []
-    with pytest.raises(Interrupted):
+    with pytest.raises(Cancelled):
         load_folder(root, size=8, progress=seen.append, cancelled=lambda: len(seen) > 80)
     left = {path.suffix for path in (home / "cache" / "decoded").iterdir()}
     assert left == {".part", ".json"}
@@ -266,7 +268,11 @@ def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
     assert len(opened) == 200 - 64
     shutil.rmtree(home / "cache")
     whole = load_folder(root, size=8)
-    assert same(cut.train, whole.train) and same(cut.test, whole.test) and cut.set_aside == whole.set_aside
+    assert (
+        same(cut.train, whole.train)
+        and same(cut.test, whole.test)
+        and cut.skipped_files == whole.skipped_files
+    )
     kept = list((home / "cache" / "decoded").iterdir())
     assert {(path.suffix, path.stat().st_mode & 0o777) for path in kept} == {(".u8", 0o600), (".json", 0o600)}
 
@@ -279,8 +285,8 @@ def test_room_is_made_by_what_is_not_used_any_more(tmp_path, home, monkeypatch):
     for path in kept.iterdir():
         os.utime(path, (0, 0))
     load_folder(root, size=8)
-    file_cache.drop_oldest(kept, 1)
-    file_cache.drop_oldest(kept, 1)
+    file_cache.evict_least_recent(kept, 1)
+    file_cache.evict_least_recent(kept, 1)
     opened = decodings(monkeypatch)
     load_folder(root, size=8)
     assert not opened
@@ -292,7 +298,7 @@ def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, mon
     root = classes(tmp_path / "pets", count=100)
     monkeypatch.setattr(image_cache, "usable_cores", lambda: 1)
     seen = []
-    with pytest.raises(Interrupted):
+    with pytest.raises(Cancelled):
         load_folder(root, size=8, progress=seen.append, cancelled=lambda: len(seen) > 80)
     part = next((home / "cache" / "decoded").glob("*.part"))
     part.write_bytes(part.read_bytes()[:-1])
@@ -301,10 +307,10 @@ def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, mon
     assert same(cut.train, load_folder(root, size=8).train)
 
 
-def test_two_that_want_the_same_pictures_decode_them_once(tmp_path, monkeypatch):
+def test_two_that_want_the_same_images_decode_them_once(tmp_path, monkeypatch):
     root = classes(tmp_path / "pets")
     opened = decodings(monkeypatch)
-    monkeypatch.setattr(image_cache, "WAIT", 0.01)
+    monkeypatch.setattr(image_cache, "POLL_INTERVAL", 0.01)
     waited, begun = threading.Event(), threading.Event()
 
     def first(progress):
@@ -327,42 +333,42 @@ def test_two_that_want_the_same_pictures_decode_them_once(tmp_path, monkeypatch)
 def test_what_is_to_be_decoded_is_announced_with_its_size(tmp_path):
     seen = []
     load_folder(classes(tmp_path / "pets"), size=100, progress=seen.append)
-    assert {progress.what for progress in seen} == {"decoding pictures to 100×100 (600 kB)"}
+    assert {progress.what for progress in seen} == {"decoding images to 100×100 (600 kB)"}
 
 
-def test_a_disk_too_small_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_decoding(tmp_path, monkeypatch):
     root = classes(tmp_path / "pets")
     opened = decodings(monkeypatch)
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(BadInput, match=r"they take \S+ kB, 1\.0 kB are free; make room, lower data\.size"):
+    with pytest.raises(UserError, match=r"they need \S+ kB, 1\.0 kB are free; make room, lower data\.size"):
         load_folder(root, size=32)
     assert not opened
 
 
-def test_progress_counts_every_picture(tmp_path):
+def test_progress_counts_every_image(tmp_path):
     seen = []
     load_folder(classes(tmp_path / "pets"), size=8, progress=seen.append)
     assert [p.done for p in seen] == list(range(1, 21))
-    assert {(p.total, p.unit) for p in seen} == {(20, "pictures")}
+    assert {(p.total, p.unit) for p in seen} == {(20, "images")}
 
 
-def test_size_and_channels_follow_the_model_the_option_and_the_pictures(tmp_path):
+def test_size_and_channels_follow_the_model_the_option_and_the_images(tmp_path):
     root = classes(tmp_path / "pets", size=(40, 24))
     assert load_folder(root).train.inputs.shape[1:] == (3, 24, 24)
     assert load_folder(root, size=12, channels=1).train.inputs.shape[1:] == (1, 12, 12)
     assert load_folder(root, size=12, data_size=10).train.inputs.shape[1:] == (3, 10, 10)
 
 
-def test_a_picture_fits_as_when_it_is_classified(tmp_path):
+def test_a_image_fits_as_when_it_is_classified(tmp_path):
     root = classes(tmp_path / "pets")
     noise = np.random.default_rng(0).integers(0, 256, (50, 31, 3), np.uint8)
     Image.fromarray(noise).save(root / "cat" / "noise.png")
     data = load_folder(root, size=17)
-    pictures = dict(
+    images = dict(
         zip(data.train.names + data.test.names, (*data.train.inputs, *data.test.inputs), strict=True)
     )
-    image = image_cache.fit_square(Image.fromarray(noise), 17)
-    assert np.array_equal(pictures["cat/noise.png"].permute(1, 2, 0).numpy(), np.asarray(image))
+    image = image_cache.crop_to_square(Image.fromarray(noise), 17)
+    assert np.array_equal(images["cat/noise.png"].permute(1, 2, 0).numpy(), np.asarray(image))
 
 
 def test_counts_are_known_without_decoding(tmp_path):
@@ -371,23 +377,34 @@ def test_counts_are_known_without_decoding(tmp_path):
     assert scan_folder(tmp_path / "pets").counts() == {"all": [4, 3]}
 
 
-def test_a_home_that_can_not_be_written_is_told(tmp_path, home):
+def test_a_home_that_is_not_writable_is_an_error(tmp_path, home):
     root = classes(tmp_path / "pets")
     home.mkdir(exist_ok=True)
     (home / "cache").write_text("a file where a folder should be")
-    with pytest.raises(BadInput, match="can't be") as error:
+    with pytest.raises(UserError, match="can't cache") as error:
         load_folder(root, size=8)
     assert "\n" not in str(error.value)
 
 
-def test_a_disk_without_room_is_told_and_nothing_is_left(tmp_path, home):
+def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, home):
     root = classes(tmp_path / "pets")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(BadInput, match="decoded pictures can't be kept") as error:
+        with pytest.raises(UserError, match="can't cache decoded images") as error:
             load_folder(root, size=32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(error.value)
     assert list((home / "cache" / "decoded").iterdir()) == []
+
+
+def test_the_fingerprint_of_a_listing_does_not_change_between_versions():
+    """Runs record it: another one for the same files would keep them from being resumed and evaluated."""
+    train = [
+        ListedImage("cat/a.png", 0, 120, 1700000000000000001),
+        ListedImage("dog/it's.png", 1, 98, 1700000000000000002),
+    ]
+    test = [ListedImage("dog/b.png", 1, 77, 1700000000000000003)]
+    listing = ImageListing(Path("/pets"), ("cat", "dog"), {"train": train, "test": test})
+    assert listing.fingerprint() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"

@@ -1,4 +1,4 @@
-"""What a person sees of a dataset: facts that are true of its tensors, transforms that do what they say."""
+"""The preview of a dataset: facts that match its tensors, and transforms that do what their names say."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.datasets import preview
-from workbench.datasets.dataset import Data, Split, measured
+from workbench.datasets.dataset import Dataset, Split, with_statistics
 from workbench.datasets.dataset_facts import ElementFacts, SplitFacts
-from workbench.datasets.transform_catalog import BY_NAME, TRANSFORMS
+from workbench.datasets.transform_catalog import TRANSFORMS, TRANSFORMS_BY_NAME
 
 
-def made(inputs: Tensor, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()) -> Data:
+def made(inputs: Tensor, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()) -> Dataset:
     targets = torch.arange(len(inputs)) % 2
     split = Split(inputs, targets)
-    return Data("classification", ("even", "odd"), split, None, split, mean, std, set_aside=(("x", "y"),))
+    return Dataset(
+        "classification", ("even", "odd"), split, None, split, mean, std, skipped_files=(("x", "y"),)
+    )
 
 
-def pictures(channels: int, height: int = 12, width: int = 12) -> Tensor:
+def images(channels: int, height: int = 12, width: int = 12) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (9, channels, height, width), generator=generator, dtype=torch.uint8)
 
@@ -32,8 +34,8 @@ def pixels(image: object) -> Tensor:
 
 
 def test_facts() -> None:
-    x = pictures(3)
-    facts = preview.describe(measured(made(x)), batch=4)
+    x = images(3)
+    facts = preview.describe(with_statistics(made(x)), batch=4)
     assert facts.splits == {"train": SplitFacts(9, (5, 4)), "test": SplitFacts(9, (5, 4))}
     assert (facts.input, facts.batch) == (ElementFacts((3, 12, 12), "uint8"), (4, 3, 12, 12))
     assert facts.mean == pytest.approx((x.float() / 255).mean((0, 2, 3)).tolist(), abs=1e-5)
@@ -44,14 +46,14 @@ def test_facts() -> None:
 
 
 def test_the_examples_of_a_class() -> None:
-    split = made(pictures(1)).train
-    assert preview.members(split, 1) == [1, 3, 5, 7] and len(preview.members(split, None)) == 9
+    split = made(images(1)).train
+    assert preview.class_indices(split, 1) == [1, 3, 5, 7] and len(preview.class_indices(split, None)) == 9
     in_order = Split(split.inputs, split.targets.sort().values)
-    mixed = list(preview.members(in_order, None))
+    mixed = list(preview.class_indices(in_order, None))
     assert sorted(mixed) == list(range(9)) != mixed
-    assert mixed == preview.members(in_order, None)
-    assert preview.input_at(split, preview.NOISE).shape == (3, 96, 96)
-    with pytest.raises(BadInput, match="from 0 to 8"):
+    assert mixed == preview.class_indices(in_order, None)
+    assert preview.input_at(split, preview.NOISE_INDEX).shape == (3, 96, 96)
+    with pytest.raises(UserError, match="from 0 to 8"):
         preview.input_at(split, 9)
 
 
@@ -60,96 +62,96 @@ def test_the_examples_of_a_class() -> None:
     [
         (lambda x: x.float() / 255, "0..1"),
         (lambda x: x.float(), "0..255"),
-        (lambda x: x.float() / 127.5 - 1, "normalised by half"),
-        (lambda x: (x.float() / 255 - 0.1307) / 0.3081, "normalised as MNIST is"),
+        (lambda x: x.float() / 127.5 - 1, "normalized by half"),
+        (lambda x: (x.float() / 255 - 0.1307) / 0.3081, "normalized as MNIST is"),
     ],
 )
-def test_float_pictures_come_back_to_what_they_were(stored: object, scale: str) -> None:
-    x = pictures(1)
+def test_float_images_come_back_to_what_they_were(stored: object, scale: str) -> None:
+    x = images(1)
     x[0, 0, 0, 0], x[0, 0, 0, 1] = 0, 255
     data = made(stored(x))  # type: ignore[operator]
     for index in (0, 5):
-        shown = pixels(preview.drawn(preview.picture_at(data, data.train, index)))
+        shown = pixels(preview.to_pil(preview.image_at(data, data.train, index)))
         assert (shown.int() - x[index].int()).abs().max() <= 1, scale
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", TRANSFORMS_BY_NAME)
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 8), (3, 32, 20)])
-def test_every_transform_takes_grey_and_colour_at_all_its_settings(
+def test_every_transform_takes_grayscale_and_color_at_all_its_settings(
     name: str, channels: int, height: int, width: int
 ) -> None:
-    x = pictures(channels, height, width)
-    data = measured(made(x))
-    parameter = BY_NAME[name].parameter
+    x = images(channels, height, width)
+    data = with_statistics(made(x))
+    parameter = TRANSFORMS_BY_NAME[name].parameter
     for value in (None, parameter.low, parameter.high) if parameter else (None,):
-        for picture in (x[0], x[0] / 255, preview.noise()):
-            values, image = preview.transformed(picture, [(name, value)], 3, data)
-            assert image.size == (picture.shape[2], picture.shape[1]) and values.shape == picture.shape
+        for pixels in (x[0], x[0] / 255, preview.noise_image()):
+            values, image = preview.apply_transforms(pixels, [(name, value)], 3, data)
+            assert image.size == (pixels.shape[2], pixels.shape[1]) and values.shape == pixels.shape
 
 
-CHANGES = sorted(set(BY_NAME) - {"normalise", "auto-contrast"})
+CHANGES = sorted(set(TRANSFORMS_BY_NAME) - {"normalize", "auto-contrast"})
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_transform_changes_a_picture(name: str) -> None:
-    x = pictures(3, 24, 24)
-    results = [preview.transformed(x[0], [(name, None)], seed, made(x))[0] for seed in range(4)]
+def test_every_transform_changes_a_image(name: str) -> None:
+    x = images(3, 24, 24)
+    results = [preview.apply_transforms(x[0], [(name, None)], seed, made(x))[0] for seed in range(4)]
     assert any(not torch.equal(result, x[0]) for result in results)
 
 
-def test_flips_grey_and_auto_contrast_do_exactly_what_they_say() -> None:
-    x = pictures(3) // 2
+def test_flips_grayscale_and_auto_contrast_do_exactly_what_they_say() -> None:
+    x = images(3) // 2
     data = made(x)
 
     def after(*chain: tuple[str, float | None]) -> Tensor:
-        return preview.transformed(x[0], chain, 0, data)[0]
+        return preview.apply_transforms(x[0], chain, 0, data)[0]
 
     assert torch.equal(after(("hflip", 1)), x[0].flip(-1))
     assert torch.equal(after(("hflip", 0)), x[0])
     assert torch.equal(after(("hflip", 1), ("vflip", 1)), x[0].flip(-1).flip(-2))
-    assert (after(("grey", 1)) == after(("grey", 1))[:1]).all()
+    assert (after(("grayscale", 1)) == after(("grayscale", 1))[:1]).all()
     assert after(("auto-contrast", 1)).max() >= 254 and x[0].max() < 128
 
 
 def test_what_is_drawn_depends_on_the_seed_alone() -> None:
-    x = pictures(3)
+    x = images(3)
     data, chain = made(x), [("rotation", 45.0), ("crop", None)]
-    first = preview.transformed(x[0], chain, 1, data)[0]
+    first = preview.apply_transforms(x[0], chain, 1, data)[0]
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    assert torch.equal(preview.transformed(x[0], chain, 1, data)[0], first)
+    assert torch.equal(preview.apply_transforms(x[0], chain, 1, data)[0], first)
     assert torch.equal(torch.get_rng_state(), before)
-    assert not torch.equal(preview.transformed(x[0], chain, 2, data)[0], first)
+    assert not torch.equal(preview.apply_transforms(x[0], chain, 2, data)[0], first)
 
 
 def test_a_larger_parameter_does_more() -> None:
-    x = pictures(3)
+    x = images(3)
     black = [
-        (preview.transformed(x[0] | 1, [("erasing", value)], 1, made(x))[0] == 0).float().mean().item()
+        (preview.apply_transforms(x[0] | 1, [("erasing", value)], 1, made(x))[0] == 0).float().mean().item()
         for value in (5.0, 80.0)
     ]
     assert 0 < black[0] <= 0.06 and 0.35 < black[1] <= 0.85
 
 
-def test_normalised_values_are_shown_and_drawn_as_they_were() -> None:
-    x = pictures(3)
-    data = measured(made(x))
-    values, image = preview.transformed(x[0], [("normalise", None)], 0, data)
+def test_normalized_values_are_shown_and_drawn_as_they_were() -> None:
+    x = images(3)
+    data = with_statistics(made(x))
+    values, image = preview.apply_transforms(x[0], [("normalize", None)], 0, data)
     assert values.dtype == torch.float32 and abs(float(values.mean())) < 0.2
     assert torch.equal(pixels(image), x[0])
 
 
 def test_the_experiments_augmentation() -> None:
-    x = pictures(3)
-    assert torch.equal(preview.augmented(x[0], [], 0), x[0])
-    draws = [preview.augmented(x[0], ["flip"], seed) for seed in range(12)]
+    x = images(3)
+    assert torch.equal(preview.apply_augmentation(x[0], [], 0), x[0])
+    draws = [preview.apply_augmentation(x[0], ["flip"], seed) for seed in range(12)]
     assert {torch.equal(d, x[0]) for d in draws} == {True, False}
     assert all(torch.equal(d, x[0]) or torch.equal(d, x[0].flip(-1)) for d in draws)
 
 
 def test_unknown_transforms_are_named() -> None:
-    with pytest.raises(BadInput, match=r"no transform 'rotate'.*rotation"):
-        preview.transformed(pictures(1)[0], [("rotate", 1)], 0, made(pictures(1)))
+    with pytest.raises(UserError, match=r"unknown transform 'rotate'.*rotation"):
+        preview.apply_transforms(images(1)[0], [("rotate", 1)], 0, made(images(1)))
 
 
 def test_parameters_stay_within_their_limits() -> None:
@@ -157,5 +159,5 @@ def test_parameters_stay_within_their_limits() -> None:
         parameter = transform.parameter
         if parameter is not None:
             assert parameter.low <= parameter.default <= parameter.high
-            assert parameter.moved(parameter.default, 1000) == parameter.high
-            assert parameter.moved(parameter.default, -1000) == parameter.low
+            assert parameter.stepped(parameter.default, 1000) == parameter.high
+            assert parameter.stepped(parameter.default, -1000) == parameter.low

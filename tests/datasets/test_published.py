@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
-from workbench.core.progress import never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import ignore_progress, never_cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import catalog, downloads
 from workbench.datasets.loader import load
-from workbench.io.download import alone
+from workbench.io.download import exclusive_lock
 
 RNG = np.random.default_rng(0)
 
@@ -50,12 +50,12 @@ def idx(values, kind=0x08):
     return head + values.astype(">u1" if kind == 0x08 else ">i4").tobytes()
 
 
-def pictures(count, *shape):
+def random_images(count, *shape):
     return RNG.integers(0, 256, (count, *shape), np.uint8)
 
 
 def mnist_files(count=30):
-    x, y = pictures(count, 28, 28), np.arange(count) % 10
+    x, y = random_images(count, 28, 28), np.arange(count) % 10
     return {"train-images-idx3-ubyte": idx(x), "train-labels-idx1-ubyte": idx(y),
             "t10k-images-idx3-ubyte": idx(x[:20]), "t10k-labels-idx1-ubyte": idx(y[:20])}  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_debians_files_are_found(data, tmp_path):
 
 
 def test_emnist_is_turned_upright_and_counted_from_nought(data):
-    x = pictures(52, 28, 28)
+    x = random_images(52, 28, 28)
     y = np.arange(52) % 26 + 1
     put(data / "EMNIST" / "raw", {f"emnist-letters-{s}-{k}-ubyte": v for s in ("train", "test")
                                   for k, v in (("images-idx3", idx(x)), ("labels-idx1", idx(y)))})  # fmt: skip
@@ -125,13 +125,13 @@ def test_qmnists_labels_are_the_first_of_eight_columns(data):
     labels = np.zeros((30, 8), np.int32)
     labels[:, 0], labels[:, 1] = np.arange(30) % 10, 7
     put(data / "QMNIST" / "raw", {f"qmnist-{s}-{k}": v for s in ("train", "test") for k, v in (
-        ("images-idx3-ubyte", idx(pictures(30, 28, 28))), ("labels-idx2-int", idx(labels, 0x0C)))})  # fmt: skip
+        ("images-idx3-ubyte", idx(random_images(30, 28, 28))), ("labels-idx2-int", idx(labels, 0x0C)))})  # fmt: skip
     assert load(Choice("qmnist")).test.targets.tolist() == list(range(10)) * 3
 
 
 def cifar_batch(count, key, classes, protocol=2):
     labels = [i % classes for i in range(count)]
-    return pickle.dumps({"data": pictures(count, 3072), key: labels, "batch_label": "x"}, protocol)
+    return pickle.dumps({"data": random_images(count, 3072), key: labels, "batch_label": "x"}, protocol)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
@@ -161,20 +161,20 @@ class Evil:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "damaged or no pickle"),
-        (cifar_batch(20, "labels", 10)[:2000], "damaged or no pickle"),
-        (pickle.dumps([1, 2]), "another file"),
-        (pickle.dumps({"data": pictures(3, 3072)}), "'labels'"),
-        (pickle.dumps({"data": pictures(3, 3072), "labels": [1]}), "3 pictures but 1 labels"),
-        (pickle.dumps({"data": pictures(3, 100), "labels": [1] * 3}), "damaged or no CIFAR"),
-        (pickle.dumps({"data": Evil(), "labels": []}), "refused"),
-        (b"cbuiltins\neval\n(S'1'\ntR.", "refused"),
-        (b"\x80\x02}q\x00(U\x04dataq\x01cnumpy.core.multiarray\nscalar\nq\x02u.", "refused"),
+        (b"", "damaged or not a valid pickle"),
+        (cifar_batch(20, "labels", 10)[:2000], "damaged or not a valid pickle"),
+        (pickle.dumps([1, 2]), "wrong file"),
+        (pickle.dumps({"data": random_images(3, 3072)}), "'labels'"),
+        (pickle.dumps({"data": random_images(3, 3072), "labels": [1]}), "3 images but 1 labels"),
+        (pickle.dumps({"data": random_images(3, 100), "labels": [1] * 3}), "damaged or not a valid CIFAR"),
+        (pickle.dumps({"data": Evil(), "labels": []}), "not allowed"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "not allowed"),
+        (b"\x80\x02}q\x00(U\x04dataq\x01cnumpy.core.multiarray\nscalar\nq\x02u.", "not allowed"),
     ],
 )
 def test_damaged_or_evil_pickles_are_named(data, content, words):
     put(data / "cifar-10-batches-py", {"data_batch_1": content, "test_batch": cifar_batch(10, "labels", 10)})
-    with pytest.raises(BadInput, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         load(Choice("cifar10"))
     assert "data_batch_1" in str(error.value) and "\n" not in str(error.value)
 
@@ -183,47 +183,47 @@ def test_damaged_or_evil_pickles_are_named(data, content, words):
     ("change", "words"),
     [
         (lambda b: b[:-5], "truncated"),
-        (lambda b: b[:3], "no idx file"),
-        (lambda b: b"text" + b, "no idx file"),
+        (lambda b: b[:3], "not an idx file"),
+        (lambda b: b"text" + b, "not an idx file"),
         (lambda b: idx(np.zeros(30)), "1 dimensions instead of 3"),
         (lambda b: b"\0\0\x08\x03" + b"\xff" * 12, "truncated"),
         (lambda b: gzip.compress(b)[:200], "damaged"),
-        (lambda b: idx(np.zeros((7, 28, 28))), "30 labels for 7 pictures"),
+        (lambda b: idx(np.zeros((7, 28, 28))), "30 labels for 7 images"),
     ],
 )
 def test_damaged_idx_files_are_named(data, change, words):
     files = mnist_files()
     files["train-images-idx3-ubyte"] = change(files["train-images-idx3-ubyte"])
     put(data / "MNIST" / "raw", files)
-    with pytest.raises(BadInput, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         load(Choice("mnist"))
     assert str(data / "MNIST" / "raw" / "train-") in str(error.value) and "\n" not in str(error.value)
 
 
 def test_svhns_tens_are_noughts(data):
-    x, y = pictures(32, 32, 3, 20), np.arange(20).reshape(-1, 1) % 10 + 1
+    x, y = random_images(32, 32, 3, 20), np.arange(20).reshape(-1, 1) % 10 + 1
     put(data, {"train_32x32.mat": mat(X=x, y=y), "test_32x32.mat": mat(X=x, y=y)})
     loaded = load(Choice("svhn"))
     assert loaded.train.targets[:10].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
     assert np.array_equal(loaded.train.inputs[4].permute(1, 2, 0).numpy(), x[..., 4])
     put(data, {"train_32x32.mat": mat(X=x, y=y)[:900]})
-    with pytest.raises(BadInput, match=r"train_32x32\.mat"):
+    with pytest.raises(UserError, match=r"train_32x32\.mat"):
         load(Choice("svhn"))
 
 
 def test_stl10_is_stored_by_columns(data):
-    x, y = pictures(20, 3, 96, 96), (np.arange(20) % 10 + 1).astype(np.uint8)
+    x, y = random_images(20, 3, 96, 96), (np.arange(20) % 10 + 1).astype(np.uint8)
     raw = {f"{s}_{k}.bin": v.tobytes() for s in ("train", "test") for k, v in (("X", x), ("y", y))}
     put(data / "stl10_binary", raw)
     loaded = load(Choice("stl10"))
     assert np.array_equal(loaded.train.inputs[3].numpy(), x[3].transpose(0, 2, 1))
     put(data / "stl10_binary", {"test_X.bin": x.tobytes()[:-1]})
-    with pytest.raises(BadInput, match=r"test_X\.bin is truncated"):
+    with pytest.raises(UserError, match=r"test_X\.bin is truncated"):
         load(Choice("stl10"))
 
 
 def photo_files(name):
-    """A few pictures in the layout of a published dataset of photos."""
+    """A few images in the layout of a published dataset of photos."""
     if name == "imagenette":
         return {f"imagenette2-320/{s}/{c}/{i}.JPEG": jpeg()
                 for s in ("train", "val") for c in ("n01440764", "n02102040") for i in range(3)}  # fmt: skip
@@ -262,11 +262,11 @@ def test_photos_are_found_and_decoded(data, name, counts, first):
     side = 64 if name == "eurosat" else 16
     assert loaded.train.inputs.shape == (counts[0], 3, side, side)
     assert (len(loaded.train), len(loaded.test)) == counts
-    assert loaded.classes[0] == first and not loaded.set_aside
+    assert loaded.classes[0] == first and not loaded.skipped_files
     assert (loaded.validation is not None) == (name == "flowers102")
 
 
-def test_eurosats_test_pictures_are_the_same_for_every_seed(data):
+def test_eurosats_test_images_are_the_same_for_every_seed(data):
     put(data, photo_files("eurosat"))
     first, second = (load(Choice("eurosat"), validation=0.25, seed=seed) for seed in (1, 2))
     assert first.test.names == second.test.names
@@ -275,7 +275,7 @@ def test_eurosats_test_pictures_are_the_same_for_every_seed(data):
     assert any(names != first.test.names for names in others)
 
 
-def test_listed_pictures_that_are_not_there_are_set_aside(data):
+def test_listed_images_that_are_not_there_are_set_aside(data):
     files = photo_files("food101")
     del files["food-101/images/sushi/1.jpg"]
     files["food-101/meta/test.json"] = json.dumps(
@@ -284,7 +284,10 @@ def test_listed_pictures_that_are_not_there_are_set_aside(data):
     put(data, files)
     loaded = load(Choice("food101"), size=8)
     assert len(loaded.train) == 5 and len(loaded.test) == 2
-    assert [reason for _, reason in loaded.set_aside] == ["not there", "a path that leads out of the folder"]
+    assert [reason for _, reason in loaded.skipped_files] == [
+        "missing",
+        "a path outside the folder",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_listed_pictures_that_are_not_there_are_set_aside(data):
 )  # fmt: skip
 def test_damaged_lists_are_named(data, name, file, content):
     put(data, {**photo_files(name), file: content})
-    with pytest.raises(BadInput, match=file.rpartition("/")[2].partition(".")[0]) as error:
+    with pytest.raises(UserError, match=file.rpartition("/")[2].partition(".")[0]) as error:
         load(Choice(name), size=8)
     assert "\n" not in str(error.value)
 
@@ -323,7 +326,7 @@ def mirror(tmp_path, monkeypatch):
 @pytest.fixture
 def publish(mirror, monkeypatch):
     """Puts files on the mirror as if they were the published ones: their checksums are those that are wanted."""
-    known, real = {}, downloads.remotes
+    known, real = {}, downloads.remote_files
 
     def remotes(name, options):
         return [replace(remote, md5=known.get(remote.name, remote.md5)) for remote in real(name, options)]
@@ -332,7 +335,7 @@ def publish(mirror, monkeypatch):
         put(mirror, files)
         known.update({name: hashlib.md5(content).hexdigest() for name, content in files.items()})
 
-    monkeypatch.setattr(downloads, "remotes", remotes)
+    monkeypatch.setattr(downloads, "remote_files", remotes)
     return published
 
 
@@ -356,9 +359,9 @@ def zipped(files):
 
 def test_mnist_is_fetched_once(data, mirror, publish, tmp_path):
     publish({f"{k}.gz": gzip.compress(v) for k, v in mnist_files().items()})
-    told = []
-    first = load(Choice("mnist"), progress=told.append)
-    assert {p.unit for p in told} == {"bytes"}
+    updates = []
+    first = load(Choice("mnist"), progress=updates.append)
+    assert {p.unit for p in updates} == {"bytes"}
     assert first.source == str(tmp_path / "home" / "data" / "MNIST" / "raw")
     for file in mirror.iterdir():
         file.unlink()
@@ -378,7 +381,7 @@ def test_what_another_has_fetched_meanwhile_is_taken(data, mirror, tmp_path):
     batches = {n: cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")}
     waiting, root = threading.Event(), tmp_path / "home" / "data"
     with ThreadPoolExecutor(1) as pool:
-        with alone(root / "cifar10", silent, never):
+        with exclusive_lock(root / "cifar10", ignore_progress, never_cancelled):
             loaded = pool.submit(load, Choice("cifar10"), progress=lambda _: waiting.set())
             assert waiting.wait(30)
             put(root / "cifar-10-batches-py", batches)
@@ -387,7 +390,7 @@ def test_what_another_has_fetched_meanwhile_is_taken(data, mirror, tmp_path):
 
 def test_emnist_comes_out_of_its_zip(data, publish):
     labels = gzip.compress(idx(np.arange(20) % 10))
-    images = gzip.compress(idx(pictures(20, 28, 28)))
+    images = gzip.compress(idx(random_images(20, 28, 28)))
     publish({"gzip.zip": zipped({f"gzip/emnist-digits-{s}-{k}-ubyte.gz": v for s in ("train", "test")
                                      for k, v in (("images-idx3", images), ("labels-idx1", labels))})})  # fmt: skip
     assert len(load(Choice("emnist", {"split": "digits"})).train) == 20
@@ -404,7 +407,7 @@ def test_gtsrbs_three_archives_share_a_folder(data, publish):
 
 
 def test_without_the_file_it_says_which_and_where(data, mirror, tmp_path):
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(UserError) as error:
         load(Choice("cifar10"))
     assert "cifar-10-python.tar.gz" in str(error.value) and "404" in str(error.value)
     assert str(tmp_path / "home" / "data" / "cifar-10-python.tar.gz") in str(error.value)
@@ -416,24 +419,24 @@ def test_a_wrong_archive_from_a_mirror_is_refused(data, mirror, tmp_path):
         f"cifar-10-batches-py/{n}": cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")
     }
     put(mirror, {"cifar-10-python.tar.gz": tar(batches)})
-    with pytest.raises(BadInput, match="not the file that is wanted") as error:
+    with pytest.raises(UserError, match="not the expected file") as error:
         load(Choice("cifar10"))
     assert "cifar-10-python.tar.gz" in str(error.value) and "\n" not in str(error.value)
     assert list((tmp_path / "home" / "data").iterdir()) == []
 
 
-def test_a_wrong_file_put_by_hand_is_told(data, mirror, tmp_path):
+def test_a_wrong_file_of_the_user_is_an_error(data, mirror, tmp_path):
     put(tmp_path / "home" / "data", {"cifar-10-python.tar.gz": b"something else"})
-    with pytest.raises(BadInput, match="not the file that is published"):
+    with pytest.raises(UserError, match="not the published file"):
         load(Choice("cifar10"))
 
 
-@pytest.mark.parametrize(
-    "info", [i for i in catalog.CATALOGUE if i.kind == "published"], ids=lambda i: i.name
-)
+@pytest.mark.parametrize("info", [i for i in catalog.CATALOG if i.kind == "published"], ids=lambda i: i.name)
 def test_every_address_and_checksum_is_known(info):
     options = info.options()
-    found = downloads.remotes(info.name, {name: getattr(options, name) for name in options.__struct_fields__})
+    found = downloads.remote_files(
+        info.name, {name: getattr(options, name) for name in options.__struct_fields__}
+    )
     assert found
     for remote in found:
         assert all(url.startswith("http") for url in remote.urls)

@@ -1,4 +1,4 @@
-"""A dataset from somebody's own file."""
+"""A dataset from a user's Python file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.loader import load
 
@@ -23,7 +23,7 @@ def own(tmp_path):
     return loaded
 
 
-def test_a_pair_of_pictures(own):
+def test_a_pair_of_images(own):
     data = own(
         """
         def make(n=20):
@@ -53,7 +53,7 @@ def test_three_splits_of_arrays_with_channels_last(own):
     assert data.train.inputs[0, :, 0, 1].tolist() == [3, 4, 5]
 
 
-def test_a_dict_of_datasets_with_pictures_and_names(own):
+def test_a_dict_of_datasets_with_images_and_names(own):
     data = own(
         """
         class Set(torch.utils.data.Dataset):
@@ -105,26 +105,26 @@ def test_the_same_data_has_the_same_fingerprint(own):
         ("def make(): return 5", r"must return \(train, test\)"),
         ("def make(): return {'train': None}", "no train and no test"),
         ("def make(): return (1, 2), (3, 4)", "must be a pair"),
-        ("def make(): return ([1.0], ['cat']), ([1.0], ['cat'])", "a list that is no array of numbers"),
+        ("def make(): return ([1.0], ['cat']), ([1.0], ['cat'])", "a list that is not an array of numbers"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.rand(4, 3, 2)), (x, x)", None),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.arange(3)), (x, x)", "4 inputs but 3 targets"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.zeros(4).long()), (x, torch.zeros(4).long())",
-         "one class only"),
+         "only one class"),
         ("def make():\n    x = torch.zeros(4, 7, 5, 5).byte()\n    return (x, [0, 1, 0, 1]), (x, [0, 1, 0, 1])",
-         r"pictures are \[N, 1 or 3, H, W\]"),
+         r"images are \[N, 1 or 3, H, W\]"),
         ("def make(): return {'train': 1, 'test': 1, 'task': 'sing'}", "must be a pair"),
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_in_one_line(own, code, words):
+def test_errors_are_one_line(own, code, words):
     if words is None:
         assert own(code).task == "regression"
         return
-    with pytest.raises(BadInput, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         own(code)
     assert "\n" not in str(error.value)
 
 
-def test_an_option_that_it_does_not_take_is_told(own):
-    with pytest.raises(BadInput, match="unexpected keyword argument 'm'"):
+def test_an_unknown_option_is_an_error(own):
+    with pytest.raises(UserError, match="unexpected keyword argument 'm'"):
         own("def make(n=1): pass", {"m": 1})

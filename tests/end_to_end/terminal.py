@@ -1,4 +1,4 @@
-"""A true terminal around the product: a pty that pexpect drives, and pyte that draws what arrives."""
+"""The product in a real terminal: pexpect drives the pty, pyte renders its output."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Terminal:
         self.process.close(force=True)
 
     def read(self, seconds: float = 0.1) -> None:
-        """Take in what arrives within `seconds`."""
+        """Read the output of the next `seconds`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
@@ -67,19 +67,19 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is on the screen now."""
+        """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     def press(self, *keys: str) -> Self:
         """Send keys by name (`enter`, `esc`, `down`, …), anything else as it is typed."""
         for key in keys:
             self.process.send(KEYS.get(key, key))
-            # A bare escape is told from the beginning of a sequence by the pause after it.
+            # A single escape is distinguished from the start of a sequence by the pause after it.
             self.read(0.3 if key == "esc" else 0.05)
         return self
 
     def wait(self, condition: Callable[[str], bool], what: str, seconds: float = 60) -> Self:
-        """Return when the screen shows it; fail with the screen as it is after `seconds`."""
+        """Return when the screen satisfies the condition; after `seconds`, fail with the screen's text."""
         until = time.monotonic() + seconds
         while not condition(self.text):
             assert time.monotonic() < until, f"no {what} within {seconds} s on:\n{self.text}"
@@ -89,12 +89,12 @@ class Terminal:
             self.read(0.1)
         return self
 
-    def wait_for(self, words: str, seconds: float = 60) -> Self:
-        """Return when `words` are on the screen."""
-        return self.wait(lambda text: words in text, repr(words), seconds)
+    def wait_for(self, text: str, seconds: float = 60) -> Self:
+        """Return when `text` is on the screen."""
+        return self.wait(lambda screen: text in screen, repr(text), seconds)
 
     def hang_up(self) -> None:
-        """Close the terminal under the product, as a lost connection does; no signal is sent from here."""
+        """Close the terminal, as a lost connection does; sends no signal itself."""
         self.process.ptyproc.fileobj.close()
         self.process.ptyproc.closed = self.process.closed = True
 

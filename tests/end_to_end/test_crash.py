@@ -1,4 +1,4 @@
-"""A worker that dies by itself: the run has failed, in one line that says by which signal and where."""
+"""A worker that crashes: the run fails with one line that names the signal and the place."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from workbench.cli.follow import Follower
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.runs.enums import Cause
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 
 NET = """
@@ -30,16 +30,18 @@ class Net(nn.Module):
 """
 
 
-def test_a_segfault_is_said_with_its_place(tmp_path: Path) -> None:
+def test_a_segfault_is_reported_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     model = f"{tmp_path / 'net.py'}:Net"
-    folder = launch.start(build(dataset="digits", model=model, sets=["train.threads=1"]), "test")
+    folder = launch.start_run(
+        build_experiment(dataset="digits", model=model, sets=["train.threads=1"]), "test"
+    )
     assert Follower(folder).follow() is Status.FAILED
-    report = report_of(folder)
+    report = read_report(folder)
     assert report.cause is Cause.CRASH
     assert re.fullmatch(
-        r"the worker was ended by SIGSEGV in string_at \(__init__.py line \d+\), called by forward "
-        r"\(net.py line 14\); the log has the whole stack",
+        r"the worker was killed by SIGSEGV in string_at \(__init__.py line \d+\), called by forward "
+        r"\(net.py line 14\); the log has the full stack",
         report.reason or "",
     )
     assert "in train_epoch" in folder.log.read_text()

@@ -1,4 +1,4 @@
-"""Looking at data in a true terminal, on grey and on coloured pictures, at both sizes."""
+"""The data pane in a real terminal, with grayscale and color images, at both sizes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def half_blocks(text: str) -> int:
 
 
 def choose_data(terminal: Terminal, typed: str) -> None:
-    terminal.wait_for("digits-mlp").press("2").read(0.5)
+    terminal.wait_for("digits-mlp").press("2").wait_for("f data").read(0.5)
     terminal.press("f").wait_for("enter choose").press(typed).read(0.5)
     terminal.press("enter").wait(lambda text: "enter choose" not in text, "the chosen data")
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
-def test_grey_pictures_from_facts_to_transforms(columns: int, rows: int) -> None:
+def test_grayscale_images_from_summary_to_transforms(columns: int, rows: int) -> None:
     with Terminal(columns, rows) as terminal:
-        terminal.wait_for("digits-mlp").press("5").wait_for("train 1,295  validation 143  test 359 pictures")
+        terminal.wait_for("digits-mlp").press("5").wait_for("train 1,295  validation 143  test 359 images")
         terminal.wait_for("batch [32, 1, 8, 8] uint8 ─▸ [32, 10]").wait_for("mean .305  std .376")
         terminal.wait(lambda text: "▸noise" in text and half_blocks(text) > 200, "a grid of samples")
         first = terminal.text
@@ -45,27 +45,27 @@ def test_grey_pictures_from_facts_to_transforms(columns: int, rows: int) -> None
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
-def test_coloured_pictures_of_ones_own(columns: int, rows: int, tmp_path: Path) -> None:
+def test_color_images_of_an_image_folder(columns: int, rows: int, tmp_path: Path) -> None:
     for name, colour in (("reds", (200, 30, 20)), ("greens", (20, 180, 40))):
         folder = tmp_path / "pets" / name
         folder.mkdir(parents=True)
         for number in range(12):
-            picture = Image.new("RGB", (20, 20), colour)
-            ImageDraw.Draw(picture).ellipse((4, 4, 8 + number, 8 + number), fill=(10 * number, 60, 200))
-            picture.save(folder / f"{number}.png")
+            image = Image.new("RGB", (20, 20), colour)
+            ImageDraw.Draw(image).ellipse((4, 4, 8 + number, 8 + number), fill=(10 * number, 60, 200))
+            image.save(folder / f"{number}.png")
     with Terminal(columns, rows) as terminal:
         choose_data(terminal, f"folder:{tmp_path / 'pets'}")
         terminal.press("5").wait_for("/pets──of the experiment").wait_for("2 classes")
         terminal.wait(lambda text: "▸noise" in text and "reds" in text and "greens" in text, "mixed samples")
         assert b"48;2;200;30;20" in terminal.received and b"48;2;20;180;40" in terminal.received
-        terminal.press("m").wait_for("the experiment's data").press("test").read(0.3)
+        terminal.press("m").wait_for("dataset of the experiment").press("test").read(0.3)
         terminal.press("enter").wait_for("▸ test")
         terminal.press("ctrl+q").wait_until_gone()
 
 
-def test_what_is_not_here_is_not_fetched_by_looking(home: Path) -> None:
+def test_showing_a_dataset_downloads_nothing(home: Path) -> None:
     with Terminal(80, 24) as terminal:
         choose_data(terminal, "kmnist")
-        terminal.press("5").wait_for("kmnist is not here: t downloads it (21.2 MB)")
+        terminal.press("5").wait_for("kmnist is not downloaded (21.2 MB)")
         assert not (home / "data").exists()
         terminal.press("ctrl+q").wait_until_gone()

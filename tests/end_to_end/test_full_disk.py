@@ -1,4 +1,4 @@
-"""A disk that fills up under a run: a small tmpfs as the home (this needs the right to mount one)."""
+"""A disk that fills up during a run: the home is a small tmpfs (mounting it needs privileges)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.worker.support import metrics, outcome, same
 from workbench.cli.follow import Follower
 from workbench.cli.main import run
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
 from workbench.runs.checkpoint_index import read_entries
@@ -23,7 +23,7 @@ from workbench.runs.enums import Cause, Phase
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import reason, report_of
+from workbench.runs.run_report import end_reason, read_report
 from workbench.runs.status import Status, status_of
 from workbench.worker.checkpoint_reader import load_entry
 
@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """Take all room but `leave` bytes; the file to remove again."""
+    """Fill the disk but for `leave` bytes; returns the file to remove again."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as out, contextlib.suppress(OSError):
         while True:
@@ -54,7 +54,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 
 def started(*settings: str) -> RunFolder:
     fast = ["train.threads=1", "model.widths=256", "train.checkpoint_seconds=0.05", *settings]
-    return launch.start(build("digits-mlp", sets=fast), "test")
+    return launch.start_run(build_experiment("digits-mlp", sets=fast), "test")
 
 
 def wait_for(seen: Callable[[], Any], folder: RunFolder) -> None:
@@ -69,25 +69,25 @@ def phase(folder: RunFolder) -> Phase | None:
 
 
 def cause(folder: RunFolder) -> Cause | None:
-    return report_of(folder).cause
+    return read_report(folder).cause
 
 
-def test_a_full_disk_stops_a_run_that_does_not_wait_and_room_lets_it_go_on(small_disk: Path) -> None:
-    folder = started("train.epochs=4000", "train.wait_for_space=0")
+def test_a_run_that_does_not_wait_stops_on_a_full_disk_and_resumes_with_free_space(small_disk: Path) -> None:
+    folder = started("train.epochs=4000", "train.disk_full_timeout=0")
     wait_for(folder.manifest.exists, folder)
     filler = fill(small_disk)
     assert Follower(folder).follow() is Status.STOPPED, folder.exit.read_text() + folder.log.read_text()
-    said = reason(RunReader(folder).read_all())
-    assert said == f"the disk of {small_disk}/runs is full; resume once there is room"
+    reason = end_reason(RunReader(folder).read_all())
+    assert reason == f"the disk of {small_disk}/runs is full; resume once there is free space"
     assert cause(folder) is Cause.DISK_FULL
     load_entry(folder, read_entries(folder)[-1])
     filler.unlink()
-    launch.resume(folder, {"train.epochs": report_of(folder).epoch + 2}, "test")
+    launch.resume_run(folder, {"train.epochs": read_report(folder).epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
-    assert report_of(folder).exact
+    assert read_report(folder).exact
 
 
-def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
+def test_a_run_waits_for_disk_space_can_be_stopped_and_resumes_exactly(
     small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uncut = started("train.epochs=40")
@@ -99,54 +99,60 @@ def test_a_run_waits_for_room_obeys_a_stop_meanwhile_and_ends_exactly(
     capsys.readouterr()
     full = f"the disk of {small_disk}/runs is full"
     assert run(["pause", folder.id]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"workbench: {full}") and f"'workbench stop {folder.id}' works" in said
+    reason = capsys.readouterr().err
+    assert reason.startswith(f"workbench: {full}") and f"'workbench stop {folder.id}' works" in reason
     assert run(["train", "digits-mlp"]) == 2
-    mend = "make room, or set WORKBENCH_HOME to a larger disk"
-    assert capsys.readouterr().err.splitlines()[-1] == f"workbench: {full}: {mend}"
+    hint = "free some disk space, or set WORKBENCH_HOME to a folder on a larger disk"
+    assert capsys.readouterr().err.splitlines()[-1] == f"workbench: {full}: {hint}"
     assert {path.name for path in folder.path.parent.iterdir()} == {uncut.id, folder.id}
     assert run(["stop", folder.id]) == 0
-    assert f"{full}: {folder.id} can't be asked there and was sent SIGTERM" in capsys.readouterr().err
+    assert f"{full}: {folder.id} can't read a request and was sent SIGTERM" in capsys.readouterr().err
     assert status_of(folder) is Status.STOPPED
-    assert reason(RunReader(folder).read_all()) == (f"stopped by SIGTERM while there was no room: {full}")
+    assert end_reason(RunReader(folder).read_all()) == (f"stopped by SIGTERM while the disk was full: {full}")
     filler.unlink()
 
-    launch.resume(folder, {}, "test")
+    launch.resume_run(folder, {}, "test")
     wait_for(lambda: phase(folder) is Phase.TRAINING, folder)
     filler = fill(small_disk)
     wait_for(lambda: phase(folder) is Phase.WAITING_FOR_SPACE, folder)
     filler.unlink()
     assert Follower(folder).follow() is Status.FINISHED, folder.exit.read_text() + folder.log.read_text()
     assert same(outcome(folder), outcome(uncut))
-    assert report_of(folder).exact
+    assert read_report(folder).exact
 
 
-def test_a_run_that_fills_the_disk_within_a_checkpoint_waits_and_stops_with_the_old_ones_whole(
+def test_a_disk_that_fills_during_a_checkpoint_leaves_the_older_checkpoints_intact(
     small_disk: Path,
 ) -> None:
     filler = fill(small_disk, leave=6_000_000)
-    # A megabyte at each epoch's end and hardly a line between: the room ends within a tensor of a checkpoint.
-    sets = ["train.threads=1", "train.epochs=100", "train.keep_every=1", "train.wait_for_space=1"]
-    folder = launch.start(build("digits-mlp", sets=sets), "test")
+    # A megabyte at each epoch's end and hardly any other output: the disk fills up within a tensor of a checkpoint.
+    sets = [
+        "train.threads=1",
+        "train.epochs=100",
+        "train.keep_checkpoint_every=1",
+        "train.disk_full_timeout=1",
+    ]
+    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
     assert Follower(folder).follow() is Status.STOPPED, folder.exit.read_text() + folder.log.read_text()
-    said = reason(RunReader(folder).read_all())
-    assert said == f"no room for 1s: the disk of {small_disk}/runs is full; resume once there is some"
+    reason = end_reason(RunReader(folder).read_all())
+    error = f"the disk of {small_disk}/runs is full; resume once there is free space"
+    assert reason == f"the disk stayed full for 1s: {error}"
     assert "Traceback" not in folder.log.read_text()
     assert cause(folder) is Cause.DISK_FULL
     for entry in read_entries(folder):
         load_entry(folder, entry)
     filler.unlink()
-    launch.resume(folder, {"train.epochs": report_of(folder).epoch + 2}, "test")
+    launch.resume_run(folder, {"train.epochs": read_report(folder).epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
-    assert report_of(folder).exact
+    assert read_report(folder).exact
 
 
-def test_a_run_whose_checkpoints_can_not_fit_is_refused_before_its_first_step(small_disk: Path) -> None:
+def test_a_run_whose_checkpoints_cannot_fit_is_refused_before_its_first_step(small_disk: Path) -> None:
     fill(small_disk, leave=500_000)
     folder = started()
     assert Follower(folder).follow() is Status.FAILED
-    said = reason(RunReader(folder).read_all())
-    assert said is not None
-    assert "the run needs about" in said
-    assert "set WORKBENCH_HOME to a larger disk" in said
+    reason = end_reason(RunReader(folder).read_all())
+    assert reason is not None
+    assert "the run needs about" in reason
+    assert "set WORKBENCH_HOME to a folder on a larger disk" in reason
     assert metrics(folder) == []

@@ -1,4 +1,4 @@
-"""The main job without a screen, on real data of every kind, through real commands and worker processes."""
+"""The main workflow by the command line, on real data of every kind, with real worker processes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def sets(**settings: object) -> list[str]:
 
 
 def draw(folder: Path, kind: str, count: int, seed: int) -> None:
-    """Photographs of a kind: a coloured shape on noise, sizes and modes mixed as people's folders have them."""
+    """Images of a class: a colored shape on noise, in mixed sizes and modes as in real folders."""
     folder.mkdir(parents=True)
     dice = random.Random(seed)
     for number in range(count):
         width, height = dice.randint(40, 90), dice.randint(40, 90)
         grey = dice.randint(0, 90)
-        picture = Image.new("RGB", (width, height), (grey, grey, dice.randint(0, 90)))
-        pen, side = ImageDraw.Draw(picture), dice.randint(24, 38)
+        image = Image.new("RGB", (width, height), (grey, grey, dice.randint(0, 90)))
+        pen, side = ImageDraw.Draw(image), dice.randint(24, 38)
         left, top = dice.randint(0, width - side), dice.randint(0, height - side)
         box = (left, top, left + side, top + side)
         if kind == "disc":
@@ -52,9 +52,9 @@ def draw(folder: Path, kind: str, count: int, seed: int) -> None:
                 [(left, top + side), (left + side, top + side), (left + side // 2, top)], fill=(60, 80, 240)
             )
         if number % 10 == 0:
-            picture.quantize(16).save(folder / f"{number}.png")
+            image.quantize(16).save(folder / f"{number}.png")
         else:
-            picture.save(folder / f"{number}.jpg")
+            image.save(folder / f"{number}.jpg")
 
 
 def support_weighted(document: dict[str, Any]) -> float:
@@ -66,7 +66,7 @@ def test_fashion_mnist_with_a_dense_network() -> None:
     """The real 60,000, from Debian's package."""
     if not FASHION.is_dir():
         assert "CI" not in os.environ, "CI installs dataset-fashion-mnist; here it is missing"
-        pytest.skip("apt-get install dataset-fashion-mnist brings the 60,000 pictures this test trains on")
+        pytest.skip("apt-get install dataset-fashion-mnist brings the 60,000 images this test trains on")
     result = train("--dataset", "fashion-mnist", "--model", "mlp", *sets(train__epochs=2))
     assert result["status"] == "finished"
     assert result["test"]["accuracy"] >= 0.84
@@ -74,12 +74,12 @@ def test_fashion_mnist_with_a_dense_network() -> None:
     assert support_weighted(result) == pytest.approx(result["test"]["accuracy"])
 
 
-def test_a_folder_of_colour_pictures(tmp_path: Path) -> None:
+def test_a_folder_of_color_images(tmp_path: Path) -> None:
     pets = tmp_path / "pets"
     for seed, kind in enumerate(("disc", "box", "tent")):
         draw(pets / "train" / kind, kind, 60, seed)
         draw(pets / "test" / kind, kind, 15, 10 + seed)
-    (pets / "train" / "disc" / "broken.jpg").write_bytes(b"no picture")
+    (pets / "train" / "disc" / "broken.jpg").write_bytes(b"not an image")
     (pets / "train" / "disc" / "empty.png").write_bytes(b"")
     result = train("--dataset", f"folder:{pets}", "--model", "convnet", *sets(train__epochs=15))
     assert result["status"] == "finished"
@@ -87,16 +87,16 @@ def test_a_folder_of_colour_pictures(tmp_path: Path) -> None:
     assert [row["support"] for row in result["per_class"]] == [15, 15, 15]
     assert result["test"]["accuracy"] >= 0.8
     setup = json.loads((Path(result["directory"]) / "setup.json").read_text())
-    assert len(setup["set_aside"]) == 2
+    assert len(setup["skipped_files"]) == 2
 
 
-def test_few_unbalanced_pictures_with_a_resnet_head_first(tmp_path: Path) -> None:
-    """200 pictures, 130 / 50 / 20, torchvision's ResNet-18: the head alone for an epoch, then all of it."""
-    pictures = tmp_path / "pictures"
+def test_few_imbalanced_images_with_a_resnet_whose_head_is_trained_first(tmp_path: Path) -> None:
+    """200 images (130 / 50 / 20), torchvision's ResNet-18: one epoch of the head alone, then all layers."""
+    images = tmp_path / "images"
     for seed, (kind, count) in enumerate({"disc": 130, "box": 50, "tent": 20}.items()):
-        draw(pictures / kind, kind, count, seed)
+        draw(images / kind, kind, count, seed)
     result = train(
-        "--dataset", f"folder:{pictures}", "--model", "resnet18",
+        "--dataset", f"folder:{images}", "--model", "resnet18",
         *sets(model__pretrained="no", model__input_size=48, train__epochs=8, train__freeze_epochs=1,
               train__class_weights="balanced", train__monitor="balanced_accuracy", train__batch_size=16),
     )  # fmt: skip
@@ -132,7 +132,7 @@ class Net(nn.Module):
 """
 
 
-def test_a_model_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
+def test_a_custom_model_and_a_custom_dataset(tmp_path: Path) -> None:
     (tmp_path / "data.py").write_text(DATA)
     (tmp_path / "net.py").write_text(NET)
     result = train(
@@ -145,16 +145,16 @@ def test_a_model_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "said"),
+    ("name", "code", "words"),
     [
         ("data.py", "def make():\n    return 1 / 0\n", "ZeroDivisionError"),
         ("data.py", "def make(:\n", "SyntaxError"),
     ],
 )
-def test_an_error_in_ones_own_code_is_one_line(tmp_path: Path, name: str, code: str, said: str) -> None:
+def test_an_error_in_user_code_is_one_line(tmp_path: Path, name: str, code: str, words: str) -> None:
     (tmp_path / name).write_text(code)
     result = train("--dataset", f"./{name}:make", "--model", "mlp", code=1, cwd=tmp_path)
     assert result["status"] == "failed"
-    assert said in result["reason"]
+    assert words in result["reason"]
     assert name in result["reason"]
     assert "\n" not in result["reason"]

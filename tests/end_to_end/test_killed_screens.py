@@ -1,4 +1,4 @@
-"""One run, and twenty screens on it that are killed in all the ways in which screens die."""
+"""One run, and twenty app processes that are killed in every way in which they can die."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import pytest
 
 from tests.end_to_end.terminal import Terminal
 from tests.end_to_end.test_screen import drawn, ended, until
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
 SERVER = "import pexpect, sys; pexpect.spawn(sys.executable, ['-m', 'workbench'], timeout=None).wait()"
-"""What holds the terminal of a screen, as tmux does, where there is no tmux."""
+"""Holds the terminal of an app as tmux does, where tmux is not installed."""
 
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
-    """A run that is far from its end, and past its first epochs."""
+    """A long run that is past its first epochs."""
     monkeypatch.setenv("TERM", "xterm-256color")
-    sets = ["train.epochs=1000000", "train.threads=1", "train.report_every=20"]
-    folder = launch.start(build("digits-mlp", sets=sets), "test")
+    sets = ["train.epochs=1000000", "train.threads=1", "train.log_every=20"]
+    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
     until(lambda: written(folder) > 2000, "first steps")
     yield folder
     for process in ours(home):
@@ -38,12 +38,12 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
 
 
 def written(folder: RunFolder) -> int:
-    """Bytes of metrics: they grow with the steps."""
+    """The size of the metrics file in bytes, which grows with the steps."""
     return folder.metrics.stat().st_size if folder.metrics.exists() else 0
 
 
 def ours(home: Path) -> list[psutil.Process]:
-    """Every process of this test's home, whatever it is."""
+    """Every process of this test's home."""
     found = []
     for process in psutil.process_iter(["environ", "pid", "status", "cmdline"]):
         environment = process.info["environ"] or {}
@@ -54,7 +54,7 @@ def ours(home: Path) -> list[psutil.Process]:
 
 
 def screens(home: Path) -> list[psutil.Process]:
-    """The processes that are a screen of this home."""
+    """The app processes of this home."""
     return [p for p in ours(home) if p.info["cmdline"][1:] == ["-m", "workbench"]]
 
 
@@ -75,7 +75,7 @@ def by_hanging_up(home: Path) -> None:
 
 
 def by_its_server(home: Path) -> None:
-    """tmux's server (or what stands in for it) is killed, and the terminal with it."""
+    """Kill the tmux server (or its stand-in), and the terminal with it."""
     tmux = shutil.which("tmux")
     socket = str(home / "tmux")
     if tmux:
@@ -99,7 +99,7 @@ def by_its_server(home: Path) -> None:
     until(lambda: not screens(home), "end of the screen", seconds=5)
 
 
-def test_twenty_dead_screens_harm_no_run(run: RunFolder, home: Path) -> None:
+def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
     ways = [
         lambda: by_signal(home, signal.SIGKILL),
         lambda: by_signal(home, signal.SIGHUP),
@@ -118,11 +118,11 @@ def test_twenty_dead_screens_harm_no_run(run: RunFolder, home: Path) -> None:
     supervisor = min(ours(home), key=lambda process: process.create_time())
     assert supervisor.cmdline()[3] == "workbench.launcher.supervisor"
     assert sum(supervisor.cpu_times()[:2]) < 3, "the supervisor has something to do"
-    the_next_screen_shows_it_all()
+    the_next_app_shows_the_whole_curve()
 
 
-def the_next_screen_shows_it_all() -> None:
-    """The curve reaches from the first epochs on the left to where the run is."""
+def the_next_app_shows_the_whole_curve() -> None:
+    """The curve extends from the first epochs on the left to the current one."""
     with Terminal(120, 36) as terminal:
         terminal.wait(lambda text: drawn(text) > 30, "a curve").press("3", "z")
         terminal.wait(whole, "the whole curve")
@@ -131,7 +131,7 @@ def the_next_screen_shows_it_all() -> None:
 
 
 def whole(text: str) -> bool:
-    """Whether pieces of a curve stand near the left end of a screen and right of its middle."""
+    """Whether a curve is drawn near the left edge of the screen and right of its middle."""
     columns = {
         column
         for line in text.splitlines()

@@ -1,4 +1,4 @@
-"""The main job on the screen, with keys alone, in a true terminal; and what happens when that terminal dies."""
+"""The main workflow in the app, by keys alone, in a real terminal; and what happens when that terminal closes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workbench.launcher import launch
 from workbench.runs.enums import RequestKind
 from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
@@ -28,23 +28,23 @@ SIZES = [(80, 24), (120, 36)]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_goes_on_afterwards(home: Path) -> Iterator[None]:
+def _kill_leftover_processes(home: Path) -> Iterator[None]:
     yield
     for process in processes_with(str(home)):
         process.kill()
 
 
-def processes_with(words: str) -> list[psutil.Process]:
-    """The processes that have `words` in their command line."""
+def processes_with(text: str) -> list[psutil.Process]:
+    """The processes that have `text` in their command line."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        if any(words in argument for argument in process.info["cmdline"] or []):
+        if any(text in argument for argument in process.info["cmdline"] or []):
             found.append(process)
     return found
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    """Wait for a fact outside the screen."""
+    """Wait for a condition outside the app."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"no {what} within {seconds} s"
@@ -52,20 +52,20 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None
 
 
 def epoch(text: str) -> int:
-    """Completed epochs, as the top line tells them."""
+    """The completed epochs in the status line."""
     found = re.search(r"(\d+)/\d+", text.splitlines()[0])
     return int(found[1]) if found else 0
 
 
 def drawn(text: str) -> int:
-    """How many cells of the screen hold a piece of a curve."""
+    """The number of cells with braille characters, of which curves are drawn."""
     return sum("\u2801" <= character <= "\u28ff" for character in text)
 
 
 def start_long_run(terminal: Terminal) -> RunFolder:
-    """Choose another model and more epochs with keys alone, and start."""
+    """Choose another model and more epochs by keys alone, and train."""
     terminal.wait_for("digits-mlp").press("2").wait_for("recipe" if terminal.columns < 100 else "data")
-    terminal.press("m").wait_for("workbench's own").press("conv").wait_for("convnext").press("enter")
+    terminal.press("m").wait_for("built-in").press("conv").wait_for("convnext").press("enter")
     terminal.wait(lambda text: "convnet" in text and "enter choose" not in text, "the chosen model")
     if "▸ recipe" not in terminal.text:  # the pane is low: a summary, which opens into the form
         terminal.press("enter").wait_for("▸ recipe")
@@ -86,59 +86,61 @@ def open_row(terminal: Terminal, name: str) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
-def test_the_main_job(columns: int, rows: int, tmp_path: Path) -> None:
-    """Choose, train, watch, read, classify, leave, come back, stop, resume, to the end."""
-    picture = tmp_path / "seven.png"
-    Image.new("L", (8, 8), 200).save(picture)
+def test_the_main_workflow(columns: int, rows: int, tmp_path: Path) -> None:
+    """Configure, train, watch, classify, quit, reopen, stop, resume, finish."""
+    path = tmp_path / "seven.png"
+    Image.new("L", (8, 8), 200).save(path)
     with Terminal(columns, rows) as terminal:
         run = start_long_run(terminal)
         terminal.press("3").wait(lambda text: epoch(text) >= 2 and drawn(text) > 0, "a plot at epoch 2")
         before = terminal.text
-        terminal.wait(lambda text: epoch(text) > epoch(before) + 5 and text != before, "a plot that goes on")
+        terminal.wait(
+            lambda text: epoch(text) > epoch(before) + 5 and text != before, "a plot that continues"
+        )
         terminal.press("4").wait(lambda text: "recall" in text and text.count("▇") > 20, "a table of classes")
-        terminal.press("6").wait_for("f test samples").press("enter", str(picture), "enter")
+        terminal.press("6").wait_for("f test samples").press("enter", str(path), "enter")
         terminal.wait_for("by digits-convnet").wait_for("seven.png 8×8")
         terminal.press("ctrl+q").wait_until_gone()
     assert status_of(run) is Status.RUNNING
-    left_at = report_of(run)
+    left_at = read_report(run)
     with Terminal(columns, rows) as terminal:
         terminal.wait(lambda text: epoch(text) > left_at.epoch, "the same run, further along")
         terminal.press("3").wait(lambda text: drawn(text) > columns // 8, "the whole curve")
         terminal.press("s").wait_for("Stop digits-convnet?").press("y")
         terminal.wait(lambda _: status_of(run) is Status.STOPPED, "a stopped run").wait_for("r resume")
-        stopped_at = report_of(run).step
+        stopped_at = read_report(run).step
         terminal.press("r").wait(lambda _: status_of(run) is Status.RUNNING, "a resumed run")
-        terminal.wait(lambda text: "1 resume" in text or report_of(run).step > stopped_at, "more steps")
+        terminal.wait(lambda text: "1 resume" in text or read_report(run).step > stopped_at, "more steps")
         terminal.press("ctrl+q").wait_until_gone()
-    launch.ask(run, RequestKind.EPOCHS, RequestValues(value=report_of(run).epoch + 2))
+    launch.send_request(run, RequestKind.EPOCHS, RequestValues(value=read_report(run).epoch + 2))
     until(lambda: status_of(run) is Status.FINISHED, "end of the run")
-    report = report_of(run)
+    report = read_report(run)
     assert report.exact
     assert report.test is not None and (report.test["accuracy"] or 0) > 0.9
 
 
-def test_a_run_outlives_its_terminal_and_the_screen_does_not() -> None:
-    """The pty closes under the screen: no screen process is alive 3 s later, and the run goes on."""
+def test_a_run_survives_its_terminal_and_the_app_does_not() -> None:
+    """The pty closes: no app process is alive 3 s later, and the run keeps running."""
     with Terminal(80, 24) as terminal:
         run = start_long_run(terminal)
         screen = terminal.process.pid
-        until(lambda: report_of(run).epoch >= 1, "first epoch")
+        until(lambda: read_report(run).epoch >= 1, "first epoch")
         terminal.hang_up()
         until(lambda: ended(screen), "end of the screen", seconds=3)
-    before = report_of(run).epoch
-    until(lambda: report_of(run).epoch > before, "more epochs")
+    before = read_report(run).epoch
+    until(lambda: read_report(run).epoch > before, "more epochs")
     assert status_of(run) is Status.RUNNING
 
 
 def ended(pid: int) -> bool:
-    """Whether a process has ended (it may wait to be asked for its code)."""
+    """Whether a process has ended (it may be a zombie)."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-def test_a_killed_screen_harms_no_run_that_it_started() -> None:
+def test_a_killed_app_harms_no_run_that_it_started() -> None:
     with Terminal(80, 24) as terminal:
         terminal.wait_for("digits-mlp").press("t").wait_for("trains in the background")
         run = Store.default().find("last")
@@ -147,7 +149,7 @@ def test_a_killed_screen_harms_no_run_that_it_started() -> None:
     until(lambda: status_of(run) is Status.FINISHED, "end of the run")
 
 
-def test_the_screen_never_has_torch_in_memory() -> None:
+def test_the_app_never_loads_torch() -> None:
     with Terminal(120, 36) as terminal:
         terminal.wait_for("digits-mlp")
         assert not heavy_libraries(terminal.process.pid)
@@ -157,12 +159,12 @@ def test_the_screen_never_has_torch_in_memory() -> None:
 
 
 def heavy_libraries(pid: int) -> list[str]:
-    """Mapped files of torch and numpy."""
+    """The libraries of torch and numpy that a process has mapped."""
     maps = Path(f"/proc/{pid}/maps").read_text()
     return sorted({word for word in ("libtorch", "libc10", "_multiarray_umath") if word in maps})
 
 
-def test_hostile_names_reach_no_terminal_raw(tmp_path: Path) -> None:
+def test_hostile_names_are_sanitized(tmp_path: Path) -> None:
     """Class folders with escape sequences, through training and the table of classes."""
     hostile = "\x1b]52;c;aGk=\x07red"
     for name, grey in ((hostile, 30), ("[@click=app.quit]x", 220)):
@@ -181,8 +183,8 @@ def test_hostile_names_reach_no_terminal_raw(tmp_path: Path) -> None:
         terminal.press("ctrl+q").wait_until_gone()
 
 
-def test_the_size_is_the_terminals_own_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever `COLUMNS` and `LINES` say, as programs with readline export them."""
+def test_the_size_of_the_terminal_is_used_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `COLUMNS` and `LINES` are, which programs with readline export."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     with Terminal(120, 36) as terminal:
@@ -194,7 +196,7 @@ def test_the_size_is_the_terminals_own_and_follows_it(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "changed", [{"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}, {"COLORTERM": "", "TERM": "xterm"}]
 )
-def test_poor_terminals(changed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limited_terminals(changed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     with Terminal(80, 24) as terminal:

@@ -7,8 +7,8 @@ from torch import Tensor
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Split
 from workbench.engine import batches as module
-from workbench.engine.batches import Batches, Epochs, bounds, in_order, order_of
-from workbench.engine.data_placement import Source, source_of
+from workbench.engine.batches import Batches, Epochs, batch_bounds, epoch_order, sequential_batches
+from workbench.engine.data_placement import PlacedSplit, place_split
 
 CPU = torch.device("cpu")
 
@@ -18,22 +18,22 @@ def scaled(raw: Tensor, _: torch.device) -> Tensor:
 
 
 @pytest.fixture
-def source() -> Source:
+def source() -> PlacedSplit:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randint(0, 256, (101, 1, 6, 6), dtype=torch.uint8, generator=generator)
-    return source_of(Split(inputs, torch.arange(101) % 5), scaled, CPU)
+    return place_split(Split(inputs, torch.arange(101) % 5), scaled, CPU)
 
 
 def test_an_order_is_a_function_of_seed_and_epoch() -> None:
     targets = torch.zeros(50, dtype=torch.int64)
-    assert torch.equal(order_of(targets, 1, 2), order_of(targets, 1, 2))
-    assert not torch.equal(order_of(targets, 1, 2), order_of(targets, 2, 1))
-    assert order_of(targets, 1, 2).sort().values.tolist() == list(range(50))
+    assert torch.equal(epoch_order(targets, 1, 2), epoch_order(targets, 1, 2))
+    assert not torch.equal(epoch_order(targets, 1, 2), epoch_order(targets, 2, 1))
+    assert epoch_order(targets, 1, 2).sort().values.tolist() == list(range(50))
 
 
-def test_balanced_sampling_draws_every_class_alike() -> None:
+def test_balanced_sampling_draws_all_classes_equally_often() -> None:
     targets = torch.tensor([0] * 90 + [1] * 7 + [3] * 4)
-    order = order_of(targets, 0, 0, balanced=True)
+    order = epoch_order(targets, 0, 0, balanced=True)
     assert len(order) == 101
     assert sorted(torch.bincount(targets[order], minlength=4).tolist()) == [0, 33, 34, 34]
     # All seven of a rare class come before any comes again too often.
@@ -41,51 +41,57 @@ def test_balanced_sampling_draws_every_class_alike() -> None:
     assert rare.max() - rare.min() <= 1
 
 
-def test_a_single_example_at_the_end_joins_the_batch_before() -> None:
-    assert bounds(9, 4, merge_single=True) == [(0, 4), (4, 9)]
-    assert bounds(9, 4, merge_single=False) == [(0, 4), (4, 8), (8, 9)]
-    assert bounds(10, 4, merge_single=True) == [(0, 4), (4, 8), (8, 10)]
-    assert bounds(1, 4, merge_single=True) == [(0, 1)]
+def test_a_last_singleton_joins_the_previous_batch() -> None:
+    assert batch_bounds(9, 4, merge_last_singleton=True) == [(0, 4), (4, 9)]
+    assert batch_bounds(9, 4, merge_last_singleton=False) == [(0, 4), (4, 8), (8, 9)]
+    assert batch_bounds(10, 4, merge_last_singleton=True) == [(0, 4), (4, 8), (8, 10)]
+    assert batch_bounds(1, 4, merge_last_singleton=True) == [(0, 1)]
 
 
 @pytest.mark.parametrize("chunk", [1, 1_000, 10_000_000])
-def test_starting_in_the_middle_gives_the_same_batches(
-    source: Source, chunk: int, monkeypatch: pytest.MonkeyPatch
+def test_iterating_from_a_position_yields_the_same_batches(
+    source: PlacedSplit, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(module.CHUNK_BYTES, "cpu", chunk)
     epochs = Epochs(
-        source, 8, 3, balanced=False, merge_single=False, augment=Augment(["crop", "cutmix"]), classes=5
+        source,
+        8,
+        3,
+        balanced=False,
+        merge_last_singleton=False,
+        augment=Augment(["crop", "cutmix"]),
+        classes=5,
     )
-    whole = list(epochs.batches(1).starting_at(0))
+    whole = list(epochs.batches(1).iter_from(0))
     assert len(whole) == epochs.steps == 13
     for position in range(14):
-        rest = list(epochs.batches(1).starting_at(position))
+        rest = list(epochs.batches(1).iter_from(position))
         assert len(rest) == 13 - position
         for batch, expected in zip(rest, whole[position:], strict=True):
             assert torch.equal(batch.inputs, expected.inputs)
             assert torch.equal(batch.targets, expected.targets)
-            assert torch.equal(batch.wanted, expected.wanted)
+            assert torch.equal(batch.loss_targets, expected.loss_targets)
 
 
-def test_batches_hold_the_examples_of_the_order(source: Source) -> None:
+def test_batches_contain_the_samples_in_the_given_order(source: PlacedSplit) -> None:
     order = torch.randperm(101)
-    got = list(Batches(source, order, 7).starting_at(0))
+    got = list(Batches(source, order, 7).iter_from(0))
     assert torch.equal(torch.cat([b.inputs for b in got]), scaled(source.inputs[order], CPU))
     assert torch.equal(torch.cat([b.targets for b in got]), source.targets[order])
     assert [len(b) for b in got] == [7] * 14 + [3]
 
 
-def test_every_epoch_is_augmented_anew(source: Source) -> None:
-    epochs = Epochs(source, 101, 3, balanced=False, merge_single=False, augment=Augment(["rotate"]))
-    pictures = []
+def test_every_epoch_is_augmented_differently(source: PlacedSplit) -> None:
+    epochs = Epochs(source, 101, 3, balanced=False, merge_last_singleton=False, augment=Augment(["rotate"]))
+    images = []
     for epoch in (0, 1):
-        order = order_of(source.targets, 3, epoch)
-        batch = next(epochs.batches(epoch).starting_at(0))
-        pictures.append(batch.inputs[order.argsort()])
-    assert not torch.equal(*pictures)
+        order = epoch_order(source.targets, 3, epoch)
+        batch = next(epochs.batches(epoch).iter_from(0))
+        images.append(batch.inputs[order.argsort()])
+    assert not torch.equal(*images)
 
 
-def test_in_order_is_every_example_once(source: Source) -> None:
-    got = torch.cat([b.targets for b in in_order(source, 10).starting_at(0)])
+def test_sequential_batches_contain_every_sample_once(source: PlacedSplit) -> None:
+    got = torch.cat([b.targets for b in sequential_batches(source, 10).iter_from(0)])
     assert torch.equal(got, source.targets)
     assert source.resident

@@ -1,4 +1,4 @@
-"""Steps that are recorded and played back: without a GPU, by a recorder that makes them anew."""
+"""Captured and replayed steps, without a GPU: the fake recorder computes a step again to replay it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.worker.support import (
     setup_of,
 )
 from workbench.engine import accelerate, cuda_graphs
-from workbench.engine.cuda_graphs import WARM_UP, recorder_for
+from workbench.engine.cuda_graphs import WARMUP_STEPS, select_recorder
 from workbench.engine.device import Precision
 from workbench.engine.train_state import TrainState
 from workbench.runs.records import Feature
 
 CPU = torch.device("cpu")
 SETTINGS: list[dict[str, Any]] = [
-    {"optimizer": "adam", "epochs": 3, "clip_norm": 1.0},
+    {"optimizer": "adam", "epochs": 3, "max_grad_norm": 1.0},
     {
         "optimizer": "rmsprop",
         "momentum": 0.5,
@@ -40,36 +40,36 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-class Again:
-    """Plays a step back by making it again, from where the recording read its batch."""
+class Recomputing:
+    """Replays a step by computing it again, with the batch in the static tensors of the capture."""
 
     def __init__(self) -> None:
-        self.played = 0
+        self.replayed = 0
 
     def warm_up(self, step: Callable[[], None]) -> None:
-        for _ in range(WARM_UP):
+        for _ in range(WARMUP_STEPS):
             step()
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         step()
 
         def play() -> None:
-            self.played += 1
+            self.replayed += 1
             step()
 
         return play
 
 
-class Reads(Again):
-    """Finds in the last step of the warm-up that it reads the device."""
+class Synchronizing(Recomputing):
+    """Fails in the last warm-up step, as a step does that synchronizes with the device."""
 
     def warm_up(self, step: Callable[[], None]) -> None:
         super().warm_up(step)
         raise RuntimeError("called a synchronizing CUDA operation")
 
 
-class OnlyOnce(Again):
-    """Can record a first time, but not once something has changed."""
+class OnlyOnce(Recomputing):
+    """Can capture once, but not again after something has changed."""
 
     recorded = False
 
@@ -80,111 +80,113 @@ class OnlyOnce(Again):
         return super().record(step)
 
 
-class PlaysNothing(Again):
-    """Records everything but what was done."""
+class ReplaysNothing(Recomputing):
+    """Replays nothing."""
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         super().record(step)
         return lambda: None
 
 
-def recorded_by(recorder: Again, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerate, "recorder_for", lambda module, settings, precision: (recorder, ""))
+def recorded_by(recorder: Recomputing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerate, "select_recorder", lambda module, settings, precision: (recorder, ""))
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_steps_played_back_are_the_steps(
+def test_replayed_steps_equal_computed_steps(
     home: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = make_run(home, settings)
-    whole = run_until(plain, None).epochs.steps
-    recorder = Again()
+    whole = run_until(plain, None).components.epochs.steps
+    recorder = Recomputing()
     recorded_by(recorder, monkeypatch)
-    played = make_run(home, settings)
-    run_until(played, whole + 5)
-    assert setup_of(played).cuda_graph == Feature(used=True)
-    before = recorder.played
-    attempt = run_until(played, None)
-    assert metrics(played) == metrics(plain)
-    assert same(outcome(played), outcome(plain))
+    replayed = make_run(home, settings)
+    run_until(replayed, whole + 5)
+    assert setup_of(replayed).cuda_graph == Feature(enabled=True)
+    before = recorder.replayed
+    trainer = run_until(replayed, None)
+    assert metrics(replayed) == metrics(plain)
+    assert same(outcome(replayed), outcome(plain))
     # A last, smaller batch of each epoch is computed by itself; two steps are compared after each recording.
-    assert recorder.played - before == 2 + (whole - 1) - 5 + (whole - 1)
-    assert attempt.state.captured is not None
+    assert recorder.replayed - before == 2 + (whole - 1) - 5 + (whole - 1)
+    assert trainer.state.graphed_step is not None
 
 
-def test_a_backbone_that_thaws_is_recorded_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfreezing_the_backbone_captures_a_new_graph(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, model = {"epochs": 2, "freeze_epochs": 1}, {"name": "resnet", "depth": 8, "width": 2}
     plain = make_run(home, settings, model)
     run_until(plain, None)
-    recorder = Again()
+    recorder = Recomputing()
     recorded_by(recorder, monkeypatch)
-    played = make_run(home, settings, model)
-    steps = run_until(played, None).epochs.steps
-    assert same(last_checkpoint(played)["model"], last_checkpoint(plain)["model"])
-    assert recorder.played == 2 * (2 + steps - 1)
+    replayed = make_run(home, settings, model)
+    steps = run_until(replayed, None).components.epochs.steps
+    assert same(last_checkpoint(replayed)["model"], last_checkpoint(plain)["model"])
+    assert recorder.replayed == 2 * (2 + steps - 1)
 
 
-def test_a_later_recording_that_fails_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_later_capture_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, model = {"epochs": 2, "freeze_epochs": 1}, {"name": "resnet", "depth": 8, "width": 2}
     recorded_by(OnlyOnce(), monkeypatch)
     folder = make_run(home, settings, model)
-    attempt = run_until(folder, None)
-    assert attempt.state.step == 2 * attempt.epochs.steps
-    said = [notice.text for notice in notices(folder)]
-    assert said == [
-        "steps can't be recorded as a CUDA graph, and are computed one by one: no memory for a second recording"
+    trainer = run_until(folder, None)
+    assert trainer.state.step == 2 * trainer.components.epochs.steps
+    messages = [notice.text for notice in notices(folder)]
+    assert messages == [
+        "steps can't be captured as a CUDA graph and run eagerly: no memory for a second recording"
     ]
 
 
 @pytest.mark.parametrize(
     ("recorder", "why"),
     [
-        (Reads(), "called a synchronizing CUDA operation"),
-        (PlaysNothing(), "played back it gives other numbers"),
+        (Synchronizing(), "called a synchronizing CUDA operation"),
+        (ReplaysNothing(), "the replayed step gives another loss"),
     ],
 )
-def test_what_can_not_be_played_back_is_computed_and_said(
-    home: Path, recorder: Again, why: str, monkeypatch: pytest.MonkeyPatch
+def test_steps_that_cannot_be_replayed_run_eagerly_and_are_reported(
+    home: Path, recorder: Recomputing, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = make_run(home, {"epochs": 1})
     run_until(plain, None)
     recorded_by(recorder, monkeypatch)
     folder = make_run(home, {"epochs": 1})
-    attempt = run_until(folder, None)
-    assert attempt.state.captured is None
+    trainer = run_until(folder, None)
+    assert trainer.state.graphed_step is None
     assert same(outcome(folder), outcome(plain))
-    said = [notice.text for notice in notices(folder)]
-    assert any("steps can't be recorded" in text and why in text for text in said)
+    messages = [notice.text for notice in notices(folder)]
+    assert any("steps can't be captured" in text and why in text for text in messages)
     setup = setup_of(folder)
-    assert setup.cuda_graph.used is False
-    assert why in setup.cuda_graph.why
+    assert setup.cuda_graph.enabled is False
+    assert why in setup.cuda_graph.reason
 
 
-def test_without_cuda_nothing_is_recorded_and_who_asks_is_told(home: Path) -> None:
-    attempt = prepared(make_run(home, {"cuda_graph": "yes"}))
-    attempt.report.metrics.close()
-    said = [notice.text for notice in notices(attempt.folder)]
-    assert said == ["train.cuda_graph: steps are not played back: CUDA graphs are for CUDA devices"]
+def test_without_cuda_a_requested_graph_is_reported_as_unavailable(home: Path) -> None:
+    trainer = prepared(make_run(home, {"cuda_graph": "yes"}))
+    trainer.metrics.lines.close()
+    messages = [notice.text for notice in notices(trainer.context.folder)]
+    assert messages == [
+        "train.cuda_graph: steps are not captured as a CUDA graph: CUDA graphs need a CUDA device"
+    ]
 
 
-def test_what_is_recorded_is_small_and_can_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempt = prepared(make_run(home, {}))
-    attempt.report.metrics.close()
-    state: TrainState = attempt.state
+def test_conditions_for_a_cuda_graph(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = prepared(make_run(home, {}))
+    trainer.metrics.lines.close()
+    state: TrainState = trainer.state
     cuda = torch.device("cuda")
 
     def why(precision: str = "bf16", **changes: Any) -> str:
         settings = type(state.settings)(**changes)
-        return recorder_for(state.module, settings, Precision(precision, cuda))[1]  # type: ignore[arg-type]
+        return select_recorder(state.module, settings, Precision(precision, cuda))[1]  # type: ignore[arg-type]
 
     assert "train.cuda_graph is no" in why(cuda_graph="no")
     assert "fp16" in why("fp16")
     assert "undo" in why(auto_micro_batch=True)
-    monkeypatch.setattr(cuda_graphs, "MOST_PARAMETERS", 10)
-    assert "0 million parameters keep the device busy (train.cuda_graph=yes all the same)" in why()
+    monkeypatch.setattr(cuda_graphs, "MAX_PARAMETERS", 10)
+    assert "0 million parameters keep the device busy (train.cuda_graph=yes forces it)" in why()
 
 
-def test_a_model_that_can_not_be_compiled_is_computed_as_it_is(
+def test_a_model_that_cannot_be_compiled_runs_uncompiled(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = make_run(home, {"epochs": 1})
@@ -196,7 +198,7 @@ def test_a_model_that_can_not_be_compiled_is_computed_as_it_is(
     folder = make_run(home, {"epochs": 1, "compile": True})
     run_until(folder, None)
     setup = setup_of(folder)
-    assert setup.compile.used is False
-    said = [notice.text for notice in notices(folder)]
-    assert any(text.startswith("train.compile: the model can't be compiled") for text in said)
+    assert setup.compile.enabled is False
+    messages = [notice.text for notice in notices(folder)]
+    assert any(text.startswith("train.compile: the model can't be compiled") for text in messages)
     assert same(outcome(folder), outcome(plain))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
 from workbench.engine import autotune as tuning
-from workbench.engine.autotune import Tuned, candidates, tuned, usable_cores
+from workbench.engine.autotune import TunedExecution, autotune, candidate_thread_counts, usable_cores
 from workbench.engine.batches import Batch
-from workbench.engine.device import pick_device, pick_precision, set_exactness
+from workbench.engine.device import configure_determinism, pick_device, pick_precision
 from workbench.engine.task import Classification
 from workbench.io.atomic_files import read_json, write_json
 from workbench.system import cpu as cores_module
@@ -20,35 +20,35 @@ from workbench.system import cpu as cores_module
 CPU = torch.device("cpu")
 
 
-def test_the_cpu_is_always_there() -> None:
+def test_the_cpu_is_always_available() -> None:
     assert pick_device("cpu") == CPU
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", ""])
-def test_what_is_not_there_is_met_with_what_is(name: str) -> None:
-    with pytest.raises(BadInput, match="here there is cpu"):
+def test_an_unknown_device_lists_the_available_ones(name: str) -> None:
+    with pytest.raises(UserError, match="available: cpu"):
         pick_device(name)
 
 
 def test_precision_by_device() -> None:
     assert pick_precision("auto", CPU).name == "fp32"
-    with pytest.raises(BadInput, match="fp16 needs a GPU"):
+    with pytest.raises(UserError, match="fp16 needs a GPU"):
         pick_precision("fp16", CPU)
     with pick_precision("bf16", CPU).autocast():
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
 
 
-def test_threads_are_timed_once_and_remembered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_counts_are_timed_once_and_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, batch = nn.Linear(8, 3), Batch(torch.randn(16, 8), torch.zeros(16, dtype=torch.int64))
     before = {k: v.clone() for k, v in module.state_dict().items()}
     state, threads = torch.get_rng_state(), torch.get_num_threads()
 
-    def found() -> Tuned:
-        return tuned(module, Classification(3), Train(), batch, "mine")
+    def found() -> TunedExecution:
+        return autotune(module, Classification(3), TrainingSettings(), batch, "mine")
 
-    monkeypatch.setattr(tuning, "busy", lambda: False)
+    monkeypatch.setattr(tuning, "cores_are_contended", lambda: False)
     chosen = found()
-    assert chosen.threads in candidates(usable_cores())
+    assert chosen.threads in candidate_thread_counts(usable_cores())
     assert not chosen.channels_last
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
@@ -58,12 +58,12 @@ def test_threads_are_timed_once_and_remembered(home: Path, monkeypatch: pytest.M
     ((key, entry),) = known["tuned"].items()
     assert entry == {"threads": chosen.threads, "channels_last": False}
     write_json(home / "threads.json", {"v": 1, "tuned": {key: {**entry, "channels_last": True}}})
-    assert found() == Tuned(chosen.threads, True)
-    # A busy host is timed by itself, and an entry for more cores than there are any more is timed anew.
-    monkeypatch.setattr(tuning, "busy", lambda: True)
+    assert found() == TunedExecution(chosen.threads, True)
+    # A busy host has its own entry; an entry for more cores than this host has is replaced.
+    monkeypatch.setattr(tuning, "cores_are_contended", lambda: True)
     assert not found().channels_last
     assert len((read_json(home / "threads.json") or {})["tuned"]) == 2
-    monkeypatch.setattr(tuning, "busy", lambda: False)
+    monkeypatch.setattr(tuning, "cores_are_contended", lambda: False)
     write_json(home / "threads.json", {"v": 1, "tuned": {key: {**entry, "threads": 1000}}})
     assert found().threads <= usable_cores()
 
@@ -71,41 +71,41 @@ def test_threads_are_timed_once_and_remembered(home: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("seconds", "better"), [((2.0, 1.0), True), ((1.0, 0.95), False), ((1.0, 2.0), False)]
 )
-def test_pictures_are_laid_out_pixel_by_pixel_where_it_pays(
+def test_channels_last_is_chosen_where_it_is_faster(
     home: Path, seconds: tuple[float, float], better: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
     batch = Batch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
-    told = iter([0.5] * len(candidates(usable_cores())) + [*seconds] * 2)
+    timings = iter([0.5] * len(candidate_thread_counts(usable_cores())) + [*seconds] * 2)
 
     def timed(step: Callable[[], None], threads: int) -> float:
         step()
-        return next(told)
+        return next(timings)
 
-    monkeypatch.setattr(tuning, "_time", timed)
-    assert tuned(module, Classification(2), Train(), batch, "mine").channels_last == better
-    assert list(told) == []
+    monkeypatch.setattr(tuning, "_seconds_per_step", timed)
+    assert autotune(module, Classification(2), TrainingSettings(), batch, "mine").channels_last == better
+    assert list(timings) == []
 
 
 @pytest.mark.parametrize(
     ("load", "running", "cores", "expected"),
     [(0.2, 1, 4, False), (2.5, 1, 4, True), (0.0, 4, 4, True), (2.5, 1, 16, False)],
 )
-def test_a_host_is_busy_when_others_want_its_cores(
+def test_cores_are_contended_under_load(
     load: float, running: int, cores: int, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores_module, "_load", lambda: load)
     monkeypatch.setattr(cores_module, "_running", lambda: running)
     monkeypatch.setattr(cores_module.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(cores_module, "usable_cores", lambda: 4)
-    assert cores_module.busy() == expected
+    assert cores_module.cores_are_contended() == expected
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_gpu_times_its_kernels_unless_bits_count(exact: bool) -> None:
+def test_cudnn_benchmarks_kernels_unless_deterministic(exact: bool) -> None:
     before = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
     try:
-        set_exactness(torch.device("cuda"), exact)
+        configure_determinism(torch.device("cuda"), exact)
         assert torch.backends.cudnn.benchmark != exact
         assert torch.backends.cudnn.deterministic == exact
         assert torch.get_deterministic_debug_mode() == int(exact)
@@ -114,8 +114,8 @@ def test_a_gpu_times_its_kernels_unless_bits_count(exact: bool) -> None:
         torch.set_float32_matmul_precision(before[1])
 
 
-def test_candidates() -> None:
-    assert [candidates(n) for n in (1, 2, 3, 6, 16)] == [
+def test_candidate_thread_counts() -> None:
+    assert [candidate_thread_counts(n) for n in (1, 2, 3, 6, 16)] == [
         [1],
         [1, 2],
         [1, 2, 3],

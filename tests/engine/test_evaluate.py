@@ -12,12 +12,12 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 
 from workbench.datasets.dataset import Split
-from workbench.engine.data_placement import source_of
+from workbench.engine.data_placement import place_split
 from workbench.engine.device import Precision
-from workbench.engine.evaluate import Evaluation, evaluate, seen_often
+from workbench.engine.evaluate import Evaluation, evaluate, with_tta
 from workbench.engine.task import Classification, Regression
 from workbench.runs.run_folder import create_run_folder
-from workbench.worker.evaluation_writer import write
+from workbench.worker.evaluation_writer import write_evaluation
 
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", CPU)
@@ -29,7 +29,7 @@ def plain(raw: Tensor, _: torch.device) -> Tensor:
 
 def measured(logits: Tensor, targets: Tensor, classes: int) -> Evaluation:
     """Evaluate a model that says just these logits."""
-    source = source_of(Split(logits, targets), plain, CPU)
+    source = place_split(Split(logits, targets), plain, CPU)
     names = [f"c{i}" for i in range(classes)]
     return evaluate(
         nn.Identity(), source, Classification(classes), split="test", classes=names, precision=FP32
@@ -37,7 +37,7 @@ def measured(logits: Tensor, targets: Tensor, classes: int) -> Evaluation:
 
 
 @pytest.fixture
-def said() -> tuple[Tensor, Tensor]:
+def predictions() -> tuple[Tensor, Tensor]:
     """Logits and targets of 12 classes: class 10 has no examples, class 11 is never predicted."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(0, 10, (3000,), generator=generator)
@@ -48,8 +48,8 @@ def said() -> tuple[Tensor, Tensor]:
     return logits, targets
 
 
-def test_figures_are_scikit_learns(said: tuple[Tensor, Tensor]) -> None:
-    logits, targets = said
+def test_classification_metrics_equal_scikit_learns(predictions: tuple[Tensor, Tensor]) -> None:
+    logits, targets = predictions
     found = measured(logits, targets, 12)
     truth, predicted = targets.numpy(), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()
@@ -76,16 +76,16 @@ def test_figures_are_scikit_learns(said: tuple[Tensor, Tensor]) -> None:
     assert (matrix == sk.confusion_matrix(truth, predicted, labels=labels)).all()
 
 
-def test_what_is_not_defined_is_none(said: tuple[Tensor, Tensor]) -> None:
-    rows = {row.name: row for row in measured(*said, 12).per_class}
+def test_undefined_metrics_are_none(predictions: tuple[Tensor, Tensor]) -> None:
+    rows = {row.name: row for row in measured(*predictions, 12).per_class}
     assert rows["c10"].recall is None
     assert rows["c10"].support == 0
     assert rows["c11"].precision is None
     assert rows["c11"].recall == rows["c11"].f1 == 0
 
 
-def test_class_accuracies_weighed_by_support_are_the_accuracy(said: tuple[Tensor, Tensor]) -> None:
-    found = measured(*said, 12)
+def test_accuracies_weighted_by_support_sum_to_the_accuracy(predictions: tuple[Tensor, Tensor]) -> None:
+    found = measured(*predictions, 12)
     weighed = sum((row.accuracy or 0) * row.support for row in found.per_class) / found.count
     assert weighed == pytest.approx(found.scores["accuracy"], abs=1e-12)
 
@@ -96,11 +96,11 @@ def test_few_classes_have_no_top5() -> None:
     assert found.scores["accuracy"] == pytest.approx(2 / 3)
 
 
-def test_files_can_be_read_by_what_they_say(said: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    logits, targets = said
+def test_record_files_match_their_layout(predictions: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    logits, targets = predictions
     found = measured(logits, targets, 12)
     folder = create_run_folder(tmp_path, "run")
-    write(found, folder, step=7, epoch=2)
+    write_evaluation(found, folder, step=7, epoch=2)
     described = json.loads(folder.evaluation(7, "test").read_text())
     assert described["step"] == 7
     assert described["accuracy"] == found.scores["accuracy"]
@@ -114,28 +114,28 @@ def test_files_can_be_read_by_what_they_say(said: tuple[Tensor, Tensor], tmp_pat
     assert probability == pytest.approx(float(logits[123].softmax(0)[targets[123]]), rel=1e-5)
 
 
-def test_regression_figures_are_scikit_learns(tmp_path: Path) -> None:
+def test_regression_metrics_equal_scikit_learns(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     wanted = torch.randn(200, generator=generator)
-    said = (wanted + 0.3 * torch.randn(200, generator=generator))[:, None]
-    source = source_of(Split(said, wanted), plain, CPU)
+    predictions = (wanted + 0.3 * torch.randn(200, generator=generator))[:, None]
+    source = place_split(Split(predictions, wanted), plain, CPU)
     found = evaluate(nn.Identity(), source, Regression(1), split="test", classes=(), precision=FP32)
-    truth, guess = wanted.double().numpy(), said[:, 0].double().numpy()
+    truth, guess = wanted.double().numpy(), predictions[:, 0].double().numpy()
     assert found.scores["mse"] == found.scores["loss"] == pytest.approx(sk.mean_squared_error(truth, guess))
     assert found.scores["mae"] == pytest.approx(sk.mean_absolute_error(truth, guess))
     assert found.scores["r2"] == pytest.approx(sk.r2_score(truth, guess))
     folder = create_run_folder(tmp_path, "run")
-    write(found, folder, step=1, epoch=1)
+    write_evaluation(found, folder, step=1, epoch=1)
     layout = json.loads(folder.evaluation(1, "test").read_text())["records"]
     rows = list(struct.iter_unpack(layout["struct"], (folder.evaluations / layout["file"]).read_bytes()))
-    assert rows[9] == (9, pytest.approx(float(wanted[9])), pytest.approx(float(said[9])))
+    assert rows[9] == (9, pytest.approx(float(wanted[9])), pytest.approx(float(predictions[9])))
 
 
-def test_the_model_is_left_as_it_was_and_asked_between_batches() -> None:
+def test_evaluation_leaves_the_model_unchanged_and_calls_back_per_batch() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).train()
     model[1].eval()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    source = source_of(Split(torch.randn(2500, 2), torch.zeros(2500, dtype=torch.int64)), plain, CPU)
+    source = place_split(Split(torch.randn(2500, 2), torch.zeros(2500, dtype=torch.int64)), plain, CPU)
     asked: list[int] = []
     evaluate(
         model,
@@ -144,7 +144,7 @@ def test_the_model_is_left_as_it_was_and_asked_between_batches() -> None:
         split="test",
         classes="abc",
         precision=FP32,
-        between=lambda: asked.append(1),
+        after_batch=lambda: asked.append(1),
     )
     assert len(asked) == 3
     assert model.training
@@ -152,10 +152,10 @@ def test_the_model_is_left_as_it_was_and_asked_between_batches() -> None:
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-def test_outputs_that_are_no_numbers_are_written_as_words(tmp_path: Path) -> None:
+def test_nan_is_written_as_a_string(tmp_path: Path) -> None:
     found = measured(torch.full((4, 2), float("nan")), torch.tensor([0, 1, 0, 1]), 2)
     folder = create_run_folder(tmp_path, "run")
-    write(found, folder, step=1, epoch=1)
+    write_evaluation(found, folder, step=1, epoch=1)
     assert json.loads(folder.evaluation(1, "test").read_text())["loss"] == "NaN"
 
 
@@ -165,12 +165,12 @@ class LeftEdge(nn.Module):
         return torch.stack([-seen, seen], 1)
 
 
-def test_views_are_averaged_and_counted_apart() -> None:
-    """A model that looks at the left edge alone is right about half of the pictures, and with mirrors about all."""
-    pictures = torch.zeros(40, 1, 6, 6)
+def test_test_time_augmentation_averages_views() -> None:
+    """A model that only reads the left edge predicts half of the images correctly, and with mirroring all of them."""
+    images = torch.zeros(40, 1, 6, 6)
     edges = torch.where(torch.arange(40) % 4 < 2, 0, 5)
-    pictures[torch.arange(40), 0, :, edges] = (torch.arange(40) % 2 * 2 - 1).float()[:, None]
-    source = source_of(Split(pictures, torch.arange(40) % 2), plain, CPU)
+    images[torch.arange(40), 0, :, edges] = (torch.arange(40) % 2 * 2 - 1).float()[:, None]
+    source = place_split(Split(images, torch.arange(40) % 2), plain, CPU)
     module = LeftEdge()
 
     def scores(tta: str) -> dict[str, float]:
@@ -186,4 +186,4 @@ def test_views_are_averaged_and_counted_apart() -> None:
     padded = F.pad(x, (1, 1, 1, 1), "reflect")
     views = [(x, 0.25), (padded[..., :6, :6], 0.125), (padded[..., 2:, 2:], 0.125)]
     expected = sum(weight * (module(view) + module(view.flip(-1))) for view, weight in views)
-    assert torch.allclose(seen_often(module, "translate")(x), expected)
+    assert torch.allclose(with_tta(module, "translate")(x), expected)

@@ -1,4 +1,4 @@
-"""No update is made with a loss that is no number, nor any after it, also where the host does not read losses."""
+"""No update is applied with a NaN or infinite loss, nor any after it, even where the host does not read losses."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.config.training_settings import Train
-from workbench.engine.nan_guard import Diverged, Guard
-from workbench.engine.optimizer import make_optimizer, plain_step
+from workbench.config.training_settings import TrainingSettings
+from workbench.engine.nan_guard import Diverged, NonFiniteGuard
+from workbench.engine.optimizer import make_optimizer
+from workbench.engine.torch_compat import unwrapped_step
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
 
 class Stepper:
-    """A small model that is stepped as the loop does it, with the flag on the device."""
+    """A small model that is trained like in the training loop, with the guard's flag on the device."""
 
-    def __init__(self, name: Any, *, guard: Guard) -> None:
+    def __init__(self, name: Any, *, guard: NonFiniteGuard) -> None:
         torch.manual_seed(0)
         self.module, self.guard, self.step = nn.Linear(3, 2), guard, 0
         parameters = list(self.module.parameters())
-        train = Train(optimizer=name, lr=0.1, momentum=0.9, weight_decay=0.01)
+        train = TrainingSettings(optimizer=name, lr=0.1, momentum=0.9, weight_decay=0.01)
         optimizer = make_optimizer(self.module, train, CPU)
-        self._update = guard.guarded(optimizer, plain_step(optimizer), parameters)
+        self._update = guard.wrap_step(optimizer, unwrapped_step(optimizer), parameters)
 
     def __call__(self, factor: float = 1.0) -> torch.Tensor:
         """The weights after a step whose loss is multiplied by `factor`."""
         self.module.zero_grad()
         loss = self.module(torch.ones(4, 3)).square().sum() * factor
-        self.guard.watch(loss, self.step + 1)
+        self.guard.observe(loss, self.step + 1)
         loss.backward()
-        self.guard.hold()
+        self.guard.skip_if_nonfinite()
         self._update()
         self.step += 1
         return self.module.weight.detach().clone()
@@ -41,8 +42,8 @@ class Stepper:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_flag_holds_back_this_update_and_all_after_it(name: str, bad: float) -> None:
-    stepper = Stepper(name, guard=Guard(CPU, deferred=True))
+def test_a_bad_loss_skips_its_update_and_all_later_ones(name: str, bad: float) -> None:
+    stepper = Stepper(name, guard=NonFiniteGuard(CPU, deferred=True))
     before = [stepper(), stepper()]
     assert not torch.equal(*before)
     held = [stepper(bad), stepper(), stepper()]
@@ -53,40 +54,43 @@ def test_the_flag_holds_back_this_update_and_all_after_it(name: str, bad: float)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_flag_changes_no_bit_of_what_goes_well(name: str) -> None:
-    held, read = Stepper(name, guard=Guard(CPU, deferred=True)), Stepper(name, guard=Guard(CPU))
+def test_the_deferred_guard_changes_no_bit_of_good_steps(name: str) -> None:
+    held, read = (
+        Stepper(name, guard=NonFiniteGuard(CPU, deferred=True)),
+        Stepper(name, guard=NonFiniteGuard(CPU)),
+    )
     assert all(torch.equal(held(), read()) for _ in range(4))
     held.guard.check(held.step)
 
 
-def test_after_a_new_beginning_updates_are_made_again() -> None:
-    stepper = Stepper("sgd", guard=Guard(CPU, deferred=True))
+def test_after_a_reset_updates_are_applied_again() -> None:
+    stepper = Stepper("sgd", guard=NonFiniteGuard(CPU, deferred=True))
     before = stepper(float("nan"))
-    stepper.guard.begin()
+    stepper.guard.reset()
     assert not torch.equal(stepper(), before)
     stepper.guard.check(stepper.step)
 
 
-def test_on_the_cpu_each_loss_is_read() -> None:
-    stepper = Stepper("sgd", guard=Guard(CPU))
+def test_on_the_cpu_each_loss_is_checked_at_once() -> None:
+    stepper = Stepper("sgd", guard=NonFiniteGuard(CPU))
     before = stepper()
     with pytest.raises(Diverged, match="infinite at step 2"):
         stepper(float("inf"))
     assert torch.equal(stepper.module.weight, before)
 
 
-def test_a_gradient_scaler_passes_over_what_is_held_back() -> None:
-    """What fp16 training does: gradients that are no numbers are not applied, and the loss makes them so."""
-    guard, scaler = Guard(CPU, deferred=True), torch.amp.GradScaler("cpu", init_scale=4.0)
+def test_a_gradient_scaler_skips_guarded_updates() -> None:
+    """As in fp16 training: gradients with NaN are not applied, and the scaled loss makes them NaN."""
+    guard, scaler = NonFiniteGuard(CPU, deferred=True), torch.amp.GradScaler("cpu", init_scale=4.0)
     module = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(module.parameters(), 0.1, fused=True)
 
     def step(factor: float) -> torch.Tensor:
         module.zero_grad()
         loss = module(torch.ones(4, 3)).square().mean() * factor
-        guard.watch(loss, 1)
-        scaler.scale(loss * guard.factor).backward()
-        guard.hold()
+        guard.observe(loss, 1)
+        scaler.scale(loss * guard.nan_scale).backward()
+        guard.skip_if_nonfinite()
         scaler.step(optimizer)
         scaler.update()
         return module.weight.detach().clone()

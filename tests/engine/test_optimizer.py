@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import inspect
 import itertools
-import subprocess
-import sys
 import warnings
 from typing import Any
 
@@ -11,17 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
 from workbench.engine.freezing import Backbone
-from workbench.engine.lookahead import STRENGTH, Lookahead, lookahead_of
+from workbench.engine.lookahead import FINAL_RETENTION, Lookahead, make_lookahead
 from workbench.engine.lr_schedule import lr_at
-from workbench.engine.optimizer import load_memory, make_optimizer, plain_step, set_lr
+from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
+from workbench.engine.torch_compat import unwrapped_step
 
 CPU = torch.device("cpu")
 
 
-def curve(train: Train, steps_per_epoch: int) -> list[float]:
+def curve(train: TrainingSettings, steps_per_epoch: int) -> list[float]:
     return [lr_at(step, train, steps_per_epoch) for step in range(train.epochs * steps_per_epoch)]
 
 
@@ -35,14 +33,14 @@ def torch_curve(make: Any, steps: int, lr: float) -> list[float]:
     return rates
 
 
-def test_cosine_is_torchs() -> None:
-    ours = curve(Train(epochs=5, lr=0.3, schedule="cosine"), 20)
+def test_cosine_schedule_equals_torchs() -> None:
+    ours = curve(TrainingSettings(epochs=5, lr=0.3, schedule="cosine"), 20)
     theirs = torch_curve(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 100), 100, 0.3)
     assert ours == pytest.approx(theirs)
 
 
-def test_one_cycle_is_torchs() -> None:
-    ours = curve(Train(epochs=5, lr=0.3, schedule="one-cycle"), 20)
+def test_one_cycle_schedule_equals_torchs() -> None:
+    ours = curve(TrainingSettings(epochs=5, lr=0.3, schedule="one-cycle"), 20)
 
     def make(optimizer: Any) -> Any:
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.3, total_steps=100, cycle_momentum=False)
@@ -53,48 +51,30 @@ def test_one_cycle_is_torchs() -> None:
     assert ours == pytest.approx(theirs)
 
 
-def test_steps_are_torchs() -> None:
-    ours = curve(Train(epochs=7, lr=0.3, schedule="step", step_every=2, step_factor=0.5), 10)
+def test_step_schedule_equals_torchs() -> None:
+    ours = curve(TrainingSettings(epochs=7, lr=0.3, schedule="step", step_every=2, step_factor=0.5), 10)
     theirs = torch_curve(lambda o: torch.optim.lr_scheduler.StepLR(o, 20, 0.5), 70, 0.3)
     assert ours == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle"])
-def test_warm_up_rises_to_the_peak_and_nothing_passes_it(schedule: Any) -> None:
-    rates = curve(Train(epochs=6, lr=0.2, schedule=schedule, warmup=2.0), 10)
+def test_warmup_rises_to_the_peak_which_is_the_maximum(schedule: Any) -> None:
+    rates = curve(TrainingSettings(epochs=6, lr=0.2, schedule=schedule, warmup=2.0), 10)
     assert all(a < b for a, b in itertools.pairwise(rates[:20]))
     assert rates[19] == pytest.approx(0.2)
     assert max(rates) == pytest.approx(0.2)
     assert min(rates) > 0
 
 
-def test_a_run_of_one_step_has_a_rate() -> None:
+def test_a_run_of_one_step_has_a_learning_rate() -> None:
     for schedule in ("constant", "step", "cosine", "one-cycle"):
-        assert 0 < lr_at(0, Train(epochs=1, schedule=schedule), 1) <= 1e-3
+        assert 0 < lr_at(0, TrainingSettings(epochs=1, schedule=schedule), 1) <= 1e-3
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
-def test_the_plain_step_is_torchs_step(name: Any) -> None:
-    train = Train(optimizer=name, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
-    torch.manual_seed(0)
-    ours = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    theirs = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    theirs.load_state_dict(ours.state_dict())
-    first, second = make_optimizer(ours, train, CPU), make_optimizer(theirs, train, CPU)
-    step, x = plain_step(first), torch.randn(8, 4)
-    for _ in range(3):
-        for module in (ours, theirs):
-            module.zero_grad()
-            module(x).square().sum().backward()
-        step()
-        second.step()
-    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
-
-
-def test_momentum_from_zero_is_torchs_first_step() -> None:
+def test_zero_initialized_momentum_equals_torchs_first_step() -> None:
     ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
-    first = make_optimizer(ours, Train(optimizer="sgd", lr=0.1, momentum=0.9), CPU)
+    first = make_optimizer(ours, TrainingSettings(optimizer="sgd", lr=0.1, momentum=0.9), CPU)
     second = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, fused=True)
     for _ in range(3):
         for module, optimizer in ((ours, first), (theirs, second)):
@@ -104,42 +84,28 @@ def test_momentum_from_zero_is_torchs_first_step() -> None:
     assert torch.equal(ours.weight, theirs.weight)
 
 
-def test_training_does_not_import_the_compiler() -> None:
-    code = """
-import sys, torch
-from workbench.experiment import Train
-from workbench.engine.optimizer import make_optimizer, plain_step
-for name in ("sgd", "adam", "adamw", "rmsprop"):
-    module = torch.nn.Linear(2, 2)
-    optimizer = make_optimizer(module, Train(optimizer=name, momentum=0.9), torch.device("cpu"))
-    module(torch.ones(3, 2)).sum().backward()
-    plain_step(optimizer)()
-    optimizer.load_state_dict(optimizer.state_dict())
-sys.exit("torch._dynamo" in sys.modules)
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_biases_and_norms_do_not_decay() -> None:
+def test_biases_and_norms_have_no_weight_decay() -> None:
     module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    groups = make_optimizer(module, Train(optimizer="adamw", weight_decay=0.1), CPU).param_groups
+    groups = make_optimizer(module, TrainingSettings(optimizer="adamw", weight_decay=0.1), CPU).param_groups
     assert [(g["weight_decay"], len(g["params"])) for g in groups] == [(0.1, 1), (0.0, 3)]
 
 
 def test_set_lr_reaches_every_group() -> None:
-    optimizer = make_optimizer(nn.Linear(2, 2), Train(optimizer="sgd", weight_decay=0.1), CPU)
+    optimizer = make_optimizer(nn.Linear(2, 2), TrainingSettings(optimizer="sgd", weight_decay=0.1), CPU)
     set_lr(optimizer, 0.123)
     assert {g["lr"] for g in optimizer.param_groups} == {0.123}
 
 
-def test_a_frozen_backbone_stands_still_with_its_statistics() -> None:
+def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     module = nn.Sequential()
     module.add_module("body", nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
     module.add_module("head", nn.Linear(4, 2))
     fixed = nn.Parameter(torch.zeros(1), requires_grad=False)
     module.register_parameter("fixed", fixed)
     backbone = Backbone(module, ("head",))
-    step = plain_step(make_optimizer(module, Train(optimizer="sgd", lr=0.1, momentum=0.9), CPU))
+    step = unwrapped_step(
+        make_optimizer(module, TrainingSettings(optimizer="sgd", lr=0.1, momentum=0.9), CPU)
+    )
 
     def learned(frozen: bool) -> dict[str, bool]:
         before = {k: v.clone() for k, v in module.state_dict().items()}
@@ -157,20 +123,20 @@ def test_a_frozen_backbone_stands_still_with_its_statistics() -> None:
     assert not fixed.requires_grad
 
 
-def test_a_triangle_rises_and_falls_in_lines() -> None:
-    rates = curve(Train(epochs=10, lr=2.0, schedule="triangular"), 10)
+def test_the_triangular_schedule_is_piecewise_linear() -> None:
+    rates = curve(TrainingSettings(epochs=10, lr=2.0, schedule="triangular"), 10)
     assert rates[0] == pytest.approx(0.4)
     assert rates[23] == max(rates) == 2.0
     assert rates[99] == pytest.approx(2 * (0.07 + 0.93 / 77))
     falls = [b - a for a, b in itertools.pairwise(rates[23:])]
     assert max(falls) - min(falls) < 1e-9
-    early = curve(Train(epochs=10, lr=2.0, schedule="triangular", warmup=1.0), 10)
+    early = curve(TrainingSettings(epochs=10, lr=2.0, schedule="triangular", warmup=1.0), 10)
     assert early.index(max(early)) == 10
 
 
-def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
+def test_norm_biases_have_their_own_learning_rate() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2))
-    train = Train(optimizer="sgd", lr=0.1, weight_decay=0.5, bias_lr=10.0)
+    train = TrainingSettings(optimizer="sgd", lr=0.1, weight_decay=0.5, norm_bias_lr_scale=10.0)
     optimizer = make_optimizer(module, train, CPU)
     set_lr(optimizer, 0.2)
     quick, weights, rest = optimizer.param_groups
@@ -180,53 +146,53 @@ def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
     assert (weights["lr"], weights["weight_decay"]) == (0.2, 0.5)
     assert len(rest["params"]) == 3
     assert (
-        make_optimizer(module, Train(weight_decay=0.5), CPU).param_groups[0]["params"][0] is module[0].weight
+        make_optimizer(module, TrainingSettings(weight_decay=0.5), CPU).param_groups[0]["params"][0]
+        is module[0].weight
     )
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_a_rate_on_the_device_is_the_same_rate(name: Any) -> None:
-    train = Train(optimizer=name, lr=0.1, momentum=0.9, weight_decay=0.01)
+def test_a_learning_rate_tensor_gives_the_same_steps(name: Any) -> None:
+    train = TrainingSettings(optimizer=name, lr=0.1, momentum=0.9, weight_decay=0.01)
     modules = [nn.Linear(4, 3), nn.Linear(4, 3)]
     modules[1].load_state_dict(modules[0].state_dict())
     x = torch.randn(8, 4)
     for module, on_device in zip(modules, (False, True), strict=True):
         optimizer = make_optimizer(module, train, CPU)
-        step = inspect.unwrap(type(optimizer).step)
+        step = unwrapped_step(optimizer)
         for group in optimizer.param_groups if on_device else ():
             group["lr"] = torch.tensor(group["lr"])
         for rate in (0.1, 0.03):
             set_lr(optimizer, rate)
             optimizer.zero_grad()
             module(x).square().sum().backward()
-            with torch.no_grad():
-                step(optimizer)
+            step()
     assert torch.allclose(modules[0].weight, modules[1].weight, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
-def test_memory_is_put_where_this_device_wants_it(name: Any) -> None:
-    """From a CPU to a device that counts its steps there: `meta` stands for a GPU."""
+def test_optimizer_state_moves_to_the_device_that_capturable_requires(name: Any) -> None:
+    """From the CPU to a device that holds its own step counts; `meta` replaces a GPU."""
     module, meta = nn.Linear(2, 2), nn.Linear(2, 2, device="meta")
-    train = Train(optimizer=name, lr=0.1)
+    train = TrainingSettings(optimizer=name, lr=0.1)
     here = make_optimizer(module, train, CPU)
     module(torch.ones(3, 2)).sum().backward()
     here.step()
     there = make_optimizer(meta, train, torch.device("meta"))
     for group in there.param_groups:
         group["capturable"] = True
-    assert load_memory(there, here.state_dict())
+    assert load_optimizer_state(there, here.state_dict())
     assert [group["capturable"] for group in there.param_groups] == [True]
     assert {state["step"].device.type for state in there.state.values()} == {"meta"}
 
 
-def test_memory_of_other_groups_is_not_taken() -> None:
+def test_optimizer_state_of_other_groups_is_not_loaded() -> None:
     module = nn.Linear(2, 2)
-    one, other = (make_optimizer(module, Train(weight_decay=decay), CPU) for decay in (0.0, 0.1))
-    assert not load_memory(one, other.state_dict())
+    one, other = (make_optimizer(module, TrainingSettings(weight_decay=decay), CPU) for decay in (0.0, 0.1))
+    assert not load_optimizer_state(one, other.state_dict())
 
 
-def test_lookahead_draws_the_weights_to_their_average() -> None:
+def test_lookahead_interpolates_towards_the_slow_weights() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     lookahead = Lookahead(module)
     start = module[0].weight.detach().clone()
@@ -234,19 +200,19 @@ def test_lookahead_draws_the_weights_to_their_average() -> None:
         module[0].weight.add_(1.0)
         module[1].running_mean.add_(1.0)
     lookahead.update(0.5)
-    kept = STRENGTH / 8
+    kept = FINAL_RETENTION / 8
     assert torch.allclose(module[0].weight, start + 1 - kept)
     assert torch.allclose(module[1].running_mean, torch.full((2,), 1 - kept))
     average = module[0].weight.detach().clone()
     with torch.no_grad():
         module[0].weight.add_(1.0)
-    again = lookahead_of({"lookahead": [t.clone() for t in lookahead.state_dict()]}, 5, module)
+    again = make_lookahead([t.clone() for t in lookahead.state_dict()], 5, module)
     assert again is not None
     again.update(1.0)
     assert torch.equal(module[0].weight, average)
-    assert lookahead_of({}, 0, module) is None
+    assert make_lookahead(None, 0, module) is None
 
 
-def test_a_model_without_parameters_is_refused_in_one_line() -> None:
-    with pytest.raises(BadInput, match="no parameters"):
-        make_optimizer(torch.nn.Flatten(), Train(), torch.device("cpu"))
+def test_a_model_without_parameters_is_rejected() -> None:
+    with pytest.raises(UserError, match="no parameters"):
+        make_optimizer(torch.nn.Flatten(), TrainingSettings(), torch.device("cpu"))

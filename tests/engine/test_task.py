@@ -6,44 +6,44 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from workbench.config.training_settings import Train
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import RunFailed
-from workbench.datasets.dataset import Data, Split
-from workbench.engine.task import Classification, Regression, balanced_weights, task_of
+from workbench.datasets.dataset import Dataset, Split
+from workbench.engine.task import Classification, Regression, balanced_class_weights, make_task
 
 CPU = torch.device("cpu")
 
 
-def test_balanced_weights_are_scikit_learns() -> None:
+def test_balanced_class_weights_equal_scikit_learns() -> None:
     targets = torch.tensor([0] * 70 + [1] * 25 + [2] * 5)
     theirs = compute_class_weight("balanced", classes=np.arange(3), y=targets.numpy())
-    assert balanced_weights(targets, 3).tolist() == pytest.approx(theirs.tolist())
-    assert balanced_weights(targets, 4)[3] == 0
+    assert balanced_class_weights(targets, 3).tolist() == pytest.approx(theirs.tolist())
+    assert balanced_class_weights(targets, 4)[3] == 0
 
 
-def test_a_classification_counts_what_is_right() -> None:
+def test_a_classification_counts_correct_predictions() -> None:
     task = Classification(3)
     outputs, targets = torch.eye(3), torch.tensor([0, 1, 0])
-    assert task.right(outputs, targets) == 2
+    assert task.num_correct(outputs, targets) == 2
     assert task.loss(outputs, targets) == nn.CrossEntropyLoss()(outputs, targets)
 
 
 def test_settings_reach_the_loss() -> None:
     split = Split(torch.zeros(4, 1), torch.tensor([0, 0, 0, 1]))
-    data = Data("classification", ("a", "b"), split, None, split)
+    data = Dataset("classification", ("a", "b"), split, None, split)
     outputs, targets = torch.randn(4, 2), split.targets
-    task = task_of(data, Train(label_smoothing=0.1, class_weights="balanced"), CPU)
-    weights = balanced_weights(targets, 2)
+    task = make_task(data, TrainingSettings(label_smoothing=0.1, class_weights="balanced"), CPU)
+    weights = balanced_class_weights(targets, 2)
     theirs = nn.CrossEntropyLoss(weight=weights, label_smoothing=0.1)(outputs, targets)
     assert task.loss(outputs, targets) == theirs
-    assert task.outputs == 2
+    assert task.num_outputs == 2
 
 
-def test_a_regression_never_spreads_over_pairs() -> None:
+def test_a_regression_never_broadcasts_over_pairs() -> None:
     wanted = torch.tensor([1.0, 2.0, 3.0])
     assert Regression(1).loss(wanted[:, None] + 1, wanted) == 1.0
-    assert Regression(1).right(wanted, wanted) is None
-    with pytest.raises(RunFailed, match=r"the model gives \(2,\)"):
+    assert Regression(1).num_correct(wanted, wanted) is None
+    with pytest.raises(RunFailed, match=r"output shape per sample is \(2,\)"):
         Regression(1).loss(torch.zeros(3, 2), wanted)
-    data = Data("regression", (), *[Split(torch.zeros(3, 1), wanted.reshape(3, 1))] * 3)
-    assert task_of(data, Train(), CPU).outputs == 1
+    data = Dataset("regression", (), *[Split(torch.zeros(3, 1), wanted.reshape(3, 1))] * 3)
+    assert make_task(data, TrainingSettings(), CPU).num_outputs == 1

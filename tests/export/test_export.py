@@ -12,14 +12,14 @@ from workbench.cli.main import run
 from workbench.core.distribution import install_hint
 from workbench.core.settings_schema import Choice
 from workbench.datasets.loader import load
-from workbench.export import free_name
+from workbench.export import unused_name
 from workbench.inference.run_checkpoint import load_run_checkpoint
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 
 
 def accuracy_of(folder: RunFolder) -> float:
-    test = report_of(folder).test
+    test = read_report(folder).test
     assert test is not None and test["accuracy"] is not None
     return test["accuracy"]
 
@@ -48,13 +48,13 @@ def test_pytorch_and_safetensors_hold_the_best_weights(digits_run: RunFolder, tm
         assert torch.equal(safe[name], value)
 
 
-def test_onnx_takes_raw_pictures_and_gives_our_accuracy(digits_run: RunFolder, tmp_path: Path) -> None:
+def test_onnx_takes_raw_images_and_gives_our_accuracy(digits_run: RunFolder, tmp_path: Path) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(export(digits_run, "onnx", tmp_path / "out.onnx"))
     test = load(Choice("digits"), seed=0).test
-    said = session.run(None, {"inputs": test.inputs.numpy()})[0].argmax(1)
-    accuracy = (said == test.targets.numpy()).mean()
+    predicted = session.run(None, {"inputs": test.inputs.numpy()})[0].argmax(1)
+    accuracy = (predicted == test.targets.numpy()).mean()
     assert accuracy == pytest.approx(accuracy_of(digits_run))
     assert len(json.loads(session.get_modelmeta().custom_metadata_map["classes"])) == 10
 
@@ -82,13 +82,13 @@ def test_a_free_name_holds_the_runs_name_and_what_makes_it_unique(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert free_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430.csv"
-    assert free_name("2026-mlp-d430", "better", "onnx") == "better-2026-mlp-d430.onnx"
-    assert free_name("2026-mlp-d430", "-../a b/\x1b[1m" + "猫" * 300, "csv").startswith("a-b-1m猫")
+    assert unused_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430.csv"
+    assert unused_name("2026-mlp-d430", "better", "onnx") == "better-2026-mlp-d430.onnx"
+    assert unused_name("2026-mlp-d430", "-../a b/\x1b[1m" + "猫" * 300, "csv").startswith("a-b-1m猫")
     Path("2026-mlp-d430.csv").touch()
-    Path(free_name("2026-mlp-d430", "猫" * 300, "tensorboard")).touch()
+    Path(unused_name("2026-mlp-d430", "猫" * 300, "tensorboard")).touch()
     Path("2026-mlp-d430-2.csv").symlink_to("nowhere")
-    assert free_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430-3.csv"
+    assert unused_name("2026-mlp-d430", "mlp", "csv") == "2026-mlp-d430-3.csv"
 
 
 def test_a_package_that_is_missing_is_named(
@@ -97,5 +97,5 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "workbench.export.onnx_graph", raising=False)
     assert run(["export", "last", "--format", "onnx", "--to", str(tmp_path / "x.onnx")]) == 2
-    said = f"workbench: writing onnx needs the package 'onnx': {install_hint('export')}\n"
-    assert capsys.readouterr().err == said
+    expected = f"workbench: exporting to onnx needs the package 'onnx': {install_hint('export')}\n"
+    assert capsys.readouterr().err == expected

@@ -9,18 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted, Progress
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled, Progress
 from workbench.inference.classifier import Classifier
 from workbench.inference.run_checkpoint import load_run_checkpoint
 from workbench.io.atomic_files import read_json, write_json
-from workbench.io.images import open_picture
+from workbench.io.images import open_image
 from workbench.runs.run_folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 
 
-def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (40, 30), seed: int = 0) -> Path:
+def save_photo(path: Path, mode: str = "RGB", size: tuple[int, int] = (40, 30), seed: int = 0) -> Path:
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(values).resize(size).convert(mode).save(path)
     return path
@@ -41,16 +41,16 @@ def pixels_of(image: Image.Image) -> torch.Tensor:
 def test_a_run_answers_as_its_arithmetic_says(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run()
     classifier = Classifier.from_run(run.path, device="cpu")
-    image = open_picture(picture(tmp_path / "a.png", size=(12, 12)))
+    image = open_image(save_photo(tmp_path / "a.png", size=(12, 12)))
     wanted = by_hand(run, pixels_of(image))
     torch.testing.assert_close(classifier.classify([image])[0], wanted)
-    top = classifier.top(image, 2)
+    top = classifier.predict_image(image, 2)
     assert [p.index for p in top] == wanted.topk(2).indices.tolist()
     assert top[0].label == ["cat", "dog", "owl"][top[0].index] and top[0].probability > top[1].probability
 
 
-def test_a_picture_is_brought_to_the_shape_the_run_learned(make_run: MakeRun, tmp_path: Path) -> None:
-    image = open_picture(picture(tmp_path / "a.png", size=(40, 30)))
+def test_a_image_is_brought_to_the_shape_the_run_learned(make_run: MakeRun, tmp_path: Path) -> None:
+    image = open_image(save_photo(tmp_path / "a.png", size=(40, 30)))
     middle = image.resize((12, 12), Image.Resampling.BILINEAR, box=(5, 0, 35, 30))
     run = make_run()
     found = Classifier.from_run(run.path, device="cpu").classify([image])[0]
@@ -66,10 +66,10 @@ def test_a_picture_is_brought_to_the_shape_the_run_learned(make_run: MakeRun, tm
 def test_every_mode_is_answered_by_every_run(
     make_run: MakeRun, tmp_path: Path, mode: str, channels: int
 ) -> None:
-    path = picture(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode)
+    path = save_photo(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode)
     run = make_run(shape=(channels, 12, 12))
-    answer = next(Classifier.from_run(run.path, device="cpu").answers([path], 3))
-    assert answer.error is None and sum(p.probability for p in answer.top) == pytest.approx(1)
+    result = next(Classifier.from_run(run.path, device="cpu").predict([path], 3))
+    assert result.error is None and sum(p.probability for p in result.top) == pytest.approx(1)
 
 
 def test_the_best_or_the_last(make_run: MakeRun, tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_notice(make_run: MakeRun) ->
     run = make_run(seeds=(0, 1, 2))
     damage(run.checkpoints / "step-1.pt")
     content, notices = load_run_checkpoint(run.path)
-    assert content["step"] == 3 and "step-1.pt is damaged" in notices[0]
+    assert content["step"] == 3 and "step-1.pt is corrupt" in notices[0]
     (run.checkpoints / "step-3.pt").unlink()
     assert load_run_checkpoint(run.path)[0]["step"] == 2
     damage(run.checkpoints / "step-2.pt")
-    with pytest.raises(BadInput, match=r"has no checkpoint that is whole: .*step-1\.pt is damaged"):
+    with pytest.raises(UserError, match=r"has no readable checkpoint: .*step-1\.pt is corrupt"):
         load_run_checkpoint(run.path)
 
 
@@ -98,13 +98,13 @@ def damage(path: Path) -> None:
 
 def test_runs_that_can_not_classify(make_run: MakeRun, tmp_path: Path) -> None:
     fresh = make_run(seeds=())
-    with pytest.raises(BadInput, match="has no checkpoint yet"):
+    with pytest.raises(UserError, match="has no checkpoint yet"):
         Classifier.from_run(fresh.path)
     points = make_run(shape=(2,))
-    with pytest.raises(BadInput, match="are no pictures"):
+    with pytest.raises(UserError, match="was trained on numbers, not on images"):
         Classifier.from_run(points.path)
     line = make_run(shape=(1,), task="regression", classes=[])
-    with pytest.raises(BadInput, match="learned a regression"):
+    with pytest.raises(UserError, match="is a regression"):
         Classifier.from_run(line.path)
 
 
@@ -114,7 +114,7 @@ def test_a_manifest_can_not_lead_elsewhere(make_run: MakeRun, tmp_path: Path) ->
     (run.checkpoints / "step-1.pt").rename(tmp_path / "elsewhere.pt")
     manifest["checkpoints"][0]["file"] = str(tmp_path / "elsewhere.pt")
     write_json(run.manifest, manifest)
-    with pytest.raises(BadInput, match="no checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint"):
         load_run_checkpoint(run.path)
 
 
@@ -122,7 +122,7 @@ def test_a_lost_manifest_is_done_without(digits_run: RunFolder) -> None:
     digits_run.manifest.unlink()
     content, notices = load_run_checkpoint(digits_run.path)
     assert content["best"]["step"] == content["step"]
-    assert "were found again without it" in notices[0]
+    assert "was rebuilt from 2 checkpoint files" in notices[0]
 
 
 def test_a_network_of_ones_own_classifies(make_run: MakeRun, tmp_path: Path) -> None:
@@ -131,36 +131,36 @@ def test_a_network_of_ones_own_classifies(make_run: MakeRun, tmp_path: Path) -> 
         "from torch import nn\ndef Net(n):\n    return nn.Sequential(nn.Flatten(), nn.Linear(432, n))\n"
     )
     run = make_run(model={"name": f"{net}:Net"})
-    answer = next(Classifier.from_run(run.path, device="cpu").answers([picture(tmp_path / "a.png")]))
-    assert answer.error is None and len(answer.top) == 3
+    result = next(Classifier.from_run(run.path, device="cpu").predict([save_photo(tmp_path / "a.png")]))
+    assert result.error is None and len(result.top) == 3
     net.write_text(net.read_text().replace("432, n", "432, n + 1"))
-    with pytest.raises(BadInput, match=r"don't fit the model: shapes differ 1\.bias is 3 instead of 4"):
+    with pytest.raises(UserError, match=r"do not fit the model: shapes differ 1\.bias is 3, expected 4"):
         Classifier.from_run(run.path)
 
 
-def test_many_pictures_are_answered_in_order_and_one_bad_one_stops_nothing(
+def test_many_images_are_answered_in_order_and_one_bad_one_stops_nothing(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    paths = [str(picture(tmp_path / f"{i}.png", seed=i)) for i in range(70)]
+    paths = [str(save_photo(tmp_path / f"{i}.png", seed=i)) for i in range(70)]
     Path(paths[40]).write_bytes(Path(paths[40]).read_bytes()[:200])
-    Path(paths[41]).write_text("no picture")
+    Path(paths[41]).write_text("no image")
     paths[42] = "file:///etc/passwd"
-    said: list[Progress] = []
+    updates: list[Progress] = []
     classifier = Classifier.from_run(make_run().path, device="cpu")
-    answers = list(classifier.answers(paths, 1, said.append))
-    assert [a.path for a in answers] == paths
-    assert [i for i, a in enumerate(answers) if a.error] == [40, 41, 42]
-    assert [p.done for p in said] == [32, 64, 70] and said[-1].total == 70
-    alone = classifier.top(open_picture(Path(paths[69])), 1)[0]
-    assert answers[69].top[0].label == alone.label
-    assert answers[69].top[0].probability == pytest.approx(alone.probability, abs=1e-6)
+    results = list(classifier.predict(paths, 1, updates.append))
+    assert [a.path for a in results] == paths
+    assert [i for i, a in enumerate(results) if a.error] == [40, 41, 42]
+    assert [p.done for p in updates] == [32, 64, 70] and updates[-1].total == 70
+    alone = classifier.predict_image(open_image(Path(paths[69])), 1)[0]
+    assert results[69].top[0].label == alone.label
+    assert results[69].top[0].probability == pytest.approx(alone.probability, abs=1e-6)
 
 
 def test_classifying_can_be_cancelled(make_run: MakeRun, tmp_path: Path) -> None:
-    path = picture(tmp_path / "a.png")
-    answers = Classifier.from_run(make_run().path, device="cpu").answers([path] * 200, cancelled=lambda: True)
-    with pytest.raises(Interrupted):
-        next(answers)
+    path = save_photo(tmp_path / "a.png")
+    results = Classifier.from_run(make_run().path, device="cpu").predict([path] * 200, cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        next(results)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
@@ -173,54 +173,54 @@ def test_a_published_model_answers_as_the_tutorials_lines_do(
         transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ])  # fmt: skip
-    path = picture(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode, (400, 300))
+    path = save_photo(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode, (400, 300))
     with torch.no_grad():
         wanted = module(steps(Image.open(path).convert("RGB"))[None]).softmax(1)[0]
     classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
-    found = classifier.classify([open_picture(path)])[0]
+    found = classifier.classify([open_image(path)])[0]
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert classifier.classes[258] == "Samoyed" and len(classifier.classes) == 1000
 
 
-def test_many_large_pictures_go_through_a_few_at_a_time_and_are_answered_as_alone(
+def test_many_large_images_go_through_a_few_at_a_time_and_are_answered_as_alone(
     published: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:
     weights, _ = published
-    paths = [str(picture(tmp_path / f"{i}.png", size=(300, 240), seed=i)) for i in range(8)]
+    paths = [str(save_photo(tmp_path / f"{i}.png", size=(300, 240), seed=i)) for i in range(8)]
     classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
     together = []
     classifier.module.register_forward_pre_hook(lambda _, inputs: together.append(len(inputs[0])))
-    answers = [answer.top[0] for answer in classifier.answers(paths, 1)]
+    results = [result.top[0] for result in classifier.predict(paths, 1)]
     assert together == [6, 2]
-    for path, answer in zip(paths, answers, strict=True):
-        alone = classifier.top(open_picture(Path(path)), 1)[0]
-        assert (answer.index, answer.probability) == (alone.index, pytest.approx(alone.probability, abs=1e-6))
+    for path, result in zip(paths, results, strict=True):
+        alone = classifier.predict_image(open_image(Path(path)), 1)[0]
+        assert (result.index, result.probability) == (alone.index, pytest.approx(alone.probability, abs=1e-6))
 
 
 def test_a_turned_photo_is_turned_upright_first(
     published: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:
-    upright = Image.open(picture(tmp_path / "a.png", size=(300, 200)))
+    upright = Image.open(save_photo(tmp_path / "a.png", size=(300, 200)))
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
-    one, other = classifier.classify([upright, open_picture(tmp_path / "turned.png")])
+    one, other = classifier.classify([upright, open_image(tmp_path / "turned.png")])
     torch.testing.assert_close(one, other)
 
 
 def test_a_strip_costs_no_gigabytes(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
-    path = picture(tmp_path / "strip.png", size=(20_000, 1))
+    path = save_photo(tmp_path / "strip.png", size=(20_000, 1))
     classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
     started = time.monotonic()
-    assert next(classifier.answers([path])).error is None
+    assert next(classifier.predict([path])).error is None
     assert time.monotonic() - started < 5  # a resize of the whole would make 5 million × 256 pixels
 
 
 def test_what_can_not_classify_is_said_in_one_line(published: tuple[Path, torch.nn.Module]) -> None:
-    with pytest.raises(BadInput, match="convnet has no published weights"):
+    with pytest.raises(UserError, match="convnet has no published weights"):
         Classifier.from_torchvision("convnet")
-    with pytest.raises(BadInput, match="don't fit the model"):
+    with pytest.raises(UserError, match="do not fit the model"):
         Classifier.from_torchvision("resnet18", published[0])
-    with pytest.raises(BadInput, match="don't fit the model: shapes differ"):
+    with pytest.raises(UserError, match="do not fit the model: shapes differ"):
         Classifier.from_torchvision("squeezenet1_1", published[0], labels=["a", "b"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.inference.labels import read_labels
 
 WANTED = ("tench, Tinca tinca", "jack-o'-lantern", "caf\u00e9 [red]")
@@ -38,21 +38,21 @@ def test_a_line_of_a_dictionary_or_a_label(text: str, tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"{\n}\n", "is empty"),
-        (b"\xff\xfe\x00", "no UTF-8 text"),
+        (b"\xff\xfe\x00", "not UTF-8 text"),
         (b"0: 'a',\n1: b,\n", r"line 2: expected INDEX: 'LABEL'"),
         (b"0: 'a',\n1: 'b' + 'c'\n", r"line 2: expected INDEX"),
-        (b"0: 'a',\n0: 'b'\n", r"line 2: the index 0 is there twice"),
-        (b"1: 'a',\n2: 'b'\n", r"has 2 labels, but none for the index 0"),
+        (b"0: 'a',\n0: 'b'\n", r"line 2: duplicate index 0"),
+        (b"1: 'a',\n2: 'b'\n", r"has 2 labels, but none for index 0"),
         (b"0: 'a'\n" + b"x" * 5_000_000, "larger than 4 MB"),
     ],
 )
 def test_what_is_no_list_of_labels(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         read_labels(str(path))
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
-    with pytest.raises(BadInput, match=r"gone\.txt can't be read"):
+    with pytest.raises(UserError, match=r"gone\.txt can't be read"):
         read_labels(str(tmp_path / "gone.txt"))
 
 
@@ -78,11 +78,11 @@ def test_from_a_url_once_and_again_after_it_was_mended(served: tuple[Path, str])
     folder, address = served
     path = folder / "labels"
     path.write_text("0: 'a',\n0: 'b'\n")
-    with pytest.raises(BadInput, match="twice"):
+    with pytest.raises(UserError, match="duplicate index 0"):
         read_labels(f"{address}/labels")
     path.write_text("0: 'a',\n1: 'b'\n")
     assert read_labels(f"{address}/labels") == ("a", "b")
     path.unlink()
     assert read_labels(f"{address}/labels") == ("a", "b")
-    with pytest.raises(BadInput, match="http"):
+    with pytest.raises(UserError, match="http"):
         read_labels("file:///etc/passwd")

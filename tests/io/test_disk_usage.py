@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.io.disk_usage import size_of
+from workbench.io.disk_usage import quick_disk_usage
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def tree(tmp_path):
 
 
 def test_files_and_whole_folders_are_counted(tree):
-    assert size_of([tree]) == 111
-    assert size_of([tree / "a", tree / "b"]) == 111
-    assert size_of([]) == 0
+    assert quick_disk_usage([tree]) == 111
+    assert quick_disk_usage([tree / "a", tree / "b"]) == 111
+    assert quick_disk_usage([]) == 0
 
 
 def test_links_are_not_followed(tree, tmp_path):
@@ -27,14 +27,14 @@ def test_links_are_not_followed(tree, tmp_path):
     (tree / "b" / "file").symlink_to(tmp_path / "large")
     (tree / "b" / "round").symlink_to(tree)
     (tree / "none").symlink_to(tmp_path / "none")
-    assert size_of([tree]) == 111
+    assert quick_disk_usage([tree]) == 111
 
 
 def test_what_takes_too_long_is_not_known(tree):
-    assert size_of([tree], seconds=-1) is None
-    assert size_of([tree], most=4) is None  # three files in two folders
-    assert size_of([tree], most=5) == 111
+    assert quick_disk_usage([tree], seconds=-1) is None
+    assert quick_disk_usage([tree], max_files=4) is None  # three files in two folders
+    assert quick_disk_usage([tree], max_files=5) == 111
 
 
 def test_what_is_gone_or_can_not_be_read_is_not_known(tree):
-    assert size_of([tree, tree / "missing"]) is None
+    assert quick_disk_usage([tree, tree / "missing"]) is None

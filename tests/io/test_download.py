@@ -1,4 +1,4 @@
-"""Fetching from a real server on this machine that misbehaves in every way that it is told to."""
+"""Fetching from a real server on this machine that misbehaves in every way that it can."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted
-from workbench.io.download import PartFacts, fetch, fetch_picture
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled
+from workbench.io.download import PartFacts, download_file, download_image
 from workbench.io.record_codec import write_record
 
 BODY = os.urandom(300_000)
@@ -116,27 +116,27 @@ def names(folder):
 
 
 def test_a_file_comes_whole_with_its_progress(server, tmp_path):
-    told = []
-    to = fetch(
-        server.url(), tmp_path / "new" / "f", sha256=hashlib.sha256(BODY).hexdigest(), progress=told.append
+    updates = []
+    to = download_file(
+        server.url(), tmp_path / "new" / "f", sha256=hashlib.sha256(BODY).hexdigest(), progress=updates.append
     )
     assert to.read_bytes() == BODY
     assert names(tmp_path / "new") == ["f"]
-    assert (told[-1].done, told[-1].total, told[-1].unit) == (len(BODY), len(BODY), "bytes")
+    assert (updates[-1].done, updates[-1].total, updates[-1].unit) == (len(BODY), len(BODY), "bytes")
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path):
     server.cut = [100_000, 50_000]
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
     assert [r.get("Range") for r in server.requests] == [None, "bytes=100000-", "bytes=150000-"]
 
 
 def test_a_later_call_goes_on_after_a_cancelled_one(server, tmp_path):
     seen = []
-    with pytest.raises(Interrupted):
-        fetch(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
+    with pytest.raises(Cancelled):
+        download_file(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
     assert not (tmp_path / "f").exists()
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
     assert server.requests[-1]["Range"] == f"bytes={seen[-1].done}-"
 
 
@@ -146,49 +146,49 @@ def test_it_starts_again_where_it_can_not_go_on(server, tmp_path, change):
     if change == "none":
         server.etag = ""
     seen = []
-    with pytest.raises(Interrupted):
-        fetch(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
+    with pytest.raises(Cancelled):
+        download_file(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
     server.cut = []
     if change == "ranges":
         server.ranges = False
     elif change == "etag":
         server.etag, server.body = '"two"', os.urandom(200_000)
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == server.body
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == server.body
     assert names(tmp_path) == ["f"]
 
 
 def test_a_part_that_is_whole_already_is_fetched_again(server, tmp_path):
     (tmp_path / "f.part").write_bytes(BODY + b"more")
     write_record(tmp_path / "f.part.json", PartFacts(url=server.url(), validator=server.etag))
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
     assert [r.get("Range") for r in server.requests] == [f"bytes={len(BODY) + 4}-", None]
 
 
 def test_the_start_of_one_address_is_not_gone_on_with_from_another(server, tmp_path):
     (tmp_path / "f.part").write_bytes(b"x" * 1000)
     write_record(tmp_path / "f.part.json", PartFacts(url=server.url("elsewhere"), validator=server.etag))
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
 
 
 @pytest.mark.parametrize("kind", ["sha256", "md5"])
 def test_a_wrong_checksum_is_refused_and_forgotten(server, tmp_path, kind):
-    with pytest.raises(BadInput, match=rf"not the file that is wanted \({kind}"):
-        fetch(server.url(), tmp_path / "f", **{kind: "0" * 32})
+    with pytest.raises(UserError, match=rf"not the expected file \(its {kind}"):
+        download_file(server.url(), tmp_path / "f", **{kind: "0" * 32})
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("endless", [True, False])
 def test_too_large_a_file_is_given_up(server, tmp_path, endless):
     server.endless = endless
-    with pytest.raises(BadInput, match="too large"):
-        fetch(server.url(), tmp_path / "f", max_bytes=100_000)
+    with pytest.raises(UserError, match="too large"):
+        download_file(server.url(), tmp_path / "f", max_bytes=100_000)
     assert names(tmp_path) == []
 
 
 def test_a_file_that_never_ends_is_given_up_in_time(server, tmp_path):
     server.endless = True
-    with pytest.raises(BadInput, match="too long"):
-        fetch(server.url(), tmp_path / "f", total_seconds=0.2)
+    with pytest.raises(UserError, match="too long"):
+        download_file(server.url(), tmp_path / "f", total_seconds=0.2)
     assert names(tmp_path) == []
 
 
@@ -204,15 +204,15 @@ def silent(request, server):
 
 def test_a_silent_server_does_not_keep_one_from_leaving(silent, tmp_path):
     start = time.monotonic()
-    with pytest.raises(Interrupted):
-        fetch(silent.url(), tmp_path / "f", cancelled=lambda: time.monotonic() > start + 0.3)
+    with pytest.raises(Cancelled):
+        download_file(silent.url(), tmp_path / "f", cancelled=lambda: time.monotonic() > start + 0.3)
     assert time.monotonic() - start < 1.3
 
 
 def test_a_silent_server_is_given_up_after_its_time(silent, tmp_path):
     start = time.monotonic()
-    with pytest.raises(BadInput, match="no answer in time"):
-        fetch(silent.url(), tmp_path / "f", timeout=0.3)
+    with pytest.raises(UserError, match="did not respond in time"):
+        download_file(silent.url(), tmp_path / "f", timeout=0.3)
     assert time.monotonic() - start < 5
 
 
@@ -224,24 +224,24 @@ def test_a_silent_name_server_is_given_up_too(tmp_path, monkeypatch):
         raise OSError("no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with pytest.raises(BadInput, match="no answer in time"):
-        fetch("http://nowhere.invalid/f", tmp_path / "f", timeout=0.1)
+    with pytest.raises(UserError, match="did not respond in time"):
+        download_file("http://nowhere.invalid/f", tmp_path / "f", timeout=0.1)
     answered.set()
 
 
 def test_a_silent_server_does_not_outlast_the_whole_time(silent, tmp_path):
-    with pytest.raises(BadInput, match="too long"):
-        fetch(silent.url(), tmp_path / "f", total_seconds=0.3)
+    with pytest.raises(UserError, match="too long"):
+        download_file(silent.url(), tmp_path / "f", total_seconds=0.3)
     assert names(tmp_path) == []
 
 
 def test_whoever_leaves_a_download_leaves_no_thread(server, tmp_path):
     server.endless = True
     seen = []
-    with pytest.raises(Interrupted):
-        fetch(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
+    with pytest.raises(Cancelled):
+        download_file(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
     for thread in threading.enumerate():
-        if thread.name == "fetch":
+        if thread.name == "download":
             thread.join(5)
             assert not thread.is_alive()
 
@@ -249,45 +249,45 @@ def test_whoever_leaves_a_download_leaves_no_thread(server, tmp_path):
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x"])
 def test_redirects_leave_http_for_nothing_else(server, tmp_path, target):
     server.redirect = target
-    with pytest.raises(BadInput, match="only http"):
-        fetch(server.url(), tmp_path / "f")
+    with pytest.raises(UserError, match="valid http"):
+        download_file(server.url(), tmp_path / "f")
     assert names(tmp_path) == []
 
 
 def test_redirects_within_http_are_followed(server, tmp_path):
     server.redirect = server.url("end")
-    assert fetch(server.url(), tmp_path / "f").read_bytes() == BODY
+    assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://a/b", "/etc/passwd", "http:///x", "http://a/ b", "x\n"]
 )
 def test_only_http_is_fetched(tmp_path, url):
-    with pytest.raises(BadInput, match="only http") as error:
-        fetch(url, tmp_path / "f")
+    with pytest.raises(UserError, match="valid http") as error:
+        download_file(url, tmp_path / "f")
     assert "\n" not in str(error.value)
 
 
 def test_without_an_answer_it_says_what_to_put_where(tmp_path, server):
     dead = Server()
     dead.server_close()
-    with pytest.raises(BadInput) as error:
-        fetch(dead.url("data.tgz"), tmp_path / "f")
+    with pytest.raises(UserError) as error:
+        download_file(dead.url("data.tgz"), tmp_path / "f")
     assert dead.url("data.tgz") in str(error.value)
     assert str(tmp_path / "f") in str(error.value)
     assert "\n" not in str(error.value)
-    assert fetch([dead.url(), server.url()], tmp_path / "f").read_bytes() == BODY
+    assert download_file([dead.url(), server.url()], tmp_path / "f").read_bytes() == BODY
 
 
 def test_a_refusal_says_its_number(server, tmp_path):
     server.status = 404
-    with pytest.raises(BadInput, match="404"):
-        fetch(server.url(), tmp_path / "f")
+    with pytest.raises(UserError, match="404"):
+        download_file(server.url(), tmp_path / "f")
 
 
 def test_two_at_once_fetch_it_once(server, tmp_path):
     server.gate.clear()
-    first = threading.Thread(target=fetch, args=(server.url(), tmp_path / "f"))
+    first = threading.Thread(target=download_file, args=(server.url(), tmp_path / "f"))
     first.start()
     assert server.asked.wait(10)
     waited = []
@@ -296,7 +296,7 @@ def test_two_at_once_fetch_it_once(server, tmp_path):
         waited.append(progress.what)
         server.gate.set()
 
-    fetch(server.url(), tmp_path / "f", progress=second_waits)
+    download_file(server.url(), tmp_path / "f", progress=second_waits)
     first.join()
     assert (tmp_path / "f").read_bytes() == BODY
     assert set(waited) == {"waiting for f"}
@@ -304,26 +304,26 @@ def test_two_at_once_fetch_it_once(server, tmp_path):
     assert names(tmp_path) == ["f"]
 
 
-def test_a_folder_that_can_not_be_written_is_told(server, tmp_path):
+def test_a_folder_that_is_not_writable_is_an_error(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="can't be written"):
-        fetch(server.url(), tmp_path / "file" / "f")
+    with pytest.raises(UserError, match="can't write"):
+        download_file(server.url(), tmp_path / "file" / "f")
 
 
-def test_a_picture_is_known_by_its_content_and_kept(server, tmp_path, monkeypatch):
+def test_a_image_is_known_by_its_content_and_kept(server, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "PNG")
     server.body = file.getvalue()
-    path = fetch_picture(server.url("photo"))
+    path = download_image(server.url("photo"))
     assert path.read_bytes() == server.body
-    assert fetch_picture(server.url("photo")) == path
+    assert download_image(server.url("photo")) == path
     assert len(server.requests) == 1
 
 
-def test_what_is_no_picture_is_not_kept(server, tmp_path, monkeypatch):
+def test_what_is_no_image_is_not_kept(server, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
-    server.body = b"<html>no picture</html>"
-    with pytest.raises(BadInput, match=r"photo\.jpg is no picture"):
-        fetch_picture(server.url("photo.jpg"))
+    server.body = b"<html>no image</html>"
+    with pytest.raises(UserError, match=r"photo\.jpg is not an image"):
+        download_image(server.url("photo.jpg"))
     assert names(tmp_path / "cache" / "fetched") == []

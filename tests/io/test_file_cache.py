@@ -6,8 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from workbench.datasets.resumable_file import hold
-from workbench.io.file_cache import BUSY, clear, drop_oldest, size_of, used
+from workbench.datasets.resumable_file import open_locked
+from workbench.io.disk_usage import disk_usage
+from workbench.io.file_cache import STALE_SECONDS, clear, evict_least_recent, touch
 
 
 def made(folder: Path, name: str, age: float, size: int = 100) -> Path:
@@ -22,18 +23,18 @@ def test_the_oldest_unused_go_first(tmp_path: Path) -> None:
         return made(tmp_path, f"{age}.u8", age), made(tmp_path, f"{age}.json", age, size=10)
 
     oldest, old, new = pair(300), pair(200), pair(100)
-    used(oldest[0])
-    drop_oldest(tmp_path, 150)
+    touch(oldest[0])
+    evict_least_recent(tmp_path, 150)
     assert all(path.exists() for path in oldest)
     assert not any(path.exists() for path in (*old, *new))
-    drop_oldest(tmp_path, 0)
-    assert size_of(tmp_path) == 110
-    drop_oldest(tmp_path, 1)
-    assert size_of(tmp_path) == 0, "a file without the other of its pair is of no use"
+    evict_least_recent(tmp_path, 0)
+    assert disk_usage(tmp_path) == 110
+    evict_least_recent(tmp_path, 1)
+    assert disk_usage(tmp_path) == 0, "a file without the other of its pair is of no use"
 
 
 def test_what_is_being_written_stays_and_what_was_left_behind_goes(tmp_path: Path) -> None:
-    busy, left = made(tmp_path, "a.part", 1), made(tmp_path, "b.part", BUSY + 60)
+    busy, left = made(tmp_path, "a.part", 1), made(tmp_path, "b.part", STALE_SECONDS + 60)
     made(tmp_path, "c.u8", 1)
     assert clear(tmp_path) == 200
     assert busy.exists() and not left.exists()
@@ -42,6 +43,6 @@ def test_what_is_being_written_stays_and_what_was_left_behind_goes(tmp_path: Pat
 
 def test_a_decode_goes_when_nobody_holds_it_however_new_it_is(tmp_path: Path) -> None:
     files = [made(tmp_path, name, 1) for name in ("a.u8.part", "a.u8.part.json")]
-    with hold(files[0], lambda: None):
+    with open_locked(files[0], lambda: None):
         assert clear(tmp_path) == 0
     assert clear(tmp_path) == 200 and not any(path.exists() for path in files)

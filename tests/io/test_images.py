@@ -1,4 +1,4 @@
-"""One rule for opening pictures, whatever they are."""
+"""One rule for opening images, whatever they are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workbench.core.errors import BadInput
-from workbench.io.images import convert, fit_square, open_picture, picture_size
+from workbench.core.errors import UserError
+from workbench.io.images import convert_mode, crop_to_square, image_size, open_image
 
 
 def encoded(image, kind, **options):
@@ -41,14 +41,14 @@ def png_header(width, height):
 def test_too_many_pixels_are_refused_from_the_header(tmp_path, side):
     path = tmp_path / "huge.png"
     path.write_bytes(png_header(side, side))
-    with pytest.raises(BadInput, match=r"huge\.png is too large") as error:
-        open_picture(path)
+    with pytest.raises(UserError, match=r"huge\.png is too large") as error:
+        open_image(path)
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_picture_is_named(tmp_path):
+def test_what_is_no_image_is_named(tmp_path):
     text = tmp_path / "text.png"
-    text.write_text("no picture")
+    text.write_text("no image")
     empty = tmp_path / "empty.png"
     empty.touch()
     cut = tmp_path / "cut.jpg"
@@ -57,22 +57,22 @@ def test_what_is_no_picture_is_named(tmp_path):
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     cases = {
-        text: "no picture",
+        text: "not an image in a supported format",
         empty: "is empty",
-        cut: "damaged or cut",
-        pipe: "is no file",
-        tmp_path: "is no file",
+        cut: "damaged or truncated",
+        pipe: "is not a regular file",
+        tmp_path: "is not a regular file",
     }
     for path, words in {**cases, tmp_path / "none.png": "No such file"}.items():
-        with pytest.raises(BadInput, match=words) as error:
-            open_picture(path)
+        with pytest.raises(UserError, match=words) as error:
+            open_image(path)
         assert str(path) in str(error.value)
         assert "\n" not in str(error.value)
 
 
 def test_other_programs_are_never_asked():
-    with pytest.raises(BadInput, match="no picture"):
-        open_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    with pytest.raises(UserError, match="not an image in a supported format"):
+        open_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
 
 
 def test_exif_turns_it_upright():
@@ -80,7 +80,7 @@ def test_exif_turns_it_upright():
     image.paste("blue", (0, 0, 20, 20))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the left becomes the top
-    upright = open_picture(encoded(image, "PNG", exif=exif))
+    upright = open_image(encoded(image, "PNG", exif=exif))
     assert upright.size == (20, 40)
     assert upright.getpixel((10, 5)) == (0, 0, 255)
     assert upright.getpixel((10, 35)) == (255, 0, 0)
@@ -93,64 +93,66 @@ def test_every_orientation_is_known(orientation, blue):
     image.paste("blue", (0, 0, 10, 20))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    upright = open_picture(encoded(image, "PNG", exif=exif))
+    upright = open_image(encoded(image, "PNG", exif=exif))
     place = {"left": (2, 10), "right": (17, 10), "top": (10, 2), "bottom": (10, 17)}[blue]
     assert upright.getpixel(place) == (0, 0, 255)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest undoes our own filter
-def test_damaged_exif_does_not_spoil_a_picture():
+def test_damaged_exif_does_not_spoil_an_image():
     jpeg = encoded(Image.new("RGB", (8, 8), "red"), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    assert open_picture(jpeg).size == (8, 8)
+    assert open_image(jpeg).size == (8, 8)
 
 
 def test_palette_alpha_and_cmyk_become_rgb():
     clear = Image.new("RGBA", (4, 4), (200, 100, 50, 0))
-    assert convert(open_picture(encoded(clear, "PNG")), "RGB").getpixel((0, 0)) == (200, 100, 50)
+    assert convert_mode(open_image(encoded(clear, "PNG")), "RGB").getpixel((0, 0)) == (200, 100, 50)
     palette = Image.new("RGB", (4, 4), (10, 200, 30)).quantize(4)
-    assert convert(open_picture(encoded(palette, "PNG", transparency=b"\0\xff")), "RGB").getpixel((0, 0)) == (
+    assert convert_mode(open_image(encoded(palette, "PNG", transparency=b"\0\xff")), "RGB").getpixel(
+        (0, 0)
+    ) == (
         10,
         200,
         30,
     )
     cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    r, g, b = convert(open_picture(encoded(cmyk, "JPEG")), "RGB").getpixel((4, 4))
+    r, g, b = convert_mode(open_image(encoded(cmyk, "JPEG")), "RGB").getpixel((4, 4))
     assert r > 240 and g < 15 and b < 15
 
 
-def test_grey_is_luma():
-    assert convert(Image.new("RGB", (1, 1), (255, 0, 0)), "L").getpixel((0, 0)) == 76
-    assert convert(Image.new("L", (1, 1), 77), "RGB").getpixel((0, 0)) == (77, 77, 77)
+def test_grayscale_is_luma():
+    assert convert_mode(Image.new("RGB", (1, 1), (255, 0, 0)), "L").getpixel((0, 0)) == 76
+    assert convert_mode(Image.new("L", (1, 1), 77), "RGB").getpixel((0, 0)) == (77, 77, 77)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_sixteen_bits_are_scaled(mode):
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
-    image = open_picture(encoded(Image.fromarray(values), "PNG"))
+    image = open_image(encoded(Image.fromarray(values), "PNG"))
     assert image.mode.startswith("I")
-    grey = np.asarray(convert(image, mode)).reshape(4, -1)[:, 0]
-    assert grey.tolist() == [0, 1, 128, 255]
+    grayscale = np.asarray(convert_mode(image, mode)).reshape(4, -1)[:, 0]
+    assert grayscale.tolist() == [0, 1, 128, 255]
 
 
 @pytest.mark.parametrize(
-    ("values", "grey"), [([0.0, 0.5, 1.0], [0, 128, 255]), ([0.0, 100.0, 300.0], [0, 100, 255])]
+    ("values", "grayscale"), [([0.0, 0.5, 1.0], [0, 128, 255]), ([0.0, 100.0, 300.0], [0, 100, 255])]
 )
-def test_floats_are_scaled(values, grey):
-    image = open_picture(encoded(Image.fromarray(np.array([values], np.float32)), "TIFF"))
-    assert np.asarray(convert(image, "L"))[0].tolist() == grey
+def test_floats_are_scaled(values, grayscale):
+    image = open_image(encoded(Image.fromarray(np.array([values], np.float32)), "TIFF"))
+    assert np.asarray(convert_mode(image, "L"))[0].tolist() == grayscale
 
 
 def test_the_first_frame_of_what_moves():
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     moving = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert convert(open_picture(moving), "RGB").getpixel((0, 0)) == (255, 0, 0)
+    assert convert_mode(open_image(moving), "RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20000), (20000, 1), (3, 5000)])
-def test_extreme_pictures_fit_without_much_memory(size):
-    image = convert(open_picture(encoded(Image.new("RGB", size, (9, 8, 7)), "PNG")), "RGB")
+def test_extreme_images_fit_without_much_memory(size):
+    image = convert_mode(open_image(encoded(Image.new("RGB", size, (9, 8, 7)), "PNG")), "RGB")
     tracemalloc.start()
-    fitted = fit_square(image, 224)
+    fitted = crop_to_square(image, 224)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
     assert fitted.size == (224, 224)
@@ -161,17 +163,17 @@ def test_fit_square_is_resizing_and_cutting_the_middle():
     values = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
     image = Image.fromarray(values)
     whole = image.resize((30, 40), Image.Resampling.BILINEAR).crop((0, 5, 30, 35))
-    assert np.abs(np.asarray(fit_square(image, 30), int) - np.asarray(whole, int)).max() <= 1
+    assert np.abs(np.asarray(crop_to_square(image, 30), int) - np.asarray(whole, int)).max() <= 1
 
 
 def test_the_size_is_read_without_decoding(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png_header(640, 480))
-    assert picture_size(path) == (640, 480)
+    assert image_size(path) == (640, 480)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "PCX", "SGI"])
 def test_usual_formats_open(kind):
-    picture = convert(open_picture(encoded(Image.new("RGB", (16, 16), (250, 250, 250)), kind)), "RGB")
-    assert picture.size == (16, 16)
-    assert min(picture.getpixel((8, 8))) > 240
+    image = convert_mode(open_image(encoded(Image.new("RGB", (16, 16), (250, 250, 250)), kind)), "RGB")
+    assert image.size == (16, 16)
+    assert min(image.getpixel((8, 8))) > 240

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.io import torch_files
 
 CONTENT = {
@@ -42,7 +42,7 @@ class Call:
 
 
 def refused(path: Path, says: str) -> None:
-    with pytest.raises(BadInput, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         torch_files.load_checkpoint(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -61,7 +61,7 @@ def test_what_torch_saved_comes_back(tmp_path: Path, zipped: bool) -> None:
 def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path, zipped: bool) -> None:
     path, proof = tmp_path / "ckpt.pt", tmp_path / "executed"
     torch.save({"model": Evil(proof)}, path, _use_new_zipfile_serialization=zipped)
-    refused(path, "nothing in it was executed: it holds posix.system")
+    refused(path, "without executing anything: it contains posix.system")
     assert not proof.exists()
 
 
@@ -85,12 +85,12 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"")
     refused(path, "is empty")
     path.write_text("no checkpoint at all")
-    refused(path, "is no checkpoint: not a file that torch.save or safetensors wrote")
+    refused(path, "is not a checkpoint: it was not written by torch.save or safetensors")
     for zipped in (True, False):
         torch.save(CONTENT, good, _use_new_zipfile_serialization=zipped)
         for cut in (10, len(good.read_bytes()) // 2, len(good.read_bytes()) - 3):
             path.write_bytes(good.read_bytes()[:cut])
-            refused(path, "corrupt, cut short|refused")
+            refused(path, "corrupt, truncated|rejected")
 
 
 def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BadInput, match="damaged: its SHA-256"):
+    with pytest.raises(UserError, match=r"corrupt \(SHA-256 mismatch\)"):
         torch_files.load_checkpoint(path, digest)
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_file_does_not_make_it_wait(tmp_path: Path) -> None:
     (tmp_path / "link.pt").symlink_to("/dev/zero")
     (tmp_path / "folder.pt").mkdir()
     for name in ("fifo.pt", "link.pt", "folder.pt", "none.pt"):
-        refused(tmp_path / name, "is no file|can't be read")
+        refused(tmp_path / name, "is not a regular file|can't be read")
 
 
 def patched(path: Path, old: bytes, new: bytes) -> None:
@@ -126,7 +126,7 @@ def patched(path: Path, old: bytes, new: bytes) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (b"K\x03tq", b"J\xff\xff\xff\x3ftq", "claims 4,294,967,292 bytes, the file holds 12"),
+        (b"K\x03tq", b"J\xff\xff\xff\x3ftq", "claims 4,294,967,292 bytes, the file has 12"),
         (b"K\x00K\x03\x85", b"K\x00J\xff\xff\xff\x3f\x85", "claims more than the 3 values"),
         (b"K\x00K\x03\x85", b"J\xff\xff\xff\x3fK\x03\x85", "claims more than the 3 values"),
     ],
@@ -160,7 +160,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
-    refused(path, "unpacked it would be")
+    refused(path, "unpacked it would have")
 
 
 def test_a_view_and_an_expanded_tensor_are_no_claims(tmp_path: Path) -> None:
@@ -178,20 +178,20 @@ def test_weights_are_found_in_checkpoints_of_many_forms(tmp_path: Path, key: str
 
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
-    with pytest.raises(BadInput, match="holds no weights"):
+    with pytest.raises(UserError, match="contains no weights"):
         torch_files.load_state_dict(tmp_path / "w.pth")
 
 
 def test_what_does_not_fit_is_listed_in_one_line() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
     state = {k: v for k, v in module.state_dict().items() if k not in {"0.bias", "1.num_batches_tracked"}}
-    assert torch_files.match(module, state) == "missing 0.bias"
+    assert torch_files.mismatch_reason(module, state) == "missing 0.bias"
     state |= {"0.bias": torch.ones(5), "more": torch.ones(1), "2.weight": torch.ones(9, 2)}
-    assert torch_files.match(module, state) == (
-        "unexpected more; shapes differ 0.bias is 5 instead of 2, 2.weight is 9×2 instead of 3×2"
+    assert torch_files.mismatch_reason(module, state) == (
+        "unexpected more; shapes differ 0.bias is 5, expected 2, 2.weight is 9×2, expected 3×2"
     )
-    assert "2.weight" not in torch_files.match(module, state, except_for=["2"])
-    with pytest.raises(BadInput, match=r"the weights in w\.pth don't fit the model: unexpected more"):
+    assert "2.weight" not in torch_files.mismatch_reason(module, state, ignored_prefixes=["2"])
+    with pytest.raises(UserError, match=r"the weights in w\.pth do not fit the model: unexpected more"):
         torch_files.load_into(module, state, "w.pth")
 
 
@@ -208,7 +208,7 @@ def test_safetensors(tmp_path: Path) -> None:
     save({"a": torch.ones(2)}, path)
     assert torch_files.load_state_dict(path)["a"].tolist() == [1, 1]
     path.write_bytes((10**9).to_bytes(8, "little") + path.read_bytes()[8:])
-    with pytest.raises(BadInput, match="its header of 1,000,000,000 bytes"):
+    with pytest.raises(UserError, match="its header of 1,000,000,000 bytes"):
         torch_files.load_state_dict(path)
 
 

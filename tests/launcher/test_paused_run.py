@@ -1,9 +1,9 @@
-"""What answers for a run that is paused without a worker."""
+"""The holder of a run that is paused without a worker."""
 
 from __future__ import annotations
 
 from workbench.io.record_codec import read_record
-from workbench.launcher.paused_run import Released
+from workbench.launcher.paused_run import PausedRunHolder
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
 from workbench.runs.journal import Answer, Journal, read_journal
@@ -12,46 +12,46 @@ from workbench.runs.requests import Reply
 from workbench.runs.run_folder import RunFolder, write_heartbeat
 
 
-def test_a_paused_run_that_was_taken_over_is_given_up(folder: RunFolder) -> None:
+def test_a_paused_run_that_was_taken_over_is_released(folder: RunFolder) -> None:
     write_heartbeat(folder, Heartbeat(attempt=2, counter=7, phase=Phase.TRAINING))
-    taken = folder.heartbeat.read_bytes()
+    heartbeat = folder.heartbeat.read_bytes()
     journal = Journal(folder.journal)
-    reason = Released(folder, journal, 1).wait(lambda: None)
+    reason = PausedRunHolder(folder, journal, 1).wait(lambda: None)
     assert reason is not None
-    assert (reason.cause, reason.text) == (Cause.TAKEN_OVER, "attempt 2 has taken this run over")
+    assert (reason.cause, reason.text) == (Cause.TAKEN_OVER, "stopped: attempt 2 took over this run")
     journal.close()
-    assert folder.heartbeat.read_bytes() == taken
+    assert folder.heartbeat.read_bytes() == heartbeat
 
 
-def test_an_answer_that_can_not_be_written_is_tried_again(folder: RunFolder) -> None:
-    folder.answered.rmdir()
-    folder.answered.write_text("in the way")
-    asked = requests.ask(folder, RequestKind.CONTINUE, 1)
-    waited = []
+def test_a_reply_that_can_not_be_written_is_retried(folder: RunFolder) -> None:
+    folder.answered_requests.rmdir()
+    folder.answered_requests.write_text("in the way")
+    request_id = requests.send_request(folder, RequestKind.CONTINUE, 1)
+    pending = []
 
     def clear() -> None:
-        if folder.answered.is_file():
-            waited.extend(request.id for request in requests.pending(folder))
-            folder.answered.unlink()
+        if folder.answered_requests.is_file():
+            pending.extend(request.id for request in requests.pending_requests(folder))
+            folder.answered_requests.unlink()
 
     journal = Journal(folder.journal)
-    assert Released(folder, journal, 1).wait(clear) is None
-    assert waited == [asked]
+    assert PausedRunHolder(folder, journal, 1).wait(clear) is None
+    assert pending == [request_id]
     journal.close()
-    assert requests.answer_to(folder, asked) == Reply(Outcome.DONE, "going on")
-    assert [line.id for line in read_journal(folder.journal) if isinstance(line, Answer)] == [asked]
+    assert requests.read_answer(folder, request_id) == Reply(Outcome.DONE, "continuing")
+    assert [line.id for line in read_journal(folder.journal) if isinstance(line, Answer)] == [request_id]
 
 
 def test_a_change_while_it_is_paused_is_shown_and_a_late_request_is_rejected(folder: RunFolder) -> None:
-    write_heartbeat(folder, Heartbeat(attempt=1, counter=7, step=40, epoch=1, saved=1e9))
-    late = requests.ask(folder, RequestKind.STOP, 0)
-    epochs = requests.ask(folder, RequestKind.EPOCHS, 1, RequestValues(add=5))
-    wrong = requests.ask(folder, RequestKind.LR, 1, RequestValues(value=-1.0))
-    requests.ask(folder, RequestKind.CONTINUE, 1)
+    write_heartbeat(folder, Heartbeat(attempt=1, counter=7, step=40, epoch=1, checkpoint_saved_at=1e9))
+    late = requests.send_request(folder, RequestKind.STOP, 0)
+    epochs = requests.send_request(folder, RequestKind.EPOCHS, 1, RequestValues(add=5))
+    wrong = requests.send_request(folder, RequestKind.LR, 1, RequestValues(value=-1.0))
+    requests.send_request(folder, RequestKind.CONTINUE, 1)
     journal = Journal(folder.journal)
-    assert Released(folder, journal, 1).wait(lambda: None) is None
+    assert PausedRunHolder(folder, journal, 1).wait(lambda: None) is None
     journal.close()
-    replies = [requests.answer_to(folder, request) for request in (late, epochs, wrong)]
+    replies = [requests.read_answer(folder, request) for request in (late, epochs, wrong)]
     assert [reply and reply.outcome for reply in replies] == [
         Outcome.REJECTED,
         Outcome.DONE,
@@ -59,5 +59,5 @@ def test_a_change_while_it_is_paused_is_shown_and_a_late_request_is_rejected(fol
     ]
     beat = read_record(folder.heartbeat, Heartbeat)
     assert beat is not None
-    assert (beat.phase, beat.epochs_total, beat.step, beat.saved) == (Phase.PAUSED, 8, 40, 1e9)
+    assert (beat.phase, beat.epochs_total, beat.step, beat.checkpoint_saved_at) == (Phase.PAUSED, 8, 40, 1e9)
     assert beat.counter > 7

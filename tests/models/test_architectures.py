@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.dataset import Split
 from workbench.models.architectures.cifar_fast import CifarFast
-from workbench.models.catalog import CATALOGUE, find
-from workbench.models.factory import begin_from, build_model, build_shapes, check_forward
-from workbench.models.outputs import figures, probabilities
+from workbench.models.catalog import CATALOG, find
+from workbench.models.factory import build_model, build_shapes, check_forward, data_dependent_init
+from workbench.models.outputs import extra_metrics, probabilities
 from workbench.models.preprocessing import Preprocessing
 
-OWN = [info.name for info in CATALOGUE if info.kind == "builtin" and "classification" in info.tasks]
+OWN = [info.name for info in CATALOG if info.kind == "builtin" and "classification" in info.tasks]
 
 
 def parameters(module: nn.Module) -> int:
@@ -22,13 +22,13 @@ def parameters(module: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 14, 14), (1, 28, 28), (3, 32, 32), (3, 40, 24)])
-def test_every_model_takes_every_picture(name: str, shape: tuple[int, ...]) -> None:
+def test_every_model_takes_every_image(name: str, shape: tuple[int, ...]) -> None:
     built = build_model(Choice(name), shape=shape, outputs=7, task="classification")
     check_forward(built, built.preprocessing((0.5,), (0.2,)), torch.zeros(2, *shape, dtype=torch.uint8), 7)
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_catalogue_says_the_parameters(name: str) -> None:
+def test_the_catalog_says_the_parameters(name: str) -> None:
     built = build_model(Choice(name), shape=(3, 32, 32), outputs=10, task="classification")
     assert parameters(built.module) == find(name).parameters
 
@@ -55,11 +55,11 @@ def test_options_reach_the_model() -> None:
 
 @pytest.mark.parametrize("name", ["mlp", "convnet", "lenet", "resnet", "cifar-fast", "linear"])
 def test_it_can_tell_left_from_right(name: str) -> None:
-    """A few steps on pictures that are bright on one side: a model that can't learn this learns nothing."""
+    """A few steps on images that are bright on one side: a model that can't learn this learns nothing."""
     torch.manual_seed(0)
-    pictures, labels = left_or_right(64)
+    images, labels = left_or_right(64)
     built = build_model(Choice(name), shape=(1, 16, 16), outputs=2, task="classification")
-    inputs = built.preprocessing((0.4,), (0.3,))(pictures)
+    inputs = built.preprocessing((0.4,), (0.3,))(images)
     optimizer = torch.optim.Adam(built.module.parameters(), lr=3e-3)
     for _ in range(25):
         optimizer.zero_grad()
@@ -69,15 +69,15 @@ def test_it_can_tell_left_from_right(name: str) -> None:
 
 
 def left_or_right(count: int) -> tuple[Tensor, Tensor]:
-    pictures = torch.randint(0, 120, (count, 1, 16, 16), dtype=torch.uint8)
+    images = torch.randint(0, 120, (count, 1, 16, 16), dtype=torch.uint8)
     labels = torch.arange(count) % 2
-    pictures[labels == 0, :, :, :8] += 100
-    pictures[labels == 1, :, :, 8:] += 100
-    return pictures, labels
+    images[labels == 0, :, :, :8] += 100
+    images[labels == 1, :, :, 8:] += 100
+    return images, labels
 
 
 def test_all_of_torchvisions_are_built_with_our_classes() -> None:
-    for place, info in enumerate(CATALOGUE):
+    for place, info in enumerate(CATALOG):
         if info.kind == "torchvision":
             pretrained = bool(place % 2)
             choice = Choice(info.name, {"pretrained": pretrained})
@@ -103,12 +103,20 @@ def test_a_network_can_end_in_a_softmax_and_says_so() -> None:
     assert [type(layer) for layer in module.body] == [
         nn.Flatten, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout,
     ]  # fmt: skip
-    said = module(torch.randn(5, 2))
-    assert torch.allclose(said.sum(1), torch.ones(5))
-    assert torch.equal(probabilities(module, said), said)
+    outputs = module(torch.randn(5, 2))
+    assert torch.allclose(outputs.sum(1), torch.ones(5))
+    assert torch.equal(probabilities(module, outputs), outputs)
     plain = build_model(Choice("mlp"), shape=(2,), outputs=3, task="classification").module.eval()
-    said = plain(torch.randn(5, 2))
-    assert torch.equal(probabilities(plain, said), said.softmax(1))
+    outputs = plain(torch.randn(5, 2))
+    assert torch.equal(probabilities(plain, outputs), outputs.softmax(1))
+
+
+def test_the_earlier_name_of_the_method_for_extra_metrics_still_works() -> None:
+    class Earlier(nn.Module):
+        def figures(self) -> dict[str, float]:
+            return {"sparsity": 0.5}
+
+    assert extra_metrics(Earlier()) == {"sparsity": 0.5}
 
 
 def test_a_scalar_is_one_weight_of_no_dimension() -> None:
@@ -116,18 +124,18 @@ def test_a_scalar_is_one_weight_of_no_dimension() -> None:
     weights = list(built.module.parameters())
     assert [(w.shape, w.dtype) for w in weights] == [(torch.Size([]), torch.float32)]
     assert built.module(torch.tensor([[2.0], [4.0]])).tolist() == [[0.5], [1.0]]
-    assert figures(built.module) == {"weight": 0.25}
-    assert figures(nn.Linear(1, 1)) == {}
+    assert extra_metrics(built.module) == {"weight": 0.25}
+    assert extra_metrics(nn.Linear(1, 1)) == {}
     assert built.head == ()
-    with pytest.raises(BadInput, match="try linear"):
+    with pytest.raises(UserError, match="try linear"):
         build_model(Choice("scalar"), shape=(2,), outputs=1, task="regression")
 
 
-def test_pictures_are_normalised_as_asked() -> None:
+def test_images_are_normalized_as_asked() -> None:
     built = build_model(Choice("linear"), shape=(1, 8, 8), outputs=2, task="classification")
-    pictures = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
+    images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
     reached = {
-        normalize: built.preprocessing((0.5,), (0.25,), normalize)(pictures)[:, 0, 0, 0].tolist()
+        normalize: built.preprocessing((0.5,), (0.25,), normalize)(images)[:, 0, 0, 0].tolist()
         for normalize in ("auto", "half", "none")
     }
     assert reached == {"auto": [-2.0, 2.0], "half": [-1.0, 1.0], "none": [0.0, 1.0]}
@@ -137,7 +145,7 @@ def test_whitening_makes_patches_of_the_data_independent() -> None:
     module = build_model(Choice("cifar-fast"), shape=(3, 20, 20), outputs=2, task="classification").module
     inputs = torch.randn(300, 3, 20, 20, generator=torch.Generator().manual_seed(0)).cumsum(2).cumsum(3)
     patches = Split(inputs, torch.zeros(300, dtype=torch.int64))
-    begin_from(module, Preprocessing(), patches)
+    data_dependent_init(module, Preprocessing(), patches)
     assert isinstance(module, CifarFast)
     maps = module.whiten(inputs).detach().transpose(0, 1).flatten(1)
     products = maps[:12] @ maps[:12].T / maps.shape[1]
@@ -148,4 +156,4 @@ def test_whitening_makes_patches_of_the_data_independent() -> None:
 
 def test_a_model_without_such_a_beginning_is_left_alone() -> None:
     module = nn.Linear(2, 2)
-    begin_from(module, Preprocessing(), Split(torch.zeros(3, 2), torch.zeros(3)))
+    data_dependent_init(module, Preprocessing(), Split(torch.zeros(3, 2), torch.zeros(3)))

@@ -28,7 +28,7 @@ def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) ->
     assert not [row["title"] for row in installed.values() if row["title"].endswith((" and", " with", " as"))]
 
 
-def test_all_weights_come_from_the_folder_the_catalogue_names(table: dict[str, dict[str, str]]) -> None:
+def test_all_weights_come_from_the_folder_the_catalog_names(table: dict[str, dict[str, str]]) -> None:
     models = torchvision_models()
     urls = {name: models.get_model_weights(name).DEFAULT.url for name in table}
     assert urls == {name: WEIGHTS_URL + row["weights_file"] for name, row in table.items()}

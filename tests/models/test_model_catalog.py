@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.user_code import is_user_code
-from workbench.models.catalog import CATALOGUE, describe, find
+from workbench.models.catalog import CATALOG, describe, find
 
 
 def test_names_are_unique_and_each_is_found() -> None:
-    names = [info.name for info in CATALOGUE]
+    names = [info.name for info in CATALOG]
     assert len(names) == len(set(names)) >= 85
     assert all(find(name).name == name for name in names)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(BadInput, match="did you mean 'resnet50'"):
+    with pytest.raises(UserError, match="did you mean 'resnet50'"):
         find("resnet5O")
 
 
@@ -47,27 +47,27 @@ def test_a_class_of_ones_own_is_known_by_its_full_path(
         ("mlp", {}, (2,), None),
     ],
 )
-def test_the_size_pictures_are_resized_to(
+def test_the_size_images_are_resized_to(
     name: str, options: dict[str, object], shape: tuple[int, ...] | None, size: int | None
 ) -> None:
     assert find(name).size_for(options, shape) == size
 
 
-def test_pictures_of_no_common_size_get_one() -> None:
+def test_images_of_no_common_size_get_one() -> None:
     assert find("resnet18").load_size({"pretrained": True}) == 224
     assert find("resnet18").load_size({"input_size": 64}) == 64
     assert find("convnet").load_size({}) == 32
 
 
 def test_every_pair_makes_a_valid_experiment() -> None:
-    for info in CATALOGUE:
+    for info in CATALOG:
         for sets in ([], ["model.pretrained=no"]) if info.kind == "torchvision" else ([],):
             data = "digits" if "classification" in info.tasks else "line"
-            assert build(dataset=data, model=info.name, sets=sets).train.lr > 0
+            assert build_experiment(dataset=data, model=info.name, sets=sets).train.lr > 0
 
 
 def test_a_pretrained_network_is_tuned_with_small_steps_head_first(tmp_path: Path) -> None:
-    train = build(dataset=f"folder:{tmp_path}", model="resnet18").train
+    train = build_experiment(dataset=f"folder:{tmp_path}", model="resnet18").train
     assert (train.optimizer, train.schedule, train.freeze_epochs, train.batch_size) == (
         "adamw",
         "cosine",
@@ -75,18 +75,23 @@ def test_a_pretrained_network_is_tuned_with_small_steps_head_first(tmp_path: Pat
         32,
     )
     assert train.lr < 1e-3
-    assert build(dataset="cifar10", model="resnet18", sets=["model.pretrained=no"]).train.freeze_epochs == 0
+    assert (
+        build_experiment(
+            dataset="cifar10", model="resnet18", sets=["model.pretrained=no"]
+        ).train.freeze_epochs
+        == 0
+    )
 
 
 def test_a_depth_no_residual_network_has_is_refused() -> None:
-    with pytest.raises(BadInput, match="6n"):
-        build(dataset="digits", model="resnet", sets=["model.depth=19"])
+    with pytest.raises(UserError, match="6n"):
+        build_experiment(dataset="digits", model="resnet", sets=["model.depth=19"])
 
 
 def test_weights_are_here_once_torch_has_them() -> None:
     info = find("squeezenet1_0")
-    assert info.weights_here() is None and describe(info).weights_here is None
+    assert info.local_weights() is None and describe(info).weights_here is None
     paths.weights().mkdir(parents=True)
     (paths.weights() / info.weights_file).write_bytes(b"x")
-    assert info.weights_here() == paths.weights() / info.weights_file
+    assert info.local_weights() == paths.weights() / info.weights_file
     assert info.weights_url == "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"

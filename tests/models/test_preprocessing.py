@@ -12,7 +12,7 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_pictures_are_scaled_and_normalised_channel_by_channel() -> None:
+def test_images_are_scaled_and_normalized_channel_by_channel() -> None:
     raw = noise(4, 3, 8, 8)
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     done = Preprocessing(mean=mean, std=std)(raw)
@@ -28,9 +28,9 @@ def test_resizing_agrees_with_pillows_antialiased_bilinear() -> None:
     np.testing.assert_allclose(done.numpy(), np.asarray(image), atol=0.5)
 
 
-def test_grey_is_repeated_and_colour_becomes_luma() -> None:
-    grey = noise(2, 1, 4, 4)
-    rgb = Preprocessing(channels=3)(grey)
+def test_grayscale_is_repeated_and_color_becomes_luma() -> None:
+    grayscale = noise(2, 1, 4, 4)
+    rgb = Preprocessing(channels=3)(grayscale)
     assert rgb.shape == (2, 3, 4, 4) and torch.equal(rgb[:, 0], rgb[:, 2])
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
     assert Preprocessing(channels=1)(red).item() == pytest.approx(0.299)
@@ -38,7 +38,7 @@ def test_grey_is_repeated_and_colour_becomes_luma() -> None:
     assert Preprocessing(channels=1, mean=(0.5, 0.5, 0.5), std=(0.5,) * 3)(white).item() == pytest.approx(1.0)
 
 
-def test_the_mean_of_grey_pictures_serves_repeated_ones() -> None:
+def test_the_mean_of_grayscale_images_serves_repeated_ones() -> None:
     done = Preprocessing(channels=3, mean=(0.5,), std=(0.25,))(
         torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)
     )
@@ -48,8 +48,8 @@ def test_the_mean_of_grey_pictures_serves_repeated_ones() -> None:
 def test_floats_keep_their_scale() -> None:
     points = torch.randn(5, 2)
     assert Preprocessing(size=8, channels=3, mean=(0.5,), std=(0.1,))(points) is points
-    pictures = torch.full((1, 1, 4, 4), 7.0)
-    done = Preprocessing(size=8, channels=3, mean=(0.5,), std=(0.1,))(pictures)
+    images = torch.full((1, 1, 4, 4), 7.0)
+    done = Preprocessing(size=8, channels=3, mean=(0.5,), std=(0.1,))(images)
     torch.testing.assert_close(done, torch.full((1, 3, 8, 8), 7.0))
 
 

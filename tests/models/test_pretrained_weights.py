@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.models import catalog
 from workbench.models.pretrained_weights import ensure_weights
 
@@ -38,13 +38,13 @@ def server(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def served(server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A weights file on that server, named by its hash, as those of `tiny` in the catalogue."""
+    """A weights file on that server, named by its hash, as those of `tiny` in the catalog."""
     torch.save({"a": torch.ones(2)}, tmp_path / "w.pth")
     data = (tmp_path / "w.pth").read_bytes()
     path = server / f"tiny-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     path.write_bytes(data)
     info = replace(catalog.find("resnet18"), name="tiny", weights_file=path.name)
-    monkeypatch.setattr(catalog, "CATALOGUE", (*catalog.CATALOGUE, info))
+    monkeypatch.setattr(catalog, "CATALOG", (*catalog.CATALOG, info))
     monkeypatch.setattr(catalog, "WEIGHTS_URL", (tmp_path / "url").read_text())
     return path
 
@@ -55,20 +55,20 @@ def test_weights_are_fetched_once_checked_and_kept_where_torch_looks(served: Pat
     served.unlink()
     assert ensure_weights("tiny") == path
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(BadInput, match="is not the published file"):
+    with pytest.raises(UserError, match="is not the published file"):
         ensure_weights("tiny")
 
 
 def test_weights_with_another_hash_are_not_kept(served: Path) -> None:
     served.write_bytes(served.read_bytes()[:-1] + b"x")
-    with pytest.raises(BadInput, match="tiny"):
+    with pytest.raises(UserError, match="tiny"):
         ensure_weights("tiny")
     assert not (paths.weights() / served.name).exists()
 
 
 def test_weights_that_can_not_be_fetched_are_named_with_their_folder(served: Path) -> None:
     served.unlink()
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(UserError) as caught:
         ensure_weights("tiny")
     for part in (
         served.name,
@@ -81,5 +81,5 @@ def test_weights_that_can_not_be_fetched_are_named_with_their_folder(served: Pat
 
 
 def test_models_without_published_weights() -> None:
-    with pytest.raises(BadInput, match="no published weights for mlp"):
+    with pytest.raises(UserError, match="mlp has no published weights"):
         ensure_weights("mlp")

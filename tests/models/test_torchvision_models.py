@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.models import torchvision_models
 from workbench.models.factory import BuiltModel, build_model, check_forward
-from workbench.models.summary import summarise
+from workbench.models.summary import summarize
 
 
 def published(name: str, path: Path, **arguments: object) -> dict[str, torch.Tensor]:
@@ -55,7 +55,7 @@ def test_side_heads_in_the_file_are_left_out(tmp_path: Path) -> None:
 
 def test_a_densenets_old_names_are_understood() -> None:
     old = "features.denseblock1.denselayer2.norm.1.running_mean"
-    state = torchvision_models.adapted(
+    state = torchvision_models.adapt_state_dict(
         {old: torch.zeros(1), "features.norm0.weight": torch.ones(1)}, nn.Identity()
     )
     assert set(state) == {"features.denseblock1.denselayer2.norm1.running_mean", "features.norm0.weight"}
@@ -66,21 +66,21 @@ def test_a_transformers_positions_are_stretched_to_another_size(tmp_path: Path) 
     module = torchvision_models.build("vit_b_32", 3, size=96, pretrained=True)
     assert state["encoder.pos_embedding"].shape == (1, 5, 768)
     torchvision_models.load_published(
-        module, "vit_b_32", str(tmp_path / "w.pth"), head=torchvision_models.last_layer(module)
+        module, "vit_b_32", str(tmp_path / "w.pth"), head=torchvision_models.head_names(module)
     )
     assert module.state_dict()["encoder.pos_embedding"].shape == (1, 10, 768)
 
 
 def test_a_size_that_it_can_not_have_is_one_line() -> None:
     choice = Choice("maxvit_t", {"pretrained": False, "input_size": 100})
-    with pytest.raises(BadInput, match="maxvit_t can't be made for pictures of 100×100"):
+    with pytest.raises(UserError, match="maxvit_t does not support images of 100×100"):
         build_model(choice, shape=(3, 32, 32), outputs=3, task="classification")
 
 
 def test_a_size_that_is_too_small_is_one_line() -> None:
     choice = Choice("alexnet", {"pretrained": False, "input_size": 16})
     built = build_model(choice, shape=(3, 32, 32), outputs=3, task="classification")
-    with pytest.raises(BadInput, match=r"alexnet can't take inputs of shape \[3, 16, 16\]"):
+    with pytest.raises(UserError, match=r"alexnet does not accept inputs of shape \[3, 16, 16\]"):
         check_forward(
             built, built.preprocessing(), torch.zeros(2, 3, 32, 32, dtype=torch.uint8), 3, "alexnet"
         )
@@ -88,20 +88,20 @@ def test_a_size_that_is_too_small_is_one_line() -> None:
 
 def test_weights_of_another_architecture_are_one_line(tmp_path: Path) -> None:
     published("squeezenet1_1", tmp_path / "w.pth")
-    with pytest.raises(BadInput, match="don't fit the model: missing "):
+    with pytest.raises(UserError, match="do not fit the model: missing "):
         tuned("squeezenet1_0", tmp_path / "w.pth")
 
 
-def test_data_without_pictures_or_with_values_to_predict() -> None:
-    with pytest.raises(BadInput, match="takes pictures"):
+def test_data_without_images_or_with_values_to_predict() -> None:
+    with pytest.raises(UserError, match="takes images"):
         build_model(Choice("resnet18"), shape=(2,), outputs=2, task="classification")
-    with pytest.raises(BadInput, match="can't learn a regression"):
+    with pytest.raises(UserError, match="does not support regression"):
         build_model(Choice("resnet18"), shape=(3, 8, 8), outputs=1, task="regression")
 
 
 def test_a_summary_has_every_layer_and_every_parameter() -> None:
     built = build_model(Choice("convnet"), shape=(3, 32, 32), outputs=10, task="classification")
-    rows = summarise(built.module, (1, 3, 32, 32))
+    rows = summarize(built.module, (1, 3, 32, 32))
     shown = [(row.kind, row.output_shape, row.parameters) for row in rows]
     assert shown[0] == ("Conv2d", (6, 28, 28), 456)
     assert shown[-1] == ("Linear", (10,), 850)
@@ -111,11 +111,11 @@ def test_a_summary_has_every_layer_and_every_parameter() -> None:
 def test_a_summary_counts_what_is_shared_once_and_what_is_frozen_apart() -> None:
     layer = nn.Linear(4, 4)
     layer.weight.requires_grad_(False)
-    rows = summarise(nn.Sequential(layer, nn.ReLU(), layer), (1, 4))
+    rows = summarize(nn.Sequential(layer, nn.ReLU(), layer), (1, 4))
     assert [(row.parameters, row.trainable) for row in rows] == [(20, 4), (0, 0), (0, 0)]
 
 
 def test_a_summary_finds_parameters_outside_of_layers() -> None:
     module = torchvision_models.build("vit_b_32", 3, size=64)
-    rows = summarise(module, (1, 3, 64, 64))
+    rows = summarize(module, (1, 3, 64, 64))
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in module.parameters())

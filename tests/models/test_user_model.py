@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.models.factory import BuiltModel, build_model, check_forward
 
@@ -96,45 +96,45 @@ def test_it_is_called_with_what_its_signature_takes(net: Path) -> None:
     ("attribute", "says"),
     [
         ("fails", rf"RuntimeError: my own mistake \(.*net\.py:{line_of('raise')}\)$"),
-        ("no_module", "must make a torch.nn.Module, not int"),
+        ("no_module", "must return a torch.nn.Module, not int"),
         ("gone", "has no class or function 'gone'"),
         ("constant", "has no class or function 'constant'"),
     ],
 )
-def test_what_goes_wrong_is_said_in_one_line(net: Path, attribute: str, says: str) -> None:
-    with pytest.raises(BadInput, match=says) as caught:
+def test_errors_are_one_line(net: Path, attribute: str, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
         built(net, attribute)
     assert "\n" not in str(caught.value)
 
 
 def test_an_option_it_does_not_take_is_named(net: Path) -> None:
-    with pytest.raises(BadInput, match=r"model\.depth: it takes no such parameter"):
+    with pytest.raises(UserError, match=r"model\.depth: unknown parameter"):
         built(net, "ByName", depth=3)
 
 
 def test_a_file_that_is_not_there_or_does_not_parse(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="there is no file"):
+    with pytest.raises(UserError, match="file not found"):
         built(tmp_path / "none.py", "Net")
     (tmp_path / "bad.py").write_text("x = 1\ndef broken(:\n")
-    with pytest.raises(BadInput, match=r"SyntaxError.*bad\.py:2"):
+    with pytest.raises(UserError, match=r"SyntaxError.*bad\.py:2"):
         built(tmp_path / "bad.py", "Net")
     (tmp_path / "raises.py").write_text("import nothing_of_this_name\n")
-    with pytest.raises(BadInput, match=r"ModuleNotFoundError.*raises\.py:1"):
+    with pytest.raises(UserError, match=r"ModuleNotFoundError.*raises\.py:1"):
         built(tmp_path / "raises.py", "Net")
 
 
-def test_it_finds_its_neighbours(tmp_path: Path) -> None:
-    (tmp_path / "neighbour_of_net.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
-    (tmp_path / "main_net.py").write_text("from neighbour_of_net import Net\n")
+def test_it_finds_its_neighbors(tmp_path: Path) -> None:
+    (tmp_path / "neighbor_of_net.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
+    (tmp_path / "main_net.py").write_text("from neighbor_of_net import Net\n")
     assert type(built(tmp_path / "main_net.py", "Net").module).__name__ == "Net"
 
 
-def test_a_forward_that_fails_or_gives_something_else_is_told_before_training(net: Path) -> None:
-    with pytest.raises(BadInput, match=rf"AttributeError.*net\.py:{line_of('.gone')}"):
+def test_an_invalid_forward_is_an_error_before_training(net: Path) -> None:
+    with pytest.raises(UserError, match=rf"AttributeError.*net\.py:{line_of('.gone')}"):
         checked(net, "BadForward")
-    with pytest.raises(BadInput, match="not tuple"):
+    with pytest.raises(UserError, match="not tuple"):
         checked(net, "Tuple")
-    with pytest.raises(BadInput, match=r"returns \[2, 10\].*needs \[2, 3\]"):
+    with pytest.raises(UserError, match=r"returns \[2, 10\].*needs \[2, 3\]"):
         checked(net, "Nothing", outputs=3)
 
 

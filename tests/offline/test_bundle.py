@@ -20,15 +20,15 @@ import torch
 
 from workbench.cli.main import run
 from workbench.core import paths
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import downloads
 from workbench.datasets.loader import load
 from workbench.models import catalog
 from workbench.offline import bundle
 
-WORK = bundle.Work()
+WORK = bundle.WorkCallbacks()
 Publish = Callable[[], Path]
 
 
@@ -62,9 +62,9 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.save({"a": torch.ones(2)}, folder / "w")
     weights = folder / f"tiny-{hashlib.sha256((folder / 'w').read_bytes()).hexdigest()[:8]}.pth"
     (folder / "w").rename(weights)
-    real = downloads.remotes
+    real = downloads.remote_files
 
-    def remotes(name: str, options: Any) -> list[downloads.Remote]:
+    def remotes(name: str, options: Any) -> list[downloads.RemoteFile]:
         sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
         return [replace(remote, md5=sums[remote.name]) for remote in real(name, options)]
 
@@ -73,8 +73,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}/"
         info = replace(catalog.find("resnet18"), name="tiny", weights_file=weights.name)
-        monkeypatch.setattr(downloads, "remotes", remotes)
-        monkeypatch.setattr(catalog, "CATALOGUE", (*catalog.CATALOGUE, info))
+        monkeypatch.setattr(downloads, "remote_files", remotes)
+        monkeypatch.setattr(catalog, "CATALOG", (*catalog.CATALOG, info))
         monkeypatch.setattr(catalog, "WEIGHTS_URL", address)
         monkeypatch.setenv("WORKBENCH_MIRROR", address)
         monkeypatch.setenv("no_proxy", "*")
@@ -122,7 +122,7 @@ def test_a_recipe_is_carried_to_a_machine_without_network(
     assert run(["fetch", str(recipe)]) == 2
     assert run(["fetch", str(recipe), "--from", str(folder)]) == 0
     assert load(Choice("mnist")).source == str(paths.data_cache() / "MNIST" / "raw")
-    assert catalog.find("tiny").weights_here() is not None
+    assert catalog.find("tiny").local_weights() is not None
     assert run(["fetch", str(recipe)]) == 0  # everything is here
     assert run(["fetch", "--from", str(folder)]) == 0  # and may come twice
 
@@ -135,25 +135,25 @@ def test_the_folder_can_be_used_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "bundle"
-    bundle.bundle(bundle.needs_of(str(recipe)), folder, WORK)
+    bundle.create_bundle(bundle.network_requirements(str(recipe)), folder, WORK)
     elsewhere()
     monkeypatch.setenv("WORKBENCH_DATA", str(folder / "data"))
     monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
     assert len(load(Choice("mnist")).train) == 30
-    assert catalog.find("tiny").weights_here() is not None
+    assert catalog.find("tiny").local_weights() is not None
 
 
 def test_what_is_here_is_copied_and_other_recipes_stay(network: Path, recipe: Path, tmp_path: Path) -> None:
-    needs, folder = bundle.needs_of(str(recipe)), tmp_path / "bundle"
-    bundle.bring(needs, WORK)
+    needs, folder = bundle.network_requirements(str(recipe)), tmp_path / "bundle"
+    bundle.download_requirements(needs, WORK)
     for file in network.iterdir():
         file.unlink()
-    assert len(bundle.bundle(replace(needs, weights=None), folder, WORK)) == 4
-    assert len(bundle.bundle(replace(needs, data=None), folder, WORK)) == 5
+    assert len(bundle.create_bundle(replace(needs, weights=None), folder, WORK)) == 4
+    assert len(bundle.create_bundle(replace(needs, data=None), folder, WORK)) == 5
     # What another bundling left half done is made whole.
     (folder / "data" / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz").write_bytes(b"")
     before = (folder / "SHA256SUMS").read_text()
-    bundle.bundle(needs, folder, WORK)
+    bundle.create_bundle(needs, folder, WORK)
     assert (folder / "SHA256SUMS").read_text() == before
 
 
@@ -165,7 +165,7 @@ def test_debians_files_are_put_into_torchvisions_layout(
     for name, content in mnist_files().items():
         (place / name).write_bytes(content)
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "debian"))
-    found = bundle.bundle(bundle.needs_of("mnist-mlp"), tmp_path / "bundle", WORK)
+    found = bundle.create_bundle(bundle.network_requirements("mnist-mlp"), tmp_path / "bundle", WORK)
     assert [file.path for file in found] == sorted(f"data/MNIST/raw/{name}" for name in mnist_files())
 
 
@@ -173,17 +173,17 @@ def test_a_broken_download_leaves_nothing_that_looks_whole(
     network: Path, recipe: Path, tmp_path: Path
 ) -> None:
     (network / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
-    with pytest.raises(BadInput, match=r"train-images-idx3-ubyte\.gz sent is not the file that is wanted"):
-        bundle.bundle(bundle.needs_of(str(recipe)), tmp_path / "bundle", WORK)
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz is not the expected file"):
+        bundle.create_bundle(bundle.network_requirements(str(recipe)), tmp_path / "bundle", WORK)
     assert not (tmp_path / "bundle" / "SHA256SUMS").exists()
-    with pytest.raises(BadInput, match=r"there is no .*SHA256SUMS"):
-        bundle.unbundle(tmp_path / "bundle", WORK)
+    with pytest.raises(UserError, match=r"SHA256SUMS does not exist"):
+        bundle.import_bundle(tmp_path / "bundle", WORK)
 
 
 @pytest.fixture
 def carried(network: Path, recipe: Path, tmp_path: Path, elsewhere: Callable[[], None]) -> Path:
     """A whole bundle, on a machine that has nothing."""
-    bundle.bundle(bundle.needs_of(str(recipe)), tmp_path / "bundle", WORK)
+    bundle.create_bundle(bundle.network_requirements(str(recipe)), tmp_path / "bundle", WORK)
     elsewhere()
     return tmp_path / "bundle"
 
@@ -205,36 +205,36 @@ def flip(path: Path) -> None:
     [
         (
             lambda f: flip(f / "data/MNIST/raw/t10k-images-idx3-ubyte.gz"),
-            r"t10k-images.*is damaged: its SHA-256",
+            r"t10k-images.*is corrupt: its SHA-256",
         ),
         (
             lambda f: (f / "data/MNIST/raw/t10k-images-idx3-ubyte.gz").unlink(),
             r"t10k-images.*can't be read: No such",
         ),
         (lambda f: (f / "SHA256SUMS").write_text("no sums\n"), "line 1: expected a SHA-256"),
-        (lambda f: (f / "SHA256SUMS").write_text(""), "names no files"),
-        (lambda f: (f / "SHA256SUMS").unlink(), "there is no .*SHA256SUMS"),
+        (lambda f: (f / "SHA256SUMS").write_text(""), "lists no files"),
+        (lambda f: (f / "SHA256SUMS").unlink(), "SHA256SUMS does not exist"),
         (
             lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  data/../../x\n"),
-            "no place for data or weights",
+            "not a path of data or weights",
         ),
         (
             lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  /etc/passwd\n"),
-            "no place for data or weights",
+            "not a path of data or weights",
         ),
         (
             lambda f: (f / "SHA256SUMS").write_text(f"{'0' * 64}  torch/x.pth\n"),
-            "no place for data or weights",
+            "not a path of data or weights",
         ),
-        (link_out, "no place for data or weights"),
+        (link_out, "not a path of data or weights"),
     ],
 )
 def test_a_bundle_that_suffered_is_refused_whole(
     carried: Path, harm: Callable[[Path], Any], says: str
 ) -> None:
     harm(carried)
-    with pytest.raises(BadInput, match=says) as caught:
-        bundle.unbundle(carried, WORK)
+    with pytest.raises(UserError, match=says) as caught:
+        bundle.import_bundle(carried, WORK)
     assert "\n" not in str(caught.value)
     assert not paths.data_cache().exists() and not paths.weights().exists()
 
@@ -243,46 +243,46 @@ def test_another_file_that_is_there_already_is_kept(carried: Path) -> None:
     mine = paths.data_cache() / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(BadInput, match=r"is another file than .*: move it away first"):
-        bundle.unbundle(carried, WORK)
+    with pytest.raises(UserError, match=r"already exists and differs from .*: move it away first"):
+        bundle.import_bundle(carried, WORK)
     assert mine.read_bytes() == b"mine" and len(list(mine.parent.iterdir())) == 1
 
 
 def test_it_can_be_interrupted_and_leaves_nothing_half_there(carried: Path) -> None:
     calls = iter([False] * 6 + [True] * 100)
-    with pytest.raises(Interrupted):
-        bundle.unbundle(carried, bundle.Work(cancelled=lambda: next(calls)))
+    with pytest.raises(Cancelled):
+        bundle.import_bundle(carried, bundle.WorkCallbacks(cancelled=lambda: next(calls)))
     left = [path for path in paths.data_cache().rglob("*") if path.is_file()]
     assert len(left) == 1 and not left[0].name.startswith(".")
 
 
 def test_what_each_recipe_needs() -> None:
-    assert bundle.needs_of("photo-alexnet").words() == "weights of alexnet"
-    assert bundle.needs_of("mnist-mlp").words() == "data of mnist"
-    assert bundle.needs_of("digits-mlp").words() == ""
+    assert bundle.network_requirements("photo-alexnet").describe() == "weights of alexnet"
+    assert bundle.network_requirements("mnist-mlp").describe() == "data of mnist"
+    assert bundle.network_requirements("digits-mlp").describe() == ""
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("fetch", "name a recipe"),
-        ("fetch nonsense", "there is no recipe"),
-        ("fetch digits-mlp --to a --from b", "not both"),
-        ("fetch --from /no/such", "there is no /no/such/SHA256SUMS"),
+        ("fetch", "no recipe given"),
+        ("fetch nonsense", "unknown recipe"),
+        ("fetch digits-mlp --to a --from b", "can't be combined"),
+        ("fetch --from /no/such", "/no/such/SHA256SUMS does not exist"),
     ],
 )
 def test_what_it_is_asked_wrongly(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line.split()) == 2
-    said = capsys.readouterr().err
-    assert says in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert says in output and output.count("\n") == 1
 
 
 def test_a_bundle_without_what_a_recipe_needs_is_said(
     carried: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["fetch", "cifar10-convnet", "--from", str(carried)]) == 2
-    assert "has no data of cifar10" in capsys.readouterr().err
+    assert "does not contain the data of cifar10" in capsys.readouterr().err
     assert run(["fetch", "photo-alexnet", "--from", str(carried)]) == 2
-    assert "has no weights of alexnet" in capsys.readouterr().err
+    assert "does not contain the weights of alexnet" in capsys.readouterr().err
     assert run(["fetch", "digits-mlp"]) == 0
-    assert "needs nothing" in capsys.readouterr().out
+    assert "needs no downloads" in capsys.readouterr().out

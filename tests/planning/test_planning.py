@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench.config.experiment import build
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted, silent
+from workbench.config.experiment import build_experiment
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled, ignore_progress
 from workbench.io.record_codec import read_record
-from workbench.planning.client import Planning, without_downloads
+from workbench.planning.client import PlanProcess, without_downloads
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 
@@ -35,9 +35,7 @@ def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_a_plan_is_of_the_run_that_would_be_and_leaves_none(
-    digits_run: RunFolder, home: Path, temporary: Path
-) -> None:
+def test_a_plan_matches_the_run_and_creates_none(digits_run: RunFolder, home: Path, temporary: Path) -> None:
     done = plan("digits-mlp", "--set", "train.epochs=6", "--set", "train.threads=1", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -66,43 +64,46 @@ def test_a_plan_is_of_the_run_that_would_be_and_leaves_none(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["mnist-mlp"], "mnist is not here (11.6 MB): workbench fetch mnist-mlp brings it"),
-        (["--dataset", "svhn", "--model", "mlp"], "svhn is not here"),
+        (
+            ["mnist-mlp"],
+            "the dataset mnist is not downloaded (11.6 MB): workbench fetch mnist-mlp downloads it",
+        ),
+        (["--dataset", "svhn", "--model", "mlp"], "the dataset svhn is not downloaded"),
         (["digits-mlp", "--set", "train.epochs=0"], "train.epochs"),
-        (["photo-alexnet"], "classifies a picture"),
-        (["digits-mlp", "--device", "cuda"], "there is no cuda here"),
+        (["photo-alexnet"], "classifies an image"),
+        (["digits-mlp", "--device", "cuda"], "no device cuda on this host"),
         (["digits-mlp", "--set", "train.precision=fp16"], "train.precision fp16 needs a GPU"),
     ],
 )
-def test_what_can_not_be_tried_is_told_in_one_line(
-    arguments: list[str], said: str, home: Path, temporary: Path
+def test_invalid_requests_fail_with_one_line(
+    arguments: list[str], message: str, home: Path, temporary: Path
 ) -> None:
     done = plan(*arguments)
     last = done.stderr.splitlines()[-1]
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert last.startswith("workbench: ") and said in last
+    assert last.startswith("workbench: ") and message in last
     assert not (home / "runs").exists() and list(temporary.iterdir()) == []
 
 
-def test_who_cancels_gets_no_plan_and_nothing_is_left(temporary: Path) -> None:
-    with Planning(build("digits-mlp")) as planning:
+def test_a_cancelled_plan_leaves_nothing_behind(temporary: Path) -> None:
+    with PlanProcess(build_experiment("digits-mlp")) as planning:
         threading.Timer(0.2, planning.cancel).start()
-        with pytest.raises(Interrupted):
-            planning.wait(silent)
+        with pytest.raises(Cancelled):
+            planning.wait(ignore_progress)
     assert list(temporary.iterdir()) == []
 
 
-def test_weights_that_are_not_here_are_not_downloaded() -> None:
-    experiment = build(dataset="digits", model="resnet18", sets=["model.pretrained=yes"])
+def test_missing_weights_are_not_downloaded() -> None:
+    experiment = build_experiment(dataset="digits", model="resnet18", sets=["model.pretrained=yes"])
     tried, notices = without_downloads(experiment)
     assert tried.model.options["pretrained"] is False
-    assert "the weights of resnet18 are still to be downloaded" in notices[0]
-    plain = build("digits-mlp")
+    assert "the weights of resnet18 are not downloaded yet" in notices[0]
+    plain = build_experiment("digits-mlp")
     assert without_downloads(plain) == (plain, ())
 
 
-def test_a_dataset_that_no_recipe_has_can_be_put_into_one() -> None:
-    with pytest.raises(BadInput, match=r"workbench fetch ./RECIPE.toml"):
-        without_downloads(build(dataset="svhn", model="mlp"))
+def test_a_dataset_without_a_recipe_names_a_way_to_download_it() -> None:
+    with pytest.raises(UserError, match=r"workbench fetch ./RECIPE.toml"):
+        without_downloads(build_experiment(dataset="svhn", model="mlp"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.io.archives import unpack
 
 PARTS = st.sampled_from(
@@ -78,7 +78,7 @@ def outcome(place: Path, archive: Path) -> dict[str, bytes | None] | None:
     target = place / "in" / "out"
     try:
         unpack(archive, target)
-    except BadInput as error:
+    except UserError as error:
         assert "\n" not in str(error)
         assert tree(place) == before
         return None

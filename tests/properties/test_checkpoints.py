@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.io import torch_files
 
 EXECUTED: list[object] = []
@@ -129,7 +129,7 @@ def read(content: bytes) -> dict[str, Any] | None:
         found = None
         try:
             found = torch_files.load_checkpoint(path)
-        except BadInput as error:
+        except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)
         assert not EXECUTED
         return found
@@ -173,5 +173,5 @@ def test_any_safetensors_file_is_read_or_refused(content: bytes) -> None:
         path.write_bytes(content)
         try:
             torch_files.load_state_dict(path)
-        except BadInput as error:
+        except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)

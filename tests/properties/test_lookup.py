@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.core.errors import BadInput
-from workbench.runs.lookup import TO_THE_SECOND, beginnings, chosen
+from workbench.core.errors import UserError
+from workbench.runs.lookup import TIMESTAMP_LENGTH, resolve_run_id, shortest_unique_ids
 
 Run = tuple[str, str]
 WORDS = st.text("abc-", min_size=1, max_size=4)
@@ -21,8 +21,8 @@ RUNS = st.lists(st.tuples(IDS, WORDS), min_size=1, max_size=8, unique_by=lambda 
 def find(wanted: str, runs: list[Run]) -> str | None:
     """The id that is found; `None` where the command is refused."""
     try:
-        return chosen(wanted, runs, "'workbench runs' lists them")
-    except BadInput as error:
+        return resolve_run_id(wanted, runs, "'workbench runs' lists them")
+    except UserError as error:
         assert f"'{wanted}'" in str(error)
         return None
 
@@ -66,15 +66,15 @@ def test_what_no_run_begins_with_means_none(runs: list[Run], wanted: str) -> Non
 @given(RUNS)
 def test_the_beginning_that_is_shown_means_its_run(runs: list[Run]) -> None:
     ids = [run_id for run_id, _ in runs]
-    shown = beginnings(ids)
+    shown = shortest_unique_ids(ids)
     assert len(set(shown)) == len(ids)
     length = len(shown[0])
-    assert length <= TO_THE_SECOND or len({run_id[: length - 1] for run_id in ids}) < len(ids)
+    assert length <= TIMESTAMP_LENGTH or len({run_id[: length - 1] for run_id in ids}) < len(ids)
     for run_id, beginning in zip(ids, shown, strict=True):
-        assert run_id.startswith(beginning) and len(beginning) >= min(TO_THE_SECOND, len(run_id))
+        assert run_id.startswith(beginning) and len(beginning) >= min(TIMESTAMP_LENGTH, len(run_id))
         assert find(beginning, runs) == run_id
 
 
 def test_where_there_are_no_runs_nothing_is_found() -> None:
-    with pytest.raises(BadInput):
-        chosen("last", [], "none")
+    with pytest.raises(UserError):
+        resolve_run_id("last", [], "none")

@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.cli.main import run
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import convert, settings_of
-from workbench.core.text import setting as formatted
+from workbench.core.text import format_setting as formatted
 
-FIELDS = {field.encode_name: field.type for field in msgspec.inspect.type_info(Train).fields}  # type: ignore[attr-defined]
+FIELDS = {field.encode_name: field.type for field in msgspec.inspect.type_info(TrainingSettings).fields}  # type: ignore[attr-defined]
 KEYS = st.sampled_from(sorted(FIELDS))
 DEEP = "[" * 100_000
 
@@ -57,16 +57,16 @@ def assignments(draw: st.DrawFn) -> tuple[str, Any]:
 
 def of(key: str, value: Any) -> Any:
     """What a setting becomes."""
-    return getattr(convert(Train, {key: value}, "train"), key)
+    return getattr(convert(TrainingSettings, {key: value}, "train"), key)
 
 
 def typed(value: Any) -> str:
-    """A value as a person types it."""
+    """A value as a user types it."""
     return "" if value == () else formatted(value)
 
 
 def test_every_setting_is_among_them() -> None:
-    assert {setting.key for setting in settings_of(Train)} == set(FIELDS)
+    assert {setting.key for setting in settings_of(TrainingSettings)} == set(FIELDS)
 
 
 @given(assignments())
@@ -79,9 +79,9 @@ def test_what_is_typed_is_the_value(assignment: tuple[str, Any]) -> None:
 @given(assignments())
 def test_a_stored_experiment_is_read_back(assignment: tuple[str, Any]) -> None:
     key, value = assignment
-    train = convert(Train, {key: value}, "train")
+    train = convert(TrainingSettings, {key: value}, "train")
     stored = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(train)))
-    assert convert(Train, stored, "train") == train
+    assert convert(TrainingSettings, stored, "train") == train
 
 
 @given(KEYS, st.text(max_size=40) | st.from_regex(r"[\[{\"0-9eE.,+-]*", fullmatch=True))
@@ -92,7 +92,7 @@ def test_a_stored_experiment_is_read_back(assignment: tuple[str, Any]) -> None:
 def test_any_text_is_a_value_or_a_complaint_that_names_the_setting(key: str, text: str) -> None:
     try:
         value = of(key, text)
-    except BadInput as error:
+    except UserError as error:
         assert f"train.{key}" in str(error)
     else:
         assert of(key, typed(value)) == value

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workbench.core.text import cell_width, cut, one_line, pad, safe
+from workbench.core.text import cell_width, one_line, pad, sanitize, truncate
 
 ANY = st.text(st.characters(exclude_categories=())) | st.binary(max_size=20).map(
     lambda name: name.decode("utf-8", "surrogateescape")
@@ -19,27 +19,27 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 @given(ANY | st.text(st.sampled_from("\x1b\x9b\n\r\0a]" + BIDI)))
 @example("\x1b]52;c;aGk=\x07" + BIDI)
 def test_nothing_steers_the_terminal(text: str) -> None:
-    shown = safe(text)
+    shown = sanitize(text)
     assert len(shown) == len(text) and len(shown.splitlines()) <= 1
     assert not any(unicodedata.category(character) in STEERING or character in BIDI for character in shown)
     shown.encode("utf-8")
-    assert safe(shown) == shown
+    assert sanitize(shown) == shown
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Mn"])))
 def test_text_that_can_be_shown_is_left_alone(text: str) -> None:
-    assert safe(text) == text
+    assert sanitize(text) == text
 
 
 @given(ANY, st.integers(0, 30))
 def test_it_is_cut_to_its_width(text: str, width: int) -> None:
-    shown = safe(text, width)
+    shown = sanitize(text, width)
     assert cell_width(shown) <= width
-    if cell_width(safe(text)) <= width:
-        assert shown == safe(text)
+    if cell_width(sanitize(text)) <= width:
+        assert shown == sanitize(text)
     else:
-        assert shown == "" or (shown.endswith("…") and safe(text).startswith(shown[:-1]))
-    assert cut(shown, width) == shown
+        assert shown == "" or (shown.endswith("…") and sanitize(text).startswith(shown[:-1]))
+    assert truncate(shown, width) == shown
     assert cell_width(pad(shown, width)) == width
 
 

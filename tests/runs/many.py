@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.material import many_runs
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase
@@ -20,7 +20,7 @@ from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import StepRow
 from workbench.runs.records import Best, Exit, Heartbeat, Setup
 from workbench.runs.run_folder import RunFolder, create_run_folder, write_exit, write_heartbeat
-from workbench.runs.store import INDEX, Store
+from workbench.runs.store import INDEX_FILE, Store
 from workbench.system.processes import this_process
 
 
@@ -37,10 +37,10 @@ class Seconds(NamedTuple):
 def ended_run(home: Path) -> RunFolder:
     """A run's folder as a worker leaves it."""
     folder = create_run_folder(home / "runs", "digits-mlp")
-    write_json(folder.experiment, build("digits-mlp").to_dict(), durable=False)
+    write_json(folder.experiment, build_experiment("digits-mlp").to_dict(), durable=False)
     write_record(folder.setup, Setup(), durable=False)
     journal = Journal(folder.journal)
-    journal.note(Attempt(attempt=1, from_step=0, host=this_process().host, pid=2**22 + 1))
+    journal.append(Attempt(attempt=1, from_step=0, host=this_process().host, pid=2**22 + 1))
     journal.close()
     metrics = LineWriter(folder.metrics)
     for step in range(50):
@@ -60,7 +60,7 @@ def ended_run(home: Path) -> RunFolder:
 
 def measure(runs: Path) -> Seconds:
     """List the runs of a home without an index, with one, and by the command."""
-    (runs / INDEX).unlink(missing_ok=True)
+    (runs / INDEX_FILE).unlink(missing_ok=True)
     cold, warm = _timed(runs), min(_timed(runs) for _ in range(3))
     began = time.perf_counter()
     environment = {**os.environ, "WORKBENCH_HOME": str(runs.parent)}
@@ -71,7 +71,7 @@ def measure(runs: Path) -> Seconds:
 
 def _timed(runs: Path) -> float:
     began = time.perf_counter()
-    Store(runs).rows()
+    Store(runs).list_runs()
     return time.perf_counter() - began
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
-from workbench.runs.comparison import compare_runs, differing, names_of
+from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Ending
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import EvaluationRow
@@ -22,7 +22,7 @@ from workbench.runs.status import Status
 def finished(home: Path, accuracy: float | None, *sets: str) -> RunFolder:
     """A run with these settings; `accuracy` of its result, `None` where it was never measured."""
     folder = create_run_folder(home / "runs", "digits-mlp")
-    write_json(folder.experiment, build("digits-mlp", sets=list(sets)).to_dict())
+    write_json(folder.experiment, build_experiment("digits-mlp", sets=list(sets)).to_dict())
     write_record(folder.heartbeat, Heartbeat(epoch=40))
     write_record(folder.exit, Exit(status=Ending.FINISHED))
     metrics = LineWriter(folder.metrics)
@@ -47,16 +47,16 @@ def test_a_run_has_its_metrics_and_the_settings_that_differ(home: Path) -> None:
 
 def test_rows_have_the_same_keys_and_a_table_only_those_that_differ(home: Path) -> None:
     runs = compare_runs([finished(home, 0.9), finished(home, 0.8, "train.epochs=50")])
-    rows = json.loads(msgspec.json.encode([run.values for run in runs]))
+    rows = json.loads(msgspec.json.encode([run.row for run in runs]))
     assert list(rows[0]) == list(rows[1]) == [
         "run", "name", "status", "epoch", "seconds", "test.loss", "test.accuracy", "test.top5", "train.epochs",
     ]  # fmt: skip
-    assert differing(runs) == ["test.accuracy", "train.epochs"]
+    assert differing_keys(runs) == ["test.accuracy", "train.epochs"]
 
 
-def test_runs_of_one_name_are_told_apart_by_the_end_of_their_ids(home: Path) -> None:
+def test_runs_of_the_same_name_are_distinguished_by_their_ids(home: Path) -> None:
     runs = compare_runs([finished(home, 0.9), finished(home, 0.8)])
-    names = names_of(runs)
+    names = display_names(runs)
     assert names[0] != names[1]
     assert all(name.startswith("digits-mlp ") for name in names)
 

@@ -16,12 +16,12 @@ import pytest
 
 from tests.cli.test_control import processes_of, until
 from workbench.cli.follow import wait_for_end
-from workbench.config.experiment import build, read_experiment
+from workbench.config.experiment import build_experiment, read_experiment
 from workbench.io.record_codec import decode, encode, read_record, to_json, write_record
 from workbench.launcher import launch
 from workbench.runs import requests
-from workbench.runs.attempts import last_attempt
-from workbench.runs.checkpoint_index import newest_step
+from workbench.runs.attempts import last_attempt_number
+from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.journal import (
     Answer,
@@ -56,7 +56,11 @@ def type_of(folder: RunFolder, path: Path) -> Any:
         folder.launch: Launch, folder.setup: Setup, folder.heartbeat: Heartbeat, folder.exit: Exit,
         folder.notes: Notes, folder.manifest: Manifest, folder.journal: JournalLine, folder.metrics: MetricLine,
     }  # fmt: skip
-    places = {folder.evaluations: EvaluationFile, folder.control: RequestFile, folder.answered: RequestFile}
+    places = {
+        folder.evaluations: EvaluationFile,
+        folder.control: RequestFile,
+        folder.answered_requests: RequestFile,
+    }
     return known.get(path) or places[path.parent]
 
 
@@ -71,7 +75,7 @@ def records_of(folder: RunFolder) -> Iterator[tuple[Path, bytes, Any]]:
 
 
 def check(folder: RunFolder) -> set[type]:
-    """Fail for a record that its type does not describe in full; the types that were found."""
+    """Fail for a record that its type does not describe completely; returns the types of all records."""
     found = set()
     for path, data, type in records_of(folder):
         record: Any = decode(data, type)
@@ -98,7 +102,7 @@ def test_a_finished_run_of_images(digits_run: RunFolder) -> None:
     ("recipe", "drawing"), [("line-regression", LineDrawing), ("two-clusters", RegionsDrawing)]
 )
 def test_a_finished_run_of_numbers(recipe: str, drawing: type) -> None:
-    folder = launch.start(build(recipe, sets=["train.epochs=3", "train.threads=1"]), "test")
+    folder = launch.start_run(build_experiment(recipe, sets=["train.epochs=3", "train.threads=1"]), "test")
     wait_for_end(folder)
     assert status_of(folder) is Status.FINISHED, folder.log.read_text()
     check(folder)
@@ -106,9 +110,9 @@ def test_a_finished_run_of_numbers(recipe: str, drawing: type) -> None:
     assert first is not None and isinstance(first.draw, drawing)
 
 
-def test_a_run_that_ends_by_early_stopping_says_so() -> None:
+def test_early_stopping_is_recorded() -> None:
     sets = ["train.epochs=500", "train.patience=1", "train.lr=0.02", "train.threads=1"]
-    folder = launch.start(build("digits-mlp", sets=sets), "test")
+    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
     wait_for_end(folder)
     check(folder)
     ended = read_record(folder.exit, Exit)
@@ -117,24 +121,24 @@ def test_a_run_that_ends_by_early_stopping_says_so() -> None:
 
 
 def request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
-    """Ask something of a live run, and wait for what becomes of it."""
-    asked = launch.ask(folder, kind, values)
-    reply = requests.wait_for_answer(folder, asked, 60.0, lambda: status_of(folder).live)
+    """Send a request to a live run, and wait for its reply."""
+    request_id = launch.send_request(folder, kind, values)
+    reply = requests.wait_for_reply(folder, request_id, 60.0, lambda: status_of(folder).live)
     assert reply is not None, folder.log.read_text()
     return reply
 
 
 @pytest.fixture
 def endless() -> Iterator[RunFolder]:
-    """A run that goes on until it is stopped; what is left of its processes in the end is killed."""
+    """A run that trains until it is stopped; its remaining processes are killed at the end."""
     sets = ["train.epochs=100000", "train.checkpoint_seconds=0.1", "train.threads=1"]
-    folder = launch.start(build("digits-mlp", sets=sets), "test")
+    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
     yield folder
     for process in processes_of(folder):
         process.kill()
 
 
-def test_a_run_that_is_steered_paused_stopped_and_resumed(endless: RunFolder) -> None:
+def test_a_run_that_is_changed_paused_stopped_and_resumed(endless: RunFolder) -> None:
     folder = endless
     assert request(folder, RequestKind.CHECKPOINT).outcome is Outcome.DONE
     assert request(folder, RequestKind.PAUSE).outcome is Outcome.DONE
@@ -148,12 +152,12 @@ def test_a_run_that_is_steered_paused_stopped_and_resumed(endless: RunFolder) ->
     assert request(folder, RequestKind.EPOCHS, RequestValues(add=-10)).outcome is Outcome.DONE
     check(folder)
     assert request(folder, RequestKind.CONTINUE).outcome is Outcome.DONE
-    until(lambda: last_attempt(folder) == 2, "an attempt that continues")
+    until(lambda: last_attempt_number(folder) == 2, "an attempt that continues")
     assert request(folder, RequestKind.STOP).outcome is Outcome.DONE
     wait_for_end(folder)
-    stopped_at = newest_step(folder)
+    stopped_at = newest_checkpoint_step(folder)
 
-    launch.resume(folder, {"train.lr": 0.002, "train.augment": ["flip"]}, "test")
+    launch.resume_run(folder, {"train.lr": 0.002, "train.augment": ["flip"]}, "test")
     assert request(folder, RequestKind.STOP).outcome is Outcome.DONE
     wait_for_end(folder)
     found = check(folder)

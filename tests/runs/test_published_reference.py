@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.config.experiment import Experiment, build
+from workbench.config.experiment import Experiment, build_experiment
 from workbench.io.atomic_files import write_bytes, write_json
 from workbench.io.record_codec import write_record
 from workbench.runs.jsonl import LineWriter
@@ -24,12 +24,12 @@ from workbench.runs.published_reference import (
     CurveComparison,
     ExampleComparison,
     ReferenceReport,
-    cut,
-    cut_batches,
+    floor_percent,
+    floor_percent_batches,
 )
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder, create_run_folder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD = np.dtype([("index", "<u4"), ("label", "<u2"), ("top", "<u2", (5,)), ("probability", "<f4")])
@@ -53,14 +53,14 @@ def compared(
         lines.write(row)
     lines.close()
     write_records(folder, predictions)
-    return report_of(folder).reference
+    return read_report(folder).reference
 
 
 def measured(
     home: Path, name: str, predictions: list[tuple[int, int]], rows: Sequence[MetricLine] = ()
 ) -> ReferenceReport:
     """The same for a recipe that has a published result."""
-    found = compared(home, build(name), predictions, rows)
+    found = compared(home, build_experiment(name), predictions, rows)
     assert found is not None
     return found
 
@@ -83,13 +83,19 @@ def write_records(folder: RunFolder, predictions: list[tuple[int, int]]) -> None
 
 
 def test_per_cents_are_cut_not_rounded() -> None:
-    assert (cut(0.5499), cut(0.55), cut(0.29), cut(1.0), cut(0.0)) == (0.54, 0.55, 0.29, 1.0, 0.0)
+    assert (
+        floor_percent(0.5499),
+        floor_percent(0.55),
+        floor_percent(0.29),
+        floor_percent(1.0),
+        floor_percent(0.0),
+    ) == (0.54, 0.55, 0.29, 1.0, 0.0)
 
 
 def test_batches_are_cut_and_divided_by_one_too_few() -> None:
     right = [True] * 31 + [False] + [True] * 32 + [True] * 3 + [False]  # 96.875 %, 100 %, 75 %
-    assert cut_batches(right, 32) == pytest.approx((0.96 + 1.0 + 0.75) / 2)
-    assert cut_batches(right[:32], 32) is None
+    assert floor_percent_batches(right, 32) == pytest.approx((0.96 + 1.0 + 0.75) / 2)
+    assert floor_percent_batches(right[:32], 32) is None
 
 
 def test_a_published_metric_is_judged_by_its_own_formula(home: Path) -> None:
@@ -145,8 +151,8 @@ def test_published_curves_have_ours_beside_them(home: Path) -> None:
 
 def test_a_run_that_is_not_measured_yet_has_nothing_to_compare(home: Path) -> None:
     folder = create_run_folder(home / "runs", "early")
-    write_json(folder.experiment, build("cifar10-convnet").to_dict())
-    found = report_of(folder).reference
+    write_json(folder.experiment, build_experiment("cifar10-convnet").to_dict())
+    found = read_report(folder).reference
     assert found is not None and isinstance(found.per_class, tuple)
     assert (found.ours, found.within, found.ours_by_formula) == (None, None, None)
     assert {row.ours for row in found.per_class} == {None}
@@ -154,18 +160,18 @@ def test_a_run_that_is_not_measured_yet_has_nothing_to_compare(home: Path) -> No
 
 def test_a_value_of_the_model_is_found_in_the_result(home: Path) -> None:
     folder = create_run_folder(home / "runs", "line")
-    write_json(folder.experiment, build("line-regression").to_dict())
+    write_json(folder.experiment, build_experiment("line-regression").to_dict())
     lines = LineWriter(folder.metrics)
     lines.write(EvaluationRow(step=1, split="test", model={"weight": 2.2}, r2=0.5, final=True))
     lines.close()
-    found = report_of(folder).reference
+    found = read_report(folder).reference
     assert found is not None
     assert (found.ours, found.within, found.ours_by_formula) == (2.2, False, None)
 
 
 def test_another_dataset_than_the_published_one_is_named(home: Path) -> None:
     predictions = [(0, 0)] * 64
-    assert compared(home, build("digits-mlp"), predictions) is None
-    other = compared(home, build("mnist-mlp", dataset="fashion-mnist"), predictions)
+    assert compared(home, build_experiment("digits-mlp"), predictions) is None
+    other = compared(home, build_experiment("mnist-mlp", dataset="fashion-mnist"), predictions)
     assert other is not None
     assert other.note == "published for mnist; this is fashion-mnist"

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from workbench.io.record_codec import decode, encode
-from workbench.runs.jsonl import LineWriter, keep_until, read_lines
+from workbench.io.record_codec import decode, encode, to_json
+from workbench.runs.jsonl import LineWriter, read_lines, replace_with_prefix
 from workbench.runs.metrics import EvaluationRow, LineDrawing, MetricLine, StepRow, Wall
-from workbench.runs.reader import LONGEST_LINE, SAMPLES, JsonlReader, RunReader
+from workbench.runs.reader import MAX_LINE_BYTES, MAX_SAMPLED_ROWS, JsonlReader, RunReader
+from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
 
 
@@ -49,8 +50,8 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
     for _ in range(20):
         steps += [row.step for row in reader.read()[0]]
     assert steps == [1, 2]
-    assert reader.skipped >= 4
-    assert LONGEST_LINE < 10 << 20
+    assert reader.skipped_lines >= 4
+    assert MAX_LINE_BYTES < 10 << 20
 
 
 def test_a_replaced_file_is_read_afresh(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_replaced_file_is_read_afresh(tmp_path: Path) -> None:
     reader = reader_of(path)
     assert len(reader.read()[0]) == 2
     writer.close()
-    keep_until(path, kept)
+    replace_with_prefix(path, kept)
     writer = LineWriter(path)
     writer.write(StepRow(step=2, loss=0.5))
     records, fresh = reader.read()
@@ -91,7 +92,7 @@ def test_a_view_follows_a_run(folder: RunFolder) -> None:
     assert view.version > first
     assert list(view.steps.column("loss")) == [2.0, 1.0]
     assert math.isnan(view.steps.column("accuracy")[0])
-    assert view.of_split("validation")[0].epoch == 1
+    assert view.evaluations_of("validation")[0].epoch == 1
     assert view.name == "digits-mlp"
 
 
@@ -102,7 +103,7 @@ def test_a_long_record_is_sampled_first_and_filled_in_after(folder: RunFolder) -
     reader = RunReader(folder)
     view = reader.poll(budget=1 << 20)
     assert view.sampled is not None
-    assert SAMPLES * 0.9 <= len(view.curve) <= SAMPLES
+    assert MAX_SAMPLED_ROWS * 0.9 <= len(view.curve) <= MAX_SAMPLED_ROWS
     assert view.curve.step[-1] > 119_000
     view = reader.read_all()
     assert view.sampled is None
@@ -114,7 +115,16 @@ def test_a_torn_last_line_keeps_nobody_waiting(folder: RunFolder) -> None:
     folder.metrics.write_bytes(line(1, 1.0) + line(2, 0.5)[:-8])
     reader = RunReader(folder)
     assert len(reader.read_all().steps) == 1
-    assert not reader.behind
+    assert not reader.has_unread
     with folder.metrics.open("ab") as more:
         more.write(line(2, 0.5)[-8:])
     assert len(reader.poll().steps) == 2
+
+
+def test_rows_always_say_where_they_belong() -> None:
+    """Other programs read these lines: epoch, count and split are never left out."""
+    assert to_json(StepRow(step=1)).items() >= {"kind": "step", "epoch": 0, "count": 1}.items()
+    assert (
+        to_json(EvaluationRow(step=1)).items() >= {"kind": "evaluation", "epoch": 0, "split": "test"}.items()
+    )
+    assert to_json(Heartbeat()).items() >= {"attempt": 0, "step": 0, "epoch": 0}.items()

@@ -14,7 +14,7 @@ from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.records import Exit, Seconds, Setup
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import Change, read_evaluation, report_of
+from workbench.runs.run_report import Change, read_evaluation, read_report
 from workbench.runs.status import Status
 
 CONTRACT = {
@@ -57,7 +57,7 @@ def ended(folder: RunFolder, loss: float = 0.5) -> None:
 
 def test_the_document_has_the_keys_of_the_contract(folder: RunFolder) -> None:
     ended(folder)
-    document = report_of(folder).to_json()
+    document = read_report(folder).to_json()
     assert set(document) >= CONTRACT
     assert (document["status"], document["reason"], document["cause"]) == (
         "stopped", "stopped on request", "requested",
@@ -73,12 +73,12 @@ def test_the_document_has_the_keys_of_the_contract(folder: RunFolder) -> None:
 
 def test_what_was_changed_on_the_way_is_in_the_experiment(folder: RunFolder) -> None:
     journal = Journal(folder.journal)
-    journal.note(SettingChange(setting="train.lr", before=0.001, value=0.01, step=4, request="x"))
-    journal.note(PhaseChange(phase=Phase.PAUSED, attempt=1, step=5))
-    journal.note(Answer(request=RequestKind.LR, id="x", text="lr 0.001 → 0.01"))
-    journal.note(Attempt(attempt=2, overrides={"train.epochs": 8}, from_step=6))
+    journal.append(SettingChange(setting="train.lr", before=0.001, value=0.01, step=4, request="x"))
+    journal.append(PhaseChange(phase=Phase.PAUSED, attempt=1, step=5))
+    journal.append(Answer(request=RequestKind.LR, id="x", text="lr 0.001 → 0.01"))
+    journal.append(Attempt(attempt=2, overrides={"train.epochs": 8}, from_step=6))
     journal.close()
-    report = report_of(folder)
+    report = read_report(folder)
     assert report.experiment is not None
     assert (report.experiment.train.lr, report.experiment.train.epochs) == (0.01, 8)
     assert report.changes == (
@@ -90,18 +90,18 @@ def test_seconds_are_summed_over_attempts(folder: RunFolder) -> None:
     journal = Journal(folder.journal)
     for attempt in (1, 2):
         seconds = Seconds(load=1.0, train=2.0, total=3.5)
-        journal.note(PhaseChange(phase=Phase.ENDED, attempt=attempt, seconds=seconds))
+        journal.append(PhaseChange(phase=Phase.ENDED, attempt=attempt, seconds=seconds))
     journal.close()
-    assert report_of(folder).seconds == Seconds(load=2.0, train=4.0, total=7.0)
+    assert read_report(folder).seconds == Seconds(load=2.0, train=4.0, total=7.0)
 
 
 def test_a_loss_that_is_not_a_number_stays_one_in_the_report(folder: RunFolder) -> None:
     ended(folder, loss=math.nan)
-    report = report_of(folder)
+    report = read_report(folder)
     assert report.test is not None and math.isnan(report.test["loss"] or 0.0)
 
 
 def test_a_run_whose_processes_are_gone_has_crashed(folder: RunFolder) -> None:
-    report = report_of(folder)
-    assert (report.status, report.cause) == (Status.LOST, Cause.CRASH)
+    report = read_report(folder)
+    assert (report.status, report.cause) == (Status.CRASHED, Cause.CRASH)
     assert report.reason and "crashed" in report.reason

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from workbench.runs.locks import RunLock
 lock = RunLock(Path(sys.argv[1]))
-print(all(lock.take(int(byte)) for byte in sys.argv[2:]), flush=True)
+print(all(lock.acquire(int(byte)) for byte in sys.argv[2:]), flush=True)
 sys.stdin.read()
 """
 
@@ -49,10 +49,10 @@ def end(folder: RunFolder, status: Ending, attempt: int) -> None:
     write_record(folder.exit, Exit(status=status, attempt=attempt, reason="because"))
 
 
-def start_again(folder: RunFolder, number: int, **changed: Any) -> None:
+def start_attempt(folder: RunFolder, number: int, **changed: Any) -> None:
     process = msgspec.structs.asdict(this_process())
     journal = Journal(folder.journal)
-    journal.note(Attempt(attempt=number, **{**process, "pid": 2**22 + 1, **changed}))
+    journal.append(Attempt(attempt=number, **{**process, "pid": 2**22 + 1, **changed}))
     journal.close()
 
 
@@ -62,7 +62,7 @@ def test_held_locks_come_first(folder: RunFolder) -> None:
         assert status_of(folder) is Status.STARTING
     with holding(folder, locks.SUPERVISOR, locks.WRITER) as process:
         assert status_of(folder) is Status.RUNNING
-        assert locks.holder_of(folder.lock, locks.WRITER) == process.pid
+        assert locks.holder_pid(folder.lock, locks.WRITER) == process.pid
     with holding(folder, locks.WRITER):
         assert status_of(folder) is Status.RUNNING
     assert status_of(folder) is Status.FINISHED
@@ -70,40 +70,47 @@ def test_held_locks_come_first(folder: RunFolder) -> None:
 
 def test_a_byte_has_one_holder(folder: RunFolder) -> None:
     with holding(folder, locks.SUPERVISOR):
-        assert not locks.RunLock(folder.lock).take(locks.SUPERVISOR)
+        assert not locks.RunLock(folder.lock).acquire(locks.SUPERVISOR)
 
 
 def test_a_killed_holder_holds_nothing(folder: RunFolder) -> None:
     with holding(folder, locks.SUPERVISOR, locks.WRITER) as process:
         process.kill()
         process.wait()
-        assert status_of(folder) is Status.LOST
+        assert status_of(folder) is Status.CRASHED
 
 
 @pytest.mark.parametrize("ending", Ending)
-def test_the_exit_record_of_the_newest_attempt_has_the_word(folder: RunFolder, ending: Ending) -> None:
+def test_the_exit_record_of_the_newest_attempt_decides(folder: RunFolder, ending: Ending) -> None:
     end(folder, ending, 1)
     assert status_of(folder) is Status(ending)
 
 
-def test_the_exit_record_of_an_older_attempt_says_nothing(folder: RunFolder) -> None:
+@pytest.mark.parametrize("content", [b"", b'{"status": "fini', b'{"status": "of a later version"}'])
+def test_with_a_damaged_exit_record_the_status_is_unknown(folder: RunFolder, content: bytes) -> None:
+    assert status_of(folder) is Status.CRASHED
+    folder.exit.write_bytes(content)
+    assert status_of(folder) is Status.UNKNOWN
+
+
+def test_the_exit_record_of_an_older_attempt_is_ignored(folder: RunFolder) -> None:
     end(folder, Ending.STOPPED, 1)
-    start_again(folder, 2)
-    assert status_of(folder) is Status.LOST
+    start_attempt(folder, 2)
+    assert status_of(folder) is Status.CRASHED
 
 
 def test_a_launcher_that_lives_is_starting(folder: RunFolder) -> None:
-    start_again(folder, 2, pid=os.getpid())
+    start_attempt(folder, 2, pid=os.getpid())
     assert status_of(folder) is Status.STARTING
 
 
-def test_a_recycled_pid_is_not_taken_for_the_launcher(folder: RunFolder) -> None:
-    start_again(folder, 2, pid=os.getpid(), start=12345)
-    assert status_of(folder) is Status.LOST
+def test_a_reused_pid_is_not_mistaken_for_the_launcher(folder: RunFolder) -> None:
+    start_attempt(folder, 2, pid=os.getpid(), start=12345)
+    assert status_of(folder) is Status.CRASHED
 
 
-def test_another_hosts_run_goes_by_its_heartbeat(folder: RunFolder) -> None:
-    start_again(folder, 2, host="elsewhere", boot_id="another")
+def test_a_run_of_another_host_is_judged_by_its_heartbeat(folder: RunFolder) -> None:
+    start_attempt(folder, 2, host="elsewhere", boot_id="another")
     write_heartbeat(folder, Heartbeat(counter=3))
     assert status_of(folder) is Status.RUNNING
     old = time.time() - 600
@@ -118,7 +125,7 @@ def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
 
 
 def test_a_heartbeat_that_moves_is_alive_whatever_the_clocks_say(folder: RunFolder) -> None:
-    start_again(folder, 2, host="elsewhere", boot_id="another")
+    start_attempt(folder, 2, host="elsewhere", boot_id="another")
     for age in (600, -600):
         beat(folder, 3, age)
         assert status_of(folder) is Status.UNKNOWN
@@ -131,13 +138,13 @@ def no_locks(*_: object) -> None:
     raise OSError(errno.ENOLCK, "No locks available")
 
 
-def test_without_locks_the_heartbeat_tells(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "holder_of", no_locks)
+def test_without_locks_the_heartbeat_decides(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "holder_pid", no_locks)
     beat(folder, 1, 0, attempt=1)
     assert status_of(folder) is Status.RUNNING
     beat(folder, 1, 600, attempt=1)
     assert status_of(folder) is Status.UNKNOWN
-    start_again(folder, 2, pid=os.getpid())
+    start_attempt(folder, 2, pid=os.getpid())
     assert status_of(folder) is Status.STARTING
     beat(folder, 1, 0)
     assert status_of(folder) is Status.RUNNING
@@ -147,7 +154,7 @@ def test_without_locks_the_heartbeat_tells(folder: RunFolder, monkeypatch: pytes
 
 def test_without_locks_everybody_may_write(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks.fcntl, "lockf", no_locks)
-    assert locks.RunLock(folder.lock).take(locks.SUPERVISOR)
+    assert locks.RunLock(folder.lock).acquire(locks.SUPERVISOR)
 
 
 def test_an_end_is_not_overwritten_by_that_of_an_attempt_before(folder: RunFolder) -> None:
@@ -156,12 +163,12 @@ def test_an_end_is_not_overwritten_by_that_of_an_attempt_before(folder: RunFolde
     assert status_of(folder) is Status.FINISHED
 
 
-def test_after_a_reboot_a_run_is_lost(folder: RunFolder) -> None:
-    start_again(folder, 2, boot_id="before the reboot")
+def test_after_a_reboot_a_run_has_crashed(folder: RunFolder) -> None:
+    start_attempt(folder, 2, boot_id="before the reboot")
     write_heartbeat(folder, Heartbeat(counter=3))
-    assert status_of(folder) is Status.LOST
+    assert status_of(folder) is Status.CRASHED
 
 
-def test_an_empty_folder_is_lost_not_an_error(home: Path) -> None:
+def test_an_empty_folder_is_a_crashed_run(home: Path) -> None:
     (home / "runs" / "x").mkdir(parents=True)
-    assert status_of(RunFolder(home / "runs" / "x")) is Status.LOST
+    assert status_of(RunFolder(home / "runs" / "x")) is Status.CRASHED

@@ -15,6 +15,7 @@ import torch
 from textual.pilot import Pilot
 
 from workbench.cli.main import run
+from workbench.config.setting_aliases import upgrade_experiment
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -26,9 +27,9 @@ MOVED = {"directory", "created", "changed"}
 WORDS = {"reason", "what"}
 """Keys whose values are for people to read."""
 RENAMED = {"ways": "execution"}
-"""Keys of 0.1.0 that are called otherwise now."""
-ADDED = {"cause": None}
-"""Keys that 0.1.0 did not have, with what they say of its runs."""
+"""Keys of 0.1.0 and their current names."""
+CAUSES = {"finished": "completed", "stopped": "requested"}
+"""The key `cause`, which 0.1.0 did not have, by the status of its runs."""
 
 
 @pytest.fixture(params=sorted(path.name for path in STORED.iterdir() if path.is_dir()))
@@ -67,8 +68,10 @@ def was_answered(stored: Path, name: str) -> Any:
 def as_now(run: dict[str, Any]) -> dict[str, Any]:
     """What 0.1.0 answered about an ended run, in today's keys; its phase was "" in lists and null elsewhere."""
     answered = {RENAMED.get(key, key): value for key, value in run.items()}
-    assert not answered["phase"] and not answered.keys() & ADDED.keys()
-    return {**answered, **ADDED, "phase": None}
+    if isinstance(answered.get("experiment"), dict):
+        answered["experiment"] = upgrade_experiment(answered["experiment"])
+    assert not answered["phase"] and "cause" not in answered
+    return {**answered, "cause": CAUSES[answered["status"]], "phase": None}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -135,6 +138,16 @@ def test_they_resume_where_they_ended(
         assert document["test"]["accuracy"] > 0.85
 
 
+def test_they_resume_with_former_names_of_settings(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = folder_of("stored-line")
+    document = answer(
+        capsys, "resume", "stored-line", "--set", "train.epochs=5", "--set", "train.clip_norm=9"
+    )
+    assert document["experiment"]["train"]["max_grad_norm"] == 9.0
+    newest = [row for row in lines(folder.journal) if row["kind"] == "attempt"][-1]
+    assert newest["overrides"] == {"train.epochs": 5, "train.max_grad_norm": 9.0}
+
+
 def test_the_metrics_are_exported(stored: Path, tmp_path: Path) -> None:
     target = tmp_path / "metrics.csv"
     assert run(["export", "stored-digits", "--format", "csv", "--to", str(target)]) == 0
@@ -199,7 +212,7 @@ async def test_they_open_in_the_screen(stored: Path) -> None:
             await until_shown(pilot, f"Plots──{name}", f"step {was_answered(stored, name)['step']} ")
             app = pilot.app
             assert isinstance(app, WorkbenchApp)
-            assert app.selected is not None and app.selected.id == run_id
+            assert app.runs.selected is not None and app.runs.selected.id == run_id
             await pilot.press("down")
 
 

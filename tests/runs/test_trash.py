@@ -1,4 +1,4 @@
-"""Runs that are put away, taken back and deleted, by the commands."""
+"""Runs that are removed, restored and deleted, by the commands."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ import pytest
 
 from workbench.cli.main import run
 from workbench.core import paths
-from workbench.io.file_cache import size_of
+from workbench.io.disk_usage import disk_usage
 from workbench.runs import trash
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
 
-def test_a_run_is_put_away_and_taken_back(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_removed_and_restored(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(path.name for path in digits_run.path.rglob("*"))
     assert run(["rm", "last"]) == 0
-    assert Store.default().rows() == []
+    assert Store.default().list_runs() == []
     capsys.readouterr()
     assert run(["trash", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert row["run"] == digits_run.id
-    assert row["bytes"] == size_of(paths.trash() / digits_run.id) > 10_000
+    assert row["bytes"] == disk_usage(paths.trash() / digits_run.id) > 10_000
     assert run(["trash"]) == 0
     assert digits_run.id in capsys.readouterr().out
     assert run(["trash", "restore", "digits"]) == 0
     assert sorted(path.name for path in digits_run.path.rglob("*")) == before
-    assert Store.default().rows()[0].status == "finished"
-    assert trash.rows(paths.trash()) == []
+    assert Store.default().list_runs()[0].status == "finished"
+    assert trash.list_trash(paths.trash()) == []
 
 
-def test_what_is_deleted_is_gone_for_good(digits_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_emptied_trash_can_not_be_restored(
+    digits_run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths.decoded_cache().mkdir(parents=True)
-    (paths.decoded_cache() / "pictures.u8").write_bytes(b"x" * 1000)
-    (paths.decoded_cache() / ".pictures.json.tmp").write_bytes(b"x" * 1000)
+    (paths.decoded_cache() / "images.u8").write_bytes(b"x" * 1000)
+    (paths.decoded_cache() / ".images.json.tmp").write_bytes(b"x" * 1000)
     assert run(["rm", "last"]) == 0
     assert run(["trash", "--empty", "--caches"]) == 0
-    said = capsys.readouterr().out
-    assert "1 run deleted" in said and "1.0 kB" in said
-    assert trash.rows(paths.trash()) == []
-    assert [path.name for path in paths.decoded_cache().iterdir()] == [".pictures.json.tmp"]
+    output = capsys.readouterr().out
+    assert "Deleted 1 run" in output and "1.0 kB" in output
+    assert trash.list_trash(paths.trash()) == []
+    assert [path.name for path in paths.decoded_cache().iterdir()] == [".images.json.tmp"]
     assert run(["trash", "restore", "last"]) == 2
     assert "empty" in capsys.readouterr().err
 
@@ -54,5 +56,5 @@ def test_nothing_is_overwritten(
     (digits_run.path / "mine").write_text("")
     assert run(["trash", "restore", digits_run.id]) == 2
     assert run(["rm", digits_run.id]) == 2
-    assert "there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (digits_run.path / "mine").exists()

@@ -10,17 +10,17 @@ def gpu(index: int, free: int = 10, load: float | None = 0.0, processes: int = 0
     return Gpu(index, f"GPU-{index}", "H", 80, free, load, processes)
 
 
-def test_no_driver_is_no_error() -> None:
+def test_a_missing_driver_is_not_an_error() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         assert list_gpus() == []
         assert choose_gpu() is None
     else:
-        pytest.skip("there is a driver here")
+        pytest.skip("an NVIDIA driver is installed")
 
 
-def test_an_idle_gpu_goes_before_one_with_more_memory() -> None:
+def test_an_idle_gpu_is_preferred_to_one_with_more_memory() -> None:
     chosen = choose_gpu(
         [gpu(0, free=79, load=0.97, processes=1), gpu(1, free=40), gpu(2, free=79, processes=1)]
     )
@@ -36,6 +36,6 @@ def test_among_busy_ones_the_load_decides() -> None:
     assert choose_gpu(busy) == busy[1]
 
 
-def test_an_untold_load_counts_as_none() -> None:
+def test_an_unknown_load_counts_as_idle() -> None:
     assert gpu(0, load=None).idle
     assert choose_gpu([]) is None

@@ -1,4 +1,4 @@
-"""What a logout does to processes, read from files as systemd's logind has them."""
+"""The logout policy, read from configuration files of systemd's logind."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.system import logout
-from workbench.system.logout import Logout, at_logout, scope
+from workbench.system.logout import LogoutPolicy, logout_policy, scope_command
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -18,8 +18,8 @@ def write(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-def test_a_host_without_systemd_ends_nothing(tmp_path: Path) -> None:
-    assert at_logout("ann", tmp_path) == Logout(kills=False, lingers=False)
+def test_a_host_without_systemd_kills_nothing(tmp_path: Path) -> None:
+    assert logout_policy("ann", tmp_path) == LogoutPolicy(kills=False, lingers=False)
 
 
 @pytest.mark.parametrize(
@@ -34,37 +34,37 @@ def test_a_host_without_systemd_ends_nothing(tmp_path: Path) -> None:
         ("[Login]\nKillUserProcesses=yes\nKillOnlyUsers=bob ann\n", "", True),
     ],
 )
-def test_who_is_ended(tmp_path: Path, main: str, drop: str, kills: bool) -> None:
+def test_whose_processes_are_killed(tmp_path: Path, main: str, drop: str, kills: bool) -> None:
     write(tmp_path, "etc/systemd/logind.conf", main)
     if drop:
         write(tmp_path, "usr/lib/systemd/logind.conf.d/50-kill.conf", drop)
-    assert at_logout("ann", tmp_path).kills == kills
-    assert not at_logout("root", tmp_path).kills or "KillExclude" in main
+    assert logout_policy("ann", tmp_path).kills == kills
+    assert not logout_policy("root", tmp_path).kills or "KillExclude" in main
 
 
-def test_a_drop_in_of_the_host_hides_that_of_the_system(tmp_path: Path) -> None:
+def test_a_drop_in_in_etc_overrides_that_in_usr_lib(tmp_path: Path) -> None:
     write(tmp_path, "usr/lib/systemd/logind.conf.d/50-kill.conf", "[Login]\nKillUserProcesses=yes\n")
-    assert at_logout("ann", tmp_path).kills
+    assert logout_policy("ann", tmp_path).kills
     write(tmp_path, "etc/systemd/logind.conf.d/50-kill.conf", "[Login]\n")
-    assert not at_logout("ann", tmp_path).kills
+    assert not logout_policy("ann", tmp_path).kills
 
 
-def test_a_scope_is_taken_only_where_the_users_manager_stays(
+def test_a_scope_is_used_only_where_the_users_manager_lingers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "etc/systemd/logind.conf", "[Login]\nKillUserProcesses=yes\n")
     write(tmp_path, "bin/systemd-run", "#!/bin/sh\n")
     (tmp_path / "bin/systemd-run").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    found = at_logout("ann", tmp_path)
-    assert found.problem and "loginctl enable-linger" in found.problem
-    assert scope(found) == []
+    policy = logout_policy("ann", tmp_path)
+    assert policy.problem and "loginctl enable-linger" in policy.problem
+    assert scope_command(policy) == []
     write(tmp_path, "var/lib/systemd/linger/ann", "")
-    found = at_logout("ann", tmp_path)
-    assert found.problem is None
-    assert scope(found)[:3] == ["systemd-run", "--user", "--scope"]
+    policy = logout_policy("ann", tmp_path)
+    assert policy.problem is None
+    assert scope_command(policy)[:3] == ["systemd-run", "--user", "--scope"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert scope(found) == []
+    assert scope_command(policy) == []
 
 
 @pytest.mark.parametrize("ends", ['while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "exit 1"])
@@ -75,8 +75,8 @@ def test_a_run_starts_in_a_scope_and_without_one_where_that_fails(
     write(tmp_path, "bin/systemd-run", f"#!/bin/sh\necho called >> {tmp_path}/called\n{ends}\n")
     (tmp_path / "bin/systemd-run").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(logout, "at_logout", lambda: Logout(kills=True, lingers=True))
-    folder = launch.start(build("digits-mlp"), "test")
+    monkeypatch.setattr(logout, "logout_policy", lambda: LogoutPolicy(kills=True, lingers=True))
+    folder = launch.start_run(build_experiment("digits-mlp"), "test")
     started = [p for p in psutil.process_iter(["cmdline"]) if str(folder.path) in (p.info["cmdline"] or ())]
     assert started
     for process in started:

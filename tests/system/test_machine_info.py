@@ -1,4 +1,4 @@
-"""What is known of this machine, and of torch without importing it."""
+"""Information about this machine, and about torch without importing it."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def gpu(index: int, **other: object) -> Gpu:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A torch that was built with CUDA, and nothing hidden from it."""
+    """A torch built with CUDA, and no hidden GPUs."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine_info, "cuda_of_torch", lambda: "12.8")
 
 
 def test_the_machine_survives_json() -> None:
-    info = machine_info.describe()
+    info = machine_info.describe_machine()
     assert msgspec.json.decode(msgspec.json.encode(info), type=machine_info.MachineInfo) == info
     assert info.host.cores == machine_info.usable_cores() >= 1
     assert info.host.memory_total and info.host.memory_free
     assert info.host.memory_total > info.host.memory_free > 0
-    assert {place.kept for place in info.disk} == {"runs", "data", "weights"}
+    assert {place.content for place in info.disk} == {"runs", "data", "weights"}
     assert all(place.free and place.total and 0 < place.free <= place.total for place in info.disk)
     assert info.versions["torch"] and info.versions["textual"]
 
 
 def test_json_has_every_key_of_a_device() -> None:
-    (cpu,) = [row for row in msgspec.to_builtins(machine_info.devices()) if row["kind"] == "cpu"]
+    (cpu,) = [row for row in msgspec.to_builtins(machine_info.list_devices()) if row["kind"] == "cpu"]
     assert list(cpu) == [
         "device", "kind", "name", "uuid", "memory_total", "memory_free", "load", "processes", "chosen", "why",
     ]  # fmt: skip
     assert cpu["uuid"] is None
 
 
-def test_exactly_one_device_is_the_one_that_training_takes() -> None:
-    rows = machine_info.devices()
+def test_exactly_one_device_is_chosen_for_training() -> None:
+    rows = machine_info.list_devices()
     chosen = [row for row in rows if row.chosen]
     assert len(chosen) == 1 and chosen[0].why
     assert rows[-1].device == "cpu" and f"{machine_info.usable_cores()} core" in rows[-1].name
@@ -61,57 +61,62 @@ def test_exactly_one_device_is_the_one_that_training_takes() -> None:
 
 def test_neither_torch_nor_the_screen_is_imported() -> None:
     code = (
-        "import sys; from workbench.runs import machine; machine.describe(); machine.problems();"
+        "import sys; from workbench.system import machine_info as m; m.describe_machine(); m.find_problems();"
         "print([n for n in ('torch', 'torchvision', 'numpy', 'textual', 'PIL') if n in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 @pytest.mark.usefixtures("cuda")
-def test_an_idle_gpu_is_taken_before_one_that_works() -> None:
+def test_an_idle_gpu_is_preferred_to_a_busy_one() -> None:
     busy = gpu(0, load=0.9, processes=1, memory_free=79 * GB)
     assert machine_info.training_device("auto", [busy, gpu(1)]) == ("GPU1", "idle")
     assert machine_info.training_device("auto", [busy]) == ("GPU0", "the only GPU, busy")
-    assert machine_info.training_device("cuda:1", [busy]) == ("cuda:1", "asked for")
+    assert machine_info.training_device("cuda:1", [busy]) == ("cuda:1", "requested")
 
 
 @pytest.mark.usefixtures("cuda")
-def test_gpus_that_are_hidden_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     both = [gpu(0), gpu(1, processes=1)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert machine_info.training_device("auto", both)[0] == "GPU1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-000")
     assert machine_info.training_device("auto", both)[0] == "GPU0"
-    for nothing in ("", "-1"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
-        assert machine_info.visible(both) == []
+    for value in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert machine_info.visible_gpus(both) == []
 
 
-def test_a_torch_without_cuda_trains_on_the_cpu_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_without_cuda_trains_on_the_cpu_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine_info, "cuda_of_torch", lambda: None)
     monkeypatch.setattr(machine_info, "_has_mps", lambda: False)
     assert machine_info.training_device("auto", [gpu(0)]) == ("cpu", "this torch has no CUDA")
-    assert machine_info.training_device("auto", []) == ("cpu", "no GPU here")
+    assert machine_info.training_device("auto", []) == ("cpu", "no GPU found")
 
 
 @pytest.mark.parametrize(
-    ("torch", "vision", "wanted", "said"),
+    ("torch", "vision", "requirements", "message"),
     [
         ("2.10.0+cpu", "0.25.0+cu128", ["==2.10.0"], "operator torchvision::nms does not exist"),
         ("2.10.0+cpu", "0.25.0", ["==2.10.0"], "--index-url https://download.pytorch.org/whl/cpu"),
         ("2.10.0+cu126", "0.25.0+cu128", ["==2.10.0"], "different builds"),
-        ("2.11.0+cu128", "0.25.0+cu128", ["==2.10.0"], "wants torch ==2.10.0, but 2.11.0+cu128 is here"),
-        ("2.13.0+cu128", "0.29.2+cu128", [">=2.14.0"], "wants torch >=2.14.0"),
+        (
+            "2.11.0+cu128",
+            "0.25.0+cu128",
+            ["==2.10.0"],
+            "requires torch ==2.10.0, but 2.11.0+cu128 is installed",
+        ),
+        ("2.13.0+cu128", "0.29.2+cu128", [">=2.14.0"], "requires torch >=2.14.0"),
     ],
 )
-def test_builds_that_do_not_go_together(torch: str, vision: str, wanted: list[str], said: str) -> None:
-    (problem,) = machine_info.mismatch(torch, vision, wanted)
-    assert said in problem and "pip install" in problem and "\n" not in problem
+def test_incompatible_builds(torch: str, vision: str, requirements: list[str], message: str) -> None:
+    (problem,) = machine_info.find_build_mismatch(torch, vision, requirements)
+    assert message in problem and "pip install" in problem and "\n" not in problem
 
 
 @pytest.mark.parametrize(
-    ("torch", "vision", "wanted"),
+    ("torch", "vision", "requirements"),
     [
         ("2.10.0+cpu", "0.25.0+cpu", ["==2.10.0"]),
         ("2.15.0+cu132", "0.29.2+cu132", [">=2.14.0"]),
@@ -119,32 +124,34 @@ def test_builds_that_do_not_go_together(torch: str, vision: str, wanted: list[st
         ("2.10.0a0+gitabc123", "0.25.0a0+def456", []),
     ],
 )
-def test_builds_that_do(torch: str, vision: str, wanted: list[str]) -> None:
-    assert machine_info.mismatch(torch, vision, wanted) == []
+def test_compatible_builds(torch: str, vision: str, requirements: list[str]) -> None:
+    assert machine_info.find_build_mismatch(torch, vision, requirements) == []
 
 
 def test_a_package_that_is_not_there_has_no_version() -> None:
-    assert machine_info.build_of("no-such-package-anywhere") is None
-    assert machine_info.build_of("textual") == machine_info.versions()["textual"]
+    assert machine_info.package_build("no-such-package-anywhere") is None
+    assert machine_info.package_build("textual") == machine_info.installed_versions()["textual"]
 
 
-def test_missing_packages_are_named_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_info, "build_of", lambda package: None)
-    assert "not installed: torch and torchvision: pip install torch torchvision" in machine_info.problems()
+def test_missing_packages_are_reported_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_info, "package_build", lambda package: None)
+    assert (
+        "not installed: torch and torchvision: pip install torch torchvision" in machine_info.find_problems()
+    )
 
 
-def test_little_room_is_said_once_for_a_disk(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(machine_info, "room", lambda path: machine_info.DiskSpace(400_000_000, 10 * GB))
-    (said,) = [line for line in machine_info.problems() if "MB are free" in line]
-    assert "only 400 MB" in said and str(home) in said and "WORKBENCH_HOME" in said
+def test_low_disk_space_is_reported_once_per_disk(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(machine_info, "disk_space", lambda path: machine_info.DiskSpace(400_000_000, 10 * GB))
+    (problem,) = [line for line in machine_info.find_problems() if "MB are free" in line]
+    assert "only 400 MB" in problem and str(home) in problem and "WORKBENCH_HOME" in problem
 
 
 def test_a_home_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_HOME", "/proc/below")  # where root can't write either
-    assert any("WORKBENCH_HOME" in line for line in machine_info.problems())
+    assert any("WORKBENCH_HOME" in line for line in machine_info.find_problems())
 
 
 def test_a_file_in_place_of_the_home_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "file" / "below"))
-    assert any("can't be written" in line for line in machine_info.problems())
+    assert any("not writable" in line for line in machine_info.find_problems())

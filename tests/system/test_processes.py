@@ -4,9 +4,9 @@ import time
 
 import psutil
 
-from workbench.system.processes import age
+from workbench.system.processes import process_age
 
 
-def test_a_process_knows_how_long_it_lives() -> None:
-    assert abs(age() - (time.time() - psutil.Process().create_time())) < 5
-    assert age() > 0
+def test_the_age_of_this_process() -> None:
+    assert abs(process_age() - (time.time() - psutil.Process().create_time())) < 5
+    assert process_age() > 0

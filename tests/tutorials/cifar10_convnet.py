@@ -22,7 +22,7 @@ to_input = transforms.Compose([
 ])  # fmt: skip
 
 
-class Pictures(Dataset):
+class CifarBatches(Dataset):
     """torchvision's own would ask for the published files' checksums."""
 
     def __init__(self, files: list[Path]) -> None:
@@ -59,7 +59,7 @@ class Net(nn.Module):
 def fit(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001, workers: int = 0) -> tuple[Net, int]:
     """The trained network, and the steps it took; `workers` changes how long that takes and nothing else."""
     torch.manual_seed(seed)
-    train = Pictures(sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*")))
+    train = CifarBatches(sorted(Path(folder, "cifar-10-batches-py").glob("data_batch_*")))
     net, loss_of = Net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
     steps = 0
@@ -75,13 +75,13 @@ def fit(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001, workers: 
 def learn(folder: str, seed: int, *, epochs: int = 2, lr: float = 0.001) -> tuple[float, float]:
     """Test loss and accuracy at the end."""
     (net, _), loss_of = fit(folder, seed, epochs=epochs, lr=lr), nn.CrossEntropyLoss()
-    test = Pictures([Path(folder, "cifar-10-batches-py", "test_batch")])
+    test = CifarBatches([Path(folder, "cifar-10-batches-py", "test_batch")])
     loss = right = 0.0
     with torch.no_grad():
         for images, labels in DataLoader(test, batch_size=4):
-            said = net(images)
-            loss += loss_of(said, labels).item() * len(labels)
-            right += (said.argmax(1) == labels).sum().item()
+            outputs = net(images)
+            loss += loss_of(outputs, labels).item() * len(labels)
+            right += (outputs.argmax(1) == labels).sum().item()
     return loss / len(test), right / len(test)
 
 

@@ -27,8 +27,8 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for prefix, split in (("train", data.train), ("t10k", data.test)):
-        pictures = [Image.fromarray(p[0].numpy()).resize((28, 28)) for p in split.inputs]
-        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(idx(np.stack(pictures)))
+        images = [Image.fromarray(p[0].numpy()).resize((28, 28)) for p in split.inputs]
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(idx(np.stack(images)))
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(split.targets.numpy()))
     monkeypatch.setenv("WORKBENCH_DATA", str(raw.parents[1]))
     return raw.parents[1]
@@ -36,16 +36,16 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """scikit-learn's digits, each in a colour of its own, as CIFAR-10: 32×32, in its own layout."""
+    """scikit-learn's digits, each in a color of its own, as CIFAR-10: 32×32, in its own layout."""
     data, generator = load(Choice("digits")), np.random.default_rng(0)
     folder = tmp_path / "data" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     parts = {f"data_batch_{n + 1}": (data.train, slice(n * 300, n * 300 + 300)) for n in range(5)}
     for name, (split, some) in {**parts, "test_batch": (data.test, slice(None))}.items():
-        grey = np.stack([Image.fromarray(p[0].numpy()).resize((32, 32)) for p in split.inputs[some]])
-        coloured = grey[:, None] * generator.uniform(0.5, 1, (len(grey), 3, 1, 1))
-        pictures = coloured.astype(np.uint8).reshape(-1, 3072)
-        content = {"data": pictures, "labels": split.targets[some].tolist()}
+        grayscale = np.stack([Image.fromarray(p[0].numpy()).resize((32, 32)) for p in split.inputs[some]])
+        colored = grayscale[:, None] * generator.uniform(0.5, 1, (len(grayscale), 3, 1, 1))
+        images = colored.astype(np.uint8).reshape(-1, 3072)
+        content = {"data": images, "labels": split.targets[some].tolist()}
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
     monkeypatch.setenv("WORKBENCH_DATA", str(folder.parent))
     return folder.parent

@@ -49,9 +49,9 @@ def learn(folder: str, seed: int, *, softmax: bool = True, epochs: int = 5) -> t
     loss = right = 0.0
     with torch.no_grad():
         for images, labels in DataLoader(test, batch_size=32):
-            said = net(images)
-            loss += loss_of(said, labels).item() * len(labels)
-            right += (said.argmax(1) == labels).sum().item()
+            outputs = net(images)
+            loss += loss_of(outputs, labels).item() * len(labels)
+            right += (outputs.argmax(1) == labels).sum().item()
     return loss / len(test), right / len(test)
 
 

@@ -1,4 +1,4 @@
-"""A line through noisy points, and two clusters told apart, written the way an introduction to PyTorch writes them.
+"""A line through noisy points, and the classification of two clusters, written as in an introduction to PyTorch.
 
 `python points.py` draws its own points.
 """
@@ -51,8 +51,8 @@ def tell_clusters_apart(
     net.eval()
     points, labels = test.tensors
     with torch.no_grad():
-        said = net(points)
-        return loss_of(said, labels).item(), (said.argmax(1) == labels).float().mean().item()
+        outputs = net(points)
+        return loss_of(outputs, labels).item(), (outputs.argmax(1) == labels).float().mean().item()
 
 
 if __name__ == "__main__":

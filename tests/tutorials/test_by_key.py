@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from workbench.config.recipes import how_to_fetch, load_recipe, recipe_files
-from workbench.runs.run_report import report_of
+from workbench.config.recipes import download_hint, load_recipe, recipe_files
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import MODULES
+from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.widgets.chooser import Chooser
 
 SECONDS = 120
@@ -39,7 +39,7 @@ def shown(pilot: Pilot[Any]) -> str:
 
 async def start(pilot: Pilot[Any], app: WorkbenchApp, recipe: str) -> None:
     """Choose a recipe with keys alone, and press `t`."""
-    pane: Any = app.panes["2"]
+    pane: Any = app.main_view.panes[PaneId.EXPERIMENT]
     await pilot.press("2", "a")
     await until(pilot, lambda: isinstance(app.screen, Chooser), "recipes to choose from")
     await pilot.press(*recipe)
@@ -48,9 +48,9 @@ async def start(pilot: Pilot[Any], app: WorkbenchApp, recipe: str) -> None:
     await until(pilot, lambda: pane.draft.recipe == recipe, "the chosen recipe")
     if recipe in FEWER:
         pane.draft.set("train.epochs", FEWER[recipe])
-    before = len(app.rows or [])
+    before = len(app.runs.rows or [])
     await pilot.press("t")
-    await until(pilot, lambda: len(app.rows or []) > before, f"a run of {recipe}")
+    await until(pilot, lambda: len(app.runs.rows or []) > before, f"a run of {recipe}")
 
 
 @pytest.mark.usefixtures("mnist", "cifar10")
@@ -59,11 +59,13 @@ async def test_each_recipe_by_one_key_to_its_published_figure() -> None:
     wanted = [name for name, r in recipes.items() if r.get("do", "train") == "train" and name not in LEFT_OUT]
     app = WorkbenchApp()
     async with app.run_test(size=(140, 44)) as pilot:
-        await until(pilot, lambda: set(app.panes) == set(MODULES), "panes")
+        await until(pilot, lambda: set(app.main_view.panes) == set(PANES), "panes")
         for name in wanted:
             await start(pilot, app, name)
-        await until(pilot, lambda: not any(row.status.live for row in app.rows or []), "the end of all runs")
-        assert {row.name: row.status for row in app.rows or []} == dict.fromkeys(wanted, Status.FINISHED)
+        await until(
+            pilot, lambda: not any(row.status.live for row in app.runs.rows or []), "the end of all runs"
+        )
+        assert {row.name: row.status for row in app.runs.rows or []} == dict.fromkeys(wanted, Status.FINISHED)
         for name in wanted:
             await beside_the_published(pilot, app, name, recipes[name].get("reference"))
 
@@ -72,10 +74,12 @@ async def beside_the_published(
     pilot: Pilot[Any], app: WorkbenchApp, name: str, reference: dict[str, Any] | None
 ) -> None:
     """Select the run of a recipe: the classes pane has the published figure and ours."""
-    run = next(row.id for row in app.rows or [] if row.name == name)
-    app.select(run)
-    await until(pilot, lambda: app.mirror is not None and app.mirror.view.exit, f"the record of {name}")
-    compared = report_of(Store.default().find(run)).reference
+    run = next(row.id for row in app.runs.rows or [] if row.name == name)
+    app.updates.select(run)
+    await until(
+        pilot, lambda: app.runs.mirror is not None and app.runs.mirror.view.exit, f"the record of {name}"
+    )
+    compared = read_report(Store.default().find(run)).reference
     assert (compared is None) == (reference is None)
     if reference is not None:
         assert (
@@ -83,7 +87,7 @@ async def beside_the_published(
             and compared.ours is not None
             and compared.published == reference["published"]
         )
-        pane: Any = app.panes["4"]
+        pane: Any = app.main_view.panes[PaneId.CLASSES]
         await pilot.press("4")
         await until(pilot, lambda: "published" in "\n".join(lines(pane)), f"the published figure of {name}")
 
@@ -93,4 +97,4 @@ def lines(pane: Any) -> list[str]:
 
 
 def test_what_is_not_here_names_the_command_that_brings_it() -> None:
-    assert how_to_fetch("cifar10") == "workbench fetch cifar10-convnet brings it"
+    assert download_hint("cifar10") == "workbench fetch cifar10-convnet downloads it"

@@ -46,10 +46,10 @@ def test_recipes_of_points_end_in_seconds(recipe: str, figure: str, before: floa
     assert len(evaluations(document)) == document["epochs_total"] + 2
 
 
-def test_ours_is_told_beside_the_published_figure(mnist: Path) -> None:
-    said = train("mnist-mlp", "--set", "train.epochs=1").stdout
-    assert "test.accuracy: ours" in said
-    assert "published 0.9632" in said
-    assert "as published" in said
-    assert "train.loss by epoch" in said
-    assert "1,438 + 359 examples of mnist's 60,000 + 10,000" in said
+def test_our_result_is_shown_beside_the_published_one(mnist: Path) -> None:
+    output = train("mnist-mlp", "--set", "train.epochs=1").stdout
+    assert "test.accuracy: ours" in output
+    assert "published 0.9632" in output
+    assert "as published" in output
+    assert "train.loss by epoch" in output
+    assert "1,438 + 359 samples of mnist's 60,000 + 10,000" in output

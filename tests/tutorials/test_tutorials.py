@@ -11,23 +11,23 @@ from torch.utils.data import TensorDataset
 
 from tests.tutorials import cifar10_convnet, mnist_mlp, points
 from tests.worker.support import run_until
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.core.settings_schema import Choice
 from workbench.datasets.loader import load
 from workbench.io.atomic_files import write_json
 from workbench.runs.run_folder import create_run_folder
-from workbench.runs.run_report import RunReport, report_of
+from workbench.runs.run_report import RunReport, read_report
 
 SEEDS = range(5)
 
 
 def ours(home: Path, recipe: str, seed: int, *sets: str) -> RunReport:
     """What a run of the recipe with this seed amounts to."""
-    experiment = build(recipe, sets=[f"seed={seed}", "train.threads=1", "train.device=cpu", *sets])
+    experiment = build_experiment(recipe, sets=[f"seed={seed}", "train.threads=1", "train.device=cpu", *sets])
     folder = create_run_folder(home / "runs", recipe)
     write_json(folder.experiment, experiment.to_dict())
     run_until(folder, None)
-    return report_of(folder)
+    return read_report(folder)
 
 
 def results(home: Path, recipe: str, *sets: str) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_what_is_learned_otherwise_would_be_noticed(home: Path, mnist: Path) -> 
 def test_cifar10(home: Path, cifar10: Path) -> None:
     theirs = [cifar10_convnet.learn(str(cifar10), 100 + seed, lr=0.005) for seed in SEEDS]
     assert np.mean(theirs, 0)[1] > 0.5
-    # A larger rate than the recipe's, so that so few pictures teach something in two epochs.
+    # A larger rate than the recipe's, so that so few images teach something in two epochs.
     assert (distance(results(home, "cifar10-convnet", "train.lr=0.005"), theirs) < 3.5).all()
 
 

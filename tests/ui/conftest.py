@@ -12,7 +12,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase
@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from workbench.runs.locks import RunLock
 lock = RunLock(Path(sys.argv[1]))
-print(lock.take(0) and lock.take(1), flush=True)
+print(lock.acquire(0) and lock.acquire(1), flush=True)
 sys.stdin.read()
 """
 
@@ -38,7 +38,7 @@ MakeRun = Callable[..., RunFolder]
 
 @pytest.fixture
 def make_run(home: Path) -> MakeRun:
-    """Writes run folders as launcher and worker do, at any stage."""
+    """Writes run folders at any stage, as launcher and worker do."""
     count = 0
 
     def make(
@@ -48,13 +48,13 @@ def make_run(home: Path) -> MakeRun:
         nonlocal count
         count += 1
         folder = RunFolder(home / "runs" / f"20260101-{count:06d}-{count:04x}")
-        for path in (folder.control, folder.answered, folder.checkpoints, folder.evaluations):
+        for path in (folder.control, folder.answered_requests, folder.checkpoints, folder.evaluations):
             path.mkdir(parents=True)
-        experiment = build("digits-mlp", sets=[f"train.epochs={epochs}"])
+        experiment = build_experiment("digits-mlp", sets=[f"train.epochs={epochs}"])
         write_json(folder.experiment, msgspec.structs.replace(experiment, name=name).to_dict())
         journal = Journal(folder.journal)
         dead = msgspec.structs.replace(this_process(), pid=DEAD_PID)
-        journal.note(Attempt(attempt=1, from_step=0, **msgspec.structs.asdict(dead)))
+        journal.append(Attempt(attempt=1, from_step=0, **msgspec.structs.asdict(dead)))
         journal.close()
         train(folder, range(1, done + 1), accuracy=accuracy)
         write_heartbeat(folder, epochs=epochs, done=done, accuracy=accuracy, **beat)
@@ -83,7 +83,7 @@ def train(folder: RunFolder, epochs: range, *, accuracy: float = 0.9) -> None:
 
 
 def write_evaluation(folder: RunFolder, row: EvaluationRow) -> None:
-    """The classes that belong to an evaluation row: of 10 cats 6 are right and 4 are dogs."""
+    """The evaluation file of an evaluation row: of 10 cats, 6 are classified correctly and 4 as dogs."""
     record = EvaluationFile(
         step=row.step, epoch=int(row.epoch), split=row.split, count=20, loss=row.loss, accuracy=row.accuracy,
         per_class=tuple(
@@ -98,7 +98,7 @@ def write_evaluation(folder: RunFolder, row: EvaluationRow) -> None:
 def write_heartbeat(
     folder: RunFolder, *, epochs: int, done: int, accuracy: float = 0.9, **changed: Any
 ) -> None:
-    """A beat after `done` epochs."""
+    """The heartbeat after `done` epochs."""
     beat = Heartbeat(
         attempt=1, counter=1, phase=Phase.TRAINING, step=10 * done, steps_total=10 * epochs, epoch=done,
         epochs_total=epochs, eta=60.0, device="cpu", time=time.time(),
@@ -147,13 +147,13 @@ def hold() -> Iterator[Callable[[RunFolder], subprocess.Popen[str]]]:
 
 @pytest.fixture
 def write_run() -> dict[str, Callable[..., None]]:
-    """What goes on writing a run that is there."""
+    """What writes to an existing run, as its worker does."""
     return {"train": train, "heartbeat": write_heartbeat, "end": end, "evaluation": write_evaluation}
 
 
 @pytest.fixture
 def text_of() -> Callable[[App[Any]], str]:
-    """What is on an app's screen, as lines of text."""
+    """The text on an app's screen, as lines."""
 
     def text(app: App[Any]) -> str:
         strips = app.screen._compositor.render_strips()
@@ -164,7 +164,7 @@ def text_of() -> Callable[[App[Any]], str]:
 
 @pytest.fixture
 def until(text_of: Callable[[App[Any]], str]) -> Callable[..., Any]:
-    """Waits for a condition, or for words on the screen."""
+    """Waits for a condition, or for a text on the screen."""
 
     async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 8.0) -> None:
         ends = time.monotonic() + seconds

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +17,15 @@ from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
-from workbench.ui.app import WorkbenchApp, first_choice
-from workbench.ui.base.layout import MODULES
-from workbench.ui.base.messages import StartWanted
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.runs.run_table import RunTable
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services import notifications
+from workbench.ui.services.run_state import default_run_id, live_runs_text
 from workbench.ui.widgets.confirm_screen import Confirm
-from workbench.ui.widgets.notice_bar import NoticeLine
-from workbench.ui.widgets.text_screen import Reading
+from workbench.ui.widgets.notice_bar import NotificationBar
+from workbench.ui.widgets.text_screen import TextScreen
 
 MakeRun = Callable[..., RunFolder]
 Hold = Callable[[RunFolder], subprocess.Popen[str]]
@@ -35,25 +34,25 @@ Until = Callable[..., Any]
 
 
 async def ready(pilot: Pilot[Any], until: Until) -> None:
-    """All panes are there."""
-    await until(pilot, lambda: set(pilot.app.panes) == set(MODULES))  # type: ignore[attr-defined]
+    """Wait until all panes are mounted."""
+    await until(pilot, lambda: set(pilot.app.main_view.panes) == set(PANES))  # type: ignore[attr-defined]
     await pilot.pause()
 
 
-def asked(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
-    """What was asked of a run, oldest first."""
-    return [(request.kind, request.values) for request in requests.pending(folder)]
+def requested(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
+    """The pending requests of a run, oldest first."""
+    return [(request.kind, request.values) for request in requests.pending_requests(folder)]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_an_empty_home_names_the_first_run_and_its_key(size: tuple[int, int], text_of: TextOf) -> None:
+async def test_an_empty_home_shows_how_to_train_the_first_run(size: tuple[int, int], text_of: TextOf) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        assert "press t to train digits-mlp" in text_of(app)
+        assert "Press t to train digits-mlp" in text_of(app)
 
 
-async def test_the_newest_run_that_goes_on_is_shown(
+async def test_the_newest_live_run_is_selected(
     make_run: MakeRun, hold: Hold, text_of: TextOf, until: Until
 ) -> None:
     make_run("old")
@@ -62,11 +61,11 @@ async def test_the_newest_run_that_goes_on_is_shown(
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: "going ● 2/4" in app.query_one(StatusLine).text)
-        for part in ("50%", "best .900@2", "ETA 1m00"):
+        for part in ("50%", "best val .900@2", "ETA 1m00"):
             assert part in app.query_one(StatusLine).text
 
 
-async def test_what_the_worker_writes_appears(
+async def test_new_metrics_and_the_end_of_a_run_are_shown(
     make_run: MakeRun, hold: Hold, write_run: dict[str, Callable[..., None]], until: Until
 ) -> None:
     folder = make_run("going", status=None, done=1, epochs=4)
@@ -77,46 +76,51 @@ async def test_what_the_worker_writes_appears(
         write_run["train"](folder, range(2, 4))
         write_run["heartbeat"](folder, epochs=4, done=3)
         await until(pilot, lambda: " 3/4 " in app.query_one(StatusLine).text)
-        assert app.mirror is not None and len(app.mirror.view.steps) == 30
+        assert app.runs.mirror is not None and len(app.runs.mirror.view.steps) == 30
         write_run["end"](folder, "failed", "the loss became NaN at step 30")
         process.kill()
         process.wait()
         await until(
-            pilot, lambda: "going failed: the loss became NaN at step 30" in app.query_one(NoticeLine).text
+            pilot,
+            lambda: "going failed: the loss became NaN at step 30" in app.query_one(NotificationBar).text,
         )
 
 
-async def test_what_the_worker_answers_is_said(make_run: MakeRun, hold: Hold, until: Until) -> None:
+async def test_answers_of_the_worker_become_notifications(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
     folder = make_run("going", status=None)
     hold(folder)
     journal = Journal(folder.journal)
-    journal.note(Answer(request=RequestKind.LR, text="long ago"))
+    journal.append(Answer(request=RequestKind.LR, text="long ago"))
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.mirror is not None and len(app.mirror.view.journal) == 2)
-        journal.note(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005 from step 7 on"))
+        await until(pilot, lambda: app.runs.mirror is not None and len(app.runs.mirror.view.journal) == 2)
+        journal.append(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005 from step 7 on"))
         await until(pilot, "going: lr 0.001 → 0.0005 from step 7 on")
-        assert not any("long ago" in notice.text for notice in app.query_one(NoticeLine).notices)
+        assert not any("long ago" in notice.text for notice in app.query_one(NotificationBar).notifications)
         hold(make_run("newer", status=None))
-        await until(pilot, lambda: len(app.rows or []) == 2)
+        await until(pilot, lambda: len(app.runs.rows or []) == 2)
         await pilot.press("g")
-        await until(pilot, lambda: app.selected is not None and app.selected.name == "newer")
-        journal.note(Notice(text="batches are computed in 2 parts"))  # of a run that nobody looks at
+        await until(pilot, lambda: app.runs.selected is not None and app.runs.selected.name == "newer")
+        journal.append(Notice(text="batches are computed in 2 parts"))  # of a run that is not selected
         await until(pilot, "going: batches are computed in 2 parts")
     journal.close()
 
 
-def test_answers_are_told_apart_by_their_outcome_and_ends_by_their_cause() -> None:
+def test_the_severity_follows_outcome_and_cause() -> None:
     lines = [Answer(request=RequestKind.LR, text="x", outcome=outcome) for outcome in Outcome]
-    severities = [severity for _, severity in notifications.answers("run", [*lines, Notice(text="x")])]
+    severities = [
+        severity for _, severity in notifications.journal_notifications("run", [*lines, Notice(text="x")])
+    ]
     assert severities == ["information", "warning", "warning", "warning"]
     before = {"1": RunSummary("1", "run", Status.RUNNING)}
-    for cause, severity in ((Cause.REQUESTED, "information"), (Cause.SIGNAL, "warning"), (None, "warning")):
+    for cause, severity in ((Cause.REQUESTED, "information"), (Cause.SIGNAL, "warning")):
         stopped = RunSummary("1", "run", Status.STOPPED, reason="stopped on request", cause=cause)
-        assert notifications.endings(before, [stopped]) == [("run stopped on request", severity)]
+        assert notifications.run_endings(before, [stopped]) == [("run stopped on request", severity)]
 
 
-async def test_a_run_that_waits_for_room_says_so(
+async def test_a_run_that_waits_for_disk_space_is_notified(
     make_run: MakeRun, hold: Hold, until: Until, write_run: dict[str, Callable[..., None]]
 ) -> None:
     folder = make_run("going", status=None)
@@ -124,13 +128,13 @@ async def test_a_run_that_waits_for_room_says_so(
     hold(make_run("selected", status=None))
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.selected is not None and app.selected.name == "selected")
+        await until(pilot, lambda: app.runs.selected is not None and app.runs.selected.name == "selected")
         write_run["heartbeat"](folder, epochs=4, done=2, phase=Phase.WAITING_FOR_SPACE, counter=2)
-        await until(pilot, "going waits for room on the disk")
-        assert app.query_one(NoticeLine).newest.severity == "warning"  # type: ignore[union-attr]
+        await until(pilot, "going waits for disk space")
+        assert app.query_one(NotificationBar).newest.severity == "warning"  # type: ignore[union-attr]
 
 
-async def test_moving_the_cursor_shows_another_run(make_run: MakeRun, until: Until) -> None:
+async def test_moving_the_cursor_selects_another_run(make_run: MakeRun, until: Until) -> None:
     make_run("first")
     make_run("second")
     app = WorkbenchApp()
@@ -142,41 +146,41 @@ async def test_moving_the_cursor_shows_another_run(make_run: MakeRun, until: Unt
         await until(pilot, lambda: "second" in app.query_one(StatusLine).text)
 
 
-async def test_panes_stand_together_or_one_fills_the_screen(make_run: MakeRun, until: Until) -> None:
+async def test_panes_are_side_by_side_or_one_fills_the_screen(make_run: MakeRun, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
 
-    def seen() -> str:
-        return "".join(sorted(number for number, pane in app.panes.items() if pane.region.area > 0))
+    def visible() -> str:
+        return "".join(sorted(pane.spec.key for pane in app.main_view.panes.values() if pane.region.area > 0))
 
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
-        assert seen() == "12346"
+        assert visible() == "12346"
         await pilot.press("z")
         await pilot.pause()
-        assert seen() == "1"
+        assert visible() == "1"
         await pilot.press("4")
         await pilot.pause()
-        assert seen() == "4"
+        assert visible() == "4"
         await pilot.press("escape")
         await pilot.pause()
-        assert seen() == "12346"
+        assert visible() == "12346"
         await pilot.press("7")
         await pilot.pause()
-        assert seen() == "7"
+        assert visible() == "7"
         await pilot.press("escape")
         await pilot.pause()
-        assert seen() == "12346"
+        assert visible() == "12346"
         await pilot.resize_terminal(80, 24)
         await pilot.press("3")
         await pilot.pause()
-        assert seen() == "3"
+        assert visible() == "3"
         await pilot.click("#tabs", offset=(2, 0))
         await pilot.pause()
-        assert seen() == "1"
+        assert visible() == "1"
         await pilot.press("enter")
         await pilot.pause()
-        assert seen() == "3", "enter on a run shows its curves"
+        assert visible() == "3", "enter on a run shows its curves"
 
 
 @pytest.mark.parametrize("size", [(40, 12), (40, 10), (99, 30), (100, 30), (200, 50), (300, 90)])
@@ -185,23 +189,23 @@ async def test_every_size_shows_every_pane(size: tuple[int, int], make_run: Make
     app = WorkbenchApp()
     async with app.run_test(size=size) as pilot:
         await ready(pilot, until)
-        for number in MODULES:
-            await pilot.press(number)
+        for pane_id, spec in PANES.items():
+            await pilot.press(spec.key)
             await pilot.pause()
-            assert app.panes[number].region.area > 0
-            assert app.front == number
+            assert app.main_view.panes[pane_id].region.area > 0
+            assert app.navigation.front is pane_id
 
 
-async def test_a_tiny_terminal_says_so_and_grows_again(text_of: TextOf, until: Until) -> None:
+async def test_a_tiny_terminal_shows_the_required_size(text_of: TextOf, until: Until) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(20, 5)) as pilot:
         await until(pilot, "too small")
         await pilot.resize_terminal(80, 24)
-        await until(pilot, "press t to train")
+        await until(pilot, "Press t to train")
         await until(pilot, lambda: "too small" not in text_of(app))
 
 
-async def test_letters_typed_into_the_filter_are_no_keys(make_run: MakeRun, until: Until) -> None:
+async def test_letters_typed_into_the_filter_trigger_no_action(make_run: MakeRun, until: Until) -> None:
     make_run("quartz")
     make_run("other")
     app = WorkbenchApp()
@@ -210,34 +214,32 @@ async def test_letters_typed_into_the_filter_are_no_keys(make_run: MakeRun, unti
         await pilot.press("slash", *"quartz")
         await pilot.pause()
         table = app.query_one(RunTable)
-        assert app.is_running and [row.name for row in table.rows] == ["quartz"]
+        assert app.is_running and [row.cells["name"] for row in table.rows] == ["quartz"]
         assert not isinstance(app.screen, Confirm)
         await pilot.press("enter")
-        assert [row.name for row in table.rows] == ["quartz"] and table.has_focus
+        assert [row.cells["name"] for row in table.rows] == ["quartz"] and table.has_focus
         await pilot.press("slash", "escape")
         await pilot.pause()
         assert len(table.rows) == 2 and table.has_focus
 
 
-async def test_a_run_that_was_just_started_is_shown_once_it_is_listed(
-    make_run: MakeRun, home: Path, until: Until
-) -> None:
-    """Whatever is looked at in between, and whatever had the cursor."""
+async def test_a_new_run_is_selected_once_it_is_listed(make_run: MakeRun, home: Path, until: Until) -> None:
+    """Whichever runs are listed before it, and whatever had the cursor."""
     make_run("old")
     folder = make_run("new")
     elsewhere = folder.path.rename(home / "not yet")
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
-        assert app.selected is not None and app.selected.name == "old"
-        app.changed(folder.id)
+        assert app.runs.selected is not None and app.runs.selected.name == "old"
+        app.refresh_runs(folder.id)
         make_run("another")
-        await until(pilot, lambda: len(app.rows or []) == 2)
+        await until(pilot, lambda: len(app.runs.rows or []) == 2)
         elsewhere.rename(folder.path)
-        await until(pilot, lambda: len(app.rows or []) == 3)
+        await until(pilot, lambda: len(app.runs.rows or []) == 3)
         await pilot.pause()
-        assert app.selected.name == "new"
-        assert app.query_one(RunTable).run_id == folder.id
+        assert app.runs.selected.name == "new"
+        assert app.query_one(RunTable).key == folder.id
 
 
 async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> None:
@@ -245,27 +247,27 @@ async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> N
     hold(folder)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("s")
         await until(pilot, "Stop going?")
         await pilot.press("n")
         await pilot.pause(0.2)
-        assert asked(folder) == []
+        assert requested(folder) == []
         await pilot.press("s", "y")
-        await until(pilot, lambda: asked(folder) == [(RequestKind.STOP, RequestValues())])
+        await until(pilot, lambda: requested(folder) == [(RequestKind.STOP, RequestValues())])
 
 
-async def test_a_pause_can_give_the_memory_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
+async def test_a_pause_can_free_the_memory(make_run: MakeRun, hold: Hold, until: Until) -> None:
     folder = make_run("going", status=None)
     hold(folder)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("P")
-        await until(pilot, lambda: asked(folder) == [(RequestKind.PAUSE, RequestValues(release=True))])
+        await until(pilot, lambda: requested(folder) == [(RequestKind.PAUSE, RequestValues(release=True))])
 
 
-async def test_pause_and_checkpoint_are_asked_for_at_once(
+async def test_pause_and_checkpoint_are_requested_at_once(
     make_run: MakeRun, hold: Hold, until: Until
 ) -> None:
     folder = make_run("going", status=None)
@@ -274,27 +276,29 @@ async def test_pause_and_checkpoint_are_asked_for_at_once(
     hold(paused)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None and app.selected.name == "paused")
+        await until(pilot, lambda: app.runs.selected is not None and app.runs.selected.name == "paused")
         await pilot.press("p")
-        await until(pilot, lambda: [kind for kind, _ in asked(paused)] == [RequestKind.CONTINUE])
+        await until(pilot, lambda: [kind for kind, _ in requested(paused)] == [RequestKind.CONTINUE])
         await pilot.press("j", "c", "p")
         wanted = {RequestKind.CHECKPOINT, RequestKind.PAUSE}
-        await until(pilot, lambda: {kind for kind, _ in asked(folder)} == wanted)
+        await until(pilot, lambda: {kind for kind, _ in requested(folder)} == wanted)
 
 
-async def test_a_new_learning_rate_can_be_taken_back(make_run: MakeRun, hold: Hold, until: Until) -> None:
+async def test_a_change_of_the_learning_rate_can_be_cancelled(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
     folder = make_run("going", status=None)
     hold(folder)
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("left_square_bracket", "left_square_bracket")
         await until(pilot, "learning rate ÷4 in 3 s")
         await pilot.press("escape")
-        await until(pilot, "taken back")
+        await until(pilot, "cancelled: learning rate ÷4 of going")
         await pilot.press("plus", "plus", "minus", "plus")
         await until(pilot, "+2 epochs: 4 → 6 in 3 s")
-        await until(pilot, lambda: asked(folder) == [(RequestKind.EPOCHS, RequestValues(add=2))])
+        await until(pilot, lambda: requested(folder) == [(RequestKind.EPOCHS, RequestValues(add=2))])
 
 
 async def test_keys_of_live_runs_are_shown_for_live_runs_only(
@@ -314,24 +318,26 @@ async def test_keys_of_live_runs_are_shown_for_live_runs_only(
         assert not isinstance(app.screen, Confirm)
 
 
-async def test_trash_moves_the_folder_after_a_question(make_run: MakeRun, home: Any, until: Until) -> None:
+async def test_trash_moves_the_folder_after_a_confirmation(
+    make_run: MakeRun, home: Any, until: Until
+) -> None:
     folder = make_run("old")
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("x", "escape")
         assert folder.path.exists()
         await pilot.press("x", "y")
         await until(pilot, (home / "trash" / folder.id).exists)
-        await until(pilot, "press t to train digits-mlp")
+        await until(pilot, "Press t to train digits-mlp")
 
 
-async def test_the_log_is_shown_and_harmless(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+async def test_the_log_is_shown_sanitized(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
     folder = make_run("bad", status="failed", reason="boom")
     folder.log.write_bytes(b"x\n" * 500 + b"\x1b]52;c;aGk=\x07 [red]tail\xff\r 41%\r 100%[/]\nlast line\n")
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("exclamation_mark")
         await until(pilot, "last line")
         assert "100%[/]" in text_of(app) and "\x1b" not in text_of(app) and "41%" not in text_of(app)
@@ -339,21 +345,23 @@ async def test_the_log_is_shown_and_harmless(make_run: MakeRun, text_of: TextOf,
         await pilot.pause()
         assert "last line" not in text_of(app)
         await pilot.press("q")
-        assert not isinstance(app.screen, Reading) and app.is_running
+        assert not isinstance(app.screen, TextScreen) and app.is_running
 
 
 @pytest.mark.parametrize("key", ["question_mark", "？", "f1"])
-async def test_the_keys_are_a_key_away(key: str, make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+async def test_the_key_help_lists_the_keys(
+    key: str, make_run: MakeRun, text_of: TextOf, until: Until
+) -> None:
     make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(120, 50)) as pilot:
         await ready(pilot, until)
         await pilot.press(key)
-        await until(pilot, "move to the trash")
+        await until(pilot, "move to trash")
         assert "fullwidth" not in text_of(app)
 
 
-async def test_every_action_by_name(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+async def test_the_palette_lists_every_action(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
@@ -364,7 +372,7 @@ async def test_every_action_by_name(make_run: MakeRun, text_of: TextOf, until: U
         await pilot.press(*"zoom")
         await until(pilot, "(z)")
         await pilot.press("enter")
-        await until(pilot, lambda: app.zoomed)
+        await until(pilot, lambda: app.navigation.zoomed)
 
 
 async def test_the_palette_finds_what_other_panes_can_do(make_run: MakeRun, until: Until) -> None:
@@ -372,34 +380,37 @@ async def test_the_palette_finds_what_other_panes_can_do(make_run: MakeRun, unti
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
-        assert app.front == "1"
+        assert app.navigation.front is PaneId.RUNS
         await pilot.press("colon", *"spread")
         await until(pilot, "Plots: spread  (3 b)")
         await pilot.press("enter")
-        await until(pilot, lambda: app.front == "3" and app.panes["3"].look.band)
+        await until(
+            pilot,
+            lambda: app.navigation.front is PaneId.PLOTS and app.main_view.panes[PaneId.PLOTS].options.band,
+        )
 
 
 async def test_the_path_is_copied(make_run: MakeRun, until: Until) -> None:
     folder = make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("y")
         assert app.clipboard == str(folder.path)
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])
-async def test_leaving_stops_nothing_and_says_so(
-    key: str, make_run: MakeRun, hold: Hold, until: Until
-) -> None:
+async def test_quitting_stops_no_run(key: str, make_run: MakeRun, hold: Hold, until: Until) -> None:
     folder = make_run("go\x1bing", status=None)
     hold(folder)
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, until)
         await pilot.press(key)
-    assert "go\N{REPLACEMENT CHARACTER}ing goes on in the background" in app.last_words()
-    assert asked(folder) == []
+    assert "go\N{REPLACEMENT CHARACTER}ing keeps running in the background" in live_runs_text(
+        app.runs.rows or []
+    )
+    assert requested(folder) == []
 
 
 async def test_ctrl_j_is_enter(make_run: MakeRun, until: Until) -> None:
@@ -408,10 +419,10 @@ async def test_ctrl_j_is_enter(make_run: MakeRun, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, until)
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: app.front == "3")
+        await until(pilot, lambda: app.navigation.front is PaneId.PLOTS)
 
 
-async def test_hostile_names_reach_no_line_raw(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+async def test_hostile_names_are_sanitized(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
     for name in ("\x1b]52;c;aGk=\x07", "[@click=app.quit]x[/]", "\u202ex\ny"):
         make_run(name, status="failed", reason=f"no {name}")
     app = WorkbenchApp()
@@ -427,7 +438,7 @@ async def test_hostile_names_reach_no_line_raw(make_run: MakeRun, text_of: TextO
         assert app.is_running
 
 
-async def test_an_unreadable_home_is_said(home: Any, until: Until) -> None:
+async def test_an_unreadable_home_is_reported(home: Any, until: Until) -> None:
     home.mkdir()
     (home / "runs").write_text("no folder")
     app = WorkbenchApp()
@@ -435,16 +446,16 @@ async def test_an_unreadable_home_is_said(home: Any, until: Until) -> None:
         await until(pilot, "can't be read")
 
 
-def test_the_first_choice_goes_on(make_run: MakeRun, hold: Hold) -> None:
-    assert first_choice([]) is None
+def test_the_newest_live_run_is_selected_by_default(make_run: MakeRun, hold: Hold) -> None:
+    assert default_run_id([]) is None
     hold(make_run("going", status=None))
     make_run("done")
-    rows = Store.default().rows()
-    assert first_choice(rows) == rows[1].id
-    assert first_choice(rows[:1]) == rows[0].id
+    rows = Store.default().list_runs()
+    assert default_run_id(rows) == rows[1].id
+    assert default_run_id(rows[:1]) == rows[0].id
 
 
-async def test_every_pane_draws_without_colour(
+async def test_every_pane_draws_without_color(
     make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -452,37 +463,37 @@ async def test_every_pane_draws_without_colour(
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
-        for number in MODULES:
-            await pilot.press(number)
-            await until(pilot, lambda number=number: app.panes[number].region.area > 0)
+        for pane_id, spec in PANES.items():
+            await pilot.press(spec.key)
+            await until(pilot, lambda pane_id=pane_id: app.main_view.panes[pane_id].region.area > 0)
         assert app.is_running
 
 
-async def test_a_finished_run_goes_on_with_more_epochs_after_a_question(
+async def test_a_finished_run_resumes_with_more_epochs_after_a_confirmation(
     make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_run("done", epochs=4, done=4)
     wanted: list[Any] = []
-    monkeypatch.setattr(launch, "resume", lambda run, overrides, launcher: wanted.append((run.id, overrides)))
+    monkeypatch.setattr(
+        launch, "resume_run", lambda run, overrides, launcher: wanted.append((run.id, overrides))
+    )
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None)
+        await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("r")
-        await until(pilot, "Train done for 2 epochs more?")
+        await until(pilot, "Train done for 2 more epochs?")
         await pilot.press("y")
         await until(pilot, lambda: wanted == [(folder.id, {"train.epochs": 6})])
 
 
-async def test_a_filter_never_leaves_the_keys_on_a_run_that_is_out_of_sight(
-    make_run: MakeRun, until: Until
-) -> None:
+async def test_a_filter_never_leaves_a_hidden_run_selected(make_run: MakeRun, until: Until) -> None:
     make_run("wanted", status="failed", reason="loss is NaN")
     make_run("other")
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.selected is not None and app.selected.name == "other")
+        await until(pilot, lambda: app.runs.selected is not None and app.runs.selected.name == "other")
         await pilot.press("slash", *"failed", "enter")
-        await until(pilot, lambda: app.selected is not None and app.selected.name == "wanted")
+        await until(pilot, lambda: app.runs.selected is not None and app.runs.selected.name == "wanted")
         await pilot.press("x")
         await until(pilot, "Move wanted to the trash?")
         await pilot.press("enter")
@@ -490,7 +501,7 @@ async def test_a_filter_never_leaves_the_keys_on_a_run_that_is_out_of_sight(
 
 
 @pytest.mark.parametrize("size", [(100, 30), (120, 30), (120, 36)])
-async def test_every_screen_that_shows_panes_together_shows_several_runs(
+async def test_every_size_with_panes_side_by_side_lists_several_runs(
     make_run: MakeRun, until: Until, text_of: Callable[[App[Any]], str], size: tuple[int, int]
 ) -> None:
     for number in range(4):
@@ -498,24 +509,3 @@ async def test_every_screen_that_shows_panes_together_shows_several_runs(
     app = WorkbenchApp()
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: all(f"run{number}" in text_of(app) for number in range(4)))
-
-
-async def test_a_key_that_comes_before_its_pane_is_kept(until: Until) -> None:
-    class Seen(WorkbenchApp):
-        CSS_PATH = Path(inspect.getfile(WorkbenchApp)).with_name("app.tcss")
-        wanted = ""
-
-        def on_start_wanted(self, event: StartWanted) -> None:
-            event.prevent_default()
-            self.wanted = event.experiment.name
-
-    app = Seen()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "2" in app.panes)
-        pane = app.panes.pop("2")
-        await pilot.press("t")
-        await until(pilot, "it trains as soon as it is there")
-        assert not app.wanted
-        app.panes["2"] = pane
-        app.experiment_is_there()
-        await until(pilot, lambda: app.wanted == "digits-mlp")

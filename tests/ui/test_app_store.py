@@ -1,4 +1,4 @@
-"""A screen of a store elsewhere than `$WORKBENCH_HOME`: every action is on that store."""
+"""The app with a store outside `$WORKBENCH_HOME`: every action uses that store."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import MODULES
+from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.runs.compare_screen import CompareScreen
 from workbench.ui.runs.notes_screen import NotesScreen
 from workbench.ui.services import last_visit
 from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm_screen import Confirm
-from workbench.ui.widgets.notice_bar import NoticeLine
-from workbench.ui.widgets.text_screen import Reading
+from workbench.ui.widgets.notice_bar import NotificationBar
+from workbench.ui.widgets.text_screen import TextScreen
 
 MakeRun = Callable[..., RunFolder]
 Until = Callable[..., Any]
@@ -41,27 +41,27 @@ def elsewhere(tmp_path: Path, home: Path, make_run: MakeRun) -> Store:
     return Store(tmp_path / "elsewhere" / "runs")
 
 
-async def shown(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
-    """The screen once all panes are there."""
+async def ready(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
+    """The app once all panes are mounted."""
     app = pilot.app
     assert isinstance(app, WorkbenchApp)
-    await until(pilot, lambda: set(app.panes) == set(MODULES) and app.selected is not None)
+    await until(pilot, lambda: set(app.main_view.panes) == set(PANES) and app.runs.selected is not None)
     return app
 
 
 def notices(app: WorkbenchApp) -> str:
-    return "\n".join(notice.text for notice in app.query_one(NoticeLine).notices)
+    return "\n".join(notice.text for notice in app.query_one(NotificationBar).notifications)
 
 
 async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until: Until) -> None:
     folder = elsewhere.find("mine")
     folder.log.write_text("a line of the log\n")
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        app = await shown(pilot, until)
+        app = await ready(pilot, until)
         await pilot.press("!")
         await until(pilot, "a line of the log")
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, Reading))
+        await until(pilot, lambda: not isinstance(app.screen, TextScreen))
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, NotesScreen))
         await pilot.press(*"2", "enter")
@@ -72,7 +72,7 @@ async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
         await pilot.press("y", "d")
         assert app.clipboard == str(folder.path)
-        await until(pilot, lambda: "is in pane 2" in notices(app))
+        await until(pilot, lambda: "into pane 2" in notices(app))
     notes = read_record(folder.notes, Notes)
     assert notes is not None and notes.name == "mine2"
 
@@ -82,12 +82,12 @@ async def test_a_run_is_moved_to_the_trash_beside_the_store_and_restored(
 ) -> None:
     folder = elsewhere.find("mine")
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        app = await shown(pilot, until)
+        app = await ready(pilot, until)
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(
-            pilot, lambda: (elsewhere.trash / folder.id).is_dir() and "is in the trash" in notices(app)
+            pilot, lambda: (elsewhere.trash / folder.id).is_dir() and "moved to trash" in notices(app)
         )
         await pilot.press("u")
         await until(pilot, folder.path.is_dir)
@@ -99,31 +99,31 @@ async def test_a_run_is_exported_from_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        app = await shown(pilot, until)
+        app = await ready(pilot, until)
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, Chooser))
         await pilot.press(*"csv")
         await pilot.pause()
         await pilot.press("enter")
-        await until(pilot, lambda: "written: " in notices(app), seconds=30)
+        await until(pilot, lambda: "exported to " in notices(app), seconds=30)
     assert list(tmp_path.glob("mine-*.csv"))
 
 
-async def test_live_runs_are_asked_and_ended_ones_resumed_there(
+async def test_requests_and_resumes_are_made_there(
     elsewhere: Store, hold: Callable[[RunFolder], subprocess.Popen[str]], until: Until,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     resumed: list[Path] = []
-    monkeypatch.setattr(launch, "resume", lambda folder, *_: resumed.append(folder.path))
+    monkeypatch.setattr(launch, "resume_run", lambda folder, *_: resumed.append(folder.path))
     folder = elsewhere.find("mine")
     folder.exit.unlink()
     holder = hold(folder)
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        app = await shown(pilot, until)
+        app = await ready(pilot, until)
         await pilot.press("p")
         await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
         await pilot.press("]")
-        app.finish_wait()
+        app.live_tuning.send_pending()
         await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 2)
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
@@ -131,7 +131,7 @@ async def test_live_runs_are_asked_and_ended_ones_resumed_there(
         await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 3)
         holder.kill()
         holder.wait()
-        await until(pilot, lambda: app.selected is not None and not app.selected.status.live)
+        await until(pilot, lambda: app.runs.selected is not None and not app.runs.selected.status.live)
         await pilot.press("r")
         await until(pilot, lambda: resumed == [folder.path])
 
@@ -139,31 +139,31 @@ async def test_live_runs_are_asked_and_ended_ones_resumed_there(
 async def test_an_experiment_is_started_there(
     elsewhere: Store, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_start_supervisor", lambda *_: None)
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        await shown(pilot, until)
+        await ready(pilot, until)
         await pilot.press("t")
-        await until(pilot, lambda: len(elsewhere.rows()) == 3)
+        await until(pilot, lambda: len(elsewhere.list_runs()) == 3)
 
 
 async def test_the_classifiers_to_choose_from_are_its_runs(elsewhere: Store, until: Until) -> None:
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        app = await shown(pilot, until)
-        pane: Any = app.panes["6"]
+        app = await ready(pilot, until)
+        pane: Any = app.main_view.panes[PaneId.PHOTO]
         pane.action_model()
         await until(pilot, lambda: isinstance(app.screen, Chooser))
         await pilot.press(*"other")
         await until(pilot, "digits, mlp, finished")
         await pilot.press("enter")
-        await until(pilot, lambda: pane.chosen is not None)
-    assert pane.chosen == RunClassifier(str(elsewhere.find("other").path))
+        await until(pilot, lambda: pane.selected_classifier is not None)
+    assert pane.selected_classifier == RunClassifier(str(elsewhere.find("other").path))
 
 
 async def test_the_last_visit_is_remembered_there(elsewhere: Store, home: Path, until: Until) -> None:
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
-        await shown(pilot, until)
+        await ready(pilot, until)
         await pilot.press("q")
-    record = last_visit.recall(elsewhere)
+    record = last_visit.load(elsewhere)
     assert record is not None and len(record.runs) == 2
     assert all(run.attempt == 1 for run in record.runs.values())
-    assert not (home / last_visit.FILE).exists()
+    assert not (home / last_visit.FILE_NAME).exists()

@@ -23,25 +23,26 @@ ENVIRONMENT = {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
 SECONDS_TO_DIE = 3.0
 
 
-IGNORE_HANG_UP = 'trap "" HUP; exec "$0" -c "$1"'
-"""As `nohup` and some multiplexers leave it: only the descriptor tells that the terminal is gone."""
+IGNORE_HANGUP = 'trap "" HUP; exec "$0" -c "$1"'
+"""As under `nohup` and some multiplexers: only the descriptor shows that the terminal is gone."""
 
 
 SCREEN = """
 import sys
-from workbench.ui.app import WorkbenchApp, run
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.main import run
 {change}
 sys.exit(run())
 """
 
 
 class Pty:
-    """The screen on a terminal that can be taken away; `change` is done to it first."""
+    """The app in a pseudo-terminal that can hang up; the statement `change` is executed first."""
 
     def __init__(self, change: str = "", **environment: str) -> None:
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            ["sh", "-c", IGNORE_HANG_UP, sys.executable, SCREEN.format(change=change)],
+            ["sh", "-c", IGNORE_HANGUP, sys.executable, SCREEN.format(change=change)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -53,12 +54,12 @@ class Pty:
         self.received = b""
 
     def hang_up(self) -> None:
-        """Take the terminal away."""
+        """Close the terminal."""
         os.close(self.master)
         self.master = -1
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill the app and close the terminal."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -77,7 +78,7 @@ class Pty:
 
 @pytest.fixture
 def open_screen() -> Iterator[Callable[..., Pty]]:
-    """Opens screens, and ends them with the test."""
+    """Starts apps in pseudo-terminals, and ends them with the test."""
     opened: list[Pty] = []
 
     def start(change: str = "", **environment: str) -> Pty:
@@ -89,7 +90,7 @@ def open_screen() -> Iterator[Callable[..., Pty]]:
         screen.close()
 
 
-def test_no_screen_is_left_three_seconds_after_a_hang_up(
+def test_no_process_is_left_three_seconds_after_a_hangup(
     open_screen: OpenScreen, make_run: Callable[..., RunFolder], home: Path
 ) -> None:
     make_run("one")
@@ -103,13 +104,13 @@ def test_no_screen_is_left_three_seconds_after_a_hang_up(
     assert (home / "screen.json").exists()
 
 
-def test_a_hang_up_in_the_middle_of_starting(open_screen: OpenScreen) -> None:
+def test_a_hangup_during_the_start(open_screen: OpenScreen) -> None:
     opened = open_screen()
     opened.hang_up()
     opened.process.wait(SECONDS_TO_DIE + 3)  # the interpreter's own start
 
 
-def test_sigterm_gives_the_terminal_back(open_screen: OpenScreen) -> None:
+def test_sigterm_restores_the_terminal(open_screen: OpenScreen) -> None:
     opened = open_screen()
     opened.wait_for(b"digits-mlp")
     opened.process.send_signal(signal.SIGTERM)
@@ -117,20 +118,20 @@ def test_sigterm_gives_the_terminal_back(open_screen: OpenScreen) -> None:
     assert opened.process.wait(5) == 0
 
 
-def test_an_error_of_our_own_is_one_line_and_kept_for_whoever_mends_it(
+def test_an_internal_error_is_one_line_and_its_traceback_is_in_a_file(
     open_screen: OpenScreen, home: Path
 ) -> None:
     opened = open_screen("WorkbenchApp.action_keys = lambda self: 1 / 0")
     opened.wait_for(b"digits-mlp")
     os.write(opened.master, b"?")
-    opened.wait_for(b"runs go on without it")
+    opened.wait_for(b"runs keep running")
     assert opened.process.wait(5) == 1
     assert b"Traceback" not in opened.received and b"ZeroDivisionError" not in opened.received
     assert "ZeroDivisionError" in (home / "screen.log").read_text()
 
 
-def test_what_fails_while_the_screen_closes_is_no_error(open_screen: OpenScreen) -> None:
-    """Widgets go, and others that were being loaded still ask for them."""
+def test_an_exception_while_the_app_exits_is_ignored(open_screen: OpenScreen) -> None:
+    """Widgets are removed that others, which were being mounted, still query."""
     opened = open_screen("WorkbenchApp.action_keys = lambda self: (self.exit(), self.query_one('#gone'))")
     opened.wait_for(b"digits-mlp")
     os.write(opened.master, b"?")
@@ -140,7 +141,7 @@ def test_what_fails_while_the_screen_closes_is_no_error(open_screen: OpenScreen)
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": ""}])
-def test_a_terminal_that_cannot_be_drawn_on_is_told_the_headless_way(
+def test_an_unusable_terminal_names_the_headless_command(
     environment: dict[str, str], open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)
@@ -149,7 +150,7 @@ def test_a_terminal_that_cannot_be_drawn_on_is_told_the_headless_way(
     assert b"\x1b" not in found.received and found.received.count(b"\n") == 1
 
 
-def test_no_terminal_is_told_the_headless_way() -> None:
+def test_without_a_terminal_the_headless_command_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workbench"],
         stdin=subprocess.DEVNULL,
@@ -165,7 +166,7 @@ def test_no_terminal_is_told_the_headless_way() -> None:
 @pytest.mark.parametrize(
     "environment", [{"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}]
 )
-def test_it_draws_without_colour_and_in_any_locale(
+def test_it_draws_without_color_and_in_any_locale(
     environment: dict[str, str], open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)
@@ -177,13 +178,13 @@ def test_it_draws_without_colour_and_in_any_locale(
         assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", found.received)
 
 
-def test_a_stream_that_is_no_terminal_is_complained_about() -> None:
-    assert terminal.complaint([io.StringIO()], ENVIRONMENT) is not None
-    assert terminal.complaint([None], ENVIRONMENT) is not None
-    assert terminal.complaint([], ENVIRONMENT) is None
+def test_streams_that_are_not_terminals_are_unusable() -> None:
+    assert terminal.unusable_reason([io.StringIO()], ENVIRONMENT) is not None
+    assert terminal.unusable_reason([None], ENVIRONMENT) is not None
+    assert terminal.unusable_reason([], ENVIRONMENT) is None
 
 
-def test_importing_the_screen_brings_in_nothing_heavy() -> None:
-    code = "import sys, workbench.ui.app; print([m for m in ('torch', 'numpy', 'plotext', 'PIL') if m in sys.modules])"
+def test_importing_the_app_imports_nothing_heavy() -> None:
+    code = "import sys, workbench.ui.main; print([m for m in ('torch', 'numpy', 'plotext', 'PIL') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

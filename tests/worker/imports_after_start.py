@@ -1,4 +1,4 @@
-"""Run a worker as its supervisor does and print every module that it imports after its first step has begun.
+"""Run a worker like its supervisor does, and print every module that it imports after its first step has started.
 
 `python tests/worker/imports_after_start.py RUN_DIR`: upgrading a package under a running worker must not break it.
 """
@@ -18,14 +18,14 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
         found.append(str(arguments[0]))
 
 
-def begin(self: trainer.Attempt, requests: trainer.BetweenSteps) -> None:
+def begin(self: trainer.Trainer, requests: trainer.StepHook) -> None:
     global started  # noqa: PLW0603
     started = True
     train(self, requests)
 
 
 if __name__ == "__main__":
-    train, trainer.Attempt.train = trainer.Attempt.train, begin  # type: ignore[method-assign]
+    train, trainer.Trainer.train = trainer.Trainer.train, begin  # type: ignore[method-assign]
     sys.addaudithook(watch)
     code = main.main()
     started = False

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.worker.support import outcome, same
-from workbench.config.experiment import Experiment, from_dict
+from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.io.record_codec import decode, read_record
 from workbench.launcher import launch
 from workbench.runs import locks
@@ -27,11 +27,11 @@ from workbench.runs.journal import Attempt, PhaseChange, attempts_of, read_journ
 from workbench.runs.metrics import MetricLine, StepRow
 from workbench.runs.records import Exit
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
-from workbench.system.processes import alive
-from workbench.worker.checkpoints import Checkpoints
+from workbench.system.processes import is_alive
+from workbench.worker.checkpoints import CheckpointManager
 
 PROBLEM = Path(__file__).with_name("problem.py")
 STEPS = 40
@@ -42,10 +42,10 @@ LIMIT = 120.0
 LOOKS = 50
 """At what is waited for, between two looks at whether the run still lives (which cost more)."""
 VICTIMS = ("worker", "supervisor", "both")
-TOLD = {
+EXPECTED_STATUS = {
     "worker": (Status.FAILED, "SIGKILL"),
     "supervisor": (Status.STOPPED, "supervisor"),
-    "both": (Status.LOST, ""),
+    "both": (Status.CRASHED, ""),
 }
 """What the list of runs has to say after each: its status, and a word of the reason."""
 MOMENTS = ("training", "checkpointing", "evaluating")
@@ -55,12 +55,14 @@ def experiment(**changed: Any) -> Experiment:
     """Everything that has state is on; early stopping ends it. `changed`: settings of its training."""
     train = {
         "threads": 1, "device": "cpu", "epochs": 60, "batch_size": 16, "optimizer": "sgd", "lr": 0.005, "momentum": 0.9,
-        "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine", "warmup": 1.0, "patience": 10, "clip_norm": 5.0,
-        "lookahead": 3,
-        "augment": ["crop", "erase"], "report_every": 1, "checkpoint_seconds": 0.05,
+        "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine", "warmup": 1.0, "patience": 10,
+        "max_grad_norm": 5.0, "lookahead": 3,
+        "augment": ["crop", "erase"], "log_every": 1, "checkpoint_seconds": 0.05,
     }  # fmt: skip
     data, model = {"name": f"{PROBLEM}:make"}, {"name": f"{PROBLEM}:Net"}
-    return from_dict({"name": "cut", "seed": 5, "data": data, "model": model, "train": train | changed})
+    return experiment_from_dict(
+        {"name": "cut", "seed": 5, "data": data, "model": model, "train": train | changed}
+    )
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,18 @@ def drawn(chance: random.Random) -> Kill:
 
 def kill_many(kills: int, seed: int, say: Callable[[str], None] = lambda _: None) -> None:
     """Kill runs until `kills` have landed; every run has to end as one never cut, bit for bit."""
-    wanted = outcome(finished(launch.start(experiment(), "kill_many")))
+    wanted = outcome(finished(launch.start_run(experiment(), "kill_many")))
     chance, landed = random.Random(seed), 0
     while landed < kills:
-        folder = launch.start(experiment(), "kill_many")
+        folder = launch.start_run(experiment(), "kill_many")
         killed = []
         for kill in hunt(folder, kills - landed, chance):
             killed.append(kill)
             say(f"{landed + len(killed)} of {kills}: {kill}")
         landed += len(killed)
-        told = f"seed {seed}, {killed}, in {folder.path}"
-        assert report_of(folder).exact, told
-        assert same(outcome(folder), wanted), told
+        description = f"seed {seed}, {killed}, in {folder.path}"
+        assert read_report(folder).exact, description
+        assert same(outcome(folder), wanted), description
 
 
 def hunt(folder: RunFolder, most: int, chance: random.Random) -> Iterator[Kill]:
@@ -103,7 +105,7 @@ def hunt(folder: RunFolder, most: int, chance: random.Random) -> Iterator[Kill]:
         if ended(folder) is Status.FINISHED:
             return
         check_loadable(folder)
-        launch.resume(folder, {}, "kill_many")
+        launch.resume_run(folder, {}, "kill_many")
 
 
 def land(folder: RunFolder, kill: Kill) -> bool:
@@ -118,19 +120,19 @@ def land(folder: RunFolder, kill: Kill) -> bool:
     strike(folder, kill.victim, attempt)
     if ended(folder) is Status.FINISHED:
         return False
-    status, word = TOLD[kill.victim]
-    (row,) = (row for row in Store(folder.path.parent).rows() if row.id == folder.id)
+    status, word = EXPECTED_STATUS[kill.victim]
+    (row,) = (row for row in Store(folder.path.parent).list_runs() if row.id == folder.id)
     assert (row.status, word in row.reason) == (status, True), (kill, row)
     return True
 
 
 def strike(folder: RunFolder, victim: str, attempt: Attempt) -> None:
     """SIGKILL for whom it is meant."""
-    worker = locks.holder_of(folder.lock, locks.WRITER)
+    worker = locks.holder_pid(folder.lock, locks.WRITER)
     if victim == "worker":
         if worker is not None:
             os.kill(worker, signal.SIGKILL)
-    elif alive(attempt.process):
+    elif is_alive(attempt.process):
         # The supervisor leads the group that both are in.
         (os.kill if victim == "supervisor" else os.killpg)(attempt.pid, signal.SIGKILL)
 
@@ -187,9 +189,9 @@ def finished(folder: RunFolder) -> RunFolder:
 
 
 def check_loadable(folder: RunFolder) -> None:
-    """From the first checkpoint on there is always one that can be loaded, and none is passed over."""
+    """From the first checkpoint on there is always a loadable one, and none has to be skipped."""
     if folder.manifest.exists():
-        found = Checkpoints(folder).newest()
+        found = CheckpointManager(folder).newest()
         assert found is not None
         assert found.notices == ()
 

@@ -1,4 +1,4 @@
-"""A small problem of one's own for runs that are cut: pictures, and a network with every kind of state in it."""
+"""A small custom dataset and model for interrupted runs: images, and a network with every kind of state."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Pairs = tuple[Tensor, Tensor]
 
 
 def make() -> tuple[Pairs, Pairs, Pairs]:
-    """Noisy pictures of five patterns, uint8 [N, 1, 10, 10]: train, validation, test."""
+    """Noisy images of five patterns, uint8 [N, 1, 10, 10]: train, validation, test."""
     generator = torch.Generator().manual_seed(0)
     patterns = torch.randn(CLASSES, 1, SIDE, SIDE, generator=generator)
 
     def part(count: int) -> Pairs:
         labels = torch.arange(count) % CLASSES
         noise = torch.randn(count, 1, SIDE, SIDE, generator=generator)
-        pictures = (patterns[labels] + 1.5 * noise).mul(64).add(128).clamp(0, 255)
-        return pictures.to(torch.uint8), labels
+        images = (patterns[labels] + 1.5 * noise).mul(64).add(128).clamp(0, 255)
+        return images.to(torch.uint8), labels
 
     return part(TRAIN), part(VALIDATION), part(TEST)
 

@@ -13,31 +13,31 @@ from typing import Any
 import msgspec
 import torch
 
-from workbench.config.experiment import from_dict
+from workbench.config.experiment import experiment_from_dict
 from workbench.engine.train_state import TrainState
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record
 from workbench.runs import journal
-from workbench.runs.checkpoint_index import newest_step, read_entries
+from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
 from workbench.runs.enums import Ending
 from workbench.runs.journal import Journal, JournalLine, Notice, SettingChange, attempts_of, read_journal
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Setup
-from workbench.runs.requests import ON_REQUEST
+from workbench.runs.requests import STOP_REQUESTED
 from workbench.runs.run_folder import RunFolder, create_run_folder
 from workbench.system.processes import this_process
 from workbench.worker.checkpoint_content import CheckpointContent
 from workbench.worker.checkpoint_reader import load_entry
-from workbench.worker.context import context_of
+from workbench.worker.context import make_context
 from workbench.worker.requests import Stop
-from workbench.worker.trainer import Attempt
+from workbench.worker.trainer import Trainer, prepare
 
 LIMIT = 120.0
 
 
 def make_run(home: Path, settings: dict[str, Any], model: dict[str, Any] | None = None) -> RunFolder:
-    """A run's folder as the launcher leaves it: digits, one thread, whatever else is asked for."""
+    """A run folder as the launcher creates it: digits, one thread, and the given settings."""
     content = {
         "name": "digits",
         "seed": 7,
@@ -46,7 +46,7 @@ def make_run(home: Path, settings: dict[str, Any], model: dict[str, Any] | None 
         "train": {"threads": 1, "device": "cpu", **settings},
     }
     folder = create_run_folder(home / "runs", "digits")
-    write_json(folder.experiment, from_dict(content).to_dict())
+    write_json(folder.experiment, experiment_from_dict(content).to_dict())
     return folder
 
 
@@ -54,19 +54,22 @@ def open_attempt(folder: RunFolder, **values: Any) -> int:
     """The journal line that the supervisor writes at a start; returns the attempt's number."""
     number = 1 + len(attempts_of(read_journal(folder.journal)))
     process = msgspec.structs.asdict(this_process())
-    note(folder, journal.Attempt(attempt=number, from_step=newest_step(folder), **{**process, **values}))
+    note(
+        folder,
+        journal.Attempt(attempt=number, from_step=newest_checkpoint_step(folder), **{**process, **values}),
+    )
     return number
 
 
 def note(folder: RunFolder, record: JournalLine) -> None:
     """Add a line to a run's journal."""
     writer = Journal(folder.journal)
-    writer.note(record)
+    writer.append(record)
     writer.close()
 
 
 def change_lr(folder: RunFolder, value: float, step: int) -> None:
-    """Put a change of the learning rate on record, as a request makes it."""
+    """Record a change of the learning rate, like a request does."""
     note(folder, SettingChange(setting="train.lr", value=value, step=step))
 
 
@@ -92,7 +95,7 @@ class Worker:
 
     def step(self) -> int:
         """The step of the newest checkpoint, 0 while there is none."""
-        return newest_step(self.folder)
+        return newest_checkpoint_step(self.folder)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this very process."""
@@ -136,7 +139,7 @@ def evaluation_rows(folder: RunFolder) -> list[EvaluationRow]:
 
 
 def notices(folder: RunFolder) -> list[Notice]:
-    """The journal's lines for people."""
+    """The notices in the journal."""
     return [line for line in read_journal(folder.journal) if isinstance(line, Notice)]
 
 
@@ -174,36 +177,34 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Cut:
-    """Requests of nobody, until step `at`: there the run is checkpointed and stopped."""
+    """A hook that saves a checkpoint and stops the run after step `at`."""
 
-    def __init__(self, attempt: Attempt, at: int) -> None:
-        self.attempt, self.at = attempt, at
+    def __init__(self, trainer: Trainer, at: int) -> None:
+        self.trainer, self.at = trainer, at
 
-    def answer(self, state: TrainState) -> None:
+    def after_step(self, state: TrainState) -> None:
         if state.step == self.at:
-            self.attempt.steering.checkpoint()
-            raise Stop(ON_REQUEST)
+            self.trainer.step_callback.save_checkpoint()
+            raise Stop(STOP_REQUESTED)
 
 
-def prepared(folder: RunFolder, **values: Any) -> Attempt:
-    """An attempt in this process, ready for its first step."""
+def prepared(folder: RunFolder, **values: Any) -> Trainer:
+    """The trainer of a new attempt in this process, ready for its first step."""
     number = open_attempt(folder, **values)
-    attempt = Attempt(context_of(folder, number, time.monotonic()))
-    attempt.prepare()
-    return attempt
+    return prepare(make_context(folder, number, time.monotonic()))
 
 
-def run_until(folder: RunFolder, step: int | None, **values: Any) -> Attempt:
-    """One attempt in this process, to its end or cut after `step`; what it opened is closed again."""
-    attempt = prepared(folder, **values)
-    requests = attempt.steering if step is None else Cut(attempt, step)
+def run_until(folder: RunFolder, step: int | None, **values: Any) -> Trainer:
+    """Run one attempt in this process, to its end or until it is stopped after `step`."""
+    trainer = prepared(folder, **values)
+    requests = trainer.step_callback if step is None else Cut(trainer, step)
     try:
-        attempt.train(requests)
-        attempt.measure()
+        trainer.train(requests)
+        trainer.evaluator.evaluate_result()
     except Stop:
         assert step is not None
     finally:
-        attempt.checkpoints.close()
-        attempt.report.metrics.close()
-        attempt.context.journal.close()
-    return attempt
+        trainer.checkpoints.close()
+        trainer.metrics.lines.close()
+        trainer.context.journal.close()
+    return trainer

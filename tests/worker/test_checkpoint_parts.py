@@ -1,4 +1,4 @@
-"""Every part of a checkpoint is needed: leave one out, and the run ends otherwise, or says that it is not exact."""
+"""Every part of a checkpoint is needed: without one, a run ends differently, or reports that it is not exact."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import torch
 
 from tests.worker.kill_many import experiment
 from tests.worker.support import evaluation_rows, last_checkpoint, outcome, prepared, run_until, same
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.engine.device import Precision
 from workbench.io.atomic_files import write_json
 from workbench.runs.checkpoint_index import read_entries, write_entries
 from workbench.runs.run_folder import RunFolder, create_run_folder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.worker import components as building
 
 EARLY, LATE = "after an epoch's first step", "before its last"
@@ -58,10 +58,10 @@ CASES: dict[str, tuple[str, Any]] = {
     "torch": (LATE, "2.0"),
     "fingerprint": (LATE, "another"),
 }
-"""What is left out, where the run was cut, and what stands there instead (`None`: what a fresh run has there)."""
+"""Part, where the run was interrupted, and the replacement value (`None`: the value of a fresh run)."""
 NOT_STATE = {
     "v": "the version of the form",
-    "spec": "what other doors need to use the weights",
+    "spec": "needed for inference and export only",
     "wall": "when it was made, and where the metrics ended: for a manifest that is lost",
     "model.body.1.num_batches_tracked": "counted by torch, used by no batch norm with a fixed momentum",
     "optimizer.param_groups": "its hyperparameters come from the settings",
@@ -80,7 +80,7 @@ class Cuts:
 def made(home: Path) -> RunFolder:
     folder = create_run_folder(home, "cut")
     content = experiment().to_dict()
-    content["train"] |= {"report_every": "auto", "batch_size": 4, "epochs": 400, "patience": 4}
+    content["train"] |= {"log_every": "auto", "batch_size": 4, "epochs": 400, "patience": 4}
     write_json(folder.experiment, content)
     return folder
 
@@ -98,13 +98,13 @@ def half_precision() -> Iterator[None]:
 def cuts(tmp_path_factory: pytest.TempPathFactory, half_precision: None) -> Cuts:
     home = tmp_path_factory.mktemp("cuts")
     first = made(home)
-    attempt = prepared(first)
-    attempt.steering.checkpoint()
-    attempt.report.metrics.close()
+    trainer = prepared(first)
+    trainer.step_callback.save_checkpoint()
+    trainer.metrics.lines.close()
     fresh = dict(last_checkpoint(first))
     uncut = made(home)
     run_until(uncut, None)
-    assert (attempt.epochs.steps, attempt.report.every) == (STEPS, EVERY)
+    assert (trainer.components.epochs.steps, trainer.metrics.log_every) == (STEPS, EVERY)
     # Cut where the best epoch is past and patience runs out, and where neither position is at the end of a row.
     best = max(int(row.epoch) for row in evaluation_rows(uncut) if row.best)
     epoch = next(e for e in range(best + 1, best + 4) if e * STEPS % EVERY in {1, 3, 4, 5})
@@ -136,21 +136,21 @@ def rewrite(folder: RunFolder, content: dict[str, Any]) -> None:
     write_entries(folder, [*others, msgspec.structs.replace(entry, sha256=digest)])
 
 
-def test_every_part_has_its_case(cuts: Cuts) -> None:
+def test_every_part_of_a_checkpoint_has_a_case(cuts: Cuts) -> None:
     assert parts(cuts.fresh) == CASES.keys() | NOT_STATE.keys()
 
 
 @pytest.mark.parametrize("where", POSITIONS)
-def test_nothing_left_out_is_exact(cuts: Cuts, home: Path, where: str) -> None:
+def test_a_complete_checkpoint_resumes_exactly(cuts: Cuts, home: Path, where: str) -> None:
     folder = copy_of(cuts.folders[where], home)
     rewrite(folder, dict(last_checkpoint(folder)))
     run_until(folder, None)
     assert same(outcome(folder), cuts.uncut)
-    assert report_of(folder).exact
+    assert read_report(folder).exact
 
 
 @pytest.mark.parametrize("part", CASES)
-def test_one_part_left_out_shows(cuts: Cuts, home: Path, part: str) -> None:
+def test_a_missing_part_is_noticed(cuts: Cuts, home: Path, part: str) -> None:
     where, instead = CASES[part]
     folder = copy_of(cuts.folders[where], home)
     content, fresh = dict(last_checkpoint(folder)), cuts.fresh
@@ -163,6 +163,6 @@ def test_one_part_left_out_shows(cuts: Cuts, home: Path, part: str) -> None:
     rewrite(folder, content)
     try:
         run_until(folder, None)
-    except BadInput:
+    except UserError:
         return
-    assert not (same(outcome(folder), cuts.uncut) and report_of(folder).exact)
+    assert not (same(outcome(folder), cuts.uncut) and read_report(folder).exact)

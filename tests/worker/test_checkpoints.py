@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.worker.support import make_run, run_until
-from workbench.core.errors import BadInput, RunFailed
+from workbench.core.errors import RunFailed, UserError
 from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.inference.run_checkpoint import load_run_checkpoint
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.run_folder import RunFolder, create_run_folder
 from workbench.worker.checkpoint_reader import LoadedCheckpoint
-from workbench.worker.checkpoints import Checkpoints, checkpoint_bytes
+from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def content(step: int, position: int = 0, epoch: int | None = None) -> Any:
     }
 
 
-def save(checkpoints: Checkpoints, *steps: int, best: bool = False) -> None:
+def save(checkpoints: CheckpointManager, *steps: int, best: bool = False) -> None:
     for step in steps:
         checkpoints.save(content(step), offset=step * 100, best=best, sync=lambda: None)
     checkpoints.wait()
 
 
-def newest(checkpoints: Checkpoints) -> LoadedCheckpoint:
+def newest(checkpoints: CheckpointManager) -> LoadedCheckpoint:
     found = checkpoints.newest()
     assert found is not None
     return found
@@ -53,7 +53,7 @@ def files(folder: RunFolder) -> set[str]:
 
 
 def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+    checkpoints = CheckpointManager(folder)
     save(checkpoints, 10)
     save(checkpoints, 20, best=True)
     save(checkpoints, 30, 40, 50)
@@ -69,8 +69,8 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
     checkpoints.close()
 
 
-def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+def test_one_of_every_k_epochs_is_kept(folder: RunFolder) -> None:
+    checkpoints = CheckpointManager(folder)
     checkpoints.keep_every = 2
     save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
     assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
@@ -80,45 +80,45 @@ def test_every_so_many_epochs_are_kept(folder: RunFolder) -> None:
 @pytest.mark.parametrize(
     "settings", [{"optimizer": "adam", "lookahead": 5}, {"optimizer": "rmsprop", "momentum": 0.9}]
 )
-def test_a_checkpoint_is_as_large_as_it_is_said_to_be(home: Path, settings: dict[str, Any]) -> None:
+def test_the_estimated_checkpoint_size_is_accurate(home: Path, settings: dict[str, Any]) -> None:
     run = make_run(home, {"epochs": 1, **settings}, {"name": "mlp", "widths": [512]})
-    attempt = run_until(run, None)
-    said = checkpoint_bytes(attempt.state.module, attempt.state.settings)
-    assert said < next(run.checkpoints.glob("step-*.pt")).stat().st_size < 1.1 * said
+    trainer = run_until(run, None)
+    estimate = estimate_checkpoint_bytes(trainer.state.module, trainer.state.settings)
+    assert estimate < next(run.checkpoints.glob("step-*.pt")).stat().st_size < 1.1 * estimate
 
 
-def test_a_torn_newest_gives_way_to_the_one_before(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+def test_a_truncated_newest_checkpoint_is_skipped(folder: RunFolder) -> None:
+    checkpoints = CheckpointManager(folder)
     save(checkpoints, 10, 20)
     torn = folder.checkpoints / "step-20.pt"
     torn.write_bytes(torn.read_bytes()[:-100])
-    again = Checkpoints(folder)
+    again = CheckpointManager(folder)
     found = newest(again)
     assert (found.content["step"], found.entry.step) == (10, 10)
     assert len(found.notices) == 1
     assert "step-20.pt" in found.notices[0]
     save(again, 20)
-    assert newest(Checkpoints(folder)).notices == ()
+    assert newest(CheckpointManager(folder)).notices == ()
     (folder.checkpoints / "step-10.pt").unlink()
     (folder.checkpoints / "step-20.pt").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"step-20\.pt is empty.*again at step 0"):
-        Checkpoints(folder).newest()
+    with pytest.raises(UserError, match=r"step-20\.pt is empty.*restarts from step 0"):
+        CheckpointManager(folder).newest()
 
 
-def test_two_moments_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+def test_two_checkpoints_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
+    checkpoints = CheckpointManager(folder)
     for position, epoch in ((10, 0), (0, 1)):
         checkpoints.save(content(10, position, epoch), offset=0, best=False, sync=lambda: None)
     checkpoints.wait()
     entries = read_entries(folder)
     assert [(e.position, e.epoch) for e in entries] == [(10, 0), (0, 1)]
     assert all((folder.checkpoints / e.file).exists() for e in entries)
-    assert newest(Checkpoints(folder)).content["epoch"] == 1
+    assert newest(CheckpointManager(folder)).content["epoch"] == 1
     checkpoints.close()
 
 
 def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+    checkpoints = CheckpointManager(folder)
 
     def full() -> None:
         assert not folder.manifest.exists()
@@ -131,13 +131,13 @@ def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> No
     checkpoints.close()
 
 
-def test_training_and_classifying_skip_the_same_checkpoints(home: Path) -> None:
+def test_training_and_inference_skip_the_same_checkpoints(home: Path) -> None:
     run = make_run(home, {"epochs": 3})
     run_until(run, None)
     *_, before, last = read_entries(run)
     damaged = run.checkpoints / last.file
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    found = newest(Checkpoints(run))
+    found = newest(CheckpointManager(run))
     content, notices = load_run_checkpoint(run.path, "last")
     assert found.entry == before
     assert content["step"] == before.step
@@ -146,13 +146,13 @@ def test_training_and_classifying_skip_the_same_checkpoints(home: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": [{"file": "../x", "sha256": "a"}, 3]}'])
-def test_a_damaged_manifest_lists_nothing(folder: RunFolder, text: str) -> None:
+def test_a_damaged_manifest_of_an_empty_folder_lists_nothing(folder: RunFolder, text: str) -> None:
     folder.manifest.write_text(text)
-    assert Checkpoints(folder).newest() is None
+    assert CheckpointManager(folder).newest() is None
 
 
-def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+def test_paths_outside_the_folder_are_ignored(folder: RunFolder) -> None:
+    checkpoints = CheckpointManager(folder)
     save(checkpoints, 10)
     manifest = json.loads(folder.manifest.read_text())
     manifest["checkpoints"][0]["file"] = "../checkpoints/step-10.pt"
@@ -160,7 +160,7 @@ def test_names_that_lead_elsewhere_are_not_followed(folder: RunFolder) -> None:
     assert read_entries(folder) == []
 
 
-def test_random_states_go_back() -> None:
+def test_random_states_are_restored() -> None:
     states = random_states()
     first = torch.rand(3)
     restore_random_states(states)
@@ -168,8 +168,8 @@ def test_random_states_go_back() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_weights_that_are_no_numbers_are_not_kept(folder: RunFolder, value: float) -> None:
-    checkpoints = Checkpoints(folder)
+def test_weights_with_nan_or_infinity_are_not_kept(folder: RunFolder, value: float) -> None:
+    checkpoints = CheckpointManager(folder)
     save(checkpoints, 10)
     spoilt = content(20)
     spoilt["model"]["w"][1] = value
@@ -184,23 +184,25 @@ def test_weights_that_are_no_numbers_are_not_kept(folder: RunFolder, value: floa
     assert "step-30.pt" in files(folder)
 
 
-def test_a_checkpoint_is_of_the_moment_it_was_asked_for(folder: RunFolder) -> None:
-    checkpoints, made, going_on = Checkpoints(folder), content(10), threading.Event()
+def test_a_checkpoint_holds_the_state_at_the_call(folder: RunFolder) -> None:
+    checkpoints, made, going_on = CheckpointManager(folder), content(10), threading.Event()
     checkpoints.save(made, offset=0, best=False, sync=lambda: going_on.wait() and None)
     assert checkpoints.busy
     made["model"]["w"].fill_(99.0)
     going_on.set()
     checkpoints.close()
-    kept = newest(Checkpoints(folder))
+    kept = newest(CheckpointManager(folder))
     assert kept.content["model"]["w"].tolist() == [10.0] * 3
 
 
-def test_a_lost_manifest_is_made_of_the_files(folder: RunFolder) -> None:
-    checkpoints = Checkpoints(folder)
+def test_a_lost_manifest_is_rebuilt_from_the_files(folder: RunFolder) -> None:
+    checkpoints = CheckpointManager(folder)
     save(checkpoints, 10, 20)
     listed = checkpoints.entries
     folder.manifest.unlink()
-    again = Checkpoints(folder)
+    again = CheckpointManager(folder)
     found = newest(again)
     assert (found.content["step"], found.entry, again.entries) == (20, listed[1], listed)
-    assert found.notices == ("the list of checkpoints was lost; 2 were found again without it",)
+    assert found.notices == (
+        "the checkpoint manifest was missing or damaged; it was rebuilt from 2 checkpoint files",
+    )

@@ -1,14 +1,14 @@
-"""The recipe for 94 % in few seconds, on drawn pictures of CIFAR's kind: it learns, and is exact when it is cut."""
+"""The recipe for 94 % in a few seconds, on synthetic images like CIFAR's: it learns and resumes exactly."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tests.worker.support import last_checkpoint, metrics, run_until, same
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.runs.run_folder import RunFolder, create_run_folder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 
 
 def small(home: Path) -> RunFolder:
@@ -16,18 +16,18 @@ def small(home: Path) -> RunFolder:
     sets = ["data.train=640", "data.test=200", "data.size=16", "model.widths=16,32,32", "train.batch_size=64",
             "train.epochs=5", "train.threads=1", "train.device=cpu"]  # fmt: skip
     folder = create_run_folder(home / "runs", "fast")
-    write_json(folder.experiment, build("cifar10-fast", dataset="shapes", sets=sets).to_dict())
+    write_json(folder.experiment, build_experiment("cifar10-fast", dataset="shapes", sets=sets).to_dict())
     return folder
 
 
-def test_it_learns_and_a_cut_changes_nothing(home: Path) -> None:
+def test_the_recipe_learns_and_resumes_exactly(home: Path) -> None:
     uncut, cut = small(home), small(home)
     run_until(uncut, None)
     run_until(cut, 23)
     run_until(cut, None)
     assert metrics(cut) == metrics(uncut)
     assert same(last_checkpoint(cut)["model"], last_checkpoint(uncut)["model"])
-    report = report_of(cut)
+    report = read_report(cut)
     assert report.exact
     test = report.test
     assert test is not None

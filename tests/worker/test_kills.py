@@ -1,4 +1,4 @@
-"""Runs killed at random and at named points, through the launcher's own door: they end as one never cut."""
+"""Runs killed at random and at named points, started by the launcher, end like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workbench.runs.enums import Cause
 from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.records import Exit
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 
 CHECKPOINT, MANIFEST = r"checkpoints/\.?step-", r"checkpoints/\.?manifest"
@@ -42,8 +42,8 @@ def test_twenty_kills(home: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = outcome(finished(launch.start(experiment(), "test")))
+def test_kills_at_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = outcome(finished(launch.start_run(experiment(), "test")))
     folder = None
     for name, crash in POINTS.items():
         with monkeypatch.context() as patch:
@@ -57,7 +57,7 @@ def test_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         check_loadable(folder)
     assert folder is not None
     assert same(outcome(finished(again(folder))), wanted)
-    assert report_of(folder).exact
+    assert read_report(folder).exact
     assert not list(folder.path.rglob("*.tmp")), "what a kill leaves is swept up"
     assert [attempt.attempt for attempt in attempts_of(read_journal(folder.journal))] == [
         *range(1, len(POINTS) + 2)
@@ -65,8 +65,8 @@ def test_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def again(folder: RunFolder | None) -> RunFolder:
-    """The run, started or gone on with."""
+    """Start the run, or resume it."""
     if folder is None:
-        return launch.start(experiment(), "test")
-    launch.resume(folder, {}, "test")
+        return launch.start_run(experiment(), "test")
+    launch.resume_run(folder, {}, "test")
     return folder

@@ -38,11 +38,11 @@ FULL = {
     "schedule": "one-cycle",
     "augment": ["crop", "rotate", "erase"],
     "checkpoint_seconds": 0.01,
-    "clip_norm": 5.0,
+    "max_grad_norm": 5.0,
 }
 
 
-def test_a_killed_run_ends_as_one_never_cut(home: Path) -> None:
+def test_a_killed_run_ends_like_an_uninterrupted_one(home: Path) -> None:
     uncut = make_run(home, FULL)
     assert Worker(uncut).finishes()
 
@@ -73,7 +73,7 @@ def test_a_killed_run_ends_as_one_never_cut(home: Path) -> None:
     ]
 
 
-def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_checkpoint(home: Path) -> None:
+def test_a_nan_loss_fails_and_keeps_the_last_good_checkpoint(home: Path) -> None:
     deep = {"name": "mlp", "widths": [64, 64, 64], "dropout": 0.0}
     folder = make_run(home, {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "epochs": 20}, deep)
     change_lr(folder, 1000.0, step=60)
@@ -92,18 +92,18 @@ def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_checkpoint(home:
     assert "Traceback" not in folder.log.read_text()
 
 
-def test_the_screen_says_how_long_ago_the_newest_checkpoint_was_saved(home: Path) -> None:
+def test_the_plots_pane_shows_the_age_of_the_newest_checkpoint(home: Path) -> None:
     folder = make_run(home, {"epochs": 100_000, "checkpoint_seconds": 1000.0})
     worker = Worker(folder)
     reader = RunReader(folder)
 
-    worker.wait_for(lambda: reader.poll().heartbeat.saved)
-    requests.ask(folder, RequestKind.PAUSE, 1)
+    worker.wait_for(lambda: reader.poll().heartbeat.checkpoint_saved_at)
+    requests.send_request(folder, RequestKind.PAUSE, 1)
     worker.wait_for(lambda: reader.poll().heartbeat.phase is Phase.PAUSED)
     newest = read_entries(folder)[-1]
-    worker.wait_for(lambda: reader.poll().heartbeat.saved == newest.time)
+    worker.wait_for(lambda: reader.poll().heartbeat.checkpoint_saved_at == newest.time)
     assert "saved 40s ago" in facts(reader.poll(), 400, now=newest.time + 45.0).plain
-    requests.ask(folder, RequestKind.STOP, 1)
+    requests.send_request(folder, RequestKind.STOP, 1)
     end = worker.ended()
     assert end is not None and end.status is Ending.STOPPED
     reader.close()
@@ -115,9 +115,9 @@ def test_requests_are_answered(home: Path) -> None:
     worker.wait_for(lambda: worker.step() > 0)
 
     def asked(kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
-        request = requests.ask(folder, kind, 1, values)
-        worker.wait_for(lambda: requests.answer_to(folder, request) is not None)
-        reply = requests.answer_to(folder, request)
+        request = requests.send_request(folder, kind, 1, values)
+        worker.wait_for(lambda: requests.read_answer(folder, request) is not None)
+        reply = requests.read_answer(folder, request)
         assert reply is not None
         return reply
 
@@ -125,26 +125,26 @@ def test_requests_are_answered(home: Path) -> None:
     worker.signal(signal.SIGUSR1)
     worker.wait_for(lambda: worker.step() > saved)
     assert asked(RequestKind.PAUSE).text.startswith("paused at step")
-    assert asked(RequestKind.CONTINUE) == Reply(Outcome.DONE, "going on")
+    assert asked(RequestKind.CONTINUE) == Reply(Outcome.DONE, "training continues")
     assert "0.001 → 0.0005" in asked(RequestKind.LR, RequestValues(times=0.5)).text
     outcome, text = asked(RequestKind.LR, RequestValues(value=-1.0))
     assert (outcome, text[:8]) == (Outcome.REJECTED, "train.lr")
     assert "epochs 100000 → 90000" in asked(RequestKind.EPOCHS, RequestValues(add=-10_000)).text
     assert asked(RequestKind.CHECKPOINT).text.startswith("saved at step")
-    request = requests.ask(folder, RequestKind.STOP, 1)
+    request = requests.send_request(folder, RequestKind.STOP, 1)
     end = worker.ended()
     assert end is not None and (end.cause, end.reason) == (Cause.REQUESTED, "stopped on request")
-    assert requests.answer_to(folder, request) == Reply(Outcome.DONE, "checkpointing and stopping")
+    assert requests.read_answer(folder, request) == Reply(Outcome.DONE, "checkpointing and stopping")
     assert [(c.setting, c.value) for c in changes(folder)] == [("train.lr", 0.0005), ("train.epochs", 90_000)]
     heartbeat = read_record(folder.heartbeat, Heartbeat)
     assert heartbeat is not None
     assert heartbeat.phase is Phase.STOPPED
     assert heartbeat.step == last_checkpoint(folder)["step"]
     assert heartbeat.steps_total == 90_000 * 41
-    assert heartbeat.saved == last_checkpoint(folder)["wall"]["time"]
+    assert heartbeat.checkpoint_saved_at == last_checkpoint(folder)["wall"]["time"]
 
 
-def test_it_ends_with_its_supervisor(home: Path) -> None:
+def test_a_worker_stops_when_its_supervisor_ends(home: Path) -> None:
     folder = make_run(home, {"epochs": 100_000})
     worker = Worker(folder)
     worker.wait_for(lambda: worker.step() > 0)
@@ -155,19 +155,19 @@ def test_it_ends_with_its_supervisor(home: Path) -> None:
     assert last_checkpoint(folder)["step"] > 0
 
 
-def test_a_second_worker_keeps_away(home: Path) -> None:
+def test_a_second_worker_exits(home: Path) -> None:
     folder = make_run(home, {"epochs": 100_000})
     first = Worker(folder)
     first.wait_for(lambda: first.step() > 0)
     second = Worker(folder)
     assert second.ended() is None
     assert second.process.returncode == 1
-    assert "another process writes" in folder.log.read_text()
+    assert "another process is already writing" in folder.log.read_text()
     first.signal(signal.SIGKILL)
     first.ended()
 
 
-def test_an_experiment_that_can_not_be_is_said_in_one_line(home: Path) -> None:
+def test_an_invalid_experiment_fails_with_one_line(home: Path) -> None:
     folder = make_run(home, {})
     folder.experiment.write_text('{"v": 1, "data": {"name": "nothing"}}')
     end = Worker(folder).ended()

@@ -1,4 +1,4 @@
-"""Output of commands: results on stdout, progress on stderr, text from outside sanitized."""
+"""Output of commands: results on stdout, status and progress on stderr, both sanitized."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import msgspec
 
 from workbench.cli.tables import print_table
 from workbench.core import text
-from workbench.core.progress import Progress, Report
-from workbench.core.text import safe
+from workbench.core.progress import Progress, ProgressCallback
+from workbench.core.text import sanitize
 from workbench.system.machine_info import DeviceInfo
 
 
-def say(line: str) -> None:
-    """One line for a person, on stderr."""
-    print(safe(line), file=sys.stderr, flush=True)
+def print_status(message: str) -> None:
+    """Print one line on stderr."""
+    print(sanitize(message), file=sys.stderr, flush=True)
 
 
-def tell(line: str) -> None:
-    """One line of a result, on stdout."""
-    print(safe(line))
+def print_result(message: str) -> None:
+    """Print one line of a result on stdout."""
+    print(sanitize(message))
 
 
 def print_json(document: object) -> None:
-    """The one JSON document of a command, on stdout: a Struct, or JSON values that may contain Structs.
+    """Print the JSON document of a command on stdout: a Struct, or JSON values that may contain Structs.
 
-    NaN and infinities become null: JSON has no others.
+    NaN and infinities become null.
     """
     try:
         encoded = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
@@ -51,26 +51,26 @@ def _without_nonfinite(value: Any) -> Any:
 
 
 def print_devices(rows: Sequence[DeviceInfo]) -> None:
-    """The devices, and which one training takes."""
+    """Print the devices and which one training uses."""
     print_table(
         ("device", "name", "memory", "free", "load", "training"),
         [
-            (row.device, row.name, text.size(row.memory_total), text.size(row.memory_free),
-             "-" if row.load is None else f"{row.load:.0%}", f"takes it: {row.why}" if row.chosen else "")
+            (row.device, row.name, text.format_bytes(row.memory_total), text.format_bytes(row.memory_free),
+             "-" if row.load is None else f"{row.load:.0%}", f"used ({row.why})" if row.chosen else "")
             for row in rows
         ],
     )  # fmt: skip
 
 
-def progress_printer() -> Report:
-    """Shows a long step's progress as one moving line on stderr, where that is a terminal."""
-    moving = sys.stderr.isatty()
+def progress_printer() -> ProgressCallback:
+    """A callback that shows progress as one updating line on stderr, if that is a terminal."""
+    is_terminal = sys.stderr.isatty()
 
     def show(progress: Progress) -> None:
-        if moving:
-            over = "\r\x1b[K" if progress.done == progress.total else ""
+        if is_terminal:
+            clear = "\r\x1b[K" if progress.done == progress.total else ""
             print(
-                f"\r\x1b[K{text.cut(_progress_words(progress), 79)}{over}",
+                f"\r\x1b[K{text.truncate(format_progress(progress), 79)}{clear}",
                 end="",
                 file=sys.stderr,
                 flush=True,
@@ -79,5 +79,6 @@ def progress_printer() -> Report:
     return show
 
 
-def _progress_words(progress: Progress) -> str:
-    return f"{safe(progress.what)} {text.amount(progress.done, progress.total, progress.unit)}"
+def format_progress(progress: Progress) -> str:
+    """`downloading train.gz 12 of 30 MB`."""
+    return f"{sanitize(progress.what)} {text.format_progress(progress.done, progress.total, progress.unit)}"

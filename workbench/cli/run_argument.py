@@ -1,4 +1,4 @@
-"""The run that a changing command addresses; a line on stderr where several have the name."""
+"""The `RUN` argument of commands that change a run."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
 
-def to_change(wanted: str, *, live: bool = True) -> RunFolder:
-    """The run that `wanted` addresses, see `Store.find`. Raises `BadInput`.
+def resolve_target_run(run: str, *, live: bool = True) -> RunFolder:
+    """The run that `run` names, as `Store.find` resolves it. Raises `UserError`.
 
-    Where other runs of the same name qualify too, a line on stderr names the one that is used; `live`: only live
-    runs qualify.
+    Where several runs have that name (with `live`: several live ones), a line on stderr says which one is used.
     """
     store = Store.default()
-    folder = store.find(wanted)
-    rows = store.rows() if wanted != folder.id else []
-    taken = next((row for row in rows if row.id == folder.id and row.name.startswith(wanted)), None)
-    called = [row for row in rows if taken and row.name == taken.name]
-    if taken and any(row.id != folder.id and (row.status.live or not live) for row in called):
-        console.say(
-            f"{len(called)} runs are called {taken.name}; this is the newest, {folder.id} "
-            f"(started {text.clock(taken.created)})"
+    folder = store.find(run)
+    rows = store.list_runs() if run != folder.id else []
+    target = next((row for row in rows if row.id == folder.id and row.name.startswith(run)), None)
+    same_name = [row for row in rows if target and row.name == target.name]
+    if target and any(row.id != folder.id and (row.status.live or not live) for row in same_name):
+        console.print_status(
+            f"{len(same_name)} runs are named {target.name}; using the newest, {folder.id} "
+            f"(started {text.format_time(target.created)})"
         )
     return folder

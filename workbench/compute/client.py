@@ -1,4 +1,4 @@
-"""The screen's side of the session process: asks, waits without blocking, starts it again when it died."""
+"""The client of the compute process: sends requests, awaits responses, and restarts a process that died."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from workbench.compute.protocol import (
-    Answer,
     AnyRequest,
     Call,
     Cancel,
-    FromProcess,
-    FromScreen,
+    ClientMessage,
     ProgressUpdate,
     Request,
     Result,
-    decode_from_process,
+    ServerMessage,
+    decode_server_message,
     encode,
 )
+from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
-from workbench.system.processes import python
+from workbench.system.processes import python_command
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=Response)
 OnProgress = Callable[[Progress], None]
 
 
-class SessionError(Exception):
-    """A request could not be answered, in one line."""
+class ComputeError(Exception):
+    """A request failed; the message is one line."""
 
 
-class SessionClient:
-    """Asks a process that has torch. It is started by the first request and ends with `close` or with us.
+class ComputeClient:
+    """Sends requests to a compute process, which is started by the first one and ends with `close` or this process.
 
-    `log`: where its stderr goes; `None`: nowhere.
+    `log`: file for its stderr; `None` discards it.
     """
 
     def __init__(self, log: Path | None = None) -> None:
@@ -51,14 +51,14 @@ class SessionClient:
         self._process: _Process | None = None
 
     async def request(self, request: Request[A], progress: OnProgress | None = None) -> A:
-        """The answer to `request`. Cancelling the awaiting task cancels the request.
+        """The response to `request`. Cancelling the awaiting task cancels the request.
 
-        `progress` is called in this event loop. Raises `SessionError`.
+        `progress` is called in this event loop. Raises `ComputeError`.
         """
         loop = asyncio.get_running_loop()
         report = _in_loop(loop, progress) if progress else None
         number = next(self._numbers)
-        process = await asyncio.to_thread(self._alive)
+        process = await asyncio.to_thread(self._running_process)
         future = process.expect(number, report)
         try:
             await asyncio.to_thread(process.send, Call(number, cast(AnyRequest, request)))
@@ -68,13 +68,13 @@ class SessionClient:
             raise
 
     def close(self) -> None:
-        """End the process at once; open requests are answered with an error."""
+        """Kill the process; running requests fail."""
         with self._starting:
             if self._process is not None:
                 self._process.kill()
                 self._process = None
 
-    def _alive(self) -> _Process:
+    def _running_process(self) -> _Process:
         with self._starting:
             if self._process is None or self._process.ended:
                 self._process = _Process(self._log)
@@ -83,22 +83,22 @@ class SessionClient:
 
 def _in_loop(loop: asyncio.AbstractEventLoop, progress: OnProgress) -> OnProgress:
     def report(values: Progress) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(progress, values)
 
     return report
 
 
 class _Process:
-    """One life of the session process."""
+    """One instance of the compute process."""
 
     def __init__(self, log: Path | None) -> None:
-        self._expected: dict[int, tuple[Future[Answer], OnProgress | None]] = {}
+        self._expected: dict[int, tuple[Future[Response], OnProgress | None]] = {}
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self.ended = False
         with _open_log(log) as errors:
             self._popen = subprocess.Popen(
-                python("workbench.compute.server"),
+                python_command("workbench.compute.server"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -106,27 +106,27 @@ class _Process:
                 encoding="utf-8",
                 start_new_session=True,
             )
-        self._reader = threading.Thread(target=self._read, daemon=True, name="session")
+        self._reader = threading.Thread(target=self._read, daemon=True, name="compute")
         self._reader.start()
 
-    def expect(self, number: int, progress: OnProgress | None) -> Future[Answer]:
-        """The future answer to the request of this number."""
-        future: Future[Answer] = Future()
+    def expect(self, number: int, progress: OnProgress | None) -> Future[Response]:
+        """A future for the response to the request of this number."""
+        future: Future[Response] = Future()
         with self._lock:
             if self.ended:
-                future.set_exception(SessionError(self._why_it_ended()))
+                future.set_exception(ComputeError(self._exit_message()))
             else:
                 self._expected[number] = (future, progress)
         return future
 
-    def send(self, message: FromScreen) -> None:
-        """Write a message; to a dead process nothing is written (its reader answers for it)."""
+    def send(self, message: ClientMessage) -> None:
+        """Write a message. If the process has died, its reader thread fails the request."""
         assert self._popen.stdin
         with contextlib.suppress(OSError, ValueError), self._writing:
             print(encode(message), file=self._popen.stdin, flush=True)
 
     def kill(self) -> None:
-        """End it and what it has started."""
+        """Kill the process and its children."""
         self._end()
         self._reader.join(5)
 
@@ -138,19 +138,19 @@ class _Process:
         assert self._popen.stdout
         try:
             for line in self._popen.stdout:
-                self._receive(decode_from_process(line))
-        except ValueError:  # cut off by its death, or of another version: no request would ever be answered
+                self._receive(decode_server_message(line))
+        except ValueError:  # truncated, or of another version: later responses would be lost
             self._end()
-        # Closing stdin writes what it still holds, to nobody.
+        # Closing stdin flushes its buffer, which fails as the process is gone.
         with contextlib.suppress(OSError), self._writing, self._popen:
             pass
         with self._lock:
             self.ended = True
-            left, self._expected = list(self._expected.values()), {}
-        for future, _ in left:
-            _settle(future, SessionError(self._why_it_ended()))
+            pending, self._expected = list(self._expected.values()), {}
+        for future, _ in pending:
+            _settle(future, ComputeError(self._exit_message()))
 
-    def _receive(self, message: FromProcess) -> None:
+    def _receive(self, message: ServerMessage) -> None:
         if message.id is None:
             return
         with self._lock:
@@ -163,23 +163,21 @@ class _Process:
             if progress is not None:
                 progress(message.progress)
         elif isinstance(message, Result):
-            _settle(future, message.answer)
+            _settle(future, message.response)
         else:
-            _settle(future, SessionError(message.error))
+            _settle(future, ComputeError(message.error))
 
-    def _why_it_ended(self) -> str:
+    def _exit_message(self) -> str:
         code = self._popen.returncode or 0
-        word = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return (
-            f"the process that computes for the screen has ended ({word}); the next request starts it again"
-        )
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the compute process ended ({cause}); the next request restarts it"
 
 
-def _settle(future: Future[Answer], result: Answer | SessionError) -> None:
-    # Nobody waits for a cancelled request.
+def _settle(future: Future[Response], result: Response | ComputeError) -> None:
+    # A cancelled future takes no result.
     if not future.set_running_or_notify_cancel():
         return
-    if isinstance(result, SessionError):
+    if isinstance(result, ComputeError):
         future.set_exception(result)
     else:
         future.set_result(result)
@@ -187,7 +185,7 @@ def _settle(future: Future[Answer], result: Answer | SessionError) -> None:
 
 def _open_log(log: Path | None) -> IO[bytes]:
     if log is not None:
-        # A log that can't be kept is no reason not to work.
+        # Without a log file the process still works.
         with contextlib.suppress(OSError):
             log.parent.mkdir(parents=True, exist_ok=True)
             return log.open("ab")

@@ -1,8 +1,8 @@
-"""The messages between the screen and the process that computes for it, a JSON object a line.
+"""The messages between the client and the compute process, one JSON object per line.
 
-The screen sends a `Call` for each request, and a `Cancel` for one that it no longer needs. The process answers a call
-with any number of `ProgressUpdate`s, then one `Result` or `Failure`. Both ends are of one version, so decoding is
-strict. Imports no torch.
+The client sends a `Call` for each request, and `Cancel` to cancel one. The process replies to a call with any number
+of `ProgressUpdate`s, then one `Result` or `Failure`. Both ends have the same version, so decoding is strict. Imports
+no torch.
 """
 
 from __future__ import annotations
@@ -14,160 +14,30 @@ import msgspec
 
 from workbench.compute.protocol_records import (
     ClassifierRef,
-    ClassReliability,
     DatasetRef,
-    ExampleItem,
-    ImageFacts,
-    ImageItem,
     ImageSource,
-    Scatter,
     Shape,
     Split,
-    ValueRow,
+)
+from workbench.compute.protocol_responses import (
+    Classification,
+    DatasetOverview,
+    EvaluatedSamplePage,
+    Explanation,
+    ImageDetail,
+    ImagePage,
+    ModelSummary,
+    NumericPrediction,
+    OpenedImage,
+    Pipeline,
+    Ready,
+    Response,
+    ValuePage,
 )
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
-from workbench.datasets.dataset_facts import DatasetFacts, TensorFacts
-from workbench.inference.published_comparison import PublishedComparison
-from workbench.inference.results import PipelineStep, Prediction
-from workbench.models.layer_row import LayerRow
 
-# Answers
-
-
-class Answer(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="answer", tag=True
-):
-    """The answer to a request."""
-
-
-class Ready(Answer, frozen=True, kw_only=True):
-    """The process has imported what it needs."""
-
-    torch: str
-    """The version of torch."""
-
-
-class OpenedImage(Answer, frozen=True, kw_only=True):
-    """An image to show."""
-
-    path: str
-    """Where it lies on this machine."""
-    png: bytes
-    """Within 512×512 pixels."""
-    source: ImageFacts
-
-
-class Classification(Answer, frozen=True, kw_only=True):
-    """What a model predicts for an image."""
-
-    model: str
-    top: tuple[Prediction, ...]
-    """The likeliest class first."""
-    reference: PublishedComparison | None
-    """Of a recipe with published figures."""
-    milliseconds: float
-    """From the open image to the probabilities."""
-    device: str
-    source: ImageFacts
-    notices: tuple[str, ...]
-    """Warnings of the model, in words."""
-
-
-class NumericPrediction(Answer, frozen=True, kw_only=True):
-    """What a model predicts for numbers."""
-
-    top: tuple[Prediction, ...]
-    """The likeliest class first; empty for a regression."""
-    values: tuple[float, ...]
-    """The outputs of a regression; empty for classes."""
-
-
-class Pipeline(Answer, frozen=True, kw_only=True):
-    """The steps that an image goes through."""
-
-    model: str | None
-    """`None` where they end with what a model would be given."""
-    steps: tuple[PipelineStep, ...]
-
-
-class Explanation(Answer, frozen=True, kw_only=True):
-    """What a prediction rests on."""
-
-    model: str
-    first: Prediction
-    second: Prediction | None
-    """`None` where there is one class only."""
-    steps: tuple[str, ...]
-    """The preprocessing, step by step, in words."""
-    reliability: ClassReliability | None
-    """Of the predicted class; `None` without an evaluation."""
-    published_accuracy: float | None
-    """Top-1 accuracy of a published model on ImageNet, 0..1."""
-
-
-class ModelSummary(Answer, frozen=True, kw_only=True):
-    """A model layer by layer, on a dataset."""
-
-    layers: tuple[LayerRow, ...]
-    parameters: int
-    trainable: int
-    data_shape: Shape
-    """Of one raw example."""
-    input_shape: Shape
-    """Of one example as the model is given it."""
-    outputs: int
-    head: tuple[str, ...]
-    """Prefixes of the names of its last layer's parameters."""
-    pretrained: bool
-
-
-class ImagePage(Answer, frozen=True, kw_only=True):
-    """Some images of a dataset, in order."""
-
-    items: tuple[ImageItem, ...]
-    first: int
-    """The place of the first item among all."""
-    total: int
-
-
-class ExamplePage(Answer, frozen=True, kw_only=True):
-    """Some images that a run was evaluated on, in order."""
-
-    items: tuple[ExampleItem, ...]
-    first: int
-    """The place of the first item among all."""
-    total: int
-
-
-class DatasetOverview(Answer, frozen=True, kw_only=True):
-    """A dataset, and what an untrained model makes of one batch."""
-
-    facts: DatasetFacts
-    output: Shape | None
-    """The shape of the model's output for `facts.batch`; `None` where it is not known."""
-
-
-class ImageDetail(Answer, frozen=True, kw_only=True):
-    """One image of a dataset, before and after transforms."""
-
-    item: ImageItem
-    """As stored; float images are scaled to 0..255."""
-    stored: TensorFacts
-    transformed: bytes | None
-    """A PNG; `None` without transforms, as the next."""
-    result: TensorFacts | None
-
-
-class ValuePage(Answer, frozen=True, kw_only=True):
-    """Examples of a dataset without images."""
-
-    rows: tuple[ValueRow, ...]
-    total: int
-    scatter: Scatter
-
-
-AnyAnswer = (
+AnyResponse = (
     Ready
     | OpenedImage
     | Classification
@@ -176,7 +46,7 @@ AnyAnswer = (
     | Explanation
     | ModelSummary
     | ImagePage
-    | ExamplePage
+    | EvaluatedSamplePage
     | DatasetOverview
     | ImageDetail
     | ValuePage
@@ -184,7 +54,7 @@ AnyAnswer = (
 
 # Requests
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=Response)
 
 
 class Request(
@@ -196,18 +66,18 @@ class Request(
     tag_field="do",
     tag=True,
 ):
-    """Something to compute, answered by an `A`."""
+    """A request with a response of type `A`."""
 
 
 class Warm(Request[Ready], frozen=True, kw_only=True):
-    """Import torch, so that the next request need not."""
+    """Import torch ahead of the next request."""
 
     torchvision: bool = False
-    """And torchvision."""
+    """Whether to import torchvision, too."""
 
 
 class OpenImage(Request[OpenedImage], frozen=True, kw_only=True):
-    """Open an image to show it. Answered while other requests are computed."""
+    """Open an image to display it. Runs concurrently with other requests."""
 
     path: str
     """A file or an http(s) URL."""
@@ -219,32 +89,32 @@ class Classify(Request[Classification], frozen=True, kw_only=True):
     image: ImageSource
     classifier: ClassifierRef
     top: int = 5
-    """Classes to name."""
+    """Number of classes (top-k)."""
     device: str = "auto"
 
 
 class PredictValues(Request[NumericPrediction], frozen=True, kw_only=True):
-    """Predict from numbers, by a run that was trained on numbers."""
+    """Predict from numbers with a run that was trained on numbers."""
 
     run: str
-    """The run's folder."""
+    """The run folder."""
     text: str
-    """Numbers with commas between them."""
+    """Comma-separated numbers."""
     top: int = 5
-    """Classes to name."""
+    """Number of classes (top-k)."""
 
 
 class TracePipeline(Request[Pipeline], frozen=True, kw_only=True):
-    """Show each step between an image and its probabilities."""
+    """List the steps from an image to the probabilities."""
 
     image: ImageSource
     classifier: ClassifierRef | None
-    """`None`: the steps up to a model."""
+    """`None` for the steps up to a model's input."""
     device: str = "auto"
 
 
 class Explain(Request[Explanation], frozen=True, kw_only=True):
-    """Say what a prediction rests on."""
+    """Explain a prediction."""
 
     image: ImageSource
     classifier: ClassifierRef
@@ -252,18 +122,18 @@ class Explain(Request[Explanation], frozen=True, kw_only=True):
 
 
 class SummarizeModel(Request[ModelSummary], frozen=True, kw_only=True):
-    """Count the layers of a model on a dataset, without loading the dataset."""
+    """Summarize the layers of a model for a dataset, without loading the dataset."""
 
     data: Choice
     model: Choice
     shape: Shape | None = None
-    """Of one raw example, where only the caller knows it."""
+    """Of one raw sample, if the dataset's description lacks it."""
     classes: int | None = None
-    """The same of the number of classes."""
+    """The number of classes, likewise."""
 
 
 class ListSamples(Request[ImagePage], frozen=True, kw_only=True):
-    """Show images of a split in the order in which they are stored, by page."""
+    """List images of a split in stored order, by page."""
 
     dataset: DatasetRef
     split: Split = "test"
@@ -272,76 +142,76 @@ class ListSamples(Request[ImagePage], frozen=True, kw_only=True):
     """1..200."""
 
 
-class ListExamples(Request[ExamplePage], frozen=True, kw_only=True):
-    """Show the images of an evaluation with what was predicted."""
+class ListEvaluatedSamples(Request[EvaluatedSamplePage], frozen=True, kw_only=True):
+    """List the images of an evaluation with their predictions."""
 
     run: str
-    """The run's folder."""
+    """The run folder."""
     step: int
-    """Of the evaluation."""
+    """The step of the evaluation."""
     split: str = "test"
     errors_only: bool = False
     label: int | None = None
-    """Examples of this class only."""
+    """Only samples of this class."""
     first: int = 0
-    """The place of the first one among those."""
+    """Index of the first item among those."""
     count: int = 20
     """1..200."""
     side: int = 64
-    """Pixels of an image's longer side at most."""
+    """Maximum pixels of an image's longer side."""
 
 
 class DescribeDataset(Request[DatasetOverview], frozen=True, kw_only=True):
-    """Load a dataset and count it. Never downloads, as the requests below."""
+    """Load a dataset and count its samples. Like the requests below, never downloads."""
 
     dataset: DatasetRef
     batch: int = 32
-    """Examples of a batch."""
+    """Batch size."""
 
 
 class BrowseImages(Request[ImagePage], frozen=True, kw_only=True):
-    """Show images of a split, mixed where they are stored class by class. The image of noise comes first."""
+    """List images of a split, shuffled if they are stored by class. An image of random noise comes first."""
 
     dataset: DatasetRef
     split: Split = "train"
     label: int | None = None
-    """Examples of this class only, without the noise."""
+    """Only samples of this class, without the noise."""
     first: int = 0
-    """The place of the first one among those."""
+    """Index of the first item among those."""
     count: int = 20
     """1..200."""
     side: int = 64
-    """Pixels of an image's longer side at most."""
+    """Maximum pixels of an image's longer side."""
 
 
 class TransformImage(Request[ImageDetail], frozen=True, kw_only=True):
-    """Show one image, and what transforms or augmentation make of it."""
+    """Get one image, before and after augmentation and transforms."""
 
     dataset: DatasetRef
     split: Split = "train"
     index: int = 0
-    """In the split; -1 for the image of noise."""
+    """In the split; -1 for the image of random noise."""
     chain: tuple[tuple[str, float | None], ...] = ()
-    """Transforms by name, each with its parameter (`None`: its default)."""
+    """Transforms by name, each with its parameter (`None` for the default)."""
     augment: tuple[str, ...] = ()
-    """Augmentations as an experiment names them; they come before the chain."""
+    """Augmentations by their names in an experiment; applied before the chain."""
     draw: int = 0
-    """Another number gives other random parameters."""
+    """Seed of the random parameters."""
 
 
 class BrowseValues(Request[ValuePage], frozen=True, kw_only=True):
-    """Show examples of a split that has no images, as rows and as points."""
+    """List samples of a split without images, as rows and points."""
 
     dataset: DatasetRef
     split: Split = "train"
     label: int | None = None
-    """Examples of this class only."""
+    """Only samples of this class."""
     count: int = 20
-    """Rows, 1..200."""
+    """Number of rows, 1..200."""
 
 
 class TraceDatasetImage(Request[Pipeline], frozen=True, kw_only=True):
-    """Show each step between a stored image and what a model is given."""
+    """List the steps from a stored image to a model's input."""
 
     dataset: DatasetRef
     split: Split = "train"
@@ -358,7 +228,7 @@ AnyRequest = (
     | Explain
     | SummarizeModel
     | ListSamples
-    | ListExamples
+    | ListEvaluatedSamples
     | DatasetRequest
 )
 
@@ -369,56 +239,58 @@ class Call(msgspec.Struct, frozen=True, tag="call", forbid_unknown_fields=True):
     """A request to compute."""
 
     id: int
-    """Unlike that of every other call."""
+    """Unique among the calls."""
     request: AnyRequest
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
-    """The call with this id is no longer needed."""
+    """Cancels the call with this id."""
 
     id: int
 
 
 class ProgressUpdate(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_fields=True):
-    """How far a call is."""
+    """The progress of a call."""
 
     id: int
     progress: Progress
 
 
 class Result(msgspec.Struct, frozen=True, tag="result", forbid_unknown_fields=True):
-    """The answer to a call."""
+    """The response to a call."""
 
     id: int
-    answer: AnyAnswer
+    response: AnyResponse
 
 
 class Failure(msgspec.Struct, frozen=True, tag="error", forbid_unknown_fields=True):
-    """Why a call has no answer."""
+    """The error of a call."""
 
     id: int | None
-    """`None` for a line that is not a message."""
+    """`None` for an invalid line."""
     error: str
     """One line."""
 
 
-FromScreen = Call | Cancel
-FromProcess = ProgressUpdate | Result | Failure
+ClientMessage = Call | Cancel
+ServerMessage = ProgressUpdate | Result | Failure
 
 
-def encode(message: FromScreen | FromProcess) -> str:
-    """A message as one line of JSON, with NaN and file names that are not UTF-8, which msgspec's JSON has not."""
+def encode(message: ClientMessage | ServerMessage) -> str:
+    """A message as one line of JSON. Unlike msgspec's encoder, this supports NaN and file names that are not UTF-8."""
     return json.dumps(msgspec.to_builtins(message))
 
 
-def decode_from_screen(line: str) -> FromScreen:
-    """The message in a line. Raises `ValueError` with one line."""
-    return _decode(line, FromScreen)
+def decode_client_message(line: str) -> ClientMessage:
+    """Decode a line. Raises `ValueError` with a one-line message."""
+    message: ClientMessage = _decode(line, ClientMessage)
+    return message
 
 
-def decode_from_process(line: str) -> FromProcess:
-    """The message in a line. Raises `ValueError` with one line."""
-    return _decode(line, FromProcess)
+def decode_server_message(line: str) -> ServerMessage:
+    """Decode a line. Raises `ValueError` with a one-line message."""
+    message: ServerMessage = _decode(line, ServerMessage)
+    return message
 
 
 def _decode(line: str, kind: Any) -> Any:

@@ -1,15 +1,17 @@
-"""What the requests of `protocol` are about, and what their answers consist of. Imports no torch."""
+"""The records that requests and responses of `protocol` consist of. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from workbench.core.settings_schema import Choice
 
-# What requests are about
+if TYPE_CHECKING:
+    from workbench.config.experiment import Experiment
+
+# In requests
 
 
 class RunClassifier(msgspec.Struct, frozen=True, tag="run", forbid_unknown_fields=True):
@@ -18,7 +20,7 @@ class RunClassifier(msgspec.Struct, frozen=True, tag="run", forbid_unknown_field
     run: str
     """The run's folder."""
     which: Literal["best", "last"] = "best"
-    """Whose checkpoint."""
+    """The checkpoint of the best or the last epoch."""
 
 
 class PublishedClassifier(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields=True):
@@ -26,20 +28,20 @@ class PublishedClassifier(msgspec.Struct, frozen=True, tag="model", forbid_unkno
 
     model: str
     weights: str = ""
-    """A file that takes the place of the published weights; empty for those."""
+    """A file to load instead of the published weights; empty for those."""
     labels: str = ""
-    """A file or URL with the names of its classes; empty for the published ones."""
+    """A file or URL with the class names; empty for the published ones."""
 
 
 class RecipeClassifier(msgspec.Struct, frozen=True, tag="recipe", forbid_unknown_fields=True):
-    """The model of a recipe that classifies."""
+    """The model of a classification recipe."""
 
     recipe: str
-    """Its name, or a TOML file."""
+    """The name of the recipe, or a TOML file."""
     weights: str = ""
-    """A file that takes the place of the recipe's weights; empty for those."""
+    """A file to load instead of the recipe's weights; empty for those."""
     labels: str = ""
-    """The same of its labels."""
+    """A file or URL with the class names; empty for those of the recipe."""
 
 
 ClassifierRef = RunClassifier | PublishedClassifier | RecipeClassifier
@@ -67,20 +69,19 @@ class ExperimentDataset(
 
     data: Choice
     model: Choice = Choice("mlp")
-    """It decides the size and channels of images."""
+    """Determines the size and channels of images."""
     seed: int = 0
     validation: float = 0.0
-    """The part of the training data that is kept for validation, 0..1."""
+    """The fraction of the training split used for validation, 0..1."""
 
     @classmethod
-    def of(cls, experiment: Mapping[str, Any]) -> ExperimentDataset:
-        """The dataset of an experiment as `experiment.json` has it."""
-        train = experiment.get("train") or {}
+    def from_experiment(cls, experiment: Experiment) -> ExperimentDataset:
+        """The dataset of an experiment."""
         return cls(
-            data=Choice.from_dict(experiment["data"]),
-            model=Choice.from_dict(experiment.get("model") or {"name": "mlp"}),
-            seed=int(experiment.get("seed", 0)),
-            validation=float(train.get("validation", 0.0)),
+            data=experiment.data,
+            model=experiment.model,
+            seed=experiment.seed,
+            validation=experiment.train.validation,
         )
 
 
@@ -95,43 +96,43 @@ DatasetRef = ExperimentDataset | RunDataset
 Split = Literal["train", "validation", "test"]
 Shape = tuple[int, ...]
 
-# What answers consist of
+# In responses
 
 
 class ImageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An image file as it is stored."""
+    """The stored size and mode of an image."""
 
     width: int
     height: int
     mode: str
-    """Of Pillow: `RGB`."""
+    """Pillow's mode: `RGB`."""
 
 
 class ImageItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One image of a dataset."""
 
     index: int
-    """In its split; -1 for the image of noise."""
+    """In its split; -1 for the image of random noise."""
     label: int | None
     """Class index; `None` for noise and in a regression."""
     class_name: str
-    """The name of its class, `noise`, or the target of a regression."""
+    """The class name, `noise`, or the regression target."""
     name: str
-    """Its file; empty where it has none."""
+    """The file name; empty if it has none."""
     png: bytes
 
 
-class ExampleItem(ImageItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One image that a run was evaluated on."""
+class EvaluatedSample(ImageItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One image of an evaluation, with its prediction."""
 
     predicted: str
-    """The name of the likeliest class."""
+    """The name of the most probable class."""
     probability: float
-    """Of its true class, 0..1."""
+    """The predicted probability of the true class, 0..1."""
 
 
 class ValueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One example of a dataset without images, as text."""
+    """One sample of a dataset without images, as text."""
 
     index: int
     input: tuple[str, ...]
@@ -140,7 +141,7 @@ class ValueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Scatter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Examples as points in a plane: the first two features, or the only one and the target."""
+    """Samples as points in a plane: the first two features, or the only feature and the target."""
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
@@ -158,15 +159,15 @@ class ClassCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClassReliability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run's evaluation of one class. Fractions are 0..1, and `None` where they are undefined."""
+    """The metrics of one class in a run's evaluation. Fractions are 0..1, or `None` if undefined."""
 
     split: str | None
-    epoch: float | None
+    epoch: int | None
     recall: float | None
     precision: float | None
     support: int
-    """Examples of this class."""
+    """Samples of this class."""
     predicted_as: tuple[ClassCount, ...]
-    """The classes that its examples were mistaken for, the most frequent first."""
+    """False negatives: the classes predicted for its samples, the most frequent first."""
     confused_with: tuple[ClassCount, ...]
-    """The classes whose examples were mistaken for it, the most frequent first."""
+    """False positives: the classes of samples predicted as this class, the most frequent first."""

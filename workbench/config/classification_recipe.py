@@ -1,4 +1,4 @@
-"""Recipes that classify: which model, and what was published of it."""
+"""Classification recipes: a pretrained model, and the published prediction it is compared with."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from workbench.config.recipes import load_recipe
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import convert
 from workbench.core.text import one_line
 from workbench.models import catalog
 
 
 class PublishedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One class of a published answer; what was not published is left out."""
+    """One class of a published prediction; unpublished values are left out."""
 
     probability: Annotated[float, Meta(ge=0, le=1)]
     index: Annotated[int, Meta(ge=0)] | None = None
@@ -24,15 +24,15 @@ class PublishedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     logit: float | None = None
 
 
-class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figure that ours is compared with: the probability of the likeliest class."""
+class PublishedProbability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The published probability of the likeliest class."""
 
     published: Annotated[float, Meta(ge=0, le=1)]
     tolerance: Annotated[float, Meta(ge=0)]
     source: str
     metric: Literal["probability"] = "probability"
     formula: str = ""
-    """How it was computed, in words."""
+    """How it was computed, for people."""
 
 
 class _Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,13 +42,13 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ClassifyRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A recipe with `do = "classify"`. The picture is a person's own: those of the tutorials are not ours to give."""
+    """A recipe with `do = "classify"`. It contains no image: those of the tutorials can't be redistributed."""
 
     model: _Model
-    """A model of torchvision; its `weights` and `labels` are files that take the place of the published ones."""
-    reference: PublishedFigure | None = None
+    """A torchvision model; `weights` and `labels` are files that replace the published ones."""
+    reference: PublishedProbability | None = None
     top: tuple[PublishedClass, ...] = ()
-    """The published answer, the likeliest class first."""
+    """The published prediction, the likeliest class first."""
     name: str = ""
     title: str = ""
     teaches: str = ""
@@ -57,32 +57,31 @@ class ClassifyRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     v: int = 1
 
 
-def load(name: str) -> ClassifyRecipe:
-    """The recipe of this name, or in this TOML file. Raises `BadInput`, also for one that trains."""
+def load_classification_recipe(name: str) -> ClassifyRecipe:
+    """A classification recipe by name, or by the path of a TOML file. Raises `UserError`, also for other recipes."""
     content = load_recipe(name)
     if content.get("do", "train") != "classify":
-        raise BadInput(
+        raise UserError(
             f"the recipe '{name}' trains a model: workbench train {name}, then classify with --run"
         )
     for section in ("model", "reference"):
         if not isinstance(content.get(section, {}), Mapping):
-            raise BadInput(f"{name}: {section} must be a table of settings")
-    given = dict(content)
-    given["model"] = convert(_Model, content.get("model") or {}, "model")
+            raise UserError(f"{name}: {section} must be a table of settings")
+    sections: dict[str, Any] = {"model": convert(_Model, content.get("model") or {}, "model")}
     if content.get("reference"):
-        given["reference"] = convert(PublishedFigure, content["reference"], "reference")
-    recipe = _converted(given, name)
+        sections["reference"] = convert(PublishedProbability, content["reference"], "reference")
+    recipe = _convert_recipe({**content, **sections}, name)
     if catalog.find(recipe.model.name).kind != "torchvision":
-        raise BadInput(f"{name}: model.name must be a model of torchvision, not {recipe.model.name}")
+        raise UserError(f"{name}: model.name must be a torchvision model, not {recipe.model.name}")
     return recipe
 
 
-def _converted(content: Mapping[str, Any], name: str) -> ClassifyRecipe:
+def _convert_recipe(content: Mapping[str, Any], name: str) -> ClassifyRecipe:
     unknown = content.keys() - {field.name for field in msgspec.structs.fields(ClassifyRecipe)}
     if unknown:
         known = "model, reference, top, name, title, teaches, do"
-        raise BadInput(f"{name}: unknown setting {sorted(unknown)[0]}; a recipe that classifies has {known}")
+        raise UserError(f"{name}: unknown setting {sorted(unknown)[0]}; a classification recipe has {known}")
     try:
         return msgspec.convert(content, ClassifyRecipe)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{name}: {one_line(error)}") from None
+        raise UserError(f"{name}: {one_line(error)}") from None

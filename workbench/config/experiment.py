@@ -1,4 +1,4 @@
-"""The experiment: dataset, model, settings and seed, as one typed value that all interfaces build the same way."""
+"""The experiment: dataset, model, settings and seed, as one validated value."""
 
 from __future__ import annotations
 
@@ -12,11 +12,25 @@ import msgspec
 from msgspec import Meta
 
 from workbench.config.recipes import RecipeContent, load_recipe
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput, nearest
-from workbench.core.paths import given, is_file, is_folder
-from workbench.core.settings_schema import Choice, Options, Section, Setting, assignment, convert, settings_of
-from workbench.core.user_code import is_user_code, split_name
+from workbench.config.setting_aliases import (
+    upgrade_experiment,
+    upgrade_overrides,
+    upgrade_setting,
+    upgrade_train_section,
+)
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError, did_you_mean
+from workbench.core.paths import expand_user_path, is_file, is_folder
+from workbench.core.settings_schema import (
+    Choice,
+    Options,
+    Section,
+    Setting,
+    convert,
+    parse_assignment,
+    settings_of,
+)
+from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
@@ -24,79 +38,80 @@ from workbench.models import catalog as models
 
 
 class PublishedCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Figures that were published along a training: of each epoch, or at `steps`."""
+    """Published values of a training metric: one per epoch, or at `steps`."""
 
     metric: str
-    """`train.loss` or `train.accuracy`: means over the epoch's steps, or over those since the step before."""
+    """`train.loss` or `train.accuracy`: means over the steps of the epoch, or over those since the previous point."""
     published: tuple[float, ...]
     steps: tuple[int, ...] = ()
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published figure that a recipe's own is held against."""
+    """The published result that a recipe's result is compared with."""
 
     metric: str
-    """Where ours is found in the result: `test.accuracy`, or a figure of the model's own: `model.weight`."""
+    """A metric of the result (`test.accuracy`) or a value of the model (`model.weight`)."""
     published: float
     tolerance: Annotated[float, Meta(ge=0)]
     source: str
     formula: Literal["", "cut", "cut-batches"] = ""
-    """How the published figure was computed (`runs.reference.FORMULAS`), where that is not its own definition."""
+    """How the published value was computed (`runs.published_reference.FORMULAS`), if not by the metric's definition."""
     curves: tuple[PublishedCurve, ...] = ()
     per_class: dict[str, float] = {}
-    """Published accuracy of each class, by the name it has there; shown, not judged."""
+    """Published accuracy of each class, by its published name; informational."""
     aliases: dict[str, str] = {}
-    """Classes that the dataset calls otherwise: the published name and the dataset's."""
+    """Class names of the dataset by published class names, where they differ."""
     examples: tuple[tuple[str, str], ...] = ()
-    """The first test examples, by published names: what they are and what the published model said."""
+    """Label and published prediction of the first test samples, by published class names."""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides what a run computes, and its name."""
+    """Everything that determines what a run computes, and its name."""
 
-    name: Annotated[str, Meta(description="what the run is called")] = ""
+    name: Annotated[str, Meta(description="name of the run")] = ""
     data: Choice
     model: Choice
-    train: Train = Train()
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="what every random choice derives from")] = 0
+    train: TrainingSettings = TrainingSettings()
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="random seed")] = 0
     recipe: str | None = None
     title: str = ""
     teaches: str = ""
     reference: Reference | None = None
     weights: Annotated[
-        Literal["best", "last"], Meta(description="the result is of the best epoch's weights or of the last")
+        Literal["best", "last"], Meta(description="weights of the result: of the best epoch or of the last")
     ] = "best"
-    """The best epoch is chosen by `train.monitor`; without validation data the last weights are used."""
+    """`train.monitor` selects the best epoch; without validation data the last weights are used."""
     on_finish: Annotated[
-        str, Meta(max_length=2000, description="a shell command of yours, run when the run has finished")
+        str, Meta(max_length=2000, description="shell command to run when the run has finished")
     ] = ""
     on_fail: Annotated[
-        str, Meta(max_length=2000, description="the same when it has failed, or gets on no more")
+        str, Meta(max_length=2000, description="shell command to run when the run has failed or stalled")
     ] = ""
     stall_seconds: Annotated[
-        float, Meta(ge=0, description="seconds without progress after which it gets on no more; 0 is never")
+        float,
+        Meta(ge=0, description="seconds without progress after which a run counts as stalled; 0 is never"),
     ] = 600.0
 
     def with_overrides(self, overrides: Section) -> Experiment:
-        """The same with settings replaced by their full names (`{"train.epochs": 20}`); nothing is checked."""
+        """This experiment with settings replaced by full name (`{"train.epochs": 20}`), without validation."""
         return experiment_from_record(apply_overrides(self.to_dict(), overrides)) or self
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON and TOML form; `from_dict` reads it back."""
+        """The JSON and TOML form; `experiment_from_dict` reads it."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {"v": VERSION, **plain, "data": self.data.to_dict(), "model": self.model.to_dict()}
 
 
 VERSION = 1
-"""Of the JSON and TOML form."""
+"""Version of the JSON and TOML form."""
 SECTIONS = {"data", "model", "train", "reference"}
-HEAD = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
-"""The settings that stand under no section."""
-KEYS = {field.name for field in msgspec.structs.fields(Experiment)} | {"do", "v"}
-"""Everything that the TOML and JSON form can contain. `do` is `train`, or `classify` of a recipe for that."""
+TOP_LEVEL_SETTINGS = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
+"""The settings outside of all sections."""
+EXPERIMENT_KEYS = {field.name for field in msgspec.structs.fields(Experiment)} | {"do", "v"}
+"""Keys of the TOML and JSON form. `do` is `train`, or `classify` in a classification recipe."""
 
 
-def build(
+def build_experiment(
     recipe: str | Section | None = None,
     *,
     dataset: str | None = None,
@@ -105,59 +120,61 @@ def build(
     name: str | None = None,
     device: str | None = None,
 ) -> Experiment:
-    """The experiment that a recipe (name, TOML file or its content), a choice of dataset and model, and
-    settings (`KEY=VALUE`) describe.
+    """The experiment of a recipe (name, TOML file or content), a dataset and model, and settings (`KEY=VALUE`).
 
-    Later wins: defaults of the pair, the recipe, `dataset` and `model`, `sets`. Raises `BadInput`.
+    Precedence, lowest first: defaults of the dataset and model, the recipe, `dataset` and `model`, `sets`. Raises
+    `UserError`.
     """
     content = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe) if recipe else {}
     if content.get("do", "train") == "classify":
-        raise BadInput(
-            f"the recipe '{recipe}' classifies a picture: workbench classify PICTURE --recipe {recipe}"
+        raise UserError(
+            f"the recipe '{recipe}' classifies an image: workbench classify IMAGE --recipe {recipe}"
         )
     if dataset:
-        content["data"] = _chosen(content.get("data"), dataset)
+        content["data"] = _replace_choice(content.get("data"), dataset)
     if model:
-        content["model"] = _chosen(content.get("model"), model)
+        content["model"] = _replace_choice(content.get("model"), model)
     for text in sets:
-        _assign(content, *assignment(text))
+        _set_value(content, *parse_assignment(text))
     if name is not None:
         content["name"] = name
     if device is not None:
-        _assign(content, "train.device", device)
-    return from_dict(content)
+        _set_value(content, "train.device", device)
+    return experiment_from_dict(content)
 
 
-def from_dict(content: Section) -> Experiment:
-    """A checked experiment from its TOML or JSON form, with what it leaves out filled in. Raises `BadInput`."""
+def experiment_from_dict(content: Section) -> Experiment:
+    """A validated experiment from its TOML or JSON form, with defaults for missing settings. Raises `UserError`."""
     _check_keys(content)
     data = _data_choice(content.get("data") or {})
     model = _model_choice(content.get("model") or {}, data)
-    train = {**pair_defaults(data, model), **(content.get("train") or {})}
+    train = {**default_train_settings(data, model), **upgrade_train_section(content.get("train") or {})}
     reference = content.get("reference")
     head = {key: value for key, value in content.items() if key not in {*SECTIONS, "do", "v"}}
     sections = {
-        "name": check_name(content.get("name", f"{short_name(data.name)}-{short_name(model.name)}")),
+        "name": check_run_name(
+            content.get("name", f"{run_name_part(data.name)}-{run_name_part(model.name)}")
+        ),
         "data": data,
         "model": model,
-        "train": convert(Train, train, "train"),
+        "train": convert(TrainingSettings, train, "train"),
         "reference": convert(Reference, reference, "reference") if reference else None,
     }
     experiment = convert(Experiment, {**head, **sections}, "experiment")
-    check_pair(experiment)
+    check_compatibility(experiment)
     return experiment
 
 
 def read_experiment(path: Path) -> Experiment | None:
-    """The experiment of a run as its file has it, whatever can be had today; `None` where there is none to read."""
+    """The experiment of a run, without validation; `None` where the file is missing or damaged."""
     content = read_json(path)
     return None if content is None else experiment_from_record(content)
 
 
 def experiment_from_record(content: Section) -> Experiment | None:
-    """An experiment for reading: nothing is checked, and what is damaged or unknown is left out."""
+    """A recorded experiment, without validation: damaged and unknown parts are left out."""
     choices = {key: _recorded_choice(content.get(key)) for key in ("data", "model")}
-    return convert_record({**content, **choices}, Experiment)
+    return convert_record({**upgrade_experiment(content), **choices}, Experiment)
 
 
 def _recorded_choice(section: object) -> Choice | None:
@@ -167,37 +184,46 @@ def _recorded_choice(section: object) -> Choice | None:
 
 
 def _check_keys(content: Section) -> None:
-    """Raise `BadInput` for unknown keys, for sections that are not tables, and for what is not an experiment."""
+    """Raise `UserError` for unknown keys, sections that are not tables, and unsupported versions."""
     for section in SECTIONS & set(content):
         if content[section] is not None and not isinstance(content[section], Mapping):
-            raise BadInput(f"{section} must be a table of settings, not {content[section]!r}")
-    unknown = sorted(set(content) - KEYS)
+            raise UserError(f"{section} must be a table of settings, not {content[section]!r}")
+    unknown = sorted(set(content) - EXPERIMENT_KEYS)
     if unknown:
-        known = [*sorted(SECTIONS), *sorted(HEAD), "title", "teaches", "do"]
-        raise BadInput(f"unknown setting {unknown[0]}{nearest(unknown[0], known)}; known: {', '.join(known)}")
+        known = [*sorted(SECTIONS), *sorted(TOP_LEVEL_SETTINGS), "title", "teaches", "do"]
+        raise UserError(
+            f"unknown setting {unknown[0]}{did_you_mean(unknown[0], known)}; known: {', '.join(known)}"
+        )
     if content.get("do", "train") not in ("train", "classify"):
-        raise BadInput(f"do can't be {content['do']!r}; it can be classify, train")
+        raise UserError(f"do can't be {content['do']!r}; it can be classify, train")
     version = content.get("v", VERSION)
     if not isinstance(version, int) or version > VERSION:
-        raise BadInput(
+        raise UserError(
             f"this experiment is of version {version}; this workbench reads version {VERSION}: upgrade it"
         )
 
 
-def _chosen(section: object, name: str) -> Section:
-    """A section with another choice: without the options of the old one, unless it is the same."""
+def _replace_choice(section: object, name: str) -> Section:
+    """A section with the choice `name`; options are kept only if the choice stays the same."""
     return dict(section) if isinstance(section, Mapping) and section.get("name") == name else {"name": name}
 
 
-def _assign(content: RecipeContent, key: str, value: str) -> None:
+def _set_value(content: RecipeContent, key: str, value: str) -> None:
+    key, value = upgrade_setting(key, value)
     section, dot, field = key.partition(".")
-    if key in HEAD:
+    if key in TOP_LEVEL_SETTINGS:
         content[key] = value
         return
     if not dot or section not in {"data", "model", "train"}:
-        known = [*(s.key for s in settings_of(Train, "train.")), "data.", "model.", "train.", *sorted(HEAD)]
-        raise BadInput(
-            f"unknown setting {key}{nearest(f'train.{key}' if not dot else key, known)}; settings begin with "
+        known = [
+            *(s.key for s in settings_of(TrainingSettings, "train.")),
+            "data.",
+            "model.",
+            "train.",
+            *sorted(TOP_LEVEL_SETTINGS),
+        ]
+        raise UserError(
+            f"unknown setting {key}{did_you_mean(f'train.{key}' if not dot else key, known)}; settings start with "
             "data., model. or train. (workbench train --settings lists them)"
         )
     inner = content.setdefault(section, {})
@@ -206,31 +232,29 @@ def _assign(content: RecipeContent, key: str, value: str) -> None:
 
 def _data_choice(section: Section) -> Choice:
     if "name" not in section:
-        raise BadInput(
-            "no dataset is chosen: name a recipe, or give --dataset (workbench datasets lists them)"
-        )
+        raise UserError("no dataset given: pass a recipe or --dataset (workbench datasets lists them)")
     info = datasets.find(str(section["name"]))
     return Choice(info.name, _options(info.options, section, "data"))
 
 
 def _model_choice(section: Section, data: Choice) -> Choice:
     if "name" not in section:
-        raise BadInput("no model is chosen: name a recipe, or give --model (workbench models lists them)")
+        raise UserError("no model given: pass a recipe or --model (workbench models lists them)")
     info = models.find(str(section["name"]))
     return Choice(info.name, _options(info.options, section, "model"))
 
 
 def _options(struct: type[msgspec.Struct] | None, section: Section, where: str) -> Options:
-    """The options that are given, checked, the rest filled in; those of a custom dataset or model as given."""
-    given = {key: value for key, value in section.items() if key != "name"}
+    """Validated options with defaults for missing ones; those of a custom dataset or model without validation."""
+    options = {key: value for key, value in section.items() if key != "name"}
     if struct is None:
-        return {key: _guess(value) for key, value in given.items()}
-    plain: Options = msgspec.to_builtins(convert(struct, given, where))
+        return {key: _parse_toml_value(value) for key, value in options.items()}
+    plain: Options = msgspec.to_builtins(convert(struct, options, where))
     return plain
 
 
-def _guess(value: Any) -> Any:
-    """Text for a parameter of a custom dataset or model as the TOML value it looks like."""
+def _parse_toml_value(value: Any) -> Any:
+    """Text for an option of a custom dataset or model, parsed as TOML where it is valid TOML."""
     if not isinstance(value, str):
         return value
     try:
@@ -239,79 +263,82 @@ def _guess(value: Any) -> Any:
         return value
 
 
-def apply_overrides(content: Section, overrides: Section) -> dict[str, Any]:
-    """An experiment's JSON form with settings replaced by their full name (`{"train.epochs": 20}`)."""
-    changed = dict(content)
-    for key, value in overrides.items():
+def apply_overrides(content: Section, overrides: Section) -> Section:
+    """The JSON form of an experiment with settings replaced by full name (`{"train.epochs": 20}`)."""
+    changed = dict(upgrade_experiment(content))
+    for key, value in upgrade_overrides(overrides).items():
         section, dot, field = key.partition(".")
-        changed[section] = {**changed.get(section, {}), field: value} if dot else value
+        inner = changed.get(section)
+        changed[section] = {**(inner if isinstance(inner, Mapping) else {}), field: value} if dot else value
     return changed
 
 
-def pair_defaults(data: Choice, model: Choice) -> Options:
-    """The train settings that suit this dataset and this model, where nobody says otherwise."""
+def default_train_settings(data: Choice, model: Choice) -> Options:
+    """The default training settings for this dataset and model."""
     data_info, model_info = datasets.find(data.name), models.find(model.name)
     monitor = {"monitor": "loss"} if data_info.task == "regression" else {}
     return {**data_info.train, **model_info.train_defaults(model.options), **monitor}
 
 
-def check_pair(experiment: Experiment) -> None:
-    """Raise `BadInput` where dataset and model can't go together, as far as it is known before loading."""
+def check_compatibility(experiment: Experiment) -> None:
+    """Raise `UserError` where dataset and model are incompatible, as far as this is known before loading them."""
     data, model = datasets.find(experiment.data.name), models.find(experiment.model.name)
     check_sources(data.name, model.name)
     if data.task not in model.tasks:
-        fitting = [m.name for m in models.CATALOGUE if data.task in m.tasks][:6]
-        raise BadInput(
-            f"{model.name} can't learn {data.name}: it does {' or '.join(model.tasks)}, the dataset is "
-            f"{data.task}; models that fit: {', '.join(fitting)}"
+        compatible = [m.name for m in models.CATALOG if data.task in m.tasks][:6]
+        raise UserError(
+            f"{model.name} supports {' or '.join(model.tasks)}, but {data.name} is a {data.task} dataset; "
+            f"compatible models: {', '.join(compatible)}"
         )
-    if data.shape and len(data.shape) != 3 and model.pictures_only:
-        raise BadInput(f"{model.name} takes pictures, {data.name} has none; models that fit: linear, mlp")
+    if data.shape and len(data.shape) != 3 and model.images_only:
+        raise UserError(
+            f"{model.name} requires images, and {data.name} has none; compatible models: linear, mlp"
+        )
     if experiment.model.options.get("softmax") and data.task == "regression":
-        raise BadInput("model.softmax is for classes; a regression learns numbers: set it to no")
+        raise UserError("model.softmax must be no for a regression")
     if experiment.train.monitor != "loss" and data.task == "regression":
-        raise BadInput("train.monitor must be loss for a regression")
+        raise UserError("train.monitor must be loss for a regression")
 
 
 def check_sources(*names: str) -> None:
-    """Raise `BadInput` where a folder or a file of one's own code is not there."""
+    """Raise `UserError` where the folder of a dataset or the file of a custom dataset or model is missing."""
     for name in names:
-        own = split_name(name)[0] if is_user_code(name) else ""
-        path = given(own or name.removeprefix("folder:"))
-        if own and not is_file(path):
-            raise BadInput(f"there is no file {path.absolute()} (wanted for {name})")
+        file = split_user_code_name(name)[0] if is_user_code(name) else ""
+        path = expand_user_path(file or name.removeprefix("folder:"))
+        if file and not is_file(path):
+            raise UserError(f"file not found: {path.absolute()} (in {name})")
         if name.startswith("folder:") and not is_folder(path):
-            raise BadInput(
-                f"there is no folder {path.absolute()} (folder:PATH wants one folder per class in it)"
+            raise UserError(
+                f"folder not found: {path.absolute()} (folder:PATH expects one subfolder per class)"
             )
 
 
-def check_name(name: Any) -> str:
-    """`name` if a run may bear it, else `BadInput`: it becomes part of a folder's name."""
+def check_run_name(name: Any) -> str:
+    """`name` if it is a valid run name, which becomes part of a folder name. Raises `UserError`."""
     plain = isinstance(name, str) and all(c.isalnum() or c in "-_.+@" for c in name) and name.isprintable()
     if not plain or not name[:1].isalnum() or len(os.fsencode(name)) > 80 or name == "last":
-        raise BadInput(
-            f"{name!r} can't be a run's name: letters, digits and - _ . + @, beginning with a letter or digit "
-            "(and not 'last')"
+        raise UserError(
+            f"invalid run name {name!r}: use letters, digits and - _ . + @, starting with a letter or digit "
+            "(not 'last')"
         )
     return str(name)
 
 
-def short_name(choice: str) -> str:
-    """A dataset's or model's name as part of a run's name (`folder:/data/my pets` → `my-pets`)."""
-    tail = choice
+def run_name_part(choice: str) -> str:
+    """The name of a dataset or model as part of a run name (`folder:/data/my pets` → `my-pets`)."""
+    label = choice
     if choice.startswith("folder:"):
-        tail = Path(choice[7:]).name
+        label = Path(choice[7:]).name
     elif is_user_code(choice):
-        tail = split_name(choice)[1]
-    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in tail).strip("-_")
-    return cleaned[:40] or "own"
+        label = split_user_code_name(choice)[1]
+    ascii_label = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in label).strip("-_")
+    return ascii_label[:40] or "custom"
 
 
 def all_settings(data: str | None = None, model: str | None = None) -> list[Setting]:
-    """Every setting that `--set` reaches, for a chosen dataset and model or for none."""
-    rows = [s for s in settings_of(Experiment) if s.key in HEAD]
-    rows += settings_of(Train, "train.")
+    """Every setting of `--set`, including the options of a dataset and a model if given."""
+    rows = [s for s in settings_of(Experiment) if s.key in TOP_LEVEL_SETTINGS]
+    rows += settings_of(TrainingSettings, "train.")
     if data and (struct := datasets.find(data).options):
         rows += settings_of(struct, "data.")
     if model and (struct := models.find(model).options):

@@ -1,4 +1,4 @@
-"""How a model is trained: the settings `train.NAME`."""
+"""The settings `train.NAME`: how a model is trained."""
 
 from __future__ import annotations
 
@@ -12,103 +12,111 @@ Augmentation = Literal[
 ]
 
 
-class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model is trained. Every field is a setting `train.NAME`."""
+class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model is trained. Every field is a setting `train.NAME`; the descriptions are shown as its help."""
 
     epochs: Annotated[int, Meta(ge=1, le=1_000_000, description="passes over the training data")] = 10
-    batch_size: Annotated[int, Meta(ge=1, le=1_000_000, description="examples a step")] = 64
-    optimizer: Annotated[
-        Literal["sgd", "adam", "adamw", "rmsprop"], Meta(description="how gradients become updates")
-    ] = "adam"
-    lr: Annotated[float, Meta(gt=0, le=1000, description="learning rate (its peak, with a schedule)")] = 1e-3
-    momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum of sgd and rmsprop")] = 0.0
-    nesterov: Annotated[bool, Meta(description="Nesterov's momentum (sgd)")] = False
-    weight_decay: Annotated[float, Meta(ge=0, le=10, description="pull of the weights towards zero")] = 0.0
-    bias_lr: Annotated[
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000, description="samples per step")] = 64
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], Meta(description="optimizer")] = "adam"
+    lr: Annotated[float, Meta(gt=0, le=1000, description="learning rate; with a schedule its maximum")] = 1e-3
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum (sgd, rmsprop)")] = 0.0
+    nesterov: Annotated[bool, Meta(description="Nesterov momentum (sgd)")] = False
+    weight_decay: Annotated[
+        float, Meta(ge=0, le=10, description="weight decay (L2 penalty; decoupled in adamw)")
+    ] = 0.0
+    norm_bias_lr_scale: Annotated[
         float,
-        Meta(
-            gt=0, le=1000, description="what the rate is multiplied by for the biases of norms (64 is known)"
-        ),
+        Meta(gt=0, le=1000, description="learning rate multiplier for the biases of normalization layers"),
     ] = 1.0
     lookahead: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="steps after which the weights are drawn to an average of themselves, which is the result; "
-            "0 is never",
-        ),
+        int, Meta(ge=0, description="Lookahead: synchronize with the slow weights every k steps; 0 is off")
     ] = 0
     schedule: Annotated[
         Literal["constant", "step", "cosine", "one-cycle", "triangular"],
-        Meta(description="the learning rate over the run"),
+        Meta(description="learning rate schedule"),
     ] = "constant"
-    warmup: Annotated[float, Meta(ge=0, le=1000, description="epochs of linear warm-up")] = 0.0
-    step_every: Annotated[int, Meta(ge=1, description="epochs between drops of the step schedule")] = 10
-    step_factor: Annotated[float, Meta(gt=0, le=1, description="what a drop multiplies the rate by")] = 0.1
-    label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="part of the target spread evenly")] = 0.0
+    warmup: Annotated[float, Meta(ge=0, le=1000, description="epochs of linear learning rate warm-up")] = 0.0
+    step_every: Annotated[int, Meta(ge=1, description="step schedule: epochs between decays")] = 10
+    step_factor: Annotated[
+        float, Meta(gt=0, le=1, description="step schedule: factor of each decay (gamma)")
+    ] = 0.1
+    label_smoothing: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="label smoothing: part of the target spread evenly over all classes"),
+    ] = 0.0
     class_weights: Annotated[
-        Literal["none", "balanced"], Meta(description="weigh the loss by how rare a class is")
+        Literal["none", "balanced"],
+        Meta(description="loss weights of the classes; balanced is inverse to class frequency"),
     ] = "none"
-    balanced_sampling: Annotated[bool, Meta(description="draw every class equally often")] = False
+    balanced_sampling: Annotated[bool, Meta(description="sample all classes equally often in each epoch")] = (
+        False
+    )
     augment: Annotated[
         tuple[Augmentation, ...],
         Meta(
-            description="augmentations by name: crop, translate (2 pixels, mirrored), flip, altflip (every other "
-            "epoch), vflip, rotate, colour, erase; mixup, cutmix (two pictures in one: accuracy in training is "
-            "of the one that has more of it)"
+            description="augmentations: crop, translate (by up to 2 pixels, reflected edges), flip (horizontal), "
+            "altflip (flip, alternating between epochs), vflip, rotate, colour (color jitter), erase (random "
+            "erasing), mixup, cutmix (the training accuracy then counts the class with the larger share)"
         ),
     ] = ()
     normalize: Annotated[
         Literal["auto", "half", "none"],
         Meta(
-            description="what pictures are normalised by: auto is the mean and deviation of the dataset (or what "
-            "pretrained weights ask for), half is 0.5 and 0.5, none leaves them from 0 to 1"
+            description="image normalization: auto uses the mean and standard deviation of the dataset (or of the "
+            "pretrained weights), half uses 0.5 and 0.5, none keeps values from 0 to 1"
         ),
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], Meta(description="arithmetic of forward and backward")
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Meta(description="compute dtype of forward and backward passes (autocast)"),
     ] = "auto"
-    exact: Annotated[
+    deterministic: Annotated[
         bool,
         Meta(
-            description="the same bits for the same run on a GPU too, as far as its kernels can: slower (a CPU always "
-            "gives them, with the same threads)"
+            description="use deterministic algorithms on a GPU, where its kernels have them: reproducible, but slower "
+            "(on a CPU runs are reproducible with the same number of threads)"
         ),
     ] = False
     compile: Annotated[
         bool,
         Meta(
-            description="compile the model with torch.compile: a minute at the start, for steps that may be quicker; "
-            "on a CPU it takes a C++ compiler. What can't be compiled is computed as it is, and the run says so"
+            description="compile the model with torch.compile: slower start, possibly faster steps; on a CPU it needs "
+            "a C++ compiler. Where compilation fails, the run continues in eager mode and reports it"
         ),
     ] = False
     cuda_graph: Annotated[
         Literal["auto", "yes", "no"],
         Meta(
-            description="record a step on a CUDA device once and play it back; auto does so with models of up to 30 "
-            "million parameters. What can't be recorded is computed step by step, and the run says so"
+            description="capture the training step as a CUDA graph and replay it; auto does so for models of up to "
+            "30 million parameters. Where capture fails, steps run in eager mode and the run reports it"
         ),
     ] = "auto"
-    clip_norm: Annotated[float, Meta(ge=0, description="largest norm of the gradient; 0 is no limit")] = 0.0
+    max_grad_norm: Annotated[
+        float, Meta(ge=0, description="gradient clipping: maximum norm of all gradients; 0 is off")
+    ] = 0.0
     patience: Annotated[
-        int, Meta(ge=0, description="epochs without a better monitor before it stops early; 0 is never")
+        int,
+        Meta(
+            ge=0, description="early stopping: epochs without improvement of the monitored metric; 0 is off"
+        ),
     ] = 0
     validation: Annotated[
-        float, Meta(ge=0, le=0.9, description="part of the training data kept for validation")
+        float, Meta(ge=0, le=0.9, description="fraction of the training data held out for validation")
     ] = 0.1
     monitor: Annotated[
         Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"],
-        Meta(description="what the best epoch is measured by"),
+        Meta(description="metric that selects the best epoch"),
     ] = "accuracy"
     tta: Annotated[
         Literal["none", "mirror", "translate"],
         Meta(
-            description="test-time augmentation: the result has a second accuracy, of the mean over each picture and "
-            "its mirror image (and, with translate, both moved by a pixel two ways)"
+            description="test-time augmentation: also report the accuracy of predictions averaged over each image and "
+            "its mirror image (mirror), with both shifted by one pixel in two directions (translate)"
         ),
     ] = "none"
     freeze_epochs: Annotated[
-        int, Meta(ge=0, description="first epochs in which only the head learns (the rest is frozen)")
+        int,
+        Meta(ge=0, description="first epochs in which only the head is trained and the backbone is frozen"),
     ] = 0
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
@@ -116,38 +124,38 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     device: Annotated[
         str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)\Z", description="auto, cpu, cuda, cuda:N or mps")
     ] = "auto"
-    report_every: Annotated[
+    log_every: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1)],
-        Meta(description="steps a row of the record covers; auto keeps a run under 10,000 rows"),
+        Meta(description="steps between rows of metrics; auto writes fewer than 10,000 rows per run"),
     ] = "auto"
     checkpoint_seconds: Annotated[
-        float, Meta(ge=0.01, le=1_000_000, description="seconds between checkpoints inside an epoch")
+        float, Meta(ge=0.01, le=1_000_000, description="seconds between checkpoints within an epoch")
     ] = 60.0
-    wait_for_space: Annotated[
+    disk_full_timeout: Annotated[
         float,
         Meta(
-            ge=0, le=100_000_000, description="seconds to wait for room on a full disk before the run stops"
+            ge=0,
+            le=100_000_000,
+            description="seconds to wait for free space on a full disk before the run stops",
         ),
     ] = 43_200.0
     on_nan: Annotated[
-        Literal["stop", "go_back"],
+        Literal["stop", "rollback"],
         Meta(
-            description="when the loss becomes NaN or infinite: stop, or go back to the last good checkpoint with "
-            "half the learning rate"
+            description="when the loss becomes NaN or infinite: stop, or roll back to the last good checkpoint and "
+            "halve the learning rate"
         ),
     ] = "stop"
     micro_batch: Annotated[
-        int,
-        Meta(
-            ge=0, description="examples computed at once, their gradients added up to the batch's; 0 is all"
-        ),
+        int, Meta(ge=0, description="gradient accumulation: samples per forward pass; 0 is the whole batch")
     ] = 0
     auto_micro_batch: Annotated[
-        bool, Meta(description="when memory runs out, go on with a smaller micro_batch")
+        bool, Meta(description="on out of memory, continue with a smaller micro_batch")
     ] = False
     evaluation_batch: Annotated[
-        int, Meta(ge=0, description="examples evaluated at once; 0 is as many as are quick")
+        int, Meta(ge=0, description="samples per batch of evaluation; 0 chooses automatically")
     ] = 0
-    keep_every: Annotated[
-        int, Meta(ge=0, description="keep a checkpoint of every so many epochs; 0 keeps best and last two")
+    keep_checkpoint_every: Annotated[
+        int,
+        Meta(ge=0, description="keep a checkpoint every n epochs; 0 keeps only the best and the last two"),
     ] = 0

@@ -1,1 +1,1 @@
-"""What every other package builds on: errors, text, paths, settings; imports nothing else of ours."""
+"""Foundations of all other packages: errors, text, paths, settings. Imports no other package of workbench."""

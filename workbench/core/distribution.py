@@ -20,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def checkout() -> Path | None:
-    """The source folder that the running code is imported from; `None` where it is an installed wheel."""
+    """The source checkout that the running code is imported from; `None` for an installed wheel."""
     return _ROOT if _project().get("name") == NAME else None
 
 
@@ -28,9 +28,8 @@ def version_of(package: str) -> str | None:
     """Version of an installed package; of `workbench` that of the running code. `None`: not installed."""
     project = _project() if package == IMPORT_NAME else {}
     if project.get("name") == NAME:
-        return str(
-            project["version"]
-        )  # an editable install's metadata keeps the version of the day it was made
+        # The metadata of an editable install keep the version at the time of installation.
+        return str(project["version"])
     try:
         return metadata.version(NAME if package == IMPORT_NAME else package)
     except metadata.PackageNotFoundError:
@@ -38,19 +37,19 @@ def version_of(package: str) -> str | None:
 
 
 def install_hint(extra: str) -> str:
-    """The command that installs one of our extras, from the source folder where the code runs from one."""
+    """The command that installs one of our extras, from the source checkout where the code runs from one."""
     return _pip_install(f"[{extra}]")
 
 
 def name_conflict() -> str | None:
-    """One line about another project's distribution `workbench` in this environment; `None`: there is none.
+    """One line about another project's distribution `workbench` in this environment; `None` where there is none.
 
-    Both have an import package `workbench`: whichever was installed last has overwritten files of the other.
+    Both contain an import package `workbench`: the one installed last overwrites files of the other.
     """
-    for found in metadata.distributions(name=IMPORT_NAME):
-        if found.metadata["Summary"] != _EARLIER_SUMMARY:
+    for other in metadata.distributions(name=IMPORT_NAME):
+        if other.metadata["Summary"] != _EARLIER_SUMMARY:
             return (
-                f"the distribution '{IMPORT_NAME}' {found.version} of another project is installed and overwrites our "
+                f"the distribution '{IMPORT_NAME}' {other.version} of another project is installed and overwrites our "
                 f"files: pip uninstall {IMPORT_NAME}, then {_pip_install('', '--force-reinstall --no-deps ')}"
             )
     return None

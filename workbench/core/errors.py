@@ -1,4 +1,4 @@
-"""Errors whose text is written for the person at the keyboard: one line that says what and how to mend it."""
+"""Errors whose message is shown to the user: one line that states the problem and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 
-class BadInput(ValueError):
-    """Something a person gave can't be used. The message is one line and stands alone.
+class UserError(ValueError):
+    """Invalid input: a setting, a file, a name. The message is one line and needs no context.
 
-    Commands print it on stderr and exit with 2; panes show it as a notice.
+    Commands print it to stderr and exit with code 2; the screen shows it as a notification.
     """
 
 
 class RunFailed(RuntimeError):
-    """A run can't go on for a reason that is said in one line (written to `exit.json` as `failed`)."""
+    """A run can't continue. The message, one line, becomes the reason in `exit.json` (status `failed`)."""
 
 
 class NonFiniteLoss(RunFailed):
@@ -22,10 +22,10 @@ class NonFiniteLoss(RunFailed):
 
 
 class NotEnoughMemory(RunFailed):
-    """Memory ran out, and no smaller part of a batch fits."""
+    """Memory ran out, and no smaller micro-batch fits."""
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)"` for the choice that is most like `word`, else an empty string."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" (did you mean '{found[0]}'?)" if found else ""
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` for the choice closest to `word`; an empty string where none is close."""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""

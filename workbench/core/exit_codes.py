@@ -1,6 +1,5 @@
-"""What each command does. A module is imported when one of its commands runs, and not before."""
+"""Exit codes of the command `workbench`."""
 
 from __future__ import annotations
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes."""

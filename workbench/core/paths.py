@@ -1,4 +1,4 @@
-"""The one place that knows where things are kept."""
+"""Locations of files: runs, trash, datasets, caches, weights."""
 
 from __future__ import annotations
 
@@ -11,75 +11,71 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 
 def home() -> Path:
-    """`$WORKBENCH_HOME`, else the platform's folder for a user's data."""
-    given = os.environ.get("WORKBENCH_HOME")
-    return (
-        Path(given).expanduser().absolute()
-        if given
-        else platformdirs.user_data_path("workbench", appauthor=False)
-    )
+    """`$WORKBENCH_HOME`, else the platform's user data folder."""
+    home = os.environ.get("WORKBENCH_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    return platformdirs.user_data_path("workbench", appauthor=False)
 
 
 def runs() -> Path:
-    """Where every run has its folder."""
+    """The folder of all runs."""
     return home() / "runs"
 
 
 def trash() -> Path:
-    """Where `rm` moves runs to; what lies there is a person's to delete."""
+    """The folder that `workbench rm` moves runs to; only the user deletes from it."""
     return home() / "trash"
 
 
 def data_cache() -> Path:
-    """Where downloaded datasets are kept (torchvision's layout)."""
+    """The folder of downloaded datasets, in torchvision's layout."""
     return home() / "data"
 
 
 def caches() -> Path:
-    """Where what can be decoded or fetched again is kept."""
+    """The folder of caches: everything in it can be decoded or downloaded again."""
     return home() / "cache"
 
 
 def decoded_cache() -> Path:
-    """Where pictures that were decoded and resized once are kept."""
+    """The cache of decoded and resized images."""
     return caches() / "decoded"
 
 
-def fetched_cache() -> Path:
-    """Where pictures that were fetched from a URL are kept."""
+def download_cache() -> Path:
+    """The cache of images downloaded from a URL."""
     return caches() / "fetched"
 
 
-def data_search() -> list[Path]:
-    """Folders that are searched for a dataset, in order: `$WORKBENCH_DATA` (as in PATH), ours, Debian's."""
-    given = os.environ.get("WORKBENCH_DATA", "")
-    return [Path(part).expanduser().absolute() for part in given.split(os.pathsep) if part] + [
-        data_cache(),
-        DEBIAN_DATASETS,
-    ]
+def dataset_search_path() -> list[Path]:
+    """Folders that are searched for a dataset, in order: `$WORKBENCH_DATA` (as `PATH`), `data_cache()`, Debian's."""
+    parts = os.environ.get("WORKBENCH_DATA", "").split(os.pathsep)
+    folders = [Path(part).expanduser().absolute() for part in parts if part]
+    return [*folders, data_cache(), DEBIAN_DATASETS]
 
 
 def torch_home() -> Path:
-    """Where torch keeps downloaded weights: `$TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch`."""
+    """The folder of torch's downloads: `$TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch`."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).expanduser().absolute()
 
 
 def weights() -> Path:
-    """The folder that torch.hub puts weight files into."""
+    """The folder that `torch.hub` downloads weights to."""
     return torch_home() / "hub" / "checkpoints"
 
 
-def given(text: str) -> Path:
-    """A path as a person gives it, `~` and `~user` replaced where they name a home, and left where they don't."""
+def expand_user_path(text: str) -> Path:
+    """A path from user input with `~` and `~user` expanded; an unknown user is left as it is, without an error."""
     return Path(os.path.expanduser(text))
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there. Unlike `Path.is_file` it never raises, however long a name is."""
+    """Whether `path` is a regular file. Unlike `Path.is_file` it never raises, not even for an overlong name."""
     return os.path.isfile(path)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; never raises."""
+    """Whether `path` is a folder; never raises."""
     return os.path.isdir(path)

@@ -1,4 +1,4 @@
-"""How the doors say how far they are."""
+"""Progress of long operations, and their cancellation."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing that takes a while: `done` of `total` (`None`: nobody knows) in `unit`."""
+    """Progress of one operation: `done` of `total` (`None`: unknown) in `unit`."""
 
     what: str
+    """The operation, for people: `downloading cifar10`."""
     done: int
     total: int | None
-    unit: Literal["bytes", "pictures", "batches"]
+    unit: Literal["bytes", "images", "batches"]
 
 
-Report = Callable[[Progress], None]
-"""Is told about progress; called often, from any thread of the work."""
+ProgressCallback = Callable[[Progress], None]
+"""Receives progress; called often, from any thread of the operation."""
 
-Cancelled = Callable[[], bool]
-"""Asked between pieces of work; once it is true the work ends with `Interrupted`."""
-
-
-class Interrupted(Exception):
-    """Somebody asked for the work to end before it was done. Nothing half done is left behind."""
+CancelCheck = Callable[[], bool]
+"""Called between parts of an operation; once it returns true, the operation raises `Cancelled`."""
 
 
-def silent(_: Progress) -> None:
-    """A `Report` for nobody."""
+class Cancelled(Exception):
+    """An operation was cancelled before it was complete. No partial results are left behind."""
 
 
-def never() -> bool:
-    """A `Cancelled` that never is."""
+def ignore_progress(_: Progress) -> None:
+    """A `ProgressCallback` that discards everything."""
+
+
+def never_cancelled() -> bool:
+    """A `CancelCheck` of an operation that can't be cancelled."""
     return False

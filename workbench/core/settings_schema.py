@@ -1,4 +1,4 @@
-"""Typed settings: Structs that check their values, list their fields, and report errors in one line."""
+"""Typed settings: Structs that validate their values, list their fields, and report errors in one line."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from workbench.core.errors import BadInput, nearest
+from workbench.core.errors import UserError, did_you_mean
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 Section = Mapping[str, Any]
-"""A table of TOML or JSON before it is checked: any key with any value."""
+"""A table of TOML or JSON before validation: any key with any value."""
 Options = dict[str, Any]
-"""Options of a dataset or model by name; which there are, and their types, is known to its own Struct."""
-
+"""Options of a dataset or model by name; its own Struct defines their names and types."""
 
 SettingValue = bool | int | float | str | list[Any] | None
-"""A value of a setting as JSON has it."""
+"""The value of a setting in JSON."""
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """A dataset or a model by name, with options of its own."""
+    """A dataset or a model by name, with its options."""
 
     name: str
     options: Options = {}
 
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in TOML and JSON: the name among the options."""
+    def to_dict(self) -> Options:
+        """The form in TOML and JSON: the name among the options."""
         return {"name": self.name, **self.options}
 
     @classmethod
-    def from_dict(cls, section: Mapping[str, Any]) -> Choice:
-        """What `to_dict` wrote; `section` has a `name`."""
+    def from_dict(cls, section: Section) -> Choice:
+        """The choice from its form in TOML and JSON; `section` must have a `name`."""
         return cls(str(section["name"]), {key: value for key, value in section.items() if key != "name"})
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as `--settings`, the README and the screen's form show it."""
+    """A setting as shown by `--settings`, the README and the form of the screen."""
 
     key: str
     kind: str
-    """`whole number`, `number`, `yes/no`, `text`, `list`, or `choice`."""
+    """`whole number`, `number`, `yes/no`, `text`, `list`, `choice`, or alternatives joined by "or"."""
     default: Any
     help: str = ""
     choices: tuple[str, ...] = ()
 
 
 def settings_of(struct: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
-    """Every field of `struct` as a `Setting`, in the order of its definition; `prefix` ends in a dot."""
+    """Every field of `struct` as a `Setting`, in the order of definition; `prefix` is empty or ends in a dot."""
     return [_setting(field, prefix) for field in msgspec.inspect.type_info(struct).fields]  # type: ignore[attr-defined]
 
 
@@ -64,11 +63,12 @@ def _setting(field: msgspec.inspect.Field, prefix: str) -> Setting:
         default = field.default_factory()
     elif default is msgspec.NODEFAULT:
         default = None
-    kind, choices, text = _describe(field.type)
+    kind, choices, text = _describe_type(field.type)
     return Setting(prefix + field.encode_name, kind, default, text, choices)
 
 
-def _describe(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...], str]:
+def _describe_type(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...], str]:
+    """Kind, choices and help of a field's type."""
     text = ""
     if isinstance(info, msgspec.inspect.Metadata):
         text = (info.extra_json_schema or {}).get("description", "")
@@ -85,56 +85,56 @@ def _describe(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...], str]:
         case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
             return "list", (), text
         case msgspec.inspect.UnionType(types=types):
-            described = [_describe(t) for t in types if not isinstance(t, msgspec.inspect.NoneType)]
-            words = [c for _, choices, _ in described for c in choices]
-            kinds = [f"'{c}'" for c in words] + [kind for kind, choices, _ in described if not choices]
-            return " or ".join(kinds), tuple(words), text or next((t for _, _, t in described if t), "")
+            members = [_describe_type(t) for t in types if not isinstance(t, msgspec.inspect.NoneType)]
+            literals = [c for _, choices, _ in members for c in choices]
+            kinds = [f"'{c}'" for c in literals] + [kind for kind, choices, _ in members if not choices]
+            return " or ".join(kinds), tuple(literals), text or next((t for _, _, t in members if t), "")
     return "text", (), text
 
 
 def convert(struct: type[S], values: Section, where: str) -> S:
-    """`values` as a checked `struct`; text is read as the field's own type ("0.1" as a number).
+    """`values` as a validated `struct`; text is parsed as the type of the field ("0.1" as a number).
 
-    Raises `BadInput` with one line that names the setting (`where` is the prefix it stands under: "train").
+    `where` is the section in error messages ("train"). Raises `UserError` with one line that names the setting.
     """
     known = [field.encode_name for field in msgspec.structs.fields(struct)]
     for key, value in values.items():
         if key not in known:
-            raise BadInput(f"unknown setting {where}.{key}{nearest(key, known)}; known: {', '.join(known)}")
+            raise UserError(
+                f"unknown setting {where}.{key}{did_you_mean(key, known)}; known: {', '.join(known)}"
+            )
         if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{where}.{key} must be a finite number, not {value}")
+            raise UserError(f"{where}.{key} must be a finite number, not {value}")
     types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
     plain = {key: parse_value(value, types[key]) for key, value in values.items()}
     try:
         return msgspec.convert(plain, struct)
     except msgspec.ValidationError as error:
-        raise BadInput(_one_line(error, where, plain, struct)) from None
+        raise UserError(_error_line(error, where, plain, struct)) from None
 
 
-def assignment(text: str) -> tuple[str, str]:
-    """The two sides of a `KEY=VALUE` that a person gave. Raises `BadInput`."""
+def parse_assignment(text: str) -> tuple[str, str]:
+    """Key and value of `KEY=VALUE`. Raises `UserError`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise BadInput(f"--set takes KEY=VALUE, not '{text}' (for example --set train.epochs=20)")
+        raise UserError(f"--set expects KEY=VALUE, not '{text}' (for example --set train.epochs=20)")
     return key.strip(), value
 
 
-def parse_value(value: Any, wanted: Any) -> Any:
-    """What a person typed (`"3"`, `"1e-3"`, `"yes"`, `"crop,flip"`) as the type that a setting wants.
+def parse_value(value: Any, target: Any) -> Any:
+    """Text (`"3"`, `"1e-3"`, `"yes"`, `"crop,flip"`) as a value of the type `target` of a setting.
 
-    Values that are no text, and text that is none of the wanted types, come back as they are: checking is
-    `convert`'s part.
+    Values that are not text, and text that can't be parsed, are returned unchanged: `convert` validates them.
     """
     if not isinstance(value, str):
         return value
-    words = _literal_words(wanted)
-    if value in words:
+    if value in _literal_values(target):
         return value
-    kinds = _plain_types(wanted)
+    kinds = _plain_types(target)
     if bool in kinds and value.lower() in {"yes", "true", "on", "no", "false", "off"}:
         return value.lower() in {"yes", "true", "on"}
     if tuple in kinds or list in kinds:
-        return _parse_list(value, wanted)
+        return _parse_list(value, target)
     for kind in (int, float):
         if kind in kinds:
             try:
@@ -145,63 +145,63 @@ def parse_value(value: Any, wanted: Any) -> Any:
     return value
 
 
-def _parse_list(value: str, wanted: Any) -> Any:
+def _parse_list(value: str, target: Any) -> Any:
     text = value.strip()
     if text.startswith("["):
         try:
             return json.loads(text)
-        except (ValueError, RecursionError):  # brackets nested too deep end in the second
+        except (ValueError, RecursionError):  # too deeply nested brackets raise the latter
             return value
-    item = _item(wanted)
+    item = _item_type(target)
     return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]
 
 
-def _alternatives(wanted: Any) -> list[Any]:
-    """The members of a union, with `Annotated` taken off; a list of one for any other type."""
-    if hasattr(wanted, "__metadata__"):
-        return _alternatives(wanted.__origin__)
-    if get_origin(wanted) in {Literal, tuple, list} or not get_args(wanted):
-        return [wanted]
-    return [one for argument in get_args(wanted) for one in _alternatives(argument)]
+def _union_members(target: Any) -> list[Any]:
+    """The members of a union, without `Annotated`; a list of one for any other type."""
+    if hasattr(target, "__metadata__"):
+        return _union_members(target.__origin__)
+    if get_origin(target) in {Literal, tuple, list} or not get_args(target):
+        return [target]
+    return [member for argument in get_args(target) for member in _union_members(argument)]
 
 
-def _literal_words(wanted: Any) -> set[Any]:
-    return {word for t in _alternatives(wanted) if get_origin(t) is Literal for word in get_args(t)}
+def _literal_values(target: Any) -> set[Any]:
+    return {value for t in _union_members(target) if get_origin(t) is Literal for value in get_args(t)}
 
 
-def _plain_types(wanted: Any) -> set[Any]:
-    return {get_origin(t) or t for t in _alternatives(wanted)}
+def _plain_types(target: Any) -> set[Any]:
+    return {get_origin(t) or t for t in _union_members(target)}
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "yes or no", "str": "text", "array": "a list"}
 
 
-def _one_line(error: msgspec.ValidationError, where: str, values: Section, struct: type) -> str:
-    """The complaint of a conversion for a person: the setting, what it can be, and what was given."""
-    complaint, _, path = str(error).partition(" - at `$.")
+def _error_line(error: msgspec.ValidationError, where: str, values: Section, struct: type) -> str:
+    """A validation error as one line: the setting, its allowed values, and the invalid value."""
+    message, _, path = str(error).partition(" - at `$.")
     path = path.rstrip("`")
     if not path:
-        return f"{where}: {complaint}"
+        return f"{where}: {message}"
     key, index = re.match(r"([^.\[]*)(?:\[(\d+)\])?", path).groups()  # type: ignore[union-attr]
-    given = values[key][int(index)] if index else values[key]
+    value = values[key][int(index)] if index else values[key]
     types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    words = sorted(str(w) for w in _literal_words(_item(types[key]) if index else types[key]))
-    if words and isinstance(given, str):
-        return f"{where}.{key} can't be '{given}'; it can be {', '.join(words)}{nearest(given, words)}"
-    wanted = re.match(r"Expected `(\w+)(?: \| \w+)*`(?: (matching regex) .*| ([<>=]+ \S+))?", complaint)
-    if not wanted:
-        return f"{where}.{path}: {complaint[0].lower()}{complaint[1:]}"
-    if wanted[2]:
-        return f"{where}.{key} can't be '{given}'; it can be {_help(struct, key)}"
-    return (
-        f"{where}.{path} must be {_KINDS.get(wanted[1], wanted[1])} {wanted[3] or ''}".rstrip()
-        + f", not {given!r}"
-    )
+    choices = sorted(str(c) for c in _literal_values(_item_type(types[key]) if index else types[key]))
+    if choices and isinstance(value, str):
+        return (
+            f"{where}.{key} can't be '{value}'; it can be {', '.join(choices)}{did_you_mean(value, choices)}"
+        )
+    expected = re.match(r"Expected `(\w+)(?: \| \w+)*`(?: (matching regex) .*| ([<>=]+ \S+))?", message)
+    if not expected:
+        return f"{where}.{path}: {message[0].lower()}{message[1:]}"
+    if expected[2]:
+        return f"{where}.{key} can't be '{value}'; it can be {_help(struct, key)}"
+    kind = f"{_KINDS.get(expected[1], expected[1])} {expected[3] or ''}".rstrip()
+    return f"{where}.{path} must be {kind}, not {value!r}"
 
 
-def _item(wanted: Any) -> Any:
-    """The type of a list's items."""
-    return next((get_args(t)[0] for t in _alternatives(wanted) if get_origin(t) in {tuple, list}), str)
+def _item_type(target: Any) -> Any:
+    """The type of the items of a list."""
+    return next((get_args(t)[0] for t in _union_members(target) if get_origin(t) in {tuple, list}), str)
 
 
 def _help(struct: type, key: str) -> str:

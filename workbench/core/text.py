@@ -1,4 +1,4 @@
-"""Text from outside, made fit to show: names, log lines and exception texts can't steer the terminal."""
+"""Formatting of values, and sanitizing of untrusted text: names, log lines and messages can't control the terminal."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BIDI = {chr(c) for c in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
-def safe(text: object, width: int | None = None) -> str:
-    """`text` on one row, with every control, bidirectional and undecodable character replaced.
+def sanitize(text: object, width: int | None = None) -> str:
+    """`text` as one line, with every control, bidirectional and unassigned character replaced by U+FFFD.
 
-    With `width`, cut to so many terminal cells (an ellipsis ends what was cut). File names that are no UTF-8
-    hold lone surrogates, which no terminal can be sent: they are replaced too.
+    With `width`, truncated to that many terminal cells. Lone surrogates, which stand for undecodable bytes in file
+    names and can't be encoded, are replaced too.
     """
-    shown = str(text)
-    if not (shown.isascii() and shown.isprintable()):
-        shown = "".join(REPLACEMENT if _unsafe(c) else c for c in shown)
-    return shown if width is None else cut(shown, width)
+    line = str(text)
+    if not (line.isascii() and line.isprintable()):
+        line = "".join(REPLACEMENT if _is_unsafe(c) else c for c in line)
+    return line if width is None else truncate(line, width)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an exception says, in one line of at most `limit` characters; its type where it says nothing."""
+    """The message of an exception as one line of at most `limit` characters; its type where the message is empty."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
-def _unsafe(character: str) -> bool:
+def _is_unsafe(character: str) -> bool:
     if " " <= character <= "~":
         return False
     return character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Cn", "Zl", "Zp"}
 
 
 def cell_width(text: str) -> int:
-    """How many terminal cells `text` takes."""
+    """The number of terminal cells that `text` occupies."""
     if text.isascii() and text.isprintable():
         return len(text)
-    return sum(_cells(c) for c in text)
+    return sum(_character_width(c) for c in text)
 
 
-def _cells(character: str) -> int:
+def _character_width(character: str) -> int:
     if " " <= character <= "~":
         return 1
     if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
@@ -50,27 +50,27 @@ def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def cut(text: str, width: int) -> str:
-    """`text` within `width` cells; what is longer ends in an ellipsis."""
+def truncate(text: str, width: int) -> str:
+    """`text` within `width` terminal cells; a longer one ends in an ellipsis."""
     if len(text) * 2 <= width or cell_width(text) <= width:
         return text
-    used, kept = 1, []
+    used, prefix = 1, []
     for character in text:
-        used += _cells(character)
+        used += _character_width(character)
         if used > width:
             break
-        kept.append(character)
-    return "".join(kept) + "…" if width > 0 else ""
+        prefix.append(character)
+    return "".join(prefix) + "…" if width > 0 else ""
 
 
 def pad(text: str, width: int) -> str:
-    """`text` cut or filled up with spaces to exactly `width` cells."""
-    shown = cut(text, width)
-    return shown + " " * (width - cell_width(shown))
+    """`text` truncated or padded with spaces to exactly `width` terminal cells."""
+    line = truncate(text, width)
+    return line + " " * (width - cell_width(line))
 
 
-def duration(seconds: float | None) -> str:
-    """`59s`, `12m05`, `3h08`, `2d04h`; `-` where it is not known."""
+def format_duration(seconds: float | None) -> str:
+    """A duration as `59s`, `12m05`, `3h08`, `2d04h`; `-` where it is unknown."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "-"
     whole = round(seconds)
@@ -83,16 +83,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
 
 
-def age(seconds: float) -> str:
-    """How long ago something was, in its largest unit: `now`, `40s ago`, `12m ago`, `3h ago`, `9d ago`."""
+def format_age(seconds: float) -> str:
+    """An age in seconds, in its largest unit: `now`, `40s ago`, `12m ago`, `3h ago`, `9d ago`."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= length:
             return f"{int(seconds // length)}{unit} ago"
     return "now"
 
 
-def size(count: float | None) -> str:
-    """A number of bytes as `512 B`, `1.5 MB`, `2.0 GB` (powers of 1000)."""
+def format_bytes(count: float | None) -> str:
+    """A number of bytes as `512 B`, `1.5 MB`, `2.0 GB` (powers of 1000); `-` where it is unknown."""
     if count is None:
         return "-"
     for unit in ("B", "kB", "MB", "GB"):
@@ -102,33 +102,33 @@ def size(count: float | None) -> str:
     return f"{count:.1f} TB"
 
 
-def count(number: float | None) -> str:
-    """A number as `950`, `42.5k`, `11.7M`."""
+def format_count(number: float | None) -> str:
+    """A number as `950`, `42.5k`, `11.7M`; `-` where it is unknown."""
     if number is None:
         return "-"
     for unit in ("", "k", "M", "G"):
         if abs(number) < 1000:
-            shown = f"{number:.0f}" if not unit or abs(number) >= 100 else f"{number:.1f}".removesuffix(".0")
-            return shown + unit
+            digits = f"{number:.0f}" if not unit or abs(number) >= 100 else f"{number:.1f}".removesuffix(".0")
+            return digits + unit
         number /= 1000
     return f"{number:.1f}T"
 
 
-def times(sides: Iterable[int]) -> str:
+def format_shape(sides: Iterable[int]) -> str:
     """A shape as `3×224×224`."""
     return "×".join(str(side) for side in sides)
 
 
-def fraction(value: float | None) -> str:
-    """A figure from 0 to 1 as `.913`; `1.00` for one, `-` where it is not known."""
+def format_fraction(value: float | None) -> str:
+    """A fraction from 0 to 1 as `.913`; `1.00` for one, `-` where it is unknown."""
     if value is None:
         return "-"
-    shown = f"{value:.3f}"
-    return shown[1:] if shown.startswith("0") else f"{value:.2f}"
+    digits = f"{value:.3f}"
+    return digits[1:] if digits.startswith("0") else f"{value:.2f}"
 
 
-def short(value: float | None) -> str:
-    """A figure in about four cells: `.214`, `2.31`, `183`, `1.2e-4`; `-` where it is not known or NaN."""
+def format_compact(value: float | None) -> str:
+    """A number in about four cells: `.214`, `2.31`, `183`, `1.2e-4`; `-` where it is unknown or NaN."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -144,40 +144,40 @@ def short(value: float | None) -> str:
     return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"
 
 
-def learning_rate(value: float) -> str:
-    """A learning rate with three digits: `.015`, `.000123`, `1.2e-5`."""
+def format_learning_rate(value: float) -> str:
+    """A learning rate with three significant digits: `.015`, `.000123`, `1.2e-5`."""
     digits, e, power = f"{value:.3g}".partition("e")
     return f"{digits}e{int(power)}" if e else digits.removeprefix("0") or "0"
 
 
-def decimals(value: float | None) -> str:
-    """A figure that is compared with another one: four decimals, `-` where it is not known."""
+def format_decimals(value: float | None) -> str:
+    """A metric with four decimals, for comparisons; `-` where it is unknown."""
     return "-" if value is None else f"{value:.4f}"
 
 
-def percent(value: float | None) -> str:
-    """A share that is compared with a published one: `95.24 %`, `-` where it is not known."""
+def format_percent(value: float | None) -> str:
+    """A fraction as a percentage with two decimals, `95.24 %`; `-` where it is unknown."""
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
-def values(outputs: Iterable[float]) -> str:
+def format_outputs(outputs: Iterable[float]) -> str:
     """The outputs of a regression: `0.5, 12.25`."""
     return ", ".join(f"{value:.6g}" for value in outputs)
 
 
-def value_range(low: float, high: float) -> str:
-    """`-2.12…2.64`."""
+def format_range(low: float, high: float) -> str:
+    """A range of values as `-2.12…2.64`."""
     return f"{low:.3g}…{high:.3g}"
 
 
-def amount(done: float | None, total: float | None, unit: object) -> str:
-    """`12 MB of 170 MB`, `950 of 5k`, or only what is done where the whole is not known."""
-    shown = size if unit == "bytes" else count
-    return shown(done) + (f" of {shown(total)}" if total else "")
+def format_progress(done: float | None, total: float | None, unit: object) -> str:
+    """Progress as `12 MB of 170 MB` or `950 of 5k`; without the total where it is unknown."""
+    format_number = format_bytes if unit == "bytes" else format_count
+    return format_number(done) + (f" of {format_number(total)}" if total else "")
 
 
-def setting(value: object) -> str:
-    """A setting or a figure as a cell of a table, not safe to show."""
+def format_setting(value: object) -> str:
+    """The value of a setting or a metric as the cell of a table; not sanitized."""
     if isinstance(value, tuple | list):
         return ",".join(str(part) for part in value) or "-"
     if isinstance(value, bool):
@@ -185,7 +185,7 @@ def setting(value: object) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def clock(when: float) -> str:
+def format_time(when: float) -> str:
     """A time as `23:11` on the same day, else `11-21 23:11` (local time)."""
     moment = datetime.fromtimestamp(when)
     same_day = moment.date() == datetime.now().date()

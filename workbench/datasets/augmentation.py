@@ -1,7 +1,7 @@
-"""Augmentation of a batch of pictures on its own device, from random numbers drawn beforehand.
+"""Augmentation of a batch of images on its own device, from random numbers drawn beforehand.
 
-The numbers of an epoch are one table (a row per example), so what happens to a picture depends on the seed, the
-epoch and its index alone: not on the batch it is in, nor on where a run was cut.
+The random numbers of an epoch form a table with a row per sample, so the augmentation of an image depends only on the
+seed, the epoch and its index: neither on its batch, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.core.errors import BadInput, nearest
+from workbench.core.errors import UserError, did_you_mean
 from workbench.datasets import mixup
 from workbench.datasets.dataset import derived_seed
 from workbench.datasets.mixup import Mix
 
 LUMA = (0.299, 0.587, 0.114)
-"""Grey of red, green and blue: ITU-R BT.601, as Pillow does it."""
+"""Weights of red, green and blue in grayscale: ITU-R BT.601, as in Pillow."""
 MAX_DEGREES = 15.0
-COLOUR_STRENGTH = 0.4
+COLOR_JITTER_STRENGTH = 0.4
 ERASE_CHANCE = 0.5
 ERASE_AREA = (0.02, 0.2)
 
@@ -31,25 +31,25 @@ ERASE_AREA = (0.02, 0.2)
 @dataclass(frozen=True)
 class _Augmentation:
     draws: int
-    """Random numbers it takes for one picture."""
+    """Random numbers that it uses per image."""
     apply: Callable[[Tensor, Tensor], Tensor]
-    """(float pictures [B, C, H, W] from 0 to 255, draws [B, `draws`] from 0 to 1) to pictures of the same shape."""
+    """Maps float images [B, C, H, W] from 0 to 255, and draws [B, `draws`] from 0 to 1, to images of that shape."""
 
 
-def _crop(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Shifted at random by up to 4 pixels (12 % from 34 pixels on), what comes in is black."""
-    pad = max(4, round(0.12 * min(pictures.shape[-2:])))
-    return _window(F.pad(pictures, (pad, pad, pad, pad)), draws, pad)
+def _crop(images: Tensor, draws: Tensor) -> Tensor:
+    """Shift randomly by up to 4 pixels (12 % from 34 pixels on), padding with black."""
+    pad = max(4, round(0.12 * min(images.shape[-2:])))
+    return _window(F.pad(images, (pad, pad, pad, pad)), draws, pad)
 
 
-def _translate(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Shifted at random by up to 2 pixels, what comes in is the picture's own border, mirrored."""
-    pad = min(2, min(pictures.shape[-2:]) - 1)
-    return _window(F.pad(pictures, (pad, pad, pad, pad), "reflect"), draws, pad)
+def _translate(images: Tensor, draws: Tensor) -> Tensor:
+    """Shift randomly by up to 2 pixels, padding by reflection."""
+    pad = min(2, min(images.shape[-2:]) - 1)
+    return _window(F.pad(images, (pad, pad, pad, pad), "reflect"), draws, pad)
 
 
 def _window(padded: Tensor, draws: Tensor, pad: int) -> Tensor:
-    """A part of each padded picture, as large as it was before: drawn by draws [B, 2]."""
+    """A random window of each padded image, of its size before padding, at the position draws [B, 2]."""
     height, width = (side - 2 * pad for side in padded.shape[-2:])
     offsets = (draws * (2 * pad + 1)).long().clamp_(max=2 * pad)
     rows = offsets[:, 0, None] + torch.arange(height, device=padded.device)
@@ -59,63 +59,63 @@ def _window(padded: Tensor, draws: Tensor, pad: int) -> Tensor:
     return padded[batch, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def _flip(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Left and right swapped in half of the pictures."""
-    return torch.where(draws[:, :1, None, None] < 0.5, pictures.flip(-1), pictures)
+def _flip(images: Tensor, draws: Tensor) -> Tensor:
+    """Flip half of the images left to right."""
+    return torch.where(draws[:, :1, None, None] < 0.5, images.flip(-1), images)
 
 
-def _flip_vertically(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Top and bottom swapped in half of the pictures."""
-    return torch.where(draws[:, :1, None, None] < 0.5, pictures.flip(-2), pictures)
+def _flip_vertically(images: Tensor, draws: Tensor) -> Tensor:
+    """Flip half of the images top to bottom."""
+    return torch.where(draws[:, :1, None, None] < 0.5, images.flip(-2), images)
 
 
-def _rotate(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Turned about the centre by up to 15 degrees either way, bilinear, corners black."""
+def _rotate(images: Tensor, draws: Tensor) -> Tensor:
+    """Rotate about the center by up to 15 degrees either way (bilinear), padding with black."""
     angle = (draws[:, 0] * 2 - 1) * math.radians(MAX_DEGREES)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    stretch = pictures.shape[-1] / pictures.shape[-2]
+    stretch = images.shape[-1] / images.shape[-2]
     rows = (torch.stack([cos, -sin / stretch, zero], 1), torch.stack([sin * stretch, cos, zero], 1))
-    grid = F.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
-    return F.grid_sample(pictures, grid, align_corners=False)
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
-def _colour(pictures: Tensor, draws: Tensor) -> Tensor:
-    """Brightness, contrast and saturation each times 0.6 to 1.4, in this order (as torchvision blends them)."""
-    factors = (1 + (draws * 2 - 1) * COLOUR_STRENGTH)[:, :, None, None, None]
-    bright = (pictures * factors[:, 0]).clamp_(0, 255)
-    level = _grey(bright).mean((1, 2, 3), keepdim=True)
+def _color_jitter(images: Tensor, draws: Tensor) -> Tensor:
+    """Scale brightness, contrast and saturation by 0.6 to 1.4 each, in this order (blended as in torchvision)."""
+    factors = (1 + (draws * 2 - 1) * COLOR_JITTER_STRENGTH)[:, :, None, None, None]
+    bright = (images * factors[:, 0]).clamp_(0, 255)
+    level = _grayscale(bright).mean((1, 2, 3), keepdim=True)
     contrasted = torch.lerp(level, bright, factors[:, 1]).clamp_(0, 255)
-    return torch.lerp(_grey(contrasted), contrasted, factors[:, 2]).clamp_(0, 255)
+    return torch.lerp(_grayscale(contrasted), contrasted, factors[:, 2]).clamp_(0, 255)
 
 
-def _grey(pictures: Tensor) -> Tensor:
+def _grayscale(images: Tensor) -> Tensor:
     """[B, C, H, W] to [B, 1, H, W]."""
-    if pictures.shape[1] != len(LUMA):
-        return pictures.mean(1, keepdim=True)
-    return (pictures * _luma(pictures.device)).sum(1, keepdim=True)
+    if images.shape[1] != len(LUMA):
+        return images.mean(1, keepdim=True)
+    return (images * _luma(images.device)).sum(1, keepdim=True)
 
 
 @cache
 def _luma(device: torch.device) -> Tensor:
-    """Made once: putting it on a device anew would wait for the device."""
+    """Cached, as copying it to the device would synchronize with the device."""
     return torch.tensor(LUMA, device=device)[None, :, None, None]
 
 
-def _erase(pictures: Tensor, draws: Tensor) -> Tensor:
-    """In half of the pictures, a rectangle of 2 to 20 % of the area takes the picture's mean colour.
+def _erase(images: Tensor, draws: Tensor) -> Tensor:
+    """Fill a random rectangle of 2 to 20 % of the area with the image's mean color, in half of the images.
 
     After random erasing (Zhong et al., arXiv:1708.04896).
     """
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     low, high = ERASE_AREA
     area = low + draws[:, 1] * (high - low)
     ratio = torch.exp((draws[:, 2] * 2 - 1) * math.log(3.0))
     half_height, half_width = (area * ratio).sqrt() * height / 2, (area / ratio).sqrt() * width / 2
-    y = torch.arange(height, device=pictures.device) + 0.5 - (draws[:, 3] * height)[:, None]
-    x = torch.arange(width, device=pictures.device) + 0.5 - (draws[:, 4] * width)[:, None]
+    y = torch.arange(height, device=images.device) + 0.5 - (draws[:, 3] * height)[:, None]
+    x = torch.arange(width, device=images.device) + 0.5 - (draws[:, 4] * width)[:, None]
     inside = (y.abs() < half_height[:, None])[:, :, None] & (x.abs() < half_width[:, None])[:, None, :]
     inside &= (draws[:, 0] < ERASE_CHANCE)[:, None, None]
-    return torch.where(inside[:, None], pictures.mean((2, 3), keepdim=True), pictures)
+    return torch.where(inside[:, None], images.mean((2, 3), keepdim=True), images)
 
 
 _AUGMENTATIONS = {
@@ -125,63 +125,65 @@ _AUGMENTATIONS = {
     "altflip": _Augmentation(1, _flip),
     "vflip": _Augmentation(1, _flip_vertically),
     "rotate": _Augmentation(1, _rotate),
-    "colour": _Augmentation(3, _colour),
+    "colour": _Augmentation(3, _color_jitter),
     "erase": _Augmentation(5, _erase),
 }
 NAMES = (*_AUGMENTATIONS, *mixup.NAMES)
 
 
 class Augment:
-    """The augmentations of the given names, one after the other. Raises `BadInput` for a name it does not know.
+    """A sequence of augmentations by name. Raises `UserError` for an unknown name.
 
-    `altflip` flips half of the pictures in the first epoch and from then on every picture in every other epoch, so
-    that each is seen both ways equally often (Jordan, arXiv:2404.00498, section 3.6). What mixes two pictures
-    comes last, batch by batch: see `mix`.
+    `altflip` flips a random half of the images in the first epoch and from then on each image in every other epoch,
+    so that both orientations occur equally often (Jordan, arXiv:2404.00498, section 3.6). Augmentations that mix two
+    images are applied last, per batch: see `mixer`.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in NAMES:
                 known = ", ".join(NAMES)
-                raise BadInput(f"train.augment: there is no '{name}'{nearest(name, NAMES)}; known: {known}")
-        own = [name for name in names if name in _AUGMENTATIONS]
-        self._parts = [_AUGMENTATIONS[name] for name in own]
-        widths = [part.draws for part in self._parts]
-        self._alternating = [sum(widths[:i]) for i, name in enumerate(own) if name == "altflip"]
-        self._mixing = tuple(name for name in names if name in mixup.NAMES)
+                raise UserError(
+                    f"train.augment: unknown augmentation '{name}'{did_you_mean(name, NAMES)}; known: {known}"
+                )
+        per_image = [name for name in names if name in _AUGMENTATIONS]
+        self._augmentations = [_AUGMENTATIONS[name] for name in per_image]
+        widths = [augmentation.draws for augmentation in self._augmentations]
+        self._altflip_columns = [sum(widths[:i]) for i, name in enumerate(per_image) if name == "altflip"]
+        self._mixing_names = tuple(name for name in names if name in mixup.NAMES)
         self.columns = sum(widths)
-        """Random numbers an example takes for itself."""
+        """Random numbers per sample, without those of `mixer`."""
 
-    def mix(self, classes: int) -> Mix | None:
-        """What mixes pictures of so many classes, where a name says so."""
-        return Mix(self._mixing, classes) if self._mixing else None
+    def mixer(self, classes: int) -> Mix | None:
+        """The `Mix` for images of `classes` classes; `None` if no name asks for mixing."""
+        return Mix(self._mixing_names, classes) if self._mixing_names else None
 
     def draws(self, count: int, seed: int, epoch: int = 0) -> Tensor:
-        """The table of an epoch: float32 [count, columns (and what `mix` takes)] from 0 to 1, on the CPU.
+        """The random numbers of an epoch: float32 [count, columns (plus `Mix.COLUMNS`)] from 0 to 1, on the CPU.
 
-        A function of `seed` and `epoch`.
+        A pure function of `seed` and `epoch`.
         """
-        columns = self.columns + (Mix.COLUMNS if self._mixing else 0)
+        columns = self.columns + (Mix.COLUMNS if self._mixing_names else 0)
         table = _uniform(count, columns, derived_seed(seed, "augment", epoch))
-        for column in self._alternating:
-            once = _uniform(count, 1, derived_seed(seed, "altflip"))[:, 0]
-            table[:, column] = once if epoch % 2 == 0 else 1 - once
+        for column in self._altflip_columns:
+            first_epoch = _uniform(count, 1, derived_seed(seed, "altflip"))[:, 0]
+            table[:, column] = first_epoch if epoch % 2 == 0 else 1 - first_epoch
         return table
 
-    def __call__(self, pictures: Tensor, draws: Tensor) -> Tensor:
-        """Augmented pictures of the same shape and dtype.
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augmented images of the same shape and dtype.
 
-        `pictures`: uint8, or float from 0 to 1, [B, C, H, W]; `draws`: their rows of the table, on the same device.
+        `images`: uint8, or float from 0 to 1, [B, C, H, W]; `draws`: their rows of the table, on the same device.
         """
-        if not self._parts:
-            return pictures
-        whole = pictures.dtype == torch.uint8
-        augmented = pictures.float() if whole else pictures * 255
+        if not self._augmentations:
+            return images
+        is_uint8 = images.dtype == torch.uint8
+        augmented = images.float() if is_uint8 else images * 255
         start = 0
-        for part in self._parts:
-            augmented = part.apply(augmented, draws[:, start : start + part.draws])
-            start += part.draws
-        return augmented.round_().clamp_(0, 255).to(torch.uint8) if whole else augmented / 255
+        for augmentation in self._augmentations:
+            augmented = augmentation.apply(augmented, draws[:, start : start + augmentation.draws])
+            start += augmentation.draws
+        return augmented.round_().clamp_(0, 255).to(torch.uint8) if is_uint8 else augmented / 255
 
 
 def _uniform(count: int, columns: int, seed: int) -> Tensor:

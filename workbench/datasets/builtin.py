@@ -1,4 +1,4 @@
-"""Datasets that need no network: handwritten digits, coloured shapes, a noisy line, two clusters of points."""
+"""Datasets that need no network: handwritten digits, colored shapes, a noisy line, two clusters of points."""
 
 from __future__ import annotations
 
@@ -13,134 +13,137 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Interrupted, Progress
-from workbench.datasets.dataset import Data, Split, derived_seed, part
-from workbench.datasets.load_request import Request
+from workbench.core.errors import UserError
+from workbench.core.progress import Cancelled, Progress
+from workbench.datasets.dataset import Dataset, Split, derived_seed, stratified_split
+from workbench.datasets.load_request import LoadRequest
 
 Points = list[tuple[float, float]]
 
 
-def digits(request: Request) -> Data:
-    """scikit-learn's 1,797 handwritten digits, uint8 [N, 1, 8, 8] (their 17 greys spread over 0..255)."""
+def digits(request: LoadRequest) -> Dataset:
+    """scikit-learn's 1,797 handwritten digits, uint8 [N, 1, 8, 8] (17 gray levels scaled to 0..255)."""
     rows = _digit_rows()
-    pictures = torch.from_numpy(np.rint(rows[:, :64] * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
+    images = torch.from_numpy(np.rint(rows[:, :64] * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
     labels = torch.from_numpy(rows[:, 64].astype(np.int64))
-    train, test = part(labels.tolist(), request.options.test, request.options.seed, "digits test")
-    whole = Split(pictures, labels)
-    return Data("classification", tuple("0123456789"), whole.take(train), None, whole.take(test),
+    train, test = stratified_split(labels.tolist(), request.options.test, request.options.seed, "digits test")
+    whole = Split(images, labels)
+    return Dataset("classification", tuple("0123456789"), whole.take(train), None, whole.take(test),
                 source="scikit-learn")  # fmt: skip
 
 
 def _digit_rows() -> np.ndarray:
-    """float64 [1797, 65]: greys 0 to 16 and the label, from the file that scikit-learn brings.
+    """float64 [1797, 65]: gray levels 0 to 16 and the label, from the file in scikit-learn's package.
 
-    Its package is found but not imported: that takes two seconds.
+    The package is located but not imported, as that takes two seconds. Raises `UserError`.
     """
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
-        raise BadInput("digits come with scikit-learn, which is not here: pip install scikit-learn")
+        raise UserError("digits is part of scikit-learn, which is not installed: pip install scikit-learn")
     path = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     try:
         with gzip.open(path, "rt", encoding="ascii") as file:
             return np.loadtxt(file, delimiter=",")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise BadInput(f"scikit-learn's digits can't be read: {path} ({error}); install it anew") from None
+        raise UserError(f"{path} can't be read ({error}); reinstall scikit-learn") from None
 
 
-def line(request: Request) -> Data:
-    """Points on y = slope·x with Gaussian noise, x evenly from 0 to 1: inputs and targets float32 [N, 1]."""
+def line(request: LoadRequest) -> Dataset:
+    """Points on y = slope·x with Gaussian noise, x evenly spaced in 0..1: inputs and targets float32 [N, 1]."""
     options = request.options
     generator = np.random.default_rng(derived_seed(options.seed, "line"))
     x = np.arange(options.points) / options.points
     y = options.slope * x + generator.normal(0, options.noise, options.points)
     whole = Split(_column(x), _column(y))
-    train, test = part([0] * options.points, options.test, options.seed, "line test")
-    return Data("regression", (), whole.take(train), None, whole.take(test), source="drawn by its seed")
+    train, test = stratified_split([0] * options.points, options.test, options.seed, "line test")
+    return Dataset(
+        "regression", (), whole.take(train), None, whole.take(test), source="generated from its seed"
+    )
 
 
-def clusters(request: Request) -> Data:
-    """Points scattered around (0.2, 0.2) and (0.8, 0.8): inputs float32 [N, 2], half of them of each class."""
+def clusters(request: LoadRequest) -> Dataset:
+    """Points scattered around (0.2, 0.2) and (0.8, 0.8): inputs float32 [N, 2], half of them in each class."""
     options = request.options
     generator = np.random.default_rng(derived_seed(options.seed, "clusters"))
     labels = np.arange(options.points) % 2
     points = generator.normal(0, options.deviation, (options.points, 2)) + np.where(labels, 0.8, 0.2)[:, None]
     whole = Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))
-    train, test = part(labels.tolist(), options.test, options.seed, "clusters test")
-    return Data("classification", ("around 0.2", "around 0.8"), whole.take(train), None, whole.take(test),
-                source="drawn by its seed")  # fmt: skip
+    train, test = stratified_split(labels.tolist(), options.test, options.seed, "clusters test")
+    return Dataset("classification", ("around 0.2", "around 0.8"), whole.take(train), None, whole.take(test),
+                source="generated from its seed")  # fmt: skip
 
 
 def _column(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32)).unsqueeze(1)
 
 
-def shapes(request: Request) -> Data:
-    """Coloured shapes on coloured, noisy backgrounds, uint8 [N, 3, S, S]; classes as even as they can be."""
+def shapes(request: LoadRequest) -> Dataset:
+    """Colored shapes on colored, noisy backgrounds, uint8 [N, 3, S, S]; classes balanced as far as possible."""
     options, seed = request.options, request.options.seed
     total = options.train + options.test
-    if total * 3 * options.size**2 > _MOST_SHAPES:
-        raise BadInput(
-            f"{total:,} shapes of {options.size}×{options.size} take {total * 3 * options.size**2 / 1e9:,.0f} GB: "
-            f"more than {_MOST_SHAPES / 1e9:.0f}; lower data.train, data.test or data.size"
+    if total * 3 * options.size**2 > _MAX_SHAPES_BYTES:
+        raise UserError(
+            f"{total:,} shapes of {options.size}×{options.size} take {total * 3 * options.size**2 / 1e9:,.0f} GB, more "
+            f"than the limit of {_MAX_SHAPES_BYTES / 1e9:.0f} GB; lower data.train, data.test or data.size"
         )
-    drawn = 0
+    count = 0
 
-    def one_more() -> None:
-        nonlocal drawn
-        drawn += 1
-        if drawn % 250 == 0 or drawn == total:
-            request.progress(Progress("drawing shapes", drawn, total, "pictures"))
+    def count_image() -> None:
+        nonlocal count
+        count += 1
+        if count % 250 == 0 or count == total:
+            request.progress(Progress("drawing shapes", count, total, "images"))
             if request.cancelled():
-                raise Interrupted
+                raise Cancelled
 
-    train = _draw_split(options.train, options.size, derived_seed(seed, "shapes", "train"), one_more)
-    test = _draw_split(options.test, options.size, derived_seed(seed, "shapes", "test"), one_more)
-    return Data("classification", tuple(SHAPES), train, None, test, source="drawn by its seed")
+    train = _draw_split(options.train, options.size, derived_seed(seed, "shapes", "train"), count_image)
+    test = _draw_split(options.test, options.size, derived_seed(seed, "shapes", "test"), count_image)
+    return Dataset("classification", tuple(SHAPES), train, None, test, source="generated from its seed")
 
 
-_MOST_SHAPES = 16_000_000_000
-_FINER = 3
+_MAX_SHAPES_BYTES = 16_000_000_000
+_SUPERSAMPLING = 3
 """Shapes are drawn this many times larger and scaled down, for smooth edges."""
 
 
-def _draw_split(count: int, size: int, seed: int, drawn: Callable[[], None]) -> Split:
+def _draw_split(count: int, size: int, seed: int, count_image: Callable[[], None]) -> Split:
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count) % len(SHAPES))
-    pictures = np.empty((count, 3, size, size), np.uint8)
+    images = np.empty((count, 3, size, size), np.uint8)
     outlines = list(SHAPES.values())
     for index, label in enumerate(labels):
-        pictures[index] = _draw(outlines[label], size, generator)
-        drawn()
-    return Split(torch.from_numpy(pictures), torch.from_numpy(labels.astype(np.int64)))
+        images[index] = _draw(outlines[label], size, generator)
+        count_image()
+    return Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
 def _draw(outline: Callable[[], list[Points]], size: int, generator: np.random.Generator) -> np.ndarray:
-    """One picture, uint8 [3, size, size]: place, size, turn, both colours and the noise are drawn at random."""
+    """One image, uint8 [3, size, size]: position, scale, rotation, both colors and the noise are random."""
     x, y, radius, turn, strength = generator.random(5)
     radius = (0.24 + 0.2 * radius) * size
     middle_x, middle_y = (radius + (size - 2 * radius) * place for place in (x, y))
-    angle = (turn - 0.5) * math.pi / 3  # at most 30° to either side: a diamond is no square
-    mask = Image.new("L", (size * _FINER, size * _FINER))
+    angle = (turn - 0.5) * math.pi / 3  # at most 30° to either side: more would turn a square into a diamond
+    mask = Image.new("L", (size * _SUPERSAMPLING, size * _SUPERSAMPLING))
     pen = ImageDraw.Draw(mask)
-    cos, sin = math.cos(angle) * radius * _FINER, math.sin(angle) * radius * _FINER
+    cos, sin = math.cos(angle) * radius * _SUPERSAMPLING, math.sin(angle) * radius * _SUPERSAMPLING
     for fill, points in zip((255, 0), outline(), strict=False):
         pen.polygon(
             [
-                (middle_x * _FINER + cos * a - sin * b, middle_y * _FINER + sin * a + cos * b)
+                (middle_x * _SUPERSAMPLING + cos * a - sin * b, middle_y * _SUPERSAMPLING + sin * a + cos * b)
                 for a, b in points
             ],
             fill=fill,
         )
     cover = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32) / 255
-    paint, ground = _two_colours(generator)
+    paint, ground = _two_colors(generator)
     flat = ground[:, None, None] + cover * (paint - ground)[:, None, None]
     noise = generator.standard_normal((3, size, size), np.float32) * (4 + 20 * strength)
-    return np.clip(flat + noise, 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(flat + noise, 0, 255).astype(np.uint8)
+    return pixels
 
 
-def _two_colours(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two random RGB colours that differ enough to be told apart."""
+def _two_colors(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two random RGB colors with sufficient contrast."""
     while True:
         first, second = generator.integers(0, 256, (2, 3)).astype(np.float32)
         if np.abs(first - second).sum() > 180:
@@ -205,4 +208,4 @@ SHAPES: dict[str, Callable[[], list[Points]]] = {
     "arrow": lambda: [_arrow()],
     "bar": lambda: [[(-1, -0.3), (1, -0.3), (1, 0.3), (-1, 0.3)]],
 }
-"""What is drawn for each class: a polygon within the unit circle, and a second one that is cut out of it."""
+"""The outline of each class: a polygon within the unit circle, and optionally one that is cut out of it."""

@@ -1,49 +1,54 @@
-"""What datasets can be chosen: a frozen table, read without torch."""
+"""The catalog of datasets: a constant table that is read without torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from workbench.core import paths
-from workbench.core.errors import BadInput, nearest
-from workbench.core.paths import given
-from workbench.core.user_code import is_user_code, split_name
-from workbench.io.disk_usage import size_of
+from workbench.core.errors import UserError, did_you_mean
+from workbench.core.paths import expand_user_path
+from workbench.core.settings_schema import Options, Section
+from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.io.disk_usage import quick_disk_usage
 
 Task = Literal["classification", "regression"]
 DatasetKind = Literal["builtin", "published", "folder", "own"]
 
 SplitSeed = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="what the split derives from, whatever the experiment's seed")
+    int, Meta(ge=0, le=2**63 - 1, description="seed of the split, independent of the seed of the experiment")
 ]
 DrawingSeed = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="what the drawing derives from, whatever the experiment's seed")
+    int,
+    Meta(
+        ge=0,
+        le=2**63 - 1,
+        description="seed of the generated data, independent of the seed of the experiment",
+    ),
 ]
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For datasets that have nothing to adjust."""
+    """For datasets without options."""
 
 
 class DigitsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `digits`."""
 
-    test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    test: Annotated[float, Meta(gt=0, lt=1, description="fraction held out for the test")] = 0.2
     seed: SplitSeed = 0
 
 
 class ShapesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `shapes`."""
 
-    train: Annotated[int, Meta(ge=10, le=10_000_000, description="training pictures")] = 5000
-    test: Annotated[int, Meta(ge=10, le=10_000_000, description="test pictures")] = 1000
+    train: Annotated[int, Meta(ge=10, le=10_000_000, description="training images")] = 5000
+    test: Annotated[int, Meta(ge=10, le=10_000_000, description="test images")] = 1000
     size: Annotated[int, Meta(ge=8, le=512, description="height and width in pixels")] = 32
     seed: DrawingSeed = 0
 
@@ -51,19 +56,23 @@ class ShapesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class LineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `line`."""
 
-    points: Annotated[int, Meta(ge=10, le=10_000_000, description="points, training and test")] = 1000
-    slope: Annotated[float, Meta(ge=-1000, le=1000, description="what x is multiplied by")] = 2.0
+    points: Annotated[
+        int, Meta(ge=10, le=10_000_000, description="number of points, training and test together")
+    ] = 1000
+    slope: Annotated[float, Meta(ge=-1000, le=1000, description="slope of the line: y = slope · x")] = 2.0
     noise: Annotated[float, Meta(ge=0, le=1000, description="standard deviation of the noise")] = 0.3
-    test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    test: Annotated[float, Meta(gt=0, lt=1, description="fraction held out for the test")] = 0.2
     seed: DrawingSeed = 0
 
 
 class ClustersOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `clusters`."""
 
-    points: Annotated[int, Meta(ge=10, le=10_000_000, description="points, training and test")] = 1000
+    points: Annotated[
+        int, Meta(ge=10, le=10_000_000, description="number of points, training and test together")
+    ] = 1000
     deviation: Annotated[float, Meta(ge=0, le=10, description="standard deviation of each cluster")] = 0.1
-    test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    test: Annotated[float, Meta(gt=0, lt=1, description="fraction held out for the test")] = 0.2
     seed: DrawingSeed = 0
 
 
@@ -72,72 +81,76 @@ class EmnistOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     split: Annotated[
         Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"],
-        Meta(description="which of EMNIST's six arrangements"),
+        Meta(description="which of the six splits of EMNIST"),
     ] = "balanced"
 
 
-Side = Annotated[
+ImageSide = Annotated[
     Literal["auto"] | Annotated[int, Meta(ge=1, le=2048)],
-    Meta(description="pictures are resized and cropped to this square; auto is what the model takes"),
+    Meta(description="images are resized and cropped to this square; auto: the input size of the model"),
 ]
 
 
 class PhotosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of published datasets whose pictures differ in size."""
+    """Options of published datasets whose images differ in size."""
 
-    size: Side = "auto"
+    size: ImageSide = "auto"
 
 
 class ImagenetteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `imagenette`."""
 
-    size: Side = "auto"
+    size: ImageSide = "auto"
     edition: Annotated[
-        Literal["160px", "320px", "full"], Meta(description="the shorter side of the published pictures")
+        Literal["160px", "320px", "full"], Meta(description="the shorter side of the published images")
     ] = "320px"
 
 
 class EurosatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `eurosat`, which is published without splits."""
 
-    test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test")] = 0.2
+    test: Annotated[float, Meta(gt=0, lt=1, description="fraction held out for the test")] = 0.2
     seed: SplitSeed = 0
 
 
 class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `folder:PATH`."""
 
-    size: Side = "auto"
-    test: Annotated[float, Meta(gt=0, lt=1, description="part kept for the test, without test/")] = 0.2
+    size: ImageSide = "auto"
+    test: Annotated[
+        float, Meta(gt=0, lt=1, description="fraction held out for the test if there is no test/")
+    ] = 0.2
     seed: SplitSeed = 0
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One row of the catalogue."""
+    """One row of the catalog."""
 
     name: str
     title: str
     task: Task = "classification"
     kind: DatasetKind = "builtin"
     counts: tuple[int, int] | None = None
-    """Training and test examples."""
+    """Training and test samples."""
     classes: int | None = None
     shape: tuple[int, ...] | None = None
-    """Channels, height, width of a picture (`None` where it varies), or the shape of one example."""
+    """Channels, height, width of an image (`None` if it varies), or the shape of one sample."""
     bytes: int = 0
-    """Size of what is downloaded, about: it is shown, not checked."""
+    """Approximate size of the download, for display only."""
     options: type[msgspec.Struct] | None = NoOptions
-    """`None`: somebody's own code, options pass through unchecked."""
-    train: Mapping[str, Any] = field(default_factory=dict)
-    """Train settings that suit it."""
+    """`None`: a custom dataset, whose options are not validated."""
+    train: Section = field(default_factory=dict)
+    """Default training settings for this dataset."""
     files: tuple[str, ...] = ()
-    """What must be there for it to count as found, in torchvision's layout: paths below a search folder;
-    `{option}` stands for the value of an option, a file may also be there with `.gz` added."""
+    """The files that must exist, in torchvision's layout: paths below a search folder, with or without `.gz`;
+    `{option}` is replaced by the value of an option."""
     debian: str = ""
-    """The folder of Debian's package, below /usr/share/datasets, that holds the last parts of `files`."""
+    """The folder of Debian's package, below /usr/share/datasets, that has the last components of `files`."""
     aliases: tuple[str, ...] = ()
-    """Other names it is known by (lower case, no dashes)."""
+    """Other names of the dataset (lower case, no dashes)."""
+    loader: str = ""
+    """`module:function` in `workbench.datasets`, imported when it loads; empty: the one of its kind."""
 
 
 _IDX = (
@@ -146,34 +159,38 @@ _IDX = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-_GREY = {"epochs": 10, "batch_size": 64}
+_GRAYSCALE = {"epochs": 10, "batch_size": 64}
 _SMALL = {"epochs": 20, "batch_size": 128, "augment": ("crop", "flip")}
 _PHOTOS = {"epochs": 10, "batch_size": 32, "augment": ("crop", "flip")}
 
-CATALOGUE: tuple[DatasetInfo, ...] = (
-    DatasetInfo("digits", "handwritten digits 8×8, in scikit-learn", counts=(1438, 359), classes=10,
+CATALOG: tuple[DatasetInfo, ...] = (
+    DatasetInfo("digits", "handwritten digits 8×8, in scikit-learn",
+                loader="builtin:digits", counts=(1438, 359), classes=10,
                 shape=(1, 8, 8), options=DigitsOptions, train={"epochs": 30, "batch_size": 32}),
-    DatasetInfo("shapes", "coloured shapes, drawn on the spot", counts=(5000, 1000), classes=10,
+    DatasetInfo("shapes", "colored shapes, generated locally",
+                loader="builtin:shapes", counts=(5000, 1000), classes=10,
                 shape=(3, 32, 32), options=ShapesOptions, train={"epochs": 10}),
-    DatasetInfo("line", "points on a line, with noise", task="regression", counts=(800, 200), shape=(1,),
+    DatasetInfo("line", "points on a line, with noise",
+                loader="builtin:line", task="regression", counts=(800, 200), shape=(1,),
                 options=LineOptions, train={"epochs": 50, "batch_size": 32}),
-    DatasetInfo("clusters", "two clusters of points in the plane", counts=(800, 200), classes=2, shape=(2,),
+    DatasetInfo("clusters", "two clusters of points in the plane",
+                loader="builtin:clusters", counts=(800, 200), classes=2, shape=(2,),
                 options=ClustersOptions, train={"epochs": 30, "batch_size": 32}),
     DatasetInfo("mnist", "handwritten digits 28×28", kind="published", counts=(60000, 10000), classes=10,
-                shape=(1, 28, 28), bytes=11_594_722, train=_GREY, files=tuple(f"MNIST/raw/{f}" for f in _IDX),
+                shape=(1, 28, 28), bytes=11_594_722, train=_GRAYSCALE, files=tuple(f"MNIST/raw/{f}" for f in _IDX),
                 debian="mnist"),
-    DatasetInfo("fashion-mnist", "Zalando's clothes in grey", kind="published", counts=(60000, 10000), classes=10,
-                shape=(1, 28, 28), bytes=30_878_645, train=_GREY, debian="fashion-mnist",
+    DatasetInfo("fashion-mnist", "Zalando's clothes in grayscale", kind="published", counts=(60000, 10000), classes=10,
+                shape=(1, 28, 28), bytes=30_878_645, train=_GRAYSCALE, debian="fashion-mnist",
                 files=tuple(f"FashionMNIST/raw/{f}" for f in _IDX)),
     DatasetInfo("kmnist", "Japanese characters, cursive", kind="published", counts=(60000, 10000), classes=10,
-                shape=(1, 28, 28), bytes=21_240_888, train=_GREY, files=tuple(f"KMNIST/raw/{f}" for f in _IDX),
+                shape=(1, 28, 28), bytes=21_240_888, train=_GRAYSCALE, files=tuple(f"KMNIST/raw/{f}" for f in _IDX),
                 aliases=("kuzushijimnist",)),
     DatasetInfo("emnist", "handwritten letters and digits", kind="published", counts=(112800, 18800), classes=47,
                 shape=(1, 28, 28), bytes=561_753_746, options=EmnistOptions, train={"epochs": 10, "batch_size": 128},
                 files=tuple(f"EMNIST/raw/emnist-{{split}}-{part}-{kind}-ubyte"
                             for part in ("train", "test") for kind in ("images-idx3", "labels-idx1"))),
-    DatasetInfo("qmnist", "MNIST, with all 60,000 test digits", kind="published", counts=(60000, 60000), classes=10,
-                shape=(1, 28, 28), bytes=20_454_208, train=_GREY,
+    DatasetInfo("qmnist", "MNIST with all 60,000 test digits", kind="published", counts=(60000, 60000), classes=10,
+                shape=(1, 28, 28), bytes=20_454_208, train=_GRAYSCALE,
                 files=tuple(f"QMNIST/raw/qmnist-{part}-{kind}" for part in ("train", "test")
                             for kind in ("images-idx3-ubyte", "labels-idx2-int"))),
     DatasetInfo("cifar10", "small photos of 10 things", kind="published", counts=(50000, 10000), classes=10,
@@ -215,30 +232,30 @@ EMNIST_COUNTS = {
     "byclass": (697932, 116323, 62), "bymerge": (697932, 116323, 47), "balanced": (112800, 18800, 47),
     "letters": (124800, 20800, 26), "digits": (240000, 40000, 10), "mnist": (60000, 10000, 10),
 }  # fmt: skip
-"""Training and test pictures and classes of EMNIST's arrangements."""
+"""Training images, test images and classes of EMNIST's splits."""
 
 
 def find(name: str) -> DatasetInfo:
-    """The row of a dataset by name, `folder:PATH` or `./file.py:function`. Raises `BadInput`.
+    """The row of a dataset by name, `folder:PATH` or `./file.py:function`. Raises `UserError`.
 
-    Names are found in any case and with or without dashes ("MNIST", "CIFAR-10", "FashionMNIST").
+    Names match in any case, with or without dashes ("MNIST", "CIFAR-10", "FashionMNIST").
     """
     if name.startswith("folder:"):
         if not name[7:]:
-            raise BadInput("folder: needs a path, as in folder:./pets")
-        path = given(name[7:]).absolute()
-        return DatasetInfo(f"folder:{path}", f"pictures in {path}", kind="folder", options=FolderOptions,
+            raise UserError("folder: needs a path, for example folder:./pets")
+        path = expand_user_path(name[7:]).absolute()
+        return DatasetInfo(f"folder:{path}", f"images in {path}", kind="folder", options=FolderOptions,
                            train=_PHOTOS)  # fmt: skip
     if is_user_code(name):
-        file, function = split_name(name)
-        absolute = f"{given(file).absolute()}:{function}"  # a worker may start elsewhere
-        return DatasetInfo(absolute, f"your own {name}", kind="own", options=None)
-    for info in CATALOGUE:
+        file, function = split_user_code_name(name)
+        absolute = f"{expand_user_path(file).absolute()}:{function}"  # a worker may start elsewhere
+        return DatasetInfo(absolute, f"custom dataset {name}", kind="own", options=None)
+    for info in CATALOG:
         if _plain(name) in {_plain(info.name), *info.aliases}:
             return info
-    raise BadInput(
-        f"there is no dataset '{name}'{nearest(name.lower(), [i.name for i in CATALOGUE])}; 'workbench datasets' "
-        "lists them, pictures of your own are given as folder:PATH"
+    raise UserError(
+        f"unknown dataset '{name}'{did_you_mean(name.lower(), [i.name for i in CATALOG])}; 'workbench datasets' "
+        "lists them, folder:PATH is a folder of your own images"
     )
 
 
@@ -246,41 +263,39 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c not in "-_ ")
 
 
-def found_at(info: DatasetInfo, options: Mapping[str, Any] | None = None) -> Path | None:
-    """The folder of `paths.data_search()` that holds this dataset in torchvision's layout; `None`: not here.
+def find_on_disk(info: DatasetInfo, options: Section | None = None) -> Path | None:
+    """The first search folder that has this dataset in torchvision's layout; `None` if there is none.
 
-    What needs no files gives `None` too. In Debian's packages the files lie in a folder of their own.
+    Also `None` for datasets without files. In Debian's packages the files are in a folder of their own.
     """
     if not info.files:
         return None
-    for folder in paths.data_search():
-        if all(located(folder, info, file, options) for file in info.files):
+    for folder in paths.dataset_search_path():
+        if all(locate_file(folder, info, file, options) for file in info.files):
             return folder
     return None
 
 
-def located(
-    folder: Path, info: DatasetInfo, file: str, options: Mapping[str, Any] | None = None
-) -> Path | None:
-    """Where one of `info.files` lies below `folder`, plain or with `.gz`; `None` where it is missing.
+def locate_file(folder: Path, info: DatasetInfo, file: str, options: Section | None = None) -> Path | None:
+    """The path of one of `info.files` below `folder`, plain or with `.gz`; `None` if it is missing.
 
-    A search folder may also hold the dataset's files directly, as Debian's does.
+    A search folder may also have the files of the dataset directly, as Debian's does.
     """
     values = {**_default_options(info), **(options or {})}
     if "edition" in values:
         values["edition"] = "" if values["edition"] == "full" else f"-{values['edition'].removesuffix('px')}"
     path = folder / file.format(**values)
-    places = [path]
+    candidates = [path]
     if info.debian:
-        places.append(folder / info.debian / path.name)
-    for place in places:
-        for candidate in (place, place.with_name(place.name + ".gz")):
-            if os.access(candidate, os.R_OK):
-                return candidate
+        candidates.append(folder / info.debian / path.name)
+    for candidate in candidates:
+        for variant in (candidate, candidate.with_name(candidate.name + ".gz")):
+            if os.access(variant, os.R_OK):
+                return variant
     return None
 
 
-def _default_options(info: DatasetInfo) -> dict[str, Any]:
+def _default_options(info: DatasetInfo) -> Options:
     return msgspec.to_builtins(info.options()) if info.options else {}
 
 
@@ -292,35 +307,32 @@ class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     kind: DatasetKind
     train: int | None
-    """Training examples; `None` where they are not known before loading, as in the next three."""
+    """Training samples; `None` if unknown before loading, as are the next three."""
     test: int | None
     classes: int | None
     shape: tuple[int, ...] | None
-    """Of one raw example: [C, H, W] of an image."""
+    """Of one raw sample: [C, H, W] of an image."""
     download: int
-    """Bytes, about."""
+    """Approximate size of the download, in bytes."""
     here: bool
     """Whether it can be loaded without a download."""
     path: str | None
-    """The folder or file that holds it; `None` where there is none."""
+    """Its folder or file; `None` if there is none."""
     bytes: int | None
-    """Size on disk; 0 where there is nothing on disk, `None` where it is not known."""
+    """Size on disk; 0 if there is nothing on disk, `None` if unknown."""
 
 
-def describe(
-    name: str, options: Mapping[str, Any] | None = None, *, measure: bool = False
-) -> DatasetDescription:
-    """What is known of a dataset without torch. Raises `BadInput`.
+def describe(name: str, options: Section | None = None, *, measure: bool = False) -> DatasetDescription:
+    """What is known about a dataset without torch. Raises `UserError`.
 
-    `measure` adds up the sizes of files in folders of images, which takes up to 0.2 s; `bytes` stays `None` where
-    that is not enough.
+    `measure` adds up the file sizes in image folders, for at most 0.2 s; `bytes` is `None` if that is not enough.
     """
     info = find(name)
     values = {**_default_options(info), **(options or {})}
     counts, classes, shape = _counts(info, values)
-    path = Path(info.name[7:]) if info.kind == "folder" else found_at(info, values)
+    path = Path(info.name[7:]) if info.kind == "folder" else find_on_disk(info, values)
     if info.kind == "own":
-        path = given(info.name.rpartition(":")[0])
+        path = expand_user_path(info.name.rpartition(":")[0])
     return DatasetDescription(
         name=info.name,
         title=info.title,
@@ -338,9 +350,9 @@ def describe(
 
 
 def _counts(
-    info: DatasetInfo, values: Mapping[str, Any]
+    info: DatasetInfo, values: Section
 ) -> tuple[tuple[int, int] | None, int | None, tuple[int, ...] | None]:
-    """Examples, classes and shape with these options."""
+    """Training and test samples, classes and shape with these options."""
     if info.name == "emnist":
         train, test, classes = EMNIST_COUNTS[values["split"]]
         return (train, test), classes, info.shape
@@ -356,11 +368,12 @@ def _counts(
     return info.counts, info.classes, shape
 
 
-def _size(info: DatasetInfo, path: Path | None, values: Mapping[str, Any], measure: bool) -> int | None:
-    """Bytes of what is here (0: nothing on disk), `None` where they are not known."""
+def _size(info: DatasetInfo, path: Path | None, values: Section, measure: bool) -> int | None:
+    """Bytes on disk (0: nothing on disk), `None` if unknown."""
     if path is None or info.kind not in {"published", "folder"} or not path.exists():
         return 0
     files = [path]
     if info.kind == "published":
-        files = [found for file in info.files if (found := located(path, info, file, values))]
-    return size_of(files) if measure or not any(file.is_dir() for file in files) else None
+        located = (locate_file(path, info, file, values) for file in info.files)
+        files = [file for file in located if file]
+    return quick_disk_usage(files) if measure or not any(file.is_dir() for file in files) else None

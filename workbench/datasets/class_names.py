@@ -1,4 +1,4 @@
-"""Class names of published datasets whose files hold numbers only (no torch, no torchvision)."""
+"""Class names of published datasets whose files contain numbers only (imports neither torch nor torchvision)."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ IMAGENETTE = {
     "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
     "n03445777": "golf ball", "n03888257": "parachute",
 }  # fmt: skip
-"""WordNet's identifiers, which are the names of Imagenette's folders."""
+"""Names by WordNet identifier; Imagenette's folders are named by these identifiers."""
 
 _MERGED = frozenset("cijklmopsuvwxyz")
-"""Letters whose small form EMNIST's merged arrangements count as the capital."""
+"""Letters whose lower case EMNIST's merged splits count as upper case."""
 
 
 def emnist_classes(split: str) -> tuple[str, ...]:
-    """Class names of one of EMNIST's arrangements, in the order of its labels."""
+    """The class names of an EMNIST split, in the order of its labels."""
     if split in {"digits", "mnist"}:
         return _DIGITS
     if split == "letters":
         return tuple(string.ascii_lowercase)
-    every = string.digits + string.ascii_uppercase + string.ascii_lowercase
-    return tuple(c for c in every if split == "byclass" or c not in _MERGED)
+    characters = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    return tuple(c for c in characters if split == "byclass" or c not in _MERGED)

@@ -1,4 +1,4 @@
-"""Facts about a loaded dataset, as plain records. Imports no torch, so that the screen can read them."""
+"""Facts about a loaded dataset, as plain records. Does not import torch, so that the UI can read them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The size of one split."""
 
     count: int
-    """Examples."""
+    """Samples."""
     per_class: tuple[int, ...]
-    """Examples of each class, by class index; empty for a regression."""
+    """Samples of each class, by class index; empty for a regression."""
 
 
 class ElementFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ class ElementFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tensor in numbers; `low`, `high` and `mean` are over all of its elements, in its own units."""
+    """Statistics of a tensor; `low`, `high` and `mean` are over all of its elements, in its own units."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -36,15 +36,15 @@ class TensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a loaded dataset consists of."""
+    """Facts about a loaded dataset."""
 
     task: Task
     classes: tuple[str, ...]
     """Names by class index; empty for a regression."""
     has_images: bool
-    """Whether the inputs can be drawn: [N, 1 or 3, H, W]."""
+    """Whether the inputs can be displayed as images: [N, 1 or 3, H, W]."""
     splits: dict[str, SplitFacts]
-    """By name, in the order train, validation (only where there is one), test."""
+    """By name, in the order train, validation (only if there is one), test."""
     input: ElementFacts
     target: ElementFacts
     """`shape` is () for a class index or a single number."""
@@ -53,8 +53,8 @@ class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     mean: tuple[float, ...]
     """Per channel of images scaled to 0..1, else of the first features in their own units."""
     std: tuple[float, ...]
-    """As `mean`."""
+    """Standard deviation, in the units of `mean`."""
     source: str
-    """Where the data comes from, in words."""
+    """Where the data was loaded from, for people."""
     skipped: int
-    """Files that could not be read."""
+    """Number of files that could not be read."""

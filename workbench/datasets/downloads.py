@@ -1,4 +1,4 @@
-"""Where published datasets are fetched from, and how they are put where torchvision looks for them."""
+"""Downloads published datasets into the layout that torchvision expects."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Options
 from workbench.core.text import one_line
 from workbench.datasets import catalog
-from workbench.datasets.load_request import Request
+from workbench.datasets.load_request import LoadRequest
 from workbench.io.archives import unpack
-from workbench.io.download import alone, fetch
+from workbench.io.download import download_file, exclusive_lock
 
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 _EUROSAT = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
@@ -30,81 +30,83 @@ _GTSRB_FILES = {
 
 
 @dataclass(frozen=True)
-class Remote:
-    """One file to fetch. `folder` is where it goes below the cache, or its members when it is an archive;
-    `inside` is the folder within the archive that they are taken from."""
+class RemoteFile:
+    """One file to download.
+
+    `folder`: where it belongs below the cache, or where the members of an archive belong. `archive_folder`: the folder
+    within the archive that the members are taken from.
+    """
 
     urls: tuple[str, ...]
     md5: str
     folder: str = "."
-    archive: bool = False
-    inside: str = "."
+    is_archive: bool = False
+    archive_folder: str = "."
 
     @property
     def name(self) -> str:
-        """The file's name, the same at every address."""
+        """The name of the file, the same in every URL."""
         return self.urls[0].rpartition("/")[2]
 
 
-def download(request: Request, to: Path | None = None) -> Path:
-    """Fetch a dataset into `to`, else `paths.data_cache()`, which is returned. Raises `BadInput`, `Interrupted`.
+def download_dataset(request: LoadRequest, root: Path | None = None) -> Path:
+    """Download a dataset into `root`, by default `paths.data_cache()`; returns it. Raises `UserError`, `Cancelled`.
 
-    `WORKBENCH_MIRROR` (the URL of a folder) stands for every host and folder. What a mirror sends is checked by
-    the same checksums: who serves a file does not change what it must be.
+    `WORKBENCH_MIRROR` (the URL of a folder) replaces every host and folder; the same checksums apply to its files.
     """
-    root = to or paths.data_cache()
-    with alone(root / request.info.name, request.progress, request.cancelled) as first:
-        if not first and catalog.found_at(request.info, vars_of(request)) == root:
+    root = root or paths.data_cache()
+    with exclusive_lock(root / request.info.name, request.progress, request.cancelled) as first:
+        if not first and catalog.find_on_disk(request.info, options_dict(request)) == root:
             return root
-        for remote in remotes(request.info.name, vars_of(request)):
-            _bring(remote, root, request)
+        for remote in remote_files(request.info.name, options_dict(request)):
+            _download_remote(remote, root, request)
     return root
 
 
-def vars_of(request: Request) -> Options:
-    """The options of a request by name."""
+def options_dict(request: LoadRequest) -> Options:
+    """The options of a request as a dictionary."""
     return {name: getattr(request.options, name) for name in request.options.__struct_fields__}
 
 
-def _bring(remote: Remote, root: Path, request: Request) -> None:
+def _download_remote(remote: RemoteFile, root: Path, request: LoadRequest) -> None:
     mirror = os.environ.get("WORKBENCH_MIRROR", "")
     urls = (f"{mirror.rstrip('/')}/{remote.name}",) if mirror else remote.urls
-    to = root / remote.folder / remote.name
-    if not to.exists():
-        fetch(urls, to, md5=remote.md5, progress=request.progress, cancelled=request.cancelled)
-    elif _md5(to) != remote.md5:
-        raise BadInput(
-            f"{to} is not the file that is published (its md5 is not {remote.md5}): remove or replace it"
+    path = root / remote.folder / remote.name
+    if not path.exists():
+        download_file(urls, path, md5=remote.md5, progress=request.progress, cancelled=request.cancelled)
+    elif _md5(path) != remote.md5:
+        raise UserError(
+            f"{path} is not the published file (its MD5 is not {remote.md5}): delete or replace it"
         )
-    if remote.archive:
-        _unpack(to, remote, root, request)
+    if remote.is_archive:
+        _unpack(path, remote, root, request)
 
 
-def _unpack(archive: Path, remote: Remote, root: Path, request: Request) -> None:
-    """Unpack beside everything else, then move each member to its place in one step; the archive goes."""
+def _unpack(archive: Path, remote: RemoteFile, root: Path, request: LoadRequest) -> None:
+    """Unpack into a staging folder, then move each member to its place and delete the archive."""
     staging = root / f".unpacked-{secrets.token_hex(6)}"
     try:
         unpack(archive, staging, request.progress, request.cancelled)
-        inside = staging / remote.inside
-        if not inside.is_dir():
-            raise BadInput(
-                f"{archive} is another archive than it should be: it has no {remote.inside}/; replace it"
+        members = staging / remote.archive_folder
+        if not members.is_dir():
+            raise UserError(
+                f"{archive} is not the expected archive: it has no {remote.archive_folder}/; replace it"
             )
-        _move_into(inside, root / remote.folder)
+        _move_into(members, root / remote.folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     archive.unlink(missing_ok=True)
 
 
 def _move_into(source: Path, target: Path) -> None:
-    """Move what is in `source` into `target`; folders that both have are merged."""
+    """Move the content of `source` into `target`; folders that exist in both are merged."""
     target.mkdir(parents=True, exist_ok=True)
     for child in source.iterdir():
-        place = target / child.name
-        if child.is_dir() and place.is_dir():
-            _move_into(child, place)
+        destination = target / child.name
+        if child.is_dir() and destination.is_dir():
+            _move_into(child, destination)
         else:
-            child.replace(place)
+            child.replace(destination)
 
 
 def _md5(path: Path) -> str:
@@ -112,73 +114,75 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def remotes(name: str, options: Options) -> list[Remote]:
-    """What is fetched for a dataset. Addresses and checksums are those of the installed torchvision.
+def remote_files(name: str, options: Options) -> list[RemoteFile]:
+    """The files to download for a dataset, with the URLs and checksums of the installed torchvision.
 
-    Raises `BadInput` when torchvision can't be imported.
+    Raises `UserError` if torchvision can't be imported.
     """
     try:
         import torchvision.datasets as tv  # noqa: PLC0415 - takes five seconds
     except Exception as error:
-        raise BadInput(
-            f"torchvision, which knows where {name} is published, can't be imported: {one_line(error)}"
+        raise UserError(
+            f"torchvision, which has the URLs of {name}, can't be imported: {one_line(error)}"
         ) from None
     if name not in _REMOTES:
-        raise BadInput(f"nothing is fetched for {name}")
+        raise UserError(f"{name} has no files to download")
     return _REMOTES[name](tv, options)
 
 
-def _plain(pairs: Iterable[Any], folder: str) -> list[Remote]:
-    return [Remote((url,), md5, folder) for url, md5 in pairs]
+def _plain_files(pairs: Iterable[Any], folder: str) -> list[RemoteFile]:
+    return [RemoteFile((url,), md5, folder) for url, md5 in pairs]
 
 
-def _mirrored(known: Any) -> list[Remote]:
-    """Those of MNIST and its like, each at several addresses."""
+def _mirrored_files(known: Any) -> list[RemoteFile]:
+    """Files of MNIST and similar datasets, each with several URLs."""
     return [
-        Remote(tuple(mirror + file for mirror in known.mirrors), md5, f"{known.__name__}/raw")
+        RemoteFile(tuple(mirror + file for mirror in known.mirrors), md5, f"{known.__name__}/raw")
         for file, md5 in known.resources
     ]
 
 
-def _tar(known: Any) -> list[Remote]:
-    return [Remote((known.url,), known.tgz_md5, archive=True)]
+def _single_archive(known: Any) -> list[RemoteFile]:
+    return [RemoteFile((known.url,), known.tgz_md5, is_archive=True)]
 
 
-def _qmnist(tv: Any) -> list[Remote]:
+def _qmnist(tv: Any) -> list[RemoteFile]:
     resources = tv.QMNIST.resources
-    return _plain((pair for part in ("train", "test") for pair in resources[part]), "QMNIST/raw")
+    return _plain_files((pair for part in ("train", "test") for pair in resources[part]), "QMNIST/raw")
 
 
-def _imagenette(tv: Any, edition: str) -> list[Remote]:
+def _imagenette(tv: Any, edition: str) -> list[RemoteFile]:
     url, md5 = tv.Imagenette._ARCHIVES[edition]
-    return [Remote((url,), md5, archive=True)]
+    return [RemoteFile((url,), md5, is_archive=True)]
 
 
-def _flowers(known: Any) -> list[Remote]:
+def _flowers(known: Any) -> list[RemoteFile]:
     return [
-        Remote((known._download_url_prefix + file,), md5, "flowers-102", file.endswith(".tgz"))
+        RemoteFile((known._download_url_prefix + file,), md5, "flowers-102", file.endswith(".tgz"))
         for file, md5 in known._file_dict.values()
     ]
 
 
-_REMOTES: dict[str, Callable[[Any, Options], list[Remote]]] = {
-    "mnist": lambda tv, _: _mirrored(tv.MNIST),
-    "fashion-mnist": lambda tv, _: _mirrored(tv.FashionMNIST),
-    "kmnist": lambda tv, _: _mirrored(tv.KMNIST),
-    "emnist": lambda tv, _: [Remote((tv.EMNIST.url,), tv.EMNIST.md5, "EMNIST/raw", True, "gzip")],
+_REMOTES: dict[str, Callable[[Any, Options], list[RemoteFile]]] = {
+    "mnist": lambda tv, _: _mirrored_files(tv.MNIST),
+    "fashion-mnist": lambda tv, _: _mirrored_files(tv.FashionMNIST),
+    "kmnist": lambda tv, _: _mirrored_files(tv.KMNIST),
+    "emnist": lambda tv, _: [RemoteFile((tv.EMNIST.url,), tv.EMNIST.md5, "EMNIST/raw", True, "gzip")],
     "qmnist": lambda tv, _: _qmnist(tv),
-    "cifar10": lambda tv, _: _tar(tv.CIFAR10),
-    "cifar100": lambda tv, _: _tar(tv.CIFAR100),
-    "stl10": lambda tv, _: _tar(tv.STL10),
-    "svhn": lambda tv, _: _plain((tv.SVHN.split_list[part][0::2] for part in ("train", "test")), "."),
+    "cifar10": lambda tv, _: _single_archive(tv.CIFAR10),
+    "cifar100": lambda tv, _: _single_archive(tv.CIFAR100),
+    "stl10": lambda tv, _: _single_archive(tv.STL10),
+    "svhn": lambda tv, _: _plain_files((tv.SVHN.split_list[part][0::2] for part in ("train", "test")), "."),
     "imagenette": lambda tv, options: _imagenette(tv, options["edition"]),
     "oxford-pets": lambda tv, _: [
-        Remote((url,), md5, "oxford-iiit-pet", True) for url, md5 in tv.OxfordIIITPet._RESOURCES
+        RemoteFile((url,), md5, "oxford-iiit-pet", True) for url, md5 in tv.OxfordIIITPet._RESOURCES
     ],
     "flowers102": lambda tv, _: _flowers(tv.Flowers102),
-    "food101": lambda tv, _: [Remote((tv.Food101._URL,), tv.Food101._MD5, archive=True)],
-    # torchvision has the addresses of these two within its functions only
-    "eurosat": lambda *_: [Remote((_EUROSAT,), "c8fa014336c82ac7804f0398fcb19387", "eurosat", True)],
-    "gtsrb": lambda *_: [Remote((_GTSRB + file,), md5, "gtsrb", True) for file, md5 in _GTSRB_FILES.items()],
+    "food101": lambda tv, _: [RemoteFile((tv.Food101._URL,), tv.Food101._MD5, is_archive=True)],
+    # torchvision has the URLs of these two inside its functions only
+    "eurosat": lambda *_: [RemoteFile((_EUROSAT,), "c8fa014336c82ac7804f0398fcb19387", "eurosat", True)],
+    "gtsrb": lambda *_: [
+        RemoteFile((_GTSRB + file,), md5, "gtsrb", True) for file, md5 in _GTSRB_FILES.items()
+    ],
 }
-"""What is fetched for each dataset, of `torchvision.datasets` and the dataset's options."""
+"""The files of each dataset, given `torchvision.datasets` and the options of the dataset."""

@@ -1,4 +1,4 @@
-"""Pictures that are decoded once: resized to one square, kept in a file that later loads only map."""
+"""Decodes image files once, resized to one square, into a cache file that later loads only memory-map."""
 
 from __future__ import annotations
 
@@ -14,255 +14,259 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Interrupted, Progress, Report
-from workbench.core.text import size
-from workbench.datasets.dataset import Data, Split, map_file
-from workbench.datasets.load_request import Request
-from workbench.datasets.resumable_file import Partial, hold
+from workbench.core.errors import UserError
+from workbench.core.progress import CancelCheck, Cancelled, Progress, ProgressCallback
+from workbench.core.text import format_bytes
+from workbench.datasets.dataset import Dataset, Split, map_file
+from workbench.datasets.load_request import LoadRequest
+from workbench.datasets.resumable_file import ResumableFile, open_locked
 from workbench.io import file_cache
-from workbench.io.images import convert, fit_square, open_picture, picture_size
+from workbench.io.images import convert_mode, crop_to_square, image_size, open_image
 from workbench.io.record_codec import Record, read_record, write_record
 from workbench.system.cpu import usable_cores
 
 _VERSION = 1
-"""Goes into every key: raise it when the same pictures would decode to other bytes."""
-_SMALLEST_AUTO, _LARGEST_AUTO = 8, 128
-_MEASURED = 64
-WAIT = 0.5
-"""Seconds between two looks whether another process has decoded the same pictures."""
+"""Part of every cache key: increase it when the same images would decode to different bytes."""
+_MIN_AUTO_SIDE, _MAX_AUTO_SIDE = 8, 128
+_MEASURED_IMAGES = 64
+POLL_INTERVAL = 0.5
+"""Seconds between two checks whether another process has finished decoding the same images."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One picture of a listing: its path below the listing's root, its class, and what tells when it changes."""
+class ListedImage:
+    """One image of a listing: its path below the root, its class, and the facts that identify its content."""
 
     path: str
     label: int
     size: int
-    changed: int
+    modified_ns: int
     """Modification time, in nanoseconds."""
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Pictures in files, by split (`train`, `test`, and perhaps `validation`)."""
+class ImageListing:
+    """Image files by split (`train`, `test`, and optionally `validation`)."""
 
     root: Path
     classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[Item]]
-    set_aside: tuple[tuple[str, str], ...] = ()
+    splits: Mapping[str, Sequence[ListedImage]]
+    skipped_files: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of class names, and of every picture's split, name, class, size and time of change."""
+        """SHA-256 (hex) of the class names, and of every image's split, path, class, size and modification time."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in sorted(self.splits):
             digest.update(f"\n{split}\n".encode())
-            for item in self.splits[split]:
-                digest.update(f"{item!r}\n".encode())
+            for image in self.splits[split]:
+                # Recorded with every run: this text must never change, whatever the fields are called.
+                digest.update(
+                    f"Item(path={image.path!r}, label={image.label!r}, size={image.size!r}, "
+                    f"changed={image.modified_ns!r})\n".encode()
+                )
         return digest.hexdigest()
 
 
-def decode(listing: Listing, request: Request, side: int | None = None) -> Data:
-    """The listing as uint8 [N, C, S, S] for each split: mapped from the cache, decoded first where it is not there.
+def load_listing(listing: ImageListing, request: LoadRequest, side: int | None = None) -> Dataset:
+    """The listed images as uint8 [N, C, S, S] for each split, mapped from the cache, after decoding if necessary.
 
-    S is `side`, else the option `size`, else what the model wants, else the median of the pictures' own shorter sides
-    (8 to 128). Pictures that can't be read are set aside with their reason. Raises `BadInput` where a split is
-    left empty, or the disk is full.
+    S is `side`, else the option `size`, else the model's input size, else the median of the images' shorter sides
+    (8 to 128). Images that can't be read are skipped, with the reason. Raises `UserError` if a split has no readable
+    image, or the disk is full.
     """
-    wanted = getattr(request.options, "size", "auto")
-    side = side or (wanted if isinstance(wanted, int) else request.size) or _usual_side(listing)
+    size_option = getattr(request.options, "size", "auto")
+    side = side or (size_option if isinstance(size_option, int) else request.size) or _median_side(listing)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fingerprint = listing.fingerprint()
     total = sum(map(len, listing.splits.values()))
-    taken = size(total * side**2 * (1 if mode == "L" else 3))
-    done = _Counter(f"decoding pictures to {side}×{side} ({taken})", total, request.progress)
+    space = format_bytes(total * side**2 * (1 if mode == "L" else 3))
+    progress = _DecodingProgress(f"decoding images to {side}×{side} ({space})", total, request.progress)
     splits: dict[str, Split] = {}
-    aside = list(listing.set_aside)
+    skipped = list(listing.skipped_files)
     for name, items in listing.splits.items():
-        cache = _Cache(listing.root, items, side, mode)
-        pictures, reasons = cache.load(done, request.cancelled)
-        good = [i for i in range(len(items)) if i not in reasons]
-        aside += [(str(listing.root / items[i].path), reason) for i, reason in sorted(reasons.items())]
-        if not good:
-            raise BadInput(
-                f"none of the {len(items)} {name} pictures in {listing.root} can be read: {aside[-1][1]}"
+        images, reasons = _DecodedSplit(listing.root, items, side, mode).load(progress, request.cancelled)
+        readable = [i for i in range(len(items)) if i not in reasons]
+        skipped += [(str(listing.root / items[i].path), reason) for i, reason in sorted(reasons.items())]
+        if not readable:
+            raise UserError(
+                f"none of the {len(items)} {name} images in {listing.root} can be read: {skipped[-1][1]}"
             )
-        targets = torch.tensor([items[i].label for i in good], dtype=torch.int64)
-        splits[name] = Split(pictures, targets, tuple(items[i].path for i in good), mapped=True)
-    return Data(
+        targets = torch.tensor([items[i].label for i in readable], dtype=torch.int64)
+        splits[name] = Split(images, targets, tuple(items[i].path for i in readable), mapped=True)
+    return Dataset(
         "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
-        fingerprint=fingerprint, set_aside=tuple(aside), source=str(listing.root),
+        fingerprint=fingerprint, skipped_files=tuple(skipped), source=str(listing.root),
     )  # fmt: skip
 
 
-def _usual_side(listing: Listing) -> int:
-    """The median shorter side of evenly spaced training pictures, for models that take any size."""
+def _median_side(listing: ImageListing) -> int:
+    """The median shorter side of evenly spaced training images, for models that take any size."""
     items = listing.splits["train"]
     sides = []
-    for item in items[:: max(1, len(items) // _MEASURED)]:
+    for item in items[:: max(1, len(items) // _MEASURED_IMAGES)]:
         try:
-            sides.append(min(picture_size(listing.root / item.path)))
-        except BadInput:
+            sides.append(min(image_size(listing.root / item.path)))
+        except UserError:
             continue
-    return min(max(int(statistics.median(sides or [32])), _SMALLEST_AUTO), _LARGEST_AUTO)
+    return min(max(int(statistics.median(sides or [32])), _MIN_AUTO_SIDE), _MAX_AUTO_SIDE)
 
 
-class _Counter:
-    """Pictures done, of all splits together; told from many threads. `what` says what is made of them."""
+class _DecodingProgress:
+    """The number of images decoded, of all splits together; updated from many threads."""
 
-    def __init__(self, what: str, total: int, progress: Report) -> None:
+    def __init__(self, what: str, total: int, progress: ProgressCallback) -> None:
         self._what, self.total, self._progress = what, total, progress
         self._done = 0
         self._lock = threading.Lock()
 
     def add(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Count `count` more images and report the progress."""
         with self._lock:
             self._done += count
-            self.say(self._what)
+            self.report(self._what)
 
-    def say(self, what: str) -> None:
-        """Say that it moves, or what it waits for."""
-        self._progress(Progress(what, self._done, self.total, "pictures"))
+    def report(self, what: str) -> None:
+        """Report the current count with the description `what`."""
+        self._progress(Progress(what, self._done, self.total, "images"))
 
 
 class CacheFacts(Record, frozen=True, kw_only=True):
     """`KEY.json` beside decoded images."""
 
     root: str = ""
-    """The folder that they come from, for people."""
-    set_aside: dict[int, str]
-    """Images that could not be read, by their place in the listing, and why."""
+    """The folder of the image files, for humans who look into the cache."""
+    skipped: dict[int, str] = msgspec.field(name="set_aside")
+    """Reasons why images could not be read, by index in the listing."""
 
 
-class _Cache:
-    """The decoded pictures of one split: `KEY.u8` (those that could be read, one after the other) and `KEY.json`."""
+class _DecodedSplit:
+    """The decoded images of one split: `KEY.u8` (the readable ones, one after the other) and `KEY.json`."""
 
-    def __init__(self, root: Path, items: Sequence[Item], size: int, mode: Literal["RGB", "L"]) -> None:
+    def __init__(
+        self, root: Path, items: Sequence[ListedImage], size: int, mode: Literal["RGB", "L"]
+    ) -> None:
         self.root = root
         self.items = items
         self.size = size
         self.mode = mode
         self.channels = 3 if mode == "RGB" else 1
-        self._each = self.channels * size**2
+        self._image_bytes = self.channels * size**2
         key = hashlib.sha256(f"{_VERSION} {os.fsencode(root)!r} {size} {mode}\n".encode())
         for item in items:
-            key.update(f"{item.path!r} {item.size} {item.changed}\n".encode())
+            key.update(f"{item.path!r} {item.size} {item.modified_ns}\n".encode())
         self.pixels = paths.decoded_cache() / f"{key.hexdigest()[:40]}.u8"
         self.facts = self.pixels.with_suffix(".json")
 
-    def load(self, done: _Counter, cancelled: Cancelled) -> tuple[Tensor, dict[int, str]]:
-        """The pictures, and why some are missing (by their place in `items`)."""
-        reasons = self._reasons()
+    def load(self, progress: _DecodingProgress, cancelled: CancelCheck) -> tuple[Tensor, dict[int, str]]:
+        """uint8 [N, C, S, S] of the readable images, and why the others are missing (by index in `items`)."""
+        reasons = self._cached_reasons()
         if reasons is None:
-            reasons = self._fill(done, cancelled)
+            reasons = self._decode_all(progress, cancelled)
         else:
-            file_cache.used(self.pixels)
-            done.add(len(self.items))
+            file_cache.touch(self.pixels)
+            progress.add(len(self.items))
         count = len(self.items) - len(reasons)
         shape = (count, self.channels, self.size, self.size)
         return map_file(self.pixels, shape), reasons
 
-    def _reasons(self) -> dict[int, str] | None:
-        """What the cache says was set aside; `None` where it doesn't hold these pictures whole."""
+    def _cached_reasons(self) -> dict[int, str] | None:
+        """The skipped images according to the cache; `None` if it does not hold all images of this split."""
         facts = read_record(self.facts, CacheFacts)
         if facts is None:
             return None
-        reasons = facts.set_aside
-        wanted = (len(self.items) - len(reasons)) * self._each
-        if any(isinstance(self._decode(self.items[place]), bytes) for place in reasons):
-            return None  # they have become readable: permissions are not part of the key
+        reasons = facts.skipped
+        expected_size = (len(self.items) - len(reasons)) * self._image_bytes
+        if any(isinstance(self._decode(self.items[index]), bytes) for index in reasons):
+            return None  # an image has become readable: permissions are not part of the key
         try:
-            return reasons if self.pixels.stat().st_size == wanted else None
+            return reasons if self.pixels.stat().st_size == expected_size else None
         except OSError:
             return None
 
-    def _fill(self, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
+    def _decode_all(self, progress: _DecodingProgress, cancelled: CancelCheck) -> dict[int, str]:
         part = self.pixels.with_name(self.pixels.name + ".part")
 
         def wait() -> None:
-            done.say("waiting for another process, which decodes the same pictures")
+            progress.report("waiting for another process that decodes the same images")
             if cancelled():
-                raise Interrupted
-            time.sleep(WAIT)
+                raise Cancelled
+            time.sleep(POLL_INTERVAL)
 
         try:
             self.pixels.parent.mkdir(parents=True, exist_ok=True)
-            self._check_room(part)
-            with hold(part, wait) as file:
-                partial = Partial(part, file, self._each)
-                if (reasons := self._reasons()) is not None:
-                    partial.discard()  # whoever had it has made it whole
-                    done.add(len(self.items))
+            self._ensure_disk_space(part)
+            with open_locked(part, wait) as file:
+                partial = ResumableFile(part, file, self._image_bytes)
+                if (reasons := self._cached_reasons()) is not None:
+                    partial.discard()  # another process has completed the cache meanwhile
+                    progress.add(len(self.items))
                     return reasons
                 try:
-                    return self._decode_into(partial, done, cancelled)
+                    return self._decode_into(partial, progress, cancelled)
                 except OSError:
                     partial.discard()
                     raise
         except OSError as error:
-            raise BadInput(
-                f"decoded pictures can't be kept in {self.pixels.parent}: {error.strerror}"
-            ) from None
+            raise UserError(f"can't cache decoded images in {self.pixels.parent}: {error.strerror}") from None
 
-    def _check_room(self, part: Path) -> None:
-        """Raise `BadInput` where the disk has no room for what is still to be decoded.
-
-        What was decoded earlier, and not used for the longest time, makes room first.
-        """
-        have = part.stat().st_size if part.exists() else 0
-        wanted, free = len(self.items) * self._each - have, shutil.disk_usage(self.pixels.parent).free
-        if wanted > free:
-            file_cache.drop_oldest(self.pixels.parent, wanted - free)
-            free = shutil.disk_usage(self.pixels.parent).free
-        if wanted > free:
-            raise BadInput(
-                f"decoded pictures can't be kept in {self.pixels.parent}: they take {size(wanted)}, {size(free)} are "
+    def _ensure_disk_space(self, part: Path) -> None:
+        """Evict the least recently used cache files if needed; raise `UserError` if that is not enough."""
+        folder = self.pixels.parent
+        existing = part.stat().st_size if part.exists() else 0
+        needed, free = len(self.items) * self._image_bytes - existing, shutil.disk_usage(folder).free
+        if needed > free:
+            file_cache.evict_least_recent(folder, needed - free)
+            free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise UserError(
+                f"can't cache decoded images in {folder}: they need {format_bytes(needed)}, {format_bytes(free)} are "
                 "free; make room, lower data.size, or set WORKBENCH_HOME to another disk"
             )
 
-    def _decode_into(self, partial: Partial, done: _Counter, cancelled: Cancelled) -> dict[int, str]:
-        """Decode with a thread for each core (Pillow lets go of the interpreter), in order, a batch at a time.
+    def _decode_into(
+        self, partial: ResumableFile, progress: _DecodingProgress, cancelled: CancelCheck
+    ) -> dict[int, str]:
+        """Decode with one thread per core (Pillow releases the GIL), in order, in batches.
 
-        Goes on where an earlier time was cut. The facts are there before the pixels have their name.
+        Continues after an interruption. The facts are written before the pixel file gets its final name.
         """
         workers = usable_cores()
         batch = workers * 32
-        if partial.places:
-            done.add(partial.places)
+        if partial.count:
+            progress.add(partial.count)
 
-        def one(place: int) -> bytes | str:
+        def decode(index: int) -> bytes | str:
             if cancelled():
                 return "cancelled"
-            decoded = self._decode(self.items[place])
-            done.add()
-            return decoded
+            pixels = self._decode(self.items[index])
+            progress.add()
+            return pixels
 
         with ThreadPoolExecutor(workers) as pool:
-            for start in range(partial.places, len(self.items), batch):
-                decoded = list(pool.map(one, range(start, min(start + batch, len(self.items)))))
+            for start in range(partial.count, len(self.items), batch):
+                records = list(pool.map(decode, range(start, min(start + batch, len(self.items)))))
                 if cancelled():
                     partial.save(now=True)
-                    raise Interrupted
-                for record in decoded:
-                    partial.add(record)
+                    raise Cancelled
+                for record in records:
+                    partial.append(record)
                 partial.save()
-        write_record(self.facts, CacheFacts(root=str(self.root), set_aside=partial.aside))
-        partial.put(self.pixels)
-        return partial.aside
+        write_record(self.facts, CacheFacts(root=str(self.root), skipped=partial.skipped))
+        partial.commit(self.pixels)
+        return partial.skipped
 
-    def _decode(self, item: Item) -> bytes | str:
-        """The picture's bytes, channels first; or why there are none, without its name."""
+    def _decode(self, item: ListedImage) -> bytes | str:
+        """The bytes of the image, channels first; or the reason why it can't be read, without its path."""
         path = self.root / item.path
         try:
-            picture = fit_square(convert(open_picture(path), self.mode), self.size)
-        except BadInput as error:
+            image = crop_to_square(convert_mode(open_image(path), self.mode), self.size)
+        except UserError as error:
             return str(error).removeprefix(f"{path} ")
-        pixels = np.asarray(picture).reshape(self.size, self.size, self.channels)
+        pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
         return pixels.transpose(2, 0, 1).tobytes()

@@ -1,4 +1,4 @@
-"""How a folder of pictures is laid out: a folder for each class, in folders of splits or not. No picture is opened."""
+"""The layout of image folders: a folder for each class, optionally below a folder for each split."""
 
 from __future__ import annotations
 
@@ -7,109 +7,109 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.paths import is_folder
-from workbench.io.image_extensions import images_below
+from workbench.io.image_extensions import iter_images
 
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""What the folders of splits are called (in any case)."""
-ENOUGH = 2
-"""Pictures of a class that are looked for: one to train on, one to test with."""
+"""Accepted names of the folders of splits, in any case."""
+MIN_IMAGES_PER_CLASS = 2
+"""One image for training and one for the test."""
 
 
-def check_choice(dataset: str) -> None:
-    """Raise `BadInput` for `folder:PATH` where there is nothing to learn, as far as names tell.
+def validate_image_folder(dataset: str) -> None:
+    """Raise `UserError` if `folder:PATH` has too few classes or images, judged by file names alone.
 
-    Quick, however much is there; with the words of the worker, which then looks at each file.
+    Fast for folders of any size; gives the same messages as the worker, which examines each file later.
     """
     if not dataset.startswith("folder:"):
         return
     root = Path(dataset.removeprefix("folder:"))
-    folders = split_folders(root)
-    classes = class_names(folders, root)
+    folders = find_split_folders(root)
+    classes = list_class_names(folders, root)
     counts = {
-        split: [sum(1 for _ in islice(images_below(folder / name), ENOUGH)) for name in classes]
+        split: [sum(1 for _ in islice(iter_images(folder / name), MIN_IMAGES_PER_CLASS)) for name in classes]
         for split, folder in folders.items()
     }
-    check_counts(classes, counts, root)
+    validate_class_counts(classes, counts, root)
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """The folders of splits below `root`, or `root` itself as `all` where there is no `train/`. Raises `BadInput`."""
+def find_split_folders(root: Path) -> dict[str, Path]:
+    """The folders of splits below `root`, or `root` itself as `all` if there is no `train/`. Raises `UserError`."""
     if not is_folder(root):
-        raise BadInput(f"{root} is no folder: folder:PATH takes one that holds a folder for each class")
+        raise UserError(f"{root} is not a folder: folder:PATH needs one with a folder for each class")
     known = {name for names in SPLITS.values() for name in names}
-    # A folder called train that holds pictures and no folders is a class: one of vehicles, perhaps.
-    here = {
+    # A folder named train that has images but no folders is a class (of vehicles, perhaps).
+    folders = {
         path.name.lower(): path
         for path in _subfolders(root)
         if path.name.lower() in known and _subfolders(path)
     }
-    found = {split: here[name] for split, names in SPLITS.items() for name in reversed(names) if name in here}
+    found = {
+        split: folders[name] for split, names in SPLITS.items() for name in reversed(names) if name in folders
+    }
     if "train" not in found and found:
         other = next(iter(found.values())).name
-        raise BadInput(f"{root} has {other}/ but no train/: put the training pictures into {root / 'train'}")
+        raise UserError(f"{root} has {other}/ but no train/: put the training images into {root / 'train'}")
     if not found:
         return {"all": root}
     if "test" not in found:
         if "validation" not in found:
             return {"all": found["train"]}
-        # A root of train/ and val/ only: what they call validation is the data that is not trained on.
+        # With train/ and val/ only, val/ is the held-out data and serves as the test split.
         found["test"] = found.pop("validation")
     return found
 
 
-def class_names(folders: Mapping[str, Path], root: Path) -> tuple[str, ...]:
-    """The classes in the folders of splits, by name. Raises `BadInput` where there are none."""
+def list_class_names(folders: Mapping[str, Path], root: Path) -> tuple[str, ...]:
+    """The names of the class folders in all splits, sorted. Raises `UserError` if there are none."""
     names = {path.name for folder in folders.values() for path in _subfolders(folder)}
     if not names:
-        raise BadInput(
-            f"{root} has no folders in it: put the pictures of each class into a folder of its own"
-        )
+        raise UserError(f"{root} has no class folders: put the images of each class into a folder of its own")
     return tuple(sorted(names))
 
 
-def check_counts(
+def validate_class_counts(
     classes: Sequence[str],
     counts: Mapping[str, Sequence[int]],
     root: Path,
-    set_aside: Sequence[tuple[str, str]] = (),
+    skipped_files: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Raise `BadInput` where so many pictures of each class, by split, are nothing to learn from.
+    """Raise `UserError` if these numbers of images per class, by split, are too few to train and test on.
 
-    `set_aside`: what was left out, and why.
+    `skipped_files`: (path, reason) of files that were not counted.
     """
     training = counts.get("all") or counts["train"]
     for name, count in zip(classes, training, strict=True):
         if not count:
-            why = next((f"; {reason}: {path}" for path, reason in set_aside if f"/{name}" in path), "")
-            raise BadInput(
-                f"the class folder {name!r} in {root} has no pictures to train on{why}; put some into it "
-                "(.png, .jpg, .webp, ...), or remove it"
+            cause = next((f"; {reason}: {path}" for path, reason in skipped_files if f"/{name}" in path), "")
+            raise UserError(
+                f"the class folder {name!r} in {root} has no training images{cause}; add some "
+                "(.png, .jpg, .webp, ...) or remove the folder"
             )
     if len(classes) < 2:
-        raise BadInput(f"{root} has one class only ({classes[0]!r}): there is nothing to tell apart")
+        raise UserError(f"{root} has only one class ({classes[0]!r}): classification needs at least two")
     if "all" in counts:
         for name, count in zip(classes, training, strict=True):
             if count < 2:
-                raise BadInput(
-                    f"the class {name!r} in {root} has one picture: training and test need one each"
+                raise UserError(
+                    f"the class {name!r} in {root} has only one image: training and test need one each"
                 )
     for split in ("validation", "test"):
         if split in counts and not sum(counts[split]):
-            raise BadInput(f"the {split} folder in {root} has no pictures: put some into it, or remove it")
+            raise UserError(f"the {split} folder in {root} has no images: add some or remove the folder")
 
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        with os.scandir(folder) as found:
-            return sorted(Path(entry.path) for entry in found if _is_subfolder(entry))
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if _is_subfolder(entry))
     except OSError as error:
-        raise BadInput(f"{folder} can't be read: {error.strerror}") from None
+        raise UserError(f"{folder} can't be read: {error.strerror}") from None
 
 
 def _is_subfolder(entry: os.DirEntry[str]) -> bool:

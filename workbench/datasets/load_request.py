@@ -1,26 +1,26 @@
-"""What a source of data is asked for."""
+"""The request that the loader of a dataset receives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.progress import Cancelled, Report
+from workbench.core.progress import CancelCheck, ProgressCallback
 from workbench.datasets.catalog import DatasetInfo
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a source of data is asked for.
+class LoadRequest:
+    """A dataset to load, and for which model.
 
-    `options` is the dataset's checked options struct (somebody's own: a dict as given). `size` and `channels`
-    are what the model wants, `None` where it takes any. The experiment's seed is not among it: the test data
-    must be the same for every one.
+    `options` is the validated options struct of the dataset (a plain dict for a custom dataset). `size` and
+    `channels` are the input size and channels of the model, `None` if it takes any. The seed of the experiment is
+    deliberately not part of it: the test data must be the same for every seed.
     """
 
     info: DatasetInfo
     options: Any
     size: int | None
     channels: int | None
-    progress: Report
-    cancelled: Cancelled
+    progress: ProgressCallback
+    cancelled: CancelCheck

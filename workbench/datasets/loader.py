@@ -1,4 +1,4 @@
-"""A chosen dataset, loaded: the one way from a name to tensors."""
+"""Loads a dataset: from its name and options to tensors."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.core.settings_schema import Choice, convert
 from workbench.datasets import catalog
-from workbench.datasets.dataset import Data, checked, fingerprint_of, measured, with_validation
-from workbench.datasets.load_request import Request
+from workbench.datasets.catalog import DatasetKind
+from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_statistics, with_validation
+from workbench.datasets.load_request import LoadRequest
 
-_BUILTIN: Mapping[str, str] = {
-    "digits": "workbench.datasets.builtin:digits",
-    "shapes": "workbench.datasets.builtin:shapes",
-    "line": "workbench.datasets.builtin:line",
-    "clusters": "workbench.datasets.builtin:clusters",
+_LOADERS: Mapping[DatasetKind, str] = {
+    "published": "published:load",
+    "folder": "image_folder:load",
+    "own": "user_dataset:load",
 }
-_KINDS: Mapping[str, str] = {
-    "published": "workbench.datasets.published:load",
-    "folder": "workbench.datasets.image_folder:load",
-    "own": "workbench.datasets.user_dataset:load",
-}
+"""Loaders of the kinds of datasets whose rows name none."""
 
 
 def load(
@@ -34,36 +30,38 @@ def load(
     channels: int | None = None,
     validation: float = 0.0,
     seed: int = 0,
-    progress: Report = silent,
-    cancelled: Cancelled = never,
-) -> Data:
-    """Read, draw, download or decode the chosen dataset.
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
+) -> Dataset:
+    """Read, generate, download or decode a dataset.
 
-    Pictures that have no common size become `size` × `size` with `channels` (1 or 3), unless an option says
-    otherwise; sets of one native size keep theirs. `validation` is the part of every class that is kept from
-    the training data, drawn by `seed`, where the dataset has no validation data of its own. Nothing else depends
-    on `seed`: runs with different ones are tested on the same examples.
+    Images of varying size become `size` × `size` with `channels` (1 or 3), unless an option says otherwise; datasets
+    of one native size keep it. `validation` is the fraction of every class that is held out from the training data,
+    drawn by `seed`, if the dataset has no validation split of its own. Nothing else depends on `seed`: runs with
+    different seeds are tested on the same samples.
 
-    Raises `BadInput` (one line), or `Interrupted` soon after `cancelled()` is true.
+    Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
     info = catalog.find(choice.name)
     options: Any = dict(choice.options)
     if info.options is not None:
         options = convert(info.options, options, "data")
-    source = _source(_BUILTIN.get(info.name) or _KINDS[info.kind])
+    source = _loader(info.loader or _LOADERS[info.kind])
     try:
-        data = source(Request(info, options, size, channels, progress, cancelled))
+        data = source(LoadRequest(info, options, size, channels, progress, cancelled))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise BadInput(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None
-    data = checked(data, info.name)
+        raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None
+    data = validate(data, info.name)
     if not data.fingerprint:
         splits = (data.train, data.validation, data.test)
         data = replace(data, fingerprint=fingerprint_of(splits, data.classes))
-    return measured(with_validation(data, validation, seed))
+    return with_statistics(with_validation(data, validation, seed))
 
 
-def _source(name: str) -> Callable[[Request], Data]:
+def _loader(name: str) -> Callable[[LoadRequest], Dataset]:
     module, _, function = name.partition(":")
-    found: Callable[[Request], Data] = getattr(importlib.import_module(module), function)
-    return found
+    loader: Callable[[LoadRequest], Dataset] = getattr(
+        importlib.import_module(f"workbench.datasets.{module}"), function
+    )
+    return loader

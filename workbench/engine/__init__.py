@@ -1,1 +1,1 @@
-"""The training library: loop, optimizer, schedule, batches, evaluation, CUDA graphs; knows no run folder, no screen."""
+"""The training library: loop, optimizer, schedule, batches, evaluation, CUDA graphs. It knows no run folder, no UI."""

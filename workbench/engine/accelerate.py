@@ -1,8 +1,9 @@
-"""What makes steps quicker without changing what they do: a compiled model, and steps that are played back."""
+"""Faster training steps with the same results: `torch.compile` and CUDA graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor, nn
 
 from workbench.core.text import one_line
 from workbench.engine.batches import Batch, Epochs
-from workbench.engine.cuda_graphs import Before, Captured, recorder_for
+from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot, select_recorder
 from workbench.engine.device import Precision
+from workbench.engine.loop import compute_step
 from workbench.engine.train_state import TrainState
 from workbench.runs.records import Feature
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Acceleration(NamedTuple):
@@ -25,79 +27,77 @@ class Acceleration(NamedTuple):
     cuda_graph: Feature
 
 
-def quicken(state: TrainState, epochs: Epochs, say: Say) -> Acceleration:
-    """Compile and record the steps of `state` as far as its settings ask for it and it can be done.
+def accelerate_step(state: TrainState, epochs: Epochs, notify: Notify) -> Acceleration:
+    """Compile the model and capture the step of `state` as a CUDA graph, where its settings and the device allow it.
 
-    `say` is called with a line for each setting that can't be followed. The state is left as it was.
+    `notify` is called with one line for each requested acceleration that is not available. The state is unchanged.
     """
-    compiled = Feature(used=False, why="train.compile is no")
+    compiled = Feature(enabled=False, reason="train.compile is no")
     if state.settings.compile:
-        compiled = _compile(state, _first(state, epochs), say)
-    return Acceleration(compiled, _record_steps(state, epochs, say))
+        compiled = _enable_compile(state, _first_batch(state, epochs), notify)
+    return Acceleration(compiled, _enable_cuda_graph(state, epochs, notify))
 
 
-def _record_steps(state: TrainState, epochs: Epochs, say: Say) -> Feature:
-    """Record the steps as a CUDA graph, where that can be done."""
-    recorder, why = recorder_for(state.module, state.settings, state.precision)
+def _enable_cuda_graph(state: TrainState, epochs: Epochs, notify: Notify) -> Feature:
+    recorder, reason = select_recorder(state.module, state.settings, state.precision)
     if recorder is None:
         if state.settings.cuda_graph == "yes":
-            say(f"train.cuda_graph: steps are not played back: {why}")
-        return Feature(used=False, why=why)
-    batch = _first(state, epochs)
-    captured = Captured(recorder, state, len(batch), say)
-    captured.record(batch)
-    if captured.why_not is None:
-        state.captured = captured
-    return Feature(used=captured.why_not is None, why=captured.why_not or "")
+            notify(f"train.cuda_graph: steps are not captured as a CUDA graph: {reason}")
+        return Feature(enabled=False, reason=reason)
+    batch = _first_batch(state, epochs)
+    graphed_step = GraphedStep(recorder, state, partial(compute_step, state), len(batch), notify)
+    graphed_step.capture(batch)
+    if graphed_step.failure is None:
+        state.graphed_step = graphed_step
+    return Feature(enabled=graphed_step.failure is None, reason=graphed_step.failure or "")
 
 
-def step_way(precision: Precision, threads: int, quick: Acceleration) -> str:
-    """How a step is computed, for people."""
+def describe_step(precision: Precision, threads: int, acceleration: Acceleration) -> str:
+    """How a step is computed, as one line of text: precision, device, compiled or not, CUDA graph or eager."""
     device = precision.device
-    words = [f"{precision.name} on {device}"]
+    parts = [f"{precision.name} on {device}"]
     if device.type == "cpu":
-        words[0] += f" with {threads} thread{'' if threads == 1 else 's'}"
-    if quick.compile.used:
-        words.append("compiled")
-    if quick.cuda_graph.used:
-        words.append("played back as a CUDA graph")
+        parts[0] += f" with {threads} thread{'' if threads == 1 else 's'}"
+    if acceleration.compile.enabled:
+        parts.append("compiled")
+    if acceleration.cuda_graph.enabled:
+        parts.append("CUDA graph replay")
     elif device.type == "cuda":
-        words.append(f"kernel by kernel: {quick.cuda_graph.why}")
-    return ", ".join(words)
+        parts.append(f"eager: {acceleration.cuda_graph.reason}")
+    return ", ".join(parts)
 
 
-def _first(state: TrainState, epochs: Epochs) -> Batch:
-    """A batch of the usual size, and the module ready for it."""
+def _first_batch(state: TrainState, epochs: Epochs) -> Batch:
+    """The first batch of the epoch, with the module and the learning rate set for its step."""
     state.begin_epoch(epochs.steps)
     state.begin_step()
-    return next(epochs.batches(state.epoch).starting_at(0))
+    return next(epochs.batches(state.epoch).iter_from(0))
 
 
-class Compiled:
-    """A module compiled for inputs of one shape; others (a last, smaller batch) it computes as they were."""
+class CompiledModule:
+    """A module compiled for one input shape; inputs of other shapes (a smaller last batch) run uncompiled."""
 
     def __init__(self, module: nn.Module, inputs: Tensor) -> None:
         self._module, self._shape = module, inputs.shape
         self._compiled = torch.compile(module, dynamic=False)
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The module's outputs."""
+    def __call__(self, inputs: Tensor) -> Tensor:  # noqa: D102
         outputs: Tensor = (self._compiled if inputs.shape == self._shape else self._module)(inputs)
         return outputs
 
 
-def _compile(state: TrainState, batch: Batch, say: Say) -> Feature:
-    """Compile by computing a step's gradients once; nothing of the step is kept."""
-    before = Before(state.changed())
-    state.network = Compiled(state.module, batch.inputs)
+def _enable_compile(state: TrainState, batch: Batch, notify: Notify) -> Feature:
+    """Compile the model by computing the gradients of one step; the state is then restored from a snapshot."""
+    snapshot = TensorSnapshot(state.mutated_tensors())
+    state.network = CompiledModule(state.module, batch.inputs)
     try:
         loss, _ = state.forward(batch)
         state.backward(loss)
-        return Feature(used=True)
+        return Feature(enabled=True)
     except Exception as error:
         state.network = state.module
-        why = one_line(error)
-        say(f"train.compile: the model can't be compiled, and is computed as it is: {why}")
-        return Feature(used=False, why=why)
+        reason = one_line(error)
+        notify(f"train.compile: the model can't be compiled and runs uncompiled: {reason}")
+        return Feature(enabled=False, reason=reason)
     finally:
-        before.restore(state.changed())
+        snapshot.restore(state.mutated_tensors())

@@ -1,7 +1,7 @@
-"""Batches in an order that is a function of the seed and the epoch, gathered where the data lies.
+"""Training batches in an order determined by seed and epoch, gathered on the device that holds the data.
 
-Nothing is decoded or converted one example at a time: the inputs are one tensor, on the device where it fits
-there, and what a batch needs is gathered, augmented and normalised a chunk of several batches at once.
+Nothing is decoded or converted sample by sample: the inputs of a split are one tensor, on the compute device where it
+fits, and a chunk of several batches is gathered, augmented and normalized at once.
 """
 
 from __future__ import annotations
@@ -11,63 +11,59 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import derived_seed
-from workbench.datasets.mixup import Mix, partners
-from workbench.engine.data_placement import Source
-from workbench.engine.prefetch import Reader
+from workbench.datasets.mixup import Mix, mixing_partners
+from workbench.engine.data_placement import PlacedSplit
+from workbench.engine.prefetch import ChunkReader
 
 CHUNK_BYTES = {"cpu": 4_000_000, "cuda": 256_000_000}
-"""Float inputs of a chunk: what a CPU's caches hold, and what a GPU has to spare."""
+"""Size of a chunk's float inputs: about a CPU's caches, and an amount of memory that a GPU can spare."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`inputs` as the model takes them and `targets`, on the device.
+    """A batch on the compute device: `inputs` as the model takes them (float32 [B, ...]) and `targets`.
 
-    `soft`: of pictures that are mixed, how much of each class there is (float32 [B, classes]).
+    `targets`: int64 [B] class indices, or float32 [B, ...] of a regression. `soft_targets`: the class shares of mixed
+    images (mixup, cutmix), float32 [B, classes].
     """
 
     inputs: Tensor
     targets: Tensor
-    soft: Tensor | None = None
+    soft_targets: Tensor | None = None
 
     @property
-    def wanted(self) -> Tensor:
-        """What the loss holds the outputs against."""
-        return self.targets if self.soft is None else self.soft
+    def loss_targets(self) -> Tensor:
+        """The targets of the loss: `soft_targets` where there are some, else `targets`."""
+        return self.targets if self.soft_targets is None else self.soft_targets
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def part(self, start: int, stop: int) -> Batch:
-        """Some of its examples, not copied."""
-        soft = None if self.soft is None else self.soft[start:stop]
+    def slice(self, start: int, stop: int) -> Batch:
+        """The samples from `start` to `stop`, as views."""
+        soft = None if self.soft_targets is None else self.soft_targets[start:stop]
         return Batch(self.inputs[start:stop], self.targets[start:stop], soft)
 
 
-def bounds(count: int, size: int, merge_single: bool) -> list[tuple[int, int]]:
-    """Where each batch of an epoch begins and ends.
+def batch_bounds(count: int, size: int, merge_last_singleton: bool) -> list[tuple[int, int]]:
+    """Start and end of each batch of `size` over `count` samples.
 
-    With `merge_single` a last batch of one example joins the batch before: batch norm can't learn from one.
+    With `merge_last_singleton`, a last batch of one sample joins the batch before it: batch norm can't train on one.
     """
     starts = list(range(0, count, size))
-    if merge_single and len(starts) > 1 and count - starts[-1] == 1:
+    if merge_last_singleton and len(starts) > 1 and count - starts[-1] == 1:
         starts.pop()
     return [(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
 
 
-def has_batch_norm(module: nn.Module) -> bool:
-    """Whether some part of `module` computes statistics over a batch."""
-    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+def epoch_order(targets: Tensor, seed: int, epoch: int, balanced: bool = False) -> Tensor:
+    """Sample indices in the order of one epoch (int64 [N]).
 
-
-def order_of(targets: Tensor, seed: int, epoch: int, balanced: bool = False) -> Tensor:
-    """Indices of all training examples (int64 [N]) in the order of one epoch.
-
-    A permutation; `balanced`: N draws in which every class there is comes equally often (one more for some).
+    A permutation, or with `balanced` N draws in which all present classes are equally frequent (±1).
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
     if balanced:
@@ -77,15 +73,15 @@ def order_of(targets: Tensor, seed: int, epoch: int, balanced: bool = False) -> 
 
 def _balanced_order(targets: Tensor, generator: torch.Generator) -> Tensor:
     members = [torch.nonzero(targets == c).flatten() for c in targets.unique().tolist()]
-    each = -(-len(targets) // len(members))
-    drawn = [_draw(indices, each, generator) for indices in members]
-    # Rows of one example per class, so that what is cut off at the end is spread over the classes.
+    per_class = -(-len(targets) // len(members))
+    drawn = [_draw_balanced(indices, per_class, generator) for indices in members]
+    # Rows of one sample per class, so that the truncation at the end is spread over the classes.
     rows = torch.stack(drawn, 1).flatten()[: len(targets)]
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
-def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of `indices`: whole permutations, one after the other, so that all come before any comes again."""
+def _draw_balanced(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` draws from `indices` as consecutive permutations, so that each is drawn before any is repeated."""
     rounds = [
         indices[torch.randperm(len(indices), generator=generator)] for _ in range(-(-count // len(indices)))
     ]
@@ -93,100 +89,103 @@ def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 class Batches:
-    """The batches of one pass over `source`, in `order`; with `augment` and `mix`, the epoch's draws in `draws`."""
+    """The batches of one pass over `placed_split` in `order` (int64 [N] sample indices).
+
+    `augment` and `mix` are applied with the epoch's random numbers in `draws` (one row per sample).
+    """
 
     def __init__(
         self,
-        source: Source,
+        placed_split: PlacedSplit,
         order: Tensor,
         size: int,
         *,
-        merge_single: bool = False,
+        merge_last_singleton: bool = False,
         augment: Augment | None = None,
         mix: Mix | None = None,
         draws: Tensor | None = None,
     ) -> None:
-        self._source, self._size, self._augment, self._mix = source, size, augment, mix
-        self._order, self._here = order, order.to(source.device)
-        self._draws = None if draws is None else draws.to(source.device)
-        self._bounds = bounds(len(order), size, merge_single)
+        self._split, self._size, self._augment, self._mix = placed_split, size, augment, mix
+        self._order, self._device_order = order, order.to(placed_split.device)
+        self._draws = None if draws is None else draws.to(placed_split.device)
+        self._bounds = batch_bounds(len(order), size, merge_last_singleton)
 
     def __len__(self) -> int:
         return len(self._bounds)
 
-    def starting_at(self, position: int) -> Iterator[Batch]:
-        """The batches from number `position` on.
+    def iter_from(self, position: int) -> Iterator[Batch]:
+        """The batches from index `position` on.
 
-        Chunks have the same borders wherever it starts, so that every kernel sees the same shapes.
+        Chunk borders don't depend on `position`, so that every kernel sees the same shapes and results stay exact.
         """
-        each = self._batches_per_chunk()
-        starts = range(position - position % each, len(self), each)
-        chunks = [self._bounds[first : first + each] for first in starts]
-        order = self._here if self._source.resident else self._order
-        raw = Reader(self._source).chunks(order[c[0][0] : c[-1][1]] for c in chunks)
+        per_chunk = self._batches_per_chunk()
+        starts = range(position - position % per_chunk, len(self), per_chunk)
+        chunks = [self._bounds[first : first + per_chunk] for first in starts]
+        order = self._device_order if self._split.resident else self._order
+        raw = ChunkReader(self._split).chunks(order[c[0][0] : c[-1][1]] for c in chunks)
         with contextlib.closing(raw):
-            for first, bounds, inputs in zip(starts, chunks, raw, strict=True):
-                begin = bounds[0][0]
-                chunk = self._ready(bounds, inputs)
-                for start, stop in bounds[max(0, position - first) :]:
-                    yield chunk.part(start - begin, stop - begin)
+            for first, chunk_bounds, inputs in zip(starts, chunks, raw, strict=True):
+                chunk_start = chunk_bounds[0][0]
+                chunk = self._prepare(chunk_bounds, inputs)
+                for start, stop in chunk_bounds[max(0, position - first) :]:
+                    yield chunk.slice(start - chunk_start, stop - chunk_start)
 
-    def _ready(self, bounds: list[tuple[int, int]], raw: Tensor) -> Batch:
-        """All examples of some batches that follow each other."""
-        source, here = self._source, self._here[bounds[0][0] : bounds[-1][1]]
-        targets = source.targets.index_select(0, here)
+    def _prepare(self, chunk_bounds: list[tuple[int, int]], raw: Tensor) -> Batch:
+        """One batch of all samples of consecutive batches: gathered, augmented, normalized and mixed."""
+        split, indices = self._split, self._device_order[chunk_bounds[0][0] : chunk_bounds[-1][1]]
+        targets = split.targets.index_select(0, indices)
         if self._augment is None or self._draws is None:
-            return Batch(source.ready(raw), targets)
-        draws = self._draws.index_select(0, here)
-        inputs = source.ready(self._augment(raw, draws))
+            return Batch(split.to_model_input(raw), targets)
+        draws = self._draws.index_select(0, indices)
+        inputs = split.to_model_input(self._augment(raw, draws))
         if self._mix is None:
             return Batch(inputs, targets)
-        others = partners(bounds).to(source.device, non_blocking=True)
-        return Batch(*self._mix(inputs, targets, draws[:, -Mix.COLUMNS :], others))
+        partner_indices = mixing_partners(chunk_bounds).to(split.device, non_blocking=True)
+        return Batch(*self._mix(inputs, targets, draws[:, -Mix.COLUMNS :], partner_indices))
 
     def _batches_per_chunk(self) -> int:
-        limit = CHUNK_BYTES.get(self._source.device.type, CHUNK_BYTES["cpu"])
-        return max(1, limit // (self._source.example_bytes * self._size))
+        limit = CHUNK_BYTES.get(self._split.device.type, CHUNK_BYTES["cpu"])
+        return max(1, limit // (self._split.sample_bytes * self._size))
 
 
 class Epochs:
-    """The training batches of every epoch of a run."""
+    """The training batches of every epoch of a run, as a function of the epoch."""
 
     def __init__(
         self,
-        source: Source,
+        placed_split: PlacedSplit,
         size: int,
         seed: int,
         *,
         balanced: bool,
-        merge_single: bool,
+        merge_last_singleton: bool,
         augment: Augment | None,
         classes: int = 0,
     ) -> None:
-        self._source, self._size, self._seed = source, size, seed
-        self._balanced, self._merge, self._augment = balanced, merge_single, augment
-        self._mix = None if augment is None else augment.mix(classes)
-        self._labels = source.targets.cpu()
-        self.steps = len(bounds(len(source), size, merge_single))
-        """Batches of one epoch."""
+        self._split, self._size, self._seed = placed_split, size, seed
+        self._balanced, self._merge_last_singleton, self._augment = balanced, merge_last_singleton, augment
+        self._mix = None if augment is None else augment.mixer(classes)
+        self._targets = placed_split.targets.cpu()
+        self.steps = len(batch_bounds(len(placed_split), size, merge_last_singleton))
+        """Batches per epoch."""
 
     def batches(self, epoch: int) -> Batches:
         """The batches of epoch `epoch` (counted from 0)."""
-        order = order_of(self._labels, self._seed, epoch, self._balanced)
+        order = epoch_order(self._targets, self._seed, epoch, self._balanced)
         draws = None
         if self._augment is not None:
-            draws = self._augment.draws(len(self._source), self._seed, epoch)
+            draws = self._augment.draws(len(self._split), self._seed, epoch)
         return Batches(
-            self._source,
+            self._split,
             order,
             self._size,
-            merge_single=self._merge,
+            merge_last_singleton=self._merge_last_singleton,
             augment=self._augment,
             mix=self._mix,
             draws=draws,
         )
 
 
-def in_order(source: Source, size: int) -> Batches:
-    """Every example once, as they stand: for evaluation."""
-    return Batches(source, torch.arange(len(source)), size)
+def sequential_batches(placed_split: PlacedSplit, size: int) -> Batches:
+    """All samples of `placed_split` once, in their stored order: for evaluation."""
+    return Batches(placed_split, torch.arange(len(placed_split)), size)

@@ -1,4 +1,4 @@
-"""A training step recorded once and then played back as a whole: small models on a GPU wait for launches otherwise."""
+"""A training step captured once as a CUDA graph and then replayed: small models on a GPU are limited by launches."""
 
 from __future__ import annotations
 
@@ -9,56 +9,53 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from workbench.config.training_settings import Train
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.text import one_line
 from workbench.engine.batches import Batch
 from workbench.engine.device import Precision
 from workbench.engine.rng_state import random_states, restore_random_states
 
-MOST_PARAMETERS = 30_000_000
-"""Larger models keep a GPU busy anyway, and what a recording holds of its memory would be missed."""
-WARM_UP = 3
-"""Steps before the recording: kernels are chosen and the optimizer gets its memory (as torch's notes have it)."""
-AGREES = 0.01
-"""How much, relatively, the loss may differ that is played back: kernels may add in another order."""
+MAX_PARAMETERS = 30_000_000
+"""Larger models keep a GPU busy without a graph, and need the memory that a captured graph would hold."""
+WARMUP_STEPS = 3
+"""Steps before the capture, in which kernels are chosen and the optimizer state is created (as in PyTorch's notes)."""
+LOSS_TOLERANCE = 0.01
+"""Relative difference allowed between the loss of a replayed and a computed step: kernels may add in another order."""
 
 
-class Steps(Protocol):
-    """What is captured: see `state.TrainState`."""
+class StepState(Protocol):
+    """The state that a captured step changes, see `TrainState`."""
 
-    def compute(self, batch: Batch) -> None:
-        """All that the device does in a step."""
-
-    def changed(self) -> list[Tensor]:
+    def mutated_tensors(self) -> list[Tensor]:
         """Every tensor that a step changes and the next one reads."""
 
-    def losses(self) -> Tensor:
-        """What the losses of steps are added to."""
+    def loss_sum(self) -> Tensor:
+        """The sum of the losses not reported yet (a scalar on the device)."""
 
 
-class Recorder(Protocol):
-    """What can record steps."""
+class GraphRecorder(Protocol):
+    """Captures steps for replay."""
 
     def warm_up(self, step: Callable[[], None]) -> None:
-        """Make `step` a few times. Raises what stands in the way of a recording."""
+        """Run `step` a few times. Raises where it can't be captured."""
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """What `step` did, to be played back any number of times."""
+        """Capture `step`; returns a function that replays it, any number of times."""
 
 
-class CudaGraphs:
-    """Records with CUDA graphs, as "Whole-network capture" in torch's notes on CUDA semantics."""
+class CudaGraphRecorder:
+    """Captures steps as in "Whole-network capture" of PyTorch's notes on CUDA semantics."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
 
     def warm_up(self, step: Callable[[], None]) -> None:
-        """On a stream of its own, the last time with reads of the device forbidden: they can't be recorded."""
-        here = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(here)
+        """Run `step` on a side stream, the last time with synchronization forbidden: it can't be captured."""
+        current_stream = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current_stream)
         with torch.cuda.stream(self._stream):
-            for _ in range(WARM_UP):
+            for _ in range(WARMUP_STEPS):
                 step()
             before = torch.cuda.get_sync_debug_mode()
             torch.cuda.set_sync_debug_mode("error")
@@ -66,10 +63,10 @@ class CudaGraphs:
                 step()
             finally:
                 torch.cuda.set_sync_debug_mode(before)
-        here.wait_stream(self._stream)
+        current_stream.wait_stream(self._stream)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Other threads may go on with the device meanwhile: they read ahead and write checkpoints."""
+        """Capture `step`. Other threads may use the device meanwhile: they prefetch data and write checkpoints."""
         graph = torch.cuda.CUDAGraph()
         with (
             torch.cuda.device(self._device),
@@ -80,117 +77,126 @@ class CudaGraphs:
         return replay
 
 
-class Captured:
-    """Steps with batches of `size` examples, recorded at the first and played back from then on.
+class GraphedStep:
+    """Training steps with batches of `size` samples, captured at the first one and replayed from then on.
 
-    A step that can't be recorded, or gives other numbers when it is played back (one that draws with Python's
-    random numbers, say), is computed by itself ever after; `why_not` then says why, and `say` is told, at the
-    first recording or at a later one.
+    Where a step can't be captured, or its replay gives another loss (because it draws Python random numbers, for
+    example), all later steps run eagerly: `failure` then holds the reason, and `notify` is called with it.
     """
 
-    def __init__(self, recorder: Recorder, steps: Steps, size: int, say: Callable[[str], None]) -> None:
-        self._recorder, self._steps, self._size, self._say = recorder, steps, size, say
-        self._play: Callable[[], None] | None = None
+    def __init__(
+        self,
+        recorder: GraphRecorder,
+        state: StepState,
+        compute: Callable[[Batch], None],
+        size: int,
+        notify: Callable[[str], None],
+    ) -> None:
+        self._recorder, self._state, self._compute = recorder, state, compute
+        self._size, self._notify = size, notify
+        self._replay_graph: Callable[[], None] | None = None
         self._batch: Batch | None = None
-        self.why_not: str | None = None
+        self.failure: str | None = None
 
-    def forget(self) -> None:
-        """What was recorded holds no longer."""
-        self._play = None
+    def invalidate(self) -> None:
+        """Discard the captured graph; the next step captures a new one."""
+        self._replay_graph = None
 
-    def play(self, batch: Batch) -> bool:
-        """Make a step with `batch`; `False`, and nothing done, where it is not one that was captured."""
-        if self.why_not is not None or len(batch) != self._size:
+    def replay(self, batch: Batch) -> bool:
+        """Replay a step with `batch`; `False`, with nothing done, where the graph does not apply to it."""
+        if self.failure is not None or len(batch) != self._size:
             return False
-        if self._play is None:
-            self.record(batch)
-        if self._play is None:
+        if self._replay_graph is None:
+            self.capture(batch)
+        if self._replay_graph is None:
             return False
-        self._put(batch)
-        self._play()
+        self._copy_in(batch)
+        self._replay_graph()
         return True
 
-    def record(self, batch: Batch) -> None:
-        """Record a step with batches like this one; everything is left as it was."""
-        before = Before(self._steps.changed())
-        self._batch = held = _copied(batch)
+    def capture(self, batch: Batch) -> None:
+        """Capture a step with batches of this one's shape; parameters and random states are restored."""
+        snapshot = TensorSnapshot(self._state.mutated_tensors())
+        self._batch = static_batch = _clone(batch)
         try:
-            self._recorder.warm_up(lambda: self._steps.compute(held))
-            before.restore(self._steps.changed())
-            self._play = self._recorder.record(lambda: self._steps.compute(held))
-            self._compare(batch, before)
+            self._recorder.warm_up(lambda: self._compute(static_batch))
+            snapshot.restore(self._state.mutated_tensors())
+            self._replay_graph = self._recorder.record(lambda: self._compute(static_batch))
+            self._compare(batch, snapshot)
         except Exception as error:
-            self._play, self.why_not = None, one_line(error)
-            self._say(f"steps can't be recorded as a CUDA graph, and are computed one by one: {self.why_not}")
-        before.restore(self._steps.changed())
+            self._replay_graph, self.failure = None, one_line(error)
+            self._notify(f"steps can't be captured as a CUDA graph and run eagerly: {self.failure}")
+        snapshot.restore(self._state.mutated_tensors())
 
-    def _compare(self, batch: Batch, before: Before) -> None:
-        """Two steps, computed and played back: the second shows whether the first one's update was made."""
-        other = Batch(batch.inputs.flip(0), batch.targets, batch.soft)
-        sums = []
-        for make in (self._steps.compute, self._played):
-            before.restore(self._steps.changed())
-            make(batch)
-            make(other)
-            sums.append(float(self._steps.losses()))
-        if not math.isclose(*sums, rel_tol=AGREES):
+    def _compare(self, batch: Batch, snapshot: TensorSnapshot) -> None:
+        """Compare two steps, computed and replayed; the second shows whether the first one's update was applied."""
+        other = Batch(batch.inputs.flip(0), batch.targets, batch.soft_targets)
+        losses = []
+        for make_step in (self._compute, self._replay_on):
+            snapshot.restore(self._state.mutated_tensors())
+            make_step(batch)
+            make_step(other)
+            losses.append(float(self._state.loss_sum()))
+        if not math.isclose(*losses, rel_tol=LOSS_TOLERANCE):
             raise ValueError(
-                f"played back it gives other numbers (loss {sums[1]:.6g} instead of {sums[0]:.6g})"
+                f"the replayed step gives another loss ({losses[1]:.6g} instead of {losses[0]:.6g})"
             )
 
-    def _played(self, batch: Batch) -> None:
-        self._put(batch)
-        if self._play is not None:
-            self._play()
+    def _replay_on(self, batch: Batch) -> None:
+        self._copy_in(batch)
+        if self._replay_graph is not None:
+            self._replay_graph()
 
-    def _put(self, batch: Batch) -> None:
-        """Put a batch where the recording reads it."""
+    def _copy_in(self, batch: Batch) -> None:
+        """Copy a batch into the tensors that the graph reads."""
         assert self._batch is not None
         self._batch.inputs.copy_(batch.inputs)
         self._batch.targets.copy_(batch.targets)
-        if self._batch.soft is not None and batch.soft is not None:
-            self._batch.soft.copy_(batch.soft)
+        if self._batch.soft_targets is not None and batch.soft_targets is not None:
+            self._batch.soft_targets.copy_(batch.soft_targets)
 
 
-class Before:
-    """The values of some tensors and the random states, to go back to."""
+class TensorSnapshot:
+    """The values of some tensors and the states of all random generators, which `restore` puts back."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._kept = [(tensor, tensor.detach().clone()) for tensor in tensors]
+        self._values = [(tensor, tensor.detach().clone()) for tensor in tensors]
         self._random = random_states()
 
-    def restore(self, now: Iterable[Tensor] = ()) -> None:
-        """Put them back in place; those of `now` that were not there are an optimizer's, which begin as zeros."""
-        known = {id(tensor) for tensor, _ in self._kept}
+    def restore(self, current: Iterable[Tensor] = ()) -> None:
+        """Restore all values in place; tensors of `current` that are new are optimizer state, which begins as zeros."""
+        known = {id(tensor) for tensor, _ in self._values}
         with torch.no_grad():
-            for tensor, value in self._kept:
+            for tensor, value in self._values:
                 tensor.copy_(value)
-            for tensor in now:
+            for tensor in current:
                 if id(tensor) not in known:
                     tensor.zero_()
         restore_random_states(self._random)
 
 
-def recorder_for(module: nn.Module, settings: Train, precision: Precision) -> tuple[Recorder | None, str]:
-    """What records the steps of a training; or `None` and why there is nothing, in words."""
-    wanted = settings.cuda_graph
-    if wanted == "no":
+def select_recorder(
+    module: nn.Module, settings: TrainingSettings, precision: Precision
+) -> tuple[GraphRecorder | None, str]:
+    """The recorder for the steps of a training; or `None`, and the reason as one line."""
+    requested = settings.cuda_graph
+    if requested == "no":
         return None, "train.cuda_graph is no"
     if precision.device.type != "cuda":
-        return None, "CUDA graphs are for CUDA devices"
+        return None, "CUDA graphs need a CUDA device"
     if precision.name == "fp16":
-        return None, "fp16's scaler reads the device in each step"
+        return None, "the gradient scaler of fp16 synchronizes with the device in each step"
     if settings.auto_micro_batch:
-        return None, "train.auto_micro_batch must be able to undo a step"
+        return None, "train.auto_micro_batch must be able to undo a step, and a graph can't"
     parameters = sum(p.numel() for p in module.parameters())
-    if wanted == "auto" and parameters > MOST_PARAMETERS:
+    if requested == "auto" and parameters > MAX_PARAMETERS:
         return (
             None,
-            f"{parameters / 1e6:.0f} million parameters keep the device busy (train.cuda_graph=yes all the same)",
+            f"{parameters / 1e6:.0f} million parameters keep the device busy (train.cuda_graph=yes forces it)",
         )
-    return CudaGraphs(precision.device), ""
+    return CudaGraphRecorder(precision.device), ""
 
 
-def _copied(batch: Batch) -> Batch:
-    soft = None if batch.soft is None else batch.soft.clone()
+def _clone(batch: Batch) -> Batch:
+    soft = None if batch.soft_targets is None else batch.soft_targets.clone()
     return Batch(batch.inputs.clone(), batch.targets.clone(), soft)

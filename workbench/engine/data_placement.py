@@ -1,4 +1,4 @@
-"""Where a split's examples lie while a run needs them, and how they come to the device that computes."""
+"""Where the samples of a split are stored during a run: resident on the compute device, or streamed to it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.core.text import size
+from workbench.core.text import format_bytes
 from workbench.datasets.dataset import Split
-from workbench.system.memory import fits, host_memory
+from workbench.system.memory import fits_in_budget, host_memory
 
 Preprocess = Callable[[Tensor, torch.device], Tensor]
-"""(raw inputs, device) to what the model takes, on that device."""
-PIECE_BYTES = 64_000_000
-"""Of a split that is moved to the device, what is on its way at a time."""
+"""(raw inputs, device) → model inputs on that device."""
+COPY_CHUNK_BYTES = 64_000_000
+"""How much of a split is copied to the device at a time."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A split where batches are gathered from, and what makes inputs of its raw examples.
+class PlacedSplit:
+    """A split that batches are gathered from, and the preprocessing that makes model inputs of raw samples.
 
-    `split`: its inputs lie on `device` where they are `resident`, else on the host or in a mapped file, from where
-    they are `streamed`; `targets` are on `device` always. `why`: which it is and for what reason, in one line.
+    `split`: its inputs are on `device` if `resident`, else on the host or in a mapped file, from which they are
+    streamed; `targets` are always on `device`. `reason`: resident or streamed, and why, in one line.
     """
 
     split: Split
@@ -31,9 +31,9 @@ class Source:
     preprocess: Preprocess
     device: torch.device
     resident: bool
-    why: str
-    example_bytes: int
-    """What one example takes as the model's input; raw ones can be far smaller."""
+    reason: str
+    sample_bytes: int
+    """Size of one sample as model input; raw samples can be far smaller."""
     channels_last: bool = False
 
     def __len__(self) -> int:
@@ -41,48 +41,59 @@ class Source:
 
     @property
     def inputs(self) -> Tensor:
-        """The raw inputs, where they lie."""
+        """The raw inputs, wherever they are stored."""
         return self.split.inputs
 
-    def ready(self, raw: Tensor) -> Tensor:
-        """What the model takes, of raw examples."""
+    def to_model_input(self, raw: Tensor) -> Tensor:
+        """Model inputs (float32 [B, ...] on `device`) of raw samples."""
         inputs = self.preprocess(raw, self.device)
         if self.channels_last and inputs.ndim == 4:
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs
 
 
-def source_of(split: Split, preprocess: Preprocess, device: torch.device) -> Source:
-    """`split` on the device where it fits into its share of the free memory, else where it is."""
-    example_bytes = max(split.inputs[:1].nbytes, preprocess(split.inputs[:1], device).nbytes)
-    placed, resident, why = _placed(split, device)
-    return Source(placed, split.targets.to(device), preprocess, device, resident, why, example_bytes)
+def place_split(split: Split, preprocess: Preprocess, device: torch.device) -> PlacedSplit:
+    """`split` copied to `device` where it fits into half of the free memory there, else left in place."""
+    sample_bytes = max(split.inputs[:1].nbytes, preprocess(split.inputs[:1], device).nbytes)
+    placed_split, resident, reason = _place(split, device)
+    return PlacedSplit(
+        placed_split, split.targets.to(device), preprocess, device, resident, reason, sample_bytes
+    )
 
 
-def _placed(split: Split, device: torch.device) -> tuple[Split, bool, str]:
-    wanted, free = split.nbytes, _free(device)
+def _place(split: Split, device: torch.device) -> tuple[Split, bool, str]:
+    """The split where it is to be stored, whether that is on `device`, and why, as one line."""
+    size, free = split.nbytes, _free_bytes(device)
     place = "memory" if device.type == "cpu" else str(device)
-    here = split.inputs.device.type == device.type and not split.mapped
-    if not here and not fits(wanted, free):
-        return (
-            split,
-            False,
-            f"streamed: {size(wanted)} do not fit in half of the {size(free)} free in {place}",
+    in_place = split.inputs.device.type == device.type and not split.mapped
+    if not in_place and not fits_in_budget(size, free):
+        reason = (
+            f"streamed: {format_bytes(size)} do not fit in half of the {format_bytes(free)} free in {place}"
         )
-    why = f"resident in {place}: {size(wanted)}" + ("" if here or free is None else f" of {size(free)} free")
-    return (split if here else _moved(split, device)), True, why
+        return split, False, reason
+    reason = f"resident in {place}: {format_bytes(size)}"
+    if in_place:
+        return split, True, reason
+    return (
+        _copy_to_device(split, device),
+        True,
+        reason + ("" if free is None else f" of {format_bytes(free)} free"),
+    )
 
 
-def _moved(split: Split, device: torch.device) -> Split:
-    """Read once, faster than a mapped file's pages in the order of an epoch; the host holds a piece of it at most."""
+def _copy_to_device(split: Split, device: torch.device) -> Split:
+    """Copy the inputs in chunks, so that the host holds one chunk at most.
+
+    Reading a mapped file once in sequence is faster than reading its pages in the order of an epoch.
+    """
     inputs = torch.empty((len(split), *split.shape), dtype=split.inputs.dtype, device=device)
-    each = max(1, PIECE_BYTES // max(1, split.inputs[:1].nbytes))
+    each = max(1, COPY_CHUNK_BYTES // max(1, split.inputs[:1].nbytes))
     for start in range(0, len(split), each):
         rows = torch.arange(start, min(start + each, len(split)))
-        inputs[start : start + each] = split.examples(rows)
+        inputs[start : start + each] = split.gather(rows)
     return Split(inputs, split.targets, split.names)
 
 
-def _free(device: torch.device) -> int | None:
-    """Bytes that are free on the device; of those that share the host's memory, there."""
+def _free_bytes(device: torch.device) -> int | None:
+    """Free bytes on the device; free host memory for devices that share it."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else host_memory()[1]

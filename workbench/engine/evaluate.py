@@ -1,4 +1,4 @@
-"""How good a model is on one split: figures over all, figures class by class, and what it said to each example."""
+"""Evaluation of a model on one split: overall metrics, metrics per class, and the prediction for each sample."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.engine.batches import Batches, in_order
-from workbench.engine.data_placement import Source
+from workbench.engine.batches import Batches, sequential_batches
+from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import Precision
-from workbench.engine.task import Task, like
+from workbench.engine.task import Task, reshape_like
 from workbench.models.outputs import probabilities, top_k
 from workbench.runs.metrics import ClassMetrics
 
 TOP_K = 5
-BATCH_BYTES = 32_000_000
-"""Inputs of one batch: large enough to keep any device busy, small enough for its memory."""
+EVAL_BATCH_BYTES = 32_000_000
+"""Size of one batch's inputs: large enough to keep any device busy, small enough for its memory."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on one split.
+    """The result of an evaluation on one split.
 
-    `scores`: metrics over all samples, by the names of `EvaluationRow.METRICS`; `per_class`, `confusion` (true class,
-    predicted class, samples; only what is not 0) and `records` (a numpy array of one structured record a sample, see
-    `write`).
+    `scores`: metrics over all samples, by the names of `EvaluationRow.METRICS`. `confusion`: (true class, predicted
+    class, count) of the non-zero cells. `records`: a structured numpy array with one record per sample, of the dtype
+    that `_classification` and `_regression` define.
     """
 
     split: str
@@ -42,49 +42,51 @@ class Evaluation:
 
 def evaluate(
     module: nn.Module,
-    source: Source,
+    placed_split: PlacedSplit,
     task: Task,
     *,
     split: str,
     classes: Sequence[str],
     precision: Precision,
-    between: Callable[[], None] = lambda: None,
+    after_batch: Callable[[], None] = lambda: None,
     batch_size: int | None = None,
     tta: str = "none",
 ) -> Evaluation:
-    """Measure `module` on all of `source`, in evaluation mode, without gradients.
+    """Evaluate `module` on all samples of `placed_split`, in evaluation mode, without gradients.
 
-    The loss is the plain cross-entropy (or squared error), whatever training follows, so that runs with other
-    loss settings can be compared; of a module that gives probabilities, it is that of the numbers it gives.
-    `between` is called after each batch. The module's mode is put back. With test-time augmentation (`tta`, as
-    `train.tta`) there is a score more, `tta_accuracy`; all others are of the pictures as they are.
+    The loss is the plain cross-entropy (or squared error) whatever the training loss is, so that runs with different
+    loss settings can be compared. `after_batch` is called after each batch, and may raise to abort. The mode of the
+    module is restored. With test-time augmentation (`tta`, as `train.tta`), `scores` also has `tta_accuracy`; all
+    other scores are without it.
     """
-    size = batch_size or at_once(source)
+    size = batch_size or eval_batch_size(placed_split)
     with evaluation_mode(module):
-        outputs = _outputs(module, in_order(source, size), precision, between)
-    targets = source.targets.cpu()
+        outputs = _outputs(module, sequential_batches(placed_split, size), precision, after_batch)
+    targets = placed_split.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
-    chances = probabilities(module, outputs.double())
-    found = _classification(outputs, chances, targets, split, classes)
+    class_probabilities = probabilities(module, outputs.double())
+    evaluation = _classification(outputs, class_probabilities, targets, split, classes)
     if tta != "none":
         with evaluation_mode(module):
-            seen = _outputs(seen_often(module, tta), in_order(source, size), precision, between)
-        found.scores["tta_accuracy"] = int((seen.argmax(1) == targets).sum()) / len(targets)
-    return found
+            averaged = _outputs(
+                with_tta(module, tta), sequential_batches(placed_split, size), precision, after_batch
+            )
+        evaluation.scores["tta_accuracy"] = int((averaged.argmax(1) == targets).sum()) / len(targets)
+    return evaluation
 
 
-def at_once(source: Source, limit: int = 0) -> int:
-    """How many examples are evaluated at once: as many as are quick, no more than `limit` unless that is 0."""
-    quick = max(1, min(1024, BATCH_BYTES // source.example_bytes))
-    return min(quick, limit) if limit else quick
+def eval_batch_size(placed_split: PlacedSplit, limit: int = 0) -> int:
+    """The batch size of an evaluation, at most 1,024 and at most `limit` (0: no limit)."""
+    size = max(1, min(1024, EVAL_BATCH_BYTES // placed_split.sample_bytes))
+    return min(size, limit) if limit else size
 
 
-def seen_often(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor], Tensor]:
-    """`module` whose outputs are means over views, as `train.tta` names them; `none` is the module itself.
+def with_tta(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor], Tensor]:
+    """`module` with test-time augmentation `how` (as `train.tta`): outputs are averaged over several views of an image.
 
-    `mirror`: a picture and its mirror image. `translate`: half of it that, the other half the same of the picture
-    moved by one pixel to the upper left and to the lower right, its border mirrored (airbench94's; Jordan,
+    `mirror`: the image and its mirror image. `translate`: half the weight on those two, half on the same two of the
+    image moved by one pixel to the upper left and to the lower right with reflected borders (airbench94; Jordan,
     arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
     """
     if how == "none":
@@ -102,7 +104,7 @@ def seen_often(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """`module` in evaluation mode and without gradients; the mode of each of its parts is put back."""
+    """Put `module` into evaluation mode without gradients; the mode of each submodule is restored afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -114,27 +116,30 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 def _outputs(
-    module: Callable[[Tensor], Tensor], batches: Batches, precision: Precision, between: Callable[[], None]
+    module: Callable[[Tensor], Tensor],
+    batches: Batches,
+    precision: Precision,
+    after_batch: Callable[[], None],
 ) -> Tensor:
-    """What the module says to every example: float32 [N, ...] on the CPU."""
-    said = []
-    for batch in batches.starting_at(0):
+    """The outputs of the module for all samples: float32 [N, ...] on the CPU."""
+    collected = []
+    for batch in batches.iter_from(0):
         with precision.autocast():
             outputs = module(batch.inputs)
-        said.append(outputs.float())
-        between()
-    return torch.cat(said).cpu()
+        collected.append(outputs.float())
+        after_batch()
+    return torch.cat(collected).cpu()
 
 
 def _classification(
-    outputs: Tensor, chances: Tensor, targets: Tensor, split: str, classes: Sequence[str]
+    outputs: Tensor, class_probabilities: Tensor, targets: Tensor, split: str, classes: Sequence[str]
 ) -> Evaluation:
-    """`chances`: the outputs as probabilities, float64 [N, classes]."""
+    """The evaluation of logits `outputs` [N, classes]; `chances`: their probabilities, float64 [N, classes]."""
     count, n = len(targets), len(classes)
     top = top_k(outputs, TOP_K).indices
     confusion = torch.bincount(targets * n + top[:, 0], minlength=n * n).reshape(n, n)
-    per_class = class_figures(confusion, classes)
-    scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **summary(confusion)}
+    per_class = per_class_metrics(confusion, classes)
+    scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **confusion_metrics(confusion)}
     if n > 10:
         scores["top5"] = int((top == targets[:, None]).sum()) / count
     records = np.zeros(
@@ -142,21 +147,21 @@ def _classification(
     )
     records["index"] = np.arange(count)
     records["label"], records["top"] = targets.numpy(), top.numpy()
-    records["probability"] = chances.gather(1, targets[:, None])[:, 0].numpy()
+    records["probability"] = class_probabilities.gather(1, targets[:, None])[:, 0].numpy()
     pairs = tuple((t, p, int(confusion[t, p])) for t, p in torch.nonzero(confusion).tolist())
     return Evaluation(split, count, scores, records, per_class, pairs)
 
 
-def summary(confusion: Tensor) -> dict[str, float]:
+def confusion_metrics(confusion: Tensor) -> dict[str, float]:
     """Accuracy, balanced accuracy and macro-F1 of a confusion matrix (rows: true, columns: predicted).
 
-    As scikit-learn has them: the balanced accuracy is the mean recall of classes that have examples, the
-    macro-F1 the mean F1 of classes that have examples or were predicted.
+    Defined as in scikit-learn: balanced accuracy is the mean recall of classes with samples, macro-F1 the mean F1 of
+    classes that have samples or were predicted.
     """
     hits, support, predicted = confusion.diagonal().double(), confusion.sum(1), confusion.sum(0)
-    seen, named = support > 0, support + predicted > 0
-    recall = hits[seen] / support[seen]
-    f1 = 2 * hits[named] / (support + predicted)[named]
+    has_samples, relevant = support > 0, support + predicted > 0
+    recall = hits[has_samples] / support[has_samples]
+    f1 = 2 * hits[relevant] / (support + predicted)[relevant]
     return {
         "accuracy": int(hits.sum()) / int(support.sum()),
         "balanced_accuracy": float(recall.mean()),
@@ -164,17 +169,18 @@ def summary(confusion: Tensor) -> dict[str, float]:
     }
 
 
-def class_figures(confusion: Tensor, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    """Accuracy (its recall), precision, recall, F1 and support of every class.
+def per_class_metrics(confusion: Tensor, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    """Accuracy (which is its recall), precision, recall, F1 and support of each class.
 
-    `None` where a metric is undefined: no samples (recall), never predicted (precision), neither (F1).
+    `confusion`: int64 [classes, classes] (rows: true, columns: predicted). A metric is `None` where it is undefined:
+    recall without samples, precision without predictions, F1 without both.
     """
     hits, support, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     counts = zip(classes, hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
-    return tuple(_class_metrics(*row) for row in counts)
+    return tuple(_metrics_of_class(*row) for row in counts)
 
 
-def _class_metrics(name: str, hits: int, support: int, predicted: int) -> ClassMetrics:
+def _metrics_of_class(name: str, hits: int, support: int, predicted: int) -> ClassMetrics:
     recall = _ratio(hits, support)
     return ClassMetrics(
         name=name,
@@ -191,17 +197,24 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:
-    said, wanted = like(outputs, targets).double().flatten(1 if targets.ndim > 1 else 0), targets.double()
-    said, wanted = said.reshape(len(targets), -1), wanted.reshape(len(targets), -1)
-    error = said - wanted
+    predictions, expected = (
+        reshape_like(outputs, targets).double().flatten(1 if targets.ndim > 1 else 0),
+        targets.double(),
+    )
+    predictions, expected = predictions.reshape(len(targets), -1), expected.reshape(len(targets), -1)
+    error = predictions - expected
     mse = float((error**2).mean())
-    spread = ((wanted - wanted.mean(0)) ** 2).sum(0)
+    spread = ((expected - expected.mean(0)) ** 2).sum(0)
     r2 = (1 - (error**2).sum(0) / spread).mean()
     records = np.zeros(
         len(targets),
-        [("index", "<u4"), ("target", "<f4", (said.shape[1],)), ("output", "<f4", (said.shape[1],))],
+        [
+            ("index", "<u4"),
+            ("target", "<f4", (predictions.shape[1],)),
+            ("output", "<f4", (predictions.shape[1],)),
+        ],
     )
     records["index"] = np.arange(len(targets))
-    records["target"], records["output"] = wanted.numpy(), said.numpy()
+    records["target"], records["output"] = expected.numpy(), predictions.numpy()
     scores = {"loss": mse, "mse": mse, "mae": float(error.abs().mean()), "r2": float(r2)}
     return Evaluation(split, len(targets), scores, records)

@@ -1,29 +1,28 @@
-"""A network of which only the head learns for the first epochs."""
+"""Freezing the backbone of a network, so that only its head is trained in the first epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from workbench.engine.torch_compat import is_batch_norm
 
 
 class Backbone:
-    """What of a module can be frozen: all that learns outside its head (parameter name prefixes)."""
+    """The part of a module that can be frozen: all trainable parameters outside its head (parameter name prefixes)."""
 
     def __init__(self, module: nn.Module, head: Sequence[str]) -> None:
         self.module = module
         self.parameters = [
             p for n, p in module.named_parameters() if p.requires_grad and not _in_head(n, head)
         ]
-        self.norms = [
-            m for n, m in module.named_modules() if isinstance(m, _BatchNorm) and not _in_head(n, head)
-        ]
+        self.norms = [m for n, m in module.named_modules() if is_batch_norm(m) and not _in_head(n, head)]
 
     def train(self, frozen: bool) -> None:
-        """Set the module to training, the backbone frozen or not; frozen batch norms keep their statistics.
+        """Set the module to training mode, with the backbone frozen or not; frozen batch norms keep their statistics.
 
-        The optimizer passes over parameters without gradients, so those of a frozen backbone are dropped.
+        Gradients of a frozen backbone are dropped, because the optimizer skips parameters without one.
         """
         self.module.train()
         for parameter in self.parameters:

@@ -1,4 +1,4 @@
-"""Makes torch import before the first step what it would import only at one: upgrades can't break a run then."""
+"""Triggers torch's lazy imports before the first step, so that a package upgrade can't break a run in progress."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import io
 import torch
 from torch import nn
 
-from workbench.config.training_settings import Train
+from workbench.config.training_settings import TrainingSettings
 from workbench.engine.device import Precision
-from workbench.engine.optimizer import make_optimizer, plain_step
+from workbench.engine.optimizer import make_optimizer
+from workbench.engine.torch_compat import unwrapped_step
 
 
-def rehearse(train: Train, precision: Precision) -> None:
-    """One step, one checkpoint and one load of the smallest model, as the run will make them.
+def warm_up_imports(train: TrainingSettings, precision: Precision) -> None:
+    """Make one step, one checkpoint and one load with a minimal model and the run's own settings.
 
-    Nothing is drawn from the random states.
+    No random generator is advanced.
     """
     module = nn.utils.skip_init(nn.Linear, 1, 1).to(precision.device)
     nn.init.zeros_(module.weight)
@@ -24,7 +25,7 @@ def rehearse(train: Train, precision: Precision) -> None:
         loss = module(torch.zeros(2, 1, device=precision.device)).float().mean()
     if scaler is None:
         loss.backward()
-        plain_step(optimizer)()
+        unwrapped_step(optimizer)()
     else:
         scaler.scale(loss).backward()
         scaler.step(optimizer)

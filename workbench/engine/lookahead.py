@@ -1,44 +1,45 @@
-"""Weights that are drawn back, every few steps, to an average of where they have been."""
+"""The Lookahead optimizer wrapper: every k steps, the weights are set to a moving average of themselves."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-STRENGTH = 0.95**5
-"""What of the average is kept at the end of the run; before that, this times the cube of the part that is done."""
+from workbench.engine.torch_compat import copy_tensors_, lerp_tensors_
+
+FINAL_RETENTION = 0.95**5
+"""Share of the slow weights that is kept per update at the end of the run; before, times the cube of the progress."""
 
 
 class Lookahead:
-    """Slow weights beside those that the optimizer moves, which every few steps go on from them.
+    """Slow weights beside the fast ones that the optimizer updates.
 
-    The slow ones move towards the fast ones, then both are the same again (Zhang et al., arXiv:1907.08610, with
-    an average that lasts longer and longer, as hlb-CIFAR10 and airbench94 have it; Jordan, arXiv:2404.00498).
-    Statistics of batch norms go with them.
+    At each update the slow weights move towards the fast ones, and the fast ones are set to them (Zhang et al.,
+    arXiv:1907.08610), with a decay that grows during the run as in hlb-CIFAR10 and airbench94 (Jordan,
+    arXiv:2404.00498). Running statistics of batch norms are averaged as well.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self._fast = [value for value in module.state_dict().values() if value.is_floating_point()]
         self._slow = [value.clone() for value in self._fast]
 
-    def update(self, done: float) -> None:
-        """Bring both together; `done` is the part of the run that is behind, at whose end the average is taken."""
-        if done < 1:
-            torch._foreach_lerp_(self._slow, self._fast, 1 - STRENGTH * done**3)
-        torch._foreach_copy_(self._fast, self._slow)
+    def update(self, progress: float) -> None:
+        """Synchronize both at `progress` of the run (0 to 1); at 1 the fast weights become the slow ones, unmixed."""
+        if progress < 1:
+            lerp_tensors_(self._slow, self._fast, 1 - FINAL_RETENTION * progress**3)
+        copy_tensors_(self._fast, self._slow)
 
     def state_dict(self) -> list[Tensor]:
-        """The slow weights."""
+        """The slow weights, not copied."""
         return self._slow
 
     def load_state_dict(self, slow: list[Tensor]) -> None:
-        """Slow weights of another time."""
+        """Copy the slow weights of a checkpoint."""
         for value, before in zip(self._slow, slow, strict=True):
             value.copy_(before)
 
 
-def lookahead_of(slow: list[Tensor] | None, every: int, module: nn.Module) -> Lookahead | None:
-    """With the slow weights of a checkpoint, or the module's where that has none; `None` where `every` is 0."""
+def make_lookahead(slow: list[Tensor] | None, every: int, module: nn.Module) -> Lookahead | None:
+    """A `Lookahead` with the slow weights of a checkpoint, or the module's weights without; `None` if `every` is 0."""
     if not every:
         return None
     lookahead = Lookahead(module)

@@ -5,63 +5,73 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from workbench.engine.batches import Batches, Epochs
+from workbench.engine.batches import Batch, Batches, Epochs
 from workbench.engine.train_state import TrainState
 
 
 class StepReporter(Protocol):
-    """Where the means of steps are written."""
+    """Writes the means of steps."""
 
-    every: int
-    """Steps that one row covers."""
+    log_every: int
+    """Steps per row."""
 
-    def step(self, step: int, epoch: float, lr: float) -> None:
-        """Write a row of the steps since the one before; `epoch` is fractional."""
-
-
-class BetweenSteps(Protocol):
-    """What people and the clock ask of a run between two steps."""
-
-    def answer(self, state: TrainState) -> None:
-        """Do what is asked: checkpoint, pause, change a setting, or raise `Stop`."""
+    def write_step(self, step: int, epoch: float, lr: float) -> None:
+        """Write a row of the steps since the previous one; `epoch` is fractional."""
 
 
-def give_up(error: Exception) -> None:
-    """Mend nothing: what went wrong ends the run."""
+class StepHook(Protocol):
+    """Called between steps: handles checkpoints, pauses, changes of settings."""
+
+    def after_step(self, state: TrainState) -> None:
+        """Called after every step; may raise to end training."""
+
+
+def reraise(error: Exception) -> None:
+    """The `recover` of `train` that recovers from nothing."""
     raise error
 
 
 def train(
     state: TrainState,
     epochs: Epochs,
-    report: StepReporter,
-    requests: BetweenSteps,
+    reporter: StepReporter,
+    hook: StepHook,
     end_epoch: Callable[[], None],
     *,
-    recover: Callable[[Exception], None] = give_up,
+    recover: Callable[[Exception], None] = reraise,
 ) -> None:
-    """All epochs that are left; `end_epoch` evaluates, counts the epoch and keeps the checkpoint.
+    """Train all remaining epochs; `end_epoch` evaluates and counts the epoch and saves a checkpoint.
 
-    `recover` is told what went wrong; when it returns, training goes on from where `state` stands then.
+    `recover` is called with the error of a step or epoch; where it returns, training continues from `state`.
     """
     while not state.done:
         try:
-            train_epoch(state, epochs.batches(state.epoch), report, requests)
+            train_epoch(state, epochs.batches(state.epoch), reporter, hook)
             end_epoch()
         except (RuntimeError, MemoryError) as error:
             recover(error)
 
 
-def train_epoch(state: TrainState, batches: Batches, report: StepReporter, requests: BetweenSteps) -> None:
-    """One pass over the training data, from where `state` stands in it."""
+def train_epoch(state: TrainState, batches: Batches, reporter: StepReporter, hook: StepHook) -> None:
+    """One pass over the training data, starting at the position of `state`."""
     state.begin_epoch(len(batches))
-    for batch in batches.starting_at(state.position):
+    for batch in batches.iter_from(state.position):
         state.begin_step()
-        if not state.replay(batch):  # what was recorded of such a step does all of it at once
-            state.compute(batch)  # forward, backward, step
+        if not state.replay(batch):  # a CUDA graph of the whole step
+            compute_step(state, batch)
         state.end_step(len(batch))
-        if state.step % report.every == 0:
+        if state.step % reporter.log_every == 0:
             state.guard.check(state.step)
-            report.step(state.step, state.progress, state.lr)
-        requests.answer(state)  # stop, checkpoint, pause, learning rate
-    state.guard.check(state.step)  # before anything is said of the epoch
+            reporter.write_step(state.step, state.progress, state.lr)
+        hook.after_step(state)
+    state.guard.check(state.step)  # before the epoch is evaluated
+
+
+def compute_step(state: TrainState, batch: Batch) -> None:
+    """Forward, backward, step: everything that the device computes for one batch."""
+    state.zero_grad()
+    for micro_batch, share in state.micro_batches(batch):
+        loss, outputs = state.forward(micro_batch)
+        state.backward(loss, share)
+        state.sums.add(loss, outputs, micro_batch)  # stays on the device until a row is written
+    state.optimizer_step()

@@ -1,4 +1,4 @@
-"""Keeps updates away from weights once a loss was no number."""
+"""Detection of a NaN or infinite loss, and protection of the weights from it."""
 
 from __future__ import annotations
 
@@ -10,83 +10,83 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from workbench.core.errors import NonFiniteLoss
+from workbench.engine.torch_compat import attach_found_inf, copy_tensors_
 
 
 class Diverged(NonFiniteLoss):
-    """The loss, or a weight, became NaN or infinite at `step`; `what` says so in a few words."""
+    """The loss or a weight became NaN or infinite at `step`; `what` describes which, in a few words."""
 
     def __init__(self, what: str, step: int) -> None:
-        super().__init__(f"{what} at step {step}; the last good checkpoint is kept: try a lower train.lr")
+        super().__init__(f"{what} at step {step}; the last good checkpoint is kept; try a lower train.lr")
         self.what, self.step = what, step
 
 
-class Guard:
-    """Sees to it that no update is made with a loss that is no number, nor any update after it.
+class NonFiniteGuard:
+    """Prevents the optimizer update of a step with a NaN or infinite loss, and all updates after it.
 
-    On the CPU every loss is read. Elsewhere (`deferred`) reading one would make the host wait for the device: a
-    flag on the device holds back the updates instead, and counts them, until `check` reads how many.
+    On the CPU every loss is checked at once. On other devices (`deferred`) that would synchronize host and device in
+    each step: a flag on the device suppresses and counts the updates instead, until `check` reads the count.
     """
 
     def __init__(self, device: torch.device, *, deferred: bool | None = None) -> None:
         self.deferred = device.type != "cpu" if deferred is None else deferred
-        self.held = torch.zeros((), device=device)
-        """1 while updates are held back, else 0: what torch's fused optimizers take as `found_inf`."""
-        self._poison = torch.zeros((), device=device)
+        self.found_inf = torch.zeros((), device=device)
+        """1 while updates are skipped, else 0: the `found_inf` of PyTorch's fused optimizers (float32 scalar)."""
+        self._nan_marker = torch.zeros((), device=device)
         self._zero = torch.zeros((), device=device)
-        self._count = torch.zeros((), dtype=torch.int64, device=device)
+        self._skipped = torch.zeros((), dtype=torch.int64, device=device)
 
-    def begin(self) -> None:
-        """All is well from here on."""
+    def reset(self) -> None:
+        """Forget any NaN or infinite loss seen so far."""
         for value in self.tensors():
             value.zero_()
 
     def tensors(self) -> list[Tensor]:
-        """What it keeps on the device from step to step."""
-        return [self.held, self._poison, self._count]
+        """The tensors on the device that change from step to step."""
+        return [self.found_inf, self._nan_marker, self._skipped]
 
-    def watch(self, loss: Tensor, step: int) -> None:
-        """Look at a loss of step number `step`. On the CPU, raises `Diverged` where it is no number."""
+    def observe(self, loss: Tensor, step: int) -> None:
+        """Check the loss (a scalar) of step number `step`. On the CPU, raises `Diverged` if it is NaN or infinite."""
         if self.deferred:
-            # 0 times anything is 0, but NaN times infinity or NaN; what is added stays.
-            self._poison.addcmul_(loss.detach(), self._zero)
+            # 0 times a finite loss is 0, 0 times infinity or NaN is NaN; and a sum with NaN stays NaN.
+            self._nan_marker.addcmul_(loss.detach(), self._zero)
         elif not math.isfinite(value := loss.item()):
             raise Diverged(f"the loss became {'NaN' if math.isnan(value) else 'infinite'}", step)
 
     @property
-    def factor(self) -> Tensor:
-        """1, or NaN while updates are held back: a loss times this has gradients that a `GradScaler` passes over."""
-        return 1 + self._poison
+    def nan_scale(self) -> Tensor:
+        """1, or NaN while updates are skipped: a `GradScaler` skips the gradients of a loss multiplied by NaN."""
+        return 1 + self._nan_marker
 
-    def hold(self) -> None:
-        """Before an update: hold it back if a loss was no number."""
+    def skip_if_nonfinite(self) -> None:
+        """Before an update: mark it as skipped if a loss was NaN or infinite."""
         if self.deferred:
-            torch.ne(self._poison, self._poison, out=self.held)
-            self._count.add_(self.held.long())
+            torch.ne(self._nan_marker, self._nan_marker, out=self.found_inf)
+            self._skipped.add_(self.found_inf.long())
 
     def check(self, step: int) -> None:
-        """Raise `Diverged` with the step that began it if updates were held back by now, `step` steps done.
+        """Raise `Diverged` with the first bad step if updates were skipped; `step`: steps done so far.
 
-        Reads the device.
+        Synchronizes with the device.
         """
-        if self.deferred and (held := int(self._count)):
-            raise Diverged("the loss became NaN or infinite", step - held + 1)
+        if self.deferred and (skipped := int(self._skipped)):
+            raise Diverged("the loss became NaN or infinite", step - skipped + 1)
 
-    def guarded(
+    def wrap_step(
         self, optimizer: Optimizer, step: Callable[[], None], parameters: Sequence[Tensor]
     ) -> Callable[[], None]:
-        """The optimizer's `step`, which leaves `parameters` as they are while updates are held back."""
+        """The optimizer's `step`, changed so that it leaves `parameters` unchanged while updates are skipped."""
         if not self.deferred:
             return step
-        if getattr(optimizer, "_step_supports_amp_scaling", False):
-            vars(optimizer)["found_inf"] = self.held
+        if attach_found_inf(optimizer, self.found_inf):
             return step
-        kept = [torch.empty_like(p) for p in parameters]
+        previous = [torch.empty_like(p) for p in parameters]
 
         def run() -> None:
             with torch.no_grad():
-                torch._foreach_copy_(kept, list(parameters))
+                copy_tensors_(previous, list(parameters))
                 step()
-                for parameter, before in zip(parameters, kept, strict=True):
-                    torch.where(self.held > 0, before, parameter, out=parameter)
+                for parameter, before in zip(parameters, previous, strict=True):
+                    torch.where(self.found_inf > 0, before, parameter, out=parameter)
 
         return run

@@ -1,4 +1,4 @@
-"""What comes next, made ready by a thread of its own while the step before computes."""
+"""Reading the next samples in a background thread while the current step computes."""
 
 from __future__ import annotations
 
@@ -12,68 +12,70 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.engine.data_placement import Source
+from workbench.engine.data_placement import PlacedSplit
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""How many chunks are read before they are wanted."""
+PREFETCH_DEPTH = 2
+"""How many chunks are read in advance."""
 
 
-def ahead(read: Callable[[T], R], keys: Iterable[T]) -> Generator[R, None, None]:
-    """`read` of every key, in order, in a thread that is some keys ahead; its errors are raised here.
+def prefetch(read: Callable[[T], R], keys: Iterable[T]) -> Generator[R, None, None]:
+    """`read(key)` for every key, in order, computed in advance by a background thread; its errors are raised here.
 
-    The thread ends with the iteration, also with one that is given up.
+    The thread ends with the iteration, including one that is closed early.
     """
-    waiting = iter(keys)
+    remaining = iter(keys)
     with ThreadPoolExecutor(1, "read-ahead") as pool:
-        read_now: deque[Future[R]] = deque(pool.submit(read, key) for key in itertools.islice(waiting, AHEAD))
+        in_flight: deque[Future[R]] = deque(
+            pool.submit(read, key) for key in itertools.islice(remaining, PREFETCH_DEPTH)
+        )
         try:
-            while read_now:
-                first = read_now.popleft()
-                read_now.extend(pool.submit(read, key) for key in itertools.islice(waiting, 1))
+            while in_flight:
+                first = in_flight.popleft()
+                in_flight.extend(pool.submit(read, key) for key in itertools.islice(remaining, 1))
                 yield first.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Reader:
-    """Gathers raw examples of a source: on the device where they lie there, else on the host and then sent."""
+class ChunkReader:
+    """Gathers raw samples: on the device for a resident split, else on the host, followed by a copy to the device."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._cuda = source.device.type == "cuda" and not source.resident
-        self._stream = torch.cuda.Stream(source.device) if self._cuda else None
+    def __init__(self, placed_split: PlacedSplit) -> None:
+        self._split = placed_split
+        self._cuda = placed_split.device.type == "cuda" and not placed_split.resident
+        self._stream = torch.cuda.Stream(placed_split.device) if self._cuda else None
 
     def chunks(self, keys: Iterable[Tensor]) -> Generator[Tensor, None, None]:
-        """Raw examples by their indices (int64, where the inputs lie): a tensor on the device for each key."""
-        if self._source.resident:
-            yield from map(self._source.split.examples, keys)
+        """Raw samples for each tensor of indices (int64, on the device of the inputs), on the compute device."""
+        if self._split.resident:
+            yield from map(self._split.split.gather, keys)
             return
-        for raw, arrived in ahead(self._read, keys):
-            yield self._received(raw, arrived)
+        for raw, arrived in prefetch(self._read, keys):
+            yield self._wait_for_copy(raw, arrived)
 
     def _read(self, indices: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-        """Copied out of the file, and on CUDA on its way: from pinned memory, on a stream of its own."""
-        raw = self._copied(indices)
+        """Raw samples on the device; on CUDA the copy from pinned memory runs on a side stream until the event."""
+        raw = self._gather(indices)
         if self._stream is None:
-            return raw.to(self._source.device), None
+            return raw.to(self._split.device), None
         with torch.cuda.stream(self._stream):
-            return raw.to(self._source.device, non_blocking=True), self._stream.record_event()
+            return raw.to(self._split.device, non_blocking=True), self._stream.record_event()
 
-    def _copied(self, indices: Tensor) -> Tensor:
-        split = self._source.split
+    def _gather(self, indices: Tensor) -> Tensor:
+        split = self._split.split
         rows = indices if split.rows is None else split.rows[indices]
         raw = torch.empty((len(rows), *split.shape), dtype=split.inputs.dtype, pin_memory=self._cuda)
-        # NumPy copies in this thread alone; torch would take as many more as the step has, and fight it for cores.
+        # NumPy copies in this thread; torch would use as many threads as the step does, and compete for its cores.
         np.take(split.inputs.numpy(), rows.numpy(), axis=0, out=raw.numpy(), mode="clip")
         return raw
 
-    def _received(self, raw: Tensor, arrived: torch.cuda.Event | None) -> Tensor:
+    def _wait_for_copy(self, raw: Tensor, arrived: torch.cuda.Event | None) -> Tensor:
         if arrived is not None:
-            here = torch.cuda.current_stream(self._source.device)
-            here.wait_event(arrived)
-            # Its memory belongs to the other stream, which must not take it back while this one reads it.
-            raw.record_stream(here)
+            stream = torch.cuda.current_stream(self._split.device)
+            stream.wait_event(arrived)
+            # The memory belongs to the side stream, whose allocator must not reuse it while this stream reads it.
+            raw.record_stream(stream)
         return raw

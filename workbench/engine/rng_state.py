@@ -1,4 +1,4 @@
-"""The state of every random generator that training draws from."""
+"""Saving and restoring the random generators that training uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RandomStates(TypedDict):
 
 
 def random_states() -> RandomStates:
-    """The state of every random generator that training draws from."""
+    """The states of all random generators that training uses."""
     states: RandomStates = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         states["cuda"] = torch.cuda.get_rng_state_all()
@@ -27,7 +27,7 @@ def random_states() -> RandomStates:
 
 
 def restore_random_states(states: RandomStates) -> None:
-    """Put the generators back to `random_states()` of another time, as far as the same devices are here."""
+    """Restore earlier `random_states()`, for those devices that are present in the same number."""
     torch.set_rng_state(states["cpu"])
     cuda = states.get("cuda") or []
     if cuda and torch.cuda.is_available() and torch.cuda.device_count() == len(cuda):

@@ -1,4 +1,4 @@
-"""Losses and correct predictions added up on the device, and read only when a row is due."""
+"""Sums of losses and correct predictions that stay on the device until a metrics row is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from workbench.engine.batches import Batch
-from workbench.engine.state_content import SumsContent
+from workbench.engine.state_content import RunningSumsContent
 from workbench.engine.task import Task
 
 
 @dataclass(frozen=True)
 class Means:
-    """Over the samples of `count` steps."""
+    """Mean loss and accuracy over the samples of `count` steps."""
 
     count: int
     loss: float
@@ -22,12 +22,12 @@ class Means:
     """`None` for a regression."""
 
 
-class Sums:
-    """Losses and right answers added up on the device; read where they are reported, and nowhere else.
+class RunningSums:
+    """Sums of losses and correct predictions on the device, read only when they are reported.
 
-    Two sums are kept of what was read: since the last row (`window`) and since the epoch began (`epoch`), each
-    `[loss * examples, right, examples, steps]`. All of it travels in checkpoints unread, because reading early
-    would add in another order.
+    What was read is added to two sums, since the last row (`window`) and since the start of the epoch (`epoch`), each
+    `[loss * samples, correct, samples, steps]`. Checkpoints store the sums on the device separately, because reading
+    them early would add in another order.
     """
 
     def __init__(self, task: Task, device: torch.device) -> None:
@@ -35,53 +35,53 @@ class Sums:
         # MPS has no float64.
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.loss = torch.zeros((), dtype=dtype, device=device)
-        self._right = torch.zeros((), dtype=torch.int64, device=device)
-        self._examples = self._steps = 0
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._samples = self._steps = 0
         self.window = [0.0] * 4
         self.epoch = [0.0] * 4
 
     def add(self, loss: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Add a batch, or a part of one; `loss` is its mean."""
+        """Add a batch or micro-batch with its mean `loss` (a scalar)."""
         self.loss.add_(loss.detach(), alpha=len(batch))
-        right = self._task.right(outputs, batch.targets)
-        if right is not None:
-            self._right.add_(right)
+        correct = self._task.num_correct(outputs, batch.targets)
+        if correct is not None:
+            self._correct.add_(correct)
 
-    def end_step(self, examples: int) -> None:
-        """All parts of a step have been added, of so many examples."""
-        self._examples += examples
+    def end_step(self, samples: int) -> None:
+        """Count a step of this number of samples, after all its micro-batches were added."""
+        self._samples += samples
         self._steps += 1
 
     def tensors(self) -> list[Tensor]:
-        """What lies on the device."""
-        return [self.loss, self._right]
+        """The tensors on the device."""
+        return [self.loss, self._correct]
 
     def read(self) -> None:
-        """Move what lies on the device into both sums."""
-        # One read: each makes the host wait for the device.
-        loss, right = torch.stack((self.loss, self._right.to(self.loss.dtype))).tolist()
-        read = (loss, right, float(self._examples), float(self._steps))
+        """Move the sums on the device into `window` and `epoch`."""
+        # A single read, because each one synchronizes with the device.
+        loss, correct = torch.stack((self.loss, self._correct.to(self.loss.dtype))).tolist()
+        read = (loss, correct, float(self._samples), float(self._steps))
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
         self.loss.zero_()
-        self._right.zero_()
-        self._examples = self._steps = 0
+        self._correct.zero_()
+        self._samples = self._steps = 0
 
     def means(self, sums: list[float]) -> Means:
-        """The means that one of both sums comes to."""
-        loss, right, examples, steps = sums
-        accuracy = right / examples if self._task.name == "classification" else None
-        return Means(int(steps), loss / examples, accuracy)
+        """The means of `window` or `epoch`."""
+        loss, correct, samples, steps = sums
+        accuracy = correct / samples if self._task.name == "classification" else None
+        return Means(int(steps), loss / samples, accuracy)
 
-    def state_dict(self) -> SumsContent:
-        """For a checkpoint."""
-        device = [float(self.loss), int(self._right), self._examples, self._steps]
+    def state_dict(self) -> RunningSumsContent:
+        """The sums for a checkpoint; reads the device without resetting it."""
+        device = [float(self.loss), int(self._correct), self._samples, self._steps]
         return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
 
-    def load_state_dict(self, state: SumsContent) -> None:
-        """From a checkpoint."""
-        loss, right, examples, steps = state["device"]
-        self._examples, self._steps = int(examples), int(steps)
+    def load_state_dict(self, state: RunningSumsContent) -> None:
+        """Restore the sums of a checkpoint."""
+        loss, correct, samples, steps = state["device"]
+        self._samples, self._steps = int(samples), int(steps)
         self.loss.fill_(loss)
-        self._right.fill_(right)
+        self._correct.fill_(correct)
         self.window, self.epoch = list(state["window"]), list(state["epoch"])

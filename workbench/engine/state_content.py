@@ -1,4 +1,4 @@
-"""What of a training travels in checkpoints, as plain values that torch.save takes."""
+"""The training state as it is stored in checkpoints: plain values and tensors for `torch.save`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from workbench.engine.rng_state import RandomStates
 
 StateDict = dict[str, Any]
-"""What torch's own `state_dict` methods return: its structure is torch's."""
+"""The return value of PyTorch's own `state_dict` methods."""
 
 
-class BestContent(TypedDict):
-    """The best epoch so far, see `state.BestEpoch`."""
+class BestEpochContent(TypedDict):
+    """The best epoch so far, see `train_state.BestEpoch`."""
 
     value: float
     loss: float
@@ -21,8 +21,8 @@ class BestContent(TypedDict):
     epoch: int
 
 
-class SumsContent(TypedDict):
-    """Losses and correct predictions that are not reported yet, see `report.Sums`."""
+class RunningSumsContent(TypedDict):
+    """Losses and correct predictions that are not reported yet, see `RunningSums`."""
 
     device: list[float]
     window: list[float]
@@ -30,7 +30,7 @@ class SumsContent(TypedDict):
 
 
 class TrainingContent(TypedDict):
-    """What `TrainState.state_dict` returns: everything that training changes."""
+    """The return value of `TrainState.state_dict`: everything that training changes."""
 
     v: int
     model: dict[str, Tensor]
@@ -40,7 +40,7 @@ class TrainingContent(TypedDict):
     step: int
     epoch: int
     position: int
-    best: BestContent | None
+    best: BestEpochContent | None
     stale: int
-    sums: SumsContent
+    sums: RunningSumsContent
     random: RandomStates

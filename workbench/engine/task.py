@@ -1,4 +1,4 @@
-"""What is learned: the loss that training follows, and what is counted as right beside it."""
+"""Classification and regression: the training loss, and the number of correct predictions."""
 
 from __future__ import annotations
 
@@ -8,101 +8,105 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.config.training_settings import Train
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import RunFailed
-from workbench.datasets.dataset import Data
+from workbench.datasets.dataset import Dataset
 
 
 class Task(ABC):
-    """A kind of learning. Outputs and targets are batches on one device."""
+    """A learning task. Outputs and targets are batches on one device."""
 
     name: str
-    outputs: int
-    """Numbers the model gives for one example."""
+    num_outputs: int
+    """The number of model outputs per sample."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss that is followed in training (a scalar with a gradient), of targets that may be soft."""
+        """The mean training loss (a scalar with gradient); targets may be soft."""
 
     @abstractmethod
-    def right(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """How many outputs are right (an integer scalar), `None` where that makes no sense."""
+    def num_correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        """The number of correct predictions (an int64 scalar); `None` for a regression."""
 
-    def weight(self, targets: Tensor) -> float | Tensor:
-        """What the mean loss of a batch counts as beside that of others: its examples, or the sum of their weights."""
+    def loss_weight(self, targets: Tensor) -> float | Tensor:
+        """The weight of a batch's mean loss among other batches: its number of samples, or the sum of their weights."""
         return float(len(targets))
 
 
 class Classification(Task):
-    """One of several classes: cross-entropy, with label smoothing and class weights where they are asked for.
+    """Single-label classification: cross-entropy with optional label smoothing and class weights (float32 [classes]).
 
-    outputs: logits [B, classes]; targets: int64 [B], or for the loss how much of each class, float [B, classes].
+    outputs: logits [B, classes]; targets: int64 [B], or class shares float32 [B, classes] for the loss.
     """
 
     name = "classification"
 
     def __init__(self, classes: int, label_smoothing: float = 0.0, weights: Tensor | None = None) -> None:
-        self.outputs = classes
+        self.num_outputs = classes
         self._smoothing = label_smoothing
         self._weights = weights
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy; with class weights, the weighted mean (of soft targets, as torch has it, over examples)."""
+        """Cross-entropy; with class weights the weighted mean (for soft targets the mean over samples, as in torch)."""
         return F.cross_entropy(outputs, targets, self._weights, label_smoothing=self._smoothing)
 
-    def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How many of the largest logits are those of the target."""
+    def num_correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The number of samples whose largest logit is that of the target class."""
         return (outputs.argmax(1) == targets).sum()
 
-    def weight(self, targets: Tensor) -> float | Tensor:
-        """The sum of the class weights of hard targets; torch takes soft ones by their number."""
+    def loss_weight(self, targets: Tensor) -> float | Tensor:
+        """The sum of the class weights of hard targets; for soft targets the number of samples, as torch's mean."""
         if self._weights is None or targets.is_floating_point():
-            return super().weight(targets)
+            return super().loss_weight(targets)
         return self._weights[targets].sum()
 
 
 class Regression(Task):
-    """Numbers: the mean squared error. outputs: [B, ...] of as many elements as targets: float32 [B, ...]."""
+    """Regression with mean squared error. targets: float32 [B, ...]; outputs: [B, ...] with as many elements."""
 
     name = "regression"
 
     def __init__(self, outputs: int) -> None:
-        self.outputs = outputs
+        self.num_outputs = outputs
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean squared error."""
-        return F.mse_loss(like(outputs, targets), targets)
+        """Mean squared error. Raises `RunFailed` where the model has another number of outputs than the targets."""
+        return F.mse_loss(reshape_like(outputs, targets), targets)
 
-    def right(self, outputs: Tensor, targets: Tensor) -> None:
-        """Nothing: numbers are near, not right."""
+    def num_correct(self, outputs: Tensor, targets: Tensor) -> None:
+        """`None`: a regression has no correct predictions."""
 
 
-def like(outputs: Tensor, targets: Tensor) -> Tensor:
-    """`outputs` in the shape of `targets`: [B, 1] against [B] would spread to [B, B] and learn nonsense.
+def reshape_like(outputs: Tensor, targets: Tensor) -> Tensor:
+    """`outputs` in the shape of `targets`: without it, [B, 1] and [B] would broadcast to [B, B].
 
-    Raises `RunFailed` when they have different numbers of elements.
+    Raises `RunFailed` where they have different numbers of elements.
     """
     if outputs.shape == targets.shape:
         return outputs
     if outputs.numel() != targets.numel():
         raise RunFailed(
-            f"the model gives {tuple(outputs.shape[1:])} for each example, the dataset has {tuple(targets.shape[1:])}"
+            f"the model's output shape per sample is {tuple(outputs.shape[1:])}, "
+            f"but the dataset's targets have {tuple(targets.shape[1:])}"
         )
     return outputs.reshape(targets.shape)
 
 
-def task_of(data: Data, train: Train, device: torch.device) -> Task:
-    """The task that a dataset sets, with the loss settings of `train`."""
+def make_task(data: Dataset, train: TrainingSettings, device: torch.device) -> Task:
+    """The task of a dataset, with the loss settings of `train`."""
     targets = data.train.targets
     if data.task == "regression":
         return Regression(max(1, targets[0].numel()))
     weights = None
     if train.class_weights == "balanced":
-        weights = balanced_weights(targets, len(data.classes)).to(device)
+        weights = balanced_class_weights(targets, len(data.classes)).to(device)
     return Classification(len(data.classes), train.label_smoothing, weights)
 
 
-def balanced_weights(targets: Tensor, classes: int) -> Tensor:
-    """float32 [classes]: examples / (classes * examples of the class), as scikit-learn's "balanced" is; 0 for none."""
+def balanced_class_weights(targets: Tensor, classes: int) -> Tensor:
+    """float32 [classes]: samples / (classes * samples of the class), scikit-learn's "balanced"; 0 for an empty class.
+
+    `targets`: int64 [N].
+    """
     counts = torch.bincount(targets, minlength=classes).float()
     return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 0.0)

@@ -1,4 +1,4 @@
-"""Everything that training changes, and one step of it: forward, backward, step."""
+"""The training state: everything that training changes, and the operations of one step on it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from workbench.engine.batches import Batch, bounds, has_batch_norm
-from workbench.engine.cuda_graphs import Before, Captured
+from workbench.engine.batches import Batch, batch_bounds
+from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
 from workbench.engine.device import Precision
 from workbench.engine.freezing import Backbone
-from workbench.engine.lookahead import Lookahead, lookahead_of
+from workbench.engine.lookahead import Lookahead, make_lookahead
 from workbench.engine.lr_schedule import lr_at
-from workbench.engine.nan_guard import Guard
-from workbench.engine.optimizer import load_memory, make_optimizer, plain_step, set_lr
+from workbench.engine.nan_guard import NonFiniteGuard
+from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
 from workbench.engine.rng_state import random_states, restore_random_states
-from workbench.engine.running_sums import Sums
-from workbench.engine.settings_history import Timeline
-from workbench.engine.state_content import BestContent, StateDict, TrainingContent
+from workbench.engine.running_sums import RunningSums
+from workbench.engine.settings_history import SettingsHistory
+from workbench.engine.state_content import BestEpochContent, StateDict, TrainingContent
 from workbench.engine.task import Task
+from workbench.engine.torch_compat import has_batch_norm, unwrapped_step
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,27 @@ class BestEpoch:
     """The best evaluation so far by the monitored metric."""
 
     value: float
-    """Larger is better: of a loss its negative."""
+    """The monitored metric, oriented so that larger is better: a loss is negated."""
     loss: float
     step: int
     epoch: int
 
-    def to_dict(self) -> BestContent:
-        """For a checkpoint."""
+    def to_dict(self) -> BestEpochContent:
+        """The content of a checkpoint's `best`."""
         return {"value": self.value, "loss": self.loss, "step": self.step, "epoch": self.epoch}
 
     @classmethod
-    def from_dict(cls, content: BestContent) -> BestEpoch:
-        """From a checkpoint."""
+    def from_dict(cls, content: BestEpochContent) -> BestEpoch:
+        """The inverse of `to_dict`."""
         return cls(content["value"], content["loss"], content["step"], content["epoch"])
 
-    def beaten_by(self, value: float, loss: float) -> bool:
-        """Whether another epoch is better; of two equal ones that with the lower loss is."""
+    def is_beaten_by(self, value: float, loss: float) -> bool:
+        """Whether another epoch is better: by the metric, and for equal metrics by a lower loss."""
         return value > self.value or (value == self.value and loss < self.loss)
 
 
 class TrainState:
-    """Everything that training changes; all of it travels in checkpoints.
+    """Everything that training changes; all of it is stored in checkpoints.
 
     `step` counts optimizer steps done, `epoch` completed epochs, `position` batches done in this epoch, `stale` the
     epochs since the `best` one.
@@ -60,189 +61,189 @@ class TrainState:
         *,
         task: Task,
         precision: Precision,
-        timeline: Timeline,
-        sums: Sums,
+        settings_history: SettingsHistory,
+        sums: RunningSums,
     ) -> None:
         self.module = module = backbone.module
-        self.task, self.precision, self.timeline = task, precision, timeline
-        self.settings = timeline.at(0)
-        self.guard = Guard(precision.device)
+        self.task, self.precision, self.settings_history = task, precision, settings_history
+        self.settings = settings_history.at(0)
+        self.guard = NonFiniteGuard(precision.device)
         self._scaler = precision.scaler()
         self._parameters = list(module.parameters())
-        self._renew_optimizer()
+        self._create_optimizer()
         self.lookahead = Lookahead(module) if self.settings.lookahead else None
-        self.step = self.epoch = self.position = self.stale = 0
+        self.step = self.epoch = self.position = self.epochs_since_best = 0
         self.best: BestEpoch | None = None
         self.steps_per_epoch = 1
         self.lr = self.settings.lr
         self._backbone, self.sums = backbone, sums
-        self._merge_single = has_batch_norm(module)
+        self._merge_last_singleton = has_batch_norm(module)
         self._next_change: int | None = None
-        self._moment: Before | None = None
+        self._step_snapshot: TensorSnapshot | None = None
         self.in_step = False
-        """Whether a step was begun and has not ended: what goes wrong now is the step's."""
+        """Whether a step is under way, so that an error was raised by the step itself."""
         self._frozen = False
         self.network: Callable[[Tensor], Tensor] = module
-        """What computes the outputs in training: the module, or what it was compiled to."""
-        self.captured: Captured | None = None
-        """What plays steps back, where they are recorded."""
+        """Computes the outputs in training: the module, or its compiled version."""
+        self.graphed_step: GraphedStep | None = None
+        """Replays steps as a CUDA graph; `None` where they run eagerly."""
 
     @property
     def done(self) -> bool:
-        """Whether no epoch is left, or none has been better for as long as `train.patience` says."""
+        """Whether all epochs are done, or early stopping ends the run."""
         return self.epoch >= self.settings.epochs or self.out_of_patience
 
     @property
     def out_of_patience(self) -> bool:
         """Whether early stopping ends the run before its last epoch."""
         patience = self.settings.patience
-        return self.epoch < self.settings.epochs and 0 < patience <= self.stale
+        return self.epoch < self.settings.epochs and 0 < patience <= self.epochs_since_best
 
     @property
     def progress(self) -> float:
-        """Epochs done, with the part of the one that goes on."""
+        """Epochs done, including the fraction of the current one."""
         return self.epoch + self.position / self.steps_per_epoch
 
     def begin_epoch(self, steps: int) -> None:
-        """Set the module to training, its backbone frozen or not."""
+        """Start or continue an epoch of `steps` steps: training mode, backbone frozen or not."""
         self.in_step = False
         self.steps_per_epoch = steps
-        self.renew_settings()
+        self.refresh_settings()
         frozen = self.epoch < self.settings.freeze_epochs
         self._backbone.train(frozen)
         if frozen != self._frozen:
             self._frozen = frozen
-            self._forget()
+            self._invalidate_graph()
 
-    def _forget(self) -> None:
-        """What was recorded of a step holds no longer."""
-        if self.captured is not None:
-            self.captured.forget()
+    def _invalidate_graph(self) -> None:
+        if self.graphed_step is not None:
+            self.graphed_step.invalidate()
 
-    def renew_settings(self) -> None:
-        """Take the settings that hold from this step on."""
-        before, self.settings = self.settings, self.timeline.at(self.step)
+    def refresh_settings(self) -> None:
+        """Apply the settings in force at the current step."""
+        before, self.settings = self.settings, self.settings_history.at(self.step)
         if before.micro_batch != self.settings.micro_batch:
-            self._forget()
-        self._next_change = self.timeline.next_change(self.step)
+            self._invalidate_graph()
+        self._next_change = self.settings_history.next_change(self.step)
 
     def replay(self, batch: Batch) -> bool:
-        """Make the step with `batch` by playing back what was recorded; `False` where there is nothing such."""
-        return self.captured is not None and self.captured.play(batch)
+        """Make the step with `batch` by replaying its CUDA graph; `False`, with nothing done, where there is none."""
+        return self.graphed_step is not None and self.graphed_step.replay(batch)
 
-    def compute(self, batch: Batch) -> None:
-        """Forward, backward, step: all that the device does for one batch."""
+    def zero_grad(self) -> None:
+        """Discard all gradients."""
         for parameter in self._parameters:
             parameter.grad = None
-        for part, share in self.parts(batch):  # the whole, unless memory has no room for it
-            loss, outputs = self.forward(part)
-            self.backward(loss, share)
-            self.sums.add(loss, outputs, part)  # stays on the device until it is due
-        self.update()
 
-    def changed(self) -> list[Tensor]:
-        """Every tensor that `compute` changes and the next step reads."""
-        memory = [value for state in self.optimizer.state.values() for value in state.values()]
-        kept = [*self._parameters, *self.module.buffers(), *memory, *self.guard.tensors()]
-        return [value for value in kept if isinstance(value, Tensor)] + self.sums.tensors()
+    def mutated_tensors(self) -> list[Tensor]:
+        """Every tensor that a step changes and the next one reads."""
+        optimizer_state = [value for state in self.optimizer.state.values() for value in state.values()]
+        tensors = [*self._parameters, *self.module.buffers(), *optimizer_state, *self.guard.tensors()]
+        return [value for value in tensors if isinstance(value, Tensor)] + self.sums.tensors()
 
-    def losses(self) -> Tensor:
-        """What the losses of steps are added to."""
+    def loss_sum(self) -> Tensor:
+        """The sum of the losses not reported yet (a scalar on the device)."""
         return self.sums.loss
 
-    def parts(self, batch: Batch) -> list[tuple[Batch, float | Tensor | None]]:
-        """`batch` in the parts that are computed at once, and the share of each in its loss.
+    def micro_batches(self, batch: Batch) -> list[tuple[Batch, float | Tensor | None]]:
+        """`batch` in micro-batches of `train.micro_batch`, each with its share in the loss of the batch.
 
-        The whole at once has no share (`None`).
+        A batch that is computed as a whole has no share (`None`).
         """
         size = self.settings.micro_batch or len(batch)
         if size >= len(batch):
             return [(batch, None)]
-        parts = [batch.part(start, end) for start, end in bounds(len(batch), size, self._merge_single)]
-        whole = self.task.weight(batch.wanted)
-        return [(part, self.task.weight(part.wanted) / whole) for part in parts]
+        micro_batches = [
+            batch.slice(start, end)
+            for start, end in batch_bounds(len(batch), size, self._merge_last_singleton)
+        ]
+        total_weight = self.task.loss_weight(batch.loss_targets)
+        return [
+            (micro_batch, self.task.loss_weight(micro_batch.loss_targets) / total_weight)
+            for micro_batch in micro_batches
+        ]
 
     def begin_step(self) -> None:
-        """Take the settings and the learning rate of the step that comes."""
+        """Apply the settings and the learning rate of the next step."""
         if self.step == self._next_change:
-            self.renew_settings()
-        # Not `step`: a resume with another batch size has made other steps than these epochs have.
+            self.refresh_settings()
+        # Not `step`: a run resumed with another batch size has made a different number of steps for these epochs.
         done = self.epoch * self.steps_per_epoch + self.position
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
         set_lr(self.optimizer, self.lr)
-        self._moment = self._before_step() if self.settings.auto_micro_batch else None
+        self._step_snapshot = self._snapshot_before_step() if self.settings.auto_micro_batch else None
         self.in_step = True
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a loss that is no number."""
+        """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a NaN or infinite loss."""
         with self.precision.autocast():
             outputs = self.network(batch.inputs)
-            loss = self.task.loss(outputs, batch.wanted)
-        self.guard.watch(loss, self.step + 1)
+            loss = self.task.loss(outputs, batch.loss_targets)
+        self.guard.observe(loss, self.step + 1)
         return loss, outputs
 
     def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
-        """Add the gradients of the loss, or of its `share` in the loss of the step."""
+        """Add the gradients of `loss`, scaled to its `share` in the loss of the batch."""
         if share is not None:
             loss = loss * share
-        (loss if self._scaler is None else self._scaler.scale(loss * self.guard.factor)).backward()
+        (loss if self._scaler is None else self._scaler.scale(loss * self.guard.nan_scale)).backward()
 
-    def update(self) -> None:
-        """One step of the optimizer, with the gradients clipped where that is asked for."""
-        self.guard.hold()
-        if self.settings.clip_norm:
+    def optimizer_step(self) -> None:
+        """One optimizer step, with the gradients clipped to `train.max_grad_norm` if that is set."""
+        self.guard.skip_if_nonfinite()
+        if self.settings.max_grad_norm:
             if self._scaler is not None:
                 self._scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self._parameters, self.settings.clip_norm)
+            nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
         if self._scaler is None:
-            self._step()
+            self._step_optimizer()
         else:
             self._scaler.step(self.optimizer)
             self._scaler.update()
 
-    def end_step(self, examples: int) -> None:
-        """Count a step that was made with so many examples."""
-        self.in_step, self._moment = False, None
-        self.sums.end_step(examples)
+    def end_step(self, samples: int) -> None:
+        """Count a completed step of this number of samples."""
+        self.in_step, self._step_snapshot = False, None
+        self.sums.end_step(samples)
         self.step += 1
         self.position += 1
-        self._look_ahead()
+        self._update_lookahead()
 
-    def _look_ahead(self) -> None:
-        """Draw the weights to their average where that is due; at the end of the run it is they."""
+    def _update_lookahead(self) -> None:
+        """Update Lookahead every `train.lookahead` steps and at the end of the run."""
         if self.lookahead is not None:
             done = self.progress / self.settings.epochs
             if self.step % self.settings.lookahead == 0 or done >= 1:
                 self.lookahead.update(done)
 
-    def _before_step(self) -> Before:
-        """What a step changes before its update: random states, statistics of norms, and sums not yet reported."""
-        return Before([*self.module.buffers(), *self.sums.tensors()])
+    def _snapshot_before_step(self) -> TensorSnapshot:
+        """What a step changes before its update: random states, running statistics of norms, and unreported sums."""
+        return TensorSnapshot([*self.module.buffers(), *self.sums.tensors()])
 
     def undo_step(self) -> None:
-        """Back to before the step that began and was not made; only where `train.auto_micro_batch` is on."""
-        if self._moment is not None:
-            self._moment.restore()
+        """Restore the state before the current, failed step; only where `train.auto_micro_batch` is on."""
+        if self._step_snapshot is not None:
+            self._step_snapshot.restore()
 
     def end_epoch(self, value: float | None, loss: float = math.nan) -> bool:
-        """Count an epoch whose monitored value (larger is better) is `value`; whether it is the best so far.
+        """Count an epoch with the monitored `value` (larger is better); returns whether it is the best so far.
 
-        Of two equal ones that with the lower `loss` is better: on small validation sets many epochs are equal.
-        `None`: there is no validation data, and so no best one.
+        For equal values the lower `loss` decides: on small validation sets many epochs are equal. `None`: there is no
+        validation data, and thus no best epoch.
         """
         self.epoch += 1
         self.position = 0
         if value is None:
-            self.stale = 0
+            self.epochs_since_best = 0
             return False
-        better = not math.isnan(value) and (self.best is None or self.best.beaten_by(value, loss))
-        if better:
+        is_best = not math.isnan(value) and (self.best is None or self.best.is_beaten_by(value, loss))
+        if is_best:
             self.best = BestEpoch(value, loss, self.step, self.epoch)
-        self.stale = 0 if better else self.stale + 1
-        return better
+        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
+        return is_best
 
     def state_dict(self) -> TrainingContent:
-        """All of it, to be copied before the next step. Raises `Diverged` where a loss was no number."""
+        """The state for a checkpoint, to be copied before the next step. Raises `Diverged` after a bad loss."""
         self.guard.check(self.step)
         return {
             "v": 1,
@@ -254,38 +255,41 @@ class TrainState:
             "epoch": self.epoch,
             "position": self.position,
             "best": None if self.best is None else self.best.to_dict(),
-            "stale": self.stale,
+            "stale": self.epochs_since_best,
             "sums": self.sums.state_dict(),
             "random": random_states(),
         }
 
     def load_state_dict(self, state: TrainingContent) -> list[str]:
-        """Go back to a moment; returns, in words, what could not be taken over as it was."""
-        self.guard.begin()
-        self._forget()
+        """Restore the state of a checkpoint; returns one line for each part that could not be restored exactly."""
+        self.guard.reset()
+        self._invalidate_graph()
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         best = state["best"]
-        self.best, self.stale = None if best is None else BestEpoch.from_dict(best), state["stale"]
+        self.best, self.epochs_since_best = (
+            None if best is None else BestEpoch.from_dict(best),
+            state["stale"],
+        )
         self.sums.load_state_dict(state["sums"])
         self.module.load_state_dict(state["model"])
-        self.settings = self.timeline.at(self.step)
-        self._renew_optimizer()
-        self.lookahead = lookahead_of(state.get("lookahead"), self.settings.lookahead, self.module)
-        notes = self._load_optimizer(state["optimizer"])
+        self.settings = self.settings_history.at(self.step)
+        self._create_optimizer()
+        self.lookahead = make_lookahead(state.get("lookahead"), self.settings.lookahead, self.module)
+        notes = self._load_optimizer_state(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
         restore_random_states(state["random"])
         return notes
 
-    def _renew_optimizer(self) -> None:
+    def _create_optimizer(self) -> None:
         self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)
-        step = plain_step(self.optimizer)
-        # With a scaler it is the gradients that hold an update back.
+        step = unwrapped_step(self.optimizer)
+        # A scaler skips updates by itself, by their gradients.
         plain = self._scaler is None
-        self._step = self.guard.guarded(self.optimizer, step, self._parameters) if plain else step
+        self._step_optimizer = self.guard.wrap_step(self.optimizer, step, self._parameters) if plain else step
 
-    def _load_optimizer(self, state: StateDict) -> list[str]:
-        """Take over the optimizer's memory, with the hyperparameters that the settings say now."""
-        if state["name"] == self.settings.optimizer and load_memory(self.optimizer, state):
+    def _load_optimizer_state(self, state: StateDict) -> list[str]:
+        """Load the optimizer's state, with the hyperparameters of the current settings."""
+        if state["name"] == self.settings.optimizer and load_optimizer_state(self.optimizer, state):
             return []
-        return ["the optimizer was changed: it begins without the memory of the steps before"]
+        return ["the optimizer changed, so its state (momentum, moments) starts from zero"]

@@ -1,4 +1,4 @@
-"""Writing a run in the formats that other tools read."""
+"""Exports a run to formats of other tools."""
 
 from __future__ import annotations
 
@@ -11,58 +11,55 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workbench.core.distribution import install_hint
-from workbench.core.errors import BadInput
-from workbench.core.paths import given
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
+from workbench.export.formats import FORMATS
 from workbench.runs.run_folder import RunFolder
 
-_SUFFIXES = {
-    "onnx": ".onnx",
-    "safetensors": ".safetensors",
-    "pytorch": ".pt",
-    "tensorboard": "-tensorboard",
-    "csv": ".csv",
-}
 
-
-def export_run(folder: RunFolder, form: str, to: str | None) -> Path:
-    """Write a run in another form and return where; nothing is overwritten. Raises `BadInput`."""
-    name = f"{folder.id}{_SUFFIXES[form]}"
-    target = given(to) if to else Path(name)
-    if target.is_dir() and form != "tensorboard":
+def export_run(folder: RunFolder, format: str, target_path: str | None) -> Path:
+    """Export a run and return the path of the export. Never overwrites a file. Raises `UserError`."""
+    name = f"{folder.id}{FORMATS[format].suffix}"
+    target = expand_user_path(target_path) if target_path else Path(name)
+    if target.is_dir() and not FORMATS[format].is_directory:
         target /= name
     if target.exists():
-        raise BadInput(f"{target} is there already; name another place with --to")
+        raise UserError(f"{target} already exists; choose another path with --to")
     try:
         write: Callable[[RunFolder, Path], None] = importlib.import_module(
-            f"workbench.export.{form}_form"
+            f"workbench.export.{FORMATS[format].module}"
         ).write
         write(folder, target)
     except ModuleNotFoundError as error:
-        raise BadInput(f"writing {form} needs the package '{error.name}': {install_hint('export')}") from None
-    except BadInput:
+        raise UserError(
+            f"exporting to {format} needs the package '{error.name}': {install_hint('export')}"
+        ) from None
+    except UserError:
         raise
     except Exception as error:
-        # Whatever an exporter stumbles over: it has no use for half a file, and a person none for a traceback.
+        # Exporters are third-party code and may raise any exception; no partial file is left.
         _discard(target)
-        why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise BadInput(f"{folder.id} can't be written as {form} to {target}: {why}") from error
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"can't export {folder.id} as {format} to {target}: {reason}") from error
     return target
 
 
-def free_name(run: str, name: str, form: str) -> str:
-    """A file's name that nothing in this folder has yet: the run's id, `-2` and so on behind it where it is taken.
+def unused_name(run: str, name: str, format: str) -> str:
+    """An unused file name in the working directory for an export: the id of the run, followed by `-2` etc. if needed.
 
-    `name`, what the run is called now, stands before the id where the id doesn't hold it, without what a file
-    system may not take.
+    `name`, the current name of the run, is put before the id unless the id contains it, without characters that file
+    systems may not support.
     """
     plain = re.sub(r"[^\w.+@-]+", "-", name)[:40].lstrip("-.")
     stem = run if plain in run else f"{plain}-{run}"
-    names = (f"{stem}{'' if count == 1 else f'-{count}'}{_SUFFIXES[form]}" for count in itertools.count(1))
-    return next(each for each in names if not os.path.lexists(each))
+    names = (
+        f"{stem}{'' if count == 1 else f'-{count}'}{FORMATS[format].suffix}" for count in itertools.count(1)
+    )
+    return next(candidate for candidate in names if not os.path.lexists(candidate))
 
 
 def _discard(target: Path) -> None:
-    """Leave nothing half written."""
+    """Delete a partial export."""
     if target.is_dir():
         shutil.rmtree(target, ignore_errors=True)
     else:

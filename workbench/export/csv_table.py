@@ -1,4 +1,4 @@
-"""The metrics as one table."""
+"""Exports the metrics as one CSV table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Cells = dict[str, str | float | None]
 
 
 def write(folder: RunFolder, target: Path) -> None:
-    """Every row of the record with all columns that any row has; times and rates as `wall.NAME`."""
+    """Write every metrics row, with all columns that any row has; times and throughput as `wall.NAME`."""
     rows: list[Cells] = []
     reader: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
-    while found := reader.read()[0]:
-        rows += [_cells(record) for record in found]
+    while records := reader.read()[0]:
+        rows += [_cells(record) for record in records]
     reader.close()
     columns = dict.fromkeys([*FIRST, *(name for row in rows for name in row)])
     with target.open("x", newline="", encoding="utf-8") as out:
@@ -30,18 +30,15 @@ def write(folder: RunFolder, target: Path) -> None:
 
 
 def _cells(row: MetricLine) -> Cells:
-    """A row's columns; values of the model's own stand beside the metrics."""
+    """The columns of a row; additional metrics of the model become columns of their own."""
     content = to_json(row)
-    nested = {name: content.pop(name, {}) for name in ("wall", "model")}
-    walls = {f"wall.{name}": value for name, value in nested["wall"].items()}
-    # What is written without its default still has a cell: pandas would read a missing one as NaN.
+    nested: dict[str, Cells] = {name: content.pop(name, {}) for name in ("wall", "model")}
+    walls: Cells = {f"wall.{name}": value for name, value in nested["wall"].items()}
+    # Fields that JSON omits because they have their default still get a cell: pandas reads an empty one as NaN.
     defaults: Cells = {"epoch": row.epoch}
     if isinstance(row, EvaluationRow):
         defaults |= {"split": row.split, "best": row.best}
     else:
         defaults["count"] = row.count
-    return (
-        {name: value for name, value in {**defaults, **content}.items() if name != "v"}
-        | nested["model"]
-        | walls
-    )
+    columns: Cells = {name: value for name, value in {**defaults, **content}.items() if name != "v"}
+    return columns | nested["model"] | walls

@@ -1,4 +1,4 @@
-"""The best weights as an ONNX graph that takes raw pictures."""
+"""Exports the best weights as an ONNX graph that takes raw images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import onnx
-import onnxscript  # torch's exporter needs it: missing, it is named like onnx
+import onnxscript  # needed by torch's exporter; imported here so that a missing package is reported like onnx
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ from workbench.worker.checkpoint_content import ModelSpec
 OPSET = 18
 
 
-class Deployed(nn.Module):
-    """Raw inputs as the dataset gives them (pictures: 0 to 255) to probabilities, preprocessing included."""
+class DeployedModel(nn.Module):
+    """A module from raw inputs (images: 0 to 255) to probabilities, including the preprocessing."""
 
     def __init__(self, module: nn.Module, preprocessing: Preprocessing, classifies: bool) -> None:
         super().__init__()
@@ -31,18 +31,18 @@ class Deployed(nn.Module):
         self._preprocessing, self._classifies = preprocessing, classifies
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """float32 [N, ...] raw inputs to float32 [N, outputs]."""
+        """float32 [N, outputs] from raw inputs [N, ...] (uint8 for images, else float32)."""
         outputs: Tensor = self.module(self._preprocessing(inputs, torch.device("cpu")))
         return probabilities(self.module, outputs) if self._classifies else outputs
 
 
 def write(folder: RunFolder, target: Path) -> None:
-    """A graph with a free batch dimension; classes and task in its metadata."""
+    """Write a graph with a dynamic batch dimension, and classes and task in its metadata."""
     content, _ = load_run_checkpoint(folder.path)
     spec = ModelSpec.from_json(content["spec"])
     module = build_from_spec(spec)
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
-    deployed = Deployed(module, spec.preprocessing, spec.task == "classification").eval()
+    deployed = DeployedModel(module, spec.preprocessing, spec.task == "classification").eval()
     example = torch.zeros(2, *spec.shape, dtype=torch.uint8 if len(spec.shape) == 3 else torch.float32)
     logging.getLogger(onnxscript.__name__).setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The best weights as a file for `torch.load(..., weights_only=True)`."""
+"""Exports the best weights as a file for `torch.load(..., weights_only=True)`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbench.runs.run_folder import RunFolder
 
 
 def write(folder: RunFolder, target: Path) -> None:
-    """`{"model": state dict, "spec": model, shape, classes, task and preprocessing}`."""
+    """Write `{"model": state dict, "spec": model, shape, classes, task and preprocessing}`."""
     content, _ = load_run_checkpoint(folder.path)
     with target.open("wb") as file:
         save({"v": 1, "model": content["model"], "spec": content["spec"]}, file)

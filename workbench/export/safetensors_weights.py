@@ -1,4 +1,4 @@
-"""The best weights as safetensors, with the model's description in the header."""
+"""Exports the best weights as safetensors, with the description of the model in the header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.runs.run_folder import RunFolder
 
 
 def write(folder: RunFolder, target: Path) -> None:
-    """Tensors by their name in the state dict; the spec as JSON under `spec`."""
+    """Write the tensors by their name in the state dict, and the spec as JSON under `spec`."""
     content, _ = load_run_checkpoint(folder.path)
     tensors = {name: value.contiguous().clone() for name, value in content["model"].items()}
     save_file(tensors, target, {"format": "pt", "spec": json.dumps(content["spec"])})

@@ -1,4 +1,4 @@
-"""The metrics as TensorBoard's event files."""
+"""Exports the metrics as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from workbench.runs.run_folder import RunFolder
 
 
 def write(folder: RunFolder, target: Path) -> None:
-    """Scalars `train/loss`, `validation/accuracy`, … by step, with the time they were measured at."""
+    """Write scalars `train/loss`, `validation/accuracy`, … by step, with the time of their measurement."""
     reader: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
     with SummaryWriter(str(target)) as out:
-        while found := reader.read()[0]:
-            for row in found:
+        while rows := reader.read()[0]:
+            for row in rows:
                 _add(out, row)
     reader.close()
 
@@ -37,8 +37,8 @@ def _group(row: MetricLine) -> str:
 
 
 def _scalars(row: MetricLine) -> dict[str, float | None]:
-    """The metrics of a row by name, `None` where it has one not."""
-    found = {name: row.metric(name) for name in row.METRICS}
+    """The metrics of a row by name; `None` for those that it lacks."""
+    metrics = {name: row.metric(name) for name in row.METRICS}
     if isinstance(row, StepRow):
-        return {**found, "lr": row.lr}
-    return {**found, **row.model} if isinstance(row, EvaluationRow) else found
+        return {**metrics, "lr": row.lr}
+    return {**metrics, **row.model} if isinstance(row, EvaluationRow) else metrics

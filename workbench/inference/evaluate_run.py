@@ -1,64 +1,64 @@
-"""A run's best checkpoint, measured again on one of its splits."""
+"""Evaluates the best checkpoint of a run on one of its splits."""
 
 from __future__ import annotations
 
-from workbench.config.experiment import Experiment, from_dict
-from workbench.core.errors import BadInput
-from workbench.core.progress import Report
-from workbench.datasets.dataset import Data, Split
+from workbench.config.experiment import Experiment, experiment_from_dict
+from workbench.core.errors import UserError
+from workbench.core.progress import ProgressCallback
+from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.loader import load
-from workbench.engine.data_placement import source_of
+from workbench.engine.data_placement import place_split
 from workbench.engine.device import pick_device, pick_precision
 from workbench.engine.evaluate import evaluate
-from workbench.engine.task import task_of
+from workbench.engine.task import make_task
 from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
 from workbench.io.torch_files import load_into
 from workbench.models import catalog as models
-from workbench.models.outputs import figures
+from workbench.models.outputs import extra_metrics
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
 from workbench.worker.checkpoint_content import ModelSpec
 
 
-def evaluate_run(folder: RunFolder, split: str, device: str, progress: Report) -> RunEvaluation:
-    """A run's best weights, measured on `split`.
+def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressCallback) -> RunEvaluation:
+    """Evaluate the best weights of a run on `split`.
 
-    Raises `BadInput`: no checkpoint, no such split, or data that is not what the run was trained on.
+    Raises `UserError`: no checkpoint, no such split, or data other than the run was trained on.
     """
     content, _ = load_run_checkpoint(folder.path)
     experiment = _experiment(folder)
     data = load_as_trained(experiment, progress)
     if content.get("fingerprint") != data.fingerprint:
-        raise BadInput(
-            f"{experiment.data.name} is not what {folder.id} was trained on (its fingerprint changed)"
+        raise UserError(
+            f"{experiment.data.name} has changed since {folder.id} was trained (different fingerprint)"
         )
     spec = ModelSpec.from_json(content["spec"])
     module = build_from_spec(spec)
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
-    where = pick_device(device)
-    found = evaluate(
-        module.to(where),
-        source_of(_split(data, split), spec.preprocessing, where),
-        task_of(data, experiment.train, where),
+    torch_device = pick_device(device)
+    evaluation = evaluate(
+        module.to(torch_device),
+        place_split(_split(data, split), spec.preprocessing, torch_device),
+        make_task(data, experiment.train, torch_device),
         split=split,
         classes=data.classes,
-        precision=pick_precision(experiment.train.precision, where),
+        precision=pick_precision(experiment.train.precision, torch_device),
     )
     return RunEvaluation(
         run=folder.id,
         step=content["step"],
         epoch=content["epoch"],
         split=split,
-        count=found.count,
-        metrics={**found.scores, **figures(module)},
-        per_class=found.per_class,
-        confusion=found.confusion,
+        count=evaluation.count,
+        metrics={**evaluation.scores, **extra_metrics(module)},
+        per_class=evaluation.per_class,
+        confusion=evaluation.confusion,
     )
 
 
-def load_as_trained(experiment: Experiment, progress: Report) -> Data:
-    """The dataset of an experiment as its training loads it: same sizes, same splits. Raises `BadInput`."""
+def load_as_trained(experiment: Experiment, progress: ProgressCallback) -> Dataset:
+    """Load the dataset of an experiment as in training: same sizes, same splits. Raises `UserError`."""
     info = models.find(experiment.model.name)
     return load(
         experiment.data,
@@ -71,19 +71,19 @@ def load_as_trained(experiment: Experiment, progress: Report) -> Data:
 
 
 def _experiment(folder: RunFolder) -> Experiment:
-    """The experiment of a run, checked. Raises `BadInput`."""
+    """The validated experiment of a run. Raises `UserError`."""
     reader = RunReader(folder)
     try:
         experiment = effective_experiment(reader.read_all())
     finally:
         reader.close()
     if experiment is None:
-        raise BadInput(f"{folder.experiment} is missing or damaged: nothing else says what the run trains")
-    return from_dict(experiment.to_dict())
+        raise UserError(f"{folder.experiment} is missing or damaged, so the experiment of the run is unknown")
+    return experiment_from_dict(experiment.to_dict())
 
 
-def _split(data: Data, name: str) -> Split:
-    found = {"train": data.train, "validation": data.validation, "test": data.test}[name]
-    if found is None:
-        raise BadInput("this run has no validation data; --split takes train or test")
-    return found
+def _split(data: Dataset, name: str) -> Split:
+    split = data.splits.get(name)
+    if split is None:
+        raise UserError("this run has no validation data; use --split train or --split test")
+    return split

@@ -1,4 +1,4 @@
-"""The published prediction of a recipe beside ours."""
+"""Compares a prediction with the published one of a recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.inference.results import Prediction
 
 
 class ComparedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One class of a published answer beside ours; `None` where either is not known. Probabilities are 0..1."""
+    """One class of a published prediction and ours; `None` if a value is unknown. Probabilities are 0..1."""
 
     index: int | None
     label: str | None
@@ -23,37 +23,39 @@ class ComparedClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class PublishedComparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published answer beside ours, as `workbench classify --json` prints it."""
+    """A published prediction and ours, as `workbench classify --json` prints it."""
 
     metric: Literal["probability"]
     published: float
-    """The probability of the likeliest class, 0..1."""
+    """The probability of the most probable class, 0..1."""
     ours: float | None
-    """The same of our answer; `None` where our likeliest class is another one: the image is not the published one."""
+    """Our probability; `None` if our most probable class is a different one: the image is not the published one."""
     tolerance: float
     within: bool | None
-    """Whether they differ by `tolerance` at most; `None` without `ours`."""
+    """Whether the two differ by at most `tolerance`; `None` without `ours`."""
     source: str
     formula: str
-    """How the published figure was computed, in words."""
+    """How the published value was computed, for people."""
     top: tuple[ComparedClass, ...]
-    """The published classes, the likeliest first; at least one."""
+    """The published classes, the most probable first; at least one."""
 
 
 def compare_with_published(
     recipe: ClassifyRecipe, scores: Sequence[Prediction]
 ) -> PublishedComparison | None:
-    """The published figure beside ours; `None` where the recipe has none.
+    """The published prediction compared with ours; `None` if the recipe has none.
 
-    `scores` are all classes of one image, the likeliest first.
+    `scores` are all classes of one image, the most probable first.
     """
     reference = recipe.reference
     if reference is None or not recipe.top:
         return None
     first = scores[0] if scores else None
-    same = first is not None and recipe.top[0].index == first.index
-    ours = first.probability if first is not None and same else None
-    by_index: dict[int | None, Prediction] = {one.index: one for one in scores} if same else {}
+    same_class = first is not None and recipe.top[0].index == first.index
+    ours = first.probability if first is not None and same_class else None
+    by_index: dict[int | None, Prediction] = (
+        {prediction.index: prediction for prediction in scores} if same_class else {}
+    )
     return PublishedComparison(
         metric=reference.metric,
         published=reference.published,
@@ -62,11 +64,11 @@ def compare_with_published(
         within=None if ours is None else abs(ours - reference.published) <= reference.tolerance,
         source=reference.source,
         formula=reference.formula,
-        top=tuple(_compared(one, by_index.get(one.index)) for one in recipe.top),
+        top=tuple(_compare_class(published, by_index.get(published.index)) for published in recipe.top),
     )
 
 
-def _compared(published: PublishedClass, ours: Prediction | None) -> ComparedClass:
+def _compare_class(published: PublishedClass, ours: Prediction | None) -> ComparedClass:
     return ComparedClass(
         index=published.index,
         label=published.label or None,

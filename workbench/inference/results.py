@@ -1,4 +1,4 @@
-"""What inference answers with, as plain records. Imports no torch, so that the screen can read them."""
+"""Results of inference as plain records. Does not import torch, so that the UI can read them."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     probability: float
     """0..1."""
     logit: float | None = None
-    """The model's output before softmax, where it is known; left out of JSON where it is not."""
+    """The output of the model before the softmax; omitted from JSON if unknown."""
 
 
 class PipelineStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One step between an image file and the model's output, and the value that it gives."""
+    """One step between an image file and the output of the model, and its result."""
 
     name: str
     code: str
-    """The line of Python that does it."""
-    kind: Literal["picture", "array", "tensor"]
-    """Of Pillow, NumPy or torch."""
+    """A line of Python that does it."""
+    kind: Literal["image", "array", "tensor"]
+    """The type of the result: a Pillow image, a NumPy array or a torch tensor."""
     shape: tuple[int, ...]
     """(width, height) of a Pillow image, else the shape of the array or tensor."""
     dtype: str
     """The mode of a Pillow image, else the dtype without `torch.`."""
     low: float
-    """The lowest value, in the step's own units."""
+    """The lowest value, in the units of the result."""
     high: float
     device: str
     memory: str
-    """Whose memory it uses: `Pillow's`, `NumPy's`, `shared with NumPy`, `a view` (of the step before), `its own`."""
+    """Whose memory it uses: `Pillow's`, `NumPy's`, `shared with NumPy`, `a view` (of the previous step), `its own`."""
     shares_numpy: bool
-    """Whether a write to it changes a NumPy array."""
+    """Whether writing to it changes a NumPy array."""
 
 
 class ImageResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer for one path or URL, as `workbench classify --json` prints it."""
+    """The prediction for one path or URL, as `workbench classify --json` prints it."""
 
     path: str
     error: str | None
-    """Why there is no answer, in one line."""
+    """Why there is no prediction, in one line."""
     top: tuple[Prediction, ...] = ()
-    """The likeliest class first; empty after an error."""
+    """The most probable class first; empty after an error."""
     steps: tuple[PipelineStep, ...] | UnsetType = UNSET
-    """Only where they were asked for."""
+    """Present only if requested."""
 
 
 class NumericResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer for one input of numbers, as `workbench classify --json` prints it."""
+    """The prediction for one numeric input, as `workbench classify --json` prints it."""
 
     path: str
     """The input as it was typed."""
     error: str | None
-    """Why there is no answer, in one line."""
+    """Why there is no prediction, in one line."""
     top: tuple[Prediction, ...] = ()
-    """Of a classification, the likeliest class first; empty for a regression or after an error."""
+    """Of a classification, the most probable class first; empty for a regression or after an error."""
     values: tuple[float, ...] | UnsetType = UNSET
-    """Of a regression: the model's outputs."""
+    """The outputs of a regression."""

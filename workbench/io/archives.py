@@ -1,4 +1,4 @@
-"""The one place that unpacks archives: nothing lands outside the folder, and nothing grows without end."""
+"""Unpacks archives safely: no entry leaves the target folder, and the unpacked size is limited."""
 
 from __future__ import annotations
 
@@ -17,56 +17,72 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import (
+    CancelCheck,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore_progress,
+    never_cancelled,
+)
 from workbench.core.text import one_line
 
 MAX_BYTES = 200_000_000_000
-"""What an archive may hold at most, whatever its own size."""
+"""The most bytes an archive may unpack to, whatever its own size."""
 MAX_RATIO = 200
-"""How many times its own size an archive may become, once that is more than `RATIO_FROM` bytes. DEFLATE's
-limit is 1032; pictures come near 1, idx files of mostly black digits near 10."""
+"""The most an archive may expand, once the result exceeds `RATIO_FROM` bytes. DEFLATE's limit is 1032; images
+come near 1, idx files of mostly black digits near 10."""
 RATIO_FROM = 100_000_000
 MAX_ENTRIES = 5_000_000
 
 _CHUNK = 1 << 20
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile,
+_UNPACK_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile,
             NotImplementedError, RuntimeError, ValueError, UnicodeError)  # fmt: skip
 
 
-def unpack(archive: Path, to: Path, progress: Report = silent, cancelled: Cancelled = never) -> None:
-    """Unpack a zip, tar (plain, .gz, .bz2, .xz) or single compressed file (.gz) into the new folder `to`.
+def unpack(
+    archive: Path,
+    folder: Path,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
+) -> None:
+    """Unpack a zip, tar (plain, .gz, .bz2, .xz) or single compressed file (.gz) into the new folder `folder`.
 
-    What kind it is comes from its content. It is written beside `to` and renamed when it is whole. Raises
-    `BadInput` (one line) for damaged archives, for entries that would leave the folder, that are links or
-    devices, and for bombs; `Interrupted` after `cancelled()` is true. Nothing is left then.
+    The kind of archive is detected from its content. The entries are written to a temporary folder beside `folder`,
+    which is renamed when it is complete.
+
+    Raises `UserError` for damaged archives, for entries that would leave the folder or are links or devices, and
+    for decompression bombs; `Cancelled` once `cancelled()` is true. Nothing is left behind in either case.
     """
-    if to.exists():
-        raise BadInput(f"{to} is there already: move it away to unpack {archive} again")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    temporary = to.with_name(f".{to.name}.{secrets.token_hex(6)}.part")
+    if folder.exists():
+        raise UserError(f"{folder} already exists: move it away to unpack {archive} again")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.part")
     temporary.mkdir(mode=0o700)
     try:
-        _Unpacking(archive, temporary, progress, cancelled).run()
-        temporary.rename(to)
-    except _DAMAGED as error:
-        if isinstance(error, BadInput):
+        _Extraction(archive, temporary, progress, cancelled).run()
+        temporary.rename(folder)
+    except _UNPACK_ERRORS as error:
+        if isinstance(error, UserError):
             raise
-        raise BadInput(f"{archive} is damaged or no archive that is known: {one_line(error, 120)}") from None
+        raise UserError(f"{archive} is damaged or not a supported archive: {one_line(error, 120)}") from None
     except OSError as error:
-        raise BadInput(
-            f"{archive} can't be unpacked into {to}: {error.strerror or one_line(error, 120)}"
+        raise UserError(
+            f"can't unpack {archive} into {folder}: {error.strerror or one_line(error, 120)}"
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-class _Unpacking:
-    """One archive on its way into one folder, with its budget of bytes and entries."""
+class _Extraction:
+    """The extraction of one archive into one folder, within a budget of bytes and entries."""
 
-    def __init__(self, archive: Path, to: Path, progress: Report, cancelled: Cancelled) -> None:
+    def __init__(
+        self, archive: Path, folder: Path, progress: ProgressCallback, cancelled: CancelCheck
+    ) -> None:
         self.archive = archive
-        self.to = to
+        self.folder = folder
         self.progress = progress
         self.cancelled = cancelled
         self.written = 0
@@ -75,30 +91,32 @@ class _Unpacking:
         self.limit = min(MAX_BYTES, max(RATIO_FROM, MAX_RATIO * archive.stat().st_size))
 
     def run(self) -> None:
-        """Find out what it is, and unpack it."""
+        """Detect the kind of archive and unpack it."""
         if not stat.S_ISREG(self.archive.stat().st_mode):
-            raise BadInput(f"{self.archive} is no file")
+            raise UserError(f"{self.archive} is not a regular file")
         if zipfile.is_zipfile(self.archive):
             self._zip()
-        elif any(self._head()) and tarfile.is_tarfile(self.archive):  # zeros would pass for an empty tar
+        elif any(self._first_bytes()) and tarfile.is_tarfile(
+            self.archive
+        ):  # zeros would pass for an empty tar
             self._tar()
         else:
             self._single()
 
-    def _head(self) -> bytes:
-        with decompressed(self.archive) as file:
+    def _first_bytes(self) -> bytes:
+        with open_decompressed(self.archive) as file:
             return file.read(512)
 
     def _zip(self) -> None:
         with zipfile.ZipFile(self.archive) as file:
             self.total = sum(entry.file_size for entry in file.infolist())
             if self.total > self.limit:
-                raise self._bomb()
+                raise self._too_large_error()
             for entry in file.infolist():
-                kind = entry.external_attr >> 16
-                if stat.S_IFMT(kind) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                    raise self._refused(entry.filename, "a link or a device")
-                path = self._place(entry.filename)
+                mode = entry.external_attr >> 16
+                if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+                    raise self._unsafe_entry_error(entry.filename, "a link or a device")
+                path = self._entry_path(entry.filename)
                 if entry.is_dir():
                     path.mkdir(parents=True, exist_ok=True)
                     continue
@@ -108,31 +126,31 @@ class _Unpacking:
     def _tar(self) -> None:
         with tarfile.open(self.archive) as file:
             for entry in file:
-                path = self._place(entry.name)
+                path = self._entry_path(entry.name)
                 if entry.isdir():
                     path.mkdir(parents=True, exist_ok=True)
                 elif not entry.isreg():
-                    raise self._refused(entry.name, "a link or a device")
+                    raise self._unsafe_entry_error(entry.name, "a link or a device")
                 elif (source := file.extractfile(entry)) is not None:
                     with source:
                         self._copy(source, path)
 
     def _single(self) -> None:
-        """One compressed file: `name.gz` becomes `name`."""
-        with decompressed(self.archive) as source:
+        """Unpack a single compressed file: `name.gz` becomes `name`."""
+        with open_decompressed(self.archive) as source:
             if isinstance(source, io.BufferedReader):
-                raise BadInput(f"{self.archive} is damaged or no archive that is known: fetch it again")
-            self._copy(source, self.to / self.archive.stem)
+                raise UserError(f"{self.archive} is damaged or not a supported archive: download it again")
+            self._copy(source, self.folder / self.archive.stem)
 
-    def _place(self, name: str) -> Path:
-        """Where an entry goes; counted, and refused where that is not below the folder."""
+    def _entry_path(self, name: str) -> Path:
+        """The path that an entry is written to; raises `UserError` if it is not below the folder."""
         self.entries += 1
         if self.entries > MAX_ENTRIES:
-            raise BadInput(f"{self.archive} is refused: it has more than {MAX_ENTRIES:,} entries")
+            raise UserError(f"{self.archive} was rejected: it has more than {MAX_ENTRIES:,} entries")
         parts = PurePosixPath(name).parts
         if not name or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
-            raise self._refused(name, "a path that leads out of the folder")
-        return self.to.joinpath(*parts)
+            raise self._unsafe_entry_error(name, "a path outside the folder")
+        return self.folder.joinpath(*parts)
 
     def _copy(self, source: IO[bytes], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,28 +158,28 @@ class _Unpacking:
             for chunk in _chunks(source):
                 self.written += len(chunk)
                 if self.written > self.limit:
-                    raise self._bomb()
+                    raise self._too_large_error()
                 target.write(chunk)
-                self._tell()
-        self._tell()
+                self._report_progress()
+        self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self.cancelled():
-            raise Interrupted
+            raise Cancelled
         self.progress(Progress(f"unpacking {self.archive.name}", self.written, self.total, "bytes"))
 
-    def _bomb(self) -> BadInput:
-        return BadInput(f"{self.archive} is refused: unpacked it would be over {self.limit / 1e9:,.1f} GB")
+    def _too_large_error(self) -> UserError:
+        return UserError(f"{self.archive} was rejected: unpacked it exceeds {self.limit / 1e9:,.1f} GB")
 
-    def _refused(self, name: str, what: str) -> BadInput:
-        return BadInput(f"{self.archive} is refused: its entry {os.fsencode(name)!r:.200} is {what}")
+    def _unsafe_entry_error(self, name: str, kind: str) -> UserError:
+        return UserError(f"{self.archive} was rejected: its entry {os.fsencode(name)!r:.200} is {kind}")
 
 
-def decompressed(path: Path) -> IO[bytes]:
-    """A file opened for reading what is in it: .gz, .bz2 and .xz unpacked by their content, all else as it is.
+def open_decompressed(path: Path) -> IO[bytes]:
+    """Open a file for reading, decompressing gzip, bzip2 and xz (detected from its content).
 
-    Raises `BadInput` where it can't be opened; reading raises `OSError`, `EOFError` or `LZMAError` when it is
-    damaged.
+    Raises `UserError` if the file can't be opened; reading from a damaged one raises `OSError`, `EOFError` or
+    `LZMAError`.
     """
     try:
         with path.open("rb") as file:
@@ -174,7 +192,7 @@ def decompressed(path: Path) -> IO[bytes]:
             return lzma.open(path, "rb")
         return path.open("rb")
     except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from None
+        raise UserError(f"{path} can't be read: {error.strerror}") from None
 
 
 def _chunks(source: IO[bytes]) -> Iterator[bytes]:

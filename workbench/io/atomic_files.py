@@ -1,4 +1,4 @@
-"""The one place that writes files: whole or not at all, whatever ends the process or the power in between."""
+"""Atomic file writes: a file is written completely or not at all, even if the process is killed or power fails."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
-class Draft:
-    """A file under a temporary name, until it is put where it belongs."""
+class TempFile:
+    """A file under a temporary name until it is committed."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
 
-    def put(self, target: Path, *, durable: bool = True) -> None:
-        """Make it `target`, a name in the same folder; `durable`: return when that is on the disk."""
+    def commit(self, target: Path, *, durable: bool = True) -> None:
+        """Rename the file to `target`, a path in the same folder; if `durable`, only after it is synced to disk."""
         self.file.flush()
         if durable:
             os.fsync(self.file.fileno())
@@ -28,8 +28,8 @@ class Draft:
 
 
 @contextlib.contextmanager
-def draft(folder: Path, name: str, mode: int = 0o600) -> Iterator[Draft]:
-    """A new file in `folder` to write something called `name` into; what is not put in its place is removed.
+def temp_file(folder: Path, name: str, mode: int = 0o600) -> Iterator[TempFile]:
+    """Open a temporary file in `folder` for the content of `name`; it is deleted unless it was committed.
 
     Raises `OSError` (a full disk).
     """
@@ -37,27 +37,27 @@ def draft(folder: Path, name: str, mode: int = 0o600) -> Iterator[Draft]:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
-            yield Draft(temporary, file)
+            yield TempFile(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """Put `data` at `path`: readers see the old file or the new one, never a part.
+    """Write `data` to `path` atomically: readers see either the old file or the new one.
 
     A temporary file in the same folder is written, synced and renamed, then the folder is synced.
-    `durable=False` leaves out both syncs, for what is rewritten every few seconds. Raises `OSError` (a full
-    disk), in which case the old file stands and no temporary one is left.
+    `durable=False` skips both syncs, for files that are rewritten every few seconds. Raises `OSError` (a full
+    disk), in which case the old file is unchanged and no temporary file is left.
     """
-    with draft(path.parent, path.name, mode) as new:
-        new.file.write(data)
-        new.put(path, durable=durable)
+    with temp_file(path.parent, path.name, mode) as temporary:
+        temporary.file.write(data)
+        temporary.commit(path, durable=durable)
 
 
-def write_over(path: Path, data: bytes) -> None:
-    """Put `data` into the file at `path` itself, with one `write()`: for a disk without room for a second one.
+def overwrite_in_place(path: Path, data: bytes) -> None:
+    """Overwrite the existing file at `path` with a single write, for a disk too full for a temporary copy.
 
-    A reader can see a part. Raises `OSError`, where there is no file yet too.
+    Not atomic: a reader can see a partial file. Raises `OSError`, also if the file does not exist.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -68,13 +68,13 @@ def write_over(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True) -> None:
-    """`write_bytes` of `obj` as JSON. NaN and infinities are refused (`ValueError`): JSON has none."""
-    text = json.dumps(obj, allow_nan=False, indent=1)  # ASCII: names that are no UTF-8 survive as escapes
+    """Write `obj` as JSON, atomically. Raises `ValueError` for NaN and infinities, which JSON does not have."""
+    text = json.dumps(obj, allow_nan=False, indent=1)  # ASCII: names that are not UTF-8 survive as escapes
     write_bytes(path, text.encode("ascii") + b"\n", mode=mode, durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in the file at `path`; `None` when it is missing, unreadable, torn or no object."""
+    """The JSON object in the file at `path`; `None` if it is missing, unreadable, truncated or not an object."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -83,7 +83,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable (a no-op where folders can't be opened or synced)."""
+    """Make renames inside `folder` durable (a no-op on file systems where folders can't be opened or synced)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

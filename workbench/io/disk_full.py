@@ -1,21 +1,21 @@
-"""A disk that takes nothing more: which errors say that, and how people are told of it."""
+"""Errors of a disk that accepts no more data, and their description for the user."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 
-WORDS = {
+_DESCRIPTIONS = {
     errno.ENOSPC: "the disk of {} is full",
     errno.EDQUOT: "the quota on the disk of {} is used up",
     errno.EROFS: "the disk of {} is read-only",
 }
-NO_ROOM = WORDS.keys()
+DISK_FULL_ERRNOS = _DESCRIPTIONS.keys()
 
 
-def why_no_room(error: OSError, place: Path) -> str:
-    """`the disk of PLACE is full`, or the like; of an `error` that is none of `NO_ROOM` the system's own words."""
-    words = WORDS.get(error.errno or 0)
-    return words.format(safe(str(place))) if words else error.strerror or str(error)
+def describe_disk_error(error: OSError, path: Path) -> str:
+    """`the disk of PATH is full` or similar; for an error not in `DISK_FULL_ERRNOS`, the system's own message."""
+    description = _DESCRIPTIONS.get(error.errno or 0)
+    return description.format(sanitize(str(path))) if description else error.strerror or str(error)

@@ -1,28 +1,41 @@
-"""How much space files take on disk, as far as that is quickly known."""
+"""How many bytes files take on disk: counted in full, or only as far as that is quick."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-SECONDS = 0.2
-MOST_FILES = 20_000
+TIME_LIMIT = 0.2
+MAX_FILES = 20_000
 
 
-def size_of(places: Iterable[Path], seconds: float = SECONDS, most: int = MOST_FILES) -> int | None:
-    """Bytes of some files, and of all files below some folders; `None` where the sum is not quickly known.
+def disk_usage(folder: Path) -> int:
+    """Bytes of all files below a folder; files that can't be examined count 0, links their own size."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).lstat().st_size
+    return total
 
-    Given up after `seconds` or `most` files, or where something can't be read. Links below a folder are not
+
+def quick_disk_usage(
+    paths: Iterable[Path], seconds: float = TIME_LIMIT, max_files: int = MAX_FILES
+) -> int | None:
+    """Bytes of some files, and of all files below some folders; `None` if counting takes too long.
+
+    Stops after `seconds` or `max_files` files, or at the first one that can't be read. Links below a folder are not
     followed.
     """
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     total = 0
     try:
-        for count, size in enumerate(_sizes(places), 1):
-            if count > most or time.monotonic() > end:
+        for count, size in enumerate(_file_sizes(paths), 1):
+            if count > max_files or time.monotonic() > deadline:
                 return None
             total += size
     except OSError:
@@ -30,17 +43,17 @@ def size_of(places: Iterable[Path], seconds: float = SECONDS, most: int = MOST_F
     return total
 
 
-def _sizes(places: Iterable[Path]) -> Iterator[int]:
-    """The size of each file; 0 for each folder, so that empty ones take their part of the time."""
-    for place in places:
-        facts = place.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            yield from _below(place)
-        elif stat.S_ISREG(facts.st_mode):
-            yield facts.st_size
+def _file_sizes(paths: Iterable[Path]) -> Iterator[int]:
+    """The size of each file; 0 for each folder, so that the limits also apply to empty folders."""
+    for path in paths:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            yield from _file_sizes_below(path)
+        elif stat.S_ISREG(status.st_mode):
+            yield status.st_size
 
 
-def _below(top: Path) -> Iterator[int]:
+def _file_sizes_below(top: Path) -> Iterator[int]:
     folders = [os.fspath(top)]
     while folders:
         with os.scandir(folders.pop()) as entries:

@@ -1,4 +1,4 @@
-"""The one place that fetches URLs: http(s) only, checked, capped, resumable."""
+"""Downloads over http(s): resumable, limited in size and time, verified by checksum."""
 
 from __future__ import annotations
 
@@ -14,139 +14,154 @@ from pathlib import Path
 from typing import IO
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Interrupted, Progress, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import (
+    CancelCheck,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore_progress,
+    never_cancelled,
+)
 from workbench.io import atomic_files
-from workbench.io.http import Answer, Connection, Lost, Refused, check_scheme
-from workbench.io.images import open_picture
+from workbench.io.http import Connection, ConnectionLost, HTTPStatusError, ResponseHead, check_scheme
+from workbench.io.images import open_image
 from workbench.io.record_codec import Record, read_record, write_record
 
-MAX_PICTURE_BYTES = 50_000_000
-PICTURE_SECONDS = 60.0
+MAX_IMAGE_BYTES = 50_000_000
+IMAGE_SECONDS = 60.0
 
-_TRIES = 3
-"""How often a connection that broke is taken up again before the next address is tried."""
+_MAX_ATTEMPTS = 3
+"""Connections per URL, as long as each one makes progress, before the next URL is tried."""
 _AGENT = "workbench (+urllib)"
 
 
+class DownloadError(UserError):
+    """No URL of a file could be downloaded; `reason` is that of the last one."""
+
+    def __init__(self, url: str, path: Path, reason: str) -> None:
+        super().__init__(f"can't download {url} ({reason}); download it elsewhere and put it at {path}")
+        self.reason = reason
+
+
 class PartFacts(Record, frozen=True, kw_only=True):
-    """What the server reported of the file whose first bytes are in `NAME.part`; kept in `NAME.part.json`."""
+    """What the server reported about the file whose first bytes are in `NAME.part`; stored in `NAME.part.json`."""
 
     url: str
     validator: str | None = None
-    """A strong `ETag`, or `Last-Modified`; `None` where the server sends neither."""
+    """A strong `ETag`, or `Last-Modified`; `None` if the server sends neither."""
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """One file to fetch, and what it must be."""
+class _Download:
+    """One file to download, its checksums and its limits."""
 
-    to: Path
+    path: Path
     sha256: str | None
     md5: str | None
     max_bytes: int | None
     timeout: float
     deadline: float | None
-    progress: Report
-    cancelled: Cancelled
+    progress: ProgressCallback
+    cancelled: CancelCheck
 
     @property
-    def part(self) -> Path:
-        """Where the bytes gather until they are all there."""
-        return self.to.with_name(self.to.name + ".part")
+    def part_path(self) -> Path:
+        """The file that collects the bytes until the download is complete."""
+        return self.path.with_name(self.path.name + ".part")
 
     @property
-    def facts(self) -> Path:
-        """The file of `PartFacts`."""
-        return self.to.with_name(self.to.name + ".part.json")
+    def facts_path(self) -> Path:
+        """The file with the `PartFacts`."""
+        return self.path.with_name(self.path.name + ".part.json")
 
-    def go_on(self, url: str) -> None:
-        """Raise `Interrupted` once somebody asked for the end, `BadInput` when the time is over."""
+    def check_continue(self, url: str) -> None:
+        """Raise `Cancelled` if the download was cancelled, `UserError` after its deadline."""
         if self.cancelled():
-            raise Interrupted
+            raise Cancelled
         if self.deadline is not None and time.monotonic() > self.deadline:
-            self.give_up()
-            raise BadInput(f"{url} takes too long: it was given up")
+            self.discard_partial()
+            raise UserError(f"{url}: the download took too long and was aborted")
 
-    def give_up(self) -> None:
-        """Forget what has come so far."""
-        self.part.unlink(missing_ok=True)
-        self.facts.unlink(missing_ok=True)
+    def discard_partial(self) -> None:
+        """Delete the bytes received so far."""
+        self.part_path.unlink(missing_ok=True)
+        self.facts_path.unlink(missing_ok=True)
 
 
-def fetch(
+def download_file(
     url: str | Sequence[str],
-    to: Path,
+    path: Path,
     *,
     sha256: str | None = None,
     md5: str | None = None,
     max_bytes: int | None = None,
     timeout: float = 30.0,
     total_seconds: float | None = None,
-    progress: Report = silent,
-    cancelled: Cancelled = never,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
 ) -> Path:
-    """Fetch a file from the first of its addresses that answers, to `to` (returned).
+    """Download a file to `path` from the first of its URLs that responds; returns `path`.
 
-    Bytes gather in `to` + ".part"; a later call goes on where they end if the server still has the same file,
-    else from the start. `sha256` and `md5` (hex; the start of a SHA-256 will do) are checked before the file
-    takes its name. `timeout` is how many seconds a server may be silent, `total_seconds` bounds the whole.
+    The bytes are collected in `path` + ".part"; a later call continues there if the server still has the same file,
+    else starts over. `sha256` and `md5` (hex; a prefix of the SHA-256 suffices) are verified before the file is
+    renamed to `path`. `timeout` is how many seconds a server may be silent, `total_seconds` limits the whole download.
 
-    Raises `BadInput` with one line: no network (naming what to put where by hand), no http(s), too large, a
-    wrong checksum; `Interrupted` within a second after `cancelled()` is true (what has come is kept), be the
-    server as silent as it likes.
+    Raises `UserError` with one line: no network (with instructions for a manual download), not an http(s) URL, too
+    large, wrong checksum; `Cancelled` within a second once `cancelled()` is true, even while the server is silent
+    (the bytes received are kept).
     """
     urls = [url] if isinstance(url, str) else list(url)
     deadline = None if total_seconds is None else time.monotonic() + total_seconds
-    wanted = _Wanted(to, sha256, md5, max_bytes, timeout, deadline, progress, cancelled)
+    download = _Download(path, sha256, md5, max_bytes, timeout, deadline, progress, cancelled)
     try:
-        with alone(to, progress, cancelled) as first:
-            if first or not to.exists():
-                _from_any(urls, wanted)
+        with exclusive_lock(path, progress, cancelled) as first:
+            if first or not path.exists():
+                _download_from_any(urls, download)
     except OSError as error:
-        raise BadInput(f"{to} can't be written: {error.strerror or error}") from None
-    return to
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+    return path
 
 
-def fetch_picture(url: str, progress: Report = silent, cancelled: Cancelled = never) -> Path:
-    """The picture at a URL, kept in `paths.fetched_cache()`; fetched once. What it is comes from its content.
+def download_image(
+    url: str, progress: ProgressCallback = ignore_progress, cancelled: CancelCheck = never_cancelled
+) -> Path:
+    """Download the image at a URL into `paths.download_cache()`, once; its format is detected from its content.
 
-    Raises `BadInput`: no http(s), over 50 MB, over a minute, no picture.
+    Raises `UserError`: not an http(s) URL, over 50 MB, over a minute, not an image.
     """
-    to = paths.fetched_cache() / hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    if to.exists():
-        return to
-    what = f"fetching {url.partition('?')[0].rstrip('/').rpartition('/')[2]}"
+    path = paths.download_cache() / hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    if path.exists():
+        return path
+    label = f"downloading {url.partition('?')[0].rstrip('/').rpartition('/')[2]}"
 
-    def report(told: Progress) -> None:
-        progress(replace(told, what=what))  # the name it is kept by says nothing
+    def report(update: Progress) -> None:
+        progress(replace(update, what=label))  # the name in the cache is a hash
 
-    fetch(url, to, max_bytes=MAX_PICTURE_BYTES, timeout=15, total_seconds=PICTURE_SECONDS, progress=report,
+    download_file(url, path, max_bytes=MAX_IMAGE_BYTES, timeout=15, total_seconds=IMAGE_SECONDS, progress=report,
           cancelled=cancelled)  # fmt: skip
     try:
-        open_picture(to)
-    except BadInput as error:
-        to.unlink(missing_ok=True)
-        raise BadInput(
-            f"{url} is no picture that can be opened: {str(error).removeprefix(f'{to} ')}"
-        ) from None
-    return to
+        open_image(path)
+    except UserError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(str(error).replace(str(path), url)) from None
+    return path
 
 
 @contextmanager
-def alone(path: Path, progress: Report, cancelled: Cancelled) -> Iterator[bool]:
-    """Keep others of us from making the same file or folder at the same time.
+def exclusive_lock(path: Path, progress: ProgressCallback, cancelled: CancelCheck) -> Iterator[bool]:
+    """Lock a file or folder that is about to be created, against other processes of this application.
 
-    Waits until they are through, and gives `False` then: what is wanted may be there now. Raises `Interrupted`.
+    Waits for a process that holds the lock and then yields `False`: the file may exist by now. Raises `Cancelled`.
     """
     lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     first = True
-    while (file := _locked(lock)) is None:
+    while (file := _try_lock(lock)) is None:
         first = False
         progress(Progress(f"waiting for {path.name}", 0, None, "bytes"))
         if cancelled():
-            raise Interrupted
+            raise Cancelled
         time.sleep(0.1)
     with file:
         try:
@@ -155,132 +170,129 @@ def alone(path: Path, progress: Report, cancelled: Cancelled) -> Iterator[bool]:
             lock.unlink(missing_ok=True)
 
 
-def _locked(lock: Path) -> IO[bytes] | None:
-    """The lock's file, held until it is closed; `None` while somebody else holds it."""
+def _try_lock(lock: Path) -> IO[bytes] | None:
+    """The lock file, held until it is closed; `None` while another process holds it."""
     file = lock.open("wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it before has removed its name: another file may bear it by now.
+        # The previous holder has deleted its lock file: there may be a new one under the same name.
         if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
             return file
     except (BlockingIOError, FileNotFoundError):
         pass
     except OSError:
-        return file  # a file system without locks: the checksum will tell
+        return file  # a file system without locks: the checksum detects concurrent writes
     file.close()
     return None
 
 
-def _from_any(urls: Sequence[str], wanted: _Wanted) -> None:
+def _download_from_any(urls: Sequence[str], download: _Download) -> None:
     reasons = []
     for address in urls:
         check_scheme(address)
         try:
-            _download(address, wanted)
-        except Lost as lost:
-            reasons.append(str(lost))
+            _download_with_retries(address, download)
+        except ConnectionLost as error:
+            reasons.append(str(error))
             continue
-        _accept(address, wanted)
+        _verify_and_commit(address, download)
         return
-    raise BadInput(
-        f"{urls[0]} can't be fetched ({reasons[-1]}); fetch it elsewhere and put it at {wanted.to}"
-    )
+    raise DownloadError(urls[0], download.path, reasons[-1])
 
 
-def _download(url: str, wanted: _Wanted) -> None:
-    """Gather the whole file in `wanted.part`, taking a broken connection up again a few times."""
-    for left in reversed(range(_TRIES)):
-        before = _size(wanted.part)
+def _download_with_retries(url: str, download: _Download) -> None:
+    """Download the whole file to `download.part_path`, reconnecting a few times after a broken connection."""
+    for left in reversed(range(_MAX_ATTEMPTS)):
+        before = _file_size(download.part_path)
         try:
-            _attempt(url, wanted)
+            _download_once(url, download)
             return
-        except Lost:
-            # A server that breaks off but gets further each time is worth coming back to.
-            if not left or _size(wanted.part) <= before:
+        except ConnectionLost:
+            # Only a connection that made progress before it broke is worth another attempt.
+            if not left or _file_size(download.part_path) <= before:
                 raise
 
 
-def _attempt(url: str, wanted: _Wanted) -> None:
-    """One connection. Raises `Lost` when it breaks before the end."""
-    headers, have = _asked(url, wanted)
+def _download_once(url: str, download: _Download) -> None:
+    """One connection. Raises `ConnectionLost` if it breaks before the end."""
+    headers, offset = _request_headers(url, download)
     try:
-        with Connection(url, headers, wanted.timeout, lambda: wanted.go_on(url)) as connection:
-            _receive(connection, url, wanted, have)
-    except Refused as refused:
-        if refused.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            wanted.give_up()
-            _attempt(url, wanted)
+        with Connection(url, headers, download.timeout, lambda: download.check_continue(url)) as connection:
+            _receive(connection, url, download, offset)
+    except HTTPStatusError as error:
+        if error.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
+            download.discard_partial()
+            _download_once(url, download)
             return
-        if 300 <= refused.code < 400:
-            check_scheme(refused.location, f" (where {url} leads)")
-        raise Lost(f"the server says {refused.code} {refused}") from None
+        if 300 <= error.status < 400:
+            check_scheme(error.location, f" (redirected from {url})")
+        raise ConnectionLost(f"HTTP {error.status} {error}") from None
 
 
-def _asked(url: str, wanted: _Wanted) -> tuple[dict[str, str], int]:
-    """The headers that ask for what is missing, and how many bytes are there; for all of it where nothing can
-    vouch that the server's file is still the same."""
-    have = _size(wanted.part)
-    facts = read_record(wanted.facts, PartFacts)
+def _request_headers(url: str, download: _Download) -> tuple[dict[str, str], int]:
+    """The request headers, and the offset they ask for: 0 unless a validator confirms that the file is the same."""
+    offset = _file_size(download.part_path)
+    facts = read_record(download.facts_path, PartFacts)
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     validator = facts.validator if facts and facts.url == url else None
-    if have and validator:
-        return headers | {"Range": f"bytes={have}-", "If-Range": validator}, have
-    wanted.give_up()
+    if offset and validator:
+        return headers | {"Range": f"bytes={offset}-", "If-Range": validator}, offset
+    download.discard_partial()
     return headers, 0
 
 
-def _receive(connection: Connection, url: str, wanted: _Wanted, have: int) -> None:
-    """Write a response's body to the part file, from its start unless the server goes on where it ends."""
-    answer = connection.answer()
-    if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-        have = 0
-    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        wanted.give_up()
-        raise Lost("the server sent another part than was asked for")
-    length = answer.headers.get("Content-Length", "")
-    total = have + int(length) if length.isdigit() else None
+def _receive(connection: Connection, url: str, download: _Download, offset: int) -> None:
+    """Write the response to the part file: appended if the server continues at `offset`, else from its start."""
+    head = connection.head()
+    if head.status != http.HTTPStatus.PARTIAL_CONTENT:
+        offset = 0
+    elif not head.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        download.discard_partial()
+        raise ConnectionLost("the server sent a different range than requested")
+    length = head.headers.get("Content-Length", "")
+    total = offset + int(length) if length.isdigit() else None
     if total is not None:
-        _check_size(url, total, wanted)
-    if not have:
-        _remember(url, answer, wanted)
-    with wanted.part.open("ab" if have else "wb") as file:
-        done = have
+        _check_size(url, total, download)
+    if not offset:
+        _write_part_facts(url, head, download)
+    with download.part_path.open("ab" if offset else "wb") as file:
+        done = offset
         while chunk := connection.read():
             done += len(chunk)
-            _check_size(url, done, wanted)
+            _check_size(url, done, download)
             file.write(chunk)
-            wanted.progress(Progress(f"fetching {wanted.to.name}", done, total, "bytes"))
+            download.progress(Progress(f"downloading {download.path.name}", done, total, "bytes"))
     if total is not None and done < total:
-        raise Lost(f"the connection broke after {done:,} of {total:,} bytes")
+        raise ConnectionLost(f"the connection was lost after {done:,} of {total:,} bytes")
 
 
-def _remember(url: str, answer: Answer, wanted: _Wanted) -> None:
-    """Keep what tells later whether the server's file is still the one whose start is there."""
-    validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+def _write_part_facts(url: str, head: ResponseHead, download: _Download) -> None:
+    """Record what identifies the server's file, for a later request of its remaining bytes."""
+    validator = head.headers.get("ETag") or head.headers.get("Last-Modified")
     strong = validator if validator and not validator.startswith("W/") else None
-    write_record(wanted.facts, PartFacts(url=url, validator=strong), durable=False)
+    write_record(download.facts_path, PartFacts(url=url, validator=strong), durable=False)
 
 
-def _check_size(url: str, size: int, wanted: _Wanted) -> None:
-    if wanted.max_bytes is not None and size > wanted.max_bytes:
-        wanted.give_up()
-        raise BadInput(f"{url} is too large: more than {wanted.max_bytes / 1e6:,.0f} MB")
+def _check_size(url: str, size: int, download: _Download) -> None:
+    if download.max_bytes is not None and size > download.max_bytes:
+        download.discard_partial()
+        raise UserError(f"{url} is too large: over {download.max_bytes / 1e6:,.0f} MB")
 
 
-def _accept(url: str, wanted: _Wanted) -> None:
-    """Check what has come, and give it its name."""
-    for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
-        if expected and not _digest(wanted.part, kind).startswith(expected.lower()):
-            wanted.give_up()
-            raise BadInput(
-                f"what {url} sent is not the file that is wanted ({kind} is not {expected}): try again later, "
-                f"or put the right one at {wanted.to}"
+def _verify_and_commit(url: str, download: _Download) -> None:
+    """Verify the checksums of the downloaded file and rename it to its final name. Raises `UserError`."""
+    for kind, expected in (("sha256", download.sha256), ("md5", download.md5)):
+        if expected and not _digest(download.part_path, kind).startswith(expected.lower()):
+            download.discard_partial()
+            raise UserError(
+                f"{url} is not the expected file (its {kind} is not {expected}): try again later, or put the "
+                f"correct file at {download.path}"
             )
-    with wanted.part.open("rb") as file:
+    with download.part_path.open("rb") as file:
         os.fsync(file.fileno())
-    wanted.part.replace(wanted.to)
-    wanted.facts.unlink(missing_ok=True)
-    atomic_files.sync_folder(wanted.to.parent)
+    download.part_path.replace(download.path)
+    download.facts_path.unlink(missing_ok=True)
+    atomic_files.sync_folder(download.path.parent)
 
 
 def _digest(path: Path, kind: str) -> str:
@@ -288,7 +300,7 @@ def _digest(path: Path, kind: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""One request over http(s), read in a thread of its own: whoever waits for it can always turn away."""
+"""One HTTP(S) request, read in a thread of its own, so that waiting for it can be interrupted at any time."""
 
 from __future__ import annotations
 
@@ -14,137 +14,143 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 
 _CHUNK = 1 << 16
-_AHEAD = 32
-"""Chunks that may have come before they are asked for."""
-_LOOK_SECONDS = 0.2
-"""How often it is asked, while nothing comes, whether to go on waiting."""
-_ADDRESSES = 3
-"""A host may have addresses that are dead before one that lives; each is tried for as long as silence may last."""
-_UNREACHED = (urllib.error.URLError, http.client.HTTPException, OSError, UnicodeError)
+_QUEUE_CHUNKS = 32
+"""Chunks that are read ahead."""
+_POLL_SECONDS = 0.2
+"""Interval between two calls of `check_continue` while no data arrives."""
+_MAX_ADDRESSES = 3
+"""A host may have several addresses of which the first are dead; each is tried for the whole timeout."""
+_CONNECTION_ERRORS = (urllib.error.URLError, http.client.HTTPException, OSError, UnicodeError)
 
 
-class Lost(Exception):
-    """The connection broke, or there was none; what came before is sound."""
+class ConnectionLost(Exception):
+    """The connection broke or could not be established; data received before is valid."""
 
 
-class Refused(Exception):
-    """The server answered that it doesn't send this: `code`, its words in the message, where else to look."""
+class HTTPStatusError(Exception):
+    """The server answered with an error or redirect status; the message is its reason phrase."""
 
-    def __init__(self, code: int, words: str, location: str) -> None:
-        super().__init__(words)
-        self.code = code
+    def __init__(self, status: int, reason: str, location: str) -> None:
+        super().__init__(reason)
+        self.status = status
         self.location = location
+        """The `Location` header; empty if there is none."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The head of a response."""
+class ResponseHead:
+    """Status and headers of a response."""
 
     status: int
     headers: Mapping[str, str]
 
 
 class Connection:
-    """One GET under way, redirects followed within http(s). A context manager: left early, it is dropped.
+    """A GET request in progress; redirects are followed within http(s). A context manager: leaving it closes it.
 
-    `silence` is how many seconds the server may send nothing; looking up its name and reaching it may take three
-    times that.
-    `go_on` is called while it is waited, several times a second; what it raises ends the waiting.
+    `silence_timeout` is how many seconds the server may send nothing; looking up its name and connecting may take
+    three times as long. `check_continue` is called several times a second while waiting; an exception it raises
+    ends the wait.
     """
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], silence: float, go_on: Callable[[], None]
+        self, url: str, headers: Mapping[str, str], silence_timeout: float, check_continue: Callable[[], None]
     ) -> None:
-        self._request = urllib.request.Request(_quoted(url), headers=dict(headers))
-        self._silence = silence
-        self._go_on = go_on
-        self._came: queue.Queue[Answer | bytes | Exception] = queue.Queue(_AHEAD)
-        self._left = threading.Event()
+        self._request = urllib.request.Request(_quote(url), headers=dict(headers))
+        self._silence_timeout = silence_timeout
+        self._check_continue = check_continue
+        self._received: queue.Queue[ResponseHead | bytes | Exception] = queue.Queue(_QUEUE_CHUNKS)
+        self._closed = threading.Event()
         # A daemon: a name server that never answers can't keep the process from ending.
-        threading.Thread(target=self._run, name="fetch", daemon=True).start()
+        threading.Thread(target=self._run, name="download", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._closed.set()
 
-    def answer(self) -> Answer:
-        """The head of the response, once. Raises `Lost`, `Refused`, `BadInput` (led away from http)."""
-        came = self._next()
-        assert isinstance(came, Answer)
-        return came
+    def head(self) -> ResponseHead:
+        """The head of the response; call it once, first.
+
+        Raises `ConnectionLost`, `HTTPStatusError`, or `UserError` for a redirect away from http(s).
+        """
+        head = self._next()
+        assert isinstance(head, ResponseHead)
+        return head
 
     def read(self) -> bytes:
-        """What has come of the body since the last call, at least a byte; empty at its end. Raises `Lost`."""
-        came = self._next()
-        assert isinstance(came, bytes)
-        return came
+        """The next bytes of the body, at least one; empty at its end. Raises `ConnectionLost`."""
+        chunk = self._next()
+        assert isinstance(chunk, bytes)
+        return chunk
 
-    def _next(self) -> Answer | bytes:
-        until = time.monotonic() + self._silence * _ADDRESSES
+    def _next(self) -> ResponseHead | bytes:
+        deadline = time.monotonic() + self._silence_timeout * _MAX_ADDRESSES
         while True:
-            self._go_on()
+            self._check_continue()
             try:
-                came = self._came.get(timeout=min(_LOOK_SECONDS, self._silence))
+                item = self._received.get(timeout=min(_POLL_SECONDS, self._silence_timeout))
             except queue.Empty:
-                if time.monotonic() > until:
-                    raise Lost("no answer in time") from None
+                if time.monotonic() > deadline:
+                    raise ConnectionLost("the server did not respond in time") from None
                 continue
-            if isinstance(came, Exception):
+            if isinstance(item, Exception):
                 try:
-                    raise came
+                    raise item
                 finally:
-                    del came  # an exception whose frames hold it would keep what they hold open
-            return came
+                    del (
+                        item
+                    )  # a reference cycle through its traceback would keep the files of its frames open
+            return item
 
     def _run(self) -> None:
         try:
-            with _opener().open(self._request, timeout=self._silence) as response:
-                self._give(Answer(response.status, response.headers))
-                while not self._left.is_set():
+            with _opener().open(self._request, timeout=self._silence_timeout) as response:
+                self._enqueue(ResponseHead(response.status, response.headers))
+                while not self._closed.is_set():
                     chunk: bytes = response.read1(_CHUNK)
-                    self._give(chunk)
+                    self._enqueue(chunk)
                     if not chunk:
                         return
         except urllib.error.HTTPError as error:
             with error:
-                words = " ".join(str(error.reason).split())
-                self._give(Refused(error.code, words, error.headers.get("Location", "")))
-        except BadInput as error:
-            self._give(error)
-        except _UNREACHED as error:
-            self._give(Lost(_reason(error)))
-        except Exception as error:  # anything else must end the waiting too
-            self._give(error)
+                reason = " ".join(str(error.reason).split())
+                self._enqueue(HTTPStatusError(error.code, reason, error.headers.get("Location", "")))
+        except UserError as error:
+            self._enqueue(error)
+        except _CONNECTION_ERRORS as error:
+            self._enqueue(ConnectionLost(_failure_reason(error)))
+        except Exception as error:  # any other error must end the wait as well
+            self._enqueue(error)
 
-    def _give(self, came: Answer | bytes | Exception) -> None:
-        while not self._left.is_set():
+    def _enqueue(self, item: ResponseHead | bytes | Exception) -> None:
+        while not self._closed.is_set():
             try:
-                self._came.put(came, timeout=_LOOK_SECONDS)
+                self._received.put(item, timeout=_POLL_SECONDS)
                 return
             except queue.Full:
                 continue
 
 
-class _HttpOnly(urllib.request.HTTPRedirectHandler):
+class _HttpOnlyRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http(s) only."""
 
     def redirect_request(self, *args: Any) -> urllib.request.Request | None:
-        """The request that follows, if it goes to http(s). `args`: the old one, its answer, ..., the new address."""
+        """The redirected request. `args`: the old request, its response, …, the new URL. Raises `UserError`."""
         try:
-            check_scheme(args[-1], f" (where {args[0].full_url} leads)")
-        except BadInput:
+            check_scheme(args[-1], f" (redirected from {args[0].full_url})")
+        except UserError:
             args[1].close()
             raise
         return super().redirect_request(*args)
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """An opener that knows http and https and nothing else: no file, ftp or data."""
+    """An opener for http and https only: no file, ftp or data URLs."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -152,30 +158,32 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _HttpOnly(),
+        _HttpOnlyRedirects(),
         urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
     return opener
 
 
-def check_scheme(url: str, where: str = "") -> None:
-    """Raise `BadInput` unless `url` is an http(s) address; `where` says how one came to it."""
+def check_scheme(url: str, origin: str = "") -> None:
+    """Raise `UserError` unless `url` is a valid http(s) URL; `origin` is put behind it in the message."""
     try:
         parts = urllib.parse.urlsplit(url)
-        good = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname)
+        valid = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname)
     except ValueError:
-        good = False
-    if not good or any(c.isspace() or not c.isprintable() for c in url):
-        raise BadInput(f"{url!r}{where} is no address that is fetched: only http:// and https:// are")
+        valid = False
+    if not valid or any(c.isspace() or not c.isprintable() for c in url):
+        raise UserError(f"{url!r}{origin} is not a valid http:// or https:// URL")
 
 
-def _quoted(url: str) -> str:
-    """`url` with what may not stand in a request's line escaped (spaces are refused before)."""
+def _quote(url: str) -> str:
+    """`url` with the characters that a request line must not contain escaped (spaces were rejected before)."""
     return urllib.parse.quote(url, safe=":/?#[]@!$&'()*+,;=%~", errors="surrogateescape")
 
 
-def _reason(error: BaseException) -> str:
+def _failure_reason(error: BaseException) -> str:
     inner = getattr(error, "reason", None) or error
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return "no answer in time" if isinstance(inner, TimeoutError) else " ".join(str(text).split())[:120]
+    if isinstance(inner, TimeoutError):
+        return "the server did not respond in time"
+    return " ".join(str(text).split())[:120]

@@ -1,8 +1,8 @@
-"""The one place that opens pictures, with one rule for training, classifying and showing them.
+"""Opens images, with one rule for training, classification and display.
 
-Upright by EXIF; the first frame of what moves; alpha dropped; palette, CMYK and the like converted; 16-bit and
-float scaled to 8 bits. What is too large, damaged or no picture is refused with one line, before it is decoded
-where the header tells.
+The EXIF orientation is applied; of animations the first frame is taken; alpha is dropped; palette, CMYK and other
+modes are converted; 16-bit and float values are scaled to 8 bits. Files that are too large, damaged or not images
+are rejected, before decoding if the header suffices.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.text import one_line
 
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused: decoded they would take 0.4 GB and more."""
+"""Larger images are rejected: decoded they would take 0.4 GB and more."""
 
-# MPO (phones) is opened as JPEG. No EPS, PDF or WMF: Pillow hands them to other programs. No TGA: it has no
-# signature, any text may be one.
+# MPO (phones) is opened as JPEG. Not EPS, PDF or WMF: Pillow runs other programs for them. Not TGA: it has no
+# signature, so that any text may pass for one.
 FORMATS = (
     "PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "PPM", "ICO", "JPEG2000", "PCX", "SGI", "QOI",
 )  # fmt: skip
 
-_ORIENTATION = 0x0112
-_UPRIGHT = {
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -39,51 +39,51 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow checks sizes inside some formats again while it decodes; both of its answers become ours.
+# Pillow checks sizes inside some formats again while it decodes; both results become `UserError` here.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
-    """The picture in a file (or in `source` itself), decoded and upright, in its own mode.
+def open_image(source: Path | bytes) -> Image.Image:
+    """The image in a file (or in the bytes `source`), decoded and upright, in its own mode.
 
-    Raises `BadInput` with one line that names the file: missing, no regular file, empty, no picture, too
+    Raises `UserError` with one line that names the file: missing, not a regular file, empty, not an image, too
     large, damaged.
     """
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), "the picture")
-    with open_regular(source) as file:
-        return _decode(file, str(source))
+        return _decode_image(io.BytesIO(source), "the image")
+    with open_regular_file(source) as file:
+        return _decode_image(file, str(source))
 
 
-def picture_size(source: Path) -> tuple[int, int]:
-    """Width and height as the header says them, not decoded and not turned. Raises `BadInput`."""
-    with open_regular(source) as file:
+def image_size(source: Path) -> tuple[int, int]:
+    """Width and height from the header, before decoding and without the EXIF orientation. Raises `UserError`."""
+    with open_regular_file(source) as file:
         return _open_header(file, str(source)).size
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """A file opened for reading, if it is a regular one: a pipe or a device can't make us wait. Raises `BadInput`."""
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; never blocks on a pipe or a device. Raises `UserError` for those."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"{path} can't be read: {reason}") from None
+        raise UserError(f"{path} can't be read: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise BadInput(f"{path} is no file (a folder, pipe or device)")
+        raise UserError(f"{path} is not a regular file (a folder, pipe or device)")
     return os.fdopen(descriptor, "rb")
 
 
-def convert(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
-    """`image` as 8-bit RGB or grey. Grey is ITU-R 601 luma; alpha is dropped, not blended.
+def convert_mode(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
+    """`image` as 8-bit RGB or grayscale (ITU-R 601 luma). Alpha is dropped, not blended.
 
-    16-bit values (modes `I;16` and `I`) are scaled by 255/65535; floats are taken as 0 to 1, or as 0 to 255
-    where one is larger than 1. Raises `BadInput` for modes that have no conversion.
+    16-bit values (modes `I;16` and `I`) are scaled by 255/65535; floats are taken as 0..1, or as 0..255 if any is
+    larger than 1. Raises `UserError` for modes without a conversion.
     """
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        image = _eight_bits(image)
+        image = _to_8_bit(image)
     if image.mode in {"P", "PA"} and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode == mode:
@@ -91,13 +91,13 @@ def convert(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
     try:
         return image.convert(mode)
     except ValueError:
-        raise BadInput(f"a picture of mode {image.mode} can't be made {mode}: save it as RGB") from None
+        raise UserError(f"can't convert an image of mode {image.mode} to {mode}: save it as RGB") from None
 
 
-def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """The middle of `image` (RGB or L) as `size` × `size`: the shorter side becomes `size`, then it is cut.
+def crop_to_square(image: Image.Image, size: int) -> Image.Image:
+    """The center square of `image` (RGB or L), resized to `size` × `size` (bilinear, antialiased).
 
-    Antialiased bilinear. Only what stays is computed, so a strip of 1×20000 costs no more than a square.
+    Only the pixels of the square are computed, so a strip of 1×20000 costs no more than a square.
     """
     width, height = image.size
     side = min(width, height)
@@ -108,57 +108,57 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
-def _decode(file: BinaryIO, name: str) -> Image.Image:
+def _decode_image(file: BinaryIO, name: str) -> Image.Image:
     image = _open_header(file, name)
     try:
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadInput(_too_large(name)) from None
+        raise UserError(_too_large_message(name)) from None
     except MemoryError:
-        raise BadInput(f"{name} doesn't fit into memory: scale it down") from None
+        raise UserError(f"{name} does not fit into memory: scale it down") from None
     except Exception as error:
         # Pillow's decoders raise nearly anything for damaged data (OSError, SyntaxError, struct.error, ...).
-        raise BadInput(f"{name} is damaged or cut short: {one_line(error, 120)}") from None
-    return _upright(image)
+        raise UserError(f"{name} is damaged or truncated: {one_line(error, 120)}") from None
+    return _apply_exif_orientation(image)
 
 
 def _open_header(file: BinaryIO, name: str) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         file.seek(0)
         empty = not file.read(1)
-        raise BadInput(f"{name} is {'empty' if empty else 'no picture in a format that is known'}") from None
+        raise UserError(f"{name} is {'empty' if empty else 'not an image in a supported format'}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadInput(_too_large(name)) from None
+        raise UserError(_too_large_message(name)) from None
     except Exception as error:
-        raise BadInput(f"{name} is no sound picture: {one_line(error, 120)}") from None
+        raise UserError(f"{name} is not a valid image: {one_line(error, 120)}") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise BadInput(_too_large(name, f"{width}×{height}"))
+        raise UserError(_too_large_message(name, f"{width}×{height}"))
     if not width * height:
-        raise BadInput(f"{name} is a picture without pixels")
+        raise UserError(f"{name} is an image without pixels")
     return image
 
 
-def _too_large(name: str, size: str = "its size") -> str:
-    return f"{name} is too large: {size} is over {MAX_PIXELS // 1_000_000} megapixels; scale it down"
+def _too_large_message(name: str, size: str = "its size") -> str:
+    return f"{name} is too large: {size} exceeds {MAX_PIXELS // 1_000_000} megapixels; scale it down"
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _apply_exif_orientation(image: Image.Image) -> Image.Image:
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        transpose = _TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:
-        turn = None  # damaged EXIF says nothing; the picture itself is good
-    return image if turn is None else image.transpose(turn)
+        transpose = None  # the EXIF data is damaged, the image itself is valid
+    return image if transpose is None else image.transpose(transpose)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _to_8_bit(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         extrema = image.getextrema()
         highest = extrema[1] if isinstance(extrema[1], float) else 255.0
         scale = 255.0 if highest <= 1 else 1.0
     else:
         image, scale = image.convert("I").convert("F"), 255 / 65535
-    # Pillow cuts floats off towards zero and clips to 0..255: half a step more makes that rounding.
+    # Pillow truncates floats and clips them to 0..255: adding 0.5 makes that rounding.
     return image.point(lambda value: value * scale + 0.5).convert("L")

@@ -1,11 +1,12 @@
-"""How typed records become JSON and come back: one encoder, and the one decoder that tolerates damaged and old files.
+"""Typed records as JSON: one encoder, and one decoder that tolerates damaged and old files.
 
 A record is a `msgspec.Struct`. On disk it is a JSON object with a version (`"v"`); fields that have their default are
-left out. NaN and infinities are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`: JSON has no others.
+omitted. NaN and infinities are written as the strings `"NaN"`, `"Infinity"` and `"-Infinity"`, as JSON has no such
+numbers.
 
-Decoding is strict first and lenient where that fails: a field of the wrong type counts as missing, a damaged element
-of a list or a mapping is left out, unknown fields are ignored. Nothing is decoded (`None`) where a field without a
-default is lost.
+Decoding is strict first and falls back to a lenient mode: a field of the wrong type counts as missing, a damaged
+element of a list or a mapping is dropped, unknown fields are ignored. The result is `None` if a field without a
+default is missing.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from workbench.io.atomic_files import write_bytes
 VERSION = 1
 
 R = TypeVar("R")
+StructType = type[msgspec.Struct]
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What all records share: immutable, written without the fields that have their defaults."""
+    """Base class of all records: immutable, and written without the fields that have their defaults."""
 
 
 def encode(record: msgspec.Struct) -> bytes:
@@ -40,21 +42,25 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def to_json(record: msgspec.Struct) -> dict[str, Any]:
-    """`record` as JSON values, with the version."""
-    return {"v": VERSION, **finite(msgspec.to_builtins(record))}
+    """`record` as JSON values, with the version; names in its `ALWAYS_WRITTEN` are there even with their defaults."""
+    content: dict[str, object] = msgspec.to_builtins(record)
+    always = {
+        name: getattr(record, name) for name in getattr(record, "ALWAYS_WRITTEN", ()) if name not in content
+    }
+    return {"v": VERSION, **finite({**content, **always})}
 
 
 def decode(data: bytes, type: type[R]) -> R | None:
-    """The record of `type` (a Struct, or a union of tagged ones) that `data` holds; `None` where it holds none."""
+    """The record of `type` (a Struct, or a union of tagged ones) in `data`; `None` if there is no valid one."""
     try:
-        found: R = _decoder(type).decode(data)  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, RecursionError):  # brackets nested too deep end in the second
+        record: R = _decoder(type).decode(data)  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, RecursionError):  # RecursionError: brackets nested too deep
         return convert(_parse(data), type)
-    return found if getattr(found, "upgrade", None) is None else convert(_parse(data), type)
+    return record if getattr(record, "upgrade", None) is None else convert(_parse(data), type)
 
 
 def convert(content: object, type: type[R]) -> R | None:
-    """The same of JSON values that are parsed already; those of an older version are upgraded first."""
+    """The record of `type` in parsed JSON; content of an older version is upgraded first. `None` if invalid."""
     struct = _struct_for(content, type)
     upgrade = getattr(struct, "upgrade", None)
     if upgrade is not None:
@@ -66,7 +72,7 @@ def convert(content: object, type: type[R]) -> R | None:
 
 
 def read_record(path: Path, type: type[R]) -> R | None:
-    """The record in a file; `None` where the file is missing, unreadable, torn, or holds something else."""
+    """The record in a file; `None` if the file is missing, unreadable, truncated, or has other content."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -75,7 +81,7 @@ def read_record(path: Path, type: type[R]) -> R | None:
 
 
 def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
-    """Write `record` to a file of its own, never half. Raises `OSError`."""
+    """Write `record` to a file of its own, atomically. Raises `OSError`."""
     text = json.dumps(to_json(record), allow_nan=False, indent=1)  # ASCII: see `encode`
     write_bytes(path, text.encode("ascii") + b"\n", durable=durable)
 
@@ -104,9 +110,10 @@ def _parse(data: bytes) -> object:
 
 
 def _struct_for(content: object, type: Any) -> type[msgspec.Struct] | None:
-    """The struct that `content` is meant to be: of a union of tagged structs the one that its tag names."""
+    """The struct type for `content`: of a union of tagged structs, the one that its tag names."""
     if not isinstance(content, dict):
         return None
+    struct: StructType
     for struct in _structs_in(type):
         config = struct.__struct_config__
         if config.tag is None or content.get(config.tag_field) == config.tag:
@@ -116,20 +123,20 @@ def _struct_for(content: object, type: Any) -> type[msgspec.Struct] | None:
 
 def _structs_in(type: Any) -> list[Any]:
     members = get_args(type) if isinstance(type, UnionType) or get_origin(type) else (type,)
-    return [one for one in members if isinstance(one, _STRUCT_TYPE)]
+    return [member for member in members if isinstance(member, _STRUCT_TYPE)]
 
 
 _STRUCT_TYPE: Any = type(msgspec.Struct)
 
 
 def _salvage(content: Any, struct: type[Any]) -> Any:
-    """A `struct` of the sound fields of `content`; `None` where one without a default is not sound."""
+    """A `struct` from the valid fields of `content`; `None` if a field without a default is not valid."""
     values = {}
     for field in msgspec.structs.fields(struct):
         if field.encode_name in content:
-            found = _salvage_value(content[field.encode_name], field.type)
-            if found is not msgspec.UNSET:
-                values[field.name] = found
+            value = _salvage_value(content[field.encode_name], field.type)
+            if value is not msgspec.UNSET:
+                values[field.name] = value
     try:
         return struct(**values)
     except TypeError:
@@ -137,7 +144,7 @@ def _salvage(content: Any, struct: type[Any]) -> Any:
 
 
 def _salvage_value(value: Any, type: Any) -> Any:
-    """`value` as `type`, with damaged parts left out; `UNSET` where nothing is left of it."""
+    """`value` as `type`, without its damaged parts; `UNSET` if nothing is left of it."""
     try:
         return msgspec.convert(value, type, strict=False)
     except msgspec.ValidationError:
@@ -149,14 +156,14 @@ def _salvage_value(value: Any, type: Any) -> Any:
         entries = {key: _salvage_value(item, get_args(type)[1]) for key, item in value.items()}
         return {key: item for key, item in entries.items() if item is not msgspec.UNSET}
     struct = _struct_for(value, type)
-    found = None if struct is None else _salvage(value, struct)
-    return msgspec.UNSET if found is None else found
+    record = None if struct is None else _salvage(value, struct)
+    return msgspec.UNSET if record is None else record
 
 
 def _salvage_item(value: Any, type: Any) -> Any:
-    """An element of a list; one that is lost keeps its place where all its fields have defaults."""
-    found = _salvage_value(value, type)
-    if found is msgspec.UNSET and isinstance(type, _STRUCT_TYPE):
+    """An element of a list; an invalid one is replaced by a blank record if all its fields have defaults."""
+    item = _salvage_value(value, type)
+    if item is msgspec.UNSET and isinstance(type, _STRUCT_TYPE):
         blank = _salvage({}, type)
         return msgspec.UNSET if blank is None else blank
-    return found
+    return item

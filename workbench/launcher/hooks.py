@@ -1,6 +1,6 @@
-"""A person's own commands at the end of a run: `python -m workbench.launcher.hooks RUN_DIR STATUS COMMAND`.
+"""Hooks: the user's commands at the end of a run, `python -m workbench.launcher.hooks RUN_DIR STATUS COMMAND`.
 
-A process of its own, so that neither a command that hangs nor one that fails holds up anything of the run.
+They run in a separate process, so that a command that hangs or fails does not affect the run.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 from workbench.runs.enums import Cause, Ending
 from workbench.runs.journal import Journal, Notice
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
-from workbench.system.processes import python
+from workbench.runs.run_report import read_report
+from workbench.system.processes import python_command
 
-LIMIT = 300.0
-"""Seconds a command has."""
+TIMEOUT_SECONDS = 300.0
+"""Time limit of a command."""
 STALLED = "stalled"
 
 
-def setting_for(status: Ending, cause: Cause | None) -> str | None:
-    """Which setting has the command for a run that ended like this; `None`: nothing is to be run.
+def hook_setting(status: Ending, cause: Cause | None) -> str | None:
+    """The setting with the command for this end of a run, `on_finish` or `on_fail`; `None`: run no command.
 
-    A run that was stopped because somebody asked for it has not failed; one that stopped by itself has.
+    A run that was stopped on request has not failed; one that stopped by itself has.
     """
     if status is Ending.FINISHED:
         return "on_finish"
@@ -35,22 +35,24 @@ def setting_for(status: Ending, cause: Cause | None) -> str | None:
     return None if intended else "on_fail"
 
 
-def start(folder: RunFolder, status: str, command: str) -> None:
-    """Start the command in a process of its own, and leave it alone; an empty one is none."""
+def start_hook(folder: RunFolder, status: str, command: str) -> None:
+    """Start the command in a separate process and don't wait for it; does nothing for an empty command."""
     if not command:
         return
     with contextlib.suppress(OSError), folder.log.open("ab") as log:
         subprocess.Popen(
-            python("workbench.launcher.hooks", str(folder.path), status, command),
+            python_command("workbench.launcher.hooks", str(folder.path), status, command),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
 
-def environment(folder: RunFolder, status: str) -> dict[str, str]:
-    """What the command is told: `WORKBENCH_RUN`, `_NAME`, `_STATUS`, `_REASON`, `_DIRECTORY`, `_STEP`, `_EPOCH`,
-    and of the result `WORKBENCH_TEST_LOSS`, `WORKBENCH_TEST_ACCURACY`, ...
+def hook_environment(folder: RunFolder, status: str) -> dict[str, str]:
+    """Environment variables of the command.
+
+    `WORKBENCH_RUN`, `_NAME`, `_STATUS`, `_REASON`, `_DIRECTORY`, `_STEP`, `_EPOCH`, and the test metrics of the
+    result: `WORKBENCH_TEST_LOSS`, `WORKBENCH_TEST_ACCURACY`, ...
     """
-    report = report_of(folder)
+    report = read_report(folder)
     stalled = status == STALLED
     values: dict[str, str | float | None] = {
         "RUN": report.run,
@@ -62,7 +64,7 @@ def environment(folder: RunFolder, status: str) -> dict[str, str]:
         "EPOCH": report.epoch,
     }
     values |= {f"TEST_{name.upper()}": value for name, value in (report.test or {}).items()}
-    # A NUL can't be passed on.
+    # An environment variable can't contain NUL.
     return {
         f"WORKBENCH_{name}": re.sub("\0", "", str(value))
         for name, value in values.items()
@@ -70,10 +72,10 @@ def environment(folder: RunFolder, status: str) -> dict[str, str]:
     }
 
 
-def run(folder: RunFolder, status: str, command: str, limit: float = LIMIT) -> str | None:
-    """Run the command in the run's folder; returns what went wrong, in words."""
+def run_hook(folder: RunFolder, status: str, command: str, limit: float = TIMEOUT_SECONDS) -> str | None:
+    """Run the command in the run's folder for at most `limit` seconds; returns what failed, for people, or `None`."""
     process = subprocess.Popen(
-        command, shell=True, cwd=folder.path, env={**os.environ, **environment(folder, status)},
+        command, shell=True, cwd=folder.path, env={**os.environ, **hook_environment(folder, status)},
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
@@ -81,20 +83,20 @@ def run(folder: RunFolder, status: str, command: str, limit: float = LIMIT) -> s
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return f"took longer than {limit:.0f} s and was ended"
+        return f"timed out after {limit:.0f} s"
     if code == 0:
         return None
-    return f"ended with code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+    return f"exited with code {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
 
 
 def main() -> None:
-    """Run a command and, where it fails, say so in the run's journal."""
+    """Run a command; a failure is reported in the journal of the run."""
     folder, status, command = RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
-    wrong = run(folder, status, command)
-    if wrong is not None:
+    failure = run_hook(folder, status, command)
+    if failure is not None:
         name = "on_finish" if status == Ending.FINISHED else "on_fail"
         journal = Journal(folder.journal)
-        journal.note(Notice(text=f"the command of {name} {wrong} (the log has its output)"))
+        journal.append(Notice(text=f"the command of {name} {failure}; its output is in the log"))
         journal.close()
 
 

@@ -1,4 +1,4 @@
-"""Starts runs, and asks things of them: what the command line and the screen do alike."""
+"""Starting, resuming and stopping runs, for the command line, the screen and Python."""
 
 from __future__ import annotations
 
@@ -14,68 +14,71 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.config.experiment import Experiment, apply_overrides, from_dict
+from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict
+from workbench.config.setting_aliases import upgrade_overrides
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
+from workbench.core.settings_schema import SettingValue
 from workbench.datasets import image_folder_layout
 from workbench.io.atomic_files import write_json
-from workbench.io.disk_full import NO_ROOM, why_no_room
+from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record, write_record
 from workbench.runs import locks, requests
-from workbench.runs.attempts import last_attempt
+from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
-from workbench.runs.journal import SettingValue
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.requests import NO_VALUES
-from workbench.runs.restart import lost_checkpoints
-from workbench.runs.run_folder import LARGER_DISK, RunFolder, create_run_folder, hold_reserve
+from workbench.runs.restart import missing_checkpoints_error
+from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
 from workbench.runs.run_report import effective_experiment
-from workbench.runs.status import Status, status_of, who_has
+from workbench.runs.status import Status, describe_holder, status_of
 from workbench.system import logout, machine_info
-from workbench.system.processes import python, this_process
+from workbench.system.processes import python_command, this_process
 
-ENDINGS = ("on_finish", "on_fail", "stall_seconds")
-"""Settings of what is done when a run ends."""
+END_SETTINGS = ("on_finish", "on_fail", "stall_seconds")
+"""Settings of the hooks."""
 
 
-def start(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
+def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
     """Start a new run in the background, in the folder `runs` (by default `paths.runs()`).
 
-    Returns when its supervisor holds it. Raises `BadInput`.
+    Returns once its supervisor holds the lock of the run. Raises `UserError`.
     """
     check_device(experiment.train.device)
-    image_folder_layout.check_choice(experiment.data.name)
+    image_folder_layout.validate_image_folder(experiment.data.name)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
         process = msgspec.structs.asdict(this_process())
         write_record(folder.launch, Launch(launcher=launcher, time=time.time(), **process))
-        hold_reserve(folder)  # without it the end of a run might not find room either
-        _supervise(folder, {}, launcher)
-    except (OSError, BadInput) as error:
+        allocate_reserve(folder)  # without it the end of a run might not find room either
+        _start_supervisor(folder, {}, launcher)
+    except (OSError, UserError) as error:
         _discard(folder)
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise BadInput(f"{why_no_room(error, folder.path.parent)}: {LARGER_DISK}") from None
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
+            raise UserError(f"{describe_disk_error(error, folder.path.parent)}: {FREE_SPACE_HINT}") from None
         raise
     return folder
 
 
 def _discard(folder: RunFolder) -> None:
-    """Remove a run that never began, unless its log says why: it would be listed as one that was lost."""
+    """Remove the folder of a run that failed to start, unless its log contains the reason."""
     if not folder.log.exists() or not folder.log.stat().st_size:
         shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def remarks(experiment: Experiment) -> list[str]:
-    """What to know before a run starts here: commands of its own that it will run, and what a logout does to it."""
+def start_warnings(experiment: Experiment) -> list[str]:
+    """Warnings before a run starts: shell commands that it will run, and whether it ends at logout."""
     commands = [(name, getattr(experiment, name)) for name in ("on_finish", "on_fail")]
-    found = [f"{name}: this will run the command: {command}" for name, command in commands if command]
-    problem = logout.at_logout().problem
-    return found + ([problem] if problem else [])
+    warnings = [
+        f"{name}: the run will execute the command: {command}" for name, command in commands if command
+    ]
+    problem = logout.logout_policy().problem
+    return warnings + ([problem] if problem else [])
 
 
-def resume(
+def resume_run(
     folder: RunFolder,
     overrides: Mapping[str, SettingValue],
     launcher: str,
@@ -84,114 +87,115 @@ def resume(
     take_over: bool = False,
     from_start: bool = False,
 ) -> None:
-    """Go on with a run that has ended, with settings changed by their full names. Raises `BadInput`.
+    """Resume an ended run, with settings changed by full name. Raises `UserError`.
 
-    `take_over`: also with one of a host that has fallen silent; its worker, should it live, ends when it sees that.
-    `from_start`: begin again at step 0, with what was recorded kept beside.
+    `take_over`: also a run of another host that may still be live; its worker ends once it notices.
+    `from_start`: restart from step 0 and archive the current record.
     """
-    status = _resumable(folder, take_over)
-    if not from_start and (lost := lost_checkpoints(folder)):
-        raise BadInput(lost)
+    overrides = upgrade_overrides(overrides)
+    status = _check_resumable(folder, take_over)
+    if not from_start and (error := missing_checkpoints_error(folder)):
+        raise UserError(error)
     reader = RunReader(folder)
     view = reader.read_all()
     reader.close()
-    after = _changed(view, overrides)
+    after = _resumed_experiment(view, overrides)
     done = view.heartbeat.epoch
     if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
-        raise BadInput(
+        raise UserError(
             f"{folder.id} is finished after {done} epochs; "
-            f"resume with more of them: --set train.epochs={done + max(1, done // 2)}"
+            f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
         )
-    changed = {key: _value(after, key) for key in overrides}
+    changed = {key: _setting_value(after, key) for key in overrides}
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
-    _supervise(folder, changed, launcher, [flag for flag, wanted in flags.items() if wanted])
+    _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
 
 
-def _resumable(folder: RunFolder, take_over: bool) -> Status:
-    """The run's status. Raises `BadInput` where somebody works on it, or might, or it is not this user's."""
+def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
+    """The status of a run. Raises `UserError` where it is or may be live, or belongs to another user."""
     status = status_of(folder)
     if status.live:
         beat = read_record(folder.heartbeat, Heartbeat)
         paused = beat is not None and beat.phase is Phase.PAUSED
-        way = f"continue {folder.id} goes on" if paused else f"stop {folder.id} ends it"
-        said = "paused" if paused else f"{status} ({who_has(folder)})"
-        raise BadInput(f"{folder.id} is {said}: nothing to resume (workbench {way})")
+        command = f"continue {folder.id} continues it" if paused else f"stop {folder.id} stops it"
+        state = "paused" if paused else f"{status} ({describe_holder(folder)})"
+        raise UserError(f"{folder.id} is {state}: nothing to resume (workbench {command})")
     if status is Status.UNKNOWN and not take_over:
-        raise BadInput(
-            f"{folder.id} may still run ({who_has(folder)}): look there, and where it does not, "
-            f"workbench resume {folder.id} --take-over goes on here"
+        raise UserError(
+            f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, "
+            f"workbench resume {folder.id} --take-over resumes it here"
         )
     check_owner(folder)
     return status
 
 
-def _changed(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
-    """The experiment of a run that goes on with these settings. Raises `BadInput` for what can't change."""
+def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
+    """The experiment of a resumed run with `overrides`. Raises `UserError` for settings that can't change."""
     experiment = effective_experiment(view)
     if experiment is None:
-        raise BadInput(
-            f"{view.folder.experiment} is missing or damaged: nothing else says what the run trains"
+        raise UserError(
+            f"{view.folder.experiment} is missing or damaged: the run can't be resumed without it"
         )
-    # Another validation part would be of examples that the model has already learned.
+    # Another validation split would contain samples that the model was trained on.
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
-        raise BadInput(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
-    after = from_dict(apply_overrides(experiment.to_dict(), overrides))
+        raise UserError(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
+    after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
     check_device(after.train.device)
     return after
 
 
 def _may_change(key: str) -> bool:
-    """Whether a resume may set this."""
-    return (key.startswith("train.") and key != "train.validation") or key in ENDINGS
+    """Whether a resume may change this setting."""
+    return (key.startswith("train.") and key != "train.validation") or key in END_SETTINGS
 
 
-def _value(experiment: Experiment, key: str) -> SettingValue:
-    """A setting that a resume may change, as JSON has it."""
+def _setting_value(experiment: Experiment, key: str) -> SettingValue:
+    """The value of a setting by full name, as in JSON."""
     section, dot, name = key.partition(".")
     content = experiment.to_dict()
     value: SettingValue = content[section][name] if dot else content[key]
     return value
 
 
-def ask(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:
-    """Ask something of a live run; returns the request's id. Raises `BadInput`."""
+def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:
+    """Send a request to a live run; returns its id. Raises `UserError`."""
     attempt = _live_attempt(folder)
     try:
-        return requests.ask(folder, kind, attempt, values)
+        return requests.send_request(folder, kind, attempt, values)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRNOS:
             raise
-        raise BadInput(
-            f"{why_no_room(error, folder.path.parent)}, and what is asked of a run is left there: make room and "
-            f"ask again ('workbench stop {folder.id}' works all the same)"
+        raise UserError(
+            f"{describe_disk_error(error, folder.path.parent)}, so the request can't be sent: free some space and try "
+            f"again ('workbench stop {folder.id}' works without it)"
         ) from None
 
 
-def stop(folder: RunFolder) -> str | None:
-    """Ask a live run to stop; where there is no room for a request, its process is sent SIGTERM instead.
+def stop_run(folder: RunFolder) -> str | None:
+    """Request a live run to stop. On a full disk, which has no space for a request, send its process SIGTERM.
 
-    Returns why that was done, `None` where the run was asked as usual. Raises `BadInput`.
+    Returns why SIGTERM was used, else `None`. Raises `UserError`.
     """
     attempt = _live_attempt(folder)
     try:
-        requests.ask(folder, RequestKind.STOP, attempt)
+        requests.send_request(folder, RequestKind.STOP, attempt)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRNOS:
             raise
-        why = why_no_room(error, folder.path.parent)
+        why = describe_disk_error(error, folder.path.parent)
         if not _terminate(folder):
-            raise BadInput(
-                f"{why}: make room, or stop {folder.id} where it runs ({who_has(folder)})"
+            raise UserError(
+                f"{why}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
             ) from None
         return why
     return None
 
 
 def _terminate(folder: RunFolder) -> bool:
-    """Send SIGTERM to the process of this host that holds a run; whether there is one."""
-    with contextlib.suppress(OSError):  # a disk without locks, or it has ended by itself
-        pid = locks.holder_of(folder.lock, locks.WRITER) or locks.holder_of(folder.lock, locks.SUPERVISOR)
+    """Send SIGTERM to the process of this host that holds a run; false where there is none."""
+    with contextlib.suppress(OSError):  # a file system without locks, or the process has just ended
+        pid = locks.holder_pid(folder.lock, locks.WRITER) or locks.holder_pid(folder.lock, locks.SUPERVISOR)
         if pid:
             os.kill(pid, signal.SIGTERM)
             return True
@@ -199,50 +203,52 @@ def _terminate(folder: RunFolder) -> bool:
 
 
 def _live_attempt(folder: RunFolder) -> int:
-    """The attempt that works on a run. Raises `BadInput` where none does, or it is not this user's."""
+    """The number of the live attempt. Raises `UserError` where none is live, or the run is another user's."""
     status = status_of(folder)
     if not status.live:
         more = " --set train.epochs=…" if status is Status.FINISHED else ""
-        raise BadInput(
-            f"{folder.id} is {status}: it takes no requests (workbench resume {folder.id}{more} goes on)"
+        raise UserError(
+            f"{folder.id} is {status} and accepts no requests (workbench resume {folder.id}{more} continues it)"
         )
     check_owner(folder)
-    return last_attempt(folder) or 1
+    return last_attempt_number(folder) or 1
 
 
-def check_device(wanted: str) -> None:
-    """Raise `BadInput` for a device that this host has not, as far as it is known without torch."""
-    here = [row.device for row in machine_info.devices()]
-    kinds = {"auto", "cpu", *here, *(name.partition(":")[0] for name in here)}
-    if wanted not in kinds:
-        raise BadInput(f"train.device: there is no {wanted} here; there is {', '.join(here)} (or auto)")
+def check_device(device: str) -> None:
+    """Raise `UserError` for a device that this host does not have, as far as this is known without torch."""
+    available = [row.device for row in machine_info.list_devices()]
+    names = {"auto", "cpu", *available, *(name.partition(":")[0] for name in available)}
+    if device not in names:
+        raise UserError(
+            f"train.device: no device {device} on this host; available: {', '.join(available)} (or auto)"
+        )
 
 
 def check_owner(folder: RunFolder) -> None:
-    """Raise `BadInput` for a run of another user, or one that anybody may write: it is only looked at."""
-    found = folder.path.stat()
-    if found.st_uid != os.geteuid():
-        raise BadInput(f"{folder.id} belongs to another user: it can be looked at, not changed")
-    if found.st_mode & 0o002:
-        raise BadInput(
-            f"anybody may write {folder.path}: make it yours alone (chmod 700) before it is changed"
+    """Raise `UserError` for a run of another user, or one with a world-writable folder: these are read-only."""
+    status = folder.path.stat()
+    if status.st_uid != os.geteuid():
+        raise UserError(f"{folder.id} belongs to another user and is read-only")
+    if status.st_mode & 0o002:
+        raise UserError(
+            f"{folder.path} is world-writable, so the run is read-only: restrict it first (chmod 700)"
         )
 
 
-def _supervise(
+def _start_supervisor(
     folder: RunFolder, overrides: Mapping[str, SettingValue], launcher: str, flags: Sequence[str] = ()
 ) -> None:
-    command = python("workbench.launcher.supervisor", str(folder.path), "--launcher", launcher)
+    command = python_command("workbench.launcher.supervisor", str(folder.path), "--launcher", launcher)
     command += ["--overrides", json.dumps(dict(overrides)), *flags]
-    scope = logout.scope(logout.at_logout())
-    # The user's manager may not be reachable from here (sudo, cron): then without it.
-    answer = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)
-    if answer != "ready":
-        raise BadInput(f"{folder.id} could not be started: {answer or 'see ' + str(folder.log)}")
+    scope = logout.scope_command(logout.logout_policy())
+    # The user's service manager may be unreachable (sudo, cron): then start without it.
+    reply = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)
+    if reply != "ready":
+        raise UserError(f"{folder.id} could not be started: {reply or 'see ' + str(folder.log)}")
 
 
 def _spawn(command: list[str], folder: RunFolder) -> str:
-    """Start a supervisor in a session of its own; what it says once it holds the run, or can't."""
+    """Start a supervisor in a new session; returns its reply: `ready`, or why it can't hold the run."""
     reading, writing = os.pipe()
     with folder.log.open("ab") as log:
         process = subprocess.Popen(
@@ -251,5 +257,5 @@ def _spawn(command: list[str], folder: RunFolder) -> str:
         )  # fmt: skip
     os.close(writing)
     process.wait()
-    with os.fdopen(reading, "rb") as said:
-        return said.read().decode(errors="replace").strip()
+    with os.fdopen(reading, "rb") as reply:
+        return reply.read().decode(errors="replace").strip()

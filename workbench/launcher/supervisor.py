@@ -1,8 +1,8 @@
-"""The process above a worker: `python -m workbench.launcher.supervisor RUN_DIR`.
+"""The parent process of a worker: `python -m workbench.launcher.supervisor RUN_DIR`.
 
-It leaves the terminal's session, takes byte 0 of the run's lock, starts the worker, and writes `exit.json` when
-the worker died without one. The worker's stdin is a pipe from here: when this process dies, the worker sees its
-end and ends too.
+It leaves the terminal's session, locks byte 0 of the run's lock file, starts the worker, and writes `exit.json` if
+the worker dies without doing so. The worker's stdin is a pipe from this process: when this process dies, the worker
+reads its end and ends too.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from workbench.config.experiment import Experiment, read_experiment
+from workbench.config.experiment import apply_overrides
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.settings_schema import SettingValue
-from workbench.io.disk_full import NO_ROOM, why_no_room
-from workbench.io.record_codec import read_record
+from workbench.io.atomic_files import read_json
+from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
+from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
-from workbench.launcher.paused_run import Released
-from workbench.launcher.watchdog import Watch
-from workbench.runs.attempts import installed_versions, last_attempt
-from workbench.runs.checkpoint_index import newest_step
+from workbench.launcher.paused_run import PausedRunHolder
+from workbench.launcher.watchdog import WorkerMonitor
+from workbench.runs.attempts import installed_versions, last_attempt_number
+from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import (
     Attempt,
@@ -40,24 +44,31 @@ from workbench.runs.journal import (
     attempts_of,
     read_journal,
 )
-from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_of
+from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_pid
 from workbench.runs.records import Exit, Heartbeat
-from workbench.runs.requests import RELEASED, StopReason, stopped_by
-from workbench.runs.restart import put_aside
+from workbench.runs.requests import SUSPENDED_EXIT_CODE, StopReason, signal_stop_reason
+from workbench.runs.restart import archive_record
 from workbench.runs.run_folder import RunFolder, write_exit
-from workbench.runs.status import who_has
+from workbench.runs.status import describe_holder
 from workbench.system import gpu as gpus
-from workbench.system.processes import python, this_process
+from workbench.system.processes import python_command, this_process
 
-WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""Signals that are a worker's to answer."""
+FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""Signals that are forwarded to the worker."""
 
 CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 }
-"""Ends at which the worker leaves Python's stack in its log."""
-STALL_SECONDS = 600.0
-"""Of a run whose experiment can't be read."""
+"""Exit codes after which the worker's log ends in a Python stack, written by `faulthandler`."""
+
+
+class SupervisorSettings(msgspec.Struct, frozen=True):
+    """The settings of an experiment that its supervisor needs."""
+
+    on_finish: str = ""
+    on_fail: str = ""
+    stall_seconds: Annotated[float, Meta(ge=0)] = 600.0
+    train: TrainingSettings = TrainingSettings()
 
 
 def main() -> None:
@@ -70,7 +81,7 @@ def main() -> None:
     parser.add_argument("--accept-changed-data", action="store_true")
     parser.add_argument("--from-start", action="store_true")
     arguments = parser.parse_args()
-    if os.fork():  # the launcher waits for this first process, and so keeps no zombie
+    if os.fork():  # the launcher waits for this first process, so that no zombie remains
         os._exit(0)
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -78,179 +89,175 @@ def main() -> None:
 
 
 def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
-    """Hold the run, see it through to its end, and see that the end is on record."""
+    """Hold the run until its end, and make sure that the end is recorded."""
     lock = RunLock(folder.lock)
-    if not lock.take(SUPERVISOR) or _writer_left(folder):
-        _say(arguments.ready_fd, f"{who_has(folder)} works on it")
+    if not lock.acquire(SUPERVISOR) or _has_leftover_writer(folder):
+        _notify_launcher(arguments.ready_fd, f"{describe_holder(folder)} already runs it")
         sys.exit(1)
     journal = Journal(folder.journal)
     try:
         attempt = _open_attempt(folder, journal, arguments)
     except OSError as error:
-        mend = "; make room" if error.errno in NO_ROOM else ""
-        _say(
+        hint = "; free some space" if error.errno in DISK_FULL_ERRNOS else ""
+        _notify_launcher(
             arguments.ready_fd,
-            f"its folder can't be written: {why_no_room(error, folder.path.parent)}{mend}",
+            f"its folder can't be written: {describe_disk_error(error, folder.path.parent)}{hint}",
         )
         sys.exit(1)
-    # Any index of ended runs goes by the folder's time: this run is no longer ended.
+    # The index of ended runs compares the folder's modification time: this run is no longer ended.
     os.utime(folder.path)
-    signals = Signals()
-    _say(arguments.ready_fd, "ready")
-    code, reason = RELEASED, None
+    signals = SignalForwarder()
+    _notify_launcher(arguments.ready_fd, "ready")
+    code, reason = SUSPENDED_EXIT_CODE, None
     try:
-        while (code := _work(folder, journal, attempt, signals)) == RELEASED and (
-            reason := _hold(folder, journal, attempt, signals, lock)
+        while (code := _run_worker(folder, journal, attempt, signals)) == SUSPENDED_EXIT_CODE and (
+            reason := _hold_paused_run(folder, journal, attempt, signals, lock)
         ) is None:
             arguments.overrides, arguments.from_start = "{}", False
             attempt = _open_attempt(folder, journal, arguments)
-    except OSError as error:  # no room for a worker's log, or for the line that begins an attempt
-        cause = Cause.DISK_FULL if error.errno in NO_ROOM else Cause.ERROR
-        reason = StopReason(cause, why_no_room(error, folder.path.parent))
-    if not _taken_over(folder, attempt.attempt):
+    except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
+        cause = Cause.DISK_FULL if error.errno in DISK_FULL_ERRNOS else Cause.ERROR
+        reason = StopReason(cause, describe_disk_error(error, folder.path.parent))
+    if not _is_taken_over(folder, attempt.attempt):
         _close_attempt(folder, journal, attempt.attempt, code, reason)
-        _run_command(folder, attempt.attempt)
+        _run_end_hook(folder, attempt.attempt)
 
 
-class Signals:
-    """A signal to this process means the worker: it checkpoints and ends, and this process after it."""
+class SignalForwarder:
+    """Forwards signals to the worker, which saves a checkpoint and ends, and this process after it."""
 
     def __init__(self) -> None:
         self.worker: subprocess.Popen[bytes] | None = None
         self.reason: StopReason | None = None
-        """Why to stop, of the last signal: a worker that is there gets it too, but may just be giving its place up."""
-        for name in WORKERS:
-            signal.signal(name, self._take)
+        """Why to stop, by the last signal. A worker gets the signal too, but may be about to suspend itself."""
+        for name in FORWARDED_SIGNALS:
+            signal.signal(name, self._handle)
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGUSR1:
-            self.reason = stopped_by(number)
+            self.reason = signal_stop_reason(number)
         if self.worker is not None:
             self.worker.send_signal(number)
 
-    def meant_for(self, worker: subprocess.Popen[bytes]) -> None:
-        """From now on they are this worker's; it learns of one that came before."""
+    def attach(self, worker: subprocess.Popen[bytes]) -> None:
+        """Forward signals to `worker` from now on, including one that came before."""
         self.worker = worker
         if self.reason is not None:
             worker.terminate()
 
 
-def _work(folder: RunFolder, journal: Journal, attempt: Attempt, signals: Signals) -> int:
-    """One worker from its start to its end; returns its code (minus a signal's number)."""
-    experiment = _experiment(folder)
-    watch = Watch(
+def _run_worker(folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder) -> int:
+    """Run one worker until it ends; returns its exit code, or minus the number of the signal that killed it."""
+    monitor = WorkerMonitor(
         folder, journal, attempt.attempt,
-        stall_seconds=experiment.stall_seconds if experiment else STALL_SECONDS,
-        stalled=lambda: _stalled(folder, journal, attempt.attempt),
+        stall_seconds=_read_settings(folder).stall_seconds,
+        stalled=lambda: _report_stall(folder, journal, attempt.attempt),
     )  # fmt: skip
     worker = _start_worker(folder, attempt)
-    signals.meant_for(worker)
-    watch.start(worker.pid, attempt.gpu.uuid if attempt.gpu else None)
+    signals.attach(worker)
+    monitor.start(worker.pid, attempt.gpu.uuid if attempt.gpu else None)
     code = worker.wait()
-    watch.stop()
+    monitor.stop()
     signals.worker = None
     return code
 
 
-def _hold(
-    folder: RunFolder, journal: Journal, attempt: Attempt, signals: Signals, lock: RunLock
+def _hold_paused_run(
+    folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder, lock: RunLock
 ) -> StopReason | None:
-    """Hold a run that is paused without a worker; why it is to stop, or `None` when it is to go on."""
-    lock.take(WRITER)
-    reason = Released(folder, journal, attempt.attempt).wait(lambda: signals.reason)
-    lock.give_back(WRITER)
+    """Hold a paused run without a worker; returns why it has to stop, or `None` once it has to continue."""
+    lock.acquire(WRITER)
+    reason = PausedRunHolder(folder, journal, attempt.attempt).wait(lambda: signals.reason)
+    lock.release(WRITER)
     return reason
 
 
-def _stalled(folder: RunFolder, journal: Journal, attempt: int) -> None:
-    """Say that the run does not get on, and run the command for it."""
+def _report_stall(folder: RunFolder, journal: Journal, attempt: int) -> None:
+    """Report in the journal that the run is stalled, and run its `on_fail` command."""
     with contextlib.suppress(OSError):
         beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
-        text = f"no progress at step {beat.step} for some time"
-        journal.note(Notice(attempt=attempt, text=text, stalled=True))
-    hooks.start(folder, hooks.STALLED, _command(folder, "on_fail"))
+        text = f"stalled: no progress at step {beat.step}"
+        journal.append(Notice(attempt=attempt, text=text, stalled=True))
+    hooks.start_hook(folder, hooks.STALLED, _command(folder, "on_fail"))
 
 
-def _taken_over(folder: RunFolder, attempt: int) -> bool:
-    """Whether a later attempt goes on with the run, on another host: its end is that one's to tell."""
+def _is_taken_over(folder: RunFolder, attempt: int) -> bool:
+    """Whether a later attempt on another host has taken the run over, and will record its end."""
     return any(later.attempt > attempt for later in attempts_of(read_journal(folder.journal)))
 
 
-def _run_command(folder: RunFolder, attempt: int) -> None:
-    """Run what the person wants to be run at this end."""
+def _run_end_hook(folder: RunFolder, attempt: int) -> None:
+    """Run the hook for this end of the run."""
     ended = read_record(folder.exit, Exit)
-    if ended is None or ended.attempt != attempt:  # the disk had no room even for that
+    if ended is None or ended.attempt != attempt:  # it could not be written: the disk is full
         ended = Exit(status=Ending.FAILED)
-    name = hooks.setting_for(ended.status, ended.cause)
+    name = hooks.hook_setting(ended.status, ended.cause)
     if name is not None:
-        hooks.start(folder, ended.status, _command(folder, name))
+        hooks.start_hook(folder, ended.status, _command(folder, name))
 
 
 def _command(folder: RunFolder, name: str) -> str:
-    experiment = _experiment(folder)
-    return {"on_finish": experiment.on_finish, "on_fail": experiment.on_fail}[name] if experiment else ""
+    settings = _read_settings(folder)
+    return {"on_finish": settings.on_finish, "on_fail": settings.on_fail}[name]
 
 
-def _writer_left(folder: RunFolder) -> bool:
-    """Whether a worker of an attempt before still writes (its supervisor was killed a moment ago)."""
-    with contextlib.suppress(OSError):  # a disk without locks tells nothing
-        return holder_of(folder.lock, WRITER) is not None
+def _has_leftover_writer(folder: RunFolder) -> bool:
+    """Whether a worker of an earlier attempt still writes: its supervisor was killed a moment ago."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        return holder_pid(folder.lock, WRITER) is not None
     return False
 
 
 def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> Attempt:
-    number = last_attempt(folder) + 1
-    remarks = _close_before(folder, journal, number - 1)
+    number = last_attempt_number(folder) + 1
+    notices = _close_previous_attempt(folder, journal, number - 1)
     if arguments.from_start:
-        text = f"begun again at step 0; what was recorded before is kept in {put_aside(folder).name}"
-        remarks.append(Notice(text=text))
+        text = f"restarted from step 0; the previous record is archived in {archive_record(folder).name}"
+        notices.append(Notice(text=text))
     overrides: dict[str, SettingValue] = json.loads(arguments.overrides)
     record = Attempt(
         attempt=number,
         overrides=overrides,
         accept_changed_data=arguments.accept_changed_data,
         from_start=arguments.from_start,
-        from_step=newest_step(folder),
-        gpu=_gpu(folder, overrides),
+        from_step=newest_checkpoint_step(folder),
+        gpu=_choose_gpu(folder, overrides),
         versions=installed_versions(),
         launcher=arguments.launcher,
         job=os.environ.get("SLURM_JOB_ID"),
         command=tuple(sys.argv),
         **msgspec.structs.asdict(this_process()),
     )
-    journal.note(record)
-    for remark in remarks:
-        journal.note(msgspec.structs.replace(remark, attempt=number, from_step=record.from_step))
+    journal.append(record)
+    for notice in notices:
+        journal.append(msgspec.structs.replace(notice, attempt=number, from_step=record.from_step))
     return record
 
 
-def _close_before(folder: RunFolder, journal: Journal, number: int) -> list[Notice]:
-    """Put on record what attempt `number` spent; what is to be said of it."""
+def _close_previous_attempt(folder: RunFolder, journal: Journal, number: int) -> list[Notice]:
+    """Record the wall time of attempt `number`; returns notices about it."""
     beat = read_record(folder.heartbeat, Heartbeat)
     known = {attempt.attempt for attempt in attempts_of(read_journal(folder.journal))}
     if beat is not None and beat.attempt == number and beat.seconds is not None:
-        # It is in no other place when the attempt was killed.
-        journal.note(PhaseChange(phase=Phase.ENDED, attempt=number, seconds=beat.seconds))
+        # Of a killed attempt only the heartbeat has it.
+        journal.append(PhaseChange(phase=Phase.ENDED, attempt=number, seconds=beat.seconds))
     if number == 0 or number in known:
         return []
-    text = f"the journal lacks attempt {number}: settings that were changed on the way are forgotten"
+    text = f"attempt {number} is missing in the journal: settings changed during it are lost"
     return [Notice(text=text, exact=False)]
 
 
-def _experiment(folder: RunFolder, overrides: dict[str, SettingValue] | None = None) -> Experiment | None:
-    """The experiment with what resumes changed since, and `overrides`; `None` where it can't be read."""
-    experiment = read_experiment(folder.experiment)
-    if experiment is None:
-        return None
+def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None = None) -> SupervisorSettings:
+    """The settings with changes by resumes, and `overrides`; defaults where the experiment is missing or damaged."""
+    content = read_json(folder.experiment) or {}
     for attempt in attempts_of(read_journal(folder.journal)):
-        experiment = experiment.with_overrides(attempt.overrides)
-    return experiment.with_overrides(overrides or {})
+        content = dict(apply_overrides(content, attempt.overrides))
+    return convert(apply_overrides(content, overrides or {}), SupervisorSettings) or SupervisorSettings()
 
 
-def _gpu(folder: RunFolder, overrides: dict[str, SettingValue]) -> GpuChoice | None:
-    """The CUDA device this attempt should see, chosen here because it must be so before torch is loaded."""
-    experiment = _experiment(folder, overrides)
-    device = experiment.train.device if experiment else "auto"
+def _choose_gpu(folder: RunFolder, overrides: dict[str, SettingValue]) -> GpuChoice | None:
+    """The GPU for this attempt, chosen here because `CUDA_VISIBLE_DEVICES` must be set before torch is loaded."""
+    device = _read_settings(folder, overrides).train.device
     if device != "auto" or "CUDA_VISIBLE_DEVICES" in os.environ:
         return None
     gpu = gpus.choose_gpu()
@@ -262,75 +269,75 @@ def _start_worker(folder: RunFolder, attempt: Attempt) -> subprocess.Popen[bytes
     if attempt.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = attempt.gpu.uuid
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = python("workbench.worker.main", str(folder.path))
-    # Signals that come before the worker listens wait for it, instead of ending it without a word.
-    signal.pthread_sigmask(signal.SIG_BLOCK, WORKERS)
+    command = python_command("workbench.worker.main", str(folder.path))
+    # Block signals until the worker has its handlers: before that they would kill it without a message.
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     try:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
         )
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
 
 
 def _close_attempt(
     folder: RunFolder, journal: Journal, attempt: int, code: int, reason: StopReason | None
 ) -> None:
-    """See that the end is on record, as far as the disk has room; `reason`: why a run without a worker stops."""
+    """Make sure that the end is recorded, unless the disk is full; `reason`: why a run without a worker stops."""
     if reason is not None:
-        _end(folder, attempt, Ending.STOPPED, reason)
+        _write_end(folder, attempt, Ending.STOPPED, reason)
         return
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt == attempt:
         return
-    text = _death(code) + (_crash(folder.log, code) or _last_words(folder.log))
-    _end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
+    text = _describe_exit(code) + (_crash_location(folder.log, code) or _last_log_line(folder.log))
+    _write_end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
     with contextlib.suppress(OSError):
-        journal.note(Notice(attempt=attempt, text=text))
+        journal.append(Notice(attempt=attempt, text=text))
 
 
-def _end(folder: RunFolder, attempt: int, status: Ending, reason: StopReason) -> None:
+def _write_end(folder: RunFolder, attempt: int, status: Ending, reason: StopReason) -> None:
     record = Exit(status=status, attempt=attempt, cause=reason.cause, reason=reason.text, time=time.time())
     with contextlib.suppress(OSError):
         write_exit(folder, record)
 
 
-def _death(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
-        return f"the worker ended with code {code} and without a word"
+        return f"the worker exited with code {code}, no error message"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     hint = " (out of memory? see dmesg)" if name == "SIGKILL" else ""
-    return f"the worker was ended by {name}{hint}"
+    return f"the worker was killed by {name}{hint}"
 
 
-def _crash(log: Path, code: int) -> str:
-    """Where Python was when the worker crashed, as `faulthandler` left it in the log; empty where it did not."""
-    _, crashed, stack = _tail(log).rpartition("Fatal Python error")
+def _crash_location(log: Path, code: int) -> str:
+    """Where the worker crashed, from the stack that `faulthandler` wrote to the log; empty without one."""
+    _, crashed, stack = _log_tail(log).rpartition("Fatal Python error")
     frames = re.findall(r'File ".*?([^/"]+)", line (\d+) in (\S+)', stack)[:2]
     if code not in CRASHES or not crashed or not frames:
         return ""
     where = ", called by ".join(f"{name} ({file} line {line})" for file, line, name in frames)
-    return f" in {where}; the log has the whole stack"
+    return f" in {where}; the log has the full stack"
 
 
-def _last_words(log: Path) -> str:
-    """The last line of the log that says something, to stand behind the reason."""
-    said = [line.strip() for line in _tail(log).splitlines() if line.strip()]
-    return f": {said[-1][:200]}" if said else ""
+def _last_log_line(log: Path) -> str:
+    """The last non-empty line of the log, to be appended to the reason."""
+    lines = [line.strip() for line in _log_tail(log).splitlines() if line.strip()]
+    return f": {lines[-1][:200]}" if lines else ""
 
 
-def _tail(log: Path) -> str:
+def _log_tail(log: Path) -> str:
     try:
         return log.read_bytes()[-16_000:].decode(errors="replace")
     except OSError:
         return ""
 
 
-def _say(descriptor: int, text: str) -> None:
-    """Tell the launcher how it went, if it still listens."""
+def _notify_launcher(descriptor: int, text: str) -> None:
+    """Send a reply to the launcher, if it is still waiting."""
     try:
         os.write(descriptor, text.encode() + b"\n")
         os.close(descriptor)

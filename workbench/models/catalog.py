@@ -1,4 +1,4 @@
-"""What models can be chosen: a frozen table, read without torch."""
+"""The catalog of models: a constant table that is read without torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from workbench.core import paths
-from workbench.core.errors import BadInput, nearest
-from workbench.core.paths import given
-from workbench.core.user_code import is_user_code, split_name
+from workbench.core.errors import UserError, did_you_mean
+from workbench.core.paths import expand_user_path
+from workbench.core.settings_schema import Options, Section
+from workbench.core.user_code import is_user_code, split_user_code_name
 
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
@@ -25,7 +26,7 @@ Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For models that have nothing to adjust."""
+    """For models without options."""
 
 
 class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,11 +35,11 @@ class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     widths: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...], Meta(description="units of each hidden layer")
     ] = (128,)
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="part of the units dropped in training")] = 0.2
-    batch_norm: Annotated[bool, Meta(description="normalise each hidden layer over the batch")] = False
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="fraction of the units dropped in training")] = 0.2
+    batch_norm: Annotated[bool, Meta(description="batch normalization after each hidden layer")] = False
     softmax: Annotated[
         bool,
-        Meta(description="end in a softmax, whose softmax the loss then takes: some introductions do so"),
+        Meta(description="end in a softmax, to which the loss applies its own: as in some tutorials"),
     ] = False
 
 
@@ -51,7 +52,7 @@ class LinearOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class ScalarOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `scalar`."""
 
-    start: Annotated[float, Meta(ge=-1000, le=1000, description="the weight before the first step")] = 0.1
+    start: Annotated[float, Meta(ge=-1000, le=1000, description="initial value of the weight")] = 0.1
 
 
 class ResnetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,71 +83,71 @@ class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """Options of torchvision's architectures."""
 
     pretrained: Annotated[bool, Meta(description="start from ImageNet weights")] = True
-    weights: Annotated[str, Meta(description="a local file of weights to start from")] = ""
+    weights: Annotated[str, Meta(description="local file of weights to start from")] = ""
     input_size: Annotated[
-        Size, Meta(description="height and width the pictures are resized to; auto is the published size")
+        Size, Meta(description="height and width that images are resized to; auto: the published size")
     ] = "auto"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One row of the catalogue."""
+    """One row of the catalog."""
 
     name: str
     title: str
     factory: str = ""
-    """`module:class` in `models.architectures`, imported where it is built; empty for torchvision's and user models."""
+    """`module:class` in `models.architectures`, imported on demand; empty for torchvision and custom models."""
     tasks: tuple[str, ...] = ("classification",)
-    pictures_only: bool = True
+    images_only: bool = True
     kind: ModelKind = "builtin"
     input_size: int | None = None
-    """Height and width it was published with, `None` where it takes any."""
+    """Height and width it was published with; `None` if it takes any."""
     parameters: int | None = None
-    """As published; for our own at 3×32×32 pictures, 10 classes and default options. `None` where unknown."""
+    """As published; for built-in models with 3×32×32 images, 10 classes and default options. `None` if unknown."""
     options: type[msgspec.Struct] | None = NoOptions
-    """`None`: somebody's own code, options pass through unchecked."""
-    train: Mapping[str, Any] = field(default_factory=dict)
-    """Train settings that suit it."""
+    """`None`: a custom model, whose options are not validated."""
+    train: Section = field(default_factory=dict)
+    """Default training settings for this model."""
     min_size: int = 1
-    """The smallest height and width it can take; smaller pictures are enlarged to `input_size`."""
+    """The smallest height and width it accepts; smaller images are enlarged to `input_size`."""
     channels: int | None = None
-    """Channels it takes, `None` where it takes any."""
+    """Channels it takes; `None` if it takes any."""
     resize_size: int | None = None
-    """What the shorter side is resized to before the crop, in the published evaluation."""
+    """Size of the shorter side before the center crop, in the published evaluation."""
     weights_file: str = ""
-    """Name of the published weights' file; empty where there are none."""
+    """Name of the file with the published weights; empty if there are none."""
     weights_bytes: int = 0
     accuracy: float | None = None
-    """Published ImageNet top-1 accuracy in per cent."""
+    """Published ImageNet top-1 accuracy in percent."""
 
-    def train_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Train settings that suit it with these options."""
+    def train_defaults(self, options: Section) -> Options:
+        """Default training settings for this model with these options."""
         if self.kind != "torchvision":
             return dict(self.train)
         return _fine_tuning(self.name) if options.get("pretrained", True) else _from_scratch(self.name)
 
     @property
     def weights_url(self) -> str:
-        """Where the published weights are downloaded from; empty where there are none."""
+        """The URL of the published weights; empty if there are none."""
         return WEIGHTS_URL + self.weights_file if self.weights_file else ""
 
-    def weights_here(self) -> Path | None:
-        """The file of published weights where it is on this machine already."""
+    def local_weights(self) -> Path | None:
+        """The file with the published weights if it exists on this machine."""
         if not self.weights_file:
             return None
         path = paths.weights() / self.weights_file
         return path if path.is_file() else None
 
-    def size_for(self, options: Mapping[str, Any], shape: tuple[int, ...] | None) -> int | None:
-        """The square that pictures of `shape` (C, H, W; `None` where it varies) are resized to, `None`: as they are.
+    def size_for(self, options: Section, shape: tuple[int, ...] | None) -> int | None:
+        """Side of the square that images of `shape` (C, H, W; `None` if it varies) are resized to; `None`: unchanged.
 
-        The rule: what `input_size` says; else, for torchvision's, the published size when pretrained, and
-        from scratch the pictures' own size between the architecture's smallest and its published one; our own
-        models take pictures as they are unless they are smaller than the model can take.
+        The option `input_size` takes precedence. Otherwise a pretrained torchvision model uses its published size; one
+        trained from scratch the size of the images, clamped between its minimum and its published size. Built-in models
+        take images unchanged unless they are smaller than `min_size`.
         """
-        wanted = options.get("input_size", "auto")
-        if wanted != "auto":
-            return int(wanted)
+        input_size = options.get("input_size", "auto")
+        if input_size != "auto":
+            return int(input_size)
         side = max(shape[1:]) if shape and len(shape) == 3 else None
         if self.kind != "torchvision":
             too_small = shape is not None and side is not None and min(shape[1:]) < self.min_size
@@ -155,24 +156,24 @@ class ModelInfo:
             return self.input_size
         return min(max(side, self.min_size), self.input_size)
 
-    def load_size(self, options: Mapping[str, Any]) -> int:
-        """The square that pictures of no common size (folders of photographs) are brought to for this model."""
+    def load_size(self, options: Section) -> int:
+        """Side of the square that images of varying size (folders of photos) are resized to for this model."""
         return self.size_for(options, None) or self.input_size or 64
 
 
-_PLAIN = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
-"""Networks without normalisation layers: they learn with small steps only."""
-_ATTENTION = ("vit_", "swin_", "maxvit_", "convnext_")
+_WITHOUT_NORMALIZATION = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
+"""Networks without normalization layers, which need a low learning rate."""
+_ATTENTION_PREFIXES = ("vit_", "swin_", "maxvit_", "convnext_")
 
 
-def _fine_tuning(name: str) -> dict[str, Any]:
-    careful = name in _PLAIN or name.startswith(_ATTENTION)
-    return {"optimizer": "adamw", "lr": 1e-4 if careful else 3e-4, "weight_decay": 0.01, "schedule": "cosine",
+def _fine_tuning(name: str) -> Options:
+    low_lr = name in _WITHOUT_NORMALIZATION or name.startswith(_ATTENTION_PREFIXES)
+    return {"optimizer": "adamw", "lr": 1e-4 if low_lr else 3e-4, "weight_decay": 0.01, "schedule": "cosine",
             "freeze_epochs": 1, "batch_size": 32}  # fmt: skip
 
 
-def _from_scratch(name: str) -> dict[str, Any]:
-    if name in _PLAIN:
+def _from_scratch(name: str) -> Options:
+    if name in _WITHOUT_NORMALIZATION:
         return {
             "optimizer": "adamw",
             "lr": 1e-4,
@@ -180,17 +181,17 @@ def _from_scratch(name: str) -> dict[str, Any]:
             "schedule": "cosine",
             "batch_size": 32,
         }
-    rate = 3e-4 if name.startswith(_ATTENTION) else 1e-3
+    rate = 3e-4 if name.startswith(_ATTENTION_PREFIXES) else 1e-3
     return {"optimizer": "adamw", "lr": rate, "weight_decay": 0.05, "schedule": "cosine", "warmup": 1.0,
             "batch_size": 32}  # fmt: skip
 
 
 _BOTH = ("classification", "regression")
 _ADAM = {"optimizer": "adam", "lr": 1e-3}
-_OWN: tuple[ModelInfo, ...] = (
+_BUILTIN: tuple[ModelInfo, ...] = (
     ModelInfo("mlp", "dense layers with ReLU and dropout", "mlp:Mlp", _BOTH,
-              pictures_only=False, input_size=32, parameters=394_634, options=MlpOptions, train=_ADAM),
-    ModelInfo("convnet", "the CIFAR tutorial's: 2 conv, 3 dense layers",
+              images_only=False, input_size=32, parameters=394_634, options=MlpOptions, train=_ADAM),
+    ModelInfo("convnet", "CIFAR-10 tutorial: 2 conv, 3 dense layers",
               "convnet:ConvNet", _BOTH, input_size=32, min_size=16, parameters=62_006,
               train=_ADAM),
     ModelInfo("lenet", "LeNet-5 of 1998: tanh and average pooling", "lenet:LeNet", _BOTH,
@@ -200,16 +201,16 @@ _OWN: tuple[ModelInfo, ...] = (
               options=ResnetOptions,
               train={"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
                      "schedule": "one-cycle"}),
-    ModelInfo("cifar-fast", "airbench94's: whitened patches, few steps",
+    ModelInfo("cifar-fast", "airbench94: whitened patches, few steps",
               "cifar_fast:CifarFast", _BOTH, input_size=32, min_size=9, parameters=1_972_792,
               options=CifarFastOptions,
               train={"optimizer": "sgd", "lr": 1.5, "momentum": 0.85, "nesterov": True, "weight_decay": 0.0013,
-                     "bias_lr": 64.0, "schedule": "triangular", "lookahead": 5, "batch_size": 1024,
+                     "norm_bias_lr_scale": 64.0, "schedule": "triangular", "lookahead": 5, "batch_size": 1024,
                      "label_smoothing": 0.2}),
     ModelInfo("linear", "one dense layer: logistic or linear regression", "linear:Linear",
-              _BOTH, pictures_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
+              _BOTH, images_only=False, input_size=32, parameters=30_730, options=LinearOptions, train=_ADAM),
     ModelInfo("scalar", "one weight and no bias: y = weight · x", "scalar:Scalar",
-              ("regression",), pictures_only=False, parameters=1, options=ScalarOptions,
+              ("regression",), images_only=False, parameters=1, options=ScalarOptions,
               train={"optimizer": "sgd", "lr": 0.1}),
 )  # fmt: skip
 
@@ -238,33 +239,33 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
     )
 
 
-CATALOGUE: tuple[ModelInfo, ...] = (*_OWN, *_torchvision())
+CATALOG: tuple[ModelInfo, ...] = (*_BUILTIN, *_torchvision())
 
 
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of the catalogue, as `workbench models --json` lists it."""
+    """A model of the catalog, as `workbench models --json` lists it."""
 
     name: str
     title: str
     kind: ModelKind
     tasks: tuple[str, ...]
     input_size: int | None
-    """Height and width of the published model's inputs; `None` where it takes any."""
+    """Height and width of the published model's inputs; `None` if it takes any."""
     min_size: int
-    """The smallest height and width it takes."""
+    """The smallest height and width it accepts."""
     parameters: int | None
     weights_file: str | None
-    """Name of the published weights' file; `None` where there are none, as in the next but one."""
+    """Name of the file with the published weights; `None` if there are none."""
     weights_bytes: int
     weights_here: str | None
-    """The path of that file on this machine."""
+    """The path of that file on this machine; `None` if it is not downloaded."""
     accuracy: float | None
     """Published ImageNet top-1 accuracy, 0..1."""
 
 
 def describe(info: ModelInfo) -> ModelDescription:
-    """A row of the catalogue, with where its weights are on this machine."""
-    here = info.weights_here()
+    """A row of the catalog, with the location of its weights on this machine."""
+    here = info.local_weights()
     return ModelDescription(
         name=info.name,
         title=info.title,
@@ -281,16 +282,16 @@ def describe(info: ModelInfo) -> ModelDescription:
 
 
 def find(name: str) -> ModelInfo:
-    """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `BadInput`."""
+    """The row of a model by name or `./file.py:Class` (its path made absolute). Raises `UserError`."""
     if is_user_code(name):
-        file, attribute = split_name(name)
-        full = f"{given(file).absolute()}:{attribute}"
-        return ModelInfo(full, f"your own {attribute}", "", _BOTH,
-                         pictures_only=False, kind="own", options=None)  # fmt: skip
-    for info in CATALOGUE:
+        file, attribute = split_user_code_name(name)
+        full = f"{expand_user_path(file).absolute()}:{attribute}"
+        return ModelInfo(full, f"custom model {attribute}", "", _BOTH,
+                         images_only=False, kind="own", options=None)  # fmt: skip
+    for info in CATALOG:
         if info.name == name:
             return info
-    raise BadInput(
-        f"there is no model '{name}'{nearest(name, [i.name for i in CATALOGUE])}; "
-        "'workbench models' lists them, a class of your own is given as ./file.py:Class"
+    raise UserError(
+        f"unknown model '{name}'{did_you_mean(name, [i.name for i in CATALOG])}; "
+        "'workbench models' lists them, ./file.py:Class is a custom model"
     )

@@ -1,4 +1,4 @@
-"""From a choice in an experiment to a module that fits the data, or one line that says why it can't."""
+"""Builds the model of an experiment for the shape and the classes of its data."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.core.settings_schema import Choice
 from workbench.core.text import one_line
-from workbench.core.user_code import is_user_code, where_it_failed
+from workbench.core.user_code import describe_user_code_error, is_user_code
 from workbench.datasets.dataset import Split
-from workbench.models import catalog, torchvision_models
-from workbench.models import user_model as own
+from workbench.models import catalog, torchvision_models, user_model
 from workbench.models.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A module and what it wants to be fed with.
+    """A module and the preprocessing that it expects.
 
-    `preprocessing_size`: the square that pictures are resized to, `None`: as they are. `channels`: 3 where the
-    model takes RGB only, else `None`. `head`: name prefixes of the parameters that are the head (they alone
-    learn in `freeze_epochs`). `mean`, `std`: normalisation that pretrained weights ask for; empty: the dataset's.
-    `notices`: warnings in words (NaN weights).
+    `preprocessing_size`: side of the square that images are resized to; `None`: unchanged. `channels`: 3 if the model
+    takes RGB only, else `None`. `head`: name prefixes of the parameters of the head, which alone are trained during
+    `freeze_epochs`. `mean`, `std`: the normalization that pretrained weights require; empty: that of the dataset.
+    `notices`: warnings for the user (NaN weights).
     """
 
     module: nn.Module
@@ -43,9 +42,9 @@ class BuiltModel:
     def preprocessing(
         self, mean: Sequence[float] = (), std: Sequence[float] = (), normalize: str = "auto"
     ) -> Preprocessing:
-        """What goes in front of the module, for a dataset with this `mean` and `std`.
+        """The preprocessing of this model for a dataset with this `mean` and `std`.
 
-        `normalize` is `train.normalize`: `half` brings 0..1 to -1..1, `none` leaves it.
+        `normalize` is `train.normalize`: `half` maps 0..1 to -1..1, `none` leaves 0..1.
         """
         if normalize == "auto":
             mean, std = (self.mean, self.std) if self.mean else (mean, std)
@@ -61,49 +60,57 @@ def build_model(
     outputs: int,
     task: str,
     load: bool = True,
-    progress: Report = silent,
-    cancelled: Cancelled = never,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
 ) -> BuiltModel:
-    """The model of `choice` for raw inputs of `shape` (C, H, W, or anything for models that take no pictures).
+    """Build the model `choice` for raw inputs of `shape` (C, H, W, or any shape for models that take other data).
 
-    `load=False` leaves out pretrained weights, for a model that gets a checkpoint's. The caller seeds. Raises
-    `BadInput` with one line when model and data can't go together or weights can't be had.
+    `load=False` skips pretrained weights, for a model that is loaded from a checkpoint. The caller sets the random
+    seed. Raises `UserError` with one line if the model does not fit the data or weights are not available.
     """
     info = catalog.find(choice.name)
     if task not in info.tasks:
-        raise BadInput(f"{info.name} can't learn a {task}: it does {' or '.join(info.tasks)}")
-    if info.pictures_only and len(shape) != 3:
-        raise BadInput(
-            f"{info.name} takes pictures, the data has inputs of shape {list(shape)}: try mlp or linear"
+        raise UserError(f"{info.name} does not support {task}, only {' and '.join(info.tasks)}")
+    if info.images_only and len(shape) != 3:
+        raise UserError(
+            f"{info.name} takes images, but the inputs of the data have the shape {list(shape)}: try mlp or linear"
         )
     size = info.size_for(choice.options, shape)
     if info.kind == "own":
-        module = own.build(info.name, shape, outputs, choice.options)
-        return BuiltModel(module, None, None, torchvision_models.last_layer(module), pretrained=False)
+        module = user_model.build(info.name, shape, outputs, choice.options)
+        return BuiltModel(module, None, None, torchvision_models.head_names(module), pretrained=False)
     if info.kind == "torchvision":
-        return _torchvision(info, choice, outputs, size, torchvision_models.Door(load, progress, cancelled))
-    prepared = Preprocessing(size).output_shape(shape)
+        return _torchvision(
+            info, choice, outputs, size, torchvision_models.WeightsLoading(load, progress, cancelled)
+        )
+    input_shape = Preprocessing(size).output_shape(shape)
     module_name, _, function = info.factory.partition(":")
     architecture = importlib.import_module(f"workbench.models.architectures.{module_name}")
-    module = getattr(architecture, function)(prepared, outputs, **_given(choice))
+    module = getattr(architecture, function)(input_shape, outputs, **_keyword_arguments(choice))
     head = ("head",) if hasattr(module, "head") else ()
     return BuiltModel(module, size, None, head, pretrained=False)
 
 
-def _given(choice: Choice) -> dict[str, object]:
+def _keyword_arguments(choice: Choice) -> dict[str, object]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in choice.options.items()}
 
 
 def _torchvision(
-    info: catalog.ModelInfo, choice: Choice, outputs: int, size: int | None, door: torchvision_models.Door
+    info: catalog.ModelInfo,
+    choice: Choice,
+    outputs: int,
+    size: int | None,
+    loading: torchvision_models.WeightsLoading,
 ) -> BuiltModel:
-    module, pretrained, notices = torchvision_models.make(info, outputs, choice.options, size, door)
-    mean, std = torchvision_models.normalisation(info.name) if pretrained else ((), ())
-    return BuiltModel(module, size, 3, torchvision_models.last_layer(module), pretrained, mean, std, notices)
+    module, pretrained, notices = torchvision_models.build_for_experiment(
+        info, outputs, choice.options, size, loading
+    )
+    mean, std = torchvision_models.normalization(info.name) if pretrained else ((), ())
+    return BuiltModel(module, size, 3, torchvision_models.head_names(module), pretrained, mean, std, notices)
 
 
 def build_shapes(choice: Choice, *, shape: tuple[int, ...], outputs: int, task: str) -> BuiltModel:
-    """`build_model` without values ("meta"): shapes and numbers of parameters only, in no time and no memory."""
+    """Like `build_model`, but on the meta device: shapes and parameter counts only, without memory or time."""
     with _OnMeta():
         built = build_model(choice, shape=shape, outputs=outputs, task=task, load=False)
     built.module.to("meta")
@@ -111,7 +118,7 @@ def build_shapes(choice: Choice, *, shape: tuple[int, ...], outputs: int, task: 
 
 
 class _OnMeta(torch.overrides.TorchFunctionMode):
-    """Takes away the memory of new parameters only; some builders compute with other tensors on their way."""
+    """Puts new parameters on the meta device, but no other tensors: some builders compute with those."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = dict(kwargs or {})
@@ -120,18 +127,18 @@ class _OnMeta(torch.overrides.TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-BEGIN_FROM = 5000
+INIT_SAMPLES = 5000
 
 
-def begin_from(module: nn.Module, preprocessing: Preprocessing, data: Split) -> None:
-    """Let a module that has a method `begin_from(inputs)` set itself up from training data, before the first step.
+def data_dependent_init(module: nn.Module, preprocessing: Preprocessing, data: Split) -> None:
+    """Call the method `begin_from(inputs)` of a module, if it has one, to initialize it from training data.
 
-    It gets at most 5,000 evenly spaced examples as the model takes them, float32 on the CPU.
+    `inputs` are at most 5,000 evenly spaced, preprocessed samples, float32 on the CPU.
     """
-    begin = getattr(module, "begin_from", None)
-    if callable(begin):
-        chosen = torch.linspace(0, len(data) - 1, min(len(data), BEGIN_FROM)).long()
-        begin(preprocessing(data.examples(chosen)))
+    initialize = getattr(module, "begin_from", None)
+    if callable(initialize):
+        indices = torch.linspace(0, len(data) - 1, min(len(data), INIT_SAMPLES)).long()
+        initialize(preprocessing(data.gather(indices)))
 
 
 def check_forward(
@@ -141,10 +148,9 @@ def check_forward(
     outputs: int,
     name: str = "the model",
 ) -> None:
-    """Run a few raw examples through the model; `BadInput` in one line when that fails or gives wrong outputs.
+    """Run a few raw inputs through the model; raises `UserError` if that fails or the outputs have a wrong shape.
 
-    `example_inputs`: raw, [N, ...]; two are enough. Nothing that learns or counts changes; random states are
-    left as they were.
+    `example_inputs`: raw, [N, ...]; two are enough. Parameters, buffers and random states are unchanged.
     """
     module, training = built.module, built.module.training
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -153,25 +159,25 @@ def check_forward(
         try:
             result = module(preprocessing(example_inputs, device))
         except Exception as error:
-            raise BadInput(_why_not(name, preprocessing, example_inputs, error)) from None
+            raise UserError(_forward_error(name, preprocessing, example_inputs, error)) from None
         finally:
             module.train(training)
     _check_outputs(result, len(example_inputs), outputs, name)
 
 
-def _why_not(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:
+def _forward_error(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:
     shape = list(preprocessing.output_shape(inputs.shape[1:]))
-    own = Path(name.rpartition(":")[0])
-    reason = where_it_failed(error, own) if is_user_code(name) else one_line(error)
-    return f"{name} can't take inputs of shape {shape}: {reason}; choose another model or size"
+    file = Path(name.rpartition(":")[0])
+    reason = describe_user_code_error(error, file) if is_user_code(name) else one_line(error)
+    return f"{name} does not accept inputs of shape {shape}: {reason}; choose another model or size"
 
 
 def _check_outputs(result: object, count: int, outputs: int, name: str) -> None:
     if not isinstance(result, Tensor):
-        raise BadInput(f"{name} must return a tensor [batch, {outputs}], not {type(result).__name__}")
-    good = result.shape == (count, outputs) or (outputs == 1 and result.shape == (count,))
-    if not good:
-        raise BadInput(
+        raise UserError(f"{name} must return a tensor [batch, {outputs}], not {type(result).__name__}")
+    valid = result.shape == (count, outputs) or (outputs == 1 and result.shape == (count,))
+    if not valid:
+        raise UserError(
             f"{name} returns {list(result.shape)} for a batch of {count}; the data needs [{count}, {outputs}]: "
-            "make its last layer fit the classes"
+            "change the size of its last layer"
         )

@@ -1,6 +1,6 @@
-"""Makes `torchvision.csv`, the catalogue's table of torchvision's architectures.
+"""Generates `torchvision.csv`, the catalog's table of torchvision's architectures.
 
-`python -m workbench.models.generate_torchvision_csv` writes it anew for the torchvision that is installed.
+`python -m workbench.models.generate_torchvision_csv` rewrites it for the installed version of torchvision.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters
 
 
 def registry_rows() -> list[dict[str, str]]:
-    """A row for every classification architecture of the torchvision that is installed, as text, by name."""
+    """A row of strings for every classification architecture of the installed torchvision, by name."""
     models = importlib.import_module("torchvision").models
     return [
         _row(name, models.get_model_weights(name).DEFAULT, models.get_model_builder(name))
@@ -42,7 +42,7 @@ def _row(name: str, weights: Any, builder: Any) -> dict[str, str]:
 
 
 def _title(documentation: str) -> str:
-    """The first sentence of a builder's documentation, its markup taken off."""
+    """The first sentence of a builder's docstring, without markup."""
     paragraph = " ".join(documentation.strip().split("\n\n")[0].split())
     plain = re.sub(r"\s*<https?:[^>]*>`_*", "", paragraph).replace("`", "").replace("_ ", " ")
     plain = re.sub(r"^Constructs an? | (model )?(architecture|model)(?= from| with|$)| paper$", "", plain)
@@ -50,7 +50,7 @@ def _title(documentation: str) -> str:
 
 
 def write_table(path: Path = TABLE) -> None:
-    """Write the table for the torchvision that is installed."""
+    """Write the table for the installed torchvision."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""The layers of a model, as plain records. Imports no torch, so that the screen can read them."""
+"""The layers of a model, as plain records. Does not import torch, so that the UI can read them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class LayerRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     """Its class: `Conv2d`."""
     output_shape: tuple[int, ...]
-    """Without the batch dimension; () where the output is not a tensor, or the layer was not called."""
+    """Without the batch dimension; () if the output is not a tensor, or the layer was not called."""
     parameters: int
-    """Its own; 0 where they were counted with an earlier layer."""
+    """The number of its own parameters; 0 if they were counted with an earlier layer."""
     trainable: int
-    """Parameters of these that training changes."""
+    """The number of those that are trainable."""

@@ -1,4 +1,4 @@
-"""What a model says, made fit to read: probabilities, and figures of its own."""
+"""The outputs of a model: probabilities, top-k classes, and additional metrics of the model itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def probabilities(module: nn.Module, outputs: Tensor) -> Tensor:
-    """The outputs [N, classes] of a classifier as probabilities.
+    """Probabilities [N, classes] from the outputs [N, classes] of a classifier.
 
-    Their softmax; or they themselves, for a module that ends in one and says so by a true
-    `gives_probabilities`: a second softmax would say that everything is about equally likely.
+    The softmax of the outputs, or the outputs themselves if the module ends in a softmax and has the attribute
+    `gives_probabilities` set: a second softmax would flatten the probabilities.
     """
     return outputs if getattr(module, "gives_probabilities", False) else outputs.softmax(1)
 
@@ -23,7 +23,7 @@ def top_k(scores: Tensor, k: int) -> torch.return_types.topk:
     return scores.topk(min(k, scores.shape[1]), dim=1)
 
 
-def figures(module: nn.Module) -> dict[str, float]:
-    """The figures that a module has of its own (its method `figures`), by name; most have none."""
-    own = getattr(module, "figures", None)
-    return dict(own()) if callable(own) else {}
+def extra_metrics(module: nn.Module) -> dict[str, float]:
+    """Additional metrics by name, from the method `extra_metrics` (formerly `figures`) of a module that has one."""
+    method = getattr(module, "extra_metrics", None) or getattr(module, "figures", None)
+    return dict(method()) if callable(method) else {}

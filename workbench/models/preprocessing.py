@@ -1,4 +1,4 @@
-"""What stands between raw examples and a model; it travels in checkpoints, so that all doors do the same."""
+"""The preprocessing of raw inputs for a model; stored in checkpoints, so that it is the same wherever a model runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R 601)."""
+"""Weights of red, green and blue in grayscale (ITU-R BT.601)."""
 
 
 class Preprocessing:
-    """Raw inputs to what the model takes; a plain value, equal when its settings are.
+    """Maps raw inputs to model inputs; a plain value that compares equal if its settings are equal.
 
-    Pictures (uint8 [N, C, H, W]) are scaled to 0..1, resized to `size` (bilinear, antialiased), brought to
-    `channels` (grey repeated, RGB to grey by ITU-R 601) and normalised by `mean` and `std` (of inputs scaled
-    to 0..1, one value a channel; () for none). Pictures that come as float keep their scale: only `size` and
-    `channels` are seen to. Anything else passes through.
+    Images (uint8 [N, C, H, W]) are scaled to 0..1, resized to `size` (bilinear, antialiased), converted to `channels`
+    (grayscale is repeated, RGB becomes grayscale by ITU-R BT.601) and normalized by `mean` and `std` (of inputs scaled
+    to 0..1, one value per channel; () for none). Float images keep their scale: only `size` and `channels` apply to
+    them. Other inputs are unchanged.
     """
 
     def __init__(
@@ -45,45 +45,45 @@ class Preprocessing:
         return f"Preprocessing({', '.join(f'{k}={v}' for k, v in self.to_dict().items())})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` reads them back."""
+        """The settings as JSON values for `from_dict`."""
         size = list(self.size) if self.size else None
         return {"size": size, "channels": self.channels, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """What `to_dict` made."""
+        """The preprocessing that `to_dict` described."""
         return cls(
             values.get("size"), values.get("channels"), values.get("mean") or (), values.get("std") or ()
         )
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of one prepared example, for a raw one of `shape`."""
+        """The shape of one model input, for a raw input of `shape` (both without the batch dimension)."""
         if len(shape) != 3:
             return tuple(shape)
         return (self.channels or shape[0], *(self.size or shape[1:]))
 
     def __call__(self, inputs: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """A batch on `device` as float32, ready for the model."""
+        """Model inputs, float32 on `device`, from a batch of raw inputs."""
         x = inputs.to(device, non_blocking=True)
         if x.dtype == torch.uint8:
-            return self.finish(scale(x))
+            return self.prepare_scaled(scale_to_unit(x))
         return self._shape(x) if x.ndim == 4 else x
 
-    def finish(self, x: Tensor) -> Tensor:
-        """The part after scaling: float pictures in 0..1 [N, C, H, W], augmented or not, to the model's inputs."""
-        return self._normalise(self._shape(x)) if x.ndim == 4 else x
+    def prepare_scaled(self, x: Tensor) -> Tensor:
+        """The steps after scaling: model inputs from float images in 0..1 [N, C, H, W], augmented or not."""
+        return self._normalize(self._shape(x)) if x.ndim == 4 else x
 
     def _shape(self, x: Tensor) -> Tensor:
-        # The order that leaves less to resize: towards grey before, towards RGB after.
+        # Resize the smaller number of channels: convert to grayscale before, to RGB after.
         if self.channels == 1 and x.shape[1] == 3:
-            x = grey(x)
+            x = to_grayscale(x)
         if self.size and x.shape[2:] != self.size:
             x = functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         return x
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         if not self.mean:
             return x.contiguous()
         key = (x.shape[1], x.device)
@@ -93,23 +93,23 @@ class Preprocessing:
         return (x - mean) / std
 
     def _mean_and_std(self, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        mean, std = _fitted(self.mean, channels), _fitted(self.std, channels)
+        mean, std = _match_channels(self.mean, channels), _match_channels(self.std, channels)
         return tuple(torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (mean, std))  # type: ignore[return-value]
 
 
-def scale(x: Tensor) -> Tensor:
+def scale_to_unit(x: Tensor) -> Tensor:
     """uint8 0..255 as float32 0..1."""
     return x.float().div_(255)
 
 
-def grey(x: Tensor) -> Tensor:
-    """RGB pictures [N, 3, H, W] as grey ones [N, 1, H, W]."""
+def to_grayscale(x: Tensor) -> Tensor:
+    """Grayscale images [N, 1, H, W] from RGB images [N, 3, H, W]."""
     weights = torch.tensor(LUMA, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
     return (x * weights).sum(1, keepdim=True)
 
 
-def _fitted(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Per-channel figures for another number of channels: repeated for RGB, weighed by luma for grey."""
+def _match_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Per-channel values for another number of channels: repeated for RGB, weighted by luma for grayscale."""
     if len(values) == 1:
         return values * channels
     if channels == 1 and len(values) == 3:

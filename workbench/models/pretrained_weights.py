@@ -1,4 +1,4 @@
-"""The published weights of torchvision's architectures: found on disk first, downloaded second."""
+"""The published weights of torchvision's architectures: taken from disk where present, else downloaded."""
 
 from __future__ import annotations
 
@@ -6,57 +6,58 @@ import re
 from pathlib import Path
 
 from workbench.core import paths
-from workbench.core.errors import BadInput
-from workbench.core.progress import Cancelled, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.io import download
 from workbench.io.torch_files import sha256_of
 from workbench.models import catalog
 
 
 def ensure_weights(
-    name: str, progress: Report = silent, cancelled: Cancelled = never, folder: Path | None = None
+    name: str,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
+    folder: Path | None = None,
 ) -> Path:
-    """The file of `name`'s published weights: found where torch keeps it (or in `folder`), else downloaded; checked.
+    """The file of the published weights of a torchvision architecture, downloaded if necessary and verified.
 
-    `name` is one of torchvision's architectures. The file's name ends in the first digits of its SHA-256.
-    Raises `BadInput` that names the URL and the folder when it can't be had, or is another file.
+    It is stored where torch looks for it, or in `folder`. Its name ends in the first digits of its SHA-256. Raises
+    `UserError` that names the URL and the folder if it is not available or is a different file.
     """
     info = catalog.find(name)
     if not info.weights_file:
-        raise BadInput(
-            f"there are no published weights for {name}; models that have some: resnet18, alexnet …"
-        )
+        raise UserError(f"{name} has no published weights; models that have some: resnet18, alexnet …")
     path = (folder or paths.weights()) / info.weights_file
-    start = _named_hash(path)
+    hash_prefix = _hash_prefix(path)
     if path.exists():
-        _check_start(path, start)
+        _verify_hash(path, hash_prefix)
         return path
     try:
-        return download.fetch(info.weights_url, path, sha256=start, progress=progress, cancelled=cancelled)
-    except (BadInput, OSError) as error:
-        reason = (
-            str(error).partition(";")[0].removeprefix(f"{info.weights_url} can't be fetched ").strip("()")
+        return download.download_file(
+            info.weights_url, path, sha256=hash_prefix, progress=progress, cancelled=cancelled
         )
-        raise BadInput(_by_hand(info, path.parent, reason)) from None
+    except (UserError, OSError) as error:
+        reason = error.reason if isinstance(error, download.DownloadError) else str(error).partition(";")[0]
+        raise UserError(_manual_download_hint(info, path.parent, reason)) from None
 
 
-def _by_hand(info: catalog.ModelInfo, folder: Path, reason: str) -> str:
+def _manual_download_hint(info: catalog.ModelInfo, folder: Path, reason: str) -> str:
     return (
-        f"the weights of {info.name} are not here and can't be downloaded ({reason}): "
-        f"put {info.weights_url} into {folder}, or name a file (--weights FILE, model.weights=FILE)"
+        f"the weights of {info.name} are not on this machine and can't be downloaded ({reason}): put "
+        f"{info.weights_url} into {folder}, or pass a file (--weights FILE, model.weights=FILE)"
     )
 
 
-def _named_hash(path: Path) -> str | None:
-    """The start of the SHA-256 that a file's name says it has (`resnet18-f37072fd.pth`)."""
-    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
-    return found[1] if found else None
+def _hash_prefix(path: Path) -> str | None:
+    """The first digits of the SHA-256 in the name of a weights file (`resnet18-f37072fd.pth`)."""
+    match = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
+    return match[1] if match else None
 
 
-def _check_start(path: Path, start: str | None) -> None:
+def _verify_hash(path: Path, hash_prefix: str | None) -> None:
     digest = sha256_of(path)
-    if start and not digest.startswith(start):
-        raise BadInput(
-            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {start}; "
-            "remove it, and it is downloaded anew"
+    if hash_prefix and not digest.startswith(hash_prefix):
+        raise UserError(
+            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {hash_prefix}; "
+            "delete it to download it again"
         )

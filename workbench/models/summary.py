@@ -1,4 +1,4 @@
-"""A model layer by layer: what each one gives out and how much it learns."""
+"""The layers of a model with their output shapes and parameter counts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from workbench.models.layer_row import LayerRow
 
 
-def summarise(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
-    """The layers (modules that hold no others) as one batch of `input_shape` (with the batch) goes through them.
+def summarize(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
+    """The layers (modules without children) in the order of a forward pass of zeros of `input_shape` (with the batch).
 
-    A layer that is used twice stands twice, its parameters counted the first time; parameters that belong to a
-    module with children have a row of their own. The module's mode and the random states are left as they were.
+    A layer that is called twice has two rows, with its parameters in the first; parameters of a module with children
+    have a row of their own. The training mode and the random states are unchanged.
     """
     rows: list[LayerRow] = []
     counted: set[int] = set()
@@ -34,7 +34,7 @@ def summarise(module: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
         module.train(training)
         for handle in handles:
             handle.remove()
-    return rows + _elsewhere(module, counted)
+    return rows + _remaining_parameters(module, counted)
 
 
 def _recorder(name: str, rows: list[LayerRow], counted: set[int]) -> Any:
@@ -45,8 +45,8 @@ def _recorder(name: str, rows: list[LayerRow], counted: set[int]) -> Any:
     return record
 
 
-def _elsewhere(module: nn.Module, counted: set[int]) -> list[LayerRow]:
-    """Rows for parameters that no layer's call showed (class tokens, scales, layers that were not used)."""
+def _remaining_parameters(module: nn.Module, counted: set[int]) -> list[LayerRow]:
+    """Rows for parameters that no layer call has counted (class tokens, scales, unused layers)."""
     rows = []
     for name, layer in module.named_modules():
         total, trainable = _count(layer.parameters(recurse=False), counted)

@@ -1,4 +1,4 @@
-"""torchvision's classification architectures, their heads fit to the classes, their weights through our own door."""
+"""Classification architectures of torchvision: built for a number of classes, and loaded with published weights."""
 
 from __future__ import annotations
 
@@ -10,49 +10,54 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workbench.core.errors import BadInput
-from workbench.core.paths import given
-from workbench.core.progress import Cancelled, Report, never, silent
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
+from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
+from workbench.core.settings_schema import Options, Section
+from workbench.core.text import one_line
 from workbench.io import torch_files
 from workbench.models import catalog
 from workbench.models.pretrained_weights import ensure_weights
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Side heads of GoogLeNet and Inception v3: they served their first training, nothing here uses them."""
+"""Auxiliary heads of GoogLeNet and Inception v3, which are used during their original training only."""
 
 
 @dataclass(frozen=True)
-class Door:
-    """How weights come in: whether they do at all (not where a checkpoint's take their place), and who is told."""
+class WeightsLoading:
+    """Whether and how pretrained weights are loaded: with which progress callback and cancellation."""
 
-    load: bool = True
-    progress: Report = silent
-    cancelled: Cancelled = never
+    enabled: bool = True
+    """False for a model whose weights come from a checkpoint."""
+    progress: ProgressCallback = ignore_progress
+    cancelled: CancelCheck = never_cancelled
 
 
 def torchvision_models() -> Any:
-    """`torchvision.models`, imported when it is needed first (five seconds)."""
+    """The module `torchvision.models`, imported on first use (five seconds)."""
     return importlib.import_module("torchvision").models
 
 
 def build(name: str, outputs: int, *, size: int | None = None, pretrained: bool = False) -> nn.Module:
-    """An architecture with `outputs` outputs and new weights; `size` is the square its pictures will have.
+    """An architecture with `outputs` outputs and randomly initialized weights, for images of `size` × `size`.
 
-    `pretrained` says that published weights will be put in (Inception and GoogLeNet then expect inputs as
-    those were trained on). Raises `BadInput` for a size that it can't be made for.
+    `pretrained`: published weights will be loaded (Inception and GoogLeNet then transform their inputs as in their
+    original training). Raises `UserError` for an unsupported size.
     """
     builder = torchvision_models().get_model_builder(name)
     try:
-        module: nn.Module = builder(weights=None, num_classes=outputs, **_particular(name, size, pretrained))
+        module: nn.Module = builder(
+            weights=None, num_classes=outputs, **_special_arguments(name, size, pretrained)
+        )
     except ValueError as error:
-        raise BadInput(f"{name} can't be made for pictures of {size}×{size}: {error}") from None
+        raise UserError(f"{name} does not support images of {size}×{size}: {one_line(error)}") from None
     return module
 
 
-def _particular(name: str, size: int | None, pretrained: bool) -> dict[str, Any]:
-    """Arguments that only some families take."""
+def _special_arguments(name: str, size: int | None, pretrained: bool) -> Options:
+    """Arguments that only some architectures take."""
     if name in {"googlenet", "inception_v3"}:
-        # Their slow initialisation is for learning from scratch only.
+        # Their slow initialization is needed for training from scratch only.
         return {"aux_logits": False, "transform_input": pretrained, "init_weights": not pretrained}
     if size and name.startswith("vit_"):
         return {"image_size": size}
@@ -67,25 +72,25 @@ def load_published(
     file: str = "",
     *,
     head: Sequence[str] = (),
-    door: Door | None = None,
+    loading: WeightsLoading | None = None,
 ) -> tuple[str, ...]:
-    """Put published weights, or those in a local `file`, into `module`, all but its `head`.
+    """Load published weights, or those in a local `file`, into `module`, except its `head`.
 
-    Returns warnings in words. Raises `BadInput` when they can't be had or don't fit.
+    Returns warnings for the user. Raises `UserError` if they are not available or do not fit.
     """
-    door = door or Door()
-    path = given(file) if file else ensure_weights(name, door.progress, door.cancelled)
-    state = adapted(torch_files.load_state_dict(path), module)
+    loading = loading or WeightsLoading()
+    path = expand_user_path(file) if file else ensure_weights(name, loading.progress, loading.cancelled)
+    state = adapt_state_dict(torch_files.load_state_dict(path), module)
     return torch_files.load_into(module, state, str(path), head)
 
 
-def adapted(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Published weights under the names, and for the picture size, of `module` as it is built today."""
-    renamed = {_today(key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+def adapt_state_dict(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Published weights with the names, and for the image size, of `module`."""
+    renamed = {_current_name(key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     position = "encoder.pos_embedding"
-    own = dict(module.named_parameters()).get(position)
-    given = renamed.get(position)
-    if own is None or given is None or own.shape == given.shape:
+    expected = dict(module.named_parameters()).get(position)
+    published = renamed.get(position)
+    if expected is None or published is None or expected.shape == published.shape:
         return renamed
     transformer = torchvision_models().vision_transformer
     size, patch = getattr(module, "image_size", 0), getattr(module, "patch_size", 1)
@@ -93,14 +98,14 @@ def adapted(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]
     return resized
 
 
-def _today(key: str) -> str:
-    """A DenseNet's key of 2017 (`denselayer1.norm.1.weight`) as it is called today (`denselayer1.norm1.weight`)."""
+def _current_name(key: str) -> str:
+    """The current name (`denselayer1.norm1.weight`) of a DenseNet key of 2017 (`denselayer1.norm.1.weight`)."""
     pattern = r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$"
     return re.sub(pattern, r"\1\2", key)
 
 
 def published_transforms(name: str) -> Any:
-    """The preset that the published figures were measured with: a PIL picture (RGB) to [3, H, W]."""
+    """The transforms of the published evaluation: from a PIL image (RGB) to [3, H, W]."""
     return torchvision_models().get_model_weights(name).DEFAULT.transforms()
 
 
@@ -109,28 +114,28 @@ def published_classes(name: str) -> tuple[str, ...]:
     return tuple(torchvision_models().get_model_weights(name).DEFAULT.meta["categories"])
 
 
-def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel that the published weights were trained with."""
+def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel that the published weights were trained with."""
     transforms = published_transforms(name)
     return tuple(transforms.mean), tuple(transforms.std)
 
 
-def make(
-    info: catalog.ModelInfo, outputs: int, options: Mapping[str, Any], size: int | None, door: Door
+def build_for_experiment(
+    info: catalog.ModelInfo, outputs: int, options: Section, size: int | None, loading: WeightsLoading
 ) -> tuple[nn.Module, bool, tuple[str, ...]]:
-    """The module an experiment asks for, whether it is pretrained, and warnings in words."""
+    """The module of an experiment, whether it is pretrained, and warnings for the user."""
     file = str(options.get("weights", ""))
     pretrained = bool(options.get("pretrained", True) or file)
     module = build(info.name, outputs, size=size, pretrained=pretrained)
-    if not pretrained or not door.load:
+    if not pretrained or not loading.enabled:
         return module, pretrained, ()
-    head = last_layer(module)
-    notices = load_published(module, info.name, file, head=head, door=door)
+    head = head_names(module)
+    notices = load_published(module, info.name, file, head=head, loading=loading)
     return module, True, notices
 
 
-def last_layer(module: nn.Module) -> tuple[str, ...]:
-    """The name of the last dense or convolutional layer: the head, in every architecture of torchvision."""
+def head_names(module: nn.Module) -> tuple[str, ...]:
+    """The name of the last dense or convolutional layer, which is the head in all architectures of torchvision."""
     kinds = (nn.Linear, nn.Conv2d)
     names = [name for name, layer in module.named_modules() if isinstance(layer, kinds) and name]
     return (names[-1],) if names else ()

@@ -1,1 +1,1 @@
-"""Bundles of datasets and weights for machines without a network."""
+"""Bundles of datasets and weights for machines without network access."""

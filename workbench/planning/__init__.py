@@ -1,1 +1,1 @@
-"""Plans: what a run will take, measured by a few real steps in a process of its own."""
+"""Plans: the time, memory and disk space that a run will need, measured by a few real steps."""

@@ -1,6 +1,6 @@
-"""A plan: what a run will take, measured by a few real steps in a process of its own, and what would be faster.
+"""Starts the process that makes a plan, and waits for its result.
 
-No run is made, nothing is downloaded, and nothing but caches (decoded pictures, timings of threads) is left behind.
+No run is created, nothing is downloaded, and only caches (decoded images, thread timings) are left behind.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Self
 import msgspec
 
 from workbench.config.experiment import Experiment
-from workbench.config.recipes import how_to_fetch
-from workbench.core.errors import BadInput, RunFailed
-from workbench.core.progress import Interrupted, Report
-from workbench.core.text import size
+from workbench.config.recipes import download_hint
+from workbench.core.errors import RunFailed, UserError
+from workbench.core.progress import Cancelled, ProgressCallback
+from workbench.core.text import format_bytes
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
 from workbench.models import catalog as models
-from workbench.planning.plan import ANSWER, Plan, PlanAnswer
+from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
-from workbench.system.processes import python
+from workbench.system.processes import python_command
 
 POLL_SECONDS = 0.1
 
 
-class Planning:
-    """The process that makes one plan; a context manager that ends it and removes what it worked in."""
+class PlanProcess:
+    """The process that makes one plan; as a context manager it ends the process and removes its folder."""
 
     def __init__(self, experiment: Experiment) -> None:
         launch.check_device(experiment.train.device)
@@ -42,7 +42,7 @@ class Planning:
         write_json(self._folder.experiment, experiment.to_dict())
         with self._folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                python("workbench.planning.worker", str(self._folder.path)),
+                python_command("workbench.planning.worker", str(self._folder.path)),
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -57,35 +57,35 @@ class Planning:
         shutil.rmtree(self._folder.path, ignore_errors=True)
 
     def cancel(self) -> None:
-        """End the process; whoever waits for the plan gets `Interrupted`. May be called from any thread."""
+        """Kill the process; `wait` then raises `Cancelled`. May be called from any thread."""
         self._process.kill()
 
-    def wait(self, progress: Report) -> Plan:
-        """The plan. Raises `BadInput`, `RunFailed` (it would fail in training too) or `Interrupted`."""
+    def wait(self, progress: ProgressCallback) -> Plan:
+        """The plan. Raises `UserError`, `RunFailed` (it would fail in training too) or `Cancelled`."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(POLL_SECONDS)
-            self._tell(progress)
+            self._report_progress(progress)
             if self._process.returncode is not None:
-                return self._answer()
+                return self._result()
 
-    def _tell(self, progress: Report) -> None:
+    def _report_progress(self, progress: ProgressCallback) -> None:
         beat = read_record(self._folder.heartbeat, Heartbeat)
         if beat is not None and beat.progress is not None:
             progress(beat.progress)
 
-    def _answer(self) -> Plan:
-        answer = read_record(self._folder.path / ANSWER, PlanAnswer) or PlanAnswer()
+    def _result(self) -> Plan:
+        answer = read_record(self._folder.path / RESULT_FILE, PlanResult) or PlanResult()
         if answer.plan is not None:
             plan = answer.plan
             return msgspec.structs.replace(plan, notices=(*self._notices, *plan.notices))
         if answer.error is not None:
-            raise (BadInput if answer.invalid_input else RunFailed)(answer.error)
+            raise (UserError if answer.invalid_input else RunFailed)(answer.error)
         if self._process.returncode == -9:
-            raise Interrupted
-        raise RunFailed(f"no plan was made: {self._last_words() or f'exit {self._process.returncode}'}")
+            raise Cancelled
+        raise RunFailed(f"no plan was made: {self._last_log_line() or f'exit {self._process.returncode}'}")
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         with contextlib.suppress(OSError):
             lines = self._folder.log.read_text(errors="replace").splitlines()
             return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
@@ -93,17 +93,22 @@ class Planning:
 
 
 def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
-    """The experiment as it can be tried with what is on this machine, and what that leaves out, in words.
+    """The experiment as it can be tried without downloads, and one notice for each deviation from it.
 
-    Raises `BadInput` where the dataset is not here: the message names what brings it.
+    Raises `UserError` where the dataset is not downloaded; the message names the command that downloads it.
     """
     about = datasets.describe(experiment.data.name, experiment.data.options)
     if not about.here:
-        how = how_to_fetch(experiment.data.name, experiment.recipe or "")
-        raise BadInput(f"{about.name} is not here ({size(about.download)}): {how}")
+        hint = download_hint(experiment.data.name, experiment.recipe or "")
+        raise UserError(
+            f"the dataset {about.name} is not downloaded ({format_bytes(about.download)}): {hint}"
+        )
     info, options = models.find(experiment.model.name), experiment.model.options
-    if not options.get("pretrained") or options.get("weights") or info.weights_here():
+    if not options.get("pretrained") or options.get("weights") or info.local_weights():
         return experiment, ()
     changed = msgspec.structs.replace(experiment.model, options={**options, "pretrained": False})
-    missing = f"the weights of {info.name} are still to be downloaded ({size(info.weights_bytes)})"
-    return msgspec.structs.replace(experiment, model=changed), (f"{missing}: random ones were tried",)
+    notice = (
+        f"the weights of {info.name} are not downloaded yet ({format_bytes(info.weights_bytes)}); "
+        "the plan uses random weights"
+    )
+    return msgspec.structs.replace(experiment, model=changed), (notice,)

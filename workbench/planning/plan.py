@@ -1,37 +1,37 @@
-"""What a plan says: the record that passes from the planning process to its owner."""
+"""The plan: the record that the planning process returns to its client."""
 
 from __future__ import annotations
 
 import msgspec
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 from workbench.io.record_codec import Record
 
-ANSWER = "plan.json"
-"""The `PlanAnswer` that the process leaves in its folder."""
+RESULT_FILE = "plan.json"
+"""The file with the `PlanResult` that the process writes to its folder."""
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A setting with which the same number of epochs took less time when it was tried."""
+    """A setting with which the same number of epochs takes less time, as measured."""
 
     key: str
     value: str
     factor: float
-    """How many times as many examples a second."""
+    """The speedup: samples per second relative to the plan's settings."""
     samples_per_second: float
     seconds: float
-    """To the end of the run."""
-    says: str
-    """What else changes with it."""
+    """Estimated duration of the whole run."""
+    side_effect: str = msgspec.field(name="says")
+    """How the setting changes the training itself."""
 
     @property
     def assignment(self) -> str:
-        """As `--set` takes it."""
+        """The setting in the form of `--set`."""
         return f"{self.key}={self.value}"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run will take; bytes and seconds."""
+    """The resources that a run will need, in bytes and seconds."""
 
     device: str
     device_name: str
@@ -39,48 +39,48 @@ class Plan(msgspec.Struct, frozen=True):
     precision: str
     batch_size: int
     execution: dict[str, str]
-    """How it is computed, and why: `data` (resident or streamed), `step`."""
+    """How it is computed, and why: `data` (resident or streamed) and `step`."""
     steps_total: int
     step_seconds: float
     samples_per_second: float
     seconds: dict[str, float]
-    """`load`, `train`, `evaluate` and `total`: to the end, where nothing ends it sooner."""
+    """`load`, `train`, `evaluate` and `total`, without early stopping."""
     shares: dict[str, float]
-    """Of a step's time, from 0 to 1: `data`, `model` (forward and backward), `optimizer`, `record`."""
+    """Shares of a step's time, from 0 to 1: `data`, `model` (forward and backward), `optimizer`, `record` (metrics)."""
     memory: dict[str, int | None]
-    """`process` and `process_free`, `device` and `device_free`: the peak and what there is; null: not on a GPU."""
+    """Peak and free memory: `process` and `process_free`, `device` and `device_free` (`None` without a GPU)."""
     disk: dict[str, int | None]
-    """`checkpoint` (one), `total` (the run's folder at its largest) and `free`."""
+    """`checkpoint` (one), `total` (the maximum size of the run's folder) and `free`."""
     proposals: tuple[Proposal, ...] = ()
-    """The fastest first."""
+    """Sorted by speedup, the fastest first."""
     tried: tuple[str, ...] = ()
-    """All settings that were tried, as `--set` takes them."""
+    """All settings that were tried, in the form of `--set`."""
     notices: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
-        """Whether the run's folder has room on its disk."""
+        """Whether the run's folder fits on its disk."""
         free = self.disk["free"]
         return free is None or (self.disk["total"] or 0) < free
 
 
-class PlanAnswer(Record, frozen=True, kw_only=True):
-    """A plan, or why there is none."""
+class PlanResult(Record, frozen=True, kw_only=True):
+    """A plan, or the error that prevented it."""
 
     plan: Plan | None = None
     error: str | None = None
-    """One line for people."""
+    """One line of text."""
     invalid_input: bool = False
-    """Whether the experiment is to blame for the error."""
+    """Whether the experiment itself is invalid."""
 
 
-def where_it_goes(plan: Plan) -> str:
+def describe_shares(plan: Plan) -> str:
     """`data 4 %, forward and backward 71 %, …` of a step's time."""
-    words = {"model": "forward and backward", "record": "metrics"}
-    return ", ".join(f"{words.get(name, name)} {100 * part:.0f} %" for name, part in plan.shares.items())
+    labels = {"model": "forward and backward", "record": "metrics"}
+    return ", ".join(f"{labels.get(name, name)} {100 * part:.0f} %" for name, part in plan.shares.items())
 
 
-def how_much_faster(proposal: Proposal) -> str:
+def describe_proposal(proposal: Proposal) -> str:
     """`batch_size 256 is 2.1× faster an epoch: …`."""
     setting = proposal.key.partition(".")[2]
-    return f"{setting} {safe(proposal.value)} is {proposal.factor:.1f}× faster an epoch: {proposal.says}"
+    return f"{setting} {sanitize(proposal.value)} is {proposal.factor:.1f}× faster an epoch: {proposal.side_effect}"

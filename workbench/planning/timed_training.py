@@ -1,4 +1,4 @@
-"""Some real steps of training, timed: what `plan` measures with."""
+"""Real training steps with timing, the basis of a plan."""
 
 from __future__ import annotations
 
@@ -10,193 +10,200 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from workbench.engine.accelerate import quicken
+from workbench.engine.accelerate import accelerate_step
 from workbench.engine.batches import Batch, Batches
 from workbench.engine.freezing import Backbone
-from workbench.engine.loop import give_up, train_epoch
-from workbench.engine.running_sums import Sums
-from workbench.engine.settings_history import Timeline
+from workbench.engine.loop import reraise, train_epoch
+from workbench.engine.running_sums import RunningSums
+from workbench.engine.settings_history import SettingsHistory
 from workbench.engine.train_state import TrainState
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.run_folder import RunFolder
-from workbench.worker.components import Parts
-from workbench.worker.metrics_writer import Report
-from workbench.worker.requests import Requests
+from workbench.worker.components import TrainingComponents
+from workbench.worker.metrics_writer import MetricsWriter
+from workbench.worker.requests import RequestInbox
 
-WARM_UP = 0.1
-"""Seconds before the clock runs (at the least one step): kernels are chosen, memory is taken."""
+WARMUP_SECONDS = 0.1
+"""Duration of the warm-up (at least one step), in which kernels are chosen and memory is allocated."""
 
 
-class Enough(Exception):
-    """The time of a trial is over."""
+class TimeBudgetExceeded(Exception):
+    """The time budget of a measurement is used up."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What some steps took, in seconds; `apart` is the time of a step's parts, summed."""
+class Throughput:
+    """The measured time of some steps in seconds; `by_phase`: the sum over all steps for each phase."""
 
     steps: int
-    examples: int
+    samples: int
     seconds: float
-    apart: dict[str, float]
+    by_phase: dict[str, float]
 
     @property
     def samples_per_second(self) -> float:
-        """Examples trained on in a second."""
-        return self.examples / self.seconds
+        """Trained samples per second."""
+        return self.samples / self.seconds
 
     @property
     def step_seconds(self) -> float:
-        """Seconds a step."""
+        """Seconds per step."""
         return self.seconds / self.steps
 
 
-class Clock:
-    """Ends a trial when its time is over, and waits for a GPU where its parts are timed apart."""
+class BudgetClock:
+    """Ends a measurement when its time budget is used up, and synchronizes with the device for timing by phase."""
 
-    def __init__(self, device: torch.device, requests: Requests) -> None:
+    def __init__(self, device: torch.device, requests: RequestInbox) -> None:
         self._device, self._requests = device, requests
-        self.until = 0.0
-        self.waits = False
+        self.deadline = 0.0
+        self.synchronize = False
 
     def now(self) -> float:
-        """The time, once what was asked of the device is done (only where parts are timed apart)."""
-        if self.waits:
+        """The current time, after synchronizing with the device where phases are timed."""
+        if self.synchronize:
             self.wait()
         return time.perf_counter()
 
     def wait(self) -> None:
-        """Return when the device is done."""
+        """Wait for all queued work of the device."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         elif self._device.type == "mps":
             torch.mps.synchronize()
 
-    def answer(self, state: TrainState) -> None:
-        """Called by the loop after every step."""
+    def after_step(self, state: TrainState) -> None:
+        """Called after every step; raises on a stop request and when the time budget is used up."""
         self._requests.raise_if_stopped()
-        if time.perf_counter() >= self.until:
-            raise Enough
+        if time.perf_counter() >= self.deadline:
+            raise TimeBudgetExceeded
 
 
 class TimedState(TrainState):
-    """A state whose steps tell how long their parts take."""
+    """A training state that measures the time of the phases of its steps."""
 
-    clock: Clock
-    model = optimizer_time = 0.0
-    plays = True
-    """Whether steps that were recorded are played back."""
+    clock: BudgetClock
+    model_seconds = optimizer_seconds = 0.0
+    use_graph = True
+    """Whether steps are replayed as a CUDA graph, where one was captured."""
 
     def replay(self, batch: Batch) -> bool:
-        """As it is, where it is wanted."""
-        return self.plays and super().replay(batch)
+        """Replay the step, unless phases are timed."""
+        return self.use_graph and super().replay(batch)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """As it is, timed."""
         start = self.clock.now()
-        answer = super().forward(batch)
-        self.model += self.clock.now() - start
-        return answer
+        result = super().forward(batch)
+        self.model_seconds += self.clock.now() - start
+        return result
 
     def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
         """As it is, timed."""
         start = self.clock.now()
         super().backward(loss, share)
-        self.model += self.clock.now() - start
+        self.model_seconds += self.clock.now() - start
 
-    def update(self) -> None:
+    def optimizer_step(self) -> None:
         """As it is, timed."""
         start = self.clock.now()
-        super().update()
-        self.optimizer_time += self.clock.now() - start
+        super().optimizer_step()
+        self.optimizer_seconds += self.clock.now() - start
 
 
 class TimedBatches:
-    """Batches that are counted, and whose making is timed."""
+    """Batches with a count of their samples and the time spent on making them."""
 
-    def __init__(self, batches: Batches, clock: Clock) -> None:
+    def __init__(self, batches: Batches, clock: BudgetClock) -> None:
         self._batches, self._clock = batches, clock
-        self.examples, self.seconds = 0, 0.0
+        self.samples, self.seconds = 0, 0.0
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def starting_at(self, position: int) -> Iterator[Batch]:
-        """The same batches."""
-        batches = self._batches.starting_at(position)
+    def iter_from(self, position: int) -> Iterator[Batch]:
+        """The batches from index `position` on, as `Batches.iter_from`."""
+        batches = self._batches.iter_from(position)
         while True:
             start = self._clock.now()
             batch = next(batches, None)
             self.seconds += self._clock.now() - start
             if batch is None:
                 return
-            self.examples += len(batch)
+            self.samples += len(batch)
             yield batch
 
 
-class Trial:
-    """The worker's own loop over some parts, for a while; the rows it writes go into `folder`."""
+class TimedTraining:
+    """The worker's training loop for a limited time; its metrics rows go to `folder`."""
 
-    def __init__(self, parts: Parts, folder: RunFolder, requests: Requests) -> None:
-        self._parts = parts
-        self.report = Report(Sums(parts.task, parts.device), LineWriter(folder.metrics), parts.report_every)
-        self.state = TimedState(
-            Backbone(parts.built.module, parts.built.head),
-            task=parts.task,
-            precision=parts.precision,
-            timeline=Timeline(parts.settings),
-            sums=self.report.sums,
+    def __init__(self, components: TrainingComponents, folder: RunFolder, requests: RequestInbox) -> None:
+        self._components = components
+        self.metrics = MetricsWriter(
+            RunningSums(components.task, components.device), LineWriter(folder.metrics), components.log_every
         )
-        self._clock = self.state.clock = Clock(parts.device, requests)
-        self.recover: Callable[[Exception], None] = give_up
-        """What is done when a step goes wrong, as `loop.train` does it."""
-        self.state.steps_per_epoch = parts.epochs.steps
+        self.state = TimedState(
+            Backbone(components.model.module, components.model.head),
+            task=components.task,
+            precision=components.precision,
+            settings_history=SettingsHistory(components.settings),
+            sums=self.metrics.sums,
+        )
+        self._clock = self.state.clock = BudgetClock(components.device, requests)
+        self.recover: Callable[[Exception], None] = reraise
+        """Called with the error of a failed step, as in `loop.train`."""
+        self.state.steps_per_epoch = components.epochs.steps
         self.notices: list[str] = []
-        self.quick = quicken(self.state, parts.epochs, self.notices.append)
-        """How its steps are accelerated."""
+        self.acceleration = accelerate_step(self.state, components.epochs, self.notices.append)
+        """How the steps are accelerated."""
 
-    def run(self, seconds: float, *, epoch: int = 0, apart: bool = False) -> Pace:
-        """Train for about so many seconds in epoch `epoch`; at the least one step. Raises `RunFailed`.
+    def run(self, seconds: float, *, epoch: int = 0, by_phase: bool = False) -> Throughput:
+        """Train for about `seconds` in epoch `epoch`, at least one step. Raises `RunFailed` where training diverges.
 
-        `apart`: wait for the device after each part of a step, so that each has its own time; steps that would be
-        played back whole are then computed part by part.
+        `by_phase`: synchronize with the device after each phase of a step, so that each has its own time; the steps
+        then run eagerly instead of as a CUDA graph.
         """
-        torch.set_num_threads(self._parts.threads)
+        torch.set_num_threads(self._components.threads)
         state, clock = self.state, self._clock
-        clock.waits = apart
-        state.epoch, state.position, state.plays = epoch, 0, not apart
+        clock.synchronize = by_phase
+        state.epoch, state.position, state.use_graph = epoch, 0, not by_phase
         if state.step == 0:
-            self._train(WARM_UP)
-        step, state.model, state.optimizer_time = state.step, 0.0, 0.0
+            self._train(WARMUP_SECONDS)
+        step, state.model_seconds, state.optimizer_seconds = state.step, 0.0, 0.0
         clock.wait()
         start = time.perf_counter()
-        examples, data = self._train(seconds)
+        samples, data_seconds = self._train(seconds)
         clock.wait()
-        spent = time.perf_counter() - start
-        rest = max(0.0, spent - data - state.model - state.optimizer_time)
-        parts = {"data": data, "model": state.model, "optimizer": state.optimizer_time, "record": rest}
-        return Pace(state.step - step, examples, spent, parts)
+        elapsed = time.perf_counter() - start
+        remainder = max(0.0, elapsed - data_seconds - state.model_seconds - state.optimizer_seconds)
+        seconds_by_phase = {
+            "data": data_seconds,
+            "model": state.model_seconds,
+            "optimizer": state.optimizer_seconds,
+            "record": remainder,
+        }
+        return Throughput(state.step - step, samples, elapsed, seconds_by_phase)
 
     def _train(self, seconds: float) -> tuple[int, float]:
-        """Examples that were trained on, and the seconds it took to make their batches."""
-        self._clock.until = time.perf_counter() + seconds
-        examples, spent = 0, 0.0
+        """Train for this time; returns the number of samples, and the seconds spent on making batches."""
+        self._clock.deadline = time.perf_counter() + seconds
+        samples, data_seconds = 0, 0.0
         while True:
             start = time.perf_counter()
-            batches = TimedBatches(self._parts.epochs.batches(self.state.epoch), self._clock)
-            spent += time.perf_counter() - start
-            over = False
+            batches = TimedBatches(self._components.epochs.batches(self.state.epoch), self._clock)
+            data_seconds += time.perf_counter() - start
+            is_over = False
             try:
-                train_epoch(self.state, cast(Batches, batches), self.report, self._clock)
-            except Enough:
-                over = True
+                train_epoch(self.state, cast(Batches, batches), self.metrics, self._clock)
+            except TimeBudgetExceeded:
+                is_over = True
             except (RuntimeError, MemoryError) as error:
                 self.recover(error)
-            examples, spent = examples + batches.examples, spent + batches.seconds
-            if over:
-                return examples, spent
-            self.state.position = 0  # the same epoch again: a later one may train more of the model
+            samples, data_seconds = samples + batches.samples, data_seconds + batches.seconds
+            if is_over:
+                return samples, data_seconds
+            self.state.position = 0  # repeat the epoch: a later one may train more of the model
 
     def close(self) -> None:
-        """Close what was opened."""
-        self.report.metrics.close()
+        """Close the metrics file."""
+        self.metrics.lines.close()

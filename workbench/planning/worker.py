@@ -1,6 +1,6 @@
-"""The process that plans: `python -m workbench.planning.worker FOLDER` tries the experiment in FOLDER.
+"""The planning process: `python -m workbench.planning.worker FOLDER` tries the experiment in FOLDER.
 
-It goes the worker's way (load, build, batches, loop) and leaves `plan.json`; nothing of it is a run.
+It uses the worker's components and training loop, and writes `plan.json`; it creates no run.
 """
 
 from __future__ import annotations
@@ -18,135 +18,150 @@ from pathlib import Path
 import torch
 
 from workbench.core import paths
-from workbench.core.errors import BadInput, RunFailed
-from workbench.core.progress import Interrupted
+from workbench.core.errors import RunFailed, UserError
+from workbench.core.progress import Cancelled
+from workbench.core.settings_schema import SettingValue
 from workbench.core.text import one_line
 from workbench.datasets.dataset import Split
-from workbench.engine.autotune import candidates
-from workbench.engine.cuda_graphs import Before
-from workbench.engine.data_placement import Source
+from workbench.engine.autotune import candidate_thread_counts
+from workbench.engine.cuda_graphs import TensorSnapshot
+from workbench.engine.data_placement import PlacedSplit
+from workbench.engine.device import device_name
 from workbench.engine.evaluate import TOP_K, evaluate
 from workbench.io.record_codec import write_record
-from workbench.planning.plan import ANSWER, Plan, PlanAnswer, Proposal
-from workbench.planning.timed_training import Pace, Trial
-from workbench.runs.journal import Notice, SettingValue, read_journal
+from workbench.planning.plan import RESULT_FILE, Plan, PlanResult, Proposal
+from workbench.planning.timed_training import Throughput, TimedTraining
+from workbench.runs.journal import Notice, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.system import machine_info
 from workbench.system.cpu import usable_cores
 from workbench.system.memory import host_memory
-from workbench.system.processes import age
-from workbench.worker.checkpoints import Checkpoints, checkpoint_bytes
-from workbench.worker.components import Parts
-from workbench.worker.context import Context, context_of
-from workbench.worker.disk_space import CHECKPOINTS, ROW_BYTES
-from workbench.worker.main import in_words
-from workbench.worker.metrics_writer import ROWS
+from workbench.system.processes import process_age
+from workbench.worker.attempt import TrainingAttempt
+from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
+from workbench.worker.components import TrainingComponents
+from workbench.worker.context import Context, make_context
+from workbench.worker.disk_space import MAX_CHECKPOINTS_ON_DISK, ROW_BYTES
+from workbench.worker.main import describe_error
+from workbench.worker.metrics_writer import MAX_STEP_ROWS
 from workbench.worker.recovery import Recovery
 from workbench.worker.requests import Stop
-from workbench.worker.resume import Beginning
-from workbench.worker.setup_record import device_name
+from workbench.worker.resume import StartPoint
 
 BASE_SECONDS = 1.0
 TRIAL_SECONDS = 0.5
 ALL_TRIALS_SECONDS = 10.0
-GAIN = 1.1
-"""What is less than this many times as fast is not proposed: timings differ by as much."""
-BATCHES = (2, 4, 8)
-"""Times the batch size that are tried."""
+MIN_SPEEDUP = 1.1
+"""Smaller speedups are not proposed, because timings vary by as much."""
+BATCH_FACTORS = (2, 4, 8)
+"""The multiples of the batch size that are tried."""
 
-SAYS = {
-    "threads": "learns the same, but for the last bits",
-    "precision": "rounds otherwise, learns nearly the same",
-    "batch_size": "learns otherwise, in fewer steps",
+SIDE_EFFECTS = {
+    "threads": "same training up to rounding",
+    "precision": "different rounding, nearly the same training",
+    "batch_size": "different training, with fewer steps",
 }
 
 
-def plan(context: Context) -> Plan:
-    """Try the experiment of `context`. Raises `BadInput`, `RunFailed`, `Stop` or `Interrupted`."""
-    checkpoints = Checkpoints(context.folder)
-    parts = Parts(context, Beginning(context, checkpoints))
-    trial = Trial(parts, context.folder, context.requests)
-    trial.recover = Recovery(context, trial.state, checkpoints, trial.report, parts.settings.batch_size)
+def make_plan(context: Context) -> Plan:
+    """Try the experiment of `context`. Raises `UserError`, `RunFailed`, `Stop` or `Cancelled`."""
+    checkpoints = CheckpointManager(context.folder)
+    components = TrainingComponents(context, StartPoint(context, checkpoints))
+    training = TimedTraining(components, context.folder, context.requests)
+    training.recover = Recovery(
+        TrainingAttempt(context, components, training.state, checkpoints, training.metrics)
+    )
     try:
-        return Planner(context, parts, trial, context.watch.seconds().total).plan()
+        return Planner(context, components, training, context.stopwatch.seconds().total).plan()
     finally:
-        trial.close()
+        training.close()
         checkpoints.close()
 
 
 class Planner:
-    """What a run of these parts takes, and what others would."""
+    """Measures the resources that a run needs, with its own settings and with alternatives."""
 
-    def __init__(self, context: Context, parts: Parts, trial: Trial, loaded: float) -> None:
-        self._context, self._parts, self._trial, self._loaded = context, parts, trial, loaded
-        self._settings = parts.settings
-        self._frozen = min(self._settings.freeze_epochs, self._settings.epochs)
+    def __init__(
+        self, context: Context, components: TrainingComponents, training: TimedTraining, load_seconds: float
+    ) -> None:
+        self._context, self._components, self._training = context, components, training
+        self._load_seconds = load_seconds
+        self._settings = components.settings
+        self._frozen_epochs = min(self._settings.freeze_epochs, self._settings.epochs)
         self._tried: list[str] = []
 
     def plan(self) -> Plan:
-        """All of it."""
-        parts, last = self._parts, self._settings.epochs - 1
-        frozen = self._trial.run(BASE_SECONDS, epoch=0) if self._frozen else None
-        pace = self._trial.run(BASE_SECONDS, epoch=last)
-        apart = self._trial.run(BASE_SECONDS / 2, epoch=last, apart=True)
+        """The plan. Raises `UserError`, `RunFailed` or `Stop`."""
+        components, last = self._components, self._settings.epochs - 1
+        frozen_throughput = self._training.run(BASE_SECONDS, epoch=0) if self._frozen_epochs else None
+        throughput = self._training.run(BASE_SECONDS, epoch=last)
+        phases = self._training.run(BASE_SECONDS / 2, epoch=last, by_phase=True)
         memory = self._memory()
-        seconds = self._seconds(pace, frozen)
+        durations = self._durations(throughput, frozen_throughput)
         return Plan(
-            device=str(parts.device),
-            device_name=device_name(parts.device),
-            threads=parts.threads,
-            precision=parts.precision.name,
+            device=str(components.device),
+            device_name=device_name(components.device),
+            threads=components.threads,
+            precision=components.precision.name,
             batch_size=self._settings.batch_size,
-            execution=parts.execution(self._trial.quick),
-            steps_total=parts.epochs.steps * self._settings.epochs,
-            step_seconds=pace.step_seconds,
-            samples_per_second=pace.samples_per_second,
-            seconds=seconds,
-            shares={name: spent / apart.seconds for name, spent in apart.apart.items()},
+            execution=components.execution_summary(self._training.acceleration),
+            steps_total=components.epochs.steps * self._settings.epochs,
+            step_seconds=throughput.step_seconds,
+            samples_per_second=throughput.samples_per_second,
+            seconds=durations,
+            shares={name: seconds / phases.seconds for name, seconds in phases.by_phase.items()},
             memory=memory,
             disk=self._disk(),
-            proposals=tuple(sorted(self._proposals(seconds), key=lambda row: -row.factor)),
+            proposals=tuple(sorted(self._proposals(durations), key=lambda row: -row.factor)),
             tried=tuple(self._tried),
             notices=tuple(self._notices()),
         )
 
-    def _seconds(self, pace: Pace, frozen: Pace | None) -> dict[str, float]:
-        examples, epochs = len(self._parts.sources["train"]), self._settings.epochs
-        train = (epochs - self._frozen) * examples / pace.samples_per_second
-        if frozen is not None:
-            train += self._frozen * examples / frozen.samples_per_second
-        evaluating = epochs * self._evaluation_of(self._parts.held_out)
+    def _durations(self, throughput: Throughput, frozen_throughput: Throughput | None) -> dict[str, float]:
+        """The `seconds` of the plan; `frozen_throughput` is that of epochs with a frozen backbone."""
+        samples, epochs = len(self._components.splits["train"]), self._settings.epochs
+        train = (epochs - self._frozen_epochs) * samples / throughput.samples_per_second
+        if frozen_throughput is not None:
+            train += self._frozen_epochs * samples / frozen_throughput.samples_per_second
+        evaluation = epochs * self._evaluation_seconds(self._components.held_out_split)
         tta = self._settings.tta
-        if self._parts.held_out != "test" or tta != "none":
-            evaluating += self._evaluation_of("test", tta)
+        if self._components.held_out_split != "test" or tta != "none":
+            evaluation += self._evaluation_seconds("test", tta)
         return {
-            "load": self._loaded, "train": train, "evaluate": evaluating,
-            "total": self._loaded + train + evaluating,
+            "load": self._load_seconds, "train": train, "evaluate": evaluation,
+            "total": self._load_seconds + train + evaluation,
         }  # fmt: skip
 
-    def _evaluation_of(self, split: str, tta: str = "none") -> float:
-        """Seconds an evaluation of a split takes, from one of as much of it as is quickly done."""
-        source, parts = self._parts.sources[split], self._parts
-        some = 64
+    def _evaluation_seconds(self, split: str, tta: str = "none") -> float:
+        """Estimated seconds of an evaluation of a split, from an evaluation of part of it."""
+        components = self._components
+        placed_split = components.splits[split]
+        count = 64
         while True:
             start = time.perf_counter()
             evaluate(
-                parts.built.module, first(source, some), parts.task, split=split, classes=parts.data.classes,
-                precision=parts.precision, between=self._context.requests.raise_if_stopped, tta=tta,
-            )  # fmt: skip
-            spent = time.perf_counter() - start
-            if some >= len(source) or spent > TRIAL_SECONDS / 2:
-                return spent * len(source) / min(some, len(source))
-            some *= 4
+                components.model.module,
+                first_samples(placed_split, count),
+                components.task,
+                split=split,
+                classes=components.data.classes,
+                precision=components.precision,
+                after_batch=self._context.requests.raise_if_stopped,
+                tta=tta,
+            )
+            elapsed = time.perf_counter() - start
+            if count >= len(placed_split) or elapsed > TRIAL_SECONDS / 2:
+                return elapsed * len(placed_split) / min(count, len(placed_split))
+            count *= 4
 
     def _memory(self) -> dict[str, int | None]:
-        """Peaks so far, of this process and of the GPU."""
-        device, free = self._parts.device, host_memory()[1]
+        """Peak memory so far and free memory, of this process and of the GPU."""
+        device, free = self._components.device, host_memory()[1]
         on_gpu = device.type == "cuda"
-        peak = process_peak()
+        peak = peak_process_bytes()
         return {
             "process": peak,
-            # What is free now is without what this process has taken already.
+            # Free memory excludes what this process already uses.
             "process_free": None if free is None else free + (peak or 0),
             "device": torch.cuda.max_memory_reserved(device) if on_gpu else None,
             "device_free": torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
@@ -155,131 +170,140 @@ class Planner:
         }
 
     def _disk(self) -> dict[str, int | None]:
-        """What the run's folder will take: its checkpoints, evaluations and metrics."""
-        settings, parts = self._settings, self._parts
-        checkpoint = checkpoint_bytes(parts.built.module, settings)
-        kept = CHECKPOINTS + (settings.epochs // settings.keep_every if settings.keep_every else 0)
-        evaluated = len(parts.sources[parts.held_out]) * (10 + 2 * TOP_K) * settings.epochs
-        rows = min(parts.epochs.steps * settings.epochs, ROWS) * ROW_BYTES
+        """The size of the run's folder: checkpoints, evaluations and metrics."""
+        settings, components = self._settings, self._components
+        checkpoint = estimate_checkpoint_bytes(components.model.module, settings)
+        checkpoints = MAX_CHECKPOINTS_ON_DISK + (
+            settings.epochs // settings.keep_checkpoint_every if settings.keep_checkpoint_every else 0
+        )
+        evaluations = len(components.splits[components.held_out_split]) * (10 + 2 * TOP_K) * settings.epochs
+        rows = min(components.epochs.steps * settings.epochs, MAX_STEP_ROWS) * ROW_BYTES
         return {
             "checkpoint": checkpoint,
-            "total": kept * checkpoint + evaluated + rows,
-            "free": machine_info.room(paths.runs()).free,
+            "total": checkpoints * checkpoint + evaluations + rows,
+            "free": machine_info.disk_space(paths.runs()).free,
         }
 
-    def _proposals(self, seconds: dict[str, float]) -> Iterator[Proposal]:
-        """Every change that was tried and is faster; each is held against the base at the same moment."""
-        until = time.monotonic() + ALL_TRIALS_SECONDS
-        for key, value in changes(self._parts):
-            if time.monotonic() > until:
+    def _proposals(self, durations: dict[str, float]) -> Iterator[Proposal]:
+        """Every alternative setting that is faster; each is timed together with the base settings."""
+        deadline = time.monotonic() + ALL_TRIALS_SECONDS
+        for key, value in candidate_settings(self._components):
+            if time.monotonic() > deadline:
                 return
             self._tried.append(f"train.{key}={value}")
-            held = self._factor(key, value)
-            if held is None or held[0] < GAIN:
+            measured = self._speedup(key, value)
+            if measured is None or measured[0] < MIN_SPEEDUP:
                 continue
-            factor, pace = held
-            rest = seconds["total"] - seconds["train"]
+            factor, throughput = measured
+            other_seconds = durations["total"] - durations["train"]
             yield Proposal(
                 f"train.{key}",
                 str(value),
                 factor,
-                pace.samples_per_second,
-                rest + seconds["train"] / factor,
-                SAYS[key],
+                throughput.samples_per_second,
+                other_seconds + durations["train"] / factor,
+                SIDE_EFFECTS[key],
             )
 
-    def _factor(self, key: str, value: SettingValue) -> tuple[float, Pace] | None:
-        """How many times as fast it is with another value, and its pace; `None` where it can't be done."""
+    def _speedup(self, key: str, value: SettingValue) -> tuple[float, Throughput] | None:
+        """The speedup with another value of a setting, and its throughput; `None` where it does not work."""
         try:
-            with self._weights_put_back():
-                return self._held_against_base(self._parts.with_settings(**{key: value}))
-        except (BadInput, RuntimeError, MemoryError):
-            # It can't be put together, it diverges, or there is no memory for it: no proposal.
-            if self._parts.device.type == "cuda":
+            with self._restored_weights():
+                return self._compare_with_base(self._components.with_settings(**{key: value}))
+        except (UserError, RuntimeError, MemoryError):
+            # Invalid, diverged or out of memory: no proposal.
+            if self._components.device.type == "cuda":
                 torch.cuda.empty_cache()
             return None
 
     @contextlib.contextmanager
-    def _weights_put_back(self) -> Iterator[None]:
-        """All trials train the same weights: where one diverges, the next would begin from what it left."""
-        state = self._trial.state
-        slow = [] if state.lookahead is None else state.lookahead.state_dict()
-        start = Before([*state.changed(), *slow])
+    def _restored_weights(self) -> Iterator[None]:
+        """Restore the weights afterwards: all measurements train the same ones, and one may diverge."""
+        state = self._training.state
+        slow_weights = [] if state.lookahead is None else state.lookahead.state_dict()
+        snapshot = TensorSnapshot([*state.mutated_tensors(), *slow_weights])
         try:
             yield
         finally:
-            start.restore(state.changed())
+            snapshot.restore(state.mutated_tensors())
 
-    def _held_against_base(self, parts: Parts) -> tuple[float, Pace]:
+    def _compare_with_base(self, components: TrainingComponents) -> tuple[float, Throughput]:
+        """The speedup over the base settings, timed before and after, and the throughput with `components`."""
         last = self._settings.epochs - 1
-        with contextlib.closing(Trial(parts, self._context.folder, self._context.requests)) as trial:
-            before = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
-            pace = trial.run(TRIAL_SECONDS, epoch=last)
-            after = self._trial.run(TRIAL_SECONDS / 2, epoch=last)
-        base = (before.examples + after.examples) / (before.seconds + after.seconds)
-        return pace.samples_per_second / base, pace
+        with contextlib.closing(
+            TimedTraining(components, self._context.folder, self._context.requests)
+        ) as training:
+            before = self._training.run(TRIAL_SECONDS / 2, epoch=last)
+            throughput = training.run(TRIAL_SECONDS, epoch=last)
+            after = self._training.run(TRIAL_SECONDS / 2, epoch=last)
+        base = (before.samples + after.samples) / (before.seconds + after.seconds)
+        return throughput.samples_per_second / base, throughput
 
     def _notices(self) -> Iterator[str]:
-        """What the worker would have put into the journal, and what the time to the end depends on."""
+        """The notices that the worker would have recorded, and what the total time depends on."""
         for record in read_journal(self._context.folder.journal):
             if isinstance(record, Notice):
                 yield record.text
-        yield from self._trial.notices
+        yield from self._training.notices
         if self._settings.patience:
-            yield f"it may end sooner: after {self._settings.patience} epochs without a better one"
+            yield f"early stopping may end the run sooner, after {self._settings.patience} epochs without improvement"
 
 
-def changes(parts: Parts) -> Iterator[tuple[str, SettingValue]]:
-    """What is worth a trial: setting of `train` and value."""
-    if parts.device.type == "cpu":
-        yield from (("threads", count) for count in candidates(usable_cores()) if count != parts.threads)
+def candidate_settings(components: TrainingComponents) -> Iterator[tuple[str, SettingValue]]:
+    """The alternatives worth measuring: training setting and value."""
+    if components.device.type == "cpu":
+        yield from (
+            ("threads", count)
+            for count in candidate_thread_counts(usable_cores())
+            if count != components.threads
+        )
     for name in ("bf16", "fp16", "fp32"):
-        if name != parts.precision.name and (name == "bf16" or parts.device.type == "cuda"):
+        if name != components.precision.name and (name == "bf16" or components.device.type == "cuda"):
             yield "precision", name
-    size, most = parts.settings.batch_size, len(parts.sources["train"])
-    yield from (("batch_size", size * times) for times in BATCHES if size * times <= most)
+    size, samples = components.settings.batch_size, len(components.splits["train"])
+    yield from (("batch_size", size * factor) for factor in BATCH_FACTORS if size * factor <= samples)
 
 
-def first(source: Source, count: int) -> Source:
-    """The first `count` examples of a source."""
-    split = Split(source.inputs[:count], source.split.targets[:count])
-    return replace(source, split=split, targets=source.targets[:count])
+def first_samples(placed_split: PlacedSplit, count: int) -> PlacedSplit:
+    """The first `count` samples of a split."""
+    split = Split(placed_split.inputs[:count], placed_split.split.targets[:count])
+    return replace(placed_split, split=split, targets=placed_split.targets[:count])
 
 
-def process_peak() -> int | None:
-    """The most memory this process has had (bytes), where the system tells."""
+def peak_process_bytes() -> int | None:
+    """The peak memory of this process in bytes; `None` where the system does not report it."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
         return None
-    return 1024 * int(found[1]) if found else None
+    return 1024 * int(match[1]) if match else None
 
 
-def answer_of(context: Context) -> PlanAnswer:
-    """The plan, or why there is none."""
+def make_result(context: Context) -> PlanResult:
+    """The plan, or the error that prevented it."""
     try:
-        return PlanAnswer(plan=plan(context))
-    except BadInput as error:
-        return PlanAnswer(error=one_line(error, 500), invalid_input=True)
+        return PlanResult(plan=make_plan(context))
+    except UserError as error:
+        return PlanResult(error=one_line(error, 500), invalid_input=True)
     except RunFailed as error:
-        return PlanAnswer(error=one_line(error, 500))
-    except (Stop, Interrupted):
+        return PlanResult(error=one_line(error, 500))
+    except (Stop, Cancelled):
         raise
     except Exception as error:
         traceback.print_exc()
-        return PlanAnswer(error=in_words(error))
+        return PlanResult(error=describe_error(error))
 
 
 def main() -> None:
-    """One plan; whoever asked for it holds the other end of stdin, and is obeyed as a supervisor is."""
+    """Make one plan. The client holds the other end of stdin, as a supervisor does for a worker."""
     folder = RunFolder(Path(sys.argv[1]).absolute())
-    context = context_of(folder, 1, time.monotonic() - age())
+    context = make_context(folder, 1, time.monotonic() - process_age())
     context.requests.install()
     context.heartbeat.start()
     try:
-        write_record(folder.path / ANSWER, answer_of(context), durable=False)
-    except (Stop, Interrupted):
-        # Who asked is gone, and can't remove the folder any more.
+        write_record(folder.path / RESULT_FILE, make_result(context), durable=False)
+    except (Stop, Cancelled):
+        # The client is gone and can't remove the folder.
         shutil.rmtree(folder.path, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""The attempts at a run: how many there were, whatever is left of its record, and where each of them began."""
+"""The attempts of a run: the number of the last one, and the step at which each started."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from workbench.runs.journal import Attempt, JournalLine, Notice, attempts_of, re
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.run_folder import RunFolder
 
-WATCHED = ("workbench", "torch", "torchvision", "numpy")
-"""Packages whose versions an `attempt` line has, beside Python's."""
+RECORDED_PACKAGES = ("workbench", "torch", "torchvision", "numpy")
+"""Packages whose versions an `attempt` line contains, in addition to Python's."""
 
 
 def installed_versions() -> dict[str, str | None]:
-    """The versions of `WATCHED` and of Python; `None` where a package is not installed."""
-    return {name: version_of(name) for name in WATCHED} | {"python": sys.version.split()[0]}
+    """The versions of `RECORDED_PACKAGES` and of Python; `None` for a package that is not installed."""
+    return {name: version_of(name) for name in RECORDED_PACKAGES} | {"python": sys.version.split()[0]}
 
 
-def last_attempt(folder: RunFolder) -> int:
-    """The newest attempt that any part of the record knows of: journals get lost. 0 before the first."""
+def last_attempt_number(folder: RunFolder) -> int:
+    """The highest attempt number in journal, heartbeat and exit record (any may be lost); 0 before the first."""
     beat, ended = read_record(folder.heartbeat, Heartbeat), read_record(folder.exit, Exit)
     known = [*attempts_of(read_journal(folder.journal)), *(record for record in (beat, ended) if record)]
     return max((record.attempt for record in known), default=0)
 
 
 def start_steps(journal: Iterable[JournalLine]) -> dict[int, int]:
-    """The step at which each attempt began, by its number.
+    """The first step of each attempt, by attempt number.
 
-    A supervisor expects the newest checkpoint; a worker that could not read that says so in a notice.
+    The supervisor records the step of the newest checkpoint; a worker that can't read that one corrects it in a
+    notice.
     """
     return {
         record.attempt: record.from_step

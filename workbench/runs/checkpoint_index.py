@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, by its manifest and the files beside it. No checkpoint is opened here: no torch."""
+"""The checkpoints of a run, by their manifest. No checkpoint is opened here: this module needs no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workbench.runs.run_folder import RunFolder
 
 
 def read_entries(folder: RunFolder) -> list[CheckpointEntry]:
-    """The manifest's entries, oldest first; damaged ones and those of files elsewhere are left out."""
+    """The entries of the manifest, oldest first; damaged ones and those that name other folders are left out."""
     manifest = read_record(folder.manifest, Manifest) or Manifest()
     return [entry for entry in manifest.checkpoints if Path(entry.file).name == entry.file]
 
@@ -21,14 +21,14 @@ def write_entries(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None
     write_record(folder.manifest, Manifest(checkpoints=tuple(entries)))
 
 
-def newest_step(folder: RunFolder) -> int:
-    """The step of the newest checkpoint that is listed, 0 where none is."""
+def newest_checkpoint_step(folder: RunFolder) -> int:
+    """The step of the newest listed checkpoint; 0 without one."""
     entries = read_entries(folder)
     return entries[-1].step if entries else 0
 
 
-def remove_others(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None:
-    """Delete all checkpoints, and drafts of them, that no entry names."""
+def remove_unlisted_checkpoints(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None:
+    """Delete all checkpoint files, including unfinished ones, that are not among `entries`."""
     names = {entry.file for entry in entries}
     for path in folder.checkpoint_files(drafts=True):
         if path.name not in names:

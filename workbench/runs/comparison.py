@@ -1,4 +1,4 @@
-"""Runs compared: their results, and the settings in which they differ."""
+"""Comparison of runs: their results, and the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from workbench.runs.journal import SettingValue
+from workbench.core.settings_schema import SettingValue
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import RunReport, report_of
+from workbench.runs.run_report import RunReport, read_report
 from workbench.runs.status import Status
 
 NOT_COMPARED = {"v", "name", "title", "teaches", "reference"}
 """Parts of an experiment that do not affect what it computes."""
-LISTED = {"run", "name"}
-"""Columns by which the runs of a comparison are told apart."""
-ALWAYS = ("loss", "accuracy")
-"""Test metrics that every comparison has, measured or not."""
+IDENTITY_COLUMNS = {"run", "name"}
+"""Columns that identify the runs of a comparison."""
+REQUIRED_METRICS = ("loss", "accuracy")
+"""Test metrics that every comparison has, even if they are not measured."""
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,17 +26,17 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     status: Status
     epoch: int
-    """Completed ones."""
+    """Completed epochs."""
     seconds: float
-    """Wall time, summed over attempts."""
+    """Wall time in seconds, summed over attempts."""
     test: dict[str, float | None]
-    """Test metrics by name, to four places; `None` where one is not measured."""
+    """Test metrics by name, rounded to four decimals; `None` where one is not measured."""
     settings: dict[str, SettingValue]
-    """Settings that are not the same in all runs, by their full names."""
+    """Settings that differ between the runs, by full name."""
 
     @property
-    def values(self) -> dict[str, SettingValue]:
-        """The run as one row, with keys as `workbench compare` shows them: `test.accuracy`, `train.lr`."""
+    def row(self) -> dict[str, SettingValue]:
+        """The run as one row, with the column names of `workbench compare`: `test.accuracy`, `train.lr`."""
         return {
             "run": self.run,
             "name": self.name,
@@ -48,14 +48,14 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def differing(runs: Sequence[ComparedRun]) -> list[str]:
-    """The keys of `ComparedRun.values` that a table shows: those whose values are not the same in all runs."""
-    rows = [run.values for run in runs]
-    return [key for key in rows[0] if key not in LISTED and _differs(key, rows)]
+def differing_keys(runs: Sequence[ComparedRun]) -> list[str]:
+    """The columns of `ComparedRun.row` whose values differ between the runs."""
+    rows = [run.row for run in runs]
+    return [key for key in rows[0] if key not in IDENTITY_COLUMNS and _differs(key, rows)]
 
 
-def names_of(runs: Sequence[ComparedRun]) -> list[str]:
-    """The runs' names in such a table; runs of the same name are followed by the end of their id."""
+def display_names(runs: Sequence[ComparedRun]) -> list[str]:
+    """The names of the runs in a table; those of runs with the same name are followed by the end of the run id."""
     names = [run.name for run in runs]
     return [
         run.name if names.count(run.name) == 1 else f"{run.name} {run.run.rpartition('-')[2]}" for run in runs
@@ -63,8 +63,8 @@ def names_of(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
-    """The runs in these folders, in their order."""
-    reports = [report_of(folder) for folder in folders]
+    """The comparison of the runs in `folders`, in the same order."""
+    reports = [read_report(folder) for folder in folders]
     settings = [_compared_settings(report) for report in reports]
     changed = [name for name in _union(settings) if _differs(name, settings)]
     measured = [_test_metrics(report) for report in reports]
@@ -96,11 +96,11 @@ def _test_metrics(report: RunReport) -> dict[str, float | None]:
     measured = {
         name: None if value is None else round(value, 4) for name, value in (report.test or {}).items()
     }
-    return {**dict.fromkeys(ALWAYS), **measured}
+    return {**dict.fromkeys(REQUIRED_METRICS), **measured}
 
 
 def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
-    """The settings of a run by their full names; empty where its experiment can't be read."""
+    """The settings of a run by full name; empty where its experiment can't be read."""
     sections = report.experiment.to_dict() if report.experiment else {}
     return dict(_flatten({key: value for key, value in sections.items() if key not in NOT_COMPARED}))
 

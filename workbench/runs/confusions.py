@@ -1,14 +1,14 @@
-"""The errors of an evaluation, class by class."""
+"""The misclassifications of an evaluation."""
 
 from __future__ import annotations
 
 from workbench.runs.metrics import EvaluationFile
 
 
-def confused(evaluation: EvaluationFile | None) -> list[tuple[str, str, int]]:
-    """True class, predicted class and count of all errors, the most frequent first.
+def confused_pairs(evaluation: EvaluationFile | None) -> list[tuple[str, str, int]]:
+    """True class, predicted class and count of all misclassifications, the most frequent first.
 
-    Cells of a damaged file that belong to no class are left out.
+    Cells of a damaged file with an invalid class index are left out.
     """
     if evaluation is None:
         return []

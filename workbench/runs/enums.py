@@ -1,4 +1,4 @@
-"""The words of a run's records that decide something: phases, endings and their causes, requests and outcomes."""
+"""Enumerations in the records of a run: phases, endings and their causes, requests and their outcomes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a worker is doing."""
+    """The activity of a worker."""
 
     LOADING = "loading"
     TUNING = "tuning"
@@ -19,11 +19,11 @@ class Phase(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     ENDED = "ended"
-    """Closes an attempt in the journal."""
+    """The last phase of an attempt in the journal."""
 
     @property
     def idle(self) -> bool:
-        """Whether no progress is expected: the run waits for a person or for disk space, or is ending."""
+        """Whether no progress is expected: the run is paused, waits for disk space, or is stopping."""
         return self in {Phase.PAUSED, Phase.WAITING_FOR_SPACE, Phase.STOPPING}
 
 
@@ -47,16 +47,16 @@ class Cause(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     NON_FINITE_LOSS = "non-finite loss"
     INVALID_INPUT = "invalid input"
-    """The experiment, the data or the model can't be used as they are."""
+    """The experiment, the data or the model is invalid."""
     TAKEN_OVER = "taken over"
     CRASH = "crash"
     """The worker process died without recording its end."""
     ERROR = "error"
-    """An exception that nobody expected."""
+    """An unexpected exception."""
 
     @property
     def intended(self) -> bool:
-        """Whether somebody wanted this end: no failure to report."""
+        """Whether this end was requested or planned, and is not a failure."""
         return self in {
             Cause.COMPLETED, Cause.EARLY_STOPPING, Cause.REQUESTED, Cause.SIGNAL, Cause.SUPERVISOR_ENDED,
             Cause.TAKEN_OVER,
@@ -64,18 +64,18 @@ class Cause(StrEnum):
 
 
 class ChangeCause(StrEnum):
-    """Why a worker changed a setting by itself."""
+    """Why a worker changed a setting without a request."""
 
     ROLLBACK = "rollback"
     OUT_OF_MEMORY = "out of memory"
 
     @classmethod
     def _missing_(cls, value: object) -> ChangeCause | None:
-        return cls.ROLLBACK if value == "went back" else None  # as 0.1.0 wrote it
+        return cls.ROLLBACK if value == "went back" else None  # the name in version 0.1.0
 
 
 class RequestKind(StrEnum):
-    """What can be asked of a running worker."""
+    """The requests that a running worker accepts."""
 
     STOP = "stop"
     CHECKPOINT = "checkpoint"
@@ -86,9 +86,9 @@ class RequestKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     DONE = "done"
     REJECTED = "rejected"
     ENDED = "ended"
-    """The run ended before it came to it."""
+    """The run ended before the request was processed."""

@@ -1,4 +1,4 @@
-"""The command of a hook under the name that processes of 0.1.0 start it by: some live through an upgrade."""
+"""The hook command under its former module name: processes of version 0.1.0 that outlive an upgrade still start it."""
 
 from runpy import run_module
 

@@ -1,4 +1,4 @@
-"""The lines of `journal.jsonl`, what happened to a run, and their writer and reader."""
+"""The events of a run, the lines of `journal.jsonl`: their types, writer and reader."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from workbench.core.settings_schema import SettingValue
 from workbench.io.record_codec import Record
+from workbench.runs import upgrades
 from workbench.runs.enums import ChangeCause, Outcome, Phase, RequestKind
 from workbench.runs.jsonl import LineWriter, read_lines
 from workbench.runs.records import Seconds
@@ -17,9 +18,10 @@ from workbench.system.processes import ProcessId
 
 
 class JournalRecord(Record, tag_field="kind", frozen=True, kw_only=True):
-    """One line of `journal.jsonl`, with the time at which it was written."""
+    """One line of `journal.jsonl`."""
 
     time: float = 0.0
+    """When it was written, Unix seconds."""
 
 
 class GpuChoice(Record, frozen=True, kw_only=True):
@@ -31,14 +33,15 @@ class GpuChoice(Record, frozen=True, kw_only=True):
 
 
 class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
-    """A start of the run, written by the supervisor: where, with what, from which step."""
+    """The start of an attempt, written by the supervisor."""
 
     attempt: int = 0
     overrides: dict[str, SettingValue] = {}
-    """Settings changed by this resume, by their full names."""
+    """Settings changed by this resume, by full name."""
     accept_changed_data: bool = False
     from_start: bool = False
     from_step: int | None = None
+    """Steps done at the start: those of the newest checkpoint."""
     host: str = ""
     boot_id: str = ""
     pid: int = 0
@@ -47,34 +50,44 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     versions: dict[str, str | None] = {}
     launcher: str = ""
     job: str | None = None
-    """Of Slurm."""
+    """The Slurm job id."""
     command: tuple[str, ...] = ()
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.attempt(content)
 
     @property
     def process(self) -> ProcessId:
-        """The supervisor."""
+        """The supervisor process."""
         return ProcessId(host=self.host, boot_id=self.boot_id, pid=self.pid, start=self.start)
 
 
 class SettingChange(JournalRecord, tag="change", frozen=True, kw_only=True):
-    """A setting that changed while the run went on; synced before it is used, replayed on resume."""
+    """A setting that changed during the run. It is synced to disk before it takes effect, and replayed on resume."""
 
     setting: str
-    """Its full name: `train.lr`."""
+    """The full name: `train.lr`."""
     value: SettingValue = None
     before: SettingValue = None
     step: int = 0
-    """Holds from the step after this one."""
+    """Steps done when it takes effect."""
     request: str | None = None
-    """The id of the request that asked for it; `None` where the worker did it by itself."""
+    """The id of the request; `None` for a change by the worker itself."""
     cause: ChangeCause | None = msgspec.field(default=None, name="why")
-    """Why the worker did it by itself."""
+    """Why the worker changed the setting by itself."""
     during_epoch: int | None = None
-    """The epoch in which a rollback became necessary."""
+    """The epoch that required a rollback."""
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.setting_change(content)
 
 
 class PhaseChange(JournalRecord, tag="phase", frozen=True, kw_only=True):
-    """A worker begins something else; the last one of an attempt has phase `ended`."""
+    """The start of a phase; the last one of an attempt is `ended`."""
 
     phase: Phase
     attempt: int = 0
@@ -82,59 +95,66 @@ class PhaseChange(JournalRecord, tag="phase", frozen=True, kw_only=True):
     device: str | None = None
     threads: int | None = None
     status: Phase | None = None
-    """With `ended`: how."""
+    """With `ended`: how the attempt ended."""
     seconds: Seconds | None = None
-    """With `ended`: the wall time of the attempt."""
+    """With `ended`: the wall time of the attempt, in seconds."""
 
 
 class Answer(JournalRecord, tag="answer", frozen=True, kw_only=True):
-    """A request and what became of it."""
+    """A request and its outcome."""
 
     request: RequestKind
     id: str = ""
     text: str = ""
     outcome: Outcome = Outcome.DONE
 
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.answer(content, "text")
+
 
 class Notice(JournalRecord, tag="notice", frozen=True, kw_only=True):
-    """A line for people."""
+    """A message for people."""
 
     text: str = ""
     attempt: int = 0
     exact: bool = True
-    """False where from here on the run is not exactly what an uninterrupted one would be."""
+    """False where from here on the run is no longer identical to an uninterrupted one."""
     from_step: int | None = None
-    """Where an attempt begins, if not where the supervisor expected it to."""
+    """The step at which the attempt starts, if it differs from the supervisor's."""
     stalled: bool = False
-    """Whether it says that nothing has moved for too long."""
+    """Whether the notice reports a stalled run."""
     before: dict[str, float] = {}
-    """Metrics before and after an upgrade, of the same weights."""
-    now: dict[str, float] = {}
+    """Metrics before and after an upgrade of workbench, with the same weights."""
+    after: dict[str, float] = msgspec.field(default={}, name="now")
 
 
 class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
-    """What the worker uses of the machine; `None` where it can't be known."""
+    """The resource usage of the worker; `None` where a value is unknown."""
 
     attempt: int = 0
     cpu: float | None = None
-    """Busy cores since the sample before."""
+    """Mean number of busy cores since the previous sample."""
     rss: int | None = None
+    """Resident memory in bytes."""
     gpu_load: float | None = None
     """From 0 to 1."""
     gpu_memory: int | None = None
-    """Used by all processes on that GPU."""
+    """Bytes used by all processes on that GPU."""
     gpu_total: int | None = None
+    """Bytes of memory of that GPU."""
 
 
 JournalLine = Attempt | SettingChange | PhaseChange | Answer | Notice | SystemSample
 
 
 class Journal(LineWriter):
-    """Appends what happened, with the time."""
+    """Appends events to `journal.jsonl`."""
 
-    def note(self, record: JournalLine) -> None:
-        """Append one line, on a row of its own even if another writer was killed within its line."""
-        self.check_end()
+    def append(self, record: JournalLine) -> None:
+        """Append one event with the current time, on a new line even if another writer was killed within its own."""
+        self.check_last_line()
         self.write(msgspec.structs.replace(record, time=round(time.time(), 3)))
 
 
@@ -144,5 +164,5 @@ def read_journal(path: Path) -> list[JournalLine]:
 
 
 def attempts_of(journal: Iterable[JournalLine]) -> list[Attempt]:
-    """The starts of a run among the records of its journal, oldest first."""
+    """The attempts in a journal, oldest first."""
     return [record for record in journal if isinstance(record, Attempt)]

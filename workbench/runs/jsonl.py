@@ -1,4 +1,4 @@
-"""Appending records as lines of JSON, and reading short files of them whole."""
+"""JSON lines: appending records, and reading short files at once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ T = TypeVar("T")
 
 
 class LineWriter:
-    """Appends records to a file, each with one `write()`, so that readers never see half of two."""
+    """Appends records to a file, each with a single `write()`, so that lines of several writers never interleave."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.offset = os.fstat(self._descriptor).st_size
-        """Bytes written so far: where the next line begins."""
+        """Bytes written so far: the offset of the next line."""
         self._torn = _ends_torn(self._descriptor)
-        self.keep_trying: Callable[[Callable[[], None]], None] = _once
-        """Calls what it is given; may do so again where the disk has no room."""
+        self.retry: Callable[[Callable[[], None]], None] = _once
+        """Calls its argument; may call it again after the disk was full."""
 
     def write(self, record: msgspec.Struct) -> None:
-        """Append one line. After a write that the disk cut short, the next line starts on a row of its own."""
-        self.keep_trying(partial(self._append, record))
+        """Append one line. After a partial write on a full disk, the next record starts on a new line."""
+        self.retry(partial(self._append, record))
 
     def _append(self, record: msgspec.Struct) -> None:
         data = (b"\n" if self._torn else b"") + encode(record) + b"\n"
@@ -39,12 +39,12 @@ class LineWriter:
         if self._torn:
             raise OSError(28, "No space left on device")
 
-    def check_end(self) -> None:
-        """Look whether the last line is whole: another writer may have been killed within its own."""
+    def check_last_line(self) -> None:
+        """Check whether the last line is complete: another writer may have been killed within its own."""
         self._torn = _ends_torn(self._descriptor)
 
     def sync(self) -> None:
-        """Return when all that was written is on the disk."""
+        """Sync all written lines to disk."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -61,10 +61,10 @@ def _once(work: Callable[[], None]) -> None:
     work()
 
 
-def keep_until(path: Path, offset: int) -> int:
-    """Put a copy of the first `offset` bytes in the place of `path` (a new inode, which readers notice).
+def replace_with_prefix(path: Path, offset: int) -> int:
+    """Replace `path` with a copy of its first `offset` bytes; readers notice the new inode.
 
-    Returns how many there were, which can be less.
+    Returns the length of the copy in bytes, which is less for a shorter file.
     """
     temporary = path.with_name(path.name + ".kept")
     with path.open("rb") as old, temporary.open("wb") as new:
@@ -81,7 +81,7 @@ def keep_until(path: Path, offset: int) -> int:
 
 
 def read_lines(path: Path, type: Any) -> list[Any]:
-    """All records of a short file, lines that hold none left out."""
+    """All records of a short file; damaged lines are left out."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:

@@ -1,8 +1,8 @@
-"""Who holds a run: POSIX record locks on single bytes of its `lock` file.
+"""Locks of a run: POSIX record locks on single bytes of its `lock` file.
 
-They end with the process that holds them, however it ends, and are not inherited by children (a `flock` would
-be). One trap comes with them: a process loses its locks when it closes *any* descriptor of the file. So a
-holder opens it once and never again, and asks by the descriptor that it has.
+They are released when the holder ends, in whatever way, and are not inherited by children (a `flock` would be). A
+process loses its locks when it closes *any* descriptor of the file, so a holder opens the file once and uses that
+descriptor for queries too.
 """
 
 from __future__ import annotations
@@ -16,61 +16,61 @@ import sys
 from pathlib import Path
 
 SUPERVISOR, WRITER = 0, 1
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+UNSUPPORTED_ERRNOS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
-# struct flock as the C library lays it out: (format, index of the type, index of the pid).
+# Layout of the C library's `struct flock`: (format, index of the type, index of the pid).
 _FLOCK = ("qqihh", 3, 2) if sys.platform == "darwin" else ("hhqqi", 0, 4)
 
 
-_ours: dict[tuple[int, int], RunLock] = {}
-"""The locks that this process has opened, by device and inode of their files."""
+_open_locks: dict[tuple[int, int], RunLock] = {}
+"""The lock files that this process has opened, by device and inode."""
 
 
-def _file(status: os.stat_result) -> tuple[int, int]:
+def _file_key(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
 class RunLock:
-    """The bytes of one run's lock that this process holds."""
+    """The lock file of a run, and the bytes of it that this process holds."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.taken: set[int] = set()
-        _ours[_file(os.fstat(self.descriptor))] = self
+        self.held: set[int] = set()
+        _open_locks[_file_key(os.fstat(self.descriptor))] = self
 
-    def take(self, byte: int) -> bool:
-        """Whether `byte` could be locked; it is kept until this process ends.
+    def acquire(self, byte: int) -> bool:
+        """Lock `byte` until `release` or the end of this process; false where another process holds it.
 
-        A file system without locks says yes to everybody: there the heartbeat tells who is at work.
+        On a file system without locks this always succeeds; there the heartbeat shows whether a run is live.
         """
         try:
             fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
-            if error.errno not in NO_LOCKS:
+            if error.errno not in UNSUPPORTED_ERRNOS:
                 raise
-        self.taken.add(byte)
+        self.held.add(byte)
         return True
 
-    def give_back(self, byte: int) -> None:
-        """Let go of `byte`; the others are kept."""
-        self.taken.discard(byte)
-        with contextlib.suppress(OSError):  # there are no locks here, and nothing to let go of
+    def release(self, byte: int) -> None:
+        """Unlock `byte`."""
+        self.held.discard(byte)
+        with contextlib.suppress(OSError):  # a file system without locks
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
 
 
-def holder_of(path: Path, byte: int) -> int | None:
-    """The pid of the process that holds `byte`, or `None`; 0 where it lives on another host.
+def holder_pid(path: Path, byte: int) -> int | None:
+    """The pid of the process that holds `byte` (0: on another host); `None` where nobody holds it.
 
-    Raises `OSError` where the file system has no locks.
+    Raises `OSError` on a file system without locks.
     """
     try:
-        lock = _ours.get(_file(path.stat()))
+        lock = _open_locks.get(_file_key(path.stat()))
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if lock is None else lock.descriptor
     except FileNotFoundError:
         return None
-    if lock is not None and byte in lock.taken:
+    if lock is not None and byte in lock.held:
         return os.getpid()
     layout, type_at, pid_at = _FLOCK
     fields = [0] * len(layout)

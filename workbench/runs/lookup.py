@@ -1,39 +1,40 @@
-"""How a run is found by what a person calls it."""
+"""Finding runs by id, name or prefix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
 
-from workbench.core.errors import BadInput, nearest
+from workbench.core.errors import UserError, did_you_mean
 
-TO_THE_SECOND = len("20261121-164058")
-"""Of an id: when the run began, which is nearly always enough to name it."""
+TIMESTAMP_LENGTH = len("20261121-164058")
+"""Length of the start time in a run id, which nearly always identifies the run."""
 
 
-def chosen(wanted: str, runs: Sequence[tuple[str, str]], lists: str) -> str:
-    """The id among `runs` (id and name, newest first) that `wanted` means: `last`, an id, a name, a prefix of one.
+def resolve_run_id(query: str, runs: Sequence[tuple[str, str]], list_hint: str) -> str:
+    """The id of the run that `query` names: `last`, an id, a name, or a prefix of either.
 
-    Of several runs of one name the newest is meant, by a prefix of the name too, where it fits no other name.
-    Raises `BadInput`, which ends in `lists`: where all of them can be seen.
+    `runs`: ids and names, newest first. Of several runs with the same name the newest is chosen. Raises `UserError`,
+    with `list_hint` (how to list all runs) at its end.
     """
-    if wanted == "last" and runs:
+    if query == "last" and runs:
         return runs[0][0]
-    called = [run_id for run_id, _ in runs if run_id == wanted] or [i for i, name in runs if name == wanted]
-    if called:
-        return called[0]
-    begun = [run for run in runs if wanted and any(word.startswith(wanted) for word in run)]
-    one_name = len({name for _, name in begun}) == 1 and all(name.startswith(wanted) for _, name in begun)
-    if len(begun) == 1 or one_name:
-        return begun[0][0]
-    if begun:
-        few = ", ".join(run_id for run_id, _ in begun[:4])
-        raise BadInput(f"'{wanted}' can mean {len(begun)} runs: {few}{', …' if len(begun) > 4 else ''}")
-    known = {word for run in runs for word in run}
-    raise BadInput(f"there is no run '{wanted}'{nearest(wanted, known)}; {lists}")
+    exact = [run_id for run_id, _ in runs if run_id == query] or [i for i, name in runs if name == query]
+    if exact:
+        return exact[0]
+    matches = [run for run in runs if query and any(key.startswith(query) for key in run)]
+    one_name = len({name for _, name in matches}) == 1 and all(name.startswith(query) for _, name in matches)
+    if len(matches) == 1 or one_name:
+        return matches[0][0]
+    if matches:
+        first = ", ".join(run_id for run_id, _ in matches[:4])
+        more = ", …" if len(matches) > 4 else ""
+        raise UserError(f"'{query}' is ambiguous: it matches {len(matches)} runs: {first}{more}")
+    known = {key for run in runs for key in run}
+    raise UserError(f"no run '{query}'{did_you_mean(query, known)}; {list_hint}")
 
 
-def beginnings(ids: Sequence[str]) -> list[str]:
-    """As much of each id as names its run: its time to the second, or more where several began in the same."""
-    length = next(n for n in count(TO_THE_SECOND) if len({run_id[:n] for run_id in ids}) == len(ids))
+def shortest_unique_ids(ids: Sequence[str]) -> list[str]:
+    """A prefix of each id that identifies its run: the start time, longer where several runs started in one second."""
+    length = next(n for n in count(TIMESTAMP_LENGTH) if len({run_id[:n] for run_id in ids}) == len(ids))
     return [run_id[:length] for run_id in ids]

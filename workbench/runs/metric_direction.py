@@ -1,4 +1,4 @@
-"""Which way a metric improves: the one place that knows of which metrics the lowest value is the best."""
+"""The direction of metrics: whether lower or higher values are better."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _LOWER_IS_BETTER = frozenset({"loss", "mse", "mae"})
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether the lowest value of `metric` is the best one."""
+    """Whether lower values of `metric` are better."""
     return metric in _LOWER_IS_BETTER
 
 
-def oriented(metric: str, value: float) -> float:
-    """`value` with the sign that makes larger better; applied twice it is `value` again."""
+def oriented_value(metric: str, value: float) -> float:
+    """`value`, negated if lower is better, so that larger is always better; its own inverse."""
     return -value if lower_is_better(metric) else value
 
 
-def rank(metric: str, value: float | None) -> float:
-    """A sort key, larger is better; a missing or undefined value is the worst."""
-    return -math.inf if value is None or math.isnan(value) else oriented(metric, value)
+def ranking_key(metric: str, value: float | None) -> float:
+    """A sort key: larger is better; missing and undefined values come last."""
+    return -math.inf if value is None or math.isnan(value) else oriented_value(metric, value)

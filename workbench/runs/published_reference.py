@@ -1,4 +1,4 @@
-"""A published result beside ours: by the metric's own definition, and as it was computed where it was published."""
+"""Comparison of a run with a published result: by the metric's definition, and by the formula of the publication."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from workbench.config.experiment import PublishedCurve, Reference
 from workbench.config.recipes import load_recipe
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.datasets import catalog as datasets
 from workbench.io.record_codec import read_record
 from workbench.runs.metrics import EvaluationFile, EvaluationRow
@@ -22,11 +22,11 @@ FORMULAS = {
         "the sum over batches of their accuracies, each truncated to whole percents, divided by one batch too few"
     ),
 }
-"""How published accuracies were computed, by the names that recipes give these formulas."""
+"""How published accuracies were computed, by the name of the formula in recipes."""
 
 
 class CurveComparison(msgspec.Struct, frozen=True):
-    """A published curve with ours at the same places."""
+    """A published curve and ours at the same steps or epochs."""
 
     metric: str
     by: str
@@ -41,13 +41,13 @@ class ClassComparison(msgspec.Struct, frozen=True):
 
     name: str = msgspec.field(name="class")
     alias: str
-    """Its name where it was published."""
+    """The published class name."""
     published: float
     ours: float | None
 
 
 class ExampleComparison(msgspec.Struct, frozen=True):
-    """One of the first test samples: what it is, and what was predicted here and where it was published."""
+    """One of the first test samples: its label, our prediction and the published one."""
 
     truth: str
     ours: str
@@ -55,7 +55,7 @@ class ExampleComparison(msgspec.Struct, frozen=True):
 
 
 class ReferenceReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The published result of an experiment beside ours."""
+    """The published result of an experiment compared with ours."""
 
     metric: str
     published: float
@@ -64,22 +64,22 @@ class ReferenceReport(msgspec.Struct, frozen=True, kw_only=True):
     ours: float | None
     """`None` until it is measured."""
     within: bool | None
-    """Whether what was computed the same way agrees within the tolerance."""
+    """Whether our value, computed by the same formula, is within the tolerance."""
     formula: str | None
-    """How the published one was computed, where that is not its own definition."""
+    """How the published value was computed, if not by the metric's definition."""
     ours_by_formula: float | None
     note: str | None
-    """What to know of the data before judging."""
+    """How the data differs from the published experiment's."""
     curves: tuple[CurveComparison, ...] | msgspec.UnsetType = msgspec.UNSET
     per_class: tuple[ClassComparison, ...] | msgspec.UnsetType = msgspec.UNSET
     examples: tuple[ExampleComparison, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-def compare(view: RunView, final: EvaluationRow | None) -> ReferenceReport | None:
-    """The published result beside ours, or `None` for an experiment that has none.
+def compare_to_reference(view: RunView, final: EvaluationRow | None) -> ReferenceReport | None:
+    """The comparison with the published result; `None` for an experiment without one.
 
-    `final`: the evaluation row that is the run's result. Where the published metric has a formula, it is
-    `ours_by_formula` that is judged.
+    `final`: the evaluation row that is the result of the run. Where the published value has a formula, `within` is
+    decided by `ours_by_formula`.
     """
     reference = view.experiment.reference if view.experiment else None
     if reference is None:
@@ -107,34 +107,35 @@ def _by_formula(view: RunView, final: EvaluationRow | None, formula: str, ours: 
     if final is None or ours is None or view.experiment is None:
         return None
     if formula == "cut":
-        return cut(ours)
+        return floor_percent(ours)
     if formula == "cut-batches":
-        right = [label == top for label, top in _predictions(view, final)]
-        return cut_batches(right, view.experiment.train.batch_size)
+        correct = [label == top for label, top in _predictions(view, final)]
+        return floor_percent_batches(correct, view.experiment.train.batch_size)
     return None
 
 
-def cut(accuracy: float) -> float:
-    """An accuracy cut, not rounded, to whole per cents."""
+def floor_percent(accuracy: float) -> float:
+    """An accuracy (0 to 1) truncated, not rounded, to whole percents."""
     return math.floor(round(accuracy * 100, 9)) / 100
 
 
-def cut_batches(right: Sequence[bool], size: int) -> float | None:
-    """Accuracy of answers (right or wrong, in order) by the formula "cut-batches", in batches of `size`.
+def floor_percent_batches(correct: Sequence[bool], size: int) -> float | None:
+    """Accuracy by the formula "cut-batches", in batches of `size` samples; it can exceed 1.
 
-    It can be above 1. `None` for a single batch, of which the formula makes no number.
+    `correct`: whether each prediction is correct, in sample order. `None` for a single batch: the formula divides by
+    the number of batches minus one.
     """
-    batches = [right[start : start + size] for start in range(0, len(right), size)]
+    batches = [correct[start : start + size] for start in range(0, len(correct), size)]
     if len(batches) < 2:
         return None
-    return sum(cut(sum(batch) / len(batch)) for batch in batches) / (len(batches) - 1)
+    return sum(floor_percent(sum(batch) / len(batch)) for batch in batches) / (len(batches) - 1)
 
 
 def _predictions(view: RunView, final: EvaluationRow) -> list[tuple[int, int]]:
-    """True and predicted class of every sample of an evaluation, in order; empty where they are not kept."""
+    """True and predicted class of every sample of an evaluation, in order; empty where they are not stored."""
     try:
-        return [(one.label, one.top[0]) for one in read_predictions(view.folder, final.step, final.split)]
-    except BadInput:
+        return [(row.label, row.top[0]) for row in read_predictions(view.folder, final.step, final.split)]
+    except UserError:
         return []
 
 
@@ -143,35 +144,35 @@ def _evaluation(view: RunView, row: EvaluationRow) -> EvaluationFile | None:
 
 
 def _curve(view: RunView, curve: PublishedCurve) -> CurveComparison:
-    """A published curve with ours at the same places: the row of that epoch, or the last row up to that step."""
+    """A published curve with ours: the row of each epoch, or the last row up to each step."""
     name = curve.metric.rpartition(".")[2]
-    places = curve.steps or tuple(range(1, len(curve.published) + 1))
-    ours = _at_steps(view, name, places) if curve.steps else _at_epochs(view, name, places)
+    positions = curve.steps or tuple(range(1, len(curve.published) + 1))
+    ours = _at_steps(view, name, positions) if curve.steps else _at_epochs(view, name, positions)
     by = "step" if curve.steps else "epoch"
-    return CurveComparison(curve.metric, by, places, curve.published, tuple(ours))
+    return CurveComparison(curve.metric, by, positions, curve.published, tuple(ours))
 
 
 def _at_epochs(view: RunView, name: str, epochs: Sequence[int]) -> list[float | None]:
-    found = {row.epoch: row.metric(name) for row in view.epochs}
-    return [found.get(epoch) for epoch in epochs]
+    values = {row.epoch: row.metric(name) for row in view.epochs}
+    return [values.get(epoch) for epoch in epochs]
 
 
 def _at_steps(view: RunView, name: str, steps: Sequence[int]) -> list[float | None]:
     rows = list(zip(view.steps.step, view.steps.column(name), strict=False))
     reached = rows[-1][0] if rows else 0
-    found = []
+    values = []
     for step in steps:
-        before = [value for place, value in rows if place <= step]
-        found.append(before[-1] if before and step <= reached + 1 else None)
-    return found
+        before = [value for row_step, value in rows if row_step <= step]
+        values.append(before[-1] if before and step <= reached + 1 else None)
+    return values
 
 
 def _per_class(
     view: RunView, final: EvaluationRow | None, reference: Reference
 ) -> tuple[ClassComparison, ...]:
-    """Published accuracies class by class, under our names and theirs. They vary between seeds: none is judged."""
-    found = _evaluation(view, final) if final and reference.per_class else None
-    ours = {row.name: row.accuracy for row in found.per_class} if found else {}
+    """Published and our accuracy of each class. There is no verdict: they vary between seeds."""
+    evaluation = _evaluation(view, final) if final and reference.per_class else None
+    ours = {row.name: row.accuracy for row in evaluation.per_class} if evaluation else {}
     names = {alias: reference.aliases.get(alias, alias) for alias in reference.per_class}
     return tuple(
         ClassComparison(names[alias], alias, published, ours.get(names[alias]))
@@ -182,34 +183,34 @@ def _per_class(
 def _examples(
     view: RunView, final: EvaluationRow | None, reference: Reference
 ) -> tuple[ExampleComparison, ...]:
-    """The first test samples: what they are, our predictions, and the published ones where it is the same class."""
+    """The first test samples: labels, our predictions, and published predictions where the labels are the same."""
     if not reference.examples or final is None:
         return ()
     classes, aliases = view.setup.classes if view.setup else (), reference.aliases
-    found = []
+    examples = []
     for (label, top), (truth, published) in zip(_predictions(view, final), reference.examples, strict=False):
         if max(label, top) < len(classes):
-            same = aliases.get(truth, truth) == classes[label]
-            theirs = aliases.get(published, published) if same else None
-            found.append(ExampleComparison(classes[label], classes[top], theirs))
-    return tuple(found)
+            same_label = aliases.get(truth, truth) == classes[label]
+            published_prediction = aliases.get(published, published) if same_label else None
+            examples.append(ExampleComparison(classes[label], classes[top], published_prediction))
+    return tuple(examples)
 
 
 def _data_note(view: RunView) -> str | None:
-    """What to know of the data before judging: another dataset than the recipe's, or a part of it."""
+    """How the data differs from the recipe's: another dataset, or a subset of it; `None` where it does not."""
     experiment = view.experiment
     if experiment is None:
         return None
     try:
         info = datasets.find(experiment.data.name)
         recipe = load_recipe(experiment.recipe) if experiment.recipe else {}
-    except BadInput:
+    except UserError:
         return None
     published_for = recipe.get("data", {}).get("name")
     if published_for and published_for != info.name:
         return f"published for {published_for}; this is {info.name}"
     counts = view.setup.counts if view.setup else {}
-    here = (sum(counts.get(split, 0) for split in ("train", "validation")), counts.get("test", 0))
-    if info.kind != "published" or info.counts is None or not sum(here) or here == info.counts:
+    ours = (sum(counts.get(split, 0) for split in ("train", "validation")), counts.get("test", 0))
+    if info.kind != "published" or info.counts is None or not sum(ours) or ours == info.counts:
         return None
-    return f"measured on {here[0]:,} + {here[1]:,} samples of {info.name}'s {info.counts[0]:,} + {info.counts[1]:,}"
+    return f"measured on {ours[0]:,} + {ours[1]:,} samples of {info.name}'s {info.counts[0]:,} + {info.counts[1]:,}"

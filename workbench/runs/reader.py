@@ -1,4 +1,4 @@
-"""Reads a run that others write: whole lines only, a bounded amount per call, the same for live and old runs."""
+"""Reading a run while other processes write it: complete lines only, a bounded amount per call."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from workbench.runs.records import Exit, Heartbeat, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
-LONGEST_LINE = 1 << 20
-SAMPLED_ABOVE = 4 << 20
-SAMPLES = 2000
-RATE = "samples_per_second"
-"""The one figure of a row's `wall` that is kept as a column."""
-
+MAX_LINE_BYTES = 1 << 20
+READ_BUDGET = 4 << 20
+MAX_SAMPLED_ROWS = 2000
+THROUGHPUT = "samples_per_second"
+"""The only value under `wall` that becomes a column."""
 
 T = TypeVar("T")
 
 
 class JsonlReader(Generic[T]):
-    """Follows a file of JSON lines: keeps its descriptor and an offset, and skips and counts what it can't read."""
+    """Follows a growing file of JSON lines; invalid lines are skipped and counted."""
 
     def __init__(self, path: Path, type: Any) -> None:
         self._path, self._type = path, type
@@ -37,83 +36,83 @@ class JsonlReader(Generic[T]):
         self._inode = 0
         self._skipping = False
         self.offset = 0
-        self.skipped = 0
+        self.skipped_lines = 0
 
-    def read(self, budget: int = SAMPLED_ABOVE) -> tuple[list[T], bool]:
-        """The records added since the last call, up to about `budget` bytes, and whether to start afresh.
+    def read(self, budget: int = READ_BUDGET) -> tuple[list[T], bool]:
+        """The records added since the last call, up to about `budget` bytes, and whether the file was replaced.
 
-        The second value is true where the file was replaced or cut: what was read before no longer counts.
+        If it was replaced or truncated, records read before are obsolete.
         """
-        fresh = self._reopen()
+        replaced = self._reopen()
         if self._descriptor is None:
-            return [], fresh
-        data = os.pread(self._descriptor, max(budget, LONGEST_LINE + 1), self.offset)
+            return [], replaced
+        data = os.pread(self._descriptor, max(budget, MAX_LINE_BYTES + 1), self.offset)
         end = data.rfind(b"\n") + 1
         if end == 0:
-            self._pass_over(len(data))
-            return [], fresh
+            self._skip_long_line(len(data))
+            return [], replaced
         self.offset += end
-        return self._records(data[:end]), fresh
+        return self._parse(data[:end]), replaced
 
-    def sample(self, places: int) -> list[T]:
-        """About `places` whole records spread evenly over the file; the offset does not move."""
+    def sample(self, count: int) -> list[T]:
+        """About `count` records spread evenly over the file; the offset does not move."""
         self._reopen()
         if self._descriptor is None:
             return []
         size = os.fstat(self._descriptor).st_size
-        found: list[T] = []
-        for place in range(places):
-            data = os.pread(self._descriptor, 2048, size * place // places)
+        records: list[T] = []
+        for position in range(count):
+            data = os.pread(self._descriptor, 2048, size * position // count)
             first = data.find(b"\n")
             last = data.find(b"\n", first + 1)
             if 0 <= first < last and (record := decode(data[first + 1 : last], self._type)) is not None:
-                found.append(record)
-        return found
+                records.append(record)
+        return records
 
     @property
-    def behind(self) -> int:
-        """Bytes that lie ahead of the offset."""
+    def unread_bytes(self) -> int:
+        """Bytes after the offset."""
         return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size - self.offset
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the next read opens it again, from its start."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _reopen(self) -> bool:
-        """Open the file if it is new, replaced or cut; whether it was."""
+        """Open the file if it is new, replaced or truncated; whether an open one was replaced or truncated."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return False
-        if self._descriptor is not None and found.st_ino == self._inode and found.st_size >= self.offset:
+        if self._descriptor is not None and status.st_ino == self._inode and status.st_size >= self.offset:
             return False
-        fresh = self._descriptor is not None
+        replaced = self._descriptor is not None
         self.close()
         try:
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return fresh
-        self._inode, self.offset, self._skipping = found.st_ino, 0, False
-        return fresh
+            return replaced
+        self._inode, self.offset, self._skipping = status.st_ino, 0, False
+        return replaced
 
-    def _pass_over(self, length: int) -> None:
-        """A line longer than any of ours: leave it behind, and its end too when that comes."""
-        if length > LONGEST_LINE:
+    def _skip_long_line(self, length: int) -> None:
+        """Skip the start of a line that is longer than any valid one; its end is skipped once it is read."""
+        if length > MAX_LINE_BYTES:
             self.offset += length
             self._skipping = True
 
-    def _records(self, data: bytes) -> list[T]:
+    def _parse(self, data: bytes) -> list[T]:
         lines = data.split(b"\n")[:-1]
         if self._skipping:
             lines, self._skipping = lines[1:], False
-            self.skipped += 1
+            self.skipped_lines += 1
         records: list[T] = []
         for line in lines:
-            record = decode(line, self._type) if len(line) <= LONGEST_LINE else None
+            record = decode(line, self._type) if len(line) <= MAX_LINE_BYTES else None
             if record is None:
-                self.skipped += 1 if line else 0
+                self.skipped_lines += 1 if line else 0
             else:
                 records.append(record)
         return records
@@ -121,17 +120,16 @@ class JsonlReader(Generic[T]):
 
 @dataclass
 class MetricColumns:
-    """Metrics by step, a column each, in the order of the steps; a value that is missing is NaN."""
+    """Metrics in columns, ordered by step; missing values are NaN."""
 
     step: array[float] = field(default_factory=lambda: array("d"))
     values: dict[str, array[float]] = field(default_factory=dict)
 
     def add(self, row: StepRow) -> None:
         """Append the metrics of a row."""
-        rate = row.wall.samples_per_second
-        known = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
-                 ("lr", row.lr), (RATE, rate))  # fmt: skip
-        for name, value in known:
+        columns = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
+                   ("lr", row.lr), (THROUGHPUT, row.wall.samples_per_second))  # fmt: skip
+        for name, value in columns:
             if value is not None:
                 if name not in self.values:
                     self.values[name] = array("d", [float("nan")] * len(self.step))
@@ -142,7 +140,7 @@ class MetricColumns:
                 column.append(float("nan"))
 
     def column(self, name: str) -> array[float]:
-        """One column; empty where no row had it."""
+        """One column; empty where no row has a value."""
         return self.values.get(name) or array("d")
 
     def __len__(self) -> int:
@@ -151,17 +149,17 @@ class MetricColumns:
 
 @dataclass
 class RunView:
-    """What is known of a run at one moment. `version` moves whenever anything else here does."""
+    """The state of a run at one moment. `version` increases whenever anything else changes."""
 
     folder: RunFolder
     status: Status = Status.UNKNOWN
     experiment: Experiment | None = None
-    """As it was started; `None` where its file is missing or damaged."""
+    """The experiment as started; `None` where its file is missing or damaged."""
     setup: Setup | None = None
     steps: MetricColumns = field(default_factory=MetricColumns)
     """Columns `loss`, `accuracy`, `lr`, `count`, ... of the training steps."""
     sampled: MetricColumns | None = None
-    """Of a long record that is not read to its end yet: evenly spaced rows of the whole."""
+    """Evenly spaced rows of a long record that is not read completely yet."""
     epochs: list[EpochRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
     journal: list[JournalLine] = field(default_factory=list)
@@ -169,43 +167,43 @@ class RunView:
     exit: Exit | None = None
     notes: Notes = field(default_factory=Notes)
     last_wall: Wall = field(default_factory=Wall)
-    """Of the newest step row: throughput."""
-    skipped: int = 0
-    """Lines that could not be read."""
+    """`wall` of the newest step row: its throughput."""
+    skipped_lines: int = 0
+    """Number of invalid lines."""
     version: int = 0
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name in the notes, else the name of the experiment, else the run id."""
         return self.notes.name or (self.experiment.name if self.experiment else "") or self.folder.id
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The starts of this run, oldest first."""
+        """The attempts of this run, oldest first."""
         return attempts_of(self.journal)
 
     @property
     def curve(self) -> MetricColumns:
-        """The training steps as far as they are read, or the evenly spaced rows while that goes on."""
+        """The training steps read so far, or evenly spaced rows until all are read."""
         return self.sampled if self.sampled is not None else self.steps
 
-    def of_split(self, split: str) -> list[EvaluationRow]:
-        """Evaluation rows of a split, by step."""
+    def evaluations_of(self, split: str) -> list[EvaluationRow]:
+        """The evaluations of a split, by step."""
         return [row for row in self.evaluations if row.split == split]
 
 
 class RunReader:
-    """Keeps a `RunView` up to date with a run's folder, reading only what is new."""
+    """Keeps a `RunView` up to date with the folder of a run, reading only what is new."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.view = RunView(folder)
-        self._moved = True
+        self._advanced = True
         self._metrics: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
         self._journal: JsonlReader[JournalLine] = JsonlReader(folder.journal, JournalLine)
         self._stamps: dict[str, int] = {}
 
-    def poll(self, budget: int = SAMPLED_ABOVE) -> RunView:
-        """The view after reading up to about `budget` bytes more. Call again while `behind`."""
+    def poll(self, budget: int = READ_BUDGET) -> RunView:
+        """The view after reading up to about `budget` more bytes of metrics. Call it again while `has_unread`."""
         view = self.view
         changed = self._poll_files()
         changed |= self._poll_journal()
@@ -217,19 +215,19 @@ class RunReader:
         return view
 
     def read_all(self) -> RunView:
-        """The view with all that is there now."""
+        """The view after reading everything."""
         view = self.poll()
-        while self.behind:
+        while self.has_unread:
             view = self.poll()
         return view
 
     @property
-    def behind(self) -> bool:
-        """Whether another poll would find more: a torn last line never becomes whole in an ended run."""
-        return self._moved and self._metrics.behind > 0
+    def has_unread(self) -> bool:
+        """Whether another poll would read more. A torn last line does not count: it may never be completed."""
+        return self._advanced and self._metrics.unread_bytes > 0
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open files."""
         self._metrics.close()
         self._journal.close()
 
@@ -244,47 +242,47 @@ class RunReader:
         return before != (view.experiment, view.setup, view.heartbeat, view.exit, view.notes)
 
     def _newer(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
-        """The record in a file that is another one than at the last look, once it can be read; else `None`."""
+        """The record in a file that changed since it was last read; `None` where it did not, or is not readable yet."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return None
-        stamp = found.st_mtime_ns ^ found.st_ino
+        stamp = status.st_mtime_ns ^ status.st_ino
         if self._stamps.get(path.name) == stamp or (record := read(path)) is None:
             return None
         self._stamps[path.name] = stamp
         return record
 
     def _poll_journal(self) -> bool:
-        records, fresh = self._journal.read()
-        if fresh:
+        records, replaced = self._journal.read()
+        if replaced:
             self.view.journal.clear()
         self.view.journal.extend(records)
-        return bool(records) or fresh
+        return bool(records) or replaced
 
     def _poll_metrics(self, budget: int) -> bool:
         view, reader = self.view, self._metrics
         before = reader.offset
         first = before == 0
-        records, fresh = reader.read(budget)
-        self._moved = fresh or reader.offset != before
-        if fresh:
+        records, replaced = reader.read(budget)
+        self._advanced = replaced or reader.offset != before
+        if replaced:
             view.steps, view.sampled = MetricColumns(), None
             view.epochs.clear()
             view.evaluations.clear()
         for record in records:
-            self._take(record)
-        if first and reader.behind > budget:
+            self._add_row(record)
+        if first and reader.unread_bytes > budget:
             view.sampled = MetricColumns()
-            for record in reader.sample(SAMPLES):
+            for record in reader.sample(MAX_SAMPLED_ROWS):
                 if isinstance(record, StepRow):
                     view.sampled.add(record)
-        elif view.sampled is not None and reader.behind == 0:
+        elif view.sampled is not None and reader.unread_bytes == 0:
             view.sampled = None
-        view.skipped = reader.skipped + self._journal.skipped
-        return bool(records) or fresh
+        view.skipped_lines = reader.skipped_lines + self._journal.skipped_lines
+        return bool(records) or replaced
 
-    def _take(self, row: MetricRow) -> None:
+    def _add_row(self, row: MetricRow) -> None:
         match row:
             case StepRow():
                 self.view.steps.add(row)

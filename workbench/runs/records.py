@@ -1,8 +1,8 @@
-"""The records of a run folder that are files of their own, typed, once for writers and readers.
+"""The records of a run folder that have a file of their own.
 
-Lines of `journal.jsonl` are in `journal`, those of `metrics.jsonl` and the files of evaluations in `metrics`,
-`experiment.json` is the `Experiment` itself. How records become JSON and back, and how damaged files are tolerated, is
-`record_codec`'s. Times are Unix seconds, durations seconds, sizes bytes.
+Lines of `journal.jsonl` are in `journal`, those of `metrics.jsonl` and the files of evaluations in `metrics`;
+`experiment.json` contains the `Experiment`. `record_codec` defines the JSON form and the handling of damaged files.
+Units everywhere: times are Unix seconds, durations seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -25,71 +25,86 @@ class Launch(ProcessId, frozen=True, kw_only=True):
     launcher: str = ""
     """`screen`, `command` or `python`."""
     time: float = 0.0
+    """Unix seconds."""
 
 
 # setup.json
 
 
 class PreprocessingRecord(Record, frozen=True, kw_only=True):
-    """What stands between raw inputs and the model, see `models.preprocess.Preprocessing`."""
+    """The preprocessing of raw inputs, see `models.preprocessing.Preprocessing`."""
 
     size: tuple[int, int] | None = None
-    """Height and width that images are resized to."""
+    """Height and width of the model's input in pixels."""
     channels: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    """Mean and standard deviation of each channel, of values from 0 to 1."""
 
 
 class Feature(Record, frozen=True, kw_only=True):
-    """Whether an acceleration is in use, and why not."""
+    """Whether an acceleration is in use, and why not (`reason`)."""
 
-    used: bool = False
-    why: str = ""
+    enabled: bool = msgspec.field(default=False, name="used")
+    reason: str = msgspec.field(default="", name="why")
+    """Why it is not in use, for people."""
 
 
-class Setup(Record, frozen=True, kw_only=True):
-    """`setup.json`: what the experiment became on this machine."""
+class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
+    """`setup.json`: data, model and execution of a run on this machine."""
 
     task: str = "classification"
     classes: tuple[str, ...] = ()
     counts: dict[str, int] = {}
-    """Samples of each split."""
+    """Number of samples of each split."""
     class_counts: dict[str, tuple[int, ...]] = {}
-    """Samples of each class by split; empty for a regression."""
+    """Number of samples of each class, by split; empty for a regression."""
     shape: tuple[int, ...] = ()
-    """Of one raw input."""
+    """Shape of one raw input: (channels, height, width) for images."""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    """Mean and standard deviation of each channel of the training data, of values from 0 to 1."""
     fingerprint: str = ""
+    """SHA-256 (hex) of the data."""
     source: str = ""
-    """Where the data was read from."""
-    set_aside: tuple[tuple[str, str], ...] = ()
-    """Files that could not be read, each with its reason."""
+    """The path or origin of the data."""
+    skipped_files: tuple[tuple[str, str], ...] = ()
+    """Files that could not be read: path and reason."""
     layers: tuple[LayerRow, ...] = ()
     parameters: int = 0
+    """Number of parameters of the model."""
     trainable: int = 0
+    """Number of trainable parameters."""
     preprocessing: PreprocessingRecord = PreprocessingRecord()
     device: str = ""
     device_name: str = ""
     resident: bool = False
-    """Whether the training data lies on the device."""
+    """Whether the training data is in device memory."""
     compile: Feature = Feature()
     cuda_graph: Feature = Feature()
-    execution: dict[str, str] = msgspec.field(default={}, name="ways")
-    """How data is provided (`data`) and steps are computed (`step`), for people."""
+    execution: dict[str, str] = {}
+    """How data is provided (`data`) and how steps are computed (`step`), for people."""
     threads: int = 0
+    """CPU threads."""
     channels_last: bool = False
+    """Whether images are in torch's `channels_last` memory format."""
     precision: str = ""
-    report_every: int = 0
+    log_every: int = 0
+    """Steps between rows of metrics."""
     steps_per_epoch: int = 0
     steps_total: int = 0
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.setup(content)
 
 
 # heartbeat.json
 
 
 class Best(Record, frozen=True, kw_only=True):
-    """The best epoch so far by the monitored metric."""
+    """The best epoch so far, by the monitored metric."""
 
     value: float
     epoch: int
@@ -104,7 +119,7 @@ class Latest(Record, frozen=True, kw_only=True):
 
 
 class Seconds(Record, frozen=True, kw_only=True):
-    """Wall time of one attempt, or of all attempts of a run, by what it was spent on."""
+    """Wall time in seconds, of one attempt or of all attempts of a run, by activity."""
 
     load: float = 0.0
     train: float = 0.0
@@ -118,13 +133,15 @@ class Seconds(Record, frozen=True, kw_only=True):
         )
 
 
-class Heartbeat(Record, frozen=True, kw_only=True):
+class Heartbeat(Record, frozen=True, kw_only=True, omit_defaults=False):
     """`heartbeat.json`: rewritten every few seconds while the worker lives, and once more when it ends."""
 
     attempt: int = 0
     counter: int = 0
+    """Increases with every heartbeat of an attempt."""
     phase: Phase | None = None
     step: int = 0
+    """Optimizer steps done."""
     steps_total: int | None = None
     epoch: int = 0
     """Completed epochs."""
@@ -132,24 +149,26 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     progress: Progress | None = None
     best: Best | None = None
     latest: Latest | None = None
-    saved: float | None = None
-    """When the newest checkpoint was published."""
+    checkpoint_saved_at: float | None = msgspec.field(default=None, name="saved")
+    """When the newest checkpoint was saved, Unix seconds."""
     eta: float | None = None
-    """Seconds to the last step."""
+    """Estimated seconds to the last step."""
     device: str = ""
     seconds: Seconds | None = None
+    """Wall time of this attempt."""
     time: float = 0.0
+    """When it was written, Unix seconds."""
 
     @staticmethod
     def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
-        """Content of an older version as today's."""
+        """Content of an older version in the current form."""
         return upgrades.heartbeat(content)
 
 
 # exit.json, notes.json
 
 
-class Exit(Record, frozen=True, kw_only=True):
+class Exit(Record, frozen=True, kw_only=True, omit_defaults=False):
     """`exit.json`: how the newest attempt ended."""
 
     status: Ending
@@ -157,12 +176,18 @@ class Exit(Record, frozen=True, kw_only=True):
     reason: str | None = None
     """One line for people."""
     cause: Cause | None = None
-    """`None` in records of 0.1.0."""
+    """`None` in records of version 0.1.0 whose reason names none."""
     time: float = 0.0
+    """Unix seconds."""
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.exit_record(content)
 
 
 class Notes(Record, frozen=True, kw_only=True):
-    """`notes.json`: what people write on a run."""
+    """`notes.json`: the user's name, tags and notes for a run."""
 
     name: str = ""
     tags: tuple[str, ...] = ()
@@ -180,15 +205,17 @@ class CheckpointEntry(Record, frozen=True, kw_only=True):
     step: int
     epoch: int
     position: int
-    """Batches done in the epoch that goes on."""
+    """Batches done in the current epoch."""
     metrics_offset: int
-    """The length of `metrics.jsonl` at its moment."""
+    """Length of `metrics.jsonl` in bytes when it was saved."""
     time: float = 0.0
+    """When it was saved, Unix seconds."""
     best: bool = False
+    """Whether it has the weights of the best epoch so far."""
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """`checkpoints/manifest.json`, oldest first."""
+    """`checkpoints/manifest.json`: all checkpoints, oldest first."""
 
     checkpoints: tuple[CheckpointEntry, ...] = ()
 
@@ -197,25 +224,31 @@ class Manifest(Record, frozen=True, kw_only=True):
 
 
 class RequestValues(Record, frozen=True, kw_only=True):
-    """Arguments of a request, as its kind takes them."""
+    """Arguments of a request; each kind uses some of them."""
 
     value: float | None = None
-    """`lr`, `epochs`: the new one."""
+    """`lr`, `epochs`: the new value."""
     times: float | None = None
-    """`lr`: what it is multiplied by."""
+    """`lr`: factor for the current value."""
     add: int | None = None
-    """`epochs`: how many more."""
+    """`epochs`: number of additional epochs."""
     release: bool = False
-    """`pause`: end the worker process, so that its memory is free."""
+    """`pause`: end the worker process, which frees its memory."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):
-    """`control/ID.json`; in `control/done/` with its answer."""
+    """`control/ID.json`: a request; in `control/done/` with its answer."""
 
     request: RequestKind
     attempt: int = 0
-    """The attempt it was meant for: a later one does not carry it out."""
+    """The attempt it is addressed to; later ones reject it."""
     time: float = 0.0
+    """When it was sent, or answered, Unix seconds."""
     values: RequestValues = RequestValues()
     answer: str | None = None
     outcome: Outcome | None = None
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.answer(content, "answer")

@@ -1,6 +1,6 @@
-"""What people ask of a run: a file each in `control/`, moved to `control/done/` with its answer.
+"""Requests to a running worker: one file each in `control/`, moved to `control/done/` with its answer.
 
-Files and renames work across hosts that share a disk, and before the worker reads for the first time.
+Files also work between hosts that share a disk, and before the worker is ready to read them.
 """
 
 from __future__ import annotations
@@ -17,51 +17,54 @@ from workbench.runs.enums import Cause, Outcome, RequestKind
 from workbench.runs.records import RequestFile, RequestValues
 from workbench.runs.run_folder import RunFolder
 
-TOO_LATE = "it came too late, the attempt it was meant for has ended"
-"""The answer to what was asked of an attempt before."""
-RELEASED = 75
-"""The exit code of a worker that ended because its run is paused."""
+TOO_LATE = "the request came too late: its attempt has ended"
+"""The answer to requests for an earlier attempt."""
+SUSPENDED_EXIT_CODE = 75
+"""The exit code of a worker that ended because its run is paused and its memory is to be freed."""
 POLL_SECONDS = 0.1
 NO_VALUES = RequestValues()
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing asked for, as its file has it."""
+    """A request, as stored in its file."""
 
     id: str
     kind: RequestKind
     values: RequestValues = NO_VALUES
     attempt: int = 0
-    """The attempt it was meant for: a later one does not carry it out."""
+    """The attempt it is addressed to; later ones reject it."""
     time: float = 0.0
+    """When it was sent, Unix seconds."""
 
 
 class Reply(NamedTuple):
-    """What became of a request, and what people are told of it."""
+    """The outcome of a request, and a message for people."""
 
     outcome: Outcome
     text: str
 
 
 class StopReason(NamedTuple):
-    """Why a run is to stop here."""
+    """Why a run has to stop."""
 
     cause: Cause
     text: str
     """One line for people."""
 
 
-ON_REQUEST = StopReason(Cause.REQUESTED, "stopped on request")
+STOP_REQUESTED = StopReason(Cause.REQUESTED, "stopped on request")
 
 
-def stopped_by(number: int) -> StopReason:
-    """The reason of a run that a signal stopped."""
+def signal_stop_reason(number: int) -> StopReason:
+    """The reason of a stop by the signal with this number."""
     return StopReason(Cause.SIGNAL, f"stopped by {signal.Signals(number).name}")
 
 
-def ask(folder: RunFolder, kind: RequestKind, attempt: int, values: RequestValues = NO_VALUES) -> str:
-    """Leave a request for the worker of `attempt`; returns its id."""
+def send_request(
+    folder: RunFolder, kind: RequestKind, attempt: int, values: RequestValues = NO_VALUES
+) -> str:
+    """Send a request to the worker of `attempt`; returns its id. Raises `OSError` on a full disk."""
     request_id = uuid.uuid4().hex
     folder.control.mkdir(mode=0o700, exist_ok=True)
     record = RequestFile(request=kind, attempt=attempt, time=time.time(), values=values)
@@ -69,42 +72,42 @@ def ask(folder: RunFolder, kind: RequestKind, attempt: int, values: RequestValue
     return request_id
 
 
-def pending(folder: RunFolder) -> list[Request]:
-    """Requests without an answer, oldest first."""
-    found = []
+def pending_requests(folder: RunFolder) -> list[Request]:
+    """Unanswered requests, oldest first."""
+    pending = []
     for path in folder.control.glob("*.json"):
         record = read_record(path, RequestFile)
         if record is not None:
-            found.append(Request(path.stem, record.request, record.values, record.attempt, record.time))
-    return sorted(found, key=lambda request: (request.time, request.id))
+            pending.append(Request(path.stem, record.request, record.values, record.attempt, record.time))
+    return sorted(pending, key=lambda request: (request.time, request.id))
 
 
-def answer(folder: RunFolder, request: Request, reply: Reply) -> None:
-    """Record the answer to a request and take it off the list."""
-    folder.answered.mkdir(mode=0o700, exist_ok=True)
+def write_answer(folder: RunFolder, request: Request, reply: Reply) -> None:
+    """Store the answer to a request and remove it from the pending ones. Raises `OSError`."""
+    folder.answered_requests.mkdir(mode=0o700, exist_ok=True)
     record = RequestFile(
         request=request.kind, attempt=request.attempt, time=time.time(), values=request.values,
         answer=reply.text, outcome=reply.outcome,
     )  # fmt: skip
-    write_record(folder.answered / f"{request.id}.json", record)
+    write_record(folder.answered_requests / f"{request.id}.json", record)
     (folder.control / f"{request.id}.json").unlink(missing_ok=True)
 
 
-def answer_to(folder: RunFolder, request_id: str) -> Reply | None:
-    """The answer to a request, or `None` while there is none."""
-    record = read_record(folder.answered / f"{request_id}.json", RequestFile)
+def read_answer(folder: RunFolder, request_id: str) -> Reply | None:
+    """The reply to a request; `None` until it is answered."""
+    record = read_record(folder.answered_requests / f"{request_id}.json", RequestFile)
     if record is None or record.answer is None:
         return None
     return Reply(record.outcome or Outcome.DONE, record.answer)
 
 
-def wait_for_answer(
+def wait_for_reply(
     folder: RunFolder, request_id: str, seconds: float, live: Callable[[], bool]
 ) -> Reply | None:
-    """The answer to a request; `None` where the run ends without one, or none comes within `seconds`."""
+    """The reply to a request; `None` if the run ends (`live`) or `seconds` pass without one."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and live():
-        if (reply := answer_to(folder, request_id)) is not None:
+        if (reply := read_answer(folder, request_id)) is not None:
             return reply
         time.sleep(POLL_SECONDS)
-    return answer_to(folder, request_id)
+    return read_answer(folder, request_id)

@@ -1,4 +1,4 @@
-"""What a run takes of its machine: samples in the journal (`system`), and what they come to."""
+"""Resource usage of a run: samples in the journal (kind `system`), and their summary."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import msgspec
 from workbench.runs.journal import SystemSample
 from workbench.system.gpu import list_gpus
 
-EVERY = 60.0
-FIRST = 10.0
-"""Seconds between samples in the beginning, and before the first of an attempt."""
-DOUBLED_AFTER = 250
-MOST = 2000
-"""Samples after which the time between them doubles; and the most that a run ever has (six weeks)."""
+SAMPLE_SECONDS = 60.0
+FIRST_SAMPLE_SECONDS = 10.0
+"""Initial interval between samples, and the delay of the first one of an attempt, in seconds."""
+DOUBLE_INTERVAL_AFTER = 250
+MAX_SAMPLES = 2000
+"""Number of samples after which the interval doubles, and the maximum of a run (six weeks)."""
 
 
-def interval(samples: int) -> float | None:
-    """Seconds to the next sample of a run that has so many; `None`: no more."""
-    return None if samples >= MOST else EVERY * 2.0 ** (samples // DOUBLED_AFTER)
+def sample_interval(samples: int) -> float | None:
+    """Seconds to the next sample of a run that has `samples`; `None` at the maximum."""
+    return None if samples >= MAX_SAMPLES else SAMPLE_SECONDS * 2.0 ** (samples // DOUBLE_INTERVAL_AFTER)
 
 
-class Usage:
-    """Samples one process and the GPU it was given (by UUID, `None` for the CPU)."""
+class UsageSampler:
+    """Samples the usage of one process and of its GPU (by UUID; `None` on the CPU)."""
 
     def __init__(self, pid: int, gpu: str | None) -> None:
         self._pid, self._gpu = pid, gpu
         self._before = (time.monotonic(), _cpu_seconds(pid))
 
     def sample(self, attempt: int) -> SystemSample:
-        """What the process uses now; what can't be known is `None`."""
+        """The usage since the previous sample; unknown values are `None`."""
         sample = SystemSample(attempt=attempt, cpu=self._cores(), rss=_rss(self._pid))
         gpu = next((gpu for gpu in list_gpus() if gpu.uuid == self._gpu), None) if self._gpu else None
         if gpu is None:
@@ -43,14 +43,14 @@ class Usage:
 
     def _cores(self) -> float | None:
         now = (time.monotonic(), _cpu_seconds(self._pid))
-        (then, before), self._before = self._before, now
-        if before is None or now[1] is None or now[0] <= then:
+        (time_before, cpu_before), self._before = self._before, now
+        if cpu_before is None or now[1] is None or now[0] <= time_before:
             return None
-        return round(max(0.0, now[1] - before) / (now[0] - then), 2)
+        return round(max(0.0, now[1] - cpu_before) / (now[0] - time_before), 2)
 
 
 def _cpu_seconds(pid: int) -> float | None:
-    """Processor time of a process, where /proc tells."""
+    """CPU time of a process in seconds; `None` without /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -59,7 +59,7 @@ def _cpu_seconds(pid: int) -> float | None:
 
 
 def _rss(pid: int) -> int | None:
-    """Bytes of memory a process has, where /proc tells."""
+    """Resident memory of a process in bytes; `None` without /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -68,7 +68,7 @@ def _rss(pid: int) -> int | None:
 
 
 class UsageSummary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run's samples: means of busy cores and GPU load (0 to 1), the highest memory in bytes."""
+    """Summary of the samples of a run: mean busy cores and GPU load (0 to 1), maximum memory in bytes."""
 
     samples: int
     cpu: float | None = None
@@ -79,7 +79,7 @@ class UsageSummary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def summarize_usage(samples: Sequence[SystemSample]) -> UsageSummary | None:
-    """What a run's samples come to; `None` where there are none."""
+    """The summary of the samples of a run; `None` without any."""
     if not samples:
         return None
 
@@ -89,5 +89,7 @@ def summarize_usage(samples: Sequence[SystemSample]) -> UsageSummary | None:
     means = {
         name: round(sum(values) / len(values), 2) for name in ("cpu", "gpu_load") if (values := known(name))
     }
-    most = {name: int(max(values)) for name in ("rss", "gpu_memory", "gpu_total") if (values := known(name))}
-    return UsageSummary(len(samples), **means, **most)  # type: ignore[arg-type]
+    maxima = {
+        name: int(max(values)) for name in ("rss", "gpu_memory", "gpu_total") if (values := known(name))
+    }
+    return UsageSummary(len(samples), **means, **maxima)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A run that restarts at step 0: when it may do so unasked, and where its record goes when it is asked to."""
+"""Restarting a run from step 0: when this happens automatically, and how the previous record is archived."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from workbench.runs.metrics import EpochRow, MetricLine
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
 
-AHEAD = 2
-"""Epochs that can be on record before the first checkpoint is: it is written while the second one goes on."""
+MAX_EPOCHS_WITHOUT_CHECKPOINT = 2
+"""Epochs that can be recorded before the first checkpoint exists: it is written during the second epoch."""
 
 
-def how_to(folder: RunFolder) -> str:
-    """The command that restarts a run at step 0, as an error says it."""
-    return f"workbench resume {folder.id} --from-start begins again at step 0 and keeps what is recorded"
+def restart_hint(folder: RunFolder) -> str:
+    """How to restart a run from step 0, for error messages."""
+    return f"workbench resume {folder.id} --from-start restarts from step 0 and archives the current record"
 
 
-def lost_checkpoints(folder: RunFolder) -> str | None:
-    """What is gone where a run had checkpoints and has none any more, and how to restart it; else `None`.
+def missing_checkpoints_error(folder: RunFolder) -> str | None:
+    """The error for a run that had checkpoints and has none now, with the way to restart it; else `None`.
 
-    One that was killed before its first checkpoint has lost nothing but steps that it makes again.
+    A run that was killed before its first checkpoint restarts from step 0 without an error.
     """
     if any(folder.checkpoint_files()):
         return None
@@ -34,22 +34,22 @@ def lost_checkpoints(folder: RunFolder) -> str | None:
     restarted = max((record.attempt for record in attempts_of(journal) if record.from_start), default=0)
     steps = [step for attempt, step in start_steps(journal).items() if attempt > restarted]
     epochs = sum(isinstance(row, EpochRow) for row in rows)
-    if not (beat.saved or epochs > AHEAD or any(steps)):
+    if not (beat.checkpoint_saved_at or epochs > MAX_EPOCHS_WITHOUT_CHECKPOINT or any(steps)):
         return None
     done = max(0, beat.step, *steps, *(row.step for row in rows[-1:]))
-    return f"its checkpoints of {done} steps are gone: {how_to(folder)}"
+    return f"the checkpoints of {folder.id} ({done} steps) are missing: {restart_hint(folder)}"
 
 
-def put_aside(folder: RunFolder) -> Path:
-    """Move what a run has recorded into a folder of its own inside it, `before-1` the first time.
+def archive_record(folder: RunFolder) -> Path:
+    """Move the record of a run to the subfolder `before-N`, with the first free N; returns that subfolder.
 
-    For the process that holds the run. Raises `OSError`.
+    Only for the process that holds the run's lock. Raises `OSError`.
     """
-    aside = next(p for n in itertools.count(1) if not (p := folder.path / f"before-{n}").exists())
-    aside.mkdir(mode=0o700)
+    archive = next(p for n in itertools.count(1) if not (p := folder.path / f"before-{n}").exists())
+    archive.mkdir(mode=0o700)
     for path in (folder.checkpoints, folder.evaluations, folder.metrics, folder.heartbeat):
         if path.exists():
-            path.rename(aside / path.name)
+            path.rename(archive / path.name)
     folder.checkpoints.mkdir(mode=0o700)
     folder.evaluations.mkdir(mode=0o700)
-    return aside
+    return archive

@@ -1,4 +1,4 @@
-"""Where each part of a run lies in its folder, and who this host is."""
+"""The files of a run folder, its creation, and the writing of heartbeat and exit record."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.core.errors import BadInput
-from workbench.io.atomic_files import write_bytes, write_over
-from workbench.io.disk_full import NO_ROOM, why_no_room
+from workbench.core.errors import UserError
+from workbench.io.atomic_files import overwrite_in_place, write_bytes
+from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import encode, read_record, write_record
 from workbench.runs.records import Exit, Heartbeat
 
-LARGER_DISK = "make room, or set WORKBENCH_HOME to a larger disk"
+FREE_SPACE_HINT = "free some disk space, or set WORKBENCH_HOME to a folder on a larger disk"
 RESERVE_BYTES = 16_384
-"""Enough for the end's record and its folder entry, whatever the block size."""
+"""Enough for the exit record and its folder entry, whatever the block size."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run; see the record's description of each in `records`."""
+    """The paths of the files of one run; `records`, `journal` and `metrics` define their contents."""
 
     path: Path
 
@@ -39,17 +39,17 @@ class RunFolder:
 
     @property
     def experiment(self) -> Path:
-        """The resolved experiment, written once by the launcher."""
+        """The experiment with all settings, written once by the launcher."""
         return self.path / "experiment.json"
 
     @property
     def setup(self) -> Path:
-        """What the experiment became: classes, counts, shape, layers."""
+        """Data, model and execution of the run: classes, counts, shape, layers, device."""
         return self.path / "setup.json"
 
     @property
     def metrics(self) -> Path:
-        """Scalars by step, a JSON line each."""
+        """Metrics by step, one JSON line each."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -58,11 +58,11 @@ class RunFolder:
         return self.path / "evaluations"
 
     def evaluation(self, step: int, split: str) -> Path:
-        """The evaluation of a split after `step`; beside it, with the suffix `.bin`, what it says of each sample."""
+        """The evaluation of a split after `step`; its predictions have the same name with the suffix `.bin`."""
         return self.evaluations / f"step-{step}-{split}.json"
 
     def evaluated_steps(self, split: str) -> list[int]:
-        """The steps after which `split` was evaluated, by the files that are there, ascending.
+        """The steps with an evaluation file of `split`, ascending.
 
         Raises `OSError` where the folder of evaluations is missing or unreadable.
         """
@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """What happened, append-only."""
+        """The events of the run, append-only."""
         return self.path / "journal.jsonl"
 
     @property
@@ -82,17 +82,17 @@ class RunFolder:
 
     @property
     def control(self) -> Path:
-        """A folder: requests of people, one file each."""
+        """A folder: pending requests, one file each."""
         return self.path / "control"
 
     @property
-    def answered(self) -> Path:
-        """A folder: requests with their answers."""
+    def answered_requests(self) -> Path:
+        """A folder: answered requests."""
         return self.path / "control" / "done"
 
     @property
     def heartbeat(self) -> Path:
-        """A counter that moves while the worker lives."""
+        """The state of the worker, rewritten every few seconds."""
         return self.path / "heartbeat.json"
 
     @property
@@ -101,16 +101,16 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def checkpoint(self, step: int, digest: str = "") -> Path:
-        """A checkpoint of `step`; `digest` tells apart several moments of one step."""
+        """A checkpoint of `step`; `digest` distinguishes several checkpoints of one step."""
         return self.checkpoints / f"step-{step}{digest and f'-{digest[:8]}'}.pt"
 
     def checkpoint_files(self, *, drafts: bool = False) -> Iterator[Path]:
-        """The checkpoints that are there, listed in the manifest or not; with `drafts`, unfinished ones too."""
+        """All checkpoint files, listed in the manifest or not; with `drafts`, unfinished ones too."""
         return self.checkpoints.glob("*step-*.pt*" if drafts else "step-*.pt")
 
     @property
     def manifest(self) -> Path:
-        """Which checkpoints there are, with their hashes."""
+        """The list of checkpoints, with their hashes."""
         return self.path / "checkpoints" / "manifest.json"
 
     @property
@@ -130,33 +130,33 @@ class RunFolder:
 
     @property
     def reserve(self) -> Path:
-        """Room that is given up so that the end can be recorded on a full disk."""
+        """Reserved disk space, freed to write the exit record on a full disk."""
         return self.path / "reserve"
 
     @property
     def notes(self) -> Path:
-        """A person's name, tags and notes for it."""
+        """The user's name, tags and notes for the run."""
         return self.path / "notes.json"
 
 
-def hold_reserve(folder: RunFolder) -> None:
-    """Keep a little room for the record of the end. Raises `OSError` where there is none."""
+def allocate_reserve(folder: RunFolder) -> None:
+    """Reserve disk space for the exit record. Raises `OSError` on a full disk."""
     if not folder.reserve.exists():
         write_bytes(folder.reserve, os.urandom(RESERVE_BYTES), durable=False)
 
 
-def sweep(folder: RunFolder) -> None:
-    """Remove temporary files that killed workers left; for the one process that writes the run."""
-    for place in (folder.path, folder.checkpoints, folder.evaluations):
-        for path in place.glob(".*.tmp"):
-            if not path.name.startswith(f".{folder.notes.name}"):  # a person may be writing that now
+def remove_temporary_files(folder: RunFolder) -> None:
+    """Remove temporary files of killed workers; only for the process that holds the writer's lock."""
+    for parent in (folder.path, folder.checkpoints, folder.evaluations):
+        for path in parent.glob(".*.tmp"):
+            if not path.name.startswith(f".{folder.notes.name}"):  # the user may be saving notes right now
                 path.unlink(missing_ok=True)
 
 
 def write_exit(folder: RunFolder, record: Exit) -> None:
-    """Record how an attempt ended, unless a later one did already; on a full disk the reserve is given up for it."""
-    known = read_record(folder.exit, Exit)
-    if known is not None and known.attempt > record.attempt:
+    """Write the exit record, unless a later attempt has one. On a full disk it uses the reserve. Raises `OSError`."""
+    existing = read_record(folder.exit, Exit)
+    if existing is not None and existing.attempt > record.attempt:
         return
     try:
         write_record(folder.exit, record)
@@ -166,23 +166,22 @@ def write_exit(folder: RunFolder, record: Exit) -> None:
 
 
 def write_heartbeat(folder: RunFolder, beat: Heartbeat) -> None:
-    """Rewrite the heartbeat, with the time. What can't be written is left to the next beat."""
+    """Rewrite the heartbeat with the current time. Errors are ignored: the next heartbeat follows soon."""
     data = encode(msgspec.structs.replace(beat, time=round(time.time(), 3))) + b"\n"
     with contextlib.suppress(OSError):
         try:
             write_bytes(folder.heartbeat, data, durable=False)
-        except (
-            OSError
-        ):  # a full disk has no room for a second file; the one that is there can be written over
-            write_over(folder.heartbeat, data)
+        except OSError:
+            # A full disk has no space for a temporary file, but the existing one can be overwritten.
+            overwrite_in_place(folder.heartbeat, data)
 
 
 def create_run_folder(parent: Path, name: str) -> RunFolder:
-    """A new folder `YYYYMMDD-HHMMSSffffff-NAME-xxxx`, private to the user. Raises `BadInput` where it can't be made."""
+    """Create a folder `YYYYMMDD-HHMMSSffffff-NAME-xxxx`, private to the user. Raises `UserError`."""
     try:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            # To the microsecond and in UTC: ids sort by their start, at the end of summer time too.
+            # Microseconds and UTC: ids sort by start time, even when daylight saving time ends.
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S%f")
             path = parent / f"{stamp}-{name}-{secrets.token_hex(2)}"
             try:
@@ -190,15 +189,21 @@ def create_run_folder(parent: Path, name: str) -> RunFolder:
             except FileExistsError:
                 continue
             break
-        _fill(path)
+        _create_subfolders(path)
     except OSError as error:
-        mend = LARGER_DISK if error.errno in NO_ROOM else "set WORKBENCH_HOME to a folder you may write"
-        raise BadInput(f"runs can't be kept in {parent}: {why_no_room(error, parent)}; {mend}") from None
+        hint = (
+            FREE_SPACE_HINT
+            if error.errno in DISK_FULL_ERRNOS
+            else "set WORKBENCH_HOME to a folder you may write"
+        )
+        raise UserError(
+            f"runs can't be kept in {parent}: {describe_disk_error(error, parent)}; {hint}"
+        ) from None
     return RunFolder(path)
 
 
-def _fill(path: Path) -> None:
-    """Make the folders of a new run; where that fails, nothing of it is left. Raises `OSError`."""
+def _create_subfolders(path: Path) -> None:
+    """Create the subfolders of a new run, or remove its folder where that fails. Raises `OSError`."""
     try:
         for folder in ("control", "control/done", "checkpoints", "evaluations"):
             (path / folder).mkdir(mode=0o700)

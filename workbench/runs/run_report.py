@@ -1,11 +1,10 @@
-"""What a run amounts to, as `--json` prints it and the screen sums it up."""
+"""The report of a run: its state, metrics and history, as printed with `--json`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any
 
 import msgspec
 
@@ -23,44 +22,46 @@ from workbench.runs.journal import (
     SystemSample,
 )
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
-from workbench.runs.published_reference import ReferenceReport, compare
+from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Best, Heartbeat, Seconds
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
-MOVING = {Phase.TRAINING, Phase.EVALUATING}
-"""Phases in which the newest throughput is that of now."""
-CLASSIFICATION = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
-REGRESSION = ("loss", "mse", "mae", "r2")
-LONGEST_ETA = 1e9
-"""Seconds: a longer estimate is a damaged value."""
-LOST_REASON = "its processes ended without an error message (killed, or the host restarted)"
+THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
+"""Phases in which the newest throughput is current."""
+CLASSIFICATION_METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
+REGRESSION_METRICS = ("loss", "mse", "mae", "r2")
+MAX_ETA = 1e9
+"""In seconds: a longer estimate is a damaged value."""
+CRASH_REASON = "crashed (killed, or the host restarted)"
 
 
 class LiveMetrics(msgspec.Struct, frozen=True):
-    """The newest metrics of a live run; `None` where one is not known."""
+    """The newest metrics of a live run; `None` where one is unknown."""
 
     lr: float | None
     loss: float | None
-    """Of training."""
+    """Training loss."""
     accuracy: float | None
+    """Training accuracy."""
     samples_per_second: float | None
     eta: float | None
-    """Seconds to the last step."""
+    """Estimated seconds to the last step."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Something that changed while the run went on."""
+    """A change during the run: a setting, a pause, a resume."""
 
     step: int | None
-    """From which it holds."""
+    """Steps done when it took effect."""
     what: str
+    """The change, for people."""
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that `train`, `resume` and `show` print with `--json`."""
+    """The report of a run, printed by `train`, `resume` and `show` with `--json`."""
 
     run: str
     name: str
@@ -68,39 +69,41 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: str
     status: Status
     phase: Phase | None
-    """Of a live run."""
+    """The current phase of a live run."""
     reason: str | None
+    """Why the run ended, for people."""
     cause: Cause | None
     directory: str
     experiment: Experiment | None
-    """As it is by now, with what resumes and people changed."""
+    """The experiment with all changes by resumes and requests."""
     step: int
     steps_total: int | None
     epoch: int
-    """Completed ones."""
+    """Completed epochs."""
     epochs_total: int | None
     best: Best | None
     now: LiveMetrics | None
     changes: tuple[Change, ...]
     """Oldest first."""
     exact: bool
+    """Whether the run is identical to an uninterrupted one."""
     seconds: Seconds
     """Wall time, summed over attempts."""
     execution: dict[str, str]
-    """How data is provided and steps are computed, for people."""
+    """How data is provided and how steps are computed, for people."""
     test: dict[str, float | None] | None
-    """Metrics of the result; `None` until it is measured."""
+    """Test metrics of the result; `None` until it is measured."""
     per_class: tuple[ClassMetrics, ...] | None
     per_class_split: str | None
     per_class_epoch: int | None
     reference: ReferenceReport | None
     system: UsageSummary | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON values; NaN and infinities are still floats."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain: dict[str, object] = msgspec.to_builtins(self)
         plain["experiment"] = {} if self.experiment is None else self.experiment.to_dict()
-        plain["per_class"] = self.per_class and [class_json(row) for row in self.per_class]
+        plain["per_class"] = self.per_class and [class_to_json(row) for row in self.per_class]
         plain["seconds"] = {
             name: getattr(self.seconds, name) for name in ("load", "train", "evaluate", "total")
         }
@@ -108,33 +111,33 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunEvaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that `evaluate` prints with `--json`: a run's best weights, measured again on one split."""
+    """A new evaluation of the best weights of a run on one split, printed by `evaluate` with `--json`."""
 
     run: str
     step: int
-    """When these weights were reached."""
+    """The step of the weights."""
     epoch: int
     split: str
     count: int
-    """Samples."""
+    """Number of samples."""
     metrics: dict[str, float]
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, int, int], ...]
-    """True class, predicted class, samples; zeros are left out."""
+    """Non-zero cells: true class, predicted class, number of samples."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON values; NaN and infinities are still floats."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return {**plain, "per_class": [class_json(row) for row in self.per_class]}
+        plain: dict[str, object] = msgspec.to_builtins(self)
+        return {**plain, "per_class": [class_to_json(row) for row in self.per_class]}
 
 
-def class_json(row: ClassMetrics) -> dict[str, str | float | None]:
-    """A class in `--json`: every key, undefined metrics as null."""
+def class_to_json(row: ClassMetrics) -> dict[str, str | float | None]:
+    """The metrics of a class in `--json`: all keys, undefined metrics as null."""
     return {field.encode_name: getattr(row, field.name) for field in msgspec.structs.fields(row)}
 
 
-def report_of(folder: RunFolder) -> RunReport:
-    """The report of the run in a folder."""
+def read_report(folder: RunFolder) -> RunReport:
+    """The report of the run in `folder`."""
     reader = RunReader(folder)
     try:
         return build_report(reader.read_all())
@@ -143,8 +146,8 @@ def report_of(folder: RunFolder) -> RunReport:
 
 
 def build_report(view: RunView) -> RunReport:
-    """The report of a view that is at hand."""
-    beat, final, shown = view.heartbeat, final_evaluation(view), newest_evaluation(view)
+    """The report of a run from its view."""
+    beat, final, newest = view.heartbeat, final_evaluation(view), newest_evaluation(view)
     experiment, live = effective_experiment(view), view.status.live
     return RunReport(
         run=view.folder.id,
@@ -153,8 +156,8 @@ def build_report(view: RunView) -> RunReport:
         notes=view.notes.notes,
         status=view.status,
         phase=beat.phase if live else None,
-        reason=reason(view),
-        cause=cause(view),
+        reason=end_reason(view),
+        cause=end_cause(view),
         directory=str(view.folder.path),
         experiment=experiment,
         step=beat.step,
@@ -163,21 +166,21 @@ def build_report(view: RunView) -> RunReport:
         epochs_total=experiment.train.epochs if experiment else None,
         best=beat.best,
         now=live_metrics(view) if live else None,
-        changes=tuple(changes(view.journal)),
-        exact=not inexact(view),
-        seconds=elapsed(view),
+        changes=tuple(list_changes(view.journal)),
+        exact=not inexact_reasons(view),
+        seconds=elapsed_seconds(view),
         execution=view.setup.execution if view.setup else {},
-        test=test_metrics(final),
-        per_class=per_class(view, shown),
-        per_class_split=shown.split if shown else None,
-        per_class_epoch=shown.weights_of_epoch if shown else None,
-        reference=compare(view, final),
+        test=result_metrics(final),
+        per_class=read_per_class(view, newest),
+        per_class_split=newest.split if newest else None,
+        per_class_epoch=newest.weights_of_epoch if newest else None,
+        reference=compare_to_reference(view, final),
         system=summarize_usage([line for line in view.journal if isinstance(line, SystemSample)]),
     )
 
 
 def effective_experiment(view: RunView) -> Experiment | None:
-    """The experiment with what resumes and people changed since."""
+    """The experiment with all changes by resumes and requests; `None` where its file can't be read."""
     if view.experiment is None:
         return None
     overrides: dict[str, SettingValue] = {}
@@ -190,40 +193,40 @@ def effective_experiment(view: RunView) -> Experiment | None:
 
 
 def live_metrics(view: RunView) -> LiveMetrics:
-    """The newest metrics of a run that goes on."""
+    """The newest metrics of a live run."""
     newest = {name: column[-1] if (column := view.steps.column(name)) else None
               for name in ("lr", "loss", "accuracy")}  # fmt: skip
     return LiveMetrics(**newest, samples_per_second=throughput(view), eta=eta(view.heartbeat))
 
 
 def throughput(view: RunView) -> float | None:
-    """Newest samples/s of training, of an ended run its last; `None` where a live run does not train now."""
-    if view.status.live and view.heartbeat.phase not in MOVING:
+    """The newest training throughput in samples/s, the last one of an ended run; `None` while a live run is idle."""
+    if view.status.live and view.heartbeat.phase not in THROUGHPUT_PHASES:
         return None
     return view.last_wall.samples_per_second
 
 
 def eta(heartbeat: Heartbeat) -> float | None:
-    """Seconds to the last step, as the worker estimates them; `None` where it has no estimate."""
+    """The worker's estimate of the seconds to the last step; `None` without one."""
     seconds = heartbeat.eta
-    return seconds if seconds is not None and 0 <= seconds < LONGEST_ETA else None
+    return seconds if seconds is not None and 0 <= seconds < MAX_ETA else None
 
 
-def changes(journal: Sequence[JournalLine]) -> list[Change]:
-    """What was changed on the way, oldest first."""
+def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
+    """The changes during the run, oldest first."""
     starts = start_steps(journal)
     return [Change(_step_of(line, starts), what) for line in journal if (what := _describe_change(line))]
 
 
 def _step_of(line: JournalLine, starts: dict[int, int]) -> int | None:
-    """The step from which a change holds."""
+    """The step at which a change took effect."""
     if isinstance(line, Attempt | Notice):
         return starts.get(line.attempt)
     return line.step if isinstance(line, SettingChange | PhaseChange) else None
 
 
 def _describe_change(line: JournalLine) -> str:
-    """What a journal line changed, in words; empty for most."""
+    """The change in a journal line, for people; empty for most lines."""
     match line:
         case SettingChange():
             cause = f" ({line.cause})" if line.cause else ""
@@ -238,27 +241,27 @@ def _describe_change(line: JournalLine) -> str:
     return ""
 
 
-def reason(view: RunView) -> str | None:
-    """Why a run ended as it did, in one line; `None` while it goes on or when there is nothing to say."""
-    if view.status is Status.LOST:
-        return f"{LOST_REASON}; resume continues it"
+def end_reason(view: RunView) -> str | None:
+    """Why the run ended, in one line; `None` for a live run, and where no reason is recorded."""
+    if view.status is Status.CRASHED:
+        return f"{CRASH_REASON}; workbench resume continues it"
     return view.exit.reason if view.exit and not view.status.live else None
 
 
-def cause(view: RunView) -> Cause | None:
-    """Why a run ended, as a word; `None` while it goes on."""
-    if view.status is Status.LOST:
+def end_cause(view: RunView) -> Cause | None:
+    """The cause of the end; `None` for a live run."""
+    if view.status is Status.CRASHED:
         return Cause.CRASH
     return view.exit.cause if view.exit and not view.status.live else None
 
 
-def inexact(view: RunView) -> list[str]:
-    """Why the run is no longer exactly what an uninterrupted one would be; empty while it is."""
+def inexact_reasons(view: RunView) -> list[str]:
+    """Why the run is no longer identical to an uninterrupted one; empty while it is."""
     return [line.text for line in view.journal if isinstance(line, Notice) and not line.exact]
 
 
-def elapsed(view: RunView) -> Seconds:
-    """Wall time of each part, summed over attempts, the one that goes on included."""
+def elapsed_seconds(view: RunView) -> Seconds:
+    """Wall time by activity, in seconds, summed over attempts including the current one."""
     by_attempt = {
         line.attempt: line.seconds for line in view.journal if isinstance(line, PhaseChange) and line.seconds
     }
@@ -269,7 +272,7 @@ def elapsed(view: RunView) -> Seconds:
 
 
 def final_evaluation(view: RunView) -> EvaluationRow | None:
-    """The evaluation row that is the run's result, or `None` until it is measured."""
+    """The evaluation row that is the result of the run; `None` until it is measured."""
     return next((row for row in reversed(view.evaluations) if row.final), None)
 
 
@@ -279,27 +282,27 @@ def newest_evaluation(view: RunView) -> EvaluationRow | None:
 
 
 def read_evaluation(folder: RunFolder, row: EvaluationRow | None) -> EvaluationFile | None:
-    """The metrics by class and the confusion matrix of an evaluation row, and whose weights they are of."""
+    """The evaluation file of a row, with step and epoch of its weights; `None` where it can't be read."""
     if row is None:
         return None
-    found = read_record(folder.evaluation(row.step, row.split), EvaluationFile)
-    if found is None:
+    evaluation = read_record(folder.evaluation(row.step, row.split), EvaluationFile)
+    if evaluation is None:
         return None
-    return msgspec.structs.replace(found, weights_step=row.weights_step, weights_epoch=row.weights_epoch)
+    return msgspec.structs.replace(evaluation, weights_step=row.weights_step, weights_epoch=row.weights_epoch)
 
 
-def per_class(view: RunView, row: EvaluationRow | None) -> tuple[ClassMetrics, ...] | None:
-    """Metrics of every class, or `None`."""
-    found = read_evaluation(view.folder, row)
-    return None if found is None else found.per_class
+def read_per_class(view: RunView, row: EvaluationRow | None) -> tuple[ClassMetrics, ...] | None:
+    """Metrics of every class; `None` where the evaluation file can't be read."""
+    evaluation = read_evaluation(view.folder, row)
+    return None if evaluation is None else evaluation.per_class
 
 
-def test_metrics(final: EvaluationRow | None) -> dict[str, float | None] | None:
-    """The result's metrics by name, or `None`."""
+def result_metrics(final: EvaluationRow | None) -> dict[str, float | None] | None:
+    """The test metrics of the result by name; `None` without a result."""
     if final is None or final.split != "test":
         return None
     if final.r2 is not None:
-        return {name: final.metric(name) for name in REGRESSION}
+        return {name: final.metric(name) for name in REGRESSION_METRICS}
     always = ("loss", "accuracy")
-    known = {name: final.metric(name) for name in CLASSIFICATION}
+    known = {name: final.metric(name) for name in CLASSIFICATION_METRICS}
     return {name: value for name, value in known.items() if name in always or value is not None}

@@ -1,57 +1,71 @@
-"""A change of the learning rate or of the epochs that a person asks for: what it comes to, and its record."""
+"""Requested changes of the learning rate or the number of epochs, and their record in the journal."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import convert
 from workbench.runs.enums import RequestKind
 from workbench.runs.journal import Journal, SettingChange
 from workbench.runs.requests import Request
 
 
-class Changed(NamedTuple):
-    """The setting below `train.`, and its value before and after."""
+class AppliedChange(NamedTuple):
+    """A changed setting `train.KEY`, with its old and new value."""
 
     key: str
-    before: float
+    old_value: float
     value: float
 
     def __str__(self) -> str:
-        return f"{self.key} {self.before:g} → {self.value:g}"
+        return f"{self.key} {self.old_value:g} → {self.value:g}"
 
 
-def note_change(journal: Journal, request: Request, settings: Train, *, step: int, epoch: int) -> Changed:
-    """Put what `request` changes in `settings` on record, from `step` on; it is durable on return.
+def record_change(
+    journal: Journal, request: Request, settings: TrainingSettings, *, step: int, epoch: int
+) -> AppliedChange:
+    """Record the change of `settings` by `request` in the journal, in force from `step` on; durable on return.
 
-    Epochs are never fewer than those done and the one that goes on: `epoch` are done. Raises `BadInput` for a value
-    that can't be.
+    The number of epochs can't be reduced below `epoch`, those done, plus the current one. Raises `UserError` for an
+    invalid value and `OSError` on a full disk.
     """
-    try:
-        key, value = requested_value(request, settings)
-        convert(Train, {key: value}, "train")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise BadInput(str(error)) from None
+    key, value = requested_value(request, settings)
+    convert(TrainingSettings, {key: value}, "train")
     if key == "epochs":
         value = max(value, epoch + 1)
-    changed = Changed(key, getattr(settings, key), value)
-    journal.note(
+    changed = AppliedChange(key, getattr(settings, key), value)
+    journal.append(
         SettingChange(
-            setting=f"train.{key}", value=value, before=changed.before, step=step, request=request.id
+            setting=f"train.{key}", value=value, before=changed.old_value, step=step, request=request.id
         )
     )
     journal.sync()
     return changed
 
 
-def requested_value(request: Request, settings: Train) -> tuple[str, float]:
-    """The setting below `train.` and the value that a request asks for. Raises `BadInput` for one that names none."""
+def requested_value(request: Request, settings: TrainingSettings) -> tuple[str, float]:
+    """The setting `train.KEY` and the value that a request asks for.
+
+    Raises `UserError` for a request without a value and for a value that is NaN or infinite.
+    """
     values = request.values
     if request.kind is RequestKind.LR:
-        factor = 1.0 if values.times is None else values.times
-        return "lr", float(settings.lr * factor if values.value is None else values.value)
+        if values.value is not None:
+            return "lr", _finite("lr", values.value)
+        if values.times is None:
+            raise UserError("lr needs a value or a factor")
+        return "lr", _finite("lr", settings.lr * values.times)
     if values.value is not None:
-        return "epochs", int(values.value)
-    return "epochs", settings.epochs + (values.add or 0)
+        return "epochs", int(_finite("epochs", values.value))
+    if values.add is None:
+        raise UserError("epochs needs a value or a number of epochs to add")
+    return "epochs", settings.epochs + values.add
+
+
+def _finite(key: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise UserError(f"train.{key} must be a finite number, not {value}")
+    return value

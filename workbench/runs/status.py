@@ -1,4 +1,4 @@
-"""A run's status, derived from facts: held locks, the exit record, live processes, the heartbeat. Never stored."""
+"""The status of a run, derived from held locks, the exit record, live processes and the heartbeat; never stored."""
 
 from __future__ import annotations
 
@@ -10,42 +10,47 @@ import time
 from enum import StrEnum
 from pathlib import Path
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 from workbench.io.record_codec import read_record
 from workbench.runs import locks
 from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
-from workbench.system.host import host
-from workbench.system.processes import ProcessId, alive
+from workbench.system.host import host_name
+from workbench.system.processes import ProcessId, is_alive
 
-HEARTBEAT_LIMIT = 60.0
-"""Seconds after which the heartbeat of another host's run says nothing any more."""
+HEARTBEAT_TIMEOUT = 60.0
+"""Seconds after which an unchanged heartbeat no longer counts as live."""
 
 
 class Status(StrEnum):
-    """What can be said of a run."""
+    """The status of a run."""
 
-    QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
-    LOST = "lost"
+    CRASHED = "crashed"
+    """Its processes ended without recording it."""
     UNKNOWN = "unknown"
+    """It may still run on another host, or its exit record is damaged."""
 
     @property
     def live(self) -> bool:
-        """Whether a process works on it, or will."""
-        return self in {Status.QUEUED, Status.STARTING, Status.RUNNING}
+        """Whether a process works on the run."""
+        return self in {Status.STARTING, Status.RUNNING}
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        return cls.CRASHED if value == "lost" else None  # the name in version 0.1.0
 
 
 def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Status:
-    """The status of a run. `attempts` saves reading the journal where the caller has it already."""
-    held = _held(folder)
+    """The status of a run. Pass `attempts` if the journal is already read."""
+    held = _is_locked(folder)
     if held:
-        return Status.RUNNING if _working(folder) else Status.STARTING
+        return Status.RUNNING if _worker_holds_lock(folder) else Status.STARTING
     if attempts is None:
         attempts = attempts_of(read_journal(folder.journal))
     attempt = attempts[-1] if attempts else None
@@ -53,77 +58,79 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
     origin = attempt.process if attempt else read_record(folder.launch, Launch) or ProcessId()
-    here = not origin.host or origin.host == host()
-    if held is None and attempt and beats(folder, attempt.attempt):
+    on_this_host = not origin.host or origin.host == host_name()
+    if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
         return Status.RUNNING
-    if alive(origin):
+    if is_alive(origin):
         return Status.STARTING
-    if not here and beats(folder):
+    if not on_this_host and heartbeat_is_live(folder):
         return Status.RUNNING
-    # On this host no lock is held, whatever the heartbeat of before a reboot says.
-    return Status.LOST if here and held is not None else Status.UNKNOWN
+    if ended is None and folder.exit.exists():  # damaged: it ended, but how is not known
+        return Status.UNKNOWN
+    # No lock is held on this host, so a recent heartbeat must be from before a reboot.
+    return Status.CRASHED if on_this_host and held is not None else Status.UNKNOWN
 
 
-def who_has(folder: RunFolder) -> str:
-    """Who works on a run, in words: `process 123 on atlas`."""
+def describe_holder(folder: RunFolder) -> str:
+    """The process that works on a run, for people: `process 123 on atlas`."""
     for byte in (locks.SUPERVISOR, locks.WRITER):
         with contextlib.suppress(OSError):
-            if pid := locks.holder_of(folder.lock, byte):
-                return f"process {pid} on {host()}"
+            if pid := locks.holder_pid(folder.lock, byte):
+                return f"process {pid} on {host_name()}"
     attempts = attempts_of(read_journal(folder.journal))
     if not attempts:
         return "a process on another host"
-    return f"process {attempts[-1].pid} on {safe(attempts[-1].host)}"
+    return f"process {attempts[-1].pid} on {sanitize(attempts[-1].host)}"
 
 
-def _held(folder: RunFolder) -> bool | None:
-    """Whether either byte is held; `None` where the file system can't tell."""
+def _is_locked(folder: RunFolder) -> bool | None:
+    """Whether either byte is locked; `None` on a file system without locks."""
     try:
         return any(
-            locks.holder_of(folder.lock, byte) is not None for byte in (locks.SUPERVISOR, locks.WRITER)
+            locks.holder_pid(folder.lock, byte) is not None for byte in (locks.SUPERVISOR, locks.WRITER)
         )
     except OSError:
         return None
 
 
-def _working(folder: RunFolder) -> bool:
-    """Whether the worker holds its byte."""
+def _worker_holds_lock(folder: RunFolder) -> bool:
+    """Whether the worker's byte is locked."""
     with contextlib.suppress(OSError):
-        return locks.holder_of(folder.lock, locks.WRITER) is not None
+        return locks.holder_pid(folder.lock, locks.WRITER) is not None
     return False
 
 
-_seen: dict[Path, tuple[tuple[int, int], float]] = {}
-"""The counter of each heartbeat that was asked about, and when it was first seen so (monotonic)."""
+_counters: dict[Path, tuple[tuple[int, int], float]] = {}
+"""Counter of each heartbeat that was read, by run folder, and the monotonic time at which it was first seen."""
 
 
-def beats(folder: RunFolder, attempt: int | None = None) -> bool:
-    """Whether the heartbeat (of `attempt`) lives, where locks can't tell: another host's run, or there are no locks.
+def heartbeat_is_live(folder: RunFolder, attempt: int | None = None) -> bool:
+    """Whether the heartbeat (of `attempt`) is live, for runs of other hosts and file systems without locks.
 
-    It does while its counter moves, and while it is young by the clock of the file server.
+    It is while its counter changes, and while the file is recent by the clock of the file server.
     """
     beat = read_record(folder.heartbeat, Heartbeat)
     if beat is None or (attempt is not None and beat.attempt != attempt):
         return False
     now, counter = time.monotonic(), (beat.attempt, beat.counter)
-    before, since = _seen.setdefault(folder.path, (counter, -math.inf))
+    before, since = _counters.setdefault(folder.path, (counter, -math.inf))
     if before != counter:
         since = now
-        _seen[folder.path] = counter, since
-    return now - since < HEARTBEAT_LIMIT or _young(folder)
+        _counters[folder.path] = counter, since
+    return now - since < HEARTBEAT_TIMEOUT or _is_recent(folder)
 
 
-def _young(folder: RunFolder) -> bool:
+def _is_recent(folder: RunFolder) -> bool:
     try:
-        age = server_time(folder.path) - folder.heartbeat.stat().st_mtime
+        age = file_server_time(folder.path) - folder.heartbeat.stat().st_mtime
     except OSError:
         return False
-    # One from the future tells nothing: a clock was put back since.
-    return abs(age) < HEARTBEAT_LIMIT
+    # abs(): a file from the far future is no evidence either; a clock was set back since.
+    return abs(age) < HEARTBEAT_TIMEOUT
 
 
-def server_time(folder: Path) -> float:
-    """Now, by the clock of the file server that keeps `folder` (ours where it can't be written)."""
+def file_server_time(folder: Path) -> float:
+    """The current Unix time by the clock of the file server of `folder`; by ours where it is not writable."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=".clock-", dir=folder.parent)
     except OSError:

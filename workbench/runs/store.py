@@ -1,4 +1,4 @@
-"""All runs: listed, found by what a person calls them, put away. The index is a cache that may be deleted."""
+"""All runs: listing, lookup, removal. The index is a cache that may be deleted."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 
 from workbench.config.experiment import read_experiment
 from workbench.core import paths
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
-from workbench.runs.lookup import chosen
+from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Exit, Heartbeat, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import eta
 from workbench.runs.status import Status, status_of
 
-INDEX = "index.json"
+INDEX_FILE = "index.json"
 
 
 class RunSummary(msgspec.Struct, frozen=True, gc=False):
@@ -39,35 +39,36 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     step: int = 0
     steps_total: int = 0
     phase: Phase | None = None
-    """Of a run that goes on."""
+    """The current phase of a live run."""
     best: float | None = None
-    """Best monitored figure."""
+    """Best value of the monitored metric."""
     best_epoch: int | None = None
     test: float | None = None
-    """Newest accuracy on test data (of a regression: its loss), of a run that has no validation data and so no best."""
+    """Newest test accuracy (for a regression: test loss) of a run without validation data, which has no best."""
     monitor: str = ""
     device: str = ""
     eta: float | None = None
-    """Seconds to the end, of a run that goes on."""
+    """Estimated seconds to the last step of a live run."""
     reason: str = ""
     cause: Cause | None = None
     """Why the newest attempt ended."""
     tags: tuple[str, ...] = ()
-    """What a person wrote on it."""
+    """The user's tags."""
     created: float = 0.0
+    """Unix seconds."""
     changed: int = 0
-    """The folder's mtime in nanoseconds."""
+    """Modification time of the folder in nanoseconds."""
 
 
 class _Index(msgspec.Struct):
     v: Literal[3] = 3
-    """One of another version is made anew."""
+    """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
 
 @dataclass
 class Store:
-    """The runs in one folder."""
+    """The runs in the folder `root`."""
 
     root: Path
 
@@ -78,87 +79,89 @@ class Store:
 
     @property
     def home(self) -> Path:
-        """The folder that holds the runs' folder, and what belongs to it."""
+        """The parent folder of `root`."""
         return self.root.parent
 
     @property
     def trash(self) -> Path:
-        """Where `remove` moves runs to."""
+        """The folder that `remove` moves runs to."""
         return self.home / paths.trash().name
 
     def folder(self, run_id: str) -> RunFolder:
-        """The folder of a run by its id."""
+        """The folder of a run by its id; it may not exist."""
         return RunFolder(self.root / run_id)
 
-    def rows(self) -> list[RunSummary]:
-        """Every run, newest first. Ended runs come from the index while their folder is as it was."""
+    def list_runs(self) -> list[RunSummary]:
+        """All runs, newest first. Ended runs with an unchanged folder come from the index."""
         known, rows, stale = self._index().runs, [], False
         for entry in self._entries():
             try:
                 changed = entry.stat().st_mtime_ns
             except FileNotFoundError:
-                continue  # it was put away a moment ago
+                continue  # it was removed a moment ago
             row = known.get(entry.name)
             if row is None or row.changed != changed:
-                row = summarise(RunFolder(Path(entry.path)), changed)
+                row = summarize_run(RunFolder(Path(entry.path)), changed)
                 stale |= not row.status.live and row.status is not Status.UNKNOWN
             rows.append(row)
         if stale or len(known) > len(rows):
             self._save_index(rows)
         return sorted(rows, key=lambda row: row.id, reverse=True)
 
-    def find(self, wanted: str) -> RunFolder:
-        """The run that `wanted` means: `last`, an id, a name (its newest), or an unambiguous prefix."""
+    def find(self, query: str) -> RunFolder:
+        """The run that `query` names: `last`, an id, a name (its newest run) or a prefix. Raises `UserError`."""
         ids = sorted((entry.name for entry in self._entries()), reverse=True)
         if not ids:
-            raise BadInput(f"there are no runs in {self.root} (workbench train digits-mlp makes one)")
-        if wanted == "last":
+            raise UserError(f"no runs in {self.root} (start one: workbench train digits-mlp)")
+        if query == "last":
             return RunFolder(self.root / ids[0])
-        if wanted in ids:
-            return RunFolder(self.root / wanted)
-        known = [(row.id, row.name) for row in self.rows()]
-        return RunFolder(self.root / chosen(wanted, known, "'workbench runs' lists them"))
+        if query in ids:
+            return RunFolder(self.root / query)
+        known = [(row.id, row.name) for row in self.list_runs()]
+        return RunFolder(self.root / resolve_run_id(query, known, "'workbench runs' lists them"))
 
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
-        """Move an ended run to the trash (returns where it is), or delete it at once. Raises `BadInput`."""
+        """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
         if status.live or status is Status.UNKNOWN:
-            raise BadInput(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
-        kept = trash.put(folder, self.trash)
+            raise UserError(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
+        target = trash.move_to_trash(folder, self.trash)
         if not now:
-            return kept
-        shutil.rmtree(kept)  # from the trash: if this is cut off, no half of it is taken for a run
+            return target
+        shutil.rmtree(
+            target
+        )  # deleted in the trash: an interrupted deletion leaves no partial run in the list
         return None
 
-    def restore(self, wanted: str) -> RunFolder:
-        """Move a run from the trash back: `last`, an id, a name or a prefix. Raises `BadInput`."""
-        return trash.restore(wanted, self.trash, self.root)
+    def restore(self, query: str) -> RunFolder:
+        """Restore a run from the trash: `last`, an id, a name or a prefix. Raises `UserError`."""
+        return trash.restore_run(query, self.trash, self.root)
 
     def _entries(self) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(self.root) as found:
-                return [e for e in found if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+            with os.scandir(self.root) as entries:
+                return [e for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise BadInput(f"the runs in {self.root} can't be read: {error.strerror}") from None
+            raise UserError(f"the runs in {self.root} can't be read: {error.strerror}") from None
 
     def _index(self) -> _Index:
         try:
-            return msgspec.json.decode((self.root / INDEX).read_bytes(), type=_Index)
+            return msgspec.json.decode((self.root / INDEX_FILE).read_bytes(), type=_Index)
         except (OSError, msgspec.MsgspecError):
             return _Index()
 
     def _save_index(self, rows: list[RunSummary]) -> None:
         ended = {row.id: row for row in rows if not row.status.live and row.status is not Status.UNKNOWN}
         try:
-            write_bytes(self.root / INDEX, msgspec.json.encode(_Index(runs=ended)), durable=False)
+            write_bytes(self.root / INDEX_FILE, msgspec.json.encode(_Index(runs=ended)), durable=False)
         except OSError:
-            return  # a cache: without it the next list reads the folders again
+            return  # only a cache: without it the next listing reads the folders again
 
 
-def summarise(folder: RunFolder, changed: int) -> RunSummary:
-    """The row of one run, from its short files; a damaged one has a row too."""
+def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
+    """The row of one run, from its small files; damaged runs have a row too."""
     experiment = read_experiment(folder.experiment)
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
@@ -181,15 +184,15 @@ def summarise(folder: RunFolder, changed: int) -> RunSummary:
         monitor=best.metric if best else experiment.train.monitor if experiment else "",
         device=beat.device,
         eta=eta(beat) if status.live else None,
-        reason=ended.reason or "" if ended and not (status.live or status is Status.LOST) else "",
+        reason=ended.reason or "" if ended and not (status.live or status is Status.CRASHED) else "",
         cause=ended.cause if ended and not status.live else None,
         tags=notes.tags,
-        created=_created(folder),
+        created=_created_at(folder),
         changed=changed,
     )
 
 
-def _created(folder: RunFolder) -> float:
+def _created_at(folder: RunFolder) -> float:
     try:
         return folder.experiment.stat().st_mtime
     except OSError:

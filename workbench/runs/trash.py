@@ -1,6 +1,6 @@
-"""Where runs are put before they are gone for good, and how they come back.
+"""The trash: runs that were removed, until they are restored or deleted.
 
-`place` is the folder of the trash: `Store.trash`.
+`trash` is its folder: `Store.trash`.
 """
 
 from __future__ import annotations
@@ -10,73 +10,75 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.config.experiment import read_experiment
-from workbench.core.errors import BadInput
-from workbench.io.file_cache import size_of
+from workbench.core.errors import UserError
+from workbench.io.disk_usage import disk_usage
 from workbench.io.record_codec import read_record
-from workbench.runs.lookup import chosen
+from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 
 
-class Trashed(NamedTuple):
+class TrashedRun(NamedTuple):
     """A run in the trash."""
 
     id: str
     name: str
     bytes: int
-    put_away: float
-    """When, as a time since the epoch."""
+    trashed_at: float
+    """Unix seconds."""
 
 
-def rows(place: Path) -> list[Trashed]:
-    """What lies in the trash, what was put there last first."""
-    found = [_trashed(path) for path in _folders(place)]
-    return sorted(found, key=lambda row: row.put_away, reverse=True)
+def list_trash(trash: Path) -> list[TrashedRun]:
+    """The runs in the trash, the most recently removed first."""
+    runs = [_read_trashed_run(path) for path in _folders(trash)]
+    return sorted(runs, key=lambda run: run.trashed_at, reverse=True)
 
 
-def put(folder: RunFolder, place: Path) -> Path:
-    """Move a run's folder to the trash; returns where it is. Raises `BadInput`."""
-    target = place / folder.id
+def move_to_trash(folder: RunFolder, trash: Path) -> Path:
+    """Move the folder of a run to the trash; returns its new path. Raises `UserError`."""
+    target = trash / folder.id
     if target.exists():
-        raise BadInput(f"{target} is there already: workbench trash --empty, or move it away")
+        raise UserError(f"{target} already exists: empty the trash (workbench trash --empty) or move it away")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     shutil.move(folder.path, target)
     return target
 
 
-def restore(wanted: str, place: Path, runs: Path) -> RunFolder:
-    """Move a run of the trash (`last`, an id, a name or a prefix) back to the folder `runs`. Raises `BadInput`."""
-    found = rows(place)
-    if not found:
-        raise BadInput("the trash is empty")
-    run_id = chosen(wanted, [(row.id, row.name) for row in found], "'workbench trash' lists what is there")
+def restore_run(query: str, trash: Path, runs: Path) -> RunFolder:
+    """Move a run (`last`, an id, a name or a prefix) from the trash back to the folder `runs`. Raises `UserError`."""
+    trashed = list_trash(trash)
+    if not trashed:
+        raise UserError("the trash is empty")
+    run_id = resolve_run_id(
+        query, [(run.id, run.name) for run in trashed], "'workbench trash' lists its runs"
+    )
     target = runs / run_id
     if target.exists():
-        raise BadInput(f"{target} is there already: there can't be two runs of this id")
+        raise UserError(f"{target} already exists: two runs can't have the same id")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.move(place / run_id, target)
+    shutil.move(trash / run_id, target)
     return RunFolder(target)
 
 
-def empty(place: Path) -> tuple[int, int]:
-    """Delete what lies in the trash; returns how many runs that were, and how many bytes."""
-    found = list(_folders(place))
-    taken = sum(size_of(path) for path in found)
-    for path in found:
+def empty_trash(trash: Path) -> tuple[int, int]:
+    """Delete all runs in the trash; returns their number and their size in bytes."""
+    folders = _folders(trash)
+    size = sum(disk_usage(path) for path in folders)
+    for path in folders:
         shutil.rmtree(path)
-    return len(found), taken
+    return len(folders), size
 
 
-def _folders(place: Path) -> list[Path]:
+def _folders(trash: Path) -> list[Path]:
     try:
-        return [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+        return [path for path in trash.iterdir() if path.is_dir() and not path.is_symlink()]
     except FileNotFoundError:
         return []
 
 
-def _trashed(path: Path) -> Trashed:
+def _read_trashed_run(path: Path) -> TrashedRun:
     folder = RunFolder(path)
     experiment, notes = read_experiment(folder.experiment), read_record(folder.notes, Notes) or Notes()
     name = notes.name or (experiment.name if experiment else path.name)
-    # A move changes nothing of a folder but this time.
-    return Trashed(path.name, name, size_of(path), path.stat().st_ctime)
+    # The move to the trash sets the folder's status change time.
+    return TrashedRun(path.name, name, disk_usage(path), path.stat().st_ctime)

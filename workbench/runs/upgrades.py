@@ -1,23 +1,90 @@
-"""What records of older versions need before today's types can read them: JSON content in, JSON content out.
+"""Upgrades of records that older versions wrote: JSON content in, JSON content out.
 
-A record type that has older forms has a static method `upgrade`, which `record_codec` calls. Sample runs of each
-version are kept in `tests/stored_runs`.
+A record type with older forms has a static method `upgrade`, which `record_codec` calls before decoding. Sample runs
+of each released version are in `tests/stored_runs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from workbench.config.setting_aliases import upgrade_overrides, upgrade_setting
+from workbench.runs.enums import Cause, Ending, Outcome
 
 JsonObject = dict[str, object]
 
+_FORMER_SETUP_KEYS = {"ways": "execution", "set_aside": "skipped_files", "report_every": "log_every"}
+_REJECTED_PREFIX, _ENDED_PREFIX = "not done: ", "the run has "
+_CAUSES_BY_REASON = {
+    "stopped on request": Cause.REQUESTED,
+    "stopped by SIG": Cause.SIGNAL,
+    "stopped because its supervisor ended": Cause.SUPERVISOR_ENDED,
+}
+"""Causes of stops by the start of the reason that version 0.1.0 wrote."""
+
 
 def evaluation_row(content: JsonObject, fields: Iterable[str]) -> JsonObject:
-    """0.1.0 wrote values of the model's own (`weight`) beside the metrics; `fields` are today's."""
+    """Version 0.1.0 wrote values of the model (`weight`) beside the metrics; `fields` are the current ones."""
     others = content.keys() - {"v", "kind", *fields}
     values = {name: content[name] for name in others if isinstance(content[name], int | float | str)}
     return {**content, "model": values} if values else content
 
 
 def heartbeat(content: JsonObject) -> JsonObject:
-    """0.1.0 wrote whether there is a checkpoint, not when it was saved: that was before this heartbeat."""
-    return {**content, "saved": content.get("time")} if content.get("saved") is True else content
+    """Version 0.1.0 wrote whether there is a checkpoint (`true`) instead of the time at which it was saved.
+
+    The time of the heartbeat, at or after that moment, takes its place. Units of progress were named otherwise.
+    """
+    if content.get("saved") is True:
+        content = {**content, "saved": content.get("time")}
+    progress = content.get("progress")
+    if isinstance(progress, Mapping) and progress.get("unit") == "pictures":
+        content = {**content, "progress": {**progress, "unit": "images"}}
+    return content
+
+
+def setup(content: JsonObject) -> JsonObject:
+    """Keys of version 0.1.0 under their current names."""
+    return {_FORMER_SETUP_KEYS.get(key, key): value for key, value in content.items()}
+
+
+def answer(content: JsonObject, key: str) -> JsonObject:
+    """Version 0.1.0 wrote the outcome of a request as the start of its answer, which is at `key`."""
+    text = content.get(key)
+    if "outcome" in content or not isinstance(text, str):
+        return content
+    if text.startswith(_REJECTED_PREFIX):
+        return {**content, key: text.removeprefix(_REJECTED_PREFIX), "outcome": Outcome.REJECTED}
+    return {**content, "outcome": Outcome.ENDED} if text.startswith(_ENDED_PREFIX) else content
+
+
+def exit_record(content: JsonObject) -> JsonObject:
+    """Version 0.1.0 wrote no cause; it follows from the status `finished` and from the reasons of stops."""
+    if "cause" in content:
+        return content
+    if content.get("status") == Ending.FINISHED:
+        return {**content, "cause": Cause.COMPLETED}
+    reason = content.get("reason")
+    if isinstance(reason, str):
+        for start, cause in _CAUSES_BY_REASON.items():
+            if reason.startswith(start):
+                return {**content, "cause": cause}
+    return content
+
+
+def attempt(content: JsonObject) -> JsonObject:
+    """Settings changed by a resume, under their current names."""
+    overrides = content.get("overrides")
+    return (
+        {**content, "overrides": upgrade_overrides(overrides)} if isinstance(overrides, Mapping) else content
+    )
+
+
+def setting_change(content: JsonObject) -> JsonObject:
+    """A setting that was changed during the run, under its current name."""
+    setting = content.get("setting")
+    if not isinstance(setting, str):
+        return content
+    _, before = upgrade_setting(setting, content.get("before"))
+    name, value = upgrade_setting(setting, content.get("value"))
+    return {**content, "setting": name, "value": value, "before": before}

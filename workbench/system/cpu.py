@@ -1,4 +1,4 @@
-"""How many cores there are to work with, and whether others work with them too."""
+"""CPU cores: how many this process may use, and whether other processes compete for them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def busy() -> bool:
-    """Whether others want the cores too: fewer than three quarters of those this process may use are idle.
+def cores_are_contended() -> bool:
+    """Whether fewer than three quarters of the cores that this process may use are idle.
 
-    By the load of the last minute, or what wants to run just now where that is more.
+    By the load average of the last minute, or the number of runnable threads now where that is higher.
     """
     idle = (os.cpu_count() or 1) - max(_load(), _running() - 1)
     return idle < 0.75 * usable_cores()
@@ -28,7 +28,7 @@ def _load() -> float:
 
 
 def _running() -> int:
-    """Threads of this host that run or want to, this one among them; 1 where that is unknown."""
+    """Runnable threads of this host, including this one; 1 where unknown."""
     try:
         return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
     except (OSError, ValueError, IndexError):

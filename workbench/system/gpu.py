@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs as their driver sees them: by UUID, with memory, load and processes; no torch, no CUDA context."""
+"""NVIDIA GPUs, by their driver: UUID, memory, load and processes; without torch and CUDA contexts."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ class Gpu:
     """One GPU; memory in bytes, load from 0 to 1 (`None` where the driver does not report it)."""
 
     index: int
-    """Its number by PCI order, which need not be CUDA's."""
+    """Its index in PCI order, which may differ from CUDA's order."""
     uuid: str
-    """`GPU-…`, as CUDA_VISIBLE_DEVICES takes it."""
+    """`GPU-…`, as accepted in `CUDA_VISIBLE_DEVICES`."""
     name: str
     memory_total: int
     memory_free: int
     load: float | None = None
     processes: int = 0
-    """Processes that compute on it."""
+    """Number of compute processes."""
 
     @property
     def idle(self) -> bool:
-        """Whether nobody computes on it."""
+        """Whether no process computes on it."""
         return self.processes == 0 and (self.load or 0.0) < IDLE_LOAD
 
 
 def list_gpus() -> list[Gpu]:
-    """Every GPU the driver knows, by PCI order; empty where there is no NVIDIA driver."""
+    """All GPUs known to the driver, in PCI order; empty without an NVIDIA driver."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
     try:
-        found = [_describe(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [gpu for gpu in found if gpu is not None]
+        gpus = [_query_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [gpu for gpu in gpus if gpu is not None]
     except pynvml.NVMLError:
         return []
     finally:
-        _query(pynvml.nvmlShutdown)
+        _call_driver(pynvml.nvmlShutdown)
 
 
 def choose_gpu(gpus: Sequence[Gpu] | None = None) -> Gpu | None:
-    """The GPU a new run should take: idle ones first, then least loaded, then most free memory."""
+    """The GPU for a new run: idle ones first, then the least loaded, then the one with most free memory."""
     candidates = list_gpus() if gpus is None else gpus
     return min(
         candidates,
@@ -58,16 +58,16 @@ def choose_gpu(gpus: Sequence[Gpu] | None = None) -> Gpu | None:
     )
 
 
-def _describe(index: int) -> Gpu | None:
-    """A GPU by its number; `None` where it fell off the bus."""
+def _query_gpu(index: int) -> Gpu | None:
+    """A GPU by its index; `None` where the driver has lost it."""
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
         uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError:
         return None
-    load = _query(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    processes = _query(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
+    load = _call_driver(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    processes = _call_driver(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
     return Gpu(
         index=index,
         uuid=_text(uuid),
@@ -79,8 +79,8 @@ def _describe(index: int) -> Gpu | None:
     )
 
 
-def _query(query: Callable[..., Any], *arguments: Any) -> Any:
-    """The driver's answer, `None` where this GPU does not give one (virtual and consumer GPUs leave some out)."""
+def _call_driver(query: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a driver query; `None` where this GPU does not support it (some virtual and consumer GPUs)."""
     try:
         return query(*arguments)
     except pynvml.NVMLError:

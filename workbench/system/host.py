@@ -1,4 +1,4 @@
-"""Who this host is."""
+"""The identity of this host."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 
 
-def host() -> str:
-    """This host's name, as records carry it."""
+def host_name() -> str:
+    """The name of this host, as in records."""
     return socket.gethostname()
 
 
 @cache
 def boot_id() -> str:
-    """What changes at every start of this host; empty where the system tells nothing of the kind."""
+    """An id that changes at every boot of this host; `$WORKBENCH_BOOT_ID` or empty without /proc."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,8 +1,8 @@
-"""Whether this host ends a user's processes at logout, and how a run gets around it.
+"""Whether this host kills a user's processes at logout, and how a run avoids that.
 
-systemd's logind does where `KillUserProcesses` is on. Then a run goes into a scope of the user's own manager, if that
-outlives the last logout (lingering); without lingering the manager ends too, which is worse than a session of
-the run's own.
+systemd's logind kills them if `KillUserProcesses` is on. A run is then started in a scope of the user's service
+manager, if that outlives the last logout (lingering). Without lingering the manager ends too, and a scope does not
+help.
 """
 
 from __future__ import annotations
@@ -14,40 +14,43 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
-"""Where logind is configured, the last one wins."""
-YES = {"1", "yes", "y", "true", "t", "on"}
+CONFIG_FOLDERS = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
+"""Folders with logind's configuration; later ones take precedence."""
+TRUE_VALUES = {"1", "yes", "y", "true", "t", "on"}
 
 
 @dataclass(frozen=True)
-class Logout:
-    """What this host does with a user's processes at logout."""
+class LogoutPolicy:
+    """What happens to a user's processes at logout."""
 
     kills: bool
     lingers: bool
-    """Whether the user's own manager goes on after the last logout."""
+    """Whether the user's service manager outlives the last logout."""
 
     @property
     def problem(self) -> str | None:
-        """What to say to the user, and what to do about it; `None`: nothing."""
+        """The problem for runs and its fix, in one line; `None` without one."""
         if not self.kills or self.lingers:
             return None
-        return "this host ends your processes when you log out, runs too: loginctl enable-linger (once) keeps them"
+        return "this host kills your processes, including runs, when you log out; prevent it: loginctl enable-linger"
 
 
-def at_logout(user: str | None = None, root: Path = Path("/")) -> Logout:
-    """What happens to the processes of `user` (default: ours) on the host whose files are below `root`."""
+def logout_policy(user: str | None = None, root: Path = Path("/")) -> LogoutPolicy:
+    """The policy for the processes of `user` (default: the current user), from configuration files below `root`."""
     name = _user() if user is None else user
     settings = _logind_settings(root)
-    only, never = settings.get("killonlyusers", "").split(), settings.get("killexcludeusers", "root").split()
-    spared = name in never or (bool(only) and name not in only)
-    kills = settings.get("killuserprocesses", "no").lower() in YES and not spared
-    return Logout(kills, bool(name) and (root / "var/lib/systemd/linger" / name).exists())
+    only, excluded = (
+        settings.get("killonlyusers", "").split(),
+        settings.get("killexcludeusers", "root").split(),
+    )
+    exempt = name in excluded or (bool(only) and name not in only)
+    kills = settings.get("killuserprocesses", "no").lower() in TRUE_VALUES and not exempt
+    return LogoutPolicy(kills, bool(name) and (root / "var/lib/systemd/linger" / name).exists())
 
 
-def scope(found: Logout) -> list[str]:
-    """What to put before a command so that it outlives a logout; empty where it does anyway, or can't."""
-    if not (found.kills and found.lingers and shutil.which("systemd-run")):
+def scope_command(policy: LogoutPolicy) -> list[str]:
+    """The prefix of a command that lets it outlive a logout; empty where none is needed or none helps."""
+    if not (policy.kills and policy.lingers and shutil.which("systemd-run")):
         return []
     return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
 
@@ -60,16 +63,20 @@ def _user() -> str:
 
 
 def _logind_settings(root: Path) -> dict[str, str]:
-    """The settings of logind, names in lower case: its file, then its drop-ins by name."""
-    files = [root / place / "logind.conf" for place in PLACES]
+    """The settings of logind by lower-case name: those of its main file, overridden by drop-ins in order of name."""
+    files = [root / place / "logind.conf" for place in CONFIG_FOLDERS]
     main = [path for path in files if path.is_file()][-1:]
-    drops = {path.name: path for place in PLACES for path in (root / place / "logind.conf.d").glob("*.conf")}
+    drops = {
+        path.name: path
+        for place in CONFIG_FOLDERS
+        for path in (root / place / "logind.conf.d").glob("*.conf")
+    }
     settings: dict[str, str] = {}
     for path in [*main, *(drops[name] for name in sorted(drops))]:
         try:
             content = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        found = re.findall(r"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", content, re.MULTILINE)
-        settings |= {key.lower(): value for key, value in found}
+        assignments = re.findall(r"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", content, re.MULTILINE)
+        settings |= {key.lower(): value for key, value in assignments}
     return settings

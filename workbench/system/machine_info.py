@@ -1,7 +1,7 @@
-"""This machine as training sees it: devices, memory, disk, versions, and what stands in the way. No torch.
+"""Information about this machine: devices, memory, disks, package versions and problems. Does not import torch.
 
-Whether torch fits is read from what is written about the installed packages, never by importing them: an import
-takes seconds, and where two builds don't fit it is the import that fails.
+The compatibility of torch and torchvision is determined from package metadata and files: importing them takes
+seconds, and fails for incompatible builds.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from workbench.system.memory import host_memory
 
 PACKAGES = ("workbench", "torch", "torchvision", "textual", "plotext", "pillow")
 OLDEST_TORCH = (2, 10)
-LITTLE_ROOM = 1_000_000_000
-"""Bytes under which a disk is said to be nearly full: a few checkpoints of a common network."""
+LOW_DISK_BYTES = 1_000_000_000
+"""Free bytes below which a disk counts as nearly full: a few checkpoints of a common network."""
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that can train; `None` where a value is not known."""
+    """A device for training; `None` where a value is unknown."""
 
     device: str
-    """As `train.device` takes it."""
+    """A value of `train.device`, or `GPU0`, `GPU1`, ... in PCI order."""
     kind: str
     """`cuda`, `mps` or `cpu`."""
     name: str
@@ -46,9 +46,9 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     load: float | None = None
     """From 0 to 1."""
     processes: int | None = None
-    """Processes that compute on it."""
+    """Number of compute processes."""
     chosen: bool = False
-    """Whether a run with device auto takes it."""
+    """Whether a run with `train.device=auto` uses it."""
     why: str = ""
     """Why it is chosen, for people."""
 
@@ -59,9 +59,9 @@ class HostInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     system: str
     cores: int
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     load: float | None
-    """Runnable processes over the last minute."""
+    """Load average of the last minute: the mean number of runnable processes."""
     memory_total: int | None
     """Bytes."""
     memory_free: int | None
@@ -75,24 +75,24 @@ class DiskSpace(msgspec.Struct, frozen=True):
 
 
 class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """A folder that files are kept in, and the bytes on its disk."""
+    """A folder of workbench, with free and total bytes of its disk."""
 
-    kept: str
-    """What lies there: `runs`, `data` or `weights`."""
+    content: str = msgspec.field(name="kept")
+    """What is stored there: `runs`, `data` or `weights`."""
     path: str
     free: int | None
     total: int | None
 
 
 class TrainingDevice(msgspec.Struct, frozen=True):
-    """The device that a run with device auto takes, and why."""
+    """The device of a run with `train.device=auto`, and why it is chosen."""
 
     device: str
     why: str
 
 
 class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the machine pane and `workbench doctor` show."""
+    """The content of the machine pane and of `workbench doctor`."""
 
     host: HostInfo
     devices: tuple[DeviceInfo, ...]
@@ -100,11 +100,11 @@ class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
     training: TrainingDevice
     disk: tuple[DiskPlace, ...]
     versions: dict[str, str | None]
-    """Of Python and the packages that training and the screen depend on; `None`: not installed."""
+    """Versions of Python and of the main packages; `None` for a package that is not installed."""
 
 
-def devices() -> list[DeviceInfo]:
-    """Every device, the CPU last."""
+def list_devices() -> list[DeviceInfo]:
+    """All devices, the CPU last."""
     gpus = list_gpus()
     chosen, why = training_device("auto", gpus)
     rows = [_gpu_row(gpu) for gpu in gpus]
@@ -116,55 +116,52 @@ def devices() -> list[DeviceInfo]:
     ]
 
 
-def training_device(wanted: str = "auto", gpus: Sequence[Gpu] | None = None) -> tuple[str, str]:
-    """What a run with `train.device` = `wanted` will take (`GPU0`, `mps`, `cpu`, ...) and why, in words.
+def training_device(requested: str = "auto", gpus: Sequence[Gpu] | None = None) -> tuple[str, str]:
+    """The device that a run with this `train.device` uses (`GPU0`, `mps`, `cpu`, ...), and why, for people.
 
-    The rule is the supervisor's: `CUDA_VISIBLE_DEVICES` is obeyed where it is set; else the idle GPU with most
-    free memory.
+    As in the supervisor: `CUDA_VISIBLE_DEVICES` is respected if set, else the idle GPU with most free memory is used.
     """
-    if wanted != "auto":
-        return wanted, "asked for"
+    if requested != "auto":
+        return requested, "requested"
     known = list_gpus() if gpus is None else list(gpus)
-    usable = visible(known)
+    usable = visible_gpus(known)
     best = choose_gpu(usable) if cuda_of_torch() else None
     if best is not None:
-        idle = "idle" if best.idle else "the least busy"
-        return f"GPU{best.index}", idle if len(
-            usable
-        ) > 1 else f"the only GPU, {'idle' if best.idle else 'busy'}"
+        only = f"the only GPU, {'idle' if best.idle else 'busy'}"
+        return f"GPU{best.index}", only if len(usable) == 1 else "idle" if best.idle else "the least busy"
     if _has_mps():
-        return "mps", "Apple's GPU"
+        return "mps", "Apple GPU"
     if not known:
-        return "cpu", "no GPU here"
-    return "cpu", "CUDA_VISIBLE_DEVICES hides the GPUs" if not usable else "this torch has no CUDA"
+        return "cpu", "no GPU found"
+    return "cpu", "this torch has no CUDA" if usable else "CUDA_VISIBLE_DEVICES hides all GPUs"
 
 
-def visible(gpus: Sequence[Gpu]) -> list[Gpu]:
-    """Those of `gpus` that `CUDA_VISIBLE_DEVICES` leaves in sight (all, where it is not set)."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
+def visible_gpus(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs among `gpus` that `CUDA_VISIBLE_DEVICES` lists; all where it is not set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is None:
         return list(gpus)
-    names = [name.strip() for name in given.split(",") if name.strip()]
+    names = [name.strip() for name in value.split(",") if name.strip()]
     return [
         g for g in gpus if str(g.index) in names or any(g.uuid.startswith(n) for n in names if n[0] == "G")
     ]
 
 
-def describe() -> MachineInfo:
-    """The machine as it is now."""
-    rows = devices()
+def describe_machine() -> MachineInfo:
+    """The current state of the machine."""
+    rows = list_devices()
     chosen = next((row for row in rows if row.chosen), rows[-1])
     return MachineInfo(
-        host=host(),
+        host=describe_host(),
         devices=tuple(rows),
         training=TrainingDevice(chosen.device, chosen.why),
-        disk=tuple(disk()),
-        versions=versions(),
+        disk=tuple(list_disk_places()),
+        versions=installed_versions(),
     )
 
 
-def host() -> HostInfo:
-    """The machine itself, with its load and memory."""
+def describe_host() -> HostInfo:
+    """The host, with its current load and memory."""
     total, free = host_memory()
     return HostInfo(
         name=platform.node(),
@@ -176,75 +173,78 @@ def host() -> HostInfo:
     )
 
 
-def disk() -> list[DiskPlace]:
-    """Where files are kept, and how much room is left there."""
+def list_disk_places() -> list[DiskPlace]:
+    """The folders of runs, datasets and weights, with the space on their disks."""
     places = (("runs", paths.runs()), ("data", paths.data_cache()), ("weights", paths.weights()))
-    return [_disk_place(kept, path) for kept, path in places]
+    return [_disk_place(content, path) for content, path in places]
 
 
-def _disk_place(kept: str, path: Path) -> DiskPlace:
-    space = room(path)
-    return DiskPlace(kept=kept, path=str(path), free=space.free, total=space.total)
+def _disk_place(content: str, path: Path) -> DiskPlace:
+    space = disk_space(path)
+    return DiskPlace(content=content, path=str(path), free=space.free, total=space.total)
 
 
-def room(path: Path) -> DiskSpace:
-    """The bytes on the disk where `path` is or would be."""
+def disk_space(path: Path) -> DiskSpace:
+    """The space on the disk where `path` is or would be created."""
     try:
-        found = shutil.disk_usage(_existing(path))
+        usage = shutil.disk_usage(_nearest_existing(path))
     except OSError:
         return DiskSpace()
-    return DiskSpace(found.free, found.total)
+    return DiskSpace(usage.free, usage.total)
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that training and the screen depend on; `None`: not installed."""
-    return {"python": platform.python_version(), **{name: build_of(name) for name in PACKAGES}}
+def installed_versions() -> dict[str, str | None]:
+    """Versions of Python and of the main packages; `None` for a package that is not installed."""
+    return {"python": platform.python_version(), **{name: package_build(name) for name in PACKAGES}}
 
 
-def build_of(package: str) -> str | None:
-    """A package's version, for torch and torchvision with the build behind it (`2.10.0+cpu`)."""
+def package_build(package: str) -> str | None:
+    """The version of a package, for torch and torchvision including the build (`2.10.0+cpu`)."""
     version = version_of(package)
     if version is None:
         return None
-    said = re.search(r"^__version__ = '([^']+)'", _version_file(package), re.MULTILINE)
-    return said[1] if said else version
+    match = re.search(r"^__version__ = '([^']+)'", _version_file(package), re.MULTILINE)
+    return match[1] if match else version
 
 
 def cuda_of_torch() -> str | None:
-    """The CUDA that the installed torch was built with (`12.8`); `None` where it has none, or is not there."""
-    said = re.search(r"^(?:cuda|hip)\b[^=\n]*= *'([\d.]+)", _version_file("torch"), re.MULTILINE)
-    return said[1] if said else None
+    """The CUDA version that the installed torch was built for (`12.8`); `None` without CUDA or without torch."""
+    match = re.search(r"^(?:cuda|hip)\b[^=\n]*= *'([\d.]+)", _version_file("torch"), re.MULTILINE)
+    return match[1] if match else None
 
 
-def problems() -> list[str]:
-    """What keeps training from working well here, each with what to do; empty: nothing."""
+def find_problems() -> list[str]:
+    """Problems of this machine for training, each in one line with its fix."""
     conflict = name_conflict()
-    names = [conflict] if conflict else []
-    return [*names, *_package_problems(), *_gpu_problems(), *_home_problems(), *_logout_problems()]
+    conflicts = [conflict] if conflict else []
+    return [*conflicts, *_package_problems(), *_gpu_problems(), *_home_problems(), *_logout_problems()]
 
 
 def _package_problems() -> list[str]:
-    torch, vision = build_of("torch"), build_of("torchvision")
-    missing = [name for name, found in (("torch", torch), ("torchvision", vision)) if found is None]
+    torch, vision = package_build("torch"), package_build("torchvision")
+    missing = [name for name, version in (("torch", torch), ("torchvision", vision)) if version is None]
     if missing:
         return [f"not installed: {' and '.join(missing)}: pip install torch torchvision"]
     assert torch and vision
-    found = []
-    if release(torch) < OLDEST_TORCH:
-        found.append(f"torch {torch} is too old, 2.10 is wanted: pip install --upgrade torch torchvision")
-    return found + mismatch(torch, vision, _wanted_torch())
+    problems = []
+    if release_numbers(torch) < OLDEST_TORCH:
+        problems.append(
+            f"torch {torch} is too old, 2.10 is required: pip install --upgrade torch torchvision"
+        )
+    return problems + find_build_mismatch(torch, vision, _required_torch())
 
 
-def mismatch(torch: str, vision: str, wanted: Sequence[str] = ()) -> list[str]:
-    """Why these builds of torch and torchvision don't go together, if so.
+def find_build_mismatch(torch: str, vision: str, requirements: Sequence[str] = ()) -> list[str]:
+    """Why these builds of torch and torchvision are incompatible; empty where they are compatible.
 
-    `wanted` are the conditions that torchvision's package puts on torch (`==2.10.0`, `>=2.14`). A torch without
-    CUDA and a torchvision with it (or the other way) fail at import: "operator torchvision::nms does not exist".
+    `requirements`: the version conditions of torchvision on torch (`==2.10.0`, `>=2.14`). Builds of which only one
+    has CUDA fail at import: "operator torchvision::nms does not exist".
     """
-    unmet = [condition for condition in wanted if not fulfils(release(torch), condition)]
+    unmet = [condition for condition in requirements if not satisfies(release_numbers(torch), condition)]
     if unmet:
         return [
-            f"torchvision {vision} wants torch {unmet[0]}, but {torch} is here: pip install --upgrade torch torchvision"
+            f"torchvision {vision} requires torch {unmet[0]}, but {torch} is installed: "
+            "pip install --upgrade torch torchvision"
         ]
     builds = [_build(version) for version in (torch, vision)]
     if builds[0] == builds[1] or not (all(builds) or builds[0] == "cpu"):
@@ -257,54 +257,54 @@ def mismatch(torch: str, vision: str, wanted: Sequence[str] = ()) -> list[str]:
 
 
 def _build(version: str) -> str:
-    """What a version says it is compiled for: `cpu`, `cu128`, `rocm6.4`; empty where it does not say."""
+    """The build of a version: `cpu`, `cu128`, `rocm6.4`; empty where it has none."""
     suffix = version.partition("+")[2]
     return suffix if re.match(r"cpu|cu\d|rocm|xpu", suffix) else ""
 
 
-def release(version: str) -> tuple[int, ...]:
+def release_numbers(version: str) -> tuple[int, ...]:
     """The numbers of a version: `2.10.0+cpu` → (2, 10, 0)."""
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
-def fulfils(version: tuple[int, ...], condition: str) -> bool:
-    """Whether a release meets `==2.10.0` or `>=2.14`; conditions of other kinds count as met."""
-    said = re.fullmatch(r"(==|>=)\s*([\d.]+)", condition.strip())
-    if not said:
+def satisfies(version: tuple[int, ...], condition: str) -> bool:
+    """Whether a version meets `==2.10.0` or `>=2.14`; other kinds of conditions count as met."""
+    match = re.fullmatch(r"(==|>=)\s*([\d.]+)", condition.strip())
+    if not match:
         return True
-    wanted = release(said[2])
-    shown = (*version, 0, 0, 0)[: len(wanted)]
-    return shown == wanted if said[1] == "==" else shown >= wanted
+    required = release_numbers(match[2])
+    compared = (*version, 0, 0, 0)[: len(required)]
+    return compared == required if match[1] == "==" else compared >= required
 
 
-def _wanted_torch() -> list[str]:
-    lines = metadata.requires("torchvision") or []
-    for line in lines:
-        said = re.match(r"torch\s*\(?([^A-Za-z;()]*)\)?\s*(?:;|$)", line)
-        if said:
-            return [part.strip() for part in said[1].split(",") if part.strip()]
+def _required_torch() -> list[str]:
+    """The version conditions of the installed torchvision on torch."""
+    for line in metadata.requires("torchvision") or []:
+        match = re.match(r"torch\s*\(?([^A-Za-z;()]*)\)?\s*(?:;|$)", line)
+        if match:
+            return [part.strip() for part in match[1].split(",") if part.strip()]
     return []
 
 
 def _gpu_problems() -> list[str]:
-    if not list_gpus() or build_of("torch") is None:
+    if not list_gpus() or package_build("torch") is None:
         return []
     built, driver = cuda_of_torch(), driver_cuda()
     if built is None:
         return [
-            f"there is an NVIDIA GPU, but torch {build_of('torch')} has no CUDA: pip install --force-reinstall "
-            "torch torchvision"
+            f"an NVIDIA GPU is available, but torch {package_build('torch')} has no CUDA: "
+            "pip install --force-reinstall torch torchvision"
         ]
-    if driver and release(built)[0] > release(driver)[0]:
+    if driver and release_numbers(built)[0] > release_numbers(driver)[0]:
         return [
-            f"torch is built for CUDA {built}, NVIDIA's driver here knows up to {driver}: update the driver, or "
+            f"torch is built for CUDA {built}, but the NVIDIA driver supports up to {driver}: update the driver, or "
             f"install a torch for CUDA {driver} (https://pytorch.org/get-started/previous-versions)"
         ]
     return []
 
 
 def driver_cuda() -> str | None:
-    """The newest CUDA that the NVIDIA driver knows (`12.8`); `None` where there is no driver."""
+    """The newest CUDA version that the NVIDIA driver supports (`12.8`); `None` without a driver."""
     try:
         pynvml.nvmlInit()
         number = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
@@ -316,28 +316,28 @@ def driver_cuda() -> str | None:
 
 def _home_problems() -> list[str]:
     home = paths.home()
-    place = _existing(home)
+    place = _nearest_existing(home)
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        return [f"{home} can't be written: set WORKBENCH_HOME to a folder you may write"]
+        return [f"{home} is not writable: set WORKBENCH_HOME to a writable folder"]
     full: dict[int, str] = {}
-    for row in disk():
-        if row.free is not None and row.free < LITTLE_ROOM:
+    for row in list_disk_places():
+        if row.free is not None and row.free < LOW_DISK_BYTES:
             full.setdefault(
-                _existing(Path(row.path)).stat().st_dev,
-                f"only {row.free / 1e6:,.0f} MB are free where {row.kept} are kept ({row.path}): make room, "
-                f"or set {'TORCH_HOME' if row.kept == 'weights' else 'WORKBENCH_HOME'} to another disk",
+                _nearest_existing(Path(row.path)).stat().st_dev,
+                f"only {row.free / 1e6:,.0f} MB are free on the disk of {row.content} ({row.path}): free some space, "
+                f"or set {'TORCH_HOME' if row.content == 'weights' else 'WORKBENCH_HOME'} to another disk",
             )
     return list(full.values())
 
 
 def _logout_problems() -> list[str]:
-    problem = logout.at_logout().problem
+    problem = logout.logout_policy().problem
     return [problem] if problem else []
 
 
-def _existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that is there."""
-    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+def _nearest_existing(path: Path) -> Path:
+    """`path`, or its nearest parent that exists."""
+    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
 
 
 def _gpu_row(gpu: Gpu) -> DeviceInfo:
@@ -356,18 +356,17 @@ def _cpu_row() -> DeviceInfo:
 
 
 def cpu_name() -> str:
-    """The kind of this machine's processor, as its maker calls it."""
+    """The model name of this machine's processor."""
     try:
-        said = re.search(
-            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE
-        )
+        info = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
-        said = None
-    return said[1].strip() if said else platform.processor() or platform.machine()
+        info = ""
+    match = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or platform.machine()
 
 
 def _load() -> float | None:
-    """Processes that want a core, over the last minute."""
+    """The load average of the last minute; `None` where unknown."""
     try:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):
@@ -375,15 +374,15 @@ def _load() -> float | None:
 
 
 def _version_file(package: str) -> str:
-    """The text of `package/version.py`, which torch and torchvision write when they are built; empty without."""
+    """The content of `version.py`, which builds of torch and torchvision contain; empty without one."""
     try:
-        found = util.find_spec(package)
+        spec = util.find_spec(package)
     except (ImportError, ValueError):
         return ""
-    if found is None or not found.submodule_search_locations:
+    if spec is None or not spec.submodule_search_locations:
         return ""
     try:
-        return Path(found.submodule_search_locations[0], "version.py").read_text(encoding="utf-8")
+        return Path(spec.submodule_search_locations[0], "version.py").read_text(encoding="utf-8")
     except (OSError, IndexError):
         return ""
 

@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""Available memory of this process and its host."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from workbench.core.errors import NotEnoughMemory, RunFailed
 
-SHARE = 0.5
-"""Of the free memory of a device or host, what data may take: the rest is for the model and for others."""
+MEMORY_SHARE = 0.5
+"""Fraction of the free memory of a device or host that data may use; the rest is for the model and other processes."""
 
 _GROUPS = Path("/sys/fs/cgroup")
-_MOUNTED = (("0", "", "memory.max", "memory.current"),
+_HIERARCHIES = (("0", "", "memory.max", "memory.current"),
             ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))  # fmt: skip
-"""How a control group's line begins in /proc/self/cgroup, where it is mounted, and its files (version 2 and 1)."""
+"""For cgroup versions 2 and 1: the line prefix in /proc/self/cgroup, the mount point, and the limit and usage files."""
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
-"""What torch's CPU allocator, MPS and C++ say in a plain `RuntimeError`; CUDA has a type of its own."""
+"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS and C++; CUDA has its own exception type."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, of the host or of a device. Does not import torch."""
-    if isinstance(error, RunFailed):  # says already what can't be helped
+    """Whether an exception means that memory of the host or a device ran out. Does not import torch."""
+    if isinstance(error, RunFailed):  # already classified
         return isinstance(error, NotEnoughMemory)
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
@@ -33,23 +33,26 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def host_memory() -> tuple[int | None, int | None]:
-    """Bytes of memory and what is available of it, within the control groups' limits; `None` where unknown."""
+    """Total and available memory in bytes, within the limits of control groups; `None` where unknown."""
     try:
-        said = _numbers(Path("/proc/meminfo").read_text())
-        total, free = 1024 * said["MemTotal"], 1024 * said["MemAvailable"]
+        values = _parse_numbers(Path("/proc/meminfo").read_text())
+        total, free = 1024 * values["MemTotal"], 1024 * values["MemAvailable"]
     except (OSError, KeyError):
         return _total_by_sysconf(), None
-    for limit, used in _limits(_GROUPS, _membership()):
+    for limit, used in _group_limits(_GROUPS, _membership()):
         if limit < total:
             total, free = limit, min(free, max(0, limit - used))
     return total, free
 
 
-def fits(count: int, free: int | None = None) -> bool:
-    """Whether so many bytes of data fit into their share of `free`, or of this host's memory; yes where unknown."""
+def fits_in_budget(count: int, free: int | None = None) -> bool:
+    """Whether `count` bytes of data fit into `MEMORY_SHARE` of `free` bytes (default: free host memory).
+
+    True where the free memory is unknown.
+    """
     if free is None:
         free = host_memory()[1]
-    return free is None or count < SHARE * free
+    return free is None or count < MEMORY_SHARE * free
 
 
 def _membership() -> str:
@@ -59,40 +62,40 @@ def _membership() -> str:
         return ""
 
 
-def _limits(root: Path, membership: str) -> list[tuple[int, int]]:
-    """Limit and use of every control group below `root` that this process is in, the groups above it included.
+def _group_limits(root: Path, membership: str) -> list[tuple[int, int]]:
+    """Limit and usage in bytes of all control groups below `root` that contain this process, with their ancestors.
 
-    What the page cache holds of files counts as free: it is given up when somebody wants the room.
+    The page cache does not count as used: the kernel frees it on demand.
     """
-    found = []
+    groups = []
     for line in membership.splitlines():
         number, kinds, path = (*line.split(":", 2), "", "")[:3]
-        for kind, mount, limit_name, used_name in _MOUNTED:
+        for kind, mount, limit_name, used_name in _HIERARCHIES:
             if kind not in (*kinds.split(","), number):
                 continue
-            place = root / mount / path.strip("/")
-            for folder in (place, *place.parents):
+            group = root / mount / path.strip("/")
+            for folder in (group, *group.parents):
                 if not folder.is_relative_to(root / mount):
                     break
-                limit, used = _number(folder / limit_name), _number(folder / used_name)
+                limit, used = _read_number(folder / limit_name), _read_number(folder / used_name)
                 if limit is not None and used is not None:
-                    found.append((limit, max(0, used - _cached(folder))))
-    return found
+                    groups.append((limit, max(0, used - _page_cache_bytes(folder))))
+    return groups
 
 
-def _cached(folder: Path) -> int:
+def _page_cache_bytes(folder: Path) -> int:
     try:
-        said = _numbers((folder / "memory.stat").read_text())
+        values = _parse_numbers((folder / "memory.stat").read_text())
     except OSError:
         return 0
-    return said.get("inactive_file", 0) + said.get("active_file", 0)
+    return values.get("inactive_file", 0) + values.get("active_file", 0)
 
 
-def _numbers(text: str) -> dict[str, int]:
+def _parse_numbers(text: str) -> dict[str, int]:
     return {name: int(number) for name, number in re.findall(r"^(\w+):?\s+(\d+)", text, re.MULTILINE)}
 
 
-def _number(path: Path) -> int | None:
+def _read_number(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -107,7 +110,7 @@ def _total_by_sysconf() -> int | None:
 
 
 def address_space_left() -> int:
-    """Bytes that this process may still map before a limit of its own (`ulimit -v`) is reached."""
+    """Bytes that this process may still map within its address space limit (`ulimit -v`)."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return sys.maxsize

@@ -1,4 +1,4 @@
-"""Processes by pid *and* start time, so that a recycled pid is never taken for the one that was meant."""
+"""Processes, identified by pid *and* start time, so that a reused pid is never confused with an earlier process."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import time
 from pathlib import Path
 
 from workbench.io.record_codec import Record
-from workbench.system.host import boot_id, host
+from workbench.system.host import boot_id, host_name
 
 
 class ProcessId(Record, frozen=True, kw_only=True):
-    """A process, told apart from every other that has or had its pid."""
+    """The unique identity of a process."""
 
     host: str = ""
     boot_id: str = ""
     pid: int = 0
     start: int | None = None
-    """Clock ticks since boot at its start; `None` where the system does not tell."""
+    """Start time in clock ticks since boot; `None` where unknown."""
 
 
-def python(module: str, *arguments: str) -> list[str]:
-    """The command that runs one of our modules; files in the folder it is started in are never taken for code."""
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of workbench; `-P` keeps the current folder out of `sys.path`."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def start_of(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (Linux), 0 where it lives but that is unknown."""
+def start_ticks(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; 0 where unknown, `None` for a process that has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -47,22 +47,22 @@ def _alive_without_proc(pid: int) -> int | None:
     return 0
 
 
-def age() -> float:
-    """Seconds since this process started, its interpreter's start included; 0 where that is unknown."""
-    start = start_of(os.getpid())
+def process_age() -> float:
+    """Seconds since this process started, including the start of the interpreter; 0 where unknown."""
+    start = start_ticks(os.getpid())
     if not start or not hasattr(time, "CLOCK_BOOTTIME"):
         return 0.0
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start / os.sysconf("SC_CLK_TCK"))
 
 
 def this_process() -> ProcessId:
-    """What tells this process apart from every other."""
-    return ProcessId(host=host(), boot_id=boot_id(), pid=os.getpid(), start=start_of(os.getpid()))
+    """The identity of this process."""
+    return ProcessId(host=host_name(), boot_id=boot_id(), pid=os.getpid(), start=start_ticks(os.getpid()))
 
 
-def alive(process: ProcessId) -> bool:
-    """Whether a process that `this_process` described is alive on this host."""
-    if process.host != host() or process.boot_id != boot_id():
+def is_alive(process: ProcessId) -> bool:
+    """Whether `process` is alive on this host; false for processes of other hosts and earlier boots."""
+    if process.host != host_name() or process.boot_id != boot_id():
         return False
-    start = start_of(process.pid)
+    start = start_ticks(process.pid)
     return start is not None and start == process.start

@@ -1,62 +1,83 @@
-"""Everything by name: the command palette's list is made of the bindings."""
+"""The command palette: every action by name. Its list is made from the bindings."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import NamedTuple
 
-from textual.binding import ActiveBinding, Binding
+from textual.actions import parse
+from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.dom import DOMNode
 
-from workbench.ui.key_help import section
+from workbench.ui.base.pane import Pane
+from workbench.ui.key_help import Section, section_of
 
-if TYPE_CHECKING:
-    from workbench.ui.actions.navigation import Moving
-
-OFFERED = {"pane", "the selected run", "everywhere"}
-UNNAMED = ("command_palette", "move(", "enter", "back")
-"""What nobody would look for by its name."""
+OFFERED_SECTIONS = {Section.PANE, Section.SELECTED_RUN, Section.EVERYWHERE}
+UNLISTED_ACTIONS = ("command_palette", "move_cursor(", "enter", "back")
+"""What nobody would search for by name."""
 
 
-class Commands(Provider):
-    """Every action that can be done now, its key behind it."""
+class Command(NamedTuple):
+    """An entry of the palette."""
 
-    def _actions(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
+    name: str
+    key: str
+    help: str
+    """The docstring of the action."""
+    run: Callable[[], Awaitable[None]]
+
+
+class ActionCommands(Provider):
+    """Every action that is available now; the search also finds the actions of the panes without the focus."""
+
+    async def discover(self) -> Hits:
+        """The available actions, before anything is typed."""
+        for command in self._available():
+            label = f"{command.name}  ({command.key})".replace("[", "\\[")
+            yield DiscoveryHit(label, command.run, command.name)
+
+    async def search(self, query: str) -> Hits:
+        """The actions whose name matches `query`."""
+        matcher = self.matcher(query)
+        for command in (*self._available(), *self._in_other_panes()):
+            if (score := matcher.match(command.name)) > 0:
+                label = matcher.highlight(command.name) + f"  ({command.key})"
+                yield Hit(score, label, command.run, text=command.name, help=command.help)
+
+    def _available(self) -> Iterator[Command]:
         seen = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if section(active) not in OFFERED or binding.action.startswith(UNNAMED):
+            if section_of(active) not in OFFERED_SECTIONS or binding.action.startswith(UNLISTED_ACTIONS):
                 continue
-            if (active.node, binding.action) in seen:
-                continue
-            seen.add((active.node, binding.action))
-            yield binding.description, self.app.get_key_display(binding), partial(self._run, active)
+            if (active.node, binding.action) not in seen:
+                seen.add((active.node, binding.action))
+                key = self.app.get_key_display(binding)
+                run = partial(self._run, binding.action, active.node)
+                yield Command(binding.description, key, _help(active.node, binding), run)
 
-    def _elsewhere(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
-        """What the other panes can do: only found by name, as there is much of it."""
-        app = cast("Moving", self.app)
-        for number, pane in app.panes.items():
-            for binding in pane.BINDINGS if number != app.front else ():
-                if isinstance(binding, Binding) and binding.show:
-                    name = f"{pane.NAME}: {binding.description}"
-                    yield name, f"{number} {binding.key}", partial(self._go_and_do, number, binding.action)
+    def _in_other_panes(self) -> Iterator[Command]:
+        with_keys = {active.node for active in self.screen.active_bindings.values()}
+        for pane in self.screen.query(Pane):
+            for binding in Binding.make_bindings(pane.BINDINGS) if pane not in with_keys else ():
+                if binding.show:
+                    name = f"{pane.spec.title}: {binding.description}"
+                    run = partial(self._run_in_pane, binding.action, pane)
+                    yield Command(name, f"{pane.spec.key} {binding.key}", _help(pane, binding), run)
 
-    async def _go_and_do(self, number: str, action: str) -> None:
-        await self.app.run_action(f"pane('{number}')")
-        await self.app.run_action(action, cast("Moving", self.app).panes[number])
+    async def _run(self, action: str, node: DOMNode) -> None:
+        await self.app.run_action(action, node)
 
-    async def discover(self) -> Hits:
-        """All of them, before anything is typed."""
-        for name, key, run in self._actions():
-            yield DiscoveryHit(f"{name}  ({key})".replace("[", "\\["), run, name)
+    async def _run_in_pane(self, action: str, pane: Pane) -> None:
+        await self.app.run_action(f"pane('{pane.ID}')")
+        await self.app.run_action(action, pane)
 
-    async def search(self, query: str) -> Hits:
-        """Those whose name is like `query`."""
-        matcher = self.matcher(query)
-        for name, key, run in (*self._actions(), *self._elsewhere()):
-            if (score := matcher.match(name)) > 0:
-                yield Hit(score, matcher.highlight(name) + f"  ({key})", run, text=name)
 
-    async def _run(self, active: ActiveBinding) -> None:
-        await self.app.run_action(active.binding.action, active.node)
+def _help(node: DOMNode, binding: Binding) -> str:
+    """The first line of the docstring of a binding's action."""
+    _, name, _ = parse(binding.action)
+    documentation = inspect.getdoc(getattr(node, f"action_{name}", None)) or ""
+    return documentation.partition("\n")[0].replace("[", "\\[")

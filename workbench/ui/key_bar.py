@@ -1,4 +1,4 @@
-"""The line of keys at the bottom of the screen."""
+"""The key bar at the bottom of the screen."""
 
 from __future__ import annotations
 
@@ -10,74 +10,70 @@ from textual.widgets import Input
 
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.bindings import RUN_KEYS, SCREEN_KEYS
-from workbench.ui.widgets.text_line import Line
+from workbench.ui.widgets.text_line import TextLine
 
-PAIRS = {"times_lr(0.5)": ("times_lr(2)", "lr"), "add_epochs(-1)": ("add_epochs(1)", "epochs")}
-"""Bindings that share a place in the line: `[ ] lr`."""
+PAIRS = {"multiply_lr(0.5)": ("multiply_lr(2)", "lr"), "add_epochs(-1)": ("add_epochs(1)", "epochs")}
+"""Pairs of bindings with one hint: `[ ] lr`."""
 
-
-ALWAYS = {"command_palette", "keys", "quit"}
-"""What stands at the right end of the line however narrow it is."""
+ALWAYS_SHOWN = {"command_palette", "keys", "quit"}
+"""Hints at the right end that are kept on a narrow terminal."""
 
 
 @dataclass(frozen=True)
 class Hint:
-    """One place in the line."""
+    """A key and what it does."""
 
     key: str
-    what: str
+    label: str
     action: str
     enabled: bool = True
 
     @property
     def width(self) -> int:
-        """In cells."""
-        return len(self.key) + 1 + len(self.what)
+        """Its width in cells."""
+        return len(self.key) + 1 + len(self.label)
 
 
-TYPING = [
-    Hint("enter", "take it", "simulate_key('enter')"),
-    Hint("esc", "leave it", "simulate_key('escape')"),
+INPUT_HINTS = [
+    Hint("enter", "accept", "simulate_key('enter')"),
+    Hint("esc", "cancel", "simulate_key('escape')"),
 ]
-"""While something is typed."""
+"""Shown while an input has the focus."""
 
 
-class KeyLine(Line):
-    """Shows the keys that do something now; a click on one presses it."""
+class KeyBar(TextLine):
+    """Shows the keys that are available now; a click on a hint runs its action."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._places: list[tuple[int, Hint]] = []
+        self._positions: list[tuple[int, Hint]] = []
 
     def on_mount(self) -> None:
-        """Follow the bindings."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.redraw())
 
     def on_resize(self) -> None:
-        """More or fewer keys fit."""
         self.redraw()
 
     async def on_click(self, event: events.Click) -> None:
-        """Do what was clicked."""
-        for start, hint in self._places:
+        for start, hint in self._positions:
             if start <= event.x < start + hint.width:
                 await self.app.run_action(hint.action, self.app)
 
     def redraw(self) -> None:
-        """Show the keys that work now."""
+        """Show the keys that are available now."""
         if not self.is_attached or self.size.width == 0 or self.screen is not self.app.screen:
             return
-        shown, gap = fit(self._hints(), self.size.width - 1)
-        self._places, parts, x = [], [], 1
+        shown, gap = fit_hints(self._hints(), self.size.width - 1)
+        self._positions, parts, x = [], [], 1
         for hint in shown:
-            self._places.append((x, hint))
-            parts += [(hint.key, "bold $accent"), (f" {hint.what}{' ' * gap}", MUTED)]
+            self._positions.append((x, hint))
+            parts += [(hint.key, "bold $accent"), (f" {hint.label}{' ' * gap}", MUTED)]
             x += hint.width + gap
         self.show(Content.assemble(" ", *parts))
 
     def _hints(self) -> list[Hint]:
         if isinstance(self.app.focused, Input):
-            return TYPING  # letters go into the line
+            return INPUT_HINTS  # letters are typed into the input
         by_action = {
             active.binding.action: active.binding
             for active in reversed(list(self.screen.active_bindings.values()))
@@ -87,23 +83,23 @@ class KeyLine(Line):
         for binding in (*RUN_KEYS, *SCREEN_KEYS):
             if binding.action not in by_action or not binding.show:
                 continue
-            other, what = PAIRS.get(binding.action, ("", binding.description))
+            other, label = PAIRS.get(binding.action, ("", binding.description))
             key = self.app.get_key_display(binding)
             if other:
                 key += " " + next(self.app.get_key_display(b) for b in RUN_KEYS if b.action == other)
             elif any(binding.action == second for second, _ in PAIRS.values()):
                 continue
-            hints.append(Hint(key, what, binding.action))
+            hints.append(Hint(key, label, binding.action))
         return hints
 
 
-def fit(hints: list[Hint], width: int) -> tuple[list[Hint], int]:
-    """The hints that fit into `width` cells, and the gap between them; those of `ALWAYS` go last."""
+def fit_hints(hints: list[Hint], width: int) -> tuple[list[Hint], int]:
+    """The hints that fit into `width` cells, and the gap between them; those of `ALWAYS_SHOWN` are dropped last."""
     shown = list(hints)
     while shown:
         for gap in (2, 1):
             if sum(hint.width for hint in shown) + gap * (len(shown) - 1) <= width:
                 return shown, gap
-        spare = [hint for hint in shown if hint.action not in ALWAYS] or shown
-        shown.remove(spare[-1])
+        droppable = [hint for hint in shown if hint.action not in ALWAYS_SHOWN] or shown
+        shown.remove(droppable[-1])
     return [], 1

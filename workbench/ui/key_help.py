@@ -1,9 +1,10 @@
-"""Every key that does something now, as a list to read."""
+"""The table of all keys that are available now."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from enum import Enum
 
 from textual.app import App
 from textual.binding import ActiveBinding, Binding
@@ -13,45 +14,55 @@ from textual.screen import Screen
 from workbench.ui.base.pane import Pane
 from workbench.ui.bindings import RUN_KEYS
 
-HEADS = ("pane", "the selected run", "everywhere", "in the list")
-"""The sections of the table of keys, in their order; `pane` stands for the pane that has the keys."""
+
+class Section(Enum):
+    """The sections of the table in their order, with their headings."""
+
+    PANE = ""
+    """Headed by the title of the pane that has the focus."""
+    SELECTED_RUN = "the selected run"
+    EVERYWHERE = "everywhere"
+    LIST = "in the list"
 
 
-NAMES = {"⏎": "enter", "pgup": "page up", "pgdn": "page down", "^j": "ctrl+j", "^p": "ctrl+p", "^q": "ctrl+q"}
-"""Of keys, as people call them."""
+KEY_NAMES = {
+    "⏎": "enter", "pgup": "page up", "pgdn": "page down", "^j": "ctrl+j", "^p": "ctrl+p", "^q": "ctrl+q",
+}  # fmt: skip
+"""Names that are better known than Textual's."""
 
 
 def key_table(bindings: Iterable[ActiveBinding], display: Callable[[Binding], str]) -> list[Content]:
-    """A line for each action that has a key now, under heads: all its keys, and what it does."""
-    sections: dict[str, dict[str, list[str]]] = {head: {} for head in HEADS}
-    heads = dict(zip(HEADS, HEADS, strict=True))
+    """A line for each action that is available, by sections: all its keys, and its description."""
+    sections: dict[Section, dict[str, list[str]]] = {section: {} for section in Section}
+    headings = {section: section.value for section in Section}
     for active in bindings:
-        head = section(active)
-        if not head or "fullwidth" in active.binding.key:
+        section = section_of(active)
+        if section is None or "fullwidth" in active.binding.key:
             continue
         if isinstance(active.node, Pane):
-            heads[head] = f"{active.node.NUMBER} {active.node.NAME}"
-        shown = display(replace(active.binding, key_display=None))
-        sections[head].setdefault(active.binding.description, []).append(NAMES.get(shown, shown))
+            headings[section] = f"{active.node.spec.key} {active.node.spec.title}"
+        key = display(replace(active.binding, key_display=None))
+        sections[section].setdefault(active.binding.description, []).append(KEY_NAMES.get(key, key))
     lines: list[Content] = []
-    for head, actions in sections.items():
-        if actions:
-            lines += [Content(""), Content.styled(heads[head], "bold")]
-            lines += [_key_row(shown, what) for what, shown in actions.items()]
+    for section, keys_of in sections.items():
+        if keys_of:
+            lines += [Content(""), Content.styled(headings[section], "bold")]
+            lines += [_key_row(keys, description) for description, keys in keys_of.items()]
     return lines[1:]
 
 
-def section(active: ActiveBinding) -> str:
-    """Which of `HEADS` a binding stands under; empty for one that does nothing now, or is not worth a line."""
+def section_of(active: ActiveBinding) -> Section | None:
+    """The section of a binding; `None` if it is disabled, or has no description."""
     node, binding = active.node, active.binding
     if not active.enabled or not binding.description or isinstance(node, Screen):
-        return ""
+        return None
     if isinstance(node, Pane):
-        return "pane"
+        return Section.PANE
     if isinstance(node, App):
-        return "the selected run" if any(binding.action == b.action for b in RUN_KEYS) else "everywhere"
-    return "in the list"
+        of_run = any(binding.action == other.action for other in RUN_KEYS)
+        return Section.SELECTED_RUN if of_run else Section.EVERYWHERE
+    return Section.LIST
 
 
-def _key_row(keys: list[str], what: str) -> Content:
-    return Content.assemble((f"{'  '.join(dict.fromkeys(keys)):>16}  ", "bold $accent"), what)
+def _key_row(keys: list[str], description: str) -> Content:
+    return Content.assemble((f"{'  '.join(dict.fromkeys(keys)):>16}  ", "bold $accent"), description)

@@ -1,4 +1,4 @@
-"""Whether there is a terminal to draw on, and whether it is still there."""
+"""Check that the terminal is usable at the start, and exit when it hangs up."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from typing import TextIO
 
 from workbench.core import paths
 
-HEADLESS = "workbench train digits-mlp"
+HEADLESS_COMMAND = "workbench train digits-mlp"
 POLL_MILLISECONDS = 500
 GRACE_SECONDS = 0.5
 HUNG_UP = 129
 
 
-def complaint(streams: list[TextIO | None], environment: Mapping[str, str]) -> str | None:
-    """Why the screen can't open here, in one line that names the headless way; `None` where it can."""
+def unusable_reason(streams: list[TextIO | None], environment: Mapping[str, str]) -> str | None:
+    """Why the app can't run in this terminal, in one line with the headless command; `None` if it can."""
     if not all(stream is not None and stream.isatty() for stream in streams):
-        why = "the screen needs a terminal"
+        reason = "the app needs a terminal"
     elif environment.get("TERM", "") in {"", "dumb", "unknown"}:
-        why = f"the screen can't be drawn on a terminal of type '{environment.get('TERM', '')}'"
+        reason = f"the app can't draw on a terminal of type '{environment.get('TERM', '')}'"
     else:
         return None
-    return f"{why}; without one: {HEADLESS}"
+    return f"{reason}; without one, run: {HEADLESS_COMMAND}"
 
 
-def speak_utf8() -> None:
-    """Send UTF-8 whatever the locale says (`LANG=C` on a terminal that can do more is common over SSH)."""
+def use_utf8() -> None:
+    """Write UTF-8 whatever the locale is (`LANG=C` on a UTF-8 terminal is common over SSH)."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def forget_exported_size(environment: MutableMapping[str, str]) -> None:
-    """Let the size be the terminal's own: `COLUMNS` and `LINES` of a parent (readline exports them) go stale."""
+def drop_exported_size(environment: MutableMapping[str, str]) -> None:
+    """Remove `COLUMNS` and `LINES`: exported by a parent (as readline does), they hide later size changes."""
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
 
 
-def keep_traceback() -> Path:
-    """Write the error that is being handled to a file in the home; where that is."""
+def write_traceback() -> Path:
+    """Write the traceback of the handled exception to a file in the workbench home; returns its path."""
     log = paths.home() / "screen.log"
     with contextlib.suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -55,35 +55,35 @@ def keep_traceback() -> Path:
     return log
 
 
-def watch(descriptor: int, farewell: Callable[[], None]) -> threading.Thread:
-    """End this process soon after the terminal at `descriptor` hangs up, whatever else it is doing.
+def exit_on_hangup(descriptor: int, on_hangup: Callable[[], None]) -> threading.Thread:
+    """Start a thread that ends this process soon after the terminal at `descriptor` hangs up.
 
-    Without it the screen would go on with nobody there: Textual reads a dead stdin in a tight loop.
-    `farewell` is called first; it has `GRACE_SECONDS`.
+    Textual would keep running without a terminal: it reads a closed stdin in a tight loop.
+    `on_hangup` is called first; it has `GRACE_SECONDS`.
     """
-    thread = threading.Thread(target=_watch, args=(descriptor, farewell), name="terminal", daemon=True)
+    thread = threading.Thread(target=_watch, args=(descriptor, on_hangup), name="terminal", daemon=True)
     thread.start()
     return thread
 
 
-def _watch(descriptor: int, farewell: Callable[[], None]) -> None:
+def _watch(descriptor: int, on_hangup: Callable[[], None]) -> None:
     poll = select.poll()
-    poll.register(descriptor, 0)  # hang-ups and errors are told unasked
+    poll.register(descriptor, 0)  # hang-ups and errors are always reported
     while not (poll.poll(POLL_MILLISECONDS) and is_dead(descriptor)):
         continue
-    end = threading.Thread(target=_say_farewell, args=(farewell,), daemon=True)
-    end.start()
-    end.join(GRACE_SECONDS)
+    callback = threading.Thread(target=_call, args=(on_hangup,), daemon=True)
+    callback.start()
+    callback.join(GRACE_SECONDS)
     os._exit(HUNG_UP)
 
 
-def _say_farewell(farewell: Callable[[], None]) -> None:
+def _call(on_hangup: Callable[[], None]) -> None:
     with contextlib.suppress(Exception):
-        farewell()
+        on_hangup()
 
 
 def is_dead(descriptor: int) -> bool:
-    """Whether a terminal that `poll` complains about is gone (macOS can't poll terminals, and complains always)."""
+    """Whether a terminal for which `poll` reports an error is gone (macOS can't poll terminals: always an error)."""
     try:
         termios.tcgetattr(descriptor)
     except (termios.error, OSError):

@@ -1,1 +1,1 @@
-"""The worker: the process that trains one run, from its checkpoint to its record."""
+"""The worker: the process that trains one run, from its newest checkpoint to its result."""

@@ -1,7 +1,7 @@
-"""The content of a run's checkpoints, and which one is used: one rule for resuming, classifying and exporting.
+"""The content of a run's checkpoints.
 
-A checkpoint is a dictionary of tensors and plain values that `torch.load(weights_only=True)` reads. Its keys are
-`CheckpointContent`'s; those that newer versions added may be missing.
+A checkpoint is a dictionary of tensors and plain values that `torch.load(weights_only=True)` reads. Its keys are those
+of `CheckpointContent`; keys that newer versions added may be missing.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.engine.state_content import TrainingContent
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.records import PreprocessingRecord
 
 
-class Circumstances(TypedDict):
-    """What the bits of the result depend on beside the state. Earlier versions kept fewer of them."""
+class ExecutionEnvironment(TypedDict):
+    """What an exact result depends on beside the training state. Earlier versions stored fewer of these."""
 
     threads: int
     channels_last: NotRequired[bool]
@@ -29,39 +29,39 @@ class Circumstances(TypedDict):
     torch: NotRequired[str]
 
 
-class RunContent(Circumstances):
-    """What a checkpoint holds beside the state: what is needed to use its weights elsewhere."""
+class RunContent(ExecutionEnvironment):
+    """The part of a checkpoint beside the training state: the environment, and how to use the weights elsewhere."""
 
     fingerprint: str
     report_every: int
-    """Steps that a row of metrics covers."""
+    """Steps per row of metrics."""
     spec: dict[str, Any]
     """JSON values of a `ModelSpec`."""
 
 
 class WallContent(TypedDict):
-    """When the checkpoint was made, and the length of `metrics.jsonl` then."""
+    """When the checkpoint was made (Unix seconds), and the length of `metrics.jsonl` then (bytes)."""
 
     time: float
     metrics_offset: int
 
 
-class Moment(TrainingContent, RunContent):
-    """All of a checkpoint but when it was made."""
+class CheckpointPayload(TrainingContent, RunContent):
+    """The content of a checkpoint without its time."""
 
 
-class CheckpointContent(Moment):
-    """All of a checkpoint."""
+class CheckpointContent(CheckpointPayload):
+    """The content of a checkpoint."""
 
     wall: WallContent
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The model of a checkpoint, as far as it is needed to build it and to feed it."""
+    """The model of a checkpoint: what is needed to build it and to preprocess its inputs."""
 
     model: Choice
     shape: tuple[int, ...]
-    """Of one raw input."""
+    """The shape of one raw input, without the batch dimension."""
     classes: tuple[str, ...]
     """Empty for a regression."""
     task: str = "classification"
@@ -79,21 +79,21 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, values: object) -> ModelSpec:
-        """What `to_json` made. Raises `BadInput` with what is wrong with it."""
+        """The spec that `to_json` encoded. Raises `UserError` with the reason where it is damaged."""
         try:
-            found = msgspec.convert(values, _SpecJson)
+            spec = msgspec.convert(values, _SpecJson)
         except msgspec.ValidationError as error:
-            raise BadInput(f"the model's description is damaged: {error}") from None
-        name = found.model.get("name")
+            raise UserError(f"the model's description is damaged: {error}") from None
+        name = spec.model.get("name")
         if not isinstance(name, str):
-            raise BadInput("the model's description is damaged: the model has no name")
-        options = {key: value for key, value in found.model.items() if key != "name"}
-        preprocessing = found.preprocessing
+            raise UserError("the model's description is damaged: the model has no name")
+        options = {key: value for key, value in spec.model.items() if key != "name"}
+        preprocessing = spec.preprocessing
         return cls(
             model=Choice(name, options),
-            shape=found.shape,
-            classes=found.classes,
-            task=found.task,
+            shape=spec.shape,
+            classes=spec.classes,
+            task=spec.task,
             preprocessing=Preprocessing(
                 preprocessing.size, preprocessing.channels, preprocessing.mean, preprocessing.std
             ),
@@ -109,5 +109,5 @@ class _SpecJson(msgspec.Struct):
     task: str = "classification"
 
 
-Check = Callable[[CheckpointContent], None]
-"""Raises `BadInput` for a content that can't be used."""
+ContentCheck = Callable[[CheckpointContent], None]
+"""Raises `UserError` for content that can't be used."""

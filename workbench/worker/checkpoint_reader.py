@@ -1,4 +1,4 @@
-"""Reading checkpoints: one rule for which is taken, and for what is skipped because it is damaged."""
+"""Reading checkpoints: the one rule for which is used, and which are skipped because they are damaged."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.io.torch_files import load_checkpoint
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.records import CheckpointEntry
 from workbench.runs.run_folder import RunFolder
-from workbench.worker.checkpoint_content import Check, CheckpointContent
+from workbench.worker.checkpoint_content import CheckpointContent, ContentCheck
 
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint that could be read, and the newer (or better) ones that could not."""
+    """A readable checkpoint, and notices about newer (or better) ones that were skipped."""
 
     content: CheckpointContent
     entry: CheckpointEntry
     entries: list[CheckpointEntry]
-    """All of the run's, oldest first, without the skipped ones."""
+    """All entries of the run, oldest first, without the skipped ones."""
     notices: tuple[str, ...] = ()
-    """One line for each that was skipped, and for a manifest that was lost."""
+    """One line for each skipped checkpoint, and for a lost manifest."""
 
 
-class NoReadableCheckpoint(BadInput):
-    """There are checkpoints, and none can be read; the message says why not."""
+class NoReadableCheckpoint(UserError):
+    """There are checkpoints, but none is readable; the message is the reason."""
 
 
 def load_entry(folder: RunFolder, entry: CheckpointEntry) -> CheckpointContent:
-    """The content of one checkpoint. Raises `BadInput` where it is not what was written."""
+    """The content of one checkpoint. Raises `UserError` where the file is missing or corrupt."""
     return cast(CheckpointContent, load_checkpoint(folder.checkpoints / entry.file, sha256=entry.sha256))
 
 
 def select_checkpoint(
-    folder: RunFolder, which: Literal["best", "last"] = "last", check: Check = lambda _: None
+    folder: RunFolder, which: Literal["best", "last"] = "last", check: ContentCheck = lambda _: None
 ) -> LoadedCheckpoint | None:
-    """The newest checkpoint that is readable and passes `check`, with `best` the best epoch's where that is one.
+    """The newest checkpoint that is readable and passes `check`; with `which="best"`, preferably the best epoch's.
 
-    `None` where none was ever written. Raises `NoReadableCheckpoint` where there are some and none can be used.
+    `None` where no checkpoint was ever written. Raises `NoReadableCheckpoint` where there are some, but none is usable.
     """
     entries, notices = known_entries(folder)
     candidates = entries[::-1]
@@ -53,50 +53,52 @@ def select_checkpoint(
         try:
             content = load_entry(folder, entry)
             check(content)
-        except BadInput as error:
+        except UserError as error:
             skipped[entry] = str(error).replace(f"{folder.checkpoints}/", "")
         else:
-            lines = (f"skipped a checkpoint: {line}" for line in skipped.values())
-            usable = [one for one in entries if one not in skipped]
+            lines = (f"skipped corrupt checkpoint: {line}" for line in skipped.values())
+            usable = [entry for entry in entries if entry not in skipped]
             return LoadedCheckpoint(content, entry, usable, (*notices, *lines))
     if skipped or any(folder.checkpoint_files()):
-        raise NoReadableCheckpoint(next(iter(skipped.values()), "all are damaged"))
+        raise NoReadableCheckpoint(next(iter(skipped.values()), "all are corrupt"))
     return None
 
 
 def known_entries(folder: RunFolder) -> tuple[list[CheckpointEntry], list[str]]:
-    """The entries of a run's checkpoints, oldest first, and a line where they had to be found without the manifest."""
+    """The entries of a run's checkpoints, oldest first, and a notice where the manifest had to be rebuilt."""
     if listed := read_entries(folder):
         return listed, []
-    found = found_again(folder)
-    lost = f"the list of checkpoints was lost; {len(found)} were found again without it"
-    return found, [lost] if found else []
+    rebuilt = rebuild_entries(folder)
+    lost = (
+        f"the checkpoint manifest was missing or damaged; it was rebuilt from {len(rebuilt)} checkpoint files"
+    )
+    return rebuilt, [lost] if rebuilt else []
 
 
-def found_again(folder: RunFolder) -> list[CheckpointEntry]:
-    """Entries of the checkpoints that lie in the folder, oldest first: for a manifest that is lost or damaged."""
-    found = []
+def rebuild_entries(folder: RunFolder) -> list[CheckpointEntry]:
+    """Entries of all intact checkpoint files in the folder, oldest first: for a missing or damaged manifest."""
+    entries = []
     for path in folder.checkpoint_files():
         try:
-            found.append(_entry_of_file(path))
-        except (BadInput, KeyError, OSError, TypeError, zipfile.BadZipFile):
+            entries.append(_entry_from_file(path))
+        except (UserError, KeyError, OSError, TypeError, zipfile.BadZipFile):
             continue
-    return sorted(found, key=lambda entry: (entry.step, entry.epoch, entry.position))
+    return sorted(entries, key=lambda entry: (entry.step, entry.epoch, entry.position))
 
 
-def _entry_of_file(path: Path) -> CheckpointEntry:
+def _entry_from_file(path: Path) -> CheckpointEntry:
     with zipfile.ZipFile(path) as archive:
-        if archive.testzip():  # nobody knows its hash any more; torch looks at no checksum
-            raise BadInput(f"{path} is damaged")
+        if archive.testzip():  # its SHA-256 is lost, and torch does not verify the archive's CRC
+            raise UserError(f"{path} is corrupt")
     content = cast(CheckpointContent, load_checkpoint(path))
     best = content["best"] is not None and content["best"]["step"] == content["step"]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return entry_of(path.name, digest, content, best=best and content["position"] == 0)
+    return make_entry(path.name, digest, content, best=best and content["position"] == 0)
 
 
-def entry_of(file: str, sha256: str, content: CheckpointContent, *, best: bool) -> CheckpointEntry:
-    """What the manifest says of a checkpoint."""
+def make_entry(file: str, sha256: str, content: CheckpointContent, *, best: bool) -> CheckpointEntry:
+    """The manifest's entry for a checkpoint."""
     return CheckpointEntry(
         file=file,
         sha256=sha256,

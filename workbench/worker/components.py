@@ -1,4 +1,4 @@
-"""The parts that training is put together from: data, model, batches, device, precision, threads."""
+"""The components of a training run: data, model, batches, device, precision, threads."""
 
 from __future__ import annotations
 
@@ -9,62 +9,74 @@ import msgspec
 import torch
 
 from workbench.config.experiment import Experiment
-from workbench.config.training_settings import Train
-from workbench.core.errors import BadInput
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
+from workbench.core.settings_schema import SettingValue
 from workbench.datasets.augmentation import Augment
-from workbench.datasets.dataset import Data, derived_seed
+from workbench.datasets.dataset import Dataset, derived_seed
 from workbench.datasets.loader import load
-from workbench.engine.accelerate import Acceleration, step_way
-from workbench.engine.autotune import tuned
-from workbench.engine.batches import Epochs, has_batch_norm
-from workbench.engine.data_placement import Source, source_of
-from workbench.engine.device import pick_device, pick_precision, set_exactness
-from workbench.engine.task import Task, task_of
+from workbench.engine.accelerate import Acceleration, describe_step
+from workbench.engine.autotune import autotune
+from workbench.engine.batches import Epochs
+from workbench.engine.data_placement import PlacedSplit, place_split
+from workbench.engine.device import configure_determinism, device_name, pick_device, pick_precision
+from workbench.engine.task import Task, make_task
+from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
-from workbench.models.factory import BuiltModel, begin_from, build_model, check_forward
+from workbench.models.factory import BuiltModel, build_model, check_forward, data_dependent_init
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.enums import Phase
-from workbench.runs.journal import SettingValue
 from workbench.runs.records import Setup
+from workbench.system.machine_info import cpu_name
+from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
 from workbench.worker.context import Context
-from workbench.worker.metrics_writer import report_every
-from workbench.worker.resume import Beginning
+from workbench.worker.metrics_writer import auto_log_every
+from workbench.worker.resume import StartPoint
 
 
 @dataclass(frozen=True)
-class PreviousAttempt:
-    """What the attempt before computed with; a later one does the same."""
+class PreviousEnvironment:
+    """The execution environment of the previous attempt, which a later one keeps."""
 
     device: str
     threads: int
     channels_last: bool
-    report_every: int
+    log_every: int
 
 
-class Parts:
-    """Data, model and batches of one attempt, on the device that computes. Raises `BadInput` and `Interrupted`.
+def recorded_environment(setup: Setup) -> PreviousEnvironment | None:
+    """The execution environment in `setup`; `None` if that is not of a CPU, or incomplete."""
+    if setup.device != "cpu" or setup.threads < 1 or setup.log_every < 1:
+        return None
+    return PreviousEnvironment(setup.device, setup.threads, setup.channels_last, setup.log_every)
 
-    `sources` are the splits by name; `threads` the number of CPU threads, which this process then has.
+
+class TrainingComponents:
+    """Data, model and batches of one attempt, on the compute device.
+
+    Sets the number of CPU threads and the determinism of this process. Raises `UserError` for invalid settings or data,
+    `Cancelled` or `Stop` where the run is stopped meanwhile.
     """
 
-    def __init__(self, context: Context, beginning: Beginning) -> None:
+    def __init__(self, context: Context, start: StartPoint) -> None:
         self._context = context
-        self.experiment: Experiment = beginning.experiment
-        self.settings: Train = beginning.settings
+        self.experiment: Experiment = start.experiment
+        self.settings: TrainingSettings = start.settings
         self.device = pick_device(self.settings.device)
         self.precision = pick_precision(self.settings.precision, self.device)
-        set_exactness(self.device, self.settings.exact)
-        self.data: Data = self._load(beginning)
-        self.built: BuiltModel = self._build(pretrained=beginning.restored is None)
-        self.task: Task = task_of(self.data, self.settings, self.device)
-        self.sources: dict[str, Source] = self._sources()
-        self.epochs: Epochs = self._epochs()
-        self._before = self._known_before(beginning)
-        self.threads: int = self._tune()
+        configure_determinism(self.device, self.settings.deterministic)
+        self.data: Dataset = self._load_dataset(start)
+        self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
+        self.task: Task = make_task(self.data, self.settings, self.device)
+        self.splits: dict[str, PlacedSplit] = self._place_splits()
+        """By name: `train`, `test` and perhaps `validation`."""
+        self.epochs: Epochs = self._make_epochs()
+        self._previous = self._previous_environment(start)
+        self.threads: int = self._choose_threads()
         torch.set_num_threads(self.threads)
 
-    def _load(self, beginning: Beginning) -> Data:
+    def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
         data = load(
             self.experiment.data,
@@ -72,27 +84,27 @@ class Parts:
             channels=info.channels,
             validation=self.settings.validation,
             seed=self.experiment.seed,
-            progress=self._context.heartbeat.progress,
-            cancelled=self._context.requests.stopped,
+            progress=self._context.heartbeat.report_progress,
+            cancelled=self._context.requests.stop_requested,
         )
         self._context.requests.raise_if_stopped()
-        if data.set_aside:
-            self._context.notice(f"{len(data.set_aside)} pictures could not be read and were set aside")
+        if data.skipped_files:
+            self._context.notice(f"{len(data.skipped_files)} images could not be read and were skipped")
         self._check_settings(data)
-        beginning.check_data(data)
+        start.check_data(data)
         return data
 
-    def _check_settings(self, data: Data) -> None:
+    def _check_settings(self, data: Dataset) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
-            raise BadInput("train.augment is for pictures; this dataset has none: set it to nothing")
+            raise UserError("train.augment needs a dataset of images; this one has none: set it to nothing")
         if self.settings.tta != "none" and (data.train.inputs.ndim != 4 or not data.classes):
-            raise BadInput("train.tta is for pictures of classes; this dataset has none: set it to none")
+            raise UserError("train.tta needs an image classification dataset; this is none: set it to none")
         if {"mixup", "cutmix"} & set(self.settings.augment) and not data.classes:
-            raise BadInput("train.augment: mixup and cutmix mix classes, and a regression has none")
+            raise UserError("train.augment: mixup and cutmix need classes, and a regression has none")
         if self.settings.patience and data.validation is None:
-            raise BadInput("train.patience needs validation data: set train.validation, or patience to 0")
+            raise UserError("train.patience needs validation data: set train.validation, or patience to 0")
 
-    def _build(self, *, pretrained: bool) -> BuiltModel:
+    def _build_model(self, *, pretrained: bool) -> BuiltModel:
         torch.manual_seed(derived_seed(self.experiment.seed, "init"))
         data, choice = self.data, self.experiment.model
         outputs = len(data.classes) or max(1, data.train.targets[0].numel())
@@ -102,110 +114,135 @@ class Parts:
             outputs=outputs,
             task=data.task,
             load=pretrained,
-            progress=self._context.heartbeat.progress,
-            cancelled=self._context.requests.stopped,
+            progress=self._context.heartbeat.report_progress,
+            cancelled=self._context.requests.stop_requested,
         )
         for notice in built.notices:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
         if self.settings.micro_batch == 1 and has_batch_norm(built.module):
-            raise BadInput("train.micro_batch: batch norm can't learn from single examples; take 2 or more")
-        if self.settings.freeze_epochs and not built.head:
-            raise BadInput(
-                f"train.freeze_epochs: {choice.name} has no head that could learn alone; set it to 0"
+            raise UserError(
+                "train.micro_batch: batch norm can't train on single samples; set it to 2 or more"
             )
+        if self.settings.freeze_epochs and not built.head:
+            raise UserError(f"train.freeze_epochs: {choice.name} has no separate head to train; set it to 0")
         if pretrained:
-            begin_from(built.module, self.preprocessing, data.train)
+            data_dependent_init(built.module, self.preprocessing, data.train)
         built.module.to(self.device)
         return built
 
-    def _sources(self) -> dict[str, Source]:
+    def _place_splits(self) -> dict[str, PlacedSplit]:
         return {
-            name: source_of(split, self.preprocessing, self.device)
+            name: place_split(split, self.preprocessing, self.device)
             for name, split in self.data.splits.items()
         }
 
-    def _lay_out(self, channels_last: bool) -> None:
-        """Lay pictures and weights of convolutions out pixel by pixel, which is quicker for some, or leave them."""
+    def _set_memory_format(self, channels_last: bool) -> None:
+        """Put images and convolution weights into the `channels_last` memory format, or leave them."""
         self.channels_last = channels_last
         if channels_last:
-            self.built.module.to(memory_format=torch.channels_last)
-            self.sources = {name: replace(s, channels_last=True) for name, s in self.sources.items()}
-            self.epochs = self._epochs()
+            self.model.module.to(memory_format=torch.channels_last)
+            self.splits = {name: replace(s, channels_last=True) for name, s in self.splits.items()}
+            self.epochs = self._make_epochs()
 
-    def _epochs(self) -> Epochs:
+    def _make_epochs(self) -> Epochs:
         settings = self.settings
         return Epochs(
-            self.sources["train"],
+            self.splits["train"],
             settings.batch_size,
             self.experiment.seed,
             balanced=settings.balanced_sampling and self.task.name == "classification",
-            merge_single=has_batch_norm(self.built.module),
+            merge_last_singleton=has_batch_norm(self.model.module),
             augment=Augment(settings.augment) if settings.augment else None,
             classes=len(self.data.classes),
         )
 
-    def _known_before(self, beginning: Beginning) -> PreviousAttempt | None:
-        """What the attempt before computed with: by its checkpoint; where it came to none, on a CPU by `setup.json`."""
-        if beginning.restored is not None:
-            content = beginning.restored.content
-            return PreviousAttempt(
+    def _previous_environment(self, start: StartPoint) -> PreviousEnvironment | None:
+        """The environment of the previous attempt, by its checkpoint; without one, on a CPU, by `setup.json`."""
+        if start.restored is not None:
+            content = start.restored.content
+            return PreviousEnvironment(
                 content["device"],
                 content["threads"],
                 content.get("channels_last", False),
                 content["report_every"],
             )
         setup = read_record(self._context.folder.setup, Setup) if self._context.attempt > 1 else None
-        if setup is None or setup.device != "cpu":
-            return None
-        return PreviousAttempt(setup.device, setup.threads, setup.channels_last, setup.report_every)
+        return None if setup is None else recorded_environment(setup)
 
-    def _tune(self) -> int:
-        """Choose the layout of pictures, and how many CPU threads there are: as before in a later attempt."""
-        wanted, before = self.settings.threads, self._before
+    def _choose_threads(self) -> int:
+        """Choose memory format and number of CPU threads; a later attempt keeps those of the previous one."""
+        requested, previous = self.settings.threads, self._previous
         if self.device.type != "cpu":
-            self._lay_out(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
-            return torch.get_num_threads() if wanted == "auto" else wanted
-        if before is not None:
-            self._lay_out(before.channels_last and before.device == "cpu")
-            return before.threads if wanted == "auto" else wanted
-        if wanted != "auto":
-            self._lay_out(False)
-            return wanted
-        self._context.phase(Phase.TUNING)
-        batch = next(self.epochs.batches(0).starting_at(0))
-        found = tuned(self.built.module, self.task, self.settings, batch, self.experiment.model.name)
-        self._lay_out(found.channels_last)
-        return found.threads
+            self._set_memory_format(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
+            return torch.get_num_threads() if requested == "auto" else requested
+        if previous is not None:
+            self._set_memory_format(previous.channels_last and previous.device == "cpu")
+            return previous.threads if requested == "auto" else requested
+        if requested != "auto":
+            self._set_memory_format(False)
+            return requested
+        self._context.enter_phase(Phase.TUNING)
+        batch = next(self.epochs.batches(0).iter_from(0))
+        tuned = autotune(self.model.module, self.task, self.settings, batch, self.experiment.model.name)
+        self._set_memory_format(tuned.channels_last)
+        return tuned.threads
 
     @property
-    def report_every(self) -> int:
-        """Steps that a row of the record covers."""
-        every = self.settings.report_every
+    def log_every(self) -> int:
+        """Steps per row of metrics."""
+        every = self.settings.log_every
         if every != "auto":
             return every
-        if self._before is not None:
-            return self._before.report_every
-        return report_every(self.epochs.steps, self.settings.epochs)
+        if self._previous is not None:
+            return self._previous.log_every
+        return auto_log_every(self.epochs.steps, self.settings.epochs)
 
-    def execution(self, quick: Acceleration) -> dict[str, str]:
-        """How data is provided (`data`) and steps are computed (`step`), and why: a line each, for people."""
+    def execution_summary(self, acceleration: Acceleration) -> dict[str, str]:
+        """How data is provided (`data`) and steps are computed (`step`), and why, as one line of text each."""
         return {
-            "data": self.sources["train"].why,
-            "step": step_way(self.precision, self.threads, quick),
+            "data": self.splits["train"].reason,
+            "step": describe_step(self.precision, self.threads, acceleration),
         }
 
-    def with_settings(self, **changes: SettingValue) -> Parts:
-        """The same data and model with other settings of `train`: batch size, precision, threads. Raises `BadInput`."""
-        other = copy.copy(self)
-        other.settings = msgspec.structs.replace(self.settings, **changes)
-        other.precision = pick_precision(other.settings.precision, self.device)
-        other.epochs = other._epochs()
-        other.threads = self.threads if other.settings.threads == "auto" else other.settings.threads
-        return other
+    def with_settings(self, **changes: SettingValue) -> TrainingComponents:
+        """The same data and model with other training settings (batch size, precision, threads). Raises `UserError`."""
+        changed = copy.copy(self)
+        changed.settings = msgspec.structs.replace(self.settings, **changes)
+        changed.precision = pick_precision(changed.settings.precision, self.device)
+        changed.epochs = changed._make_epochs()
+        changed.threads = self.threads if changed.settings.threads == "auto" else changed.settings.threads
+        return changed
+
+    def environment(self) -> ExecutionEnvironment:
+        """What an exact result depends on beside the training state."""
+        return {
+            "threads": self.threads,
+            "channels_last": self.channels_last,
+            "batch_size": self.settings.batch_size,
+            "device": self.device.type,
+            "processor": cpu_name() if self.device.type == "cpu" else device_name(self.device),
+            "torch": str(torch.__version__),
+        }
+
+    def checkpoint_content(self) -> RunContent:
+        """The part of a checkpoint beside the training state."""
+        spec = ModelSpec(
+            model=self.experiment.model,
+            shape=tuple(self.data.train.inputs.shape[1:]),
+            classes=tuple(self.data.classes),
+            task=self.data.task,
+            preprocessing=self.preprocessing,
+        )
+        return {
+            **self.environment(),
+            "fingerprint": self.data.fingerprint,
+            "report_every": self.log_every,
+            "spec": spec.to_json(),
+        }
 
     @property
-    def held_out(self) -> str:
-        """The split that is measured after each epoch."""
-        return "validation" if "validation" in self.sources else "test"
+    def held_out_split(self) -> str:
+        """The split that is evaluated after each epoch: `validation`, or `test` without one."""
+        return "validation" if "validation" in self.splits else "test"

@@ -1,4 +1,4 @@
-"""What one attempt at a run works with, from before torch is there until the end is on record."""
+"""The context of one attempt at a run: its folder, journal, heartbeat and requests, available before torch is."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from typing import TypedDict, Unpack
 from workbench.runs.enums import Phase
 from workbench.runs.journal import Journal, Notice, PhaseChange
 from workbench.runs.run_folder import RunFolder
-from workbench.worker.disk_space import Room
+from workbench.worker.disk_space import DiskSpaceWaiter
 from workbench.worker.heartbeat import HeartbeatThread, Stopwatch
-from workbench.worker.requests import Requests
+from workbench.worker.requests import RequestInbox
 
 
 class PhaseValues(TypedDict, total=False):
-    """What a phase's line has beside its name."""
+    """Optional values of a phase's journal line."""
 
     step: int
     device: str
     threads: int
 
 
-def context_of(folder: RunFolder, attempt: int, began: float) -> Context:
-    """What an attempt works with; it began at `began` (monotonic)."""
-    journal, watch = Journal(folder.journal), Stopwatch(began)
-    heartbeat, requests = HeartbeatThread(folder, attempt, watch), Requests(folder, journal, attempt)
-    room = Room(folder, journal, attempt, heartbeat, requests, watch=watch)
-    journal.keep_trying = room.keep_trying
+def make_context(folder: RunFolder, attempt: int, started: float) -> Context:
+    """The context of an attempt that started at `started` (monotonic seconds)."""
+    journal, watch = Journal(folder.journal), Stopwatch(started)
+    heartbeat, requests = HeartbeatThread(folder, attempt, watch), RequestInbox(folder, journal, attempt)
+    room = DiskSpaceWaiter(folder, journal, attempt, heartbeat, requests, stopwatch=watch)
+    journal.retry = room.retry
     return Context(folder, attempt, journal, watch, heartbeat, requests, room)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What one attempt at a run works with."""
+    """The run folder of one attempt, and what writes to it."""
 
     folder: RunFolder
     attempt: int
     journal: Journal
-    watch: Stopwatch
+    stopwatch: Stopwatch
     heartbeat: HeartbeatThread
-    requests: Requests
-    room: Room
+    requests: RequestInbox
+    disk_space: DiskSpaceWaiter
 
-    def phase(self, phase: Phase, **values: Unpack[PhaseValues]) -> None:
-        """Show in the heartbeat and the journal what is being done from now on (at `step`, where that counts)."""
-        self.heartbeat.show(phase=phase)
-        self.heartbeat.beat()  # whoever is answered next finds it as it is
-        self.journal.note(PhaseChange(phase=phase, attempt=self.attempt, **values))
+    def enter_phase(self, phase: Phase, **values: Unpack[PhaseValues]) -> None:
+        """Record the current phase in the heartbeat and the journal, with `step` where it matters."""
+        self.heartbeat.update(phase=phase)
+        self.heartbeat.beat()  # a reply sent from now on must find it up to date
+        self.journal.append(PhaseChange(phase=phase, attempt=self.attempt, **values))
 
     def notice(self, text: str, *, exact: bool = True, from_step: int | None = None) -> None:
-        """Put a line for people into the journal (`exact=False` where it costs the run its exactness)."""
-        self.journal.note(Notice(attempt=self.attempt, text=text, exact=exact, from_step=from_step))
+        """Add a notice to the journal; `exact=False` where the run is no longer exactly reproducible."""
+        self.journal.append(Notice(attempt=self.attempt, text=text, exact=exact, from_step=from_step))

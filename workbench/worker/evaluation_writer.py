@@ -1,4 +1,4 @@
-"""Writing an evaluation: its file, and one record a sample beside it."""
+"""Writing an evaluation: a JSON file, and a binary file with one record per sample."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workbench.runs.metrics import Drawing, EvaluationFile, RecordLayout
 from workbench.runs.run_folder import RunFolder
 
 
-def write(
+def write_evaluation(
     evaluation: Evaluation, folder: RunFolder, step: int, epoch: int, draw: Drawing | None = None
 ) -> None:
-    """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which says how to read it.
+    """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which describes its layout.
 
-    The `.bin` is one record after the other, see `RecordLayout`. For a classification: index, label, the top-k class
-    ids (best first), probability of the true class. `draw` is what `drawing.drawing` returns.
+    The `.bin` file is a sequence of records, see `RecordLayout`. Those of a classification: index, label, the top-k
+    class ids (best first), probability of the true class. `draw`: the plot of the evaluation, if there is one.
     """
     path = folder.evaluation(step, evaluation.split)
     records = path.with_suffix(".bin")
@@ -32,7 +32,8 @@ def write(
         per_class=evaluation.per_class,
         confusion=evaluation.confusion,
         draw=draw,
-        records=layout(evaluation.records.dtype, records.name),
+        records=record_layout(evaluation.records.dtype, records.name),
+        # Given for the type checker, for which `scores` could contain them.
         weights_step=None,
         weights_epoch=None,
         **evaluation.scores,
@@ -40,8 +41,8 @@ def write(
     write_record(path, record, durable=False)
 
 
-def layout(dtype: np.dtype[Any], file: str) -> RecordLayout:
-    """How records of `dtype` lie in `file`: `struct` `<IH5Hf`, `fields` `(("index", 1), …)`."""
+def record_layout(dtype: np.dtype[Any], file: str) -> RecordLayout:
+    """The layout of records of `dtype` in `file`: `struct` like `<IH5Hf`, `fields` like `(("index", 1), …)`."""
     letters = {"u4": "I", "u2": "H", "f4": "f"}
     text, fields = "<", []
     for name in dtype.names or ():

@@ -1,4 +1,4 @@
-"""Measuring a run: each epoch's held-out figures, and its result."""
+"""The evaluations of a run: after each epoch on the held-out split, and the final result on the test split."""
 
 from __future__ import annotations
 
@@ -6,83 +6,78 @@ import itertools
 import time
 from collections.abc import Callable
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.progress import Progress
-from workbench.engine import evaluate as evaluating
-from workbench.engine.decision_plot import drawing
+from workbench.engine import evaluate
+from workbench.engine.decision_plot import decision_plot
 from workbench.engine.evaluate import Evaluation
-from workbench.engine.train_state import TrainState
 from workbench.io.record_codec import read_record
-from workbench.models.outputs import figures
+from workbench.models.outputs import extra_metrics
 from workbench.runs.enums import Phase
-from workbench.runs.evaluation_retention import KEPT, prune_evaluations
-from workbench.runs.metric_direction import oriented
+from workbench.runs.evaluation_retention import MAX_SPACED, prune_evaluations
+from workbench.runs.metric_direction import oriented_value
 from workbench.runs.metrics import EvaluationFile, EvaluationRow, Wall
 from workbench.runs.records import CheckpointEntry, Latest
-from workbench.worker.checkpoints import Checkpoints
-from workbench.worker.components import Parts
-from workbench.worker.context import Context
-from workbench.worker.evaluation_writer import write
-from workbench.worker.metrics_writer import Report
+from workbench.worker.attempt import TrainingAttempt
+from workbench.worker.evaluation_writer import write_evaluation
 from workbench.worker.recovery import Recovery
 
-LONG = 2.0
-"""Seconds after which an evaluation tells how far it is."""
+PROGRESS_AFTER_SECONDS = 2.0
+"""An evaluation reports its progress after this time."""
 
 
-class Measuring:
-    """Evaluates the weights as they are, and writes down what it finds."""
+class Evaluator:
+    """Evaluates the current weights and writes the results."""
 
-    def __init__(
-        self, context: Context, parts: Parts, state: TrainState, report: Report, recovery: Recovery
-    ) -> None:
-        self._context, self._parts, self._state, self._report = context, parts, state, report
+    def __init__(self, attempt: TrainingAttempt, recovery: Recovery) -> None:
+        self._context, self._components, self._state = attempt.context, attempt.components, attempt.state
+        self._checkpoints, self._metrics = attempt.checkpoints, attempt.metrics
         self._recovery = recovery
-        self._folder = context.folder
-        self._newest: Evaluation | None = None
-        """Of the test split, after the newest step."""
+        self._folder = attempt.context.folder
+        self._latest_test: Evaluation | None = None
+        """The evaluation of the test split after the newest step, if there is one."""
 
     def evaluate(self, split: str, tta: str = "none") -> tuple[Evaluation, float]:
-        """An evaluation and the seconds it took; `tta` as `train.tta`."""
-        self._context.heartbeat.show(phase=Phase.EVALUATING)
+        """An evaluation of a split and the seconds it took; `tta` as `train.tta`."""
+        self._context.heartbeat.update(phase=Phase.EVALUATING)
         start = time.monotonic()
-        with self._context.watch.during("evaluate"):
+        with self._context.stopwatch.during("evaluate"):
             evaluation = self._evaluate(split, tta)
         return evaluation, time.monotonic() - start
 
     def _evaluate(self, split: str, tta: str) -> Evaluation:
-        """As many examples at once as are quick, or fewer where memory has no room for them."""
-        parts = self._parts
-        size = evaluating.at_once(parts.sources[split], self._state.settings.evaluation_batch)
+        """Evaluate with a smaller batch size each time that memory runs out."""
+        components = self._components
+        size = evaluate.eval_batch_size(components.splits[split], self._state.settings.evaluation_batch)
         while True:
             try:
-                return evaluating.evaluate(
-                    parts.built.module,
-                    parts.sources[split],
-                    parts.task,
+                return evaluate.evaluate(
+                    components.model.module,
+                    components.splits[split],
+                    components.task,
                     split=split,
-                    classes=parts.data.classes,
-                    precision=parts.precision,
-                    between=self._between(split),
+                    classes=components.data.classes,
+                    precision=components.precision,
+                    after_batch=self._after_batch(split),
                     batch_size=size,
                     tta=tta,
                 )
             except (RuntimeError, MemoryError) as error:
-                size = self._recovery.smaller_evaluation(error, size)
+                size = self._recovery.shrink_evaluation_batch(error, size)
 
-    def _between(self, split: str) -> Callable[[], None]:
-        """What is done after each batch: say that a long one moves, and end where that is asked for."""
+    def _after_batch(self, split: str) -> Callable[[], None]:
+        """A function for each batch's end: reports the progress of a long evaluation, and raises on a stop request."""
         batches, start = itertools.count(1), time.monotonic()
 
-        def between() -> None:
+        def after_batch() -> None:
             done = next(batches)
-            if time.monotonic() - start > LONG:
-                self._context.heartbeat.progress(Progress(f"{split}, batch", done, None, "batches"))
+            if time.monotonic() - start > PROGRESS_AFTER_SECONDS:
+                self._context.heartbeat.report_progress(Progress(f"{split}, batch", done, None, "batches"))
             self._context.requests.raise_if_stopped()
 
-        return between
+        return after_batch
 
-    def record(
+    def write_result(
         self,
         evaluation: Evaluation,
         seconds: float,
@@ -91,13 +86,13 @@ class Measuring:
         final: bool = False,
         weights: CheckpointEntry | None = None,
     ) -> None:
-        """Write an evaluation after the newest step, of the weights as they are or of a checkpoint's `weights`."""
+        """Write an evaluation of the newest step, with the current weights or those of the checkpoint `weights`."""
         state = self._state
         row = EvaluationRow(
             step=state.step,
             epoch=state.epoch,
             split=evaluation.split,
-            model=figures(self._parts.built.module),
+            model=extra_metrics(self._components.model.module),
             best=best,
             final=final,
             weights_step=weights.step if weights else None,
@@ -105,68 +100,74 @@ class Measuring:
             wall=Wall(seconds=round(seconds, 3)),
             **evaluation.scores,
         )
-        self._report.evaluation(row)
+        self._metrics.write_evaluation(row)
         self._write_file(evaluation)
 
     def _write_file(self, evaluation: Evaluation) -> None:
-        """Write the evaluation class by class; between older ones, some files are deleted."""
+        """Write the evaluation's file, and thin out the files of older epochs."""
         state, split = self._state, evaluation.split
         first = read_record(self._folder.evaluation(0, split), EvaluationFile)
         before = None if first is None else first.draw
-        draw = drawing(self._parts.built.module, self._parts.sources[split], evaluation, before)
-        self._context.room.keep_trying(lambda: write(evaluation, self._folder, state.step, state.epoch, draw))
-        if state.epoch > KEPT:
+        draw = decision_plot(
+            self._components.model.module, self._components.splits[split], evaluation, before
+        )
+        self._context.disk_space.retry(
+            lambda: write_evaluation(evaluation, self._folder, state.step, state.epoch, draw)
+        )
+        if state.epoch > MAX_SPACED:
             best = [] if state.best is None else [state.best.step]
             prune_evaluations(self._folder, evaluation.split, state.steps_per_epoch, best)
 
-    def start(self) -> None:
-        """Measure the model before its first step, where it is quickly done: what is learned can then be seen.
+    def evaluate_initial(self) -> None:
+        """Evaluate the model before its first step, so that plots can show what is learned.
 
-        Pictures are left out: there the first figures are chance, and a pass over them takes its time.
+        Image datasets are skipped: their initial metrics are at chance level, and a pass over them takes time.
         """
-        if self._parts.data.train.inputs.ndim == 4:
+        if self._components.data.train.inputs.ndim == 4:
             return
-        evaluation, seconds = self.evaluate(self._parts.held_out)
-        self.record(evaluation, seconds)
+        evaluation, seconds = self.evaluate(self._components.held_out_split)
+        self.write_result(evaluation, seconds)
 
-    def epoch(self) -> bool:
-        """Evaluate the epoch that ended and count it; whether it is the best so far.
+    def evaluate_epoch(self) -> bool:
+        """Evaluate and count the completed epoch; returns whether it is the best so far.
 
-        Nothing changes before the evaluation is whole: a run that is stopped in it resumes at the epoch's end.
+        The state changes only after the evaluation: a run that is stopped during it resumes at the epoch's end.
         """
-        split, state = self._parts.held_out, self._state
+        split, state = self._components.held_out_split, self._state
         evaluation, seconds = self.evaluate(split)
-        self._report.epoch(state.step, state.epoch + 1)
+        self._metrics.write_epoch(state.step, state.epoch + 1)
         value = self._monitored(evaluation) if split == "validation" else None
         best = state.end_epoch(value, evaluation.scores["loss"])
-        self.record(evaluation, seconds, best=best)
-        self._newest = evaluation if split == "test" else None
+        self.write_result(evaluation, seconds, best=best)
+        self._latest_test = evaluation if split == "test" else None
         latest = Latest(loss=evaluation.scores["loss"], accuracy=evaluation.scores.get("accuracy"))
-        self._context.heartbeat.show(latest=latest)
+        self._context.heartbeat.update(latest=latest)
         return best
 
     def _monitored(self, evaluation: Evaluation) -> float:
-        """The monitored figure, larger is better."""
+        """The monitored metric, oriented so that larger is better."""
         monitor = self._state.settings.monitor
         value = evaluation.scores[monitor]
-        return oriented(monitor, value)
+        return oriented_value(monitor, value)
 
-    def result(self, checkpoints: Checkpoints) -> None:
-        """The run's result: the test split, by the best epoch's weights where there is a best one."""
-        best = checkpoints.best() if self._parts.experiment.weights == "best" else None
-        weights = None if best is None else self._take_weights(checkpoints, best)
-        evaluation, seconds, tta = self._newest, 0.0, self._state.settings.tta
+    def evaluate_result(self) -> None:
+        """Write the run's result: the test split, with the weights of the best epoch if there is one."""
+        best = self._checkpoints.best() if self._components.experiment.weights == "best" else None
+        weights = None if best is None else self._load_weights(best)
+        evaluation, seconds, tta = self._latest_test, 0.0, self._state.settings.tta
         if evaluation is None or best is not None or tta != "none":
             evaluation, seconds = self.evaluate("test", tta)
-        self.record(evaluation, seconds, final=True, weights=weights)
-        self._report.metrics.sync()
+        self.write_result(evaluation, seconds, final=True, weights=weights)
+        self._metrics.lines.sync()
 
-    def _take_weights(self, checkpoints: Checkpoints, entry: CheckpointEntry) -> CheckpointEntry | None:
-        """Put the weights of a checkpoint into the module; the checkpoint, where that could be done."""
+    def _load_weights(self, entry: CheckpointEntry) -> CheckpointEntry | None:
+        """Load the weights of a checkpoint into the module; returns its entry, or `None` where it is not readable."""
         if entry.step != self._state.step:
             try:
-                self._parts.built.module.load_state_dict(checkpoints.load(entry)["model"])
-            except BadInput as error:
-                self._context.notice(f"the result is of the last weights, the best can't be read: {error}")
+                self._components.model.module.load_state_dict(self._checkpoints.load(entry)["model"])
+            except UserError as error:
+                self._context.notice(
+                    f"the result is of the last weights; the best checkpoint is not readable: {error}"
+                )
                 return None
         return entry

@@ -1,4 +1,4 @@
-"""What a worker is doing, for others to see: a small file rewritten every few seconds by a thread of its own."""
+"""The heartbeat of a worker: its progress in a small file that a thread rewrites every few seconds."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from workbench.runs.enums import Phase
 from workbench.runs.records import Best, Heartbeat, Latest, Seconds
 from workbench.runs.run_folder import RunFolder, write_heartbeat
 
-EVERY = 5.0
-SOONER = 0.5
-"""Seconds between beats; and after a change of phase or while there is progress to see."""
+BEAT_SECONDS = 5.0
+MIN_BEAT_SECONDS = 0.5
+"""Seconds between two beats, and the minimum after a change of phase or progress."""
 
-Part = Literal["load", "train", "evaluate", "paused"]
+Activity = Literal["load", "train", "evaluate", "paused"]
 
 
 class Stopwatch:
-    """Where the wall time of this attempt went: `load`, `train`, `evaluate`, `paused`; `total` since it began."""
+    """The wall time of this attempt by activity, and in total since it started."""
 
-    def __init__(self, began: float) -> None:
-        self._began = began
-        self._spent: dict[Part, float] = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "paused": 0.0}
-        self._part: Part = "load"
-        self._since = began
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._spent: dict[Activity, float] = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "paused": 0.0}
+        self._activity: Activity = "load"
+        self._since = started
 
-    def switch(self, part: Part) -> None:
-        """From now on time goes to `part`."""
+    def switch(self, activity: Activity) -> None:
+        """Count the time from now on as `activity`."""
         now = time.monotonic()
-        self._spent[self._part] += now - self._since
-        self._part, self._since = part, now
+        self._spent[self._activity] += now - self._since
+        self._activity, self._since = activity, now
 
     @contextlib.contextmanager
-    def during(self, part: Part) -> Iterator[None]:
-        """Time inside goes to `part`, afterwards to what it went to before."""
-        before = self._part
-        self.switch(part)
+    def during(self, activity: Activity) -> Iterator[None]:
+        """Count the time inside the context as `activity`, and then as the previous activity again."""
+        previous = self._activity
+        self.switch(activity)
         try:
             yield
         finally:
-            self.switch(before)
+            self.switch(previous)
 
     def seconds(self) -> Seconds:
-        """Seconds by part, as of now."""
+        """Seconds by activity up to now."""
         now = time.monotonic()
-        spent = {**self._spent, self._part: self._spent[self._part] + now - self._since}
+        spent = {**self._spent, self._activity: self._spent[self._activity] + now - self._since}
         return Seconds(
-            **{name: round(value, 3) for name, value in spent.items()}, total=round(now - self._began, 3)
+            **{name: round(value, 3) for name, value in spent.items()}, total=round(now - self._started, 3)
         )
 
 
-class Shown(TypedDict, total=False):
-    """What of the heartbeat the training thread sets."""
+class HeartbeatValues(TypedDict, total=False):
+    """The values of the heartbeat that the training thread sets."""
 
     phase: Phase
     step: int
@@ -69,52 +69,52 @@ class Shown(TypedDict, total=False):
     epochs_total: int
     best: Best | None
     latest: Latest
-    saved: float | None
+    checkpoint_saved_at: float | None
     device: str
 
 
 class HeartbeatThread:
-    """Beats until it is stopped. Anything may be set from the training thread at any time; nothing waits."""
+    """Writes the heartbeat until it is stopped. The training thread may set values at any time without waiting."""
 
-    def __init__(self, folder: RunFolder, attempt: int, watch: Stopwatch) -> None:
-        self._folder, self._attempt, self._watch = folder, attempt, watch
+    def __init__(self, folder: RunFolder, attempt: int, stopwatch: Stopwatch) -> None:
+        self._folder, self._attempt, self._stopwatch = folder, attempt, stopwatch
         self._counter = 0
-        self._shown = _carried_over(folder, attempt)
+        self._values = _initial_record(folder, attempt)
         self._progress: Progress | None = None
         self._from_step: int | None = None
         self._wake, self._ended = threading.Event(), threading.Event()
         self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Write the first beat and start the thread."""
         self.beat()
         self._thread.start()
 
-    def began(self, step: int) -> None:
-        """Training begins at this step: from here on the time to the end can be estimated."""
+    def training_started(self, step: int) -> None:
+        """Training starts at `step`; from here on the ETA can be estimated."""
         self._from_step = step
 
-    def show(self, **changes: Unpack[Shown]) -> None:
-        """What the next beat says beside the counter; for the training thread alone."""
-        before = self._shown
-        self._shown = msgspec.structs.replace(before, **changes)
-        if self._shown.phase is not before.phase:
+    def update(self, **changes: Unpack[HeartbeatValues]) -> None:
+        """Set values of the next beat; training thread only."""
+        previous = self._values
+        self._values = msgspec.structs.replace(previous, **changes)
+        if self._values.phase is not previous.phase:
             self._progress = None
             self._wake.set()
 
     @property
     def phase(self) -> Phase:
-        """What the next beat says is being done."""
-        return self._shown.phase or Phase.LOADING
+        """The phase of the next beat."""
+        return self._values.phase or Phase.LOADING
 
-    def progress(self, progress: Progress) -> None:
-        """How far a long piece of work is (an `io.progress.Report`)."""
+    def report_progress(self, progress: Progress) -> None:
+        """Report the progress of a long operation (a `core.progress.ProgressCallback`)."""
         self._progress = progress
         self._wake.set()
 
     def stop(self) -> None:
-        """Beat a last time and end."""
+        """Write the last beat and end the thread."""
         self._ended.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -122,60 +122,63 @@ class HeartbeatThread:
         self.beat()
 
     def beat(self) -> None:
-        """Write the file once. What can't be written is tried again at the next beat."""
-        with self._writing:  # or an older one could take the place of a newer one
-            self.give_way()
+        """Write the file once. A beat that can't be written is dropped; the next one tries again."""
+        with self._writing:  # so that an older beat never replaces a newer one
+            self.exit_if_taken_over()
             self._counter += 1
             write_heartbeat(self._folder, self._record())
 
     def _record(self) -> Heartbeat:
-        shown = self._shown
+        values = self._values
         return msgspec.structs.replace(
-            shown,
+            values,
             counter=self._counter,
             progress=self._progress,
-            eta=self._eta(shown),
-            seconds=self._watch.seconds(),
+            eta=self._eta(values),
+            seconds=self._stopwatch.seconds(),
         )
 
-    def give_way(self) -> None:
-        """End this process where a later attempt beats: on another host somebody took over a run that seemed dead."""
+    def exit_if_taken_over(self) -> None:
+        """End this process where a later attempt has written a heartbeat.
+
+        That attempt took over this run on another host, because this process seemed dead.
+        """
         newest = read_record(self._folder.heartbeat, Heartbeat)
         if newest is not None and newest.attempt > self._attempt:
-            text = f"attempt {newest.attempt} has taken this run over: this one ends"
+            text = f"attempt {newest.attempt} took over this run; this worker exits"
             print(text, file=sys.stderr, flush=True)
             os._exit(4)
 
-    def _eta(self, shown: Heartbeat) -> float | None:
-        """Seconds to the last step at the pace of this attempt, evaluations included."""
-        done = shown.step - (self._from_step or 0)
-        known = self._from_step is not None and shown.steps_total is not None and done > 0
-        if not known or shown.phase not in {Phase.TRAINING, Phase.EVALUATING}:
+    def _eta(self, values: Heartbeat) -> float | None:
+        """Seconds to the last step at the throughput of this attempt, evaluations included."""
+        done = values.step - (self._from_step or 0)
+        is_known = self._from_step is not None and values.steps_total is not None and done > 0
+        if not is_known or values.phase not in {Phase.TRAINING, Phase.EVALUATING}:
             return None
-        spent = self._watch.seconds()
-        left = (shown.steps_total or 0) - shown.step
-        return round((spent.train + spent.evaluate) / done * left, 1)
+        seconds = self._stopwatch.seconds()
+        left = (values.steps_total or 0) - values.step
+        return round((seconds.train + seconds.evaluate) / done * left, 1)
 
-    def _beat_on(self) -> None:
+    def _run(self) -> None:
         while not self._ended.is_set():
-            self._ended.wait(SOONER)
-            self._wake.wait(EVERY - SOONER)
+            self._ended.wait(MIN_BEAT_SECONDS)
+            self._wake.wait(BEAT_SECONDS - MIN_BEAT_SECONDS)
             self._wake.clear()
             self.beat()
 
 
-def _carried_over(folder: RunFolder, attempt: int) -> Heartbeat:
-    """What a resumed run goes on showing while it loads."""
-    before = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
+def _initial_record(folder: RunFolder, attempt: int) -> Heartbeat:
+    """The first heartbeat of an attempt: a resumed run shows its previous progress while it loads."""
+    previous = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     return Heartbeat(
         attempt=attempt,
         phase=Phase.LOADING,
-        step=before.step,
-        steps_total=before.steps_total,
-        epoch=before.epoch,
-        epochs_total=before.epochs_total,
-        best=before.best,
-        latest=before.latest,
-        saved=before.saved,
-        device=before.device,
+        step=previous.step,
+        steps_total=previous.steps_total,
+        epoch=previous.epoch,
+        epochs_total=previous.epochs_total,
+        best=previous.best,
+        latest=previous.latest,
+        checkpoint_saved_at=previous.checkpoint_saved_at,
+        device=previous.device,
     )

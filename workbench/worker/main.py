@@ -1,7 +1,7 @@
 """The process that trains one run: `python -m workbench.worker.main RUN_DIR`.
 
-This part is light: it takes the run's writer lock, shows that it lives, and only then imports torch and the rest.
-However the attempt ends, the end is on record in one line; tracebacks go to the worker's log.
+This module imports no torch: it takes the run's writer lock and starts the heartbeat before it imports the trainer.
+However the attempt ends, its end is recorded in one line; tracebacks go to the worker's log.
 """
 
 from __future__ import annotations
@@ -17,85 +17,87 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.core.errors import BadInput, NonFiniteLoss, RunFailed
-from workbench.core.progress import Interrupted
+from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
+from workbench.core.progress import Cancelled
 from workbench.core.text import one_line
-from workbench.io.disk_full import NO_ROOM, why_no_room
-from workbench.runs.attempts import last_attempt
+from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
+from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending, Outcome, Phase
 from workbench.runs.journal import PhaseChange
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import Exit
-from workbench.runs.requests import ON_REQUEST, RELEASED, Reply
-from workbench.runs.run_folder import RunFolder, hold_reserve, sweep, write_exit
+from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE, Reply
+from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files, write_exit
 from workbench.system.memory import is_out_of_memory
-from workbench.system.processes import age
-from workbench.worker.context import Context, context_of
+from workbench.system.processes import process_age
+from workbench.worker.context import Context, make_context
 from workbench.worker.requests import Release, Stop
 
-BEGAN = time.monotonic() - age()
+STARTED = time.monotonic() - process_age()
 
 
 @dataclass(frozen=True)
-class End:
+class AttemptEnd:
     """How an attempt ended."""
 
     status: Ending
     cause: Cause
     reason: str | None = None
-    """One line for people."""
+    """One line of text."""
 
 
 def main() -> int:
-    """One attempt, from the lock to the record of its end; the exit code is 1 where it failed."""
+    """Run one attempt, from the lock to the record of its end; returns the exit code, 1 for a failure."""
     folder = RunFolder(Path(sys.argv[1]).absolute())
     lock = RunLock(folder.lock)
-    if not lock.take(WRITER):
-        print(f"another process writes {folder.path}", file=sys.stderr)
+    if not lock.acquire(WRITER):
+        print(f"another process is already writing {folder.path}", file=sys.stderr)
         return 1
-    sweep(folder)
-    attempt = max(1, last_attempt(folder))
-    context = context_of(folder, attempt, BEGAN)
-    faulthandler.enable(all_threads=False)  # a crash leaves in the log where it was
+    remove_temporary_files(folder)
+    attempt = max(1, last_attempt_number(folder))
+    context = make_context(folder, attempt, STARTED)
+    faulthandler.enable(all_threads=False)  # a crash leaves its stack in the log
     context.requests.install()
     context.heartbeat.start()
-    end = attempt_at(context)
-    close(context, Phase.PAUSED if end is None else Phase(end.status))
+    end = run_attempt(context)
+    close_attempt(context, Phase.PAUSED if end is None else Phase(end.status))
     if end is None:
-        return RELEASED
+        return SUSPENDED_EXIT_CODE
     record_end(context, end)
     return 1 if end.status is Ending.FAILED else 0
 
 
-def attempt_at(context: Context) -> End | None:
-    """Train, and put whatever ends it into one line; `None`: the run is paused and this process ends."""
+def run_attempt(context: Context) -> AttemptEnd | None:
+    """Train, and describe the end in one line; `None` where the run is paused and this process ends."""
     try:
-        hold_reserve(context.folder)
-        context.phase(Phase.LOADING)
+        allocate_reserve(context.folder)
+        context.enter_phase(Phase.LOADING)
         cause: Cause = importlib.import_module("workbench.worker.trainer").run(context)
     except Stop as stop:
-        return End(Ending.STOPPED, *stop.reason)
+        return AttemptEnd(Ending.STOPPED, *stop.reason)
     except Release:
         return None
-    except Interrupted:
-        return End(Ending.STOPPED, *(context.requests.stop or ON_REQUEST))
-    except (BadInput, RunFailed) as error:
-        return End(Ending.FAILED, cause_of(error), one_line(error, 500))
+    except Cancelled:
+        return AttemptEnd(Ending.STOPPED, *(context.requests.stop or STOP_REQUESTED))
+    except (UserError, RunFailed) as error:
+        return AttemptEnd(Ending.FAILED, failure_cause(error), one_line(error, 500))
     except OSError as error:
-        if error.errno in NO_ROOM:
-            text = f"{why_no_room(error, context.folder.path.parent)}; resume once there is room"
-            return End(Ending.STOPPED, Cause.DISK_FULL, text)
+        if error.errno in DISK_FULL_ERRNOS:
+            text = (
+                f"{describe_disk_error(error, context.folder.path.parent)}; resume once there is free space"
+            )
+            return AttemptEnd(Ending.STOPPED, Cause.DISK_FULL, text)
         log(traceback.format_exc())
-        return End(Ending.FAILED, Cause.ERROR, one_line(error, 500))
+        return AttemptEnd(Ending.FAILED, Cause.ERROR, one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
-        return End(Ending.FAILED, cause_of(error), in_words(error))
-    return End(Ending.FINISHED, cause)
+        return AttemptEnd(Ending.FAILED, failure_cause(error), describe_error(error))
+    return AttemptEnd(Ending.FINISHED, cause)
 
 
-def cause_of(error: Exception) -> Cause:
-    """What an attempt failed of."""
-    if isinstance(error, BadInput):
+def failure_cause(error: Exception) -> Cause:
+    """The cause of a failure."""
+    if isinstance(error, UserError):
         return Cause.INVALID_INPUT
     if isinstance(error, NonFiniteLoss):
         return Cause.NON_FINITE_LOSS
@@ -103,31 +105,31 @@ def cause_of(error: Exception) -> Cause:
 
 
 def log(text: str) -> None:
-    """A line in the worker's log, where the disk has room for it."""
+    """Write a line to the worker's log; a full disk is ignored."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
-def in_words(error: Exception) -> str:
-    """An exception nobody expected, in one line; out of memory says what to lower."""
+def describe_error(error: Exception) -> str:
+    """An unexpected exception in one line; for out of memory, with the settings to lower."""
     if is_out_of_memory(error):
-        return f"out of memory: lower train.batch_size or the pictures' size ({one_line(error, 500)})"
-    return f"{type(error).__name__}: {one_line(error, 500)} (the log has the details)"
+        return f"out of memory: lower train.batch_size or the image size ({one_line(error, 500)})"
+    return f"{type(error).__name__}: {one_line(error, 500)} (see the log for the traceback)"
 
 
-def close(context: Context, phase: Phase) -> None:
-    """Leave the last heartbeat and the seconds. On a full disk each can fail, and the end is still recorded."""
-    context.heartbeat.show(phase=phase)
+def close_attempt(context: Context, phase: Phase) -> None:
+    """Write the last heartbeat and the seconds by activity; a full disk must not prevent the record of the end."""
+    context.heartbeat.update(phase=phase)
     context.heartbeat.stop()
-    seconds = context.watch.seconds()
+    seconds = context.stopwatch.seconds()
     with contextlib.suppress(OSError):
-        context.journal.note(
+        context.journal.append(
             PhaseChange(phase=Phase.ENDED, attempt=context.attempt, status=phase, seconds=seconds)
         )
 
 
-def record_end(context: Context, end: End) -> None:
-    """Answer whoever still waits, and then leave `exit.json`."""
+def record_end(context: Context, end: AttemptEnd) -> None:
+    """Reply to the pending requests, then write `exit.json`."""
     with contextlib.suppress(OSError):
         for request in context.requests.pending():
             context.requests.answer(request, Reply(Outcome.ENDED, f"the run has {end.status}"))
@@ -145,4 +147,4 @@ if __name__ == "__main__":
         signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # all is written and closed; taking torch's libraries down would take a second more
+    os._exit(code)  # everything is written and closed; unloading torch's libraries would take another second

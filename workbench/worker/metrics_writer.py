@@ -1,4 +1,4 @@
-"""What training writes down: means over steps and epochs, and evaluations."""
+"""Writing `metrics.jsonl`: means over steps and epochs, and evaluations."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import time
 
 import msgspec
 
-from workbench.engine.running_sums import Sums
+from workbench.engine.running_sums import RunningSums
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import EpochRow, EvaluationRow, StepRow, Wall
 
-ROWS = 10_000
-"""The most step rows of a run."""
+MAX_STEP_ROWS = 10_000
+"""The maximum number of step rows per run."""
 ROWS_PER_EPOCH = 40
-"""About a plot's columns in the first epoch; a row costs as much as a third of a small model's step."""
+"""About the columns of a plot of the first epoch; writing a row takes a third of the time of a small model's step."""
 
 
-def report_every(steps_per_epoch: int, epochs: int) -> int:
-    """Steps a row covers when nobody says: at most 40 rows an epoch and 10,000 a run."""
-    return max(1, -(-steps_per_epoch // ROWS_PER_EPOCH), -(-steps_per_epoch * epochs // ROWS))
+def auto_log_every(steps_per_epoch: int, epochs: int) -> int:
+    """Steps per row for `train.log_every=auto`: at most 40 rows per epoch and 10,000 per run."""
+    return max(1, -(-steps_per_epoch // ROWS_PER_EPOCH), -(-steps_per_epoch * epochs // MAX_STEP_ROWS))
 
 
-class Report:
+class MetricsWriter:
     """Writes the rows of `metrics.jsonl`."""
 
-    def __init__(self, sums: Sums, metrics: LineWriter, every: int) -> None:
-        self.sums, self.metrics, self.every = sums, metrics, every
+    def __init__(self, sums: RunningSums, lines: LineWriter, log_every: int) -> None:
+        self.sums, self.lines, self.log_every = sums, lines, log_every
         self._since = time.perf_counter()
 
     def restart_clock(self) -> None:
-        """What passed since the last row was not training."""
+        """Exclude the time since the last row from the throughput of the next one."""
         self._since = time.perf_counter()
 
-    def step(self, step: int, epoch: float, lr: float) -> None:
-        """A row of the means since the one before; `epoch` counts parts of it."""
+    def write_step(self, step: int, epoch: float, lr: float) -> None:
+        """Write a row of the means since the previous one; `epoch` is fractional."""
         self.sums.read()
         now = time.perf_counter()
-        seconds, examples = now - self._since, self.sums.window[2]
+        seconds, samples = now - self._since, self.sums.window[2]
         means = self.sums.means(self.sums.window)
-        wall = Wall(time=_now(), seconds=round(seconds, 6), samples_per_second=round(examples / seconds, 1))
-        self.metrics.write(
+        wall = Wall(time=_now(), seconds=round(seconds, 6), samples_per_second=round(samples / seconds, 1))
+        self.lines.write(
             StepRow(
                 step=step, epoch=round(epoch, 6), count=means.count, loss=means.loss, accuracy=means.accuracy,
                 lr=lr, wall=wall,
@@ -48,11 +48,11 @@ class Report:
         self.sums.window = [0.0] * 4
         self._since = now
 
-    def epoch(self, step: int, epoch: int) -> None:
-        """A row of the means over the epoch that ended; `epoch` counts whole ones."""
+    def write_epoch(self, step: int, epoch: int) -> None:
+        """Write a row of the means over the completed epoch; `epoch`: epochs done."""
         self.sums.read()
         means = self.sums.means(self.sums.epoch)
-        self.metrics.write(
+        self.lines.write(
             EpochRow(
                 step=step, epoch=epoch, count=means.count, loss=means.loss, accuracy=means.accuracy,
                 wall=Wall(time=_now()),
@@ -60,9 +60,9 @@ class Report:
         )  # fmt: skip
         self.sums.epoch = [0.0] * 4
 
-    def evaluation(self, row: EvaluationRow) -> None:
-        """A row of an evaluation; the time is added."""
-        self.metrics.write(msgspec.structs.replace(row, wall=msgspec.structs.replace(row.wall, time=_now())))
+    def write_evaluation(self, row: EvaluationRow) -> None:
+        """Write the row of an evaluation, with the current time."""
+        self.lines.write(msgspec.structs.replace(row, wall=msgspec.structs.replace(row.wall, time=_now())))
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""What is asked of a worker while it works: by signals, by files in `control/`, by the end of its supervisor."""
+"""Requests to a running worker: by signals, by files in `control/`, and by the end of its supervisor."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from types import FrameType
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, RequestKind
 from workbench.runs.journal import Answer, Journal
-from workbench.runs.requests import Reply, Request, StopReason, stopped_by
+from workbench.runs.requests import Reply, Request, StopReason, signal_stop_reason
 from workbench.runs.run_folder import RunFolder
 
 POLL_SECONDS = 0.5
-PATIENCE = 60.0
-"""Seconds a worker without a supervisor has to save and end."""
+SHUTDOWN_SECONDS = 60.0
+"""The time a worker has to save and exit after its supervisor has ended."""
 
 
 class Stop(Exception):
-    """The run ends here, for a reason that is recorded."""
+    """Ends the run, with a reason that is recorded."""
 
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason.text)
@@ -30,34 +30,34 @@ class Stop(Exception):
 
 
 class Release(Exception):
-    """The run is paused, and this process ends so that its memory is free; the supervisor holds the run."""
+    """Ends this process while the run is paused, to release its memory; the supervisor keeps the run."""
 
 
-class Requests:
-    """Collects requests; the training thread looks at them between two steps, when `due`."""
+class RequestInbox:
+    """Collects requests; the training thread checks them between two steps, when `due`."""
 
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next = 0.0
         self.stop: StopReason | None = None
-        """Why to stop, once that is asked for."""
+        """Why to stop, once that was requested."""
         self.checkpoint = False
-        """Whether a checkpoint was asked for by a signal."""
+        """Whether a signal requested a checkpoint."""
 
     def install(self) -> None:
-        """Listen to SIGTERM, SIGINT (stop) and SIGUSR1 (checkpoint), and to the supervisor's pipe on stdin."""
+        """Handle SIGTERM, SIGINT (stop) and SIGUSR1 (checkpoint), and watch the supervisor's pipe on stdin."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_by_signal)
         signal.signal(signal.SIGUSR1, self._checkpoint_by_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # The supervisor starts a worker with them held back until here.
+        # The supervisor starts a worker with these signals blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))
         if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
             threading.Thread(target=self._watch_supervisor, name="supervisor", daemon=True).start()
 
     @property
     def due(self) -> bool:
-        """Whether it is time to look (twice a second, at once after a signal)."""
+        """Whether it is time to check for requests (twice a second, immediately after a signal)."""
         now = time.monotonic()
         if now < self._next:
             return False
@@ -65,41 +65,41 @@ class Requests:
         return True
 
     def pending(self) -> list[Request]:
-        """Requests without an answer. Those meant for an attempt before this one are turned down here."""
-        found = []
-        for request in requests.pending(self._folder):
+        """Requests without a reply. Those addressed to an earlier attempt are rejected here."""
+        pending = []
+        for request in requests.pending_requests(self._folder):
             if request.attempt < self._attempt:
                 self.answer(request, Reply(Outcome.REJECTED, requests.TOO_LATE))
             else:
-                found.append(request)
-        return found
+                pending.append(request)
+        return pending
 
     def answer(self, request: Request, reply: Reply) -> None:
-        """Record the answer, in the journal too."""
+        """Write the reply, to the journal too."""
         outcome, text = reply
-        self._journal.note(Answer(request=request.kind, id=request.id, text=text, outcome=outcome))
-        self._journal.keep_trying(lambda: requests.answer(self._folder, request, reply))
+        self._journal.append(Answer(request=request.kind, id=request.id, text=text, outcome=outcome))
+        self._journal.retry(lambda: requests.write_answer(self._folder, request, reply))
 
-    def stopped(self) -> bool:
-        """Whether to end: for loading and evaluating, which take no other request (an `io.progress.Cancelled`)."""
+    def stop_requested(self) -> bool:
+        """Whether to stop: the check of loading and evaluation, which handle no other requests."""
         if self.due:
             for request in self.pending():
                 if request.kind is RequestKind.STOP:
-                    self.take_stop(request)
+                    self.accept_stop(request)
         return self.stop is not None
 
     def raise_if_stopped(self) -> None:
-        """`stopped` as an exception."""
-        if self.stopped() and self.stop is not None:
+        """Raise `Stop` if a stop was requested."""
+        if self.stop_requested() and self.stop is not None:
             raise Stop(self.stop)
 
-    def take_stop(self, request: Request) -> None:
-        """Stop as `request` asks, and say so."""
-        self.stop = requests.ON_REQUEST
+    def accept_stop(self, request: Request) -> None:
+        """Accept a stop request and reply to it."""
+        self.stop = requests.STOP_REQUESTED
         self.answer(request, Reply(Outcome.DONE, "checkpointing and stopping"))
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.stop = self.stop or stopped_by(number)
+        self.stop = self.stop or signal_stop_reason(number)
         self._next = 0.0
 
     def _checkpoint_by_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -107,7 +107,7 @@ class Requests:
         self._next = 0.0
 
     def _watch_supervisor(self) -> None:
-        """Stop when the pipe on stdin ends; end by force if that takes too long."""
+        """Request a stop when the pipe on stdin ends; exit forcibly if that takes too long."""
         try:
             while os.read(sys.stdin.fileno(), 1024):
                 continue
@@ -115,5 +115,5 @@ class Requests:
             pass
         self.stop = self.stop or StopReason(Cause.SUPERVISOR_ENDED, "stopped because its supervisor ended")
         self._next = 0.0
-        time.sleep(PATIENCE)
+        time.sleep(SHUTDOWN_SECONDS)
         os._exit(3)

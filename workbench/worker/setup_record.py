@@ -1,4 +1,4 @@
-"""What an experiment became, as `setup.json` tells it."""
+"""The content of `setup.json`: data, model and execution environment of a run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,43 @@ import msgspec
 import torch
 from torch import nn
 
-from workbench.datasets.dataset import Data, Split
+from workbench.datasets.dataset import Dataset, Split
+from workbench.engine.accelerate import Acceleration
+from workbench.engine.device import device_name
 from workbench.models.preprocessing import Preprocessing
-from workbench.models.summary import summarise
+from workbench.models.summary import summarize
 from workbench.runs.records import PreprocessingRecord, Setup
+from workbench.worker.components import TrainingComponents
 
 
-def describe_data(setup: Setup, data: Data) -> Setup:
-    """`setup` with task, classes, counts, shape, normalisation, fingerprint, and files that could not be read."""
+def describe_setup(components: TrainingComponents, acceleration: Acceleration) -> Setup:
+    """The record of `setup.json`."""
+    setup = _describe_data(_describe_execution(components, acceleration), components.data)
+    shape = tuple(components.data.train.inputs.shape[1:])
+    return _describe_model(setup, components.model.module, components.preprocessing, shape)
+
+
+def _describe_execution(components: TrainingComponents, acceleration: Acceleration) -> Setup:
+    """A `Setup` with device, precision, acceleration and number of steps."""
+    steps = components.epochs.steps
+    return Setup(
+        device=str(components.device),
+        device_name=device_name(components.device),
+        resident=components.splits["train"].resident,
+        compile=acceleration.compile,
+        cuda_graph=acceleration.cuda_graph,
+        execution=components.execution_summary(acceleration),
+        threads=components.threads,
+        channels_last=components.channels_last,
+        precision=components.precision.name,
+        log_every=components.log_every,
+        steps_per_epoch=steps,
+        steps_total=steps * components.settings.epochs,
+    )
+
+
+def _describe_data(setup: Setup, data: Dataset) -> Setup:
+    """`setup` with task, classes, counts, shape, normalization, fingerprint, and skipped files."""
     splits = data.splits
     return msgspec.structs.replace(
         setup,
@@ -26,23 +55,23 @@ def describe_data(setup: Setup, data: Data) -> Setup:
         std=tuple(data.std),
         fingerprint=data.fingerprint,
         source=data.source,
-        set_aside=tuple(data.set_aside),
+        skipped_files=tuple(data.skipped_files),
     )
 
 
 def class_counts(split: Split, classes: int) -> tuple[int, ...]:
-    """Samples of each class; empty for a regression."""
+    """The number of samples of each class; empty for a regression."""
     return tuple(torch.bincount(split.targets, minlength=classes).tolist()) if classes else ()
 
 
-def describe_model(
+def _describe_model(
     setup: Setup, module: nn.Module, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> Setup:
     """`setup` with layers for raw inputs of `shape`, parameters, and the preprocessing."""
     parameters = list(module.parameters())
     return msgspec.structs.replace(
         setup,
-        layers=tuple(summarise(module, (2, *preprocessing.output_shape(shape)))),
+        layers=tuple(summarize(module, (2, *preprocessing.output_shape(shape)))),
         parameters=sum(p.numel() for p in parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         preprocessing=PreprocessingRecord(
@@ -52,8 +81,3 @@ def describe_model(
             std=preprocessing.std,
         ),
     )
-
-
-def device_name(device: torch.device) -> str:
-    """What the device is called by its maker, where that is known."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,217 +1,165 @@
-"""One attempt at a run: load, build, go on from the newest checkpoint, train, measure the result."""
+"""One attempt at a run: load, build, resume from the newest checkpoint, train, evaluate the result."""
 
 from __future__ import annotations
+
+import contextlib
 
 import torch
 
 from workbench.datasets.dataset import derived_seed
-from workbench.engine.accelerate import Acceleration, quicken
+from workbench.engine.accelerate import accelerate_step
 from workbench.engine.freezing import Backbone
-from workbench.engine.import_warmup import rehearse
-from workbench.engine.loop import BetweenSteps, train
-from workbench.engine.running_sums import Sums
+from workbench.engine.import_warmup import warm_up_imports
+from workbench.engine.loop import StepHook, train
+from workbench.engine.running_sums import RunningSums
 from workbench.engine.train_state import TrainState
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.journal import read_journal
-from workbench.runs.metric_direction import oriented
-from workbench.runs.records import Best, Setup
-from workbench.system.machine_info import cpu_name
-from workbench.worker.checkpoint_content import Circumstances, ModelSpec, RunContent
-from workbench.worker.checkpoints import Checkpoints, checkpoint_bytes
-from workbench.worker.components import Parts
+from workbench.runs.metric_direction import oriented_value
+from workbench.runs.records import Best
+from workbench.worker.attempt import TrainingAttempt
+from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
+from workbench.worker.components import TrainingComponents
 from workbench.worker.context import Context
-from workbench.worker.disk_space import check_space
-from workbench.worker.evaluator import Measuring
-from workbench.worker.metrics_writer import Report
+from workbench.worker.disk_space import check_disk_space
+from workbench.worker.evaluator import Evaluator
+from workbench.worker.metrics_writer import MetricsWriter
 from workbench.worker.recovery import Recovery
-from workbench.worker.resume import Beginning, differences, open_metrics, take_over
-from workbench.worker.setup_record import describe_data, describe_model, device_name
-from workbench.worker.step_callback import Steering
-from workbench.worker.upgrade_check import Comparison, changed_versions
+from workbench.worker.resume import StartPoint, load_checkpoint_into, nondeterminism_sources, open_metrics
+from workbench.worker.setup_record import describe_setup
+from workbench.worker.step_callback import StepCallback
+from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 
 
 def run(context: Context) -> Cause:
-    """Train the run in `context` to its end, and return why that was the end.
+    """Train the run in `context` to its end; returns why it ended.
 
-    Raises `Stop`, `Release`, `RunFailed`, `BadInput` or `Interrupted`.
+    Raises `Stop`, `Release`, `RunFailed`, `UserError` or `Cancelled`.
     """
-    attempt = Attempt(context)
-    try:
-        attempt.prepare()
-        context.phase(Phase.TRAINING, device=str(attempt.parts.device), threads=attempt.parts.threads)
-        with context.watch.during("train"):
-            attempt.train(attempt.steering)
-        attempt.measure()
-        return Cause.EARLY_STOPPING if attempt.state.out_of_patience else Cause.COMPLETED
-    finally:
-        attempt.checkpoints.close()
+    with contextlib.closing(prepare(context)) as trainer:
+        components = trainer.components
+        context.enter_phase(Phase.TRAINING, device=str(components.device), threads=components.threads)
+        with context.stopwatch.during("train"):
+            trainer.train(trainer.step_callback)
+        trainer.evaluator.evaluate_result()
+        return Cause.EARLY_STOPPING if trainer.state.out_of_patience else Cause.COMPLETED
 
 
-class Attempt:
-    """The parts of one attempt, put together in `prepare`."""
+class Trainer:
+    """Trains one attempt from its first step to its result."""
 
-    parts: Parts
-    report: Report
-    state: TrainState
-    quick: Acceleration
-    steering: Steering
-    recovery: Recovery
-    measuring: Measuring
+    def __init__(self, attempt: TrainingAttempt, start: StartPoint) -> None:
+        self.context, self.components, self.state = attempt.context, attempt.components, attempt.state
+        self.checkpoints, self.metrics, self.start = attempt.checkpoints, attempt.metrics, start
+        self.recovery = Recovery(attempt)
+        self.evaluator = Evaluator(attempt, self.recovery)
+        self.step_callback = StepCallback(attempt)
+        self.upgrade_check = UpgradeCheck(attempt, self.evaluator)
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.folder = context.folder
-        self.checkpoints = Checkpoints(self.folder)
-        self.beginning = Beginning(context, self.checkpoints)
-        self.checkpoints.keep_every = self.beginning.settings.keep_every
-        context.room.seconds = self.beginning.settings.wait_for_space
-
-    def prepare(self) -> None:
-        """Everything up to the first step."""
-        self.parts = parts = Parts(self.context, self.beginning)
-        self.epochs = parts.epochs
-        rehearse(parts.settings, parts.precision)
-        self.report = self._report()
-        self.state = self._state()
-        self._check_space()
-        self.quick = quicken(self.state, self.epochs, self.context.notice)
-        write_record(self.folder.setup, self._setup())
-        self.steering = Steering(self.context, self.state, self.checkpoints, self.report, self._extra())
-        self.recovery = Recovery(
-            self.context, self.state, self.checkpoints, self.report, parts.settings.batch_size
-        )
-        self.measuring = Measuring(self.context, parts, self.state, self.report, self.recovery)
-        self.context.heartbeat.began(self.state.step)
-        self._show()
-        self._measure_start()
-
-    def _measure_start(self) -> None:
-        """What is known of the weights before the first step of this attempt."""
-        restored = self.beginning.restored
+    def evaluate_start(self) -> None:
+        """Evaluate the weights before the first step: those of a new run, and of a run resumed after an upgrade."""
+        restored = self.start.restored
         if restored is not None:
-            if changed := changed_versions(read_journal(self.folder.journal)):
-                Comparison(self.context, self.parts, self.checkpoints, self.measuring).make(restored, changed)
+            if changed := changed_versions(read_journal(self.context.folder.journal)):
+                self.upgrade_check.run(restored, changed)
             return
-        self.measuring.start()
-        if self.parts.settings.on_nan == "go_back":
-            self.steering.checkpoint()
+        self.evaluator.evaluate_initial()
+        if self.components.settings.on_nan == "rollback":
+            self.step_callback.save_checkpoint()
 
-    def train(self, requests: BetweenSteps) -> None:
-        """All steps that are left; `requests` is asked between two of them."""
-        train(self.state, self.epochs, self.report, requests, self.end_epoch, recover=self.recovery)
-
-    def _report(self) -> Report:
-        sums = Sums(self.parts.task, self.parts.device)
-        return Report(sums, open_metrics(self.context, self.beginning.restored), self.parts.report_every)
-
-    def _state(self) -> TrainState:
-        parts, restored = self.parts, self.beginning.restored
-        state = TrainState(
-            Backbone(parts.built.module, parts.built.head),
-            task=parts.task,
-            precision=parts.precision,
-            timeline=self.beginning.timeline,
-            sums=self.report.sums,
-        )
-        state.steps_per_epoch = parts.epochs.steps
-        # Whatever building and timing drew must not be seen by the first step.
-        torch.manual_seed(derived_seed(parts.experiment.seed, "training"))
-        if restored is not None:
-            notes = take_over(state, restored, parts.settings.batch_size)
-            for note in notes + differences(restored.content, self._circumstances(), parts.settings.exact):
-                self.context.notice(f"resumed, but not exactly: {note}", exact=False)
-        return state
-
-    def _check_space(self) -> None:
-        rows = self.epochs.steps * self.parts.settings.epochs // self.report.every
-        check_space(self.folder, checkpoint_bytes(self.state.module, self.parts.settings), rows)
-
-    def _circumstances(self) -> Circumstances:
-        """What the bits of the result depend on beside the state."""
-        return {
-            "threads": self.parts.threads,
-            "channels_last": self.parts.channels_last,
-            "batch_size": self.parts.settings.batch_size,
-            "device": self.parts.device.type,
-            "processor": cpu_name() if self.parts.device.type == "cpu" else device_name(self.parts.device),
-            "torch": str(torch.__version__),
-        }
-
-    def _extra(self) -> RunContent:
-        """What a checkpoint holds beside the state: what is needed to use its weights elsewhere."""
-        data = self.parts.data
-        spec = ModelSpec(
-            model=self.parts.experiment.model,
-            shape=tuple(data.train.inputs.shape[1:]),
-            classes=tuple(data.classes),
-            task=data.task,
-            preprocessing=self.parts.preprocessing,
-        )
-        return {
-            **self._circumstances(),
-            "fingerprint": data.fingerprint,
-            "report_every": self.report.every,
-            "spec": spec.to_json(),
-        }
-
-    def _setup(self) -> Setup:
-        """What the experiment became."""
-        parts = self.parts
-        setup = describe_data(self._compute_setup(), parts.data)
-        return describe_model(
-            setup, parts.built.module, parts.preprocessing, tuple(parts.data.train.inputs.shape[1:])
-        )
-
-    def _compute_setup(self) -> Setup:
-        """Where and how it computes, and its steps."""
-        parts, steps = self.parts, self.parts.epochs.steps
-        return Setup(
-            device=str(parts.device),
-            device_name=device_name(parts.device),
-            resident=parts.sources["train"].resident,
-            compile=self.quick.compile,
-            cuda_graph=self.quick.cuda_graph,
-            execution=parts.execution(self.quick),
-            threads=parts.threads,
-            channels_last=parts.channels_last,
-            precision=parts.precision.name,
-            report_every=self.report.every,
-            steps_per_epoch=steps,
-            steps_total=steps * parts.settings.epochs,
-        )
-
-    def _show(self) -> None:
-        state = self.state
-        self.context.heartbeat.show(
-            step=state.step,
-            steps_total=state.settings.epochs * self.epochs.steps,
-            epoch=state.epoch,
-            epochs_total=state.settings.epochs,
-            best=self._best(),
-            device=str(self.parts.device),
-        )
-
-    def _best(self) -> Best | None:
-        """The best epoch with its metric as it was measured."""
-        best, monitor = self.state.best, self.state.settings.monitor
-        if best is None:
-            return None
-        return Best(value=oriented(monitor, best.value), epoch=best.epoch, metric=monitor)
+    def train(self, hook: StepHook) -> None:
+        """Make all remaining steps; `hook` is called after each."""
+        train(self.state, self.components.epochs, self.metrics, hook, self.end_epoch, recover=self.recovery)
 
     def end_epoch(self) -> None:
-        """Evaluate the epoch that ended, count it, and keep a checkpoint."""
+        """Evaluate and count the completed epoch, and save a checkpoint."""
         try:
-            best = self.measuring.epoch()
+            best = self.evaluator.evaluate_epoch()
         except BaseException:
-            self.steering.checkpoint_if_stopped()
+            self.step_callback.save_checkpoint_if_stopping()
             raise
-        self._show()
-        # The last one is waited for: where its weights are no numbers, training can still go back.
-        self.steering.checkpoint(best=best, wait=self.state.done)
-        self.context.heartbeat.show(phase=Phase.TRAINING)
-        self.report.restart_clock()
+        self.update_heartbeat()
+        # The last checkpoint is waited for: if its weights are not finite, training can still roll back.
+        self.step_callback.save_checkpoint(best=best, wait=self.state.done)
+        self.context.heartbeat.update(phase=Phase.TRAINING)
+        self.metrics.restart_clock()
 
-    def measure(self) -> None:
-        """The run's result."""
-        self.measuring.result(self.checkpoints)
+    def update_heartbeat(self) -> None:
+        """Show the progress of the state in the heartbeat."""
+        state = self.state
+        self.context.heartbeat.update(
+            step=state.step,
+            steps_total=state.settings.epochs * self.components.epochs.steps,
+            epoch=state.epoch,
+            epochs_total=state.settings.epochs,
+            best=_best_epoch(state),
+            device=str(self.components.device),
+        )
+
+    def close(self) -> None:
+        """Wait for the checkpoint that is being written. Raises its error."""
+        self.checkpoints.close()
+
+
+def prepare(context: Context) -> Trainer:
+    """Everything up to the first step: load, build, restore, accelerate. The caller closes the trainer.
+
+    Raises `Stop`, `UserError` or `Cancelled`.
+    """
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(contextlib.closing(CheckpointManager(context.folder)))
+        start = StartPoint(context, checkpoints)
+        checkpoints.keep_every = start.settings.keep_checkpoint_every
+        context.disk_space.timeout = start.settings.disk_full_timeout
+        trainer = Trainer(_prepare_attempt(context, checkpoints, start), start)
+        context.heartbeat.training_started(trainer.state.step)
+        trainer.update_heartbeat()
+        trainer.evaluate_start()
+        stack.pop_all()  # the trainer is complete, and now closes the checkpoints
+        return trainer
+
+
+def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: StartPoint) -> TrainingAttempt:
+    components = TrainingComponents(context, start)
+    warm_up_imports(components.settings, components.precision)
+    sums = RunningSums(components.task, components.device)
+    metrics = MetricsWriter(sums, open_metrics(context, start.restored), components.log_every)
+    state = _restored_state(context, components, start, sums)
+    rows = components.epochs.steps * components.settings.epochs // metrics.log_every
+    check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
+    acceleration = accelerate_step(state, components.epochs, context.notice)
+    write_record(context.folder.setup, describe_setup(components, acceleration))
+    return TrainingAttempt(context, components, state, checkpoints, metrics)
+
+
+def _restored_state(
+    context: Context, components: TrainingComponents, start: StartPoint, sums: RunningSums
+) -> TrainState:
+    """The state at the first step of this attempt; a notice says what makes a resumed run inexact."""
+    settings = components.settings
+    state = TrainState(
+        Backbone(components.model.module, components.model.head),
+        task=components.task,
+        precision=components.precision,
+        settings_history=start.settings_history,
+        sums=sums,
+    )
+    state.steps_per_epoch = components.epochs.steps
+    # Random numbers drawn while building and timing must not affect the first step.
+    torch.manual_seed(derived_seed(components.experiment.seed, "training"))
+    if start.restored is not None:
+        notes = load_checkpoint_into(state, start.restored, settings.batch_size)
+        previous, current = start.restored.content, components.environment()
+        notes += nondeterminism_sources(previous, current, settings.deterministic)
+        for note in notes:
+            context.notice(f"resumed, but not exactly: {note}", exact=False)
+    return state
+
+
+def _best_epoch(state: TrainState) -> Best | None:
+    """The best epoch, with its metric in the metric's own direction."""
+    best, monitor = state.best, state.settings.monitor
+    if best is None:
+        return None
+    return Best(value=oriented_value(monitor, best.value), epoch=best.epoch, metric=monitor)

@@ -7,18 +7,18 @@ from textual import events
 from textual.widgets import Input
 
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import MODULES
+from workbench.ui.base.layout import PANES, PaneId
 
 
-async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
+async def test_text_typed_after_enter_reaches_the_input_that_enter_opens(
     make_run: Callable[..., Any], hold: Callable[..., Any], until: Callable[..., Any]
 ) -> None:
-    """Keys that arrive all at once: none of them may stop the run or leave the screen."""
+    """Keys that arrive all at once: none of them may stop the run or quit the app."""
     run = make_run(status=None)
     hold(run)
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: len(app.panes) == len(MODULES))
+        await until(pilot, lambda: len(app.main_view.panes) == len(PANES))
         await pilot.press("6")
         for key in ["enter", "slash", *"tmp", "slash", *"sqzx", "full_stop", *"png"]:
             app.post_message(events.Key(key, {"slash": "/", "full_stop": ".", "enter": "\r"}.get(key, key)))
@@ -27,15 +27,15 @@ async def test_what_is_typed_behind_enter_reaches_the_line_it_opens(
         assert isinstance(app.focused, Input)
         assert app.focused.value == "/tmp/sqzx.png/rest"
         assert len(app.screen_stack) == 1
-        assert not app.zoomed
+        assert not app.navigation.zoomed
         assert not list(run.control.glob("*.json"))
 
 
-async def test_a_key_whose_widget_goes_away_holds_nothing_up(until: Callable[..., Any]) -> None:
+async def test_a_key_whose_widget_is_removed_delays_no_other_key(until: Callable[..., Any]) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.panes) == len(MODULES))
+        await until(pilot, lambda: len(app.main_view.panes) == len(PANES))
         await pilot.press("question_mark")
         for key in ["escape", "3"]:
             app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await until(pilot, lambda: app.front == "3")
+        await until(pilot, lambda: app.navigation.front is PaneId.PLOTS)

@@ -7,27 +7,27 @@ import msgspec
 import pytest
 from textual.app import App
 
-from workbench.config.experiment import Reference, build
+from workbench.config.experiment import Reference, build_experiment
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.reader import RunView
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
-from workbench.ui.base.messages import Noticed
+from workbench.ui.base.messages import Notify
 from workbench.ui.classes.class_table import (
     ORDERS,
-    figures,
+    class_errors,
+    class_rows,
+    evenly_spaced,
     half_width,
-    ordered,
-    reason,
     share_bar,
+    sort_rows,
     sparkline,
-    summary,
-    thinned,
+    summary_line,
 )
-from workbench.ui.classes.confusion_matrix import heat, pair_rows
+from workbench.ui.classes.confusion_matrix import confusion_grid, pair_rows
 from workbench.ui.classes.pane import ClassesPane
-from workbench.ui.classes.regression_table import rows as regression_rows
+from workbench.ui.classes.regression_table import regression_rows
 from workbench.ui.widgets.table import Table
 
 
@@ -36,7 +36,7 @@ def evaluation(confusion, names=None, epoch=1, split="validation"):
     n = len(confusion)
     per_class = []
     for k in range(n):
-        support, said = sum(confusion[k]), sum(row[k] for row in confusion)
+        support, predicted = sum(confusion[k]), sum(row[k] for row in confusion)
         hits = confusion[k][k]
         recall = hits / support if support else None
         per_class.append(
@@ -44,8 +44,8 @@ def evaluation(confusion, names=None, epoch=1, split="validation"):
                 name=names[k] if names else "abcdefghij"[k],
                 accuracy=recall,
                 recall=recall,
-                precision=hits / said if said else None,
-                f1=2 * hits / (support + said) if support + said else None,
+                precision=hits / predicted if predicted else None,
+                f1=2 * hits / (support + predicted) if support + predicted else None,
                 support=support,
             )
         )
@@ -73,7 +73,7 @@ def large(n, seed=0):
 
 class Shown(App):
     notices = ()
-    wanted = 0
+    comparison_requests = 0
 
     def compose(self):
         yield ClassesPane()
@@ -92,10 +92,10 @@ class Shown(App):
     def line(self, which):
         return "".join(self.query_one(which).lines)
 
-    def on_second_run_wanted(self):
-        self.wanted += 1
+    def on_comparison_requested(self):
+        self.comparison_requests += 1
 
-    def on_noticed(self, message: Noticed):
+    def on_workbench_notify(self, message: Notify):
         self.notices = (*self.notices, message.text)
 
 
@@ -109,27 +109,29 @@ def make_view(**fields):
 def referring_to(**published):
     """An experiment with a published result."""
     reference = Reference(tolerance=0.01, source="a paper", **published)
-    return msgspec.structs.replace(build("digits-mlp"), reference=reference)
+    return msgspec.structs.replace(build_experiment("digits-mlp"), reference=reference)
 
 
 async def show(pilot, evaluations, view=None):
     pilot.app.pane.view = view or make_view()
     pilot.app.pane.evaluations = evaluations
-    pilot.app.pane.enter()
+    pilot.app.pane.focus_content()
     await pilot.pause()
 
 
-async def test_the_worst_class_stands_first_with_what_it_is_taken_for():
+async def test_the_worst_class_comes_first_with_its_most_frequent_wrong_prediction():
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [LATE, EARLY])
         assert pilot.app.names() == ["bird", "cat", "dog"]
         row = pilot.app.table.lines[1]
         assert ".600" in row and "-.20" in row and "cat ×4" in row and "1.00" in row
-        assert pilot.app.line("#summary").startswith("all .733 ±.151   balanced .733   worst bird .600")
+        assert pilot.app.line("#summary").startswith(
+            "val accuracy .733 ±.151   balanced .733   worst bird .600"
+        )
         assert "epoch 2" in pilot.app.pane.border_title and "worst first" in pilot.app.pane.border_title
 
 
-async def test_the_cursor_stays_on_its_class_when_figures_come():
+async def test_the_cursor_stays_on_its_class_when_new_metrics_arrive():
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [EARLY])
         await pilot.press("down")
@@ -139,7 +141,7 @@ async def test_the_cursor_stays_on_its_class_when_figures_come():
         assert pilot.app.names() == ["bird", "cat", "dog"]
 
 
-async def test_o_sorts_by_the_next_column_and_capital_o_turns_it_round():
+async def test_o_sorts_by_the_next_column_and_capital_o_reverses_the_order():
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [LATE, EARLY])
         await pilot.press("O")
@@ -154,7 +156,7 @@ async def test_o_sorts_by_the_next_column_and_capital_o_turns_it_round():
         assert pilot.app.names() == ["dog", "cat", "bird"]
 
 
-async def test_the_filter_and_errors_only_leave_rows_out():
+async def test_the_filter_and_errors_only_hide_rows():
     perfect = evaluation([[5, 0], [1, 4]], ["ace", "bad"])
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [perfect])
@@ -171,7 +173,7 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         await show(pilot, [LATE])
         await pilot.press("m")
         await pilot.pause()
-        lines = pilot.app.query_one("#heat").lines
+        lines = pilot.app.query_one("#matrix").lines
         assert [line.split() for line in lines[1:]] == [
             ["bird", "6", "4", "·"], ["cat", "·", "7", "3"], ["dog", "·", "1", "9"],
         ]  # fmt: skip
@@ -185,36 +187,36 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         assert pilot.app.names() == ["bird", "cat", "dog"] and pilot.app.table.has_focus
 
 
-async def test_only_keys_that_change_a_view_are_offered_in_it():
+async def test_only_keys_that_change_a_view_are_listed_for_it():
     async with Shown().run_test(size=(100, 20)) as pilot:
         pane = pilot.app.pane
         await show(pilot, [LATE, EARLY])
-        pane.second = ("other", EARLY)
+        pane.second_run = ("other", EARLY)
         await pilot.press("f")
-        assert "a reason  b second run  f errors only" in pane.border_subtitle
+        assert "a details  b second run  f errors only" in pane.border_subtitle
         await pilot.press("m", "b", "a")  # neither does anything to a matrix
         await pilot.pause()
-        assert pane.border_subtitle == "f errors only  m table/heat/pairs  v pictures"
+        assert pane.border_subtitle == "f errors only  m table/matrix/pairs  v images"
         assert "Δ to" not in pane.headline and "errors only" in pane.headline
-        assert pane.second is not None and not pane.with_reason
+        assert pane.second_run is not None and not pane.details_visible
         await pilot.press("m", "f")
         await pilot.pause()
-        assert pane.border_subtitle == "m table/heat/pairs  v pictures" and "errors only" not in pane.headline
+        assert pane.border_subtitle == "m table/matrix/pairs  v images" and "errors only" not in pane.headline
         await pilot.press("m")
         await pilot.pause()
         assert "Δ to other" in pane.headline and "errors only" in pane.headline
 
 
-async def test_the_reason_is_that_of_the_class_under_the_cursor():
+async def test_the_details_are_those_of_the_class_under_the_cursor():
     async with Shown().run_test(size=(100, 20)) as pilot:
         await show(pilot, [LATE])
         await pilot.press("a", "down")
         await pilot.pause()
-        lines = pilot.app.query_one("#reason").lines
-        assert lines[0].startswith("cat: 7 of 10 right, taken for dog ×3")
-        assert lines[1].startswith("taken for cat: bird ×4, dog ×1")
+        lines = pilot.app.query_one("#details").lines
+        assert lines[0].startswith("cat: 7 of 10 correct, predicted as dog ×3")
+        assert lines[1].startswith("false positives from bird ×4, dog ×1")
         await pilot.press("enter")
-        assert not pilot.app.query_one("#reason").display
+        assert not pilot.app.query_one("#details").display
 
 
 async def test_hundreds_of_classes_scroll():
@@ -228,17 +230,20 @@ async def test_hundreds_of_classes_scroll():
         assert "18 of 300 classes" in pilot.app.pane.border_title
 
 
-async def test_narrow_screens_drop_columns_and_keep_the_answer():
+async def test_narrow_screens_drop_columns_and_keep_the_predictions():
     async with Shown().run_test(size=(40, 12)) as pilot:
         await show(pilot, [LATE, EARLY])
         head = pilot.app.table.lines[0].split()
         assert (
-            head[:2] == ["class", "recall"] and "taken" in head and "F1" not in head and "trend" not in head
+            head[:2] == ["class", "recall"]
+            and "predicted" in head
+            and "F1" not in head
+            and "trend" not in head
         )
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 12), (80, 24), (200, 50)])
-async def test_hostile_names_and_missing_figures_are_shown_harmlessly(size, monkeypatch):
+async def test_hostile_names_and_missing_metrics_are_displayed_safely(size, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     names = ["\x1b[31mred", "[@click=app.quit]x[/]", "a\nb", "猫" * 5000, "\u202egpj", "dog"]
     hostile = evaluation([[1, 1, 0, 0, 0, 0]] * 5 + [[0] * 6], names)
@@ -247,19 +252,19 @@ async def test_hostile_names_and_missing_figures_are_shown_harmlessly(size, monk
         for _ in range(3):
             await pilot.press("a", "m", "o", "G")
             await pilot.pause()
-            shown = "".join([*pilot.app.table.lines, pilot.app.line("#heat"), pilot.app.line("#reason")])
+            shown = "".join([*pilot.app.table.lines, pilot.app.line("#matrix"), pilot.app.line("#details")])
             assert not any(c in shown for c in "\x1b\n\u202e")
         await pilot.click(Table, offset=(2, 2))
         assert pilot.app.is_running
 
 
-async def test_it_says_what_is_missing():
+async def test_an_empty_pane_says_what_is_missing():
     async with Shown().run_test(size=(100, 12)) as pilot:
         pilot.app.pane.view = None
         await pilot.pause()
-        assert "no run is selected" in pilot.app.line("#summary")
+        assert "No run selected." in pilot.app.line("#summary")
         await show(pilot, [])
-        assert "the first evaluation comes" in pilot.app.line("#summary")
+        assert "No evaluation yet" in pilot.app.line("#summary")
 
 
 async def test_a_regression_shows_its_errors_instead():
@@ -270,45 +275,45 @@ async def test_a_regression_shows_its_errors_instead():
     view = make_view(setup=Setup(task="regression"), evaluations=rows)
     async with Shown().run_test(size=(100, 12)) as pilot:
         await show(pilot, [LATE])
-        await pilot.press("m")  # to the matrix, of which there is none here
+        await pilot.press("m")  # to the matrix, which a regression does not have
         await show(pilot, [], view)
-        assert pilot.app.table.display and pilot.app.pane.own_keys() == ""
+        assert pilot.app.table.display and pilot.app.pane.key_hints() == ""
         assert pilot.app.table.lines[1].split()[-3:] == ["1.50", ".500", ".250"]
-        assert "errors are shown instead" in pilot.app.line("#summary")
+        assert "errors are listed instead" in pilot.app.line("#summary")
 
 
-def test_undefined_figures_come_last_and_are_shown_as_a_dash():
-    found = figures(evaluation([[0, 2, 0], [0, 2, 0], [0, 0, 0]], ["x", "y", "z"]))
-    assert [f.name for f in ordered(found, ORDERS[0])] == ["x", "y", "z"]
-    assert [f.name for f in ordered(found, ORDERS[0], reverse=True)] == ["y", "x", "z"]
+def test_undefined_metrics_come_last():
+    found = class_rows(evaluation([[0, 2, 0], [0, 2, 0], [0, 0, 0]], ["x", "y", "z"]))
+    assert [f.name for f in sort_rows(found, ORDERS[0])] == ["x", "y", "z"]
+    assert [f.name for f in sort_rows(found, ORDERS[0], reverse=True)] == ["y", "x", "z"]
     assert found[0].precision is None and found[2].recall is None
 
 
 def test_the_trend_is_oldest_first_and_from_the_same_classes():
-    found = figures(LATE, [EARLY], EARLY)
+    found = class_rows(LATE, [EARLY], EARLY)
     assert found[2].trend == (0.8, 0.6) and found[2].delta == pytest.approx(-0.2)
-    assert thinned(list(range(12)), 7)[0] == 0 and thinned(list(range(12)), 7)[-1] == 11
+    assert evenly_spaced(list(range(12)), 7)[0] == 0 and evenly_spaced(list(range(12)), 7)[-1] == 11
 
 
-async def test_the_change_is_taken_from_a_second_run_when_that_is_wanted():
+async def test_delta_is_relative_to_the_second_run_if_there_is_one():
     async with Shown().run_test(size=(100, 12)) as pilot:
         pane = pilot.app.pane
         await show(pilot, [LATE, EARLY])
         await pilot.press("b")
         await pilot.pause()
-        assert pilot.app.wanted == 1
+        assert pilot.app.comparison_requests == 1
         bird = ClassMetrics(name="bird", accuracy=0.5)
-        pane.second = ("other", msgspec.structs.replace(EARLY, per_class=(bird,)))
-        assert pane._figures[2].delta == pytest.approx(0.1) and "Δ to other" in pane.headline
+        pane.second_run = ("other", msgspec.structs.replace(EARLY, per_class=(bird,)))
+        assert pane.class_rows[2].delta == pytest.approx(0.1) and "Δ to other" in pane.headline
         await pilot.press("b")
-        assert pane.second is None and pane._figures[2].delta == pytest.approx(-0.2)
+        assert pane.second_run is None and pane.class_rows[2].delta == pytest.approx(-0.2)
 
 
 async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():
     result = msgspec.structs.replace(LATE, split="test")
     async with Shown().run_test(size=(100, 12)) as pilot:
         await show(pilot, [result, LATE, EARLY])
-        found = pilot.app.pane._figures
+        found = pilot.app.pane.class_rows
         assert found[2].trend == (0.8, 0.6) and found[2].delta is None
 
 
@@ -328,33 +333,37 @@ def test_the_interval_is_wilsons():
 
 
 def test_the_summary_leaves_out_what_does_not_fit():
-    shown = ["".join(c for c, _ in summary(LATE, figures(LATE), 0.54, width)) for width in (20, 60, 120)]
-    assert shown[0] == "all .733 ±.151"
+    reference = referring_to(metric="test.accuracy", published=0.54).reference
+    shown = [
+        "".join(c for c, _ in summary_line(LATE, class_rows(LATE), reference, width))
+        for width in (20, 60, 120)
+    ]
+    assert shown[0] == "val accuracy .733 ±.151"
     assert shown[1].endswith("worst bird .600")
-    assert "published .540" in shown[2] and "macro-F1" in shown[2]
+    assert "published test .540" in shown[2] and "macro-F1" in shown[2]
 
 
-def test_the_matrix_takes_counts_then_shades():
+def test_the_matrix_shows_counts_or_shades():
     many = large(60)
-    found = figures(many)
-    counts, note = heat(many, found[:10], 100, 20)
+    found = class_rows(many)
+    counts, note = confusion_grid(many, found[:10], 100, 20)
     assert any(c.isdigit() for c, _ in counts[1]) and note == ""
-    shades, note = heat(many, found, 80, 70)
+    shades, note = confusion_grid(many, found, 80, 70)
     assert "▓" in "".join(c for c, _ in shades[1]) and note == ""
     assert len(shades) == 61
-    cut, note = heat(many, found, 40, 20)
+    cut, note = confusion_grid(many, found, 40, 20)
     assert len(cut) == 20 and note == "19 of 60 classes"
     assert "".join(c for c, _ in cut[0]).startswith("true↓ predicted→")
 
 
-def test_the_matrix_says_which_axis_is_which():
+def test_the_axes_of_the_matrix_are_labeled():
     digits = evaluation([[9] * 10 for _ in range(10)], list("0123456789"))
     for width, in_corner in ((120, True), (67, True), (66, False), (30, False)):
-        grid, note = heat(digits, figures(digits), width, 20)
+        grid, note = confusion_grid(digits, class_rows(digits), width, 20)
         corner = "".join(c for c, _ in grid[0])
         assert corner.startswith("true↓ predicted→ " if in_corner else "  ")
         assert note == ("" if in_corner else "true↓ predicted→")
-    assert heat(None, [], 10, 5)[0]
+    assert confusion_grid(None, [], 10, 5)[0]
 
 
 def test_pairs_are_filtered_by_either_name():
@@ -363,12 +372,12 @@ def test_pairs_are_filtered_by_either_name():
     assert pair_rows(None) == []
 
 
-def test_reasons_and_regressions_without_anything_are_empty():
-    assert reason(None, []) == ("", "")
+def test_without_data_there_are_no_rows():
+    assert class_errors(None, []) == ("", "")
     assert regression_rows([]) == []
 
 
-async def test_published_classes_stand_beside_ours_under_our_names():
+async def test_published_class_metrics_are_listed_under_the_datasets_names():
     experiment = referring_to(
         metric="test.accuracy",
         published=0.54,
@@ -385,7 +394,7 @@ async def test_published_classes_stand_beside_ours_under_our_names():
         assert "publ." not in pilot.app.table.lines[0]
 
 
-async def test_a_published_figure_of_a_regression_stands_beside_ours():
+async def test_a_published_regression_metric_is_part_of_the_label():
     view = make_view(
         setup=Setup(task="regression"),
         experiment=referring_to(metric="model.weight", published=2.0),

@@ -1,7 +1,8 @@
-"""The data pane: what a dataset holds, its samples, and transforms side by side."""
+"""The data pane: the facts of a dataset, its samples, and previews of transforms."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -14,35 +15,32 @@ from PIL import Image
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
     BrowseImages,
     BrowseValues,
-    DatasetOverview,
     DescribeDataset,
-    ImageDetail,
-    ImagePage,
-    Pipeline,
     Request,
     TraceDatasetImage,
     TransformImage,
-    ValuePage,
 )
 from workbench.compute.protocol_records import ImageItem, Scatter, ValueRow
-from workbench.config.experiment import build
+from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
+from workbench.config.experiment import build_experiment
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import MODULES
-from workbench.ui.data.dataset_text import Source, fact_lines
-from workbench.ui.data.pane import DataPane
-from workbench.ui.data.sample_detail import Large
-from workbench.ui.data.sample_grid import SampleGrid, tiles
+from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.base.pane import PaneServices
+from workbench.ui.data.dataset_text import DatasetSource, fact_lines
+from workbench.ui.data.pane import DataPane, Mode
+from workbench.ui.data.sample_detail import SampleDetail
+from workbench.ui.data.sample_grid import SampleGrid, fit_tiles
 from workbench.ui.data.transform_list import TransformList
 from workbench.ui.widgets.chooser import Chooser
-from workbench.ui.widgets.image_view import Picture
+from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
 
 Until = Callable[..., Any]
@@ -91,19 +89,19 @@ def detail(request: TransformImage) -> ImageDetail:
     return replace(before, transformed=png(200 + request.draw), result=replace(TENSOR, dtype="float32"))
 
 
-class Said(SessionClient):
-    """A session that knows one dataset of 100 pictures whose red is their place."""
+class FakeCompute(ComputeClient):
+    """A compute client with one dataset of 100 images whose red value is their index."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
         self.error = ""
         self.overview = OVERVIEW
 
     async def request(self, request: Request[Any], progress: Any = None) -> Any:
-        self.asked.append(request)
+        self.requests.append(request)
         if self.error:
-            raise SessionError(self.error)
+            raise ComputeError(self.error)
         if isinstance(request, DescribeDataset):
             return self.overview
         if isinstance(request, BrowseImages):
@@ -118,21 +116,20 @@ class Said(SessionClient):
 
     @property
     def last(self) -> Any:
-        return self.asked[-1]
+        return self.requests[-1]
 
 
-class Shown(App[None]):
-    def __init__(self, session: SessionClient, data: str = "digits") -> None:
+class DataApp(App[None]):
+    def __init__(self, session: ComputeClient, data: str = "digits") -> None:
         super().__init__()
         self.session = session
-        self.experiment_pane = self
         self.data = data
 
     def experiment(self) -> Any:
-        return build(None, dataset=self.data, model="mlp", sets=["train.batch_size=32"])
+        return build_experiment(None, dataset=self.data, model="mlp", sets=["train.batch_size=32"])
 
     def compose(self) -> ComposeResult:
-        yield DataPane(session=self.session)
+        yield DataPane(PaneServices(self.session, current_experiment=self.experiment))
 
     @property
     def pane(self) -> DataPane:
@@ -143,35 +140,35 @@ class Shown(App[None]):
         return self.pane.query_one(SampleGrid)
 
 
-def red(app: Shown, picture: str) -> int:
-    image = app.pane.query_one(picture, Picture).image
+def red(app: DataApp, selector: str) -> int:
+    image = app.pane.query_one(selector, ImageView).image
     assert image is not None
     return int(image.getpixel((0, 0))[0])  # type: ignore[index]
 
 
-async def ready(app: Shown, pilot: Any, until: Until) -> None:
-    app.pane.enter()
+async def ready(app: DataApp, pilot: Any, until: Until) -> None:
+    app.pane.focus_content()
     await until(pilot, lambda: bool(app.grid.samples))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 async def test_facts_counts_and_samples(size: tuple[int, int], until: Until) -> None:
-    app = Shown(session := Said())
+    app = DataApp(session := FakeCompute())
     async with app.run_test(size=size) as pilot:
         await ready(app, pilot, until)
-        for words in ("train 100  test 10 pictures", "2 classes", "batch [32, 3, 8, 8] uint8 ─▸ [32, 2]",
+        for words in ("train 100  test 10 images", "2 classes", "batch [32, 3, 8, 8] uint8 ─▸ [32, 2]",
                       "mean .500 .250 .100", "▸noise", "cat", "[b]\ufffd[0mdog"):  # fmt: skip
             await until(pilot, words)
         table = app.pane.query_one("#classes", Table)
         assert [row.cells["train"] for row in table.rows] == ["60", "40"]
-        assert session.asked[0].batch == 32 and session.asked[0].dataset.data.name == "digits"
+        assert session.requests[0].batch == 32 and session.requests[0].dataset.data.name == "digits"
         assert session.last.count == app.grid.tiles.count >= 8
         await pilot.press("right", "right")
         assert table.key == "0"
 
 
-async def test_pages_go_on_and_back_and_the_cursor_with_them(until: Until) -> None:
-    app = Shown(session := Said())
+async def test_the_cursor_moves_across_pages(until: Until) -> None:
+    app = DataApp(session := FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         count = app.grid.tiles.count
@@ -182,9 +179,9 @@ async def test_pages_go_on_and_back_and_the_cursor_with_them(until: Until) -> No
         assert app.grid.sample is not None and app.grid.sample.index == count - 2
         await pilot.press("end")
         await until(pilot, lambda: app.grid.sample is not None and app.grid.sample.index == 99)
-        asked = len(session.asked)
+        asked = len(session.requests)
         await pilot.press("right", "down", "pagedown")
-        assert len(session.asked) == asked
+        assert len(session.requests) == asked
         await pilot.resize_terminal(120, 36)
         await until(
             pilot, lambda: len(app.grid.samples) + app.grid.first == TOTAL and app.grid.tiles.width > 11
@@ -193,7 +190,7 @@ async def test_pages_go_on_and_back_and_the_cursor_with_them(until: Until) -> No
 
 
 async def test_one_class_only(until: Until) -> None:
-    app = Shown(session := Said())
+    app = DataApp(session := FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("f")
@@ -208,18 +205,18 @@ async def test_one_class_only(until: Until) -> None:
 
 
 async def test_another_split_and_the_selected_runs_data(make_run: MakeRun, until: Until) -> None:
-    app = Shown(session := Said(), data="shapes")
+    app = DataApp(session := FakeCompute(), data="shapes")
     reader = RunReader(make_run("mine"))
     async with app.run_test(size=(80, 24)) as pilot:
         app.pane.view = reader.read_all()
         await ready(app, pilot, until)
         await pilot.press("m")
-        await until(pilot, "the data of mine")
+        await until(pilot, "dataset of mine")
         await pilot.press(*"test", "enter")
         await until(pilot, lambda: getattr(session.last, "split", None) == "test")
         await until(pilot, "▸ test")
         await pilot.press("m")
-        await until(pilot, "the data of mine")
+        await until(pilot, "dataset of mine")
         await pilot.press(*"test")
         await pilot.pause()
         await pilot.press("down", "enter")
@@ -232,33 +229,33 @@ async def test_another_split_and_the_selected_runs_data(make_run: MakeRun, until
     reader.close()
 
 
-async def test_one_picture_large_and_the_next_even_over_the_page(until: Until) -> None:
-    app = Shown(Said())
+async def test_the_detail_of_an_image_and_the_next_across_pages(until: Until) -> None:
+    app = DataApp(FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         count = app.grid.tiles.count
         await pilot.press("right", "enter")
-        await until(pilot, "train example 0")
+        await until(pilot, "train sample 0")
         await until(pilot, "as a batch of one [1, 3, 8, 8]")
         await until(pilot, "flattened [192]")
-        assert app.pane.query_one(Large).has_focus and red(app, "#before") == 1
+        assert app.pane.query_one(SampleDetail).has_focus and red(app, "#before") == 1
         for _ in range(count):
             await pilot.press("right")
-        await until(pilot, f"train example {count}")
+        await until(pilot, f"train sample {count}")
         assert red(app, "#before") == count + 1
         await pilot.press("escape")
         await until(pilot, lambda: app.grid.has_focus)
         assert app.grid.sample is not None and app.grid.sample.index == count
 
 
-async def test_transforms_are_tried_adjusted_chained_and_drawn_anew(until: Until) -> None:
-    app = Shown(session := Said())
+async def test_transforms_are_previewed_adjusted_chained_and_rerolled(until: Until) -> None:
+    app = DataApp(session := FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("v")
         await until(pilot, lambda: getattr(session.last, "chain", None) == (("rotation", 45),))
         await until(pilot, "[3, 8, 8] float32 0…255")
-        await until(pilot, "space keeps it, b draws anew, esc")
+        await until(pilot, "space keeps it, b re-rolls, esc")
         assert (red(app, "#before"), red(app, "#after")) == (0, 200)
         await until(pilot, lambda: app.pane.query_one(TransformList).has_focus)
         await pilot.press("left", "space", "down", "down")
@@ -273,9 +270,9 @@ async def test_transforms_are_tried_adjusted_chained_and_drawn_anew(until: Until
         await until(pilot, lambda: app.grid.has_focus)
 
 
-async def test_the_experiments_own_augmentation(until: Until) -> None:
-    app = Shown(session := Said(), data="shapes")
-    app.experiment = lambda: build(  # type: ignore[method-assign]
+async def test_the_augmentation_of_the_experiment(until: Until) -> None:
+    app = DataApp(session := FakeCompute(), data="shapes")
+    app.experiment = lambda: build_experiment(  # type: ignore[method-assign]
         None, dataset="shapes", model="mlp", sets=["train.augment=crop,flip"]
     )
     async with app.run_test(size=(80, 24)) as pilot:
@@ -286,125 +283,126 @@ async def test_the_experiments_own_augmentation(until: Until) -> None:
         assert session.last.index == 0 and session.last.chain == ()
 
 
-async def test_values_and_a_scatter_where_there_are_no_pictures(until: Until) -> None:
-    app = Shown(session := Said(), data="line")
+async def test_values_and_a_scatter_plot_of_a_dataset_without_images(until: Until) -> None:
+    app = DataApp(session := FakeCompute(), data="line")
     facts = replace(
         FACTS, task="regression", classes=(), has_images=False, input=ElementFacts((1,), "float32"),
         splits={"train": SplitFacts(5, ())}, batch=(5, 1),
     )  # fmt: skip
     session.overview = DatasetOverview(facts=facts, output=(5, 1))
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.enter()
+        app.pane.focus_content()
         await until(pilot, "target · first value")
         await until(pilot, "batch [5, 1] float32 ─▸ [5, 1]")
         assert app.pane.query_one("#values", Table).rows[3].cells["input"] == "0.3"
-        asked = len(session.asked)
+        asked = len(session.requests)
         await pilot.press("v", "a", "b", "f", "escape")
-        assert len(session.asked) == asked and app.pane.mode == "-values"
-        assert "v transforms" not in app.pane.own_keys()
+        assert len(session.requests) == asked and app.pane.mode is Mode.VALUES
+        assert "v transforms" not in app.pane.key_hints()
 
 
-async def test_what_goes_wrong_is_said_in_the_pane_and_tried_again(until: Until) -> None:
-    app = Shown(session := Said())
+async def test_errors_are_shown_and_loading_can_be_retried(until: Until) -> None:
+    app = DataApp(session := FakeCompute())
     session.error = "mnist is not here: t trains and downloads it"
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.enter()
+        app.pane.focus_content()
         await until(pilot, "✗ mnist is not here: t trains and downloads it")
         session.error = ""
-        app.pane.look()
+        app.pane.refresh_dataset()
         await until(pilot, "▸noise")
 
 
-async def test_somebodys_own_code_runs_when_it_is_asked_for(tmp_path: Path, until: Until) -> None:
+async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> None:
     (tmp_path / "data.py").write_text("def make(): ...")
-    app = Shown(session := Said(), data=f"{tmp_path / 'data.py'}:make")
+    app = DataApp(session := FakeCompute(), data=f"{tmp_path / 'data.py'}:make")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.enter()
-        await until(pilot, "is your own code")
-        assert session.asked == []
+        app.pane.focus_content()
+        await until(pilot, "is user code")
+        assert session.requests == []
         await pilot.press("enter")
         await until(pilot, "▸noise")
 
 
-async def test_slow_code_says_how_long_it_takes_and_can_be_stopped(
+async def test_slow_user_code_shows_the_elapsed_time_and_can_be_cancelled(
     tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.ui.data.dataset_pane.SLOW", 0.0)
+    monkeypatch.setattr("workbench.ui.data.dataset_pane.SLOW_SECONDS", 0.0)
     code = tmp_path / "data.py"
     code.write_text(
         "import time\ndef make():\n    open(__file__ + '.ran', 'w').close()\n    time.sleep(600)\n"
     )
-    client = SessionClient()
-    app = Shown(client, data=f"{code}:make")
+    client = ComputeClient()
+    app = DataApp(client, data=f"{code}:make")
     try:
         async with app.run_test(size=(80, 24)) as pilot:
-            app.pane.enter()
-            await until(pilot, "is your own code")
+            app.pane.focus_content()
+            await until(pilot, "is user code")
             await pilot.press("enter")
-            await until(pilot, "running your code", seconds=60)
+            await until(pilot, "running user code", seconds=60)
             await until(pilot, lambda: Path(f"{code}.ran").exists(), seconds=60)
-            await until(pilot, "esc stops it")
+            await until(pilot, "esc cancels")
             children = psutil.Process(client._process._popen.pid).children()  # type: ignore[union-attr]
             await pilot.press("escape")
-            await until(pilot, "stopped: enter begins again")
+            await until(pilot, "Press enter to load the dataset again")
             await until(pilot, lambda: not any(child.is_running() for child in children), seconds=20)
     finally:
         client.close()
     assert len(children) == 1
 
 
-async def test_the_steps_of_a_picture_of_the_dataset(until: Until) -> None:
-    app = Shown(session := Said(), data="shapes")
+async def test_the_pipeline_of_a_sample(until: Until) -> None:
+    app = DataApp(session := FakeCompute(), data="shapes")
     async with app.run_test(size=(100, 30)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("right", "enter")
-        await until(pilot, lambda: app.pane.query_one(Large).has_focus)
+        await until(pilot, lambda: app.pane.query_one(SampleDetail).has_focus)
         await pilot.press("enter")
-        await until(pilot, "dog, up to a model")
+        await until(pilot, "dog, up to a model's input")
         assert isinstance(session.last, TraceDatasetImage) and session.last.index == 0
 
 
-async def test_nothing_is_asked_before_the_pane_is_in_sight(home: Path, until: Until) -> None:
+async def test_nothing_is_requested_before_the_pane_is_visible(home: Path, until: Until) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: set(app.panes) == set(MODULES))
-        pane = app.panes["5"]
+        await until(pilot, lambda: set(app.main_view.panes) == set(PANES))
+        pane = app.main_view.panes[PaneId.DATA]
         assert isinstance(pane, DataPane)
-        pane._given = session = Said()
+        session = FakeCompute()
+        pane.services = dataclasses.replace(pane.services, compute=session)
         await pilot.press("2", "1")
-        assert session.asked == []
+        assert session.requests == []
         await pilot.press("5")
         await until(pilot, "▸noise")
-        assert session.asked[0].dataset.data.name == "digits"
-        asked = len(session.asked)
+        assert session.requests[0].dataset.data.name == "digits"
+        asked = len(session.requests)
         await pilot.press("escape")
         await until(pilot, "3 Plots")
         await pilot.press("5")
         await until(pilot, "▸noise")
-        assert [type(one) for one in session.asked[asked:]] in ([], [BrowseImages])
+        assert [type(one) for one in session.requests[asked:]] in ([], [BrowseImages])
 
 
-async def test_the_real_session_shows_real_digits(until: Until) -> None:
-    client = SessionClient()
-    app = Shown(client)
+async def test_the_real_compute_process_shows_digits(until: Until) -> None:
+    client = ComputeClient()
+    app = DataApp(client)
     try:
         async with app.run_test(size=(80, 24)) as pilot:
-            app.pane.enter()
-            await until(pilot, "test 359 pictures", seconds=60)
+            app.pane.focus_content()
+            await until(pilot, "test 359 images", seconds=60)
             await until(pilot, "▸noise", seconds=60)
             await pilot.press("right", "v")
             await until(pilot, "rotation 45", seconds=60)
-            said = app.pane.query_one("#after-said", Static)
-            assert "[1, 8, 8] uint8" in str(said.render())
+            caption = app.pane.query_one("#after-caption", Static)
+            assert "[1, 8, 8] uint8" in str(caption.render())
     finally:
         client.close()
 
 
 @pytest.mark.parametrize("size", [(38, 10), (20, 5), (3, 2), (200, 50)])
 async def test_no_size_is_too_small(size: tuple[int, int], until: Until) -> None:
-    app = Shown(session := Said())
+    app = DataApp(session := FakeCompute())
     async with app.run_test(size=size) as pilot:
-        app.pane.enter()
+        app.pane.focus_content()
         await until(pilot, lambda: isinstance(session.last, BrowseImages))
         await pilot.press("v", "down", "escape", "enter", "escape", "pagedown")
 
@@ -412,27 +410,27 @@ async def test_no_size_is_too_small(size: tuple[int, int], until: Until) -> None
 @pytest.mark.parametrize(
     ("width", "height", "least"), [(48, 13, 8), (85, 29, 12), (150, 44, 12), (20, 8, 2), (1, 1, 1)]
 )
-def test_tiles_fill_the_room(width: int, height: int, least: int) -> None:
-    found = tiles(width, height)
+def test_tiles_fill_the_space(width: int, height: int, least: int) -> None:
+    found = fit_tiles(width, height)
     assert found.count >= least
     assert found.across * found.width <= max(width, 3) and found.down * found.height <= max(height, 2)
 
 
-def test_a_source_is_what_an_experiment_has() -> None:
-    experiment = build("digits-mlp", sets=["train.validation=0.2"]).to_dict()
-    source = Source.of(experiment, "of the experiment")
-    assert source.dataset.validation == 0.2 and source.dataset.model.name == "mlp" and not source.own
+def test_the_source_of_an_experiment() -> None:
+    experiment = build_experiment("digits-mlp", sets=["train.validation=0.2"])
+    source = DatasetSource.from_experiment(experiment, "of the experiment")
+    assert source.dataset.validation == 0.2 and source.dataset.model.name == "mlp" and not source.is_user_code
 
 
 @pytest.mark.parametrize("width", [38, 60, 120])
-def test_facts_keep_to_the_width(width: int) -> None:
+def test_facts_fit_the_width(width: int) -> None:
     for line in fact_lines(OVERVIEW, "train", None, width)[1:]:
         assert len(line) <= max(width, 45)
 
 
-async def test_without_colours(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+async def test_without_colors(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = Shown(Said())
+    app = DataApp(FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("v")

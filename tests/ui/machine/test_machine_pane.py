@@ -1,4 +1,4 @@
-"""The machine pane shows what was found, and looks only while it is in sight."""
+"""The machine pane shows the state of the machine, and updates only while it is visible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 
 from workbench.system import machine_info
 from workbench.system.machine_info import DeviceInfo, DiskPlace, TrainingDevice
-from workbench.ui.machine.pane import MachinePane, MachineState, describe
+from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
 
 GB = 10**9
 GPU = DeviceInfo(
@@ -19,73 +19,75 @@ GPU = DeviceInfo(
 )  # fmt: skip
 
 
-def found(*problems: str, **changed: Any) -> MachineState:
-    return MachineState(msgspec.structs.replace(machine_info.describe(), **changed), problems)
+def make_state(*problems: str, **changed: Any) -> MachineState:
+    return MachineState(msgspec.structs.replace(machine_info.describe_machine(), **changed), problems)
 
 
 @pytest.mark.parametrize("width", [20, 78, 160])
-def test_everything_is_told_within_the_width(width: int) -> None:
-    with_gpu = found(devices=(GPU, *machine_info.devices()), training=TrainingDevice("GPU1", "idle"))
-    text = "\n".join(line.plain for line in describe(with_gpu, "80×24, 256 colours", width))
-    assert "\x1b" not in text and "takes GPU" in text
-    assert all(line.cell_len <= width for line in describe(with_gpu, "80×24", width)[:-1])
+def test_all_facts_are_listed_within_the_width(width: int) -> None:
+    with_gpu = make_state(
+        devices=(GPU, *machine_info.list_devices()), training=TrainingDevice("GPU1", "idle")
+    )
+    text = "\n".join(line.plain for line in machine_lines(with_gpu, "80×24, 256 colors", width))
+    assert "\x1b" not in text and "training device: GP" in text
+    assert all(line.cell_len <= width for line in machine_lines(with_gpu, "80×24", width)[:-1])
     if width == 160:
-        for said in (
+        for fact in (
             "NVIDIA H200 [red]",
             "2 processes",
             "50%",
             "35.0 GB free of 140 GB",
-            "256 colours",
+            "256 colors",
             "torch 2.",
         ):
-            assert said in text
+            assert fact in text
 
 
-def test_figures_that_are_missing_are_no_error() -> None:
+def test_missing_values_are_not_an_error() -> None:
     unknown = DeviceInfo(device="GPU1", kind="cuda", name="NVIDIA H200")
-    disk = (DiskPlace(kept="runs", path="/gone", free=None, total=None),)
-    host = msgspec.structs.replace(machine_info.host(), load=None)
+    disk = (DiskPlace(content="runs", path="/gone", free=None, total=None),)
+    host = msgspec.structs.replace(machine_info.describe_host(), load=None)
     text = "\n".join(
-        line.plain for line in describe(found(devices=(unknown,), disk=disk, host=host), "-", 80)
+        line.plain for line in machine_lines(make_state(devices=(unknown,), disk=disk, host=host), "-", 80)
     )
-    assert "not told" in text and "/gone" in text
+    assert "not reported" in text and "/gone" in text
 
 
-def test_problems_take_the_place_of_the_all_clear() -> None:
-    assert "✓ nothing stands in the way" in describe(found(), "-", 80)[-1].plain
-    lines = [line.plain for line in describe(found("torch is too old: pip install"), "-", 80)]
-    assert "✗ torch is too old: pip install" in lines and not any("✓ nothing" in line for line in lines)
+def test_problems_replace_the_all_clear() -> None:
+    assert "✓ No problems found." in machine_lines(make_state(), "-", 80)[-1].plain
+    lines = [line.plain for line in machine_lines(make_state("torch is too old: pip install"), "-", 80)]
+    assert "✗ torch is too old: pip install" in lines and not any("✓" in line for line in lines)
 
 
 class Shown(App[None]):
     def __init__(self) -> None:
         super().__init__()
-        self.looks = 0
+        self.num_reads = 0
 
-    def look(self) -> MachineState:
-        self.looks += 1
-        return found()
+    def read_state(self) -> MachineState:
+        self.num_reads += 1
+        return make_state()
 
     def compose(self) -> ComposeResult:
-        yield MachinePane(look=self.look)
+        yield MachinePane(read_state=self.read_state)
 
 
-async def test_it_looks_while_it_is_in_sight_and_not_while_it_is_hidden(
+async def test_the_state_is_read_only_while_the_pane_is_visible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("workbench.ui.machine.pane.EVERY", 0.02)
+    monkeypatch.setattr("workbench.ui.machine.pane.REFRESH_SECONDS", 0.02)
     app = Shown()
     async with app.run_test(size=(80, 30)) as pilot:
         pane = app.query_one(MachinePane)
-        while app.looks < 2 or pane.machine is None:
+        while app.num_reads < 2 or pane.machine is None:
             await pilot.pause(0.01)
-        assert "takes" in str(app.query_one("#machine").render())
+        assert "training device" in str(app.query_one("#machine").render())
         pane.display = False
         await pilot.pause()
         await app.workers.wait_for_complete()
-        before = app.looks
+        before = app.num_reads
         await pilot.pause(0.2)
-        assert app.looks == before
+        assert app.num_reads == before
         pane.display = True
-        while app.looks == before:
+        while app.num_reads == before:
             await pilot.pause(0.01)

@@ -7,7 +7,7 @@ from textual.app import App
 from tests.ui.plots.test_plots_pane import make_view
 from workbench.io.record_codec import convert
 from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
-from workbench.ui.plots.decision_plot import drawable, drawn
+from workbench.ui.plots.decision_plot import decision_drawing, has_drawing
 from workbench.ui.plots.pane import PlotsPane
 
 LINE = LineDrawing(x=(0.0, 0.5, 1.0), y=(0.1, 0.9, 2.1), predicted=(0.0, 1.0, 2.0), before=(0.0,) * 3)
@@ -26,34 +26,34 @@ def title(drawing: Any) -> str:
 
 
 def test_only_evaluations_of_points_are_drawn() -> None:
-    assert drawable(evaluation(LINE))
-    assert not drawable(evaluation(None))
-    assert not drawable(
+    assert has_drawing(evaluation(LINE))
+    assert not has_drawing(evaluation(None))
+    assert not has_drawing(
         convert({"step": 9, "epoch": 3, "split": "test", "draw": {"kind": "?"}}, EvaluationFile)
     )
-    assert not drawable(None)
+    assert not has_drawing(None)
 
 
-def test_a_line_is_drawn_through_its_points_before_and_after() -> None:
-    drawing = drawn(LINE, 3, (), (40, 10), before=False)
+def test_the_fitted_line_is_drawn_before_and_after_training() -> None:
+    drawing = decision_drawing(LINE, 3, (), (40, 10), before=False)
     assert {s.name: list(s.ys) for s in drawing.series} == {
         "points": list(LINE.y), "before": [0.0] * 3, "fit": list(LINE.predicted),
     }  # fmt: skip
     assert "epoch 3" in title(drawing)
-    before = drawn(LINE, 3, (), (40, 10), before=True)
+    before = decision_drawing(LINE, 3, (), (40, 10), before=True)
     assert [s.name for s in before.series] == ["points", "before"]
 
 
-def test_every_cell_belongs_to_the_class_that_the_model_says_there() -> None:
+def test_every_cell_shows_the_predicted_class() -> None:
     names = ("low\x1b[31m", "high")
-    drawing = drawn(REGIONS, 3, names, (4, 4), before=False)
+    drawing = decision_drawing(REGIONS, 3, names, (4, 4), before=False)
     grounds = {s.name: len(s.xs) for s in drawing.series if s.kind == "cells"}
     assert grounds == {"region 0": 12, "region 1": 4}
     high = next(s for s in drawing.series if s.name == "region 1")
     assert min(high.xs) > 0.5
     assert min(high.ys) > 0.5
     assert "\x1b" not in title(drawing)
-    before = drawn(REGIONS, 3, names, (4, 4), before=True)
+    before = decision_drawing(REGIONS, 3, names, (4, 4), before=True)
     assert [s.name for s in before.series if s.kind == "cells"] == ["region 1"]
     assert "before training" in title(before)
 
@@ -63,11 +63,11 @@ class Shown(App[None]):
         yield PlotsPane()
 
 
-async def test_the_pane_shows_what_was_learned_of_points() -> None:
+async def test_the_pane_shows_the_decision_plot() -> None:
     app = Shown()
     async with app.run_test(size=(100, 20)) as pilot:
         pane = app.query_one(PlotsPane)
-        pane.view, pane.evaluation = make_view(), evaluation(REGIONS)
+        pane.view, pane.evaluations = make_view(), [evaluation(REGIONS)]
         await pilot.pause()
         second = "\n".join(app.query_one("#second").lines)
         assert "regions ● a × b  epoch 3" in second
@@ -75,6 +75,6 @@ async def test_the_pane_shows_what_was_learned_of_points() -> None:
         pane.action_first()
         await pilot.pause()
         assert "before training" in "\n".join(app.query_one("#second").lines)
-        pane.evaluation = None
+        pane.evaluations = []
         await pilot.pause()
         assert "accuracy" in "\n".join(app.query_one("#second").lines)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from textual.app import App
 
-from workbench.config.experiment import Reference, build
+from workbench.config.experiment import Reference, build_experiment
 from workbench.runs.enums import ChangeCause, Phase
 from workbench.runs.journal import Attempt, Notice, PhaseChange, SettingChange
 from workbench.runs.metrics import ClassMetrics, EpochRow, EvaluationFile, EvaluationRow, StepRow, Wall
@@ -15,7 +15,7 @@ from workbench.runs.reader import MetricColumns, RunView
 from workbench.runs.records import Heartbeat, Seconds, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
-from workbench.ui.plots.curves import ACCURACY, LOSS, Curves, Look, change_label
+from workbench.ui.plots.curves import ACCURACY, LOSS, Curves, PlotOptions, change_label
 from workbench.ui.plots.insights import at_chance, insights, never_predicted, stalled, top_confusion
 from workbench.ui.plots.pane import PlotsPane, facts
 
@@ -41,7 +41,7 @@ def add_rows(view, epochs, start=0.0):
 def make_view(epochs=6.0, planned=20, split="validation", name="lr3e-2"):
     view = RunView(RunFolder(Path("/nowhere") / f"{name}-1"), status=Status.RUNNING, version=1)
     sets = [f"train.epochs={planned}", "train.lr=0.03"]
-    view.experiment = build(dataset="digits", model="mlp", name=name, sets=sets)
+    view.experiment = build_experiment(dataset="digits", model="mlp", name=name, sets=sets)
     view.setup = Setup(classes=tuple("abcdefghij"), shape=(3, 32, 32), steps_per_epoch=STEPS)
     add_rows(view, epochs)
     for epoch in range(1, int(epochs) + 1):
@@ -64,7 +64,7 @@ def make_view(epochs=6.0, planned=20, split="validation", name="lr3e-2"):
 
 def followed(view):
     curves = Curves()
-    curves.follow(view)
+    curves.update(view)
     return curves
 
 
@@ -85,13 +85,13 @@ class Shown(App):
 
 async def show(pilot, view, evaluation=None):
     pilot.app.pane.view = view
-    pilot.app.pane.evaluation = evaluation
-    pilot.app.pane.enter()
+    pilot.app.pane.evaluations = [evaluation] if evaluation else []
+    pilot.app.pane.focus_content()
     await pilot.pause()
     await pilot.pause()
 
 
-async def test_two_plots_stand_beside_each_other_where_there_is_room():
+async def test_a_wide_pane_shows_two_plots_side_by_side():
     async with Shown().run_test(size=(120, 20)) as pilot:
         await show(pilot, make_view())
         assert pilot.app.lines()[0].startswith("loss ─train .")
@@ -100,7 +100,7 @@ async def test_two_plots_stand_beside_each_other_where_there_is_room():
         assert "▲" in pilot.app.text() and "chance" in pilot.app.text()
 
 
-async def test_a_narrow_pane_shows_one_and_m_goes_through_the_metrics():
+async def test_a_narrow_pane_shows_one_plot_and_m_cycles_through_the_metrics():
     async with Shown().run_test(size=(80, 16)) as pilot:
         await show(pilot, make_view())
         titles = []
@@ -115,14 +115,14 @@ async def test_a_narrow_pane_shows_one_and_m_goes_through_the_metrics():
         assert pilot.app.query_one("#charts").has_class("stacked")
 
 
-async def test_only_what_is_new_is_drawn_again():
+async def test_only_changed_cells_are_redrawn():
     async with Shown().run_test(size=(120, 20)) as pilot:
         view = make_view(epochs=6.0)
         await show(pilot, view)
         regions = []
         for which in ("first", "second"):
             plot = pilot.app.query_one(f"#{which}")
-            plot.refresh = lambda *given, **_: regions.extend(given)
+            plot.refresh = lambda *changed, **_: regions.extend(changed)
         add_rows(view, 6.1, start=6.0)
         pilot.app.pane.view = view
         await pilot.pause()
@@ -139,74 +139,74 @@ async def test_the_keys_change_how_the_curves_look():
         await show(pilot, make_view())
         pane = pilot.app.pane
         await pilot.press("a", "b", "v")
-        assert (pane.look.smoothing, pane.look.band, pane.look.log) == (0.6, True, "y")
+        assert (pane.options.smoothing, pane.options.band, pane.options.log) == (0.6, True, "y")
         await pilot.pause()
         assert "smooth .600" in pane.border_title and "░" in pilot.app.text()
         await pilot.press("v", "v", "a", "a", "b")
-        assert (pane.look.smoothing, pane.look.band, pane.look.log) == (0.0, False, "off")
+        assert (pane.options.smoothing, pane.options.band, pane.options.log) == (0.0, False, "off")
 
 
-async def test_the_cursor_goes_along_the_curve_and_follow_takes_it_away():
+async def test_the_cursor_moves_along_the_curve_and_follow_removes_it():
     async with Shown().run_test(size=(120, 20)) as pilot:
         await show(pilot, make_view())
         pane = pilot.app.pane
         await pilot.press("comma", "comma")
-        at = pane.look.cursor
+        at = pane.options.cursor
         assert 5 < at < 6 and "│" in pilot.app.lines()[4]
         assert f"@{at:.4g}" in pilot.app.lines()[0]
         await pilot.press("g")
-        assert pane.look.cursor == pytest.approx(0.01)
+        assert pane.options.cursor == pytest.approx(0.01)
         assert "╌val" not in pilot.app.lines()[0]
         await pilot.press("comma")
-        assert pane.look.cursor == pytest.approx(0.01)
+        assert pane.options.cursor == pytest.approx(0.01)
         await pilot.press("full_stop")
-        assert pane.look.cursor > 0.01
+        assert pane.options.cursor > 0.01
         await pilot.press("f")
-        assert pane.look.cursor is None
+        assert pane.options.cursor is None
         await pilot.press("full_stop")
-        assert pane.look.cursor is None
+        assert pane.options.cursor is None
 
 
-async def test_zooming_keeps_the_newest_in_sight():
+async def test_a_zoomed_window_follows_the_newest_values():
     async with Shown().run_test(size=(120, 20)) as pilot:
         view = make_view(epochs=6.0)
         await show(pilot, view)
         pane = pilot.app.pane
         await pilot.press("greater_than_sign")
-        assert pane.look.window == (2.0, 6.0)
+        assert pane.options.window == (2.0, 6.0)
         add_rows(view, 7.0, start=6.0)
         pane.view = view
         await pilot.pause()
-        assert pane.look.window == (3.0, 7.0)
+        assert pane.options.window == (3.0, 7.0)
         await pilot.press("less_than_sign")
-        assert pane.look.window is None
+        assert pane.options.window is None
         for _ in range(40):
             await pilot.press("greater_than_sign")
-        low, high = pane.look.window
+        low, high = pane.options.window
         assert high > low
 
 
-async def test_another_run_starts_afresh_and_none_says_so():
+async def test_another_run_resets_the_view_and_no_run_shows_a_message():
     async with Shown().run_test(size=(120, 20)) as pilot:
         await show(pilot, make_view())
         await pilot.press("greater_than_sign", "comma")
         await show(pilot, make_view(name="other", epochs=1.5))
-        assert pilot.app.pane.look.window is None and pilot.app.pane.look.cursor is None
-        assert pilot.app.pane.curves.reached == 1.5
+        assert pilot.app.pane.options.window is None and pilot.app.pane.options.cursor is None
+        assert pilot.app.pane.curves.last_x == 1.5
         await show(pilot, None)
-        assert "no run selected" in pilot.app.lines()[0]
+        assert "No run selected." in pilot.app.lines()[0]
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 12), (60, 8), (80, 24), (200, 50)])
-async def test_no_size_and_no_gap_in_the_record_stops_it(size, monkeypatch):
+async def test_any_size_and_incomplete_records_are_drawn(size, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     bare = RunView(RunFolder(Path("/nowhere/bare")))
     async with Shown().run_test(size=size) as pilot:
         await show(pilot, bare)
-        assert "┤" not in "".join(pilot.app.lines())  # nothing is read yet: no axes
+        assert "┤" not in "".join(pilot.app.lines())  # nothing is loaded yet: no axes
         bare.version = 1
         await show(pilot, bare)
-        assert pilot.app.lines()[0].strip() == "no step was made"
+        assert pilot.app.lines()[0].strip() == "No steps recorded."
         odd = make_view()
         odd.setup = None
         odd.steps.add(StepRow(step=2000, epoch=6.5, loss=math.nan, lr=math.inf))
@@ -236,22 +236,22 @@ async def test_a_regression_has_its_own_metrics():
         assert pilot.app.lines("second")[0].startswith("R² ╌val .500")
 
 
-def test_test_figures_are_marked_as_for_display_only():
-    title = followed(make_view(split="test")).drawing(ACCURACY, 40, Look()).title
+def test_test_metrics_are_labeled_as_for_display_only():
+    title = followed(make_view(split="test")).drawing(ACCURACY, 40, PlotOptions()).title
     assert "(for display only)" in "".join(text for text, _ in title)
-    narrow = followed(make_view(split="test")).drawing(ACCURACY, 40, Look(), width=34).title
+    narrow = followed(make_view(split="test")).drawing(ACCURACY, 40, PlotOptions(), width=34).title
     assert "display" not in "".join(text for text, _ in narrow)
 
 
-def test_the_result_on_test_data_is_marked():
+def test_the_final_test_result_is_marked():
     view = make_view()
     view.evaluations.append(EvaluationRow(split="test", epoch=4, step=1200, final=True, accuracy=0.5))
-    drawing = followed(view).drawing(ACCURACY, 40, Look())
+    drawing = followed(view).drawing(ACCURACY, 40, PlotOptions())
     assert ("◆", 4, 0.5) in [(m.glyph, m.x, m.y) for m in drawing.marks]
     assert " ◆test .500" in [text for text, _ in drawing.title]
 
 
-def test_changes_and_resumes_stand_where_they_took_effect():
+def test_changes_and_resumes_are_marked_where_they_took_effect():
     view = make_view()
     view.journal = [
         Attempt(attempt=1, from_step=0),
@@ -262,7 +262,7 @@ def test_changes_and_resumes_stand_where_they_took_effect():
     assert [(m.x, m.label) for m in followed(view).marks] == [(2, "lr÷2"), (3, "+5 ep"), (4, "resume")]
 
 
-def test_pauses_and_goings_back_are_marked_too():
+def test_pauses_and_rollbacks_are_marked():
     view = make_view()
     view.journal = [
         PhaseChange(phase=Phase.TRAINING, step=0),
@@ -272,49 +272,53 @@ def test_pauses_and_goings_back_are_marked_too():
             for lr in (0.015, 0.0075)
         ),
     ]
-    assert [m.label for m in followed(view).marks] == ["pause", "back, lr÷4"]
+    assert [m.label for m in followed(view).marks] == ["pause", "rollback, lr÷4"]
 
 
-def test_changes_are_told_in_a_few_cells():
+def test_changes_have_short_labels():
     assert change_label("lr", 0.03, 0.06) == "lr×2"
     assert change_label("lr", 0.03, 0.02) == "lr .020"
     assert change_label("lr", None, 0.02) == "lr .020"
     assert change_label("epochs", 20, 15) == "-5 ep"
 
 
-def test_a_published_figure_is_drawn_for_its_metric_only():
+def test_a_published_result_is_drawn_for_its_metric_only():
     view = make_view()
     reference = Reference(metric="test.accuracy", published=0.54, tolerance=0.01, source="a paper")
     view.experiment = msgspec.structs.replace(view.experiment, reference=reference)
     curves = followed(view)
-    assert [m.y for m in curves.drawing(ACCURACY, 40, Look()).marks if m.label == "published"] == [0.54]
-    assert not [m for m in curves.drawing(LOSS, 40, Look()).marks if m.label == "published"]
+    assert [m.y for m in curves.drawing(ACCURACY, 40, PlotOptions()).marks if m.label == "published"] == [
+        0.54
+    ]
+    assert not [m for m in curves.drawing(LOSS, 40, PlotOptions()).marks if m.label == "published"]
 
 
-def test_a_sampled_record_is_replaced_by_the_whole():
+def test_a_sampled_record_is_replaced_by_the_complete_one():
     view = make_view(epochs=2.0)
     whole, view.sampled = view.steps, MetricColumns()
     view.sampled.add(StepRow(step=300, epoch=1.0, loss=9.0))
     curves = followed(view)
     assert list(curves.train(LOSS).ys) == [9.0]
     view.sampled = None
-    curves.follow(view)
+    curves.update(view)
     assert len(curves.train(LOSS)) == len(whole)
 
 
-def test_rows_without_epochs_lie_by_their_steps():
+def test_rows_without_epochs_are_placed_by_step():
     view = make_view(epochs=0)
     for step in (30, 60, 90):
         view.steps.add(StepRow(step=step, loss=1.0))
-    assert followed(view).reached == pytest.approx(0.3)
+    assert followed(view).last_x == pytest.approx(0.3)
     view.setup = None
     curves = followed(view)
-    assert curves.unit == "steps" and curves.reached == 90
+    assert curves.unit == "steps" and curves.last_x == 90
 
 
-def test_the_line_of_facts_leaves_out_what_does_not_fit():
+def test_the_facts_line_drops_what_does_not_fit():
     view = make_view()
-    view.heartbeat = msgspec.structs.replace(view.heartbeat, saved=1000.0, seconds=Seconds(total=120.0))
+    view.heartbeat = msgspec.structs.replace(
+        view.heartbeat, checkpoint_saved_at=1000.0, seconds=Seconds(total=120.0)
+    )
     view.journal = [Attempt(attempt=1), Attempt(attempt=2)]
     assert facts(view, 200, now=1044.0).plain == (
         "183 samples/s · step 1800 · lr .03 · saved 40s ago · 1 resume, exact · elapsed 2m00 · ETA 1h00 · cpu"
@@ -324,7 +328,7 @@ def test_the_line_of_facts_leaves_out_what_does_not_fit():
     assert "1 resume, not exact" in facts(view, 200, now=1044.0).plain
 
 
-def test_insights_name_what_is_worth_a_word():
+def test_insights_warn_about_problems_of_the_run():
     few = EvaluationFile(step=1, epoch=1, split="validation", confusion=((0, 1, 3),))
     evaluation = EvaluationFile(
         step=1, epoch=1, split="validation", confusion=((0, 0, 10), (0, 1, 40), (1, 0, 10)),

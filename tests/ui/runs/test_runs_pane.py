@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
-from workbench.runs.run_report import LOST_REASON
+from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import RunOpened, RunSelected
-from workbench.ui.runs.pane import RunsPane, about
+from workbench.ui.runs.pane import RunsPane, run_details
 from workbench.ui.runs.run_table import RunTable
 
 TextOf = Callable[[App[Any]], str]
@@ -36,7 +36,7 @@ class Bench(App[None]):
 
     def on_mount(self) -> None:
         self.pane.rows = self.start
-        self.pane.enter()
+        self.pane.focus_content()
 
     def on_run_selected(self, event: RunSelected) -> None:
         self.heard.append(f"selected {event.run_id}")
@@ -54,7 +54,7 @@ def rows(count: int) -> list[RunSummary]:
     return [row(number) for number in range(count, 0, -1)]
 
 
-async def test_a_row_says_name_epochs_best_and_time_left(text_of: TextOf) -> None:
+async def test_a_row_shows_name_epochs_best_metric_and_eta(text_of: TextOf) -> None:
     app = Bench([row(1, "lr3e-2", Status.RUNNING, epoch=14, epochs_total=60, best=0.913, eta=11280.0)])
     async with app.run_test(size=(46, 12)) as pilot:
         await pilot.pause()
@@ -78,31 +78,31 @@ async def test_a_click_selects_and_a_second_one_opens() -> None:
         assert app.heard == ["selected 20260003", "opened 20260003"]
 
 
-async def test_the_cursor_and_what_is_read_stay_when_runs_come_and_go(text_of: TextOf) -> None:
+async def test_cursor_and_scroll_position_stay_when_runs_are_added_or_removed(text_of: TextOf) -> None:
     app = Bench(rows(200))
     async with app.run_test(size=(46, 14)) as pilot:
         await pilot.press("pagedown", "pagedown", "down")
-        selected, before = app.table.run_id, text_of(app)
+        selected, before = app.table.key, text_of(app)
         app.pane.rows = [row(201), *rows(200)]
         await pilot.pause()
-        assert app.table.run_id == selected
+        assert app.table.key == selected
         assert text_of(app).splitlines()[2:8] == before.splitlines()[2:8]
         app.pane.rows = [r for r in rows(200) if r.id != selected]
         await pilot.pause()
-        assert app.table.run_id is not None
+        assert app.table.key is not None
 
 
 async def test_two_hundred_runs_from_end_to_end(text_of: TextOf) -> None:
     app = Bench(rows(200))
     async with app.run_test(size=(46, 14)) as pilot:
         await pilot.press("G")
-        assert app.table.run_id == "20260001"
+        assert app.table.key == "20260001"
         assert "run1 " in text_of(app)
         await pilot.press("g")
-        assert app.table.run_id == "20260200"
+        assert app.table.key == "20260200"
 
 
-async def test_only_lines_that_differ_are_drawn_again() -> None:
+async def test_only_changed_lines_are_redrawn() -> None:
     app = Bench(rows(8))
     async with app.run_test(size=(46, 14)) as pilot:
         await pilot.pause()
@@ -116,19 +116,19 @@ async def test_only_lines_that_differ_are_drawn_again() -> None:
         assert refreshed == [1]
 
 
-async def test_the_filter_wants_every_word() -> None:
+async def test_the_filter_requires_every_word() -> None:
     app = Bench([row(3, "lr1"), row(2, "lr2", Status.FAILED), row(1, "lr22", Status.FAILED, model="resnet")])
     async with app.run_test(size=(46, 12)) as pilot:
         app.pane.filter = "LR2 failed"
         await pilot.pause()
-        assert [r.name for r in app.pane.shown] == ["lr2", "lr22"]
+        assert [r.name for r in app.pane.visible_rows] == ["lr2", "lr22"]
         assert "2 of 3" in app.pane.headline
         app.pane.filter = "resnet lr"
         await pilot.pause()
-        assert [r.name for r in app.pane.shown] == ["lr22"]
+        assert [r.name for r in app.pane.visible_rows] == ["lr22"]
         app.pane.filter = "nothing like it"
         await pilot.pause()
-        assert app.table.run_id is None
+        assert app.table.key is None
         await pilot.press("down", "enter")
         assert app.heard == []
 
@@ -139,12 +139,12 @@ async def test_sorting_by_every_column_and_back() -> None:
         await pilot.pause()
         orders = {}
         while app.pane.order not in orders:
-            orders[app.pane.order] = "".join(r.name for r in app.pane.shown)
+            orders[app.pane.order] = "".join(r.name for r in app.pane.visible_rows)
             app.pane.action_sort()
         assert orders["newest"] == "cab" and orders["best"] == "bca" and orders["name"] == "abc"
-        assert orders["status"][0] == "c", "what goes on comes first"
+        assert orders["status"][0] == "c", "live runs come first"
         app.pane.reverse = True
-        assert "".join(r.name for r in app.pane.shown) == "bac"
+        assert "".join(r.name for r in app.pane.visible_rows) == "bac"
 
 
 async def test_the_lowest_loss_is_the_best() -> None:
@@ -154,7 +154,7 @@ async def test_the_lowest_loss_is_the_best() -> None:
     async with app.run_test(size=(46, 12)) as pilot:
         await pilot.pause()
         await pilot.press("o")
-        assert [r.name for r in app.pane.shown] == ["share", "low", "high", "none", "undefined"]
+        assert [r.name for r in app.pane.visible_rows] == ["share", "low", "high", "none", "undefined"]
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,16 @@ async def test_hostile_names_are_shown_as_text_on_one_row(name: str, text_of: Te
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "said"),
+    ("status", "reason", "expected"),
     [(Status.FAILED, "the loss became NaN at step 812", "✗ the loss became NaN at step 812"),
-     (Status.LOST, "", f"✗ {LOST_REASON}; r "), (Status.STOPPED, "stopped on request", "■ stopped"),
+     (Status.CRASHED, "", f"✗ {CRASH_REASON}; r "), (Status.STOPPED, "stopped on request", "■ stopped"),
      (Status.FINISHED, "", "digits · mlp")],
 )  # fmt: skip
-def test_why_a_run_ended_is_said_in_words(status: Status, reason: str, said: str) -> None:
-    assert said in about(row(1, status=status, reason=reason)).plain
+def test_the_details_give_the_reason_why_a_run_ended(status: Status, reason: str, expected: str) -> None:
+    assert expected in run_details(row(1, status=status, reason=reason)).plain
 
 
-async def test_an_empty_home_names_what_to_press(text_of: TextOf) -> None:
+async def test_without_runs_the_pane_names_the_key_that_starts_one(text_of: TextOf) -> None:
     app = Bench([])
     async with app.run_test(size=(60, 12)) as pilot:
         await pilot.pause()
@@ -194,8 +194,8 @@ async def test_an_empty_home_names_what_to_press(text_of: TextOf) -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 12), (200, 50)])
-async def test_it_fits_any_size(size: tuple[int, int]) -> None:
+async def test_the_pane_works_at_any_size(size: tuple[int, int]) -> None:
     app = Bench(rows(30))
     async with app.run_test(size=size) as pilot:
         await pilot.press("down", "pagedown", "end")
-        assert app.table.run_id == "20260001"
+        assert app.table.key == "20260001"

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from workbench.cli.follow import progress_line
-from workbench.config.experiment import build
+from workbench.config.experiment import build_experiment
 from workbench.core.progress import Progress
-from workbench.core.text import clock
+from workbench.core.text import format_time
 from workbench.io.record_codec import convert, to_json
 from workbench.runs.enums import Ending, Phase
 from workbench.runs.journal import Attempt, Journal, PhaseChange
@@ -22,10 +22,15 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.bars import BarStyle, bar
-from workbench.ui.key_bar import Hint, fit
+from workbench.ui.key_bar import Hint, fit_hints
 from workbench.ui.plots.pane import facts
-from workbench.ui.runs.compact_status import biggest_confusion, others, speed, worst
-from workbench.ui.runs.status_line import line
+from workbench.ui.runs.compact_status import (
+    other_runs_line,
+    speed_line,
+    top_confusion_line,
+    worst_classes_line,
+)
+from workbench.ui.runs.status_line import status_text
 
 NOW = time.time()
 
@@ -39,22 +44,22 @@ def view(make_run: Callable[..., RunFolder]) -> RunView:
     return found
 
 
-def test_everything_is_there_at_120(view: RunView) -> None:
-    shown = line(view, "away 6h: +9 epochs", 120, NOW).plain
-    expected = f"23%  best .913@14  ETA 3h08 → {clock(NOW + 11280)} │ away 6h: +9 epochs"
+def test_at_120_columns_everything_is_visible(view: RunView) -> None:
+    shown = status_text(view, "away 6h: +9 epochs", 120, NOW).plain
+    expected = f"23%  best val .913@14  ETA 3h08 → {format_time(NOW + 11280)} │ away 6h: +9 epochs"
     assert shown.startswith(" lr3e-2 ● 14/60 ━━━") and shown.endswith(expected)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
-def test_it_stays_within_the_line(view: RunView, width: int) -> None:
-    shown = line(view, "away 6h: " + "lr1 failed, " * 30, width, NOW)
+def test_the_text_fits_into_the_line(view: RunView, width: int) -> None:
+    shown = status_text(view, "away 6h: " + "lr1 failed, " * 30, width, NOW)
     assert shown.cell_length <= max(width, 68)
     if width >= 100:
         assert shown.plain.rstrip().endswith("…")
 
 
 @pytest.mark.parametrize(
-    ("beat", "said"),
+    ("heartbeat", "expected"),
     [({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, 60, "bytes")}, "loading MNIST 50%"),
      ({"phase": Phase.LOADING, "progress": Progress("MNIST", 30, None, "bytes")}, "loading MNIST 30"),
      ({"phase": Phase.LOADING}, "loading"), ({"phase": Phase.PAUSED}, "‖"), ({"phase": None}, "starting"),
@@ -62,17 +67,17 @@ def test_it_stays_within_the_line(view: RunView, width: int) -> None:
      ({"eta": math.nan}, "training"), ({"eta": math.inf}, "training"), ({"eta": -1.0}, "training"),
      ({"steps_total": -1}, "0%")],
 )  # fmt: skip
-def test_what_it_does_instead_of_training(view: RunView, beat: dict[str, Any], said: str) -> None:
-    view.heartbeat = msgspec.structs.replace(view.heartbeat, **beat)
-    assert said in line(view, "", 120, NOW).plain
+def test_the_phase_replaces_the_eta(view: RunView, heartbeat: dict[str, Any], expected: str) -> None:
+    view.heartbeat = msgspec.structs.replace(view.heartbeat, **heartbeat)
+    assert expected in status_text(view, "", 120, NOW).plain
 
 
-def test_how_it_ended(view: RunView) -> None:
+def test_a_failed_run_shows_its_reason(view: RunView) -> None:
     view.status, view.exit = Status.FAILED, Exit(status=Ending.FAILED, reason="NaN at step 812")
-    shown = line(view, "", 120, NOW).plain
-    assert "✗ 14/60  failed: NaN at step 812" in shown and "━" not in shown  # why stands before all else
-    view.exit = Exit(status=Ending.FAILED, reason="the worker was ended by SIGKILL " * 9)
-    shown = line(view, "away 6h: lr1 failed", 120, NOW).plain
+    shown = status_text(view, "", 120, NOW).plain
+    assert "✗ 14/60  failed: NaN at step 812" in shown and "━" not in shown  # the reason comes first
+    view.exit = Exit(status=Ending.FAILED, reason="the worker was killed by SIGKILL " * 9)
+    shown = status_text(view, "away 6h: lr1 failed", 120, NOW).plain
     assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
 
 
@@ -81,28 +86,28 @@ def test_after_a_resume_all_views_agree(
 ) -> None:
     folder = make_run(status=None)
     journal = Journal(folder.journal)
-    journal.note(PhaseChange(phase=Phase.ENDED, attempt=1, seconds=Seconds(total=100.0)))
-    journal.note(Attempt(attempt=2, from_step=20))
+    journal.append(PhaseChange(phase=Phase.ENDED, attempt=1, seconds=Seconds(total=100.0)))
+    journal.append(Attempt(attempt=2, from_step=20))
     journal.close()
     write_run["heartbeat"](folder, epochs=4, done=3, attempt=2, eta=60.0)
     view = RunReader(folder).read_all()
     view.status = Status.RUNNING
     wide = facts(view, 200, NOW).plain
     for part in ("elapsed 1m44", "320 samples/s"):
-        assert part in speed(view).plain and part in wide
-    for shown in (wide, line(view, "", 120, NOW).plain, progress_line(view)):
+        assert part in speed_line(view).plain and part in wide
+    for shown in (wide, status_text(view, "", 120, NOW).plain, progress_line(view)):
         assert "ETA 1m00" in shown
     view.heartbeat = msgspec.structs.replace(view.heartbeat, phase=Phase.PAUSED)
-    assert not any("samples/s" in shown for shown in (speed(view).plain, facts(view, 200, NOW).plain))
+    assert not any("samples/s" in shown for shown in (speed_line(view).plain, facts(view, 200, NOW).plain))
 
 
-def test_a_view_without_anything_is_shown(view: RunView) -> None:
+def test_an_empty_view_is_displayed(view: RunView) -> None:
     empty = RunView(view.folder)
-    assert line(empty, "", 80, NOW).plain == " …"
-    assert "press t to train digits-mlp" in line(None, "", 80, NOW, empty=True).plain
-    empty.experiment = build("digits-mlp")
-    assert "0/40" in line(empty, "", 80, NOW).plain
-    assert speed(empty).plain == "" and speed(None).plain == ""
+    assert status_text(empty, "", 80, NOW).plain == " …"
+    assert "Press t to train digits-mlp" in status_text(None, "", 80, NOW, empty=True).plain
+    empty.experiment = build_experiment("digits-mlp")
+    assert "0/40" in status_text(empty, "", 80, NOW).plain
+    assert speed_line(empty).plain == "" and speed_line(None).plain == ""
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_a_bar_is_half_a_cell_fine(share: float, shown: str) -> None:
     assert "".join(bar(share, 4, BarStyle.PROGRESS)) == shown
 
 
-def test_worst_classes_and_what_they_are_taken_for() -> None:
+def test_worst_classes_and_their_wrong_predictions() -> None:
     rows = (("cat", 0.6), ("\x1bdog", 0.9), ("eel", None))
     nothing = EvaluationFile(step=1, epoch=1, split="test")
     evaluation = msgspec.structs.replace(
@@ -121,12 +126,12 @@ def test_worst_classes_and_what_they_are_taken_for() -> None:
         confusion=((0, 0, 6), (0, 1, 8), (1, 1, 9), (1, 0, 2)),
     )
     assert (
-        worst(evaluation).plain
-        == " worst  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
+        worst_classes_line(evaluation).plain
+        == " worst test  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
     )
-    assert biggest_confusion(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
+    assert top_confusion_line(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
     for empty in (None, nothing):
-        assert worst(empty).plain == "" and biggest_confusion(empty).plain == ""
+        assert worst_classes_line(empty).plain == "" and top_confusion_line(empty).plain == ""
 
 
 def test_damaged_classes_of_an_evaluation_are_left_out() -> None:
@@ -139,28 +144,28 @@ def test_damaged_classes_of_an_evaluation_are_left_out() -> None:
     content["confusion"] += [[0, 7, 9], [0, 1], None, ["a", 0, 9], [0, 1, 1.5], [-1, 0, 9]]
     content["per_class"] += [None, {"class": "fox", "accuracy": "NaN"}]
     damaged = convert(content, EvaluationFile)
-    assert worst(damaged).plain == worst(sound).plain
-    assert biggest_confusion(damaged).plain == biggest_confusion(sound).plain
+    assert worst_classes_line(damaged).plain == worst_classes_line(sound).plain
+    assert top_confusion_line(damaged).plain == top_confusion_line(sound).plain
     for lost in ({"per_class": None, "confusion": []}, {"per_class": 3, "confusion": 4}):
         damaged = convert(content | lost, EvaluationFile)
-        assert worst(damaged).plain == "" and biggest_confusion(damaged).plain == ""
+        assert worst_classes_line(damaged).plain == "" and top_confusion_line(damaged).plain == ""
 
 
-def test_other_runs_those_that_go_on_first() -> None:
+def test_live_runs_come_first_among_the_other_runs() -> None:
     rows = [
         RunSummary("3", "c", Status.FINISHED, best=0.9),
         RunSummary("2", "b", Status.RUNNING),
-        RunSummary("1", "a", Status.LOST),
+        RunSummary("1", "a", Status.CRASHED),
     ]
-    assert others(rows, "1").plain == " other  ● b  ✓ c .900  "
-    assert others(rows[:1], "3").plain == ""
+    assert other_runs_line(rows, "1").plain == " other (best val)  ● b  ✓ c .900  "
+    assert other_runs_line(rows[:1], "3").plain == ""
 
 
-def test_a_narrow_line_of_keys_keeps_the_way_out() -> None:
+def test_a_narrow_key_bar_keeps_help_and_quit() -> None:
     hints = [Hint(key, "word", key) for key in "abcdef"] + [
         Hint("?", "keys", "keys"),
         Hint("q", "quit", "quit"),
     ]
-    shown, gap = fit(hints, 30)
+    shown, gap = fit_hints(hints, 30)
     assert [hint.key for hint in shown] == ["a", "b", "?", "q"] and gap == 2
-    assert fit(hints, 5)[0] == [] or fit(hints, 5)[0][-1].width <= 5
+    assert fit_hints(hints, 5)[0] == [] or fit_hints(hints, 5)[0][-1].width <= 5

@@ -8,47 +8,47 @@ from pathlib import Path
 
 import pytest
 
-from workbench.runs.jsonl import LineWriter, keep_until
+from workbench.runs.jsonl import LineWriter, replace_with_prefix
 from workbench.runs.metrics import EvaluationRow, StepRow
 from workbench.runs.reader import MetricColumns, RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.base.snapshot import Snapshot
-from workbench.ui.services.run_monitor import Mirror, Monitor, append
+from workbench.ui.services.run_monitor import RunMirror, RunMonitor, append_columns
 
 MakeRun = Callable[..., RunFolder]
 Writers = dict[str, Callable[..., None]]
 
 
-def looking_at(folder: RunFolder) -> tuple[Monitor, Mirror]:
-    monitor = Monitor(Store.default(), lambda snapshot: None)
+def monitoring(folder: RunFolder) -> tuple[RunMonitor, RunMirror]:
+    monitor = RunMonitor(Store.default(), lambda snapshot: None)
     monitor.select(folder.id)
-    return monitor, Mirror(folder.id, Store.default())
+    return monitor, RunMirror(folder.id, Store.default())
 
 
-def test_the_first_look_finds_the_runs_and_the_next_says_nothing(make_run: MakeRun) -> None:
+def test_the_first_poll_lists_the_runs_and_the_next_has_no_changes(make_run: MakeRun) -> None:
     make_run("one")
     make_run("two")
-    monitor = Monitor(Store.default(), lambda snapshot: None)
-    first = monitor.look()
+    monitor = RunMonitor(Store.default(), lambda snapshot: None)
+    first = monitor.poll()
     assert [row.name for row in first.rows or []] == ["two", "one"]
-    monitor.look_now()
-    assert monitor.look() == Snapshot(None)
+    monitor.poll_soon()
+    assert monitor.poll() == Snapshot(None)
 
 
-def test_a_mirror_becomes_what_the_reader_reads(make_run: MakeRun, write_run: Writers) -> None:
+def test_the_mirror_equals_the_view_of_the_reader(make_run: MakeRun, write_run: Writers) -> None:
     folder = make_run(status=None, done=2)
-    monitor, mirror = looking_at(folder)
-    change = monitor.look().change
+    monitor, mirror = monitoring(folder)
+    change = monitor.poll().change
     assert change is not None
-    mirror.take(change)
+    mirror.apply(change)
     steps = mirror.view.steps
     write_run["train"](folder, range(3, 5))
     write_run["end"](folder, "finished")
-    later = monitor.look().change
+    later = monitor.poll().change
     assert later is not None and len(later.view.steps) == 20, "only what is new travels"
-    mirror.take(later)
+    mirror.apply(later)
     whole = RunReader(folder).read_all()
     assert mirror.view.steps is steps, "panes keep what they computed of the same columns"
     assert mirror.view.steps == whole.steps
@@ -58,35 +58,37 @@ def test_a_mirror_becomes_what_the_reader_reads(make_run: MakeRun, write_run: Wr
     assert mirror.view.status is Status.FINISHED
 
 
-def test_what_panes_see_never_moves_while_the_thread_reads(make_run: MakeRun, write_run: Writers) -> None:
+def test_the_view_of_the_panes_does_not_change_while_the_thread_reads(
+    make_run: MakeRun, write_run: Writers
+) -> None:
     folder = make_run(status=None, done=1)
-    monitor, mirror = looking_at(folder)
-    change = monitor.look().change
+    monitor, mirror = monitoring(folder)
+    change = monitor.poll().change
     assert change is not None
-    view = mirror.take(change)
+    view = mirror.apply(change)
     before = (len(view.steps), len(view.evaluations), len(view.journal))
     write_run["train"](folder, range(2, 4))
-    monitor.look()
+    monitor.poll()
     assert (len(view.steps), len(view.evaluations), len(view.journal)) == before
 
 
-def test_a_resume_from_an_older_checkpoint_starts_the_curve_afresh(make_run: MakeRun) -> None:
+def test_a_resume_from_an_older_checkpoint_replaces_the_curve(make_run: MakeRun) -> None:
     folder = make_run(status=None, done=3)
-    monitor, mirror = looking_at(folder)
-    change = monitor.look().change
+    monitor, mirror = monitoring(folder)
+    change = monitor.poll().change
     assert change is not None
-    mirror.take(change)
+    mirror.apply(change)
     offset = sum(len(line) for line in folder.metrics.read_bytes().splitlines(keepends=True)[:5])
-    keep_until(folder.metrics, offset)
-    change = monitor.look().change
+    replace_with_prefix(folder.metrics, offset)
+    change = monitor.poll().change
     assert change is not None and change.fresh
-    assert list(mirror.take(change).steps.step) == [1, 2, 3, 4, 5]
+    assert list(mirror.apply(change).steps.step) == [1, 2, 3, 4, 5]
 
 
-def test_evaluations_come_newest_first_the_result_before_all(make_run: MakeRun, write_run: Writers) -> None:
+def test_the_final_evaluation_comes_first_then_the_newest(make_run: MakeRun, write_run: Writers) -> None:
     folder = make_run(status=None, done=3)
-    monitor, _ = looking_at(folder)
-    found = monitor.look().evaluations
+    monitor, _ = monitoring(folder)
+    found = monitor.poll().evaluations
     assert found is not None
     assert [record.epoch for record in found] == [3, 2, 1]
     metrics = LineWriter(folder.metrics)
@@ -94,19 +96,19 @@ def test_evaluations_come_newest_first_the_result_before_all(make_run: MakeRun, 
     metrics.write(row)
     metrics.close()
     write_run["evaluation"](folder, row)
-    found = monitor.look().evaluations
+    found = monitor.poll().evaluations
     assert found is not None
     assert [(record.split, record.epoch) for record in found] == [
         ("test", 3), ("validation", 3), ("validation", 2), ("validation", 1),
     ]  # fmt: skip
 
 
-def test_figures_that_come_late_or_stay_away_are_nan() -> None:
+def test_metrics_that_start_late_or_are_missing_are_nan() -> None:
     columns = MetricColumns()
     columns.add(StepRow(step=1, loss=2.0))
     tail = MetricColumns()
     tail.add(StepRow(step=2, accuracy=0.5))
-    append(columns, tail)
+    append_columns(columns, tail)
     assert list(columns.step) == [1, 2]
     loss, accuracy = columns.column("loss"), columns.column("accuracy")
     assert loss[0] == 2.0 and loss[1] != loss[1]
@@ -116,12 +118,12 @@ def test_figures_that_come_late_or_stay_away_are_nan() -> None:
 def test_a_folder_that_cannot_be_listed_is_named(home: Path) -> None:
     home.mkdir()
     (home / "runs").write_text("no folder")
-    snapshot = Monitor(Store.default(), lambda snapshot: None).look()
-    assert str(home / "runs") in (snapshot.complaint or "")
+    snapshot = RunMonitor(Store.default(), lambda snapshot: None).poll()
+    assert str(home / "runs") in (snapshot.error or "")
 
 
 @pytest.mark.usefixtures("home")
-def test_the_thread_waits_until_a_snapshot_is_taken(make_run: MakeRun, write_run: Writers) -> None:
+def test_the_thread_waits_until_a_snapshot_is_acknowledged(make_run: MakeRun, write_run: Writers) -> None:
     folder = make_run(status=None, done=1)
     came = threading.Semaphore(0)
     found: list[Snapshot] = []
@@ -130,14 +132,14 @@ def test_the_thread_waits_until_a_snapshot_is_taken(make_run: MakeRun, write_run
         found.append(snapshot)
         came.release()
 
-    monitor = Monitor(Store.default(), deliver)
+    monitor = RunMonitor(Store.default(), deliver)
     monitor.select(folder.id)
     monitor.start()
     assert came.acquire(timeout=10)
     write_run["train"](folder, range(2, 3))
-    monitor.look_now()
+    monitor.poll_soon()
     assert not came.acquire(timeout=1.0), "nothing more before the first is taken"
-    monitor.taken()
+    monitor.acknowledge()
     assert came.acquire(timeout=10)
     assert len(found) == 2 and found[1].change is not None and len(found[1].change.view.steps) == 10
     monitor.stop()
@@ -145,31 +147,31 @@ def test_the_thread_waits_until_a_snapshot_is_taken(make_run: MakeRun, write_run
     assert not monitor._thread.is_alive()
 
 
-def test_a_held_lock_makes_a_run_running(
+def test_a_run_with_a_held_lock_is_running(
     make_run: MakeRun, hold: Callable[[RunFolder], subprocess.Popen[str]]
 ) -> None:
     folder = make_run(status=None)
     process = hold(folder)
-    monitor, mirror = looking_at(folder)
-    change = monitor.look().change
+    monitor, mirror = monitoring(folder)
+    change = monitor.poll().change
     assert change is not None
-    assert mirror.take(change).status is Status.RUNNING
+    assert mirror.apply(change).status is Status.RUNNING
     process.kill()
     process.wait()
-    change = monitor.look().change
-    assert change is not None, "a status can change though no file did"
-    assert mirror.take(change).status is Status.LOST
+    change = monitor.poll().change
+    assert change is not None, "a status can change without any file"
+    assert mirror.apply(change).status is Status.CRASHED
 
 
-def test_a_full_disk_is_told_while_a_run_goes_on(
+def test_a_full_disk_is_reported_once_while_a_run_is_live(
     make_run: MakeRun, hold: Callable[[RunFolder], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run("done")
-    monitor = Monitor(Store.default(), lambda snapshot: None)
-    monkeypatch.setattr("workbench.ui.services.run_monitor.LEAST_ROOM", 1 << 62)
-    assert monitor.look().complaint is None
+    monitor = RunMonitor(Store.default(), lambda snapshot: None)
+    monkeypatch.setattr("workbench.ui.services.run_monitor.MIN_FREE_BYTES", 1 << 62)
+    assert monitor.poll().error is None
     hold(make_run("going", status=None))
-    monitor.look_now()
-    assert "runs wait until there is room" in str(monitor.look().complaint)
-    monitor.look_now()
-    assert monitor.look().complaint is None, "once is enough"
+    monitor.poll_soon()
+    assert "runs wait until space is free" in str(monitor.poll().error)
+    monitor.poll_soon()
+    assert monitor.poll().error is None, "reported once"

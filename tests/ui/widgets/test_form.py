@@ -1,4 +1,4 @@
-"""The form's rows, the finder over them, and paths that are completed."""
+"""Forms, finders and path completion."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.text import cell_width
-from workbench.ui.widgets.chooser import Chooser, Finder, Row, files, filtering, lay_out
-from workbench.ui.widgets.form import Editor, Field, Form, draw
-from workbench.ui.widgets.path_completion import Names, common, complete
+from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options, format_columns, path_options
+from workbench.ui.widgets.form import Editor, Field, Form, render_field
+from workbench.ui.widgets.path_completion import DisplayedPaths, common_prefix, complete_path
 
 FIELDS = [
     Field("data", "dataset", "digits", "pick"),
@@ -30,14 +30,14 @@ def no_letters(key: str, text: str) -> str | None:
     return f"{key} must be a number" if text.isalpha() else None
 
 
-class Shown(App[None]):
-    """A form, and what it said."""
+class FormApp(App[None]):
+    """A form, and the messages it posted."""
 
-    BINDINGS = [("q", "quit_said", "quit")]
+    BINDINGS = [("q", "quit_pressed", "quit")]
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[object] = []
+        self.messages: list[object] = []
 
     def compose(self) -> ComposeResult:
         yield Form(no_letters)
@@ -50,17 +50,17 @@ class Shown(App[None]):
     def form(self) -> Form:
         return self.query_one(Form)
 
-    def action_quit_said(self) -> None:
-        self.said.append("q")
+    def action_quit_pressed(self) -> None:
+        self.messages.append("q")
 
     def on_form_changed(self, event: Form.Changed) -> None:
-        self.said.append((event.key, event.value))
+        self.messages.append((event.key, event.value))
 
     def on_form_opened(self, event: Form.Opened) -> None:
-        self.said.append(event.field.key)
+        self.messages.append(event.field.key)
 
     def on_form_reset(self, event: Form.Reset) -> None:
-        self.said.append(("default", event.key))
+        self.messages.append(("default", event.key))
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
@@ -68,24 +68,24 @@ async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
         if true():
             return
         await pilot.pause(0.01)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("the condition did not become true")
 
 
 async def test_letters_belong_to_the_app_until_a_row_is_opened() -> None:
-    app = Shown()
+    app = FormApp()
     async with app.run_test(size=(60, 12)) as pilot:
         await until(pilot, lambda: len(app.form.rows) == 5)
         await pilot.press("q", "down", "enter")
         await until(pilot, lambda: app.form.editor)
         await pilot.press("q", "escape")
         await until(pilot, lambda: app.form.editor is None)
-        assert app.said == ["q"]
+        assert app.messages == ["q"]
         await pilot.press("q")
-        assert app.said == ["q", "q"] and app.form.has_focus
+        assert app.messages == ["q", "q"] and app.form.has_focus
 
 
-async def test_what_is_wrong_is_said_while_it_is_typed_and_enter_does_not_take_it() -> None:
-    app = Shown()
+async def test_an_invalid_value_is_reported_while_typing_and_not_accepted() -> None:
+    app = FormApp()
     async with app.run_test(size=(60, 12)) as pilot:
         await until(pilot, lambda: len(app.form.rows) == 5)
         await pilot.press("down", "enter")
@@ -93,37 +93,37 @@ async def test_what_is_wrong_is_said_while_it_is_typed_and_enter_does_not_take_i
         await pilot.press("a", "b", "enter")
         editor = app.query_one(Editor)
         assert "✗ lr must be a number" in str(editor.query_one("#message").render())
-        assert app.said == []
+        assert app.messages == []
         await pilot.press("backspace", "backspace", *"0.5", "enter")
-        await until(pilot, lambda: app.said)
-        assert app.said == [("lr", "0.5")]
+        await until(pilot, lambda: app.messages)
+        assert app.messages == [("lr", "0.5")]
         assert all(row.display for row in app.form.rows)
 
 
-async def test_each_kind_of_row_opens_in_its_way() -> None:
-    app = Shown()
+async def test_each_kind_of_row_opens() -> None:
+    app = FormApp()
     async with app.run_test(size=(60, 12)) as pilot:
         await until(pilot, lambda: len(app.form.rows) == 5)
         await pilot.press("enter", "down", "down", "space", "down", "enter", "up", "delete")
-        await until(pilot, lambda: len(app.said) == 4)
-        assert app.said == ["data", ("nesterov", "yes"), "optimizer", ("default", "nesterov")]
+        await until(pilot, lambda: len(app.messages) == 4)
+        assert app.messages == ["data", ("nesterov", "yes"), "optimizer", ("default", "nesterov")]
 
 
-async def test_the_cursor_stays_on_its_key_and_headings_are_passed_over() -> None:
-    app = Shown()
+async def test_the_cursor_stays_on_its_key_and_skips_headings() -> None:
+    app = FormApp()
     async with app.run_test(size=(60, 12)) as pilot:
         await until(pilot, lambda: len(app.form.rows) == 5)
         await pilot.press("down", "up", "down", "j")
-        assert app.form.pointed == FIELDS[3]
+        assert app.form.highlighted == FIELDS[3]
         app.form.show([Field("new", "new", "1"), *FIELDS])
         await until(pilot, lambda: len(app.form.rows) == 6)
-        assert app.form.pointed == FIELDS[3]
+        assert app.form.highlighted == FIELDS[3]
         await pilot.press("G", "g")
-        assert app.form.pointed.key == "new"
+        assert app.form.highlighted.key == "new"
 
 
-async def test_a_row_that_changed_is_repainted_and_its_neighbours_are_the_same_widgets() -> None:
-    app = Shown()
+async def test_a_changed_row_is_repainted_without_remounting_the_others() -> None:
+    app = FormApp()
     async with app.run_test(size=(60, 12)) as pilot:
         await until(pilot, lambda: len(app.form.rows) == 5)
         before = app.form.rows
@@ -134,8 +134,10 @@ async def test_a_row_that_changed_is_repainted_and_its_neighbours_are_the_same_w
 
 
 @pytest.mark.parametrize("width", [8, 20, 40, 120])
-def test_a_row_keeps_to_its_width_and_shows_hostile_text_as_it_is(width: int) -> None:
-    row = draw(Field("k", "\x1b[31mlabel", "[red]\x1b]52;c;x" * 9, help="日本語" * 40), width, pointed=True)
+def test_a_row_fits_its_width_and_sanitizes_hostile_text(width: int) -> None:
+    row = render_field(
+        Field("k", "\x1b[31mlabel", "[red]\x1b]52;c;x" * 9, help="日本語" * 40), width, highlighted=True
+    )
     assert "\x1b" not in row.plain and cell_width(row.plain) <= width
 
 
@@ -152,14 +154,14 @@ class Choosing(App[None]):
 
 
 ROWS = [
-    Row("a", ("alpha", "first of all"), "one"),
-    Row("b", ("beta", "second"), "two"),
-    Row("c", ("gamma", "b"), "two"),
+    Option("a", ("alpha", "first of all"), "one"),
+    Option("b", ("beta", "second"), "two"),
+    Option("c", ("gamma", "b"), "two"),
 ]
 
 
-async def test_typing_filters_and_enter_takes_the_row_at_the_cursor() -> None:
-    app = Choosing(Finder(filtering(ROWS)))
+async def test_typing_filters_and_enter_chooses_the_highlighted_option() -> None:
+    app = Choosing(Finder(filter_options(ROWS)))
     async with app.run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 5)
         await pilot.press("down", "down", "up")
@@ -169,48 +171,50 @@ async def test_typing_filters_and_enter_takes_the_row_at_the_cursor() -> None:
         assert app.answers == ["b"]
 
 
-async def test_esc_takes_nothing() -> None:
-    app = Choosing(Finder(filtering(ROWS)))
+async def test_esc_chooses_nothing() -> None:
+    app = Choosing(Finder(filter_options(ROWS)))
     async with app.run_test(size=(40, 12)) as pilot:
         await pilot.press("escape")
         assert app.answers == [None]
 
 
-async def test_what_can_not_be_chosen_is_said_and_nothing_closes() -> None:
+async def test_an_invalid_choice_is_reported_and_the_finder_stays_open() -> None:
     def refuse(key: str) -> None:
-        raise BadInput(f"there is no {key}")
+        raise UserError(f"there is no {key}")
 
-    app = Choosing(Finder(filtering([]), check=refuse, typed=True))
+    app = Choosing(Finder(filter_options([]), check=refuse, allow_text=True))
     async with app.run_test(size=(40, 12)) as pilot:
         await pilot.press(*"zz", "enter")
         await pilot.pause()
         assert app.answers == []
-        assert "there is no zz" in str(app.screen.query_one("#said").render())
+        assert "there is no zz" in str(app.screen.query_one("#hint").render())
 
 
 async def test_tab_completes_a_path_and_a_file_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for name in ("dog.jpg", "door.png", "notes.txt"):
-        (tmp_path / "pictures" / name).write_text("")
+        (tmp_path / "images" / name).write_text("")
     monkeypatch.chdir(tmp_path)
-    app = Choosing(Finder(files((".jpg", ".png")), point_first=False, typed=True))
+    app = Choosing(Finder(path_options((".jpg", ".png")), highlight_first=False, allow_text=True))
     async with app.run_test(size=(60, 12)) as pilot:
         field = app.screen.query_one(Input)
-        for press, value in (("pi", "pictures/"), ("", "pictures/do"), ("g", "pictures/dog.jpg")):
+        for press, value in (("im", "images/"), ("", "images/do"), ("g", "images/dog.jpg")):
             await pilot.press(*press)
             await pilot.pause()
             await pilot.press("tab")
             assert field.value == value
         await pilot.press("enter")
-        assert app.answers == ["pictures/dog.jpg"]
+        assert app.answers == ["images/dog.jpg"]
 
 
-async def test_a_name_that_is_no_utf8_is_shown_and_still_chosen(tmp_path: Path) -> None:
+async def test_a_name_that_is_not_utf8_is_displayed_and_can_be_chosen(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/caf\xe9\x1b.png"
     Path(os.fsdecode(raw)).write_bytes(b"")
-    app = Choosing(Finder(files((".png",)), value=f"{tmp_path}/", point_first=False, typed=True))
+    app = Choosing(
+        Finder(path_options((".png",)), value=f"{tmp_path}/", highlight_first=False, allow_text=True)
+    )
     async with app.run_test(size=(90, 12)) as pilot:
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
         await pilot.press("tab")
@@ -220,38 +224,44 @@ async def test_a_name_that_is_no_utf8_is_shown_and_still_chosen(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("width", [10, 30, 60, 100])
-def test_columns_stand_under_each_other_within_the_width(width: int) -> None:
+def test_columns_are_aligned_within_the_width(width: int) -> None:
     rows = [
-        Row("a", ("short", "what it is " * 5, "10", "✓ here")),
-        Row("b", ("longer-name", "日本", "1000", "↓ 5 GB")),
+        Option("a", ("short", "what it is " * 5, "10", "✓ here")),
+        Option("b", ("longer-name", "日本", "1000", "↓ 5 GB")),
     ]
-    lines = lay_out(rows, width, drop=(2,))
+    lines = format_columns(rows, width, drop_columns=(2,))
     assert all(cell_width(line) <= width for line in lines)
     if width == 100:
         assert lines[0].index("✓") == lines[1].index("↓") + 2  # two wide characters stand before it
 
 
-def test_completion_lists_folders_first_and_hides_what_is_hidden(tmp_path: Path) -> None:
+def test_completion_lists_folders_first_and_omits_hidden_files(tmp_path: Path) -> None:
     (tmp_path / "zoo").mkdir()
     for name in ("a.png", "b.txt", ".hidden.png"):
         (tmp_path / name).write_text("")
     base = f"{tmp_path}/"
-    assert complete(base, (".png",)) == [base + "zoo/", base + "a.png"]
-    assert complete(base + ".h", (".png",)) == [base + ".hidden.png"]
-    assert complete(base, folders_only=True) == [base + "zoo/"]
-    assert complete(base + "nowhere/x") == [] and complete("\0") == []
+    assert complete_path(base, (".png",)) == [base + "zoo/", base + "a.png"]
+    assert complete_path(base + ".h", (".png",)) == [base + ".hidden.png"]
+    assert complete_path(base, folders_only=True) == [base + "zoo/"]
+    assert complete_path(base + "nowhere/x") == [] and complete_path("\0") == []
 
 
-def test_paths_are_listed_by_what_tells_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_listed_by_their_last_component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "cat.png").write_text("")
-    assert files((".png",))("z") == [Row("zoo/", ("zoo/",), leads=True)]
-    assert files((), prefix="folder:", leads=False)("folder:./z") == [Row("folder:./zoo/", ("zoo/",))]
-    assert files((".png",))("zoo/") == [Row("zoo/cat.png", ("cat.png",))]
+    assert path_options((".png",))("z") == [Option("zoo/", ("zoo/",), expands=True)]
+    assert path_options((), prefix="folder:", expand_folders=False)("folder:./z") == [
+        Option("folder:./zoo/", ("zoo/",))
+    ]
+    assert path_options((".png",))("zoo/") == [Option("zoo/cat.png", ("cat.png",))]
 
 
-def test_names_and_what_they_have_in_common() -> None:
-    assert common(["dog.png", "door.png"]) == "do" and common([]) == "" and common(["one"]) == "one"
-    names = Names()
-    assert names.real(names.show("a\udce9/") + "b.png") == "a\udce9/b.png"
+def test_common_prefix_and_displayed_paths() -> None:
+    assert (
+        common_prefix(["dog.png", "door.png"]) == "do"
+        and common_prefix([]) == ""
+        and common_prefix(["one"]) == "one"
+    )
+    names = DisplayedPaths()
+    assert names.resolve(names.display("a\udce9/") + "b.png") == "a\udce9/b.png"

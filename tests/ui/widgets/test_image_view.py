@@ -1,4 +1,4 @@
-"""Pictures in half blocks: shape kept, two pixels a cell, brightness where there are no colours."""
+"""Images in half blocks: the aspect ratio, two pixels per cell, and characters without colors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 from textual.app import App, ComposeResult
 
-from workbench.ui.widgets.image_view import RAMP, Picture, characters, fit, half_blocks, scaled
+from workbench.ui.widgets.image_view import (
+    BRIGHTNESS_RAMP,
+    ImageView,
+    ascii_rows,
+    fit_size,
+    half_blocks,
+    resize,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,35 +31,37 @@ from workbench.ui.widgets.image_view import RAMP, Picture, characters, fit, half
         ((1, 1), (20, 10), (20, 20)),
     ],
 )
-def test_the_shape_is_kept(size: tuple[int, int], cells: tuple[int, int], pixels: tuple[int, int]) -> None:
-    assert fit(size, *cells) == pixels
+def test_the_aspect_ratio_is_kept(
+    size: tuple[int, int], cells: tuple[int, int], pixels: tuple[int, int]
+) -> None:
+    assert fit_size(size, *cells) == pixels
 
 
-def test_a_cell_holds_the_upper_pixel_before_and_the_lower_one_behind() -> None:
+def test_a_cell_has_the_upper_pixel_as_foreground_and_the_lower_one_as_background() -> None:
     image = Image.new("RGB", (2, 2))
-    for place, colour in {(0, 0): "red", (1, 0): "lime", (0, 1): "blue", (1, 1): "white"}.items():
+    for place, color in {(0, 0): "red", (1, 0): "lime", (0, 1): "blue", (1, 1): "white"}.items():
         image.putpixel(
-            place, {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255)}.get(colour, (255,) * 3)
+            place, {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255)}.get(color, (255,) * 3)
         )
     (strip,) = half_blocks(image, 2, 1)
     shown = [(s.text, s.style.color.name, s.style.bgcolor.name) for s in strip]  # type: ignore[union-attr]
     assert shown == [("▀", "#ff0000", "#0000ff"), ("▀", "#00ff00", "#ffffff")]
 
 
-def test_the_last_row_of_an_odd_height_has_nothing_behind() -> None:
+def test_the_last_row_of_an_odd_height_has_no_background() -> None:
     strips = half_blocks(Image.new("RGB", (3, 3), "red"), 3, 2)
     assert len(strips) == 2
     assert all(segment.style and segment.style.bgcolor is None for segment in strips[1])
 
 
-def test_small_pictures_keep_hard_pixels_and_large_ones_are_averaged() -> None:
+def test_small_images_keep_hard_pixels_and_large_ones_are_averaged() -> None:
     board = Image.new("L", (2, 1))
     board.putpixel((1, 0), 255)
-    assert {colour for _, colour in scaled(board, (8, 4)).getcolors() or ()} == {(0, 0, 0), (255, 255, 255)}
+    assert {color for _, color in resize(board, (8, 4)).getcolors() or ()} == {(0, 0, 0), (255, 255, 255)}
     lines = Image.new("L", (400, 400))
     for x in range(0, 400, 2):
         lines.paste(255, (x, 0, x + 1, 400))
-    grey = scaled(lines, (20, 20)).getpixel((10, 10))
+    grey = resize(lines, (20, 20)).getpixel((10, 10))
     assert isinstance(grey, tuple) and 120 <= grey[0] <= 135
 
 
@@ -61,12 +70,14 @@ def test_every_mode_is_drawn(mode: str) -> None:
     assert len(half_blocks(Image.new(mode, (30, 30)), 10, 5)) == 5
 
 
-def test_without_colours_brightness_becomes_characters() -> None:
+def test_without_colors_brightness_becomes_characters() -> None:
     image = Image.linear_gradient("L")
-    rows = ["".join(segment.text for segment in strip) for strip in characters(image, 20, 10)]
+    rows = ["".join(segment.text for segment in strip) for strip in ascii_rows(image, 20, 10)]
     assert len(rows) == 10 and all(len(row) == 20 for row in rows)
-    assert [RAMP.index(row[0]) for row in rows] == sorted(RAMP.index(row[0]) for row in rows)
-    assert rows[0][0] == RAMP[0] and rows[-1][0] == RAMP[-1]
+    assert [BRIGHTNESS_RAMP.index(row[0]) for row in rows] == sorted(
+        BRIGHTNESS_RAMP.index(row[0]) for row in rows
+    )
+    assert rows[0][0] == BRIGHTNESS_RAMP[0] and rows[-1][0] == BRIGHTNESS_RAMP[-1]
 
 
 def test_a_photograph_is_drawn_within_a_tenth_of_a_second() -> None:
@@ -79,24 +90,22 @@ def test_a_photograph_is_drawn_within_a_tenth_of_a_second() -> None:
 
 class Shown(App[None]):
     def compose(self) -> ComposeResult:
-        yield Picture()
+        yield ImageView()
 
 
 @pytest.mark.parametrize("no_color", [False, True])
-async def test_the_widget_draws_empties_and_takes_any_size(
-    no_color: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_widget_draws_clears_and_resizes(no_color: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
     app = Shown()
     async with app.run_test(size=(20, 6)) as pilot:
-        picture = app.query_one(Picture)
-        assert picture.render_line(0).text == " " * 20
-        picture.image = Image.new("RGB", (50, 50), "white")
+        view = app.query_one(ImageView)
+        assert view.render_line(0).text == " " * 20
+        view.image = Image.new("RGB", (50, 50), "white")
         await pilot.pause()
-        assert picture.render_line(0).text == ("@" if no_color else "▀") * 12 + " " * 8
-        assert all(segment.style is not None for y in range(6) for segment in picture.render_line(y))
+        assert view.render_line(0).text == ("@" if no_color else "▀") * 12 + " " * 8
+        assert all(segment.style is not None for y in range(6) for segment in view.render_line(y))
         await pilot.resize_terminal(1, 1)
-        picture.image = None
+        view.image = None
         await pilot.pause()
-        assert picture.render_line(0).text == " "
+        assert view.render_line(0).text == " "

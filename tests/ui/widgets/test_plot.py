@@ -6,8 +6,8 @@ from textual.app import App
 
 from workbench.ui.widgets.axes import Axis
 from workbench.ui.widgets.braille_canvas import Canvas, braille
-from workbench.ui.widgets.cell_grid import changes, spread
-from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series, composed
+from workbench.ui.widgets.cell_grid import changed_spans, to_cells
+from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series, render_drawing
 
 UNIT = Axis(0, 1)
 
@@ -25,7 +25,7 @@ def dots(rows):
     }
 
 
-def test_a_dot_stands_where_it_belongs():
+def test_a_dot_is_drawn_at_its_position():
     assert dots(braille((0.0,), (0.0,), 3, 2, joined=False)) == {(0, 1): 0x40}
     assert dots(braille((5.0,), (7.0,), 3, 2, joined=False)) == {(2, 0): 0x08}
 
@@ -35,34 +35,34 @@ def test_a_line_passes_through_every_column():
     assert {x for x, _ in dots(rows)} == set(range(20))
 
 
-def test_curves_that_leave_the_plot_or_have_no_figures_are_cut_off():
+def test_curves_are_clipped_and_skip_non_finite_values():
     canvas = Canvas(10, 4)
-    canvas.dots([(0, 0.5), (0.5, math.nan), (0.6, math.inf), (1, 1e30)], "", joined=True, dashed=False)
+    canvas.draw_curve([(0, 0.5), (0.5, math.nan), (0.6, math.inf), (1, 1e30)], "", joined=True, dashed=False)
     assert (" ", "") not in [canvas.rows[1][0]] or canvas.rows[2][0] != (" ", "")
-    canvas.dots([], "", joined=True, dashed=False)
-    Canvas(1, 1).dots([(0, 0), (1, 1)], "", joined=True, dashed=True)
+    canvas.draw_curve([], "", joined=True, dashed=False)
+    Canvas(1, 1).draw_curve([(0, 0), (1, 1)], "", joined=True, dashed=True)
 
 
-def test_curves_that_cross_share_their_cell():
+def test_crossing_curves_share_a_cell():
     canvas = Canvas(1, 1)
-    canvas.dots([(0, 0)], "red", joined=False, dashed=False)
-    canvas.dots([(1, 1)], "blue", joined=False, dashed=False)
+    canvas.draw_curve([(0, 0)], "red", joined=False, dashed=False)
+    canvas.draw_curve([(1, 1)], "blue", joined=False, dashed=False)
     assert canvas.rows[0][0] == (chr(0x2800 | 0x40 | 0x08), "blue")
 
 
-def test_dashes_are_told_from_a_line_without_colour():
+def test_dashes_differ_from_a_line_without_color():
     for end in ((1, 0.5), (1, 1), (0, 1)):
         line, dashed = Canvas(30, 8), Canvas(30, 8)
         start = (0, 0.5) if end[1] == 0.5 else (0, 0)
-        line.dots([start, end], "", joined=True, dashed=False)
-        dashed.dots([start, end], "", joined=True, dashed=True)
+        line.draw_curve([start, end], "", joined=True, dashed=False)
+        dashed.draw_curve([start, end], "", joined=True, dashed=True)
         full = len(dots(text(line.rows)))
         assert 0.4 * full < len(dots(text(dashed.rows))) < 0.8 * full
 
 
 def test_marks_labels_and_levels_are_drawn():
     marks = [Mark(x=0.5, label="lr÷2"), Mark(y=0.1, glyph="┈", label="chance"), Mark(0.75, 0.9, "▲")]
-    shown = text(composed(Drawing((), UNIT, UNIT, marks, [("loss", "bold")]), 45, 12))
+    shown = text(render_drawing(Drawing((), UNIT, UNIT, marks, [("loss", "bold")]), 45, 12))
     assert shown[0].startswith("loss")
     assert "lr÷2" in shown[-1]
     assert sum("┆" in line for line in shown) >= 8
@@ -76,7 +76,7 @@ def test_a_scatter_and_regions_can_be_drawn():
     region = Series("left", [0.1, 0.2], [0.5, 0.5], "blue", "cells", "░")
     points = Series("points", [0.9], [0.9], "red", "points", "o")
     band = Series("spread", [0.5], [0.2], "", "band", "▒", [0.8])
-    shown = "\n".join(text(composed(Drawing([region, points, band], UNIT, UNIT), 30, 10)))
+    shown = "\n".join(text(render_drawing(Drawing([region, points, band], UNIT, UNIT), 30, 10)))
     assert shown.count("░") == 2 and shown.count("o") == 1 and shown.count("▒") >= 4
 
 
@@ -86,25 +86,25 @@ def test_no_size_is_too_small():
     )
     for width in range(1, 14):
         for height in range(1, 6):
-            grid = composed(drawing, width, height)
+            grid = render_drawing(drawing, width, height)
             assert len(grid) <= height and all(len(row) == width for row in grid)
 
 
-def test_changed_spans_are_found_and_near_ones_joined():
-    before = [spread("aaaaaaaaaaaaaaaaaaaaaaaa", ""), spread("same", "")]
-    after = [spread("baabaaaaaaaaaaaaaaaaaaab", ""), spread("same", "")]
-    assert changes(before, after) == [(0, 0, 4), (0, 23, 1)]
-    assert changes([], [spread("ab", "")]) == [(0, 0, 2)]
-    assert changes([spread("ab", "")], []) == [(0, 0, 2)]
+def test_changed_spans_are_found_and_close_ones_merged():
+    before = [to_cells("aaaaaaaaaaaaaaaaaaaaaaaa", ""), to_cells("same", "")]
+    after = [to_cells("baabaaaaaaaaaaaaaaaaaaab", ""), to_cells("same", "")]
+    assert changed_spans(before, after) == [(0, 0, 4), (0, 23, 1)]
+    assert changed_spans([], [to_cells("ab", "")]) == [(0, 0, 2)]
+    assert changed_spans([to_cells("ab", "")], []) == [(0, 0, 2)]
 
 
-def test_wide_and_combining_characters_take_the_cells_they_take():
-    assert spread("猫x", "s") == [("猫", "s"), ("", "s"), ("x", "s")]
-    assert spread("e\u0301", "") == [("e\u0301", "")]
-    assert len(spread("猫猫猫", "", 4)) == 4
+def test_the_cells_of_wide_and_combining_characters():
+    assert to_cells("猫x", "s") == [("猫", "s"), ("", "s"), ("x", "s")]
+    assert to_cells("e\u0301", "") == [("e\u0301", "")]
+    assert len(to_cells("猫猫猫", "", 4)) == 4
 
 
-async def test_a_plot_shows_what_it_is_given_and_follows_its_size(monkeypatch):
+async def test_a_plot_redraws_at_its_size(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
 
     class Shown(App):
@@ -121,6 +121,6 @@ async def test_a_plot_shows_what_it_is_given_and_follows_its_size(monkeypatch):
         assert len(plot.lines) == 20 and len(plot.lines[0]) == 60
 
 
-def test_a_label_of_words_keeps_its_spaces() -> None:
+def test_a_label_keeps_its_spaces() -> None:
     drawing = Drawing((), Axis(0, 10), Axis(0, 1), [Mark(x=5, label="back, lr÷2")])
-    assert "─back, lr÷2─" in "".join(text for text, _ in composed(drawing, 60, 8)[-1])
+    assert "─back, lr÷2─" in "".join(text for text, _ in render_drawing(drawing, 60, 8)[-1])

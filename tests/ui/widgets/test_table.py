@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from textual.app import App
 
-from workbench.ui.widgets.table import Column, Row, Table, fit
+from workbench.ui.widgets.table import Column, Row, Table, fit_columns
 
 COLUMNS = (
-    Column("name", "name", 10, keep=9, least=4),
-    Column("size", "size", 6, keep=2, right=True),
-    Column("bar", "", 8, keep=5, least=3),
+    Column("name", "name", 10, priority=9, min_width=4),
+    Column("size", "size", 6, priority=2, align_right=True),
+    Column("bar", "", 8, priority=5, min_width=3),
 )
 
 
@@ -17,10 +17,10 @@ def rows(names):
     ]
 
 
-class Shown(App):
+class TableApp(App):
     def __init__(self):
         super().__init__()
-        self.heard = []
+        self.messages = []
 
     def compose(self):
         yield Table()
@@ -28,27 +28,27 @@ class Shown(App):
     def on_mount(self):
         self.query_one(Table).focus()
 
-    def on_table_moved(self, message):
-        self.heard.append(("moved", message.key))
+    def on_table_row_highlighted(self, message):
+        self.messages.append(("moved", message.key))
 
-    def on_table_chosen(self, message):
-        self.heard.append(("chosen", message.key))
+    def on_table_row_selected(self, message):
+        self.messages.append(("chosen", message.key))
 
-    def on_table_head_clicked(self, message):
-        self.heard.append(("head", message.column))
-
-
-def test_columns_shrink_then_the_least_wanted_go():
-    assert [(c.key, w) for c, w in fit(COLUMNS, 40)] == [("name", 10), ("size", 6), ("bar", 8)]
-    assert [(c.key, w) for c, w in fit(COLUMNS, 22)] == [("name", 10), ("size", 6), ("bar", 4)]
-    assert [(c.key, w) for c, w in fit(COLUMNS, 12)] == [("name", 8), ("bar", 3)]
-    assert [(c.key, w) for c, w in fit(COLUMNS, 3)] == [("name", 3)]
-    assert fit((), 10) == []
+    def on_table_header_selected(self, message):
+        self.messages.append(("head", message.column))
 
 
-async def test_the_cursor_stays_on_its_row_and_the_row_where_it_stands():
+def test_columns_shrink_then_those_of_low_priority_are_hidden():
+    assert [(c.key, w) for c, w in fit_columns(COLUMNS, 40)] == [("name", 10), ("size", 6), ("bar", 8)]
+    assert [(c.key, w) for c, w in fit_columns(COLUMNS, 22)] == [("name", 10), ("size", 6), ("bar", 4)]
+    assert [(c.key, w) for c, w in fit_columns(COLUMNS, 12)] == [("name", 8), ("bar", 3)]
+    assert [(c.key, w) for c, w in fit_columns(COLUMNS, 3)] == [("name", 3)]
+    assert fit_columns((), 10) == []
+
+
+async def test_the_cursor_stays_on_its_row_and_screen_line():
     names = [f"row{k:02d}" for k in range(40)]
-    async with Shown().run_test(size=(30, 11)) as pilot:
+    async with TableApp().run_test(size=(30, 11)) as pilot:
         table = pilot.app.query_one(Table)
         table.show(COLUMNS, rows(names))
         await pilot.press(*["down"] * 17, *["up"] * 3)
@@ -59,8 +59,8 @@ async def test_the_cursor_stays_on_its_row_and_the_row_where_it_stands():
         assert table.lines[line].startswith("▸row14")
 
 
-async def test_a_cursor_that_nobody_moved_stays_at_the_top():
-    async with Shown().run_test(size=(30, 6)) as pilot:
+async def test_a_cursor_that_was_not_moved_stays_at_the_top():
+    async with TableApp().run_test(size=(30, 6)) as pilot:
         table = pilot.app.query_one(Table)
         table.show(COLUMNS, rows("abc"))
         table.show(COLUMNS, rows("zabc"))
@@ -68,8 +68,8 @@ async def test_a_cursor_that_nobody_moved_stays_at_the_top():
         assert table.key == "z"
 
 
-async def test_a_row_that_goes_leaves_the_cursor_among_the_others():
-    async with Shown().run_test(size=(30, 6)) as pilot:
+async def test_the_cursor_stays_valid_when_its_row_is_removed():
+    async with TableApp().run_test(size=(30, 6)) as pilot:
         table = pilot.app.query_one(Table)
         table.show(COLUMNS, rows("abc"))
         await pilot.press("G")
@@ -82,14 +82,14 @@ async def test_a_row_that_goes_leaves_the_cursor_among_the_others():
         assert table.key == "x"
 
 
-async def test_keys_and_clicks_move_choose_and_name_columns():
-    async with Shown().run_test(size=(30, 6)) as pilot:
+async def test_keys_and_clicks_move_select_rows_and_headers():
+    async with TableApp().run_test(size=(30, 6)) as pilot:
         table = pilot.app.query_one(Table)
         table.show(COLUMNS, rows([f"row{k}" for k in range(9)]))
         await pilot.press("j", "j", "k", "enter", "G", "g", "pagedown", "home", "end")
         await pilot.click(Table, offset=(2, 2))
         await pilot.click(Table, offset=(13, 0))
         await pilot.pause()
-        said = [key for what, key in pilot.app.heard if what == "moved"]
-        assert said == ["row1", "row2", "row1", "row8", "row0", "row5", "row0", "row8", "row5"]
-        assert ("chosen", "row1") in pilot.app.heard and ("head", "size") in pilot.app.heard
+        keys = [key for what, key in pilot.app.messages if what == "moved"]
+        assert keys == ["row1", "row2", "row1", "row8", "row0", "row5", "row0", "row8", "row5"]
+        assert ("chosen", "row1") in pilot.app.messages and ("head", "size") in pilot.app.messages

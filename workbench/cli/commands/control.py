@@ -1,4 +1,4 @@
-"""Commands that send a request to a live run and wait for its answer."""
+"""Commands that send a request to a live run and wait for its reply."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 import msgspec
 
 from workbench.cli import console
-from workbench.cli.run_argument import to_change
-from workbench.core.errors import BadInput
+from workbench.cli.run_argument import resolve_target_run
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED
 from workbench.launcher import launch
 from workbench.runs import requests
@@ -17,11 +17,11 @@ from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
 from workbench.runs.requests import NO_VALUES, Reply
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 
-PATIENCE = 30.0
-"""Seconds to wait for an answer: between two steps a run looks twice a second, while it loads it does not."""
+ANSWER_TIMEOUT = 30.0
+"""Seconds to wait for a reply: a training run reads requests twice a second, a loading one does not."""
 EXIT_CODES = {Outcome.DONE: DONE, Outcome.REJECTED: BAD_INPUT, Outcome.ENDED: FAILED}
 
 
@@ -38,80 +38,82 @@ class RequestReport(msgspec.Struct, frozen=True, kw_only=True):
     request: RequestKind
     values: RequestValues
     answer: str | None
-    """`None` where none came within `PATIENCE`."""
+    """`None` if the run did not reply within `ANSWER_TIMEOUT`."""
     outcome: Outcome | None
     done: bool
 
 
 def pause(options: argparse.Namespace) -> int:
     """`workbench pause RUN [--release]`."""
-    return _ask(options, RequestKind.PAUSE, RequestValues(release=options.release))
+    return _send_request(options, RequestKind.PAUSE, RequestValues(release=options.release))
 
 
-def go_on(options: argparse.Namespace) -> int:
+def continue_run(options: argparse.Namespace) -> int:
     """`workbench continue RUN`."""
-    return _ask(options, RequestKind.CONTINUE)
+    return _send_request(options, RequestKind.CONTINUE)
 
 
 def checkpoint(options: argparse.Namespace) -> int:
     """`workbench checkpoint RUN`."""
-    return _ask(options, RequestKind.CHECKPOINT)
+    return _send_request(options, RequestKind.CHECKPOINT)
 
 
 def learning_rate(options: argparse.Namespace) -> int:
     """`workbench lr RUN 0.01|x2|/2`."""
-    return _ask(options, RequestKind.LR, rate_values(options.value))
+    return _send_request(options, RequestKind.LR, lr_request_values(options.value))
 
 
 def epochs(options: argparse.Namespace) -> int:
     """`workbench epochs RUN 20|+5|-3`."""
-    return _ask(options, RequestKind.EPOCHS, epoch_values(options.value))
+    return _send_request(options, RequestKind.EPOCHS, epochs_request_values(options.value))
 
 
-def rate_values(text: str) -> RequestValues:
-    """The values of a request for a learning rate (`0.01`) or a factor (`x2`, `/2`). Raises `BadInput`."""
+def lr_request_values(text: str) -> RequestValues:
+    """The request values for a learning rate (`0.01`), a factor (`x2`) or a divisor (`/2`). Raises `UserError`."""
     stripped = text.strip()
-    factored = stripped[:1] in {"x", "×", "*", "/", "÷"}
-    sign, digits = (stripped[0], stripped[1:]) if factored else ("", stripped)
+    has_operator = stripped[:1] in {"x", "×", "*", "/", "÷"}
+    operator, digits = (stripped[0], stripped[1:]) if has_operator else ("", stripped)
     try:
         number = float(digits)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise BadInput(f"lr takes a number (0.01), x2 or /2, not '{text}'")
-    if not sign:
+        raise UserError(f"lr must be a number (0.01), a factor (x2) or a divisor (/2), not '{text}'")
+    if not operator:
         return RequestValues(value=number)
-    return RequestValues(times=1 / number if sign in "/÷" else number)
+    return RequestValues(times=1 / number if operator in "/÷" else number)
 
 
-def epoch_values(text: str) -> RequestValues:
-    """The values of a request for a number of epochs (`20`) or a change of it (`+5`). Raises `BadInput`."""
+def epochs_request_values(text: str) -> RequestValues:
+    """The request values for a number of epochs (`20`) or a difference (`+5`). Raises `UserError`."""
     stripped = text.strip()
     if not (stripped.isascii() and stripped.lstrip("+-").isdigit() and len(stripped) < 12):
-        raise BadInput(f"epochs takes a number (20), +5 or -3, not '{text}'")
+        raise UserError(f"epochs must be a number (20) or a difference (+5, -3), not '{text}'")
     number = int(stripped)
     return RequestValues(add=number) if stripped[0] in "+-" else RequestValues(value=number)
 
 
-def _ask(options: argparse.Namespace, kind: RequestKind, values: RequestValues = NO_VALUES) -> int:
-    folder = to_change(options.run)
-    request = launch.ask(folder, kind, values)
-    reply = requests.wait_for_answer(folder, request, PATIENCE, lambda: status_of(folder).live)
+def _send_request(options: argparse.Namespace, kind: RequestKind, values: RequestValues = NO_VALUES) -> int:
+    folder = resolve_target_run(options.run)
+    request = launch.send_request(folder, kind, values)
+    reply = requests.wait_for_reply(folder, request, ANSWER_TIMEOUT, lambda: status_of(folder).live)
     done = reply is not None and reply.outcome is Outcome.DONE
     if options.json:
         console.print_json(_report(folder, kind, values, reply))
     elif reply and done:
-        console.tell(f"{folder.id}: {reply.text}")
+        console.print_result(f"{folder.id}: {reply.text}")
     if not done:
-        typed = " ".join([kind, *filter(None, [getattr(options, "value", "")])])
-        console.say(f"workbench: {folder.id}: {typed}: {reply.text if reply else _why_no_answer(folder)}")
+        request_text = " ".join([kind, *filter(None, [getattr(options, "value", "")])])
+        console.print_status(
+            f"workbench: {folder.id}: {request_text}: {reply.text if reply else _missing_answer_reason(folder)}"
+        )
     return EXIT_CODES[reply.outcome] if reply else FAILED
 
 
 def _report(
     folder: RunFolder, kind: RequestKind, values: RequestValues, reply: Reply | None
 ) -> RequestReport:
-    run = report_of(folder)
+    run = read_report(folder)
     return RequestReport(
         run=run.run,
         name=run.name,
@@ -128,10 +130,12 @@ def _report(
     )
 
 
-def _why_no_answer(folder: RunFolder) -> str:
-    """Why there is no answer, as far as that is known."""
+def _missing_answer_reason(folder: RunFolder) -> str:
     status = status_of(folder)
     if not status.live:
-        return f"ended before it could answer ({status})"
-    phase = report_of(folder).phase or status
-    return f"no answer within {PATIENCE:.0f} s: it is {phase}; it carries out the request as soon as it can"
+        return f"the run ended before it could reply ({status})"
+    phase = read_report(folder).phase or status
+    return (
+        f"no reply within {ANSWER_TIMEOUT:.0f} s because the run is {phase}; "
+        "it carries out the request as soon as it can"
+    )

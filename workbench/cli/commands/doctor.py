@@ -1,4 +1,4 @@
-"""`workbench doctor`: this machine, this terminal, and problems that affect training."""
+"""`workbench doctor`: the machine, the terminal, and problems that affect training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from workbench.cli.console import print_devices, print_json
 from workbench.cli.tables import print_table
 from workbench.core import paths, text
 from workbench.core.exit_codes import DONE, FAILED
-from workbench.core.text import safe
-from workbench.io.file_cache import size_of
+from workbench.core.text import sanitize
+from workbench.io.disk_usage import disk_usage
 from workbench.system import machine_info
-from workbench.system.logout import at_logout
+from workbench.system.logout import logout_policy
 from workbench.system.machine_info import MachineInfo
 
 
@@ -28,7 +28,7 @@ class Terminal(msgspec.Struct, frozen=True):
     rows: int
     type: str
     """`TERM`."""
-    colours: int
+    colors: int = msgspec.field(name="colours")
 
 
 class ClearableBytes(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class LogoutBehavior(msgspec.Struct, frozen=True):
 
     kills: bool
     lingers: bool
-    """Whether the user's own systemd manager keeps running."""
+    """Whether the user's systemd manager keeps running after logout."""
 
 
 class DoctorReport(MachineInfo, frozen=True, kw_only=True):
@@ -52,42 +52,42 @@ class DoctorReport(MachineInfo, frozen=True, kw_only=True):
     driver_cuda: str | None
     """The newest CUDA version of the NVIDIA driver."""
     torch_cuda: str | None
-    """The CUDA version that torch is built for."""
+    """The CUDA version that torch was built for."""
     terminal: Terminal | None
-    taken: ClearableBytes
+    clearable: ClearableBytes = msgspec.field(name="taken")
     logout: LogoutBehavior
     problems: tuple[str, ...]
-    """Each with its fix."""
+    """Each includes its fix."""
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`workbench doctor`: exits with 1 where something would keep training from working."""
-    report = _examine()
+    """`workbench doctor`: the exit code is 1 if there are problems."""
+    report = _build_report()
     if options.json:
         print_json(report)
     else:
-        _tell(report)
+        _print_report(report)
     return FAILED if report.problems else DONE
 
 
-def _examine() -> DoctorReport:
-    logout = at_logout()
+def _build_report() -> DoctorReport:
+    logout = logout_policy()
     return DoctorReport(
-        **msgspec.structs.asdict(machine_info.describe()),
+        **msgspec.structs.asdict(machine_info.describe_machine()),
         driver_cuda=machine_info.driver_cuda(),
         torch_cuda=machine_info.cuda_of_torch(),
-        terminal=terminal([sys.stdout, sys.stderr, sys.stdin], os.environ),
-        taken=ClearableBytes(size_of(paths.trash()), size_of(paths.caches())),
+        terminal=detect_terminal([sys.stdout, sys.stderr, sys.stdin], os.environ),
+        clearable=ClearableBytes(disk_usage(paths.trash()), disk_usage(paths.caches())),
         logout=LogoutBehavior(logout.kills, logout.lingers),
-        problems=tuple(machine_info.problems()),
+        problems=tuple(machine_info.find_problems()),
     )
 
 
-def terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -> Terminal | None:
-    """The terminal that the first of `streams` is connected to; `None` where there is none.
+def detect_terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -> Terminal | None:
+    """The terminal that the first possible one of `streams` is connected to; `None` if none is.
 
-    Colours as the screen uses them: 16 million where `COLORTERM` says so, 256 or 16 by the name of the terminal,
-    none with `NO_COLOR`.
+    The number of colors is the one that the screen uses: 16 million according to `COLORTERM`, 256 or 16 according
+    to `TERM`, none with `NO_COLOR`.
     """
     for stream in streams:
         try:
@@ -95,11 +95,11 @@ def terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -> Termi
         except (OSError, ValueError):
             continue
         kind = environment.get("TERM", "")
-        return Terminal(size.columns, size.lines, kind, _colours(kind, environment))
+        return Terminal(size.columns, size.lines, kind, _color_count(kind, environment))
     return None
 
 
-def _colours(kind: str, environment: Mapping[str, str]) -> int:
+def _color_count(kind: str, environment: Mapping[str, str]) -> int:
     if environment.get("NO_COLOR") or kind in {"", "dumb", "unknown"}:
         return 0
     if environment.get("COLORTERM", "").lower() in {"truecolor", "24bit"} or kind.endswith(
@@ -109,45 +109,49 @@ def _colours(kind: str, environment: Mapping[str, str]) -> int:
     return 256 if "256" in kind else 16
 
 
-def _tell(report: DoctorReport) -> None:
-    """The machine, and then every problem with its fix."""
+def _print_report(report: DoctorReport) -> None:
     host, training = report.host, report.training
-    print(f"{safe(host.name)}: {safe(host.system)}, {host.cores} cores, {text.size(host.memory_total)}")
+    print(
+        f"{sanitize(host.name)}: {sanitize(host.system)}, {host.cores} cores, {text.format_bytes(host.memory_total)}"
+    )
     print(_terminal_line(report.terminal))
     print_table(
         ("package", "version"), [(name, version or "missing") for name, version in report.versions.items()]
     )
     print()
     print_devices(report.devices)
-    print(f"training takes {safe(training.device)}: {safe(training.why)}; TPUs are not supported")
+    print(f"training device: {sanitize(training.device)} ({sanitize(training.why)})")
     print(_cuda_line(report.driver_cuda, report.torch_cuda))
     print()
     print_table(
-        ("kept", "free", "where"), [(place.kept, text.size(place.free), place.path) for place in report.disk]
+        ("content", "free", "path"),
+        [(place.content, text.format_bytes(place.free), place.path) for place in report.disk],
     )
-    trash, caches = text.size(report.taken.trash), text.size(report.taken.caches)
-    print(f"trash {trash}, caches {caches} (workbench trash --empty --caches)")
+    trash, caches = text.format_bytes(report.clearable.trash), text.format_bytes(report.clearable.caches)
+    print(f"trash {trash}, caches {caches} (to delete them: workbench trash --empty --caches)")
     if report.logout.kills and report.logout.lingers:
-        print("runs outlive a logout here: they go into a scope of your own systemd, which lingers")
+        print(
+            "runs survive a logout: they are started in a scope of the user's systemd manager, which lingers"
+        )
     print()
     for problem in report.problems:
-        print(f"✗ {safe(problem)}")
+        print(f"✗ {sanitize(problem)}")
     if not report.problems:
-        print("✓ no problems found")
+        print("✓ No problems found.")
 
 
-def _terminal_line(found: Terminal | None) -> str:
-    if found is None:
-        return "terminal: this is not a terminal; the screen needs one"
-    colours = {0: "no colours", 1 << 24: "16 million colours"}.get(found.colours, f"{found.colours} colours")
-    small = "" if found.columns >= 80 and found.rows >= 24 else "; the screen needs 80×24"
-    return f"terminal: {found.columns}×{found.rows}, {colours}, {safe(found.type) or 'no TERM'}{small}"
+def _terminal_line(terminal: Terminal | None) -> str:
+    if terminal is None:
+        return "terminal: none (the screen needs one)"
+    colors = {0: "no colors", 1 << 24: "16 million colors"}.get(terminal.colors, f"{terminal.colors} colors")
+    too_small = "" if terminal.columns >= 80 and terminal.rows >= 24 else "; the screen needs 80×24"
+    return f"terminal: {terminal.columns}×{terminal.rows}, {colors}, {sanitize(terminal.type) or 'no TERM'}{too_small}"
 
 
 def _cuda_line(driver: str | None, torch: str | None) -> str:
-    """The CUDA versions of the driver and of torch."""
-    built = f"torch is built for CUDA {torch}" if torch else "torch has no CUDA"
+    """The CUDA versions that the driver supports and that torch was built for."""
+    build = f"torch was built for CUDA {torch}" if torch else "torch was built without CUDA"
     if driver is None:
-        return f"no NVIDIA driver; {built}"
+        return f"no NVIDIA driver; {build}"
     newest = f"cu{driver.replace('.', '')}"
-    return f"NVIDIA's driver knows CUDA {driver}: {newest} or the one before it is the newest build it runs; {built}"
+    return f"NVIDIA driver: CUDA {driver}, runs torch builds up to {newest}; {build}"

@@ -1,4 +1,4 @@
-"""The command `fetch`: download what a recipe needs, or carry it to a machine without a network."""
+"""`workbench fetch`: download what a recipe needs, or bundle it for a machine without a network."""
 
 from __future__ import annotations
 
@@ -7,48 +7,69 @@ from pathlib import Path
 
 from workbench.cli import console
 from workbench.core import paths, text
-from workbench.core.errors import BadInput
-from workbench.core.text import safe
-from workbench.offline.bundle import File, Needs, Work, bring, bundle, check_here, needs_of, size_of, unbundle
+from workbench.core.errors import UserError
+from workbench.core.exit_codes import DONE
+from workbench.core.text import sanitize
+from workbench.offline.bundle import (
+    BundleFile,
+    NetworkRequirements,
+    WorkCallbacks,
+    bundle_size,
+    create_bundle,
+    download_requirements,
+    import_bundle,
+    network_requirements,
+    validate_imported,
+)
 
 
-def command(options: argparse.Namespace) -> int:
+def fetch(options: argparse.Namespace) -> int:
     """`workbench fetch RECIPE [--to DIR]`, `workbench fetch [RECIPE] --from DIR`."""
     if options.to and options.source:
-        raise BadInput("give --to DIR where there is a network, and --from DIR where there is none; not both")
+        raise UserError("--to DIR (with a network) and --from DIR (without one) can't be combined")
     if not options.recipe and not options.source:
-        raise BadInput("name a recipe: workbench fetch mnist-mlp --to DIR ('workbench recipes' lists them)")
-    needs = needs_of(options.recipe) if options.recipe else Needs(None, None)
-    work = Work(console.progress_printer())
-    folder = paths.given(options.to or options.source) if options.to or options.source else None
-    files: list[File] = []
+        raise UserError(
+            "no recipe given: workbench fetch mnist-mlp --to DIR ('workbench recipes' lists the recipes)"
+        )
+    needed = network_requirements(options.recipe) if options.recipe else NetworkRequirements(None, None)
+    work = WorkCallbacks(console.progress_printer())
+    folder = paths.expand_user_path(options.to or options.source) if options.to or options.source else None
+    files: list[BundleFile] = []
     if options.source and folder:
-        files = unbundle(folder, work)
-        check_here(needs, folder)
-    elif folder and needs.words():
-        files = bundle(needs, folder, work)
+        files = import_bundle(folder, work)
+        validate_imported(needed, folder)
+    elif folder and needed.describe():
+        files = create_bundle(needed, folder, work)
     else:
-        bring(needs, work)
-    _tell(options, needs, files, folder)
-    return 0
+        download_requirements(needed, work)
+    _print_summary(options, needed, files, folder)
+    return DONE
 
 
-def _tell(options: argparse.Namespace, needs: Needs, files: list[File], folder: Path | None) -> None:
-    about = {
+def _print_summary(
+    options: argparse.Namespace, needed: NetworkRequirements, files: list[BundleFile], folder: Path | None
+) -> None:
+    content = {
         "recipe": options.recipe,
-        "data": needs.data.name if needs.data else None,
-        "weights": needs.weights,
+        "data": needed.data.name if needed.data else None,
+        "weights": needed.weights,
     }
-    size = size_of(files, folder) if folder else 0
+    size = bundle_size(files, folder) if folder else 0
     if options.json:
         rows = [{"path": file.path, "sha256": file.sha256} for file in files]
-        console.print_json({**about, "folder": str(folder) if folder else None, "bytes": size, "files": rows})
-    elif options.recipe and not needs.words():
-        console.tell(f"{options.recipe} needs nothing from the network")
+        console.print_json(
+            {**content, "folder": str(folder) if folder else None, "bytes": size, "files": rows}
+        )
+    elif options.recipe and not needed.describe():
+        console.print_result(f"{options.recipe} needs no downloads.")
     elif folder is None:
-        console.tell(f"{needs.words()}: here")
+        console.print_result(f"{needed.describe()}: downloaded")
     else:
-        console.tell(f"{folder}: {len(files)} files, {text.size(size)}, all as their checksums say")
+        console.print_result(f"{folder}: {len(files)} files, {text.format_bytes(size)}, all checksums match")
     if options.to and files:
-        console.say(f"carry the folder over, then: workbench fetch --from {safe(folder)}")
-        console.say(f"or use it in place: WORKBENCH_DATA={safe(folder)}/data TORCH_HOME={safe(folder)}/torch")
+        console.print_status(
+            f"Copy the folder to the other machine, then run: workbench fetch --from {sanitize(folder)}"
+        )
+        console.print_status(
+            f"Or use it in place: WORKBENCH_DATA={sanitize(folder)}/data TORCH_HOME={sanitize(folder)}/torch"
+        )

@@ -1,4 +1,4 @@
-"""`workbench plan`: what a run will take, before it is started."""
+"""`workbench plan`: estimated time, memory and disk space of a run before it is started."""
 
 from __future__ import annotations
 
@@ -7,68 +7,71 @@ import argparse
 import msgspec
 
 from workbench.cli import console
-from workbench.config.experiment import build
+from workbench.cli.tables import print_table
+from workbench.config.experiment import build_experiment
 from workbench.core.exit_codes import DONE
-from workbench.core.text import count, duration, safe, size
-from workbench.planning.client import Planning
-from workbench.planning.plan import Plan, where_it_goes
+from workbench.core.text import format_bytes, format_count, format_duration, sanitize
+from workbench.planning.client import PlanProcess
+from workbench.planning.plan import Plan, describe_shares
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Try the experiment for a few steps and say what was found."""
-    experiment = build(
+    """Run a few steps of the experiment and print the estimates."""
+    experiment = build_experiment(
         options.recipe, dataset=options.dataset, model=options.model, sets=options.set, device=options.device
     )
-    console.say(f"trying some steps of {experiment.name}; nothing of it is kept")
-    with Planning(experiment) as planning:
-        found = planning.wait(console.progress_printer())
+    console.print_status(f"running a few steps of {experiment.name}; nothing is saved")
+    with PlanProcess(experiment) as planning:
+        estimate = planning.wait(console.progress_printer())
     if options.json:
         console.print_json(
-            {"experiment": experiment.to_dict(), **msgspec.to_builtins(found), "fits": found.fits}
+            {"experiment": experiment.to_dict(), **msgspec.to_builtins(estimate), "fits": estimate.fits}
         )
         return DONE
-    named = "" if found.device_name == found.device else f" ({found.device_name})"
-    console.tell(f"{experiment.name} on {found.device}{named}")
-    for label, words in rows(found):
-        console.tell(f"  {label:<8}{words}")
-    _tell_proposals(found)
-    for notice in found.notices:
-        console.say(f"workbench: {safe(notice)}")
+    device_name = "" if estimate.device_name == estimate.device else f" ({estimate.device_name})"
+    console.print_result(f"{experiment.name} on {estimate.device}{device_name}")
+    for label, content in plan_rows(estimate):
+        console.print_result(f"  {label:<8}{content}")
+    _print_proposals(estimate)
+    for notice in estimate.notices:
+        console.print_status(f"workbench: {sanitize(notice)}")
     return DONE
 
 
-def rows(found: Plan) -> list[tuple[str, str]]:
-    """The plan in words, a line each."""
-    spent, memory, disk = found.seconds, found.memory, found.disk
-    step = f"{1000 * found.step_seconds:.3g} ms a step of {found.batch_size}"
-    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+def plan_rows(estimate: Plan) -> list[tuple[str, str]]:
+    """The estimates as pairs of label and text."""
+    seconds, memory, disk = estimate.seconds, estimate.memory, estimate.disk
+    step = f"{1000 * estimate.step_seconds:.3g} ms per step of {estimate.batch_size}"
+    threads = f"{estimate.threads} thread{'s' if estimate.threads > 1 else ''}"
     device = (
-        f"{size(memory['device'])} of {size(memory['device_free'])} free on the GPU, "
+        f"{format_bytes(memory['device'])} of {format_bytes(memory['device_free'])} free on the GPU, "
         if memory["device"]
         else ""
     )
-    room = "✓" if found.fits else "✗ not enough: free some, or set WORKBENCH_HOME"
+    verdict = "✓" if estimate.fits else "✗ not enough: free some space or set WORKBENCH_HOME to another disk"
     return [
-        ("speed", f"{count(found.samples_per_second)} samples/s, {step} ({found.precision}, {threads})"),
-        ("time", f"{duration(spent['total'])}: training {duration(spent['train'])}, evaluating "
-                 f"{duration(spent['evaluate'])}, loading {duration(spent['load'])}"),
-        ("memory", f"{device}{size(memory['process'])} of {size(memory['process_free'])} free in the host's memory"),
-        ("disk", f"{size(disk['total'])} ({size(disk['checkpoint'])} a checkpoint), {size(disk['free'])} free {room}"),
-        ("data", found.execution["data"]),
-        ("where", where_it_goes(found)),
+        ("speed", f"{format_count(estimate.samples_per_second)} samples/s, {step} ({estimate.precision}, {threads})"),
+        ("time", f"{format_duration(seconds['total'])}: training {format_duration(seconds['train'])}, evaluating "
+                 f"{format_duration(seconds['evaluate'])}, loading {format_duration(seconds['load'])}"),
+        ("memory", f"{device}{format_bytes(memory['process'])} of {format_bytes(memory['process_free'])} "
+                   "free in the host's memory"),
+        ("disk", f"{format_bytes(disk['total'])} ({format_bytes(disk['checkpoint'])} per checkpoint), "
+                 f"{format_bytes(disk['free'])} free {verdict}"),
+        ("data", estimate.execution["data"]),
+        ("where", describe_shares(estimate)),
     ]  # fmt: skip
 
 
-def _tell_proposals(found: Plan) -> None:
-    if not found.proposals:
-        console.tell(
-            f"nothing that was tried is faster: {', '.join(found.tried) or 'there was nothing to try'}"
+def _print_proposals(estimate: Plan) -> None:
+    if not estimate.proposals:
+        console.print_result(
+            f"No faster settings found (tried: {', '.join(estimate.tried) or 'nothing to try'})."
         )
         return
-    console.print_table(
-        ("faster", "an epoch", "in all", "which"),
+    print_table(
+        ("faster setting", "speedup", "total time", "what it does"),
         [
-            (f"--set {row.assignment}", f"{row.factor:.1f}×", duration(row.seconds), row.says)
-            for row in found.proposals
+            (f"--set {row.assignment}", f"{row.factor:.1f}×", format_duration(row.seconds), row.side_effect)
+            for row in estimate.proposals
         ],
     )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 
 from workbench.cli import console, follow, run_text
-from workbench.cli.run_argument import to_change
+from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.tables import print_table
 from workbench.core import text
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED
 from workbench.launcher import launch
-from workbench.runs.comparison import compare_runs, differing, names_of
+from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Phase
-from workbench.runs.lookup import beginnings
-from workbench.runs.run_report import report_of
+from workbench.runs.lookup import shortest_unique_ids
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
@@ -22,42 +23,43 @@ COLUMNS = ("run", "name", "status", "epoch", "best", "dataset", "model", "starte
 
 def runs(options: argparse.Namespace) -> int:
     """`workbench runs`."""
-    rows = Store.default().rows()
+    rows = Store.default().list_runs()
     if options.json:
         console.print_json(rows)
         return DONE
     if not rows:
-        console.say("there are no runs yet: workbench train digits-mlp makes one")
+        console.print_status("There are no runs yet; 'workbench train digits-mlp' starts one.")
         return DONE
-    console.print_table(
-        (*COLUMNS, "tags") if any(row.tags for row in rows) else COLUMNS,
-        [_cells(row) for row in rows],
-        spare=("model", "dataset", "started", "tags"),
-        brief=beginnings([row.id for row in rows]),
+    header = (*COLUMNS, "tags") if any(row.tags for row in rows) else COLUMNS
+    print_table(
+        header,
+        [_cells(row)[: len(header)] for row in rows],
+        droppable=("model", "dataset", "started", "tags"),
+        short_ids=shortest_unique_ids([row.id for row in rows]),
     )
     return DONE
 
 
 def _cells(row: RunSummary) -> tuple[str, ...]:
     status = row.phase if row.phase is Phase.PAUSED else row.status
-    started, epoch = text.clock(row.created), f"{row.epoch}/{row.epochs_total}"
+    started, epoch = text.format_time(row.created), f"{row.epoch}/{row.epochs_total}"
     return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started, ", ".join(row.tags)
 
 
 def _best(row: RunSummary) -> str:
-    """The best monitored metric; of a run without validation data its newest on test data, labelled so."""
+    """The best monitored metric; without validation data the newest on test data, labeled as such."""
     loss = "loss " if row.monitor == "loss" and (row.best is not None or row.test is not None) else ""
     test = "test " if row.test is not None else ""
-    return test + loss + text.fraction(row.test if row.best is None else row.best)
+    return test + loss + text.format_fraction(row.test if row.best is None else row.best)
 
 
 def show(options: argparse.Namespace) -> int:
     """`workbench show`."""
-    report = report_of(Store.default().find(options.run))
+    report = read_report(Store.default().find(options.run))
     if options.json:
         console.print_json(report.to_json())
     else:
-        run_text.tell_result(report)
+        run_text.print_run_report(report)
     return DONE
 
 
@@ -65,41 +67,41 @@ def watch(options: argparse.Namespace) -> int:
     """`workbench watch`."""
     folder = Store.default().find(options.run)
     status = follow.Follower(folder).follow()
-    run_text.tell_result(report_of(folder))
+    run_text.print_run_report(read_report(folder))
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
 
 def stop(options: argparse.Namespace) -> int:
-    """`workbench stop`: returns when the run has ended."""
-    folder = to_change(options.run)
-    if why := launch.stop(folder):
-        console.say(f"{why}: {folder.id} can't be asked there and was sent SIGTERM")
+    """`workbench stop`: wait until the run has ended."""
+    folder = resolve_target_run(options.run)
+    if reason := launch.stop_run(folder):
+        console.print_status(f"{reason}: {folder.id} can't read a request and was sent SIGTERM")
     else:
-        console.say(f"{folder.id} writes a checkpoint and stops")
+        console.print_status(f"{folder.id} writes a checkpoint and stops")
     follow.wait_for_end(folder)
-    report = report_of(folder)
+    report = read_report(folder)
     if options.json:
         console.print_json(report.to_json())
     else:
-        console.tell(
-            f"{folder.id}: {report.status} at step {report.step}; 'workbench resume {folder.id}' continues it"
+        console.print_result(
+            f"{folder.id}: {report.status} at step {report.step}; resume it with 'workbench resume {folder.id}'"
         )
     return DONE
 
 
 def compare(options: argparse.Namespace) -> int:
-    """`workbench compare`: results, and the settings that differ."""
+    """`workbench compare`: results and the settings that differ."""
     store = Store.default()
     folders = [store.find(name) for name in options.run]
     if len({folder.id for folder in folders}) < max(2, len(folders)):
-        raise BadInput("compare takes two different runs or more: workbench compare last RUN")
-    compared = compare_runs(folders)
-    rows = [run.values for run in compared]
+        raise UserError("compare needs at least two different runs: workbench compare last RUN")
+    comparison = compare_runs(folders)
+    rows = [run.row for run in comparison]
     if options.json:
         console.print_json(rows)
         return DONE
-    table = [(key, *(text.setting(row[key]) for row in rows)) for key in differing(compared)]
-    console.print_table(("", *names_of(compared)), table)
+    table = [(key, *(text.format_setting(row[key]) for row in rows)) for key in differing_keys(comparison)]
+    print_table(("", *display_names(comparison)), table)
     return DONE
 
 
@@ -112,7 +114,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(evaluation.to_json())
     else:
-        run_text.tell_evaluation(evaluation)
+        run_text.print_evaluation(evaluation)
     return DONE
 
 
@@ -120,5 +122,5 @@ def export(options: argparse.Namespace) -> int:
     """`workbench export`."""
     from workbench.export import export_run
 
-    console.tell(str(export_run(Store.default().find(options.run), options.format, options.to)))
+    console.print_result(str(export_run(Store.default().find(options.run), options.format, options.to)))
     return DONE

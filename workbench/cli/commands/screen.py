@@ -1,4 +1,4 @@
-"""`workbench` without a command."""
+"""`workbench` without a command: the screen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def screen(options: argparse.Namespace) -> int:
     if options.version:
         print(version_of(IMPORT_NAME) or "unknown")
         return DONE
-    from workbench.ui import app
+    from workbench.ui import main
 
-    return app.run()
+    return main.run()

@@ -1,4 +1,4 @@
-"""`workbench train` and `workbench resume`: start in the background, then wait or leave."""
+"""`workbench train` and `workbench resume`: start a run in the background, then follow it or return."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 import time
 
 from workbench.cli import console, follow, run_text
-from workbench.cli.run_argument import to_change
-from workbench.config.experiment import all_settings, build
+from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.tables import print_table
+from workbench.config.experiment import all_settings, build_experiment
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
-from workbench.core.settings_schema import assignment
-from workbench.core.text import setting
+from workbench.core.settings_schema import parse_assignment
+from workbench.core.text import format_setting
 from workbench.launcher import launch
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import report_of
+from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 
 LAUNCHER = "command line"
@@ -22,55 +23,55 @@ LAUNCHER = "command line"
 def train(options: argparse.Namespace) -> int:
     """`workbench train`."""
     if options.settings:
-        return _settings(options)
-    experiment = build(
+        return _list_settings(options)
+    experiment = build_experiment(
         options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
         device=options.device,
     )  # fmt: skip
-    for remark in launch.remarks(experiment):
-        console.say(remark)
-    folder = launch.start(experiment, LAUNCHER)
-    console.say(f"{folder.id} is training in the background")
-    return _wait_and_tell(folder, options)
+    for remark in launch.start_warnings(experiment):
+        console.print_status(remark)
+    folder = launch.start_run(experiment, LAUNCHER)
+    console.print_status(f"Started {folder.id} in the background.")
+    return _wait_and_report(folder, options)
 
 
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
-    folder = to_change(options.run, live=False)
-    overrides, began = dict(assignment(text) for text in options.set), time.time()
-    launch.resume(
+    folder = resolve_target_run(options.run, live=False)
+    overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
+    launch.resume_run(
         folder, overrides, LAUNCHER,
         accept_changed_data=options.accept_changed_data, take_over=options.take_over,
         from_start=options.from_start,
     )  # fmt: skip
-    console.say(f"{folder.id} goes on in the background")
-    return _wait_and_tell(folder, options, began)
+    console.print_status(f"Resumed {folder.id} in the background.")
+    return _wait_and_report(folder, options, start)
 
 
-def _wait_and_tell(folder: RunFolder, options: argparse.Namespace, since: float = 0.0) -> int:
+def _wait_and_report(folder: RunFolder, options: argparse.Namespace, since: float = 0.0) -> int:
     if options.detach:
         if options.json:
-            console.print_json(report_of(folder).to_json())
+            console.print_json(read_report(folder).to_json())
         else:
-            console.tell(folder.id)
+            console.print_result(folder.id)
         return DONE
     status, interrupted = follow.wait_or_stop(folder, since)
-    report = report_of(folder)
+    report = read_report(folder)
     if options.json:
         console.print_json(report.to_json())
     else:
-        run_text.tell_result(report)
+        run_text.print_run_report(report)
     if status is Status.FINISHED:
         return DONE
     if interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
     if options.json:
-        console.say(f"workbench: {report.reason or f'the run is {status}'}")
-    console.say(f"its log: {folder.log}")
+        console.print_status(f"workbench: {report.reason or f'the run is {status}'}")
+    console.print_status(f"log: {folder.log}")
     return FAILED
 
 
-def _settings(options: argparse.Namespace) -> int:
+def _list_settings(options: argparse.Namespace) -> int:
     rows = all_settings(options.dataset, options.model)
     if options.json:
         console.print_json(
@@ -81,11 +82,11 @@ def _settings(options: argparse.Namespace) -> int:
         )
         return DONE
     shown = [
-        (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), setting(r.default), r.help)
+        (r.key, r.kind if r.kind != "choice" else " ".join(r.choices), format_setting(r.default), r.help)
         for r in rows
     ]
-    console.print_table(("setting", "type", "default", "what it is"), shown)
-    console.say(
-        "Defaults of a dataset and a model come before these; --dataset and --model list their own options."
+    print_table(("setting", "type", "default", "description"), shown)
+    console.print_status(
+        "Datasets and models may override these defaults; add --dataset and --model to list their own options."
     )
     return DONE

@@ -7,13 +7,15 @@ import argparse
 import msgspec
 
 from workbench.cli import console
-from workbench.cli.run_argument import to_change
+from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.tables import print_table
 from workbench.core import paths, text
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
-from workbench.io.file_cache import clear, size_of
-from workbench.runs import trash as kept
-from workbench.runs.lookup import beginnings
+from workbench.io.disk_usage import disk_usage
+from workbench.io.file_cache import clear
+from workbench.runs import trash as run_trash
+from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.store import Store
 
 
@@ -28,11 +30,11 @@ class FreedSpace(msgspec.Struct, frozen=True):
     """The document that `trash --empty` and `trash --caches` print with `--json`."""
 
     runs: int
-    """Deleted ones."""
+    """Number of deleted runs."""
     bytes: int
-    """Of these runs."""
+    """Bytes of the deleted runs."""
     caches: int
-    """Bytes of deleted caches."""
+    """Bytes of the deleted caches."""
 
 
 class TrashedRun(msgspec.Struct, frozen=True):
@@ -49,31 +51,33 @@ class TrashContent(msgspec.Struct, frozen=True):
     """The document that `trash` prints with `--json`."""
 
     runs: tuple[TrashedRun, ...]
-    """The newest in the trash first."""
+    """The most recently removed first."""
     bytes: int
-    """Of all of them."""
+    """Bytes of all runs."""
     caches: int
-    """Bytes of caches."""
+    """Bytes of the caches."""
 
 
 def remove(options: argparse.Namespace) -> int:
     """`workbench rm`."""
-    folder = to_change(options.run, live=False)
-    where = Store.default().remove(folder, now=options.now)
-    if where is None:
-        console.tell(f"{folder.id} is deleted")
+    folder = resolve_target_run(options.run, live=False)
+    trash_folder = Store.default().remove(folder, now=options.now)
+    if trash_folder is None:
+        console.print_result(f"Deleted {folder.id}.")
     else:
-        console.tell(f"{folder.id} is in the trash ('workbench trash restore {folder.id}' restores it)")
+        console.print_result(
+            f"Moved {folder.id} to the trash; 'workbench trash restore {folder.id}' restores it."
+        )
     return DONE
 
 
 def trash(options: argparse.Namespace) -> int:
     """`workbench trash`, `trash restore RUN`, `trash --empty`, `trash --caches`."""
-    if options.do and not options.run:
-        raise BadInput("name the run: workbench trash restore RUN ('workbench trash' lists them)")
-    if options.do and (options.empty or options.caches):
-        raise BadInput("restore a run, or delete what is there: one after the other")
-    if options.do:
+    if options.action and not options.run:
+        raise UserError("no run given: workbench trash restore RUN ('workbench trash' lists the runs)")
+    if options.action and (options.empty or options.caches):
+        raise UserError("restore can't be combined with --empty or --caches")
+    if options.action:
         return _restore(options)
     if options.empty or options.caches:
         return _delete(options)
@@ -85,39 +89,47 @@ def _restore(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(RestoredRun(folder.id, str(folder.path)))
     else:
-        console.tell(f"{folder.id} is restored from the trash")
+        console.print_result(f"Restored {folder.id} from the trash.")
     return DONE
 
 
 def _delete(options: argparse.Namespace) -> int:
-    runs, freed = kept.empty(paths.trash()) if options.empty else (0, 0)
+    runs, freed = run_trash.empty_trash(paths.trash()) if options.empty else (0, 0)
     caches = clear(paths.caches()) if options.caches else 0
     if options.json:
         console.print_json(FreedSpace(runs, freed, caches))
         return DONE
     if options.empty:
-        console.tell(f"{runs} run{'' if runs == 1 else 's'} deleted: {text.size(freed)} are free again")
+        console.print_result(
+            f"Deleted {runs} run{'' if runs == 1 else 's'} and freed {text.format_bytes(freed)}."
+        )
     if options.caches:
-        console.tell(f"caches deleted: {text.size(caches)} are free again")
+        console.print_result(f"Deleted the caches and freed {text.format_bytes(caches)}.")
     return DONE
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = kept.rows(paths.trash())
-    caches = size_of(paths.caches())
+    rows = run_trash.list_trash(paths.trash())
+    caches = disk_usage(paths.caches())
+    total = sum(row.bytes for row in rows)
     if options.json:
         runs = tuple(TrashedRun(*row) for row in rows)
-        console.print_json(TrashContent(runs, sum(row.bytes for row in rows), caches))
+        console.print_json(TrashContent(runs, total, caches))
         return DONE
     if rows:
-        console.print_table(
-            ("run", "name", "size", "put away"),
-            [(row.id, row.name, text.size(row.bytes), text.clock(row.put_away)) for row in rows],
-            brief=beginnings([row.id for row in rows]),
+        print_table(
+            ("run", "name", "size", "removed"),
+            [
+                (row.id, row.name, text.format_bytes(row.bytes), text.format_time(row.trashed_at))
+                for row in rows
+            ],
+            short_ids=shortest_unique_ids([row.id for row in rows]),
         )
-        console.say(f"{text.size(sum(row.bytes for row in rows))}: 'workbench trash --empty' makes it free")
+        console.print_status(f"trash: {text.format_bytes(total)}; delete it with 'workbench trash --empty'")
     else:
-        console.say("the trash is empty")
+        console.print_status("The trash is empty.")
     if caches:
-        console.say(f"caches: {text.size(caches)}, 'workbench trash --caches' makes it free")
+        console.print_status(
+            f"caches: {text.format_bytes(caches)}; delete them with 'workbench trash --caches'"
+        )
     return DONE

@@ -1,7 +1,4 @@
-"""A dataset that the user looks at: its facts, its images or values, and what transforms make of an image.
-
-Nothing is ever downloaded by looking.
-"""
+"""Requests about a dataset: its facts, its images or values, and previews of transforms. Never downloads."""
 
 from __future__ import annotations
 
@@ -15,40 +12,37 @@ from workbench.compute.handlers.loading import experiment_dataset, load_dataset
 from workbench.compute.protocol import (
     BrowseImages,
     BrowseValues,
-    DatasetOverview,
     DatasetRequest,
     DescribeDataset,
-    ImageDetail,
-    ImagePage,
-    Pipeline,
     TraceDatasetImage,
     TransformImage,
-    ValuePage,
 )
 from workbench.compute.protocol_records import DatasetRef, ImageItem, Scatter, ValueRow
+from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
 from workbench.compute.task import Task
-from workbench.config.recipes import how_to_fetch
-from workbench.core.errors import BadInput
+from workbench.config.recipes import download_hint
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
-from workbench.core.text import size
+from workbench.core.text import format_bytes
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
-from workbench.datasets.dataset import Data, Split
+from workbench.datasets.dataset import Dataset, Split
 from workbench.engine.device import pick_device
-from workbench.inference.pipeline_steps import steps_of_data
+from workbench.inference.pipeline_steps import dataset_steps
 from workbench.models.factory import build_shapes
 from workbench.models.preprocessing import Preprocessing
 
-MOST = 200
-"""Examples that one answer holds at most."""
+MAX_ITEMS = 200
+"""Samples in one response at most."""
 _POINTS = 1000
-"""Points of a scatter."""
-_LARGEST = 256  # pixels; a terminal shows fewer
+"""Points in a scatter plot at most."""
+_MAX_SIDE = 256
+"""Maximum pixels of an image's longer side: a terminal shows fewer."""
 
 
 def describe(request: DescribeDataset, task: Task) -> DatasetOverview:
-    """The facts of a dataset, and the shape of a batch behind the untrained model."""
+    """The facts of a dataset, and the output shape of the untrained model for a batch."""
     data = _load(request, task)
     facts = preview.describe(data, max(1, request.batch))
     model = experiment_dataset(request.dataset).model
@@ -56,76 +50,78 @@ def describe(request: DescribeDataset, task: Task) -> DatasetOverview:
 
 
 def browse_images(request: BrowseImages, task: Task) -> ImagePage:
-    """A page of a split's images; the image of noise stands before all others."""
+    """A page of a split's images. Without a class filter, an image of random noise comes first."""
     data = _load(request, task)
-    split = _split(data, request)
-    indices = preview.members(split, request.label)
-    before = 1 if request.label is None else 0
+    split = find_split(data, request.split)
+    indices = preview.class_indices(split, request.label)
+    noise = 1 if request.label is None else 0
     first = max(0, request.first)
-    places = range(first, min(first + clamp_count(request.count), len(indices) + before))
+    positions = range(first, min(first + clamp_count(request.count), len(indices) + noise))
     items = [
-        _item(data, split, preview.NOISE if place < before else indices[place - before], request.side)
-        for place in places
+        _item(
+            data, split, preview.NOISE_INDEX if position < noise else indices[position - noise], request.side
+        )
+        for position in positions
     ]
-    return ImagePage(items=tuple(items), first=first, total=len(indices) + before)
+    return ImagePage(items=tuple(items), first=first, total=len(indices) + noise)
 
 
 def transform_image(request: TransformImage, task: Task) -> ImageDetail:
-    """One image, before and after its augmentation and transforms."""
+    """One image before and after augmentation and transforms."""
     data = _load(request, task)
-    split, index = _split(data, request), request.index
-    image = preview.picture_at(data, split, index)
-    item = _item(data, split, index, _LARGEST)
-    stored = preview.facts(preview.input_at(split, index))
+    split, index = find_split(data, request.split), request.index
+    image = preview.image_at(data, split, index)
+    item = _item(data, split, index, _MAX_SIDE)
+    stored = preview.tensor_facts(preview.input_at(split, index))
     if not request.chain and not request.augment:
         return ImageDetail(item=item, stored=stored, transformed=None, result=None)
-    augmented = preview.augmented(image, request.augment, request.draw) if request.augment else image
-    values, shown = preview.transformed(augmented, request.chain, request.draw, data)
+    augmented = preview.apply_augmentation(image, request.augment, request.draw) if request.augment else image
+    values, transformed = preview.apply_transforms(augmented, request.chain, request.draw, data)
     return ImageDetail(
-        item=item, stored=stored, transformed=png(shown, _LARGEST), result=preview.facts(values)
+        item=item, stored=stored, transformed=png(transformed, _MAX_SIDE), result=preview.tensor_facts(values)
     )
 
 
 def trace(request: TraceDatasetImage, task: Task) -> Pipeline:
-    """Each step from a stored image to what a model is given."""
+    """The steps from a stored image to a model's input."""
     data = _load(request, task)
-    image = preview.picture_at(data, _split(data, request), request.index)
+    image = preview.image_at(data, find_split(data, request.split), request.index)
     preprocessing = Preprocessing(mean=tuple(data.mean or ()), std=tuple(data.std or ()))
-    steps = steps_of_data(preview.drawn(image), preprocessing, pick_device("auto"))
+    steps = dataset_steps(preview.to_pil(image), preprocessing, pick_device("auto"))
     return Pipeline(model=None, steps=tuple(steps))
 
 
 def browse_values(request: BrowseValues, task: Task) -> ValuePage:
-    """The first examples as text, and points of a scatter."""
+    """The first samples as text, and the points of a scatter plot."""
     data = _load(request, task)
-    split = _split(data, request)
-    indices = preview.members(split, request.label)
+    split = find_split(data, request.split)
+    indices = preview.class_indices(split, request.label)
     rows = [_row(data, split, index) for index in indices[: clamp_count(request.count)]]
     return ValuePage(rows=tuple(rows), total=len(indices), scatter=_scatter(data, split, indices))
 
 
 def clamp_count(count: int) -> int:
-    """As many examples as an answer can have."""
-    return max(1, min(MOST, count))
+    """`count` within 1..`MAX_ITEMS`."""
+    return max(1, min(MAX_ITEMS, count))
 
 
-def _load(request: DatasetRequest, task: Task) -> Data:
-    _check_here(request.dataset)
+def _load(request: DatasetRequest, task: Task) -> Dataset:
+    _check_available(request.dataset)
     return load_dataset(request.dataset, task)
 
 
-def _check_here(ref: DatasetRef) -> None:
+def _check_available(ref: DatasetRef) -> None:
     choice = experiment_dataset(ref).data
     about = datasets.describe(choice.name, choice.options)
     if not about.here and about.kind == "published":
-        raise BadInput(
-            f"{about.name} is not here: t downloads it ({size(about.download)}) and trains; "
-            f"{how_to_fetch(about.name)}; without a network see workbench fetch --help"
+        raise UserError(
+            f"{about.name} is not downloaded ({format_bytes(about.download)}): press t to download it and train; "
+            f"{download_hint(about.name)}; without a network see workbench fetch --help"
         )
 
 
-def _output_shape(data: Data, batch: Sequence[int], model: Choice) -> tuple[int, ...] | None:
-    """The shape of the untrained model's output for one batch; `None` where it would take long to find out."""
+def _output_shape(data: Dataset, batch: Sequence[int], model: Choice) -> tuple[int, ...] | None:
+    """The output shape of the untrained model for one batch; `None` for user code or an incompatible model."""
     if is_user_code(model.name):
         return None
     shape = tuple(batch[1:])
@@ -136,58 +132,59 @@ def _output_shape(data: Data, batch: Sequence[int], model: Choice) -> tuple[int,
         with torch.no_grad():
             return tuple(built.module.eval()(torch.empty(inputs, device="meta")).shape)
     except Exception:
-        return None  # the experiment pane says what is wrong with the pair
+        return None  # the experiment pane shows why dataset and model are incompatible
 
 
-def _item(data: Data, split: Split, index: int, side: int) -> ImageItem:
+def _item(data: Dataset, split: Split, index: int, side: int) -> ImageItem:
     label, class_name = _target(data, split, index)
-    image = preview.drawn(preview.picture_at(data, split, index))
+    image = preview.to_pil(preview.image_at(data, split, index))
     return ImageItem(
         index=index,
         label=label,
         class_name=class_name,
-        name=split.names[index] if split.names and index != preview.NOISE else "",
-        png=png(image, min(side, _LARGEST)),
+        name=split.names[index] if split.names and index != preview.NOISE_INDEX else "",
+        png=png(image, min(side, _MAX_SIDE)),
     )
 
 
-def _target(data: Data, split: Split, index: int) -> tuple[int | None, str]:
-    """The class index (if any) of an example, and the name of its class or the target of a regression."""
-    if index == preview.NOISE:
+def _target(data: Dataset, split: Split, index: int) -> tuple[int | None, str]:
+    """The class index of a sample (if any), and its class name or regression target."""
+    if index == preview.NOISE_INDEX:
         return None, "noise"
     if data.task == "regression":
-        return None, _short(split.targets[index])
+        return None, _format_values(split.targets[index])
     label = int(split.targets[index])
     return label, data.classes[label]
 
 
-def _row(data: Data, split: Split, index: int) -> ValueRow:
-    values = tuple(_short(value) for value in split.example(index).reshape(-1)[:8])
+def _row(data: Dataset, split: Split, index: int) -> ValueRow:
+    values = tuple(_format_values(value) for value in split.sample(index).reshape(-1)[:8])
     return ValueRow(index=index, input=values, target=_target(data, split, index)[1])
 
 
-def _scatter(data: Data, split: Split, indices: Sequence[int]) -> Scatter:
-    """At most `_POINTS` points, evenly spaced: the first two features, or the only one and the target."""
-    chosen = torch.tensor(list(indices[:: max(1, -(-len(indices) // _POINTS))]), dtype=torch.int64)
-    features = split.examples(chosen).reshape(len(chosen), -1).float()
-    targets = split.targets.index_select(0, chosen)
-    two = data.task == "classification" and features.shape[1] > 1
-    ys = features[:, 1] if two else targets.reshape(len(chosen), -1)[:, 0].float()
+def _scatter(data: Dataset, split: Split, indices: Sequence[int]) -> Scatter:
+    """At most `_POINTS` evenly spaced samples: the first two features, or the only feature and the target."""
+    selected = torch.tensor(list(indices[:: max(1, -(-len(indices) // _POINTS))]), dtype=torch.int64)
+    features = split.gather(selected).reshape(len(selected), -1).float()
+    targets = split.targets.index_select(0, selected)
+    two_features = data.task == "classification" and features.shape[1] > 1
+    ys = features[:, 1] if two_features else targets.reshape(len(selected), -1)[:, 0].float()
     return Scatter(
         xs=tuple(features[:, 0].tolist()),
         ys=tuple(ys.tolist()),
         labels=tuple(targets.tolist()) if data.task == "classification" else (),
         x_title="first value",
-        y_title="second value" if two else "target",
+        y_title="second value" if two_features else "target",
     )
 
 
-def _split(data: Data, request: BrowseImages | TransformImage | BrowseValues | TraceDatasetImage) -> Split:
+def find_split(data: Dataset, name: str) -> Split:
+    """The split `name` of a dataset. Raises `UserError`."""
     splits = data.splits
-    if request.split not in splits:
-        raise BadInput(f"there is no {request.split} split: there are {', '.join(splits)}")
-    return splits[request.split]
+    if name not in splits:
+        raise UserError(f"this dataset has no {name} split; its splits: {', '.join(splits)}")
+    return splits[name]
 
 
-def _short(value: Tensor) -> str:
+def _format_values(value: Tensor) -> str:
     return " ".join(f"{number:.4g}" for number in value.reshape(-1)[:4].tolist())

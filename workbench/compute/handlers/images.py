@@ -1,6 +1,6 @@
-"""Images opened for the screen: one that is too large or damaged ends this process at most, never the screen.
+"""Opens images for the screen, in this process, so that a corrupt image can't crash the screen.
 
-Imports no torch: an image can be shown long before a model is loaded.
+Imports no torch, so that an image is shown before torch is loaded.
 """
 
 from __future__ import annotations
@@ -10,40 +10,43 @@ from pathlib import Path
 
 from PIL import Image
 
-from workbench.compute.protocol import OpenedImage, OpenImage
+from workbench.compute.protocol import OpenImage
 from workbench.compute.protocol_records import ImageFacts
+from workbench.compute.protocol_responses import OpenedImage
 from workbench.compute.task import Task
-from workbench.core.errors import BadInput
-from workbench.core.paths import given
-from workbench.io.download import fetch_picture
-from workbench.io.images import convert, open_picture
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
+from workbench.io.download import download_image
+from workbench.io.images import convert_mode, open_image
 
-LARGEST = 512
-"""Pixels of a side: a terminal shows fewer."""
-NO_IMAGE = "no image is named: give a path or a URL"
+MAX_SIDE = 512
+"""Maximum pixels of an image's longer side: a terminal shows fewer."""
+NO_IMAGE_ERROR = "no image: enter a path or URL"
 
 
-def open_image(request: OpenImage, task: Task) -> OpenedImage:
-    """Open the image, or download it first. Raises `BadInput` or `Interrupted`."""
+def open_for_display(request: OpenImage, task: Task) -> OpenedImage:
+    """Open the image, downloading a URL first. Raises `UserError` or `Cancelled`."""
     source = request.path
     if not source:
-        raise BadInput(NO_IMAGE)
-    path: Path = fetch_picture(source, task.progress, task.cancelled) if "://" in source else given(source)
-    image = open_picture(path)
-    return OpenedImage(path=str(path.absolute()), png=png(image, LARGEST), source=facts(image))
+        raise UserError(NO_IMAGE_ERROR)
+    path: Path = (
+        download_image(source, task.progress, task.cancelled) if "://" in source else expand_user_path(source)
+    )
+    image = open_image(path)
+    return OpenedImage(path=str(path.absolute()), png=png(image, MAX_SIDE), source=facts(image))
 
 
 def facts(image: Image.Image) -> ImageFacts:
-    """Its size and mode."""
+    """The size and mode of an image."""
     return ImageFacts(image.width, image.height, image.mode)
 
 
 def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> bytes:
-    """The image within `side` pixels, as a PNG."""
-    side = max(1, min(side, LARGEST))
-    if image.mode in {"RGB", "L"}:  # whole blocks are averaged first, which is much faster for photographs
+    """The image as a PNG, scaled down to at most `side` pixels (1..`MAX_SIDE`) on its longer side."""
+    side = max(1, min(side, MAX_SIDE))
+    if image.mode in {"RGB", "L"}:  # averaging whole blocks first is much faster for photographs
         image = image.reduce(max(1, max(image.size) // (4 * side)))
-    image = convert(image, "L" if image.mode == "L" else "RGB")
+    image = convert_mode(image, "L" if image.mode == "L" else "RGB")
     if max(image.size) > side:
         image = image.copy()
         image.thumbnail((side, side), resampling)

@@ -1,1 +1,1 @@
-"""The architectures that are not torchvision's, a file each."""
+"""The built-in architectures, one file each."""

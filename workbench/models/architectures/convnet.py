@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """Conv 6@5×5, pool, conv 16@5×5, pool, dense 120, 84: [N, C, H, W] → [N, outputs]; H and W from 16 on.
+    """Conv 6@5×5, pool, conv 16@5×5, pool, dense 120, 84: [N, C, H, W] → [N, outputs]; H and W at least 16.
 
     Source: https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html (there 3×32×32, 10 classes).
     """
@@ -21,7 +21,7 @@ class ConvNet(nn.Module):
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(),
         )  # fmt: skip
-        flat = 16 * _after_both(height) * _after_both(width)
+        flat = 16 * _feature_side(height) * _feature_side(width)
         self.dense = nn.Sequential(nn.Linear(flat, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU())
         self.head = nn.Linear(84, outputs)
 
@@ -31,6 +31,6 @@ class ConvNet(nn.Module):
         return output
 
 
-def _after_both(side: int) -> int:
-    """What is left of a side after two times: 5×5 without padding, then half."""
+def _feature_side(side: int) -> int:
+    """The side of the feature maps after two blocks of a 5×5 convolution without padding and 2×2 pooling."""
     return ((side - 4) // 2 - 4) // 2

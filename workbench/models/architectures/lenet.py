@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class LeNet(nn.Module):
-    """LeCun et al. 1998 with dense connections between the maps: [N, C, H, W] → [N, outputs]; H, W from 12 on.
+    """LeCun et al. 1998 with dense connections between the maps: [N, C, H, W] → [N, outputs]; H, W at least 12.
 
-    Source: "Gradient-Based Learning Applied to Document Recognition", section II.B. The two pixels that the
-    paper adds around 28×28 pictures are the first convolution's padding.
+    Source: "Gradient-Based Learning Applied to Document Recognition", section II.B. The two pixels that
+    the paper adds around 28×28 images are the padding of the first convolution.
     """
 
     def __init__(self, shape: Sequence[int], outputs: int) -> None:

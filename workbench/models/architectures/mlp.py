@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Mlp(nn.Module):
     """Dense layers with ReLU and dropout on the flattened input: [N, ...] → [N, outputs].
 
-    `batch_norm` puts a normalisation over the batch between each layer and its ReLU. `softmax` ends the network
-    in probabilities, as some introductions do; the loss then takes the softmax of those (see `outputs`).
+    `batch_norm` adds batch normalization between each layer and its ReLU. `softmax` makes the network return
+    probabilities, as in some tutorials; the loss then applies its softmax to those (see `outputs`).
     """
 
     def __init__(

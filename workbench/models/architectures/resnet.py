@@ -1,4 +1,4 @@
-"""A small residual network for small pictures."""
+"""A small residual network for small images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut: [N, C, H, W] → [N, channels, H/stride, W/stride]."""
+    """Two 3×3 convolutions with a shortcut: [N, C, H, W] → [N, channels, H/stride, W/stride]."""
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -24,12 +24,12 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's maps."""
+        """Feature maps [N, channels, H/stride, W/stride]."""
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """`depth` = 6n + 2 layers in three stages of `width`, 2 and 4 times `width` channels: [N, C, H, W] → [N, outputs].
+    """`depth` = 6n + 2 layers in three stages with 1, 2 and 4 times `width` channels: [N, C, H, W] → [N, outputs].
 
     Source: He et al., "Deep Residual Learning for Image Recognition", section 4.2, with projections as
     shortcuts where the shape changes (their option B).

@@ -1,4 +1,4 @@
-"""One number that is learned."""
+"""A model with a single weight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 
 
 class Scalar(nn.Module):
@@ -17,8 +17,8 @@ class Scalar(nn.Module):
     def __init__(self, shape: Sequence[int], outputs: int, *, start: float = 0.1) -> None:
         super().__init__()
         if math.prod(shape) != 1 or outputs != 1:
-            raise BadInput(
-                f"scalar learns one number from one number; the data has inputs of shape {list(shape)} and "
+            raise UserError(
+                f"scalar maps one number to one number, but the data has inputs of shape {list(shape)} and "
                 f"{outputs} outputs: try linear"
             )
         self.weight = nn.Parameter(torch.tensor(start))
@@ -28,6 +28,6 @@ class Scalar(nn.Module):
         output: Tensor = self.weight * x
         return output
 
-    def figures(self) -> dict[str, float]:
-        """What a person wants to see of its parameters, by name."""
+    def extra_metrics(self) -> dict[str, float]:
+        """The current weight, which is reported with the metrics."""
         return {"weight": float(self.weight.detach())}

@@ -1,4 +1,4 @@
-"""Steering: changes to runs that go on. Learning rate and epochs wait a moment, and can be taken back until then."""
+"""Requests to live runs. Changes of the learning rate and the epochs wait a moment and can be cancelled until then."""
 
 from __future__ import annotations
 
@@ -6,189 +6,193 @@ import contextlib
 from dataclasses import dataclass
 
 from textual.content import Content
-from textual.timer import Timer
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.records import RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.store import RunSummary, Store
-from workbench.ui.actions.targets import Acting
-from workbench.ui.base.messages import Undoable
+from workbench.ui.actions.host import ActionHost, Stoppable
+from workbench.ui.actions.targets import RunTargets
+from workbench.ui.actions.undo import UndoStack
 from workbench.ui.base.status_style import MUTED
-from workbench.ui.widgets.notice_bar import NoticeLine
 
-WAIT_SECONDS = 3
+DELAY_SECONDS = 3
 
 
 @dataclass
-class Steer:
-    """A change that waits a moment before it is asked for."""
+class PendingChange:
+    """A change that is requested after a countdown."""
 
     runs: list[RunSummary]
     kind: RequestKind
-    """`LR` or `EPOCHS`."""
-    by: float
-    seconds: int = WAIT_SECONDS
+    amount: float
+    """With `RequestKind.LR` a factor of the learning rate, with `EPOCHS` the number of epochs to add."""
+    seconds_left: int = DELAY_SECONDS
 
-    def add(self, by: float) -> None:
-        """The key was pressed again."""
-        self.by = self.by * by if self._of_lr else self.by + by
-        self.seconds = WAIT_SECONDS
+    def combine(self, amount: float) -> None:
+        """Add the change of another key press, and restart the countdown."""
+        self.amount = self.amount * amount if self._is_lr else self.amount + amount
+        self.seconds_left = DELAY_SECONDS
 
     @property
-    def _of_lr(self) -> bool:
+    def _is_lr(self) -> bool:
         return self.kind is RequestKind.LR
 
-    def of(self, kind: RequestKind, runs: list[RunSummary]) -> bool:
-        """Whether it is this change of these runs."""
+    def matches(self, kind: RequestKind, runs: list[RunSummary]) -> bool:
+        """Whether it changes the same setting of the same runs."""
         return kind is self.kind and [run.id for run in runs] == [run.id for run in self.runs]
 
     @property
-    def nothing(self) -> bool:
-        """Whether it came back to where it started."""
-        return self.by == (1 if self._of_lr else 0)
+    def is_noop(self) -> bool:
+        """Whether the key presses cancelled each other."""
+        return self.amount == (1 if self._is_lr else 0)
 
     @property
     def values(self) -> RequestValues:
         """The arguments of the request."""
-        return RequestValues(times=self.by) if self._of_lr else RequestValues(add=int(self.by))
+        return RequestValues(times=self.amount) if self._is_lr else RequestValues(add=int(self.amount))
 
     @property
     def inverse(self) -> float:
-        """What takes it back once it took effect."""
-        return 1 / self.by if self._of_lr else -self.by
+        """The amount that reverts it after it took effect."""
+        return 1 / self.amount if self._is_lr else -self.amount
 
-    def says(self) -> str:
-        """What will happen."""
-        if self._of_lr:
-            return f"learning rate ×{self.by:g}" if self.by >= 1 else f"learning rate ÷{1 / self.by:g}"
+    def description(self) -> str:
+        """`learning rate ÷4`, `+2 epochs: 4 → 6`."""
+        if self._is_lr:
+            return (
+                f"learning rate ×{self.amount:g}"
+                if self.amount >= 1
+                else f"learning rate ÷{1 / self.amount:g}"
+            )
         if len(self.runs) == 1:
             run = self.runs[0]
-            total = max(run.epoch + 1, run.epochs_total + int(self.by))
-            return f"{_epochs(self.by)}: {run.epochs_total} → {total}"
-        return f"{_epochs(self.by)} each"
+            total = max(run.epoch + 1, run.epochs_total + int(self.amount))
+            return f"{_epochs(self.amount)}: {run.epochs_total} → {total}"
+        return f"{_epochs(self.amount)} each"
 
-    def ask(self, store: Store) -> None:
-        """Ask every run for it. Raises `BadInput` and `OSError`."""
+    def send(self, store: Store) -> None:
+        """Leave a request for each run. Raises `UserError` and `OSError`."""
         for run in self.runs:
-            launch.ask(store.folder(run.id), self.kind, self.values)
+            launch.send_request(store.folder(run.id), self.kind, self.values)
 
 
-class Steering(Acting):
-    """Pause, go on, checkpoint; learning rate and epochs."""
+class LiveTuning:
+    """Pause, continue and checkpoint live runs; change their learning rate and epochs."""
 
-    steer: Steer | None = None
-    _countdown: Timer | None = None
+    def __init__(self, host: ActionHost, targets: RunTargets, undo_stack: UndoStack) -> None:
+        self._host, self._targets, self._undo_stack = host, targets, undo_stack
+        self._pending: PendingChange | None = None
+        self._timer: Stoppable | None = None
 
-    def ask(
-        self, kind: RequestKind, rows: list[RunSummary], words: str, values: RequestValues = NO_VALUES
-    ) -> None:
-        """Leave a request for each run; `words` are what the notice says of it."""
-
-        def ask() -> str:
-            for row in rows:
-                launch.ask(self.folder_of(row), kind, values)
-            return f"{self.named(rows)}: asked {words}"
-
-        self.in_background(ask)
-
-    def action_pause(self) -> None:
-        """Pause the runs that are meant; where the first is paused, let them go on."""
-        rows = self.able("pause")
+    def pause(self) -> None:
+        """Pause the target runs; if the first is paused, continue them."""
+        rows = self._targets.eligible_runs("pause")
         if rows[0].phase is Phase.PAUSED:
-            self.ask(RequestKind.CONTINUE, rows, "to go on")
+            self._request(RequestKind.CONTINUE, rows, "continue requested")
         else:
-            self.ask(RequestKind.PAUSE, rows, "to pause")
+            self._request(RequestKind.PAUSE, rows, "pause requested")
 
-    def action_release(self) -> None:
-        """Pause, and give the memory of the device back."""
-        words = "to pause and give the device's memory back"
-        self.ask(RequestKind.PAUSE, self.able("release"), words, RequestValues(release=True))
+    def release(self) -> None:
+        """Pause the target runs and free the device's memory."""
+        rows = self._targets.eligible_runs("release")
+        message = "pause requested, freeing the device's memory"
+        self._request(RequestKind.PAUSE, rows, message, RequestValues(release=True))
 
-    def action_checkpoint(self) -> None:
-        """Have them write a checkpoint now."""
-        self.ask(RequestKind.CHECKPOINT, self.able("checkpoint"), "for a checkpoint")
-
-    def action_times_lr(self, factor: float) -> None:
-        """Multiply the learning rate, in a moment."""
-        self._steer(RequestKind.LR, factor, self.able("times_lr"))
-
-    def action_add_epochs(self, count: int) -> None:
-        """Add epochs, in a moment."""
-        self._steer(RequestKind.EPOCHS, count, self.able("add_epochs"))
-
-    def take_back(self) -> bool:
-        """Forget the change that waits; whether one did."""
-        steer = self.steer
-        self._end_countdown()
-        if steer is not None:
-            self.notice(f"taken back: {steer.says()} of {self.named(steer.runs)}")
-        return steer is not None
-
-    def _steer(self, kind: RequestKind, by: float, rows: list[RunSummary]) -> None:
-        waiting = self.steer
-        if waiting is not None and waiting.of(kind, rows):
-            waiting.add(by)
-        else:
-            self.finish_wait()
-            self.steer = Steer(rows, kind, by)
-        if self._countdown is not None:
-            self._countdown.stop()
-        self._countdown = self.set_interval(1.0, self._tick)
-        self._show_steer()
-
-    def _tick(self) -> None:
-        if self.steer is None:
-            return
-        self.steer.seconds -= 1
-        if self.steer.seconds <= 0:
-            self.finish_wait()
-        else:
-            self._show_steer()
-
-    def _show_steer(self) -> None:
-        if self.steer is None:
-            return
-        self.query_one(NoticeLine).wait(
-            Content.assemble(
-                (" → ", "bold $accent"),
-                f"{self.named(self.steer.runs)} {self.steer.says()} in {self.steer.seconds} s  ",
-                ("esc", "bold $accent"),
-                (" takes it back", MUTED),
-            )
+    def checkpoint(self) -> None:
+        """Write a checkpoint of the target runs now."""
+        self._request(
+            RequestKind.CHECKPOINT, self._targets.eligible_runs("checkpoint"), "checkpoint requested"
         )
 
-    def finish_steer(self) -> None:
-        """Ask at once for a change that waits: nobody is left who could take it back."""
-        steer = self.steer
-        self._end_countdown()
-        if steer is not None and not steer.nothing:
-            with contextlib.suppress(BadInput, OSError):
-                steer.ask(self.store)
+    def multiply_lr(self, factor: float) -> None:
+        """Multiply the learning rate of the target runs, after the countdown."""
+        self._change(RequestKind.LR, factor, self._targets.eligible_runs("multiply_lr"))
 
-    def finish_wait(self) -> None:
-        """Ask for the change that waits, and begin no other."""
-        steer = self.steer
-        self._end_countdown()
-        if steer is None or steer.nothing:
+    def add_epochs(self, count: int) -> None:
+        """Add epochs to the target runs, after the countdown."""
+        self._change(RequestKind.EPOCHS, count, self._targets.eligible_runs("add_epochs"))
+
+    def cancel(self) -> bool:
+        """Cancel the pending change; whether there was one."""
+        pending = self._end_countdown()
+        if pending is not None:
+            names = self._targets.display_names(pending.runs)
+            self._host.show_notice(f"cancelled: {pending.description()} of {names}")
+        return pending is not None
+
+    def send_pending(self) -> None:
+        """Request the pending change now, in a thread."""
+        pending = self._end_countdown()
+        if pending is None or pending.is_noop:
             return
 
         def send() -> str:
-            steer.ask(self.store)
-            words = f"{self.named(steer.runs)}: {steer.says()}"
-            self.post_message(Undoable(words, lambda: self._steer(steer.kind, steer.inverse, steer.runs)))
-            return words
+            pending.send(self._host.store)
+            text = f"{self._targets.display_names(pending.runs)}: {pending.description()}"
+            self._host.run_soon(lambda: self._undo_stack.push(text, lambda: self._revert(pending)))
+            return text
 
-        self.in_background(send)
+        self._host.run_in_background(send)
 
-    def _end_countdown(self) -> None:
-        self.steer = None
-        if self._countdown is not None:
-            self._countdown.stop()
-            self._countdown = None
-        self.query_one(NoticeLine).wait(None)
+    def flush(self) -> None:
+        """Request the pending change now, in this thread: the app is about to exit."""
+        pending = self._end_countdown()
+        if pending is not None and not pending.is_noop:
+            with contextlib.suppress(UserError, OSError):
+                pending.send(self._host.store)
+
+    def _revert(self, change: PendingChange) -> None:
+        self._change(change.kind, change.inverse, change.runs)
+
+    def _request(
+        self, kind: RequestKind, rows: list[RunSummary], message: str, values: RequestValues = NO_VALUES
+    ) -> None:
+        def send() -> str:
+            for row in rows:
+                launch.send_request(self._host.store.folder(row.id), kind, values)
+            return f"{self._targets.display_names(rows)}: {message}"
+
+        self._host.run_in_background(send)
+
+    def _change(self, kind: RequestKind, amount: float, rows: list[RunSummary]) -> None:
+        if self._pending is not None and self._pending.matches(kind, rows):
+            self._pending.combine(amount)
+        else:
+            self.send_pending()
+            self._pending = PendingChange(rows, kind, amount)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._host.start_timer(1.0, self._tick)
+        self._show_countdown(self._pending)
+
+    def _tick(self) -> None:
+        if self._pending is None:
+            return
+        self._pending.seconds_left -= 1
+        if self._pending.seconds_left <= 0:
+            self.send_pending()
+        else:
+            self._show_countdown(self._pending)
+
+    def _show_countdown(self, pending: PendingChange) -> None:
+        names = self._targets.display_names(pending.runs)
+        content = Content.assemble(
+            (" → ", "bold $accent"), f"{names} {pending.description()} in {pending.seconds_left} s  ",
+            ("esc", "bold $accent"), (" cancels", MUTED),
+        )  # fmt: skip
+        self._host.show_countdown(content)
+
+    def _end_countdown(self) -> PendingChange | None:
+        """Forget the pending change; returns it."""
+        pending, self._pending = self._pending, None
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+            self._host.show_countdown(None)
+        return pending
 
 
 def _epochs(count: float) -> str:

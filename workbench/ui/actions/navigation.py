@@ -1,151 +1,152 @@
-"""Moving about in the screen: from pane to pane, in what has the keys, and in lists that are filtered."""
+"""Move between the panes: which one is in front, zoom, cursor keys, and the filter of a list."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
-from textual import on
-from textual.events import DescendantFocus, Resize
-from textual.widgets import Input
+from textual.geometry import Size
+from textual.widget import Widget
 
-from workbench.ui.base.key_queue import KeysInOrder
-from workbench.ui.base.layout import MODULES, PLACES, Body, shape
+from workbench.ui.base.layout import PANES, SINGLE_ONLY, PaneId, size_classes
 from workbench.ui.base.pane import Pane
-from workbench.ui.runs.compact_status import RestLines, Tabs
 
-SHAPES = ("-tiny", "-narrow", "-low", "-short", "-roomy")
-MOVES = {"up": "cursor_up", "down": "cursor_down", "left": "cursor_left", "right": "cursor_right",
-         "first": "cursor_first", "last": "cursor_last"}  # fmt: skip
-SCROLLS = {"up": "scroll_up", "down": "scroll_down", "left": "scroll_left", "right": "scroll_right",
-           "first": "scroll_home", "last": "scroll_end"}  # fmt: skip
+CURSOR_ACTIONS = {"up": "cursor_up", "down": "cursor_down", "left": "cursor_left", "right": "cursor_right",
+                  "first": "cursor_first", "last": "cursor_last"}  # fmt: skip
+SCROLL_ACTIONS = {"up": "scroll_up", "down": "scroll_down", "left": "scroll_left", "right": "scroll_right",
+                  "first": "scroll_home", "last": "scroll_end"}  # fmt: skip
 
 
-class Moving(KeysInOrder):
-    """Which pane is in front, and what of it is seen."""
-
-    def __init__(self, *, ansi_color: bool | None = None) -> None:
-        super().__init__(ansi_color=ansi_color)
-        self.panes: dict[str, Pane] = {}
-        self.front, self.zoomed = "1", False
-        self._shape: set[str] = set()
-        self._filtered: Any = None
-
-    async def put(self, number: str) -> None:
-        """Load a pane into its place, once."""
-        raise NotImplementedError
-
-    def take_back(self) -> bool:
-        """Forget a change that waits; whether one did."""
-        raise NotImplementedError
-
-    def unmark(self) -> bool:
-        """Take all marks away; whether there were any."""
-        raise NotImplementedError
+class PaneView(Protocol):
+    """What shows the panes."""
 
     @property
-    def pane(self) -> Pane | None:
-        """The pane in front, once it is there."""
-        return self.panes.get(self.front)
+    def panes(self) -> Mapping[PaneId, Pane]:
+        """The panes that are mounted."""
+
+    async def mount_pane(self, pane_id: PaneId) -> Pane | None:
+        """Import and mount a pane; `None` if it is or is being mounted already."""
+
+    def is_visible(self, pane_id: PaneId) -> bool:
+        """Whether the slot of a pane is on the screen now."""
+
+    def show_layout(self, size_classes: set[str], front: PaneId, *, single: bool) -> None:
+        """Arrange the panes for a terminal of these size classes."""
+
+    @property
+    def filter_is_open(self) -> bool:
+        """Whether the filter's input is shown."""
+
+    def open_filter(self, text: str) -> None:
+        """Show the filter's input with `text`, and focus it."""
+
+    def close_filter(self) -> None:
+        """Hide the filter's input."""
+
+    def clear_marks(self) -> None:
+        """Unmark all runs."""
+
+
+class Navigation:
+    """Which pane is in front, and what of it is visible."""
+
+    def __init__(self, view: PaneView) -> None:
+        self._view = view
+        self.front, self.zoomed = PaneId.RUNS, False
+        self._size_classes: set[str] = set()
+        self._filtered: Pane | None = None
+
+    @property
+    def front_pane(self) -> Pane | None:
+        """The pane in front, once it is mounted."""
+        return self._view.panes.get(self.front)
 
     @property
     def single(self) -> bool:
         """Whether one pane fills the screen."""
-        return self.zoomed or "-narrow" in self._shape
+        return self.zoomed or "-narrow" in self._size_classes
 
-    @on(DescendantFocus)
-    def _focus_moved(self, event: DescendantFocus) -> None:
-        """The pane that was clicked or tabbed into is the one that a zoom or a narrow screen shows."""
-        pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
-        if pane is not None and self.front != pane.NUMBER:
-            self.front = pane.NUMBER
-            self.arrange()
-
-    @on(Tabs.Clicked)
-    async def _tab_clicked(self, event: Tabs.Clicked) -> None:
-        await self.action_pane(event.number)
-
-    def on_resize(self, event: Resize) -> None:
-        """Panes stand together, or one at a time."""
-        self._shape = shape(event.size)
+    def resize(self, size: Size) -> None:
+        """Arrange the panes for a terminal of `size`."""
+        self._size_classes = size_classes(size)
         self.arrange()
 
     def arrange(self) -> None:
-        """Put everything where it belongs on a screen of this size with this pane in front."""
-        for name in SHAPES:
-            self.screen_stack[0].set_class(name in self._shape, name)
-        self.query_one(Body).stand(self.front, single=self.single)
-        self.query_one(Tabs).show_front(self.front)
-        self.query_one(RestLines).stand_under(self.front)
-        self.refresh_bindings()
+        """Show the panes side by side, or one at a time."""
+        self._view.show_layout(self._size_classes, self.front, single=self.single)
 
-    async def action_pane(self, number: str) -> None:
-        """Go to a pane."""
-        if number not in MODULES:
-            return
-        self.front = number
+    def bring_to_front(self, pane_id: PaneId) -> None:
+        """Make a pane that got the focus the one that a zoom or a narrow screen shows."""
+        if self.front != pane_id:
+            self.front = pane_id
+            self.arrange()
+
+    async def go_to(self, pane_id: PaneId) -> None:
+        """Bring a pane to the front and focus it; mount it first if necessary."""
+        self.front = pane_id
         self.arrange()
-        if number in self.panes:
-            self.panes[number].enter()
+        if pane_id in self._view.panes:
+            self._view.panes[pane_id].focus_content()
         else:
-            await self.put(number)
+            await self.mount_pane(pane_id)
 
-    def action_zoom(self) -> None:
-        """The pane that has the keys fills the screen, or stands among the others again."""
+    async def mount_pane(self, pane_id: PaneId) -> None:
+        """Mount a pane, unless it is mounted; focus it if it is in front."""
+        pane = await self._view.mount_pane(pane_id)
+        if pane is not None and self.front == pane_id:
+            pane.focus_content()
+
+    async def mount_all(self) -> None:
+        """Mount the panes that are not mounted yet, the visible ones first."""
+        missing = set(PANES) - set(self._view.panes)
+        for pane_id in sorted(missing, key=lambda pane_id: not self._view.is_visible(pane_id)):
+            await self.mount_pane(pane_id)
+
+    def toggle_zoom(self) -> None:
+        """Let the pane in front fill the screen, or show the others again."""
         self.zoomed = not self.zoomed
         self.arrange()
 
-    async def action_back(self) -> None:
-        """Take back what waits, else leave the filter, the marks, the zoom, or a pane that stands alone."""
-        if self.take_back():
-            return
-        if self.filter_line.has_class("-open"):
-            self.filter_line.value = ""
-            self._close_filter()
-        elif self.zoomed or self.front in PLACES["more"]:
+    async def go_back(self) -> None:
+        """Leave the filter, else the zoom or a pane that is only shown alone, else remove the marks."""
+        if self._view.filter_is_open:
+            self.apply_filter("")
+            self.end_filter()
+        elif self.zoomed or self.front in SINGLE_ONLY:
             self.zoomed = False
-            await self.action_pane("1" if self.front in PLACES["more"] else self.front)
+            await self.go_to(PaneId.RUNS if self.front in SINGLE_ONLY else self.front)
         else:
-            self.unmark()
-
-    def action_move(self, where: str) -> None:
-        """`hjkl`, `g` and `G` do what arrows, home and end do."""
-        focused = self.focused
-        for name in (MOVES[where], SCROLLS[where]):
-            move = getattr(focused, f"action_{name}", None)
-            if move is not None:
-                move()
-                return
-
-    def action_enter(self) -> None:
-        """A newline that was sent or pasted counts as enter."""
-        self.simulate_key("enter")
-
-    # Filter
+            self._view.clear_marks()
 
     @property
-    def filter_line(self) -> Input:
-        """Where words to filter by are typed."""
-        return self.query_one("#filter", Input)
+    def can_filter(self) -> bool:
+        """Whether the pane in front has rows that can be filtered."""
+        pane = self.front_pane
+        return pane is not None and pane.FILTERABLE
 
-    @property
-    def listing(self) -> Any:
-        """The pane in front, where it has rows that can be filtered; else `None`."""
-        pane = self.pane
-        return pane if pane is not None and "filter" in pane._reactives else None
+    def start_filter(self) -> None:
+        """Let the user type words by which the rows of the pane in front are filtered."""
+        pane = self.front_pane
+        if pane is not None and pane.FILTERABLE:
+            self._filtered = pane
+            self._view.open_filter(pane.filter)
 
-    def action_filter(self) -> None:
-        """Type words that rows must have."""
-        self._filtered = self.listing
-        self.filter_line.add_class("-open")
-        with self.filter_line.prevent(Input.Changed):
-            self.filter_line.value = str(self._filtered.filter)
-        self.filter_line.focus()
+    def apply_filter(self, text: str) -> None:
+        """Filter the rows by the words of `text`."""
+        if self._filtered is not None:
+            self._filtered.filter = text
 
-    @on(Input.Changed, "#filter")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        self._filtered.filter = event.value
+    def end_filter(self) -> None:
+        """Keep the filter, and give the focus back to the pane."""
+        self._view.close_filter()
+        if self._filtered is not None:
+            self._filtered.focus_content()
 
-    @on(Input.Submitted, "#filter")
-    def _close_filter(self) -> None:
-        self.filter_line.remove_class("-open")
-        self._filtered.enter()
+
+def move_cursor(widget: Widget | None, direction: str) -> None:
+    """Do in the focused widget what the arrow keys, home and end do: move its cursor, else scroll it."""
+    for action in (CURSOR_ACTIONS[direction], SCROLL_ACTIONS[direction]):
+        move = getattr(widget, f"action_{action}", None)
+        if move is not None:
+            move()
+            return

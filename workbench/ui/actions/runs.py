@@ -1,160 +1,170 @@
-"""What a person can do to runs. Whatever waits for a disk or a process does so in a thread."""
+"""Train, stop, resume, trash and duplicate runs, and read their logs. File and process operations run in a thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from textual import on
 from textual.content import Content
 
-from workbench.config.experiment import read_experiment
-from workbench.core.errors import BadInput
+from workbench.config.experiment import Experiment, read_experiment
+from workbench.core.errors import UserError
+from workbench.core.settings_schema import SettingValue
 from workbench.launcher import launch
-from workbench.runs.journal import SettingValue
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
-from workbench.ui.actions.live_tuning import Steering
-from workbench.ui.base.messages import RunStarted, StartWanted, Undoable
-from workbench.ui.widgets.text_screen import Reading, log_tail
+from workbench.ui.actions.host import ActionHost
+from workbench.ui.actions.targets import RunTargets
+from workbench.ui.actions.undo import UndoStack
+from workbench.ui.base.pane import ExperimentEditor
+from workbench.ui.widgets.text_screen import TextScreen, log_tail
 
 LAUNCHER = "screen"
 
 
-class RunActions(Steering):
-    """Start, stop, resume, put away, duplicate, read the log."""
+class RunActions:
+    """The actions on runs; `editor` returns the experiment pane, `None` until it is mounted."""
 
-    _when_loaded: Callable[[], None] | None = None
-    """What was asked of the experiment pane before it was there."""
+    def __init__(
+        self, host: ActionHost, targets: RunTargets, undo_stack: UndoStack,
+        editor: Callable[[], ExperimentEditor | None],
+    ) -> None:  # fmt: skip
+        self._host, self._targets, self._undo_stack, self._editor = host, targets, undo_stack, editor
+        self._deferred: Callable[[], None] | None = None
+        """The action that waits for the experiment pane."""
 
-    def experiment_is_there(self) -> None:
-        """Do what was asked of the experiment pane while it was being loaded."""
-        do, self._when_loaded = self._when_loaded, None
-        if do is not None:
-            do()
+    def run_deferred(self) -> None:
+        """Do what was requested before the experiment pane was mounted."""
+        action, self._deferred = self._deferred, None
+        if action is not None:
+            action()
 
-    def action_train(self) -> None:
-        """Start the experiment of the experiment pane."""
-        pane = self.experiment_pane
-        if pane is None:
-            self._when_loaded = self.action_train
-            self.notice("the experiment is being loaded: it trains as soon as it is there", passing=True)
+    def train(self) -> None:
+        """Train the experiment of the experiment pane."""
+        editor = self._editor()
+        if editor is None:
+            self._deferred = self.train
+            self._host.show_notice(
+                "loading the experiment; training starts when it is loaded", transient=True
+            )
             return
         try:
-            experiment = pane.experiment()
-        except BadInput as error:
-            self.notice(str(error), "error")
+            experiment = editor.experiment()
+        except UserError as error:
+            self._host.show_notice(str(error), "error")
             return
-        self.post_message(StartWanted(experiment))
+        self.start(experiment)
 
-    @on(StartWanted)
-    def _start(self, event: StartWanted) -> None:
-        self.notice(f"starting {event.experiment.name}")
+    def start(self, experiment: Experiment) -> None:
+        """Start a run of `experiment`, and select it."""
+        self._host.show_notice(f"starting {experiment.name}")
 
         def start() -> str:
-            for remark in launch.remarks(event.experiment):
-                self.notice(remark, "warning")
-            folder = launch.start(event.experiment, LAUNCHER, self.store.root)
-            self.post_message(RunStarted(folder.id))
-            return f"{event.experiment.name} trains in the background; it goes on when you leave"
+            for remark in launch.start_warnings(experiment):
+                self._host.show_notice(remark, "warning")
+            folder = launch.start_run(experiment, LAUNCHER, self._host.store.root)
+            self._host.run_soon(lambda: self._host.refresh_runs(folder.id))
+            return f"{experiment.name} trains in the background; it keeps running when you quit"
 
-        self.in_background(start)
+        self._host.run_in_background(start)
 
-    @on(RunStarted)
-    def _started(self, event: RunStarted) -> None:
-        self.changed(event.run_id)
-
-    def action_stop(self) -> None:
-        """Stop the runs that are meant, after a question."""
-        rows = self.able("stop")
-        about = "It writes a checkpoint first; r goes on from there."
+    def stop(self) -> None:
+        """Stop the target runs, after a confirmation."""
+        rows = self._targets.eligible_runs("stop")
+        names = self._targets.display_names(rows)
 
         def stop() -> str:
-            why = {why for row in rows if (why := launch.stop(self.folder_of(row)))}
-            return f"{self.named(rows)}: {'; '.join([*why, 'sent SIGTERM']) if why else 'asked to stop'}"
+            reasons = {reason for row in rows if (reason := launch.stop_run(self._host.store.folder(row.id)))}
+            return f"{names}: {'; '.join([*reasons, 'sent SIGTERM']) if reasons else 'stop requested'}"
 
-        self.confirm(f"Stop {self.named(rows)}?", about, lambda: self.in_background(stop))
+        details = "A checkpoint is written first; r resumes from it."
+        self._host.confirm(f"Stop {names}?", details, lambda: self._host.run_in_background(stop))
 
-    def action_resume(self) -> None:
-        """Go on with the runs that are meant."""
-        rows = self.able("resume")
+    def resume(self) -> None:
+        """Resume the target runs; finished ones with more epochs, after a confirmation."""
+        rows = self._targets.eligible_runs("resume")
         finished = [row for row in rows if row.status is Status.FINISHED]
         if not finished:
             self._resume({row: {} for row in rows})
             return
         more = max(1, finished[0].epochs_total // 2)
-        about = f"It is finished after {finished[0].epoch}." if len(finished) == 1 else "They are finished."
-        self.confirm(
-            f"Train {self.named(finished)} for {more} epochs more?",
-            f"{about} While it goes on, - and + change how many there are.",
+        state = (
+            f"It finished after {finished[0].epoch} epochs." if len(finished) == 1 else "They are finished."
+        )
+        self._host.confirm(
+            f"Train {self._targets.display_names(finished)} for {more} more epochs?",
+            f"{state} While it trains, - and + change the number of epochs.",
             lambda: self._resume(
                 {row: {"train.epochs": row.epoch + more} if row in finished else {} for row in rows}
             ),
         )
 
-    def _resume(self, wanted: dict[RunSummary, dict[str, SettingValue]]) -> None:
-        self.notice(f"resuming {self.named(list(wanted))}")
+    def _resume(self, overrides_of: dict[RunSummary, dict[str, SettingValue]]) -> None:
+        names = self._targets.display_names(list(overrides_of))
+        self._host.show_notice(f"resuming {names}")
 
         def resume() -> str:
-            for row, overrides in wanted.items():
-                launch.resume(self.folder_of(row), overrides, LAUNCHER)
-            return f"{self.named(list(wanted))} {'goes' if len(wanted) == 1 else 'go'} on"
+            for row, overrides in overrides_of.items():
+                launch.resume_run(self._host.store.folder(row.id), overrides, LAUNCHER)
+            return f"{names} resumed"
 
-        self.in_background(resume)
+        self._host.run_in_background(resume)
 
-    def action_trash(self) -> None:
-        """Move the runs that are meant to the trash, after a question."""
-        rows = self.able("trash")
+    def trash(self) -> None:
+        """Move the target runs to the trash, after a confirmation."""
+        rows = self._targets.eligible_runs("trash")
+        names = self._targets.display_names(rows)
 
         def remove() -> str:
             moved: list[RunSummary] = []
             try:
                 for row in rows:
-                    where = self.store.remove(self.folder_of(row))
+                    trash_path = self._host.store.remove(self._host.store.folder(row.id))
                     moved.append(row)
             finally:
-                if moved:
-                    words = f"{self.named(moved)} put into the trash"
-                    self.post_message(Undoable(words, lambda: self._restore(moved)))
-            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} in the trash: {where}"
+                if moved:  # those before the one that failed can be restored as well
+                    text = f"{self._targets.display_names(moved)} moved to trash"
+                    self._host.run_soon(lambda: self._undo_stack.push(text, lambda: self._restore(moved)))
+            return f"{names} moved to trash: {trash_path}"
 
-        about = "Its folder is kept in the trash, u brings it back; nothing is deleted."
-        self.confirm(f"Move {self.named(rows)} to the trash?", about, lambda: self.in_background(remove))
+        details = "Nothing is deleted; u restores it from the trash."
+        question = f"Move {names} to the trash?"
+        self._host.confirm(question, details, lambda: self._host.run_in_background(remove))
 
     def _restore(self, rows: list[RunSummary]) -> None:
         def restore() -> str:
             for row in rows:
-                self.store.restore(row.id)
-            return f"{self.named(rows)} {'is' if len(rows) == 1 else 'are'} back"
+                self._host.store.restore(row.id)
+            return f"{self._targets.display_names(rows)} restored from trash"
 
-        self.in_background(restore)
+        self._host.run_in_background(restore)
 
-    def action_duplicate(self) -> None:
-        """Put the selected run's experiment into the experiment pane, to change it."""
-        pane, row = self.experiment_pane, self.selected
-        if pane is None:
-            self._when_loaded = self.action_duplicate
-        if pane is None or row is None:
+    def duplicate(self) -> None:
+        """Load the selected run's experiment into the experiment pane."""
+        editor, row = self._editor(), self._targets.selected
+        if editor is None:
+            self._deferred = self.duplicate
+        if editor is None or row is None:
             return
-        folder = self.folder_of(row)
-        experiment = read_experiment(folder.experiment)
+        path = self._host.store.folder(row.id).experiment
+        experiment = read_experiment(path)
         if experiment is None:
-            self.notice(f"{row.name}: its experiment can't be read ({folder.experiment})", "error")
+            self._host.show_notice(f"the experiment of {row.name} can't be read: {path}", "error")
             return
         try:
-            pane.load(experiment)
-        except BadInput as error:
-            self.notice(str(error), "error")
+            editor.load(experiment)
+        except UserError as error:
+            self._host.show_notice(str(error), "error")
             return
-        self.notice(f"the experiment of {row.name} is in pane 2: change it and press t")
+        self._host.show_notice(f"loaded the experiment of {row.name} into pane 2: change it and press t")
 
-    def action_log(self) -> None:
-        """Read the end of the selected run's log."""
-        row = self.selected
+    def read_log(self) -> None:
+        """Show the end of the selected run's log."""
+        row = self._targets.selected
         if row is None:
             return
-        log = self.folder_of(row).log
+        path = self._host.store.folder(row.id).log
 
         def read() -> list[Content]:
-            return log_tail(log)
+            return log_tail(path)
 
-        self.push_screen(Reading(f"{row.name}  {log}", read(), read, at_end=True))
+        self._host.show_screen(TextScreen(f"{row.name}  {path}", read(), read, at_end=True))

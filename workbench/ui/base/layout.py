@@ -1,7 +1,9 @@
-"""Where the panes stand: together where there is room, one at a time where there is not."""
+"""The panes of the app, and where they are placed: side by side where there is room, else one at a time."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,79 +15,103 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from workbench.ui.base.pane import Pane
 
-TABS = [
-    ("1", "Runs"),
-    ("2", "Exp"),
-    ("3", "Plots"),
-    ("4", "Class"),
-    ("5", "Data"),
-    ("6", "Photo"),
-    ("7", "Mach"),
-]
-PLACES = {"left": "126", "right": "34", "more": "57"}
-"""The columns and the panes in them, by number; those in `more` are only ever shown alone."""
 
-MODULES = {
-    "1": "workbench.ui.runs.pane:RunsPane",
-    "2": "workbench.ui.experiment.pane:ExperimentPane",
-    "3": "workbench.ui.plots.pane:PlotsPane",
-    "4": "workbench.ui.classes.pane:ClassesPane",
-    "5": "workbench.ui.data.pane:DataPane",
-    "6": "workbench.ui.photo.pane:PhotoPane",
-    "7": "workbench.ui.machine.pane:MachinePane",
+class PaneId(StrEnum):
+    """Which pane; the key that goes to it is part of its `PaneSpec`."""
+
+    RUNS = "runs"
+    EXPERIMENT = "experiment"
+    PLOTS = "plots"
+    CLASSES = "classes"
+    DATA = "data"
+    PHOTO = "photo"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True)
+class PaneSpec:
+    """What the app knows of a pane before its module is imported."""
+
+    key: str
+    title: str
+    short_title: str
+    """Its title in the row of tabs of a narrow terminal."""
+    class_path: str
+    """`module:Class`."""
+
+
+PANES: dict[PaneId, PaneSpec] = {
+    PaneId.RUNS: PaneSpec("1", "Runs", "Runs", "workbench.ui.runs.pane:RunsPane"),
+    PaneId.EXPERIMENT: PaneSpec("2", "Experiment", "Exp", "workbench.ui.experiment.pane:ExperimentPane"),
+    PaneId.PLOTS: PaneSpec("3", "Plots", "Plots", "workbench.ui.plots.pane:PlotsPane"),
+    PaneId.CLASSES: PaneSpec("4", "Classes", "Class", "workbench.ui.classes.pane:ClassesPane"),
+    PaneId.DATA: PaneSpec("5", "Data", "Data", "workbench.ui.data.pane:DataPane"),
+    PaneId.PHOTO: PaneSpec("6", "Photo", "Photo", "workbench.ui.photo.pane:PhotoPane"),
+    PaneId.MACHINE: PaneSpec("7", "Machine", "Mach", "workbench.ui.machine.pane:MachinePane"),
 }
-"""Imported one by one after the first frame is out: plotext alone takes longer than that frame."""
+"""In the order of the tabs. Imported one by one after the first frame: plotext alone takes longer than that frame."""
+
+COLUMNS: dict[str, tuple[PaneId, ...]] = {
+    "left": (PaneId.RUNS, PaneId.EXPERIMENT, PaneId.PHOTO),
+    "right": (PaneId.PLOTS, PaneId.CLASSES),
+    "more": (
+        PaneId.DATA,
+        PaneId.MACHINE,
+    ),
+}
+"""The panes of each column, from top to bottom."""
+SINGLE_ONLY = COLUMNS["more"]
+"""The panes that always fill the screen."""
 
 WIDE = (100, 30)
 SHORT = 36
 ROOMY = (160, 44)
 LOW = 20
 SMALLEST = (40, 10)
+"""Columns and rows under which nothing is drawn but the size that is needed."""
+SIZE_CLASSES = ("-tiny", "-narrow", "-low", "-short", "-roomy")
 
 
-def shape(size: Size) -> set[str]:
-    """The classes of a screen of this size."""
-    fits = {
+def size_classes(size: Size) -> set[str]:
+    """The CSS classes (of `SIZE_CLASSES`) of a terminal of this size."""
+    applies = {
         "-tiny": size.width < SMALLEST[0] or size.height < SMALLEST[1],
         "-narrow": size.width < WIDE[0] or size.height < WIDE[1],
         "-low": size.height < LOW,
         "-short": size.height < SHORT,
         "-roomy": size.width >= ROOMY[0] and size.height >= ROOMY[1],
     }
-    return {name for name, holds in fits.items() if holds}
+    return {name for name in SIZE_CLASSES if applies[name]}
 
 
-def pane_class(number: str) -> type[Pane]:
-    """The class of a pane."""
-    module, _, name = MODULES[number].partition(":")
-    found: type[Pane] = getattr(import_module(module), name)
-    return found
+def pane_class(pane_id: PaneId) -> type[Pane]:
+    """The class of a pane; its module is imported by this."""
+    module, _, name = PANES[pane_id].class_path.partition(":")
+    cls: type[Pane] = getattr(import_module(module), name)
+    return cls
 
 
 class Body(Horizontal):
-    """The panes. `front` is the one that fills the screen when only one is shown."""
+    """The columns with a slot for every pane; the panes are mounted later."""
 
     def compose(self) -> ComposeResult:
-        """A slot for every pane; the panes come when they are loaded."""
-        for column, numbers in PLACES.items():
+        for column, pane_ids in COLUMNS.items():
             with Vertical(id=column, classes="column"):
-                for number in numbers:
-                    yield Container(id=f"slot-{number}", classes="slot")
+                for pane_id in pane_ids:
+                    yield Container(id=f"slot-{pane_id}", classes="slot")
 
-    def slot(self, number: str) -> Widget:
-        """Where a pane stands."""
-        return self.query_one(f"#slot-{number}")
+    def slot(self, pane_id: PaneId) -> Widget:
+        """The container of a pane."""
+        return self.query_one(f"#slot-{pane_id}")
 
-    def stand(self, front: str, *, single: bool) -> None:
-        """Show all panes that stand together, or only `front`."""
-        single = single or front in PLACES["more"]
-        self.set_class(single, "-single")
-        for column, numbers in PLACES.items():
-            self.query_one(f"#{column}").set_class(front in numbers, "-front")
-            for number in numbers:
-                self.slot(number).set_class(number == front, "-front")
+    def arrange_panes(self, front: PaneId, *, single: bool) -> None:
+        """Show the panes side by side, or only `front`."""
+        self.set_class(single or front in SINGLE_ONLY, "-single")
+        for column, pane_ids in COLUMNS.items():
+            self.query_one(f"#{column}").set_class(front in pane_ids, "-front")
+            for pane_id in pane_ids:
+                self.slot(pane_id).set_class(pane_id == front, "-front")
 
-    def shows(self, number: str) -> bool:
-        """Whether a pane is in sight."""
-        slot = self.slot(number)
-        return not self.has_class("-single") or slot.has_class("-front")
+    def is_visible(self, pane_id: PaneId) -> bool:
+        """Whether a pane is on the screen now."""
+        return not self.has_class("-single") or self.slot(pane_id).has_class("-front")

@@ -1,82 +1,96 @@
-"""What panes tell the app: small messages in the past tense that say what happened."""
+"""Messages from the panes to the app, and from the app to a pane."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
+from workbench.ui.base.layout import PaneId
 from workbench.ui.base.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from workbench.config.experiment import Experiment
+    from workbench.runs.metrics import EvaluationFile
+
+Severity = Literal["information", "warning", "error"]
 
 
 @dataclass
 class RunSelected(Message):
-    """The cursor came to another run."""
+    """The cursor moved to another run."""
 
     run_id: str
 
 
 @dataclass
 class RunOpened(Message):
-    """A person wants to see this run's curves."""
+    """The user opened a run, to see its curves."""
 
     run_id: str
 
 
 @dataclass
-class RunStarted(Message):
-    """A new run is there."""
-
-    run_id: str
-
-
-@dataclass
-class StartWanted(Message):
-    """A person asked for this experiment to be trained."""
-
-    experiment: Experiment
-
-
-@dataclass
-class ClassifyWanted(Message):
-    """A person chose a recipe that classifies."""
+class ClassifyRequested(Message):
+    """The user chose a recipe that classifies and does not train."""
 
     recipe: str
 
 
-class SecondRunWanted(Message):
-    """A person wants the classes held against those of a second run."""
+@dataclass
+class RecipeSelected(Message, bubble=False):
+    """Sent by the app to the photo pane: classify by this recipe."""
 
-
-class RunsMarked(Message):
-    """Marks were set or taken away."""
+    recipe: str
 
 
 @dataclass
-class Noticed(Message):
-    """Something to say in the line of notices; `severity` is `information`, `warning` or `error`."""
+class ComparisonRequested(Message):
+    """The user asked to compare the classes with those of a second run."""
+
+    show: Callable[[str, EvaluationFile], None]
+    """Called with the name of the second run and its newest evaluation."""
+
+
+@dataclass
+class MarksChanged(Message):
+    """Runs were marked or unmarked."""
+
+    run_ids: frozenset[str]
+    """All runs that are marked now."""
+
+
+@dataclass
+class Notify(Message, namespace="workbench"):
+    """A notification for the notice bar.
+
+    The namespace keeps it apart from Textual's own `Notify`, whose handler `on_notify` the App has.
+    """
 
     text: str
-    severity: str = "information"
-    passing: bool = False
-    """Whether it goes with the next key, or after some seconds."""
+    severity: Severity = "information"
+    transient: bool = False
+    """Whether it is removed at the next key press, or after some seconds."""
 
 
 @dataclass
 class Undoable(Message):
-    """Something was done that can be taken back: what it was in a few words, and how."""
+    """Something was done that can be undone: a short description, and the function that undoes it."""
 
-    words: str
+    description: str
     undo: Callable[[], object]
 
 
 @dataclass
-class Updated(Message):
-    """The monitor found something new."""
+class SnapshotReady(Message):
+    """The run monitor found changes."""
 
     snapshot: Snapshot
+
+
+@dataclass
+class PaneMounted(Message):
+    """A pane was imported and mounted."""
+
+    pane_id: PaneId

@@ -1,88 +1,154 @@
-"""What every pane is: a numbered part of the screen that shows a value it is given."""
+"""The base class of the panes, and what the app hands to them."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.reactive import reactive
 
-from workbench.core.text import cell_width, safe
+from workbench.compute.client import ComputeClient
+from workbench.config.experiment import Experiment
+from workbench.core.text import cell_width, sanitize
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
+from workbench.runs.store import RunSummary, Store
+from workbench.ui.base.layout import PANES, PaneId, PaneSpec
 
-FRAME = 4
-"""Cells of a frame's line that its words can't have."""
+FRAME_CELLS = 4
+"""Cells of a line of the frame that no text can have."""
+
+
+def _no_experiment() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class PaneServices:
+    """What the panes share, made and closed by the app."""
+
+    compute: ComputeClient = field(default_factory=ComputeClient)
+    store: Store = field(default_factory=Store.default)
+    current_experiment: Callable[[], Experiment | None] = _no_experiment
+    """The experiment of the experiment pane; `None` until that pane is mounted. Raises `UserError`."""
+
+
+@runtime_checkable
+class ExperimentEditor(Protocol):
+    """The pane in which an experiment is configured."""
+
+    def experiment(self) -> Experiment:
+        """The experiment as it is configured now. Raises `UserError`."""
+
+    def load(self, experiment: Experiment) -> None:
+        """Replace it by the experiment of a run. Raises `UserError`."""
 
 
 class Pane(Vertical, can_focus=False):
-    """A framed part of the screen. Its content takes the focus; `1` to `9` go to it.
+    """A framed part of the screen. Its content takes the focus.
 
-    A pane is a function of the values that the app pushes into it: it reads no files and asks no processes
-    but through what it is given. A pane whose rows can be filtered has a reactive `filter`, a text.
+    A pane is a function of the values that the app assigns to its reactives, and of its `PaneServices`: it
+    reads no run files itself.
     """
 
-    NUMBER: ClassVar[str] = ""
-    NAME: ClassVar[str] = ""
-    SHORT: ClassVar[str] = ""
-    """Its name on the narrow screen's row of tabs."""
+    ID: ClassVar[PaneId]
+
+    FILTERABLE: ClassVar[bool] = False
+    """Whether its rows can be filtered by `filter`."""
 
     view: reactive[RunView | None] = reactive(None, always_update=True, repaint=False)
-    """The selected run; set again whenever anything of it moved."""
+    """The selected run; assigned again whenever any of its files changed."""
+
+    rows: reactive[list[RunSummary] | None] = reactive(None, always_update=True, repaint=False)
+    """All runs; `None` until they are known."""
+
+    run_id: reactive[str | None] = reactive(None, repaint=False)
+    """The id of the selected run."""
+
+    marked: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
+    """The ids of the marked runs."""
+
+    evaluations: reactive[Sequence[EvaluationFile]] = reactive((), always_update=True, repaint=False)
+    """Evaluation files of the selected run: the one that is shown, then others, newest first."""
+
+    filter: reactive[str] = reactive("", repaint=False)
+    """Words that a shown row must contain."""
 
     headline: reactive[str] = reactive("", repaint=False)
-    """What stands behind the name in the frame."""
+    """The text after the title in the frame."""
+
+    def __init__(
+        self, services: PaneServices | None = None, *, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.services = services or PaneServices()
+
+    @property
+    def spec(self) -> PaneSpec:
+        """Its key and titles."""
+        return PANES[self.ID]
+
+    @property
+    def evaluation(self) -> EvaluationFile | None:
+        """The displayed evaluation; `None` if the run has none."""
+        return self.evaluations[0] if self.evaluations else None
 
     def compose(self) -> ComposeResult:
-        """The parts of the pane."""
         yield from ()
 
     def watch_headline(self) -> None:
-        """Show it in the frame."""
-        self._title()
+        self._show_title()
 
     def on_mount(self) -> None:
-        """Show the frame's title."""
-        self._title()
+        self._show_title()
 
     def on_descendant_focus(self) -> None:
-        """Say in the frame which keys are only the pane's own."""
-        self.border_subtitle = whole(self.own_keys(), self.size.width - FRAME).replace("[", "\\[")
+        """Show the pane's own keys in the frame."""
+        hints = fit_hints(self.key_hints(), self.size.width - FRAME_CELLS)
+        self.border_subtitle = hints.replace("[", "\\[")
 
     def on_resize(self) -> None:
-        """More or fewer of them fit."""
         if self.has_focus_within:
             self.on_descendant_focus()
 
     def on_descendant_blur(self) -> None:
-        """And no longer, unless it is another part of the pane that has them now."""
-        if not self.has_focus_within:
+        if not self.has_focus_within:  # another part of the pane may have taken the focus
             self.border_subtitle = ""
 
-    def own_keys(self) -> str:
-        """`a smooth  f follow`, from those of the pane's own bindings that do something now."""
-        shown = [b for _, b in self._bindings if b.show and b.description and self.check_action(b.action, ())]
-        return "  ".join(f"{self.app.get_key_display(b)} {b.description}" for b in shown)
+    def key_hints(self) -> str:
+        """`a smooth  f follow`: the pane's own bindings that are shown and enabled."""
+        shown = [
+            binding
+            for binding in Binding.make_bindings(self.BINDINGS)
+            if binding.show and binding.description and self.check_action(binding.action, ())
+        ]
+        return "  ".join(f"{self.app.get_key_display(binding)} {binding.description}" for binding in shown)
 
-    def copied(self) -> str:
-        """What `y` copies while the pane is in front; empty where that is the selected run's folder."""
+    def text_to_copy(self) -> str:
+        """What `y` copies while the pane is in front; empty for the path of the selected run's folder."""
         return ""
 
-    def _title(self) -> None:
-        shown = f"{self.NUMBER} {self.NAME}" + (f"──{safe(self.headline)}" if self.headline else "")
-        self.border_title = shown.replace("[", "\\[")
-
-    def enter(self) -> None:
-        """Give the focus to the part of the pane that takes keys."""
+    def focus_content(self) -> None:
+        """Focus the first widget of the pane that takes keys."""
         for widget in self.query("*"):
             if widget.focusable:
                 widget.focus()
                 return
 
+    def _show_title(self) -> None:
+        title = f"{self.spec.key} {self.spec.title}"
+        if self.headline:
+            title += f"──{sanitize(self.headline)}"
+        self.border_title = title.replace("[", "\\[")
 
-def whole(keys: str, width: int) -> str:
-    """The hints of a line of keys (`a smooth  f follow`) that fit into `width` cells, none of them cut."""
-    shown = keys.split("  ")
+
+def fit_hints(hints: str, width: int) -> str:
+    """The key hints (`a smooth  f follow`) that fit into `width` cells, none of them cut."""
+    shown = hints.split("  ")
     while len(shown) > 1 and cell_width("  ".join(shown)) > width:
         shown.pop()
     return "  ".join(shown)

@@ -1,4 +1,4 @@
-"""What one look of the monitor found: what passes from its thread to the screen."""
+"""What passes from the thread of the run monitor to the app after each poll."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ JournalLines = list[tuple[str, list[JournalLine]]]
 
 @dataclass
 class ViewChange:
-    """What changed in a run since the last look."""
+    """What changed in a run since the last poll."""
 
     view: RunView
-    """A copy that the thread does not touch any more; `steps` are only the new ones, or all of them where `fresh`."""
+    """A copy that the thread does not modify any more; `steps` holds the new rows, or all rows if `fresh`."""
     fresh: bool
 
 
 @dataclass
 class Snapshot:
-    """What one look found. `None` stands for what is as it was."""
+    """The result of one poll. `None` means unchanged."""
 
     run_id: str | None
     rows: list[RunSummary] | None = None
     change: ViewChange | None = None
     evaluations: list[EvaluationFile] | None = None
-    """Of the selected run, newest first: the result, then the others of the split that is shown."""
+    """Of the selected run: the final evaluation, then the others of the split that is shown, newest first."""
     journal_lines: JournalLines = field(default_factory=list)
     """New lines in the journals of other runs."""
-    complaint: str | None = None
-    """Why the runs can't be listed."""
+    error: str | None = None
+    """Why the runs can't be listed or read, in one line."""
 
     @property
-    def says_something(self) -> bool:
-        """Whether anything is new."""
+    def has_changes(self) -> bool:
+        """Whether anything changed."""
         return bool(self.journal_lines) or any(
-            part is not None for part in (self.rows, self.change, self.complaint)
+            part is not None for part in (self.rows, self.change, self.error)
         )

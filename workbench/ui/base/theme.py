@@ -1,4 +1,4 @@
-"""The screen's colours: few, calm on a dark ground, and still apart in sixteen."""
+"""The color theme: few colors, calm on a dark background, and distinct in a palette of sixteen."""
 
 from textual.theme import Theme
 

@@ -1,4 +1,4 @@
-"""Class by class: what the classes pane shows of an evaluation, as rows of text and grids of cells."""
+"""The metrics of each class of an evaluation, as rows of the classes pane's table."""
 
 from __future__ import annotations
 
@@ -9,110 +9,111 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.config.experiment import Reference
-from workbench.core.text import cell_width, cut, fraction, safe
-from workbench.runs.confusions import confused
+from workbench.core.text import cell_width, format_fraction, sanitize, truncate
+from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import ClassMetrics, EvaluationFile
 from workbench.ui.base.bars import BarStyle, bar
+from workbench.ui.base.split_label import split_label
 from workbench.ui.base.status_style import MUTED
-from workbench.ui.widgets.cell_grid import Cell, spread
-from workbench.ui.widgets.table import Cells, Column, Row, Shown
+from workbench.ui.widgets.cell_grid import Cell, to_cells
+from workbench.ui.widgets.table import CellContent, Cells, Column, Row
 
-GOOD, MIDDLING, POOR = "$success", "$warning", "$error"
-BAR, TREND = 10, 8
-LONGEST_NAME = 24
+GOOD, MEDIUM, POOR = "$success", "$warning", "$error"
+BAR_WIDTH, TREND_WIDTH = 10, 8
+MAX_NAME_WIDTH = 24
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Figures:
-    """All that is known of one class."""
+class ClassRow:
+    """The metrics of one class."""
 
     index: int
     name: str
-    """As it came: not safe to show."""
+    """As recorded, not sanitized."""
     recall: float | None
     precision: float | None
     f1: float | None
     support: int
     delta: float | None = None
-    """Recall less that of the evaluation it is held against."""
+    """Difference in recall to the baseline evaluation."""
     trend: tuple[float, ...] = ()
-    """Recall at earlier evaluations and, when they are of one split, this one; oldest first."""
-    taken_for: tuple[tuple[str, int], ...] = ()
-    """What its examples were wrongly said to be, and how often; the most frequent first."""
+    """Recall at earlier evaluations and, if they are on the same split, at this one; oldest first."""
+    predicted_as: tuple[tuple[str, int], ...] = ()
+    """The wrongly predicted classes of its samples with counts (false negatives), most frequent first."""
     published: float | None = None
-    """Its recall in the result that the recipe is held against."""
+    """Its recall in the published result of the recipe."""
 
     @property
-    def shown(self) -> str:
-        """The name, fit to show."""
-        return safe(self.name)
+    def display_name(self) -> str:
+        """The sanitized name."""
+        return sanitize(self.name)
 
 
 @dataclass(frozen=True)
 class Order:
-    """A way to sort classes; those without the figure come last either way."""
+    """A sort order of classes; classes without a value come last, also in reverse order."""
 
     column: str
-    words: str
-    """What the pane calls it."""
-    value: Callable[[Figures], Any] = field(repr=False)
-    backwards: bool = False
+    label: str
+    """The text in the pane's title."""
+    value: Callable[[ClassRow], Any] = field(repr=False)
+    descending: bool = False
 
 
 ORDERS = (
-    Order("recall", "worst first", lambda f: f.recall),
-    Order("class", "by name", lambda f: f.shown.casefold()),
-    Order("delta", "by change", lambda f: f.delta),
-    Order("precision", "by precision", lambda f: f.precision),
-    Order("f1", "by F1", lambda f: f.f1),
-    Order("support", "by number", lambda f: f.support, backwards=True),
-    Order("index", "in their order", lambda f: f.index),
+    Order("recall", "worst first", lambda row: row.recall),
+    Order("class", "by name", lambda row: row.display_name.casefold()),
+    Order("delta", "by change", lambda row: row.delta),
+    Order("precision", "by precision", lambda row: row.precision),
+    Order("f1", "by F1", lambda row: row.f1),
+    Order("support", "by support", lambda row: row.support, descending=True),
+    Order("index", "by index", lambda row: row.index),
 )
 
 
-def figures(
+def class_rows(
     evaluation: EvaluationFile | None,
     earlier: Sequence[EvaluationFile] = (),
-    against: EvaluationFile | None = None,
-) -> list[Figures]:
-    """Every class of an evaluation.
+    baseline: EvaluationFile | None = None,
+) -> list[ClassRow]:
+    """The rows of all classes of an evaluation.
 
-    `earlier` are others of the same run, newest first, for the trend; `against` is what `delta` is taken from.
+    `earlier`: other evaluations of the run for the trend, newest first; `baseline`: the evaluation for `delta`.
     """
-    wrong = defaultdict(list)
-    for true, predicted, count in confused(evaluation):
-        wrong[true].append((predicted, count))
-    before = _recalls(against)
-    past = [_recalls(one) for one in thinned(earlier, TREND - 1)][::-1]
-    one_split = evaluation is not None and all(e.split == evaluation.split for e in earlier)
-    found = []
-    for index, row in enumerate(evaluation.per_class if evaluation else ()):
-        one = _measured(index, row)
-        recall, old = one.recall, before.get(one.name)
-        trend = [known[one.name] for known in past if one.name in known]
-        if recall is not None and one_split:
+    errors = defaultdict(list)
+    for true, predicted, count in confused_pairs(evaluation):
+        errors[true].append((predicted, count))
+    baseline_recalls = _recalls(baseline)
+    history = [_recalls(one) for one in evenly_spaced(earlier, TREND_WIDTH - 1)][::-1]
+    same_split = evaluation is not None and all(e.split == evaluation.split for e in earlier)
+    rows = []
+    for index, metrics in enumerate(evaluation.per_class if evaluation else ()):
+        row = _class_row(index, metrics)
+        recall, old = row.recall, baseline_recalls.get(row.name)
+        trend = [recalls[row.name] for recalls in history if row.name in recalls]
+        if recall is not None and same_split:
             trend.append(recall)
         delta = None if recall is None or old is None else recall - old
-        found.append(replace(one, delta=delta, trend=tuple(trend), taken_for=tuple(wrong[one.name])))
-    return found
+        rows.append(replace(row, delta=delta, trend=tuple(trend), predicted_as=tuple(errors[row.name])))
+    return rows
 
 
-def _measured(index: int, row: ClassMetrics) -> Figures:
-    """The metrics of a class in an evaluation."""
-    return Figures(index, row.name, _recall(row), _finite(row.precision), _finite(row.f1), row.support)
+def _class_row(index: int, metrics: ClassMetrics) -> ClassRow:
+    precision, f1 = _finite(metrics.precision), _finite(metrics.f1)
+    return ClassRow(index, metrics.name, _recall(metrics), precision, f1, metrics.support)
 
 
-def beside_published(rows: Sequence[Figures], reference: Reference | None) -> list[Figures]:
-    """`rows` with the accuracies that a recipe's `reference` has for each class, under the dataset's names."""
+def with_published(rows: Sequence[ClassRow], reference: Reference | None) -> list[ClassRow]:
+    """`rows` with the published recall of each class; `reference.aliases` maps its class names to the dataset's."""
     if reference is None:
         return list(rows)
-    found = {reference.aliases.get(name, name): value for name, value in reference.per_class.items()}
-    return [replace(row, published=found.get(row.name)) for row in rows]
+    published = {reference.aliases.get(name, name): value for name, value in reference.per_class.items()}
+    return [replace(row, published=published.get(row.name)) for row in rows]
 
 
-def thinned(earlier: Sequence[EvaluationFile], count: int) -> list[EvaluationFile]:
-    """At most `count` of them, evenly spaced, the first one among them."""
+def evenly_spaced(earlier: Sequence[EvaluationFile], count: int) -> list[EvaluationFile]:
+    """At most `count` of the evaluations, evenly spaced, including the first and the last."""
     if len(earlier) <= count:
         return list(earlier)
     return [earlier[round(k * (len(earlier) - 1) / (count - 1))] for k in range(count)]
@@ -131,137 +132,165 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def ordered(rows: Sequence[Figures], order: Order, *, reverse: bool = False) -> list[Figures]:
-    """Sorted by `order`, ties as they came; what has no such figure is last."""
+def sort_rows(rows: Sequence[ClassRow], order: Order, *, reverse: bool = False) -> list[ClassRow]:
+    """The rows sorted by `order` (stable); rows without a value come last."""
     known = [row for row in rows if order.value(row) is not None]
     rest = [row for row in rows if order.value(row) is None]
-    return sorted(known, key=order.value, reverse=reverse != order.backwards) + rest
+    return sorted(known, key=order.value, reverse=reverse != order.descending) + rest
 
 
-def table_columns(rows: Sequence[Figures]) -> list[Column]:
-    """The columns of the table of classes; where there is little room, those with the lowest `keep` go first."""
-    longest = max((cell_width(row.shown) for row in rows), default=0)
-    name = max(5, min(longest, LONGEST_NAME))
-    taken = min(longest + 7, LONGEST_NAME)
+def table_columns(rows: Sequence[ClassRow]) -> list[Column]:
+    """The columns of the class table; in a narrow table those with the lowest `priority` are dropped first."""
+    longest = max((cell_width(row.display_name) for row in rows), default=0)
+    name = max(5, min(longest, MAX_NAME_WIDTH))
     digits = max((len(str(row.support)) for row in rows), default=1)
-    published = [Column("published", "publ.", 5, keep=7, right=True)]
+    published = [Column("published", "publ.", 5, priority=7, align_right=True)]
     return [
-        Column("class", "class", name, keep=10, least=min(name, 8)),
-        Column("recall", "recall", 6, keep=9, right=True),
+        Column("class", "class", name, priority=10, min_width=min(name, 8)),
+        Column("recall", "recall", 6, priority=9, align_right=True),
         *(published if any(row.published is not None for row in rows) else []),
-        Column("bar", "", BAR, keep=5, least=5),
-        Column("delta", "Δ", 5, keep=6, right=True),
-        Column("precision", "prec", 5, keep=4, right=True),
-        Column("f1", "F1", 5, keep=3, right=True),
-        Column("support", "n", max(3, digits), keep=2, right=True),
-        Column("trend", "trend", TREND, keep=1, least=5),
-        Column("taken", "taken for", max(9, taken), keep=8, least=9),
+        Column("bar", "", BAR_WIDTH, priority=5, min_width=5),
+        Column("delta", "Δ", 5, priority=6, align_right=True),
+        Column("precision", "prec", 5, priority=4, align_right=True),
+        Column("f1", "F1", 5, priority=3, align_right=True),
+        Column("support", "n", max(3, digits), priority=2, align_right=True),
+        Column("trend", "trend", TREND_WIDTH, priority=1, min_width=5),
+        Column(
+            "predicted_as",
+            "predicted as",
+            max(12, min(longest + 7, MAX_NAME_WIDTH)),
+            priority=8,
+            min_width=12,
+        ),
     ]
 
 
-def table_rows(rows: Sequence[Figures]) -> list[Row]:
-    """What the table shows of each class."""
+def table_rows(rows: Sequence[ClassRow]) -> list[Row]:
+    """The cells of each class."""
     values = [value for row in rows for value in row.trend]
     low, high = min(values, default=0.0), max(values, default=1.0)
     return [Row(row.name, _cells(row, low, high)) for row in rows]
 
 
-def _cells(row: Figures, low: float, high: float) -> Cells:
-    taken = f"{safe(row.taken_for[0][0], LONGEST_NAME - 6)} ×{row.taken_for[0][1]}" if row.taken_for else ""
+def _cells(row: ClassRow, low: float, high: float) -> Cells:
     return {
-        "class": row.shown,
-        "recall": (fraction(row.recall), "bold"),
-        "published": (fraction(row.published), MUTED),
-        "bar": lambda width: (share_bar(row.recall, width), quality(row.recall)),
+        "class": row.display_name,
+        "recall": (format_fraction(row.recall), "bold"),
+        "published": (format_fraction(row.published), MUTED),
+        "bar": lambda width: (share_bar(row.recall, width), quality_style(row.recall)),
         "delta": _delta(row.delta),
-        "precision": fraction(row.precision),
-        "f1": fraction(row.f1),
+        "precision": format_fraction(row.precision),
+        "f1": format_fraction(row.f1),
         "support": (str(row.support), MUTED),
         "trend": lambda width: (sparkline(row.trend[-width:], low, high), MUTED),
-        "taken": taken,
+        "predicted_as": _counted_name(*row.predicted_as[0], MAX_NAME_WIDTH - 6) if row.predicted_as else "",
     }
 
 
-def _delta(value: float | None) -> Shown:
+def _delta(value: float | None) -> CellContent:
     if value is None:
         return ""
-    shown = f"{value:+.2f}".replace("0.", ".", 1)
-    if shown in {"+.00", "-.00"}:
+    text = f"{value:+.2f}".replace("0.", ".", 1)
+    if text in {"+.00", "-.00"}:
         return (".00", MUTED)
-    return (shown, GOOD if value > 0 else POOR)
+    return (text, GOOD if value > 0 else POOR)
 
 
-def quality(recall: float | None) -> str:
-    """The colour of a share that was right."""
+def quality_style(recall: float | None) -> str:
+    """The color of a recall value."""
     if recall is None:
         return MUTED
-    return GOOD if recall >= 0.9 else MIDDLING if recall >= 0.6 else POOR
+    return GOOD if recall >= 0.9 else MEDIUM if recall >= 0.6 else POOR
 
 
 def share_bar(share: float | None, width: int) -> str:
-    """`▇▇▇▇▇▇▇▌▁▁`: a share as a bar of `width` cells; empty where it is not known."""
-    return "" if share is None else "".join(bar(share, width, BarStyle.FIGURE))
+    """`▇▇▇▇▇▇▇▌▁▁`: a fraction as a bar of `width` cells; empty for `None`."""
+    return "" if share is None else "".join(bar(share, width, BarStyle.METRIC))
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """A column for each value, on a scale that all lines of a table share (never finer than .1 from end to end)."""
+    """One block character per value, scaled from `low` to `high`, a range of at least 0.1."""
     low = min(low, high - 0.1)
     return "".join(_SPARKS[min(7, max(0, int((v - low) / (high - low) * 8)))] for v in values)
 
 
 def half_width(share: float, count: int) -> float:
-    """Half of the 95 % interval of a share measured on `count` examples.
+    """Half the width of the 95 % confidence interval of a fraction measured on `count` samples.
 
-    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209): also right near 0 and 1.
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209), which is also valid near 0 and 1.
     """
     z = 1.96
     return z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
 
 
-def summary(
-    evaluation: EvaluationFile | None, rows: Sequence[Figures], published: float | None, width: int
+def summary_line(
+    evaluation: EvaluationFile | None, rows: Sequence[ClassRow], reference: Reference | None, width: int
 ) -> list[Cell]:
-    """The line over all: accuracy with its interval, then as many of the others as have room."""
+    """Accuracy with its 95 % confidence interval, then as many other metrics as fit into `width` cells."""
     if evaluation is None:
         return []
     accuracy, count = _finite(evaluation.accuracy), evaluation.count
-    cells = [*spread("all ", "bold"), *spread(fraction(accuracy), "bold")]
+    cells = to_cells(f"{split_label(evaluation.split)} accuracy {format_fraction(accuracy)}", "bold")
     if accuracy is not None and count:
-        cells += spread(f" ±{fraction(half_width(accuracy, count))}", MUTED)
-    worst = min(
-        (row for row in rows if row.recall is not None), key=lambda row: row.recall or 0.0, default=None
-    )
+        cells += to_cells(f" ±{format_fraction(half_width(accuracy, count))}", MUTED)
     parts = [
-        ("balanced", _named(evaluation.balanced_accuracy)),
-        ("worst", f"{cut(worst.shown, 16)} {fraction(worst.recall)}" if worst else ""),
-        ("published", _named(published)),
-        ("top-5", _named(evaluation.top5)),
-        ("macro-F1", _named(evaluation.macro_f1)),
+        ("balanced", _optional_fraction(evaluation.balanced_accuracy)),
+        ("worst", _worst_class(rows)),
+        _published_accuracy(reference),
+        ("top-5", _optional_fraction(evaluation.top5)),
+        ("macro-F1", _optional_fraction(evaluation.macro_f1)),
     ]
     for label, value in parts:
-        part = [*spread(f"   {label} ", MUTED), *spread(value, "")]
+        part = [*to_cells(f"   {label} ", MUTED), *to_cells(value, "")]
         if value and len(cells) + len(part) <= width:
             cells += part
     return cells
 
 
-def _named(value: float | None) -> str:
-    found = _finite(value)
-    return "" if found is None else fraction(found)
+def _worst_class(rows: Sequence[ClassRow]) -> str:
+    known = [(row.recall, row) for row in rows if row.recall is not None]
+    if not known:
+        return ""
+    recall, row = min(known, key=lambda pair: pair[0])
+    return f"{truncate(row.display_name, 16)} {format_fraction(recall)}"
 
 
-def reason(row: Figures | None, rows: Sequence[Figures]) -> tuple[str, str]:
-    """Why a class's figures are what they are: what it is taken for, and what is taken for it."""
+def _published_accuracy(reference: Reference | None) -> tuple[str, str]:
+    """`("published test", ".540")`: label and value of a published accuracy; the value is empty without one."""
+    if reference is None or "accuracy" not in reference.metric:
+        return "published", ""
+    split = reference.metric.partition(".")[0]
+    return f"published {split_label(split)}", _optional_fraction(reference.published)
+
+
+def _optional_fraction(value: float | None) -> str:
+    finite = _finite(value)
+    return "" if finite is None else format_fraction(finite)
+
+
+def class_errors(row: ClassRow | None, rows: Sequence[ClassRow]) -> tuple[str, str]:
+    """Two lines on the errors of a class: what it is predicted as, and where its false positives come from."""
     if row is None:
         return "", ""
-    name, right = cut(row.shown, 16), round((row.recall or 0.0) * row.support)
-    others = [(other.name, count) for other in rows for said, count in other.taken_for if said == row.name]
+    name, correct = truncate(row.display_name, 16), round((row.recall or 0.0) * row.support)
+    predicted_as = f", predicted as {_list(row.predicted_as)}" if row.predicted_as else ""
+    false_positives = [
+        (other.name, count)
+        for other in rows
+        for predicted, count in other.predicted_as
+        if predicted == row.name
+    ]
+    false_positives.sort(key=lambda pair: -pair[1])
     return (
-        f"{name}: {right} of {row.support} right, taken for {_list(row.taken_for)}",
-        f"taken for {name}: {_list(sorted(others, key=lambda pair: -pair[1]))}",
+        f"{name}: {correct} of {row.support} correct{predicted_as}",
+        f"false positives from {_list(false_positives)}" if false_positives else "no false positives",
     )
 
 
 def _list(pairs: Sequence[tuple[str, int]]) -> str:
-    shown = ", ".join(f"{safe(name, 16)} ×{count}" for name, count in pairs[:6])
-    return (shown or "nothing else") + (f" and {len(pairs) - 6} more" if len(pairs) > 6 else "")
+    names = ", ".join(_counted_name(name, count, 16) for name, count in pairs[:6])
+    return names + (f" and {len(pairs) - 6} more" if len(pairs) > 6 else "")
+
+
+def _counted_name(name: str, count: int, width: int) -> str:
+    return f"{sanitize(name, width)} ×{count}"

@@ -1,8 +1,9 @@
-"""A dataset that is looked at: which one it is, how the session is asked about it, and how far that is."""
+"""A pane on a dataset: which dataset it shows, its requests to the compute process, and their progress."""
 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from typing import TypeVar
 
 from rich.text import Text
@@ -10,163 +11,154 @@ from textual import work
 from textual.timer import Timer
 from textual.widgets import Static
 
-from workbench.compute.client import SessionClient, SessionError
-from workbench.compute.protocol import Answer, DatasetOverview, DescribeDataset, Request
+from workbench.compute.client import ComputeError
+from workbench.compute.protocol import DescribeDataset, Request
+from workbench.compute.protocol_responses import DatasetOverview, Response
 from workbench.config.experiment import Experiment
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.core.progress import Progress
-from workbench.core.text import duration, safe
-from workbench.ui.base.pane import Pane
+from workbench.core.text import format_duration, sanitize
+from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.theme import THEME
-from workbench.ui.data.dataset_text import Source
+from workbench.ui.data.dataset_text import DatasetSource
 from workbench.ui.experiment.draft import Draft
-from workbench.ui.services.compute import close_session, progress_text, session_of
+from workbench.ui.services.progress_text import progress_text
 
-GROUPS = ("data", "page", "one")
-"""The requests that go on side by side; a newer one of a group takes its place."""
-SLOW = 2.0
-"""Seconds after which a request says how long it has taken."""
-
-
-A = TypeVar("A", bound=Answer)
+WORKER_GROUPS = ("data", "page", "one")
+"""Groups of requests that run concurrently; a new request of a group cancels the one before."""
+SLOW_SECONDS = 2.0
+"""Seconds after which the elapsed time of a request is shown."""
 
 
-class LookingPane(Pane):
-    """A pane on the experiment's dataset, or on the selected run's. Own code runs only when it is asked for."""
+A = TypeVar("A", bound=Response)
 
-    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._given = session
-        self.source: Source | None = None
+
+class DatasetPane(Pane):
+    """A pane on the dataset of the experiment or of the selected run. User code runs only on request."""
+
+    def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
+        super().__init__(services, id=id)
+        self.source: DatasetSource | None = None
         self.of_run = False
         self.overview: DatasetOverview | None = None
-        self._doing, self._since, self._number = "", 0.0, 0
-        self._clock: Timer | None = None
+        self._operation, self._started, self._number = "", 0.0, 0
+        self._timer: Timer | None = None
 
-    def begin(self, source: Source) -> None:
-        """Another dataset is looked at: show that nothing is known of it yet."""
-        raise NotImplementedError
+    @abstractmethod
+    def reset(self, source: DatasetSource) -> None:
+        """Empty the pane for another dataset."""
 
-    def take(self, overview: DatasetOverview) -> None:
-        """Show the dataset that was loaded."""
-        raise NotImplementedError
+    @abstractmethod
+    def show_overview(self, overview: DatasetOverview) -> None:
+        """Show the loaded dataset."""
 
-    def say_facts(self) -> None:
-        """Show what is known, where something else was said meanwhile."""
-        raise NotImplementedError
+    @abstractmethod
+    def show_facts(self) -> None:
+        """Show the facts of the dataset in place of a status."""
 
-    def on_unmount(self) -> None:
-        """The session ends with the screen."""
-        if self._given is None:
-            close_session(self.app)
-
-    @property
-    def session(self) -> SessionClient:
-        """What loads the data."""
-        return self._given or session_of(self.app)
-
-    def look(self) -> None:
-        """Load the dataset that is chosen now, unless it is shown already."""
-        source = self._chosen()
+    def refresh_dataset(self) -> None:
+        """Load the current dataset of the experiment or the run, unless it is shown already."""
+        source = self._current_source()
         if source is None or (source == self.source and self.overview):
             return
         self.source, self.overview = source, None
         self.headline = source.headline
-        self.begin(source)
-        if source.own:
-            self.say(f"{source.title} is your own code: enter runs it and shows what it gives")
+        self.reset(source)
+        if source.is_user_code:
+            self.show_status(f"{source.title} is user code: press enter to run it and show its data")
         else:
             self.load()
 
-    def _chosen(self) -> Source | None:
+    def _current_source(self) -> DatasetSource | None:
         try:
             if self.of_run and self.view is not None and self.view.experiment is not None:
-                return Source.of(self.view.experiment.to_dict(), f"of {self.view.name}")
-            return Source.of(self._experiment().to_dict(), "of the experiment")
-        except BadInput as error:
-            self.say(f"✗ {error}", THEME.error)
+                return DatasetSource.from_experiment(self.view.experiment, f"of {self.view.name}")
+            return DatasetSource.from_experiment(self._experiment(), "of the experiment")
+        except UserError as error:
+            self.show_status(f"✗ {error}", THEME.error)
             return None
 
     def _experiment(self) -> Experiment:
-        """The experiment pane's; what it begins with where that is not there yet. Raises `BadInput`."""
-        pane = getattr(self.app, "experiment_pane", None)
-        experiment: Experiment = (pane or Draft()).experiment()
-        return experiment
+        """The experiment of the experiment pane, or its default until that pane is mounted. Raises `UserError`."""
+        return self.services.current_experiment() or Draft().experiment()
 
     def load(self) -> None:
-        """Load what is looked at (again)."""
+        """Load the dataset, unless it is loaded."""
         if self.source is not None and self.overview is None:
             self._load(self.source)
 
     @work(group="data", exclusive=True)
-    async def _load(self, source: Source) -> None:
+    async def _load(self, source: DatasetSource) -> None:
         request = DescribeDataset(dataset=source.dataset, batch=source.batch)
-        found = await self.ask(request, f"loading {source.title}")
-        if found is not None:
-            self.overview = found
-            self.take(found)
+        overview = await self.request(request, f"loading {source.title}")
+        if overview is not None:
+            self.overview = overview
+            self.show_overview(overview)
 
-    async def ask(self, request: Request[A], doing: str = "") -> A | None:
-        """The answer to a request about the shown dataset; `None` after showing why there is none."""
+    async def request(self, request: Request[A], operation: str = "") -> A | None:
+        """The response to a request about the shown dataset; `None` after showing the error."""
         source = self.source
         assert source is not None
-        number = self._begin(doing or f"asking {source.title}", say=bool(doing) or source.own)
+        number = self._start_timer(
+            operation or f"reading {source.title}", show=bool(operation) or source.is_user_code
+        )
         try:
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            self.say(f"✗ {error}", THEME.error)
+            response = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            self.show_status(f"✗ {error}", THEME.error)
             return None
         finally:
             if number == self._number:
-                self._end()
-        self.say_facts()
-        return found
+                self._stop_timer()
+        self.show_facts()
+        return response
 
-    # How far it is
+    # Progress
 
     @property
     def busy(self) -> bool:
-        """Whether something is asked for."""
-        return bool(self._doing)
+        """Whether a request is running."""
+        return bool(self._operation)
 
-    def _begin(self, doing: str, *, say: bool) -> int:
-        self._doing, self._since = doing, time.monotonic()
+    def _start_timer(self, operation: str, *, show: bool) -> int:
+        self._operation, self._started = operation, time.monotonic()
         self._number += 1
-        if say:
-            self._say_doing()
-        if self._clock is None:
-            self._clock = self.set_interval(1.0, self._tick)
+        if show:
+            self._show_progress()
+        if self._timer is None:
+            self._timer = self.set_interval(1.0, self._tick)
         return self._number
 
     def _progress(self, progress: Progress) -> None:
-        self._doing = progress_text(progress)
-        self._say_doing()
+        self._operation = progress_text(progress)
+        self._show_progress()
 
     def _tick(self) -> None:
-        if time.monotonic() - self._since >= SLOW:
-            self._say_doing()
+        if time.monotonic() - self._started >= SLOW_SECONDS:
+            self._show_progress()
 
-    def _say_doing(self) -> None:
-        took = time.monotonic() - self._since
-        self.say(f"… {self._doing}" + (f"  {duration(took)}  esc stops it" if took >= SLOW else ""))
+    def _show_progress(self) -> None:
+        elapsed = time.monotonic() - self._started
+        detail = f"  {format_duration(elapsed)}  esc cancels" if elapsed >= SLOW_SECONDS else ""
+        self.show_status(f"… {self._operation}{detail}")
 
-    def _end(self) -> None:
-        self._doing = ""
-        if self._clock is not None:
-            self._clock.stop()
-            self._clock = None
+    def _stop_timer(self) -> None:
+        self._operation = ""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
 
-    def give_up(self) -> None:
-        """Take back what is asked for."""
-        for group in GROUPS:
+    def cancel_requests(self) -> None:
+        """Cancel the running requests."""
+        for group in WORKER_GROUPS:
             self.workers.cancel_group(self, group)
-        self._end()
+        self._stop_timer()
         if self.overview:
-            self.say_facts()
+            self.show_facts()
         else:
-            self.say("stopped: enter begins again")
+            self.show_status("Cancelled. Press enter to load the dataset again.")
 
-    def say(self, text: str, style: str | None = None) -> None:
-        """Say it where the facts stand."""
+    def show_status(self, text: str, style: str | None = None) -> None:
+        """Show `text` in place of the facts."""
         for facts in self.query("#facts").results(Static):  # none once the screen closes
-            facts.update(Text(safe(text), style or ""))
+            facts.update(Text(sanitize(text), style or ""))

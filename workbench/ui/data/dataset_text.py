@@ -1,125 +1,160 @@
-"""A dataset in words and rows, as the data pane shows it."""
+"""The facts, classes and values of a dataset as text, rows and points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import get_args
 
 from rich.text import Text
 
-from workbench.compute.protocol import DatasetOverview
 from workbench.compute.protocol_records import ExperimentDataset, Scatter, Split, ValueRow
-from workbench.core.text import safe, short, value_range
+from workbench.compute.protocol_responses import DatasetOverview
+from workbench.config.experiment import Experiment
+from workbench.core.text import format_compact, format_range, sanitize
 from workbench.datasets import catalog as datasets
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, TensorFacts
-from workbench.ui.widgets.axes import Axis, fitted
+from workbench.ui.widgets.axes import Axis, fit_axis
+from workbench.ui.widgets.chooser import Option
 from workbench.ui.widgets.plot import Series
-from workbench.ui.widgets.table import Row
+from workbench.ui.widgets.table import Column, Row
 
 STYLES = ("$primary", "$accent", "$success", "$error", "$secondary", "$warning")
 GLYPHS = "●○▲△■□"
-"""What points of each class are drawn with, apart without colours too."""
+"""The glyph of each class in a scatter plot, distinct also without colors."""
+
+CLASS_COLUMNS = (
+    Column("class", "class", 11, priority=3, min_width=6),
+    Column("train", "train", 6, priority=2, align_right=True),
+    Column("validation", "val", 5, priority=1, align_right=True),
+    Column("test", "test", 6, priority=1, align_right=True),
+)
+VALUE_COLUMNS = (
+    Column("index", "#", 6, priority=1, align_right=True),
+    Column("input", "input", 24, priority=3, min_width=8),
+    Column("target", "target", 12, priority=2, min_width=6),
+)
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset as an experiment has it."""
+class DatasetSource:
+    """A dataset as an experiment uses it."""
 
     title: str
-    whose: str
+    owner: str
+    """`of the experiment`, or `of` a run."""
     dataset: ExperimentDataset
-    """What is loaded."""
     batch: int
+    """Batch size of training."""
     augment: tuple[str, ...]
-    own: bool
-    """Whether it is somebody's own code."""
+    is_user_code: bool
+    """Whether loading it runs code of the user."""
 
     @property
     def headline(self) -> str:
-        """What, and whose."""
-        return f"{self.title}──{self.whose}"
+        """Title and owner."""
+        return f"{self.title}──{self.owner}"
 
     @classmethod
-    def of(cls, experiment: Mapping[str, Any], whose: str) -> Source:
-        """From an experiment as it is written down. Raises `BadInput` where its dataset is not known."""
-        train, dataset = experiment.get("train") or {}, ExperimentDataset.of(experiment)
+    def from_experiment(cls, experiment: Experiment, owner: str) -> DatasetSource:
+        """The dataset of an experiment. Raises `UserError` if the dataset is unknown."""
+        dataset, train = ExperimentDataset.from_experiment(experiment), experiment.train
         info = datasets.find(dataset.data.name)
         title = info.name if len(info.name) < 40 else "…" + info.name[-38:]
-        augment = tuple(str(name) for name in train.get("augment") or ())
-        return cls(title, whose, dataset, int(train.get("batch_size", 32)), augment, info.kind == "own")
+        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "own")
 
 
 def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width: int) -> list[Text]:
-    """Counts, what is shown of them, figures and a batch's shape."""
+    """Counts with the shown split and class, mean and std, the shape of a batch and of the targets."""
     facts = overview.facts
     counts = "  ".join(f"{name} {part.count:,}" for name, part in facts.splits.items())
-    what = "pictures" if facts.has_images else "examples"
+    what = "images" if facts.has_images else "samples"
     classes = f"{len(facts.classes)} classes" if facts.classes else facts.task
-    shown = split if label is None else f"{split}, only {safe(facts.classes[label], 20)}"
-    aside = f", {facts.skipped} set aside" if facts.skipped else ""
-    head = Text(f"{counts} {what}{aside}  {classes}  ").append(f"▸ {shown}", "bold")
-    figures = "  ".join(
-        f"{name} {' '.join(short(value) for value in values)}"
+    selection = split if label is None else f"{split}, only {sanitize(facts.classes[label], 20)}"
+    skipped = f", {facts.skipped} skipped" if facts.skipped else ""
+    head = Text(f"{counts} {what}{skipped}  {classes}  ").append(f"▸ {selection}", "bold")
+    moments = "  ".join(
+        f"{name} {' '.join(format_compact(value) for value in values)}"
         for name, values in (("mean", facts.mean), ("std", facts.std))
         if values
     )
-    behind = f" ─▸ {list(overview.output)}" if overview.output else ""
-    batch = f"batch {list(facts.batch)} {facts.input.dtype}{behind}"
-    target = f"target {_each(facts.target)}"
+    output = f" ─▸ {list(overview.output)}" if overview.output else ""
+    batch = f"batch {list(facts.batch)} {facts.input.dtype}{output}"
+    target = f"target {_element(facts.target)}"
     rows = [batch]
-    noise = "first tile: noise, to try transforms on" if facts.has_images and label is None else ""
-    for part in filter(None, (figures, target)):
+    noise = "first tile: random noise for transform previews" if facts.has_images and label is None else ""
+    for part in filter(None, (moments, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
-    if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # it is not worth a row of samples
+    if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # no extra row for it
         rows[-1] = longer
     return [head, *(Text(row, "dim") for row in rows)]
 
 
-def _each(target: ElementFacts) -> str:
-    """What an example's target is: `one int64`, `[3] float32`."""
-    return f"{list(target.shape) or 'one'} {target.dtype}"
+def _element(target: ElementFacts) -> str:
+    """The target of one sample: `int64 scalar`, `[3] float32`."""
+    return f"{list(target.shape)} {target.dtype}" if target.shape else f"{target.dtype} scalar"
 
 
-def tensor(facts: TensorFacts) -> str:
+def format_tensor(facts: TensorFacts) -> str:
     """`[1, 28, 28] uint8 0…255`."""
-    return f"{list(facts.shape)} {facts.dtype} {value_range(facts.low, facts.high)}"
+    return f"{list(facts.shape)} {facts.dtype} {format_range(facts.low, facts.high)}"
+
+
+def sample_title(split: str, index: int) -> str:
+    """`train sample 3`; `random noise` for the image that is not from the dataset (index -1)."""
+    return f"{split} sample {index}" if index >= 0 else "random noise"
 
 
 def class_rows(facts: DatasetFacts) -> list[Row]:
-    """How many examples of each class every split has."""
+    """The samples of each class in each split."""
     rows = []
     for number, name in enumerate(facts.classes):
         counts = {split: f"{part.per_class[number]:,}" for split, part in facts.splits.items()}
-        rows.append(Row(str(number), {"class": safe(name), **counts}))
+        rows.append(Row(str(number), {"class": sanitize(name), **counts}))
     return rows
 
 
+def split_counts(overview: DatasetOverview | None) -> list[tuple[str, str]]:
+    """The splits with their sample counts; all possible splits without counts until the dataset is loaded."""
+    if overview is None:
+        return [(name, "") for name in get_args(Split)]
+    return [(name, f"{split.count:,}") for name, split in overview.facts.splits.items()]
+
+
+def class_options(facts: DatasetFacts, split: Split) -> list[Option]:
+    """The classes with their samples in `split`, after an option for all classes (its key is empty)."""
+    counts = facts.splits[split].per_class
+    options = [Option("", ("all classes",))]
+    for label, (name, count) in enumerate(zip(facts.classes, counts, strict=True)):
+        options.append(Option(str(label), (name, f"{count:,}")))
+    return options
+
+
 def value_rows(rows: Sequence[ValueRow]) -> list[Row]:
-    """The first values of examples that are not images."""
+    """The first values of each sample of a dataset without images."""
     return [
         Row(
             str(row.index),
-            {"index": str(row.index), "input": "  ".join(row.input), "target": safe(row.target)},
+            {"index": str(row.index), "input": "  ".join(row.input), "target": sanitize(row.target)},
         )
         for row in rows
     ]
 
 
-def points_of(scatter: Scatter, classes: Sequence[str]) -> list[Series]:
-    """Points to draw: dots, or a glyph for each class."""
+def scatter_series(scatter: Scatter, classes: Sequence[str]) -> list[Series]:
+    """The points as dots, or as one glyph per class."""
     if not scatter.labels:
         return [Series("points", scatter.xs, scatter.ys, STYLES[0], "points")]
     series = []
     for label in sorted(set(scatter.labels)):
-        chosen = [i for i, one in enumerate(scatter.labels) if one == label]
-        xs, ys = ([values[i] for i in chosen] for values in (scatter.xs, scatter.ys))
+        indices = [i for i, other in enumerate(scatter.labels) if other == label]
+        xs, ys = ([values[i] for i in indices] for values in (scatter.xs, scatter.ys))
         glyph, style = GLYPHS[label % len(GLYPHS)], STYLES[label % len(STYLES)]
-        series.append(Series(safe(classes[label]), xs, ys, style, "points", glyph))
+        series.append(Series(sanitize(classes[label]), xs, ys, style, "points", glyph))
     return series
 
 
-def axes_of(scatter: Scatter) -> tuple[Axis, Axis]:
-    """Axes that hold all points."""
-    return fitted(scatter.xs), fitted(scatter.ys)
+def scatter_axes(scatter: Scatter) -> tuple[Axis, Axis]:
+    """Axes that contain all points."""
+    return fit_axis(scatter.xs), fit_axis(scatter.ys)

@@ -1,77 +1,77 @@
-"""The data: what a dataset holds, its samples, and what transforms do to one of them."""
+"""Pane 5: the facts of a dataset, its samples, and a preview of transforms."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, cast
 
+from msgspec.structs import replace
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widgets import Static
 
-from workbench.compute.client import SessionClient
-from workbench.compute.protocol import (
-    BrowseImages,
-    BrowseValues,
-    DatasetOverview,
-    ImageDetail,
-    TraceDatasetImage,
-    TransformImage,
-)
+from workbench.compute.protocol import BrowseImages, BrowseValues, TraceDatasetImage, TransformImage
 from workbench.compute.protocol_records import ExperimentDataset, ImageItem, Split
-from workbench.core.text import safe
-from workbench.io.images import open_picture
-from workbench.ui.data.dataset_pane import LookingPane
+from workbench.compute.protocol_responses import DatasetOverview
+from workbench.core.text import sanitize
+from workbench.io.images import open_image
+from workbench.ui.base.layout import PaneId
+from workbench.ui.base.pane import PaneServices
+from workbench.ui.data.dataset_pane import DatasetPane
 from workbench.ui.data.dataset_text import (
-    Source,
-    axes_of,
+    CLASS_COLUMNS,
+    VALUE_COLUMNS,
+    DatasetSource,
+    class_options,
     class_rows,
     fact_lines,
-    points_of,
-    tensor,
+    sample_title,
+    scatter_axes,
+    scatter_series,
+    split_counts,
     value_rows,
 )
-from workbench.ui.data.sample_detail import Large, detail_lines
+from workbench.ui.data.sample_detail import SampleDetail
 from workbench.ui.data.sample_grid import Sample, SampleGrid
+from workbench.ui.data.sample_view import SampleView
 from workbench.ui.data.transform_list import TransformList
-from workbench.ui.widgets.chooser import Chooser, Finder, Row, filtering
-from workbench.ui.widgets.image_view import Picture
-from workbench.ui.widgets.pipeline_steps_screen import StepsScreen
+from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
+from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.plot import Plot
-from workbench.ui.widgets.table import Column, Table
-
-MODES = ("-empty", "-grid", "-values", "-large", "-workshop")
-CLASS_COLUMNS = (
-    Column("class", "class", 11, keep=3, least=6),
-    Column("train", "train", 6, keep=2, right=True),
-    Column("validation", "val", 5, keep=1, right=True),
-    Column("test", "test", 6, keep=1, right=True),
-)
-VALUE_COLUMNS = (
-    Column("index", "#", 6, keep=1, right=True),
-    Column("input", "input", 24, keep=3, least=8),
-    Column("target", "target", 12, keep=2, least=6),
-)
-FIRST_VALUES = 200
-_PIXELS = 64
-"""Sides of the grid's pictures, in pixels: a terminal shows fewer."""
+from workbench.ui.widgets.table import Table
 
 
-class DataPane(LookingPane):
-    """The experiment's dataset (or the selected run's). Nothing is asked for before the pane is in sight."""
+class Mode(StrEnum):
+    """What the pane shows; the values are its CSS classes."""
 
-    NUMBER = "5"
-    NAME = "Data"
-    SHORT = "Data"
+    EMPTY = "-empty"
+    GRID = "-grid"
+    VALUES = "-values"
+    DETAIL = "-detail"
+    TRANSFORMS = "-transforms"
+
+
+ONE_SAMPLE = {Mode.DETAIL, Mode.TRANSFORMS}
+
+VALUE_ROWS = 200
+_GRID_PIXELS = 64
+"""Longer side of the grid's images in pixels: a terminal shows fewer."""
+
+
+class DataPane(DatasetPane):
+    """The dataset of the experiment or of the selected run. Nothing is loaded before the pane is visible."""
+
+    ID = PaneId.DATA
 
     DEFAULT_CSS = """
     DataPane > #facts { height: auto; max-height: 4; }
-    DataPane > Horizontal { height: 1fr; display: none; }
+    DataPane > #grid, DataPane > SampleView { height: 1fr; display: none; }
     DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
-    DataPane.-large > #one, DataPane.-workshop > #one { display: block; }
-    DataPane.-workshop > #facts, DataPane.-large > #facts { display: none; }
+    DataPane.-detail > SampleView, DataPane.-transforms > SampleView { display: block; }
+    DataPane.-detail > #facts, DataPane.-transforms > #facts { display: none; }
     DataPane #classes { width: 32; max-width: 40%; margin-left: 1; }
     DataPane #samples, DataPane #scatter, DataPane #values { display: none; }
     DataPane.-empty #samples, DataPane.-grid #samples { display: block; }
@@ -79,13 +79,6 @@ class DataPane(LookingPane):
     DataPane.-values #scatter, DataPane.-values #values { display: block; }
     DataPane.-values #values { width: 44; max-width: 50%; margin-left: 1; }
     DataPane.-values #classes { display: none; }
-    DataPane .shown { height: 1fr; width: 1fr; margin-right: 1; }
-    DataPane .shown > Static { height: auto; max-height: 2; }
-    DataPane > #about { height: auto; max-height: 2; display: none; }
-    DataPane.-workshop > #about { display: block; }
-    DataPane TransformList { width: 26; }
-    DataPane Large { padding-left: 1; }
-    DataPane.-large #after-side, DataPane.-large TransformList, DataPane.-workshop Large { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -97,66 +90,64 @@ class DataPane(LookingPane):
         Binding("escape", "close", "back to the grid", show=False),
     ]
 
-    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
-        super().__init__(session=session, id=id)
+    def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
+        super().__init__(services, id=id)
         self.split: Split = "train"
         self.label: int | None = None
+        """The class whose samples are shown; `None` for all classes."""
         self._draw = 0
+        """Seed of the random transforms."""
 
     def compose(self) -> ComposeResult:
-        """Facts, the grid with its classes, one picture before and after."""
         yield Static("", id="facts", markup=False)
         with Horizontal(id="grid"):
             yield SampleGrid(id="samples")
             yield Plot(id="scatter")
             yield Table(id="values")
             yield Table(id="classes")
-        with Horizontal(id="one"):
-            with Vertical(classes="shown"):
-                yield Static("", id="before-said", markup=False)
-                yield Picture(id="before")
-            with Vertical(classes="shown", id="after-side"):
-                yield Static("", id="after-said", markup=False)
-                yield Picture(id="after")
-            yield TransformList()
-            yield Large()
-        yield Static("", id="about", markup=False)
+        yield SampleView()
 
     def on_mount(self) -> None:
-        """Begin empty."""
         super().on_mount()
-        self._mode("-empty")
+        self._set_mode(Mode.EMPTY)
 
     def on_show(self) -> None:
-        """Look at what is chosen now."""
-        self.look()
+        self.refresh_dataset()
 
     def on_resize(self) -> None:
-        """Facts fit the width."""
-        self.say_facts()
+        self.show_facts()
 
     @property
-    def mode(self) -> str:
-        """Which of `MODES` is shown."""
-        return next((name for name in MODES if self.has_class(name)), MODES[0])
+    def mode(self) -> Mode:
+        """What the pane shows."""
+        return next((mode for mode in Mode if self.has_class(mode)), Mode.EMPTY)
 
-    def _mode(self, mode: str) -> None:
-        had = self.has_focus_within
-        for name in MODES:
-            self.set_class(name == mode, name)
-        if had:
-            self.call_after_refresh(self.enter)
+    def _set_mode(self, mode: Mode) -> None:
+        had_focus = self.has_focus_within
+        for each in Mode:
+            self.set_class(each is mode, each)
+        self.sample_view.set_class(mode is Mode.TRANSFORMS, "-transforms")
+        if had_focus:
+            self.call_after_refresh(self.focus_content)
 
-    def enter(self) -> None:
-        """Give the keys to what is shown."""
-        targets = {"-values": "#values", "-workshop": "TransformList", "-large": "Large"}
+    def focus_content(self) -> None:
+        """Focus the widget of the current mode."""
+        targets = {Mode.VALUES: "#values", Mode.TRANSFORMS: "TransformList", Mode.DETAIL: "SampleDetail"}
         self.query_one(targets.get(self.mode, "#samples")).focus()
 
-    def copied(self) -> str:
-        """The row under the cursor, of values or of classes."""
-        return self.query_one("#values" if self.mode == "-values" else "#classes", Table).line
+    def text_to_copy(self) -> str:
+        """The row under the cursor of the values or the classes."""
+        return self.query_one("#values" if self.mode is Mode.VALUES else "#classes", Table).cursor_text
 
-    # What is looked at
+    @property
+    def grid(self) -> SampleGrid:
+        """The grid of images."""
+        return self.query_one(SampleGrid)
+
+    @property
+    def sample_view(self) -> SampleView:
+        """The view of one image."""
+        return self.query_one(SampleView)
 
     @property
     def _dataset(self) -> ExperimentDataset:
@@ -165,271 +156,245 @@ class DataPane(LookingPane):
 
     @property
     def _class_names(self) -> tuple[str, ...]:
-        """Names of the classes, as far as they are known."""
         return self.overview.facts.classes if self.overview else ()
 
     @property
     def _has_images(self) -> bool:
         return self.overview is not None and self.overview.facts.has_images
 
-    def begin(self, source: Source) -> None:
-        """Nothing is known yet."""
-        self.label = None
-        self.query_one(TransformList).show_augmentation(source.augment)
-        self._mode("-empty")
+    # The dataset
 
-    def take(self, overview: DatasetOverview) -> None:
-        """Show its facts, and its first examples."""
+    def reset(self, source: DatasetSource) -> None:
+        """Empty the pane for another dataset."""
+        self.label = None
+        self.sample_view.transforms.show_augmentation(source.augment)
+        self._set_mode(Mode.EMPTY)
+
+    def show_overview(self, overview: DatasetOverview) -> None:
+        """Show the facts of the dataset and its first samples."""
         if self.split not in overview.facts.splits:
             self.split = "train"
         self.query_one("#classes", Table).show(CLASS_COLUMNS, class_rows(overview.facts))
-        self.say_facts()
+        self.show_facts()
         if self.has_focus_within:
             self.on_descendant_focus()
-        self._mode("-grid" if overview.facts.has_images else "-values")
+        self._set_mode(Mode.GRID if overview.facts.has_images else Mode.VALUES)
         self.refresh_bindings()
         self.call_after_refresh(self._show_first)
 
-    def say_facts(self) -> None:
-        """Counts, figures and a batch's shape."""
+    def show_facts(self) -> None:
+        """Show counts, mean and std, and the shape of a batch."""
         if self.overview:
             lines = fact_lines(self.overview, self.split, self.label, max(20, self.content_size.width))
             self.query_one("#facts", Static).update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
 
+    # Samples
+
     def _show_first(self) -> None:
-        if self.mode == "-values":
+        if self.mode is Mode.VALUES:
             self._show_values()
         else:
             self._show_page(0)
 
-    # The grid
-
-    @on(SampleGrid.PageWanted)
-    def _page_wanted(self, event: SampleGrid.PageWanted) -> None:
+    @on(SampleGrid.PageRequested)
+    def _page_requested(self, event: SampleGrid.PageRequested) -> None:
         event.stop()
         self._show_page(event.first)
 
-    @on(SampleGrid.Moved)
-    def _sample_pointed(self, event: SampleGrid.Moved) -> None:
-        """The sample's class is the one that is marked."""
+    @on(SampleGrid.Highlighted)
+    def _sample_highlighted(self, event: SampleGrid.Highlighted) -> None:
+        """Move the cursor of the classes to the class of the sample."""
         event.stop()
         self.query_one("#classes", Table).go_to(str(event.sample.label))
 
     @work(group="page", exclusive=True)
     async def _show_page(self, first: int) -> None:
-        grid = self.query_one(SampleGrid)
+        count = max(1, self.grid.tiles.count)
         request = BrowseImages(
             dataset=self._dataset,
             split=self.split,
             label=self.label,
             first=first,
-            count=max(1, grid.tiles.count),
-            side=_PIXELS,
+            count=count,
+            side=_GRID_PIXELS,
         )
-        found = await self.ask(request)
-        if found is not None:
-            grid.show([_sample(item) for item in found.items], found.first, found.total)
-            if self.mode == "-large":
-                self._show_one()
+        page = await self.request(request)
+        if page is not None:
+            self.grid.show([_sample(item) for item in page.items], page.first, page.total)
+            if self.mode is Mode.DETAIL:
+                self._show_sample()
 
     @work(group="page", exclusive=True)
     async def _show_values(self) -> None:
-        request = BrowseValues(dataset=self._dataset, split=self.split, label=self.label, count=FIRST_VALUES)
-        found = await self.ask(request)
-        if found is not None:
-            self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(found.rows))
-            scatter = found.scatter
-            title = [(f"{scatter.y_title} · {scatter.x_title}", "$foreground-muted")]
-            self.query_one(Plot).draw(points_of(scatter, self._class_names), *axes_of(scatter), title=title)
+        request = BrowseValues(dataset=self._dataset, split=self.split, label=self.label, count=VALUE_ROWS)
+        page = await self.request(request)
+        if page is None:
+            return
+        self.query_one("#values", Table).show(VALUE_COLUMNS, value_rows(page.rows))
+        scatter = page.scatter
+        title = [(f"{scatter.y_title} · {scatter.x_title}", "$foreground-muted")]
+        series = scatter_series(scatter, self._class_names)
+        self.query_one(Plot).draw(series, *scatter_axes(scatter), title=title)
 
     def action_classes(self) -> None:
-        """Choose the class that is shown, or all of them."""
+        """Choose the class whose samples are shown, or all classes."""
         if self.overview and self._class_names:
-            rows = [Row("", ("all classes",))]
-            counts = self.overview.facts.splits[self.split].per_class
-            for number, (name, count) in enumerate(zip(self._class_names, counts, strict=True)):
-                rows.append(Row(str(number), (name, f"{count:,}")))
-            self.app.push_screen(Chooser("Show only", Finder(filtering(rows))), self._take_class)
+            options = class_options(self.overview.facts, self.split)
+            self.app.push_screen(Chooser("Show only", Finder(filter_options(options))), self._apply_class)
 
-    def _take_class(self, key: str | None) -> None:
+    def _apply_class(self, key: str | None) -> None:
         if key is not None:
-            self._show_only(int(key) if key else None)
+            self._show_class(int(key) if key else None)
 
-    @on(Table.Chosen)
-    def _class_chosen(self, event: Table.Chosen) -> None:
-        """Only this class; chosen again: all of them."""
+    @on(Table.RowSelected)
+    def _class_selected(self, event: Table.RowSelected) -> None:
+        """Show only this class; a second time, all classes again."""
         event.stop()
-        if self.mode == "-grid":
+        if self.mode is Mode.GRID:
             label = int(event.key)
-            self._show_only(None if label == self.label else label)
+            self._show_class(None if label == self.label else label)
 
-    def _show_only(self, label: int | None) -> None:
+    def _show_class(self, label: int | None) -> None:
         self.label = label
-        self._show_again()
+        self._restart()
 
-    def _show_again(self) -> None:
-        self.say_facts()
-        self.query_one(SampleGrid).cursor = 0
-        if self.mode in {"-large", "-workshop"}:
-            self._mode("-grid")
+    def _restart(self) -> None:
+        """Show the first samples of the selected split and class."""
+        self.show_facts()
+        self.grid.cursor = 0
+        if self.mode in ONE_SAMPLE:
+            self._set_mode(Mode.GRID)
         self._show_first()
 
     def action_splits(self) -> None:
-        """Choose the part that is shown: of the experiment's data, or of the selected run's."""
-        rows = []
+        """Choose a split, of the experiment's dataset or of the selected run's."""
+        options = []
         for of_run in (False, True):
-            whose, names = self._splits(of_run)
-            rows += [Row(f"{int(of_run)} {name}", (name, count), group=whose) for name, count in names]
-        self.app.push_screen(Chooser("Show", Finder(filtering(rows))), self._take_split)
+            owner, splits = self._splits(of_run)
+            options += [Option(f"{int(of_run)} {name}", (name, count), group=owner) for name, count in splits]
+        self.app.push_screen(Chooser("Show", Finder(filter_options(options))), self._apply_split)
 
     def _splits(self, of_run: bool) -> tuple[str, list[tuple[str, str]]]:
-        """Whose data, and its splits with their counts, as far as they are known."""
-        if of_run and (self.view is None or self.view.experiment is None):
+        """The owner of a dataset, and its splits with their counts."""
+        splits = split_counts(self.overview if of_run == self.of_run else None)
+        if not of_run:
+            return "dataset of the experiment", splits
+        if self.view is None or self.view.experiment is None:
             return "", []
-        whose = f"the data of {safe(self.view.name)}" if of_run and self.view else "the experiment's data"
-        if of_run != self.of_run or not self.overview:
-            return whose, [(name, "") for name in ("train", "validation", "test")]
-        return whose, [(name, f"{split.count:,}") for name, split in self.overview.facts.splits.items()]
+        return f"dataset of {sanitize(self.view.name)}", splits
 
-    def _take_split(self, key: str | None) -> None:
+    def _apply_split(self, key: str | None) -> None:
         if key is None:
             return
         of_run, _, split = key.partition(" ")
         self.split, self.of_run = cast(Split, split), of_run == "1"
-        self.look()
+        self.refresh_dataset()
         if self.overview:
             self.split = self.split if self.split in self.overview.facts.splits else "train"
-            self._show_again()
+            self._restart()
 
-    # One picture
+    # One sample
 
     @on(SampleGrid.Opened)
-    def _opened(self, event: SampleGrid.Opened) -> None:
+    def _sample_opened(self, event: SampleGrid.Opened) -> None:
         event.stop()
-        if self.mode == "-empty":
+        if self.mode is Mode.EMPTY:
             self.load()
-        elif self.query_one(SampleGrid).sample is not None:
-            self._mode("-large")
-            self._show_one()
+        elif self.grid.sample is not None:
+            self._set_mode(Mode.DETAIL)
+            self._show_sample()
 
-    @on(Large.Stepped)
-    def _stepped(self, event: Large.Stepped) -> None:
-        """The next picture, large; one of another page when that is here."""
+    @on(SampleDetail.Stepped)
+    def _stepped(self, event: SampleDetail.Stepped) -> None:
+        """Show the next or previous sample; the grid loads another page where it is needed."""
         event.stop()
-        grid = self.query_one(SampleGrid)
-        grid.go_to(grid.cursor + event.by)
-        if grid.sample is not None:
-            self._show_one()
+        self.grid.go_to(self.grid.cursor + event.offset)
+        if self.grid.sample is not None:
+            self._show_sample()
 
     @work(group="one", exclusive=True)
-    async def _show_one(self) -> None:
-        sample = self.query_one(SampleGrid).sample
+    async def _show_sample(self) -> None:
+        sample = self.grid.sample
         if sample is None:
             return
-        found = await self.ask(self._detail_request(sample.index))
-        if found is None:
-            self._mode("-grid")
-            return
-        self.query_one("#before", Picture).image = open_picture(found.item.png)
-        if self.mode == "-workshop":
-            self._show_after(found, self.query_one(TransformList))
+        detail = await self.request(self._detail_request(sample.index))
+        if detail is None:
+            self._set_mode(Mode.GRID)
+        elif self.mode is Mode.TRANSFORMS:
+            self.sample_view.show_transformed(detail)
         else:
-            self.query_one("#before-said", Static).update("")
-            self.query_one(Large).show(detail_lines(found, self.split))
+            self.sample_view.show_detail(detail, self.split)
 
     def _detail_request(self, index: int) -> TransformImage:
-        transforms, source = self.query_one(TransformList), self.source
-        if self.mode != "-workshop" or source is None:
-            return TransformImage(dataset=self._dataset, split=self.split, index=index)
-        return TransformImage(
-            dataset=self._dataset,
-            split=self.split,
-            index=index,
-            chain=transforms.chain,
-            augment=source.augment if transforms.augments else (),
-            draw=self._draw,
-        )
+        transforms, source = self.sample_view.transforms, self.source
+        request = TransformImage(dataset=self._dataset, split=self.split, index=index)
+        if self.mode is not Mode.TRANSFORMS or source is None:
+            return request
+        augment = source.augment if transforms.augments else ()
+        return replace(request, chain=transforms.chain, augment=augment, draw=self._draw)
 
-    def _show_after(self, found: ImageDetail, transforms: TransformList) -> None:
-        before = f"{found.item.class_name} {tensor(found.stored)}"
-        self.query_one("#before-said", Static).update(Text(f"before\n{safe(before)}", no_wrap=True))
-        self.query_one("#after", Picture).image = open_picture(found.transformed or found.item.png)
-        after = tensor(found.result or found.stored)
-        self.query_one("#after-said", Static).update(
-            Text(f"{safe(transforms.words)}\n{after}", no_wrap=True, overflow="ellipsis")
-        )
-        keeps = "" if transforms.augments else "space keeps it, "
-        about = f"{transforms.about}; {keeps}b draws anew, esc leaves"
-        self.query_one("#about", Static).update(Text(about, "dim"))
-
-    @on(Large.StepsWanted)
-    def _steps_wanted(self, event: Large.StepsWanted) -> None:
-        event.stop()
-        self._show_steps()
-
+    @on(SampleDetail.PipelineRequested)
     @work(group="one", exclusive=True)
-    async def _show_steps(self) -> None:
-        """Each step from the picture to what a model is given."""
-        sample = self.query_one(SampleGrid).sample
+    async def _show_pipeline(self, event: SampleDetail.PipelineRequested) -> None:
+        sample = self.grid.sample
         if sample is None:
             return
         request = TraceDatasetImage(dataset=self._dataset, split=self.split, index=sample.index)
-        found = await self.ask(request)
-        if found is not None:
-            title = f"{self.split} example {sample.index}: {sample.words}, up to a model"
-            self.app.push_screen(StepsScreen(title, found.steps))
+        pipeline = await self.request(request)
+        if pipeline is not None:
+            title = f"{sample_title(self.split, sample.index)}: {sample.caption}, up to a model's input"
+            self.app.push_screen(PipelineStepsScreen(title, pipeline.steps))
 
     # Transforms
 
     def action_transforms(self) -> None:
-        """Try transforms on the picture under the cursor, or go back to the grid."""
-        if self.mode == "-workshop":
+        """Preview transforms of the image under the cursor, or go back to the grid."""
+        if self.mode is Mode.TRANSFORMS:
             self.action_close()
         elif self._has_images:
-            self._mode("-workshop")
-            self._show_one()
+            self._set_mode(Mode.TRANSFORMS)
+            self._show_sample()
 
     def action_augmentation(self) -> None:
-        """What the experiment's augmentation makes of the picture under the cursor."""
+        """Preview the experiment's augmentation of the image under the cursor."""
         if self._has_images:
-            self._mode("-workshop")
-            self.query_one(TransformList).action_go(-1)
-            self._show_one()
+            self._set_mode(Mode.TRANSFORMS)
+            self.sample_view.transforms.action_go(-1)
+            self._show_sample()
 
     def action_reroll(self) -> None:
-        """Draw what is random anew."""
+        """Draw other random parameters."""
         self._draw += 1
-        if self.mode == "-workshop":
-            self._show_one()
+        if self.mode is Mode.TRANSFORMS:
+            self._show_sample()
         else:
             self.action_transforms()
 
-    @on(Table.Moved)
-    def _tried(self, event: Table.Moved) -> None:
-        if self.mode == "-workshop":
+    @on(Table.RowHighlighted)
+    def _transform_highlighted(self, event: Table.RowHighlighted) -> None:
+        if self.mode is Mode.TRANSFORMS:
             event.stop()
-            self._show_one()
+            self._show_sample()
 
     @on(TransformList.Changed)
-    def _adjusted(self, event: TransformList.Changed) -> None:
-        event.stop()
-        self._show_one()
+    def _transform_changed(self) -> None:
+        self._show_sample()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What does nothing for these data is no key; `esc` is the screen's own where nothing is open."""
+        """Keys are enabled only where they apply to the dataset; `esc` only while something is open or loading."""
         if action == "close":
-            return self.busy or self.mode in {"-large", "-workshop"}
+            return self.busy or self.mode in ONE_SAMPLE
         if action in {"transforms", "augmentation", "reroll"}:
             return self._has_images
         return bool(self._class_names) if action == "classes" else True
 
     def action_close(self) -> None:
-        """Take back what is asked for, else go back to the grid."""
-        if self.busy and self.mode not in {"-large", "-workshop"}:
-            self.give_up()
+        """Cancel what is loading, else go back to the grid."""
+        if self.busy and self.mode not in ONE_SAMPLE:
+            self.cancel_requests()
         else:
-            self._mode("-grid")
+            self._set_mode(Mode.GRID)
 
 
 def _sample(item: ImageItem) -> Sample:
-    return Sample(item.index, item.label, safe(item.class_name), open_picture(item.png))
+    return Sample(item.index, item.label, sanitize(item.class_name), open_image(item.png))

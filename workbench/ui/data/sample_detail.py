@@ -1,4 +1,4 @@
-"""What a picture is in numbers, beside it."""
+"""The details of an image: class, shape, dtype and range."""
 
 from __future__ import annotations
 
@@ -12,63 +12,62 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from workbench.compute.protocol import ImageDetail
-from workbench.core.text import safe
-from workbench.ui.data.dataset_text import tensor
+from workbench.compute.protocol_responses import ImageDetail
+from workbench.core.text import sanitize
+from workbench.ui.data.dataset_text import format_tensor, sample_title
 
 
-class Large(Widget, can_focus=True):
-    """Lines about one picture; left and right go on to the next one, enter takes it apart."""
+class SampleDetail(Widget, can_focus=True):
+    """Lines about one image. Left and right step to another image, enter shows its pipeline."""
 
-    DEFAULT_CSS = "Large { height: 1fr; width: 1fr; }"
+    DEFAULT_CSS = "SampleDetail { height: 1fr; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,up,h,k", "step(-1)", "the one before", show=False),
-        Binding("right,down,l,j", "step(1)", "the next one", show=False),
-        Binding("enter,ctrl+j", "steps", "each step to a tensor", show=False),
+        Binding("left,up,h,k", "step(-1)", "previous", show=False),
+        Binding("right,down,l,j", "step(1)", "next", show=False),
+        Binding("enter,ctrl+j", "steps", "steps to a tensor", show=False),
     ]
 
     @dataclass
     class Stepped(Message):
-        """A person went so many pictures on."""
+        """The user stepped by `offset` images."""
 
-        by: int
+        offset: int
 
-    class StepsWanted(Message):
-        """Each step from the picture to a model's input should be shown."""
+    class PipelineRequested(Message):
+        """The user asked for the steps from the image to a model's input."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.lines: Sequence[str] = ()
 
     def show(self, lines: Sequence[str]) -> None:
-        """Say this."""
+        """Show these lines."""
         self.lines = lines
         self.refresh()
 
     def render(self) -> Text:
-        """The lines, wrapped."""
         head, *rest = [*self.lines, ""]
-        return Text("\n").join([Text(safe(head), "bold"), *(Text(safe(line)) for line in rest)])
+        return Text("\n").join([Text(sanitize(head), "bold"), *(Text(sanitize(line)) for line in rest)])
 
-    def action_step(self, by: int) -> None:
-        """The next picture."""
-        self.post_message(self.Stepped(by))
+    def action_step(self, offset: int) -> None:
+        """Step to another image."""
+        self.post_message(self.Stepped(offset))
 
     def action_steps(self) -> None:
-        """Take it apart."""
-        self.post_message(self.StepsWanted())
+        """Show the steps from the image to a model's input."""
+        self.post_message(self.PipelineRequested())
 
 
 def detail_lines(detail: ImageDetail, split: str) -> list[str]:
-    """An image of a dataset in words and numbers."""
+    """Class, file, index, shape, dtype and range of an image."""
     item, stored = detail.item, detail.stored
     number = "" if item.label is None else f" (class {item.label})"
     return [
         f"{item.class_name}{number}",
         *([item.name] if item.name else []),
-        f"{split} example {item.index}" if item.index >= 0 else "drawn at random",
+        sample_title(split, item.index),
         "",
-        tensor(stored),
+        format_tensor(stored),
         f"mean {stored.mean:.4g}",
         f"as a batch of one {[1, *stored.shape]}",
         f"flattened [{math.prod(stored.shape)}]",

@@ -1,4 +1,4 @@
-"""A grid of small pictures with their labels: a cursor moves in it, and on to the next page."""
+"""A grid of thumbnails with captions and a cursor, loaded page by page."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.core.text import cut, pad
-from workbench.ui.widgets.image_view import characters, half_blocks
+from workbench.core.text import pad, truncate
+from workbench.ui.widgets.image_view import ascii_rows, half_blocks
 
 SIZES = ((15, 12), (11, 8), (9, 4), (7, 2), (3, 1))
-"""Least cells across a picture, and how many pictures must then fit; the first row that holds counts."""
-_WIDEST = 33
+"""Minimum width of a tile in cells, and the tiles that must then fit; the first entry that fits is used."""
+_MAX_TILE_WIDTH = 33
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with its label (made safe before)."""
+    """An image with its sanitized caption."""
 
     index: int
     label: int | None
-    """The number of its class, if it has one."""
-    words: str
+    """Its class index, if it has one."""
+    caption: str
     image: Image.Image
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """How many pictures fit, and the cells that each takes, its label's row and a column of space included."""
+    """The layout of a page. `width` is in cells and includes a blank column."""
 
     across: int
     down: int
@@ -45,27 +45,27 @@ class Tiles:
 
     @property
     def height(self) -> int:
-        """Rows of a tile."""
+        """Rows of a tile, caption included."""
         return self.width // 2 + 1
 
     @property
     def count(self) -> int:
-        """Pictures on a page."""
+        """Tiles on a page."""
         return self.across * self.down
 
 
-def tiles(width: int, height: int) -> Tiles:
-    """Tiles as large as leaves enough of them on a page."""
-    for least, wanted in SIZES:
-        for side in range(_WIDEST, least - 1, -2):
-            found = Tiles(width // side, height // (side // 2 + 1), side)
-            if found.count >= wanted:
-                return found
+def fit_tiles(width: int, height: int) -> Tiles:
+    """The largest tiles of which enough fit on a page of `width` × `height` cells."""
+    for min_width, min_count in SIZES:
+        for side in range(_MAX_TILE_WIDTH, min_width - 1, -2):
+            layout = Tiles(width // side, height // (side // 2 + 1), side)
+            if layout.count >= min_count:
+                return layout
     return Tiles(1, 1, max(3, min(width, 2 * height)))
 
 
 class SampleGrid(Widget, can_focus=True):
-    """Shows a page of samples; tells when another page is wanted, and which sample is opened."""
+    """Shows a page of samples; posts a message when it needs another page, or a sample is opened."""
 
     DEFAULT_CSS = "SampleGrid { height: 1fr; width: 1fr; }"
     ALLOW_SELECT = False
@@ -75,154 +75,153 @@ class SampleGrid(Widget, can_focus=True):
         Binding("up,k", "row(-1)", "up", show=False),
         Binding("down,j", "row(1)", "down", show=False),
         Binding("pageup", "page(-1)", "page back", show=False),
-        Binding("pagedown", "page(1)", "page on", show=False),
+        Binding("pagedown", "page(1)", "page forward", show=False),
         Binding("home,g", "go(0)", "first", show=False),
         Binding("end,G", "go(-1)", "last", show=False),
-        Binding("enter,ctrl+j", "open", "open large", show=False),
+        Binding("enter,ctrl+j", "open", "open", show=False),
     ]
 
     @dataclass
-    class PageWanted(Message):
-        """The samples from `first` on should be shown."""
+    class PageRequested(Message):
+        """The page with sample `first` is needed."""
 
         first: int
 
     @dataclass
-    class Moved(Message):
-        """The cursor came to another sample."""
+    class Highlighted(Message):
+        """The cursor moved to another sample."""
 
         sample: Sample
 
     class Opened(Message):
-        """The sample under the cursor should be shown large."""
+        """The user opened the sample under the cursor."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.samples: Sequence[Sample] = ()
         self.first, self.total = 0, 0
         self.cursor = 0
-        """The place of the sample under the cursor, among all."""
+        """Index of the sample under the cursor, among all."""
         self._tiles = Tiles(0, 0, 0)
         self._strips: dict[int, list[Strip]] = {}
 
     @property
     def tiles(self) -> Tiles:
-        """How the pictures stand."""
-        return tiles(*self.size) if self.size.area else Tiles(0, 0, 0)
+        """The layout for the current size."""
+        return fit_tiles(*self.size) if self.size.area else Tiles(0, 0, 0)
 
     @property
     def sample(self) -> Sample | None:
-        """The one under the cursor."""
-        place = self.cursor - self.first
-        return self.samples[place] if 0 <= place < len(self.samples) else None
+        """The sample under the cursor; `None` while its page is not loaded."""
+        index = self.cursor - self.first
+        return self.samples[index] if 0 <= index < len(self.samples) else None
 
     def show(self, samples: Sequence[Sample], first: int, total: int) -> None:
-        """Show a page that begins with the sample at `first` of `total`."""
+        """Show a page that starts with sample `first` of `total`."""
         self.samples, self.first, self.total = samples, first, total
         self.cursor = max(first, min(self.cursor, first + len(samples) - 1))
         self._tiles, self._strips = self.tiles, {}
         self.refresh()
-        self._tell()
+        self._post_highlighted()
 
     def on_resize(self) -> None:
-        """More or fewer pictures fit: the page with the cursor is wanted again."""
         if self.samples and self.tiles != self._tiles:
             self._tiles, self._strips = self.tiles, {}
-            self._want(self.cursor)
+            self._request_page(self.cursor)
 
     def on_focus(self) -> None:
-        """The cursor is brighter where the keys go."""
-        self._refresh_label(self.cursor)
+        self._refresh_caption(self.cursor)
 
     def on_blur(self) -> None:
-        """And no longer."""
-        self._refresh_label(self.cursor)
+        self._refresh_caption(self.cursor)
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the sample that was clicked; a second click opens it."""
+        """Move the cursor to the clicked sample; a double click opens it."""
         across, side = self.tiles.across, self.tiles.width
         if not across or event.x >= across * side:
             return
-        place = self.first + event.y // self.tiles.height * across + event.x // side
-        if place < self.first + len(self.samples):
-            self.go_to(place)
+        index = self.first + event.y // self.tiles.height * across + event.x // side
+        if index < self.first + len(self.samples):
+            self.go_to(index)
             if event.chain == 2:
                 self.action_open()
 
     def on_mouse_scroll_up(self) -> None:
-        """A page back."""
         self.action_page(-1)
 
     def on_mouse_scroll_down(self) -> None:
-        """A page on."""
         self.action_page(1)
 
     def action_step(self, by: int) -> None:
-        """Some samples back or on."""
+        """Move the cursor by `by` samples."""
         self.go_to(self.cursor + by)
 
     def action_row(self, by: int) -> None:
-        """A row up or down."""
-        place = self.cursor + by * max(1, self.tiles.across)
-        if 0 <= place < self.total:
-            self.go_to(place)
+        """Move the cursor by `by` rows."""
+        index = self.cursor + by * max(1, self.tiles.across)
+        if 0 <= index < self.total:
+            self.go_to(index)
 
     def action_page(self, by: int) -> None:
-        """A page back or on."""
+        """Move the cursor by `by` pages."""
         self.go_to(self.cursor + by * max(1, self.tiles.count))
 
-    def action_go(self, place: int) -> None:
-        """To the first, or with -1 the last."""
-        self.go_to(place if place >= 0 else self.total - 1)
+    def action_go(self, index: int) -> None:
+        """Move the cursor to sample `index`; -1 is the last one."""
+        self.go_to(index if index >= 0 else self.total - 1)
 
     def action_open(self) -> None:
-        """Show it large."""
+        """Open the sample under the cursor."""
         self.post_message(self.Opened())
 
-    def go_to(self, place: int) -> None:
-        """Put the cursor on a sample, on whatever page."""
-        before, self.cursor = self.cursor, max(0, min(place, self.total - 1))
+    def go_to(self, index: int) -> None:
+        """Move the cursor to sample `index`, requesting its page if it is another one."""
+        before, self.cursor = self.cursor, max(0, min(index, self.total - 1))
         if self.first <= self.cursor < self.first + len(self.samples):
-            self._refresh_label(before)
-            self._refresh_label(self.cursor)
-            self._tell()
+            self._refresh_caption(before)
+            self._refresh_caption(self.cursor)
+            self._post_highlighted()
         elif self.total:
-            self._want(self.cursor)
+            self._request_page(self.cursor)
 
-    def _tell(self) -> None:
+    def _post_highlighted(self) -> None:
         if self.sample is not None:
-            self.post_message(self.Moved(self.sample))
+            self.post_message(self.Highlighted(self.sample))
 
-    def _want(self, place: int) -> None:
+    def _request_page(self, index: int) -> None:
         count = max(1, self.tiles.count)
-        self.post_message(self.PageWanted(place // count * count))
+        self.post_message(self.PageRequested(index // count * count))
 
-    def _refresh_label(self, place: int) -> None:
-        shown, across = self.tiles, max(1, self.tiles.across)
-        row, column = divmod(place - self.first, across)
-        self.refresh(Region(column * shown.width, (row + 1) * shown.height - 1, shown.width, 1))
+    def _refresh_caption(self, index: int) -> None:
+        layout, across = self.tiles, max(1, self.tiles.across)
+        row, column = divmod(index - self.first, across)
+        self.refresh(Region(column * layout.width, (row + 1) * layout.height - 1, layout.width, 1))
 
     def render_line(self, y: int) -> Strip:
-        """A line of pixels or of labels."""
-        ground, shown = self.rich_style, self.tiles
-        if not shown.count or y >= shown.down * shown.height:
-            return Strip.blank(self.size.width, ground)
-        row, line = divmod(y, shown.height)
-        places = range(row * shown.across, min((row + 1) * shown.across, len(self.samples)))
-        draw = self._label if line == shown.height - 1 else self._pixels
-        parts = [draw(place, line).adjust_cell_length(shown.width, ground) for place in places]
-        return Strip.join(parts).adjust_cell_length(self.size.width, ground)
+        """A line of pixels or of captions."""
+        background, layout = self.rich_style, self.tiles
+        if not layout.count or y >= layout.down * layout.height:
+            return Strip.blank(self.size.width, background)
+        row, line = divmod(y, layout.height)
+        indices = range(row * layout.across, min((row + 1) * layout.across, len(self.samples)))
+        draw = self._caption if line == layout.height - 1 else self._pixels
+        parts = [draw(index, line).adjust_cell_length(layout.width, background) for index in indices]
+        return Strip.join(parts).adjust_cell_length(self.size.width, background)
 
-    def _pixels(self, place: int, line: int) -> Strip:
-        if place not in self._strips:
-            draw = characters if self.app.no_color else half_blocks
+    def _pixels(self, index: int, line: int) -> Strip:
+        if index not in self._strips:
+            draw = ascii_rows if self.app.no_color else half_blocks
             side = self.tiles.width
-            self._strips[place] = draw(self.samples[place].image, side - 1, side // 2)
-        strips = self._strips[place]
+            self._strips[index] = draw(self.samples[index].image, side - 1, side // 2)
+        strips = self._strips[index]
         return strips[line].apply_style(self.rich_style) if line < len(strips) else Strip([])
 
-    def _label(self, place: int, _: int) -> Strip:
-        width, here = self.tiles.width - 1, self.first + place == self.cursor
-        style = self.rich_style + Style(bold=here, reverse=here and self.has_focus, dim=not here)
-        text = pad(("▸" if here else "") + cut(self.samples[place].words, width - here), width)
+    def _caption(self, index: int, _: int) -> Strip:
+        width, at_cursor = self.tiles.width - 1, self.first + index == self.cursor
+        style = self.rich_style + Style(
+            bold=at_cursor, reverse=at_cursor and self.has_focus, dim=not at_cursor
+        )
+        text = pad(
+            ("▸" if at_cursor else "") + truncate(self.samples[index].caption, width - at_cursor), width
+        )
         return Strip([Segment(text, style)], width)

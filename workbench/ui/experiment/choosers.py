@@ -1,4 +1,4 @@
-"""What there is to choose from, as rows: recipes, datasets, models, words."""
+"""The options of the choosers: recipes, datasets, models, classifiers, weights, setting values, export formats."""
 
 from __future__ import annotations
 
@@ -7,121 +7,141 @@ from collections.abc import Sequence
 
 from workbench.config.experiment import check_sources
 from workbench.config.recipes import load_recipe, recipe_files
-from workbench.core.errors import BadInput
-from workbench.core.text import count, duration, fraction, size, times
+from workbench.core.errors import UserError
+from workbench.core.text import format_bytes, format_count, format_duration, format_fraction, format_shape
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_layout import check_choice
+from workbench.datasets.image_folder_layout import validate_image_folder
+from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
-from workbench.planning.plan import Plan, where_it_goes
+from workbench.planning.plan import Plan, describe_shares
 from workbench.runs.store import RunSummary
-from workbench.ui.widgets.chooser import Find, Finder, Row, files, filtering
+from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
 
-HERE = "✓ here"
-
-
-def of_words(words: Sequence[str], now: str) -> Finder:
-    """A setting's words."""
-    rows = [Row(word, (f"{'●' if word == now else ' '} {word}",)) for word in words]
-    return Finder(filtering(rows))
+DOWNLOADED = "✓ local"
 
 
-def of_recipes() -> Finder:
-    """Ready experiments, and TOML files of one's own."""
+def value_finder(choices: Sequence[str], current: str) -> Finder:
+    """The values of a setting with a fixed list of choices; `current` is highlighted."""
+    rows = [Option(value, (f"{'●' if value == current else ' '} {value}",)) for value in choices]
+    return Finder(filter_options(rows))
+
+
+def recipe_finder() -> Finder:
+    """The built-in recipes, and custom TOML files."""
     rows = []
     for path in recipe_files():
         try:
             content = load_recipe(path.stem)
-        except (BadInput, tomllib.TOMLDecodeError):
+        except (UserError, tomllib.TOMLDecodeError):
             continue
-        rows.append(Row(path.stem, (path.stem, str(content.get("title", "")))))
+        rows.append(Option(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(
-        filtering(rows, files((".toml",))), hint="or a file of your own: ./mine.toml",
-        check=load_recipe, typed=True,
+        filter_options(rows, path_options((".toml",))), hint="or a custom recipe: ./my_recipe.toml",
+        check=load_recipe, allow_text=True,
     )  # fmt: skip
 
 
-def of_proposals(plan: Plan) -> Finder:
-    """What was faster when it was tried."""
+def proposal_finder(plan: Plan) -> Finder:
+    """The settings that a plan measured as faster."""
     rows = [
-        Row(
+        Option(
             row.assignment,
-            (row.assignment.removeprefix("train."), row.says, f"{row.factor:.1f}×", duration(row.seconds)),
+            (
+                row.assignment.removeprefix("train."),
+                row.side_effect,
+                f"{row.factor:.1f}×",
+                format_duration(row.seconds),
+            ),
         )
         for row in plan.proposals
     ]
-    return Finder(filtering(rows), hint=where_it_goes(plan), heads=("set", "which", "an epoch", "in all"))
-
-
-def of_datasets() -> Finder:
-    """The catalogue of datasets, a folder of pictures, a function of one's own."""
-    rows = [_dataset_row(info.name) for info in datasets.CATALOGUE]
     return Finder(
-        filtering(rows, _own_data), hint="or your own: folder:PATH, ./data.py:make",
-        heads=("dataset", "what it is", "  size", "classes", "shape", "here"), check=_check_data, drop=(2, 4),
-        typed=True,
+        filter_options(rows),
+        hint=describe_shares(plan),
+        headers=("setting", "description", "speedup", "total"),
+    )
+
+
+def dataset_finder() -> Finder:
+    """The dataset catalog, an image folder, or a custom dataset function."""
+    rows = [_dataset_row(info.name) for info in datasets.CATALOG]
+    return Finder(
+        filter_options(rows, _user_dataset_rows), hint="or custom data: folder:PATH, ./data.py:make",
+        headers=("dataset", "description", "  size", "classes", "shape", "download"),
+        check=_check_data, drop_columns=(2, 4), allow_text=True,
     )  # fmt: skip
 
 
-def _dataset_row(name: str) -> Row:
+def _dataset_row(name: str) -> Option:
     about = datasets.describe(name)
-    examples = None if about.train is None or about.test is None else about.train + about.test
+    samples = None if about.train is None or about.test is None else about.train + about.test
     classes = str(about.classes) if about.classes else about.task
-    shape = times(about.shape) if about.shape else "varies"
-    here = HERE if about.here else f"↓ {size(about.download)}"
-    return Row(
+    shape = format_shape(about.shape) if about.shape else "varies"
+    download = DOWNLOADED if about.here else f"↓ {format_bytes(about.download)}"
+    return Option(
         name,
-        (name, about.title, ("" if examples is None else count(examples)).rjust(6), classes, shape, here),
-        group=_GROUPS[about.kind],
+        (
+            name,
+            about.title,
+            ("" if samples is None else format_count(samples)).rjust(6),
+            classes,
+            shape,
+            download,
+        ),
+        group=_KIND_GROUPS[about.kind],
     )
 
 
-_GROUPS = {"builtin": "need no network", "published": "published"}
+_KIND_GROUPS = {"builtin": "built-in (no download)", "published": "published"}
 
 
-def _own_data(text: str) -> list[Row]:
+def _user_dataset_rows(text: str) -> list[Option]:
     if text.startswith("folder:"):
-        return files((), prefix="folder:", folders_only=True, leads=False)(text)
-    return _own_code(text)
+        return path_options((), prefix="folder:", folders_only=True, expand_folders=False)(text)
+    return _user_code_rows(text)
 
 
-def _own_code(text: str) -> list[Row]:
-    """Python files while their name is typed; what stands behind the colon is the person's to know."""
+def _user_code_rows(text: str) -> list[Option]:
+    """Python files to complete a path; the name after the colon is not completed, as that would run the file."""
     if is_user_code(text):
         return []
-    rows = files((".py",))(text)
-    return [row if row.leads else Row(row.key + ":", (row.cells[0] + ":",), leads=True) for row in rows]
+    rows = path_options((".py",))(text)
+    return [
+        row if row.expands else Option(row.key + ":", (row.cells[0] + ":",), expands=True) for row in rows
+    ]
 
 
 def _check_data(name: str) -> None:
-    found = datasets.find(name).name
-    check_sources(found)
-    check_choice(found)
+    dataset = datasets.find(name).name
+    check_sources(dataset)
+    validate_image_folder(dataset)
 
 
-def of_models(task: str) -> Finder:
-    """The catalogue of models that can learn `task`, our own first, and a class of one's own."""
-    rows = [_model_row(info) for info in models.CATALOGUE if task in info.tasks]
-    find: Find = filtering(rows, _own_code)
+def model_finder(task: str) -> Finder:
+    """The models of the catalog that support `task`, the built-in ones first, or a custom model class."""
+    rows = [_model_row(info) for info in models.CATALOG if task in info.tasks]
     return Finder(
-        find,
-        hint="or your own: ./net.py:Net",
-        heads=("model", "what it is", "input", "parameters", "weights"),
+        filter_options(rows, _user_code_rows),
+        hint="or a custom model: ./net.py:Net",
+        headers=("model", "description", "input", "parameters", "weights"),
         check=_check_model,
-        drop=(1,),
-        typed=True,
+        drop_columns=(1,),
+        allow_text=True,
     )
 
 
-def _model_row(info: models.ModelInfo) -> Row:
+def _model_row(info: models.ModelInfo) -> Option:
     about = models.describe(info)
-    side = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
-    weights = (
-        "" if not info.weights_bytes else HERE if about.weights_here else f"↓ {size(info.weights_bytes)}"
-    )
-    group = "workbench's own" if info.kind == "builtin" else "torchvision"
-    return Row(
-        info.name, (info.name, info.title, side, count(info.parameters).rjust(10), weights), group=group
+    input_size = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
+    weights = ""
+    if info.weights_bytes:
+        weights = DOWNLOADED if about.weights_here else f"↓ {format_bytes(info.weights_bytes)}"
+    group = "built-in" if info.kind == "builtin" else "torchvision"
+    return Option(
+        info.name,
+        (info.name, info.title, input_size, format_count(info.parameters).rjust(10), weights),
+        group=group,
     )
 
 
@@ -129,51 +149,51 @@ def _check_model(name: str) -> None:
     check_sources(models.find(name).name)
 
 
-def of_classifiers(runs: Sequence[RunSummary]) -> Finder:
-    """What can classify: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision; those whose weights
-    are here first.
-    """
-    rows = [Row("selected:", ("the selected run", "follows the cursor of pane 1", ""), group="runs")]
+def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
+    """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
+    rows = [Option("selected:", ("the selected run", "follows the cursor in pane 1", ""), group="runs")]
     rows += [
-        Row(
+        Option(
             f"run:{run.id}",
-            (run.name, f"{run.dataset}, {run.model}, {run.status}", fraction(run.best)),
+            (run.name, f"{run.dataset}, {run.model}, {run.status}", format_fraction(run.best)),
             group="runs",
         )
         for run in runs
     ]
-    rows += _classifying_recipes()
-    published = [info for info in models.CATALOGUE if info.kind == "torchvision"]
-    for here in (True, False):
-        rows += [_classifier_row(info) for info in published if (info.weights_here() is not None) is here]
-    return Finder(filtering(rows), heads=("by", "what it is", "weights"))
+    rows += _classification_recipe_rows()
+    published = [info for info in models.CATALOG if info.kind == "torchvision"]
+    for is_local in (True, False):
+        rows += [
+            _classifier_row(info) for info in published if (info.local_weights() is not None) is is_local
+        ]
+    return Finder(filter_options(rows), headers=("classifier", "description", "weights"))
 
 
-def _classifying_recipes() -> list[Row]:
+def _classification_recipe_rows() -> list[Option]:
     rows = []
     for path in recipe_files():
         content = load_recipe(path.stem)
         if content.get("do") == "classify":
             rows.append(
-                Row(f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), ""), group="recipes")
+                Option(f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), ""), group="recipes")
             )
     return rows
 
 
-def of_weights(name: str) -> Finder:
-    """Where a model's weights come from: the network, or a local file (then the key is its path)."""
+def weights_finder(name: str) -> Finder:
+    """The source of a model's weights: a download (empty key), or a local file (the key is its path)."""
     info = models.find(name)
-    rows = [Row("", (f"download {size(info.weights_bytes)}", info.weights_url))]
+    rows = [Option("", (f"download {format_bytes(info.weights_bytes)}", info.weights_url))]
     return Finder(
-        filtering(rows, files((".pth", ".pt", ".safetensors"))),
-        hint=f"the weights are not here: download them, type the path of {info.weights_file}, or bring them with "
-        f"workbench fetch{_recipe_with(info.name)}",
-        typed=True,
+        filter_options(rows, path_options((".pth", ".pt", ".safetensors"))),
+        hint=f"The weights are not on this machine: download them, enter the path of {info.weights_file}, "
+        f"or import a bundle made with workbench fetch{_recipe_for_model(info.name)}",
+        allow_text=True,
     )
 
 
-def _recipe_with(model: str) -> str:
-    """The name of a recipe that has this model, with a space before it; empty where there is none."""
+def _recipe_for_model(model: str) -> str:
+    """A space and the name of a classification recipe that uses this model; empty if there is none."""
     for path in recipe_files():
         content = load_recipe(path.stem)
         if (content.get("model") or {}).get("name") == model and content.get("do") == "classify":
@@ -181,20 +201,11 @@ def _recipe_with(model: str) -> str:
     return ""
 
 
-def _classifier_row(info: models.ModelInfo) -> Row:
-    here = HERE if info.weights_here() else f"↓ {size(info.weights_bytes)}"
-    return Row(f"model:{info.name}", (info.name, info.title, here), group="torchvision, ImageNet")
+def _classifier_row(info: models.ModelInfo) -> Option:
+    weights = DOWNLOADED if info.local_weights() else f"↓ {format_bytes(info.weights_bytes)}"
+    return Option(f"model:{info.name}", (info.name, info.title, weights), group="torchvision, ImageNet")
 
 
-FORMS = (
-    ("onnx", "for other runtimes"),
-    ("safetensors", "the weights, safe to load"),
-    ("pytorch", "a state dict for torch.load"),
-    ("tensorboard", "the curves for TensorBoard"),
-    ("csv", "the curves as a table"),
-)
-
-
-def of_forms() -> Finder:
-    """What a run can be exported as."""
-    return Finder(filtering([Row(name, (name, what)) for name, what in FORMS]))
+def export_format_finder() -> Finder:
+    """The formats that a run can be exported to."""
+    return Finder(filter_options([Option(row.name, (row.name, row.title)) for row in FORMATS.values()]))

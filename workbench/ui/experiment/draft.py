@@ -1,4 +1,4 @@
-"""The experiment that is being put together: a base (a recipe, a run's, a choice), and what a person set by hand."""
+"""The experiment being edited: a base (a recipe, a run's experiment, a dataset and model) and manual overrides."""
 
 from __future__ import annotations
 
@@ -7,82 +7,83 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench.config.experiment import (
-    Choice,
     Experiment,
     all_settings,
     apply_overrides,
     check_sources,
-    from_dict,
-    pair_defaults,
+    default_train_settings,
+    experiment_from_dict,
 )
 from workbench.config.recipes import load_recipe
-from workbench.core.errors import BadInput
-from workbench.core.settings_schema import Setting
+from workbench.core.errors import UserError
+from workbench.core.settings_schema import Choice, Setting
 from workbench.datasets import catalog as datasets
 from workbench.models import catalog as models
 from workbench.ui.widgets.form import Field
 
-COMMON = (
+COMMON_SETTINGS = (
     "train.epochs", "train.batch_size", "train.optimizer", "train.lr", "train.schedule", "train.augment",
     "train.validation", "train.device", "seed",
 )  # fmt: skip
-"""The settings most people change, in the order the form shows them."""
+"""The most frequently changed settings, in the order of the form."""
 
 FIRST_RECIPE = "digits-mlp"
-_OF_A_RECIPE = ("name", "recipe", "title", "teaches", "reference", "do")
+_RECIPE_KEYS = ("name", "recipe", "title", "teaches", "reference", "do")
 _SECTIONS = ("data", "model", "train")
 
 Settings = Mapping[str, object]
-"""Settings by their full names (`data.name`, `train.lr`, `seed`), each as TOML and JSON have it or as it is typed."""
+"""Settings by their full names (`data.name`, `train.lr`, `seed`), each in its TOML/JSON form or as typed."""
 
 
 class Draft:
-    """What the experiment pane edits. It may be wrong for a while (`problem` says why); `experiment` then raises."""
+    """What the experiment pane edits. It may be invalid for a while (see `problem`); `experiment` then raises."""
 
     def __init__(self) -> None:
         self._base: Settings = {}
-        self._by_hand: dict[str, str] = {}
-        self._before: list[tuple[Settings, dict[str, str]]] = []
+        self._overrides: dict[str, str] = {}
+        self._history: list[tuple[Settings, dict[str, str]]] = []
         self.load_recipe(FIRST_RECIPE)
 
     def load_recipe(self, name: str) -> None:
-        """Begin again from a recipe or a TOML file. Raises `BadInput`, and is then as before."""
+        """Start over from a recipe or a TOML file. Raises `UserError` and leaves the draft unchanged."""
         content = load_recipe(name)
         if content.get("do", "train") != "train":
-            raise BadInput(
-                f"the recipe '{content['name']}' classifies an image: the photo pane (6) is for that"
+            raise UserError(
+                f"the recipe '{content['name']}' classifies images; open it in the photo pane (6)"
             )
-        from_dict(content)
-        self._become(_flat(content), {})
+        experiment_from_dict(content)
+        self._replace(_flatten(content), {})
 
     def load(self, experiment: Experiment) -> None:
-        """Begin again from the experiment of a run. Raises `BadInput`, and is then as before."""
+        """Start over from the experiment of a run. Raises `UserError` and leaves the draft unchanged."""
         content = experiment.to_dict()
-        from_dict(content)
-        self._become(_flat(content), {})
+        experiment_from_dict(content)
+        self._replace(_flatten(content), {})
 
-    def _become(self, base: Settings, by_hand: dict[str, str]) -> None:
-        self._before.append((self._base, self._by_hand))
-        self._base, self._by_hand = base, by_hand
+    def _replace(self, base: Settings, overrides: dict[str, str]) -> None:
+        self._history.append((self._base, self._overrides))
+        self._base, self._overrides = base, overrides
 
     @property
-    def changes(self) -> int:
-        """How many changes can be taken back."""
-        return len(self._before)
+    def num_changes(self) -> int:
+        """The number of changes in the undo history."""
+        return len(self._history)
 
     @property
     def last_change(self) -> str:
-        """What was changed last, in a few words."""
-        base, by_hand = self._before[-1]
-        keys = [key for key in {**by_hand, **self._by_hand} if by_hand.get(key) != self._by_hand.get(key)]
+        """A short description of the last change, for the undo notification."""
+        base, overrides = self._history[-1]
+        keys = [
+            key for key in {**overrides, **self._overrides} if overrides.get(key) != self._overrides.get(key)
+        ]
         if base is not self._base or not keys:
-            return f"the choice of {self.recipe or f'{self.data} with {self.model}'}"
-        return f"{keys[0]} {self._by_hand.get(keys[0], 'as it was by default')}"
+            return f"selection of {self.recipe or f'{self.data} with {self.model}'}"
+        return f"{keys[0]} {self._overrides.get(keys[0], 'reset to its default')}"
 
     def undo(self) -> None:
-        """Be as before the last change; where there was none, nothing happens."""
-        if len(self._before) > 1:  # the first is from before anything was loaded
-            self._base, self._by_hand = self._before.pop()
+        """Revert the last change, if there is one."""
+        if len(self._history) > 1:  # the first entry is the empty state before the first recipe
+            self._base, self._overrides = self._history.pop()
 
     @property
     def data(self) -> str:
@@ -96,68 +97,68 @@ class Draft:
 
     @property
     def recipe(self) -> str:
-        """The recipe it begins from; empty after another choice."""
+        """The recipe that the draft is based on; empty once another dataset or model was selected."""
         return str(self._base.get("recipe") or "")
 
     @property
-    def is_new(self) -> bool:
-        """Whether nothing was set by hand."""
-        return not self._by_hand
+    def is_unmodified(self) -> bool:
+        """Whether no setting was overridden."""
+        return not self._overrides
 
     def choose(self, section: str, name: str) -> None:
-        """Take another dataset (`data`) or model (`model`). Raises `BadInput` where there is none of that name.
+        """Select another dataset (`data`) or model (`model`). Raises `UserError` for an unknown name.
 
-        What suits the pair is found anew; what was set by hand stays, but for options of what was given up.
+        The defaults of the new pair apply; overrides stay, except options of the replaced dataset or model.
         """
         info = datasets.find(name) if section == "data" else models.find(name)
         check_sources(info.name)
         if info.name == self._base[f"{section}.name"]:
             return
         replaced = (f"{section}.", "train.")
-        kept = {k: v for k, v in self._base.items() if k not in _OF_A_RECIPE and not k.startswith(replaced)}
-        by_hand = {k: v for k, v in self._by_hand.items() if not k.startswith(f"{section}.")}
-        self._become({**kept, f"{section}.name": info.name}, by_hand)
+        base = {k: v for k, v in self._base.items() if k not in _RECIPE_KEYS and not k.startswith(replaced)}
+        overrides = {k: v for k, v in self._overrides.items() if not k.startswith(f"{section}.")}
+        self._replace({**base, f"{section}.name": info.name}, overrides)
 
     def set(self, key: str, text: str) -> None:
-        """Set one setting as typed. Raises `BadInput`, and is then as before."""
-        if complaint := self.complaint(key, text):
-            raise BadInput(complaint)
-        self._become(self._base, {**self._by_hand, key: self._plain(key, text)})
+        """Override a setting with typed text. Raises `UserError` and leaves the draft unchanged."""
+        if error := self.setting_error(key, text):
+            raise UserError(error)
+        self._replace(self._base, {**self._overrides, key: self._normalize(key, text)})
 
     def reset(self, key: str) -> None:
-        """Give a setting its default again."""
-        self._become(self._base, {k: v for k, v in self._by_hand.items() if k != key})
+        """Reset a setting to its default."""
+        self._replace(self._base, {k: v for k, v in self._overrides.items() if k != key})
 
-    def complaint(self, key: str, text: str) -> str | None:
-        """What is wrong with a setting as it is typed, in one line; what was wrong before does not count."""
-        found = _problem({**self._settings, key: self._plain(key, text)})
-        return None if found is None or found == self.problem else found
+    def setting_error(self, key: str, text: str) -> str | None:
+        """The error that setting `key` to `text` would cause, in one line; errors that exist already are ignored."""
+        problem = _problem({**self._settings, key: self._normalize(key, text)})
+        return None if problem == self.problem else problem
 
     @property
     def problem(self) -> str | None:
-        """Why this can't be trained, in one line."""
+        """Why the draft is not a valid experiment, in one line; `None` if it is."""
         return _problem(self._settings)
 
     def experiment(self) -> Experiment:
-        """The experiment as it stands. Raises `BadInput`."""
+        """The edited experiment. Raises `UserError`."""
         return _experiment(self._settings)
 
     def choices(self) -> tuple[Choice, Choice]:
-        """Dataset and model with the options that are given."""
+        """Dataset and model with their options."""
         return _choice(self._settings, "data"), _choice(self._settings, "model")
 
     def value(self, key: str) -> object:
-        """A setting as it will be used (as typed, while the whole can't be used); `None` for one the pair lacks."""
+        """The effective value of a setting (as typed while the draft is invalid); `None` for an unknown key."""
         return self._values().get(key)
 
     def fields(self, layers: str = "") -> list[Field]:
-        """Every row of the form: what is chosen with its options, the common settings, the rest.
+        """Every row of the form: recipe, dataset and model with their options, common settings, other settings.
 
-        `layers` sums up what the pair becomes.
+        `layers`: the text of the row that opens the list of layers.
         """
         values = self._values()
         rows = {row.key: self._field(row, values) for row in all_settings(self.data, self.model)}
-        common = [rows.pop(key) for key in COMMON if key in rows]
+        common = [rows.pop(key) for key in COMMON_SETTINGS if key in rows]
         options = {
             section: [rows.pop(key) for key in list(rows) if key.startswith(f"{section}.")]
             for section in ("data", "model")
@@ -169,10 +170,10 @@ class Draft:
             *options["data"],
             Field("model", "model", self.model, "pick", help=models.find(self.model).title),
             *options["model"],
-            Field("layers", "layers", layers or "layer by layer", "pick"),
+            Field("layers", "layers", layers or "list of layers", "pick"),
             Field("train", "train", "", "heading"),
             *common,
-            Field("more", "more", "", "heading"),
+            Field("more", "other settings", "", "heading"),
             *rows.values(),
         ]
 
@@ -180,37 +181,39 @@ class Draft:
         section, dot, field = row.key.partition(".")
         value = values.get(row.key, row.default)
         label = row.key if not dot else field if section == "train" else f"  {field}"
-        return Field(row.key, label, shown(value), row.kind, row.key in self._by_hand, row.help, row.choices)
+        return Field(
+            row.key, label, format_value(value), row.kind, row.key in self._overrides, row.help, row.choices
+        )
 
-    def _plain(self, key: str, text: str) -> str:
-        """`none` and `-` are how an empty list is typed."""
+    def _normalize(self, key: str, text: str) -> str:
+        """The text without surrounding spaces; `none` and `-` stand for an empty list."""
         lists = {row.key for row in all_settings(self.data, self.model) if row.kind == "list"}
         return "" if key in lists and text.strip() in {"none", "-"} else text.strip()
 
     @property
     def _settings(self) -> Settings:
-        """What is chosen and set, without defaults."""
-        return {**self._base, **self._by_hand}
+        """The base with the overrides, without defaults."""
+        return {**self._base, **self._overrides}
 
     def _values(self) -> Settings:
-        """Every setting with its default, as typed where the whole can't be used."""
+        """Every setting with its default; as typed while the draft is invalid."""
         try:
-            return _flat(self.experiment().to_dict())
-        except BadInput:
+            return _flatten(self.experiment().to_dict())
+        except UserError:
             return {**self._defaults(), **self._settings}
 
     def _defaults(self) -> Settings:
         defaults = {row.key: row.default for row in all_settings(self.data, self.model)}
-        suiting = pair_defaults(Choice(self.data), Choice(self.model))
-        return {**defaults, **{f"train.{key}": value for key, value in suiting.items()}}
+        train_defaults = default_train_settings(Choice(self.data), Choice(self.model))
+        return {**defaults, **{f"train.{key}": value for key, value in train_defaults.items()}}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run of the draft will take; figures that aren't known are `None`."""
+    """The estimated cost of a run; unknown values are `None`."""
 
     train: int | None
-    """Examples that are trained on, without those kept for validation."""
+    """Training samples, without the validation split."""
     validation: int | None
     test: int | None
     steps: int | None
@@ -218,33 +221,33 @@ class Cost:
     disk: int
     """Bytes: downloads and checkpoints."""
     download: int
-    """Bytes of it that are still to be fetched."""
+    """The bytes of it that are still to be downloaded."""
 
 
 def cost(draft: Draft, parameters: int | None) -> Cost:
-    """What is known of the cost before anything is loaded; `parameters` as counted, where they are."""
+    """The cost as far as it is known before loading anything; `parameters`: the counted ones, if known."""
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
-    whole, part = about.train, float(_number(draft.value("train.validation")) or 0.0)
-    kept = None if whole is None else round(whole * part)
-    train = None if whole is None or kept is None else whole - kept
+    fraction = float(_number(draft.value("train.validation")) or 0.0)
+    validation = None if about.train is None else round(about.train * fraction)
+    train = None if about.train is None or validation is None else about.train - validation
     batch, epochs = _number(draft.value("train.batch_size")), _number(draft.value("train.epochs"))
     steps = int(math.ceil(train / batch) * epochs) if train and batch and epochs else None
     count = parameters if parameters is not None else info.parameters if info.kind == "torchvision" else None
     pretrained = bool(draft.value("model.pretrained")) and not draft.value("model.weights")
-    missing = info.weights_bytes if pretrained and info.weights_here() is None else 0
+    missing = info.weights_bytes if pretrained and info.local_weights() is None else 0
     download = (0 if about.here else about.download) + missing
-    # The best and the last two checkpoints, each with the optimizer's two averages.
+    # The best and the last two checkpoints, each with two optimizer moments, in float32.
     disk = download + 3 * 3 * 4 * (count or 0)
-    return Cost(train, kept, about.test, steps, count, disk, download)
+    return Cost(train, validation, about.test, steps, count, disk, download)
 
 
-def shown(value: object) -> str:
-    """A setting's value as a person types it."""
+def format_value(value: object) -> str:
+    """A setting's value as it would be typed."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ",".join(shown(part) for part in value) or "none"
+        return ",".join(format_value(part) for part in value) or "none"
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else str(value)
@@ -252,13 +255,13 @@ def shown(value: object) -> str:
 
 def _number(value: object) -> float | None:
     try:
-        found = float(str(value))
+        number = float(str(value))
     except ValueError:
         return None
-    return found if math.isfinite(found) and found >= 0 else None
+    return number if math.isfinite(number) and number >= 0 else None
 
 
-def _flat(content: Mapping[str, object]) -> Settings:
+def _flatten(content: Mapping[str, object]) -> Settings:
     """The settings of an experiment in its TOML or JSON form."""
     flat: dict[str, object] = {}
     for key, value in content.items():
@@ -268,19 +271,19 @@ def _flat(content: Mapping[str, object]) -> Settings:
 
 
 def _choice(settings: Settings, section: str) -> Choice:
-    within = {
+    options = {
         key.removeprefix(f"{section}."): v for key, v in settings.items() if key.startswith(f"{section}.")
     }
-    return Choice(str(within.pop("name")), within)
+    return Choice(str(options.pop("name")), options)
 
 
 def _experiment(settings: Settings) -> Experiment:
-    return from_dict(apply_overrides({}, settings))
+    return experiment_from_dict(apply_overrides({}, settings))
 
 
 def _problem(settings: Settings) -> str | None:
     try:
         _experiment(settings)
-    except BadInput as error:
+    except UserError as error:
         return str(error)
     return None

@@ -1,9 +1,10 @@
-"""The experiment: what will be trained, with what settings, and what that takes."""
+"""The experiment pane: the dataset, model and settings of the next run, and its estimated cost."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -11,43 +12,46 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeError
 from workbench.compute.protocol import SummarizeModel
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
-from workbench.core.errors import BadInput, RunFailed
+from workbench.core.errors import RunFailed, UserError
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.planning.plan import Plan, how_much_faster
+from workbench.planning.plan import Plan, describe_proposal
 from workbench.system import machine_info
-from workbench.ui.base.messages import ClassifyWanted, Noticed, Undoable
-from workbench.ui.base.pane import Pane
+from workbench.ui.base.layout import PaneId
+from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
+from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.experiment import choosers
 from workbench.ui.experiment.draft import Draft
 from workbench.ui.experiment.layers_screen import LayersScreen
-from workbench.ui.experiment.summary_text import Counted, cost_lines, layers_line, summary_lines
-from workbench.ui.experiment.summary_view import CostLine, Summary
-from workbench.ui.services.compute import close_session, session_of
-from workbench.ui.services.plans import MAKING, Preflight, cost_parts
+from workbench.ui.experiment.summary_text import (
+    ModelSummaryResult,
+    cost_lines,
+    experiment_summary,
+    layers_line,
+)
+from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
+from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
-from workbench.ui.widgets.form import Field, Form, matching, room_of
+from workbench.ui.widgets.form import Field, Form, filter_fields, value_width
 
-FORM_FROM = 13
-"""Rows from which the form is shown at once; a lower pane shows the summary until it is opened."""
+FORM_MIN_ROWS = 13
+"""Height in rows from which the form is visible; a lower pane shows the summary until it is opened."""
 
 
 class ExperimentPane(Pane):
-    """What `t` will train: chosen, set, checked and counted. `experiment()` gives it, `load()` replaces it."""
+    """The experiment that `t` trains: `experiment()` returns it, `load()` replaces it."""
 
-    NUMBER = "2"
-    NAME = "Experiment"
-    SHORT = "Exp"
+    ID = PaneId.EXPERIMENT
 
     DEFAULT_CSS = """
     ExperimentPane > #cost { height: auto; max-height: 3; color: $text-muted; }
     ExperimentPane > Form, ExperimentPane > #cost { display: none; }
     ExperimentPane.-form > Form, ExperimentPane.-form > #cost { display: block; }
-    ExperimentPane.-form > Summary { display: none; }
+    ExperimentPane.-form > ExperimentSummary { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -60,53 +64,41 @@ class ExperimentPane(Pane):
     ]
 
     opened: reactive[bool] = reactive(False)
-    """Whether the form was opened in a pane that is low."""
+    """Whether the form was opened in a low pane."""
 
-    filter: reactive[str] = reactive("")
-    """Words that name, value or help of a shown setting have."""
+    FILTERABLE = True
 
-    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._given = session
+    def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
+        super().__init__(services, id=id)
         self.draft = Draft()
-        self._counted: dict[str, Counted] = {}
+        self._summaries: dict[str, ModelSummaryResult] = {}
         self._device = ("", "")
-        self._preflight, self._planned = Preflight(), ""
+        self._plans, self._plan_status = PlanCache(), ""
 
     def compose(self) -> ComposeResult:
-        """The summary, and the form with what it costs."""
-        yield Summary()
-        yield Form(self.draft.complaint, id="form")
+        yield ExperimentSummary()
+        yield Form(self.draft.setting_error, id="form")
         yield CostLine(id="cost")
 
     def on_mount(self) -> None:
-        """Show the first recipe."""
         super().on_mount()
         self._changed()
 
     def on_unmount(self) -> None:
-        """The session and what is being tried end with the screen."""
-        self._preflight.cancel()
-        if self._given is None:
-            close_session(self.app)
-
-    @property
-    def session(self) -> SessionClient:
-        """What counts the layers."""
-        return self._given or session_of(self.app)
+        self._plans.cancel()
 
     def experiment(self) -> Experiment:
-        """The experiment as it stands. Raises `BadInput`."""
+        """The edited experiment. Raises `UserError`."""
         return self.draft.experiment()
 
     def load(self, experiment: Experiment) -> None:
-        """Begin again from the experiment of a run. Raises `BadInput`."""
+        """Replace the draft by the experiment of a run. Raises `UserError`."""
         self.draft.load(experiment)
         self._changed()
-        self._undoable()
+        self._push_undo()
 
-    def _undoable(self) -> None:
-        """Let `u` take the change back that was just made."""
+    def _push_undo(self) -> None:
+        """Make the last change undoable with `u`."""
 
         def undo() -> None:
             self.draft.undo()
@@ -114,73 +106,72 @@ class ExperimentPane(Pane):
 
         self.post_message(Undoable(self.draft.last_change, undo))
 
-    def copied(self) -> str:
-        """The setting under the cursor, as `--set` takes it."""
-        field = self.query_one(Form).pointed if self.has_class("-form") else None
+    def text_to_copy(self) -> str:
+        """The setting under the cursor, in the syntax of `--set`."""
+        field = self.query_one(Form).highlighted if self.has_class("-form") else None
         return f"{field.key}={field.value}" if field is not None and "." in field.key else ""
 
-    def enter(self) -> None:
-        """Give the focus to what is shown."""
+    def focus_content(self) -> None:
+        """Focus the form, or the summary if that is visible."""
         self._arrange()
-        target: Widget = self.query_one(Form) if self.has_class("-form") else self.query_one(Summary)
+        target: Widget = (
+            self.query_one(Form) if self.has_class("-form") else self.query_one(ExperimentSummary)
+        )
         self.call_after_refresh(target.focus)
 
     def on_resize(self) -> None:
-        """A high pane shows the form, a low one the summary."""
         self._arrange()
         self._show()
 
     def watch_filter(self) -> None:
-        """Show the settings that are left; those of a pane that is low are opened."""
         if self.filter:
             self.opened = True
-        self._say_which()
+        self._update_headline()
         self._show()
 
-    @on(Summary.Opened)
-    def _open(self, event: Summary.Opened) -> None:
+    @on(ExperimentSummary.Opened)
+    def _summary_opened(self, event: ExperimentSummary.Opened) -> None:
         event.stop()
         self.opened = True
-        self.enter()
+        self.focus_content()
 
     def watch_opened(self) -> None:
-        """Show the form, or the summary again."""
         self._arrange()
 
     @on(events.DescendantFocus)
-    def _came_here(self) -> None:
-        self._count_layers()
-        self._look_for_device()
+    def _focus_entered(self) -> None:
+        self._summarize_in_background()
+        self._update_device()
 
     def _arrange(self) -> None:
         had_focus = self.has_focus_within
-        before = self.has_class("-form")
-        form = self.opened or self.content_size.height >= FORM_FROM
+        was_form = self.has_class("-form")
+        form = self.opened or self.content_size.height >= FORM_MIN_ROWS
         self.set_class(form, "-form")
-        self.query_one(Form).can_leave = self.opened
-        if form != before:
+        self.query_one(Form).closable = self.opened
+        if form != was_form:
             self._show()
-            if had_focus and not isinstance(self.app.focused, Form | Summary):
+            if had_focus and not isinstance(self.app.focused, Form | ExperimentSummary):
                 return
             if had_focus:
-                self.enter()
+                self.focus_content()
 
     @property
-    def counted(self) -> Counted:
-        """The layers of this pair of dataset and model."""
-        return self._counted.get(repr(self.draft.choices()), Counted())
+    def model_summary(self) -> ModelSummaryResult:
+        """The layers of the selected model on the selected dataset."""
+        return self._summaries.get(repr(self.draft.choices()), ModelSummaryResult())
 
     def _changed(self) -> None:
-        self._say_which()
+        self._update_headline()
         self._show()
-        self._look_for_device()
+        self._update_device()
         if self.has_focus_within:
-            self._count_layers()
+            self._summarize_in_background()
 
-    def _say_which(self) -> None:
+    def _update_headline(self) -> None:
         parts = (
             self.draft.recipe,
-            "" if self.draft.is_new else "changed",
+            "" if self.draft.is_unmodified else "changed",
             f"/{self.filter}" * bool(self.filter),
         )
         self.headline = "──".join(part for part in parts if part)
@@ -188,50 +179,50 @@ class ExperimentPane(Pane):
     def _show(self) -> None:
         if not self.is_mounted:
             return
-        known = self.draft, self.counted, self._device, self.content_size.width, self._plan_parts()
+        content = self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts()
         if self.has_class("-form"):
-            room = room_of(self.content_size.width - 2)  # beside the scroll bar
-            fields = self.draft.fields(layers_line(self.counted.summary, room))
-            self.query_one(Form).show(matching(fields, self.filter))
-            self.query_one(CostLine).lines = tuple(cost_lines(*known))
+            width = value_width(self.content_size.width - 2)  # without the scroll bar
+            fields = self.draft.fields(layers_line(self.model_summary.summary, width))
+            self.query_one(Form).show(filter_fields(fields, self.filter))
+            self.query_one(CostLine).lines = tuple(cost_lines(*content))
         else:
-            lines = summary_lines(*known)
-            self.query_one(Summary).lines = tuple(lines[: max(1, self.content_size.height)])
+            lines = experiment_summary(*content)
+            self.query_one(ExperimentSummary).lines = tuple(lines[: max(1, self.content_size.height)])
 
     def _plan_parts(self) -> list[str]:
-        """What the line of costs says of a plan; nothing where there is none."""
+        """The cost line of a running or finished plan; empty without a plan."""
         if self.draft.problem:
             return []
         experiment = self.experiment()
-        if self._preflight.is_making(experiment):
-            return [self._planned, "esc cancels"]
-        plan = self._preflight.of(experiment)
+        if self._plans.is_planning_for(experiment):
+            return [self._plan_status, "esc cancels"]
+        plan = self._plans.get(experiment)
         return [] if plan is None else cost_parts(plan)
 
     @on(Form.Changed)
-    def _set(self, event: Form.Changed) -> None:
+    def _field_changed(self, event: Form.Changed) -> None:
         event.stop()
-        self._try(lambda: self.draft.set(event.key, event.value))
+        self._apply(lambda: self.draft.set(event.key, event.value))
 
     @on(Form.Reset)
-    def _reset(self, event: Form.Reset) -> None:
+    def _field_reset(self, event: Form.Reset) -> None:
         event.stop()
-        self._try(lambda: self.draft.reset(event.key))
+        self._apply(lambda: self.draft.reset(event.key))
 
-    @on(Form.Left)
-    def _left(self, event: Form.Left) -> None:
+    @on(Form.Closed)
+    def _form_closed(self, event: Form.Closed) -> None:
         event.stop()
-        if self._preflight.busy:
+        if self._plans.is_planning:
             self.action_cancel_plan()
             return
         if self.filter:
             self.filter = ""
             return
         self.opened = False
-        self.enter()
+        self.focus_content()
 
     @on(Form.Opened)
-    async def _opened_row(self, event: Form.Opened) -> None:
+    async def _field_opened(self, event: Form.Opened) -> None:
         event.stop()
         actions = {"recipe": self.action_recipes, "data": self.action_datasets, "model": self.action_models,
                    "layers": self.action_layers}  # fmt: skip
@@ -241,153 +232,154 @@ class ExperimentPane(Pane):
             await self._choose_value(event.field)
 
     async def _choose_value(self, field: Field) -> None:
-        await self._ask(
+        await self._choose(
             f"{field.label}: {field.help}",
-            choosers.of_words(field.choices, field.value),
+            choosers.value_finder(field.choices, field.value),
             lambda value: self.draft.set(field.key, value),
         )
 
     async def action_recipes(self) -> None:
-        """Choose a ready experiment."""
-        await self._ask("Recipes", choosers.of_recipes(), self._take_recipe)
+        """Select a recipe."""
+        await self._choose("Recipes", choosers.recipe_finder(), self._select_recipe)
 
-    def _take_recipe(self, name: str) -> None:
+    def _select_recipe(self, name: str) -> None:
         if load_recipe(name).get("do") == "classify":
-            self.post_message(ClassifyWanted(name))
+            self.post_message(ClassifyRequested(name))
         else:
             self.draft.load_recipe(name)
 
     async def action_datasets(self) -> None:
-        """Choose the dataset."""
-        await self._ask("Datasets", choosers.of_datasets(), lambda name: self.draft.choose("data", name))
+        """Select the dataset."""
+        await self._choose(
+            "Datasets", choosers.dataset_finder(), lambda name: self.draft.choose("data", name)
+        )
 
     async def action_models(self) -> None:
-        """Choose the model."""
+        """Select the model."""
         task = datasets.find(self.draft.data).task
-        await self._ask("Models", choosers.of_models(task), lambda name: self.draft.choose("model", name))
+        await self._choose(
+            "Models", choosers.model_finder(task), lambda name: self.draft.choose("model", name)
+        )
 
-    async def _ask(self, title: str, finder: Finder, take: Any) -> None:
-        def taken(key: str | None) -> None:
+    async def _choose(self, title: str, finder: Finder, select: Callable[[str], None]) -> None:
+        def apply(key: str | None) -> None:
             if key is not None:
-                self._try(lambda: take(key))
+                self._apply(lambda: select(key))
 
-        await self.app.push_screen(Chooser(title, finder), taken)
+        await self.app.push_screen(Chooser(title, finder), apply)
 
-    def _try(self, change: Any) -> None:
-        changes = self.draft.changes
+    def _apply(self, change: Callable[[], None]) -> None:
+        num_changes = self.draft.num_changes
         try:
             change()
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
-        if self.draft.changes != changes:
-            self._undoable()
+        except UserError as error:
+            self.post_message(Notify(str(error), "error"))
+        if self.draft.num_changes != num_changes:
+            self._push_undo()
         self._changed()
 
     async def action_layers(self) -> None:
-        """Show the model layer by layer."""
+        """List the layers of the model."""
         self._show_layers()
 
     @work(group="layers", exclusive=True)
     async def _show_layers(self) -> None:
-        if not self.counted.known:
-            self.post_message(Noticed("counting the layers…"))
-        counted = await self._summarise()
-        if counted.error:
-            self.post_message(Noticed(counted.error, "error"))
-        elif counted.summary:
-            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", counted.summary))
+        if not self.model_summary.is_known:
+            self.post_message(Notify("Counting the layers…"))
+        result = await self._summarize()
+        if result.error:
+            self.post_message(Notify(result.error, "error"))
+        elif result.summary:
+            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", result.summary))
 
     async def action_plan(self) -> None:
-        """Try the experiment for some steps; once that is known, choose among what was faster."""
+        """Measure the experiment for a few steps; if there is a plan already, select a faster setting."""
         try:
-            plan = self._preflight.of(self.experiment())
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
+            plan = self._plans.get(self.experiment())
+        except UserError as error:
+            self.post_message(Notify(str(error), "error"))
             return
         if plan is None:
             self._make_plan()
         elif plan.proposals:
-            await self._ask("Faster", choosers.of_proposals(plan), self._take_proposal)
+            await self._choose("Faster settings", choosers.proposal_finder(plan), self._select_proposal)
         else:
-            self.post_message(Noticed(f"nothing that was tried is faster: {', '.join(plan.tried)}"))
+            self.post_message(Notify(f"No faster setting found; tried {', '.join(plan.tried)}."))
 
-    def _take_proposal(self, assignment: str) -> None:
+    def _select_proposal(self, assignment: str) -> None:
         key, _, value = assignment.partition("=")
         self.draft.set(key, value)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`esc` has something to cancel only while a plan is being made."""
-        return action != "cancel_plan" or self._preflight.busy
+        """`esc` is bound only while a plan is running."""
+        return action != "cancel_plan" or self._plans.is_planning
 
     def action_cancel_plan(self) -> None:
-        """End what is being tried."""
-        self._preflight.cancel()
+        """Cancel the running plan."""
+        self._plans.cancel()
 
     @work(group="plan")
     async def _make_plan(self) -> None:
-        if self._preflight.busy:
-            self.post_message(Noticed("a plan is being made already; esc cancels it", "warning"))
+        if self._plans.is_planning:
+            self.post_message(Notify("A plan is already running; esc cancels it.", "warning"))
             return
-        self._plan_says(MAKING)
+        self._show_plan_status(PLANNING_TEXT)
         try:
-            making = self._preflight.make(self.experiment(), self._hear)
+            planning = self._plans.make_plan(self.experiment(), self._plan_progressed)
             self._show()
-            plan = await making
-        except (BadInput, RunFailed, OSError) as error:
-            self.post_message(Noticed(f"plan: {error}", "error"))
+            plan = await planning
+        except (UserError, RunFailed, OSError) as error:
+            self.post_message(Notify(f"plan: {error}", "error"))
         else:
-            self._tell_of(plan)
+            self._notify_plan(plan)
         self._show()
 
-    def _tell_of(self, plan: Plan | None) -> None:
-        """Say what a plan found beside figures."""
+    def _notify_plan(self, plan: Plan | None) -> None:
+        """Show the warnings of a finished plan and its best proposal."""
         for notice in () if plan is None else plan.notices:
-            self.post_message(Noticed(f"plan: {notice}", "warning"))
+            self.post_message(Notify(f"plan: {notice}", "warning"))
         if plan and plan.proposals:
-            self.post_message(Noticed(f"{how_much_faster(plan.proposals[0])}; b chooses"))
+            self.post_message(Notify(f"{describe_proposal(plan.proposals[0])}; b selects"))
 
-    def _hear(self, said: str) -> None:
-        self.app.call_from_thread(self._plan_says, said)
+    def _plan_progressed(self, status: str) -> None:
+        self.app.call_from_thread(self._show_plan_status, status)
 
-    def _plan_says(self, said: str) -> None:
-        if said != self._planned:
-            self._planned = said
+    def _show_plan_status(self, status: str) -> None:
+        if status != self._plan_status:
+            self._plan_status = status
             self._show()
 
-    def _count_layers(self) -> None:
-        own = any(is_user_code(choice.name) for choice in self.draft.choices())
-        if not self.counted.known and not own:  # somebody's own code is run when they ask for it
-            self._count()
+    def _summarize_in_background(self) -> None:
+        has_user_code = any(is_user_code(choice.name) for choice in self.draft.choices())
+        if not self.model_summary.is_known and not has_user_code:  # user code runs only on request
+            self._start_summary()
 
     @work(group="layers", exclusive=True)
-    async def _count(self) -> None:
-        await self._summarise()
+    async def _start_summary(self) -> None:
+        await self._summarize()
 
-    async def _summarise(self) -> Counted:
-        """The layers of this pair, asked for once things have been still for a moment."""
-        if self.counted.known:
-            return self.counted
+    async def _summarize(self) -> ModelSummaryResult:
+        """Count the layers, unless dataset or model change within the next 0.3 s."""
+        if self.model_summary.is_known:
+            return self.model_summary
         data, model = self.draft.choices()
         await asyncio.sleep(0.3)
         if (data, model) != self.draft.choices():
-            return Counted()
+            return ModelSummaryResult()
         try:
-            found = Counted(await self.session.request(SummarizeModel(data=data, model=model)))
-        except SessionError as error:
-            found = Counted(error=str(error))
-        self._counted[repr((data, model))] = found
+            result = ModelSummaryResult(
+                await self.services.compute.request(SummarizeModel(data=data, model=model))
+            )
+        except ComputeError as error:
+            result = ModelSummaryResult(error=str(error))
+        self._summaries[repr((data, model))] = result
         self._show()
-        return found
-
-    def _look_for_device(self) -> None:
-        self._device_now()
+        return result
 
     @work(group="device", exclusive=True)
-    async def _device_now(self) -> None:
-        wanted = str(self.draft.value("train.device"))
-        self._device_is(await asyncio.to_thread(machine_info.training_device, wanted))
-
-    def _device_is(self, found: tuple[str, str]) -> None:
-        if found != self._device:
-            self._device = found
+    async def _update_device(self) -> None:
+        requested = str(self.draft.value("train.device"))
+        device = await asyncio.to_thread(machine_info.training_device, requested)
+        if device != self._device:
+            self._device = device
             self._show()

@@ -1,4 +1,4 @@
-"""The experiment in a few lines of text: what is chosen, what becomes of it, what it costs."""
+"""The experiment as text: dataset, model, layers, training settings and estimated cost."""
 
 from __future__ import annotations
 
@@ -7,112 +7,133 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from workbench.compute.protocol import ModelSummary
+from workbench.compute.protocol_responses import ModelSummary
 from workbench.core import paths
-from workbench.core.text import cell_width, count, cut, pad, safe, size, times
+from workbench.core.text import cell_width, format_bytes, format_count, format_shape, pad, sanitize, truncate
 from workbench.datasets import catalog as datasets
 from workbench.models import catalog as models
 from workbench.system import machine_info
 from workbench.ui.base.theme import THEME
-from workbench.ui.experiment.draft import Draft, cost, shown
+from workbench.ui.experiment.draft import Draft, cost, format_value
 
-FEW = 3
-"""Layers of a kind that are named one by one."""
+MAX_NAMED_LAYERS = 3
+"""The most layers of a kind that are listed one by one."""
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The model of a draft, layer by layer; nothing before it was asked for."""
+class ModelSummaryResult:
+    """The layers of a draft's model, or the error that prevented counting them; empty before the request."""
 
     summary: ModelSummary | None = None
     error: str = ""
-    """Why there is none, in one line."""
 
     @property
-    def known(self) -> bool:
-        """Whether there is an answer."""
+    def is_known(self) -> bool:
+        """Whether there is a summary or an error."""
         return self.summary is not None or bool(self.error)
 
     @property
     def parameters(self) -> int | None:
-        """Of the model."""
+        """The number of parameters, if counted."""
         return self.summary.parameters if self.summary else None
 
 
-def summary_lines(
-    draft: Draft, counted: Counted, device: tuple[str, str], width: int, planned: Sequence[str] = ()
+def experiment_summary(
+    draft: Draft,
+    model_summary: ModelSummaryResult,
+    device: tuple[str, str],
+    width: int,
+    planned: Sequence[str] = (),
 ) -> list[Text]:
-    """The experiment as the pane shows it when there is no room for the form; `planned`: see `cost_lines`."""
-    spent = cost(draft, counted.parameters)
-    examples = "" if spent.train is None else f" {count(spent.train)}"
-    examples += f"/~{count(spent.validation)} val" if spent.validation else ""  # rounded class by class
-    examples += f" {count(spent.test)} test" if spent.test else ""
-    value, hinted = draft.value, width - 15
-    about = f" {count(spent.parameters)}" if spent.parameters else ""
-    about += " pretrained" if value("model.pretrained") is True else ""
-    layers = layers_line(counted.summary, width - 6) or _shapes(draft)
+    """The experiment as a low pane shows it, in `width` cells; `planned`: see `cost_lines`."""
+    estimate = cost(draft, model_summary.parameters)
+    samples = "" if estimate.train is None else f" {format_count(estimate.train)}"
+    if estimate.validation:
+        samples += f"/~{format_count(estimate.validation)} val"  # rounded for each class
+    samples += f" {format_count(estimate.test)} test" if estimate.test else ""
+    value, layers_width = draft.value, width - 15
+    model = f" {format_count(estimate.parameters)}" if estimate.parameters else ""
+    model += " pretrained" if value("model.pretrained") is True else ""
+    layers = layers_line(model_summary.summary, width - 6) or _shapes(draft)
     schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
-    learning = f"{value('train.optimizer')} {shown(value('train.lr')).removeprefix('0')}{schedule}"
+    optimizer = f"{value('train.optimizer')} {format_value(value('train.lr')).removeprefix('0')}{schedule}"
     lines = [
-        _line("data", _short(draft.data) + examples, width),
-        _line("model", _short(draft.model) + about, width),
-        _line("", f"{pad(layers, hinted)} v layers" if cell_width(layers) <= hinted else layers, width),
+        _line("data", _short_name(draft.data) + samples, width),
+        _line("model", _short_name(draft.model) + model, width),
         _line(
-            "train",
-            f"{learning} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
+            "",
+            f"{pad(layers, layers_width)} v layers" if cell_width(layers) <= layers_width else layers,
             width,
         ),
-        _line("augm", shown(value("train.augment")).replace(",", " "), width),
-        *cost_lines(draft, counted, device, width, planned),
+        _line(
+            "train",
+            f"{optimizer} {value('train.epochs')}×{value('train.batch_size')} seed {value('seed')}",
+            width,
+        ),
+        _line("augm", format_value(value("train.augment")).replace(",", " "), width),
+        *cost_lines(draft, model_summary, device, width, planned),
     ]
     lines[2].stylize("dim")
-    place = device[0].upper() if device[0] == "cpu" else device[0]
-    hint = Text("", no_wrap=True)
-    for key, what in (("t", f" train on {place}  " if place else " train  "), ("enter", " edit")):
-        hint.append(key, style="bold")
-        hint.append(what, style="dim")
-    return [*lines, hint]
+    return [*lines, _key_hints(_device_name(device[0]))]
+
+
+def _key_hints(device: str) -> Text:
+    hints = Text("", no_wrap=True)
+    for key, action in (("t", f" train on {device}  " if device else " train  "), ("enter", " edit")):
+        hints.append(key, style="bold")
+        hints.append(action, style="dim")
+    return hints
+
+
+def _device_name(device: str) -> str:
+    return device.upper() if device == "cpu" else device
 
 
 def cost_lines(
-    draft: Draft, counted: Counted, device: tuple[str, str], width: int, planned: Sequence[str] = ()
+    draft: Draft,
+    model_summary: ModelSummaryResult,
+    device: tuple[str, str],
+    width: int,
+    planned: Sequence[str] = (),
 ) -> list[Text]:
-    """Steps, parameters, disk and device, or what was `planned` instead; or why it can't be trained."""
-    problem = draft.problem or counted.error
+    """Steps, parameters, disk space and device, or `planned` if given; or the error that prevents training."""
+    problem = draft.problem or model_summary.error
     if problem:
-        return [Text(f"✗ {safe(problem)}", style=THEME.error or "red")]
+        return [Text(f"✗ {sanitize(problem)}", style=THEME.error or "red")]
     rows = [""]
-    for part in planned or _estimated(draft, counted, device, width):
+    for part in planned or _estimates(draft, model_summary, device, width):
         longer = f"{rows[-1]}, {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
     return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
 
 
-def _estimated(draft: Draft, counted: Counted, device: tuple[str, str], width: int) -> Iterator[str]:
-    """What is known of the cost before anything is tried."""
-    spent = cost(draft, counted.parameters)
-    if spent.steps is not None:
-        yield f"{spent.steps:,} steps"
-    if spent.parameters and width > 60:
-        yield f"{count(spent.parameters)} parameters"
+def _estimates(
+    draft: Draft, model_summary: ModelSummaryResult, device: tuple[str, str], width: int
+) -> Iterator[str]:
+    """The cost as far as it is known without a plan."""
+    estimate = cost(draft, model_summary.parameters)
+    if estimate.steps is not None:
+        yield f"{estimate.steps:,} steps"
+    if estimate.parameters and width > 60:
+        yield f"{format_count(estimate.parameters)} parameters"
     if device[0] and width > 60:
-        yield f"on {device[0].upper() if device[0] == 'cpu' else device[0]} ({device[1]})"
-    if spent.download and width > 60:
-        yield f"{size(spent.download)} to download"
-    if spent.parameters is not None and spent.disk:
-        yield _disk(spent.disk)
+        yield f"on {_device_name(device[0])} ({device[1]})"
+    if estimate.download and width > 60:
+        yield f"{format_bytes(estimate.download)} to download"
+    if estimate.parameters is not None and estimate.disk:
+        yield _disk_text(estimate.disk)
 
 
-def _disk(wanted: int) -> str:
-    free = machine_info.room(paths.runs()).free
+def _disk_text(required: int) -> str:
+    free = machine_info.disk_space(paths.runs()).free
     if free is None:
-        return f"{size(wanted)} disk"
-    return f"{size(wanted)} disk {'✓' if wanted < free else f'✗ only {size(free)} free'}"
+        return f"{format_bytes(required)} disk"
+    return f"{format_bytes(required)} disk {'✓' if required < free else f'✗ only {format_bytes(free)} free'}"
 
 
-def layers_line(summary: ModelSummary | None, room: int = 60) -> str:
+def layers_line(summary: ModelSummary | None, width: int = 60) -> str:
     """`3×32×32─▸6─▸16─▸120─▸84─▸10`: the input, the channels of a few convolutions (or `20 conv`), and the vectors
-    that come of it; what doesn't go into `room` cells is left out behind the input.
+    after them; what does not fit into `width` cells is left out after the input.
     """
     if summary is None:
         return ""
@@ -124,15 +145,17 @@ def layers_line(summary: ModelSummary | None, room: int = 60) -> str:
                 vectors.append(str(shape[0]))
             elif "Conv" in row.kind:
                 maps.append(str(shape[0]))
-    begin = maps if len(maps) <= FEW else [f"{len(maps)} conv"]
-    return _chained([times(summary.input_shape), *begin, *vectors[-FEW:]], room)
+    convolutions = maps if len(maps) <= MAX_NAMED_LAYERS else [f"{len(maps)} conv"]
+    return _join_shapes(
+        [format_shape(summary.input_shape), *convolutions, *vectors[-MAX_NAMED_LAYERS:]], width
+    )
 
 
-def _chained(chain: list[str], room: int) -> str:
-    line = "─▸".join(chain)
-    for behind in range(2, len(chain)):
-        if cell_width(line) > room:
-            line = "─▸".join([chain[0], "…", *chain[behind:]])
+def _join_shapes(shapes: list[str], width: int) -> str:
+    line = "─▸".join(shapes)
+    for first in range(2, len(shapes)):
+        if cell_width(line) > width:
+            line = "─▸".join([shapes[0], "…", *shapes[first:]])
     return line
 
 
@@ -143,16 +166,16 @@ def _shapes(draft: Draft) -> str:
     side = info.size_for(model.options, shape)
     inputs = [shape[0] if shape else 3, side, side] if side else shape
     outputs = about.classes or (1 if about.task == "regression" else None)
-    return "─▸".join(part for part in (times(inputs or []), "…", str(outputs or "")) if part)
+    return "─▸".join(part for part in (format_shape(inputs or []), "…", str(outputs or "")) if part)
 
 
-def _short(name: str) -> str:
-    """A name as it is recognised: of a path its end."""
-    return safe(name if len(name) < 24 else "…" + name[-22:])
+def _short_name(name: str) -> str:
+    """A name, or the end of a long path."""
+    return sanitize(name if len(name) < 24 else "…" + name[-22:])
 
 
 def _line(label: str, text: str, width: int) -> Text:
     line = Text(no_wrap=True, end="")
     line.append(pad(label, 6), style="dim")
-    line.append(cut(text, max(1, width - 6)))
+    line.append(truncate(text, max(1, width - 6)))
     return line

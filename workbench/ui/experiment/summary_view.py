@@ -1,4 +1,4 @@
-"""The experiment in a few lines of text, and the line of what it costs."""
+"""The widgets that show a short summary of the experiment, and the estimated cost of a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 
-class Summary(Widget, can_focus=True):
-    """The experiment in a few lines; `enter` or a click opens it."""
+class ExperimentSummary(Widget, can_focus=True):
+    """The experiment in a few lines; `enter` or a click opens the form."""
 
-    DEFAULT_CSS = "Summary { height: 1fr; }"
+    DEFAULT_CSS = "ExperimentSummary { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+j", "open", "edit", show=False)]
 
     class Opened(Message):
-        """A person wants to change it."""
+        """The summary was clicked, or enter was pressed."""
 
     lines: reactive[tuple[Text, ...]] = reactive(())
 
@@ -27,16 +27,15 @@ class Summary(Widget, can_focus=True):
         return Text("\n", no_wrap=True, overflow="ellipsis").join(self.lines)
 
     def action_open(self) -> None:
-        """Say so."""
+        """Edit the experiment."""
         self.post_message(self.Opened())
 
     def on_click(self) -> None:
-        """A click does the same."""
         self.action_open()
 
 
 class CostLine(Widget):
-    """What a run will take, or what stands in its way."""
+    """The estimated cost of a run, or the error that prevents it."""
 
     lines: reactive[tuple[Text, ...]] = reactive((), layout=True)
 

@@ -1,4 +1,4 @@
-"""The machine: devices, memory, disk, versions, and what stands in the way of training."""
+"""The machine pane: devices, memory, disk space, versions, and problems that affect training."""
 
 from __future__ import annotations
 
@@ -13,164 +13,164 @@ from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from workbench.core.text import cut, pad, safe, size
+from workbench.core.text import format_bytes, pad, sanitize, truncate
 from workbench.system import machine_info as machine
 from workbench.system.machine_info import DeviceInfo, DiskPlace, MachineInfo
 from workbench.ui.base.bars import BarStyle, bar
-from workbench.ui.base.pane import Pane
+from workbench.ui.base.layout import PaneId
+from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.theme import THEME
 
-EVERY = 2.0
-"""Seconds between two looks, while the pane is in sight."""
+REFRESH_SECONDS = 2.0
+"""The update interval in seconds while the pane is visible."""
 
-_BAR = 20
+_BAR_WIDTH = 20
 
 
 @dataclass(frozen=True)
 class MachineState:
-    """The machine, and why training would not work well on it."""
+    """The machine, and the problems that affect training on it."""
 
     info: MachineInfo
     problems: Sequence[str] = ()
 
 
-Look = Callable[[], MachineState]
+StateReader = Callable[[], MachineState]
 
 
-def look() -> MachineState:
-    """The machine as it is now."""
-    return MachineState(machine.describe(), machine.problems())
+def read_state() -> MachineState:
+    """The current state of this machine."""
+    return MachineState(machine.describe_machine(), machine.find_problems())
 
 
 class MachinePane(Pane):
-    """What this machine has and how busy it is; looked at in a thread, and only while it is in sight."""
+    """The hardware of this machine and its load, read in a thread and only while the pane is visible."""
 
-    NUMBER = "7"
-    NAME = "Machine"
-    SHORT = "Mach"
+    ID = PaneId.MACHINE
 
     DEFAULT_CSS = """
     MachinePane > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $background; }
     """
 
     machine: reactive[MachineState | None] = reactive(None)
-    """What was found at the last look."""
+    """The state at the last update."""
 
-    def __init__(self, *, look: Look = look, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._look = look
+    def __init__(
+        self,
+        services: PaneServices | None = None,
+        *,
+        read_state: StateReader = read_state,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(services, id=id)
+        self._read_state = read_state
 
     def compose(self) -> ComposeResult:
-        """One text that scrolls."""
         with VerticalScroll():
-            yield Static("looking…", id="machine", markup=False)
+            yield Static("Loading…", id="machine", markup=False)
 
     def on_mount(self) -> None:
-        """Look now, and again while in sight."""
         super().on_mount()
-        self.set_interval(EVERY, self._look_again)
+        self.set_interval(REFRESH_SECONDS, self._update_if_in_view)
 
     def on_show(self) -> None:
-        """Look as soon as it comes into sight."""
-        self._look_again()
+        self._update_if_in_view()
 
     def on_resize(self) -> None:
-        """Fit the width."""
         self._show()
 
     def watch_machine(self) -> None:
-        """Show what was found."""
         self._show()
 
     @property
-    def in_sight(self) -> bool:
-        """Whether any of it is shown."""
+    def in_view(self) -> bool:
+        """Whether any part of the pane is visible."""
         return self.is_on_screen and self.size.area > 0 and self.screen is self.app.screen
 
-    def _look_again(self) -> None:
-        if self.in_sight:
-            self._look_now()
+    def _update_if_in_view(self) -> None:
+        if self.in_view:
+            self._update_now()
 
-    @work(group="look", exclusive=True)
-    async def _look_now(self) -> None:
-        self.machine = await asyncio.to_thread(self._look)
+    @work(group="machine", exclusive=True)
+    async def _update_now(self) -> None:
+        self.machine = await asyncio.to_thread(self._read_state)
 
     def _show(self) -> None:
         if self.machine is None or not self.is_mounted:
             return
-        terminal = f"{self.app.size.width}×{self.app.size.height}, {self._colours()}"
-        self.headline = safe(self.machine.info.host.name)
-        lines = describe(self.machine, terminal, max(20, self.content_size.width - 1))
+        terminal = f"{self.app.size.width}×{self.app.size.height}, {self._colors()}"
+        self.headline = sanitize(self.machine.info.host.name)
+        lines = machine_lines(self.machine, terminal, max(20, self.content_size.width - 1))
         self.query_one("#machine", Static).update(Text("\n").join(lines))
 
-    def _colours(self) -> str:
+    def _colors(self) -> str:
         if self.app.no_color:
-            return "no colours (NO_COLOR)"
+            return "no colors (NO_COLOR)"
         system = self.app.console.color_system
-        return {"truecolor": "16 million colours", "256": "256 colours", "standard": "16 colours"}.get(
-            str(system), "no colours"
+        return {"truecolor": "16 million colors", "256": "256 colors", "standard": "16 colors"}.get(
+            str(system), "no colors"
         )
 
 
-def describe(found: MachineState, terminal: str, width: int) -> list[Text]:
-    """The pane's lines for what `look` found."""
-    host, training = found.info.host, found.info.training
+def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
+    """The lines of the pane, each cut to `width` cells except the problems at the end, which wrap."""
+    host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else training.device
-    lines = [
-        _line("training", Text(f"takes {device}", "bold").append(f"  {training.why}", "dim"), width),
-        Text(),
-    ]
-    for row in found.info.devices:
+    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.why})", "dim")
+    text.truncate(width, overflow="ellipsis")
+    lines = [text, Text()]
+    for row in state.info.devices:
         lines += _device(row, width)
     load = "-" if host.load is None else f"{host.load:.2f}"
     lines += [
         _line("host", f"{host.system}, {host.cores} cores, load {load}", width),
         Text(),
-        *(_line(place.kept, _room(place), width) for place in found.info.disk),
+        *(_line(place.content, _disk_text(place), width) for place in state.info.disk),
         Text(),
-        *_versions(found.info.versions, width),
+        *_versions(state.info.versions, width),
         _line("terminal", terminal, width),
         Text(),
     ]
-    if not found.problems:
-        return [*lines, Text("✓ nothing stands in the way of training", THEME.success or "green")]
-    return [*lines, *(Text(f"✗ {safe(problem)}", THEME.error or "red") for problem in found.problems)]
+    if not state.problems:
+        return [*lines, Text("✓ No problems found.", THEME.success or "green")]
+    return [*lines, *(Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems)]
 
 
 def _device(row: DeviceInfo, width: int) -> list[Text]:
     name = row.device.upper() if row.kind == "cpu" else row.device
-    about = row.name + (f", {row.processes} processes" if row.processes else "")
+    processes = f", {row.processes} process{'' if row.processes == 1 else 'es'}" if row.processes else ""
+    title = row.name + processes
     lines = [
-        _line(name, Text(safe(about), "bold" if row.chosen else ""), width),
-        _line("  load", _bar(row.load, "" if row.load is None else f"{row.load:.0%}"), width),
+        _line(name, Text(sanitize(title), "bold" if row.chosen else ""), width),
+        _line("  load", _usage_bar(row.load, "" if row.load is None else f"{row.load:.0%}"), width),
     ]
     if row.memory_total:
         used = None if row.memory_free is None else 1 - row.memory_free / row.memory_total
-        free = f"{size(row.memory_free)} free of {size(row.memory_total)}"
-        lines.append(_line("  memory", _bar(used, free), width))
+        free = f"{format_bytes(row.memory_free)} free of {format_bytes(row.memory_total)}"
+        lines.append(_line("  memory", _usage_bar(used, free), width))
     return [*lines, Text()]
 
 
-def _bar(share: float | None, label: str) -> Text:
-    if share is None:
-        return Text(label or "not told", "dim")
-    used, unused = bar(share, _BAR, BarStyle.PROGRESS)
-    style = (THEME.warning or "yellow") if share > 0.9 else ""
+def _usage_bar(fraction: float | None, label: str) -> Text:
+    if fraction is None:
+        return Text(label or "not reported", "dim")
+    used, unused = bar(fraction, _BAR_WIDTH, BarStyle.PROGRESS)
+    style = (THEME.warning or "yellow") if fraction > 0.9 else ""
     return Text(used, style).append(unused, "dim").append(f"  {label}")
 
 
-def _room(place: DiskPlace) -> Text:
+def _disk_text(place: DiskPlace) -> Text:
     if place.free is None:
-        return Text(safe(place.path), "dim")
-    style = (THEME.warning or "yellow") if place.free < machine.LITTLE_ROOM else ""
-    text = Text(f"{size(place.free)} free of {size(place.total)}", style)
-    return text.append(f"  {safe(place.path)}", "dim")
+        return Text(sanitize(place.path), "dim")
+    style = (THEME.warning or "yellow") if place.free < machine.LOW_DISK_BYTES else ""
+    text = Text(f"{format_bytes(place.free)} free of {format_bytes(place.total)}", style)
+    return text.append(f"  {sanitize(place.path)}", "dim")
 
 
 def _versions(versions: Mapping[str, str | None], width: int) -> list[Text]:
-    shown = [f"{name} {version or 'missing'}" for name, version in versions.items()]
+    parts = [f"{name} {version or 'missing'}" for name, version in versions.items()]
     rows = [""]
-    for part in shown:
+    for part in parts:
         longer = f"{rows[-1]}  {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if len(longer) <= width - 10 else [*rows, part]
     return [_line("" if index else "versions", row, width) for index, row in enumerate(rows)]
@@ -178,6 +178,6 @@ def _versions(versions: Mapping[str, str | None], width: int) -> list[Text]:
 
 def _line(label: str, content: str | Text, width: int) -> Text:
     line = Text(no_wrap=True, end="").append(pad(label, 10), "dim")
-    line.append_text(content if isinstance(content, Text) else Text(cut(safe(content), width - 10)))
+    line.append_text(content if isinstance(content, Text) else Text(truncate(sanitize(content), width - 10)))
     line.truncate(width, overflow="ellipsis")
     return line

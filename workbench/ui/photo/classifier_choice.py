@@ -1,14 +1,14 @@
-"""What classifies in the photo pane: the selected run, another run, a recipe, or a published model."""
+"""The choice of the classifier in the photo pane: the selected run, another run, a recipe or a published model."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
 
 import msgspec
-from textual import work
+from textual import on, work
 from textual.reactive import reactive
 
 from workbench.compute.protocol_records import (
@@ -18,163 +18,154 @@ from workbench.compute.protocol_records import (
     RunClassifier,
 )
 from workbench.config.recipes import load_recipe
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.models import catalog as models
-from workbench.runs.status import Status
-from workbench.runs.store import RunSummary, Store
-from workbench.ui.base.messages import Noticed
-from workbench.ui.base.pane import Pane
-from workbench.ui.experiment.choosers import of_classifiers, of_weights
-from workbench.ui.photo.prediction_view import Answer
+from workbench.runs.store import RunSummary
+from workbench.ui.base.messages import Notify, RecipeSelected
+from workbench.ui.base.pane import Pane, PaneServices
+from workbench.ui.experiment.choosers import classifier_finder, weights_finder
+from workbench.ui.photo.prediction_view import PredictionView
 from workbench.ui.widgets.chooser import Chooser
 
 
-class HoldsStore(Protocol):
-    """What the pane's app has."""
+class ClassifierChoice(Pane):
+    """A pane with a classifier that can be chosen, and a second one to compare with."""
 
-    store: Store
+    selected_classifier: reactive[ClassifierRef | None] = reactive(None)
+    """The chosen classifier; `None` for the selected run."""
 
+    second_classifier: reactive[ClassifierRef | None] = reactive(None)
+    """A classifier to compare with; `None` for no comparison."""
 
-class ClassifyingPane(Pane):
-    """A pane in which something classifies, and that something can be chosen."""
-
-    chosen: reactive[ClassifierRef | None] = reactive(None)
-    """What classifies; `None`: the selected run."""
-
-    second: reactive[ClassifierRef | None] = reactive(None)
-    """What classifies beside it; `None`: nothing does."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
+        super().__init__(services, id=id)
         self._run_names: dict[str, str] = {}
-        """Names of the runs that were chosen, by folder."""
+        """Names of the chosen runs, by folder."""
+
+    @abstractmethod
+    def classify_again(self) -> None:
+        """Classify the current input with the new choice."""
 
     @property
-    def _store(self) -> Store:
-        """The runs that can be chosen from: the app's."""
-        return cast("HoldsStore", self.app).store
-
-    def ask_again(self) -> None:
-        """What is shown is to be classified by the new choice."""
-        raise NotImplementedError
-
-    @property
-    def by(self) -> ClassifierRef | None:
-        """What will classify; `None` where nothing is chosen and there is no run."""
-        if self.chosen is not None:
-            return self.chosen
+    def active_classifier(self) -> ClassifierRef | None:
+        """The classifier of the next prediction; `None` if none is chosen and there is no run."""
+        if self.selected_classifier is not None:
+            return self.selected_classifier
         return None if self.view is None else RunClassifier(str(self.view.folder.path))
 
     def watch_view(self) -> None:
-        """Say by which run."""
-        self.say_by()
+        self.update_labels()
 
-    def watch_chosen(self) -> None:
-        """Say by what."""
-        self.say_by()
+    def watch_selected_classifier(self) -> None:
+        self.update_labels()
 
     def on_mount(self) -> None:
-        """Say by what, from the start."""
         super().on_mount()
-        self.say_by()
+        self.update_labels()
 
-    def say_by(self) -> None:
-        """Say in the answer by what."""
-        # There is none before it is composed, nor while the screen closes.
-        for answer in self.query("#first").results(Answer):
-            answer.by = self._by_words()
-        for answer in self.query("#second").results(Answer):
-            answer.asks, answer.by = (
-                "",
-                f"by {self._classifier_name(self.second)}" if self.second is not None else "",
-            )
+    def update_labels(self) -> None:
+        """Show the names of the classifiers in the predictions."""
+        # There are no views before they are composed, nor while the screen closes.
+        for view in self.query("#first").results(PredictionView):
+            view.classifier = self._active_label()
+        second = self.second_classifier
+        for view in self.query("#second").results(PredictionView):
+            view.prompt = ""
+            view.classifier = "" if second is None else f"by {self._classifier_name(second)}"
 
-    def _by_words(self) -> str:
-        by = self.by
-        if by is None:
-            return "by nothing yet: m chooses a model"
-        if self.chosen is not None or self.view is None:
-            return f"by {self._classifier_name(by)}"
+    def _active_label(self) -> str:
+        classifier = self.active_classifier
+        if classifier is None:
+            return "no classifier: press m to choose one"
+        if self.selected_classifier is not None or self.view is None:
+            return f"by {self._classifier_name(classifier)}"
         best = self.view.heartbeat.best
-        if self.view.status is Status.QUEUED or not (best or self.view.evaluations):
+        if not (best or self.view.evaluations):
             return f"by {self.view.name}"
         return f"by {self.view.name}, best" + (f" of epoch {best.epoch}" if best else "")
 
     def action_model(self) -> None:
-        """Choose what classifies: a run's best checkpoint, or a model of torchvision."""
-        self._choose_model("chosen")
+        """Choose the classifier: the best checkpoint of a run, a recipe or a torchvision model."""
+        self._choose_classifier(second=False)
 
     def action_second(self) -> None:
-        """Choose what classifies beside it; where something does, it no longer does."""
-        if self.second is None:
-            self._choose_model("second")
+        """Choose a second classifier to compare with, or remove it."""
+        if self.second_classifier is None:
+            self._choose_classifier(second=True)
         else:
-            self.second = None
+            self.second_classifier = None
 
     @work(group="model", exclusive=True)
-    async def _choose_model(self, place: str) -> None:
+    async def _choose_classifier(self, *, second: bool) -> None:
         try:
-            runs = await asyncio.to_thread(self._store.rows)
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
+            runs = await asyncio.to_thread(self.services.store.list_runs)
+        except UserError as error:
+            self.post_message(Notify(str(error), "error"))
             runs = []
-        title = "Classify by" if place == "chosen" else "Classify by this too"
-        self.app.push_screen(
-            Chooser(title, of_classifiers(runs)), lambda key: self._take_model(key, runs, place)
-        )
+        title = "Compare with" if second else "Classify with"
+        chooser = Chooser(title, classifier_finder(runs))
+        self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
 
-    def _take_model(self, key: str | None, runs: Sequence[RunSummary], place: str) -> None:
+    def _apply_choice(self, key: str | None, runs: Sequence[RunSummary], *, second: bool) -> None:
         if key is None:
             return
         kind, _, name = key.partition(":")
         if kind == "run":
-            found = next(run for run in runs if run.id == name)
-            self._take(place, self._run(self._store.folder(name).path, found.name))
+            run = next(run for run in runs if run.id == name)
+            self._select(self._run(self.services.store.folder(name).path, run.name), second=second)
         elif kind == "selected":
             view = self.view
-            shown = None if view is None else self._run(view.folder.path, view.name)
-            self._take(place, None if place == "chosen" else shown)
+            selected_run = None if view is None else self._run(view.folder.path, view.name)
+            self._select(selected_run if second else None, second=second)
         elif kind == "recipe":
-            self.take_recipe(name, place)
+            self.select_recipe(name, second=second)
         else:
-            self._take_published(name, PublishedClassifier(name), place)
+            self._select_published(name, PublishedClassifier(name), second=second)
 
     def _run(self, folder: Path, name: str) -> RunClassifier:
         self._run_names[str(folder)] = name
         return RunClassifier(str(folder))
 
-    def _take(self, place: str, by: ClassifierRef | None) -> None:
-        setattr(self, place, by)
-        self.ask_again()
+    def _select(self, classifier: ClassifierRef | None, *, second: bool) -> None:
+        if second:
+            self.second_classifier = classifier
+        else:
+            self.selected_classifier = classifier
+        self.classify_again()
 
-    def take_recipe(self, name: str, place: str = "chosen") -> None:
-        """Classify by a recipe: what is shown, or the picture that is named next."""
+    @on(RecipeSelected)
+    def _use_selected_recipe(self, event: RecipeSelected) -> None:
+        self.select_recipe(event.recipe)
+
+    def select_recipe(self, name: str, *, second: bool = False) -> None:
+        """Classify with a recipe: the current image, or the next one."""
         try:
             section = load_recipe(name).get("model")
             model = dict(section) if isinstance(section, Mapping) else {}
-            known = models.find(str(model.get("name", "")))
-        except BadInput as error:
-            self.post_message(Noticed(str(error), "error"))
+            info = models.find(str(model.get("name", "")))
+        except UserError as error:
+            self.post_message(Notify(str(error), "error"))
             return
         if model.get("weights"):
-            self._take(place, RecipeClassifier(name))
+            self._select(RecipeClassifier(name), second=second)
         else:
-            self._take_published(known.name, RecipeClassifier(name), place)
+            self._select_published(info.name, RecipeClassifier(name), second=second)
 
-    def _take_published(self, model: str, by: PublishedClassifier | RecipeClassifier, place: str) -> None:
-        """Take it once it is known where the weights come from."""
-        if models.find(model).weights_here():
-            self._take(place, by)
+    def _select_published(
+        self, model: str, classifier: PublishedClassifier | RecipeClassifier, *, second: bool
+    ) -> None:
+        """Select a published model, after asking for its weights if they are not on this machine."""
+        if models.find(model).local_weights():
+            self._select(classifier, second=second)
             return
 
-        def taken(file: str | None) -> None:
+        def select_with_weights(file: str | None) -> None:
             if file is not None:
-                self._take(place, msgspec.structs.replace(by, weights=file))
+                self._select(msgspec.structs.replace(classifier, weights=file), second=second)
 
-        self.app.push_screen(Chooser(f"Weights of {model}", of_weights(model)), taken)
+        self.app.push_screen(Chooser(f"Weights of {model}", weights_finder(model)), select_with_weights)
 
-    def _classifier_name(self, by: ClassifierRef) -> str:
-        """What classifies, as people call it."""
-        if isinstance(by, RunClassifier):
-            return f"{self._run_names.get(by.run, Path(by.run).name)}, best"
-        return by.recipe if isinstance(by, RecipeClassifier) else by.model
+    def _classifier_name(self, classifier: ClassifierRef) -> str:
+        if isinstance(classifier, RunClassifier):
+            return f"{self._run_names.get(classifier.run, Path(classifier.run).name)}, best"
+        return classifier.recipe if isinstance(classifier, RecipeClassifier) else classifier.model

@@ -1,4 +1,4 @@
-"""What a prediction rests on, in lines to read."""
+"""The explanation of a prediction as text: confidence, input and reliability."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from workbench.compute.protocol import Explanation
 from workbench.compute.protocol_records import ClassCount
-from workbench.core.text import fraction, safe
+from workbench.compute.protocol_responses import Explanation
+from workbench.core.text import format_fraction, sanitize
 from workbench.inference.results import Prediction
 
 CLOSE, CLEAR = 0.2, 0.6
-"""Margins between the two likeliest classes below which an answer is a close call, and from which it is clear."""
+"""Margins between the two most probable classes: ambiguous below `CLOSE`, clear from `CLEAR` on."""
 
 
-def reason_lines(explanation: Explanation) -> list[Content]:
-    """How clear the prediction is, what the model was given, how often the class is right."""
+def explanation_lines(explanation: Explanation) -> list[Content]:
+    """Sections on the confidence of the prediction, the model's input, and the reliability for the class."""
     return [
-        *_section("how clear", _margin(explanation)),
-        *_section("what the model was given", explanation.steps),
-        *_section("how far to trust it", _reliability(explanation)),
+        *_section("Confidence", _margin(explanation)),
+        *_section("Model input", explanation.steps),
+        *_section("Reliability", _reliability(explanation)),
     ]
 
 
-def _section(head: str, lines: Sequence[str]) -> list[Content]:
+def _section(heading: str, lines: Sequence[str]) -> list[Content]:
     return [
-        Content.styled(head, "bold $accent"),
-        *(Content(f"  {safe(line)}") for line in lines),
+        Content.styled(heading, "bold $accent"),
+        *(Content(f"  {sanitize(line)}") for line in lines),
         Content(""),
     ]
 
@@ -37,34 +37,33 @@ def _margin(explanation: Explanation) -> list[str]:
     if second is None:
         return [_prediction(first)]
     margin = first.probability - second.probability
-    word = "a close call" if margin < CLOSE else "clear" if margin >= CLEAR else "likely, not certain"
+    verdict = "ambiguous" if margin < CLOSE else "clear" if margin >= CLEAR else "likely"
     return [
         f"{_prediction(first)}, then {_prediction(second)}",
-        f"margin {fraction(margin)}: {word}",
+        f"margin {format_fraction(margin)}: {verdict}",
     ]
 
 
-def _prediction(one: Prediction) -> str:
-    logit = "" if one.logit is None else f" (logit {one.logit:.2f})"
-    return f"{one.label} {fraction(one.probability)}{logit}"
+def _prediction(prediction: Prediction) -> str:
+    logit = "" if prediction.logit is None else f" (logit {prediction.logit:.2f})"
+    return f"{prediction.label} {format_fraction(prediction.probability)}{logit}"
 
 
 def _reliability(explanation: Explanation) -> list[str]:
-    measured, label = explanation.reliability, explanation.first.label
-    if measured is None and explanation.published_accuracy is not None:
-        return [
-            f"published: right on {fraction(explanation.published_accuracy)} of ImageNet's validation pictures"
-        ]
-    if measured is None:
-        return ["there is no evaluation of it yet"]
+    metrics, label = explanation.reliability, explanation.first.label
+    if metrics is None and explanation.published_accuracy is not None:
+        accuracy = format_fraction(explanation.published_accuracy)
+        return [f"published top-1 accuracy on the ImageNet validation images: {accuracy}"]
+    if metrics is None:
+        return ["the model has not been evaluated yet"]
     return [
-        f"of {measured.support} pictures of {label} it finds {fraction(measured.recall)} (recall)",
-        f"where it says {label} it is right in {fraction(measured.precision)} (precision)",
-        f"what it takes for {label} by mistake: {_counted(measured.confused_with)}",
-        f"what it takes {label} for: {_counted(measured.predicted_as)}",
-        f"by its evaluation of epoch {measured.epoch} on the {measured.split} data",
+        f"recall of {label}: {format_fraction(metrics.recall)} of {metrics.support} images",
+        f"precision of {label}: {format_fraction(metrics.precision)}",
+        f"false positives for {label}: {_counted(metrics.confused_with)}",
+        f"{label} predicted as: {_counted(metrics.predicted_as)}",
+        f"from the evaluation of epoch {metrics.epoch} on the {metrics.split} split",
     ]
 
 
 def _counted(rows: Sequence[ClassCount]) -> str:
-    return ", ".join(f"{row.class_name} ×{row.count}" for row in rows) or "nothing"
+    return ", ".join(f"{row.class_name} ×{row.count}" for row in rows) or "none"

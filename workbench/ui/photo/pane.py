@@ -1,4 +1,4 @@
-"""The photo: a picture, or a sample of the test data, and what a model says is on it."""
+"""Pane 6: the prediction for an image, a sample of the test split, or numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 
-from workbench.compute.client import SessionClient, SessionError
+from workbench.compute.client import ComputeError
 from workbench.compute.protocol import Classify, Explain, ListSamples, OpenImage, PredictValues, TracePipeline
 from workbench.compute.protocol_records import (
     ClassifierRef,
@@ -24,361 +24,350 @@ from workbench.compute.protocol_records import (
     RunClassifier,
     RunDataset,
 )
-from workbench.core.paths import given
+from workbench.core.paths import expand_user_path
 from workbench.core.progress import Progress
-from workbench.core.text import decimals, values
-from workbench.io.image_extensions import ENDINGS
-from workbench.io.images import open_picture
-from workbench.ui.base.messages import Noticed
-from workbench.ui.photo.classifier_choice import ClassifyingPane
-from workbench.ui.photo.explanation import reason_lines
-from workbench.ui.photo.prediction_view import Answer, comparison_text
-from workbench.ui.services.compute import close_session, progress_text, session_of
-from workbench.ui.widgets.chooser import Finder, Row, files, filtering
-from workbench.ui.widgets.image_view import Picture
-from workbench.ui.widgets.pipeline_steps_screen import StepsScreen
-from workbench.ui.widgets.text_screen import Reading
+from workbench.core.text import format_decimals, format_outputs
+from workbench.io.image_extensions import IMAGE_EXTENSIONS
+from workbench.io.images import open_image
+from workbench.ui.base.layout import PaneId
+from workbench.ui.base.messages import Notify
+from workbench.ui.base.pane import PaneServices
+from workbench.ui.photo.classifier_choice import ClassifierChoice
+from workbench.ui.photo.explanation import explanation_lines
+from workbench.ui.photo.prediction_view import PredictionView, comparison_text
+from workbench.ui.services.progress_text import progress_text
+from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
+from workbench.ui.widgets.image_view import ImageView
+from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
+from workbench.ui.widgets.text_screen import TextScreen
 
-TOP = 5
-SAMPLES = 200
-"""Samples that are fetched at once, as many as the session gives."""
+TOP_K = 5
+SAMPLES_PER_PAGE = 200
+"""Samples listed at once: as many as one response holds."""
 
-NUMBERS = re.compile(r"\s*[-+]?[\d.][\d.eE+-]*(\s*,\s*[-+]?[\d.][\d.eE+-]*)*\s*")
-"""What is typed for a run that learned from numbers."""
+NUMBERS_PATTERN = re.compile(r"\s*[-+]?[\d.][\d.eE+-]*(\s*,\s*[-+]?[\d.][\d.eE+-]*)*\s*")
+"""The input of a run that was trained on numbers: numbers with commas between them."""
 
-PICTURE = 3
-"""Dimensions of a picture: channels, height, width."""
+IMAGE_NDIM = 3
+"""Dimensions of an image: channels, height, width."""
 
-WIDE = 90
-"""Cells from which two answers stand beside each other."""
-NARROW = 60
-"""Under so many cells the picture makes way for a path that is typed."""
+SIDE_BY_SIDE_WIDTH = 90
+"""Width in cells from which two predictions are shown side by side."""
+NARROW_WIDTH = 60
+"""Width in cells below which the image is hidden while a path is typed."""
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericInput:
     """An input that is not an image: numbers with commas between them."""
 
     text: str
 
 
-class PhotoPane(ClassifyingPane):
-    """Classifies pictures by the selected run's best checkpoint, or by a model that was chosen."""
+class PhotoPane(ClassifierChoice):
+    """Classifies images with the best checkpoint of the selected run, or with another classifier."""
 
-    NUMBER = "6"
-    NAME = "Photo"
-    SHORT = "Photo"
+    ID = PaneId.PHOTO
 
     DEFAULT_CSS = """
     PhotoPane > Horizontal { height: 1fr; }
-    PhotoPane Picture { width: 38%; height: 1fr; }
+    PhotoPane ImageView { width: 38%; height: 1fr; }
     PhotoPane Finder { width: 1fr; padding-left: 1; }
-    PhotoPane.-finding #answers, PhotoPane #second { display: none; }
-    PhotoPane #answers { height: 1fr; width: 1fr; }
+    PhotoPane.-finding #predictions, PhotoPane #second { display: none; }
+    PhotoPane #predictions { height: 1fr; width: 1fr; }
     PhotoPane.-two #second { display: block; }
-    PhotoPane.-wide #answers { layout: horizontal; }
-    PhotoPane.-alone Picture, PhotoPane.-bare Picture { display: none; }
+    PhotoPane.-wide #predictions { layout: horizontal; }
+    PhotoPane.-hide-image ImageView, PhotoPane.-no-image ImageView { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "reason", "why"),
-        Binding("b", "second", "two models"),
+        Binding("a", "explain", "explain"),
+        Binding("b", "second", "compare"),
         Binding("f", "samples", "test samples"),
-        Binding("m", "model", "model"),
-        Binding("v", "steps", "steps"),
+        Binding("m", "model", "classifier"),
+        Binding("v", "steps", "pipeline steps"),
     ]
 
-    def __init__(self, *, session: SessionClient | None = None, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._given = session
+    def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
+        super().__init__(services, id=id)
         self._samples: dict[str, ImageItem] = {}
-        self._last: ImageSource | Numbers | None = None
+        self._input: ImageSource | NumericInput | None = None
         self._caption = ""
-        self.add_class("-bare")
+        self.add_class("-no-image")
 
     def compose(self) -> ComposeResult:
-        """The picture, and what is on it."""
         with Horizontal():
-            yield Picture()
-            with Container(id="answers"):
-                yield Answer(id="first")
-                yield Answer(id="second")
+            yield ImageView()
+            with Container(id="predictions"):
+                yield PredictionView(id="first")
+                yield PredictionView(id="second")
 
-    def on_unmount(self) -> None:
-        """The session ends with the screen."""
-        if self._given is None:
-            close_session(self.app)
-
-    def enter(self) -> None:
-        """Give the keys to the line that is typed in, else to the answer."""
+    def focus_content(self) -> None:
+        """Focus the input line if it is open, else the prediction."""
         finder = next(iter(self.query(Finder)), None)
-        (finder or self.answer).focus()
+        (finder or self.prediction).focus()
 
     @property
-    def session(self) -> SessionClient:
-        """What classifies."""
-        return self._given or session_of(self.app)
+    def prediction(self) -> PredictionView:
+        """The first prediction."""
+        return self.query_one("#first", PredictionView)
 
     @property
-    def answer(self) -> Answer:
-        """What is on the picture."""
-        return self.query_one("#first", Answer)
+    def second_prediction(self) -> PredictionView:
+        """The prediction of the second classifier."""
+        return self.query_one("#second", PredictionView)
 
     def on_resize(self) -> None:
-        """Two answers stand beside each other where there is room."""
-        self.set_class(self.content_size.width >= WIDE, "-wide")
+        self.set_class(self.content_size.width >= SIDE_BY_SIDE_WIDTH, "-wide")
 
-    def watch_second(self) -> None:
-        """Make room for a second answer, or take it away."""
-        self.set_class(self.second is not None, "-two")
-        for answer in self.query("#second").results(Answer):
-            _fail(answer, "", "")  # what another one said is no answer of this one
-        self.say_by()
+    def watch_second_classifier(self) -> None:
+        self.set_class(self.second_classifier is not None, "-two")
+        for view in self.query("#second").results(PredictionView):
+            view.show_error("", "")  # the shown prediction is of another classifier
+        self.update_labels()
 
-    def _show_picture(self, png: bytes | None) -> None:
-        """Show an image; without one the words have all the width."""
-        self.query_one(Picture).image = None if png is None else open_picture(png)
-        self.set_class(png is None, "-bare")
+    def _show_image(self, png: bytes | None) -> None:
+        """Show an image; without one, the predictions have the whole width."""
+        self.query_one(ImageView).image = None if png is None else open_image(png)
+        self.set_class(png is None, "-no-image")
 
-    def copied(self) -> str:
-        """What was said: the likeliest class with its probability, or the numbers."""
-        answer = self.answer
-        if answer.values:
-            return values(answer.values)
-        return f"{answer.top[0].label} {decimals(answer.top[0].probability)}" if answer.top else ""
+    def text_to_copy(self) -> str:
+        """The most probable class with its probability, or the outputs of a regression."""
+        view = self.prediction
+        if view.values:
+            return format_outputs(view.values)
+        return f"{view.top[0].label} {format_decimals(view.top[0].probability)}" if view.top else ""
 
-    @on(Answer.Opened)
+    @on(PredictionView.OpenRequested)
     async def action_type_path(self) -> None:
-        """Open the line for a path or a URL; for a run that learned from numbers, for some of those."""
-        hint = self._numbers_hint() or "a picture's path or URL; tab completes"
-        finder = Finder(files(ENDINGS), hint=hint, point_first=False, typed=True, id="paths")
-        await self._put(finder)
+        """Ask for an image path or URL, or for numbers if the selected run was trained on numbers."""
+        hint = self._numbers_hint() or "image path or URL; tab completes"
+        find = path_options(IMAGE_EXTENSIONS)
+        await self._open_finder(Finder(find, hint=hint, highlight_first=False, allow_text=True, id="paths"))
 
-    def say_by(self) -> None:
-        """And what can be named."""
-        super().say_by()
-        for answer in self.query("#first").results(Answer):
-            answer.asks = self._numbers_hint() or "a picture's path or URL"
+    def update_labels(self) -> None:
+        """Show the names of the classifiers, and the input they take."""
+        super().update_labels()
+        for view in self.query("#first").results(PredictionView):
+            view.prompt = self._numbers_hint() or "image path or URL"
 
     def _numbers_hint(self) -> str:
-        """What to type where the selected run learned from numbers; empty where it is pictures."""
-        setup = self.view.setup if self.view is not None and self.chosen is None else None
+        """The input of a run that was trained on numbers; empty for images."""
+        setup = self.view.setup if self.view is not None and self.selected_classifier is None else None
         shape = setup.shape if setup is not None else ()
-        if not shape or len(shape) == PICTURE:
+        if not shape or len(shape) == IMAGE_NDIM:
             return ""
         count = math.prod(shape)
-        return (
-            f"{count} numbers, as in {','.join(['0.5'] * min(4, count))}"
-            if count > 1
-            else "a number, as in 0.25"
-        )
+        if count == 1:
+            return "a number, such as 0.25"
+        return f"{count} numbers, such as {','.join(['0.5'] * min(4, count))}"
 
     async def action_samples(self) -> None:
-        """List samples of the selected run's test data, or go back to files."""
+        """List samples of the selected run's test split, or go back to the input line."""
         if self.query("#samples"):
             await self.action_type_path()
             return
         if self.view is None:
-            self.answer.error = "there is no run whose test samples could be shown: t trains one"
+            self.prediction.error = "No run is selected. Press t to train one and list its test samples."
             return
         self._list_samples(str(self.view.folder.path))
 
     @work(group="samples", exclusive=True)
     async def _list_samples(self, run: str) -> None:
-        self.answer.busy = "fetching test samples"
+        self.prediction.busy = "loading test samples"
         try:
-            request = ListSamples(dataset=RunDataset(run), split="test", per_page=SAMPLES)
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            self.answer.busy, self.answer.error = "", str(error)
+            request = ListSamples(dataset=RunDataset(run), split="test", per_page=SAMPLES_PER_PAGE)
+            page = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            self.prediction.busy, self.prediction.error = "", str(error)
             return
-        self.answer.busy = ""
-        self._samples = {str(sample.index): sample for sample in found.items}
-        rows = [_sample_row(sample) for sample in found.items]
-        hint = f"{len(rows)} of {found.total} test samples; enter classifies"
-        await self._put(Finder(filtering(rows), hint=hint, id="samples"))
+        self.prediction.busy = ""
+        self._samples = {str(sample.index): sample for sample in page.items}
+        options = [_sample_option(sample) for sample in page.items]
+        hint = f"{len(options)} of {page.total} test samples; enter classifies"
+        await self._open_finder(Finder(filter_options(options), hint=hint, id="samples"))
 
-    async def _put(self, finder: Finder) -> None:
+    async def _open_finder(self, finder: Finder) -> None:
         await self.query(Finder).remove()
         self.add_class("-finding")
-        self.set_class(self.content_size.width < NARROW and finder.id == "paths", "-alone")
+        self.set_class(self.content_size.width < NARROW_WIDTH and finder.id == "paths", "-hide-image")
         await self.query_one(Horizontal).mount(finder)
 
-    @on(Finder.Left)
-    def _left(self, event: Finder.Left) -> None:
+    @on(Finder.Cancelled)
+    def _finder_cancelled(self, event: Finder.Cancelled) -> None:
         event.stop()
-        self._close()
+        self._close_finder()
 
-    def _close(self) -> None:
+    def _close_finder(self) -> None:
         self.query(Finder).remove()
-        self.remove_class("-finding", "-alone")
-        self.call_after_refresh(self.answer.focus)
+        self.remove_class("-finding", "-hide-image")
+        self.call_after_refresh(self.prediction.focus)
 
-    @on(Finder.Pointed)
-    def _pointed(self, event: Finder.Pointed) -> None:
-        """The sample under the cursor is shown at once."""
+    @on(Finder.Highlighted)
+    def _option_highlighted(self, event: Finder.Highlighted) -> None:
+        """Show the image of the highlighted sample."""
         event.stop()
         sample = self._samples.get(event.key)
         if sample is not None and self.query("#samples"):
-            self._show_picture(sample.png)
+            self._show_image(sample.png)
 
-    @on(Finder.Chosen)
-    def _chosen(self, event: Finder.Chosen) -> None:
+    @on(Finder.Selected)
+    def _option_selected(self, event: Finder.Selected) -> None:
         event.stop()
         if self.query("#samples"):
             self.classify_sample(self._samples[event.key])
-        elif isinstance(self.by, RunClassifier) and NUMBERS.fullmatch(event.key):
-            self.answer_numbers(event.key)
+        elif isinstance(self.active_classifier, RunClassifier) and NUMBERS_PATTERN.fullmatch(event.key):
+            self.predict_numbers(event.key)
         else:
             self.classify(event.key)
-        self._close()
+        self._close_finder()
 
     def classify(self, source: str) -> None:
-        """Show the picture at a path or URL, and say what is on it."""
-        self._last, self._caption = ImagePath(source), source.rpartition("/")[2] or source
-        self._show_and_ask(source)
+        """Open the image at a path or URL and classify it."""
+        self._input, self._caption = ImagePath(source), source.rpartition("/")[2] or source
+        self._open_and_classify(source)
 
     def classify_sample(self, sample: ImageItem) -> None:
         """Classify a sample of the run's dataset."""
         name = f"test sample {sample.index}: {sample.class_name}"
-        self._last, self._caption = ImageData(sample.png), name
-        self._show_picture(sample.png)
-        self._ask_about(self._last, name)
+        self._input, self._caption = ImageData(sample.png), name
+        self._show_image(sample.png)
+        self._classify_in_background(self._input, name)
 
     @work(group="classify", exclusive=True)
-    async def _show_and_ask(self, source: str) -> None:
+    async def _open_and_classify(self, source: str) -> None:
         name = source.rpartition("/")[2] or source
-        self.answer.error, self.answer.busy = "", f"opening {name}"
+        self.prediction.error, self.prediction.busy = "", f"opening {name}"
         try:
-            found = await self.session.request(OpenImage(path=source), self._progress)
-        except SessionError as error:
-            self._show_picture(None)
-            _fail(self.answer, name, str(error).replace(str(given(source)), name))
+            image = await self.services.compute.request(OpenImage(path=source), self._progress)
+        except ComputeError as error:
+            self._show_image(None)
+            self.prediction.show_error(name, str(error).replace(str(expand_user_path(source)), name))
             return
-        self._show_picture(found.png)
-        stored = found.source
-        await self._ask(ImagePath(found.path), f"{name} {stored.width}×{stored.height} {stored.mode}")
+        self._show_image(image.png)
+        stored = image.source
+        await self._classify(ImagePath(image.path), f"{name} {stored.width}×{stored.height} {stored.mode}")
 
-    def answer_numbers(self, text: str) -> None:
-        """Say what the run makes of new numbers."""
-        self._last, self._caption = Numbers(text), text
-        self._show_picture(None)
-        self._ask_numbers(text)
+    def predict_numbers(self, text: str) -> None:
+        """Predict from numbers."""
+        self._input, self._caption = NumericInput(text), text
+        self._show_image(None)
+        self._predict_in_background(text)
 
     @work(group="classify", exclusive=True)
-    async def _ask_numbers(self, text: str) -> None:
-        if isinstance(self.by, RunClassifier):
-            await self._ask_one_numbers(self.answer, self.by, text)
-        if isinstance(self.second, RunClassifier):
-            await self._ask_one_numbers(self.query_one("#second", Answer), self.second, text)
+    async def _predict_in_background(self, text: str) -> None:
+        if isinstance(self.active_classifier, RunClassifier):
+            await self._show_numeric_prediction(self.prediction, self.active_classifier, text)
+        if isinstance(self.second_classifier, RunClassifier):
+            await self._show_numeric_prediction(self.second_prediction, self.second_classifier, text)
 
-    async def _ask_one_numbers(self, answer: Answer, by: RunClassifier, text: str) -> None:
-        answer.error, answer.busy, author = "", f"asking about {text}", answer.by
+    async def _show_numeric_prediction(self, view: PredictionView, run: RunClassifier, text: str) -> None:
+        view.error, view.busy, answered_by = "", f"predicting from {text}", view.classifier
         try:
-            request = PredictValues(run=by.run, text=text, top=TOP)
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            _fail(answer, text, str(error), author)
+            request = PredictValues(run=run.run, text=text, top=TOP_K)
+            prediction = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            view.show_error(text, str(error), answered_by)
             return
-        answer.busy, answer.published, answer.note, answer.said_by = "", "", "", author
-        answer.caption, answer.top = f"x = {text}", found.top
-        answer.values = found.values
+        view.busy, view.published, view.note, view.answered_by = "", "", "", answered_by
+        view.caption, view.top, view.values = f"x = {text}", prediction.top, prediction.values
 
     @work(group="classify", exclusive=True)
-    async def _ask_about(self, image: ImageSource, caption: str) -> None:
-        await self._ask(image, caption)
+    async def _classify_in_background(self, image: ImageSource, caption: str) -> None:
+        await self._classify(image, caption)
 
-    async def _ask(self, image: ImageSource, caption: str) -> None:
-        if self.by is None:
-            _fail(self.answer, caption, "nothing classifies yet: m chooses a model")
+    async def _classify(self, image: ImageSource, caption: str) -> None:
+        if self.active_classifier is None:
+            self.prediction.show_error(caption, "No classifier is selected. Press m to choose a model.")
         else:
-            await self._ask_one(self.answer, self.by, image, caption)
-        if self.second is not None:
-            await self._ask_one(self.query_one("#second", Answer), self.second, image, "")
+            await self._show_classification(self.prediction, self.active_classifier, image, caption)
+        if self.second_classifier is not None:
+            await self._show_classification(self.second_prediction, self.second_classifier, image, "")
 
-    async def _ask_one(self, answer: Answer, by: ClassifierRef, image: ImageSource, caption: str) -> None:
-        answer.error, answer.busy, author = "", f"classifying {caption}".strip(), answer.by
+    async def _show_classification(
+        self, view: PredictionView, classifier: ClassifierRef, image: ImageSource, caption: str
+    ) -> None:
+        view.error, view.busy, answered_by = "", f"classifying {caption}".strip(), view.classifier
         try:
-            request = Classify(image=image, classifier=by, top=TOP)
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            _fail(answer, caption, str(error), author)
+            request = Classify(image=image, classifier=classifier, top=TOP_K)
+            result = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            view.show_error(caption, str(error), answered_by)
             return
-        answer.busy, answer.values, answer.said_by = "", (), author
-        answer.caption, answer.top = caption, found.top
-        answer.published = comparison_text(found.reference)
-        answer.note = "; ".join([f"{found.milliseconds:.0f} ms on {found.device}", *found.notices])
+        view.busy, view.values, view.answered_by = "", (), answered_by
+        view.caption, view.top = caption, result.top
+        view.published = comparison_text(result.reference)
+        view.note = "; ".join([f"{result.milliseconds:.0f} ms on {result.device}", *result.notices])
 
     def _progress(self, progress: Progress) -> None:
-        self.answer.busy = progress_text(progress)
+        self.prediction.busy = progress_text(progress)
 
-    def action_reason(self) -> None:
-        """Show why the model says what it says of the picture."""
-        if self._last is None or isinstance(self._last, Numbers) or self.by is None:
-            self.post_message(Noticed("a reason needs an answer first: enter names a picture", passing=True))
+    def action_explain(self) -> None:
+        """Explain the prediction: confidence, model input and reliability."""
+        if self._input is None or isinstance(self._input, NumericInput) or self.active_classifier is None:
+            self.post_message(
+                Notify("There is no prediction to explain. Press enter to open an image.", transient=True)
+            )
         else:
-            self._show_reason(self._last, self.by)
+            self._show_explanation(self._input, self.active_classifier)
 
     @work(group="steps", exclusive=True)
-    async def _show_reason(self, image: ImageSource, by: ClassifierRef) -> None:
-        self.answer.busy, author = "looking for the reason", self.answer.by
+    async def _show_explanation(self, image: ImageSource, classifier: ClassifierRef) -> None:
+        self.prediction.busy, label = "explaining the prediction", self.prediction.classifier
         try:
-            request = Explain(image=_absolute(image), classifier=by)
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            self.answer.error = str(error)
+            request = Explain(image=_absolute(image), classifier=classifier)
+            explanation = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            self.prediction.error = str(error)
         else:
-            self.app.push_screen(Reading(f"why: {self._caption} {author}", reason_lines(found)))
+            title = f"explanation: {self._caption} {label}"
+            self.app.push_screen(TextScreen(title, explanation_lines(explanation)))
         finally:
-            self.answer.busy = ""
+            self.prediction.busy = ""
 
     def action_steps(self) -> None:
-        """Show what becomes of the picture on its way to the answer, step by step."""
-        if self._last is None or isinstance(self._last, Numbers):
-            self.post_message(Noticed("the steps need a picture first: enter names one", passing=True))
+        """Show the steps from the image to the prediction."""
+        if self._input is None or isinstance(self._input, NumericInput):
+            self.post_message(
+                Notify("There is no image to process. Press enter to open one.", transient=True)
+            )
         else:
-            self._show_steps(self._last, self.by)
+            self._show_steps(self._input, self.active_classifier)
 
     @work(group="steps", exclusive=True)
-    async def _show_steps(self, image: ImageSource, by: ClassifierRef | None) -> None:
-        self.answer.busy, author = "taking the steps apart", self.answer.by
+    async def _show_steps(self, image: ImageSource, classifier: ClassifierRef | None) -> None:
+        self.prediction.busy, label = "tracing the pipeline", self.prediction.classifier
         try:
-            request = TracePipeline(image=_absolute(image), classifier=by)
-            found = await self.session.request(request, self._progress)
-        except SessionError as error:
-            self.answer.error = str(error)
+            request = TracePipeline(image=_absolute(image), classifier=classifier)
+            pipeline = await self.services.compute.request(request, self._progress)
+        except ComputeError as error:
+            self.prediction.error = str(error)
         else:
-            author = f" {author}" if found.model else ", up to a model"
-            self.app.push_screen(StepsScreen(f"{self._caption}{author}", found.steps))
+            suffix = f" {label}" if pipeline.model else ", up to a model's input"
+            self.app.push_screen(PipelineStepsScreen(f"{self._caption}{suffix}", pipeline.steps))
         finally:
-            self.answer.busy = ""
+            self.prediction.busy = ""
 
-    def ask_again(self) -> None:
-        """What is shown is classified by the new choice; a recipe without a picture asks for one."""
-        if self._last is None:
-            if isinstance(self.chosen, RecipeClassifier):
+    def classify_again(self) -> None:
+        """Classify the current input with the new choice; for a recipe without an input, ask for an image."""
+        if self._input is None:
+            if isinstance(self.selected_classifier, RecipeClassifier):
                 self.call_after_refresh(self.action_type_path)
             return
-        if isinstance(self._last, ImagePath):
-            self.classify(self._last.path)
-        elif isinstance(self._last, Numbers):
-            self.answer_numbers(self._last.text)
+        if isinstance(self._input, ImagePath):
+            self.classify(self._input.path)
+        elif isinstance(self._input, NumericInput):
+            self.predict_numbers(self._input.text)
         else:
-            self._ask_about(self._last, self.answer.caption)
-
-
-def _fail(answer: Answer, caption: str, why: str, author: str = "") -> None:
-    """Say why there is no answer, if anything, and who gave none; an older one would stand under a wrong name."""
-    answer.caption, answer.top, answer.values = caption, (), ()
-    answer.note, answer.busy, answer.error, answer.said_by = "", "", why, author
+            self._classify_in_background(self._input, self.prediction.caption)
 
 
 def _absolute(image: ImageSource) -> ImageSource:
-    """The image, with a path that holds in another process."""
+    """The image, with an absolute path: the compute process may have another working directory."""
     if isinstance(image, ImageData) or "://" in image.path:
         return image
-    return ImagePath(str(given(image.path).absolute()))
+    return ImagePath(str(expand_user_path(image.path).absolute()))
 
 
-def _sample_row(sample: ImageItem) -> Row:
-    return Row(str(sample.index), (f"{sample.index:>5}", sample.class_name, sample.name))
+def _sample_option(sample: ImageItem) -> Option:
+    return Option(str(sample.index), (f"{sample.index:>5}", sample.class_name, sample.name))

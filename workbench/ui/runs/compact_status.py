@@ -1,4 +1,4 @@
-"""What keeps the rest in sight where one pane fills the screen: tabs above it, lines below it."""
+"""The narrow screen, where one pane is visible: a row of tabs above it and status lines below it."""
 
 from __future__ import annotations
 
@@ -13,155 +13,156 @@ from textual.content import Content
 from textual.message import Message
 
 from workbench.core import text
-from workbench.core.text import safe
-from workbench.runs.confusions import confused
+from workbench.core.text import sanitize
+from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
-from workbench.runs.run_report import elapsed, throughput
+from workbench.runs.run_report import elapsed_seconds, throughput
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import MUTED, mark_of
+from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.base.split_label import split_label
+from workbench.ui.base.status_style import MUTED, status_mark
 from workbench.ui.plots.insights import top_confusion
-from workbench.ui.widgets.text_line import Line
+from workbench.ui.widgets.text_line import TextLine
 
-OTHERS = 5
-"""Other runs in the line at most."""
+MAX_OTHER_RUNS = 5
+"""The most other runs that one line lists."""
 
 
-class Tabs(Line):
-    """`1Runs 2Exp ▐3Plots▌ 4Class`: every pane's number, the one that is shown marked."""
+class PaneTabs(TextLine):
+    """`1 Runs  2 Exp ▐3 Plots▌ 4 Class`: number and name of every pane; the active one is highlighted."""
 
     @dataclass
     class Clicked(Message):
         """A tab was clicked."""
 
-        number: str
+        pane_id: PaneId
 
-    def __init__(self, panes: Sequence[tuple[str, str]], *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._panes, self._places = list(panes), list[tuple[int, int, str]]()
+        self._extents = list[tuple[int, int, PaneId]]()
 
-    def show_front(self, front: str) -> None:
-        """Mark the pane that is shown."""
+    def show_active(self, active: PaneId) -> None:
+        """Highlight the tab of the active pane."""
         parts: list[Any] = []
-        self._places, x = [], 0
-        for number_, name in self._panes:
-            left, right = ("▐", "▌") if number_ == front else (" ", " ")
-            style = "bold $foreground on $primary 40%" if number_ == front else MUTED
-            shown = f"{number_} {name}"
-            parts += [(left, "$primary 40%"), (shown, style), (right, "$primary 40%")]
-            self._places.append((x, x + len(shown) + 2, number_))
-            x += len(shown) + 2
+        self._extents, x = [], 0
+        for pane_id, spec in PANES.items():
+            left, right = ("▐", "▌") if pane_id == active else (" ", " ")
+            style = "bold $foreground on $primary 40%" if pane_id == active else MUTED
+            label = f"{spec.key} {spec.short_title}"
+            parts += [(left, "$primary 40%"), (label, style), (right, "$primary 40%")]
+            self._extents.append((x, x + len(label) + 2, pane_id))
+            x += len(label) + 2
         self.show(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the pane that was clicked."""
-        for start, end, number_ in self._places:
+        for start, end, pane_id in self._extents:
             if start <= event.x < end:
-                self.post_message(self.Clicked(number_))
+                self.post_message(self.Clicked(pane_id))
 
 
-class RestLines(Vertical):
-    """The keys of the pane above; how fast it goes, the worst classes, the other runs, the biggest confusion."""
+class CompactStatus(Vertical):
+    """The pane's keys, the throughput, the worst classes, the other runs and the most frequent confusion."""
 
     DEFAULT_CSS = """
-    RestLines { height: auto; }
+    CompactStatus { height: auto; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: Sequence[RunSummary] = ()
-        self._first: Sequence[RunSummary] = ()
+        self._candidates: Sequence[RunSummary] = ()
 
     def compose(self) -> Any:
-        """A line each."""
-        for name in ("keys", "speed", "worst", "others", "confusion"):
-            yield Line(id=f"rest-{name}")
+        for name in ("keys", "speed", "worst-classes", "other-runs", "confusion"):
+            yield TextLine(id=f"status-{name}")
 
     def show_keys(self, keys: str) -> None:
-        """The keys that only the pane above has."""
+        """Show the key bindings of the active pane."""
         self._line("keys", Content.styled(f" {keys}", MUTED))
-        self.query_one("#rest-keys").display = bool(keys)
+        self.query_one("#status-keys").display = bool(keys)
 
-    def stand_under(self, front: str) -> None:
-        """Leave out what the pane above says itself."""
+    def hide_lines_of(self, active: PaneId) -> None:
+        """Hide the lines whose content the active pane shows itself."""
         for name in ("speed", "confusion"):
-            self.query_one(f"#rest-{name}").display = front != "3"
-        self.query_one("#rest-others").display = front != "1"
-        self.query_one("#rest-worst").display = front != "4"
+            self.query_one(f"#status-{name}").display = active is not PaneId.PLOTS
+        self.query_one("#status-other-runs").display = active is not PaneId.RUNS
+        self.query_one("#status-worst-classes").display = active is not PaneId.CLASSES
 
     def show_view(self, view: RunView | None) -> None:
-        """How fast it goes."""
-        self._line("speed", speed(view))
+        """Show the throughput and progress of the selected run."""
+        self._line("speed", speed_line(view))
 
     def show_evaluations(self, evaluations: Sequence[EvaluationFile]) -> None:
-        """The worst classes and what they are taken for."""
+        """Show the worst classes and the most frequent confusion of the first evaluation."""
         newest = evaluations[0] if evaluations else None
-        self._line("worst", worst(newest))
-        self._line("confusion", biggest_confusion(newest))
+        self._line("worst-classes", worst_classes_line(newest))
+        self._line("confusion", top_confusion_line(newest))
 
-    def show_rows(self, rows: Sequence[RunSummary], run_id: str | None) -> None:
-        """The other runs."""
-        if rows is not self._rows:  # not at every move of the cursor: there may be ten thousand
-            self._rows, self._first = rows, first_of(rows)
-        self._line("others", others(self._first, run_id))
+    def show_runs(self, rows: Sequence[RunSummary], run_id: str | None) -> None:
+        """Show the runs other than `run_id`."""
+        if rows is not self._rows:  # not on every cursor move: there may be ten thousand runs
+            self._rows, self._candidates = rows, first_runs(rows)
+        self._line("other-runs", other_runs_line(self._candidates, run_id))
 
     def _line(self, name: str, content: Content) -> None:
-        self.query_one(f"#rest-{name}", Line).show(content)
+        self.query_one(f"#status-{name}", TextLine).show(content)
 
 
-def speed(view: RunView | None) -> Content:
+def speed_line(view: RunView | None) -> Content:
     """`183 samples/s · step 4928 · lr .015 · elapsed 3h08 · cuda:0`."""
-    if view is None or not view.heartbeat.attempt:  # there is no heartbeat yet
+    if view is None or not view.heartbeat.attempt:  # no heartbeat yet
         return Content("")
-    beat, parts = view.heartbeat, []
+    heartbeat, parts = view.heartbeat, []
     if rate := throughput(view):
-        parts.append(f"{text.count(rate)} samples/s")
-    parts.append(f"step {beat.step}")
-    rates = view.steps.column("lr")
-    if rates:
-        parts.append(f"lr {text.learning_rate(rates[-1])}")
-    if spent := elapsed(view).total:
-        parts.append(f"elapsed {text.duration(spent)}")
-    if beat.device:
-        parts.append(safe(beat.device))
+        parts.append(f"{text.format_count(rate)} samples/s")
+    parts.append(f"step {heartbeat.step}")
+    learning_rates = view.steps.column("lr")
+    if learning_rates:
+        parts.append(f"lr {text.format_learning_rate(learning_rates[-1])}")
+    if elapsed := elapsed_seconds(view).total:
+        parts.append(f"elapsed {text.format_duration(elapsed)}")
+    if heartbeat.device:
+        parts.append(sanitize(heartbeat.device))
     return Content(" " + " · ".join(parts))
 
 
-def worst(evaluation: EvaluationFile | None) -> Content:
-    """`worst  cat .81→dog  dog .86→cat  bird .88→deer              4 classes`."""
-    rows = evaluation.per_class if evaluation else ()
-    known = [(row.accuracy, row.name) for row in rows
+def worst_classes_line(evaluation: EvaluationFile | None) -> Content:
+    """`worst val  cat .81→dog  dog .86→cat  bird .88→deer`: recall and most frequent wrong prediction."""
+    if evaluation is None:
+        return Content("")
+    known = [(row.accuracy, row.name) for row in evaluation.per_class
              if row.accuracy is not None and math.isfinite(row.accuracy)]  # fmt: skip
     if not known:
         return Content("")
-    predicted = {true: name for true, name, _ in reversed(confused(evaluation))}
-    parts: list[Any] = [(" worst  ", MUTED)]
+    predicted = {true: name for true, name, _ in reversed(confused_pairs(evaluation))}
+    parts: list[Any] = [(f" worst {split_label(evaluation.split)}  ", MUTED)]
     for recall, name in sorted(known, key=lambda pair: pair[0])[:3]:
-        mistaken = f"→{safe(predicted[name], 10)}" if name in predicted else ""
-        parts.append(f"{safe(name, 12)} {text.fraction(recall)}{mistaken}  ")
+        prediction = f"→{sanitize(predicted[name], 10)}" if name in predicted else ""
+        parts.append(f"{sanitize(name, 12)} {text.format_fraction(recall)}{prediction}  ")
     return Content.assemble(*parts)
 
 
-def biggest_confusion(evaluation: EvaluationFile | None) -> Content:
+def top_confusion_line(evaluation: EvaluationFile | None) -> Content:
     """`⚠ cat→dog: 14% of all errors`."""
-    words = top_confusion(evaluation)
-    return Content.assemble((" ⚠ ", "$warning"), words) if words else Content("")
+    confusion = top_confusion(evaluation)
+    return Content.assemble((" ⚠ ", "$warning"), confusion) if confusion else Content("")
 
 
-def first_of(rows: Sequence[RunSummary]) -> list[RunSummary]:
-    """As many as `others` shows and one more: those that go on, then the newest."""
+def first_runs(rows: Sequence[RunSummary]) -> list[RunSummary]:
+    """As many runs as the line lists and one more: live runs first, then the newest."""
     live = [row for row in rows if row.status.live]
-    return list({row.id: row for row in [*live, *rows[: OTHERS + 1]]}.values())[: OTHERS + 1]
+    return list({row.id: row for row in [*live, *rows[: MAX_OTHER_RUNS + 1]]}.values())[: MAX_OTHER_RUNS + 1]
 
 
-def others(rows: Sequence[RunSummary], run_id: str | None) -> Content:
-    """`other  ✓ lr1e-2 .902  ◌ lr1e-1 queued  ✗ lr1`: those that go on first."""
-    rest = [row for row in first_of(rows) if row.id != run_id][:OTHERS]
+def other_runs_line(rows: Sequence[RunSummary], run_id: str | None) -> Content:
+    """`other (best val)  ● lr1e-1  ✓ lr1e-2 .902  ✗ lr1`: live runs first."""
+    rest = [row for row in first_runs(rows) if row.id != run_id][:MAX_OTHER_RUNS]
     if not rest:
         return Content("")
-    parts: list[Any] = [(" other  ", MUTED)]
+    parts: list[Any] = [(" other (best val)  ", MUTED)]
     for row in rest:
-        mark, style = mark_of(row.status, row.phase)
-        figure = "" if row.best is None else f" {text.fraction(row.best)}"
-        parts += [(mark, style), f" {safe(row.name, 16)}{figure}  "]
+        mark, style = status_mark(row.status, row.phase)
+        best = "" if row.best is None else f" {text.format_fraction(row.best)}"
+        parts += [(mark, style), f" {sanitize(row.name, 16)}{best}  "]
     return Content.assemble(*parts)

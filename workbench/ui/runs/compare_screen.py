@@ -1,4 +1,4 @@
-"""Runs held against each other: their curves in one plot, and their results and settings in a table under it."""
+"""Comparison of runs: their curves in one plot, their results and settings in a table below it."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from workbench.core.text import safe, setting, short
-from workbench.runs.comparison import ComparedRun, compare_runs, differing, names_of
-from workbench.runs.metric_direction import rank
+from workbench.core.text import format_compact, format_setting, sanitize
+from workbench.runs.comparison import ComparedRun, compare_runs, differing_keys, display_names
+from workbench.runs.metric_direction import ranking_key
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 from workbench.runs.store import RunSummary
-from workbench.ui.plots.curves import LOSS, LR, PER_CELL, THROUGHPUT, Curves, Look, Metric
-from workbench.ui.widgets.axes import Axis, fitted, share_axis
+from workbench.ui.plots.curves import LOSS, LR, POINTS_PER_CELL, THROUGHPUT, Curves, Metric, PlotOptions
+from workbench.ui.widgets.axes import Axis, fit_axis, fraction_axis
 from workbench.ui.widgets.plot import Drawing, Plot, Series
 from workbench.ui.widgets.table import Column, Row, Table
 
 STYLES = ("$primary", "$warning", "$success", "$secondary", "$accent", "$error")
-MOST = 6
-"""Runs that are told apart in one plot."""
-NAME = 14
+MAX_RUNS = 6
+"""The most runs in one plot: one for each style."""
+NAME_WIDTH = 14
 
 
 @dataclass(frozen=True)
-class Compared:
-    """The curves of some runs, and their results and settings as `workbench compare` shows them."""
+class RunComparison:
+    """The records of several runs, and their results and settings as `workbench compare` prints them."""
 
     views: Sequence[RunView]
     runs: Sequence[ComparedRun]
 
 
-def read_all(folders: Sequence[RunFolder]) -> Compared:
-    """Read these runs whole. Raises `OSError`."""
+def read_comparison(folders: Sequence[RunFolder]) -> RunComparison:
+    """Read all records of these runs. Raises `OSError`."""
     views = []
     for folder in folders:
         reader = RunReader(folder)
         views.append(reader.read_all())
         reader.close()
-    return Compared(views, compare_runs(list(folders)))
+    return RunComparison(views, compare_runs(list(folders)))
 
 
-def newest_of(folder: RunFolder) -> EvaluationFile | None:
-    """The result of a run with its classes, else its newest evaluation; `None` where there is none."""
+def read_newest_evaluation(folder: RunFolder) -> EvaluationFile | None:
+    """The final evaluation of a run if there is one, else its newest; `None` for a run without evaluations."""
     reader = RunReader(folder)
     try:
         return read_evaluation(folder, newest_evaluation(reader.read_all()))
@@ -57,78 +57,82 @@ def newest_of(folder: RunFolder) -> EvaluationFile | None:
         reader.close()
 
 
-def to_compare(
+def runs_to_compare(
     selected: RunSummary | None, marked: Sequence[RunSummary], rows: Sequence[RunSummary]
 ) -> list[RunSummary]:
-    """The marked runs, the selected one first; of one run alone, it and the best of the same data."""
-    chosen = {row.id: row for row in ([selected] if selected and len(marked) < 2 else []) + list(marked)}
-    if len(chosen) == 1 and selected is not None:
-        others = [row for row in rows if row.id != selected.id and row.best is not None]
-        alike = [row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)]
-        best = sorted(alike or others, key=lambda row: rank(row.monitor, row.best), reverse=True)
-        chosen.update({row.id: row for row in best[:1]})
-    return list(chosen.values())[:MOST]
-
-
-def overlaid(curves: Sequence[Curves], metric: Metric, columns: int) -> Drawing:
-    """One plot of `columns` cells: the watched split's `metric` of every run, or that of training without one.
-
-    The title names the split: before the metric where it is that of all of them, else behind each figure.
+    """The selected run (if fewer than two are marked) and the marked runs; for a single run, also the best other
+    run on the same dataset.
     """
-    end = max((run.x_axis(Look()).high for run in curves), default=1.0)
+    runs = {row.id: row for row in ([selected] if selected and len(marked) < 2 else []) + list(marked)}
+    if len(runs) == 1 and selected is not None:
+        others = [row for row in rows if row.id != selected.id and row.best is not None]
+        same_data = [
+            row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)
+        ]
+        best = sorted(same_data or others, key=lambda row: ranking_key(row.monitor, row.best), reverse=True)
+        runs.update({row.id: row for row in best[:1]})
+    return list(runs.values())[:MAX_RUNS]
+
+
+def overlay_curves(curves: Sequence[Curves], metric: Metric, columns: int) -> Drawing:
+    """One plot, `columns` cells wide, with a curve per run: `metric` on the held-out split, else on training data.
+
+    The title names the split: once before the metric if all runs share it, else after each value.
+    """
+    end = max((run.x_axis(PlotOptions()).high for run in curves), default=1.0)
     x_axis = Axis(0.0, end)
     splits = [_split(run, metric) for run in curves]
     shared = splits[0] if len(set(splits)) == 1 else ""
     series, title = [], [(f"{shared} {metric.label}".lstrip(), "bold")]
-    for place, run in enumerate(curves):
-        style = STYLES[place % len(STYLES)]
+    for number, run in enumerate(curves):
+        style = STYLES[number % len(STYLES)]
         xs, ys = _curve(run, metric, x_axis, columns)
-        series.append(Series(f"run {place}", xs, ys, style, "line" if len(xs) > 1 else "points", ""))
-        name = safe(run.view.name if run.view else "", NAME)
-        split = "" if shared else f" {splits[place]}".rstrip()
-        title.append((f"  ─{name} {short(ys[-1]) if ys else '-'}{split}", style))
+        series.append(Series(f"run {number}", xs, ys, style, "line" if len(xs) > 1 else "points", ""))
+        name = sanitize(run.view.name if run.view else "", NAME_WIDTH)
+        split = "" if shared else f" {splits[number]}".rstrip()
+        title.append((f"  ─{name} {format_compact(ys[-1]) if ys else '-'}{split}", style))
     values = [value for one in series for value in one.ys]
     if metric.kind == "share":
-        y_axis = share_axis(values)
+        y_axis = fraction_axis(values)
     else:
-        y_axis = fitted([0.0, *values] if metric.kind == "amount" else values)
+        y_axis = fit_axis([0.0, *values] if metric.kind == "amount" else values)
     return Drawing(series, x_axis, y_axis, (), title)
 
 
 def _split(run: Curves, metric: Metric) -> str:
-    """Whose figures `_curve` draws; nothing for what only training has."""
+    """The split whose values `_curve` draws; empty for metrics that only training has."""
     if metric in (LR, THROUGHPUT):
         return ""
     return run.split if len(run.held_out(metric)) else "train"
 
 
 def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[list[float], list[float]]:
-    measured = run.held_out(metric)
-    means = (measured if len(measured) else run.train(metric)).reduce(x_axis, columns * PER_CELL)
+    held_out = run.held_out(metric)
+    means = (held_out if len(held_out) else run.train(metric)).reduce(x_axis, columns * POINTS_PER_CELL)
     return means.xs, means.ys
 
 
 def table_columns(runs: Sequence[ComparedRun]) -> list[Column]:
-    """A column for what is compared and one a run, the first runs kept where there is little room."""
-    keys = max((len(key) for key in differing(runs)), default=8)
+    """A column of labels and one per run; in a narrow table the first runs are kept."""
+    keys = max((len(key) for key in differing_keys(runs)), default=8)
     columns = [
-        Column(str(place), safe(name, 22), 22, keep=len(runs) - place, least=10)
-        for place, name in enumerate(names_of(runs))
+        Column(str(number), sanitize(name, 22), 22, priority=len(runs) - number, min_width=10)
+        for number, name in enumerate(display_names(runs))
     ]
-    return [Column("what", "", min(24, keys), keep=100), *columns]
+    return [Column("key", "", min(24, keys), priority=100), *columns]
 
 
 def table_rows(runs: Sequence[ComparedRun]) -> list[Row]:
-    """A row for each result and each setting that differs."""
-    values, found = [run.values for run in runs], []
-    for key in differing(runs):
-        cells = {str(place): safe(setting(row.get(key))) for place, row in enumerate(values)}
-        found.append(Row(key, {"what": key, **cells}))
-    return found
+    """A row for each result and for each setting that differs."""
+    rows = []
+    for key in differing_keys(runs):
+        cells = {str(number): sanitize(format_setting(run.row.get(key))) for number, run in enumerate(runs)}
+        rows.append(Row(key, {"key": key, **cells}))
+    return rows
 
 
 class CompareScreen(ModalScreen[None]):
-    """The curves of some runs over each other, and a table; `m` goes through the metrics."""
+    """The curves of several runs in one plot, and a table of their results; `m` cycles through the metrics."""
 
     DEFAULT_CSS = """
     CompareScreen { align: center middle; }
@@ -143,16 +147,15 @@ class CompareScreen(ModalScreen[None]):
         Binding("m", "metric", "metric"),
     ]
 
-    def __init__(self, compared: Compared) -> None:
+    def __init__(self, comparison: RunComparison) -> None:
         super().__init__()
-        self._compared = compared
-        self._curves = [Curves() for _ in compared.views]
-        for curves, view in zip(self._curves, compared.views, strict=True):
-            curves.follow(view)
+        self._comparison = comparison
+        self._curves = [Curves() for _ in comparison.views]
+        for curves, view in zip(self._curves, comparison.views, strict=True):
+            curves.update(view)
         self.metric = LOSS
 
     def compose(self) -> ComposeResult:
-        """The plot over the table."""
         with Vertical() as frame:
             frame.border_title = f"compare {len(self._curves)} runs"
             frame.border_subtitle = "m metric  esc back"
@@ -160,23 +163,21 @@ class CompareScreen(ModalScreen[None]):
             yield Table()
 
     def on_mount(self) -> None:
-        """Show them."""
-        runs = self._compared.runs
+        runs = self._comparison.runs
         self.query_one(Table).show(table_columns(runs), table_rows(runs))
         self.query_one(Table).focus()
         self.call_after_refresh(self._draw)
 
     def on_resize(self) -> None:
-        """As many columns as there are."""
         self.call_after_refresh(self._draw)
 
     def action_metric(self) -> None:
-        """The next metric that all of them have."""
+        """Plot the next metric that all runs have."""
         shared = [m for m in self._curves[0].metrics if all(m in run.metrics for run in self._curves)]
         self.metric = shared[(shared.index(self.metric) + 1) % len(shared)]
         self._draw()
 
     def _draw(self) -> None:
         plot = self.query_one(Plot)
-        drawing = overlaid(self._curves, self.metric, plot.columns)
+        drawing = overlay_curves(self._curves, self.metric, plot.columns)
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)

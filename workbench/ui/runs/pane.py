@@ -1,4 +1,4 @@
-"""The list of runs."""
+"""The runs pane: a sortable, filterable list of all runs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench.core import text
-from workbench.core.text import safe
-from workbench.runs.metric_direction import rank
-from workbench.runs.run_report import LOST_REASON
+from workbench.core.text import sanitize
+from workbench.runs.metric_direction import ranking_key
+from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
-from workbench.ui.base.messages import RunOpened, RunSelected, RunsMarked
-from workbench.ui.base.pane import Pane
-from workbench.ui.base.status_style import MUTED, mark_of
+from workbench.ui.base.layout import PaneId
+from workbench.ui.base.messages import MarksChanged, RunOpened, RunSelected
+from workbench.ui.base.pane import Pane, PaneServices
+from workbench.ui.base.status_style import MUTED, status_mark
 from workbench.ui.runs.run_table import RunTable
-from workbench.ui.runs.status_line import FIRST_RUN
-from workbench.ui.widgets.text_line import Line
+from workbench.ui.runs.status_line import FIRST_RECIPE
+from workbench.ui.widgets.text_line import TextLine
 
 _STATUS_ORDER = list(reversed(Status))
-ORDERS: dict[str, Callable[[RunSummary], Any]] = {
+SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda row: row.id,
-    "best": lambda row: rank(row.monitor, row.best),
+    "best": lambda row: ranking_key(row.monitor, row.best),
     "epochs": lambda row: row.epoch,
     "status": lambda row: _STATUS_ORDER.index(row.status),
     "name": lambda row: row.name.lower(),
@@ -38,173 +39,157 @@ _ASCENDING = {"name", "model", "data"}
 
 
 class RunsPane(Pane):
-    """Every run with its status, progress and best figure; the cursor is what the other panes show."""
+    """Every run with its status, progress and best metric; the other panes show the run under the cursor."""
 
-    NUMBER, NAME, SHORT = "1", "Runs", "Runs"
+    ID = PaneId.RUNS
     DEFAULT_CSS = """
-    RunsPane #about-run { height: 3; padding: 0 1; text-wrap: wrap; text-overflow: fold; }
+    RunsPane #run-details { height: 3; padding: 0 1; text-wrap: wrap; text-overflow: fold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "sort", "sort by the next thing", show=False),
-        Binding("O", "turn_round", "the other way round", show=False),
+        Binding("o", "sort", "next sort column", show=False),
+        Binding("O", "reverse", "reverse order", show=False),
     ]
 
-    rows: reactive[list[RunSummary] | None] = reactive(None, always_update=True)
-    """All runs; `None` until they are known."""
-
-    run_id: reactive[str | None] = reactive(None)
-    """The selected run."""
-
-    filter: reactive[str] = reactive("")
-    """Words that name, status, dataset or model of a shown run have."""
-
-    marked: reactive[frozenset[str]] = reactive(frozenset())
-    """The ids of the runs that are marked."""
+    FILTERABLE = True
 
     order: reactive[str] = reactive("newest")
     reverse: reactive[bool] = reactive(False)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown: list[RunSummary] = []
-        """The rows that pass the filter, in order."""
+    def __init__(self, services: PaneServices | None = None) -> None:
+        super().__init__(services)
+        self.visible_rows: list[RunSummary] = []
+        """The rows that match the filter, sorted."""
 
     def compose(self) -> ComposeResult:
-        """The table, and what there is to say of the run under the cursor."""
         yield RunTable()
-        yield Line(id="about-run")
+        yield TextLine(id="run-details")
 
     def watch_rows(self) -> None:
-        """Show the new list."""
-        self._list_anew()
+        self._refresh_rows()
 
     def watch_run_id(self) -> None:
-        """Put the cursor on it."""
         self._show()
 
     def watch_filter(self) -> None:
-        """Show what is left."""
-        self._list_anew()
+        self._refresh_rows()
 
     def watch_order(self) -> None:
-        """Sort anew."""
-        self._list_anew()
+        self._refresh_rows()
 
     def watch_reverse(self) -> None:
-        """Turn the list round."""
-        self._list_anew()
+        self._refresh_rows()
 
     def watch_marked(self) -> None:
-        """Show them."""
         self._show()
-        self.post_message(RunsMarked())
+        self.post_message(MarksChanged(self.marked))
 
     def action_sort(self) -> None:
-        """Sort by the next thing."""
-        names = list(ORDERS)
+        """Sort by the next column."""
+        names = list(SORT_KEYS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
 
-    def action_turn_round(self) -> None:
-        """The other way round."""
+    def action_reverse(self) -> None:
+        """Reverse the sort order."""
         self.reverse = not self.reverse
 
-    @on(RunTable.Marked)
-    def _mark(self, event: RunTable.Marked) -> None:
+    @on(RunTable.MarkToggled)
+    def _toggle_mark(self, event: RunTable.MarkToggled) -> None:
         event.stop()
         self.marked ^= {event.run_id}
 
-    def _list_anew(self) -> None:
-        """Filter and sort: not at every move of the cursor, as there may be ten thousand."""
+    def _refresh_rows(self) -> None:
+        """Filter and sort; not on every cursor move, as there may be ten thousand runs."""
         words = self.filter.lower().split()
         rows = [row for row in self.rows or [] if matches(row, words)] if words else self.rows or []
-        downwards = (self.order not in _ASCENDING) != self.reverse
-        self.shown = sorted(rows, key=ORDERS[self.order], reverse=downwards)
+        descending = (self.order not in _ASCENDING) != self.reverse
+        self.visible_rows = sorted(rows, key=SORT_KEYS[self.order], reverse=descending)
         self._show()
 
-    @on(RunTable.Moved)
-    def _moved(self, event: RunTable.Moved) -> None:
+    @on(RunTable.RowHighlighted)
+    def _row_highlighted(self, event: RunTable.RowHighlighted) -> None:
         event.stop()
-        self.run_id = event.run_id
-        self.post_message(RunSelected(event.run_id))
+        self.run_id = event.key
+        self.post_message(RunSelected(event.key))
 
-    @on(RunTable.Opened)
-    def _opened(self, event: RunTable.Opened) -> None:
+    @on(RunTable.RowSelected)
+    def _row_selected(self, event: RunTable.RowSelected) -> None:
         event.stop()
-        self.post_message(RunOpened(event.run_id))
+        self.post_message(RunOpened(event.key))
 
     def _show(self) -> None:
         if not self.is_mounted:
             return
-        rows = self.shown
+        rows = self.visible_rows
         table = self.query_one(RunTable)
-        table.show(rows, self.run_id, self.marked)
+        table.show_runs(rows, self.run_id, self.marked)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
         if selected is not None and selected.id != self.run_id and self._is_listed(self.run_id):
-            # The filter took the selected run away: what has the cursor is what keys act on.
+            # The filter hides the selected run: keys act on the run under the cursor, so select that one.
             self.set_reactive(RunsPane.run_id, selected.id)
             self.post_message(RunSelected(selected.id))
-        self._show_about(selected)
+        self._show_details(selected)
 
     def _is_listed(self, run_id: str | None) -> bool:
-        """Not so for a moment with a run that was just started."""
+        """Whether the run is listed; one that has just been started is not yet."""
         return any(row.id == run_id for row in self.rows or [])
 
-    def _show_about(self, selected: RunSummary | None) -> None:
-        words = about(selected, self._notes(selected), empty=self.rows == [])
-        self.query_one("#about-run", Line).show(words)
+    def _show_details(self, selected: RunSummary | None) -> None:
+        details = run_details(selected, self._notes(selected), empty=self.rows == [])
+        self.query_one("#run-details", TextLine).show(details)
 
     def _notes(self, row: RunSummary | None) -> str:
-        """What a person wrote about the run under the cursor, once it is read."""
+        """The notes of the run under the cursor, once they are loaded."""
         view = self.view
-        known = view is not None and row is not None and view.folder.id == row.id
-        return view.notes.notes if view is not None and known else ""
+        loaded = view is not None and row is not None and view.folder.id == row.id
+        return view.notes.notes if view is not None and loaded else ""
 
     def watch_view(self) -> None:
-        """Its notes may be others."""
-        if self.is_mounted and self.shown:
-            self._show_about(self.shown[self.query_one(RunTable).cursor])
+        if self.is_mounted and self.visible_rows:
+            self._show_details(self.visible_rows[self.query_one(RunTable).cursor])
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:
         count = len(self.rows or [])
-        parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else str(count) if count else ""]
+        parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else _num_runs(count)]
         if self.order != "newest" or self.reverse:
             parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
-        if self.marked and (here := self.marked & {row.id for row in self.rows or []}):
-            parts.append(f"{len(here)} marked")
+        if self.marked and (listed := self.marked & {row.id for row in self.rows or []}):
+            parts.append(f"{len(listed)} marked")
         return "──".join(part for part in parts if part)
 
 
+def _num_runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}" if count else ""
+
+
 def matches(row: RunSummary, words: Sequence[str]) -> bool:
-    """Whether every word is found in what a person knows of the run."""
-    known = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device} {' '.join(row.tags)}".lower()
-    return all(word in known for word in words)
+    """Whether the run's name, id, status, dataset, model, device and tags contain every word."""
+    fields = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device} {' '.join(row.tags)}".lower()
+    return all(word in fields for word in words)
 
 
-def about(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Content:
-    """What a run is of, why it ended where that needs saying, and what a person wrote about it."""
+def run_details(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Content:
+    """Dataset, model and start time of a run, why it stopped or failed, and its tags and notes."""
     if empty:
         return Content.assemble(
-            "No runs yet. Press ", ("t", "bold $accent"), " to train ", (FIRST_RUN, "bold"),
-            ": real digits, no download, half a minute.",
+            "No runs yet. Press ", ("t", "bold $accent"), " to train ", (FIRST_RECIPE, "bold"),
+            ": handwritten digits, no download, about 30 seconds.",
         )  # fmt: skip
     if row is None:
         return Content("")
-    started = f"  {text.clock(row.created)}" if row.created else ""
-    of = Content.styled(f"{safe(row.dataset, 30)} · {safe(row.model, 30)}{started}", MUTED)
-    lines = [of]
-    why = (
-        f"{LOST_REASON}; r resumes it"
-        if row.status is Status.LOST
-        else ""
-        if row.status is Status.FINISHED
-        else row.reason
-    )
-    if why:
-        mark, style = mark_of(row.status)
-        lines.append(Content.styled(f"{mark} {safe(why, 400)}", style))
-    written = "  ".join(part for part in (", ".join(row.tags), notes) if part)
-    if written:
-        lines.append(Content(f"✎ {safe(written, 400)}"))
+    started = f"  {text.format_time(row.created)}" if row.created else ""
+    lines = [Content.styled(f"{sanitize(row.dataset, 30)} · {sanitize(row.model, 30)}{started}", MUTED)]
+    if reason := _end_reason(row):
+        mark, style = status_mark(row.status)
+        lines.append(Content.styled(f"{mark} {sanitize(reason, 400)}", style))
+    remarks = "  ".join(part for part in (", ".join(row.tags), notes) if part)
+    if remarks:
+        lines.append(Content(f"✎ {sanitize(remarks, 400)}"))
     return Content("\n").join(lines)
+
+
+def _end_reason(row: RunSummary) -> str:
+    if row.status is Status.CRASHED:
+        return f"{CRASH_REASON}; r resumes it"
+    return "" if row.status is Status.FINISHED else row.reason

@@ -1,4 +1,4 @@
-"""The top line: what the selected run is doing, and what happened since the last screen."""
+"""The top line: the state of the selected run, and what happened since the last visit."""
 
 from __future__ import annotations
 
@@ -8,87 +8,88 @@ from typing import Any
 from textual.content import Content
 
 from workbench.core import text
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
-from workbench.runs.run_report import eta, reason
+from workbench.runs.run_report import end_reason, eta
 from workbench.runs.status import Status
 from workbench.ui.base.bars import BarStyle, bar
-from workbench.ui.base.status_style import MUTED, mark_of
-from workbench.ui.widgets.text_line import Line
+from workbench.ui.base.split_label import split_label
+from workbench.ui.base.status_style import MUTED, status_mark
+from workbench.ui.widgets.text_line import TextLine
 
-FIRST_RUN = "digits-mlp"
+FIRST_RECIPE = "digits-mlp"
 
 
-class StatusLine(Line):
-    """Shows a run's name, mark, epoch, progress, best figure and when it will be there."""
+class StatusLine(TextLine):
+    """A run's name, status mark, epoch, progress, best metric and ETA."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._view: RunView | None = None
-        self._since = ""
+        self._changes = ""
         self._empty = True
 
     def show_view(self, view: RunView | None, *, empty: bool) -> None:
-        """Show the selected run; `empty` where there is none at all."""
+        """Show the selected run; `empty`: there are no runs at all."""
         self._view, self._empty = view, empty
         self._redraw()
 
-    def show_since(self, since: str) -> None:
-        """Show what happened while nobody looked."""
-        self._since = since
+    def show_since_last_visit(self, changes: str) -> None:
+        """Show what happened while the screen was closed."""
+        self._changes = changes
         self._redraw()
 
     def on_resize(self) -> None:
-        """The bar grows with the line."""
         self._redraw()
 
     def _redraw(self) -> None:
         if self.size.width > 0:
-            self.show(line(self._view, self._since, self.size.width, time.time(), empty=self._empty))
+            self.show(status_text(self._view, self._changes, self.size.width, time.time(), empty=self._empty))
 
 
-def line(view: RunView | None, since: str, width: int, now: float, *, empty: bool = False) -> Content:
-    """The whole top line, within `width` cells."""
-    left = run_part(view, width, now) if view is not None and view.experiment else _no_run(empty)
-    if since and view is not None and not view.status.live:
-        # Why it failed may be long: what happened meanwhile has up to half of the line.
-        kept = width - 4 - min(text.cell_width(safe(since)), width // 2)
-        left = left.truncate(max(kept, 0), ellipsis=True)
-    room = width - left.cell_length - 4
-    if not since or room < 8:
+def status_text(
+    view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
+) -> Content:
+    """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
+    left = run_text(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    if changes and view is not None and not view.status.live:
+        # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
+        available = width - 4 - min(text.cell_width(sanitize(changes)), width // 2)
+        left = left.truncate(max(available, 0), ellipsis=True)
+    free = width - left.cell_length - 4
+    if not changes or free < 8:
         return left
-    return Content.assemble(left, (" │ ", MUTED), (text.cut(safe(since), room), "$accent"))
+    return Content.assemble(left, (" │ ", MUTED), (text.truncate(sanitize(changes), free), "$accent"))
 
 
 def _no_run(empty: bool) -> Content:
     if not empty:
         return Content(" …")
-    return Content.assemble(" no runs yet: press ", ("t", "bold $accent"), f" to train {FIRST_RUN}")
+    return Content.assemble(" No runs yet. Press ", ("t", "bold $accent"), f" to train {FIRST_RECIPE}")
 
 
-def run_part(view: RunView, width: int, now: float) -> Content:
-    """`lr3e-2 ● 14/60 ━━━━╸───── 23%  best .913@12  ETA 3h08 → 02:22`, with a bar that fits."""
-    beat = view.heartbeat
-    mark, style = mark_of(view.status, beat.phase)
-    share = _share(beat)
+def run_text(view: RunView, width: int, now: float) -> Content:
+    """`lr3e-2 ● 14/60 ━━━━╸───── 23%  best val .913@12  ETA 3h08 → 02:22`."""
+    mark, style = status_mark(view.status, view.heartbeat.phase)
+    fraction = _fraction_done(view.heartbeat)
     parts: list[Any] = [
-        (f" {safe(view.name, max(8, width // 5))} ", "bold"),
+        (f" {sanitize(view.name, max(8, width // 5))} ", "bold"),
         (mark, style),
         f" {_epochs(view)} ",
     ]
-    best, ending = _best(view, wide=width >= 100), _ending(view, now)
-    if view.status in {Status.FAILED, Status.LOST}:  # why matters more than how far it came
-        return Content.assemble(*parts, " ", ending, f"  {best}")
-    done, left = bar(share, max(6, width // 7), BarStyle.PROGRESS)
-    parts += [(done, style), (left, MUTED), f" {share:.0%}  "]
-    return Content.assemble(*parts, *([best, "  "] if best else []), ending)
+    best, state = _best(view, wide=width >= 100), _state_text(view, now)
+    if view.status in {Status.FAILED, Status.CRASHED}:  # the reason matters more than the progress
+        return Content.assemble(*parts, " ", state, f"  {best}")
+    done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
+    parts += [(done, style), (left, MUTED), f" {fraction:.0%}  "]
+    return Content.assemble(*parts, *([best, "  "] if best else []), state)
 
 
-def _share(beat: Heartbeat) -> float:
-    total = beat.steps_total or 0
-    return min(1.0, beat.step / total) if total > 0 else 0.0
+def _fraction_done(heartbeat: Heartbeat) -> float:
+    total = heartbeat.steps_total or 0
+    return min(1.0, heartbeat.step / total) if total > 0 else 0.0
 
 
 def _epochs(view: RunView) -> str:
@@ -97,33 +98,37 @@ def _epochs(view: RunView) -> str:
 
 
 def _best(view: RunView, *, wide: bool) -> str:
-    """`best .913@12`: of the newest row that was the best when it was measured."""
+    """`best val .913@12`: the metric and the epoch of the best evaluation so far."""
     newest = next((row for row in reversed(view.evaluations) if row.best), None)
     if newest is None or view.experiment is None:
         return ""
     value = newest.metric(view.experiment.train.monitor)
-    return "" if value is None else f"{'best ' if wide else ''}{text.fraction(value)}@{newest.epoch:.0f}"
+    if value is None:
+        return ""
+    label = f"{'best ' if wide else ''}{split_label(newest.split)}"
+    return f"{label} {text.format_fraction(value)}@{newest.epoch:.0f}"
 
 
-def _ending(view: RunView, now: float) -> Content:
-    """When it will be there, what else it is doing, or how it ended."""
-    beat = view.heartbeat
+def _state_text(view: RunView, now: float) -> Content:
+    """The ETA, the phase other than training, or how the run ended."""
+    heartbeat = view.heartbeat
     if not view.status.live:
-        why = reason(view) if view.status in {Status.FAILED, Status.LOST} else None
-        return Content.assemble((f"{view.status}", mark_of(view.status)[1]), safe(f": {why}") if why else "")
+        reason = end_reason(view) if view.status in {Status.FAILED, Status.CRASHED} else None
+        style = status_mark(view.status)[1]
+        return Content.assemble((f"{view.status}", style), sanitize(f": {reason}") if reason else "")
     if view.status is not Status.RUNNING:
         return Content(str(view.status))
-    if beat.phase is not Phase.TRAINING:
-        return Content(f"{beat.phase or 'starting'}{_progress(beat)}")
-    left = eta(beat)
-    if left is None:
+    if heartbeat.phase is not Phase.TRAINING:
+        return Content(f"{heartbeat.phase or 'starting'}{_progress(heartbeat)}")
+    seconds = eta(heartbeat)
+    if seconds is None:
         return Content("training")
-    return Content(f"ETA {text.duration(left)} → {text.clock(now + left)}")
+    return Content(f"ETA {text.format_duration(seconds)} → {text.format_time(now + seconds)}")
 
 
-def _progress(beat: Heartbeat) -> str:
-    progress = beat.progress
+def _progress(heartbeat: Heartbeat) -> str:
+    progress = heartbeat.progress
     if progress is None:
         return ""
-    part = f"{progress.done / progress.total:.0%}" if progress.total else text.count(progress.done)
-    return f" {safe(progress.what, 24)} {part}"
+    part = f"{progress.done / progress.total:.0%}" if progress.total else text.format_count(progress.done)
+    return f" {sanitize(progress.what, 24)} {part}"

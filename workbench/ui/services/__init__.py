@@ -1,1 +1,1 @@
-"""What keeps the screen up to date: the monitor of runs, notifications, plans, the compute process."""
+"""What keeps the screen up to date: the monitor of runs, notifications, plans, progress texts."""

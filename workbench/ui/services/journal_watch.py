@@ -1,4 +1,4 @@
-"""What the journals of the runs that go on have to say: those of runs that nobody looks at, too."""
+"""New journal lines of all live runs, including those that are not selected."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import RunSummary
 from workbench.ui.base.snapshot import JournalLines
 
-MOST = 50
-"""Runs that are listened to at once, the newest first."""
+MAX_RUNS = 50
+"""Runs that are watched at once, the newest first."""
 
 
-class Journals:
-    """Listens to runs from when they are first seen to go on until they have ended: a `stat` each at every look."""
+class JournalWatch:
+    """Watches runs from when they are first seen live until they have ended: one `stat` of each per poll."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._readers: dict[str, JsonlReader[JournalLine]] = {}
 
-    def look(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
-        """New lines, but those of the run that is `followed` anyway."""
-        live = [row.id for row in rows if row.status.live][:MOST]
+    def poll(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
+        """New lines since the last poll, except those of the run `followed`, which the caller reads itself."""
+        live = [row.id for row in rows if row.status.live][:MAX_RUNS]
         lines = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
         for run_id in set(self._readers) - set(live):
             self._readers.pop(run_id).close()
@@ -38,7 +38,7 @@ class Journals:
         return [(run_id, new) for run_id, new in lines if new and run_id != followed]
 
     def _new(self, reader: JsonlReader[JournalLine]) -> list[JournalLine]:
-        if reader.offset and not reader.behind:
+        if reader.offset and not reader.unread_bytes:
             return []
         records, fresh = reader.read()
         return [] if fresh else records

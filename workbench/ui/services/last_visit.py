@@ -12,11 +12,11 @@ from workbench.runs.records import Heartbeat
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
-FILE = "screen.json"
-REMEMBERED = 200
-SHORTEST = 60.0
-"""Seconds: whoever was away for less saw it all."""
-NAMED = 3
+FILE_NAME = "screen.json"
+MAX_RUNS = 200
+MIN_AWAY_SECONDS = 60.0
+"""A shorter absence is not summarized."""
+MAX_NAMED_RUNS = 3
 
 
 class RunAtVisit(Record, frozen=True, kw_only=True):
@@ -40,28 +40,28 @@ class LastVisit(Record, frozen=True, kw_only=True):
     """By their ids."""
 
 
-def remember(rows: Sequence[RunSummary], store: Store, now: float | None = None) -> None:
-    """Save the state of the runs for the next visit. A home that can't be written is not an error."""
+def save(rows: Sequence[RunSummary], store: Store, now: float | None = None) -> None:
+    """Save the state of the runs for the next visit. A home that can't be written to is not an error."""
     runs = {
         row.id: RunAtVisit(epoch=row.epoch, status=row.status, attempt=_attempt(row, store), best=row.best)
-        for row in rows[:REMEMBERED]
+        for row in rows[:MAX_RUNS]
     }
     try:
-        write_record(store.home / FILE, LastVisit(time=now or time.time(), runs=runs), durable=False)
+        write_record(store.home / FILE_NAME, LastVisit(time=now or time.time(), runs=runs), durable=False)
     except OSError:
         return
 
 
-def recall(store: Store) -> LastVisit | None:
-    """What the last visit saved; `None` where there is nothing to read."""
-    return read_record(store.home / FILE, LastVisit)
+def load(store: Store) -> LastVisit | None:
+    """The last visit; `None` if there is no readable record of it."""
+    return read_record(store.home / FILE_NAME, LastVisit)
 
 
-def sum_up(before: LastVisit | None, rows: Sequence[RunSummary], store: Store, now: float) -> str:
-    """`away 6h: +9 epochs, 1 resume, lr1 failed`; empty where there is nothing to tell."""
-    if before is None or now - before.time < SHORTEST:
+def summarize(before: LastVisit | None, rows: Sequence[RunSummary], store: Store, now: float) -> str:
+    """`away 6h: +9 epochs, 1 resume, lr1 failed`; empty if the absence was short or the last visit is unknown."""
+    if before is None or now - before.time < MIN_AWAY_SECONDS:
         return ""
-    known, away = before.runs, text.duration(now - before.time)
+    known, away = before.runs, text.format_duration(now - before.time)
     parts = _progress(known, rows, store) + _endings(known, rows) + _best(known, rows)
     return f"away {away}: {', '.join(parts)}" if parts else f"away {away}: nothing new"
 
@@ -74,34 +74,34 @@ def _progress(known: dict[str, RunAtVisit], rows: Sequence[RunSummary], store: S
 
 
 def _best(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]:
-    """The best of the figures that were reached meanwhile."""
-    moved = [row for row in rows if row.best is not None and row.best != known.get(row.id, UNSEEN).best]
-    shares = [row for row in moved if not lower_is_better(row.monitor)]
-    chosen = (
-        max(shares, key=lambda row: row.best or 0.0)
-        if shares
-        else min(moved, key=lambda row: row.best or 0.0, default=None)
+    """The best metric that was reached during the absence."""
+    improved = [row for row in rows if row.best is not None and row.best != known.get(row.id, UNSEEN).best]
+    scores = [row for row in improved if not lower_is_better(row.monitor)]
+    best = (
+        max(scores, key=lambda row: row.best or 0.0)
+        if scores
+        else min(improved, key=lambda row: row.best or 0.0, default=None)
     )
-    return [f"best {text.fraction(chosen.best)} of {chosen.name}"] if chosen is not None else []
+    return [f"best {text.format_fraction(best.best)} of {best.name}"] if best is not None else []
 
 
 def _endings(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]:
-    """Who ended, the failures first."""
+    """The runs that ended, failures first."""
     ended = [
         row for row in rows if not row.status.live and known.get(row.id, UNSEEN).status is not row.status
     ]
-    order = [Status.FAILED, Status.LOST, Status.UNKNOWN, Status.STOPPED, Status.FINISHED]
+    order = [Status.FAILED, Status.CRASHED, Status.UNKNOWN, Status.STOPPED, Status.FINISHED]
     ended.sort(key=lambda row: order.index(row.status))
-    parts = [f"{row.name} {row.status}" for row in ended[:NAMED]]
-    return parts + ([f"{len(ended) - NAMED} more ended"] if len(ended) > NAMED else [])
+    parts = [f"{row.name} {row.status}" for row in ended[:MAX_NAMED_RUNS]]
+    return parts + ([f"{len(ended) - MAX_NAMED_RUNS} more ended"] if len(ended) > MAX_NAMED_RUNS else [])
 
 
 def _resumes(before: RunAtVisit, row: RunSummary, store: Store) -> int:
-    moved = row.status.live or before.status is not row.status or before.epoch != row.epoch
-    return max(0, _attempt(row, store) - before.attempt) if moved else 0
+    changed = row.status.live or before.status is not row.status or before.epoch != row.epoch
+    return max(0, _attempt(row, store) - before.attempt) if changed else 0
 
 
 def _attempt(row: RunSummary, store: Store) -> int:
-    """The newest attempt of a run that was just looked at."""
+    """The newest attempt of a run."""
     beat = read_record(store.folder(row.id).heartbeat, Heartbeat)
     return beat.attempt if beat else 0

@@ -1,73 +1,81 @@
-"""What the monitor found that is worth a notice: who ended, what a worker answered, what it had to say."""
+"""Notifications about runs: which ended, what a worker answered to a request, which wait for disk space."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from workbench.runs.enums import Cause, Outcome, Phase
 from workbench.runs.journal import Answer, JournalLine, Notice
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import called
+from workbench.ui.base.messages import Severity
+from workbench.ui.base.status_style import display_name
 
-SILENT = "WORKBENCH_BELL"
-"""Set to `off`, the terminal's bell is not rung when a run ends."""
-
-News = tuple[str, str]
-"""A text and its severity."""
+BELL_VARIABLE = "WORKBENCH_BELL"
+"""If this environment variable is `off`, the terminal bell does not ring when a run ends."""
 
 
-def endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) -> list[News]:
-    """The runs that ended since `before`, and why."""
-    found = []
+class RunNotification(NamedTuple):
+    """A text for the notification bar."""
+
+    text: str
+    severity: Severity
+
+
+def run_endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) -> list[RunNotification]:
+    """The runs that ended since `before` (by id), and why."""
+    notifications = []
     for row in rows:
-        was = before.get(row.id)
-        if was is None or was.status is row.status or row.status.live:
-            continue
-        found.append((f"{called(row, rows)} {_how(row)}", _severity(row)))
-    return found
+        known = before.get(row.id)
+        if known is not None and known.status is not row.status and not row.status.live:
+            text = f"{display_name(row, rows)} {_ending(row)}"
+            notifications.append(RunNotification(text, _severity(row)))
+    return notifications
 
 
-def _severity(row: RunSummary) -> str:
-    """An end that somebody asked for is not a warning."""
+def _severity(row: RunSummary) -> Severity:
+    """A requested stop is not a warning."""
     if row.status is Status.FINISHED or (row.status is Status.STOPPED and row.cause is Cause.REQUESTED):
         return "information"
     return "warning" if row.status is Status.STOPPED else "error"
 
 
-def waiting(rows: Sequence[RunSummary], told: set[tuple[str, int]]) -> list[News]:
-    """The runs that wait for room on the disk; each once at a step, which is then among those `told`.
-
-    A run that waits tries again every few seconds, and looks as if it went on while it does.
-    """
-    found = []
-    for row in rows:
-        if row.status.live and row.phase is Phase.WAITING_FOR_SPACE and (row.id, row.step) not in told:
-            told.add((row.id, row.step))
-            found.append(
-                (f"{called(row, rows)} waits for room on the disk, and goes on when there is some", "warning")
-            )
-    return found
-
-
-def _how(row: RunSummary) -> str:
+def _ending(row: RunSummary) -> str:
     """`finished`, `failed: the loss became NaN`, `stopped on request`."""
     if not row.reason or row.status is Status.FINISHED:
         return str(row.status)
-    return row.reason if row.reason.startswith(str(row.status)) else f"{row.status}: {row.reason}"
+    if row.cause is not None and row.cause.intended:  # such a reason names the status itself
+        return row.reason
+    return f"{row.status}: {row.reason}"
 
 
-def answers(name: str, lines: Iterable[JournalLine]) -> list[News]:
+def disk_space_waits(rows: Sequence[RunSummary], notified: set[tuple[str, int]]) -> list[RunNotification]:
+    """The runs that wait for disk space, each once per step; adds their ids and steps to `notified`.
+
+    A waiting run tries again every few seconds, and reports that it trains while it does.
+    """
+    notifications = []
+    for row in rows:
+        if row.status.live and row.phase is Phase.WAITING_FOR_SPACE and (row.id, row.step) not in notified:
+            notified.add((row.id, row.step))
+            text = f"{display_name(row, rows)} waits for disk space; it continues when there is enough"
+            notifications.append(RunNotification(text, "warning"))
+    return notifications
+
+
+def journal_notifications(name: str, lines: Iterable[JournalLine]) -> list[RunNotification]:
     """The answers and notices among new journal lines of the run `name`."""
-    found = []
+    notifications = []
     for line in lines:
         if isinstance(line, Answer | Notice):
             done = isinstance(line, Answer) and line.outcome is Outcome.DONE
-            found.append((f"{name}: {line.text}", "information" if done else "warning"))
-    return found
+            text = f"{name}: {line.text}"
+            notifications.append(RunNotification(text, "information" if done else "warning"))
+    return notifications
 
 
-def bell_is_wanted() -> bool:
-    """Whether the environment lets the bell ring."""
-    return os.environ.get(SILENT, "").lower() not in {"0", "off", "no"}
+def bell_enabled() -> bool:
+    """Whether the environment allows the bell."""
+    return os.environ.get(BELL_VARIABLE, "").lower() not in {"0", "off", "no"}

@@ -1,4 +1,4 @@
-"""Plans that the screen had made: one process at a time tries an experiment, and what it found is kept."""
+"""Plans of experiments: a subprocess tries some training steps; its plans are cached."""
 
 from __future__ import annotations
 
@@ -6,79 +6,79 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from workbench.config.experiment import Experiment
-from workbench.core.progress import Interrupted, Progress
-from workbench.core.text import count, duration, size
-from workbench.planning.client import Planning
+from workbench.core.progress import Cancelled, Progress
+from workbench.core.text import format_bytes, format_count, format_duration
+from workbench.planning.client import PlanProcess
 from workbench.planning.plan import Plan
 
-MAKING = "trying some steps…"
+PLANNING_TEXT = "trying some steps…"
 
 
-class Preflight:
-    """Makes plans, and remembers them by the experiment they are of."""
+class PlanCache:
+    """Makes plans, one at a time, and caches them by their experiment."""
 
     def __init__(self) -> None:
         self._plans: dict[str, Plan] = {}
-        self._planning: Planning | None = None
-        self._wanted = ""
+        self._planning: PlanProcess | None = None
+        self._requested = ""
 
-    def of(self, experiment: Experiment) -> Plan | None:
-        """The plan of exactly this experiment, once there is one."""
+    def get(self, experiment: Experiment) -> Plan | None:
+        """The cached plan of exactly this experiment."""
         return self._plans.get(_key(experiment))
 
     @property
-    def busy(self) -> bool:
-        """Whether one is being made."""
-        return bool(self._wanted)
+    def is_planning(self) -> bool:
+        """Whether a plan is being made."""
+        return bool(self._requested)
 
-    def is_making(self, experiment: Experiment) -> bool:
-        """Whether the one that is being made is of this experiment."""
-        return self._wanted == _key(experiment)
+    def is_planning_for(self, experiment: Experiment) -> bool:
+        """Whether a plan of this experiment is being made."""
+        return self._requested == _key(experiment)
 
-    def make(self, experiment: Experiment, tell: Callable[[str], None]) -> Awaitable[Plan | None]:
-        """Have the plan made; `None` where it was cancelled. `tell` is called from another thread.
+    def make_plan(self, experiment: Experiment, report: Callable[[str], None]) -> Awaitable[Plan | None]:
+        """Make a plan in a subprocess; `None` if it was cancelled. `report` is called from another thread.
 
-        Raises `BadInput` or `RunFailed`.
+        Raises `UserError` or `RunFailed`.
         """
-        self._wanted = _key(experiment)
-        return self._made(experiment, tell)
+        self._requested = _key(experiment)
+        return self._plan(experiment, report)
 
-    async def _made(self, experiment: Experiment, tell: Callable[[str], None]) -> Plan | None:
+    async def _plan(self, experiment: Experiment, report: Callable[[str], None]) -> Plan | None:
         try:
-            plan = await asyncio.to_thread(self._make, experiment, tell)
-        except Interrupted:
+            plan = await asyncio.to_thread(self._run_planning, experiment, report)
+        except Cancelled:
             return None
         finally:
-            self._planning, self._wanted = None, ""
+            self._planning, self._requested = None, ""
         self._plans[_key(experiment)] = plan
         return plan
 
-    def _make(self, experiment: Experiment, tell: Callable[[str], None]) -> Plan:
-        def heard(progress: Progress) -> None:
+    def _run_planning(self, experiment: Experiment, report: Callable[[str], None]) -> Plan:
+        def report_progress(progress: Progress) -> None:
             done = "" if not progress.total else f" {100 * progress.done // progress.total} %"
-            tell(f"{progress.what}{done}")
+            report(f"{progress.what}{done}")
 
-        with Planning(experiment) as planning:
-            if not self._wanted:
-                raise Interrupted
+        with PlanProcess(experiment) as planning:
+            if not self._requested:
+                raise Cancelled
             self._planning = planning
-            return planning.wait(heard)
+            return planning.wait(report_progress)
 
     def cancel(self) -> None:
-        """End what is being made."""
-        self._wanted = ""
+        """Cancel the plan that is being made."""
+        self._requested = ""
         if self._planning is not None:
             self._planning.cancel()
 
 
 def cost_parts(plan: Plan) -> list[str]:
-    """`4h06`, `9.0 GB GPU`, `0.7 GB disk ✓`, `183 samples/s`, `b 2 faster`: what the pane's line is made of."""
+    """`4h06`, `9.0 GB GPU`, `0.7 GB disk ✓`, `183 samples/s`, `b 2 faster`: the parts of the line of costs."""
     device, free = plan.memory["device"], plan.disk["free"]
-    memory = f"{size(device)} GPU" if device else f"{size(plan.memory['process'])} RAM"
-    disk = "✓" if plan.fits else f"✗ only {size(free)} free"
+    memory = f"{format_bytes(device)} GPU" if device else f"{format_bytes(plan.memory['process'])} RAM"
+    disk = "✓" if plan.fits else f"✗ only {format_bytes(free)} free"
     faster = f"b {len(plan.proposals)} faster" if plan.proposals else ""
-    parts = [duration(plan.seconds["total"]), memory, f"{size(plan.disk['total'])} disk {disk}",
-             f"{count(plan.samples_per_second)} samples/s", faster]  # fmt: skip
+    parts = [format_duration(plan.seconds["total"]), memory, f"{format_bytes(plan.disk['total'])} disk {disk}",
+             f"{format_count(plan.samples_per_second)} samples/s", faster]  # fmt: skip
     return [part for part in parts if part]
 
 

@@ -1,7 +1,7 @@
-"""Watches the store and one run from a thread of its own, so that no slow disk ever holds up a key press.
+"""Polls the store and the selected run from a thread of its own, so that a slow disk never delays a key press.
 
-The thread reads into a view that only it touches; what is new travels in a `Snapshot` and is put into the view
-that the panes see by whoever takes it (`Mirror`, on the screen's thread). The next look waits until then.
+The thread reads into a view that only it uses; changes are passed to the app in a `Snapshot`, and the app applies
+them to the view that the panes see (`RunMirror`, on the app's thread). The next poll waits until then.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
-from workbench.core.errors import BadInput
+from workbench.core.errors import UserError
 from workbench.runs.metrics import EvaluationFile, EvaluationRow
 from workbench.runs.reader import MetricColumns, RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import final_evaluation, read_evaluation
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import Snapshot, ViewChange
-from workbench.ui.services.journal_watch import Journals
+from workbench.ui.services.journal_watch import JournalWatch
 
-LOOK_SECONDS = 0.5
-LEAST_ROOM = 1 << 20
-"""Bytes that a run needs to go on telling how it is."""
-REST = 200
-"""The list of runs is read at most a two-hundredth of the time: 10,000 of them are looked at more seldom."""
-EVALUATIONS = 12
-"""How many of a run's newest evaluations are kept for its classes' trends."""
+POLL_SECONDS = 0.5
+MIN_FREE_BYTES = 1 << 20
+"""Free bytes that a live run needs to write its heartbeat and metrics."""
+REST_FACTOR = 200
+"""Reading the list of runs may take a two-hundredth of the time: 10,000 runs are listed less often."""
+MAX_EVALUATIONS = 12
+"""The number of a run's newest evaluations that are read for the trends of its classes."""
 
 
-class Mirror:
+class RunMirror:
     """The view of the selected run that the panes see."""
 
     def __init__(self, run_id: str, store: Store) -> None:
         self.view = RunView(RunFolder(store.root / run_id))
 
-    def take(self, change: ViewChange) -> RunView:
-        """Put a change into the view."""
+    def apply(self, change: ViewChange) -> RunView:
+        """Apply a change to the view."""
         steps = MetricColumns() if change.fresh else self.view.steps
-        append(steps, change.view.steps)
+        append_columns(steps, change.view.steps)
         for part in fields(RunView):
             setattr(self.view, part.name, getattr(change.view, part.name))
         self.view.steps = steps
         return self.view
 
 
-def append(columns: MetricColumns, tail: MetricColumns) -> None:
-    """Add the rows of `tail`; metrics that one of the two does not have are NaN there."""
+def append_columns(columns: MetricColumns, tail: MetricColumns) -> None:
+    """Append the rows of `tail`; a metric that is missing on one side is NaN there."""
     before = len(columns)
     columns.step.extend(tail.step)
     for name in {*columns.values, *tail.values}:
@@ -58,45 +58,45 @@ def append(columns: MetricColumns, tail: MetricColumns) -> None:
 
 @dataclass
 class _Watched:
-    """The selected run as the thread reads it."""
+    """The selected run as the thread reads it, and what of it was delivered."""
 
     reader: RunReader
     version: int = -1
     steps: MetricColumns | None = None
-    sent: int = 0
-    shown: list[tuple[int, str]] = field(default_factory=list)
-    """Step and split of the evaluations that were sent."""
+    delivered_steps: int = 0
+    delivered_evaluations: list[tuple[int, str]] = field(default_factory=list)
+    """Their steps and splits."""
     records: dict[tuple[int, str], EvaluationFile] = field(default_factory=dict)
 
-    def look(self) -> ViewChange | None:
-        """What moved, or `None`."""
+    def poll(self) -> ViewChange | None:
+        """What changed, or `None`."""
         view = self.reader.poll()
         if view.version == self.version:
             return None
         self.version = view.version
         fresh = view.steps is not self.steps
-        start = 0 if fresh else self.sent
-        self.steps, self.sent = view.steps, len(view.steps)
+        start = 0 if fresh else self.delivered_steps
+        self.steps, self.delivered_steps = view.steps, len(view.steps)
         values = {name: column[start:] for name, column in view.steps.values.items()}
         return ViewChange(_copy(view, MetricColumns(view.steps.step[start:], values)), fresh)
 
     def evaluations(self) -> list[EvaluationFile] | None:
-        """The newest evaluations with their classes, or `None` where they are the ones given before."""
+        """The newest evaluations with their classes, or `None` if they are unchanged."""
         rows = shown_evaluations(self.reader.view)
-        wanted = [(row.step, row.split) for row in rows]
-        if wanted == self.shown and all(key in self.records for key in wanted):
+        keys = [(row.step, row.split) for row in rows]
+        if keys == self.delivered_evaluations and all(key in self.records for key in keys):
             return None
-        found = {}
-        for key, row in zip(wanted, rows, strict=True):
+        records = {}
+        for key, row in zip(keys, rows, strict=True):
             record = self.records.get(key) or read_evaluation(self.reader.view.folder, row)
             if record is not None:
-                found[key] = record
-        self.shown, self.records = wanted, found
-        return list(found.values())
+                records[key] = record
+        self.delivered_evaluations, self.records = keys, records
+        return list(records.values())
 
 
 def _copy(view: RunView, steps: MetricColumns) -> RunView:
-    """The view with other steps. Its lists are copied: the reader appends to them; the rest it only replaces."""
+    """The view with `steps`. Its lists are copied because the reader appends to them; other fields it only replaces."""
     copied = replace(view, steps=steps)
     for part in fields(copied):
         if isinstance(value := getattr(copied, part.name), list):
@@ -105,95 +105,102 @@ def _copy(view: RunView, steps: MetricColumns) -> RunView:
 
 
 def shown_evaluations(view: RunView) -> list[EvaluationRow]:
-    """The evaluation rows that the classes pane is about, newest first: the result, then the watched split's."""
-    split = "validation" if view.of_split("validation") else "test"
-    rows = [row for row in view.of_split(split) if not row.final][-EVALUATIONS:]
+    """The evaluation rows of the classes pane: the final one, then those of the monitored split, newest first."""
+    split = "validation" if view.evaluations_of("validation") else "test"
+    rows = [row for row in view.evaluations_of(split) if not row.final][-MAX_EVALUATIONS:]
     result = final_evaluation(view)
     return ([result] if result else []) + rows[::-1]
 
 
-class Monitor:
-    """Looks twice a second, from `start` to `stop`, and hands every snapshot that says something to `deliver`."""
+class RunMonitor:
+    """Polls twice a second, from `start` to `stop`, and passes every snapshot with changes to `deliver`."""
 
     def __init__(self, store: Store, deliver: Callable[[Snapshot], object]) -> None:
         self._store, self._deliver = store, deliver
-        self._wake, self._taken, self._ended = threading.Event(), threading.Event(), threading.Event()
-        self._wanted: str | None = None
+        self._wake, self._acknowledged, self._stopped = (
+            threading.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
+        self._selected: str | None = None
         self._watched: _Watched | None = None
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
-        self._complaint: str | None = None
-        self._journals = Journals(store.root)
+        self._error: str | None = None
+        self._journals = JournalWatch(store.root)
         self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the thread closes what it has open."""
-        self._ended.set()
+        """Stop the thread; it closes its files."""
+        self._stopped.set()
         self._wake.set()
-        self._taken.set()
+        self._acknowledged.set()
 
     def select(self, run_id: str | None) -> None:
         """Follow another run from now on."""
-        self._wanted = run_id
+        self._selected = run_id
         self._wake.set()
 
-    def look_now(self) -> None:
-        """Don't wait for the next half second: something was just done."""
+    def poll_soon(self) -> None:
+        """Poll without waiting for the next half second: an action just changed something."""
         self._rows_due = 0.0
         self._wake.set()
 
-    def taken(self) -> None:
-        """The last snapshot has arrived; the next look may come."""
-        self._taken.set()
+    def acknowledge(self) -> None:
+        """The last snapshot was applied; the next poll may start."""
+        self._acknowledged.set()
 
-    def look(self) -> Snapshot:
-        """What is new, read now."""
-        snapshot = Snapshot(self._wanted)
-        self._look_at_rows(snapshot)
+    def poll(self) -> Snapshot:
+        """Read what changed since the last poll, in the calling thread."""
+        snapshot = Snapshot(self._selected)
+        self._poll_rows(snapshot)
         if snapshot.run_id != (self._watched.reader.view.folder.id if self._watched else None):
             self._open(snapshot.run_id)
         if self._watched is not None:
-            self._look_at_run(self._watched, snapshot)
+            self._poll_run(self._watched, snapshot)
         return snapshot
 
-    def _look_at_run(self, watched: _Watched, snapshot: Snapshot) -> None:
+    def _poll_run(self, watched: _Watched, snapshot: Snapshot) -> None:
         try:
-            snapshot.change = watched.look()
+            snapshot.change = watched.poll()
             if snapshot.change is not None:
                 snapshot.evaluations = watched.evaluations()
-        except OSError as error:  # the other runs are shown all the same
-            complaint = f"the record of {snapshot.run_id} can't be read: {error}"
-            if complaint != self._complaint:
-                snapshot.complaint = self._complaint = complaint
+        except OSError as failure:  # the other runs are still shown
+            error = f"The files of run {snapshot.run_id} can't be read: {failure}"
+            if error != self._error:
+                snapshot.error = self._error = error
 
-    def _look_at_rows(self, snapshot: Snapshot) -> None:
+    def _poll_rows(self, snapshot: Snapshot) -> None:
         began = time.monotonic()
         if began < self._rows_due:
             return
-        self._rows_due = began + LOOK_SECONDS  # before the look: `look_now` may come in between
+        self._rows_due = began + POLL_SECONDS  # before the read: `poll_soon` may be called meanwhile
         try:
-            rows = self._store.rows()
-            complaint = self._no_room(rows)
-            snapshot.journal_lines = self._journals.look(rows, snapshot.run_id)
-        except (BadInput, OSError) as error:
-            rows, complaint = [], str(error)
-        rest = REST * (time.monotonic() - began)
-        if self._rows_due and rest > LOOK_SECONDS:
-            self._rows_due = began + rest
-        if complaint != self._complaint:
-            snapshot.complaint = self._complaint = complaint
+            rows = self._store.list_runs()
+            error = self._disk_full_error(rows)
+            snapshot.journal_lines = self._journals.poll(rows, snapshot.run_id)
+        except (UserError, OSError) as failure:
+            rows, error = [], str(failure)
+        pause = REST_FACTOR * (time.monotonic() - began)
+        if self._rows_due and pause > POLL_SECONDS:
+            self._rows_due = began + pause
+        if error != self._error:
+            snapshot.error = self._error = error
         if rows != self._rows:
             snapshot.rows = self._rows = rows
 
-    def _no_room(self, rows: list[RunSummary]) -> str | None:
-        """That runs go on where nothing can be written: they can't say so themselves."""
-        if not any(row.status.live for row in rows) or shutil.disk_usage(self._store.root).free >= LEAST_ROOM:
+    def _disk_full_error(self, rows: list[RunSummary]) -> str | None:
+        """Live runs can't report a full disk themselves."""
+        if (
+            not any(row.status.live for row in rows)
+            or shutil.disk_usage(self._store.root).free >= MIN_FREE_BYTES
+        ):
             return None
-        return f"the disk is full at {self._store.root}: runs wait until there is room"
+        return f"The disk is full at {self._store.root}; runs wait until space is free"
 
     def _open(self, run_id: str | None) -> None:
         if self._watched is not None:
@@ -201,14 +208,14 @@ class Monitor:
         self._watched = _Watched(RunReader(RunFolder(self._store.root / run_id))) if run_id else None
 
     def _work(self) -> None:
-        while not self._ended.is_set():
-            snapshot = self.look()
-            behind = self._watched is not None and self._watched.reader.behind
-            if snapshot.says_something:
-                self._taken.clear()
+        while not self._stopped.is_set():
+            snapshot = self.poll()
+            behind = self._watched is not None and self._watched.reader.has_unread
+            if snapshot.has_changes:
+                self._acknowledged.clear()
                 self._deliver(snapshot)
-                self._taken.wait()
-            self._wake.wait(0.01 if behind else LOOK_SECONDS)
+                self._acknowledged.wait()
+            self._wake.wait(0.01 if behind else POLL_SECONDS)
             self._wake.clear()
         self._open(None)
         self._journals.close()

@@ -1,4 +1,4 @@
-"""Series made fit to draw: axes that move in steps, and long curves reduced to a few points a column."""
+"""Axes with round ends, and long curves reduced to a point per column."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.core.text import short
+from workbench.core.text import format_compact
 
 Scale = Literal["linear", "log", "nines"]
 
-LARGEST = 1e9
-"""Figures beyond it are left out: a prefix sum that went through one has no digits left for the others."""
-MOST_NINES = 1e-4
-"""The nines scale ends at 1 - this: an accuracy of exactly 1 has a place on it."""
+MAX_VALUE = 1e9
+"""Larger absolute values are left out: in a prefix sum they would leave no digits for the others."""
+NINES_LIMIT = 1e-4
+"""The nines scale ends at 1 minus this, so that an accuracy of exactly 1 has a position."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _FLOORS = (0.98, 0.95, 0.9, 0.8, 0.5)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What lies between the two ends of an axis. `nines` stretches towards 1: .9, .99, .999 are even steps."""
+    """The range of an axis and its scale. `nines` is logarithmic towards 1: .9, .99, .999 are equally spaced."""
 
     low: float
     high: float
     scale: Scale = "linear"
 
-    def place(self, value: float) -> float:
-        """Where `value` lies: 0 at the low end, 1 at the high one, outside them beyond."""
+    def position(self, value: float) -> float:
+        """The position of `value`: 0 at the low end, 1 at the high end; outside this range for values off the axis."""
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
         return (_scaled(value, self.scale) - low) / (high - low) if high > low else 0.0
 
-    def at(self, place: float) -> float:
-        """The value at a place: the inverse of `place`."""
+    def value_at(self, position: float) -> float:
+        """The value at a position: the inverse of `position`."""
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
-        return _unscaled(low + place * (high - low), self.scale)
+        return _unscaled(low + position * (high - low), self.scale)
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         """Whether `value` lies on the axis."""
         return self.low <= value <= self.high
 
     def ticks(self, count: int) -> list[float]:
-        """Round values on the axis, at most about `count` of them."""
+        """Round values on the axis, about `count` at most."""
         if self.scale == "linear":
             return _multiples(self.low, self.high, nice_step((self.high - self.low) / max(1, count)))
         if self.scale == "nines":
-            found = [1 - 10.0**-power for power in range(1, 4)]
-            return [self.low, *(v for v in found if self.low < v <= self.high)]
+            nines = [1 - 10.0**-power for power in range(1, 4)]
+            return [self.low, *(value for value in nines if self.low < value <= self.high)]
         return _decades(self.low, self.high, count)
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
-        """What stands at `ticks`: with the same decimals on a linear axis, each as short as it is else."""
+        """The labels of `ticks`: with equal decimals on a linear axis, else each as short as possible."""
         if self.scale == "linear":
             return tick_labels(ticks)
-        return [f"{t:.4g}".replace("0.", ".", 1) if 1e-3 <= t < 1e4 else short(t) for t in ticks]
+        return [f"{t:.4g}".replace("0.", ".", 1) if 1e-3 <= t < 1e4 else format_compact(t) for t in ticks]
 
 
 def _scaled(value: float, scale: Scale) -> float:
@@ -64,13 +64,13 @@ def _scaled(value: float, scale: Scale) -> float:
         return value
     if scale == "log":
         return math.log10(max(value, 1e-12))
-    return -math.log10(max(1 - value, MOST_NINES))
+    return -math.log10(max(1 - value, NINES_LIMIT))
 
 
 def _unscaled(value: float, scale: Scale) -> float:
     if scale == "linear":
         return value
-    return 10.0**value if scale == "log" else 1 - 10.0**-value
+    return float(10.0**value) if scale == "log" else float(1 - 10.0**-value)
 
 
 def _multiples(low: float, high: float, step: float) -> list[float]:
@@ -79,17 +79,17 @@ def _multiples(low: float, high: float, step: float) -> list[float]:
 
 
 def _decades(low: float, high: float, count: int) -> list[float]:
-    """Powers of ten; with twos and fives between them where there is room."""
+    """Powers of ten, with their twos and fives where there is room."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 5), (1,)):
-        found = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high * 1.0001]
-        if len(found) <= count + 1:
-            return found
-    return found[:: max(1, -(-len(found) // max(1, count)))]
+        ticks = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high * 1.0001]
+        if len(ticks) <= count + 1:
+            return ticks
+    return ticks[:: max(1, -(-len(ticks) // max(1, count)))]
 
 
 def nice_step(step: float) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    """`step` rounded up to 1, 2, 2.5 or 5 times a power of ten."""
     if not (step > 0 and math.isfinite(step)):
         return 1.0
     power = 10.0 ** math.floor(math.log10(step))
@@ -97,21 +97,21 @@ def nice_step(step: float) -> float:
 
 
 def doubling_end(reached: float, planned: float | None) -> float:
-    """Where the x axis ends: the next of 1, 2, 4, … past what is `reached`, and no further than `planned`."""
+    """The end of the x axis: the next of 1, 2, 4, … from `reached` on, but at most `planned`."""
     end = 1.0
     while end < reached:
         end *= 2
     return end if planned is None or planned < reached else min(end, max(planned, 1e-9))
 
 
-def fitted(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
-    """An axis for `values` that moves in steps and seldom: `before` stays as long as it serves.
+def fit_axis(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
+    """An axis for `values` with round ends; `before` is kept while it holds them and they fill it well.
 
-    Begins at 0 unless the values lie far from it. A few spikes far above all else do not flatten the rest.
+    Begins at 0 unless the values are far from it. A few high spikes are cut off.
     """
     if not values:
         return before or Axis(0.0, 1.0)
-    low, high = min(values), _without_spikes(values)
+    low, high = min(values), _high_without_spikes(values)
     if scale == "log":
         return _log_axis(min((v for v in values if v > 0), default=1e-3), high)
     if 0 <= low < 0.5 * high:
@@ -126,7 +126,7 @@ def fitted(values: Sequence[float], before: Axis | None = None, scale: Scale = "
     return Axis(round(bottom, 12), round(max(top, bottom + step), 12))
 
 
-def _without_spikes(values: Sequence[float]) -> float:
+def _high_without_spikes(values: Sequence[float]) -> float:
     high = max(values)
     if len(values) < 20:
         return high
@@ -140,21 +140,21 @@ def _log_axis(low: float, high: float) -> Axis:
     return Axis(bottom, top, "log")
 
 
-def share_axis(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
-    """An axis for figures from 0 to 1: begins at 0, or at .5, .8, .9, … once nearly all values lie above."""
+def fraction_axis(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
+    """An axis for fractions from 0 to 1: begins at 0, or at .5, .8, .9, … once nearly all values are above."""
     if scale == "nines":
-        return Axis(0.0, 1 - MOST_NINES, "nines")
+        return Axis(0.0, 1 - NINES_LIMIT, "nines")
     usual = sorted(values)[len(values) // 10] if values else 0.0
     low = next((floor for floor in _FLOORS if usual >= floor + (1 - floor) * 0.2), 0.0)
     if before and before.scale == "linear" and before.low in {0.0, *_FLOORS} and before.low < low:
-        # It was lower: go up only when there is something to gain by it.
+        # Raise the low end only when that is clearly better, so that it does not alternate.
         low = low if usual >= low + (1 - low) * 0.3 else before.low
     return Axis(low, 1.0)
 
 
 @dataclass(frozen=True)
-class Points:
-    """A reduced curve: means, and between what the values behind each of them lie."""
+class ReducedCurve:
+    """A reduced curve: means of groups of values, and the lowest and highest value of each group."""
 
     xs: list[float]
     ys: list[float]
@@ -163,10 +163,10 @@ class Points:
 
 
 class Curve:
-    """A growing series. Takes in only what is new, and reduces any stretch of it without going through it.
+    """A growing series that is updated with new points only, and can be reduced without visiting every point.
 
-    It keeps a running sum, so that the mean of any stretch is one subtraction. What is not finite, beyond
-    `LARGEST`, or goes back in x is left out.
+    A prefix sum makes the mean of any range one subtraction. Points that are not finite, beyond `MAX_VALUE`, or
+    go back in x are left out.
     """
 
     def __init__(self) -> None:
@@ -177,26 +177,26 @@ class Curve:
         self.xs = array("d")
         self.ys = array("d")
         self._sums = array("d", [0.0])
-        self._taken = 0
+        self._consumed = 0
 
     def __len__(self) -> int:
         return len(self.xs)
 
-    def follow(self, xs: Sequence[float], ys: Sequence[float], source: object) -> None:
-        """Take in what was appended since the last call; start afresh when `source` is another object."""
+    def update(self, xs: Sequence[float], ys: Sequence[float], source: object) -> None:
+        """Append the points since the last call; start over when `source` is another object."""
         count = min(len(xs), len(ys))
-        if source is not self._source or count < self._taken:
+        if source is not self._source or count < self._consumed:
             self._clear()
             self._source = source
-        self.extend(xs[self._taken : count], ys[self._taken : count])
-        self._taken = count
+        self.extend(xs[self._consumed : count], ys[self._consumed : count])
+        self._consumed = count
 
     def extend(self, xs: Iterable[float], ys: Iterable[float]) -> None:
         """Append points."""
         last = self.xs[-1] if self.xs else -math.inf
         total = self._sums[-1]
         for x, y in zip(xs, ys, strict=True):
-            if x >= last and -LARGEST <= y <= LARGEST:
+            if x >= last and -MAX_VALUE <= y <= MAX_VALUE:
                 last = x
                 total += y
                 self.xs.append(x)
@@ -210,36 +210,36 @@ class Curve:
         index = max(0, bisect_right(self.xs, x) - 1)
         return self.xs[index], self.ys[index]
 
-    def reduce(self, axis: Axis, columns: int, *, spread: bool = False) -> Points:
-        """At most one point for each of `columns` equal parts of the axis: the mean of what lies in it.
+    def reduce(self, axis: Axis, columns: int, *, with_range: bool = False) -> ReducedCurve:
+        """At most one point for each of `columns` equal parts of the axis: the mean of the values in it.
 
-        The limits of a part depend on the axis alone, so that what is drawn of old values stays where it is
-        while new ones come. `lows` and `highs` are filled with `spread` only.
+        The limits of a part depend on the axis only, so that the drawing of old values does not change when new
+        ones arrive. `lows` and `highs` are filled only if `with_range`.
         """
         xs, ys, sums = self.xs, self.ys, self._sums
         first, end = bisect_left(xs, axis.low), bisect_right(xs, axis.high)
-        found = Points([], [], [], [])
+        reduced = ReducedCurve([], [], [], [])
         before = first
         while first < end:
-            part = int(axis.place(xs[first]) * columns + 1e-9)
-            after = min(end, max(first + 1, bisect_left(xs, axis.at((part + 1) / columns), first)))
+            part = int(axis.position(xs[first]) * columns + 1e-9)
+            after = min(end, max(first + 1, bisect_left(xs, axis.value_at((part + 1) / columns), first)))
             if after == end and 2 * (after - first) < first - before:
-                # A part that has only begun joins the one before: the mean of a step or two would leap about.
+                # An incomplete last part is merged into the one before: the mean of a step or two is too noisy.
                 first = before
-                for column in (found.xs, found.ys, found.lows, found.highs):
+                for column in (reduced.xs, reduced.ys, reduced.lows, reduced.highs):
                     del column[-1:]
             before = first
-            found.xs.append((xs[first] + xs[after - 1]) / 2)
-            found.ys.append((sums[after] - sums[first]) / (after - first))
-            if spread:
-                found.lows.append(min(ys[first:after]))
-                found.highs.append(max(ys[first:after]))
+            reduced.xs.append((xs[first] + xs[after - 1]) / 2)
+            reduced.ys.append((sums[after] - sums[first]) / (after - first))
+            if with_range:
+                reduced.lows.append(min(ys[first:after]))
+                reduced.highs.append(max(ys[first:after]))
             first = after
-        return found
+        return reduced
 
 
 def smooth(values: Sequence[float], factor: float) -> list[float]:
-    """An exponential moving average, corrected for its start as TensorBoard's is; `factor` 0 changes nothing."""
+    """An exponential moving average with bias correction, as in TensorBoard; `factor` 0 returns the values."""
     if factor <= 0:
         return list(values)
     smoothed, mean, weight = [], 0.0, 0.0
@@ -251,7 +251,7 @@ def smooth(values: Sequence[float], factor: float) -> list[float]:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Labels of an axis in six cells at most, with as many decimals as their steps need: `0.0 .5 1.0`, `0 25e-6`."""
+    """Labels of at most six cells, with as many decimals as the ticks need: `0.0 .5 1.0`, `0 25e-6`."""
     if any(0 < abs(t) < 0.001 or abs(t) >= 100_000 for t in ticks):
         return [_exponential(t) for t in ticks]
     decimals = next((d for d in range(4) if all(abs(round(t, d) - t) < 1e-9 for t in ticks)), 4)
@@ -263,7 +263,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 
 
 def _exponential(value: float) -> str:
-    """`1e-4`, `25e-6`: whole digits before the power, so that a tick of three digits fits."""
+    """`1e-4`, `25e-6`: an integer mantissa, so that three digits fit."""
     if value == 0:
         return "0"
     mantissa, _, power = f"{value:.2e}".partition("e")

@@ -1,4 +1,4 @@
-"""A grid of cells to draw on: braille curves (by plotext), marks and text, each cell with one style."""
+"""A canvas of cells for braille curves (drawn by plotext), marks and text, with one style per cell."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from workbench.ui.widgets.cell_grid import BLANK, Grid
 
 DASH = 5
-"""A dashed line leaves out two cells of five along rows, columns and diagonals."""
+"""Period of a dashed line in cells; two of them stay empty."""
 _BRAILLE = 0x2800
 
 
 @cache
 def _plotext() -> Any:
-    """plotext, imported when the first curve is drawn (it takes 0.2 s); its one figure belongs to this module."""
+    """plotext, imported when the first curve is drawn (0.2 s). Only this module uses its global figure."""
     import plotext  # noqa: PLC0415
 
     plotext.terminal.limit(False, False)
@@ -24,11 +24,11 @@ def _plotext() -> Any:
 
 
 _size = [0, 0]
-"""What plotext's figure is set up for: setting it up takes longer than drawing."""
+"""The size that plotext's figure is set up for: setting it up takes longer than drawing."""
 
 
 def _figure(width: int, height: int) -> Any:
-    """plotext's figure, empty, a dot of braille for every whole number, without axes."""
+    """plotext's figure, cleared, without axes, with one braille dot per unit."""
     figure = _plotext().figure
     if _size == [width, height]:
         figure.clear.data()
@@ -52,10 +52,10 @@ def braille(
 ) -> tuple[str, ...]:
     """Rows of braille characters and spaces with a line through points, or the points alone.
 
-    Most curves are at each refresh what they were at the last one: those are remembered.
+    Cached, as most curves do not change between two refreshes.
 
-    `xs` and `ys` count dots from the lower left: 2 a cell across, 4 a cell up. They must be finite: plotext's
-    native part ends the process otherwise.
+    `xs` and `ys` are in dots from the lower left, 2 per cell across and 4 per cell up. They must be finite, or
+    plotext's native code aborts the process.
     """
     if not xs or width < 1 or height < 1:
         return (" " * width,) * height
@@ -66,17 +66,19 @@ def braille(
 
 
 class Canvas:
-    """Cells in rows, from the top. Curves that cross share a cell: dots of both, the later one's style."""
+    """Rows of cells, from the top. Where curves cross, a cell has the dots of both and the style of the later one."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.rows: Grid = [[BLANK] * width for _ in range(height)]
 
-    def dots(self, places: Iterable[tuple[float, float]], style: str, *, joined: bool, dashed: bool) -> None:
-        """Draw a curve, or dots, through places (0..1 across, 0..1 up; what lies outside is cut off)."""
+    def draw_curve(
+        self, points: Iterable[tuple[float, float]], style: str, *, joined: bool, dashed: bool
+    ) -> None:
+        """Draw a curve or dots through points (0..1 across, 0..1 up; outside of that they are cut off)."""
         across, up = 2 * self.width - 1, 4 * self.height - 1
         xs, ys = [], []
-        for x, y in places:
+        for x, y in points:
             if math.isfinite(x) and math.isfinite(y):
                 xs.append(float(round(min(max(x * across, -across), 2 * across))))
                 ys.append(float(round(min(max(y * up, -up), 2 * up))))
@@ -91,19 +93,19 @@ class Canvas:
             character = chr(ord(character) | before)
         self.rows[y][x] = (character, style)
 
-    def put(self, x: int, y: int, text: str, style: str, *, over: bool = True) -> None:
-        """Write `text` from a cell on; without `over`, only where nothing is yet."""
+    def write(self, x: int, y: int, text: str, style: str, *, overwrite: bool = True) -> None:
+        """Write `text` starting at a cell; without `overwrite`, only into empty cells."""
         if 0 <= y < self.height:
-            for place, character in enumerate(text, x):
-                if 0 <= place < self.width and (over or self.rows[y][place][0] == " "):
-                    self.rows[y][place] = (character, style)
+            for column, character in enumerate(text, x):
+                if 0 <= column < self.width and (overwrite or self.rows[y][column][0] == " "):
+                    self.rows[y][column] = (character, style)
 
-    def free(self, x: int, y: int, width: int) -> bool:
-        """Whether so many cells from one on are there and empty."""
+    def is_free(self, x: int, y: int, width: int) -> bool:
+        """Whether `width` cells starting at (`x`, `y`) are inside the canvas and empty."""
         inside = 0 <= y < self.height and x >= 0 and x + width <= self.width
         return inside and all(cell[0] == " " for cell in self.rows[y][x : x + width])
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
-        """The cell of a place (0..1 across, 0..1 up): column and row from the top."""
+        """The cell of a point (0..1 across, 0..1 up): column, and row from the top."""
         dot_x, dot_y = round(x * (2 * self.width - 1)), round(y * (4 * self.height - 1))
         return dot_x // 2, self.height - 1 - dot_y // 4

@@ -1,4 +1,4 @@
-"""A widget that is a grid of cells, each with its own style, of which only the spans that changed are sent."""
+"""A widget made of cells, each with its own style, of which only changed spans are sent to the terminal."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.core.text import cell_width, cut
+from workbench.core.text import cell_width, truncate
 
 Cell = tuple[str, str]
-"""What stands in a cell and the name of its style. The cell after a wide character holds no text at all."""
+"""The text of a cell and the name of its style. The cell after a wide character has empty text."""
 Grid = list[list[Cell]]
 
 BLANK: Cell = (" ", "")
-CLOSE = 8
-"""Changed spans nearer than this are sent as one: moving the terminal's cursor takes as many bytes."""
+MERGE_GAP = 8
+"""Changed spans with a smaller gap are merged: moving the terminal's cursor takes as many bytes."""
 
 
-def spread(text: str, style: str, width: int | None = None) -> list[Cell]:
-    """`text` (made safe before) as cells, one style for all; with `width`, cut or filled up to it."""
+def to_cells(text: str, style: str, width: int | None = None) -> list[Cell]:
+    """Sanitized `text` as cells of one style; with `width`, truncated or padded to it."""
     cells: list[Cell] = []
-    for character in text if width is None else cut(text, width):
+    for character in text if width is None else truncate(text, width):
         wide = cell_width(character)
         if wide == 0 and cells:
             cells[-1] = (cells[-1][0] + character, style)
@@ -33,24 +33,26 @@ def spread(text: str, style: str, width: int | None = None) -> list[Cell]:
     return cells if width is None else cells + [(" ", style)] * (width - len(cells))
 
 
-def changes(before: Sequence[Sequence[Cell]], after: Sequence[Sequence[Cell]]) -> list[tuple[int, int, int]]:
-    """What differs between two grids: row, first column and width of each span."""
+def changed_spans(
+    before: Sequence[Sequence[Cell]], after: Sequence[Sequence[Cell]]
+) -> list[tuple[int, int, int]]:
+    """The spans that differ between two grids: row, first column and width of each."""
     spans = []
     for y in range(max(len(before), len(after))):
         old = before[y] if y < len(before) else ()
         new = after[y] if y < len(after) else ()
-        spans += [(y, start, width) for start, width in _spans(old, new)]
+        spans += [(y, start, width) for start, width in _row_spans(old, new)]
     return spans
 
 
-def _spans(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[int, int]]:
+def _row_spans(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[int, int]]:
     if old == new:
         return []
     if len(old) != len(new):
         return [(0, max(len(old), len(new)))]
     spans: list[tuple[int, int]] = []
     for x in (x for x, (a, b) in enumerate(zip(old, new, strict=True)) if a != b):
-        if spans and x - sum(spans[-1]) < CLOSE:
+        if spans and x - sum(spans[-1]) < MERGE_GAP:
             spans[-1] = (spans[-1][0], x + 1 - spans[-1][0])
         else:
             spans.append((x, 1))
@@ -58,7 +60,7 @@ def _spans(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[int, int]]:
 
 
 class CellView(Widget):
-    """Shows the grid it was painted with last."""
+    """Shows the grid of the last `paint`."""
 
     ALLOW_SELECT = False
 
@@ -68,17 +70,17 @@ class CellView(Widget):
 
     @property
     def lines(self) -> list[str]:
-        """What stands there, as text."""
+        """The text of each row."""
         return ["".join(text for text, _ in row) for row in self._grid]
 
     def paint(self, grid: Grid) -> None:
-        """Show `grid`."""
+        """Show `grid`; only what changed is drawn again."""
         before, self._grid = self._grid, grid
-        for y, x, width in changes(before, grid):
+        for y, x, width in changed_spans(before, grid):
             self.refresh(Region(x, y, width, 1))
 
     def render_line(self, y: int) -> Strip:
-        """One line of the grid; every part of it has a style (`NO_COLOR` fails on segments without one)."""
+        """One row; every segment has a style, since Textual's `NO_COLOR` filter fails on segments without one."""
         row = self._grid[y] if y < len(self._grid) else []
         ground, parse = self.visual_style, self.app.stylesheet.parse_style
         segments = [

@@ -1,4 +1,4 @@
-"""Choosing one of many: a line to type in, and the rows that fit what is typed, under it."""
+"""Choosing one of many options: an input line, and the options that match it below."""
 
 from __future__ import annotations
 
@@ -14,99 +14,118 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets.option_list import Option as ListItem
 
-from workbench.core.errors import BadInput
-from workbench.core.text import cell_width, cut, pad, safe
-from workbench.ui.widgets.path_completion import Names, common, complete
+from workbench.core.errors import UserError
+from workbench.core.text import cell_width, pad, sanitize, truncate
+from workbench.ui.widgets.path_completion import DisplayedPaths, common_prefix, complete_path
 
-LEAST, MOST, FRAME = 4, 30, 2
-"""Rows of the lowest finder, of the highest box around one, and of the box's frame."""
-ROOM_FOR_HINTS = 9
-"""A finder of fewer rows leaves its hint out."""
+MIN_ROWS, MAX_ROWS, FRAME_ROWS = 4, 30, 2
+"""Rows of the smallest finder, of the largest box around one, and of the box's frame."""
+MIN_ROWS_WITH_HINT = 9
+"""A finder of fewer rows does not show its hint."""
+MIN_SECOND_COLUMN = 18
+"""Cells that the second column keeps before other columns are left out."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One thing that can be chosen."""
+class Option:
+    """One option of a finder."""
 
     key: str
-    """What is answered when it is chosen."""
+    """The result of choosing it."""
     cells: tuple[str, ...]
+    """Its text by column."""
     group: str = ""
-    leads: bool = False
-    """Choosing it goes on typing behind it (a folder on the way to a file)."""
+    """A heading above it."""
+    expands: bool = False
+    """Choosing it only puts its key into the input line (a folder on the way to a file)."""
 
 
-Find = Callable[[str], list[Row]]
-"""The rows that fit what is typed."""
+FindOptions = Callable[[str], list[Option]]
+"""The options that match a text."""
 
 
-def filtering(rows: Sequence[Row], paths: Find | None = None) -> Find:
-    """Finds the rows that hold every word typed, in any case; `paths` is asked for what looks like a path."""
+def filter_options(options: Sequence[Option], paths: FindOptions | None = None) -> FindOptions:
+    """A function that finds the options containing every word of a text, ignoring case.
 
-    def find(text: str) -> list[Row]:
+    Text that looks like a path is passed to `paths`.
+    """
+
+    def find(text: str) -> list[Option]:
         if paths and (text.startswith((".", "/", "~", "folder:")) or ".py" in text):
             return paths(text)
         words = text.lower().split()
-        fitting = [row for row in rows if all(w in " ".join(row.cells).lower() for w in words)]
-        # What is called so comes before what is described so.
-        return sorted(fitting, key=lambda row: _distance(row.cells[0].lower(), words))
+        matches = [o for o in options if all(word in " ".join(o.cells).lower() for word in words)]
+        # A match in the name is better than one in the description.
+        return sorted(matches, key=lambda option: _match_rank(option.cells[0].lower(), words))
 
     return find
 
 
-def _distance(name: str, words: Sequence[str]) -> int:
-    """How far a name is from what was typed: that very word, one that begins so, any other."""
+def _match_rank(name: str, words: Sequence[str]) -> int:
+    """0 for the exact name, 1 for a prefix of it, 2 for any other match."""
     if not words or name == words[0]:
         return 0
     return 1 if name.startswith(words[0]) else 2
 
 
-def files(
-    endings: tuple[str, ...], *, prefix: str = "", folders_only: bool = False, leads: bool = True
-) -> Find:
-    """Finds paths that complete what is typed behind `prefix`. `leads`: folders are on the way to something."""
+def path_options(
+    suffixes: tuple[str, ...], *, prefix: str = "", folders_only: bool = False, expand_folders: bool = True
+) -> FindOptions:
+    """A function that finds the paths beginning with a text, behind `prefix`.
 
-    def find(text: str) -> list[Row]:
-        found = complete(text.removeprefix(prefix), endings, folders_only=folders_only)
-        return [Row(prefix + path, (_last_part(path),), leads=leads and path.endswith("/")) for path in found]
+    `suffixes` are those of the files to list. With `expand_folders`, choosing a folder lists its content.
+    """
+
+    def find(text: str) -> list[Option]:
+        paths = complete_path(text.removeprefix(prefix), suffixes, folders_only=folders_only)
+        return [
+            Option(prefix + path, (_last_part(path),), expands=expand_folders and path.endswith("/"))
+            for path in paths
+        ]
 
     return find
 
 
 def _last_part(path: str) -> str:
-    """What tells a path from its neighbours: a long beginning would hide it."""
+    """The last component of a path, with the slash of a folder."""
     last = path.rstrip("/").rpartition("/")[2]
     return f"{last}/" if path.endswith("/") else last
 
 
-def lay_out(rows: Sequence[Row], width: int, drop: Sequence[int] = ()) -> list[str]:
-    """The rows as lines of at most `width` cells, columns under each other.
+def format_columns(options: Sequence[Option], width: int, drop_columns: Sequence[int] = ()) -> list[str]:
+    """The options as aligned lines of at most `width` cells.
 
-    The second column gives way first, then the columns `drop` are left out, in that order.
+    Where the width does not suffice, the second column shrinks first, then `drop_columns` are left out, in order.
     """
-    if not rows:
+    if not options:
         return []
-    count = max(len(row.cells) for row in rows)
-    wide = [
-        max((cell_width(safe(c)) for r in rows for c in r.cells[i : i + 1]), default=0) for i in range(count)
-    ]
-    kept = list(range(count))
-    least = [min(w, 18) if i == 1 and count > 1 else w for i, w in enumerate(wide)]
-    for column in drop:
-        if sum(least[i] + 2 for i in kept) - 2 > width:
-            kept.remove(column)
-    spare = width - (sum(least[i] + 2 for i in kept) - 2)
-    if 1 in kept and count > 1:
-        least[1] = min(wide[1], least[1] + max(0, spare))
+    full = _column_widths(options)
+    widths = [min(w, MIN_SECOND_COLUMN) if i == 1 else w for i, w in enumerate(full)]
+    columns = list(range(len(full)))
+    for column in drop_columns:
+        if _line_width(widths, columns) > width:
+            columns.remove(column)
+    if 1 in columns:
+        widths[1] = min(full[1], widths[1] + max(0, width - _line_width(widths, columns)))
     return [
-        cut("  ".join(pad(safe(r.cells[i]), least[i]) for i in kept if i < len(r.cells)), width) for r in rows
+        truncate("  ".join(pad(sanitize(o.cells[i]), widths[i]) for i in columns if i < len(o.cells)), width)
+        for o in options
     ]
+
+
+def _column_widths(options: Sequence[Option]) -> list[int]:
+    count = max(len(option.cells) for option in options)
+    return [max(cell_width(sanitize(o.cells[i])) for o in options if i < len(o.cells)) for i in range(count)]
+
+
+def _line_width(widths: Sequence[int], columns: Sequence[int]) -> int:
+    return sum(widths[i] + 2 for i in columns) - 2
 
 
 class Finder(Vertical):
-    """A line to type in with what fits under it. Down and up move in the list, tab completes, enter chooses."""
+    """An input line with the matching options. Up and down move in the list, tab completes, enter chooses."""
 
     DEFAULT_CSS = """
     Finder { height: 1fr; }
@@ -114,10 +133,10 @@ class Finder(Vertical):
     Finder #prompt { width: auto; color: $text-muted; }
     Finder Input { width: 1fr; height: 1; border: none; padding: 0; background: transparent; }
     Finder Input:focus { border: none; }
-    Finder > #heads { height: 1; color: $text-muted; }
-    Finder > #said { height: auto; max-height: 3; color: $text-muted; }
-    Finder > #nothing { height: 1; color: $text-warning; display: none; }
-    Finder > #said.-error { color: $text-error; }
+    Finder > #headers { height: 1; color: $text-muted; }
+    Finder > #hint { height: auto; max-height: 3; color: $text-muted; }
+    Finder > #no-match { height: 1; color: $text-warning; display: none; }
+    Finder > #hint.-error { color: $text-error; }
     Finder > OptionList {
         height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
         scrollbar-background: $surface;
@@ -127,7 +146,7 @@ class Finder(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "next", show=False, priority=True),
-        Binding("up", "move(-1)", "before", show=False, priority=True),
+        Binding("up", "move(-1)", "previous", show=False, priority=True),
         Binding("pagedown", "move(10)", show=False, priority=True),
         Binding("pageup", "move(-10)", show=False, priority=True),
         Binding("tab", "complete", "complete", priority=True),
@@ -136,188 +155,203 @@ class Finder(Vertical):
     ]
 
     @dataclass
-    class Chosen(Message):
-        """A row, or what was typed, was chosen."""
+    class Selected(Message):
+        """An option, or the typed text, was chosen."""
 
         key: str
 
-    class Left(Message):
-        """Nothing was chosen."""
+    class Cancelled(Message):
+        """The finder was closed without a choice."""
 
     @dataclass
-    class Pointed(Message):
-        """The cursor of the list came to another row."""
+    class Highlighted(Message):
+        """The cursor moved to another option."""
 
         key: str
 
     def __init__(
         self,
-        find: Find,
+        find: FindOptions,
         *,
         value: str = "",
         hint: str = "",
         check: Callable[[str], object] | None = None,
-        heads: tuple[str, ...] = (),
-        drop: Sequence[int] = (),
-        point_first: bool = True,
-        typed: bool = False,
+        headers: tuple[str, ...] = (),
+        drop_columns: Sequence[int] = (),
+        highlight_first: bool = True,
+        allow_text: bool = False,
         id: str | None = None,
     ) -> None:
-        """`check` raises `BadInput` for what can't be chosen; `typed`: text that is no row may be chosen too."""
+        """`check` raises `UserError` for a key that can't be chosen.
+
+        With `allow_text`, text that matches no option can be chosen too. `headers` are shown above the options
+        that have as many cells. Without `highlight_first`, no option is highlighted until the user moves.
+        """
         super().__init__(id=id)
-        self._find, self._check, self._drop = find, check, drop
-        self._heads = heads
-        self._value, self._hint, self._point_first, self._typed = value, hint, point_first, typed
-        self._rows: list[Row] = []
-        self._names = Names()
+        self._find, self._check, self._drop_columns = find, check, drop_columns
+        self._headers, self._value, self._hint = headers, value, hint
+        self._highlight_first, self._allow_text = highlight_first, allow_text
+        self._options: list[Option] = []
+        self._paths = DisplayedPaths()
 
     def compose(self) -> ComposeResult:
-        """The line, what is said about it, the list."""
         with Horizontal():
-            yield Static("filter ▸ " if self._point_first else "▸ ", id="prompt")
+            yield Static("filter ▸ " if self._highlight_first else "▸ ", id="prompt")
             yield Input(self._value, compact=True, select_on_focus=False)
-        yield Static(self._hint, id="said", markup=False)
-        yield Static("", id="heads", markup=False)
-        yield Static("", id="nothing", markup=False)
+        yield Static(self._hint, id="hint", markup=False)
+        yield Static("", id="headers", markup=False)
+        yield Static("", id="no-match", markup=False)
         yield OptionList(markup=False)
 
     def on_mount(self) -> None:
-        """Take the keys; the list itself never has the focus."""
+        # Only the input line takes the focus.
         self.query_one(OptionList).can_focus = False
         self.query_one(Input).focus()
         self.call_after_refresh(self._refill)
 
     def on_resize(self) -> None:
-        """Columns fit the width; where it is low the rows matter more than the hint."""
-        self.say(self._hint)
+        self.show_message(self._hint)
         self._refill()
 
     @on(Input.Changed)
-    def _typed_on(self, event: Input.Changed) -> None:
+    def _input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.say(self._hint)
+        self.show_message(self._hint)
         self._refill()
 
     @on(OptionList.OptionHighlighted)
-    def _pointed(self, event: OptionList.OptionHighlighted) -> None:
+    def _option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
         if event.option.id is not None:
-            self.post_message(self.Pointed(self._rows[int(event.option.id)].key))
+            self.post_message(self.Highlighted(self._options[int(event.option.id)].key))
 
     @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
+    def _option_clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.action_choose()
 
-    def say(self, text: str, error: bool = False) -> None:
-        """One line under what is typed."""
-        said = self.query_one("#said", Static)
-        said.set_class(error, "-error")
-        said.update(safe(text))
-        said.display = bool(text) and (error or self.size.height >= ROOM_FOR_HINTS)
+    def show_message(self, text: str, error: bool = False) -> None:
+        """Show `text` under the input line; a hint only where there is room for it."""
+        line = self.query_one("#hint", Static)
+        line.set_class(error, "-error")
+        line.update(sanitize(text))
+        line.display = bool(text) and (error or self.size.height >= MIN_ROWS_WITH_HINT)
 
     def action_move(self, by: int) -> None:
-        """Move the cursor of the list, over its headings, staying inside."""
-        options = self.query_one(OptionList)
-        places = [i for i in range(options.option_count) if not options.get_option_at_index(i).disabled]
-        if not places:
+        """Move the cursor by `by` options, skipping headings."""
+        items = self.query_one(OptionList)
+        enabled = [i for i in range(items.option_count) if not items.get_option_at_index(i).disabled]
+        if not enabled:
             return
-        at = options.highlighted
-        now = places.index(at) + by if at in places else (0 if by > 0 else len(places) - 1)
-        options.highlighted = places[max(0, min(len(places) - 1, now))]
+        current = items.highlighted
+        target = enabled.index(current) + by if current in enabled else (0 if by > 0 else len(enabled) - 1)
+        items.highlighted = enabled[max(0, min(len(enabled) - 1, target))]
 
     def action_complete(self) -> None:
-        """Type what the row at the cursor says, or what all rows begin with."""
-        keys = [self._names.show(row.key) for row in self._rows]
-        pointed = self._pointed_row()
-        best = self._names.show(pointed.key) if pointed else common(keys)
-        value = self.query_one(Input).value
-        if best and (pointed or len(best) > len(value)):
-            self._type(best)
+        """Complete the input to the highlighted option, else to the common prefix of all options."""
+        keys = [self._paths.display(option.key) for option in self._options]
+        highlighted = self._highlighted_option()
+        completion = self._paths.display(highlighted.key) if highlighted else common_prefix(keys)
+        if completion and (highlighted or len(completion) > len(self._text)):
+            self._set_text(completion)
 
     def action_choose(self) -> None:
-        """Choose the row at the cursor, else what is typed."""
-        typed = self.query_one(Input).value.strip()
-        row = self._pointed_row()
-        if row is not None and row.leads:
-            self._type(self._names.show(row.key))
-        elif row is not None:
-            self._choose(row.key)
-        elif typed and (self._typed or self._rows == []):
-            self._choose(self._names.real(typed))
+        """Choose the highlighted option, else the typed text."""
+        text = self._text.strip()
+        option = self._highlighted_option()
+        if option is not None and option.expands:
+            self._set_text(self._paths.display(option.key))
+        elif option is not None:
+            self._accept(option.key)
+        elif text and (self._allow_text or self._options == []):
+            self._accept(self._paths.resolve(text))
 
     def action_leave(self) -> None:
-        """Choose nothing."""
-        self.post_message(self.Left())
+        """Close the finder without a choice."""
+        self.post_message(self.Cancelled())
 
-    def _choose(self, key: str) -> None:
+    def _accept(self, key: str) -> None:
         try:
             if self._check:
                 self._check(key)
-        except BadInput as error:
-            self.say(str(error), error=True)
+        except UserError as error:
+            self.show_message(str(error), error=True)
             return
-        self.post_message(self.Chosen(key))
+        self.post_message(self.Selected(key))
 
-    def _type(self, text: str) -> None:
+    @property
+    def _text(self) -> str:
+        return self.query_one(Input).value
+
+    def _set_text(self, text: str) -> None:
         field = self.query_one(Input)
         field.value = text
         field.cursor_position = len(text)
 
-    def _pointed_row(self) -> Row | None:
-        options = self.query_one(OptionList)
-        option = options.highlighted_option
-        return self._rows[int(option.id)] if option is not None and option.id is not None else None
+    def _highlighted_option(self) -> Option | None:
+        item = self.query_one(OptionList).highlighted_option
+        return self._options[int(item.id)] if item is not None and item.id is not None else None
 
     def _refill(self) -> None:
-        options = self.query_one(OptionList)
-        before = self._pointed_row()
-        self._rows = self._find(self._names.real(self.query_one(Input).value))
-        width = max(1, options.size.width - 1)
-        options.set_options(self._options(width))
-        typed = self.query_one(Input).value.strip().lower()
-        self._say_nothing(typed)
-        called = next((i for i, r in enumerate(self._rows) if r.cells[0].lower() == typed), None)
-        same = next((i for i, r in enumerate(self._rows) if before and r.key == before.key), None)
-        same = same if called is None else called  # whatever was pointed at: this was typed out
-        # Of a path as it is typed nothing is pointed at: enter takes what stands there, not what could follow.
-        if same is None and self._point_first and self._rows and "/" not in self.query_one(Input).value:
-            same = 0
-        options.highlighted = None if same is None else options.get_option_index(str(same))
+        items = self.query_one(OptionList)
+        before = self._highlighted_option()
+        self._options = self._find(self._paths.resolve(self._text))
+        items.set_options(self._list_items(max(1, items.size.width - 1)))
+        self._show_no_match(self._text.strip().lower())
+        index = self._index_to_highlight(before)
+        items.highlighted = None if index is None else items.get_option_index(str(index))
 
-    def _say_nothing(self, typed: str) -> None:
-        """An empty list says of what it is empty, but where what is typed can be taken as it stands."""
-        nothing = self.query_one("#nothing", Static)
-        own = self._typed and any(mark in typed for mark in "/.:")
-        nothing.display = bool(typed) and not self._rows and self._point_first and not own
-        nothing.update(safe(f"nothing matches '{typed}'"))
+    def _index_to_highlight(self, before: Option | None) -> int | None:
+        """The option whose name is typed in full, else the one that was highlighted before, else the first."""
+        name = self._text.strip().lower()
+        exact = next((i for i, o in enumerate(self._options) if o.cells[0].lower() == name), None)
+        if exact is not None:
+            return exact
+        same = next((i for i, o in enumerate(self._options) if before and o.key == before.key), None)
+        # While a path is typed nothing is highlighted: enter takes the text, not one of its completions.
+        first = self._highlight_first and bool(self._options) and "/" not in self._text
+        return 0 if same is None and first else same
+
+    def _show_no_match(self, text: str) -> None:
+        """Say that nothing matches, unless the text itself can be chosen."""
+        line = self.query_one("#no-match", Static)
+        choosable = self._allow_text and any(character in text for character in "/.:")
+        line.display = bool(text) and not self._options and self._highlight_first and not choosable
+        line.update(sanitize(f"nothing matches '{text}'"))
 
     @property
-    def rows_needed(self) -> int:
-        """Rows that the whole of it takes: the line, what is said, heads, groups, what can be chosen."""
-        rows = self._find(self._value)
-        groups = len({row.group for row in rows if row.group})
-        needed = 1 + len(rows) + groups + bool(self._heads)
-        return max(ROOM_FOR_HINTS, needed + len(self._hint) // 80 + 1) if self._hint else max(LEAST, needed)
+    def height_needed(self) -> int:
+        """Rows that it takes to show everything: input line, hint, headers, group headings and options."""
+        options = self._find(self._value)
+        groups = len({option.group for option in options if option.group})
+        rows = 1 + len(options) + groups + bool(self._headers)
+        if not self._hint:
+            return max(MIN_ROWS, rows)
+        return max(MIN_ROWS_WITH_HINT, rows + len(self._hint) // 80 + 1)
 
-    def _options(self, width: int) -> list[Option]:
-        listed = bool(self._heads) and all(len(row.cells) == len(self._heads) for row in self._rows)
-        head = [Row("", self._heads)] if listed else []
-        lines = lay_out([*head, *self._rows], width, self._drop)
-        heads = self.query_one("#heads", Static)
-        heads.display = listed and bool(self._rows)
-        heads.update(lines.pop(0) if listed else "")
-        options, group = [], ""
-        for index, (row, line) in enumerate(zip(self._rows, lines, strict=True)):
-            if row.group != group:
-                group = row.group
-                options.append(Option(Text(group, style="dim"), disabled=True))
-            options.append(Option(Text(line, no_wrap=True), id=str(index)))
-        return options
+    def _list_items(self, width: int) -> list[ListItem]:
+        """The list's items, a disabled one as the heading of each group."""
+        items, group = [], ""
+        for index, (option, line) in enumerate(zip(self._options, self._lines(width), strict=True)):
+            if option.group != group:
+                group = option.group
+                items.append(ListItem(Text(group, style="dim"), disabled=True))
+            items.append(ListItem(Text(line, no_wrap=True), id=str(index)))
+        return items
+
+    def _lines(self, width: int) -> list[str]:
+        """The options' lines; shows the headers where they fit the options."""
+        with_headers = bool(self._headers) and all(len(o.cells) == len(self._headers) for o in self._options)
+        header = [Option("", self._headers)] if with_headers else []
+        lines = format_columns([*header, *self._options], width, self._drop_columns)
+        headers = self.query_one("#headers", Static)
+        headers.display = with_headers and bool(self._options)
+        headers.update(lines.pop(0) if with_headers else "")
+        return lines
 
 
 class Chooser(ModalScreen[str | None]):
-    """A finder over the screen. Its answer is the key that was chosen, `None` where it was left."""
+    """A finder in a box over the screen. Its result is the chosen key; `None` where it was closed."""
 
     DEFAULT_CSS = """
     Chooser { align: center middle; }
@@ -332,16 +366,13 @@ class Chooser(ModalScreen[str | None]):
         self._title, self._finder = title, finder
 
     def compose(self) -> ComposeResult:
-        """The finder in a frame."""
-        self._finder.border_title = safe(self._title).replace("[", "\\[")
+        self._finder.border_title = sanitize(self._title).replace("[", "\\[")
         self._finder.border_subtitle = "enter choose · tab complete · esc back"
-        self._finder.styles.height = min(MOST, self._finder.rows_needed + FRAME)
+        self._finder.styles.height = min(MAX_ROWS, self._finder.height_needed + FRAME_ROWS)
         yield self._finder
 
-    def on_finder_chosen(self, event: Finder.Chosen) -> None:
-        """Answer with it."""
+    def on_finder_selected(self, event: Finder.Selected) -> None:
         self.dismiss(event.key)
 
-    def on_finder_left(self) -> None:
-        """Answer with nothing."""
+    def on_finder_cancelled(self) -> None:
         self.dismiss(None)

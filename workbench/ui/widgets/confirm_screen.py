@@ -1,4 +1,4 @@
-"""A question that is answered with yes or no before something is done."""
+"""A question to answer with yes or no before something is done."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 from workbench.ui.base.status_style import MUTED
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks `question`; `about` says what will happen."""
+    """Asks `question`; `consequence` describes what will happen. The result is whether the answer was yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
     ]
 
-    def __init__(self, question: str, about: str) -> None:
+    def __init__(self, question: str, consequence: str) -> None:
         super().__init__()
-        self._question, self._about = safe(question), safe(about)
+        self._question, self._consequence = sanitize(question), sanitize(consequence)
 
     def compose(self) -> ComposeResult:
-        """A box in the middle."""
         with Vertical(classes="dialog"):
             yield Static(
                 Content.assemble(
                     (self._question, "bold"),
                     "\n",
-                    (self._about, MUTED),
+                    (self._consequence, MUTED),
                     "\n\n",
                     ("y", "bold $accent"),
                     " yes   ",
@@ -44,5 +43,5 @@ class Confirm(ModalScreen[bool]):
             )
 
     def action_answer(self, answer: bool) -> None:
-        """Go back with the answer."""
+        """Close the question with this answer."""
         self.dismiss(answer)

@@ -1,4 +1,4 @@
-"""A form of rows: letters belong to the pane until `enter` opens a row for typing; `esc` leaves it."""
+"""A form of rows. `enter` opens a row for editing, `esc` closes it; other keys go to the pane meanwhile."""
 
 from __future__ import annotations
 
@@ -15,102 +15,101 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from workbench.core.text import cell_width, cut, pad, safe
+from workbench.core.text import cell_width, pad, sanitize, truncate
 
-LABEL = 18
-"""Cells of the column of labels."""
+LABEL_WIDTH = 18
+"""Cells of the label column."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One row, as it is shown."""
+    """One row of a form."""
 
     key: str
     label: str
     value: str
     kind: str = "text"
-    """`heading`, `yes/no`, `choice` (of `choices`), `pick` (the pane opens it), or what `Setting.kind` says."""
+    """`heading`, `yes/no`, `choice` (of `choices`), `pick` (the pane opens it), or a `Setting.kind`."""
     changed: bool = False
-    """Set by hand: shown bright. What is a default is dim."""
+    """Whether the value differs from the default; defaults are dim."""
     help: str = ""
     choices: tuple[str, ...] = ()
 
 
-def matching(fields: Sequence[Field], words: str) -> list[Field]:
-    """The rows whose key, value or help has every one of `words`, in any case; all of them where there are none."""
-    wanted = words.lower().split()
-    if not wanted:
+def filter_fields(fields: Sequence[Field], text: str) -> list[Field]:
+    """The fields whose key, value and help contain every word of `text`, ignoring case; all for an empty text."""
+    words = text.lower().split()
+    if not words:
         return list(fields)
     return [
         field
         for field in fields
         if field.kind != "heading"
-        and all(word in f"{field.key} {field.value} {field.help}".lower() for word in wanted)
+        and all(word in f"{field.key} {field.value} {field.help}".lower() for word in words)
     ]
 
 
 class FormRow(Widget):
-    """One row that is not being typed in."""
+    """One row that is not being edited."""
 
     DEFAULT_CSS = """
     FormRow { height: 1; width: 1fr; }
-    FormRow.-pointed { background: $primary 25%; }
+    FormRow.-highlighted { background: $primary 25%; }
     """
 
     field: Field
-    pointed = False
+    highlighted = False
 
     def __init__(self, field: Field) -> None:
         super().__init__()
         self.field = field
 
     def show(self, field: Field) -> None:
-        """Another value in the same row."""
+        """Show `field`; the row is drawn again only if it changed."""
         if field != self.field:
             self.field = field
             self.refresh()
 
-    def point(self, pointed: bool) -> None:
-        """Whether the cursor stands here."""
-        if pointed != self.pointed:
-            self.pointed = pointed
-            self.set_class(pointed, "-pointed")
+    def set_highlighted(self, highlighted: bool) -> None:
+        """Show whether the cursor is on this row."""
+        if highlighted != self.highlighted:
+            self.highlighted = highlighted
+            self.set_class(highlighted, "-highlighted")
             self.refresh()
 
     def render(self) -> Text:
-        """Mark, label, value, and what it means as far as there is room."""
-        return draw(self.field, self.size.width, self.pointed)
+        return render_field(self.field, self.size.width, self.highlighted)
 
 
-def room_of(width: int) -> int:
-    """The cells that a value has in a row of so many."""
+def value_width(width: int) -> int:
+    """The cells of a value in a row of `width` cells."""
     return max(1, width - _label_width(width) - 3)
 
 
 def _label_width(width: int) -> int:
-    return min(LABEL, max(6, width // 3))
+    return min(LABEL_WIDTH, max(6, width // 3))
 
 
-def draw(field: Field, width: int, pointed: bool = False) -> Text:
-    """A row of `width` cells."""
+def render_field(field: Field, width: int, highlighted: bool = False) -> Text:
+    """Cursor mark, label, value and, where there is room, the help, in `width` cells."""
     if field.kind == "heading":
-        return Text(cut(safe(field.label), width), style="bold dim", no_wrap=True)
-    label = pad(safe(field.label), _label_width(width))
-    value = cut(safe(field.value), room_of(width))
+        return Text(truncate(sanitize(field.label), width), style="bold dim", no_wrap=True)
+    label = pad(sanitize(field.label), _label_width(width))
+    value = truncate(sanitize(field.value), value_width(width))
     text = Text(no_wrap=True, end="")
-    text.append("▸ " if pointed else "  ", style="bold")
-    text.append(label + " ", style="bold" if pointed else "")
+    text.append("▸ " if highlighted else "  ", style="bold")
+    text.append(label + " ", style="bold" if highlighted else "")
     text.append(value, style="bold" if field.changed or field.kind == "pick" else "dim")
     text.append(" " * max(0, 12 - cell_width(value)))
     left = width - text.cell_len - 2
     if field.help and left > 12:
-        text.append("  " + cut(safe(field.help), left), style="dim italic")
+        text.append("  " + truncate(sanitize(field.help), left), style="dim italic")
     text.truncate(width, overflow="ellipsis")
     return text
 
 
 class Editor(Vertical):
-    """The row that is being typed in, and under it what is wrong with it or what it can be."""
+    """The row that is being edited, and below it an error or a hint on valid values."""
 
     DEFAULT_CSS = """
     Editor { height: auto; }
@@ -127,37 +126,38 @@ class Editor(Vertical):
         self.field, self._check = field, check
 
     def compose(self) -> ComposeResult:
-        """Label, line, message."""
         with Horizontal():
-            yield Static("▸ " + pad(self.field.label, LABEL) + " ", classes="-label", markup=False)
+            yield Static("▸ " + pad(self.field.label, LABEL_WIDTH) + " ", classes="-label", markup=False)
             yield Input(self.field.value, compact=True, select_on_focus=True)
         yield Static(self._hint(), id="message", markup=False)
 
     @property
     def value(self) -> str:
-        """What is typed."""
+        """The typed text."""
         return self.query_one(Input).value.strip()
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it, in one line."""
+        """The error of the typed text, in one line; `None` if it is valid."""
         return None if self.value == self.field.value else self._check(self.field.key, self.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Say at once what can't be."""
+        """Check the text while it is typed."""
         event.stop()
         problem = self.problem
         message = self.query_one("#message", Static)
         message.set_class(problem is not None, "-error")
-        message.update(safe(f"✗ {problem}" if problem else self._hint()))
+        message.update(sanitize(f"✗ {problem}" if problem else self._hint()))
 
     def _hint(self) -> str:
         choices = f" ({', '.join(self.field.choices)})" if self.field.choices else ""
-        return safe(f"{self.field.kind}{choices}: {self.field.help}" if self.field.help else self.field.kind)
+        return sanitize(
+            f"{self.field.kind}{choices}: {self.field.help}" if self.field.help else self.field.kind
+        )
 
 
 class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
-    """Rows with a cursor. What a row means is the pane's matter: it checks what is typed and takes what changed."""
+    """Rows with a cursor. The pane checks what is typed (`check`) and handles the messages about changes."""
 
     DEFAULT_CSS = """
     Form { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $background; }
@@ -177,37 +177,37 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class Changed(Message):
-        """A row was given another value (as typed)."""
+        """The user changed the value of a row (`value` as typed)."""
 
         key: str
         value: str
 
     @dataclass
     class Opened(Message):
-        """A row that the pane itself opens (`pick`, `choice`) was opened."""
+        """A row that the pane edits itself (`pick`, `choice`) was opened."""
 
         field: Field
 
     @dataclass
     class Reset(Message):
-        """A row is to have its default again."""
+        """The user reset a row to its default."""
 
         key: str
 
-    class Left(Message):
-        """`esc` was pressed while no row was open."""
+    class Closed(Message):
+        """The user pressed `esc` while no row was open."""
 
     def __init__(self, check: Callable[[str, str], str | None], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._check = check
-        self.can_leave = False
-        """Whether `esc` leaves the form too, not only a row."""
+        self.closable = False
+        """Whether `esc` also closes the form, not only an open row."""
         self._fields: list[Field] = []
         self.cursor = 0
 
     def show(self, fields: Sequence[Field]) -> None:
-        """Show these rows; the cursor stays on its key where that is still there."""
-        key = self.pointed.key if self.pointed else None
+        """Show `fields`. The cursor stays on its key, if that is among them."""
+        key = self.highlighted.key if self.highlighted else None
         before, self._fields = [field.key for field in self._fields], list(fields)
         keys = [field.key for field in fields]
         if keys == before:
@@ -224,11 +224,11 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     @property
     def editor(self) -> Editor | None:
-        """The row that is being typed in."""
+        """The row that is being edited, if any."""
         return next(iter(self.query(Editor)), None)
 
     @property
-    def pointed(self) -> Field | None:
+    def highlighted(self) -> Field | None:
         """The row under the cursor."""
         return self._fields[self.cursor] if self.cursor < len(self._fields) else None
 
@@ -238,48 +238,47 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             await self.remove_children()
             await self.mount_all(FormRow(field) for field in self._fields)
         self._fill()
-        self._point()
+        self._highlight_cursor()
 
     def _fill(self) -> None:
-        """Each row its field, where the rows are there already."""
+        """Show the fields in the mounted rows."""
         for row, field in zip(self.rows, self._fields, strict=False):
             row.show(field)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """The cursor shows where the keys go; without the focus there is none."""
         super().watch_has_focus(_has_focus)
-        self._point()
+        self._highlight_cursor()
 
     def on_descendant_blur(self) -> None:
-        """Whoever clicks elsewhere has left the row."""
+        # A click outside closes the open row.
         editor = self.editor
         if editor is not None and not editor.query_one(Input).has_focus:
             self._close(focus=False)
 
     async def on_click(self, event: events.Click) -> None:
-        """A click puts the cursor on a row; a click on the row under the cursor opens it."""
+        """Move the cursor to the clicked row; a click on the row under the cursor opens it."""
         row = event.widget
         if not isinstance(row, FormRow) or row.field.kind == "heading":
             return
-        at = self.rows.index(row)
-        if at == self.cursor and row.pointed:
+        index = self.rows.index(row)
+        if index == self.cursor and row.highlighted:
             await self.action_open()
         else:
-            self.cursor = at
-            self._point()
+            self.cursor = index
+            self._highlight_cursor()
 
     def action_move(self, by: int) -> None:
-        """Move the cursor, over the headings, staying inside."""
-        places = [i for i, row in enumerate(self.rows) if row.field.kind != "heading"]
-        if not places:
+        """Move the cursor by `by` rows, skipping headings."""
+        indices = [i for i, row in enumerate(self.rows) if row.field.kind != "heading"]
+        if not indices:
             return
-        at = places.index(self.cursor) if self.cursor in places else 0
-        self.cursor = places[max(0, min(len(places) - 1, at + by))]
-        self._point()
+        current = indices.index(self.cursor) if self.cursor in indices else 0
+        self.cursor = indices[max(0, min(len(indices) - 1, current + by))]
+        self._highlight_cursor()
 
     async def action_open(self) -> None:
-        """Open the row under the cursor: a line to type in, another of two values, or what the pane has for it."""
-        field = self.pointed
+        """Edit the row under the cursor."""
+        field = self.highlighted
         if field is None or field.kind == "heading" or self.editor is not None:
             return
         if field.kind == "yes/no":
@@ -308,20 +307,20 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.post_message(self.Changed(field.key, value))
 
     def action_reset(self) -> None:
-        """Give the row under the cursor its default again."""
-        if self.pointed is not None and self.editor is None:
-            self.post_message(self.Reset(self.pointed.key))
+        """Reset the row under the cursor to its default."""
+        if self.highlighted is not None and self.editor is None:
+            self.post_message(self.Reset(self.highlighted.key))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`esc` is the form's only while there is something to leave."""
-        return action != "leave" or self.editor is not None or self.can_leave
+        """`esc` belongs to the form only while a row is open, or the form can be closed."""
+        return action != "leave" or self.editor is not None or self.closable
 
     def action_leave(self) -> None:
-        """Leave the row that is open, else the form."""
+        """Close the open row, else the form."""
         if self.editor is not None:
             self._close()
         else:
-            self.post_message(self.Left())
+            self.post_message(self.Closed())
 
     def _close(self, focus: bool = True) -> None:
         editor = self.editor
@@ -333,9 +332,10 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         for row in self.rows:
             row.display = True
 
-    def _point(self) -> None:
-        shown = self.has_focus
+    def _highlight_cursor(self) -> None:
+        """Highlight the cursor's row while the form has the focus."""
         for index, row in enumerate(self.rows):
-            row.point(shown and index == self.cursor)
-            if shown and index == self.cursor:
+            at_cursor = self.has_focus and index == self.cursor
+            row.set_highlighted(at_cursor)
+            if at_cursor:
                 self.scroll_to_widget(row, animate=False, origin_visible=True)

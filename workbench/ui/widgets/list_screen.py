@@ -1,4 +1,4 @@
-"""A list of lines in a box over the panes: what layers and steps are shown in."""
+"""A list of lines in a box over the panes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 
 WIDTH = 75
 
 
-class ListingScreen(ModalScreen[None]):
-    """A heading, lines with a cursor, and one line under them; `esc` goes back."""
+class ListScreen(ModalScreen[None]):
+    """A heading, lines with a cursor, and a line at the bottom; `esc` closes it."""
 
     DEFAULT_CSS = """
-    ListingScreen { align: center middle; }
-    ListingScreen > Vertical {
+    ListScreen { align: center middle; }
+    ListScreen > Vertical {
         width: 80; max-width: 100%; max-height: 100%; padding: 0 1;
         border: round $accent; background: $surface;
     }
-    ListingScreen Static { height: 1; }
-    ListingScreen OptionList, ListingScreen OptionList:focus {
+    ListScreen Static { height: 1; }
+    ListScreen OptionList, ListScreen OptionList:focus {
         height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
         scrollbar-background: $surface;
     }
@@ -42,14 +42,13 @@ class ListingScreen(ModalScreen[None]):
     ]
 
     def __init__(self, title: str, heading: str, lines: Sequence[str], foot: str = "") -> None:
-        """All of them one row each, made safe by the caller but for the title."""
+        """Each is one line of sanitized text; the title is sanitized here."""
         super().__init__()
         self._title, self._heading, self._lines, self._foot = title, heading, lines, foot
 
     def compose(self) -> ComposeResult:
-        """The box."""
         with Vertical() as box:
-            box.border_title = safe(self._title, WIDTH).replace("[", "\\[")
+            box.border_title = sanitize(self._title, WIDTH).replace("[", "\\[")
             box.border_subtitle = "esc back"
             box.styles.height = len(self._lines) + 4
             yield Static(Text(self._heading, style="dim"))
@@ -57,5 +56,5 @@ class ListingScreen(ModalScreen[None]):
             yield Static(Text(self._foot, style="bold"), id="foot")
 
     def action_move(self, action: str) -> None:
-        """Move the cursor."""
+        """Run the list's own cursor action."""
         getattr(self.query_one(OptionList), f"action_{action}")()

@@ -1,4 +1,4 @@
-"""Completes paths that are being typed. Names that can't be shown as they are stay openable."""
+"""Completion of typed paths, including those whose names can't be displayed as they are."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from workbench.core.paths import given
-from workbench.core.text import safe
+from workbench.core.paths import expand_user_path
+from workbench.core.text import sanitize
 
-MOST = 200
-"""More matches than this are not listed."""
+MAX_MATCHES = 200
+"""Matches that are listed at most."""
 
 
-def complete(text: str, endings: tuple[str, ...] = (), *, folders_only: bool = False) -> list[str]:
-    """Paths that begin with `text`, folders first (they end in `/`), as the person writes them (`~/`, `./`).
+def complete_path(text: str, suffixes: tuple[str, ...] = (), *, folders_only: bool = False) -> list[str]:
+    """Paths that begin with `text`, folders first (they end in `/`), in the form that was typed (`~/`, `./`).
 
-    `endings`: what names of files must end in (any case); all, where there are none. Hidden ones only when
-    their dot is typed.
+    `suffixes` are those of the files to list, in lower case; none lists all. Hidden files are listed only if
+    `text` has their dot.
     """
     head, slash, tail = text.rpartition("/")
-    folder = given(head + slash) if slash else Path()
-    found = [entry for entry in _entries(folder) if _begins(entry.name, tail)]
-    shown = [(not _is_folder(entry), entry.name) for entry in found]
-    kept = [(is_file, name) for is_file, name in shown if not is_file or _ends(name, endings, folders_only)]
-    return [head + slash + name + ("" if is_file else "/") for is_file, name in sorted(kept)[:MOST]]
+    folder = expand_user_path(head + slash) if slash else Path()
+    entries = [entry for entry in _entries(folder) if _has_prefix(entry.name, tail)]
+    names = [(not _is_folder(entry), entry.name) for entry in entries]
+    matches = [
+        (is_file, name) for is_file, name in names if not is_file or _is_listed(name, suffixes, folders_only)
+    ]
+    return [head + slash + name + ("" if is_file else "/") for is_file, name in sorted(matches)[:MAX_MATCHES]]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except (OSError, ValueError):
         return []
 
@@ -42,38 +44,38 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _begins(name: str, tail: str) -> bool:
-    hidden = name.startswith(".") and not tail.startswith(".")
-    return not hidden and safe(name).lower().startswith(tail.lower())
+def _has_prefix(name: str, prefix: str) -> bool:
+    hidden = name.startswith(".") and not prefix.startswith(".")
+    return not hidden and sanitize(name).lower().startswith(prefix.lower())
 
 
-def _ends(name: str, endings: tuple[str, ...], folders_only: bool) -> bool:
-    return not folders_only and (not endings or name.lower().endswith(endings))
+def _is_listed(name: str, suffixes: tuple[str, ...], folders_only: bool) -> bool:
+    return not folders_only and (not suffixes or name.lower().endswith(suffixes))
 
 
-def common(paths: Iterable[str]) -> str:
-    """The longest beginning that all have in common."""
-    found = list(paths)
-    first, last = min(found, default=""), max(found, default="")
-    same = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-    return first[: next(same, min(len(first), len(last)))]
+def common_prefix(paths: Iterable[str]) -> str:
+    """The longest common prefix."""
+    every = list(paths)
+    first, last = min(every, default=""), max(every, default="")
+    differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(differences, min(len(first), len(last)))]
 
 
-class Names:
-    """Remembers which names stand behind what is shown of them, so that a shown path can be opened again."""
+class DisplayedPaths:
+    """Maps displayed (sanitized) paths back to the real ones, so that they can be opened."""
 
     def __init__(self) -> None:
         self._real: dict[str, str] = {}
 
-    def show(self, path: str) -> str:
-        """`path` fit to show and to type on."""
-        shown = safe(path)
+    def display(self, path: str) -> str:
+        """`path` sanitized, as it is displayed and typed."""
+        shown = sanitize(path)
         if shown != path:
             self._real[shown] = path
         return shown
 
-    def real(self, text: str) -> str:
-        """What `text` stands for: the longest beginning that was shown is put back."""
+    def resolve(self, text: str) -> str:
+        """The real path of a displayed `text`: the longest displayed prefix is replaced."""
         known = [shown for shown in self._real if text.startswith(shown)]
         longest = max(known, key=len, default="")
         return self._real[longest] + text[len(longest) :] if longest else text

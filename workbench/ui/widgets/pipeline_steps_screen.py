@@ -1,4 +1,4 @@
-"""What becomes of a picture on its way to an answer, step by step."""
+"""The steps from an image to a prediction."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from rich.text import Text
 from textual import on
 from textual.widgets import OptionList, Static
 
-from workbench.core.text import cut, pad, safe, value_range
+from workbench.core.text import format_range, pad, sanitize, truncate
 from workbench.inference.results import PipelineStep
-from workbench.ui.widgets.list_screen import WIDTH, ListingScreen
+from workbench.ui.widgets.list_screen import WIDTH, ListScreen
 
 
-class StepsScreen(ListingScreen):
-    """Every step with its shape, type, range and memory; under them the code of the one that is pointed at."""
+class PipelineStepsScreen(ListScreen):
+    """Each step with its shape, dtype, range and memory; below, the code of the highlighted one."""
 
     def __init__(self, title: str, steps: Sequence[PipelineStep]) -> None:
-        heading = step_line("step", "shape", "type", "from … to", "memory")
+        heading = format_step("step", "shape", "dtype", "range", "memory")
         super().__init__(title, heading, [_row(step) for step in steps])
         self._steps = steps
 
     @on(OptionList.OptionHighlighted)
-    def _pointed(self, event: OptionList.OptionHighlighted) -> None:
+    def _step_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         step = self._steps[event.option_index]
-        shown = f"{step.code}   on {step.device}"
-        self.query_one("#foot", Static).update(Text(safe(shown, WIDTH), "bold"))
+        code = f"{step.code}   on {step.device}"
+        self.query_one("#foot", Static).update(Text(sanitize(code, WIDTH), "bold"))
 
 
 def _row(step: PipelineStep) -> str:
     sides = [str(side) for side in step.shape]
-    shape = "×".join(sides) if step.kind == "picture" else f"[{', '.join(sides)}]"
-    span = value_range(step.low, step.high)
-    return step_line(step.name, shape, step.dtype, span, step.memory)
+    shape = "×".join(sides) if step.kind == "image" else f"[{', '.join(sides)}]"
+    span = format_range(step.low, step.high)
+    return format_step(step.name, shape, step.dtype, span, step.memory)
 
 
-def step_line(name: str, shape: str, dtype: str, span: str, memory: str) -> str:
-    """The columns of one step."""
-    return cut(
-        f"{pad(safe(name), 13)} {pad(shape, 16)} {pad(safe(dtype), 7)} {pad(span, 17)} {safe(memory)}", WIDTH
+def format_step(name: str, shape: str, dtype: str, span: str, memory: str) -> str:
+    """The columns of one step, in `WIDTH` cells."""
+    columns = (
+        pad(sanitize(name), 13),
+        pad(shape, 16),
+        pad(sanitize(dtype), 7),
+        pad(span, 17),
+        sanitize(memory),
     )
+    return truncate(" ".join(columns), WIDTH)

@@ -1,4 +1,4 @@
-"""One row of text that is sent to the terminal only when it differs."""
+"""A line of text that is sent to the terminal only when it changed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 
-class Line(Static, can_focus=False):
-    """A row as high as it is, cut at the right."""
+class TextLine(Static, can_focus=False):
+    """One row, truncated at the right."""
 
     DEFAULT_CSS = """
-    Line { height: 1; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
+    TextLine { height: 1; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     ALLOW_SELECT = False
 
@@ -20,11 +20,11 @@ class Line(Static, can_focus=False):
 
     @property
     def text(self) -> str:
-        """What stands there."""
+        """The text that is shown."""
         return "" if self._shown is None else self._shown.plain
 
     def show(self, content: Content) -> None:
-        """Put `content` there."""
+        """Show `content`."""
         if self._shown is None or not self._shown.is_same(content):
             self._shown = content
             self.update(content, layout=False)

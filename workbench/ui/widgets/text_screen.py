@@ -1,4 +1,4 @@
-"""Text to read: the end of a worker's log, the notices, the keys."""
+"""A screen of text to read: the tail of a log, the notification history, the keys."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from workbench.core.text import safe
+from workbench.core.text import sanitize
 from workbench.ui.base.status_style import MUTED
 
-TAIL = 128 << 10
-LINES = 2000
+TAIL_BYTES = 128 << 10
+MAX_LINES = 2000
 REFRESH_SECONDS = 1.0
 
 
-class Reading(ModalScreen[None]):
-    """Lines in a frame, to scroll through. With `again`, they are read anew every second while one reads."""
+class TextScreen(ModalScreen[None]):
+    """Lines to scroll through. With `reload`, they are read again every second."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter,ctrl+j,exclamation_mark,question_mark", "dismiss", "back"),
@@ -36,32 +36,30 @@ class Reading(ModalScreen[None]):
     ]
 
     def __init__(
-        self, title: str, lines: Sequence[Content], again: Callable[[], Sequence[Content]] | None = None,
+        self, title: str, lines: Sequence[Content], reload: Callable[[], Sequence[Content]] | None = None,
         *, at_end: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._title, self._lines, self._again, self._at_end = safe(title), lines, again, at_end
+        self._title, self._lines, self._reload, self._at_end = sanitize(title), lines, reload, at_end
 
     def compose(self) -> ComposeResult:
-        """The frame."""
         with VerticalScroll(classes="reading") as frame:
             frame.border_title = self._title.replace("[", "\\[")
             frame.border_subtitle = "esc back"
             yield Static(_joined(self._lines), markup=False)
 
     def on_mount(self) -> None:
-        """Begin at the end, where that is what matters."""
         if self._at_end:
             self.call_after_refresh(self._frame.scroll_end, animate=False)
-        if self._again is not None:
-            self.set_interval(REFRESH_SECONDS, self._read_again)
+        if self._reload is not None:
+            self.set_interval(REFRESH_SECONDS, self._refresh_lines)
 
     @property
     def _frame(self) -> VerticalScroll:
         return self.query_one(VerticalScroll)
 
-    def _read_again(self) -> None:
-        lines = self._again() if self._again else self._lines
+    def _refresh_lines(self) -> None:
+        lines = self._reload() if self._reload else self._lines
         if [line.plain for line in lines] == [line.plain for line in self._lines]:
             return
         was_at_end = self._frame.is_vertical_scroll_end
@@ -70,29 +68,33 @@ class Reading(ModalScreen[None]):
         if was_at_end:
             self.call_after_refresh(self._frame.scroll_end, animate=False)
 
-    def action_scroll(self, where: str) -> None:
-        """Move through the text."""
-        getattr(self._frame, f"scroll_{where}")(animate=False)
+    def action_scroll(self, direction: str) -> None:
+        """Scroll the text."""
+        getattr(self._frame, f"scroll_{direction}")(animate=False)
 
     async def action_dismiss(self, result: None = None) -> None:
-        """Back to the panes."""
+        """Go back to the panes."""
         self.dismiss(result)
 
 
 def _joined(lines: Sequence[Content]) -> Content:
-    return Content("\n").join(lines) if lines else Content.styled("nothing was written here", MUTED)
+    return Content("\n").join(lines) if lines else Content.styled("(empty)", MUTED)
 
 
 def log_tail(path: Path) -> list[Content]:
-    """The last lines of a log; of a line that was drawn over again and again (a bar), what stood there last."""
+    """The last `MAX_LINES` lines of a log; of a progress bar (rewritten with `\\r`), its last state."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL))
-            data = file.read(TAIL)
+            file.seek(max(0, size - TAIL_BYTES))
+            data = file.read(TAIL_BYTES)
     except OSError as error:
-        return [Content(safe(f"{path}: {error.strerror}"))]
+        return [Content(sanitize(f"{path}: {error.strerror}"))]
     lines = data.decode("utf-8", "replace").rstrip("\n").split("\n")
-    if size > TAIL:
+    if size > TAIL_BYTES:
         lines = lines[1:]
-    return [Content(safe(line.rstrip("\r").rpartition("\r")[2])) for line in lines[-LINES:]] if data else []
+    return (
+        [Content(sanitize(line.rstrip("\r").rpartition("\r")[2])) for line in lines[-MAX_LINES:]]
+        if data
+        else []
+    )

@@ -1,18 +1,26 @@
-"""Rows under a head with a cursor on one of them, drawn as far as they are seen: ten thousand cost no more than ten."""
+"""Rows under a header with a cursor, of which only the visible ones are drawn.
+
+Drawing cell by cell instead of using Textual's `DataTable` keeps the bytes sent over SSH small: a cell that did not
+change is not sent again, and ten thousand rows cost no more than ten.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Sized
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 
 from workbench.ui.widgets.cell_grid import CellView
 
+SCROLL_ROWS = 3
+"""Rows that one step of the mouse wheel scrolls."""
 
-class CursorRows(CellView, can_focus=True):
-    """Moves a cursor over `rows` by keys, clicks and the wheel; who inherits draws them and says what a row means."""
+
+class VirtualList(CellView, can_focus=True):
+    """Moves a cursor over `rows` with keys, clicks and the mouse wheel. Subclasses draw the rows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False),
@@ -26,107 +34,105 @@ class CursorRows(CellView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.rows: Sequence[Any] = ()
+        self.rows: Sized = ()
         self.cursor = 0
-        """The place of the row under the cursor."""
+        """Index of the row under the cursor."""
         self.top = 0
-        """The place of the first row that is seen."""
-        self.touched = False
-        """Whether anybody moved the cursor or the rows."""
+        """Index of the first visible row."""
+        self.user_moved = False
+        """Whether the user has moved the cursor or scrolled."""
 
+    @abstractmethod
     def redraw(self) -> None:
-        """Draw what is seen; only what differs is sent."""
-        raise NotImplementedError
+        """Draw the header and the visible rows."""
 
-    def moved(self) -> None:
-        """Tell that the cursor came to another row."""
-        raise NotImplementedError
+    @abstractmethod
+    def cursor_moved(self) -> None:
+        """Post a message that the cursor is on another row."""
 
+    @abstractmethod
     def action_choose(self) -> None:
-        """Tell that the row under the cursor is meant."""
-        raise NotImplementedError
+        """Choose the row under the cursor."""
 
-    def head_clicked(self, x: int) -> None:
-        """The head was clicked, so many cells from the left."""
+    def header_clicked(self, x: int) -> None:
+        """The header was clicked at column `x` of the widget."""
 
     @property
-    def seen(self) -> range:
-        """The places of the rows that are seen."""
+    def visible_rows(self) -> range:
+        """Indices of the visible rows."""
         return range(self.top, min(len(self.rows), self.top + self._height))
 
-    def move_to(self, place: int) -> None:
-        """Put the cursor on a row, or as near as there are any."""
-        self.touched = True
-        place = max(0, min(place, len(self.rows) - 1))
-        if self.rows and place != self.cursor:
-            self.cursor = place
-            self._follow()
+    def move_to(self, index: int) -> None:
+        """Move the cursor to row `index`, clamped to the existing rows."""
+        self.user_moved = True
+        index = max(0, min(index, len(self.rows) - 1))
+        if self.rows and index != self.cursor:
+            self.cursor = index
+            self._scroll_to_cursor()
             self.redraw()
-            self.moved()
+            self.cursor_moved()
 
-    def put(self, rows: Sequence[Any], place: int | None) -> None:
-        """Show other rows, the cursor on `place` and that row where it stands; with `None` the cursor stays."""
-        seen_at = self.cursor - self.top
+    def set_rows(self, rows: Sized, index: int | None) -> None:
+        """Show `rows` with the cursor on row `index`, on the same screen line as before.
+
+        `None` leaves the cursor's index unchanged.
+        """
+        line = self.cursor - self.top
         self.rows = rows
-        self.cursor = max(0, min(self.cursor, len(rows) - 1)) if place is None else place
-        self.top = self.top if place is None else place - seen_at
-        self._follow()
+        self.cursor = max(0, min(self.cursor, len(rows) - 1)) if index is None else index
+        self.top = self.top if index is None else index - line
+        self._scroll_to_cursor()
         self.redraw()
 
-    def _follow(self) -> None:
-        """Scroll as little as shows the cursor."""
+    def _scroll_to_cursor(self) -> None:
+        """Scroll as little as makes the cursor visible."""
         top = max(self.cursor - self._height + 1, min(self.top, self.cursor))
         self.top = max(0, min(top, len(self.rows) - self._height))
 
     def action_move(self, by: int) -> None:
-        """Some rows up or down."""
+        """Move the cursor by `by` rows."""
         self.move_to(self.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """A screenful up or down."""
+        """Move the cursor by `by` screens."""
         self.move_to(self.cursor + by * self._height)
 
-    def action_go(self, place: int) -> None:
-        """To the first row, or with -1 the last."""
-        self.move_to(place if place >= 0 else len(self.rows) - 1)
+    def action_go(self, index: int) -> None:
+        """Move the cursor to row `index`; -1 is the last row."""
+        self.move_to(index if index >= 0 else len(self.rows) - 1)
 
     def on_resize(self) -> None:
-        """More or fewer rows and columns fit."""
-        self._follow()
+        self._scroll_to_cursor()
         self.redraw()
 
     def on_focus(self) -> None:
-        """The cursor is brighter in the rows that have the keys."""
         self.redraw()
 
     def on_blur(self) -> None:
-        """And no longer."""
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the row that was clicked; a second click chooses it."""
-        place = event.y - 1 + self.top
+        """Move the cursor to the clicked row; a double click chooses it."""
+        index = event.y - 1 + self.top
         if event.y == 0:
-            self.head_clicked(event.x)
-        elif place < len(self.rows):
-            self.move_to(place)
+            self.header_clicked(event.x)
+        elif index < len(self.rows):
+            self.move_to(index)
             if event.chain == 2:
                 self.action_choose()
 
     def on_mouse_scroll_up(self) -> None:
-        """Three rows back."""
-        self._scroll(-3)
+        self._scroll(-SCROLL_ROWS)
 
     def on_mouse_scroll_down(self) -> None:
-        """Three rows on."""
-        self._scroll(3)
+        self._scroll(SCROLL_ROWS)
 
     @property
     def _height(self) -> int:
-        """How many rows fit under the head."""
+        """Rows that fit under the header."""
         return max(1, self.size.height - 1)
 
     def _scroll(self, rows: int) -> None:
-        self.touched = True
+        self.user_moved = True
         self.top = max(0, min(self.top + rows, len(self.rows) - self._height))
         self.redraw()

@@ -1,4 +1,4 @@
-"""The evaluated pictures behind the classes pane: a real finished run, and the real session process."""
+"""The evaluated images of the classes pane, with a real finished run and the real compute process."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import Any
 
 from textual.app import App, ComposeResult
 
-from workbench.compute.client import SessionClient
+from workbench.compute.client import ComputeClient
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import final_evaluation, read_evaluation
-from workbench.ui.classes.examples_screen import ExamplesScreen
+from workbench.ui.base.pane import PaneServices
+from workbench.ui.classes.evaluated_samples_screen import EvaluatedSamplesScreen
 from workbench.ui.classes.pane import ClassesPane
 from workbench.ui.data.sample_grid import SampleGrid
-from workbench.ui.widgets.text_line import Line
+from workbench.ui.widgets.text_line import TextLine
 
 Until = Callable[..., Any]
 
 
 class Shown(App[None]):
-    def __init__(self, session: SessionClient) -> None:
+    def __init__(self, session: ComputeClient) -> None:
         super().__init__()
         self.session = session
 
     def compose(self) -> ComposeResult:
-        yield ClassesPane(session=self.session)
+        yield ClassesPane(PaneServices(compute=self.session))
 
 
 async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: Until) -> None:
@@ -33,29 +34,29 @@ async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: U
     shown = read_evaluation(digits_run, final_evaluation(view))
     assert shown is not None
     errors = 359 - round((shown.accuracy or 0) * 359)
-    client = SessionClient()
+    client = ComputeClient()
     try:
         app = Shown(client)
         async with app.run_test(size=(80, 24)) as pilot:
             pane = app.query_one(ClassesPane)
             pane.view, pane.evaluations = view, [shown]
-            pane.enter()
+            pane.focus_content()
             await pilot.press("v")
-            await until(pilot, lambda: isinstance(app.screen, ExamplesScreen))
+            await until(pilot, lambda: isinstance(app.screen, EvaluatedSamplesScreen))
             grid = app.screen.query_one(SampleGrid)
             await until(pilot, lambda: grid.total == 359, seconds=60)
-            assert {sample.words for sample in grid.samples} <= {f"✓{k}" for k in range(10)} | {
+            assert {sample.caption for sample in grid.samples} <= {f"✓{k}" for k in range(10)} | {
                 f"{k}→{j}" for k in range(10) for j in range(10)
             }
-            await until(pilot, "test example 0: is ")
+            await until(pilot, "test sample 0: true ")
             await pilot.press("f")
             await until(pilot, lambda: grid.total == errors, seconds=30)
-            assert all("→" in sample.words for sample in grid.samples)
-            await until(pilot, lambda: app.screen.query_one("#about-example", Line).text.endswith("wrong"))
+            assert all("→" in sample.caption for sample in grid.samples)
+            await until(pilot, lambda: app.screen.query_one("#sample-text", TextLine).text.endswith("wrong"))
             await pilot.press("f", "a")
             await until(pilot, lambda: 0 < grid.total < 359 and grid.total != errors, seconds=30)
             assert len({sample.label for sample in grid.samples}) == 1
             await pilot.press("escape")
-            await until(pilot, lambda: not isinstance(app.screen, ExamplesScreen))
+            await until(pilot, lambda: not isinstance(app.screen, EvaluatedSamplesScreen))
     finally:
         client.close()

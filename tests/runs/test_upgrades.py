@@ -1,0 +1,116 @@
+"""Records of version 0.1.0 under the current names; whole runs of it are in test_stored_runs.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workbench.io.record_codec import decode, encode, read_record
+from workbench.runs.enums import Cause, Outcome, RequestKind
+from workbench.runs.journal import Answer, Attempt, JournalLine, SettingChange
+from workbench.runs.records import Exit, Heartbeat, RequestFile, Setup
+from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
+
+STORED = Path(__file__).parents[1] / "stored_runs" / "0.1.0" / "home" / "runs"
+
+
+@pytest.mark.parametrize("path", sorted(STORED.glob("*/setup.json")), ids=lambda path: path.parent.name)
+def test_setup_keys_of_0_1_0_are_read(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    setup = read_record(path, Setup)
+    assert setup is not None
+    assert setup.execution == content["ways"] and setup.log_every == content["report_every"]
+    skipped = [["broken.png", "not an image"]]
+    upgraded = decode(json.dumps({**content, "set_aside": skipped}).encode(), Setup)
+    assert upgraded is not None and upgraded.skipped_files == (("broken.png", "not an image"),)
+    written = json.loads(encode(upgraded))
+    assert written.keys().isdisjoint({"ways", "set_aside", "report_every"})
+    assert decode(encode(upgraded), Setup) == upgraded
+
+
+def test_settings_in_a_journal_of_0_1_0_are_read() -> None:
+    attempt = {"kind": "attempt", "attempt": 2, "overrides": {"train.clip_norm": 5.0, "train.epochs": 3}}
+    record = decode(json.dumps(attempt).encode(), JournalLine)  # type: ignore[arg-type]
+    assert isinstance(record, Attempt)
+    assert record.overrides == {"train.max_grad_norm": 5.0, "train.epochs": 3}
+    change = {"kind": "change", "setting": "train.on_nan", "value": "go_back", "before": "stop", "step": 4}
+    record = decode(json.dumps(change).encode(), JournalLine)  # type: ignore[arg-type]
+    assert isinstance(record, SettingChange)
+    assert (record.setting, record.value, record.before) == ("train.on_nan", "rollback", "stop")
+
+
+def test_damaged_settings_in_a_journal_are_left_out() -> None:
+    attempt = decode(b'{"kind": "attempt", "attempt": 2, "overrides": 7}', JournalLine)  # type: ignore[arg-type]
+    assert isinstance(attempt, Attempt) and attempt.attempt == 2 and not attempt.overrides
+    assert decode(b'{"kind": "change", "setting": 7}', JournalLine) is None  # type: ignore[arg-type]
+
+
+def test_the_status_lost_of_0_1_0_is_crashed() -> None:
+    row = decode(b'{"id": "x", "name": "x", "status": "lost"}', RunSummary)
+    assert row is not None and row.status is Status.CRASHED
+    assert Status.CRASHED.value == "crashed"
+    with pytest.raises(ValueError, match="queued"):
+        Status("queued")
+
+
+def test_the_unit_of_progress_of_0_1_0_is_read() -> None:
+    progress = {"what": "decoding", "done": 1, "total": None, "unit": "pictures"}
+    beat = decode(json.dumps({"progress": progress}).encode(), Heartbeat)
+    assert beat is not None and beat.progress is not None and beat.progress.unit == "images"
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "outcome"),
+    [
+        ("not done: train.lr must be > 0", "train.lr must be > 0", Outcome.REJECTED),
+        ("the run has finished", "the run has finished", Outcome.ENDED),
+        ("going on", "going on", Outcome.DONE),
+    ],
+)
+def test_the_outcome_of_a_request_of_0_1_0_is_read_from_its_text(
+    written: str, text: str, outcome: Outcome
+) -> None:
+    line = json.dumps({"kind": "answer", "request": "lr", "id": "x", "text": written})
+    record = decode(line.encode(), JournalLine)  # type: ignore[arg-type]
+    assert isinstance(record, Answer) and (record.text, record.outcome) == (text, outcome)
+    file = decode(json.dumps({"request": "lr", "answer": written}).encode(), RequestFile)
+    assert file is not None and (file.answer, file.outcome or Outcome.DONE) == (text, outcome)
+
+
+def test_a_text_of_today_does_not_change_the_outcome() -> None:
+    file = RequestFile(request=RequestKind.LR, answer="not done: x", outcome=Outcome.DONE)
+    assert decode(encode(file), RequestFile) == file
+    assert decode(b'{"request": "stop", "answer": 7}', RequestFile) == RequestFile(request=RequestKind.STOP)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "cause"),
+    [
+        ("finished", None, Cause.COMPLETED),
+        ("stopped", "stopped on request", Cause.REQUESTED),
+        ("stopped", "stopped by SIGTERM", Cause.SIGNAL),
+        ("stopped", "stopped because its supervisor ended", Cause.SUPERVISOR_ENDED),
+        ("failed", "the loss is nan", None),
+        ("stopped", 7, None),
+    ],
+)
+def test_the_cause_of_an_end_of_0_1_0_is_read_from_its_reason(
+    status: str, reason: object, cause: Cause | None
+) -> None:
+    record = decode(json.dumps({"status": status, "attempt": 1, "reason": reason}).encode(), Exit)
+    assert record is not None and record.cause is cause
+
+
+def test_a_screen_of_0_1_0_starts_the_current_supervisor() -> None:
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for module in ("workbench.runs.supervise", "workbench.launcher.supervisor")
+    ]
+    assert "--ready-fd" in outputs[0] and outputs[0].split()[2:] == outputs[1].split()[2:]

@@ -1,0 +1,283 @@
+"""Marks, notes, export, comparison, copy and undo: by key, in the whole app."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from workbench.core import paths
+from workbench.io.record_codec import read_record
+from workbench.runs.comparison import ComparedRun
+from workbench.runs.records import Notes
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.store import RunSummary, Status, Store
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.plots.curves import LOSS, LR, Curves
+from workbench.ui.runs.compare_screen import (
+    CompareScreen,
+    overlay_curves,
+    read_comparison,
+    runs_to_compare,
+    table_rows,
+)
+from workbench.ui.runs.notes_screen import NotesScreen
+from workbench.ui.services import notifications
+from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.confirm_screen import Confirm
+from workbench.ui.widgets.notice_bar import NotificationBar
+from workbench.ui.widgets.table import Table
+
+MakeRun = Callable[..., RunFolder]
+Hold = Callable[[RunFolder], subprocess.Popen[str]]
+Until = Callable[..., Any]
+
+
+async def ready(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
+    """The app once all panes are mounted."""
+    app = pilot.app
+    assert isinstance(app, WorkbenchApp)
+    await until(pilot, lambda: set(app.main_view.panes) == set(PANES) and app.runs.selected is not None)
+    return app
+
+
+def notifications_of(app: WorkbenchApp) -> list[str]:
+    return [notice.text for notice in app.query_one(NotificationBar).notifications]
+
+
+async def test_keys_act_on_the_marked_runs(make_run: MakeRun, until: Until) -> None:
+    kept, first, second = make_run("kept"), make_run("first"), make_run("second")
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("space", "space")
+        await until(pilot, "2 marked")
+        await until(pilot, "◆second")
+        await pilot.press("x")
+        await until(pilot, "Move 2 runs to the trash?")
+        await pilot.press("y")
+        await until(pilot, lambda: [row.id for row in app.runs.rows or []] == [kept.id])
+        await pilot.press("u")
+        await until(pilot, lambda: {row.id for row in app.runs.rows or []} == {kept.id, first.id, second.id})
+        assert not list(paths.trash().iterdir())
+
+
+async def test_runs_trashed_before_one_that_failed_can_be_restored(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    going, first = make_run("going"), make_run("first")
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("space", "space", "x")
+        await until(pilot, "Move 2 runs to the trash?")
+        hold(going)
+        await pilot.press("y")
+        await until(pilot, lambda: any("stop it first" in text for text in notifications_of(app)))
+        assert [path.name for path in paths.trash().iterdir()] == [first.id]
+        await pilot.press("u")
+        await until(pilot, lambda: {row.id for row in app.runs.rows or []} == {going.id, first.id})
+
+
+async def test_escape_removes_the_marks(make_run: MakeRun, until: Until) -> None:
+    make_run("one")
+    async with WorkbenchApp().run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("space")
+        await until(pilot, lambda: len(app.runs.marked) == 1)
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.runs.marked)
+
+
+async def test_an_unavailable_action_shows_why(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    make_run("done")
+    hold(make_run("going", status=None))
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("x")
+        await until(pilot, "move to trash: going is running; s stops it first")
+        assert not isinstance(app.screen, Confirm)
+        await pilot.press("j", "]", "]", "]")
+        await until(pilot, "lr ×2: done is finished, not running; r resumes it")
+        line = app.query_one(NotificationBar)
+        await until(pilot, lambda: line.notifications[-1].count == 3)  # one notification, not three
+        await pilot.press("j")
+        await until(pilot, lambda: not line.text)
+
+
+async def test_a_filter_is_offered_for_a_list(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    async with WorkbenchApp().run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot, until)
+        await until(pilot, "/ filter")
+        await pilot.press("3")
+        await until(pilot, "a smoothing")
+        await pilot.press("slash")
+        await pilot.pause()
+        assert not app.main_view.filter_is_open
+
+
+async def test_notes_are_saved_and_found_by_the_filter(make_run: MakeRun, until: Until) -> None:
+    make_run("other")
+    folder = make_run("plain")
+    async with WorkbenchApp().run_test(size=(120, 50)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, NotesScreen))
+        await pilot.press(*(["backspace"] * 5), *"../x", "enter")
+        await until(pilot, lambda: "x" in str(app.screen.query_one("#error").render()))
+        assert isinstance(app.screen, NotesScreen)
+        await pilot.press(*(["backspace"] * 4), *"better", "tab", *"paper, good", "tab", *"lr [red]", "enter")
+        await until(pilot, "✎ paper, good  lr [red]")
+        known = Notes(name="better", tags=("paper", "good"), notes="lr [red]")
+        assert read_record(folder.notes, Notes) == known
+        await pilot.press("slash", *"paper", "enter")
+        await until(pilot, "/paper──1 of 2")
+
+
+async def test_a_run_is_exported_by_a_subprocess(
+    make_run: MakeRun, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_run()
+    places = [tmp_path / f"digits-mlp-{folder.id}{end}.csv" for end in ("", "-2")]
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        for wanted in (f"exported to {place}" for place in places):
+            await pilot.press("e")
+            await until(pilot, lambda: isinstance(app.screen, Chooser))
+            await pilot.press(*"csv")
+            await pilot.pause()
+            await pilot.press("enter")
+            await until(
+                pilot, lambda wanted=wanted: any(wanted in text for text in notifications_of(app)), seconds=30
+            )
+    assert all(place.read_text().startswith("kind,step") for place in places)
+
+
+async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, until: Until) -> None:
+    make_run("worse", accuracy=0.5)
+    make_run("best", accuracy=0.95, epochs=8)
+    make_run("mine", accuracy=0.7)
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await until(pilot, "validation loss  ─mine .500  ─best .500")
+        table = app.screen.query_one(Table)
+        keys = {row.key for row in table.rows}
+        assert "train.epochs" in keys and "status" not in keys  # which is the same in all
+        await pilot.press("m")
+        await until(pilot, "validation accuracy  ─mine .700  ─best .950")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
+
+
+def row(name: str, best: float | None, monitor: str = "accuracy", dataset: str = "digits") -> RunSummary:
+    return RunSummary(name, name, Status.FINISHED, dataset, best=best, monitor=monitor)
+
+
+def test_figures_are_compared_in_the_commands_words() -> None:
+    names = ("train.weight_decay", "train.augment", "train.monitor", "train.amp")
+    values = ((0.0, [], None, True), (0.00012345, ["hflip", "crop"], "loss", False))
+    runs = [
+        ComparedRun(run="x", name="x", status=Status.FINISHED, epoch=1, seconds=seconds, test={},
+                    settings=dict(zip(names, found, strict=True)))
+        for seconds, found in zip((10.562, 9.0), values, strict=True)
+    ]  # fmt: skip
+    shown = [(row.cells["0"], row.cells["1"]) for row in table_rows(runs)]
+    assert shown == [
+        ("10.562", "9.0"), ("0.0", "0.00012345"), ("-", "hflip,crop"), ("-", "loss"), ("yes", "no"),
+    ]  # fmt: skip
+
+
+def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
+    compared = read_comparison([make_run("measured"), make_run("begun", done=0)])
+    curves = [Curves() for _ in compared.views]
+    for one, view in zip(curves, compared.views, strict=True):
+        one.update(view)
+    title = "".join(words for words, _ in overlay_curves(curves, LOSS, 40).title)
+    assert title == "loss  ─measured .500 validation  ─begun - train"
+    assert "".join(words for words, _ in overlay_curves(curves, LR, 40).title).startswith("learning rate  ─")
+
+
+def test_what_is_compared():
+    mine, low, high, other = row("a", 0.5), row("b", 0.2), row("c", 0.9), row("d", 1.0, dataset="mnist")
+    rows = [mine, low, high, other]
+    assert runs_to_compare(mine, [], rows) == [mine, high]
+    assert runs_to_compare(mine, [low], rows) == [mine, low]
+    assert runs_to_compare(mine, [low, other], rows) == [low, other]
+    assert runs_to_compare(mine, [], [mine]) == [mine]
+    losses = [row("e", 0.5, "loss"), row("f", 0.2, "loss"), row("g", 0.9, "loss")]
+    assert runs_to_compare(losses[0], [], losses) == losses[:2]
+
+
+async def test_changes_of_the_form_are_undone(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        pane: Any = app.main_view.panes[PaneId.EXPERIMENT]
+        pane._apply(lambda: pane.draft.set("train.epochs", "7"))
+        pane._apply(lambda: pane.draft.choose("model", "convnet"))
+        await pilot.pause()
+        await pilot.press("u")
+        assert (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7)
+        await pilot.press("u")
+        assert (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40)
+        await pilot.press("u")
+        await until(pilot, "nothing to undo")
+
+
+async def test_a_live_change_that_took_effect_is_reverted(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    folder = make_run("going", status=None)
+    hold(folder)
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("[")
+        app.live_tuning.send_pending()
+        await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
+        await until(pilot, "going: learning rate ÷2")
+        await pilot.press("u")
+        await until(pilot, "going learning rate ×2 in 3 s")
+        await pilot.press("u")
+        await until(pilot, lambda: notifications_of(app)[-1] == "cancelled: learning rate ×2 of going")
+
+
+async def test_the_item_under_the_cursor_is_copied(make_run: MakeRun, until: Until) -> None:
+    folder = make_run()
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("y")
+        assert app.clipboard == str(folder.path)
+        await until(pilot, lambda: bool(app.runs.evaluations))
+        await pilot.press("4", "y")
+        assert app.clipboard.split()[:3] == ["cat", ".600", "▇▇▇▇▇▇▁▁▁▁"]
+        sent = base64.b64encode(app.clipboard.encode())
+        assert b"\x1b" not in base64.b64decode(sent)
+
+
+async def test_the_bell_rings_when_a_run_ends_unless_it_is_off(
+    make_run: MakeRun, hold: Hold, until: Until, write_run: dict[str, Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    rung: list[str] = []
+    runs = {name: make_run(name, status=None) for name in ("first", "second")}
+    holding = {name: hold(folder) for name, folder in runs.items()}
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        monkeypatch.setattr(app, "bell", lambda: rung.append("bell"))
+        for name in ("first", "second"):
+            write_run["end"](runs[name], "finished")
+            holding[name].kill()
+            holding[name].wait()
+            await until(pilot, lambda name=name: f"{name} finished" in notifications_of(app))
+            await pilot.press("B")
+    assert rung == ["bell"]
+    monkeypatch.setenv(notifications.BELL_VARIABLE, "off")
+    assert not WorkbenchApp(Store.default()).updates.bell_on

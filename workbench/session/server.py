@@ -1,5 +1,0 @@
-"""The compute process under the name that processes of 0.1.0 start it by: some live through an upgrade."""
-
-from runpy import run_module
-
-run_module("workbench.compute.server", run_name="__main__", alter_sys=True)

@@ -1,0 +1,27 @@
+"""Run the app in this terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from workbench.ui import terminal
+from workbench.ui.app import WorkbenchApp
+from workbench.ui.services.run_state import live_runs_text
+
+
+def run() -> int:
+    """Run the app; returns the exit code."""
+    if reason := terminal.unusable_reason([sys.stdin, sys.stdout, sys.stderr], os.environ):
+        print(f"workbench: {reason}", file=sys.stderr)
+        return 2
+    terminal.use_utf8()
+    terminal.drop_exported_size(os.environ)
+    app = WorkbenchApp()
+    signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
+    terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)
+    app.run()
+    if text := live_runs_text(app.runs.rows or []):
+        print(text)
+    return app.return_code or 0
