@@ -335,8 +335,8 @@ async def test_requests_fail_when_the_process_dies_and_the_next_one_restarts_it(
     client = ComputeClient()
     try:
         task = await drawing(client)
-        [server] = [p for p in psutil.Process().children() if "workbench.compute.server" in p.cmdline()
-                    and p.pid == client._process._popen.pid]  # fmt: skip
+        server = psutil.Process(client._process._popen.pid)
+        assert "workbench.compute.server" in server.cmdline()
         server.send_signal(signal.SIGKILL)
         with pytest.raises(ComputeError, match="SIGKILL"):
             await asyncio.wait_for(task, 10)
