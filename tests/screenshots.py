@@ -47,7 +47,7 @@ async def take(path: Path) -> None:
         await until(pilot, lambda: photo.prediction.top and not photo.prediction.busy)
         await pilot.press("escape", "1")
         editor = app.main_view.experiment_editor
-        await until(pilot, lambda: editor is not None and editor.facts)
+        await until(pilot, lambda: editor is not None and editor.model_summary)
         await pilot.pause(1.0)
         write(path, app)
 
