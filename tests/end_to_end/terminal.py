@@ -56,14 +56,28 @@ class Terminal:
         """Read the output of the next `seconds`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            try:
-                data = self.process.read_nonblocking(1 << 16, timeout=left)
-            except pexpect.TIMEOUT:
+            if not self.read_some(1 << 16, left):
                 return
-            except pexpect.EOF:
-                return
-            self.received += data
-            self._stream.feed(data)
+
+    def read_some(self, size: int, seconds: float) -> int:
+        """Read at most `size` bytes, wait `seconds` at most; returns how many were read."""
+        try:
+            data = self.process.read_nonblocking(size, timeout=seconds)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return 0
+        self.received += data
+        self._stream.feed(data)
+        return len(data)
+
+    def show(self, output: bytes) -> None:
+        """Let the terminal show the output of another program."""
+        self._stream.feed(output)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of the terminal."""
+        self.columns = columns
+        self._screen.resize(rows, columns)
+        self.process.setwinsize(rows, columns)
 
     @property
     def text(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
 from textual.app import ComposeResult
 from textual.dom import DOMNode
-from textual.widgets import Static
+from textual.driver import Driver
+from textual.widgets import Input, Static
 
 from workbench.compute.client import ComputeClient
 from workbench.runs.store import Store
@@ -52,9 +54,10 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     AUTO_FOCUS = None
     BINDINGS = [*RUN_KEYS, *SCREEN_KEYS, *PANE_KEYS]
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, driver_class: type[Driver] | None = None) -> None:
         # With NO_COLOR alone Textual would send grays; with the terminal's own colors it sends none.
-        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.redraw_terminal: Callable[[], object] = self.refresh
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None, driver_class=driver_class)
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
         self.compute = ComputeClient(self.store.home / "compute.log")
@@ -139,6 +142,11 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.Undoable)
     def _undoable(self, event: messages.Undoable) -> None:
         self.undo_stack.push(event.description, event.undo)
+
+    @on(events.DescendantFocus)
+    def _descendant_focused(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False  # a blinking cursor would keep a slow line busy
 
     @on(messages.Notify)
     def _notify(self, event: messages.Notify) -> None:
@@ -251,6 +259,10 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def action_filter(self) -> None:
         """Filter the rows of the pane by words."""
         self.navigation.start_filter()
+
+    def action_redraw(self) -> None:
+        """Draw the whole screen again, after other output went to the terminal."""
+        self.redraw_terminal()
 
     async def action_back(self) -> None:
         """Cancel a pending change, else leave the filter, the zoom or the pane, or remove the marks."""

@@ -8,6 +8,7 @@ import sys
 
 from workbench.ui import terminal
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.diff_driver import DiffDriver
 from workbench.ui.services.run_state import live_runs_text
 
 
@@ -18,7 +19,7 @@ def run() -> int:
         return 2
     terminal.use_utf8()
     terminal.drop_exported_size(os.environ)
-    app = WorkbenchApp()
+    app = WorkbenchApp(driver_class=DiffDriver)
     signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
     terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)
     app.run()

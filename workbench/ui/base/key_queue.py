@@ -13,6 +13,7 @@ from functools import partial
 
 from textual import events
 from textual.app import App
+from textual.driver import Driver
 from textual.message_pump import MessagePump
 
 MAX_WAIT_SECONDS = 1.0
@@ -22,8 +23,8 @@ MAX_WAIT_SECONDS = 1.0
 class OrderedKeys(App[None]):
     """Queues keys and pasted text while the previous key is being handled."""
 
-    def __init__(self, *, ansi_color: bool | None = None) -> None:
-        super().__init__(ansi_color=ansi_color)
+    def __init__(self, *, ansi_color: bool | None = None, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(driver_class, ansi_color=ansi_color)
         self._queue: deque[events.Event] = deque()
         self._counter = 0
         """Incremented before and after each key: odd while one is being handled."""

@@ -1,0 +1,111 @@
+"""Few bytes are sent: only changed cells, and never more frames than the line carries."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.terminal import Terminal
+
+FIRST_FRAME, SWITCH = 20_000, 4_500
+PANES = "2345671"
+
+
+@pytest.fixture(params=[(80, 24), (120, 36)], ids=["80x24", "120x36"])
+def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    with Terminal(*request.param) as terminal:
+        terminal.wait_for("No runs yet")
+        quiet(terminal)
+        yield terminal
+
+
+def quiet(terminal: Terminal, seconds: float = 0.6) -> None:
+    """Read until the screen sends nothing for so long."""
+    count, end = -1, time.monotonic() + 60
+    while count != len(terminal.received):
+        assert time.monotonic() < end, f"the screen never stops sending: {bytes(terminal.received[-300:])!r}"
+        count = len(terminal.received)
+        terminal.read(seconds)
+
+
+def steady(terminal: Terminal) -> str:
+    """The text without what changes by itself: free memory and load."""
+    return re.sub(r"[━╸─]*  +[\d.]+( [A-Z]?B free|%)|load [\d.]+ *", "", terminal.text)
+
+
+def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Terminal) -> None:
+    assert len(terminal.received) <= FIRST_FRAME
+    sent = {}
+    for key in PANES:
+        before = len(terminal.received)
+        terminal.press(key)
+        quiet(terminal)
+        sent[key] = len(terminal.received) - before
+    assert max(sent.values()) <= SWITCH, sent
+    quiet(terminal, 3)
+
+
+def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
+    """After differences only, in every pane and dialog, a redraw of all cells changes nothing."""
+    for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "z", "1"]:
+        terminal.press(key)
+        quiet(terminal)
+        before, sent = steady(terminal), len(terminal.received)
+        terminal.press("\x0c")
+        quiet(terminal)
+        assert len(terminal.received) > sent + 500, "a redraw sends every cell"
+        assert steady(terminal) == before, f"after {key}"
+
+
+def test_a_resize_draws_everything_at_the_new_size(terminal: Terminal) -> None:
+    for columns, rows in [(100, 30), (200, 50), (60, 20), (120, 36)]:
+        terminal.resize(columns, rows)
+        quiet(terminal)
+        before = terminal.text
+        assert len(before.splitlines()[-1]) > 30, before
+        terminal.press("\x0c")
+        quiet(terminal)
+        assert terminal.text == before
+
+
+def test_after_a_suspend_everything_is_drawn_again(terminal: Terminal) -> None:
+    before = terminal.text
+    os.kill(terminal.process.pid, signal.SIGTSTP)
+    _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    terminal.read(0.3)
+    terminal.show(b"\x1b[2J\x1b[3;1H$ fg")
+    os.kill(terminal.process.pid, signal.SIGCONT)
+    terminal.wait(lambda text: text == before, "the same screen")
+
+
+def test_a_training_sends_little(terminal: Terminal) -> None:
+    command = [sys.executable, "-m", "workbench", "train", "digits-mlp", "--detach", "--json",
+               "--set", "train.epochs=500", "--set", "train.threads=1"]  # fmt: skip
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    terminal.press("3").wait(lambda text: "samples/s" in text and "epochs" in text, "curves")
+    terminal.read(2)
+    before, began = len(terminal.received), time.monotonic()
+    while time.monotonic() < began + 8:
+        terminal.read(0.2)
+    sent = (len(terminal.received) - before) / (time.monotonic() - began)
+    subprocess.run([sys.executable, "-m", "workbench", "stop", "last"], check=False, capture_output=True)
+    assert 0 < sent <= 2_000
+
+
+def test_only_the_last_of_many_frames_is_sent_over_a_slow_line(terminal: Terminal) -> None:
+    """Sixteen panes are asked for at once; a line of 4 kB/s carries the last one within seconds."""
+    rate = 4_000
+    terminal.process.send("3456723456723457")
+    began, taken = time.monotonic(), 0
+    while "problems" not in terminal.text:
+        taken += terminal.read_some(rate // 10, 0.1)
+        time.sleep(max(0.0, began + taken / rate - time.monotonic()))
+        assert taken < 4 * rate, terminal.text

@@ -1,0 +1,129 @@
+"""A terminal that gets only the differences shows the same cells as one that gets every frame."""
+
+from __future__ import annotations
+
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from workbench.ui.base.frame_diff import SYNC_END, SYNC_START, FrameDiff
+
+COLUMNS, ROWS = 30, 6
+STYLES = [
+    "",
+    "1",
+    "1;31",
+    "2;38;2;9;8;7",
+    "38;2;1;2;3;48;2;4;5;6",
+    "48;5;17",
+    "7",
+    "4;39;49",
+    "9;95;101",
+    "22;1",
+]
+TEXTS = ["a", "abcdefghijkl", "  ", " " * 14, "日本", "a日b", "▁▂█", "⠁⠂", "x y z", "é", "│"]
+
+Span = tuple[int, int, str, str]
+spans = st.tuples(
+    st.integers(0, ROWS - 1), st.integers(0, COLUMNS - 15), st.sampled_from(STYLES), st.sampled_from(TEXTS)
+)
+
+
+def frame_of(drawn: list[Span]) -> str:
+    """A frame as Textual writes it: a position, a style, a text and a reset."""
+    return "".join(
+        f"\x1b[{row + 1};{column + 1}H\x1b[{style}m{text}\x1b[0m" for row, column, style, text in drawn
+    )
+
+
+def look_of(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
+    """What a person sees: a space has no foreground unless it is underlined, reversed or crossed out.
+
+    Half of a wide character is a space, as terminals show it (pyte keeps the half).
+    """
+    return [[_look_of_cell(screen.buffer[row], column) for column in range(COLUMNS)] for row in range(ROWS)]
+
+
+def _look_of_cell(row: dict[int, pyte.screens.Char], column: int) -> tuple[object, ...]:
+    cell = row[column]
+    wide = cell_len(cell.data) == 2
+    half = (wide and row[column + 1].data) or (not cell.data and cell_len(row[column - 1].data) != 2)
+    if half or (cell.data == " " and not (cell.underscore or cell.reverse or cell.strikethrough)):
+        return " ", cell.bg
+    return tuple(cell)
+
+
+@pytest.mark.parametrize("can_erase", [False, True])
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(spans, max_size=6), max_size=5))
+def test_differences_show_what_whole_frames_show(can_erase: bool, frames: list[list[Span]]) -> None:
+    whole, changed = pyte.Screen(COLUMNS, ROWS), pyte.Screen(COLUMNS, ROWS)
+    diff = FrameDiff((COLUMNS, ROWS), can_erase)
+    for drawn in frames:
+        pyte.Stream(whole).feed(frame_of(drawn))
+        assert diff.feed(frame_of(drawn)) == ""
+        pyte.Stream(changed).feed(diff.take())
+        assert look_of(changed) == look_of(whole)
+        assert (changed.cursor.x, changed.cursor.y) == (whole.cursor.x, whole.cursor.y)
+        assert diff.take() == "", "nothing changed since"
+
+
+def test_a_frame_that_changes_one_cell_costs_a_few_bytes() -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    border = [(0, 0, "38;2;9;9;9", "┌" + "─" * 22 + "┐"), *((row, 0, "", "x" * 24) for row in range(1, 6))]
+    diff.feed(frame_of(border))
+    assert len(diff.take()) > 100
+    diff.feed(frame_of(border))
+    assert diff.take() == ""
+    diff.feed(frame_of([*border, (3, 7, "", "y")]))
+    assert len(diff.take()) < 20
+
+
+def test_sequences_that_draw_nothing_pass_in_their_order() -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    assert (
+        diff.feed("\x1b[?25l\x1b[1;1Hab\x1b]52;c;eA==\x07\x07\x1b[>1u")
+        == "\x1b[?25l\x1b]52;c;eA==\x07\x07\x1b[>1u"
+    )
+    assert diff.take().endswith("ab")
+
+
+def test_a_synchronized_frame_stays_synchronized_and_an_empty_one_is_not_sent() -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    diff.feed(SYNC_START + "\x1b[1;1Hab" + SYNC_END)
+    assert diff.take() == f"{SYNC_START}\x1b[1Hab{SYNC_END}"
+    diff.feed(SYNC_START + "\x1b[1;1Hab" + SYNC_END)
+    assert diff.take() == ""
+
+
+def test_after_a_redraw_every_cell_is_sent_again_and_after_a_reset_none() -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    diff.feed("\x1b[2;3Hab\x1b[3;1Hc")
+    first = diff.take()
+    diff.forget_shown()
+    assert diff.take() == first
+    diff.reset()
+    assert diff.take() == ""
+    diff.feed("\x1b[2;3Ha")
+    assert "a" in diff.take()
+
+
+@pytest.mark.parametrize("sequence", ["\x1b[2J", "\x1b[?1049h", "\x1b[2;5r", "\x1b[3S"])
+def test_a_sequence_that_clears_or_scrolls_forgets_what_is_shown(sequence: str) -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    diff.feed("\x1b[1;1Hab")
+    diff.take()
+    assert diff.feed(sequence) == sequence
+    diff.feed("\x1b[1;1Hab")
+    assert "ab" in diff.take()
+
+
+def test_what_lies_outside_the_terminal_is_not_sent() -> None:
+    diff = FrameDiff((4, 2))
+    diff.feed("\x1b[3;1Hghi\x1b[1;2Habcdef\x1b[1;2H")
+    assert diff.take() == "\x1b[1;2Habc\x1b[1;2H"
+    diff.resize((6, 3))
+    diff.feed("\x1b[1;2Habcdef\x1b[3;1Hghi")
+    assert "abcde" in diff.take()
