@@ -71,7 +71,7 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
 
 def test_one_of_every_k_epochs_is_kept(folder: RunFolder) -> None:
     checkpoints = CheckpointManager(folder)
-    checkpoints.keep_every = 2
+    checkpoints.keep_checkpoint_every = 2
     save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
     assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
     checkpoints.close()

@@ -75,7 +75,7 @@ class SettingChange(JournalRecord, tag="change", frozen=True, kw_only=True):
     """Steps done when it takes effect."""
     request: str | None = None
     """The id of the request; `None` for a change by the worker itself."""
-    cause: ChangeCause | None = msgspec.field(default=None, name="why")
+    cause: ChangeCause | None = None
     """Why the worker changed the setting by itself."""
     during_epoch: int | None = None
     """The epoch that required a rollback."""
@@ -127,7 +127,12 @@ class Notice(JournalRecord, tag="notice", frozen=True, kw_only=True):
     """Whether the notice reports a stalled run."""
     before: dict[str, float] = {}
     """Metrics before and after an upgrade of workbench, with the same weights."""
-    after: dict[str, float] = msgspec.field(default={}, name="now")
+    after: dict[str, float] = {}
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.notice(content)
 
 
 class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):

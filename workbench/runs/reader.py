@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.record_codec import decode, read_record
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
-from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, MetricRow, StepRow, Wall
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
@@ -282,7 +282,7 @@ class RunReader:
         view.skipped_lines = reader.skipped_lines + self._journal.skipped_lines
         return bool(records) or replaced
 
-    def _add_row(self, row: MetricRow) -> None:
+    def _add_row(self, row: MetricLine) -> None:
         match row:
             case StepRow():
                 self.view.steps.add(row)

@@ -29,6 +29,7 @@ class Terminal(msgspec.Struct, frozen=True):
     type: str
     """`TERM`."""
     colors: int = msgspec.field(name="colours")
+    """Under the key that scripts know from `doctor --json`."""
 
 
 class ClearableBytes(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class DoctorReport(MachineInfo, frozen=True, kw_only=True):
     """The CUDA version that torch was built for."""
     terminal: Terminal | None
     clearable: ClearableBytes = msgspec.field(name="taken")
+    """Under the key that scripts know from `doctor --json`."""
     logout: LogoutBehavior
     problems: tuple[str, ...]
     """Each includes its fix."""
