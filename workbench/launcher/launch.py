@@ -32,7 +32,7 @@ from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
 from workbench.runs.run_report import effective_experiment
-from workbench.runs.status import Status, describe_holder, status_of
+from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import logout, machine_info
 from workbench.system.processes import python_command, this_process
 
@@ -120,7 +120,7 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
         command = f"continue {folder.id} continues it" if paused else f"stop {folder.id} stops it"
         state = "paused" if paused else f"{status} ({describe_holder(folder)})"
         raise UserError(f"{folder.id} is {state}: nothing to resume (workbench {command})")
-    if status is Status.UNKNOWN and not take_over:
+    if status is Status.UNKNOWN and not take_over and may_be_live(folder):
         raise UserError(
             f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, "
             f"workbench resume {folder.id} --take-over resumes it here"
