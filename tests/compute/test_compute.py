@@ -134,11 +134,11 @@ async def test_an_image_is_classified_by_a_run(shared: ComputeClient, run: RunFo
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     by = RunClassifier(str(run.path))
     path = tmp_path / "red.png"
-    answer = await shared.request(Classify(image=ImagePath(str(path)), classifier=by, top=3))
-    assert answer.source == ImageFacts(31, 17, "RGB")
-    assert len(answer.top) == 3 and answer.top[0].label in "0123456789" and answer.milliseconds > 0
+    response = await shared.request(Classify(image=ImagePath(str(path)), classifier=by, top=3))
+    assert response.source == ImageFacts(31, 17, "RGB")
+    assert len(response.top) == 3 and response.top[0].label in "0123456789" and response.milliseconds > 0
     again = await shared.request(Classify(image=ImageData(path.read_bytes()), classifier=by, top=3))
-    assert again.top == answer.top
+    assert again.top == response.top
 
 
 @module_loop
@@ -146,8 +146,8 @@ async def test_the_pipeline_of_an_image_by_a_run(
     shared: ComputeClient, run: RunFolder, tmp_path: Path
 ) -> None:
     image, by = await first_sample(shared, run), RunClassifier(str(run.path))
-    answer = await shared.request(TracePipeline(image=image, classifier=by))
-    steps = {step.name: step for step in answer.steps}
+    response = await shared.request(TracePipeline(image=image, classifier=by))
+    steps = {step.name: step for step in response.steps}
     assert (steps["original"].shape, steps["original"].dtype) == ((8, 8), "L")
     assert (steps["flattened"].shape, steps["flattened"].memory) == ((1, 64), "a view")
     classified = await shared.request(Classify(image=image, classifier=by, top=1))
@@ -192,11 +192,11 @@ async def test_a_recipe_compares_with_its_published_prediction(shared: ComputeCl
     )
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     image, by = ImagePath(str(tmp_path / "red.png")), RecipeClassifier(str(recipe), str(tmp_path / "w.pth"))
-    answer = await shared.request(Classify(image=image, classifier=by, top=3))
-    assert answer.model == "squeezenet1_1" and len(answer.top) == 3
-    assert answer.top[0].label == f"class {answer.top[0].index}"
-    assert answer.reference is not None
-    assert (answer.reference.published, answer.reference.ours) == (0.5, None)
+    response = await shared.request(Classify(image=image, classifier=by, top=3))
+    assert response.model == "squeezenet1_1" and len(response.top) == 3
+    assert response.top[0].label == f"class {response.top[0].index}"
+    assert response.reference is not None
+    assert (response.reference.published, response.reference.ours) == (0.5, None)
     with pytest.raises(ComputeError, match="unknown recipe"):
         await shared.request(Classify(image=image, classifier=RecipeClassifier("nonsense")))
 
@@ -217,9 +217,9 @@ async def test_samples_of_a_run_are_images_with_their_classes(shared: ComputeCli
 
 @module_loop
 async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None:
-    answer = await shared.request(SummarizeModel(data=Choice("cifar10"), model=Choice("convnet")))
-    assert (answer.parameters, answer.input_shape, answer.outputs) == (62_006, (3, 32, 32), 10)
-    assert answer.layers[0].output_shape == (6, 28, 28)
+    response = await shared.request(SummarizeModel(data=Choice("cifar10"), model=Choice("convnet")))
+    assert (response.parameters, response.input_shape, response.outputs) == (62_006, (3, 32, 32), 10)
+    assert response.layers[0].output_shape == (6, 28, 28)
     values = await shared.request(SummarizeModel(data=Choice("line"), model=Choice("linear")))
     assert (values.parameters, values.outputs) == (2, 1)
 
@@ -314,8 +314,8 @@ async def test_evaluated_samples_have_the_predictions_of_the_evaluation(
 
 @module_loop
 async def test_user_code_runs_in_a_subprocess(shared: ComputeClient, net: Path) -> None:
-    answer = await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net")))
-    assert answer.parameters == 650
+    response = await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net")))
+    assert response.parameters == 650
     with pytest.raises(ComputeError, match=r"user code ended its process \(exit code 7\)"):
         await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Dies")))
     assert (await shared.request(Warm())).torch == torch.__version__

@@ -28,7 +28,7 @@ def test_a_class_of_ones_own_is_known_by_its_full_path(
     monkeypatch.chdir(tmp_path)
     info = find("./net.py:Net")
     assert info.name == f"{tmp_path}/net.py:Net"
-    assert info.kind == "own" and is_user_code(info.name) and not is_user_code("resnet18")
+    assert info.kind == "custom" and is_user_code(info.name) and not is_user_code("resnet18")
 
 
 @pytest.mark.parametrize(

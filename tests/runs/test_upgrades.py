@@ -15,8 +15,8 @@ import pytest
 from workbench.io.record_codec import decode, encode, read_record
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.enums import Cause, Outcome, RequestKind
-from workbench.runs.journal import Answer, Attempt, JournalLine, SettingChange
-from workbench.runs.records import Exit, Heartbeat, RequestFile, Setup
+from workbench.runs.journal import AnsweredRequest, Attempt, JournalLine, SettingChange
+from workbench.runs.records import Exit, Heartbeat, RequestFile, RequestValues, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
@@ -61,6 +61,12 @@ def test_a_renamed_key_is_read_by_both_names_and_written_by_the_current_one(
     assert decode(encode(record), type) == record
     both: Any = decode(json.dumps({**written, former: content[former]}).encode(), type)
     assert both == record
+
+
+def test_a_live_worker_of_0_1_0_understands_a_suspend_request() -> None:
+    record = RequestFile(request=RequestKind.PAUSE, values=RequestValues(suspend=True))
+    assert json.loads(encode(record))["values"] == {"release": True}
+    assert decode(encode(record), RequestFile) == record
 
 
 def test_a_checkpoint_of_0_1_0_has_its_current_keys() -> None:
@@ -139,7 +145,7 @@ def test_the_outcome_of_a_request_of_0_1_0_is_read_from_its_text(
 ) -> None:
     line = json.dumps({"kind": "answer", "request": "lr", "id": "x", "text": written})
     record = decode(line.encode(), JournalLine)  # type: ignore[arg-type]
-    assert isinstance(record, Answer) and (record.text, record.outcome) == (text, outcome)
+    assert isinstance(record, AnsweredRequest) and (record.text, record.outcome) == (text, outcome)
     file = decode(json.dumps({"request": "lr", "answer": written}).encode(), RequestFile)
     assert file is not None and (file.answer, file.outcome or Outcome.DONE) == (text, outcome)
 

@@ -72,7 +72,7 @@ async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
         await pilot.press("y", "d")
         assert app.clipboard == str(folder.path)
-        await until(pilot, lambda: "into pane 2" in notices(app))
+        await until(pilot, lambda: "into the experiment pane" in notices(app))
     notes = read_record(folder.notes, Notes)
     assert notes is not None and notes.name == "mine2"
 

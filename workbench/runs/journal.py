@@ -100,7 +100,7 @@ class PhaseChange(JournalRecord, tag="phase", frozen=True, kw_only=True):
     """With `ended`: the wall time of the attempt, in seconds."""
 
 
-class Answer(JournalRecord, tag="answer", frozen=True, kw_only=True):
+class AnsweredRequest(JournalRecord, tag="answer", frozen=True, kw_only=True):
     """A request and its outcome."""
 
     request: RequestKind
@@ -151,7 +151,7 @@ class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
     """Bytes of memory of that GPU."""
 
 
-JournalLine = Attempt | SettingChange | PhaseChange | Answer | Notice | SystemSample
+JournalLine = Attempt | SettingChange | PhaseChange | AnsweredRequest | Notice | SystemSample
 
 
 class Journal(LineWriter):

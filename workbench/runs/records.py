@@ -13,6 +13,8 @@ cache).
 
 from __future__ import annotations
 
+import msgspec
+
 from workbench.core.progress import Progress
 from workbench.io.record_codec import Record
 from workbench.models.layer_row import LayerRow
@@ -236,8 +238,8 @@ class RequestValues(Record, frozen=True, kw_only=True):
     """`lr`: factor for the current value."""
     add: int | None = None
     """`epochs`: number of additional epochs."""
-    release: bool = False
-    """`pause`: end the worker process, which frees its memory."""
+    suspend: bool = msgspec.field(default=False, name="release")
+    """`pause`: end the worker process, which frees its memory. Its key is the one that live workers of 0.1.0 read."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 def run(context: Context) -> Cause:
     """Train the run in `context` to its end; returns why it ended.
 
-    Raises `Stop`, `Release`, `RunFailed`, `UserError` or `Cancelled`.
+    Raises `Stop`, `Suspend`, `RunFailed`, `UserError` or `Cancelled`.
     """
     with contextlib.closing(prepare(context)) as trainer:
         components = trainer.components

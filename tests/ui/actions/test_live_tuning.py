@@ -86,15 +86,15 @@ def test_quitting_requests_the_pending_change(tuning: Tuning) -> None:
     assert pending(folder) == [(RequestKind.LR, RequestValues(times=0.5))]
 
 
-def test_pause_release_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
+def test_pause_suspend_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
     actions, _, folder = tuning
     actions.pause()
     actions.checkpoint()
-    actions.release()
+    actions.suspend()
     expected = [
         (RequestKind.PAUSE, RequestValues()),
         (RequestKind.CHECKPOINT, RequestValues()),
-        (RequestKind.PAUSE, RequestValues(release=True)),
+        (RequestKind.PAUSE, RequestValues(suspend=True)),
     ]
     assert pending(folder) == expected
     assert host.texts[0] == "live: pause requested"

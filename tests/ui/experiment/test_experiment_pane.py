@@ -52,17 +52,17 @@ CPU = ("cpu", "no GPU found")
 
 
 class FakeComputeClient(ComputeClient):
-    """A client with a fixed answer."""
+    """A client with a fixed response."""
 
-    def __init__(self, answer: ModelSummary | str = SUMMARY) -> None:
+    def __init__(self, response: ModelSummary | str = SUMMARY) -> None:
         super().__init__()
-        self.answer, self.requests = answer, list[Request[Any]]()
+        self.response, self.requests = response, list[Request[Any]]()
 
     async def request(self, request: Request[Any], progress: Any = None) -> Any:
         self.requests.append(request)
-        if isinstance(self.answer, str):
-            raise ComputeError(self.answer)
-        return self.answer
+        if isinstance(self.response, str):
+            raise ComputeError(self.response)
+        return self.response
 
 
 class Shown(App[None]):

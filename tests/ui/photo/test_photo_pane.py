@@ -467,7 +467,7 @@ async def test_a_regression_stays_labeled_with_its_run(make_run: MakeRun, until:
         await until(pilot, "predicted 0.5")
         app.pane.view = view_of(lines[1])
         await until(pilot, "next prediction by curve")
-        assert app.pane.prediction.answered_by.startswith("by line")
+        assert app.pane.prediction.predicted_by.startswith("by line")
 
 
 async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: Until) -> None:

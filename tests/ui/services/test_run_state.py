@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workbench.runs.enums import Cause, RequestKind
-from workbench.runs.journal import Answer, Journal
+from workbench.runs.journal import AnsweredRequest, Journal
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
@@ -63,14 +63,14 @@ def test_marks_of_removed_runs_are_ignored() -> None:
 def test_new_journal_lines_of_the_selected_run_are_reported_once(make_run: MakeRun) -> None:
     folder = make_run("mine")
     journal = Journal(folder.journal)
-    journal.append(Answer(request=RequestKind.LR, text="before"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, text="before"))
     runs = RunState(Store.default())
     monitor = RunMonitor(Store.default(), lambda _: None)
     runs.apply(monitor.poll())
     monitor.select(runs.run_id)
     change = runs.apply(monitor.poll())
     assert change.view and not change.notifications, "what was there at the first view is not new"
-    journal.append(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, text="lr 0.001 → 0.0005"))
     journal.close()
     change = runs.apply(monitor.poll())
     assert [text for text, _ in change.notifications] == ["mine: lr 0.001 → 0.0005"]
