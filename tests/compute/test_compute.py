@@ -10,12 +10,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 import torch
 from msgspec.structs import replace
 from PIL import Image
@@ -78,14 +76,6 @@ def Net(n):
 def Dies(n):
     os._exit(7)
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
-    """One process shared by the tests that do not change its state."""
-    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
-    yield client
-    client.close()
 
 
 @pytest.fixture

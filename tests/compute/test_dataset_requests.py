@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from PIL import Image
 
 from workbench.compute.client import ComputeClient, ComputeError
@@ -38,14 +36,6 @@ def dies():
     import os
     os._exit(7)
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
-    """One process for all tests."""
-    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
-    yield client
-    client.close()
 
 
 def image(png: bytes | None) -> Image.Image:

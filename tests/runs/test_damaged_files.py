@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_folders import DEAD_PID, attempt
-from tests.runs.test_status import holding
+from tests.run_folders import DEAD_PID, attempt, holding
 from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.io.record_codec import to_json, write_record

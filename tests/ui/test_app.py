@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
-from textual.pilot import Pilot
 
+from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready
 from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
@@ -27,17 +26,6 @@ from workbench.ui.services.run_state import default_run_id, live_runs_text
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.text_screen import TextScreen
-
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
-TextOf = Callable[[App[Any]], str]
-Until = Callable[..., Any]
-
-
-async def ready(pilot: Pilot[Any], until: Until) -> None:
-    """Wait until all panes are mounted."""
-    await until(pilot, lambda: set(pilot.app.main_view.panes) == set(PANES))  # type: ignore[attr-defined]
-    await pilot.pause()
 
 
 def requested(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
+from tests.ui.screen_steps import Hold, MakeRun
 from workbench.runs import requests
 from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.records import RequestValues
@@ -14,8 +14,6 @@ from workbench.ui.actions.live_tuning import DELAY_SECONDS, LiveTuning
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
 
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
 Select = Callable[[], FakeSelection]
 Tuning = tuple[LiveTuning, UndoStack, RunFolder]
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.ui.screen_steps import MakeRun
 from workbench.io.record_codec import write_record
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -16,7 +15,6 @@ from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services import last_visit
 from workbench.ui.services.last_visit import LastVisit, RunAtVisit
 
-MakeRun = Callable[..., RunFolder]
 HOUR = 3600.0
 
 

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from tests.ui.screen_steps import MakeRun
 from workbench.runs.enums import Cause, RequestKind
 from workbench.runs.journal import AnsweredRequest, Journal
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.services.run_monitor import RunMonitor
 from workbench.ui.services.run_state import RunState, default_run_id, live_runs_text
 
-MakeRun = Callable[..., RunFolder]
 LIVE = RunSummary("1", "live", Status.RUNNING)
 ENDED = RunSummary("2", "ended", Status.FINISHED)
 
