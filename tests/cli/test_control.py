@@ -149,7 +149,7 @@ def test_a_suspended_run_is_stopped(live_run: RunFolder, capsys: pytest.CaptureF
     assert "accepts no requests" in capsys.readouterr().err
 
 
-def test_a_run_that_does_not_reply_is_named_with_its_phase(
+def test_a_run_that_does_not_answer_is_named_with_its_phase(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A process that holds the run's locks, as a worker does, and reads no requests."""

@@ -216,7 +216,7 @@ async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None
 
 @module_loop
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         (
             Classify(image=ImagePath("/nothing.png"), classifier=RunClassifier("/nowhere")),
@@ -236,8 +236,8 @@ async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None
         ),
     ],
 )
-async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
-    with pytest.raises(ComputeError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], message: str) -> None:
+    with pytest.raises(ComputeError, match=message) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 
@@ -252,12 +252,12 @@ async def test_an_opened_image_is_scaled_down_with_its_stored_facts(
     assert (found.source, found.path) == (ImageFacts(1200, 300, "CMYK"), str(path))
     assert Image.open(io.BytesIO(found.png)).size == (512, 128)
     (tmp_path / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n")
-    for name, says in (
+    for name, message in (
         ("bomb.ppm", "is too large"),
         ("gone.png", "can't be read"),
         ("", "no image: enter a path or URL"),
     ):
-        with pytest.raises(ComputeError, match=says):
+        with pytest.raises(ComputeError, match=message):
             await shared.request(OpenImage(path=str(tmp_path / name) if name else ""))
 
 

@@ -102,7 +102,7 @@ async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: Com
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         (
             DescribeDataset(dataset=dataset("kmnist")),
@@ -116,8 +116,8 @@ async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: Com
         (DescribeDataset(dataset=RunDataset("/nowhere")), "is not a run folder"),
     ],
 )
-async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
-    with pytest.raises(ComputeError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], message: str) -> None:
+    with pytest.raises(ComputeError, match=message) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 

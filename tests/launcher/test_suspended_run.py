@@ -12,7 +12,7 @@ from workbench.runs.requests import Answer
 from workbench.runs.run_folder import RunFolder, write_heartbeat
 
 
-def test_a_paused_run_that_was_taken_over_is_released(folder: RunFolder) -> None:
+def test_a_suspended_run_that_was_taken_over_is_given_up(folder: RunFolder) -> None:
     write_heartbeat(folder, Heartbeat(attempt=2, counter=7, phase=Phase.TRAINING))
     heartbeat = folder.heartbeat.read_bytes()
     journal = Journal(folder.journal)
@@ -23,7 +23,7 @@ def test_a_paused_run_that_was_taken_over_is_released(folder: RunFolder) -> None
     assert folder.heartbeat.read_bytes() == heartbeat
 
 
-def test_a_reply_that_can_not_be_written_is_retried(folder: RunFolder) -> None:
+def test_an_answer_that_can_not_be_written_is_retried(folder: RunFolder) -> None:
     folder.answered_requests.rmdir()
     folder.answered_requests.write_text("in the way")
     request_id = requests.send_request(folder, RequestKind.CONTINUE, 1)

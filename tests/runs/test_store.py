@@ -53,7 +53,7 @@ def test_a_prefix_of_one_name_finds_its_newest_run(home: Path) -> None:
     store = Store.default()
     assert store.find("digits-c").id == newest.id != older.id
     with pytest.raises(UserError, match="matches 2 runs"):
-        store.find(older.id[:8])  # a time is no name
+        store.find(older.id[:8])  # a time is not a name
     ended_run(home, "digits-cat")
     with pytest.raises(UserError, match="matches 3 runs"):
         store.find("digits-c")

@@ -145,7 +145,7 @@ def until(text_of: Callable[[App[Any]], str]) -> Callable[..., Any]:
     async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 8.0) -> None:
         ends = time.monotonic() + seconds
         while not (wanted in text_of(pilot.app) if isinstance(wanted, str) else wanted()):
-            assert time.monotonic() < ends, f"{wanted!r} did not come on\n{text_of(pilot.app)}"
+            assert time.monotonic() < ends, f"{wanted!r} did not appear\n{text_of(pilot.app)}"
             await pilot.pause(0.02)
 
     return wait

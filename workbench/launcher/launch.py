@@ -183,12 +183,12 @@ def stop_run(folder: RunFolder) -> str | None:
     except OSError as error:
         if error.errno not in DISK_FULL_ERRNOS:
             raise
-        why = describe_disk_error(error, folder.path.parent)
+        reason = describe_disk_error(error, folder.path.parent)
         if not _terminate(folder):
             raise UserError(
-                f"{why}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
+                f"{reason}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
             ) from None
-        return why
+        return reason
     return None
 
 

@@ -198,7 +198,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
 
 
 def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
-    """Why the newest attempt ended; empty for a live run, and for a crash, which every view words by itself."""
+    """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself."""
     if status is Status.UNKNOWN:
         return unknown_reason(folder)
     return "" if ended is None or status.live or status is Status.CRASHED else ended.reason or ""

@@ -175,13 +175,13 @@ def test_figures_are_compared_in_the_commands_words() -> None:
     ]  # fmt: skip
 
 
-def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
-    compared = read_comparison([make_run("measured"), make_run("begun", done=0)])
+def test_each_run_names_its_split_where_they_differ(make_run: MakeRun) -> None:
+    compared = read_comparison([make_run("measured"), make_run("started", done=0)])
     curves = [Curves() for _ in compared.views]
     for one, view in zip(curves, compared.views, strict=True):
         one.update(view)
     title = "".join(words for words, _ in overlay_curves(curves, LOSS, 40).title)
-    assert title == "loss  ─measured .500 validation  ─begun - train"
+    assert title == "loss  ─measured .500 validation  ─started - train"
     assert "".join(words for words, _ in overlay_curves(curves, LR, 40).title).startswith("learning rate  ─")
 
 

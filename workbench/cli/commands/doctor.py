@@ -122,7 +122,7 @@ def _print_report(report: DoctorReport) -> None:
     )
     print()
     print_devices(report.devices)
-    print(f"training device: {sanitize(training.device)} ({sanitize(training.why)})")
+    print(f"training device: {sanitize(training.device)} ({sanitize(training.reason)})")
     print(_cuda_line(report.driver_cuda, report.torch_cuda))
     print()
     print_table(
