@@ -16,6 +16,7 @@ from typing import Self
 import pexpect
 import pyte
 
+QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 KEYS = {
     "enter": "\r",
     "esc": "\x1b",
@@ -28,9 +29,9 @@ KEYS = {
 
 
 class Terminal:
-    """`workbench` in a pty of a given size."""
+    """`workbench` in a pty of a given size; `answers`: it answers the query whether it can synchronize output."""
 
-    def __init__(self, columns: int, rows: int, *, cwd: Path | None = None) -> None:
+    def __init__(self, columns: int, rows: int, *, cwd: Path | None = None, answers: bool = False) -> None:
         usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         environment = {**os.environ, **{name: os.environ.get(name) or value for name, value in usual.items()}}
         size = struct.pack("HHHH", rows, columns, 0, 0)
@@ -41,6 +42,7 @@ class Terminal:
         )  # fmt: skip
         self.process.delaybeforesend = None  # by itself, pexpect waits 50 ms before each key
         self.columns = columns
+        self._answers = answers
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.received = bytearray()
@@ -65,8 +67,11 @@ class Terminal:
             data = self.process.read_nonblocking(size, timeout=seconds)
         except (pexpect.TIMEOUT, pexpect.EOF):
             return 0
+        before = max(0, len(self.received) - len(QUERY) + 1)
         self.received += data
         self._stream.feed(data)
+        if self._answers:
+            self.process.send(ANSWER * self.received[before:].count(QUERY))
         return len(data)
 
     def show(self, output: bytes) -> None:

@@ -41,6 +41,7 @@ SCREEN_KEYS = [
     Binding("N", "notifications", "notification history", show=False),
     Binding("B", "toggle_bell", "toggle bell", show=False),
     Binding("ctrl+l", "redraw", "redraw the screen", show=False, priority=True),
+    Binding("ctrl+z", "suspend_process", "suspend the screen; fg returns", show=False, priority=True),
     Binding("escape", "back", "back", show=False),
     Binding("h", "move_cursor('left')", "left", show=False),
     Binding("j", "move_cursor('down')", "down", show=False),

@@ -1,4 +1,8 @@
-"""Textual's driver for Unix terminals, which sends only changed cells, at the pace at which the terminal takes them."""
+"""Textual's driver for Unix terminals, which sends only changed cells, at the pace at which the terminal shows them.
+
+Between this process and a distant terminal, pty and SSH buffer megabytes, so a slow line can't be noticed by writing to
+it. Terminals that answer a query are asked after each larger update, and get the next one after their answer.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,27 @@ import curses
 import os
 import select
 import sys
+import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+from textual.messages import TerminalSupportsSynchronizedOutput
 
 from workbench.ui.base.frame_diff import FrameDiff
 
 DEFAULT_SIZE = (80, 25)
+QUERY = "\x1b[?2026$p"
+"""DECRQM, "is synchronized output supported?", which Textual sends once at the start."""
+MAX_UNCONFIRMED = 2_000
+"""So many bytes may be on their way: half a second of a line of 4 kB/s."""
+MIN_QUERIED = 250
+"""Bytes from which on an update is worth a query."""
+ANSWER_SECONDS = 10.0
+"""An answer that takes longer is lost."""
 RETRY_SECONDS = 0.05
 
 
@@ -33,18 +49,38 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._frame = FrameDiff(DEFAULT_SIZE)
+        self._frame = FrameDiff(DEFAULT_SIZE, _can_erase())
         self._retry: asyncio.TimerHandle | None = None
+        self._loop_of_app: asyncio.AbstractEventLoop | None = None
+        self._answers = False
+        """Whether this terminal answers the query."""
+        self._unconfirmed: deque[tuple[float, int]] = deque()
+        """When a query was sent, and how many bytes before it."""
+        self._unqueried = 0
+        self._active = False
+        """Whether the screen belongs to this app: not before its start, after its end and while it is suspended."""
         if isinstance(app, Redrawable):
             app.redraw_terminal = self._redraw
 
     def start_application_mode(self) -> None:
-        self._frame = FrameDiff(self._terminal_size(), _can_erase())  # at the start, and after `fg`
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._active = True
+        asyncio.get_running_loop().call_soon_threadsafe(
+            self._redraw
+        )  # after `fg`, Textual itself draws nothing
 
     def stop_application_mode(self) -> None:
-        self._cancel_retry()
+        self._active = False
         super().stop_application_mode()
+
+    def process_message(self, message: Message) -> None:
+        """Take note of what the terminal has shown (in the thread that reads)."""
+        if isinstance(message, TerminalSupportsSynchronizedOutput) and self._loop_of_app is not None:
+            self._loop_of_app.call_soon_threadsafe(self._confirm)
+            if self._answers:
+                return
+            self._answers = True
+        super().process_message(message)
 
     def write(self, data: str) -> None:
         """Take over a part of a frame; sequences that draw no cells are sent at once."""
@@ -53,12 +89,29 @@ class DiffDriver(LinuxDriver):
             super().write(passed)
 
     def flush(self) -> None:
-        """Send what changed, as soon as the terminal has taken what was sent before."""
+        """Send what changed, as soon as the terminal has shown what was sent before."""
         self._cancel_retry()
-        if not _accepts_output():
+        if not self._active:
+            return
+        if not self._accepts_output():
             self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
         elif update := self._frame.take():
+            self._unqueried += len(update.encode())
+            if self._answers and self._unqueried >= MIN_QUERIED:
+                self._unconfirmed.append((time.monotonic(), self._unqueried))
+                self._unqueried = 0
+                update += QUERY
             super().write(update)
+
+    def _confirm(self) -> None:
+        if self._unconfirmed:
+            self._unconfirmed.popleft()
+            self.flush()
+
+    def _accepts_output(self) -> bool:
+        while self._unconfirmed and self._unconfirmed[0][0] < time.monotonic() - ANSWER_SECONDS:
+            self._unconfirmed.popleft()
+        return sum(size for _, size in self._unconfirmed) < MAX_UNCONFIRMED and _is_writable(sys.__stderr__)
 
     def _redraw(self) -> None:
         self._frame.forget_shown()
@@ -85,9 +138,9 @@ def _can_erase() -> bool:
         return False
 
 
-def _accepts_output() -> bool:
-    """Whether the terminal has taken most of what was sent; `True` if it is gone, so that nothing waits for it."""
+def _is_writable(stream: TextIO | None) -> bool:
+    """Whether a write would not block; `True` if the terminal is gone, so that nothing waits for it."""
     try:
-        return bool(select.select([], [sys.__stderr__], [], 0)[1])
+        return stream is None or bool(select.select([], [stream.fileno()], [], 0)[1])
     except (OSError, ValueError):
         return True

@@ -81,12 +81,8 @@ class FrameDiff:
         """Forget everything if the size is another one: a full frame follows."""
         if size != self.size:
             self.size = size
-            self.reset()
-
-    def reset(self) -> None:
-        """Forget everything: the terminal was cleared, and a full frame follows."""
-        self._wanted = []
-        self.forget_shown()
+            self._wanted = []
+            self.forget_shown()
 
     def forget_shown(self) -> None:
         """Assume nothing of what the terminal shows: the next update draws every cell."""
@@ -110,7 +106,7 @@ class FrameDiff:
                 self._synchronized = True
             elif match[0] not in {"\n", "\r"} and not match[0].startswith("\x1b]8;"):
                 if final in _CHANGES_CELLS or _ALTERNATE_SCREEN.match(match["parameters"] or ""):
-                    self.reset()
+                    self.forget_shown()
                 passed.append(match[0])
         return "".join(passed)
 
