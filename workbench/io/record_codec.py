@@ -44,9 +44,7 @@ def encode(record: msgspec.Struct) -> bytes:
 def to_json(record: msgspec.Struct) -> dict[str, Any]:
     """`record` as JSON values, with the version; names in its `ALWAYS_WRITTEN` are there even with their defaults."""
     content: dict[str, object] = msgspec.to_builtins(record)
-    always = {
-        name: getattr(record, name) for name in getattr(record, "ALWAYS_WRITTEN", ()) if name not in content
-    }
+    always = {name: getattr(record, name) for name in getattr(record, "ALWAYS_WRITTEN", ())}
     return {"v": VERSION, **finite({**content, **always})}
 
 
@@ -65,10 +63,7 @@ def convert(content: object, type: type[R]) -> R | None:
     upgrade = getattr(struct, "upgrade", None)
     if upgrade is not None:
         content = upgrade(content)
-    try:
-        return msgspec.convert(content, type, strict=False)
-    except msgspec.ValidationError:
-        return None if struct is None else _salvage(content, struct)
+    return None if struct is None else _salvage(content, struct)
 
 
 def read_record(path: Path, type: type[R]) -> R | None:
@@ -82,7 +77,7 @@ def read_record(path: Path, type: type[R]) -> R | None:
 
 def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
     """Write `record` to a file of its own, atomically. Raises `OSError`."""
-    text = json.dumps(to_json(record), allow_nan=False, indent=1)  # ASCII: see `encode`
+    text = json.dumps(to_json(record), indent=1)  # ASCII: see `encode`
     write_bytes(path, text.encode("ascii") + b"\n", durable=durable)
 
 
