@@ -73,6 +73,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     """Why the run ended, for people."""
     cause: Cause | None
+    unreadable_files: tuple[str, ...]
+    """See `RunView.unreadable_files`."""
     directory: str
     experiment: Experiment | None
     """The experiment with all changes by resumes and requests."""
@@ -158,6 +160,7 @@ def build_report(view: RunView) -> RunReport:
         phase=beat.phase if live else None,
         reason=end_reason(view),
         cause=end_cause(view),
+        unreadable_files=view.unreadable_files,
         directory=str(view.folder.path),
         experiment=experiment,
         step=beat.step,
@@ -245,6 +248,8 @@ def end_reason(view: RunView) -> str | None:
     """Why the run ended, in one line; `None` for a live run, and where no reason is recorded."""
     if view.status is Status.CRASHED:
         return f"{CRASH_REASON}; workbench resume continues it"
+    if view.status is Status.UNKNOWN:
+        return view.unknown_reason or None
     return view.exit.reason if view.exit and not view.status.live else None
 
 

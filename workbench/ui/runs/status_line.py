@@ -53,7 +53,8 @@ def status_text(
     view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
 ) -> Content:
     """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
-    left = run_text(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    known = view is not None and (view.experiment or view.unreadable_files)
+    left = run_text(view, width, now) if view is not None and known else _no_run(empty)
     if changes and view is not None and not view.status.live:
         # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
         available = width - 4 - min(text.cell_width(sanitize(changes)), width // 2)
@@ -80,7 +81,13 @@ def run_text(view: RunView, width: int, now: float) -> Content:
         f" {_epochs(view)} ",
     ]
     best, state = _best(view, wide=width >= 100), _state_text(view, now)
-    if view.status in {Status.FAILED, Status.CRASHED}:  # the reason matters more than the progress
+    if view.unreadable_files:
+        state += f"  can't read {', '.join(view.unreadable_files)}"
+    if view.status in {
+        Status.FAILED,
+        Status.CRASHED,
+        Status.UNKNOWN,
+    }:  # the reason matters more than the progress
         return Content.assemble(*parts, " ", state, f"  {best}")
     done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
     parts += [(done, style), (left, MUTED), f" {fraction:.0%}  "]
@@ -113,7 +120,7 @@ def _state_text(view: RunView, now: float) -> Content:
     """The ETA, the phase other than training, or how the run ended."""
     heartbeat = view.heartbeat
     if not view.status.live:
-        reason = end_reason(view) if view.status in {Status.FAILED, Status.CRASHED} else None
+        reason = None if view.status in {Status.FINISHED, Status.STOPPED} else end_reason(view)
         style = status_mark(view.status)[1]
         return Content.assemble((f"{view.status}", style), sanitize(f": {reason}") if reason else "")
     if view.status is not Status.RUNNING:
