@@ -15,7 +15,6 @@ import json
 import math
 from functools import cache
 from pathlib import Path
-from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -117,8 +116,7 @@ def _struct_for(content: object, type: Any) -> type[msgspec.Struct] | None:
 
 
 def _structs_in(type: Any) -> list[Any]:
-    members = get_args(type) if isinstance(type, UnionType) or get_origin(type) else (type,)
-    return [member for member in members if isinstance(member, _STRUCT_TYPE)]
+    return [member for member in get_args(type) or (type,) if isinstance(member, _STRUCT_TYPE)]
 
 
 _STRUCT_TYPE: Any = type(msgspec.Struct)
@@ -144,9 +142,9 @@ def _salvage_value(value: Any, type: Any) -> Any:
         return msgspec.convert(value, type, strict=False)
     except msgspec.ValidationError:
         pass
-    if isinstance(value, list) and get_origin(type) in {list, tuple} and get_args(type)[1:] in {(), (...,)}:
+    if isinstance(value, list) and get_origin(type) is tuple and get_args(type)[1:] == (...,):
         items = [_salvage_item(item, get_args(type)[0]) for item in value]
-        return get_origin(type)(item for item in items if item is not msgspec.UNSET)
+        return tuple(item for item in items if item is not msgspec.UNSET)
     if isinstance(value, dict) and get_origin(type) is dict:
         entries = {key: _salvage_value(item, get_args(type)[1]) for key, item in value.items()}
         return {key: item for key, item in entries.items() if item is not msgspec.UNSET}
