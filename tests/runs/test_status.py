@@ -170,7 +170,7 @@ def test_without_a_journal_launch_and_exit_records_decide(
 ) -> None:
     folder.journal.unlink()
     write_record(folder.launch, Launch(**msgspec.structs.asdict(this_process())))
-    assert status_of(folder) is Status.STARTING
+    assert status_of(folder) is Status.STARTING and may_be_live(folder)
     folder.launch.unlink()
     with monkeypatch.context() as patch:
         patch.setattr(locks, "holder_pid", no_locks)
@@ -202,7 +202,8 @@ def test_the_holder_of_a_run_is_named(folder: RunFolder, monkeypatch: pytest.Mon
     for byte in (locks.SUPERVISOR, locks.WRITER):
         with holding(folder, byte) as process:
             assert describe_holder(folder) == f"process {process.pid} on {host_name()}"
-    start_attempt(folder, 2, pid=7, host="else\x1bwhere")
+    start_attempt(folder, 2)
+    start_attempt(folder, 3, pid=7, host="else\x1bwhere")
     assert describe_holder(folder) == "process 7 on else�where"
     monkeypatch.setattr(locks, "holder_pid", no_locks)
     assert describe_holder(folder) == "process 7 on else�where"
