@@ -82,7 +82,7 @@ def test_content_without_a_needed_field_is_no_record(content: object) -> None:
         ({"pair": [[], "x"]}, Whole()),
         ({"pair": ["x"]}, Whole()),
         ({"parts": [{"size": 1}, [], {"size": "x", "name": "b"}]}, Whole(parts=(Part(size=1), Part(), Part(name="b")))),
-        ({"by_name": {"a": {"name": "x", "size": []}, "b": {"size": 3}, "c": 7}}, Whole(by_name={"a": Named(name="x")})),
+        ({"by_name": {"a": {"name": "x", "size": []}, "b": {}, "c": 7}}, Whole(by_name={"a": Named(name="x")})),
         ({"by_name": []}, Whole()),
         ({"named": {"name": "x", "size": "?"}}, Whole(named=Named(name="x"))),
         ({"named": {"size": 3}}, Whole()),

@@ -97,3 +97,4 @@ def test_seconds_are_added_by_activity() -> None:
     a = Seconds(load=0.1, train=1.0, evaluate=2.0, paused=3.0, total=6.1)
     b = Seconds(load=0.2, train=1.5, evaluate=2.5, paused=3.5, total=7.7)
     assert a + b == Seconds(load=0.3, train=2.5, evaluate=4.5, paused=6.5, total=13.8)
+    assert Seconds(load=0.0004) + Seconds() == Seconds()  # to a millisecond

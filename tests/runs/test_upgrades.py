@@ -138,8 +138,8 @@ def test_the_status_lost_of_0_1_0_is_crashed() -> None:
 
 def test_the_unit_of_progress_of_0_1_0_is_read() -> None:
     progress = {"what": "decoding", "done": 1, "total": None, "unit": "pictures"}
-    beat = decode(json.dumps({"progress": progress}).encode(), Heartbeat)
-    assert beat is not None and beat.progress == Progress("decoding", 1, None, "images")
+    beat = decode(json.dumps({"attempt": 3, "progress": progress}).encode(), Heartbeat)
+    assert beat == Heartbeat(attempt=3, progress=Progress("decoding", 1, None, "images"))
     beat = decode(json.dumps({"progress": {**progress, "unit": "bytes"}}).encode(), Heartbeat)
     assert beat is not None and beat.progress == Progress("decoding", 1, None, "bytes")
 
@@ -165,7 +165,9 @@ def test_of_a_former_and_a_current_key_the_current_one_counts() -> None:
 def test_features_of_0_1_0_are_read() -> None:
     feature = {"used": True, "why": "x"}
     setup = decode(json.dumps({"compile": feature, "cuda_graph": feature}).encode(), Setup)
-    assert setup == Setup(compile=Feature(enabled=True, reason="x"), cuda_graph=Feature(enabled=True, reason="x"))
+    assert setup == Setup(
+        compile=Feature(enabled=True, reason="x"), cuda_graph=Feature(enabled=True, reason="x")
+    )
 
 
 @pytest.mark.parametrize(
