@@ -13,6 +13,7 @@ from workbench.core.settings_schema import SettingValue
 from workbench.io.record_codec import read_record
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import (
     Attempt,
     JournalLine,
@@ -24,7 +25,7 @@ from workbench.runs.journal import (
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import Best, Heartbeat, Seconds
+from workbench.runs.records import Best, Seconds
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
@@ -33,8 +34,6 @@ THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
 """Phases in which the newest throughput is current."""
 CLASSIFICATION_METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
 REGRESSION_METRICS = ("loss", "mse", "mae", "r2")
-MAX_ETA = 1e9
-"""In seconds: a longer estimate is a damaged value."""
 CRASH_REASON = "crashed (killed, or the host restarted)"
 
 
@@ -207,12 +206,6 @@ def throughput(view: RunView) -> float | None:
     if view.status.live and view.heartbeat.phase not in THROUGHPUT_PHASES:
         return None
     return view.last_wall.samples_per_second
-
-
-def eta(heartbeat: Heartbeat) -> float | None:
-    """The worker's estimate of the seconds to the last step; `None` without one."""
-    seconds = heartbeat.eta
-    return seconds if seconds is not None and 0 <= seconds < MAX_ETA else None
 
 
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:

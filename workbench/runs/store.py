@@ -17,10 +17,10 @@ from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Exit, Heartbeat, Notes
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import eta
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"

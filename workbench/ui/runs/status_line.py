@@ -10,9 +10,10 @@ from textual.content import Content
 from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
-from workbench.runs.run_report import end_reason, eta
+from workbench.runs.run_report import end_reason
 from workbench.runs.status import Status
 from workbench.ui.base.bars import BarStyle, bar
 from workbench.ui.base.split_label import split_label
