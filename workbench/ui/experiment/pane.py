@@ -38,7 +38,7 @@ from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, filter_fields, value_width
 
-FORM_MIN_ROWS = 13
+FORM_MIN_ROWS = 12
 """Height in rows from which the form is visible; a lower pane shows the summary until it is opened."""
 
 
@@ -290,7 +290,7 @@ class ExperimentPane(Pane):
         if result.error:
             self.post_message(Notify(result.error, "error"))
         elif result.summary:
-            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", result.summary))
+            self.open_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", result.summary))
 
     async def action_plan(self) -> None:
         """Measure the experiment for a few steps; if there is a plan already, select a faster setting."""
