@@ -195,7 +195,7 @@ async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
         assert app.pane.prediction.has_focus
 
 
-async def test_the_image_is_displayed_before_the_prediction_and_the_last_prediction_stays(
+async def test_the_image_is_displayed_before_the_prediction_without_the_last_prediction(
     photo: Path, until: Until
 ) -> None:
     app = PhotoApp(session := FakeCompute())
@@ -209,7 +209,7 @@ async def test_the_image_is_displayed_before_the_prediction_and_the_last_predict
         await until(pilot, "… downloading weights 1.0 MB of 5.0 MB")
         image = app.query_one(ImageView).image
         assert image is not None and image.getpixel((0, 0)) == (0, 0, 255)
-        await until(pilot, "Samoyed")
+        assert not app.pane.prediction.top, "that of another image"
         session.go.set()
         await until(pilot, lambda: not app.pane.prediction.busy)
 

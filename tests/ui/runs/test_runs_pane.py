@@ -141,7 +141,7 @@ async def test_sorting_by_every_column_and_back() -> None:
         while app.pane.order not in orders:
             orders[app.pane.order] = "".join(r.name for r in app.pane.visible_rows)
             app.pane.action_sort()
-        assert orders["newest"] == "cab" and orders["best"] == "bca" and orders["name"] == "abc"
+        assert orders["newest"] == "cab" and orders["val"] == "bca" and orders["name"] == "abc"
         assert orders["status"][0] == "c", "live runs come first"
         app.pane.reverse = True
         assert "".join(r.name for r in app.pane.visible_rows) == "bac"
@@ -153,7 +153,7 @@ async def test_the_lowest_loss_is_the_best() -> None:
     app = Bench([*losses, *others, row(5, "share", best=0.1, monitor="accuracy")])
     async with app.run_test(size=(46, 12)) as pilot:
         await pilot.pause()
-        await pilot.press("o")
+        await pilot.press("o", "o")
         assert [r.name for r in app.pane.visible_rows] == ["share", "low", "high", "none", "undefined"]
 
 

@@ -129,7 +129,9 @@ def test_worst_classes_and_their_wrong_predictions() -> None:
         worst_classes_line(evaluation).plain
         == " worst test  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
     )
-    assert top_confusion_line(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
+    assert (
+        top_confusion_line(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all test errors"
+    )
     for empty in (None, nothing):
         assert worst_classes_line(empty).plain == "" and top_confusion_line(empty).plain == ""
 
@@ -157,7 +159,7 @@ def test_live_runs_come_first_among_the_other_runs() -> None:
         RunSummary("2", "b", Status.RUNNING),
         RunSummary("1", "a", Status.CRASHED),
     ]
-    assert other_runs_line(rows, "1").plain == " other (best val)  ● b  ✓ c .900  "
+    assert other_runs_line(rows, "1").plain == " other  ● b  ✓ c val .900  "
     assert other_runs_line(rows[:1], "3").plain == ""
 
 
