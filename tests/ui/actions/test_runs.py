@@ -42,6 +42,8 @@ class Editor:
     def load(self, experiment: Experiment) -> None:
         self.draft.load(experiment)
 
+    def clear_filter(self) -> None: ...
+
 
 def actions(host: FakeHost, selection: FakeSelection, editor: Editor | None = None) -> RunActions:
     return RunActions(host, RunTargets(selection), UndoStack(host), lambda: editor)

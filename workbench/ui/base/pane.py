@@ -48,6 +48,9 @@ class ExperimentEditor(Protocol):
     def load(self, experiment: Experiment) -> None:
         """Replace it by the experiment of a run. Raises `UserError`."""
 
+    def clear_filter(self) -> None:
+        """Show all settings again."""
+
 
 class Pane(Vertical, can_focus=False):
     """A framed part of the screen. Its content takes the focus.

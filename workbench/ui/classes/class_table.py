@@ -172,6 +172,7 @@ def table_columns(rows: Sequence[ClassRow], *, trend: str = "", published: str =
             max(12, min(longest + 7, MAX_NAME_WIDTH)),
             priority=8,
             min_width=12,
+            stretch=True,
         ),
     ]
 
@@ -194,8 +195,19 @@ def _cells(row: ClassRow, low: float, high: float) -> Cells:
         "f1": format_fraction(row.f1),
         "support": (str(row.support), MUTED),
         "trend": lambda width: (sparkline(row.trend[-width:], low, high), MUTED),
-        "predicted_as": _counted_name(*row.predicted_as[0], MAX_NAME_WIDTH - 6) if row.predicted_as else "",
+        "predicted_as": lambda width: _predicted_as(row, width),
     }
+
+
+def _predicted_as(row: ClassRow, width: int) -> str:
+    """The most frequent wrong predictions that fit into `width` cells, at least one."""
+    text = ""
+    for name, count in row.predicted_as:
+        longer = ", ".join(filter(None, [text, _counted_name(name, count, MAX_NAME_WIDTH - 6)]))
+        if text and cell_width(longer) > width:
+            break
+        text = longer
+    return text
 
 
 def _delta(value: float | None) -> CellContent:

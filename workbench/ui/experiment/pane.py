@@ -11,12 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import Static
 
 from workbench.compute.client import ComputeError
 from workbench.compute.protocol import SummarizeModel
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
 from workbench.core.errors import RunFailed, UserError
+from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.planning.plan import Plan, describe_proposal
@@ -36,7 +38,7 @@ from workbench.ui.experiment.summary_text import (
 from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
 from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
-from workbench.ui.widgets.form import Field, Form, filter_fields, value_width
+from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
 
 FORM_MIN_ROWS = 12
 """Height in rows from which the form is visible; a lower pane shows the summary until it is opened."""
@@ -49,6 +51,8 @@ class ExperimentPane(Pane):
 
     DEFAULT_CSS = """
     ExperimentPane > #cost { height: auto; max-height: 3; color: $text-muted; }
+    ExperimentPane > #help { height: auto; max-height: 4; color: $text-muted; text-style: italic; display: none; }
+    ExperimentPane.-form.-help > #help { display: block; }
     ExperimentPane > Form, ExperimentPane > #cost { display: none; }
     ExperimentPane.-form > Form, ExperimentPane.-form > #cost { display: block; }
     ExperimentPane.-form > ExperimentSummary { display: none; }
@@ -78,6 +82,7 @@ class ExperimentPane(Pane):
     def compose(self) -> ComposeResult:
         yield ExperimentSummary()
         yield Form(self.draft.setting_error, id="form")
+        yield Static("", id="help", markup=False)
         yield CostLine(id="cost")
 
     def on_mount(self) -> None:
@@ -96,6 +101,10 @@ class ExperimentPane(Pane):
         self.draft.load(experiment)
         self._changed()
         self._push_undo()
+
+    def clear_filter(self) -> None:
+        """Show all settings again: a filter was for the change before this training."""
+        self.filter = ""
 
     def _push_undo(self) -> None:
         """Make the last change undoable with `u`."""
@@ -198,6 +207,13 @@ class ExperimentPane(Pane):
             return [self._plan_status, "esc cancels"]
         plan = self._plans.get(experiment)
         return [] if plan is None else cost_parts(plan)
+
+    @on(Form.Highlighted)
+    def _field_highlighted(self, event: Form.Highlighted) -> None:
+        """Show the whole help of a row that has no room for it."""
+        event.stop()
+        self.query_one("#help", Static).update(sanitize(event.field.help))
+        self.set_class(not shows_help(event.field, self.query_one(Form).size.width), "-help")
 
     @on(Form.Changed)
     def _field_changed(self, event: Form.Changed) -> None:

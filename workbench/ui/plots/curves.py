@@ -160,7 +160,7 @@ class Curves:
         if options.smoothing:
             train = value_at(points.xs, means, options.cursor)
         title = self._title(metric, train, options)
-        if note := clipped_note(values, y_axis):
+        if note := clipped_note(metric.kind, values, y_axis):
             title.append((f"  {note}", MUTED))
         while len(title) > 1 and sum(len(text) for text, _ in title) > width:
             title.pop()

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -89,6 +90,12 @@ class PlotsPane(Pane):
         ):
             return "beside"
         return "stacked" if height >= STACKED_HEIGHT else "single"
+
+    @on(Plot.Resized)
+    def _plot_resized(self, event: Plot.Resized) -> None:
+        """The second plot gets its size after the pane."""
+        event.stop()
+        self._redraw()
 
     def watch_view(self, view: RunView | None) -> None:
         if view is None:

@@ -118,11 +118,13 @@ class PlotOptions:
         return fit_axis(values, previous, scale)
 
 
-def clipped_note(values: Sequence[float], axis: Axis) -> str:
-    """`↑ max 512`: what lies beyond the axis; empty if nothing does."""
-    if not values or axis.scale == "nines":
+def clipped_note(kind: MetricKind, values: Sequence[float], axis: Axis) -> str:
+    """`↑ max 512`: the spike that the axis cuts off; empty if there is none.
+
+    The axis of a `share` leaves out only its low start, which its labels tell.
+    """
+    if kind == "share" or not values:
         return ""
-    high, low = max(values), min(values)
-    parts = [f"↑ max {format_compact(high)}"] if high > axis.high * (1 + 1e-9) else []
-    parts += [f"↓ min {format_compact(low)}"] if axis.scale == "linear" and low < axis.low - 1e-9 else []
-    return " ".join(parts)
+    if max(values) > axis.high * (1 + 1e-9):
+        return f"↑ max {format_compact(max(values))}"
+    return f"↓ min {format_compact(min(values))}" if kind == "free" and min(values) < axis.low - 1e-9 else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -124,7 +125,7 @@ def overlay_curves(
     y_axis = options.y_axis(metric.kind, values, previous)
     splits = [_split(run, metric) for run in curves]
     title = _overlay_title(metric, series, names, splits, at=options.cursor, width=width)
-    if note := clipped_note(values, y_axis):
+    if note := clipped_note(metric.kind, values, y_axis):
         title.append((f"  {note}", MUTED))
     return Drawing(series, x_axis, y_axis, marks, title)
 
@@ -245,8 +246,9 @@ class CompareScreen(ModalScreen[None]):
         self.query_one(Table).focus()
         self.call_after_refresh(self._draw)
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._draw)
+    @on(Plot.Resized)
+    def _plot_resized(self) -> None:
+        self._draw()
 
     def action_metric(self) -> None:
         """Plot the next metric that all runs have."""

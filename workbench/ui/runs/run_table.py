@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from workbench.core import text
-from workbench.core.text import sanitize
+from workbench.core.text import cell_width, sanitize
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, shared_names, status_mark
 from workbench.ui.widgets.table import Cells, Column, Row, Table
@@ -30,21 +30,26 @@ def _time(run: RunSummary) -> str:
 
 SCORE_WIDTH, LOSS_WIDTH = 5, 9
 """Cells of a figure in a column that names its split: `.913`, `loss .31`."""
+MIN_NAME_WIDTH = 14
+"""Cells that a long name has at least; other columns are left out for it."""
 SPLIT_WIDTH = 5
 """Cells of the split before a figure: `test .913`."""
 
 
-def table_columns(*, losses: bool) -> tuple[Column, ...]:
-    """The columns, wider if some figure is a `loss` and says so.
+def table_columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+    """The columns for these runs, wider if some figure is a `loss` and says so.
 
     A narrow table has one figure for each run, the test result or else the best on validation data, with its split.
     """
+    losses = any(score.metric == "loss" for run in runs for score in run.scores)
     width = LOSS_WIDTH if losses else SCORE_WIDTH
+    name = max((cell_width(run.name) for run in runs), default=0)
+    epochs = max((len(_epoch(run)) for run in runs), default=0)
     return (
         Column("status", "", 1, priority=9, gap=0),
         Column("marked", "", 1, priority=8, gap=0),
-        Column("name", "name", 8, priority=9, stretch=True),
-        Column("epoch", "epoch", 7, priority=7),
+        Column("name", "name", min(max(8, name), MIN_NAME_WIDTH), priority=9, stretch=True),
+        Column("epoch", "epoch", min(max(5, epochs), 9), priority=7),
         Column("score", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
         Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
         Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
@@ -103,6 +108,11 @@ class RunTable(Table):
     ]
     cursor_style = "bold on $primary 30%"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: Sequence[RunSummary] = ()
+        self._shared_names: frozenset[str] = frozenset()
+
     @dataclass
     class MarkToggled(Message):
         """The user toggled the mark of a run."""
@@ -113,11 +123,10 @@ class RunTable(Table):
         self, runs: Sequence[RunSummary], run_id: str | None, marked: frozenset[str] = frozenset()
     ) -> None:
         """Show `runs` with the cursor on `run_id`; where it is not among them, the cursor's index stays."""
-        self._columns = table_columns(
-            losses=any(score.metric == "loss" for run in runs for score in run.scores)
-        )
+        if runs is not self._runs:  # not on every cursor move: there may be ten thousand runs
+            self._runs, self._columns, self._shared_names = runs, table_columns(runs), shared_names(runs)
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
-        self.set_rows(RunRows(runs, marked, shared_names(runs)), index)
+        self.set_rows(RunRows(runs, marked, self._shared_names), index)
 
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor and move to the next one."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from textual.message import Message
+
 from workbench.core.text import cell_width, truncate
 from workbench.ui.widgets.axes import Axis
 from workbench.ui.widgets.braille_canvas import Canvas
@@ -70,6 +72,9 @@ class Plot(CellView):
     Plot { height: 1fr; width: 1fr; min-height: 3; }
     """
 
+    class Resized(Message):
+        """The plot has another size: a drawing depends on it."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._drawing: Drawing | None = None
@@ -99,6 +104,7 @@ class Plot(CellView):
 
     def on_resize(self) -> None:
         self._redraw()
+        self.post_message(self.Resized())
 
     def _redraw(self) -> None:
         width, height = self.size
@@ -203,7 +209,7 @@ def _gutter(axis: Axis, height: int) -> Grid:
 def _x_axis_row(x_axis: Axis, width: int) -> list[Cell]:
     """The x axis with its numbers."""
     canvas = Canvas(width, 1)
-    ticks = x_axis.ticks(max(1, width // 12))
+    ticks = x_axis.ticks(max(1, width // 7))
     for tick, label in zip(ticks, x_axis.labels(ticks), strict=True):
         _label(canvas, label, x_axis.position(tick), AXIS_STYLE)
     row = [cell if cell[1] else ("─", AXIS_STYLE) for cell in canvas.rows[0]]
