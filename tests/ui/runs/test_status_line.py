@@ -30,7 +30,7 @@ from workbench.ui.runs.compact_status import (
     top_confusion_line,
     worst_classes_line,
 )
-from workbench.ui.runs.status_line import status_text
+from workbench.ui.runs.status_line import fit_summary, status_text
 
 NOW = time.time()
 
@@ -171,3 +171,21 @@ def test_a_narrow_key_bar_keeps_help_and_quit() -> None:
     shown, gap = fit_hints(hints, 30)
     assert [hint.key for hint in shown] == ["a", "b", "?", "q"] and gap == 2
     assert fit_hints(hints, 5)[0] == [] or fit_hints(hints, 5)[0][-1].width <= 5
+
+
+def test_what_happened_is_shown_in_whole_parts() -> None:
+    changes = "away 6h: +9 epochs, 1 resume, lr1 failed"
+    assert fit_summary(changes, 60) == changes
+    assert fit_summary(changes, 35) == "away 6h: +9 epochs, 1 resume, …"
+    assert fit_summary(changes, 25) == "away 6h: +9 epochs, …"
+    assert fit_summary(changes, 12) == "", "half a word says nothing"
+
+
+def test_other_runs_are_whole_and_those_of_one_name_are_told_apart() -> None:
+    rows = [
+        RunSummary(f"2026-{end}", "digits", Status.FINISHED, monitor="accuracy", test={"accuracy": score})
+        for end, score in (("aaaa", 0.9), ("bbbb", 0.8), ("cccc", 0.7))
+    ]
+    assert other_runs_line(rows, None, 200).plain.count("…") == 3
+    shown = other_runs_line(rows, None, 50).plain
+    assert shown == " other  ✓ digits …aaaa test .900  "

@@ -192,7 +192,9 @@ class ExperimentPane(Pane):
         if self.has_class("-form"):
             width = value_width(self.content_size.width - 2)  # without the scroll bar
             fields = self.draft.fields(layers_line(self.model_summary.summary, width))
-            self.query_one(Form).show(filter_fields(fields, self.filter))
+            form = self.query_one(Form)
+            form.show(filter_fields(fields, self.filter))
+            self._show_help(form.highlighted if form.has_focus else None)
             self.query_one(CostLine).lines = tuple(cost_lines(*content))
         else:
             lines = experiment_summary(*content)
@@ -210,10 +212,15 @@ class ExperimentPane(Pane):
 
     @on(Form.Highlighted)
     def _field_highlighted(self, event: Form.Highlighted) -> None:
-        """Show the whole help of a row that has no room for it."""
         event.stop()
-        self.query_one("#help", Static).update(sanitize(event.field.help))
-        self.set_class(not shows_help(event.field, self.query_one(Form).size.width), "-help")
+        self._show_help(event.field)
+
+    def _show_help(self, field: Field | None) -> None:
+        """Show the whole help of the row under the cursor, if the row has no room for it."""
+        width = self.query_one(Form).size.width
+        cut = field is not None and width > 0 and not shows_help(field, width)
+        self.query_one("#help", Static).update(sanitize(field.help) if field and cut else "")
+        self.set_class(cut, "-help")
 
     @on(Form.Changed)
     def _field_changed(self, event: Form.Changed) -> None:
