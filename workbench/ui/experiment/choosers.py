@@ -140,7 +140,7 @@ def _model_row(info: models.ModelInfo) -> Option:
     weights = ""
     if info.weights_bytes:
         weights = DOWNLOADED if about.weights_here else f"↓ {format_bytes(info.weights_bytes)}"
-    group = "built-in" if info.kind == "builtin" else "torchvision"
+    group = "built-in" if info.kind == "builtin" else "torchvision (parameters with ImageNet's 1,000 classes)"
     return Option(
         info.name,
         (info.name, info.title, input_size, format_count(info.parameters).rjust(10), weights),
