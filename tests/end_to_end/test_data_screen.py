@@ -57,7 +57,7 @@ def test_color_images_of_an_image_folder(columns: int, rows: int, tmp_path: Path
         choose_data(terminal, f"folder:{tmp_path / 'pets'}")
         terminal.press("5").wait_for("/pets──of the experiment").wait_for("2 classes")
         terminal.wait(
-            lambda text: "noise" not in text and "reds" in text and "greens" in text, "mixed samples"
+            lambda text: half_blocks(text) > 100 and "reds" in text and "greens" in text, "mixed samples"
         )
         assert b"48;2;200;30;20" in terminal.received and b"48;2;20;180;40" in terminal.received
         terminal.press("m").wait_for("dataset of the experiment").press("test").read(0.3)

@@ -83,7 +83,9 @@ class RunRows:
         cells: Cells = {
             "status": status_mark(run.status, run.phase),
             "marked": (MARKED, "bold $accent") if run.id in self.marked else "",
-            "name": partial(fit_name, run, shared=run.name in self.shared_names),
+            "name": partial(fit_name, run, shared=True)
+            if run.name in self.shared_names
+            else sanitize(run.name),
             "epoch": _epoch(run),
             "score": run.scores[0].text_without_epoch if run.scores else "",
             "test": run.test_score.unlabeled_split if run.test_score else "",
