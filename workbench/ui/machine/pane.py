@@ -116,7 +116,7 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
     """The lines of the pane, each cut to `width` cells except the problems, which come first and wrap."""
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else training.device
-    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.why})", "dim")
+    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.reason})", "dim")
     text.truncate(width, overflow="ellipsis")
     problems = [Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems]
     lines = [text, *(problems or [Text("✓ No problems found.", THEME.success or "green")]), Text()]
