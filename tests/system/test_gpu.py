@@ -161,7 +161,8 @@ def test_torch_without_a_usable_cuda_is_a_loud_problem(
         device = devices.training_device(name)
         assert device.device == "cpu" and "torch can't use cuda:" in device.why
         assert (
-            "lists 2 GPUs, but torch can't use them, so the run trains on the CPU: torch is" in device.warning
+            "trains on the CPU, because torch can't use the 2 GPUs of the NVIDIA driver: torch is"
+            in device.warning
         )
     monkeypatch.setattr(devices, "cuda_of_torch", lambda: "12.8")
     assert devices.gpu_problems() == devices.device_warnings("auto") == []
@@ -183,12 +184,12 @@ def test_hidden_gpus_are_not_used_and_the_reason_is_shown(
     for value in ("7", "-1,0"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
         (warning,) = devices.device_warnings("auto")
-        assert f"CUDA_VISIBLE_DEVICES={value}: CUDA ends the list at '{value.split(',')[0]}'" in warning
+        assert f"CUDA_VISIBLE_DEVICES={value}: CUDA's list ends at '{value.split(',')[0]}'" in warning
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,5")
     inventory = read_inventory()
     assert devices.training_device() == devices.TrainingDevice("cuda:0", "the only GPU, idle")
     assert devices.describe_visibility(inventory).startswith(
-        "CUDA_VISIBLE_DEVICES=1,5: cuda:0 is GPU 1; CUDA ends"
+        "CUDA_VISIBLE_DEVICES=1,5: cuda:0 is GPU 1; CUDA's list ends"
     )
     rows = devices.list_devices(inventory)
     assert [(row.device, row.hidden) for row in rows[:2]] == [("GPU-00000000", True), ("cuda:0", False)]

@@ -66,7 +66,7 @@ def print_devices(rows: Sequence[DeviceInfo]) -> None:
 def _training_cell(row: DeviceInfo) -> str:
     """Whether training uses a device, and why not."""
     if row.hidden:
-        return "hidden by CUDA_VISIBLE_DEVICES"
+        return "hidden"
     used = f"used ({row.why})" if row.chosen else ""
     return "; ".join(part for part in (used, device_state(row)) if part)
 

@@ -69,8 +69,8 @@ def _explain(value: str, found: Sequence[Gpu]) -> str:
     if any(gpu.parent for gpu in found):
         return "CUDA uses one MIG slice at a time, the first"
     unusable = names[len(found)].strip()
-    rest = "it hides all GPUs" if not found else "it hides the GPUs from there on"
-    return f"CUDA ends the list at '{unusable}', which names no GPU of the list's kind here: {rest}"
+    rest = "all GPUs are hidden" if not found else "the GPUs after it are hidden"
+    return f"CUDA's list ends at '{unusable}', which is not a valid GPU here: {rest}"
 
 
 def _in_cuda_order(gpus: Sequence[Gpu], variables: Mapping[str, str]) -> list[Gpu]:
