@@ -125,8 +125,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         str,
         Meta(
             pattern=r"^(auto|cpu|mps|cuda(:\d{1,4})?|(GPU|MIG)-[0-9A-Za-z-]+(/\d+/\d+)?)\Z",
-            description="auto, cpu, mps, cuda (any GPU), cuda:N (CUDA's number) or the start of a UUID "
-            "(GPU-…, MIG-…); `workbench devices` lists them",
+            description="auto, cpu, mps, cuda (any GPU), cuda:N (CUDA's number) or the start of a UUID (GPU-…, MIG-…); "
+            "the command workbench devices lists them",
         ),
     ] = "auto"
     log_every: Annotated[
