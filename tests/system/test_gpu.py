@@ -159,7 +159,7 @@ def test_torch_without_a_usable_cuda_is_a_loud_problem(
     assert "built for CUDA 13.0, but the NVIDIA driver supports up to 12.8" in devices.gpu_problems()[0]
     for name in ("auto", "cuda", "cuda:1", uuid(0)):
         device = devices.training_device(name)
-        assert device.device == "cpu" and "torch can't use cuda:" in device.why
+        assert device.device == "cpu" and "torch can't use cuda:" in device.reason
         assert (
             "trains on the CPU, because torch can't use the 2 GPUs of the NVIDIA driver: torch is"
             in device.warning

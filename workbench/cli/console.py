@@ -67,7 +67,7 @@ def _training_cell(row: DeviceInfo) -> str:
     """Whether training uses a device, and why not."""
     if row.hidden:
         return "hidden"
-    used = f"used ({row.why})" if row.chosen else ""
+    used = f"used ({row.reason})" if row.chosen else ""
     return "; ".join(part for part in (used, device_state(row)) if part)
 
 

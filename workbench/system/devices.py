@@ -38,8 +38,8 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Number of compute processes."""
     chosen: bool = False
     """Whether a run with `train.device=auto` uses it."""
-    why: str = ""
-    """Why it is chosen, for people."""
+    reason: str = msgspec.field(default="", name="why")
+    """Why it is chosen, for people. Its key is the one that scripts know from `devices --json`."""
     index: int | None = None
     """The index of a GPU in PCI order, as `nvidia-smi` shows it."""
     hidden: bool = False
@@ -56,7 +56,8 @@ class TrainingDevice(msgspec.Struct, frozen=True):
     """The device that a run uses, and why."""
 
     device: str
-    why: str
+    reason: str = msgspec.field(name="why")
+    """Under the key that scripts know from `doctor --json`."""
     warning: str = ""
     """Why the run trains on the CPU although there are GPUs, in one line; empty if it does not."""
 
@@ -70,7 +71,9 @@ def list_devices(inventory: GpuInventory | None = None) -> list[DeviceInfo]:
         rows.append(DeviceInfo(device="mps", kind="mps", name="Apple GPU"))
     rows.append(_cpu_row())
     return [
-        msgspec.structs.replace(row, chosen=True, why=chosen.why) if row.device == chosen.device else row
+        msgspec.structs.replace(row, chosen=True, reason=chosen.reason)
+        if row.device == chosen.device
+        else row
         for row in rows
     ]
 

@@ -56,7 +56,7 @@ class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
     """A folder of workbench, with free and total bytes of its disk."""
 
     content: str = msgspec.field(name="kept")
-    """What is stored there: `runs`, `data` or `weights`."""
+    """What is stored there: `runs`, `data` or `weights`. Its key is the one that scripts know from `doctor --json`."""
     path: str
     free: int | None
     total: int | None

@@ -16,7 +16,7 @@ from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
 GB = 10**9
 GPU = DeviceInfo(
     device="cuda:1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
-    memory_free=35 * GB, load=0.5, processes=2, chosen=True, why="idle", temperature=61,
+    memory_free=35 * GB, load=0.5, processes=2, chosen=True, reason="idle", temperature=61,
     power=412.4, runs=("digits-1",),
 )  # fmt: skip
 

@@ -39,7 +39,7 @@ def value_finder(choices: Sequence[str], current: str) -> Finder:
 def device_finder(inventory: GpuInventory, current: str) -> Finder:
     """The devices of this host by the names that `train.device` accepts, or a typed name; `current` is marked."""
     automatic = training_device("auto", inventory)
-    rows = [("auto", f"now {automatic.device} ({automatic.why})", "")]
+    rows = [("auto", f"now {automatic.device} ({automatic.reason})", "")]
     for row in list_devices(inventory):
         state = "hidden by CUDA_VISIBLE_DEVICES" if row.hidden else device_state(row)
         memory = f"{format_bytes(row.memory_free)} free" if row.memory_free is not None else ""
@@ -179,7 +179,9 @@ def _check_model(name: str) -> None:
 
 def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
     """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
-    rows = [Option("selected:", ("the selected run", "follows the cursor in pane 1", ""), group="runs")]
+    rows = [
+        Option("selected:", ("the selected run", "follows the cursor in the list of runs", ""), group="runs")
+    ]
     rows += [
         Option(
             f"run:{run.id}",

@@ -126,7 +126,7 @@ def _estimates(
     if estimate.parameters and width > 60:
         yield f"{format_count(estimate.parameters)} parameters"
     if device.device and width > 60:
-        yield f"on {_device_name(device.device)} ({device.why})"
+        yield f"on {_device_name(device.device)} ({device.reason})"
     if estimate.download and width > 60:
         yield f"{format_bytes(estimate.download)} to download"
     if estimate.parameters is not None and estimate.disk:

@@ -119,7 +119,9 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else sanitize(training.device)
     text = (
-        Text("training device: ", "dim").append(device, "bold").append(f" ({sanitize(training.why)})", "dim")
+        Text("training device: ", "dim")
+        .append(device, "bold")
+        .append(f" ({sanitize(training.reason)})", "dim")
     )
     text.truncate(width, overflow="ellipsis")
     lines = [text]
