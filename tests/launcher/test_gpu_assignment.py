@@ -204,12 +204,12 @@ def test_a_run_starts_within_two_seconds_of_a_hanging_driver(
     assert report.status is Status.FINISHED and "does not respond" in report.execution["device"]
 
 
-def test_a_paused_run_without_a_worker_holds_no_gpu(driver: StubDriver, runs: list[RunFolder]) -> None:
+def test_a_suspended_run_holds_no_gpu(driver: StubDriver, runs: list[RunFolder]) -> None:
     driver.write([gpu(0), gpu(1)])
     folder = start(runs, "cuda:1")
     assert visible_to_worker(folder) == uuid(1)
     until(lambda: read_report(folder).step > 0, "steps")
-    launch.send_request(folder, RequestKind.PAUSE, RequestValues(release=True))
+    launch.send_request(folder, RequestKind.PAUSE, RequestValues(suspend=True))
     until(lambda: live_claims() == {}, "the GPU to be free")
     launch.send_request(folder, RequestKind.CONTINUE)
     until(lambda: len(attempts_of(read_journal(folder.journal))) == 2, "second attempt")
