@@ -45,7 +45,7 @@ def test_the_machine_pane_follows_a_driver_that_hangs_answers_and_changes(driver
         assert (
             re.search(r"cuda:1    NVIDIA H100 +│", screen.text) and "79.0 GB free of 80.0 GB" in screen.text
         )
-        assert "⚠ the run trains on the CPU, because torch can't use the 4 GPUs" in screen.text
+        assert "✗ runs train on the CPU, although there is an NVIDIA GPU: " in screen.text
         driver.write([gpu(0, free=3 * GB), gpu(1, slices=[mig_slice(1)])])
         screen.wait_for("3.0 GB free of 80.0 GB", seconds=20).wait_for("MIG-11111111 NVIDIA H100 MIG 1g.10gb")
         assert "cuda:1" not in screen.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -115,7 +114,7 @@ class MachinePane(Pane):
 
 
 def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
-    """The lines of the pane, each cut to `width` cells except the problems at the end, which the widget wraps."""
+    """The lines of the pane, each cut to `width` cells except the first ones, which the widget wraps."""
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else sanitize(training.device)
     text = (
@@ -124,11 +123,10 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
         .append(f" ({sanitize(training.reason)})", "dim")
     )
     text.truncate(width, overflow="ellipsis")
-    lines = [text]
-    if training.warning:
-        lines += wrap_warning(f"⚠ {training.warning}", width)
+    problems = [Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems]
+    lines = [text, *(problems or [Text("✓ No problems found.", THEME.success or "green")])]
     if state.info.visibility:
-        lines += wrap_warning(state.info.visibility, width, "dim")
+        lines.append(Text(sanitize(state.info.visibility), "dim"))
     lines.append(Text())
     for row in state.info.devices:
         lines += _device(row, width)
@@ -141,11 +139,8 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
         Text(),
         *_versions(state.info.versions, width),
         _line("terminal", terminal, width),
-        Text(),
     ]
-    if not state.problems:
-        return [*lines, Text("✓ No problems found.", THEME.success or "green")]
-    return [*lines, *(Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems)]
+    return lines
 
 
 def _device(row: DeviceInfo, width: int) -> list[Text]:
@@ -171,12 +166,6 @@ def device_facts(row: DeviceInfo) -> list[str]:
         "hidden by CUDA_VISIBLE_DEVICES" if row.hidden else "",
     ]
     return [fact for fact in facts if fact]
-
-
-def wrap_warning(text: str, width: int, style: str = "") -> list[Text]:
-    """A sentence in as many lines of `width` cells as it needs."""
-    lines = textwrap.wrap(sanitize(text), max(20, width), break_long_words=True)
-    return [Text(line, style or THEME.warning or "yellow") for line in lines]
 
 
 def _usage_bar(fraction: float | None, label: str) -> Text:
