@@ -14,7 +14,7 @@ from workbench.cli.tables import print_table
 from workbench.core import text
 from workbench.core.progress import Progress, ProgressCallback
 from workbench.core.text import sanitize
-from workbench.system.machine_info import DeviceInfo
+from workbench.system.devices import DeviceInfo, device_state
 
 
 def print_status(message: str) -> None:
@@ -51,15 +51,24 @@ def _without_nonfinite(value: Any) -> Any:
 
 
 def print_devices(rows: Sequence[DeviceInfo]) -> None:
-    """Print the devices and which one training uses."""
+    """Print the devices by the names that `--device` accepts, and which one training uses."""
     print_table(
-        ("device", "name", "memory", "free", "load", "training"),
+        ("device", "name", "memory", "free", "load", "uuid", "training"),
         [
             (row.device, row.name, text.format_bytes(row.memory_total), text.format_bytes(row.memory_free),
-             "-" if row.load is None else f"{row.load:.0%}", f"used ({row.reason})" if row.chosen else "")
+             "-" if row.load is None else f"{row.load:.0%}", row.uuid or "", _training_cell(row))
             for row in rows
         ],
+        droppable=("uuid",),
     )  # fmt: skip
+
+
+def _training_cell(row: DeviceInfo) -> str:
+    """Whether training uses a device, and why not."""
+    if row.hidden:
+        return "hidden"
+    used = f"used ({row.reason})" if row.chosen else ""
+    return "; ".join(part for part in (used, device_state(row)) if part)
 
 
 def progress_printer() -> ProgressCallback:

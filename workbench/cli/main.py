@@ -130,7 +130,8 @@ def _add_experiment(command: argparse.ArgumentParser) -> None:
 
 
 def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") -> None:
-    command.add_argument("--device", default=default, metavar="DEV", help="auto, cpu, cuda, cuda:N or mps")
+    devices = "auto, cpu, mps, cuda, cuda:N or a UUID, see: workbench devices"
+    command.add_argument("--device", default=default, metavar="DEV", help=devices)
 
 
 def _add_run_commands(commands: Subparsers) -> None:

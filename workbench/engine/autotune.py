@@ -21,7 +21,7 @@ from workbench.engine.optimizer import make_optimizer
 from workbench.engine.task import Task
 from workbench.engine.torch_compat import unwrapped_step
 from workbench.io.atomic_files import read_json, write_json
-from workbench.system.cpu import cores_are_contended, usable_cores
+from workbench.system.cpu import core_budget, cores_are_contended, usable_cores
 from workbench.system.host import host_name
 
 TIMING_SECONDS = 0.1
@@ -79,7 +79,7 @@ def _cache_key(model: str, module: nn.Module, batch: Batch) -> str:
     described = f"{model} {shapes} {tuple(batch.inputs.shape)} {batch.inputs.dtype} {torch.__version__}"
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
     load = "busy" if cores_are_contended() else "quiet"
-    return f"{host_name()} {platform.machine()} {usable_cores()} {load} {digest}"
+    return f"{host_name()} {platform.machine()} {core_budget()} {load} {digest}"
 
 
 def _find_fastest(module: nn.Module, task: Task, train: TrainingSettings, batch: Batch) -> TunedExecution:

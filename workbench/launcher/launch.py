@@ -33,7 +33,9 @@ from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
 from workbench.runs.run_report import effective_experiment
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
-from workbench.system import logout, machine_info
+from workbench.system import devices, logout
+from workbench.system.gpu import read_inventory
+from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import python_command, this_process
 
 END_SETTINGS = ("on_finish", "on_fail", "stall_seconds")
@@ -69,13 +71,29 @@ def _discard(folder: RunFolder) -> None:
 
 
 def start_warnings(experiment: Experiment) -> list[str]:
-    """Warnings before a run starts: shell commands that it will run, and whether it ends at logout."""
+    """Warnings before a run starts: a GPU that it can't use, its shell commands, and whether it ends at logout."""
     commands = [(name, getattr(experiment, name)) for name in ("on_finish", "on_fail")]
     warnings = [
         f"{name}: the run will execute the command: {command}" for name, command in commands if command
     ]
     problem = logout.logout_policy().problem
-    return warnings + ([problem] if problem else [])
+    return [*device_warnings(experiment.train.device), *warnings, *([problem] if problem else [])]
+
+
+def device_warnings(device: str) -> list[str]:
+    """Warnings before a run or a resume with this `train.device`: that it trains on the CPU although there is a GPU."""
+    return [f"WARNING: {text}" for text in devices.device_warnings(device)]
+
+
+def resume_warnings(folder: RunFolder, overrides: Mapping[str, SettingValue]) -> list[str]:
+    """Warnings before a resume of a run with `overrides`."""
+    view = RunReader(folder)
+    try:
+        experiment = effective_experiment(view.read_all())
+    finally:
+        view.close()
+    device = overrides.get("train.device", experiment.train.device if experiment else "auto")
+    return device_warnings(str(device))
 
 
 def resume_run(
@@ -216,12 +234,12 @@ def _live_attempt(folder: RunFolder) -> int:
 
 def check_device(device: str) -> None:
     """Raise `UserError` for a device that this host does not have, as far as this is known without torch."""
-    available = [row.device for row in machine_info.list_devices()]
-    names = {"auto", "cpu", *available, *(name.partition(":")[0] for name in available)}
-    if device not in names:
-        raise UserError(
-            f"train.device: no device {device} on this host; available: {', '.join(available)} (or auto)"
-        )
+    if device in {"auto", "cpu"}:
+        return
+    try:
+        devices.find_gpu(device, read_inventory())
+    except UserError as error:
+        raise UserError(f"train.device: {error}") from None
 
 
 def check_owner(folder: RunFolder) -> None:
@@ -240,6 +258,7 @@ def _start_supervisor(
 ) -> None:
     command = python_command("workbench.launcher.supervisor", str(folder.path), "--launcher", launcher)
     command += ["--overrides", json.dumps(dict(overrides)), *flags]
+    command += ["--no-driver"] if driver_is_silent() else []  # nobody waits for it a second time
     scope = logout.scope_command(logout.logout_policy())
     # The user's service manager may be unreachable (sudo, cron): then start without it.
     reply = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)

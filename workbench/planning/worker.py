@@ -99,7 +99,7 @@ class Planner:
         memory = self._memory()
         durations = self._durations(throughput, frozen_throughput)
         return Plan(
-            device=str(components.device),
+            device=components.device_label,
             device_name=device_name(components.device),
             threads=components.threads,
             precision=components.precision.name,

@@ -19,16 +19,18 @@ from workbench.engine.accelerate import Acceleration, describe_step
 from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
-from workbench.engine.device import configure_determinism, device_name, pick_device, pick_precision
+from workbench.engine.device import configure_determinism, device_name, pick_precision, pick_training_device
 from workbench.engine.task import Task, make_task
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.factory import BuiltModel, build_model, check_forward, data_dependent_init
 from workbench.models.preprocessing import Preprocessing
+from workbench.runs.attempts import assigned_gpu
 from workbench.runs.enums import Phase
+from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
-from workbench.system.machine_info import cpu_name
+from workbench.system.cpu import cpu_name, usable_cores
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
 from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
@@ -63,7 +65,8 @@ class TrainingComponents:
         self._context = context
         self.experiment: Experiment = start.experiment
         self.settings: TrainingSettings = start.settings
-        self.device = pick_device(self.settings.device)
+        self.gpu: GpuChoice | None = assigned_gpu(context.folder, context.attempt)
+        self.device, self._device_reason = self._pick_device()
         self.precision = pick_precision(self.settings.precision, self.device)
         configure_determinism(self.device, self.settings.deterministic)
         self.data: Dataset = self._load_dataset(start)
@@ -75,6 +78,21 @@ class TrainingComponents:
         self._previous = self._previous_environment(start)
         self.threads: int = self._choose_threads()
         torch.set_num_threads(self.threads)
+
+    def _pick_device(self) -> tuple[torch.device, str]:
+        """The device, and why it is the CPU although a GPU was requested or given; the reason is noticed, too."""
+        choice = pick_training_device(self.settings.device, self.gpu is not None)
+        if not choice.reason:
+            return choice.device, ""
+        instead = f", not on {self.gpu.device}" if self.gpu else ""
+        self._context.notice(f"WARNING: training on the CPU{instead}: {choice.reason}")
+        return choice.device, f"CPU{instead}: {choice.reason}"
+
+    @property
+    def device_label(self) -> str:
+        """The device as `train.device` calls it; in this process the run's GPU is always `cuda:0`."""
+        on_gpu = self.device.type == "cuda" and self.gpu is not None and self.gpu.device
+        return self.gpu.device if on_gpu and self.gpu else str(self.device)
 
     def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
@@ -176,7 +194,7 @@ class TrainingComponents:
         requested, previous = self.settings.threads, self._previous
         if self.device.type != "cpu":
             self._set_memory_format(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
-            return torch.get_num_threads() if requested == "auto" else requested
+            return min(torch.get_num_threads(), usable_cores()) if requested == "auto" else requested
         if previous is not None:
             self._set_memory_format(previous.channels_last and previous.device == "cpu")
             return previous.threads if requested == "auto" else requested
@@ -200,11 +218,18 @@ class TrainingComponents:
         return auto_log_every(self.epochs.steps, self.settings.epochs)
 
     def execution_summary(self, acceleration: Acceleration) -> dict[str, str]:
-        """How data is provided (`data`) and steps are computed (`step`), and why, as one line of text each."""
-        return {
+        """How data is provided (`data`), steps are computed (`step`) and which GPU does it, or why none does
+        (`device`): one line of text each.
+        """
+        summary = {
             "data": self.splits["train"].reason,
             "step": describe_step(self.precision, self.threads, acceleration),
         }
+        if self._device_reason:
+            summary["device"] = self._device_reason
+        elif self.gpu is not None:
+            summary["device"] = f"{self.gpu.device} ({self.gpu.name}, {self.gpu.uuid})"
+        return summary
 
     def with_settings(self, **changes: SettingValue) -> TrainingComponents:
         """The same data and model with other training settings (batch size, precision, threads). Raises `UserError`."""

@@ -45,6 +45,7 @@ class Recovery:
         self._checkpoints, self._metrics = attempt.checkpoints, attempt.metrics
         self._batch_size = attempt.components.settings.batch_size
         self._device = attempt.components.device
+        self._device_label = attempt.components.device_label
 
     def __call__(self, error: Exception) -> None:
         """Recover from `error`. Raises it, or `RunFailed`, where recovery is not possible or not enabled.
@@ -91,7 +92,7 @@ class Recovery:
         state, settings = self._state, self._state.settings
         size = settings.micro_batch or self._batch_size
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))
-        description = f"out of memory on {self._device} with {size} samples at once ({shortage})"
+        description = f"out of memory on {self._device_label} with {size} samples at once ({shortage})"
         if not settings.auto_micro_batch:
             raise NotEnoughMemory(
                 f"{description}: train.batch_size={fitting_size} should fit, by estimate; or set "
@@ -122,7 +123,7 @@ class Recovery:
         if shortage is None:
             raise error
         release_memory(error, self._device)
-        description = f"out of memory on {self._device} evaluating {size} samples at once ({shortage})"
+        description = f"out of memory on {self._device_label} evaluating {size} samples at once ({shortage})"
         if size == 1:
             raise NotEnoughMemory(f"{description}: not even one fits; use smaller images or a smaller model")
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))

@@ -26,7 +26,7 @@ def _describe_execution(components: TrainingComponents, acceleration: Accelerati
     """A `Setup` with device, precision, acceleration and number of steps."""
     steps = components.epochs.steps
     return Setup(
-        device=str(components.device),
+        device=components.device_label,
         device_name=device_name(components.device),
         resident=components.splits["train"].resident,
         compile=acceleration.compile,

@@ -39,7 +39,7 @@ def run(context: Context) -> Cause:
     """
     with contextlib.closing(prepare(context)) as trainer:
         components = trainer.components
-        context.enter_phase(Phase.TRAINING, device=str(components.device), threads=components.threads)
+        context.enter_phase(Phase.TRAINING, device=components.device_label, threads=components.threads)
         with context.stopwatch.during("train"):
             trainer.train(trainer.step_callback)
         trainer.evaluator.evaluate_result()
@@ -94,7 +94,7 @@ class Trainer:
             epoch=state.epoch,
             epochs_total=state.settings.epochs,
             best=_best_epoch(state),
-            device=str(self.components.device),
+            device=self.components.device_label,
         )
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = resolve_target_run(options.run, live=False)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
+    for remark in launch.resume_warnings(folder, overrides):
+        console.print_status(remark)
     launch.resume_run(
         folder, overrides, LAUNCHER,
         accept_changed_data=options.accept_changed_data, take_over=options.take_over,

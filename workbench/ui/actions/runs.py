@@ -105,6 +105,8 @@ class RunActions:
 
         def resume() -> str:
             for row, overrides in overrides_of.items():
+                for remark in launch.resume_warnings(self._host.store.folder(row.id), overrides):
+                    self._host.show_notice(remark, "warning")
                 launch.resume_run(self._host.store.folder(row.id), overrides, LAUNCHER)
             return f"{names} resumed"
 
