@@ -24,11 +24,13 @@ def step_state(
     *,
     task: Task | None = None,
     precision: Precision | None = None,
+    kind: type[TrainState] = TrainState,
+    backbone: Backbone | None = None,
 ) -> TrainState:
     """The state of `module` at step 0, in training mode; by default a classification of 3 classes on the CPU."""
     task, precision = task or Classification(3), precision or Precision("fp32", CPU)
-    state = TrainState(
-        Backbone(module, ()),
+    state = kind(
+        backbone or Backbone(module, ()),
         task=task,
         precision=precision,
         settings_history=SettingsHistory(TrainingSettings(**(settings or {}))),

@@ -15,8 +15,8 @@ from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.inference.run_checkpoint import load_run_checkpoint
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.run_folder import RunFolder, create_run_folder
-from workbench.worker.checkpoint_reader import LoadedCheckpoint
 from workbench.worker.checkpoint_content import MetricsPlace
+from workbench.worker.checkpoint_reader import LoadedCheckpoint
 from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
 
 

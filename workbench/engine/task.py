@@ -58,7 +58,7 @@ class Classification(Task):
         """The sum of the class weights of hard targets; for soft targets the number of samples, as torch's mean."""
         if self._weights is None or targets.is_floating_point():
             return super().loss_weight(targets)
-        return self._weights[targets].sum()
+        return self._weights.index_select(0, targets).sum()
 
 
 class Regression(Task):
@@ -108,5 +108,5 @@ def balanced_class_weights(targets: Tensor, classes: int) -> Tensor:
 
     `targets`: int64 [N].
     """
-    counts = torch.bincount(targets, minlength=classes).float()
+    counts = torch.zeros(classes).index_add_(0, targets, torch.ones(len(targets)))
     return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 0.0)

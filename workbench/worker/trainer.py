@@ -26,7 +26,13 @@ from workbench.worker.disk_space import check_disk_space
 from workbench.worker.evaluator import Evaluator
 from workbench.worker.metrics_writer import MetricsWriter
 from workbench.worker.recovery import Recovery
-from workbench.worker.resume import StartPoint, load_checkpoint_into, nondeterminism_sources, open_metrics, row_seconds
+from workbench.worker.resume import (
+    StartPoint,
+    load_checkpoint_into,
+    nondeterminism_sources,
+    open_metrics,
+    row_seconds,
+)
 from workbench.worker.setup_record import describe_setup
 from workbench.worker.step_callback import StepCallback
 from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
