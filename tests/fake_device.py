@@ -37,7 +37,9 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     luma_weights.cache_clear()
 
 
-def replace_tensors(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+def replace_tensors(
+    module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True
+) -> nn.Module:
     """As `nn.Module._apply`, which can't convert a fake parameter twice."""
     made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
     for part in module.modules():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -225,6 +226,33 @@ def test_the_regions_of_a_classifier_are_computed_on_the_device(on_cuda: FakeTen
     grid = torch.zeros(20, 2)
     found = decision_plot._predicted_classes(parts.model.module, parts.splits["test"], grid)
     assert (found.shape, found.device) == ((20,), CUDA)
+
+
+VIEWING = """
+from torch import nn
+
+class Net(nn.Module):
+    'As in tutorials: x.view needs features in the order of their channels.'
+
+    def __init__(self, classes, shape, view=True):
+        super().__init__()
+        self.conv, self.head, self.view = nn.Conv2d(3, 4, 5), nn.Linear(4 * 28 * 28, classes), view
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.head(x.view(-1, 4 * 28 * 28) if self.view else x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("view", [True, False])
+def test_a_custom_model_with_view_keeps_the_order_of_channels(
+    view: bool, on_cuda: FakeTensorMode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text(VIEWING)
+    sets = ("train.norm_bias_lr_scale=1", f"model.view={str(view).lower()}")
+    parts = fake_components(*sets, model=f"{tmp_path}/net.py:Net")
+    assert parts.channels_last == (not view)
+    assert train_one_epoch(parts, monkeypatch)[1:] == [[]] * 3
 
 
 class Forgetful(nn.Module):

@@ -1,7 +1,7 @@
 """Nothing of a training step reads a value, backward pass and optimizer included: on a GPU that would wait for it.
 
-Real tensors on the CPU, with the guard against NaN as it works on a GPU; `test_fake_device.py` shows the forward pass on
-a device, and that batches are made without reads.
+Real tensors on the CPU, with the guard against NaN as it works on a GPU; `test_fake_device.py` shows the forward pass
+on a device, and that batches are made without reads.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Net(nn.Module):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten()
+        )
         self.head = nn.Linear(4 * 4 * 4, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +81,12 @@ class Net(nn.Module):
 
 
 def train(
-    settings: dict[str, Any], task: Task, batch: Batch, *, log_every: int = 1 << 60, module: nn.Module | None = None
+    settings: dict[str, Any],
+    task: Task,
+    batch: Batch,
+    *,
+    log_every: int = 1 << 60,
+    module: nn.Module | None = None,
 ) -> Rows:
     """An epoch of the real loop."""
     precision = DeferringPrecision(settings.pop("precision", "fp32"), CPU)
@@ -101,7 +108,9 @@ def made_batch(kind: str) -> Batch:
         return Batch(inputs, torch.rand(SIZE, 1))
     if kind == "hard":
         return Batch(inputs, labels)
-    return Batch(*Mix((kind,), CLASSES)(inputs, labels, torch.rand(SIZE, Mix.COLUMNS), mixing_partners([(0, SIZE)])))
+    return Batch(
+        *Mix((kind,), CLASSES)(inputs, labels, torch.rand(SIZE, Mix.COLUMNS), mixing_partners([(0, SIZE)]))
+    )
 
 
 CASES: dict[str, tuple[dict[str, Any], str, Task]] = {
@@ -155,7 +164,7 @@ class Reading(Net):
         outputs = super().forward(x)
         values = outputs.detach()
         {
-            "item": lambda: values[0, 0].item(),
+            "item": values.sum().item,
             "tolist": values.tolist,
             "numpy": values.numpy,
             "cpu": values.cpu,

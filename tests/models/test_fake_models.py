@@ -1,4 +1,4 @@
-"""Every model of the catalog on a fake CUDA device: a training step's forward pass, and the classification of images."""
+"""Every model of the catalog on a fake CUDA device: the forward pass of a training step, and classification."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def check_classification(info: ModelInfo, model: BuiltModel, images: Tensor) -> 
 
 
 @pytest.mark.parametrize(
-    "info", [i for i in catalog.CATALOG if "regression" in i.tasks and not i.images_only], ids=lambda i: i.name
+    "info",
+    [i for i in catalog.CATALOG if "regression" in i.tasks and not i.images_only],
+    ids=lambda i: i.name,
 )
 def test_a_model_of_numbers_trains_on_the_device(info: ModelInfo, fake_cuda: FakeTensorMode) -> None:
     model = built(info, 1, "regression", (1,))

@@ -168,6 +168,22 @@ def test_random_states_are_restored() -> None:
     assert torch.equal(torch.rand(3), first)
 
 
+def test_random_states_of_another_number_of_gpus_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = random_states() | {"cuda": [torch.zeros(16, dtype=torch.uint8)] * 2}
+    assert restore_random_states(states) is None  # no GPU: the device itself is reported as another one
+    restored: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", restored.extend)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert restore_random_states(states) is None
+    assert len(restored) == 2
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert restore_random_states(states) == (
+        "1 visible GPUs instead of 2, so their random numbers start anew"
+    )
+    assert len(restored) == 2
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_with_nan_or_infinity_are_not_kept(folder: RunFolder, value: float) -> None:
     checkpoints = CheckpointManager(folder)

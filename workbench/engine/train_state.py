@@ -280,8 +280,8 @@ class TrainState:
         notes = self._load_optimizer_state(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
-        restore_random_states(state["random"])
-        return notes
+        random_note = restore_random_states(state["random"])
+        return notes if random_note is None else [*notes, random_note]
 
     def _create_optimizer(self) -> None:
         self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)

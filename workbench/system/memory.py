@@ -18,8 +18,10 @@ _HIERARCHIES = (("0", "", "memory.max", "memory.current"),
             ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))  # fmt: skip
 """For cgroup versions 2 and 1: the line prefix in /proc/self/cgroup, the mount point, and the limit and usage files."""
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
-"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS and C++; CUDA has its own exception type."""
+_OUT_OF_MEMORY = (
+    "out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS, C++, cuBLAS and cuDNN; CUDA has its own type."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -55,6 +55,7 @@ class Recovery:
             if isinstance(error, Diverged) and self._state.settings.on_nan == "rollback":
                 self._roll_back(error)
             elif self._state.in_step and (shortage := parse_out_of_memory(error, self._device)) is not None:
+                self._state.zero_grad()  # those of the failed step hold memory
                 release_memory(error, self._device)
                 self._split_batch(shortage)
             else:
