@@ -176,6 +176,15 @@ def test_numbers_are_trained_on_the_device(
     assert train_one_epoch(parts, monkeypatch)[1:] == [[]] * 3
 
 
+@pytest.mark.parametrize(("task", "precision"), [("classification", "bf16"), ("regression", "fp32")])
+def test_the_automatic_precision_of_a_gpu(task: str, precision: str, on_cuda: FakeTensorMode) -> None:
+    parts = fake_components(
+        "train.precision=auto", "train.label_smoothing=0", model="mlp", data=made_data(POINTS, task)
+    )
+    assert parts.precision.name == precision
+    assert parts.with_settings(batch_size=8).precision.name == precision
+
+
 def test_streamed_chunks_are_trained_on_the_device(
     on_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

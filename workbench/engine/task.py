@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +91,11 @@ def reshape_like(outputs: Tensor, targets: Tensor) -> Tensor:
             f"but the dataset's targets have {tuple(targets.shape[1:])}"
         )
     return outputs.reshape(targets.shape)
+
+
+def precision_setting(train: TrainingSettings, task: str) -> Literal["auto", "fp32", "bf16", "fp16"]:
+    """`train.precision`, but fp32 where that is `auto` and `task` a regression: a bf16 output has three digits."""
+    return "fp32" if train.precision == "auto" and task == "regression" else train.precision
 
 
 def make_task(data: Dataset, train: TrainingSettings, device: torch.device) -> Task:

@@ -22,7 +22,7 @@ from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
 from workbench.engine.device import configure_determinism, device_name, pick_device, pick_precision
-from workbench.engine.task import Task, make_task
+from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
@@ -82,6 +82,7 @@ class TrainingComponents:
         self.precision = pick_precision(self.settings.precision, self.device)
         configure_determinism(self.device, self.settings.deterministic)
         self.data: Dataset = self._load_dataset(start)
+        self.precision = pick_precision(precision_setting(self.settings, self.data.task), self.device)
         self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
         self.task: Task = make_task(self.data, self.settings, self.device)
         self.splits: dict[str, PlacedSplit] = self._place_splits()
@@ -228,7 +229,7 @@ class TrainingComponents:
         """The same data and model with other training settings (batch size, precision, threads). Raises `UserError`."""
         changed = copy.copy(self)
         changed.settings = msgspec.structs.replace(self.settings, **changes)
-        changed.precision = pick_precision(changed.settings.precision, self.device)
+        changed.precision = pick_precision(precision_setting(changed.settings, self.data.task), self.device)
         changed.epochs = changed._make_epochs()
         changed.threads = self.threads if changed.settings.threads == "auto" else changed.settings.threads
         return changed
