@@ -26,6 +26,8 @@ from workbench.inference.image_pipeline import RunTransform
 from workbench.models import catalog
 from workbench.models.catalog import ModelInfo
 from workbench.models.factory import BuiltModel, build_shapes
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.summary import summarize
 
 __all__ = ["fake_cuda"]
 
@@ -112,3 +114,24 @@ def test_a_model_of_numbers_trains_on_the_device(info: ModelInfo, fake_cuda: Fak
         to_fake_cuda(model.module)
         inputs: Tensor = torch.zeros(2 * BATCH, 1)
         train_forward(model, Split(inputs, torch.zeros(2 * BATCH, 1)), Regression(1), 0)
+
+
+def test_the_layers_are_listed_on_the_device(fake_cuda: FakeTensorMode) -> None:
+    model = built(catalog.find("resnet"), CLASSES, "classification", (3, 32, 32))
+    with fake_cuda:
+        to_fake_cuda(model.module)
+        rows = summarize(model.module, (2, 3, 32, 32))
+    assert rows[-1].output_shape == (CLASSES,)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_last_steps_of_an_image_are_computed_on_the_device(
+    channels: int, fake_cuda: FakeTensorMode
+) -> None:
+    values = (0.5,) * channels
+    transform = RunTransform((channels, 8, 8), Preprocessing(16, 3, values, values))
+    with fake_cuda:
+        batch = torch.zeros(1, channels, 8, 8, dtype=torch.uint8, device=CUDA)
+        stages = list(transform._prepared(batch, CUDA))
+    assert [stage.name for stage in stages] == ["scaled", "resized", "normalized"]
+    assert all(isinstance(stage.value, Tensor) and stage.value.device == CUDA for stage in stages)
