@@ -169,6 +169,17 @@ def test_channels_last_is_chosen_where_it_is_faster(
     assert list(timings) == []
 
 
+def test_channels_last_is_not_timed_for_a_model_that_can_not_compute_it(home: Path) -> None:
+    class Viewing(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).view(len(x), -1)
+
+    module, batch = Viewing(3, 4, 3), Batch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
+    before = module.weight.detach().clone()
+    assert not autotune(module, Classification(144), TrainingSettings(), batch, "mine").channels_last
+    assert torch.equal(module.weight, before) and module.weight.is_contiguous() and module.training
+
+
 @pytest.mark.parametrize(
     ("load", "running", "cores", "expected"),
     [(0.2, 1, 4, False), (2.5, 1, 4, True), (0.0, 4, 4, True), (2.5, 1, 16, False)],

@@ -21,6 +21,7 @@ from workbench.engine.optimizer import make_optimizer
 from workbench.engine.task import Task
 from workbench.engine.torch_compat import unwrapped_step
 from workbench.io.atomic_files import read_json, write_json
+from workbench.models.factory import supports_channels_last
 from workbench.system.cpu import core_budget, cores_are_contended, usable_cores
 from workbench.system.host import host_name
 
@@ -107,7 +108,8 @@ def _channels_last_is_faster(
     module: nn.Module, task: Task, train: TrainingSettings, batch: Batch, threads: int
 ) -> bool:
     """Whether convolutions are faster in the `channels_last` memory format; both formats are timed alternately."""
-    if batch.inputs.ndim != 4 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+    has_convolutions = any(isinstance(part, nn.Conv2d) for part in module.modules())
+    if not has_convolutions or not supports_channels_last(module, batch.inputs[:2]):
         return False
     images = batch.inputs.contiguous(memory_format=torch.channels_last)
     steps = (

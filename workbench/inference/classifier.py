@@ -25,6 +25,7 @@ from workbench.core.progress import (
     never_cancelled,
 )
 from workbench.engine.device import pick_device
+from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_pipeline import PipelineStage, RunTransform, TorchvisionTransform, open_source
 from workbench.inference.results import ImageResult, Prediction
 from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
@@ -69,6 +70,8 @@ class Classifier:
     """Whether to use the channels-last memory format: faster for convolutions, but not supported by every module."""
 
     def __post_init__(self) -> None:
+        if self.device.type == "cuda":
+            use_full_fp32_convolutions()  # the same answers as on a CPU
         self.module.eval().requires_grad_(False).to(self.device)
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ from workbench.datasets.loader import load
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import pick_device, pick_precision
 from workbench.engine.evaluate import evaluate
-from workbench.engine.task import make_task
+from workbench.engine.task import make_task, precision_setting
 from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
 from workbench.io.torch_files import load_into
 from workbench.models import catalog as models
@@ -43,7 +43,7 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressC
         make_task(data, experiment.train, torch_device),
         split=split,
         classes=data.classes,
-        precision=pick_precision(experiment.train.precision, torch_device),
+        precision=pick_precision(precision_setting(experiment.train, data.task), torch_device),
     )
     return RunEvaluation(
         run=folder.id,

@@ -165,6 +165,26 @@ def check_forward(
     _check_outputs(result, len(example_inputs), outputs, name)
 
 
+def supports_channels_last(module: nn.Module, inputs: Tensor) -> bool:
+    """Whether a module computes images in the channels-last memory format, as custom code with `x.view(…)` can't.
+
+    `inputs`: model inputs on the device of the module; other inputs than images [N, C, H, W] have no such format.
+    Parameters, buffers and random states are unchanged.
+    """
+    if inputs.ndim != 4:
+        return False
+    training = module.training
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            module.eval().to(memory_format=torch.channels_last)
+            module(inputs.contiguous(memory_format=torch.channels_last))
+            return True
+        except Exception:
+            return False
+        finally:
+            module.train(training).to(memory_format=torch.contiguous_format)
+
+
 def _forward_error(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:
     shape = list(preprocessing.output_shape(inputs.shape[1:]))
     file = Path(name.rpartition(":")[0])

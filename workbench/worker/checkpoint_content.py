@@ -7,7 +7,7 @@ of `CheckpointContent`; keys that newer versions added may be missing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
@@ -39,11 +39,20 @@ class RunContent(ExecutionEnvironment):
     """JSON values of a `ModelSpec`."""
 
 
+class MetricsPlace(NamedTuple):
+    """How far the metrics are: the length of `metrics.jsonl` (bytes), and the seconds of the row under way."""
+
+    offset: int
+    row_seconds: float | None = 0.0
+    """`None` where they are not known."""
+
+
 class WallContent(TypedDict):
-    """When the checkpoint was made (Unix seconds), and the length of `metrics.jsonl` then (bytes)."""
+    """When the checkpoint was made (Unix seconds), and the `MetricsPlace` then."""
 
     time: float
     metrics_offset: int
+    row_seconds: NotRequired[float | None]
 
 
 class CheckpointPayload(TrainingContent, RunContent):
