@@ -24,6 +24,7 @@ from workbench.datasets.image_folder import scan_folder
 from workbench.datasets.image_folder_layout import validate_image_folder
 from workbench.datasets.loader import load
 from workbench.io import file_cache
+from workbench.io.image_fit import crop_to_square
 
 
 @pytest.fixture(autouse=True)
@@ -367,7 +368,7 @@ def test_a_image_fits_as_when_it_is_classified(tmp_path):
     images = dict(
         zip(data.train.names + data.test.names, (*data.train.inputs, *data.test.inputs), strict=True)
     )
-    image = image_cache.crop_to_square(Image.fromarray(noise), 17)
+    image = crop_to_square(Image.fromarray(noise), 17)
     assert np.array_equal(images["cat/noise.png"].permute(1, 2, 0).numpy(), np.asarray(image))
 
 

@@ -105,7 +105,7 @@ def test_the_same_data_has_the_same_fingerprint(own):
         ("def make(): return 5", r"must return \(train, test\)"),
         ("def make(): return {'train': None}", "no train and no test"),
         ("def make(): return (1, 2), (3, 4)", "must be a pair"),
-        ("def make(): return ([1.0], ['cat']), ([1.0], ['cat'])", "a list that is not an array of numbers"),
+        ("def make(): return ([1.0], [{}]), ([1.0], [{}])", "a list that is not an array of numbers"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.rand(4, 3, 2)), (x, x)", None),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.arange(3)), (x, x)", "4 inputs but 3 targets"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.zeros(4).long()), (x, torch.zeros(4).long())",

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from workbench.config.experiment import read_experiment
+from workbench.config.experiment import Experiment, read_experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.io.atomic_files import write_bytes
@@ -18,7 +18,7 @@ from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.lookup import resolve_run_id
-from workbench.runs.records import Exit, Heartbeat, Notes
+from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import eta
 from workbench.runs.status import Status, status_of
@@ -181,7 +181,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         best=best.value if best else None,
         test=None if best else test,
         best_epoch=best.epoch if best else None,
-        monitor=best.metric if best else experiment.train.monitor if experiment else "",
+        monitor=_monitor(best, latest, experiment),
         device=beat.device,
         eta=eta(beat) if status.live else None,
         reason=ended.reason or "" if ended and not (status.live or status is Status.CRASHED) else "",
@@ -190,6 +190,15 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         created=_created_at(folder),
         changed=changed,
     )
+
+
+def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | None) -> str:
+    """The monitored metric: of a regression the loss, whatever the experiment says."""
+    if best is not None:
+        return best.metric
+    if latest is not None and latest.loss is not None and latest.accuracy is None:
+        return "loss"
+    return experiment.train.monitor if experiment else ""
 
 
 def _created_at(folder: RunFolder) -> float:

@@ -102,7 +102,8 @@ def _best(view: RunView, *, wide: bool) -> str:
     newest = next((row for row in reversed(view.evaluations) if row.best), None)
     if newest is None or view.experiment is None:
         return ""
-    value = newest.metric(view.experiment.train.monitor)
+    is_regression = view.setup is not None and view.setup.task == "regression"
+    value = newest.metric("loss" if is_regression else view.experiment.train.monitor)
     if value is None:
         return ""
     label = f"{'best ' if wide else ''}{split_label(newest.split)}"
