@@ -92,7 +92,8 @@ def make():
 """,
     "normalized by v2, found on a subset": """
 def make():
-    t = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([.4] * {channels}, [.3] * {channels})])
+    t = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True),
+                    v2.Normalize([.4] * {channels}, [.3] * {channels})])
     subset = torch.utils.data.Subset
     return subset(Items(0, 60, t), range(60)), subset(Items(1, 24, t), range(24))
 """,
@@ -249,11 +250,12 @@ def by_export(folder: RunFolder, data: Dataset, target: Path, onnx: bool) -> dic
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("name", "channels"), CASES)
+@pytest.mark.parametrize("case", CASES, ids=str)
 async def test_the_same_images_give_the_same_answers(
-    train: Train, compute: ComputeClient, tmp_path: Path, name: str, channels: int,
+    train: Train, compute: ComputeClient, tmp_path: Path, case: tuple[str, int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    name, channels = case
     folder = train(name, channels, SOURCES.get(name, ""))
     data, expected = evaluated(folder)
     paths = image_files(data, tmp_path, originals=name in SOURCES)

@@ -385,8 +385,10 @@ def _range_problem(record: InputRecord, low: float, high: float) -> str:
     slack = (highest - lowest) / 255 / 2
     if low >= lowest - slack and high <= highest + slack:
         return ""
-    return f"it makes values from {lowest:.4g} to {highest:.4g} of images, "
+    return (
+        f"it makes values from {lowest:.4g} to {highest:.4g} of images, "
         f"and the inputs range from {low:.4g} to {high:.4g}"
+    )
 
 
 def _rounding_problem(record: InputRecord, inputs: Tensor) -> str:
