@@ -70,21 +70,26 @@ class Server:
     def _work(self, tasks: queue.SimpleQueue[Task]) -> None:
         while True:
             task = tasks.get()
-            names = self._user_code_names(task)
-            if names:
-                self._user_tasks.put((names, task))
-            else:
-                self._finish(task, lambda task: Result(task.id, self._compute(task)))
+            self._finish(task, self._compute_or_delegate)
 
     def _work_on_user_tasks(self) -> None:
         while True:
             names, task = self._user_tasks.get()
             self._finish(task, lambda task, names=names: self._user_processes.compute(names, task))  # type: ignore[misc]
 
-    def _finish(self, task: Task, compute: Callable[[Task], Result | Failure]) -> None:
+    def _finish(self, task: Task, compute: Callable[[Task], Result | Failure | None]) -> None:
         outcome = _outcome(task, compute)
-        self._tasks.pop(task.id, None)
-        self._write(outcome)
+        if outcome is not None:
+            self._tasks.pop(task.id, None)
+            self._write(outcome)
+
+    def _compute_or_delegate(self, task: Task) -> Result | None:
+        """The result of a task; `None` for one that runs user code, which is put into the queue of those."""
+        names = self._user_code_names(task)
+        if names:
+            self._user_tasks.put((names, task))
+            return None
+        return Result(task.id, self._compute(task))
 
     def _user_code_names(self, task: Task) -> tuple[str, ...]:
         """The user code that a task runs in another process; empty for none."""
@@ -118,12 +123,13 @@ class Server:
             print(line, file=self._output, flush=True)
 
 
-def _outcome(task: Task, compute: Callable[[Task], Result | Failure]) -> str:
-    """The encoded result or failure of a task. A response that can't be encoded is a failure, too."""
+def _outcome(task: Task, compute: Callable[[Task], Result | Failure | None]) -> str | None:
+    """The encoded result or failure of a task, if there is one. A response that can't be encoded is a failure, too."""
     try:
         if task.cancelled():
             raise Cancelled
-        return encode(compute(task))
+        outcome = compute(task)
+        return None if outcome is None else encode(outcome)
     except Cancelled:
         error = "cancelled"
     except (UserError, RunFailed) as reason:

@@ -30,6 +30,8 @@ PRINTED_LINES = 200
 """The last printed lines are kept."""
 _PRINTED_LENGTH = 200
 _MAX_PROCESSES = 2
+_CANCEL_SECONDS = 2.0
+"""A cancelled task may still end by itself within this time, which keeps what the user code returned."""
 
 
 class UserProcess:
@@ -39,10 +41,10 @@ class UserProcess:
         self._popen = subprocess.Popen(
             python_command("workbench.compute.server", USER_CODE),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-            start_new_session=False,
         )  # fmt: skip
         self._printed: deque[str] = deque(maxlen=PRINTED_LINES)
         self._task: Task | None = None
+        self._has_answered = False
         self._reader = threading.Thread(target=self._read_printed, daemon=True, name="printed")
         self._reader.start()
 
@@ -65,7 +67,7 @@ class UserProcess:
 
         Raises `Cancelled`, or `UserError` where the process died.
         """
-        task.child, self._task = self._popen, task
+        task.stop, self._task = self._cancel, task
         if task.cancelled():
             raise Cancelled
         assert self._popen.stdin and self._popen.stdout
@@ -75,8 +77,9 @@ class UserProcess:
                 print(encode(Call(task.id, task.request)), file=self._popen.stdin, flush=True)
             outcome = self._relay(self._popen.stdout, task)
         finally:
-            self._task = task.child = None
+            self._task = task.stop = None
         if outcome is not None:
+            self._has_answered = True
             return self._with_printed(outcome)
         code = self._popen.wait()
         self._reader.join(5)
@@ -85,6 +88,21 @@ class UserProcess:
         if code == FILES_CHANGED_EXIT_CODE:
             return None
         raise UserError(f"user code ended its process (exit code {code}){self._last_printed()}")
+
+    def _cancel(self) -> None:
+        """Stop the current task. One that only reads what the code returned before is done at once, and not killed."""
+        task = self._task
+        if not self._has_answered:
+            self._popen.kill()
+            return
+
+        def kill_if_busy() -> None:
+            if self._task is task is not None:
+                self._popen.kill()
+
+        timer = threading.Timer(_CANCEL_SECONDS, kill_if_busy)
+        timer.daemon = True
+        timer.start()
 
     def _relay(self, lines: IO[str], task: Task) -> Result | Failure | None:
         """Forward progress, and return the result or failure; `None` if the process ends before that."""
@@ -138,7 +156,7 @@ class UserProcesses:
             try:
                 outcome = process.compute(task)
             finally:
-                if process.ended or task.cancelled():
+                if process.ended:
                     process.kill()
                     self._processes.pop(names, None)
             if outcome is not None:

@@ -43,6 +43,7 @@ def resolve_targets(
         return _from_texts(targets, task, names, where)
     tensors = {split: _checked(values, f"{where}: {split}") for split, values in targets.items()}  # type: ignore[arg-type]
     if task != "regression" and all(map(_is_one_hot, tensors.values())):
+        names = [str(index) for index in range(tensors["train"].shape[1])] if names is None else names
         tensors = {split: values.argmax(1) for split, values in tensors.items()}
         return _classes(tensors, names, where, ("one-hot targets are used as class indices",))
     if task is None:

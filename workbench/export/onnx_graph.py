@@ -51,7 +51,7 @@ class DeployedModel(nn.Module):
         return probabilities(self.module, outputs) if self._classifies else outputs
 
 
-class _ExportablePreprocessing(Preprocessing):
+class ExportablePreprocessing(Preprocessing):
     """Resizes by products with constant matrices: ONNX weighs the borders of antialiased images otherwise."""
 
     def _resize(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def write(folder: RunFolder, target: Path) -> None:
     """
     model = load_run_model(folder.path)
     spec, record = model.spec, image_input(model)
-    preprocessing = _ExportablePreprocessing.from_dict(spec.preprocessing.to_dict())
+    preprocessing = ExportablePreprocessing.from_dict(spec.preprocessing.to_dict())
     deployed = DeployedModel(model.module, preprocessing, record, spec.task == "classification").eval()
     takes_pixels = is_image_shape(spec.shape) and record.is_affine and record.kind is not InputKind.VALUES
     examples = _examples(spec.shape, takes_pixels, record)
@@ -99,7 +99,7 @@ def write(folder: RunFolder, target: Path) -> None:
     with torch.inference_mode():
         expected = ours(examples).numpy()
     try:
-        _compare(_run_graph(target)(examples.numpy()), expected)
+        check_answers(_run_graph(target)(examples.numpy()), expected)
     except UserError:
         target.unlink(missing_ok=True)
         raise
@@ -130,7 +130,7 @@ def _run_graph(target: Path) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-def _compare(answers: np.ndarray, expected: np.ndarray) -> None:
+def check_answers(answers: np.ndarray, expected: np.ndarray) -> None:
     """Raise `UserError` where the answers of the graph differ from ours."""
     difference = float(np.abs(answers - expected).max()) if answers.shape == expected.shape else np.inf
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):

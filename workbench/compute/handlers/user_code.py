@@ -17,7 +17,6 @@ from workbench.compute.protocol import (
     Warm,
 )
 from workbench.compute.protocol_records import ClassifierRef, RunClassifier
-from workbench.core.errors import UserError
 from workbench.core.user_code import is_user_code
 from workbench.datasets.input_record import InputKind
 from workbench.inference.run_checkpoint import recorded_input
@@ -27,11 +26,8 @@ from workbench.runs.run_folder import RunFolder
 
 
 def names_in(request: AnyRequest) -> tuple[str, ...]:
-    """The user code (`FILE.py:NAME`) that a request runs; empty also where the request can only fail."""
-    try:
-        return tuple(sorted({name for name in _names(request) if is_user_code(name)}))
-    except UserError:
-        return ()
+    """The user code (`FILE.py:NAME`) that a request runs. Raises `UserError` for a run that can't be read."""
+    return tuple(sorted({name for name in _names(request) if is_user_code(name)}))
 
 
 def _names(request: AnyRequest) -> tuple[str, ...]:
