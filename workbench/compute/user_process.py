@@ -29,7 +29,7 @@ FILES_CHANGED_EXIT_CODE = 75
 PRINTED_LINES = 200
 """The last printed lines are kept."""
 _PRINTED_LENGTH = 200
-_MAX_PROCESSES = 2
+_MAX_PROCESSES = 3
 _CANCEL_SECONDS = 2.0
 """A cancelled task may still end by itself within this time, which keeps what the user code returned."""
 

@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from workbench.core.errors import UserError
+from workbench.core.settings_schema import Options
 from workbench.core.text import one_line
 from workbench.core.user_code import describe_user_code_error, load_object, user_code_file
 from workbench.datasets.input_record import (
     InputKind,
     InputRecord,
+    StepArgument,
     TransformStep,
     is_image_shape,
     unknown_input_message,
@@ -279,18 +281,21 @@ def _flatten(functions: Sequence[Any]) -> Iterator[Any]:
             yield function
 
 
-def _to_json(value: Any) -> Any:
+def _to_json(value: Any) -> StepArgument:
     """A JSON value for an argument. Raises `TypeError` if there is none."""
     if isinstance(value, Tensor):
-        return value.tolist()
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
+        if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in value):
+            raise TypeError("not a list of numbers")
+        return tuple(value)
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(getattr(value, "value", None), str):  # torchvision's InterpolationMode
-        return value.value
+    name = getattr(value, "value", None)
+    if isinstance(name, str):  # torchvision's InterpolationMode
+        return name
     raise TypeError(f"no JSON form of {type(value).__name__}")
 
 
@@ -298,7 +303,7 @@ def _build(step: TransformStep) -> ImageFunction:
     if step.name not in _ARGUMENTS:
         raise UserError(f"the transform '{step.name}' in the checkpoint is not known")
     transforms = importlib.import_module("torchvision.transforms")
-    arguments = dict(step.arguments)
+    arguments: Options = dict(step.arguments)
     if "interpolation" in arguments:
         arguments["interpolation"] = transforms.InterpolationMode(arguments["interpolation"])
     if "dtype" in arguments:

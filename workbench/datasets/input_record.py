@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 from workbench.io.fit_mode import Fit
 from workbench.io.record_codec import Record
@@ -29,13 +28,16 @@ class InputKind(StrEnum):
     """Inputs are not made of images."""
 
 
+StepArgument = None | bool | int | float | str | tuple[int | float, ...]
+
+
 class TransformStep(Record, frozen=True, kw_only=True):
     """One of torchvision's transforms: its class in `transforms` (or `transforms.v2`) and its arguments."""
 
     name: str
     v2: bool = False
-    arguments: dict[str, Any] = {}
-    """JSON values: interpolations and dtypes by name."""
+    arguments: dict[str, StepArgument] = {}
+    """Interpolations and dtypes by name."""
 
 
 class InputRecord(Record, frozen=True, kw_only=True):

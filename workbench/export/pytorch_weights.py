@@ -12,6 +12,6 @@ from workbench.runs.run_folder import RunFolder
 def write(folder: RunFolder, target: Path) -> None:
     """Write `{"model": state dict, "spec": model, shape, classes, task, preprocessing and input}`."""
     content, _ = load_run_checkpoint(folder.path)
-    spec = exported_spec(folder.path, content)
+    spec = exported_spec(folder.path, content).to_json()
     with target.open("wb") as file:
         save({"v": 1, "model": content["model"], "spec": spec}, file)

@@ -14,6 +14,6 @@ from workbench.runs.run_folder import RunFolder
 def write(folder: RunFolder, target: Path) -> None:
     """Write the tensors by their name in the state dict, and the spec as JSON under `spec`."""
     content, _ = load_run_checkpoint(folder.path)
-    spec = exported_spec(folder.path, content)
+    spec = exported_spec(folder.path, content).to_json()
     tensors = {name: value.contiguous().clone() for name, value in content["model"].items()}
     save_file(tensors, target, {"format": "pt", "spec": json.dumps(spec)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import torch
@@ -103,11 +103,11 @@ def image_input(run_model: RunModel) -> InputRecord:
     return tell_input(run_model.input, run_model.spec.shape)
 
 
-def exported_spec(run: Path, content: CheckpointContent) -> dict[str, Any]:
-    """The spec for a file of weights, as JSON values. Raises `UserError` where inputs are of an unknown kind."""
+def exported_spec(run: Path, content: CheckpointContent) -> ModelSpec:
+    """The spec for a file of weights. Raises `UserError` where inputs are of an unknown kind."""
     spec = read_spec(run, content)
     assert spec.input is not None
-    return msgspec.structs.replace(spec, input=tell_input(spec.input, spec.shape)).to_json()
+    return msgspec.structs.replace(spec, input=tell_input(spec.input, spec.shape))
 
 
 def build_from_spec(spec: ModelSpec) -> nn.Module:

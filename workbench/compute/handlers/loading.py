@@ -53,13 +53,6 @@ def load_image(source: ImageSource, task: Task) -> Image.Image:
     return open_source(source.path, task.progress, task.cancelled)
 
 
-def is_sample_of(image: ImageSource, classifier: ClassifierRef | None) -> bool:
-    """Whether an image shows the pixels of a sample of the dataset that the classifier was trained on."""
-    return (
-        isinstance(image, ImageData) and isinstance(classifier, RunClassifier) and image.run == classifier.run
-    )
-
-
 def load_dataset(ref: DatasetRef, task: Task) -> Dataset:
     """The dataset with the splits and image size of its experiment. The last one is cached.
 
@@ -126,6 +119,13 @@ def load_classifier(ref: ClassifierRef, device: str, task: Task) -> Classifier:
         model = load_classification_recipe(ref.recipe).model
         ref = PublishedClassifier(model.name, ref.weights or model.weights, ref.labels or model.labels)
     return _published_classifier(ref, device, task)
+
+
+def load_classifier_for(image: ImageSource, ref: ClassifierRef, device: str, task: Task) -> Classifier:
+    """The model of `ref` for an image, which may show the pixels of a sample of the run's dataset."""
+    classifier = load_classifier(ref, device, task)
+    is_sample = isinstance(image, ImageData) and isinstance(ref, RunClassifier) and image.run == ref.run
+    return classifier.for_samples() if is_sample else classifier
 
 
 def _run_classifier(ref: RunClassifier, device: str) -> Classifier:

@@ -12,7 +12,7 @@ import torch
 from workbench.compute.handlers import datasets as data
 from workbench.compute.handlers import examples, explain
 from workbench.compute.handlers.images import encode_png, facts
-from workbench.compute.handlers.loading import is_sample_of, load_classifier, load_dataset, load_image
+from workbench.compute.handlers.loading import load_classifier_for, load_dataset, load_image
 from workbench.compute.protocol import (
     AnyRequest,
     AnyResponse,
@@ -72,10 +72,8 @@ def warm(request: Warm, task: Task) -> Ready:
 def classify(request: Classify, task: Task) -> Classification:
     """The most probable classes of an image, for a recipe with its published prediction."""
     image = load_image(request.image, task)
-    classifier = load_classifier(request.classifier, request.device, task)
+    classifier = load_classifier_for(request.image, request.classifier, request.device, task)
     started = time.perf_counter()
-    if is_sample_of(request.image, request.classifier):
-        classifier = classifier.for_samples()
     top = classifier.predict_image(image, len(classifier.classes))
     seconds = time.perf_counter() - started
     ref = request.classifier
@@ -104,9 +102,7 @@ def trace(request: TracePipeline, task: Task) -> Pipeline:
     image = load_image(request.image, task)
     if request.classifier is None:
         return Pipeline(model=None, steps=tuple(dataset_steps(image)))
-    classifier = load_classifier(request.classifier, request.device, task)
-    if is_sample_of(request.image, request.classifier):
-        classifier = classifier.for_samples()
+    classifier = load_classifier_for(request.image, request.classifier, request.device, task)
     return Pipeline(model=classifier.name, steps=tuple(classifier_steps(classifier, image)[0]))
 
 

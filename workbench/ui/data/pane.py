@@ -70,7 +70,7 @@ class DataPane(DatasetPane):
     ID = PaneId.DATA
 
     DEFAULT_CSS = """
-    DataPane > #facts { height: auto; max-height: 4; }
+    DataPane > #facts { height: auto; max-height: 5; }
     DataPane > #grid, DataPane > SampleView { height: 1fr; display: none; }
     DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
     DataPane.-detail > SampleView, DataPane.-transforms > SampleView { display: block; }
