@@ -23,6 +23,7 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_records import ExperimentDataset, RunDataset
 from workbench.compute.protocol_responses import Response
+from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
 
 COUNTED_CODE = """
@@ -207,3 +208,22 @@ async def test_user_code_runs_once_for_all_that_is_looked_at(shared: ComputeClie
         await shared.request(DescribeDataset(dataset=ExperimentDataset(data=Choice(data.name, {"n": 0}))))
     with pytest.raises(ComputeError, match="EOFError"):
         await shared.request(DescribeDataset(dataset=ExperimentDataset(data=Choice(data.name, {"n": 1}))))
+
+
+async def test_slow_user_code_holds_nothing_up_and_can_be_cancelled(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
+    code, started = tmp_path / "data.py", asyncio.Event()
+    code.write_text("import time\ndef make():\n    print('line 1 of 9')\n    time.sleep(600)\n")
+
+    def progressed(progress: Progress) -> None:
+        if "line 1 of 9" in progress.what:
+            started.set()
+
+    slow = asyncio.ensure_future(shared.request(DescribeDataset(dataset=dataset(f"{code}:make")), progressed))
+    await asyncio.wait_for(started.wait(), 60)
+    assert (await shared.request(DescribeDataset(dataset=DIGITS))).facts.has_images
+    slow.cancel()
+    code.write_text("def make(): return 5")
+    with pytest.raises(ComputeError, match=r"must return \(train, test\)"):
+        await asyncio.wait_for(shared.request(DescribeDataset(dataset=dataset(f"{code}:make"))), 60)

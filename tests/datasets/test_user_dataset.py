@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.core.user_code import check_user_code
+from workbench.datasets.input_record import InputKind
 from workbench.datasets.loader import load
 
 
@@ -267,3 +269,41 @@ def test_a_typo_is_an_error_of_usage_before_anything_starts(tmp_path, home, caps
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("workbench: ") and "did you mean 'make'?" in line
     assert not (home / "runs").exists()
+
+
+def test_what_user_code_changes_in_the_process_is_undone(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    data = own(
+        """
+        import os
+        def make():
+            os.chdir("/")
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            torch.set_num_threads(1 + torch.get_num_threads())
+            x = torch.rand(4, 2)
+            return (x, np.arange(4, dtype=np.uint16) % 2), (x, np.arange(4, dtype=np.uint16) % 2)
+        """
+    )
+    assert data.train.inputs.dtype == torch.float32 and data.classes == ("0", "1")
+    assert (Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()) == before
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "lambda image: np.asarray(image)[..., None] / 255",
+        "lambda image: np.asarray(image) / 255.",
+        "lambda image: torch.from_numpy(np.array(image))[None, None].double() / 255",
+    ],
+)
+def test_a_preprocess_may_return_what_the_function_itself_returns(own, told):
+    data = own(
+        "def make():\n"
+        "    x = np.random.randint(0, 256, (6, 9, 8, 1)) / 255\n"
+        "    return (x, [0, 1] * 3), (x, [0, 1] * 3)\n"
+        f"make.preprocess = {told}"
+    )
+    assert data.input.kind is InputKind.AFFINE
+    assert data.input.scale == pytest.approx((1 / 255,)) and data.input.offset == pytest.approx((0,))

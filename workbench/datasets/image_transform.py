@@ -16,6 +16,7 @@ from workbench.core.settings_schema import Options
 from workbench.core.text import one_line
 from workbench.core.user_code import describe_user_code_error, load_object, user_code_file
 from workbench.datasets.input_record import (
+    IMAGE_CHANNELS,
     InputKind,
     InputRecord,
     StepArgument,
@@ -156,11 +157,15 @@ def apply_function(function: ImageFunction, image: Image.Image, code: str) -> Te
 
 
 def as_input(value: Any) -> Tensor:
-    """What a function returned for an image, as a tensor; uint8 [C, H, W] for an image."""
-    if isinstance(value, Image.Image):
-        value = np.array(value)
-        return torch.from_numpy(value[None] if value.ndim == 2 else value.transpose(2, 0, 1).copy())
-    return torch.as_tensor(value)
+    """What a function returned for an image, as a tensor [C, H, W]: also of [H, W], [H, W, C] and a batch of one."""
+    values = torch.as_tensor(np.array(value) if isinstance(value, Image.Image) else value)
+    if values.ndim == 4 and len(values) == 1:
+        values = values[0]
+    if values.ndim == 2:
+        return values.unsqueeze(0)
+    if values.ndim == 3 and values.shape[0] not in IMAGE_CHANNELS and values.shape[2] in IMAGE_CHANNELS:
+        return values.permute(2, 0, 1).contiguous()
+    return values
 
 
 def resizes_itself(function: ImageFunction, shape: Sequence[int], mode: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +24,7 @@ from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.image_transform import PREPROCESS, find_transforms, record_input
 from workbench.datasets.input_record import IMAGE_CHANNELS
 from workbench.datasets.load_request import LoadRequest
-from workbench.datasets.user_targets import Targets, check_finite, resolve_targets
+from workbench.datasets.user_targets import Targets, check_finite, resolve_targets, signed
 from workbench.io.image_fit import crop_to_square
 from workbench.io.images import convert_mode
 
@@ -51,13 +54,29 @@ def load(request: LoadRequest) -> Dataset:
     name = request.info.name
     path = expand_user_path(name.rpartition(":")[0]).absolute()
     try:
-        with without_stdin():
+        with without_stdin(), _process_state():
             function = load_object(name)
             return _Returned(function(**request.options), function, request).dataset()
     except (UserError, Cancelled):
         raise
     except (Exception, SystemExit) as error:
         raise UserError(f"{name} failed: {describe_user_code_error(error, path)}") from None
+
+
+@contextlib.contextmanager
+def _process_state() -> Iterator[None]:
+    """Undo what user code changes in this process: torch's defaults, and the working directory."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    folder = Path.cwd()
+    try:
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        torch.set_num_threads(threads)
+        os.chdir(folder)
 
 
 class _Returned:
@@ -181,6 +200,8 @@ def _are_names(value: Any) -> bool:
     """Whether a returned value is a list of class names, and not a split."""
     if isinstance(value, Mapping):
         return bool(value) and all(isinstance(part, (str, int)) for item in value.items() for part in item)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return isinstance(value, (tuple, list)) and bool(value) and all(isinstance(part, str) for part in value)
 
 
@@ -272,6 +293,7 @@ def _convert_inputs(inputs: Tensor, where: str) -> tuple[Tensor, str]:
     if inputs.is_complex():
         raise UserError(f"{where} has complex inputs: return real numbers, for example x.abs()")
     notice = ""
+    inputs = signed(inputs)
     channels_last = _channels_last(inputs)
     if channels_last in IMAGE_CHANNELS:
         before = list(inputs.shape[1:])

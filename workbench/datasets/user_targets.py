@@ -59,9 +59,15 @@ def resolve_targets(
     return _classes(integers, names, where)
 
 
+def signed(values: Tensor) -> Tensor:
+    """`values` as int64 if they are of an unsigned type that torch hardly supports."""
+    return values.to(torch.int64) if values.dtype in {torch.uint16, torch.uint32, torch.uint64} else values
+
+
 def _checked(values: Tensor, where: str) -> Tensor:
     if not len(values):
         raise UserError(f"{where} is empty: every split needs at least one sample")
+    values = signed(values)
     if values.is_complex():
         raise UserError(f"{where} has complex targets; they must be class indices or real numbers")
     check_finite(values, where, "targets")
@@ -184,6 +190,8 @@ def _name_tuple(names: Any, where: str) -> tuple[str, ...]:
     """Class names in order; of a mapping from names to indices, in the order of the indices."""
     if isinstance(names, Mapping):
         names = sorted(names, key=names.__getitem__)
+    if isinstance(names, str):
+        raise UserError(f"{where}: classes must be a list of names, not the text {names!r}")
     try:
         classes = tuple(str(name) for name in names)
     except TypeError:
