@@ -18,7 +18,7 @@ from workbench.datasets.loader import load
 
 
 @pytest.fixture
-def own(tmp_path):
+def custom(tmp_path):
     def loaded(code, options=None, **keywords):
         path = tmp_path / "data.py"
         path.write_text("import torch, numpy as np\nfrom PIL import Image\n" + textwrap.dedent(code))
@@ -27,8 +27,8 @@ def own(tmp_path):
     return loaded
 
 
-def test_a_pair_of_images(own):
-    data = own(
+def test_a_pair_of_images(custom):
+    data = custom(
         """
         def make(n=20):
             x = torch.randint(0, 256, (n, 3, 8, 8), dtype=torch.uint8)
@@ -43,8 +43,8 @@ def test_a_pair_of_images(own):
     assert data.train.inputs.dtype == torch.uint8 and len(data.mean) == 3
 
 
-def test_three_splits_of_arrays_with_channels_last(own):
-    data = own(
+def test_three_splits_of_arrays_with_channels_last(custom):
+    data = custom(
         """
         def make():
             x = np.arange(20 * 5 * 4 * 3, dtype=np.uint8).reshape(20, 5, 4, 3)
@@ -57,8 +57,8 @@ def test_three_splits_of_arrays_with_channels_last(own):
     assert data.train.inputs[0, :, 0, 1].tolist() == [3, 4, 5]
 
 
-def test_a_dict_of_datasets_with_images_and_names(own):
-    data = own(
+def test_a_dict_of_datasets_with_images_and_names(custom):
+    data = custom(
         """
         class Set(torch.utils.data.Dataset):
             def __init__(self, n, mode="RGB"): self.n = n
@@ -72,8 +72,8 @@ def test_a_dict_of_datasets_with_images_and_names(own):
     assert data.train.inputs[:, 0, 0, 0].tolist() == list(range(10))
 
 
-def test_float_tensors_stay_as_they_are(own):
-    data = own(
+def test_float_tensors_stay_as_they_are(custom):
+    data = custom(
         """
         def make():
             part = torch.utils.data.TensorDataset(torch.linspace(-3, 3, 24).reshape(6, 1, 2, 2), torch.arange(6) % 2)
@@ -84,17 +84,17 @@ def test_float_tensors_stay_as_they_are(own):
     assert torch.allclose(data.train.inputs.flatten(), torch.linspace(-3, 3, 24))
 
 
-def test_a_regression(own):
-    data = own("def make():\n    x = np.linspace(0, 1, 10)\n    return (x, 2 * x), (x, 2 * x)")
+def test_a_regression(custom):
+    data = custom("def make():\n    x = np.linspace(0, 1, 10)\n    return (x, 2 * x), (x, 2 * x)")
     assert data.task == "regression" and data.classes == ()
     assert data.train.inputs.shape == data.train.targets.shape == (10, 1)
     assert data.train.targets.dtype == torch.float32
     assert np.allclose(data.train.targets, 2 * data.train.inputs)
 
 
-def test_the_same_data_has_the_same_fingerprint(own):
+def test_the_same_data_has_the_same_fingerprint(custom):
     code = "def make(k=1):\n    x = torch.arange(8.).reshape(4, 2) * k\n    return (x, [0, 1, 0, 1]), (x, [0, 1, 0, 1])"
-    assert own(code).fingerprint == own(code).fingerprint != own(code, {"k": 2}).fingerprint
+    assert custom(code).fingerprint == custom(code).fingerprint != custom(code, {"k": 2}).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -164,18 +164,18 @@ def test_the_same_data_has_the_same_fingerprint(own):
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
 )  # fmt: skip
-def test_errors_are_one_line(own, code, words):
+def test_errors_are_one_line(custom, code, words):
     if words is None:
-        assert own(code).task == "regression"
+        assert custom(code).task == "regression"
         return
     with pytest.raises(UserError, match=words) as error:
-        own(code)
+        custom(code)
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_option_is_an_error(own):
+def test_an_unknown_option_is_an_error(custom):
     with pytest.raises(UserError, match="unexpected keyword argument 'm'"):
-        own("def make(n=1): pass", {"m": 1})
+        custom("def make(n=1): pass", {"m": 1})
 
 
 FLOATS = "x = torch.rand(8, 3)\ndef made(y): return (x, torch.as_tensor(y)), (x, torch.as_tensor(y))\n"
@@ -200,17 +200,17 @@ FLOATS = "x = torch.rand(8, 3)\ndef made(y): return (x, torch.as_tensor(y)), (x,
         ("[(x, [torch.tensor([4]), torch.tensor([6])] * 4), (x, [np.array([4])] * 8)]", ("4", "6"), [0, 1] * 4),
     ],
 )  # fmt: skip
-def test_labels_of_any_values_become_class_indices_with_their_names(own, returned, classes, targets):
-    data = own(f"{FLOATS}\ndef make(): return {returned}")
+def test_labels_of_any_values_become_class_indices_with_their_names(custom, returned, classes, targets):
+    data = custom(f"{FLOATS}\ndef make(): return {returned}")
     assert data.task == "classification" and data.classes == classes
     assert data.train.targets.tolist() == targets
 
 
-def test_class_names_on_the_function_and_what_was_changed_is_said(own):
-    data = own(f"{FLOATS}\ndef make(): return made([1, 2] * 4)\nmake.classes = ('cat', 'dog')")
+def test_class_names_on_the_function_and_what_was_changed_is_said(custom):
+    data = custom(f"{FLOATS}\ndef make(): return made([1, 2] * 4)\nmake.classes = ('cat', 'dog')")
     assert data.classes == ("cat", "dog")
     assert data.notices == ("labels 1 to 2 are used as class indices 0 to 1",)
-    whole = own(f"{FLOATS}\ndef make(): return made([1., 2.] * 4)")
+    whole = custom(f"{FLOATS}\ndef make(): return made([1., 2.] * 4)")
     assert whole.task == "regression" and "return integers for classes" in whole.notices[0]
 
 
@@ -227,14 +227,14 @@ def test_class_names_on_the_function_and_what_was_changed_is_said(own):
         ("np.random.randint(0, 256, (6, 1, 9, 8))", (1, 9, 8), torch.uint8),
     ],
 )
-def test_channels_come_first(own, inputs, shape, dtype):
-    data = own(f"def make():\n    x = {inputs}\n    return (x, [0, 1] * 3), (x, [0, 1] * 3)")
+def test_channels_come_first(custom, inputs, shape, dtype):
+    data = custom(f"def make():\n    x = {inputs}\n    return (x, [0, 1] * 3), (x, [0, 1] * 3)")
     assert data.train.shape == shape and data.train.inputs.dtype == dtype
     assert bool(data.notices and "channels last" in data.notices[0]) == ("9, 8, " in inputs)
 
 
-def test_items_and_class_names_as_those_of_hugging_face(own):
-    data = own(
+def test_items_and_class_names_as_those_of_hugging_face(custom):
+    data = custom(
         """
         class Label: names = ["cat", "dog"]
         class Set:
@@ -271,10 +271,10 @@ def test_a_typo_is_an_error_of_usage_before_anything_starts(tmp_path, home, caps
     assert not (home / "runs").exists()
 
 
-def test_what_user_code_changes_in_the_process_is_undone(own, tmp_path, monkeypatch):
+def test_what_user_code_changes_in_the_process_is_undone(custom, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
-    data = own(
+    data = custom(
         """
         import os
         def make():
@@ -298,8 +298,8 @@ def test_what_user_code_changes_in_the_process_is_undone(own, tmp_path, monkeypa
         "lambda image: torch.from_numpy(np.array(image))[None, None].double() / 255",
     ],
 )
-def test_a_preprocess_may_return_what_the_function_itself_returns(own, told):
-    data = own(
+def test_a_preprocess_may_return_what_the_function_itself_returns(custom, told):
+    data = custom(
         "def make():\n"
         "    x = np.random.randint(0, 256, (6, 9, 8, 1)) / 255\n"
         "    return (x, [0, 1] * 3), (x, [0, 1] * 3)\n"

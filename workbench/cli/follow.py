@@ -15,11 +15,12 @@ from workbench.core.text import sanitize
 from workbench.io.record_codec import encode
 from workbench.launcher import launch
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import Notice
 from workbench.runs.metrics import EvaluationRow, Wall
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import effective_experiment, eta, throughput
+from workbench.runs.run_report import effective_experiment, throughput
 from workbench.runs.status import Status, status_of
 
 POLL_SECONDS = 0.2

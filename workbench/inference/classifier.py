@@ -29,7 +29,8 @@ from workbench.inference.image_pipeline import PipelineStage, RunTransform, Torc
 from workbench.inference.results import ImageResult, Prediction
 from workbench.inference.run_checkpoint import image_input, load_run_model
 from workbench.models import catalog, torchvision_models
-from workbench.models.outputs import OutputKind, output_kind, probabilities, top_k
+from workbench.models.outputs import OutputKind, output_kind, probabilities
+from workbench.models.top_k import top_k
 from workbench.system.cpu import usable_cores
 
 BATCH = 32

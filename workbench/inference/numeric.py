@@ -12,7 +12,8 @@ from torch import Tensor
 from workbench.core.errors import UserError
 from workbench.inference.results import NumericResult, Prediction
 from workbench.inference.run_checkpoint import load_run_checkpoint, load_run_model
-from workbench.models.outputs import probabilities, top_k
+from workbench.models.outputs import probabilities
+from workbench.models.top_k import top_k
 from workbench.worker.checkpoint_content import ModelSpec
 
 IMAGE_DIMENSIONS = 3

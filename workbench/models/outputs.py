@@ -1,4 +1,4 @@
-"""The outputs of a model: what they are, probabilities, top-k classes, and additional metrics of the model itself."""
+"""The outputs of a model: what they are, probabilities, and additional metrics of the model itself."""
 
 from __future__ import annotations
 
@@ -114,14 +114,6 @@ def probabilities(module: nn.Module, outputs: Tensor) -> Tensor:
     if kind is OutputKind.SIGMOID:
         return outputs / outputs.sum(1, keepdim=True).clamp_min(torch.finfo(outputs.dtype).tiny)
     return outputs.softmax(1)
-
-
-def top_k(scores: Tensor, k: int) -> torch.return_types.topk:
-    """The `k` highest of scores [N, classes], or all of fewer: `values` and `indices` [N, min(k, classes)].
-
-    The highest come first.
-    """
-    return scores.topk(min(k, scores.shape[1]), dim=1)
 
 
 def extra_metrics(module: nn.Module) -> dict[str, float]:

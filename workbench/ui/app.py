@@ -188,9 +188,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
 
-    def action_release(self) -> None:
-        """Pause the runs and free the device's memory."""
-        self.live_tuning.release()
+    def action_suspend(self) -> None:
+        """Suspend the runs: pause them and free the device's memory."""
+        self.live_tuning.suspend()
 
     def action_checkpoint(self) -> None:
         """Write a checkpoint now."""
