@@ -94,7 +94,13 @@ def test_a_changed_and_paused_run_is_reproduced_by_its_journal(
 
     assert run(["show", "last"]) == 0
     shown = capsys.readouterr().out
-    for words in ("running, ", "  best accuracy ", "  now   lr 0.005", "  lr 0.01 → 0.02\n", "  paused\n"):
+    for words in (
+        "running, ",
+        "  best val accuracy ",
+        "  now   lr 0.005",
+        "  lr 0.01 → 0.02\n",
+        "  paused\n",
+    ):
         assert words in shown
 
     suspend_and_continue(folder, capsys)

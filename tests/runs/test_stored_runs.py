@@ -76,12 +76,20 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
     return {**answered, "cause": CAUSES[answered["status"]], "phase": None}
 
 
+def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """A row of the list: the test metrics that `show` answered, and the single figure that 0.1.0 listed as `test`."""
+    figure = run["test"]
+    latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
+    return {**as_now(run), "test": shown["test"], "latest_test": latest}
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_they_are_listed_as_before(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = comparable([as_now(row) for row in was_answered(stored, "runs")])
+    answered = was_answered(stored, "runs")
+    wanted = comparable([as_listed_now(row, was_answered(stored, row["name"])) for row in answered])
     assert comparable(answer(capsys, "runs")) == wanted
     index = folder_of("last").path.parent / "index.json"
     index.unlink()

@@ -366,6 +366,17 @@ async def test_the_palette_lists_every_action(make_run: MakeRun, text_of: TextOf
         await until(pilot, lambda: app.navigation.zoomed)
 
 
+async def test_the_palette_says_that_nothing_matches(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("colon", *"xqzw")
+        await until(pilot, "no command matches 'xqzw'")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
 async def test_the_palette_finds_the_actions_of_other_panes(make_run: MakeRun, until: Until) -> None:
     make_run()
     app = WorkbenchApp()

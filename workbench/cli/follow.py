@@ -107,7 +107,7 @@ def progress_line(view: RunView) -> str:
     if beat.steps_total:
         parts.append(f"step {step}/{beat.steps_total}")
     if loss := view.steps.column("loss"):
-        parts.append(f"loss {text.format_decimals(loss[-1])}")
+        parts.append(f"train loss {text.format_decimals(loss[-1])}")
     if rate := throughput(view):
         parts.append(f"{text.format_count(rate)} samples/s")
     if seconds := eta(beat):

@@ -170,12 +170,12 @@ class DescribeDataset(Request[DatasetOverview], frozen=True, kw_only=True):
 
 
 class BrowseImages(Request[ImagePage], frozen=True, kw_only=True):
-    """List images of a split, shuffled if they are stored by class. An image of random noise comes first."""
+    """List images of a split, shuffled if they are stored by class."""
 
     dataset: DatasetRef
     split: Split = "train"
     label: int | None = None
-    """Only samples of this class, without the noise."""
+    """Only samples of this class."""
     first: int = 0
     """Index of the first item among those."""
     count: int = 20

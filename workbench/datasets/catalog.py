@@ -15,6 +15,7 @@ from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
 from workbench.core.settings_schema import Options, Section
 from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.datasets.found_counts import count_found
 from workbench.io.disk_usage import quick_disk_usage
 from workbench.io.fit_mode import Fit
 
@@ -319,7 +320,8 @@ class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     kind: DatasetKind
     train: int | None
-    """Training samples; `None` if unknown before loading, as are the next three."""
+    """Training samples, in the files that were found if there are any; `None` if unknown before loading, as are
+    the next three."""
     test: int | None
     classes: int | None
     shape: tuple[int, ...] | None
@@ -345,6 +347,8 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
     path = Path(info.name[7:]) if info.kind == "folder" else find_on_disk(info, values)
     if info.kind == "custom":
         path = expand_user_path(info.name.rpartition(":")[0])
+    if info.kind == "published" and path is not None:
+        counts = count_found(_located_files(info, path, values)) or counts
     return DatasetDescription(
         name=info.name,
         title=info.title,
@@ -359,6 +363,15 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
         path=str(path) if path else None,
         bytes=_size(info, path, values, measure),
     )
+
+
+def published_counts(info: DatasetInfo, options: Section | None = None) -> tuple[int, int] | None:
+    """Training and test samples of a dataset as published, with these options; `None` if unknown."""
+    return _counts(info, {**_default_options(info), **(options or {})})[0]
+
+
+def _located_files(info: DatasetInfo, folder: Path, values: Section) -> list[Path]:
+    return [path for file in info.files if (path := locate_file(folder, info, file, values))]
 
 
 def _counts(
@@ -386,6 +399,5 @@ def _size(info: DatasetInfo, path: Path | None, values: Section, measure: bool) 
         return 0
     files = [path]
     if info.kind == "published":
-        located = (locate_file(path, info, file, values) for file in info.files)
-        files = [file for file in located if file]
+        files = _located_files(info, path, values)
     return quick_disk_usage(files) if measure or not any(file.is_dir() for file in files) else None

@@ -22,12 +22,14 @@ from workbench.runs.journal import (
     SettingChange,
     SystemSample,
 )
-from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
+from workbench.runs.jsonl import read_last_lines
+from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Best, Seconds
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.scores import Score, order_scores, test_score
 from workbench.runs.status import Status
 
 THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
@@ -272,6 +274,35 @@ def elapsed_seconds(view: RunView) -> Seconds:
 def final_evaluation(view: RunView) -> EvaluationRow | None:
     """The evaluation row that is the result of the run; `None` until it is measured."""
     return next((row for row in reversed(view.evaluations) if row.final), None)
+
+
+def read_result(folder: RunFolder) -> dict[str, float | None] | None:
+    """The test metrics of the result of an ended run, from the end of its metrics; `None` without a result."""
+    rows = read_last_lines(folder.metrics, MetricLine)
+    return result_metrics(
+        next((row for row in reversed(rows) if isinstance(row, EvaluationRow) and row.final), None)
+    )
+
+
+def view_scores(view: RunView) -> tuple[Score, ...]:
+    """The test result, and the best epoch."""
+    if view.experiment is None:
+        return ()
+    is_regression = (
+        view.setup is not None and view.setup.task == "regression"
+    )  # of a custom dataset known only now
+    monitor = "loss" if is_regression else view.experiment.train.monitor
+    newest = view.evaluations[-1] if view.evaluations else None
+    best = next((row for row in reversed(view.evaluations) if row.best), None)
+    value = best.metric(monitor) if best else None
+    latest = newest if newest is not None and newest.split == "test" else None
+    return order_scores(
+        test_score(None if view.status.live else result_metrics(final_evaluation(view)), monitor),
+        Score(best.split, monitor, value, int(best.epoch))
+        if best is not None and value is not None
+        else None,
+        test_score({name: latest.metric(name) for name in ("accuracy", "loss")}, monitor) if latest else None,
+    )
 
 
 def newest_evaluation(view: RunView) -> EvaluationRow | None:

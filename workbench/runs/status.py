@@ -48,9 +48,9 @@ class Status(StrEnum):
 
 def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Status:
     """The status of a run. Pass `attempts` if the journal is already read."""
-    held = _is_locked(folder)
+    held = _held_locks(folder)
     if held:
-        return Status.RUNNING if _worker_holds_lock(folder) else Status.STARTING
+        return Status.RUNNING if locks.WRITER in held else Status.STARTING
     if attempts is None:
         attempts = attempts_of(read_journal(folder.journal))
     attempt = attempts[-1] if attempts else None
@@ -77,7 +77,7 @@ def may_be_live(folder: RunFolder) -> bool:
     if status is not Status.UNKNOWN:
         return status.live
     on_this_host = _is_on_this_host(_origin(folder, attempts_of(read_journal(folder.journal))))
-    return not on_this_host or _is_locked(folder) is not False
+    return not on_this_host or _held_locks(folder) != set()
 
 
 def has_damaged_exit(folder: RunFolder) -> bool:
@@ -113,21 +113,16 @@ def _is_on_this_host(process: ProcessId) -> bool:
     return not process.host or process.host == host_name()
 
 
-def _is_locked(folder: RunFolder) -> bool | None:
-    """Whether either byte is locked; `None` on a file system without locks."""
+def _held_locks(folder: RunFolder) -> set[int] | None:
+    """Which bytes of the lock file are locked; `None` on a file system without locks."""
     try:
-        return any(
-            locks.holder_pid(folder.lock, byte) is not None for byte in (locks.SUPERVISOR, locks.WRITER)
-        )
+        return {
+            byte
+            for byte in (locks.SUPERVISOR, locks.WRITER)
+            if locks.holder_pid(folder.lock, byte) is not None
+        }
     except OSError:
         return None
-
-
-def _worker_holds_lock(folder: RunFolder) -> bool:
-    """Whether the worker's byte is locked."""
-    with contextlib.suppress(OSError):
-        return locks.holder_pid(folder.lock, locks.WRITER) is not None
-    return False
 
 
 _counters: dict[Path, tuple[tuple[int, int], float]] = {}

@@ -26,8 +26,7 @@ _CAUSES_BY_REASON = {
 
 def evaluation_row(content: JsonObject, fields: Iterable[str]) -> JsonObject:
     """Version 0.1.0 wrote values of the model (`weight`) beside the metrics; `fields` are the current ones."""
-    others = content.keys() - {"v", "kind", *fields}
-    values = {name: content[name] for name in others if isinstance(content[name], int | float | str)}
+    values = {name: content[name] for name in content.keys() - {"v", "kind", *fields}}
     return {**content, "model": values} if values else content
 
 

@@ -134,7 +134,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
-        find_second_run(self.host, self.runs, event.show)
+        find_second_run(self.host, self.runs, event.show, event.split)
 
     @on(messages.Undoable)
     def _undoable(self, event: messages.Undoable) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ from tests.ui.screen_steps import Hold, MakeRun, Until, choose, notification_tex
 from workbench.core import paths
 from workbench.io.record_codec import read_record
 from workbench.runs.comparison import ComparedRun
+from workbench.runs.metrics import EvaluationRow
+from workbench.runs.reader import RunView
 from workbench.runs.records import Notes
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PaneId
-from workbench.ui.plots.curves import LOSS, LR, Curves
+from workbench.ui.plots.curves import LOSS, LR, Curves, Metric
+from workbench.ui.plots.plot_options import PlotOptions
 from workbench.ui.runs.compare_screen import (
     CompareScreen,
     overlay_curves,
@@ -147,12 +151,12 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         app = await ready(pilot, until)
         await pilot.press("=")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await until(pilot, "validation loss  ─mine .500  ─best .500")
+        await until(pilot, "val loss  1─mine .500  2─best .500")
         table = app.screen.query_one(Table)
         keys = {row.key for row in table.rows}
         assert "train.epochs" in keys and "status" not in keys  # which is the same in all
         await pilot.press("m")
-        await until(pilot, "validation accuracy  ─mine .700  ─best .950")
+        await until(pilot, "val accuracy  1─mine .700  2─best .950")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
 
@@ -180,9 +184,38 @@ def test_each_run_names_its_split_where_they_differ(make_run: MakeRun) -> None:
     curves = [Curves() for _ in compared.views]
     for one, view in zip(curves, compared.views, strict=True):
         one.update(view)
-    title = "".join(words for words, _ in overlay_curves(curves, LOSS, 40).title)
-    assert title == "loss  ─measured .500 validation  ─started - train"
-    assert "".join(words for words, _ in overlay_curves(curves, LR, 40).title).startswith("learning rate  ─")
+    names = ["measured", "started"]
+
+    def title(metric: Metric, width: int = 60) -> str:
+        drawing = overlay_curves(curves, names, metric, PlotOptions(), size=(40, width))
+        return "".join(words for words, _ in drawing.title)
+
+    assert title(LOSS) == "loss  1─measured val .500  2─started no values"
+    assert title(LOSS, 36) == "loss  1 val .500  2 no values", "numbers where names do not fit"
+    assert title(LR).startswith("learning rate  1─")
+
+
+def curves_of(losses: Sequence[float]) -> Curves:
+    """The curves of a run with these validation losses after its epochs."""
+    view = RunView(RunFolder(Path("run")))
+    view.evaluations = [
+        EvaluationRow(step=epoch, epoch=epoch, split="validation", loss=loss)
+        for epoch, loss in enumerate(losses, 1)
+    ]
+    curves = Curves()
+    curves.update(view)
+    return curves
+
+
+def test_one_spike_does_not_flatten_the_others_and_is_said() -> None:
+    curves = [curves_of([2.0, 900.0, 1.5, 1.2, 1.1]), curves_of([1.9, 1.6, 1.4, 1.3, 1.2])]
+    drawing = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(), size=(60, 80))
+    assert drawing.y_axis.high < 5
+    assert "".join(words for words, _ in drawing.title).endswith("↑ max 900")
+    log = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(log="y"), size=(60, 80))
+    assert (log.y_axis.scale, log.y_axis.high) == ("log", 1000.0), "a log axis has room for it"
+    zoomed = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(window=(3.0, 5.0)), size=(60, 80))
+    assert (zoomed.x_axis.low, zoomed.x_axis.high) == (3.0, 5.0) and max(zoomed.series[0].ys) == 1.5
 
 
 def test_what_is_compared():
@@ -256,7 +289,10 @@ async def test_the_bell_rings_when_a_run_ends_unless_it_is_off(
             write_run["end"](runs[name], "finished")
             holding[name].kill()
             holding[name].wait()
-            await until(pilot, lambda name=name: f"{name} finished" in notification_texts(app))
+            await until(
+                pilot,
+                lambda name=name: f"{name} finished: best val .900@2" in notification_texts(app),
+            )
             await pilot.press("B")
     assert rung == ["bell"]
     monkeypatch.setenv(notifications.BELL_VARIABLE, "off")

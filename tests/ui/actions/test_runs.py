@@ -29,7 +29,7 @@ class Editor:
     """An experiment pane that is only its draft."""
 
     def __init__(self) -> None:
-        self.draft, self.error = Draft(), ""
+        self.draft, self.error, self.filter = Draft(), "", "lr"
 
     def experiment(self) -> Experiment:
         if self.error:
@@ -38,6 +38,9 @@ class Editor:
 
     def load(self, experiment: Experiment) -> None:
         self.draft.load(experiment)
+
+    def clear_filter(self) -> None:
+        self.filter = ""
 
 
 def actions(host: FakeHost, selection: FakeSelection, editor: Editor | None = None) -> RunActions:
@@ -57,6 +60,7 @@ def test_training_waits_for_the_experiment_pane(host: FakeHost, monkeypatch: pyt
     run_actions.run_deferred()
     (row,) = host.store.list_runs()
     assert row.name == "digits-mlp" and host.refreshed == [row.id]
+    assert editors[0].filter == "", "the change that it was for is trained"
 
 
 def test_an_invalid_experiment_is_not_trained(host: FakeHost, selection: Select) -> None:

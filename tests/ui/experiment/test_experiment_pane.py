@@ -408,6 +408,21 @@ async def test_an_error_of_planning_is_shown(until: Until) -> None:
         await until(pilot, lambda: any("workbench fetch mnist-mlp" in notice for notice in app.notices))
 
 
+async def test_the_whole_help_of_a_row_is_shown_where_it_is_cut(until: Until) -> None:
+    app = Shown()
+    async with app.run_test(size=(54, 30)) as pilot:
+        app.pane.focus_content()
+        await until(pilot, "▸ recipe")
+        form = app.query_one(Form)
+        while form.highlighted is None or form.highlighted.key != "data.seed":
+            await pilot.press("down")
+        await until(pilot, "seed of the split, independent of the seed of the\nexperiment")
+    async with Shown().run_test(size=(120, 30)) as pilot:
+        pilot.app.pane.focus_content()  # type: ignore[attr-defined]
+        await until(pilot, "▸ recipe")
+        assert not pilot.app.query_one("#help").display, "the row has room"
+
+
 async def test_settings_are_filtered_by_words(until: Until) -> None:
     app = Shown()
     async with app.run_test(size=(100, 9)) as pilot:  # so low that the form has to be opened

@@ -193,7 +193,7 @@ async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
         assert app.pane.prediction.has_focus
 
 
-async def test_the_image_is_displayed_before_the_prediction_and_the_last_prediction_stays(
+async def test_the_image_is_displayed_before_the_prediction_without_the_last_prediction(
     photo: Path, until: Until
 ) -> None:
     app = PhotoApp(session := FakeCompute())
@@ -207,7 +207,7 @@ async def test_the_image_is_displayed_before_the_prediction_and_the_last_predict
         await until(pilot, "… downloading weights 1.0 MB of 5.0 MB")
         image = app.query_one(ImageView).image
         assert image is not None and image.getpixel((0, 0)) == (0, 0, 255)
-        await until(pilot, "Samoyed")
+        assert not app.pane.prediction.top, "that of another image"
         session.go.set()
         await until(pilot, lambda: not app.pane.prediction.busy)
 
@@ -474,6 +474,53 @@ async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: 
         for text in ("margin .852: clear", "batched [1, 3, 8, 8] 0…1", "recall of cat: .900 of 10 images",
                      "false positives for cat: dog ×2", "cat predicted as: none"):  # fmt: skip
             await until(pilot, text)
+
+
+async def test_an_explanation_does_not_open_over_what_the_user_went_to(
+    photo: Path, make_run: MakeRun, until: Until
+) -> None:
+    app = PhotoApp(session := FakeCompute())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.focus_content()
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        for key in ("a", "v"):
+            session.go.clear()
+            await pilot.press(key)
+            await until(pilot, lambda: app.pane.prediction.busy)
+            app.screen.set_focus(None)
+            await until(pilot, lambda: not app.pane.prediction.busy)
+            session.go.set()
+            app.pane.focus_content()
+            app.push_screen(covering := TextScreen("another screen", []))
+            await until(pilot, lambda covering=covering: app.screen is covering)
+            app.pane.open_screen(TextScreen("late", []))
+            await pilot.pause()
+            assert app.screen is covering
+            await pilot.press("escape")
+
+
+async def test_a_sample_that_was_only_highlighted_does_not_stay_beside_another_name(
+    photo: Path, make_run: MakeRun, until: Until
+) -> None:
+    app = PhotoApp(FakeCompute())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        image = app.query_one(ImageView)
+        before = image.image
+        assert before is not None
+        await pilot.press("f")
+        await until(pilot, "1  dog")
+        await pilot.press("down")
+        await until(pilot, lambda: image.image is not None and image.image.getpixel((0, 0)) == (0, 0, 255))
+        await pilot.press("escape")
+        await until(pilot, "dog.png 8×8")
+        assert image.image is not None and image.image.tobytes() == before.tobytes()
 
 
 def test_a_published_model_has_its_published_accuracy() -> None:

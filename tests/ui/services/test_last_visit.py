@@ -31,7 +31,9 @@ def test_epochs_resumes_and_failures_are_summarized(make_run: MakeRun) -> None:
     other = make_run("lr1", done=3, status="failed")
     before = visit({run.id: RunAtVisit(epoch=epoch, status=Status.RUNNING, attempt=1)
                     for run, epoch in ((one, 5), (other, 3))})  # fmt: skip
-    assert summary(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 crashed, best .900 of lr1"
+    assert (
+        summary(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 crashed, best val .900 of lr1"
+    )
 
 
 def test_runs_that_ended_before_are_not_repeated(make_run: MakeRun) -> None:
@@ -42,16 +44,16 @@ def test_runs_that_ended_before_are_not_repeated(make_run: MakeRun) -> None:
 
 def test_a_run_that_started_meanwhile_counts(make_run: MakeRun) -> None:
     make_run("new", done=1, epochs=1)
-    assert summary(visit()) == "away 6h00: +1 epoch, new finished, best .900 of new"
+    assert summary(visit()) == "away 6h00: +1 epoch, new finished, best val .900 of new"
 
 
 def test_the_best_metric_reached_meanwhile_is_named(make_run: MakeRun) -> None:
     runs = {name: make_run(name, accuracy=best, status=None) for name, best in (("a", 0.5), ("b", 0.7))}
     lost = RunAtVisit(epoch=2, status=Status.CRASHED, attempt=1, best=0.4)
     before = {run.id: lost for run in runs.values()}
-    assert summary(visit(before)) == "away 6h00: best .700 of b"
+    assert summary(visit(before)) == "away 6h00: best val .700 of b"
     before[runs["b"].id] = msgspec.structs.replace(lost, best=0.7)
-    assert summary(visit(before)) == "away 6h00: best .500 of a"
+    assert summary(visit(before)) == "away 6h00: best val .500 of a"
 
 
 def test_many_endings_are_counted(make_run: MakeRun) -> None:
@@ -84,7 +86,7 @@ def test_corrupt_entries_are_ignored_one_by_one(make_run: MakeRun, home: Path) -
     file.write_text(json.dumps(content))
     before = last_visit.load(Store.default())
     assert before is not None and set(before.runs) == {kept.id}
-    assert summary(before) == "away 5h59: +1 epoch, new finished, best .900 of new"
+    assert summary(before) == "away 5h59: +1 epoch, new finished, best val .900 of new"
 
 
 def test_a_read_only_home_is_not_an_error(make_run: MakeRun, home: Path) -> None:

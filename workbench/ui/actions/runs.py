@@ -52,6 +52,7 @@ class RunActions:
         except UserError as error:
             self._host.show_notice(str(error), "error")
             return
+        editor.clear_filter()
         self.start(experiment)
 
     def start(self, experiment: Experiment) -> None:

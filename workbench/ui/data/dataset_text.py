@@ -82,12 +82,9 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     batch = f"batch {list(facts.batch)} {facts.input.dtype}{output}"
     target = f"target {_element(facts.target)}"
     rows = [batch]
-    noise = "first tile: random noise for transform previews" if facts.has_images and label is None else ""
     for part in filter(None, (moments, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
-    if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # no extra row for it
-        rows[-1] = longer
     return [head, *(Text(row, "dim") for row in rows), *_remarks_line(overview)]
 
 

@@ -105,7 +105,8 @@ class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):
             runs = []
         title = "Compare with" if second else "Classify with"
         chooser = Chooser(title, classifier_finder(runs))
-        self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
+        if self.app.screen is self.screen:  # nothing else was opened meanwhile
+            self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
 
     def _apply_choice(self, key: str | None, runs: Sequence[RunSummary], *, second: bool) -> None:
         if key is None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from workbench.runs.enums import Cause, Outcome, Phase
 from workbench.runs.journal import AnsweredRequest, JournalLine, Notice
+from workbench.runs.scores import scores_text
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import Severity
@@ -43,7 +44,9 @@ def _severity(row: RunSummary) -> Severity:
 
 
 def _ending(row: RunSummary) -> str:
-    """`finished`, `failed: the loss became NaN`, `stopped on request`."""
+    """`finished: test .904  best val .913@12`, `failed: the loss became NaN`, `stopped on request`."""
+    if row.status is Status.FINISHED and row.scores:
+        return f"{row.status}: {scores_text(row.scores)}"
     if not row.reason or row.status is Status.FINISHED:
         return str(row.status)
     if row.cause is not None and row.cause.intended:  # such a reason names the status itself
