@@ -364,8 +364,8 @@ async def test_user_code_runs_once_however_long_one_looks(tmp_path: Path, until:
             await until(pilot, "is user code")
             await pilot.press("enter")
             await until(pilot, "train 180  validation 20  test 200 images", seconds=60)
-            await until(pilot, "o: 1 notices, 1 printed lines  labels 1 to 2 are used")
-            await until(pilot, "▸noise")
+            await until(pilot, "o: 1 notice, 1 printed line  labels 1 to 2 are used")
+            await until(pilot, lambda: app.pane.grid.samples)
             facts = app.pane.query_one("#facts").size
             app.pane.show_status("… reading")  # another height would ask for another page, without end
             await pilot.pause()

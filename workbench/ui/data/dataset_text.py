@@ -94,7 +94,9 @@ def _remarks_line(overview: DatasetOverview) -> list[Text]:
     if not notices and not printed:
         return []
     counts = [
-        f"{len(lines)} {name}" for name, lines in (("notices", notices), ("printed lines", printed)) if lines
+        f"{len(lines)} {name}{'s' * (len(lines) > 1)}"
+        for name, lines in (("notice", notices), ("printed line", printed))
+        if lines
     ]
     first = notices[0] if notices else f"printed: {printed[-1]}"
     return [Text(f"o: {', '.join(counts)}  ", "bold").append(sanitize(first))]
