@@ -20,6 +20,7 @@ from workbench.datasets.dataset import Dataset, Split
 from workbench.engine import decision_plot, evaluate
 from workbench.engine.batches import Batch, Batches
 from workbench.engine.data_placement import place_split
+from workbench.engine.device import DeviceChoice
 from workbench.engine.freezing import Backbone
 from workbench.engine.loop import train_epoch
 from workbench.engine.nan_guard import NonFiniteGuard
@@ -73,7 +74,7 @@ class FakeComponents(TrainingComponents):
 @pytest.fixture
 def on_cuda(fake_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """The mode, entered; components are put on the fake device."""
-    monkeypatch.setattr(building, "pick_device", lambda name: CUDA)
+    monkeypatch.setattr(building, "pick_training_device", lambda name, is_assigned: DeviceChoice(CUDA))
     monkeypatch.setattr(building, "configure_determinism", lambda device, deterministic: None)
     with fake_cuda, FusedKernels():
         yield fake_cuda

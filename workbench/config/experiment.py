@@ -30,7 +30,7 @@ from workbench.core.settings_schema import (
     convert,
     settings_of,
 )
-from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.core.user_code import check_user_code, is_user_code, split_user_code_name
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
@@ -307,6 +307,8 @@ def check_sources(*names: str) -> None:
         path = expand_user_path(file or name.removeprefix("folder:"))
         if file and not is_file(path):
             raise UserError(f"file not found: {path.absolute()} (in {name})")
+        if file:
+            check_user_code(name)
         if name.startswith("folder:") and not is_folder(path):
             raise UserError(
                 f"folder not found: {path.absolute()} (folder:PATH expects one subfolder per class)"

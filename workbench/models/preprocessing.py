@@ -77,10 +77,14 @@ class Preprocessing:
         if self.channels == 1 and x.shape[1] == 3:
             x = to_grayscale(x)
         if self.size and x.shape[2:] != self.size:
-            x = functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
+            x = self._resize(x)
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         return x
+
+    def _resize(self, x: Tensor) -> Tensor:
+        assert self.size is not None
+        return functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
 
     def _normalize(self, x: Tensor) -> Tensor:
         if not self.mean:

@@ -288,7 +288,11 @@ def view_scores(view: RunView) -> tuple[Score, ...]:
     """The test result, and the best epoch."""
     if view.experiment is None:
         return ()
-    monitor, newest = view.experiment.train.monitor, view.evaluations[-1] if view.evaluations else None
+    is_regression = (
+        view.setup is not None and view.setup.task == "regression"
+    )  # of a custom dataset known only now
+    monitor = "loss" if is_regression else view.experiment.train.monitor
+    newest = view.evaluations[-1] if view.evaluations else None
     best = next((row for row in reversed(view.evaluations) if row.best), None)
     value = best.metric(monitor) if best else None
     latest = newest if newest is not None and newest.split == "test" else None

@@ -13,7 +13,9 @@ import msgspec
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.datasets.input_record import InputRecord
 from workbench.engine.state_content import TrainingContent
+from workbench.models.outputs import OutputKind
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.records import PreprocessingRecord
 
@@ -75,15 +77,24 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Empty for a regression."""
     task: str = "classification"
     preprocessing: Preprocessing
+    input: InputRecord | None = None
+    """The raw inputs, and how images become such; `None` in checkpoints of version 0.1.0."""
+    outputs: OutputKind | None = None
+    """What the outputs of a classifier are; `None` in checkpoints of version 0.1.0."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `from_json` reads them back."""
+        added = {
+            **({} if self.input is None else {"input": msgspec.to_builtins(self.input)}),
+            **({} if self.outputs is None else {"outputs": str(self.outputs)}),
+        }
         return {
             "model": self.model.to_dict(),
             "shape": list(self.shape),
             "classes": list(self.classes),
             "task": self.task,
             "preprocessing": self.preprocessing.to_dict(),
+            **added,
         }
 
     @classmethod
@@ -106,6 +117,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
             preprocessing=Preprocessing(
                 preprocessing.size, preprocessing.channels, preprocessing.mean, preprocessing.std
             ),
+            input=spec.input,
+            outputs=spec.outputs,
         )
 
 
@@ -116,6 +129,8 @@ class _SpecJson(msgspec.Struct):
     classes: tuple[str, ...]
     preprocessing: PreprocessingRecord
     task: str = "classification"
+    input: InputRecord | None = None
+    outputs: OutputKind | None = None
 
 
 ContentCheck = Callable[[CheckpointContent], None]

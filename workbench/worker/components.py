@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
@@ -22,6 +23,7 @@ from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
 from workbench.engine.device import configure_determinism, device_name, pick_precision, pick_training_device
+from workbench.engine.settings_history import SettingOverride
 from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
@@ -33,6 +35,7 @@ from workbench.models.factory import (
     data_dependent_init,
     supports_channels_last,
 )
+from workbench.models.outputs import OutputKind, detect_output_kind, output_kind, set_output_kind
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.attempts import assigned_gpu
 from workbench.runs.enums import Phase
@@ -50,6 +53,18 @@ def supports_channels_last_on_gpu(built: BuiltModel, inputs: Tensor, name: str) 
     if not is_user_code(name):
         return inputs.ndim == 4
     return supports_channels_last(built.module, inputs)
+
+
+def _output_notice(kind: OutputKind, name: str, classes: int) -> str:
+    """What follows from outputs that are not logits, and how to mend it."""
+    if kind is OutputKind.LOG_PROBABILITIES:
+        return f"{name} ends in a log-softmax; the loss applies its own, which changes nothing: logits are enough"
+    end = "softmax" if kind is OutputKind.PROBABILITIES else "sigmoid"
+    lowest = math.log(math.e + classes - 1) - 1
+    return (
+        f"{name} ends in a {end}, to which the loss applies its own softmax, so that the loss stays above {lowest:.3f} "
+        f"and training is slow: return the logits, without the {end}"
+    )
 
 
 @dataclass(frozen=True)
@@ -124,9 +139,21 @@ class TrainingComponents:
         self._context.requests.raise_if_stopped()
         if data.skipped_files:
             self._context.notice(f"{len(data.skipped_files)} images could not be read and were skipped")
+        for notice in data.notices:
+            self._context.notice(notice)
+        self._choose_monitor(data, start)
         self._check_settings(data)
         start.check_data(data)
         return data
+
+    def _choose_monitor(self, data: Dataset, start: StartPoint) -> None:
+        """Monitor the loss of a regression: the task of a custom dataset is known only once it is loaded."""
+        if data.task != "regression" or self.settings.monitor == "loss":
+            return
+        if self.settings.monitor != TrainingSettings().monitor:
+            raise UserError(f"train.monitor: a regression has no {self.settings.monitor}; set it to loss")
+        start.settings_history.add(SettingOverride(0, "monitor", "loss"))
+        self.settings = msgspec.structs.replace(self.settings, monitor="loss")
 
     def _check_settings(self, data: Dataset) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
@@ -155,10 +182,8 @@ class TrainingComponents:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
-        if self.settings.micro_batch == 1 and has_batch_norm(built.module):
-            raise UserError(
-                "train.micro_batch: batch norm can't train on single samples; set it to 2 or more"
-            )
+        self._check_batch_norm(built.module)
+        self._note_outputs(built.module)
         if self.settings.freeze_epochs and not built.head:
             raise UserError(f"train.freeze_epochs: {choice.name} has no separate head to train; set it to 0")
         if pretrained:
@@ -168,6 +193,27 @@ class TrainingComponents:
         )
         built.module.to(self.device)
         return built
+
+    def _check_batch_norm(self, module: nn.Module) -> None:
+        """Raise `UserError` where batch norm would get single samples. A last batch of one is merged by `Epochs`."""
+        if not has_batch_norm(module):
+            return
+        for key in ("micro_batch", "batch_size"):
+            if getattr(self.settings, key) == 1:
+                raise UserError(f"train.{key}: batch norm can't train on single samples; set it to 2 or more")
+        if len(self.data.train) == 1:
+            raise UserError(
+                "batch norm can't train on one sample: add training data, or choose another model"
+            )
+
+    def _note_outputs(self, module: nn.Module) -> None:
+        """Note what the outputs of a custom classifier are, with a notice if they are not logits."""
+        if not is_user_code(self.experiment.model.name) or not self.data.classes:
+            return
+        kind = detect_output_kind(module, self.preprocessing(self.data.train.inputs[:8]))
+        set_output_kind(module, kind)
+        if kind is not OutputKind.LOGITS:
+            self._context.notice(_output_notice(kind, self.experiment.model.name, len(self.data.classes)))
 
     def _place_splits(self) -> dict[str, PlacedSplit]:
         return {
@@ -278,6 +324,8 @@ class TrainingComponents:
             classes=tuple(self.data.classes),
             task=self.data.task,
             preprocessing=self.preprocessing,
+            input=self.data.input,
+            outputs=output_kind(self.model.module) if self.data.classes else None,
         )
         return {
             **self.environment(),

@@ -56,6 +56,7 @@ def _describe_data(setup: Setup, data: Dataset) -> Setup:
         fingerprint=data.fingerprint,
         source=data.source,
         skipped_files=tuple(data.skipped_files),
+        input=data.input,
     )
 
 
