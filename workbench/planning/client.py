@@ -17,7 +17,7 @@ import msgspec
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import download_hint
 from workbench.core.errors import RunFailed, UserError
-from workbench.core.progress import Cancelled, ProgressCallback
+from workbench.core.progress import Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import write_json
@@ -71,7 +71,9 @@ class PlanProcess:
 
     def _report_progress(self, progress: ProgressCallback) -> None:
         beat = read_record(self._folder.heartbeat, Heartbeat)
-        if beat is not None and beat.progress is not None:
+        if beat is None:
+            progress(Progress("importing PyTorch"))
+        elif beat.progress is not None:
             progress(beat.progress)
 
     def _result(self) -> Plan:

@@ -19,6 +19,8 @@ from workbench.runs.run_folder import RunFolder
 
 TOO_LATE = "the request came too late: its attempt has ended"
 """The answer to requests for an earlier attempt."""
+WITHDRAWN = "withdrawn before it took effect"
+"""The answer to requests that were taken back."""
 SUSPENDED_EXIT_CODE = 75
 """The exit code of a worker that ended because its run is paused and its memory is to be freed."""
 POLL_SECONDS = 0.1
@@ -91,6 +93,14 @@ def write_answer(folder: RunFolder, request: Request, reply: Reply) -> None:
     )  # fmt: skip
     write_record(folder.answered_requests / f"{request.id}.json", record)
     (folder.control / f"{request.id}.json").unlink(missing_ok=True)
+
+
+def withdraw_requests(folder: RunFolder, kind: RequestKind) -> int:
+    """Take back all requests of this kind that the run has not read yet; returns their number. Raises `OSError`."""
+    pending = [request for request in pending_requests(folder) if request.kind is kind]
+    for request in pending:
+        write_answer(folder, request, Reply(Outcome.REJECTED, WITHDRAWN))
+    return len(pending)
 
 
 def read_answer(folder: RunFolder, request_id: str) -> Reply | None:

@@ -212,6 +212,13 @@ def eta(heartbeat: Heartbeat) -> float | None:
     return seconds if seconds is not None and 0 <= seconds < MAX_ETA else None
 
 
+def phase_seconds(view: RunView, now: float) -> float | None:
+    """Seconds since the current phase began, or the attempt; `None` before the first. `now`: Unix seconds."""
+    starts = (line.time for line in reversed(view.journal) if isinstance(line, Attempt | PhaseChange))
+    start = next(starts, None)
+    return None if start is None else max(0.0, now - start)
+
+
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
     """The changes during the run, oldest first."""
     starts = start_steps(journal)

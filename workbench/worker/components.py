@@ -11,6 +11,7 @@ import torch
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
+from workbench.core.progress import Progress
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, derived_seed
@@ -78,6 +79,7 @@ class TrainingComponents:
 
     def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
+        self._context.heartbeat.report_progress(Progress(f"loading {self.experiment.data.name}"))
         data = load(
             self.experiment.data,
             size=info.load_size(self.experiment.model.options),
@@ -105,6 +107,7 @@ class TrainingComponents:
             raise UserError("train.patience needs validation data: set train.validation, or patience to 0")
 
     def _build_model(self, *, pretrained: bool) -> BuiltModel:
+        self._context.heartbeat.report_progress(Progress(f"building {self.experiment.model.name}"))
         torch.manual_seed(derived_seed(self.experiment.seed, "init"))
         data, choice = self.data, self.experiment.model
         outputs = len(data.classes) or max(1, data.train.targets[0].numel())
@@ -184,6 +187,7 @@ class TrainingComponents:
             self._set_memory_format(False)
             return requested
         self._context.enter_phase(Phase.TUNING)
+        self._context.heartbeat.report_progress(Progress("choosing CPU threads"))
         batch = next(self.epochs.batches(0).iter_from(0))
         tuned = autotune(self.model.module, self.task, self.settings, batch, self.experiment.model.name)
         self._set_memory_format(tuned.channels_last)
