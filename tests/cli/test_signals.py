@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +56,21 @@ class Command:
         return self.process.wait(60)
 
 
+def progress_on_a_terminal_of(columns: int) -> list[str]:
+    """The lines that `watch` rewrites on a terminal of that width, until it has shown several steps."""
+    terminal, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen([*WORKBENCH, "watch", "last"], stderr=slave, stdout=subprocess.DEVNULL) as watch:
+        os.close(slave)
+        shown = ""
+        while len(lines := [part for part in shown.split("\r\x1b[K") if "digits-mlp: " in part]) < 4:
+            shown += os.read(terminal, 4096).decode(errors="replace")
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait() == 130
+    os.close(terminal)
+    return lines[:-1]
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "output"
@@ -81,6 +99,8 @@ def test_signals_to_commands_that_wait_for_a_run(home: Path, output: Path) -> No
         assert watch.code() == 130
         assert f"keeps running; follow it with 'workbench watch {folder.id}'" in watch.stderr
     assert status_of(folder) is Status.RUNNING
+
+    assert all(len(line) < 40 for line in progress_on_a_terminal_of(40)), "a longer line would wrap"
 
     train.send(signal.SIGHUP)
     assert train.code() == 130

@@ -51,6 +51,7 @@ def resume(options: argparse.Namespace) -> int:
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
             from_start=options.from_start,
+            announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:]}."),
         )  # fmt: skip
         console.print_status(f"Resumed {folder.id} in the background.")
         return _wait_and_report(folder, options, signals, start)
