@@ -57,7 +57,7 @@ def describe_lr_change(
     new = lr_at(step, after, steps_per_epoch_after)
     planned = lr_at(step, before, steps_per_epoch)
     changes = abs(new - planned) > 0.01 * planned or before.schedule != after.schedule
-    if not changes and (after.schedule == "constant" or step >= before.epochs * steps_per_epoch):
+    if not changes and after.schedule == "constant":
         return None
     course = f"{after.schedule} until epoch {after.epochs}"
     if before.schedule == after.schedule != "constant" and before.epochs != after.epochs:

@@ -103,6 +103,14 @@ def withdraw_requests(folder: RunFolder, kind: RequestKind) -> int:
     return len(pending)
 
 
+def withdraw_request(folder: RunFolder, request_id: str) -> bool:
+    """Take back a request that the run has not read yet; whether it was one. Raises `OSError`."""
+    pending = next((request for request in pending_requests(folder) if request.id == request_id), None)
+    if pending is not None:
+        write_answer(folder, pending, Reply(Outcome.REJECTED, WITHDRAWN))
+    return pending is not None
+
+
 def read_answer(folder: RunFolder, request_id: str) -> Reply | None:
     """The reply to a request; `None` until it is answered."""
     record = read_record(folder.answered_requests / f"{request_id}.json", RequestFile)
