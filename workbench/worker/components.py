@@ -189,7 +189,10 @@ class TrainingComponents:
         self._context.enter_phase(Phase.TUNING)
         self._context.heartbeat.report_progress(Progress("choosing CPU threads"))
         batch = next(self.epochs.batches(0).iter_from(0))
-        tuned = autotune(self.model.module, self.task, self.settings, batch, self.experiment.model.name)
+        steps = self.epochs.steps * self.settings.epochs
+        tuned = autotune(
+            self.model.module, self.task, self.settings, batch, self.experiment.model.name, steps
+        )
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
 
