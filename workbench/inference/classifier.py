@@ -117,11 +117,15 @@ class Classifier:
             raise UserError(f"got {len(classes)} labels, but {name} has {len(published):,} classes")
         module = torchvision_models.build(name, len(classes), size=info.input_size, pretrained=True)
         try:
-            notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
+            loaded, notices = torchvision_models.load_published(
+                module, name, str(weights or ""), loading=loading
+            )
         except UserError as error:
             if len(classes) == len(published):
                 raise
             raise UserError(f"{error} (with {len(classes)} labels)") from None
+        if weights is not None and (loaded.left_out or loaded.prefix):
+            notices = (loaded.describe(), *notices)
         transform = TorchvisionTransform(torchvision_models.published_transforms(name))
         return cls(name, module, classes, transform, pick_device(device), notices, channels_last=True)
 

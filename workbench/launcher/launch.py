@@ -23,6 +23,7 @@ from workbench.io.atomic_files import write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record, write_record
 from workbench.launcher.resume_settings import ResumedRun
+from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
@@ -42,6 +43,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     """
     check_device(experiment.train.device)
     image_folder_layout.validate_image_folder(experiment.data.name)
+    check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())

@@ -24,6 +24,7 @@ from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
 from workbench.models import catalog as models
+from workbench.models.weights_check import check_weights
 from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
@@ -37,6 +38,7 @@ class PlanProcess:
 
     def __init__(self, experiment: Experiment) -> None:
         launch.check_device(experiment.train.device)
+        check_weights(experiment.model)
         experiment, self._notices = without_downloads(experiment)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
         write_json(self._folder.experiment, experiment.to_dict())

@@ -11,6 +11,7 @@ import msgspec
 from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
 from workbench.io.record_codec import read_record
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.journal import (
@@ -89,6 +90,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the run is identical to an uninterrupted one."""
     seconds: Seconds
     """Wall time, summed over attempts."""
+    weights: LoadedWeights | None
+    """The pretrained weights that the run started from."""
     execution: dict[str, str]
     """How data is provided and how steps are computed, for people."""
     test: dict[str, float | None] | None
@@ -169,6 +172,7 @@ def build_report(view: RunView) -> RunReport:
         changes=tuple(list_changes(view.journal)),
         exact=not inexact_reasons(view),
         seconds=elapsed_seconds(view),
+        weights=view.setup.weights if view.setup else None,
         execution=view.setup.execution if view.setup else {},
         test=result_metrics(final),
         per_class=read_per_class(view, newest),

@@ -29,6 +29,7 @@ from workbench.models.factory import BuiltModel, build_model, check_forward, dat
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.enums import Phase
 from workbench.runs.records import Setup
+from workbench.runs.run_folder import RunFolder
 from workbench.system.machine_info import cpu_name
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
 from workbench.worker.context import Context
@@ -195,6 +196,11 @@ class TrainingComponents:
         )
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self._context.folder
 
     @property
     def log_every(self) -> int:
