@@ -31,14 +31,36 @@ def check_weights(choice: Choice) -> None:
     if not file or info.kind != "torchvision":
         return
     path = expand_user_path(str(file))
-    tables = read_weight_shapes(path)
-    architecture = _architectures().get(info.name)
-    if architecture is None:
+    if (found := _match(info.name, path)) is None:
         return
-    expected = {name: tuple(shape) for name, shape in architecture["shapes"].items()}
-    match = match_weights(tables, expected, str(path))
-    shapes = {inner: tuple(tables[match.entry][name]) for inner, name in match.names.items()}
+    shapes, expected, head = found
     if POSITIONS in shapes and POSITIONS in expected:
         expected[POSITIONS] = shapes[POSITIONS]
-    if problem := mismatch_reason(shapes, expected, architecture["head"]):
+    if problem := mismatch_reason(shapes, expected, head):
         raise UserError(f"the weights in {path} do not fit the model: {problem}")
+
+
+def output_count(name: str, path: Path) -> int | None:
+    """The number of outputs of the weights of an architecture in a file; `None` where this is unknown.
+
+    Raises `UserError` where the file can't be read or has other weights.
+    """
+    if (found := _match(name, path)) is None:
+        return None
+    shapes, _, head = found
+    shape = shapes.get(f"{head[0]}.weight", ()) if head else ()
+    return shape[0] if shape else None
+
+
+def _match(
+    name: str, path: Path
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]], list[str]] | None:
+    """Shapes by name in the file and in the architecture, and its head; `None` for an unknown architecture."""
+    tables = read_weight_shapes(path)
+    architecture = _architectures().get(name)
+    if architecture is None:
+        return None
+    expected = {inner: tuple(shape) for inner, shape in architecture["shapes"].items()}
+    match = match_weights(tables, expected, str(path))
+    shapes = {inner: tuple(tables[match.entry][original]) for inner, original in match.names.items()}
+    return shapes, expected, architecture["head"]
