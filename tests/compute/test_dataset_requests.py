@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from PIL import Image
 
 from workbench.compute.client import ComputeClient, ComputeError
@@ -38,14 +36,6 @@ def dies():
     import os
     os._exit(7)
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
-    """One process for all tests."""
-    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
-    yield client
-    client.close()
 
 
 def image(png: bytes | None) -> Image.Image:
@@ -112,7 +102,7 @@ async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: Com
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         (
             DescribeDataset(dataset=dataset("kmnist")),
@@ -126,8 +116,8 @@ async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: Com
         (DescribeDataset(dataset=RunDataset("/nowhere")), "is not a run folder"),
     ],
 )
-async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
-    with pytest.raises(ComputeError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], message: str) -> None:
+    with pytest.raises(ComputeError, match=message) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 

@@ -2,47 +2,19 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
+from tests.run_folders import DEAD_PID, attempt, holding
 from workbench.io.record_codec import write_record
 from workbench.runs import locks
 from workbench.runs.enums import Ending
-from workbench.runs.journal import Attempt, Journal
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.run_folder import RunFolder, write_exit, write_heartbeat
 from workbench.runs.status import Status, status_of
-from workbench.system.processes import this_process
-
-HOLD = """
-import sys
-from pathlib import Path
-from workbench.runs.locks import RunLock
-lock = RunLock(Path(sys.argv[1]))
-print(all(lock.acquire(int(byte)) for byte in sys.argv[2:]), flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
-    """A real process that holds bytes of a run's lock."""
-    command = [sys.executable, "-c", HOLD, str(folder.lock), *map(str, held)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "True"
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def end(folder: RunFolder, status: Ending, attempt: int) -> None:
@@ -50,10 +22,7 @@ def end(folder: RunFolder, status: Ending, attempt: int) -> None:
 
 
 def start_attempt(folder: RunFolder, number: int, **changed: Any) -> None:
-    process = msgspec.structs.asdict(this_process())
-    journal = Journal(folder.journal)
-    journal.append(Attempt(attempt=number, **{**process, "pid": 2**22 + 1, **changed}))
-    journal.close()
+    attempt(folder, number, **{"pid": DEAD_PID, **changed})
 
 
 def test_held_locks_come_first(folder: RunFolder) -> None:
@@ -124,7 +93,7 @@ def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
     os.utime(folder.heartbeat, (then, then))
 
 
-def test_a_heartbeat_that_moves_is_alive_whatever_the_clocks_say(folder: RunFolder) -> None:
+def test_a_changing_heartbeat_is_live_whatever_the_clocks_say(folder: RunFolder) -> None:
     start_attempt(folder, 2, host="elsewhere", boot_id="another")
     for age in (600, -600):
         beat(folder, 3, age)

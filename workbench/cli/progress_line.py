@@ -6,10 +6,11 @@ from workbench.cli.console import format_progress
 from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import PhaseChange
 from workbench.runs.metrics import EpochRow, EvaluationRow
 from workbench.runs.reader import RunView
-from workbench.runs.run_report import effective_experiment, eta, phase_seconds, throughput
+from workbench.runs.run_report import effective_experiment, phase_seconds, throughput
 
 SHOWN_METRICS = ("loss", "accuracy", "top5", "mae", "r2")
 """Metrics that the line of an evaluation shows, if it has them."""

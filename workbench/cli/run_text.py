@@ -30,6 +30,8 @@ def print_run_report(report: RunReport) -> None:
     _print_changes(report.changes)
     if report.reason:
         print_result(f"  {report.reason}")
+    if report.unreadable_files:
+        print_result(f"  damaged files that can't be read: {', '.join(report.unreadable_files)}")
     if notes := "  ".join(filter(None, [", ".join(report.tags), report.notes])):
         print_result(f"  {notes}")
     if report.test:

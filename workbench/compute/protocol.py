@@ -1,6 +1,6 @@
 """The messages between the client and the compute process, one JSON object per line.
 
-The client sends a `Call` for each request, and `Cancel` to cancel one. The process replies to a call with any number
+The client sends a `Call` for each request, and `Cancel` to cancel one. The process sends for each call any number
 of `ProgressUpdate`s, then one `Result` or `Failure`. Both ends have the same version, so decoding is strict. Imports
 no torch.
 """

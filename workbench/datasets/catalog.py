@@ -18,7 +18,7 @@ from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.io.disk_usage import quick_disk_usage
 
 Task = Literal["classification", "regression"]
-DatasetKind = Literal["builtin", "published", "folder", "own"]
+DatasetKind = Literal["builtin", "published", "folder", "custom"]
 
 SplitSeed = Annotated[
     int, Meta(ge=0, le=2**63 - 1, description="seed of the split, independent of the seed of the experiment")
@@ -249,7 +249,7 @@ def find(name: str) -> DatasetInfo:
     if is_user_code(name):
         file, function = split_user_code_name(name)
         absolute = f"{expand_user_path(file).absolute()}:{function}"  # a worker may start elsewhere
-        return DatasetInfo(absolute, f"custom dataset {name}", kind="own", options=None)
+        return DatasetInfo(absolute, f"custom dataset {name}", kind="custom", options=None)
     for info in CATALOG:
         if _plain(name) in {_plain(info.name), *info.aliases}:
             return info
@@ -331,7 +331,7 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
     values = {**_default_options(info), **(options or {})}
     counts, classes, shape = _counts(info, values)
     path = Path(info.name[7:]) if info.kind == "folder" else find_on_disk(info, values)
-    if info.kind == "own":
+    if info.kind == "custom":
         path = expand_user_path(info.name.rpartition(":")[0])
     return DatasetDescription(
         name=info.name,

@@ -47,7 +47,7 @@ def read_weight_shapes(path: Path) -> dict[str, Shapes]:
         raise UserError(
             f"{path} is not a checkpoint with weights: it contains {what}; save model.state_dict() instead"
         )
-    tables = tensor_tables(tree, tuple)
+    tables: dict[str, Shapes] = dict(tensor_tables(tree, tuple).items())
     if not tables:
         raise UserError(f"{path} contains no weights: expected a state dict (names to tensors)")
     return tables

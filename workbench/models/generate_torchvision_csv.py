@@ -67,7 +67,7 @@ def write_table(path: Path = TABLE) -> None:
 
 def architecture_shapes(name: str) -> dict[str, Any]:
     """The head of an architecture, and the shapes of its tensors as built for ImageNet, without batch counters."""
-    size = catalog.find(name).input_size
+    size = catalog.find(name).input_size or 224
     choice = Choice(name, {"pretrained": True})
     module = build_shapes(choice, shape=(3, size, size), outputs=1000, task="classification").module
     shapes = {key: list(tensor.shape) for key, tensor in module.state_dict().items()}

@@ -22,7 +22,7 @@ TOO_LATE = "the request came too late: its attempt has ended"
 WITHDRAWN = "withdrawn before it took effect"
 """The answer to requests that were taken back."""
 SUSPENDED_EXIT_CODE = 75
-"""The exit code of a worker that ended because its run is paused and its memory is to be freed."""
+"""The exit code of a worker that ended because its run is suspended: paused, with its memory freed."""
 POLL_SECONDS = 0.1
 NO_VALUES = RequestValues()
 
@@ -40,7 +40,7 @@ class Request:
     """When it was sent, Unix seconds."""
 
 
-class Reply(NamedTuple):
+class Answer(NamedTuple):
     """The outcome of a request, and a message for people."""
 
     outcome: Outcome
@@ -84,12 +84,12 @@ def pending_requests(folder: RunFolder) -> list[Request]:
     return sorted(pending, key=lambda request: (request.time, request.id))
 
 
-def write_answer(folder: RunFolder, request: Request, reply: Reply) -> None:
+def write_answer(folder: RunFolder, request: Request, answer: Answer) -> None:
     """Store the answer to a request and remove it from the pending ones. Raises `OSError`."""
     folder.answered_requests.mkdir(mode=0o700, exist_ok=True)
     record = RequestFile(
         request=request.kind, attempt=request.attempt, time=time.time(), values=request.values,
-        answer=reply.text, outcome=reply.outcome,
+        answer=answer.text, outcome=answer.outcome,
     )  # fmt: skip
     write_record(folder.answered_requests / f"{request.id}.json", record)
     (folder.control / f"{request.id}.json").unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def withdraw_requests(folder: RunFolder, kind: RequestKind) -> int:
     """Take back all requests of this kind that the run has not read yet; returns their number. Raises `OSError`."""
     pending = [request for request in pending_requests(folder) if request.kind is kind]
     for request in pending:
-        write_answer(folder, request, Reply(Outcome.REJECTED, WITHDRAWN))
+        write_answer(folder, request, Answer(Outcome.REJECTED, WITHDRAWN))
     return len(pending)
 
 
@@ -107,25 +107,25 @@ def withdraw_request(folder: RunFolder, request_id: str) -> bool:
     """Take back a request that the run has not read yet; whether it was one. Raises `OSError`."""
     pending = next((request for request in pending_requests(folder) if request.id == request_id), None)
     if pending is not None:
-        write_answer(folder, pending, Reply(Outcome.REJECTED, WITHDRAWN))
+        write_answer(folder, pending, Answer(Outcome.REJECTED, WITHDRAWN))
     return pending is not None
 
 
-def read_answer(folder: RunFolder, request_id: str) -> Reply | None:
-    """The reply to a request; `None` until it is answered."""
+def read_answer(folder: RunFolder, request_id: str) -> Answer | None:
+    """The answer to a request; `None` until it is answered."""
     record = read_record(folder.answered_requests / f"{request_id}.json", RequestFile)
     if record is None or record.answer is None:
         return None
-    return Reply(record.outcome or Outcome.DONE, record.answer)
+    return Answer(record.outcome or Outcome.DONE, record.answer)
 
 
-def wait_for_reply(
+def wait_for_answer(
     folder: RunFolder, request_id: str, seconds: float, live: Callable[[], bool]
-) -> Reply | None:
-    """The reply to a request; `None` if the run ends (`live`) or `seconds` pass without one."""
+) -> Answer | None:
+    """The answer to a request; `None` if the run ends (`live`) or `seconds` pass without one."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and live():
-        if (reply := read_answer(folder, request_id)) is not None:
-            return reply
+        if (answer := read_answer(folder, request_id)) is not None:
+            return answer
         time.sleep(POLL_SECONDS)
     return read_answer(folder, request_id)

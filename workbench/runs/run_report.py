@@ -14,6 +14,7 @@ from workbench.io.record_codec import read_record
 from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import (
     Attempt,
     JournalLine,
@@ -25,7 +26,7 @@ from workbench.runs.journal import (
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import Best, Heartbeat, Seconds
+from workbench.runs.records import Best, Seconds
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
@@ -34,8 +35,6 @@ THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
 """Phases in which the newest throughput is current."""
 CLASSIFICATION_METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
 REGRESSION_METRICS = ("loss", "mse", "mae", "r2")
-MAX_ETA = 1e9
-"""In seconds: a longer estimate is a damaged value."""
 CRASH_REASON = "crashed (killed, or the host restarted)"
 
 
@@ -74,6 +73,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     """Why the run ended, for people."""
     cause: Cause | None
+    unreadable_files: tuple[str, ...]
+    """See `RunView.unreadable_files`."""
     directory: str
     experiment: Experiment | None
     """The experiment with all changes by resumes and requests."""
@@ -161,6 +162,7 @@ def build_report(view: RunView) -> RunReport:
         phase=beat.phase if live else None,
         reason=end_reason(view),
         cause=end_cause(view),
+        unreadable_files=view.unreadable_files,
         directory=str(view.folder.path),
         experiment=experiment,
         step=beat.step,
@@ -210,12 +212,6 @@ def throughput(view: RunView) -> float | None:
     return view.last_wall.samples_per_second
 
 
-def eta(heartbeat: Heartbeat) -> float | None:
-    """The worker's estimate of the seconds to the last step; `None` without one."""
-    seconds = heartbeat.eta
-    return seconds if seconds is not None and 0 <= seconds < MAX_ETA else None
-
-
 def phase_seconds(view: RunView, now: float) -> float | None:
     """Seconds since the current phase began, or the attempt; `None` before the first. `now`: Unix seconds."""
     starts = (line.time for line in reversed(view.journal) if isinstance(line, Attempt | PhaseChange))
@@ -256,6 +252,8 @@ def end_reason(view: RunView) -> str | None:
     """Why the run ended, in one line; `None` for a live run, and where no reason is recorded."""
     if view.status is Status.CRASHED:
         return f"{CRASH_REASON}; workbench resume continues it"
+    if view.status is Status.UNKNOWN:
+        return view.unknown_reason or None
     return view.exit.reason if view.exit and not view.status.live else None
 
 

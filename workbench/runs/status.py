@@ -57,18 +57,39 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
-    origin = attempt.process if attempt else read_record(folder.launch, Launch) or ProcessId()
-    on_this_host = not origin.host or origin.host == host_name()
+    origin = _origin(folder, attempts)
+    on_this_host = _is_on_this_host(origin)
     if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
         return Status.RUNNING
     if is_alive(origin):
         return Status.STARTING
     if not on_this_host and heartbeat_is_live(folder):
         return Status.RUNNING
-    if ended is None and folder.exit.exists():  # damaged: it ended, but how is not known
+    if ended is None and has_damaged_exit(folder):
         return Status.UNKNOWN
     # No lock is held on this host, so a recent heartbeat must be from before a reboot.
     return Status.CRASHED if on_this_host and held is not None else Status.UNKNOWN
+
+
+def may_be_live(folder: RunFolder) -> bool:
+    """Whether a process may be working on a run: it is live, or this can't be seen from this host."""
+    status = status_of(folder)
+    if status is not Status.UNKNOWN:
+        return status.live
+    on_this_host = _is_on_this_host(_origin(folder, attempts_of(read_journal(folder.journal))))
+    return not on_this_host or _is_locked(folder) is not False
+
+
+def has_damaged_exit(folder: RunFolder) -> bool:
+    """Whether the exit record can't be read: the run has ended, but how is unknown."""
+    return os.path.exists(folder.exit) and read_record(folder.exit, Exit) is None  # noqa: PTH110  (never raises)
+
+
+def unknown_reason(folder: RunFolder) -> str:
+    """Why the status of a run is unknown, and what to do, in one line."""
+    if has_damaged_exit(folder):
+        return "exit.json is damaged, so how the run ended is unknown; workbench resume continues it"
+    return f"may still be running ({describe_holder(folder)})"
 
 
 def describe_holder(folder: RunFolder) -> str:
@@ -81,6 +102,15 @@ def describe_holder(folder: RunFolder) -> str:
     if not attempts:
         return "a process on another host"
     return f"process {attempts[-1].pid} on {sanitize(attempts[-1].host)}"
+
+
+def _origin(folder: RunFolder, attempts: list[Attempt]) -> ProcessId:
+    """The supervisor of the newest attempt, else the process that started the run."""
+    return attempts[-1].process if attempts else read_record(folder.launch, Launch) or ProcessId()
+
+
+def _is_on_this_host(process: ProcessId) -> bool:
+    return not process.host or process.host == host_name()
 
 
 def _is_locked(folder: RunFolder) -> bool | None:

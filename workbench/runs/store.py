@@ -17,11 +17,11 @@ from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Exit, Heartbeat, Notes
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import eta
-from workbench.runs.status import Status, status_of
+from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"
 
@@ -123,8 +123,13 @@ class Store:
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
         """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
-        if status.live or status is Status.UNKNOWN:
+        if status.live:
             raise UserError(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
+        if may_be_live(folder):
+            raise UserError(
+                f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, delete "
+                f"its folder {folder.path}"
+            )
         target = trash.move_to_trash(folder, self.trash)
         if not now:
             return target
@@ -184,12 +189,19 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         monitor=best.metric if best else experiment.train.monitor if experiment else "",
         device=beat.device,
         eta=eta(beat) if status.live else None,
-        reason=ended.reason or "" if ended and not (status.live or status is Status.CRASHED) else "",
+        reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
         tags=notes.tags,
         created=_created_at(folder),
         changed=changed,
     )
+
+
+def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
+    """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself."""
+    if status is Status.UNKNOWN:
+        return unknown_reason(folder)
+    return "" if ended is None or status.live or status is Status.CRASHED else ended.reason or ""
 
 
 def _created_at(folder: RunFolder) -> float:

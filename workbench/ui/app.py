@@ -200,9 +200,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         self.live_tuning.pause()
         self._update_key_labels()
 
-    def action_release(self) -> None:
-        """Pause the runs and free the device's memory."""
-        self.live_tuning.release()
+    def action_suspend(self) -> None:
+        """Suspend the runs: pause them and free the device's memory."""
+        self.live_tuning.suspend()
 
     def action_checkpoint(self) -> None:
         """Write a checkpoint now."""

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from workbench.core.errors import UserError
 from workbench.io.torch_files import load_checkpoint
+from workbench.runs import upgrades
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.records import CheckpointEntry
 from workbench.runs.run_folder import RunFolder
@@ -34,7 +35,11 @@ class NoReadableCheckpoint(UserError):
 
 def load_entry(folder: RunFolder, entry: CheckpointEntry) -> CheckpointContent:
     """The content of one checkpoint. Raises `UserError` where the file is missing or corrupt."""
-    return cast(CheckpointContent, load_checkpoint(folder.checkpoints / entry.file, sha256=entry.sha256))
+    return _load_content(folder.checkpoints / entry.file, entry.sha256)
+
+
+def _load_content(path: Path, sha256: str | None = None) -> CheckpointContent:
+    return cast(CheckpointContent, upgrades.checkpoint(load_checkpoint(path, sha256)))
 
 
 def select_checkpoint(
@@ -90,7 +95,7 @@ def _entry_from_file(path: Path) -> CheckpointEntry:
     with zipfile.ZipFile(path) as archive:
         if archive.testzip():  # its SHA-256 is lost, and torch does not verify the archive's CRC
             raise UserError(f"{path} is corrupt")
-    content = cast(CheckpointContent, load_checkpoint(path))
+    content = _load_content(path)
     best = content["best"] is not None and content["best"]["step"] == content["step"]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -170,7 +170,7 @@ class TrainingComponents:
                 content["device"],
                 content["threads"],
                 content.get("channels_last", False),
-                content["report_every"],
+                content["log_every"],
             )
         setup = read_record(self._context.folder.setup, Setup) if self._context.attempt > 1 else None
         return None if setup is None else recorded_environment(setup)
@@ -192,7 +192,7 @@ class TrainingComponents:
         batch = next(self.epochs.batches(0).iter_from(0))
         steps = self.epochs.steps * self.settings.epochs
         tuned = autotune(
-            self.model.module, self.task, self.settings, batch, self.experiment.model.name, steps
+            self.model.module, self.task, self.settings, batch, self.experiment.model.name, steps=steps
         )
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
@@ -251,7 +251,7 @@ class TrainingComponents:
         return {
             **self.environment(),
             "fingerprint": self.data.fingerprint,
-            "report_every": self.log_every,
+            "log_every": self.log_every,
             "spec": spec.to_json(),
         }
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
+from tests.ui.screen_steps import Hold, MakeRun, Until, choose, notification_texts, ready
 from workbench.core import paths
 from workbench.io.record_codec import read_record, write_record
 from workbench.runs import requests
 from workbench.runs.comparison import ComparedRun
 from workbench.runs.enums import Outcome, Phase
 from workbench.runs.records import Heartbeat, Notes, RequestValues
-from workbench.runs.requests import Reply
-from workbench.runs.run_folder import RunFolder
+from workbench.runs.requests import Answer
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.base.layout import PaneId
 from workbench.ui.plots.curves import LOSS, LR, Curves
 from workbench.ui.runs.compare_screen import (
     CompareScreen,
@@ -32,26 +30,9 @@ from workbench.ui.runs.compare_screen import (
 )
 from workbench.ui.runs.notes_screen import NotesScreen
 from workbench.ui.services import notifications
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.table import Table
-
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
-Until = Callable[..., Any]
-
-
-async def ready(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
-    """The app once all panes are mounted."""
-    app = pilot.app
-    assert isinstance(app, WorkbenchApp)
-    await until(pilot, lambda: set(app.main_view.panes) == set(PANES) and app.runs.selected is not None)
-    return app
-
-
-def notifications_of(app: WorkbenchApp) -> list[str]:
-    return [notice.text for notice in app.query_one(NotificationBar).notifications]
 
 
 async def test_keys_act_on_the_marked_runs(make_run: MakeRun, until: Until) -> None:
@@ -80,7 +61,7 @@ async def test_runs_trashed_before_one_that_failed_can_be_restored(
         await until(pilot, "Move 2 runs to the trash?")
         hold(going)
         await pilot.press("y")
-        await until(pilot, lambda: any("stop it first" in text for text in notifications_of(app)))
+        await until(pilot, lambda: any("stop it first" in text for text in notification_texts(app)))
         assert [path.name for path in paths.trash().iterdir()] == [first.id]
         await pilot.press("u")
         await until(pilot, lambda: {row.id for row in app.runs.rows or []} == {going.id, first.id})
@@ -168,12 +149,11 @@ async def test_a_run_is_exported_by_a_subprocess(
         app = await ready(pilot, until)
         for wanted in (f"exported to {place}" for place in places):
             await pilot.press("e")
-            await until(pilot, lambda: isinstance(app.screen, Chooser))
-            await pilot.press(*"csv")
-            await pilot.pause()
-            await pilot.press("enter")
+            await choose(pilot, until, "csv")
             await until(
-                pilot, lambda wanted=wanted: any(wanted in text for text in notifications_of(app)), seconds=30
+                pilot,
+                lambda wanted=wanted: any(wanted in text for text in notification_texts(app)),
+                seconds=30,
             )
     assert all(place.read_text().startswith("kind,step") for place in places)
 
@@ -214,13 +194,13 @@ def test_figures_are_compared_in_the_commands_words() -> None:
     ]  # fmt: skip
 
 
-def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
-    compared = read_comparison([make_run("measured"), make_run("begun", done=0)])
+def test_each_run_names_its_split_where_they_differ(make_run: MakeRun) -> None:
+    compared = read_comparison([make_run("measured"), make_run("started", done=0)])
     curves = [Curves() for _ in compared.views]
     for one, view in zip(curves, compared.views, strict=True):
         one.update(view)
     title = "".join(words for words, _ in overlay_curves(curves, LOSS, 40).title)
-    assert title == "loss  ─measured .500 validation  ─begun - train"
+    assert title == "loss  ─measured .500 validation  ─started - train"
     assert "".join(words for words, _ in overlay_curves(curves, LR, 40).title).startswith("learning rate  ─")
 
 
@@ -263,13 +243,13 @@ async def test_a_live_change_that_took_effect_is_reverted(
         await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
         await until(pilot, "going: learning rate ÷2")
         (request,) = requests.pending_requests(folder)
-        requests.write_answer(folder, request, Reply(Outcome.DONE, "lr 0.1 → 0.05"))
+        requests.write_answer(folder, request, Answer(Outcome.DONE, "lr 0.1 → 0.05"))
         await pilot.press("u")
         await until(pilot, lambda: bool(requests.pending_requests(folder)))
         (request,) = requests.pending_requests(folder)
         assert request.values == RequestValues(times=2.0)
-        assert not any(text.startswith("undone") for text in notifications_of(app)), "not before the reply"
-        requests.write_answer(folder, request, Reply(Outcome.DONE, "lr 0.05 → 0.1"))
+        assert not any(text.startswith("undone") for text in notification_texts(app)), "not before the reply"
+        requests.write_answer(folder, request, Answer(Outcome.DONE, "lr 0.05 → 0.1"))
         await until(pilot, "undone: going: learning rate ÷2")
 
 
@@ -300,7 +280,7 @@ async def test_the_bell_rings_when_a_run_ends_unless_it_is_off(
             write_run["end"](runs[name], "finished")
             holding[name].kill()
             holding[name].wait()
-            await until(pilot, lambda name=name: f"{name} finished" in notifications_of(app))
+            await until(pilot, lambda name=name: f"{name} finished" in notification_texts(app))
             await pilot.press("B")
     assert rung == ["bell"]
     monkeypatch.setenv(notifications.BELL_VARIABLE, "off")

@@ -1,23 +1,21 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
+from tests.ui.screen_steps import Hold, MakeRun
 from workbench.runs import requests
 from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
-from workbench.runs.requests import Reply
+from workbench.runs.requests import Answer
 from workbench.runs.run_folder import RunFolder
 from workbench.ui.actions.live_tuning import DELAY_SECONDS, LiveTuning
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
 
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
 Select = Callable[[], FakeSelection]
 Tuning = tuple[LiveTuning, UndoStack, RunFolder]
 
@@ -75,7 +73,7 @@ def test_another_setting_sends_the_pending_change_at_once(tuning: Tuning) -> Non
 def answer(folder: RunFolder, outcome: Outcome, text: str = "lr 0.1 → 0.05") -> None:
     """Reply to all pending requests, as the worker does."""
     for request in requests.pending_requests(folder):
-        requests.write_answer(folder, request, Reply(outcome, text))
+        requests.write_answer(folder, request, Answer(outcome, text))
 
 
 def halve_lr(tuning: Tuning) -> tuple[UndoStack, RunFolder]:
@@ -97,13 +95,13 @@ def test_a_change_is_undone_if_the_run_agrees(outcome: Outcome, tuning: Tuning, 
     answer(folder, Outcome.DONE)
     sent: list[tuple[RequestKind, RequestValues]] = []
 
-    def reply(run: RunFolder, request: str, *_: Any) -> Reply | None:
+    def reply(run: RunFolder, request: str, *_: Any) -> Answer | None:
         sent.extend(pending(run))
         answer(run, outcome, "lr can't be that small")
         return requests.read_answer(run, request)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests, "wait_for_reply", reply)
+        patch.setattr(requests, "wait_for_answer", reply)
         stack.undo()
     assert sent == [(RequestKind.LR, RequestValues(times=2.0))]
     change = "live: learning rate ÷2"
@@ -181,15 +179,15 @@ def test_quitting_requests_the_pending_change(tuning: Tuning) -> None:
     assert pending(folder) == [(RequestKind.LR, RequestValues(times=0.5))]
 
 
-def test_pause_release_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
+def test_pause_suspend_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
     actions, _, folder = tuning
     actions.pause()
     actions.checkpoint()
-    actions.release()
+    actions.suspend()
     expected = [
         (RequestKind.PAUSE, RequestValues()),
         (RequestKind.CHECKPOINT, RequestValues()),
-        (RequestKind.PAUSE, RequestValues(release=True)),
+        (RequestKind.PAUSE, RequestValues(suspend=True)),
     ]
     assert pending(folder) == expected
     assert host.texts[0] == "live: pause requested"

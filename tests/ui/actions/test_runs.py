@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
+from tests.ui.screen_steps import Hold, MakeRun
 from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.actions.compare import compare_runs, compared_runs
 from workbench.ui.actions.copy import copy_item
@@ -24,8 +23,6 @@ from workbench.ui.experiment.draft import Draft
 from workbench.ui.runs.compare_screen import CompareScreen
 from workbench.ui.widgets.text_screen import TextScreen
 
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
 Select = Callable[[], FakeSelection]
 
 

@@ -258,7 +258,7 @@ async def test_hostile_names_and_missing_metrics_are_displayed_safely(size, monk
         assert pilot.app.is_running
 
 
-async def test_an_empty_pane_says_what_is_missing():
+async def test_an_empty_pane_shows_what_is_missing():
     async with Shown().run_test(size=(100, 12)) as pilot:
         pilot.app.pane.view = None
         await pilot.pause()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from tests.ui.screen_steps import MakeRun, Until, choose
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
     BrowseImages,
@@ -30,7 +30,6 @@ from workbench.config.experiment import build_experiment
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
 from workbench.runs.reader import RunReader
-from workbench.runs.run_folder import RunFolder
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.base.pane import PaneServices
@@ -39,12 +38,8 @@ from workbench.ui.data.pane import DataPane, Mode
 from workbench.ui.data.sample_detail import SampleDetail
 from workbench.ui.data.sample_grid import SampleGrid, fit_tiles
 from workbench.ui.data.transform_list import TransformList
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
-
-Until = Callable[..., Any]
-MakeRun = Callable[..., RunFolder]
 
 CLASSES = ["cat", "[b]\x1b[0mdog"]
 TOTAL = 101
@@ -194,10 +189,7 @@ async def test_one_class_only(until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"dog")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "dog")
         await until(pilot, lambda: getattr(session.last, "label", None) == 1)
         await until(pilot, "▸ train, only [b]\ufffd[0mdog")
         await pilot.press("f", "enter")

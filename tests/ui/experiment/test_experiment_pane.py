@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.widgets import Input
 
+from tests.ui.screen_steps import Until
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import Request, SummarizeModel
 from workbench.compute.protocol_responses import ModelSummary
@@ -33,7 +33,6 @@ from workbench.ui.experiment.summary_text import (
 from workbench.ui.widgets.chooser import Chooser, format_columns
 from workbench.ui.widgets.form import Form
 
-Until = Callable[..., Any]
 SUMMARY = ModelSummary(
     layers=(
         LayerRow("body.0", "Flatten", (64,), 0, 0),
@@ -52,17 +51,17 @@ CPU = ("cpu", "no GPU found")
 
 
 class FakeComputeClient(ComputeClient):
-    """A client with a fixed answer."""
+    """A client with a fixed response."""
 
-    def __init__(self, answer: ModelSummary | str = SUMMARY) -> None:
+    def __init__(self, response: ModelSummary | str = SUMMARY) -> None:
         super().__init__()
-        self.answer, self.requests = answer, list[Request[Any]]()
+        self.response, self.requests = response, list[Request[Any]]()
 
     async def request(self, request: Request[Any], progress: Any = None) -> Any:
         self.requests.append(request)
-        if isinstance(self.answer, str):
-            raise ComputeError(self.answer)
-        return self.answer
+        if isinstance(self.response, str):
+            raise ComputeError(self.response)
+        return self.response
 
 
 class Shown(App[None]):

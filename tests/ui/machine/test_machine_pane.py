@@ -15,7 +15,7 @@ from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
 GB = 10**9
 GPU = DeviceInfo(
     device="GPU1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
-    memory_free=35 * GB, load=0.5, processes=2, chosen=True, why="idle",
+    memory_free=35 * GB, load=0.5, processes=2, chosen=True, reason="idle",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 from textual.app import App, ComposeResult
 
+from tests.ui.screen_steps import MakeRun, Until, choose
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.handlers import images
 from workbench.compute.protocol import (
@@ -58,13 +59,10 @@ from workbench.ui.base.pane import PaneServices
 from workbench.ui.photo.explanation import explanation_lines
 from workbench.ui.photo.pane import PhotoPane
 from workbench.ui.photo.prediction_view import PredictionView, comparison_text, prediction_line
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.text_screen import TextScreen
 
-Until = Callable[..., Any]
-MakeRun = Callable[..., RunFolder]
 TOP = (Prediction(258, "Samoyed", 0.952), Prediction(9, "[b]\x1b[0m", 0.01))
 EXPLANATION = Explanation(
     model="first",
@@ -267,19 +265,13 @@ async def test_another_run_or_a_published_model_is_chosen(
         app.pane.view = view_of(first)
         app.pane.focus_content()
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"second")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "second")
         await until(pilot, "by second, best")
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
         assert session.requests[-1].classifier == RunClassifier(str(second.path))
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"squeezenet1_0")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "squeezenet1_0")
         await until(pilot, "download 5.0 MB")
         await pilot.press(*"./w.pth", "enter")
         chosen = PublishedClassifier("squeezenet1_0", "./w.pth")
@@ -388,10 +380,7 @@ async def test_a_recipe_is_chosen_and_compared_with_its_published_prediction(
     async with app.run_test(size=(100, 30)) as pilot:
         app.pane.focus_content()
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"photo-alex")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "photo-alex")
         await until(pilot, "download")  # the weights are not here
         await pilot.press("enter")
         await until(pilot, "tab completes")  # it asks for the image next
@@ -467,7 +456,7 @@ async def test_a_regression_stays_labeled_with_its_run(make_run: MakeRun, until:
         await until(pilot, "predicted 0.5")
         app.pane.view = view_of(lines[1])
         await until(pilot, "next prediction by curve")
-        assert app.pane.prediction.answered_by.startswith("by line")
+        assert app.pane.prediction.predicted_by.startswith("by line")
 
 
 async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: Until) -> None:
@@ -500,8 +489,7 @@ async def test_two_models_classify_the_same_image(photo: Path, make_run: MakeRun
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
         await pilot.press("b")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"other", "enter")
+        await choose(pilot, until, "other")
         await until(pilot, "by other, best")
         await until(pilot, lambda: app.pane.query_one("#second", PredictionView).top)
         asked = [one.classifier for one in session.requests if isinstance(one, Classify)]

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
 
+from tests.ui.screen_steps import TextOf
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import RunOpened, RunSelected
 from workbench.ui.runs.pane import RunsPane, run_details
 from workbench.ui.runs.run_table import RunTable
-
-TextOf = Callable[[App[Any]], str]
 
 
 class Bench(App[None]):

@@ -81,6 +81,16 @@ def test_a_failed_run_shows_its_reason(view: RunView) -> None:
     assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
 
 
+def test_damaged_files_are_named(make_run: Callable[..., RunFolder]) -> None:
+    folder = make_run("lr3e-2", status="stopped")
+    folder.experiment.write_bytes(b"garbage")
+    shown = status_text(RunReader(folder).read_all(), "", 120, NOW).plain
+    assert f" {folder.id} ■ 2/4 " in shown and shown.endswith("stopped  can't read experiment.json")
+    folder.exit.write_bytes(b"garbage")
+    shown = status_text(RunReader(folder).read_all(), "", 160, NOW).plain
+    assert "? 2/4  unknown: exit.json is damaged, so how the run ended is unknown" in shown
+
+
 def test_after_a_resume_all_views_agree(
     make_run: Callable[..., RunFolder], write_run: dict[str, Callable[..., None]]
 ) -> None:

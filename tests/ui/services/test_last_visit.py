@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.ui.screen_steps import MakeRun
 from workbench.io.record_codec import write_record
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -16,7 +15,6 @@ from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services import last_visit
 from workbench.ui.services.last_visit import LastVisit, RunAtVisit
 
-MakeRun = Callable[..., RunFolder]
 HOUR = 3600.0
 
 
@@ -78,11 +76,11 @@ def test_a_corrupt_record_is_ignored(content: str, home: Path) -> None:
 
 
 def test_corrupt_entries_are_ignored_one_by_one(make_run: MakeRun, home: Path) -> None:
-    spoilt, kept = make_run("new", done=1, epochs=1), make_run("kept", done=2, epochs=2)
+    damaged, kept = make_run("new", done=1, epochs=1), make_run("kept", done=2, epochs=2)
     last_visit.save(Store.default().list_runs(), Store.default(), now=1.0)
     file = home / last_visit.FILE_NAME
     content = json.loads(file.read_text())
-    content["runs"][spoilt.id] = "nonsense"
+    content["runs"][damaged.id] = "nonsense"
     file.write_text(json.dumps(content))
     before = last_visit.load(Store.default())
     assert before is not None and set(before.runs) == {kept.id}

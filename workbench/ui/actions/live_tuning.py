@@ -12,7 +12,7 @@ from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
-from workbench.runs.requests import NO_VALUES, Reply
+from workbench.runs.requests import NO_VALUES, Answer
 from workbench.runs.setting_changes import epochs_error
 from workbench.runs.status import status_of
 from workbench.runs.store import RunSummary
@@ -138,11 +138,11 @@ class LiveTuning:
                 raise UserError(f"{name} is {status}; r resumes it") from None
             raise UserError(str(error).replace(row.id, name)) from None
 
-    def release(self) -> None:
-        """Pause the target runs and free the device's memory."""
-        rows = self._targets.eligible_runs("release")
-        message = "pause requested, freeing the device's memory"
-        self._request(RequestKind.PAUSE, rows, message, RequestValues(release=True))
+    def suspend(self) -> None:
+        """Suspend the target runs: pause them and free the device's memory."""
+        rows = self._targets.eligible_runs("suspend")
+        message = "suspend requested: the run pauses and frees its memory"
+        self._request(RequestKind.PAUSE, rows, message, RequestValues(suspend=True))
 
     def checkpoint(self) -> None:
         """Write a checkpoint of the target runs now."""
@@ -210,7 +210,7 @@ class LiveTuning:
     def _reverse(self, run: RunSummary, change: PendingChange) -> None:
         """Request the reverse change, and wait for the reply. Raises `UserError`."""
         folder, request = self._host.store.folder(run.id), self._send(run, change.kind, change.inverse)
-        reply = requests.wait_for_reply(folder, request, REPLY_SECONDS, lambda: status_of(folder).live)
+        reply = requests.wait_for_answer(folder, request, REPLY_SECONDS, lambda: status_of(folder).live)
         _check_reply(reply, "the run has not agreed")
 
     def _request(
@@ -261,7 +261,7 @@ class LiveTuning:
         return pending
 
 
-def _check_reply(reply: Reply | None, problem: str) -> None:
+def _check_reply(reply: Answer | None, problem: str) -> None:
     """Raise `UserError` with the reply of a run, unless it has done what was requested."""
     if reply is None or reply.outcome is not Outcome.DONE:
         raise UserError(f"{problem}: {reply.text}" if reply else problem)

@@ -186,7 +186,9 @@ class RunActions:
         except UserError as error:
             self._host.show_notice(str(error), "error")
             return
-        self._host.show_notice(f"loaded the experiment of {row.name} into pane 2: change it and press t")
+        self._host.show_notice(
+            f"loaded the experiment of {row.name} into the experiment pane: change it and press t"
+        )
 
     def read_log(self) -> None:
         """Show the end of the selected run's log."""

@@ -61,7 +61,7 @@ class DatasetSource:
         dataset, train = ExperimentDataset.from_experiment(experiment), experiment.train
         info = datasets.find(dataset.data.name)
         title = info.name if len(info.name) < 40 else "…" + info.name[-38:]
-        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "own")
+        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "custom")
 
 
 def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width: int) -> list[Text]:

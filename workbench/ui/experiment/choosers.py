@@ -151,7 +151,9 @@ def _check_model(name: str) -> None:
 
 def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
     """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
-    rows = [Option("selected:", ("the selected run", "follows the cursor in pane 1", ""), group="runs")]
+    rows = [
+        Option("selected:", ("the selected run", "follows the cursor in the list of runs", ""), group="runs")
+    ]
     rows += [
         Option(
             f"run:{run.id}",

@@ -116,7 +116,7 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
     """The lines of the pane, each cut to `width` cells except the problems at the end, which wrap."""
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else training.device
-    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.why})", "dim")
+    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.reason})", "dim")
     text.truncate(width, overflow="ellipsis")
     lines = [text, Text()]
     for row in state.info.devices:

@@ -262,14 +262,14 @@ class PhotoPane(ClassifierChoice):
             await self._show_numeric_prediction(self.second_prediction, self.second_classifier, text)
 
     async def _show_numeric_prediction(self, view: PredictionView, run: RunClassifier, text: str) -> None:
-        view.error, view.busy, answered_by = "", f"predicting from {text}", view.classifier
+        view.error, view.busy, predicted_by = "", f"predicting from {text}", view.classifier
         try:
             request = PredictValues(run=run.run, text=text, top=TOP_K)
             prediction = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
-            view.show_error(text, str(error), answered_by)
+            view.show_error(text, str(error), predicted_by)
             return
-        view.busy, view.published, view.note, view.answered_by = "", "", "", answered_by
+        view.busy, view.published, view.note, view.predicted_by = "", "", "", predicted_by
         view.caption, view.top, view.values = f"x = {text}", prediction.top, prediction.values
 
     @work(group="classify", exclusive=True)
@@ -287,14 +287,14 @@ class PhotoPane(ClassifierChoice):
     async def _show_classification(
         self, view: PredictionView, classifier: ClassifierRef, image: ImageSource, caption: str
     ) -> None:
-        view.error, view.busy, answered_by = "", f"classifying {caption}".strip(), view.classifier
+        view.error, view.busy, predicted_by = "", f"classifying {caption}".strip(), view.classifier
         try:
             request = Classify(image=image, classifier=classifier, top=TOP_K)
             result = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
-            view.show_error(caption, str(error), answered_by)
+            view.show_error(caption, str(error), predicted_by)
             return
-        view.busy, view.values, view.answered_by = "", (), answered_by
+        view.busy, view.values, view.predicted_by = "", (), predicted_by
         view.caption, view.top = caption, result.top
         view.published = comparison_text(result.reference)
         view.note = "; ".join([f"{result.milliseconds:.0f} ms on {result.device}", *result.notices])

@@ -14,8 +14,9 @@ from textual.content import Content
 from workbench.core import text
 from workbench.core.text import format_compact, sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
-from workbench.runs.run_report import elapsed_seconds, eta, inexact_reasons, throughput
+from workbench.runs.run_report import elapsed_seconds, inexact_reasons, throughput
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.plots.curves import ACCURACY, LOSS, R2, Curves, Metric, PlotOptions

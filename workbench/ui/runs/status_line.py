@@ -10,9 +10,10 @@ from textual.content import Content
 from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
-from workbench.runs.run_report import end_reason, eta, phase_seconds
+from workbench.runs.run_report import end_reason, phase_seconds
 from workbench.runs.status import Status
 from workbench.ui.base.bars import BarStyle, bar
 from workbench.ui.base.split_label import split_label
@@ -53,7 +54,8 @@ def status_text(
     view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
 ) -> Content:
     """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
-    left = run_text(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    known = view is not None and (view.experiment or view.unreadable_files)
+    left = run_text(view, width, now) if view is not None and known else _no_run(empty)
     if changes and view is not None and not view.status.live:
         # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
         available = width - 4 - min(text.cell_width(sanitize(changes)), width // 2)
@@ -80,7 +82,13 @@ def run_text(view: RunView, width: int, now: float) -> Content:
         f" {_epochs(view)} ",
     ]
     best, state = _best(view, wide=width >= 100), _state_text(view, now)
-    if view.status in {Status.FAILED, Status.CRASHED}:  # the reason matters more than the progress
+    if view.unreadable_files:
+        state += f"  can't read {', '.join(view.unreadable_files)}"
+    if view.status in {
+        Status.FAILED,
+        Status.CRASHED,
+        Status.UNKNOWN,
+    }:  # the reason matters more than the progress
         return Content.assemble(*parts, " ", state, f"  {best}")
     done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
     parts += [(done, style), (left, MUTED), f" {fraction:.0%}  "]
@@ -113,7 +121,7 @@ def _state_text(view: RunView, now: float) -> Content:
     """The ETA, the phase other than training, or how the run ended."""
     heartbeat = view.heartbeat
     if not view.status.live:
-        reason = end_reason(view) if view.status in {Status.FAILED, Status.CRASHED} else None
+        reason = None if view.status in {Status.FINISHED, Status.STOPPED} else end_reason(view)
         style = status_mark(view.status)[1]
         return Content.assemble((f"{view.status}", style), sanitize(f": {reason}") if reason else "")
     if view.status is not Status.RUNNING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from workbench.runs.enums import Cause, Outcome, Phase
-from workbench.runs.journal import Answer, JournalLine, Notice
+from workbench.runs.journal import AnsweredRequest, JournalLine, Notice
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import Severity
@@ -69,8 +69,8 @@ def journal_notifications(name: str, lines: Iterable[JournalLine]) -> list[RunNo
     """The answers and notices among new journal lines of the run `name`."""
     notifications = []
     for line in lines:
-        if isinstance(line, Answer | Notice):
-            done = isinstance(line, Answer) and line.outcome is Outcome.DONE
+        if isinstance(line, AnsweredRequest | Notice):
+            done = isinstance(line, AnsweredRequest) and line.outcome is Outcome.DONE
             text = f"{name}: {line.text}"
             notifications.append(RunNotification(text, "information" if done else "warning"))
     return notifications
