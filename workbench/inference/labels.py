@@ -18,7 +18,7 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.io.download import download_file
-from workbench.io.images import open_regular_file
+from workbench.io.regular_files import open_regular_file
 
 MAX_BYTES = 4_000_000
 

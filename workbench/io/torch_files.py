@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
-from workbench.io.images import open_regular_file
 from workbench.io.pickle_guard import OversizedTensorError, check_legacy, check_zip
+from workbench.io.regular_files import open_regular_file
 from workbench.io.weight_shapes import check_safetensors_header, join_names, mismatch_reason, tensor_tables
 
 _ZIP = b"PK\x03\x04"

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from workbench.core.errors import UserError
 from workbench.core.text import format_shape
-from workbench.io.images import open_regular_file
 from workbench.io.pickle_guard import OversizedTensorError, read_tensor_tree
+from workbench.io.regular_files import open_regular_file
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by name."""
