@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import lzma
 
+import msgspec
 import pytest
 
 from workbench.models.catalog import WEIGHTS_URL
 from workbench.models.generate_torchvision_csv import TABLE, architecture_shapes, registry_rows
 from workbench.models.torchvision_models import torchvision_models
-from workbench.models.weights_check import SHAPES
+from workbench.models.weights_check import SHAPES, Architecture
 
 MEND = "torchvision.csv is of another torchvision: run python -m workbench.models.generate_torchvision_csv"
 
@@ -38,7 +38,7 @@ def test_all_weights_come_from_the_folder_the_catalog_names(table: dict[str, dic
 
 
 def test_the_shapes_of_all_architectures_are_known(table: dict[str, dict[str, str]]) -> None:
-    shapes = json.loads(lzma.decompress(SHAPES.read_bytes()))
+    shapes = msgspec.json.decode(lzma.decompress(SHAPES.read_bytes()), type=dict[str, Architecture])
     assert set(shapes) == set(table), MEND
     for name in ("resnet18", "vit_b_16", "squeezenet1_0", "densenet121"):
         assert shapes[name] == architecture_shapes(name), f"{name}: {MEND}"

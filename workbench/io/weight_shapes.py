@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from workbench.core.errors import UserError
 from workbench.core.text import format_shape
@@ -15,6 +15,7 @@ from workbench.io.regular_files import open_regular_file
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by name."""
+T = TypeVar("T")
 MAX_HEADER_BYTES = 100_000_000
 """The limit of safetensors itself."""
 MAX_DEPTH = 4
@@ -54,8 +55,8 @@ def read_weight_shapes(path: Path) -> dict[str, Shapes]:
 
 
 def tensor_tables(
-    content: Mapping[Any, Any], kind: type, place: str = "", depth: int = 0
-) -> dict[str, dict[str, Any]]:
+    content: Mapping[Any, object], kind: type[T], place: str = "", depth: int = 0
+) -> dict[str, dict[str, T]]:
     """Every table in `content` that has values of type `kind` under names, by its place."""
     found = {}
     values = {

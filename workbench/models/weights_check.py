@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
@@ -19,10 +19,16 @@ SHAPES = Path(__file__).with_name("torchvision_shapes.json.xz")
 """Heads, and shapes of the tensors of torchvision's architectures; see `generate_torchvision_csv`."""
 
 
+class Architecture(msgspec.Struct, frozen=True):
+    """The names of an architecture's head, and the shapes of its tensors without batch counters."""
+
+    head: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+
+
 @cache
-def _architectures() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(lzma.decompress(SHAPES.read_bytes()))
-    return content
+def _architectures() -> dict[str, Architecture]:
+    return msgspec.json.decode(lzma.decompress(SHAPES.read_bytes()), type=dict[str, Architecture])
 
 
 def check_weights(choice: Choice) -> None:
@@ -54,13 +60,13 @@ def output_count(name: str, path: Path) -> int | None:
 
 def _match(
     name: str, path: Path
-) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]], list[str]] | None:
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]], tuple[str, ...]] | None:
     """Shapes by name in the file and in the architecture, and its head; `None` for an unknown architecture."""
     tables = read_weight_shapes(path)
     architecture = _architectures().get(name)
     if architecture is None:
         return None
-    expected = {inner: tuple(shape) for inner, shape in architecture["shapes"].items()}
+    expected = dict(architecture.shapes)
     match = match_weights(tables, expected, str(path))
     shapes = {inner: tuple(tables[match.entry][original]) for inner, original in match.names.items()}
-    return shapes, expected, architecture["head"]
+    return shapes, expected, architecture.head

@@ -127,7 +127,7 @@ def _state_text(view: RunView, now: float) -> Content:
     if view.status is not Status.RUNNING:
         return Content(f"{view.status}{_clock(view, now)}")
     if heartbeat.phase in {Phase.LOADING, Phase.TUNING}:
-        return Content(f"{_progress(heartbeat) or f' {heartbeat.phase}'}{_clock(view, now)}".lstrip())
+        return Content(f"{heartbeat.phase}{_progress(heartbeat)}{_clock(view, now)}")
     if heartbeat.phase is not Phase.TRAINING:
         return Content(f"{heartbeat.phase or 'starting'}{_progress(heartbeat)}")
     seconds = eta(heartbeat)
