@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from workbench.config.data_location import current_dataset
 from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.setting_aliases import (
     upgrade_experiment,
@@ -166,9 +167,21 @@ def experiment_from_dict(content: Section) -> Experiment:
 
 
 def read_experiment(path: Path) -> Experiment | None:
-    """The experiment of a run, without validation; `None` where the file is missing or damaged."""
+    """The experiment of a run, without validation; `None` where the file is missing or damaged.
+
+    Its dataset is where the user has said that it is now.
+    """
     content = read_json(path)
-    return None if content is None else experiment_from_record(content)
+    experiment = None if content is None else experiment_from_record(content)
+    return None if experiment is None else with_current_dataset(experiment, path.parent)
+
+
+def with_current_dataset(experiment: Experiment, run: Path) -> Experiment:
+    """The experiment of the run in the folder `run`, with its dataset where the user has said that it is now."""
+    name = current_dataset(run, experiment.data.name)
+    if name == experiment.data.name:
+        return experiment
+    return msgspec.structs.replace(experiment, data=Choice(name, experiment.data.options))
 
 
 def experiment_from_record(content: Section) -> Experiment | None:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
+from workbench.datasets.dataset_facts import drawn_count
+from workbench.datasets.image_sizes import ImageSizes
 
 _STATISTICS_BYTES = 2_000_000_000
 """Mean and standard deviation of larger splits are computed from this many bytes of evenly spaced samples."""
@@ -74,7 +76,8 @@ class Dataset:
 
     `mean`, `std`: per channel, of the training images scaled to 0..1; empty: inputs are not normalized.
     `fingerprint`: SHA-256 (hex) of the content. `skipped_files`: (path, reason) of files that could not be read.
-    `source`: where it was loaded from, in one line.
+    `source`: where it was loaded from, in one line. `notices`: what to know about the choice of its classes and splits,
+    one line each. `original_sizes`: the sizes of its images in files, before they were resized; `None` for other data.
     """
 
     task: Task
@@ -87,6 +90,8 @@ class Dataset:
     fingerprint: str = ""
     skipped_files: tuple[tuple[str, str], ...] = ()
     source: str = ""
+    notices: tuple[str, ...] = ()
+    original_sizes: ImageSizes | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -123,8 +128,7 @@ def stratified_split(
     drawn: set[int] = set()
     for label in sorted(indices_by_label):
         indices = indices_by_label[label]
-        count = min(max(1, round(fraction * len(indices))), len(indices) - 1) if fraction > 0 else 0
-        drawn.update(generator.sample(indices, count))
+        drawn.update(generator.sample(indices, drawn_count(len(indices), fraction)))
     return [i for i in range(len(labels)) if i not in drawn], sorted(drawn)
 
 

@@ -13,7 +13,7 @@ from workbench.core.settings_schema import Choice, convert
 from workbench.datasets import catalog
 from workbench.datasets.catalog import DatasetKind
 from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_statistics, with_validation
-from workbench.datasets.load_request import LoadRequest
+from workbench.datasets.load_request import LoadRequest, RecordedData
 
 _LOADERS: Mapping[DatasetKind, str] = {
     "published": "published:load",
@@ -32,6 +32,7 @@ def load(
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
+    recorded: RecordedData | None = None,
 ) -> Dataset:
     """Read, generate, download or decode a dataset.
 
@@ -39,6 +40,9 @@ def load(
     of one native size keep it. `validation` is the fraction of every class that is held out from the training data,
     drawn by `seed`, if the dataset has no validation split of its own. Nothing else depends on `seed`: runs with
     different seeds are tested on the same samples.
+
+    `recorded`: what a run knows of its dataset. The order of classes and the size of images are those, and so is the
+    fingerprint if the data is the same by the rules of the version that recorded it.
 
     Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
@@ -48,7 +52,7 @@ def load(
         options = convert(info.options, options, "data")
     source = _loader(info.loader or _LOADERS[info.kind])
     try:
-        data = source(LoadRequest(info, options, size, channels, progress, cancelled))
+        data = source(LoadRequest(info, options, size, channels, progress, cancelled, recorded))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None

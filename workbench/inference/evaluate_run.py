@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback
+from workbench.core.settings_schema import Choice
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import pick_device, pick_precision
@@ -18,21 +23,30 @@ from workbench.models.outputs import extra_metrics
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
-from workbench.worker.checkpoint_content import ModelSpec
+from workbench.worker.checkpoint_content import ModelSpec, recorded_data
 
 
-def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressCallback) -> RunEvaluation:
+def evaluate_run(
+    folder: RunFolder, split: str, device: str, progress: ProgressCallback, moved_to: str = ""
+) -> RunEvaluation:
     """Evaluate the best weights of a run on `split`.
 
-    Raises `UserError`: no checkpoint, no such split, or data other than the run was trained on.
+    `moved_to`: where its dataset is now, which is recorded if it is the same data. Raises `UserError`: no checkpoint,
+    no such split, or data other than the run was trained on.
     """
     content, _ = load_run_checkpoint(folder.path)
     experiment = _experiment(folder)
-    data = load_as_trained(experiment, progress)
+    if moved_to:
+        name = moved_dataset(experiment.data.name, moved_to)
+        experiment = msgspec.structs.replace(experiment, data=Choice(name, experiment.data.options))
+    check_data_is_there(folder.id, experiment.data.name, "evaluate")
+    data = load_as_trained(experiment, progress, recorded_data(content))
     if content.get("fingerprint") != data.fingerprint:
         raise UserError(
             f"{experiment.data.name} has changed since {folder.id} was trained (different fingerprint)"
         )
+    if moved_to:
+        record_location(folder.path, experiment.data.name)
     spec = ModelSpec.from_json(content["spec"])
     module = build_from_spec(spec)
     load_into(module, content["model"], f"{folder.id}'s checkpoint")
@@ -57,8 +71,10 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressC
     )
 
 
-def load_as_trained(experiment: Experiment, progress: ProgressCallback) -> Dataset:
-    """Load the dataset of an experiment as in training: same sizes, same splits. Raises `UserError`."""
+def load_as_trained(
+    experiment: Experiment, progress: ProgressCallback, recorded: RecordedData | None = None
+) -> Dataset:
+    """Load the dataset of an experiment as in training: same classes, sizes and splits. Raises `UserError`."""
     info = models.find(experiment.model.name)
     return load(
         experiment.data,
@@ -67,6 +83,7 @@ def load_as_trained(experiment: Experiment, progress: ProgressCallback) -> Datas
         validation=experiment.train.validation,
         seed=experiment.seed,
         progress=progress,
+        recorded=recorded,
     )
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
 from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict
 from workbench.config.setting_aliases import upgrade_overrides
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
-from workbench.datasets import image_folder_layout
+from workbench.datasets.class_folders import same_names
+from workbench.datasets.image_folder_facts import folder_facts, list_names
 from workbench.io.atomic_files import write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record, write_record
@@ -46,7 +48,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     Returns once its supervisor holds the lock of the run. Raises `UserError`.
     """
     check_device(experiment.train.device)
-    image_folder_layout.validate_image_folder(experiment.data.name)
+    folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
@@ -86,11 +88,12 @@ def resume_run(
     accept_changed_data: bool = False,
     take_over: bool = False,
     from_start: bool = False,
+    data: str = "",
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
-    `from_start`: restart from step 0 and archive the current record.
+    `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
     """
     overrides = upgrade_overrides(overrides)
     status = _check_resumable(folder, take_over)
@@ -106,6 +109,9 @@ def resume_run(
             f"{folder.id} is finished after {done} epochs; "
             f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
         )
+    dataset = _check_dataset(view, after, data, accept_changed_data)
+    if data:
+        record_location(folder.path, dataset)
     changed = {key: _setting_value(after, key) for key in overrides}
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
@@ -143,6 +149,21 @@ def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) ->
     after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
     check_device(after.train.device)
     return after
+
+
+def _check_dataset(view: RunView, experiment: Experiment, moved_to: str, accept_changed: bool) -> str:
+    """The name of the dataset of a run that is resumed. Raises `UserError` if it has gone or has other classes."""
+    run_id, choice = view.folder.id, experiment.data
+    name = moved_dataset(choice.name, moved_to) if moved_to else choice.name
+    check_data_is_there(run_id, name, "resume")
+    facts = folder_facts(name, choice.options)
+    recorded = view.setup.classes if view.setup else ()
+    if facts and recorded and not accept_changed and not same_names(facts.classes, recorded):
+        raise UserError(
+            f"{facts.root} has the classes {list_names(facts.classes)}, but {run_id} was trained on "
+            f"{list_names(recorded)}: name the folder of its data with --data PATH"
+        )
+    return name
 
 
 def _may_change(key: str) -> bool:

@@ -69,7 +69,9 @@ class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
     source: str = ""
     """The path or origin of the data."""
     skipped_files: tuple[tuple[str, str], ...] = ()
-    """Files that could not be read: path and reason."""
+    """Files that are not used: path and reason."""
+    data_notices: tuple[str, ...] = ()
+    """What was taken as classes and splits, what was left out, resizing and imbalance, for people; one line each."""
     layers: tuple[LayerRow, ...] = ()
     parameters: int = 0
     """Number of parameters of the model."""

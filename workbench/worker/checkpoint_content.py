@@ -6,13 +6,14 @@ of `CheckpointContent`; keys that newer versions added may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.datasets.load_request import RecordedData
 from workbench.engine.state_content import TrainingContent
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.records import PreprocessingRecord
@@ -37,6 +38,12 @@ class RunContent(ExecutionEnvironment):
     """Steps per row of metrics."""
     spec: dict[str, Any]
     """JSON values of a `ModelSpec`."""
+
+
+def recorded_data(content: Mapping[str, Any]) -> RecordedData:
+    """What a checkpoint says about the dataset of its run. Raises `UserError` where its description is damaged."""
+    spec = ModelSpec.from_json(content.get("spec"))
+    return RecordedData(spec.classes, spec.shape, str(content.get("fingerprint") or ""))
 
 
 class WallContent(TypedDict):

@@ -14,6 +14,8 @@ from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, derived_seed
+from workbench.datasets.dataset_facts import SkippedFiles
+from workbench.datasets.image_folder_facts import describe_skipped
 from workbench.datasets.loader import load
 from workbench.engine.accelerate import Acceleration, describe_step
 from workbench.engine.autotune import autotune
@@ -29,7 +31,7 @@ from workbench.models.preprocessing import Preprocessing
 from workbench.runs.enums import Phase
 from workbench.runs.records import Setup
 from workbench.system.machine_info import cpu_name
-from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
+from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
@@ -86,10 +88,12 @@ class TrainingComponents:
             seed=self.experiment.seed,
             progress=self._context.heartbeat.report_progress,
             cancelled=self._context.requests.stop_requested,
+            recorded=None if start.restored is None else recorded_data(start.restored.content),
         )
         self._context.requests.raise_if_stopped()
         if data.skipped_files:
-            self._context.notice(f"{len(data.skipped_files)} images could not be read and were skipped")
+            skipped = describe_skipped(SkippedFiles.of(data.skipped_files))
+            self._context.notice(f"skipped {skipped}")
         self._check_settings(data)
         start.check_data(data)
         return data

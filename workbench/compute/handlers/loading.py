@@ -25,13 +25,16 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.datasets.dataset import Dataset
+from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import open_source
 from workbench.inference.labels import read_labels
 from workbench.io.images import open_image
+from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.torchvision_models import WeightsLoading
+from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 
 _CACHED_CLASSIFIERS = 2
@@ -55,8 +58,8 @@ def load_dataset(ref: DatasetRef, task: Task) -> Dataset:
 
     Raises `UserError` or `Cancelled`.
     """
-    dataset = experiment_dataset(ref)
-    key = repr(dataset)
+    dataset, recorded = experiment_dataset(ref), recorded_data(ref)
+    key = repr((dataset, recorded))
     if key not in _datasets:
         info = models.find(dataset.model.name)
         loaded = load(
@@ -67,6 +70,7 @@ def load_dataset(ref: DatasetRef, task: Task) -> Dataset:
             seed=dataset.seed,
             progress=task.progress,
             cancelled=task.cancelled,
+            recorded=recorded,
         )
         _datasets.clear()
         _datasets[key] = loaded
@@ -78,6 +82,12 @@ def experiment_dataset(ref: DatasetRef) -> ExperimentDataset:
     if isinstance(ref, RunDataset):
         return ExperimentDataset.from_experiment(load_run_experiment(ref.run))
     return ref
+
+
+def recorded_data(ref: DatasetRef) -> RecordedData | None:
+    """What the run of `ref` recorded about its dataset; `None` for the dataset of an experiment."""
+    setup = read_record(RunFolder(Path(ref.run)).setup, Setup) if isinstance(ref, RunDataset) else None
+    return None if setup is None else RecordedData(setup.classes, setup.shape, setup.fingerprint)
 
 
 def load_run_experiment(run: str) -> Experiment:

@@ -11,7 +11,7 @@ from workbench.core.errors import UserError
 from workbench.core.text import format_bytes, format_count, format_duration, format_fraction, format_shape
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_layout import validate_image_folder
+from workbench.datasets.image_folder_facts import folder_facts
 from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
@@ -115,7 +115,7 @@ def _user_code_rows(text: str) -> list[Option]:
 def _check_data(name: str) -> None:
     dataset = datasets.find(name).name
     check_sources(dataset)
-    validate_image_folder(dataset)
+    folder_facts(dataset, {})
 
 
 def model_finder(task: str) -> Finder:
