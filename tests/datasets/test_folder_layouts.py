@@ -262,19 +262,20 @@ def test_numbers_are_in_natural_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "model", "stored", "entered", "line"),
+    ("size", "model", "sides", "line"),
     [
-        ((32, 32), "resnet", 32, 32, "images: 32×32, not resized"),
-        ((32, 32), "convnet", 32, 32, "images: 32×32, not resized"),
-        ((32, 32), "resnet18", 32, 224, "images resized: 32×32 → 224×224"),
-        ((640, 480), "convnet", 32, 32, "images resized: 640×480 → 32×32"),
-        ((8, 8), "convnet", 8, 32, "images resized: 8×8 → 32×32"),
+        ((32, 32), "resnet", (32, 32), "images: 32×32, not resized"),
+        ((32, 32), "convnet", (32, 32), "images: 32×32, not resized"),
+        ((32, 32), "resnet18", (32, 224), "images resized: 32×32 → 224×224"),
+        ((640, 480), "convnet", (32, 32), "images resized: 640×480 → 32×32"),
+        ((8, 8), "convnet", (8, 32), "images resized: 8×8 → 32×32"),
     ],
 )
-def test_images_are_not_enlarged_unless_the_model_asks_for_it(tmp_path, size, model, stored, entered, line):
+def test_images_are_not_enlarged_unless_the_model_asks_for_it(tmp_path, size, model, sides, line):
     for name in ("cat", "dog"):
         images(tmp_path / "r" / name, size=size)
     found = summary(tmp_path / "r", model)
+    stored, entered = sides
     assert found.shape == (3, stored, stored) and found.input_shape == (3, entered, entered)
     assert line in found.lines
 

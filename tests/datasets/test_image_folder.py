@@ -410,10 +410,6 @@ def test_the_fingerprint_of_a_listing_does_not_change_between_versions():
     ]
     test = [ListedImage("dog/b.png", 1, 77, 1700000000000000003)]
     listing = ImageListing(Path("/pets"), ("cat", "dog"), {"train": train, "test": test})
-    assert (
-        listing.fingerprint_0_1() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"
-    )
+    assert listing.fingerprint_0_1() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"
     hashes = {image.path: "0" * 32 for image in [*train, *test]}
-    assert (
-        listing.fingerprint(hashes) == "8c3800066726985b217a48ba15da74ddcf514c2253b4cea9614477e5a0b5e1cb"
-    )
+    assert listing.fingerprint(hashes) == "8c3800066726985b217a48ba15da74ddcf514c2253b4cea9614477e5a0b5e1cb"

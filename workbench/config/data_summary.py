@@ -16,6 +16,7 @@ from workbench.datasets.image_folder_facts import (
     describe_folder,
     describe_resizing,
     folder_facts,
+    folder_warnings,
     list_names,
 )
 from workbench.datasets.image_sizes import automatic_side
@@ -24,6 +25,11 @@ from workbench.models import catalog as models
 RARE_SHARE = 0.25
 """A class is rare if it has less than this part of the images that it would have in equal shares."""
 _MAX_RARE = 3
+BALANCE_SETTINGS = {
+    "train.class_weights=balanced": "rare classes count more in the loss",
+    "train.balanced_sampling=yes": "rare classes are seen more often in each epoch",
+}
+"""Settings for data with rare classes, as `KEY=VALUE`, and what each does."""
 
 
 class DataSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +44,24 @@ class DataSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Of one input of the model."""
     lines: tuple[str, ...]
     """All of it as text."""
+    warnings: tuple[str, ...]
+    """Those of the lines that say what is left out or skipped, or that classes are rare."""
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether a class is rare."""
+        training = self.counts["train"]
+        return any(is_rare(training, index) for index in range(len(training)))
+
+    @property
+    def short(self) -> str:
+        """`2 classes, 3 skipped, imbalanced`."""
+        facts = self.facts
+        parts = [plural(len(facts.classes), "class")]
+        parts += [f"{plural(len(facts.left_out), 'folder')} left out"] * bool(facts.left_out)
+        parts += [f"{facts.skipped.count:,} skipped"] * bool(facts.skipped.count)
+        parts += ["imbalanced"] * self.is_imbalanced
+        return ", ".join(parts)
 
 
 def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None = None) -> DataSummary | None:
@@ -51,10 +75,15 @@ def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None =
         return None
     counts = split_counts(facts, train.validation if train else 0.0)
     shape, input_shape = _shapes(facts, data, model)
-    lines = [*describe_folder(facts), *describe_resizing(facts.sizes, shape, input_shape)]
-    if train is not None:
-        lines += imbalance(facts.classes, counts, train)
-    return DataSummary(facts=facts, counts=counts, shape=shape, input_shape=input_shape, lines=tuple(lines))
+    rare = [] if train is None else imbalance(facts.classes, counts, train)
+    return DataSummary(
+        facts=facts,
+        counts=counts,
+        shape=shape,
+        input_shape=input_shape,
+        lines=(*describe_folder(facts), *describe_resizing(facts.sizes, shape, input_shape), *rare),
+        warnings=(*folder_warnings(facts), *rare),
+    )
 
 
 def experiment_data(experiment: Experiment) -> DataSummary | None:
@@ -116,7 +145,7 @@ def is_rare(training: Sequence[int], index: int) -> bool:
 
 def class_support(index: int, counts: Mapping[str, Sequence[int]]) -> str:
     """`1 of 510 training images, none in validation`."""
-    text = f"{counts['train'][index]:,} of {plural(sum(counts['train']), 'training image')}"
+    text = f"{counts['train'][index] or 'none'} of {plural(sum(counts['train']), 'training image')}"
     if "validation" in counts:
         text += f", {counts['validation'][index] or 'none'} in validation"
     return text
@@ -126,4 +155,4 @@ def balance_hint(train: TrainingSettings) -> str:
     """The settings that help with rare classes; empty where one is set."""
     if train.class_weights != "none" or train.balanced_sampling:
         return ""
-    return "; consider train.class_weights=balanced or train.balanced_sampling=yes"
+    return f"; consider {' or '.join(BALANCE_SETTINGS)}"

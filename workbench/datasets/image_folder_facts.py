@@ -81,18 +81,23 @@ def facts_of_scan(scan: FolderScan, test: float) -> FolderFacts:
 
 
 def describe_folder(facts: FolderFacts) -> Iterator[str]:
-    """Lines of text: classes, splits, what is left out or skipped, and remarks."""
+    """Lines of text: classes, splits, other files, then the warnings."""
     yield f"{plural(len(facts.classes), 'class')}: {list_names(facts.classes)}"
     yield f"splits: {', '.join(_describe_split(facts, split) for split in facts.counts)}"
+    if facts.other_files:
+        kinds = Counter(facts.other_files).most_common(_MAX_NAMES)
+        listed = ", ".join(f"{count:,} {sanitize(kind, 16)}" for kind, count in kinds)
+        yield f"ignored, not images: {listed}"
+    yield from folder_warnings(facts)
+
+
+def folder_warnings(facts: FolderFacts) -> Iterator[str]:
+    """Lines about what is left out or skipped, and what is not obvious about classes and splits; often none."""
     if facts.left_out:
         shown = [f"{_relative(one.path, facts)} ({one.reason})" for one in facts.left_out[:_MAX_LEFT_OUT]]
         yield f"left out: {_with_rest(shown, len(facts.left_out))}"
     if facts.skipped.count:
         yield f"skipped: {describe_skipped(facts.skipped)}"
-    if facts.other_files:
-        kinds = Counter(facts.other_files).most_common(_MAX_NAMES)
-        listed = ", ".join(f"{count:,} {sanitize(kind, 16)}" for kind, count in kinds)
-        yield f"ignored, not images: {listed}"
     for remark in facts.remarks:
         yield sanitize(remark)
 

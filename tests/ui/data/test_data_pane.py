@@ -27,7 +27,7 @@ from workbench.compute.protocol import (
 from workbench.compute.protocol_records import ImageItem, Scatter, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
 from workbench.config.experiment import build_experiment
-from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
+from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
@@ -53,7 +53,7 @@ FACTS = DatasetFacts(
     task="classification", classes=tuple(CLASSES), has_images=True, input=ElementFacts((3, 8, 8), "uint8"),
     splits={"train": SplitFacts(100, (60, 40)), "test": SplitFacts(10, (5, 5))},
     target=ElementFacts((), "int64"), batch=(32, 3, 8, 8), mean=(0.5, 0.25, 0.1), std=(0.2, 0.2, 0.2),
-    source="somewhere", skipped=0,
+    source="somewhere", skipped=SkippedFiles(),
 )  # fmt: skip
 OVERVIEW = DatasetOverview(facts=FACTS, output=(32, 2))
 STEP = PipelineStep(

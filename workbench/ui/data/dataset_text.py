@@ -11,7 +11,7 @@ from rich.text import Text
 from workbench.compute.protocol_records import ExperimentDataset, Scatter, Split, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview
 from workbench.config.experiment import Experiment
-from workbench.core.text import format_compact, format_range, sanitize
+from workbench.core.text import format_compact, format_range, plural, sanitize
 from workbench.datasets import catalog as datasets
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, TensorFacts
 from workbench.ui.widgets.axes import Axis, fit_axis
@@ -34,6 +34,10 @@ VALUE_COLUMNS = (
     Column("input", "input", 24, priority=3, min_width=8),
     Column("target", "target", 12, priority=2, min_width=6),
 )
+
+
+MAX_NOTICES = 3
+"""Notices that are shown above the samples."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,27 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
     if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # no extra row for it
         rows[-1] = longer
-    return [head, *(Text(row, "dim") for row in rows)]
+    return [head, *(Text(row, "dim") for row in rows), *_notice_lines(facts)]
+
+
+def _notice_lines(facts: DatasetFacts) -> list[Text]:
+    """The first notices; where there are more, the last line says how to read all."""
+    lines = [Text(sanitize(notice), "dim") for notice in facts.notices]
+    if len(lines) <= MAX_NOTICES:
+        return lines
+    rest = Text(f"{len(lines) - MAX_NOTICES + 1} more lines on this dataset: m, then contents", "dim")
+    return [*lines[: MAX_NOTICES - 1], rest]
+
+
+def contents_lines(facts: DatasetFacts) -> list[str]:
+    """All notices, and every skipped file with its reason."""
+    skipped = [f"skipped {sanitize(file.path)}: {sanitize(file.reason)}" for file in facts.skipped.files]
+    rest = facts.skipped.count - len(skipped)
+    return [
+        *map(sanitize, facts.notices),
+        *skipped,
+        *([f"and {plural(rest, 'more file')}"] if rest > 0 else []),
+    ]
 
 
 def _element(target: ElementFacts) -> str:

@@ -11,12 +11,13 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.widgets import Static
 
 from workbench.compute.protocol import BrowseImages, BrowseValues, TraceDatasetImage, TransformImage
 from workbench.compute.protocol_records import ExperimentDataset, ImageItem, Split
 from workbench.compute.protocol_responses import DatasetOverview
-from workbench.core.text import sanitize
+from workbench.core.text import plural, sanitize
 from workbench.io.images import open_image
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import PaneServices
@@ -27,6 +28,7 @@ from workbench.ui.data.dataset_text import (
     DatasetSource,
     class_options,
     class_rows,
+    contents_lines,
     fact_lines,
     sample_title,
     scatter_axes,
@@ -42,6 +44,7 @@ from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.plot import Plot
 from workbench.ui.widgets.table import Table
+from workbench.ui.widgets.text_screen import TextScreen
 
 
 class Mode(StrEnum):
@@ -57,6 +60,8 @@ class Mode(StrEnum):
 ONE_SAMPLE = {Mode.DETAIL, Mode.TRANSFORMS}
 
 VALUE_ROWS = 200
+CONTENTS = "contents"
+"""The key of the option that lists skipped files and notices."""
 _GRID_PIXELS = 64
 """Longer side of the grid's images in pixels: a terminal shows fewer."""
 
@@ -67,7 +72,7 @@ class DataPane(DatasetPane):
     ID = PaneId.DATA
 
     DEFAULT_CSS = """
-    DataPane > #facts { height: auto; max-height: 4; }
+    DataPane > #facts { height: auto; max-height: 6; }
     DataPane > #grid, DataPane > SampleView { height: 1fr; display: none; }
     DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
     DataPane.-detail > SampleView, DataPane.-transforms > SampleView { display: block; }
@@ -272,6 +277,10 @@ class DataPane(DatasetPane):
         for of_run in (False, True):
             owner, splits = self._splits(of_run)
             options += [Option(f"{int(of_run)} {name}", (name, count), group=owner) for name, count in splits]
+        if self.overview and (lines := contents_lines(self.overview.facts)):
+            options.append(
+                Option(CONTENTS, ("contents", plural(len(lines), "line")), group="files of the dataset")
+            )
         self.app.push_screen(Chooser("Show", Finder(filter_options(options))), self._apply_split)
 
     def _splits(self, of_run: bool) -> tuple[str, list[tuple[str, str]]]:
@@ -286,12 +295,21 @@ class DataPane(DatasetPane):
     def _apply_split(self, key: str | None) -> None:
         if key is None:
             return
+        if key == CONTENTS:
+            self._show_contents()
+            return
         of_run, _, split = key.partition(" ")
         self.split, self.of_run = cast(Split, split), of_run == "1"
         self.refresh_dataset()
         if self.overview:
             self.split = self.split if self.split in self.overview.facts.splits else "train"
             self._restart()
+
+    def _show_contents(self) -> None:
+        """List the notices on the dataset and its skipped files."""
+        if self.overview is not None and self.source is not None:
+            lines = [Content(line) for line in contents_lines(self.overview.facts)]
+            self.app.push_screen(TextScreen(f"Contents of {self.source.title}", lines))
 
     # One sample
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 
+from workbench.config.data_summary import BALANCE_SETTINGS, DataSummary, balance_hint
 from workbench.config.experiment import check_sources
 from workbench.config.recipes import load_recipe, recipe_files
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.text import format_bytes, format_count, format_duration, format_fraction, format_shape
 from workbench.core.user_code import is_user_code
@@ -118,9 +120,23 @@ def _check_data(name: str) -> None:
     folder_facts(dataset, {})
 
 
-def model_finder(task: str) -> Finder:
-    """The models of the catalog that support `task`, the built-in ones first, or a custom model class."""
-    rows = [_model_row(info) for info in models.CATALOG if task in info.tasks]
+def contents_finder(contents: DataSummary, train: TrainingSettings) -> Finder:
+    """What a folder of images contains, line by line; for rare classes the settings that help, as `KEY=VALUE`."""
+    rows = [Option("", (line,)) for line in contents.lines]
+    rows += [
+        Option("", (f"{file.path}: {file.reason}",), group="skipped") for file in contents.facts.skipped.files
+    ]
+    if balance_hint(train) and contents.is_imbalanced:
+        rows[:0] = [Option(key, (key, help)) for key, help in BALANCE_SETTINGS.items()]
+    return Finder(filter_options(rows), hint="enter on a setting sets it; esc closes")
+
+
+def model_finder(task: str, classes: int | None = None) -> Finder:
+    """The models of the catalog that support `task`, the built-in ones first, or a custom model class.
+
+    Parameters are those for a dataset of `classes` classes.
+    """
+    rows = [_model_row(info, classes) for info in models.CATALOG if task in info.tasks]
     return Finder(
         filter_options(rows, _user_code_rows),
         hint="or a custom model: ./net.py:Net",
@@ -131,7 +147,7 @@ def model_finder(task: str) -> Finder:
     )
 
 
-def _model_row(info: models.ModelInfo) -> Option:
+def _model_row(info: models.ModelInfo, classes: int | None) -> Option:
     about = models.describe(info)
     input_size = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
     weights = ""
@@ -140,7 +156,7 @@ def _model_row(info: models.ModelInfo) -> Option:
     group = "built-in" if info.kind == "builtin" else "torchvision"
     return Option(
         info.name,
-        (info.name, info.title, input_size, format_count(info.parameters).rjust(10), weights),
+        (info.name, info.title, input_size, format_count(info.parameters_for(classes)).rjust(10), weights),
         group=group,
     )
 
