@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import unicodedata
@@ -15,7 +16,11 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.class_folders import natural_order
+from workbench.datasets.dataset import stratified_split
+from workbench.datasets.image_cache import ImageListing
 from workbench.datasets.image_folder_facts import folder_facts
+from workbench.datasets.image_folder_scan import scan_folder
+from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.datasets.split_names import parse_split_name
 
@@ -316,6 +321,27 @@ def test_a_copy_is_the_same_data_and_a_changed_file_is_not(tmp_path):
     content[-1] ^= 1  # the same size
     changed.write_bytes(content)
     assert load(Choice(f"folder:{tmp_path / 'outer'}"), size=8).fingerprint != first.fingerprint
+
+
+def test_what_an_earlier_version_recorded_is_still_the_same_data(tmp_path):
+    """Its fingerprint had modification times in it, its classes were in another order, its images enlarged."""
+    root = labeled(tmp_path / "r", "1", "2", "10", count=6)
+    former = ("1", "10", "2")
+    scan = scan_folder(root, recorded_classes=former)
+    labels = [item.label for item in scan.splits["all"]]
+    train, test = stratified_split(labels, 0.2, 0, "folder test")
+    items = scan.splits["all"]
+    listing = ImageListing(
+        root, former, {"train": [items[i] for i in train], "test": [items[i] for i in test]}
+    )
+    recorded = RecordedData(former, (3, 64, 64), listing.fingerprint_0_1())
+    data = load(Choice(f"folder:{root}"), size=64, recorded=recorded)
+    assert data.fingerprint == recorded.fingerprint
+    assert data.classes == former and data.train.shape == (3, 64, 64)
+    fresh = load(Choice(f"folder:{root}"), size=64)
+    assert fresh.classes == ("1", "2", "10") and fresh.train.shape == (3, 8, 8)
+    os.utime(root / "1" / "0.png", (1, 1))
+    assert load(Choice(f"folder:{root}"), size=64, recorded=recorded).fingerprint != recorded.fingerprint
 
 
 def test_ten_thousand_files_are_listed_once_and_within_two_seconds(tmp_path):

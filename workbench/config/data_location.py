@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path, is_folder
+from workbench.core.settings_schema import Section
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_scan import PREFIX
@@ -18,11 +19,14 @@ from workbench.io.atomic_files import read_json, write_json
 FILE_NAME = "data.json"
 
 
-def current_dataset(run: Path, recorded: str) -> str:
-    """The name of the dataset of the run in the folder `run`, with its current path; `recorded`: that of its start."""
-    content = read_json(run / FILE_NAME)
-    name = content.get("name") if isinstance(content, Mapping) else None
-    return name if isinstance(name, str) and name else recorded
+def with_current_dataset(experiment: Section, run: Path) -> Section:
+    """The JSON form of the experiment of the run in the folder `run`, with its dataset where it is now."""
+    location = read_json(run / FILE_NAME)
+    name = location.get("name") if isinstance(location, Mapping) else None
+    data = experiment.get("data")
+    if not isinstance(name, str) or not name or not isinstance(data, Mapping):
+        return experiment
+    return {**experiment, "data": {**data, "name": name}}
 
 
 def record_location(run: Path, name: str) -> None:

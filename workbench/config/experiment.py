@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from workbench.config.data_location import current_dataset
+from workbench.config.data_location import with_current_dataset
 from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.setting_aliases import (
     upgrade_experiment,
@@ -93,6 +93,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, description="seconds without progress after which a run counts as stalled; 0 is never"),
     ] = 600.0
 
+    def with_dataset(self, name: str) -> Experiment:
+        """This experiment with its dataset called `name`, which may be at another path."""
+        return msgspec.structs.replace(self, data=Choice(name, self.data.options))
+
     def with_overrides(self, overrides: Section) -> Experiment:
         """This experiment with settings replaced by full name (`{"train.epochs": 20}`), without validation."""
         return experiment_from_record(apply_overrides(self.to_dict(), overrides)) or self
@@ -172,16 +176,7 @@ def read_experiment(path: Path) -> Experiment | None:
     Its dataset is where the user has said that it is now.
     """
     content = read_json(path)
-    experiment = None if content is None else experiment_from_record(content)
-    return None if experiment is None else with_current_dataset(experiment, path.parent)
-
-
-def with_current_dataset(experiment: Experiment, run: Path) -> Experiment:
-    """The experiment of the run in the folder `run`, with its dataset where the user has said that it is now."""
-    name = current_dataset(run, experiment.data.name)
-    if name == experiment.data.name:
-        return experiment
-    return msgspec.structs.replace(experiment, data=Choice(name, experiment.data.options))
+    return None if content is None else experiment_from_record(with_current_dataset(content, path.parent))
 
 
 def experiment_from_record(content: Section) -> Experiment | None:

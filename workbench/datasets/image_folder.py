@@ -6,7 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from workbench.datasets.dataset import Dataset, stratified_split
+from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.datasets.image_cache import ImageListing, load_listing
 from workbench.datasets.image_folder_facts import describe_folder, facts_of_scan
 from workbench.datasets.image_folder_layout import ALL
@@ -31,7 +34,9 @@ def load(request: LoadRequest) -> Dataset:
         train, test = stratified_split(labels, options.test, options.seed, "folder test")
         scan.splits = {"train": [items[i] for i in train], "test": [items[i] for i in test]}
     listing = ImageListing(scan.root, scan.classes, scan.splits, tuple(scan.skipped_files))
-    return replace(load_listing(listing, request), notices=tuple(describe_folder(facts)))
+    data = load_listing(listing, request)
+    facts = msgspec.structs.replace(facts, skipped=SkippedFiles.of(data.skipped_files))
+    return replace(data, notices=tuple(describe_folder(facts)))
 
 
 def listed_image(path: Path, label: int, root: Path, real_root: Path) -> ListedImage | str:

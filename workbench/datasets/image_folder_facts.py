@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -147,5 +148,5 @@ def describe_skipped(skipped: SkippedFiles) -> str:
     reasons = Counter(one.reason for one in skipped.files).most_common()
     shown = [f"{count:,} × {sanitize(reason, 80)}" for reason, count in reasons[:_MAX_REASONS]]
     more = f" and {plural(len(reasons) - _MAX_REASONS, 'more reason')}" if len(reasons) > _MAX_REASONS else ""
-    first = sanitize(skipped.files[0].path, 60) if skipped.files else ""
+    first = sanitize("/".join(Path(skipped.files[0].path).parts[-2:]), 60) if skipped.files else ""
     return f"{plural(skipped.count, 'file')}: {', '.join(shown)}{more} (first: {first})"

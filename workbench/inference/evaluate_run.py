@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback
-from workbench.core.settings_schema import Choice
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
@@ -35,11 +32,7 @@ def evaluate_run(
     no such split, or data other than the run was trained on.
     """
     content, _ = load_run_checkpoint(folder.path)
-    experiment = _experiment(folder)
-    if moved_to:
-        name = moved_dataset(experiment.data.name, moved_to)
-        experiment = msgspec.structs.replace(experiment, data=Choice(name, experiment.data.options))
-    check_data_is_there(folder.id, experiment.data.name, "evaluate")
+    experiment = _experiment(folder, moved_to)
     data = load_as_trained(experiment, progress, recorded_data(content))
     if content.get("fingerprint") != data.fingerprint:
         raise UserError(
@@ -87,8 +80,8 @@ def load_as_trained(
     )
 
 
-def _experiment(folder: RunFolder) -> Experiment:
-    """The validated experiment of a run. Raises `UserError`."""
+def _experiment(folder: RunFolder, moved_to: str) -> Experiment:
+    """The validated experiment of a run, with its dataset at `moved_to` if that is given. Raises `UserError`."""
     reader = RunReader(folder)
     try:
         experiment = effective_experiment(reader.read_all())
@@ -96,6 +89,9 @@ def _experiment(folder: RunFolder) -> Experiment:
         reader.close()
     if experiment is None:
         raise UserError(f"{folder.experiment} is missing or damaged, so the experiment of the run is unknown")
+    if moved_to:
+        experiment = experiment.with_dataset(moved_dataset(experiment.data.name, moved_to))
+    check_data_is_there(folder.id, experiment.data.name, "evaluate")
     return experiment_from_dict(experiment.to_dict())
 
 

@@ -102,16 +102,17 @@ def resume_run(
     reader = RunReader(folder)
     view = reader.read_all()
     reader.close()
-    after = _resumed_experiment(view, overrides)
+    after = _resumed_experiment(view, overrides, data)
     done = view.heartbeat.epoch
     if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
         raise UserError(
             f"{folder.id} is finished after {done} epochs; "
             f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
         )
-    dataset = _check_dataset(view, after, data, accept_changed_data)
+    if not accept_changed_data:
+        _check_classes(view, after)
     if data:
-        record_location(folder.path, dataset)
+        record_location(folder.path, after.data.name)
     changed = {key: _setting_value(after, key) for key in overrides}
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
@@ -135,8 +136,11 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
     return status
 
 
-def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
-    """The experiment of a resumed run with `overrides`. Raises `UserError` for settings that can't change."""
+def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue], moved_to: str) -> Experiment:
+    """The experiment of a resumed run with `overrides`, and with its dataset at `moved_to` if that is given.
+
+    Raises `UserError` for settings that can't change, and for a dataset that has gone.
+    """
     experiment = effective_experiment(view)
     if experiment is None:
         raise UserError(
@@ -146,24 +150,23 @@ def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) ->
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
         raise UserError(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
+    if moved_to:
+        experiment = experiment.with_dataset(moved_dataset(experiment.data.name, moved_to))
+    check_data_is_there(view.folder.id, experiment.data.name, "resume")
     after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
     check_device(after.train.device)
     return after
 
 
-def _check_dataset(view: RunView, experiment: Experiment, moved_to: str, accept_changed: bool) -> str:
-    """The name of the dataset of a run that is resumed. Raises `UserError` if it has gone or has other classes."""
-    run_id, choice = view.folder.id, experiment.data
-    name = moved_dataset(choice.name, moved_to) if moved_to else choice.name
-    check_data_is_there(run_id, name, "resume")
-    facts = folder_facts(name, choice.options)
+def _check_classes(view: RunView, experiment: Experiment) -> None:
+    """Raise `UserError` if the folder of images of a resumed run can't be trained on, or has other classes."""
+    facts = folder_facts(experiment.data.name, experiment.data.options)
     recorded = view.setup.classes if view.setup else ()
-    if facts and recorded and not accept_changed and not same_names(facts.classes, recorded):
+    if facts and recorded and not same_names(facts.classes, recorded):
         raise UserError(
-            f"{facts.root} has the classes {list_names(facts.classes)}, but {run_id} was trained on "
+            f"{facts.root} has the classes {list_names(facts.classes)}, but {view.folder.id} was trained on "
             f"{list_names(recorded)}: name the folder of its data with --data PATH"
         )
-    return name
 
 
 def _may_change(key: str) -> bool:
