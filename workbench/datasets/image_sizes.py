@@ -10,7 +10,6 @@ import msgspec
 
 from workbench.core.errors import UserError
 from workbench.core.text import format_shape
-from workbench.io.images import image_size
 
 MEASURED_IMAGES = 64
 """The sizes are measured on so many evenly spaced images."""
@@ -36,6 +35,8 @@ class ImageSizes(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure_sizes(root: Path, paths: Sequence[str]) -> ImageSizes | None:
     """The sizes of some of the images `paths` below `root`; `None` if none can be read."""
+    from workbench.io.images import image_size  # noqa: PLC0415 - the launcher starts without Pillow
+
     sizes = []
     for path in paths[:: max(1, len(paths) // MEASURED_IMAGES)]:
         try:
