@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for every test: nobody's real runs, data or weights are seen or touched."""
+    """A separate home for every test, so that no real runs, data or weights are used."""
     place = tmp_path / "home"
     monkeypatch.setenv("WORKBENCH_HOME", str(place))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

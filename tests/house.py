@@ -28,11 +28,11 @@ SEARCHES = {
     "CUDA graphs": ("engine/cuda_graphs.py", "GraphedStep"),
     "drawing the confusion matrix": ("ui/classes/confusion_matrix.py", "confusion_grid"),
     "the key s": ("ui/actions/runs.py", "RunActions"),
-    "ETA": ("runs/run_report.py", "eta"),
+    "ETA": ("runs/eta.py", "eta"),
     "status of a run": ("runs/status.py", "status_of"),
     "decoding a JPEG": ("io/images.py", "_decode_image"),
-    "top-k": ("models/outputs.py", "top_k"),
-    "parsing --set": ("core/settings_schema.py", "parse_assignment"),
+    "top-k": ("models/top_k.py", "top_k"),
+    "parsing --set": ("core/setting_parser.py", "parse_assignment"),
 }
 """What a newcomer looks for, and the one module that defines it."""
 

@@ -1,7 +1,11 @@
-"""A run folder for tests that need no worker."""
+"""A run folder for tests that need no worker, and processes that hold one."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,14 @@ from workbench.system.processes import this_process
 
 DEAD_PID = 2**22 + 1
 """Larger than any pid the kernel gives."""
+HOLD = """
+import sys
+from pathlib import Path
+from workbench.runs.locks import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print(all(lock.acquire(int(byte)) for byte in sys.argv[2:]), flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -32,3 +44,16 @@ def attempt(folder: RunFolder, number: int, **changed: Any) -> None:
     journal = Journal(folder.journal)
     journal.append(Attempt(attempt=number, **{**msgspec.structs.asdict(this_process()), **changed}))
     journal.close()
+
+
+@contextmanager
+def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
+    """A real process that holds bytes of a run's lock, until it is killed at the end."""
+    command = [sys.executable, "-c", HOLD, str(folder.lock), *map(str, held)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "True"
+        try:
+            yield process
+        finally:
+            process.kill()

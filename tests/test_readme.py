@@ -99,7 +99,7 @@ def test_keys_of_the_readme_are_bound() -> None:
 
 
 def test_the_test_command_is_between_its_markers() -> None:
-    """`.ci/run` runs what stands there."""
+    """`.ci/run` runs this block."""
     block = README.read_text(encoding="utf-8").partition("<!-- tests -->\n")[2]
     assert re.match(r"```sh\n[^\n]*pytest[^\n]*\n```\n", block)
 

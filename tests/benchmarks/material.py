@@ -24,7 +24,7 @@ RUN_FILES = ("experiment.json", "setup.json", "metrics.jsonl", "journal.jsonl", 
 
 
 def grayscale(folder: Path, train: int = 60_000, test: int = 10_000) -> str:
-    """`folder/MNIST/raw` in torchvision's layout with so many 28×28 images; says what they are.
+    """`folder/MNIST/raw` in torchvision's layout with `train` and `test` 28×28 images; returns their description.
 
     Debian's Fashion-MNIST where it is installed, else generated ones.
     """
@@ -72,7 +72,7 @@ def patterns(count: int, shape: tuple[int, int, int], seed: int) -> tuple[np.nda
 
 
 def color(folder: Path, train: int = 10_000, test: int = 1_000) -> str:
-    """`folder/cifar-10-batches-py` with so many generated 32×32 images in color; says what they are."""
+    """`folder/cifar-10-batches-py` with generated 32×32 images in color; returns their description."""
     batches = folder / "cifar-10-batches-py"
     batches.mkdir(parents=True)
     for number in range(5):
@@ -120,7 +120,7 @@ def many_runs(model: Path, runs: Path, count: int) -> None:
 
 
 def long_metrics(path: Path, rows: int) -> None:
-    """`metrics.jsonl` with so many step rows: a falling loss and a rising accuracy."""
+    """`metrics.jsonl` with `rows` step rows: a falling loss and a rising accuracy."""
     now = time.time()
     with path.open("w", encoding="utf-8") as file:
         for step in range(1, rows + 1):

@@ -76,7 +76,7 @@ def alternate(rounds: int, sides: Mapping[str, Callable[[], T]]) -> dict[str, li
 
 
 def say(line: str) -> None:
-    """A line about how far it is."""
+    """A line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -29,11 +29,11 @@ class Trained:
     threads: int = 1
     total: float = 0.0
     outside: float = 0.0
-    """Seconds of the whole, as it says itself and as the clock outside says."""
+    """Seconds of the whole, as reported by itself and as measured from outside."""
 
 
 def ours(recipe: str, data: Path, home: Path, epochs: int, *sets: str) -> Trained:
-    """`workbench train`, with metrics and checkpoints, its time as `seconds.train` tells it."""
+    """`workbench train`, with metrics and checkpoints, its time from `seconds.train`."""
     settings = [part for text in (f"train.epochs={epochs}", *sets) for part in ("--set", text)]
     began = time.perf_counter()
     document = run_json("-m", "workbench", "train", recipe, *settings, "--json", home=home, data=data)

@@ -302,7 +302,7 @@ def _keys(screen: Watched, scale: Scale) -> Row:
             began = time.perf_counter()
             screen.process.send("j" if number % 20 < 10 else "k")
             seen = screen.drain(5, CURSOR)
-            assert seen is not None, "a key had no answer within 5 s"
+            assert seen is not None, "a key had no effect within 5 s"
             waits.append(1000 * (seen - began))
             screen.drain(0.1)
     finally:

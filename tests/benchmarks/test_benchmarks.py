@@ -75,7 +75,7 @@ def test_photographs_are_read_alike(tmp_path: Path) -> None:
     assert len(mine["seconds"]) == len(theirs["seconds"]) == 1
 
 
-def test_images_are_answered_alike(tmp_path: Path) -> None:
+def test_images_are_classified_alike(tmp_path: Path) -> None:
     material.photographs(tmp_path / "photos", 6, size=(300, 260))
     classifying.make_weights(tmp_path / "weights.pth")
     mine = classifying.ours(tmp_path / "photos", tmp_path / "weights.pth", tmp_path / "home")
@@ -99,7 +99,7 @@ def test_a_training_on_record_and_the_bare_loop_take_the_same_steps(tmp_path: Pa
     assert sum(isinstance(row, StepRow) for row in written) == blocks * record.ROWS_A_BLOCK
 
 
-def test_without_a_gpu_the_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_table_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "has_gpu", lambda: False)
     rows = gpu.rows(tmp_path, measure.QUICK)
     assert {row.ours for row in rows} == {gpu.NONE} and len(rows) >= 6

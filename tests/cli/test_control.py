@@ -94,10 +94,16 @@ def test_a_changed_and_paused_run_is_reproduced_by_its_journal(
 
     assert run(["show", "last"]) == 0
     shown = capsys.readouterr().out
-    for words in ("running, ", "  best accuracy ", "  now   lr 0.005", "  lr 0.01 → 0.02\n", "  paused\n"):
+    for words in (
+        "running, ",
+        "  best val accuracy ",
+        "  now   lr 0.005",
+        "  lr 0.01 → 0.02\n",
+        "  paused\n",
+    ):
         assert words in shown
 
-    release_and_continue(folder, capsys)
+    suspend_and_continue(folder, capsys)
     request(capsys, "epochs", "last", str(read_report(folder).epoch + 2))
     wait_for_end(folder)
     assert read_report(folder).status is Status.FINISHED and read_report(folder).exact
@@ -111,9 +117,9 @@ def test_a_changed_and_paused_run_is_reproduced_by_its_journal(
     assert same(outcome(folder), outcome(uncut))
 
 
-def release_and_continue(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pause with `--release`: the worker is gone, the run is still live and replies."""
-    assert "memory is released" in request(capsys, "pause", "last", "--release")["answer"]
+def suspend_and_continue(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pause with `--suspend`: the worker is gone, the run is still live and answers."""
+    assert "its memory is free" in request(capsys, "pause", "last", "--suspend")["answer"]
     until(lambda: len(processes_of(folder)) == 1, "end of the worker")
     until(lambda: locks.holder_pid(folder.lock, locks.WRITER), "holder of the paused run")
     before = written(folder)
@@ -137,8 +143,8 @@ def processes_of(folder: RunFolder) -> list[psutil.Process]:
     ]
 
 
-def test_a_released_run_is_stopped(live_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    request(capsys, "pause", "last", "--release")
+def test_a_suspended_run_is_stopped(live_run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    request(capsys, "pause", "last", "--release")  # the name of --suspend in 0.1.0
     request(capsys, "lr", "last", "/2")
     assert locks.holder_pid(live_run.lock, locks.WRITER), "no other process may write while it is paused"
     assert run(["stop", "last", "--json"]) == 0
@@ -149,7 +155,7 @@ def test_a_released_run_is_stopped(live_run: RunFolder, capsys: pytest.CaptureFi
     assert "accepts no requests" in capsys.readouterr().err
 
 
-def test_a_run_that_does_not_reply_is_named_with_its_phase(
+def test_a_run_that_does_not_answer_is_named_with_its_phase(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A process that holds the run's locks, as a worker does, and reads no requests."""
@@ -160,7 +166,7 @@ def test_a_run_that_does_not_reply_is_named_with_its_phase(
         assert run(["checkpoint", folder.id]) == 1
     output = capsys.readouterr()
     assert output.out == "" and len(output.err.splitlines()) == 1
-    assert "no reply within 0 s because the run is loading" in output.err
+    assert "no answer within 0 s because the run is loading" in output.err
 
 
 def test_accepted_learning_rates_and_epochs() -> None:

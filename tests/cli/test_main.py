@@ -112,7 +112,9 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
     assert run(["show", "last", "--json"]) == 0
     assert printed_json(capsys) == json.loads(json.dumps(read_report(digits_run).to_json()))
     assert run(["runs", "--json"]) == 0
-    assert [row["id"] for row in printed_json(capsys)] == [digits_run.id]
+    (listed,) = printed_json(capsys)
+    assert listed["id"] == digits_run.id
+    assert listed["test"] == read_report(digits_run).to_json()["test"], "the same figures as those of show"
     for command in (["show", "last"], ["runs"]):
         assert run(command) == 0
         assert "digits-mlp" in capsys.readouterr().out
@@ -120,7 +122,8 @@ def test_show_runs_compare_and_rm(digits_run: RunFolder, capsys: pytest.CaptureF
     run_text.print_run_report(msgspec.structs.replace(result, now=LiveMetrics(None, None, None, None, None)))
     assert "now " not in capsys.readouterr().out, "a run that starts has no metrics yet"
     shown = stdout_of(capsys, "show", "last")
-    assert f"epoch 6/6  step {result.step}/{result.steps_total}  best accuracy ." in shown
+    assert shown.splitlines()[1].startswith("  test  loss ."), "the result comes first"
+    assert f"epoch 6/6  step {result.step}/{result.steps_total}  best val accuracy ." in shown
     assert f"per-class metrics, test data after epoch {result.per_class_epoch}\n" in shown
     assert "  class  accuracy (recall)  precision" in shown
     assert run(["rm", "last"]) == 0
@@ -135,7 +138,7 @@ def test_a_narrow_list_of_runs_has_the_names_and_tags_of_the_notes(
     assert "tags" not in stdout_of(capsys, "runs")
     write_record(digits_run.notes, Notes(name="my best one so far", tags=("keep", "paper")))
     head, row = stdout_of(capsys, "runs").splitlines()
-    assert head.split() == ["run", "name", "status", "epoch", "best", "started", "tags"]
+    assert head.split() == ["run", "name", "status", "epoch", "test", "val", "started", "tags"]
     assert "my best one so far" in row
     assert row.endswith("keep, paper")
     assert Store.default().find(row.split()[0]).id == digits_run.id
@@ -155,7 +158,9 @@ def test_evaluating_again_gives_the_same_metrics(
 def test_evaluating_a_line_again_reports_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "line-regression", "--json"]) == 0
     ours = printed_json(capsys)["reference"]["ours"]
-    assert "  test loss .091" in stdout_of(capsys, "runs")  # without validation data it has no best epoch
+    head, row = stdout_of(capsys, "runs").splitlines()
+    at = head.index("test")
+    assert row[at:].startswith("loss .091  - "), "without validation data it has no best epoch"
     assert run(["evaluate", "last", "--json"]) == 0
     assert printed_json(capsys)["metrics"]["weight"] == pytest.approx(ours)
 

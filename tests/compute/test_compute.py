@@ -10,12 +10,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 import torch
 from msgspec.structs import replace
 from PIL import Image
@@ -80,14 +78,6 @@ def Dies(n):
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComputeClient]:
-    """One process shared by the tests that do not change its state."""
-    client = ComputeClient(tmp_path_factory.mktemp("compute") / "compute.log")
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A run on `digits` with one checkpoint of a small network."""
@@ -134,11 +124,11 @@ async def test_an_image_is_classified_by_a_run(shared: ComputeClient, run: RunFo
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     by = RunClassifier(str(run.path))
     path = tmp_path / "red.png"
-    answer = await shared.request(Classify(image=ImagePath(str(path)), classifier=by, top=3))
-    assert answer.source == ImageFacts(31, 17, "RGB")
-    assert len(answer.top) == 3 and answer.top[0].label in "0123456789" and answer.milliseconds > 0
+    response = await shared.request(Classify(image=ImagePath(str(path)), classifier=by, top=3))
+    assert response.source == ImageFacts(31, 17, "RGB")
+    assert len(response.top) == 3 and response.top[0].label in "0123456789" and response.milliseconds > 0
     again = await shared.request(Classify(image=ImageData(path.read_bytes()), classifier=by, top=3))
-    assert again.top == answer.top
+    assert again.top == response.top
 
 
 @module_loop
@@ -146,8 +136,8 @@ async def test_the_pipeline_of_an_image_by_a_run(
     shared: ComputeClient, run: RunFolder, tmp_path: Path
 ) -> None:
     image, by = await first_sample(shared, run), RunClassifier(str(run.path))
-    answer = await shared.request(TracePipeline(image=image, classifier=by))
-    steps = {step.name: step for step in answer.steps}
+    response = await shared.request(TracePipeline(image=image, classifier=by))
+    steps = {step.name: step for step in response.steps}
     assert (steps["original"].shape, steps["original"].dtype) == ((8, 8), "L")
     assert (steps["flattened"].shape, steps["flattened"].memory) == ((1, 64), "a view")
     classified = await shared.request(Classify(image=image, classifier=by, top=1))
@@ -192,11 +182,11 @@ async def test_a_recipe_compares_with_its_published_prediction(shared: ComputeCl
     )
     Image.new("RGB", (31, 17), "red").save(tmp_path / "red.png")
     image, by = ImagePath(str(tmp_path / "red.png")), RecipeClassifier(str(recipe), str(tmp_path / "w.pth"))
-    answer = await shared.request(Classify(image=image, classifier=by, top=3))
-    assert answer.model == "squeezenet1_1" and len(answer.top) == 3
-    assert answer.top[0].label == f"class {answer.top[0].index}"
-    assert answer.reference is not None
-    assert (answer.reference.published, answer.reference.ours) == (0.5, None)
+    response = await shared.request(Classify(image=image, classifier=by, top=3))
+    assert response.model == "squeezenet1_1" and len(response.top) == 3
+    assert response.top[0].label == f"class {response.top[0].index}"
+    assert response.reference is not None
+    assert (response.reference.published, response.reference.ours) == (0.5, None)
     with pytest.raises(ComputeError, match="unknown recipe"):
         await shared.request(Classify(image=image, classifier=RecipeClassifier("nonsense")))
 
@@ -217,16 +207,16 @@ async def test_samples_of_a_run_are_images_with_their_classes(shared: ComputeCli
 
 @module_loop
 async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None:
-    answer = await shared.request(SummarizeModel(data=Choice("cifar10"), model=Choice("convnet")))
-    assert (answer.parameters, answer.input_shape, answer.outputs) == (62_006, (3, 32, 32), 10)
-    assert answer.layers[0].output_shape == (6, 28, 28)
+    response = await shared.request(SummarizeModel(data=Choice("cifar10"), model=Choice("convnet")))
+    assert (response.parameters, response.input_shape, response.outputs) == (62_006, (3, 32, 32), 10)
+    assert response.layers[0].output_shape == (6, 28, 28)
     values = await shared.request(SummarizeModel(data=Choice("line"), model=Choice("linear")))
     assert (values.parameters, values.outputs) == (2, 1)
 
 
 @module_loop
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         (
             Classify(image=ImagePath("/nothing.png"), classifier=RunClassifier("/nowhere")),
@@ -246,8 +236,8 @@ async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None
         ),
     ],
 )
-async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], says: str) -> None:
-    with pytest.raises(ComputeError, match=says) as caught:
+async def test_errors_are_one_line(shared: ComputeClient, wrong: Request[Response], message: str) -> None:
+    with pytest.raises(ComputeError, match=message) as caught:
         await shared.request(wrong)
     assert "\n" not in str(caught.value)
 
@@ -262,12 +252,12 @@ async def test_an_opened_image_is_scaled_down_with_its_stored_facts(
     assert (found.source, found.path) == (ImageFacts(1200, 300, "CMYK"), str(path))
     assert Image.open(io.BytesIO(found.png)).size == (512, 128)
     (tmp_path / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n")
-    for name, says in (
+    for name, message in (
         ("bomb.ppm", "is too large"),
         ("gone.png", "can't be read"),
         ("", "no image: enter a path or URL"),
     ):
-        with pytest.raises(ComputeError, match=says):
+        with pytest.raises(ComputeError, match=message):
             await shared.request(OpenImage(path=str(tmp_path / name) if name else ""))
 
 
@@ -314,8 +304,8 @@ async def test_evaluated_samples_have_the_predictions_of_the_evaluation(
 
 @module_loop
 async def test_user_code_runs_in_a_subprocess(shared: ComputeClient, net: Path) -> None:
-    answer = await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net")))
-    assert answer.parameters == 650
+    response = await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Net")))
+    assert response.parameters == 650
     with pytest.raises(ComputeError, match=r"user code ended its process \(exit code 7\)"):
         await shared.request(SummarizeModel(data=Choice("digits"), model=Choice(f"{net}:Dies")))
     assert (await shared.request(Warm())).torch == torch.__version__

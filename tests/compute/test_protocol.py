@@ -98,11 +98,11 @@ def test_the_rest_of_the_envelope_round_trips() -> None:
 
 
 def test_a_response_keeps_nan_and_infinity() -> None:
-    answer = Classification(
+    response = Classification(
         model="m", top=(Prediction(0, "a", math.nan, math.inf),), reference=None, milliseconds=1.0, device="cpu",
         source=ImageFacts(1, 2, "L"), notices=(),
     )  # fmt: skip
-    found = protocol.decode_server_message(protocol.encode(Result(1, answer)))
+    found = protocol.decode_server_message(protocol.encode(Result(1, response)))
     assert isinstance(found, Result) and isinstance(found.response, Classification)
     assert math.isnan(found.response.top[0].probability) and found.response.top[0].logit == math.inf
 
@@ -168,12 +168,12 @@ async def test_every_real_response_decodes_strictly(digits_run: RunFolder, tmp_p
     assert {type(request) for request in requests} == set(get_args(AnyRequest))
     client = ComputeClient(tmp_path / "compute.log")
     try:
-        answers = {type(request): await client.request(request) for request in requests}
+        responses = {type(request): await client.request(request) for request in requests}
     finally:
         client.close()
-    for kind, answer in answers.items():
-        assert type(answer) is response_type(kind), kind
-    assert {type(answer) for answer in answers.values()} == set(get_args(AnyResponse))
+    for kind, response in responses.items():
+        assert type(response) is response_type(kind), kind
+    assert {type(response) for response in responses.values()} == set(get_args(AnyResponse))
 
 
 def response_type(kind: type[AnyRequest]) -> type[AnyResponse]:

@@ -111,7 +111,7 @@ def test_a_wheel_is_put_back_by_its_name(install: Install) -> None:
     assert conflict and conflict.endswith("pip install --force-reinstall --no-deps torch-workbench")
 
 
-def test_our_own_distributions_are_no_conflict(install: Install) -> None:
+def test_our_distributions_do_not_conflict(install: Install) -> None:
     assert distribution.name_conflict() is None
     install("torch-workbench", "3.4.5", "whatever")
     install("workbench", "0.1.0", PROJECT["description"])

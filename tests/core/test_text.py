@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.core import text
-from workbench.core.text import sanitize
+from workbench.core.text import cell_width, sanitize, shorten_distinct, truncate
 from workbench.ui.widgets.cell_grid import to_cells
 
 
@@ -132,3 +132,14 @@ def test_a_learning_rate_has_three_digits() -> None:
 def test_how_much_is_done() -> None:
     assert text.format_progress(12e6, 170e6, "bytes") == "12.0 MB of 170 MB"
     assert text.format_progress(950, None, "images") == "950"
+
+
+def test_names_stay_distinct_where_they_are_cut() -> None:
+    names = ["resnet18-cifar10-lr.1", "resnet18-cifar10-lr.01", "short"]
+    assert shorten_distinct(names, 30) == names
+    shown = shorten_distinct(names[:2], 10)
+    assert shown == ["…ar10-lr.1", "…r10-lr.01"] or len(set(shown)) == 2
+    assert all(cell_width(name) <= 10 and name.endswith((".1", ".01")) for name in shown)
+    middle = shorten_distinct(["alpha-run-with-x-in-it-one", "beta-run-with-x-in-it-one"], 10)
+    assert middle == [truncate("alpha-run-with-x-in-it-one", 10), truncate("beta-run-with-x-in-it-one", 10)]
+    assert len(set(shorten_distinct(["数" * 20 + "a", "数" * 20 + "b"], 9))) == 2

@@ -20,7 +20,7 @@ def images() -> Tensor:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_image_depends_on_its_draws_alone(images: Tensor, name: str) -> None:
+def test_an_image_depends_on_its_draws_alone(images: Tensor, name: str) -> None:
     augment = Augment([name])
     draws = augment.draws(12, seed=1)
     whole = augment(images, draws)
@@ -89,7 +89,7 @@ def test_erasing_covers_what_it_says(images: Tensor) -> None:
     assert torch.equal(Augment(["erase"])(big, draws), big)
 
 
-def test_an_unknown_name_is_met_with_the_nearest() -> None:
+def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match=r"unknown augmentation 'rotat' \(did you mean 'rotate'\?\)"):
         Augment(["flip", "rotat"])
 

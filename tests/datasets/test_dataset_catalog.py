@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.datasets import catalog
-from workbench.datasets.catalog import CATALOG, describe, find, find_on_disk
+from workbench.datasets.catalog import CATALOG, describe, find, find_on_disk, published_counts
 from workbench.io import disk_usage
 
 
@@ -70,6 +71,29 @@ def test_it_is_here_when_every_file_is(tmp_path):
     assert find_on_disk(info) == tmp_path / "data"
     shown = describe("mnist")
     assert (shown.here, shown.bytes) == (True, 4 * len(gzip.compress(b"12")))
+
+
+def test_the_samples_that_are_found_are_counted(tmp_path):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 800), ("t10k", 200)):
+        for kind, magic in (("images-idx3", 0x803), ("labels-idx1", 0x801)):
+            header = struct.pack(">II", magic, count)
+            (raw / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + bytes(8)))
+    shown = describe("mnist")
+    assert (shown.train, shown.test) == (800, 200), "not the 60,000 and 10,000 of the catalog"
+    assert published_counts(find("mnist")) == (60000, 10000)
+    (raw / "t10k-images-idx3-ubyte.gz").write_bytes(b"damaged")
+    assert (describe("mnist").train, describe("mnist").test) == (60000, 10000)
+
+
+def test_cifar_is_counted_by_the_sizes_of_its_batches(tmp_path):
+    folder = tmp_path / "data" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name, size in (("data_batch_1", 31_035_704), ("data_batch_2", 31_035_320), ("test_batch", 3_103_999)):
+        with (folder / name).open("wb") as file:
+            file.truncate(size)
+    assert (describe("cifar10").train, describe("cifar10").test) == (20000, 1000)
 
 
 def test_a_folders_size_is_that_of_its_files(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Images of one's own: one folder per class."""
+"""The user's images: one folder per class."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_test_split_without_a_training_split_is_an_error(tmp_path):
         load_folder(tmp_path / "r")
 
 
-def test_unreadable_images_are_set_aside(tmp_path):
+def test_unreadable_images_are_skipped(tmp_path):
     root = classes(tmp_path / "pets")
     (root / "cat" / "text.png").write_text("no image")
     (root / "cat" / "empty.png").touch()
@@ -132,7 +132,7 @@ def test_unreadable_images_are_set_aside(tmp_path):
         assert reasons["empty.png"] == "empty" and "not an image" in reasons["text.png"]
 
 
-def test_links_that_lead_out_are_set_aside(tmp_path):
+def test_links_out_of_the_folder_are_skipped(tmp_path):
     root = classes(tmp_path / "pets")
     draw(tmp_path / "outside" / "secret.png")
     (root / "cat" / "link.png").symlink_to(tmp_path / "outside" / "secret.png")
@@ -257,7 +257,7 @@ def decodings(monkeypatch):
     return opened
 
 
-def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
+def test_interrupted_decoding_continues(tmp_path, home, monkeypatch):
     root = classes(tmp_path / "pets", count=100)
     (root / "cat" / "00.png").write_text("no image")
     monkeypatch.setattr(image_cache, "usable_cores", lambda: 1)  # 32 images at a time
@@ -280,7 +280,7 @@ def test_decoding_that_is_cut_goes_on_where_it_was(tmp_path, home, monkeypatch):
     assert {(path.suffix, path.stat().st_mode & 0o777) for path in kept} == {(".u8", 0o600), (".json", 0o600)}
 
 
-def test_room_is_made_by_what_is_not_used_any_more(tmp_path, home, monkeypatch):
+def test_unused_cache_files_are_evicted_for_space(tmp_path, home, monkeypatch):
     root, other = classes(tmp_path / "pets"), classes(tmp_path / "others")
     for folder in (root, other):
         load_folder(folder, size=8)
@@ -297,7 +297,7 @@ def test_room_is_made_by_what_is_not_used_any_more(tmp_path, home, monkeypatch):
     assert opened
 
 
-def test_a_part_that_lost_its_end_is_made_from_the_beginning(tmp_path, home, monkeypatch):
+def test_a_truncated_part_file_restarts_from_the_start(tmp_path, home, monkeypatch):
     root = classes(tmp_path / "pets", count=100)
     monkeypatch.setattr(image_cache, "usable_cores", lambda: 1)
     seen = []
@@ -362,7 +362,7 @@ def test_size_and_channels_follow_the_model_the_option_and_the_images(tmp_path):
     assert load_folder(root, size=12, data_size=10).train.inputs.shape[1:] == (3, 10, 10)
 
 
-def test_a_image_fits_as_when_it_is_classified(tmp_path):
+def test_an_image_is_resized_as_when_it_is_classified(tmp_path):
     root = classes(tmp_path / "pets")
     noise = np.random.default_rng(0).integers(0, 256, (50, 31, 3), np.uint8)
     Image.fromarray(noise).save(root / "cat" / "noise.png")

@@ -93,7 +93,7 @@ CHANGES = sorted(set(TRANSFORMS_BY_NAME) - {"normalize", "auto-contrast"})
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_transform_changes_a_image(name: str) -> None:
+def test_every_transform_changes_an_image(name: str) -> None:
     x = images(3, 24, 24)
     results = [preview.apply_transforms(x[0], [(name, None)], seed, made(x))[0] for seed in range(4)]
     assert any(not torch.equal(result, x[0]) for result in results)

@@ -1,4 +1,4 @@
-"""Well-known datasets, in files made here: found on disk, fetched from a server on this machine, damaged."""
+"""Well-known datasets, in files made here: found on disk, downloaded from a local server, damaged."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_eurosats_test_images_are_the_same_for_every_seed(data):
     assert any(names != first.test.names for names in others)
 
 
-def test_listed_images_that_are_not_there_are_set_aside(data):
+def test_missing_listed_images_are_skipped(data):
     files = photo_files("food101")
     del files["food-101/images/sushi/1.jpg"]
     files["food-101/meta/test.json"] = json.dumps(
@@ -309,7 +309,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A server of the files in a folder, which stands for every host. Nothing it sends is what is published."""
+    """A server of the files in a folder, in place of every host. Nothing it sends equals the published files."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
@@ -406,7 +406,7 @@ def test_gtsrbs_three_archives_share_a_folder(data, publish):
     assert len(load(Choice("gtsrb"), size=8).test) == 4
 
 
-def test_without_the_file_it_says_which_and_where(data, mirror, tmp_path):
+def test_a_missing_file_is_named_with_its_folder(data, mirror, tmp_path):
     with pytest.raises(UserError) as error:
         load(Choice("cifar10"))
     assert "cifar-10-python.tar.gz" in str(error.value) and "404" in str(error.value)

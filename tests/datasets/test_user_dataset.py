@@ -14,7 +14,7 @@ from workbench.datasets.loader import load
 
 
 @pytest.fixture
-def own(tmp_path):
+def custom(tmp_path):
     def loaded(code, options=None, **keywords):
         path = tmp_path / "data.py"
         path.write_text("import torch, numpy as np\nfrom PIL import Image\n" + textwrap.dedent(code))
@@ -23,8 +23,8 @@ def own(tmp_path):
     return loaded
 
 
-def test_a_pair_of_images(own):
-    data = own(
+def test_a_pair_of_images(custom):
+    data = custom(
         """
         def make(n=20):
             x = torch.randint(0, 256, (n, 3, 8, 8), dtype=torch.uint8)
@@ -39,8 +39,8 @@ def test_a_pair_of_images(own):
     assert data.train.inputs.dtype == torch.uint8 and len(data.mean) == 3
 
 
-def test_three_splits_of_arrays_with_channels_last(own):
-    data = own(
+def test_three_splits_of_arrays_with_channels_last(custom):
+    data = custom(
         """
         def make():
             x = np.arange(20 * 5 * 4 * 3, dtype=np.uint8).reshape(20, 5, 4, 3)
@@ -53,8 +53,8 @@ def test_three_splits_of_arrays_with_channels_last(own):
     assert data.train.inputs[0, :, 0, 1].tolist() == [3, 4, 5]
 
 
-def test_a_dict_of_datasets_with_images_and_names(own):
-    data = own(
+def test_a_dict_of_datasets_with_images_and_names(custom):
+    data = custom(
         """
         class Set(torch.utils.data.Dataset):
             def __init__(self, n, mode="RGB"): self.n = n
@@ -68,8 +68,8 @@ def test_a_dict_of_datasets_with_images_and_names(own):
     assert data.train.inputs[:, 0, 0, 0].tolist() == list(range(10))
 
 
-def test_float_tensors_stay_as_they_are(own):
-    data = own(
+def test_float_tensors_stay_as_they_are(custom):
+    data = custom(
         """
         def make():
             part = torch.utils.data.TensorDataset(torch.linspace(-3, 3, 24).reshape(6, 1, 2, 2), torch.arange(6) % 2)
@@ -80,17 +80,17 @@ def test_float_tensors_stay_as_they_are(own):
     assert torch.allclose(data.train.inputs.flatten(), torch.linspace(-3, 3, 24))
 
 
-def test_a_regression(own):
-    data = own("def make():\n    x = np.linspace(0, 1, 10)\n    return (x, 2 * x), (x, 2 * x)")
+def test_a_regression(custom):
+    data = custom("def make():\n    x = np.linspace(0, 1, 10)\n    return (x, 2 * x), (x, 2 * x)")
     assert data.task == "regression" and data.classes == ()
     assert data.train.inputs.shape == data.train.targets.shape == (10, 1)
     assert data.train.targets.dtype == torch.float32
     assert np.allclose(data.train.targets, 2 * data.train.inputs)
 
 
-def test_the_same_data_has_the_same_fingerprint(own):
+def test_the_same_data_has_the_same_fingerprint(custom):
     code = "def make(k=1):\n    x = torch.arange(8.).reshape(4, 2) * k\n    return (x, [0, 1, 0, 1]), (x, [0, 1, 0, 1])"
-    assert own(code).fingerprint == own(code).fingerprint != own(code, {"k": 2}).fingerprint
+    assert custom(code).fingerprint == custom(code).fingerprint != custom(code, {"k": 2}).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_the_same_data_has_the_same_fingerprint(own):
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
 )  # fmt: skip
-def test_errors_are_one_line(own, code, words):
+def test_errors_are_one_line(custom, code, words):
     if words is None:
-        assert own(code).task == "regression"
+        assert custom(code).task == "regression"
         return
     with pytest.raises(UserError, match=words) as error:
-        own(code)
+        custom(code)
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_option_is_an_error(own):
+def test_an_unknown_option_is_an_error(custom):
     with pytest.raises(UserError, match="unexpected keyword argument 'm'"):
-        own("def make(n=1): pass", {"m": 1})
+        custom("def make(n=1): pass", {"m": 1})

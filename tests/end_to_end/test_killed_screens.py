@@ -107,7 +107,7 @@ def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
         lambda: by_hanging_up(home),
         lambda: by_its_server(home),
     ]
-    by_signal(home, signal.SIGKILL, keys="5")  # a screen that has begun to ask for data has a process more
+    by_signal(home, signal.SIGKILL, keys="5")  # a screen that has requested data has one process more
     for count in range(1, 20):
         before = written(run)
         ways[count % len(ways)]()

@@ -28,7 +28,7 @@ def plain(raw: Tensor, _: torch.device) -> Tensor:
 
 
 def measured(logits: Tensor, targets: Tensor, classes: int) -> Evaluation:
-    """Evaluate a model that says just these logits."""
+    """Evaluate a model that outputs just these logits."""
     source = place_split(Split(logits, targets), plain, CPU)
     names = [f"c{i}" for i in range(classes)]
     return evaluate(

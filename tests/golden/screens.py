@@ -10,8 +10,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -23,12 +21,13 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from tests.ui.conftest import HOLD
+from tests.run_folders import holding
 from workbench.config.experiment import read_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record, write_record
 from workbench.runs.enums import Phase
 from workbench.runs.journal import Attempt, Journal, PhaseChange
+from workbench.runs.locks import SUPERVISOR, WRITER
 from workbench.runs.records import Heartbeat, Launch, Seconds
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
@@ -65,7 +64,7 @@ MACHINE = MachineInfo(
     devices=(
         DeviceInfo(
             device="GPU0", kind="cuda", name="NVIDIA L4", uuid="GPU-0", memory_total=24 * GB,
-            memory_free=18 * GB, load=0.35, processes=1, chosen=True, why="the only GPU, busy",
+            memory_free=18 * GB, load=0.35, processes=1, chosen=True, reason="the only GPU, busy",
         ),
         DeviceInfo(
             device="cpu", kind="cpu", name="a CPU with 16 cores", memory_total=128 * GB, memory_free=96 * GB,
@@ -142,7 +141,7 @@ def _fixed_environment(home: Path) -> Iterator[None]:
         patch.setattr(
             machine_info,
             "training_device",
-            lambda requested="auto": (MACHINE.training.device, MACHINE.training.why),
+            lambda requested="auto": (MACHINE.training.device, MACHINE.training.reason),
         )
         patch.setattr(machine_info, "disk_space", lambda path: DiskSpace(420 * GB, 960 * GB))
         time.tzset()
@@ -158,14 +157,8 @@ def _live_run(home: Path) -> Iterator[None]:
     write_json(folder.experiment, msgspec.structs.replace(experiment, name=LIVE_NAME).to_dict())
     _resume(folder)
     _set_file_times(home / "runs")
-    command = [sys.executable, "-c", HOLD, str(folder.lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "True\n"
-            yield
-        finally:
-            process.kill()
+    with holding(folder, SUPERVISOR, WRITER):
+        yield
 
 
 def _resume(folder: RunFolder) -> None:

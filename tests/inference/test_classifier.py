@@ -38,7 +38,7 @@ def pixels_of(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def test_a_run_answers_as_its_arithmetic_says(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_run_predicts_by_its_model(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run()
     classifier = Classifier.from_run(run.path, device="cpu")
     image = open_image(save_photo(tmp_path / "a.png", size=(12, 12)))
@@ -49,7 +49,7 @@ def test_a_run_answers_as_its_arithmetic_says(make_run: MakeRun, tmp_path: Path)
     assert top[0].label == ["cat", "dog", "owl"][top[0].index] and top[0].probability > top[1].probability
 
 
-def test_a_image_is_brought_to_the_shape_the_run_learned(make_run: MakeRun, tmp_path: Path) -> None:
+def test_an_image_gets_the_shape_that_the_run_was_trained_on(make_run: MakeRun, tmp_path: Path) -> None:
     image = open_image(save_photo(tmp_path / "a.png", size=(40, 30)))
     middle = image.resize((12, 12), Image.Resampling.BILINEAR, box=(5, 0, 35, 30))
     run = make_run()
@@ -63,7 +63,7 @@ def test_a_image_is_brought_to_the_shape_the_run_learned(make_run: MakeRun, tmp_
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_is_answered_by_every_run(
+def test_every_run_classifies_every_image_mode(
     make_run: MakeRun, tmp_path: Path, mode: str, channels: int
 ) -> None:
     path = save_photo(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode)
@@ -78,7 +78,7 @@ def test_the_best_or_the_last(make_run: MakeRun, tmp_path: Path) -> None:
     assert load_run_checkpoint(run.path, "last")[0]["step"] == 3
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_a_notice(make_run: MakeRun) -> None:
+def test_a_damaged_checkpoint_is_skipped_with_a_notice(make_run: MakeRun) -> None:
     run = make_run(seeds=(0, 1, 2))
     damage(run.checkpoints / "step-1.pt")
     content, notices = load_run_checkpoint(run.path)
@@ -118,14 +118,14 @@ def test_a_manifest_can_not_lead_elsewhere(make_run: MakeRun, tmp_path: Path) ->
         load_run_checkpoint(run.path)
 
 
-def test_a_lost_manifest_is_done_without(digits_run: RunFolder) -> None:
+def test_a_lost_manifest_is_not_required(digits_run: RunFolder) -> None:
     digits_run.manifest.unlink()
     content, notices = load_run_checkpoint(digits_run.path)
     assert content["best"]["step"] == content["step"]
     assert "was rebuilt from 2 checkpoint files" in notices[0]
 
 
-def test_a_network_of_ones_own_classifies(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_custom_network_classifies(make_run: MakeRun, tmp_path: Path) -> None:
     net = tmp_path / "net.py"
     net.write_text(
         "from torch import nn\ndef Net(n):\n    return nn.Sequential(nn.Flatten(), nn.Linear(432, n))\n"
@@ -138,9 +138,7 @@ def test_a_network_of_ones_own_classifies(make_run: MakeRun, tmp_path: Path) -> 
         Classifier.from_run(run.path)
 
 
-def test_many_images_are_answered_in_order_and_one_bad_one_stops_nothing(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
+def test_many_images_are_classified_in_order_despite_a_bad_one(make_run: MakeRun, tmp_path: Path) -> None:
     paths = [str(save_photo(tmp_path / f"{i}.png", seed=i)) for i in range(70)]
     Path(paths[40]).write_bytes(Path(paths[40]).read_bytes()[:200])
     Path(paths[41]).write_text("no image")
@@ -164,7 +162,7 @@ def test_classifying_can_be_cancelled(make_run: MakeRun, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
-def test_a_published_model_answers_as_the_tutorials_lines_do(
+def test_a_published_model_predicts_as_in_the_tutorial(
     published: tuple[Path, torch.nn.Module], tmp_path: Path, mode: str
 ) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
@@ -182,7 +180,7 @@ def test_a_published_model_answers_as_the_tutorials_lines_do(
     assert classifier.classes[258] == "Samoyed" and len(classifier.classes) == 1000
 
 
-def test_many_large_images_go_through_a_few_at_a_time_and_are_answered_as_alone(
+def test_many_large_images_are_classified_in_small_batches_as_if_alone(
     published: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:
     weights, _ = published
@@ -217,7 +215,7 @@ def test_a_strip_costs_no_gigabytes(published: tuple[Path, torch.nn.Module], tmp
     assert time.monotonic() - started < 5  # a resize of the whole would make 5 million × 256 pixels
 
 
-def test_what_can_not_classify_is_said_in_one_line(published: tuple[Path, torch.nn.Module]) -> None:
+def test_a_run_that_can_not_classify_is_one_line(published: tuple[Path, torch.nn.Module]) -> None:
     with pytest.raises(UserError, match="convnet has no published weights"):
         Classifier.from_torchvision("convnet")
     with pytest.raises(UserError, match="do not fit the model"):

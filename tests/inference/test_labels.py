@@ -34,7 +34,7 @@ def test_a_line_of_a_dictionary_or_a_label(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"{\n}\n", "is empty"),
@@ -46,10 +46,10 @@ def test_a_line_of_a_dictionary_or_a_label(text: str, tmp_path: Path) -> None:
         (b"0: 'a'\n" + b"x" * 5_000_000, "larger than 4 MB"),
     ],
 )
-def test_what_is_no_list_of_labels(content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_list_of_labels(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_labels(str(path))
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     with pytest.raises(UserError, match=r"gone\.txt can't be read"):

@@ -45,12 +45,12 @@ def test_points_are_classified_with_one_softmax_only(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("text", ["dog.jpg", "", "0.1", "0.1,0.2,0.3", "nan,0", "1e99999,0"])
-def test_what_are_not_the_numbers_it_takes_is_said(make_run: MakeRun, text: str) -> None:
+def test_wrong_numbers_are_reported(make_run: MakeRun, text: str) -> None:
     (result,) = predict_numbers(make_run(shape=(2,), **POINTS).path, [text], 5)
     assert "takes 2 numbers, for example 0.5,0.5" in str(result.error)
 
 
-def test_the_command_answers_what_it_can(
+def test_the_command_predicts_the_valid_inputs(
     home: object, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_run(shape=(1,), **LINE)
@@ -65,6 +65,6 @@ def test_the_command_answers_what_it_can(
     assert captured.err.count("\n") == 1
 
 
-def test_a_image_is_not_for_a_run_of_numbers(make_run: MakeRun) -> None:
+def test_an_image_is_not_for_a_run_of_numbers(make_run: MakeRun) -> None:
     with pytest.raises(UserError, match=r"was trained on numbers, not on images.* 0\.5,0\.5"):
         Classifier.from_run(make_run(shape=(2,), **POINTS).path)

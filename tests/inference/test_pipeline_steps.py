@@ -47,7 +47,7 @@ def photo(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "P", "CMYK", "RGBA", "transparent", "turned"])
-def test_the_answer_is_that_of_the_tutorials_own_lines(
+def test_the_prediction_equals_that_of_the_tutorial(
     published: tuple[Path, torch.nn.Module], tmp_path: Path, kind: str
 ) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
@@ -73,7 +73,7 @@ def by_name(steps: list[PipelineStep]) -> dict[str, PipelineStep]:
     return {step.name: step for step in steps}
 
 
-def test_each_step_says_what_it_is(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
+def test_each_step_is_described(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
     classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
     steps, probabilities = classifier_steps(classifier, open_source(str(photo(tmp_path, "RGB"))))
     assert [step.name for step in steps] == [
@@ -96,7 +96,7 @@ def test_each_step_says_what_it_is(published: tuple[Path, torch.nn.Module], tmp_
     assert json.loads(msgspec.json.encode(steps))[0]["shape"] == [400, 300]
 
 
-def test_of_a_run_its_own_preprocessing_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_preprocessing_of_a_run_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
     about = Preprocessing(size=32, mean=(0.5,), std=(0.25,)).to_dict()
     folder = make_run(shape=(1, 12, 12), preprocessing=about, model={"name": "convnet"})
     classifier = Classifier.from_run(folder.path, device="cpu")
@@ -163,7 +163,7 @@ def test_a_recipe_prints_its_published_figures_beside_ours(
     assert "for another photo or other weights" in capsys.readouterr().out
 
 
-def test_labels_of_ones_own(
+def test_custom_labels(
     published: tuple[Path, torch.nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image, labels = str(photo(tmp_path, "RGB")), tmp_path / "labels.txt"

@@ -33,7 +33,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_json_comes_back_with_names_that_are_no_utf8(tmp_path):
+def test_names_that_are_not_utf8_survive_json(tmp_path):
     path = tmp_path / "a.json"
     atomic_files.write_json(path, {"name": os.fsdecode(b"caf\xe9"), "n": [1, 2.5, None]})
     assert atomic_files.read_json(path) == {"name": os.fsdecode(b"caf\xe9"), "n": [1, 2.5, None]}
@@ -46,7 +46,7 @@ def test_nan_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_object_reads_as_none(tmp_path, content):
+def test_a_file_without_a_json_object_reads_as_none(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     assert atomic_files.read_json(path) is None

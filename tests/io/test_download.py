@@ -131,7 +131,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path):
     assert [r.get("Range") for r in server.requests] == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_a_later_call_goes_on_after_a_cancelled_one(server, tmp_path):
+def test_a_later_call_continues_after_a_cancelled_one(server, tmp_path):
     seen = []
     with pytest.raises(Cancelled):
         download_file(server.url(), tmp_path / "f", progress=seen.append, cancelled=lambda: bool(seen))
@@ -141,7 +141,7 @@ def test_a_later_call_goes_on_after_a_cancelled_one(server, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["ranges", "etag", "none"])
-def test_it_starts_again_where_it_can_not_go_on(server, tmp_path, change):
+def test_it_restarts_where_it_can_not_continue(server, tmp_path, change):
     server.cut = [100_000]
     if change == "none":
         server.etag = ""
@@ -157,7 +157,7 @@ def test_it_starts_again_where_it_can_not_go_on(server, tmp_path, change):
     assert names(tmp_path) == ["f"]
 
 
-def test_a_part_that_is_whole_already_is_fetched_again(server, tmp_path):
+def test_a_part_file_that_is_already_complete_is_downloaded_again(server, tmp_path):
     (tmp_path / "f.part").write_bytes(BODY + b"more")
     write_record(tmp_path / "f.part.json", PartFacts(url=server.url(), validator=server.etag))
     assert download_file(server.url(), tmp_path / "f").read_bytes() == BODY
@@ -185,7 +185,7 @@ def test_too_large_a_file_is_given_up(server, tmp_path, endless):
     assert names(tmp_path) == []
 
 
-def test_a_file_that_never_ends_is_given_up_in_time(server, tmp_path):
+def test_a_file_that_never_ends_is_aborted(server, tmp_path):
     server.endless = True
     with pytest.raises(UserError, match="too long"):
         download_file(server.url(), tmp_path / "f", total_seconds=0.2)
@@ -194,7 +194,7 @@ def test_a_file_that_never_ends_is_given_up_in_time(server, tmp_path):
 
 @pytest.fixture(params=["before the head", "after the head", "within the body"])
 def silent(request, server):
-    """A server that says nothing more from some point on."""
+    """A server that stops sending at some point."""
     if request.param == "before the head":
         server.gate.clear()
     else:
@@ -209,14 +209,14 @@ def test_a_silent_server_does_not_keep_one_from_leaving(silent, tmp_path):
     assert time.monotonic() - start < 1.3
 
 
-def test_a_silent_server_is_given_up_after_its_time(silent, tmp_path):
+def test_a_silent_server_times_out(silent, tmp_path):
     start = time.monotonic()
     with pytest.raises(UserError, match="did not respond in time"):
         download_file(silent.url(), tmp_path / "f", timeout=0.3)
     assert time.monotonic() - start < 5
 
 
-def test_a_silent_name_server_is_given_up_too(tmp_path, monkeypatch):
+def test_a_silent_name_server_times_out(tmp_path, monkeypatch):
     answered = threading.Event()
 
     def look_up(*_, **__):
@@ -268,7 +268,7 @@ def test_only_http_is_fetched(tmp_path, url):
     assert "\n" not in str(error.value)
 
 
-def test_without_an_answer_it_says_what_to_put_where(tmp_path, server):
+def test_an_unreachable_server_is_reported_with_the_target_path(tmp_path, server):
     dead = Server()
     dead.server_close()
     with pytest.raises(UserError) as error:
@@ -279,7 +279,7 @@ def test_without_an_answer_it_says_what_to_put_where(tmp_path, server):
     assert download_file([dead.url(), server.url()], tmp_path / "f").read_bytes() == BODY
 
 
-def test_a_refusal_says_its_number(server, tmp_path):
+def test_an_error_status_is_reported(server, tmp_path):
     server.status = 404
     with pytest.raises(UserError, match="404"):
         download_file(server.url(), tmp_path / "f")
@@ -310,7 +310,7 @@ def test_a_folder_that_is_not_writable_is_an_error(server, tmp_path):
         download_file(server.url(), tmp_path / "file" / "f")
 
 
-def test_a_image_is_known_by_its_content_and_kept(server, tmp_path, monkeypatch):
+def test_an_image_is_recognized_by_its_content_and_cached(server, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "PNG")
@@ -321,7 +321,7 @@ def test_a_image_is_known_by_its_content_and_kept(server, tmp_path, monkeypatch)
     assert len(server.requests) == 1
 
 
-def test_what_is_no_image_is_not_kept(server, tmp_path, monkeypatch):
+def test_a_download_that_is_not_an_image_is_deleted(server, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     server.body = b"<html>no image</html>"
     with pytest.raises(UserError, match=r"photo\.jpg is not an image"):

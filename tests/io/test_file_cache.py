@@ -33,7 +33,7 @@ def test_the_oldest_unused_go_first(tmp_path: Path) -> None:
     assert disk_usage(tmp_path) == 0, "a file without the other of its pair is of no use"
 
 
-def test_what_is_being_written_stays_and_what_was_left_behind_goes(tmp_path: Path) -> None:
+def test_files_being_written_stay_and_abandoned_ones_are_deleted(tmp_path: Path) -> None:
     busy, left = made(tmp_path, "a.part", 1), made(tmp_path, "b.part", STALE_SECONDS + 60)
     made(tmp_path, "c.u8", 1)
     assert clear(tmp_path) == 200
@@ -41,7 +41,7 @@ def test_what_is_being_written_stays_and_what_was_left_behind_goes(tmp_path: Pat
     assert clear(tmp_path / "nowhere") == 0
 
 
-def test_a_decode_goes_when_nobody_holds_it_however_new_it_is(tmp_path: Path) -> None:
+def test_an_unlocked_partial_file_is_deleted_however_new_it_is(tmp_path: Path) -> None:
     files = [made(tmp_path, name, 1) for name in ("a.u8.part", "a.u8.part.json")]
     with open_locked(files[0], lambda: None):
         assert clear(tmp_path) == 0

@@ -23,7 +23,7 @@ def encoded(image, kind, **options):
 
 
 def png_header(width, height):
-    """A PNG that says it is this large, and ends there."""
+    """A PNG whose header claims this size, and nothing else."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -46,7 +46,7 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path, side):
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_named(tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no image")
     empty = tmp_path / "empty.png"

@@ -41,8 +41,8 @@ class Call:
         return self.call
 
 
-def refused(path: Path, says: str) -> None:
-    with pytest.raises(UserError, match=says) as caught:
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
         torch_files.load_checkpoint(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -104,7 +104,7 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
         torch_files.load_checkpoint(path, digest)
 
 
-def test_what_is_no_file_does_not_make_it_wait(tmp_path: Path) -> None:
+def test_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.pt")
     (tmp_path / "link.pt").symlink_to("/dev/zero")
     (tmp_path / "folder.pt").mkdir()
@@ -113,7 +113,7 @@ def test_what_is_no_file_does_not_make_it_wait(tmp_path: Path) -> None:
 
 
 def patched(path: Path, old: bytes, new: bytes) -> None:
-    """A checkpoint of one small tensor whose pickle says something else."""
+    """A checkpoint of one small tensor whose pickle is changed."""
     torch.save({"a": torch.ones(3)}, path)
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
@@ -124,16 +124,16 @@ def patched(path: Path, old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         (b"K\x03tq", b"J\xff\xff\xff\x3ftq", "claims 4,294,967,292 bytes, the file has 12"),
         (b"K\x00K\x03\x85", b"K\x00J\xff\xff\xff\x3f\x85", "claims more than the 3 values"),
         (b"K\x00K\x03\x85", b"J\xff\xff\xff\x3fK\x03\x85", "claims more than the 3 values"),
     ],
 )
-def test_a_small_file_that_claims_a_huge_tensor(tmp_path: Path, old: bytes, new: bytes, says: str) -> None:
+def test_a_small_file_that_claims_a_huge_tensor(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
     patched(tmp_path / "ckpt.pt", old, new)
-    refused(tmp_path / "ckpt.pt", says)
+    refused(tmp_path / "ckpt.pt", message)
 
 
 def test_a_small_file_of_the_old_format_that_claims_a_huge_tensor(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
     refused(path, "unpacked it would have")
 
 
-def test_a_view_and_an_expanded_tensor_are_no_claims(tmp_path: Path) -> None:
+def test_a_view_and_an_expanded_tensor_are_accepted(tmp_path: Path) -> None:
     torch.save({"view": torch.arange(9)[2:4], "wide": torch.ones(1).expand(10**6)}, tmp_path / "ckpt.pt")
     content = torch_files.load_checkpoint(tmp_path / "ckpt.pt")
     assert content["view"].tolist() == [2, 3] and content["wide"].shape == (10**6,)
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_listed_in_one_line() -> None:
         torch_files.load_into(module, state, "w.pth")
 
 
-def test_weights_that_are_no_numbers_are_warned_about() -> None:
+def test_a_warning_about_weights_that_are_not_finite() -> None:
     module = nn.Linear(2, 1)
     assert torch_files.load_into(module, module.state_dict(), "w.pth") == ()
     state = {"weight": torch.tensor([[float("nan"), 1.0]]), "bias": torch.ones(1)}

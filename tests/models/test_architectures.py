@@ -28,7 +28,7 @@ def test_every_model_takes_every_image(name: str, shape: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_catalog_says_the_parameters(name: str) -> None:
+def test_the_catalog_lists_the_parameters(name: str) -> None:
     built = build_model(Choice(name), shape=(3, 32, 32), outputs=10, task="classification")
     assert parameters(built.module) == find(name).parameters
 
@@ -97,7 +97,7 @@ def test_a_network_in_training_gives_plain_logits(name: str) -> None:
     assert built.module.train()(inputs).shape == (2, 5)
 
 
-def test_a_network_can_end_in_a_softmax_and_says_so() -> None:
+def test_a_network_can_end_in_a_softmax_and_lists_it() -> None:
     choice = Choice("mlp", {"widths": [8], "dropout": 0.0, "batch_norm": True, "softmax": True})
     module = build_model(choice, shape=(2,), outputs=3, task="classification").module.eval()
     assert [type(layer) for layer in module.body] == [

@@ -25,7 +25,7 @@ def table() -> dict[str, dict[str, str]]:
 
 
 def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) -> None:
-    """A newer torchvision may have more architectures and other words; what the table says stays true."""
+    """A newer torchvision may have more architectures and other texts; the table stays correct."""
     installed = {row["name"]: row for row in registry_rows()}
     assert set(table) <= set(installed), MEND
     for name, row in table.items():

@@ -17,18 +17,18 @@ def test_names_are_unique_and_each_is_found() -> None:
     assert all(find(name).name == name for name in names)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match="did you mean 'resnet50'"):
         find("resnet5O")
 
 
-def test_a_class_of_ones_own_is_known_by_its_full_path(
+def test_a_custom_class_is_identified_by_its_full_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     info = find("./net.py:Net")
     assert info.name == f"{tmp_path}/net.py:Net"
-    assert info.kind == "own" and is_user_code(info.name) and not is_user_code("resnet18")
+    assert info.kind == "custom" and is_user_code(info.name) and not is_user_code("resnet18")
 
 
 @pytest.mark.parametrize(

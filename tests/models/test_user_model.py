@@ -93,7 +93,7 @@ def test_it_is_called_with_what_its_signature_takes(net: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attribute", "says"),
+    ("attribute", "message"),
     [
         ("fails", rf"RuntimeError: my own mistake \(.*net\.py:{line_of('raise')}\)$"),
         ("no_module", "must return a torch.nn.Module, not int"),
@@ -101,8 +101,8 @@ def test_it_is_called_with_what_its_signature_takes(net: Path) -> None:
         ("constant", "has no class or function 'constant'"),
     ],
 )
-def test_errors_are_one_line(net: Path, attribute: str, says: str) -> None:
-    with pytest.raises(UserError, match=says) as caught:
+def test_errors_are_one_line(net: Path, attribute: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
         built(net, attribute)
     assert "\n" not in str(caught.value)
 

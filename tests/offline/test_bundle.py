@@ -53,7 +53,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A server that stands for all others; what it has is what is published."""
+    """A server in place of all others; its files are the published ones."""
     folder = tmp_path / "served"
     folder.mkdir()
     files = mnist_files()
@@ -201,7 +201,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "says"),
+    ("harm", "message"),
     [
         (
             lambda f: flip(f / "data/MNIST/raw/t10k-images-idx3-ubyte.gz"),
@@ -230,10 +230,10 @@ def flip(path: Path) -> None:
     ],
 )
 def test_a_bundle_that_suffered_is_refused_whole(
-    carried: Path, harm: Callable[[Path], Any], says: str
+    carried: Path, harm: Callable[[Path], Any], message: str
 ) -> None:
     harm(carried)
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         bundle.import_bundle(carried, WORK)
     assert "\n" not in str(caught.value)
     assert not paths.data_cache().exists() and not paths.weights().exists()
@@ -263,7 +263,7 @@ def test_what_each_recipe_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("fetch", "no recipe given"),
         ("fetch nonsense", "unknown recipe"),
@@ -271,13 +271,13 @@ def test_what_each_recipe_needs() -> None:
         ("fetch --from /no/such", "/no/such/SHA256SUMS does not exist"),
     ],
 )
-def test_what_it_is_asked_wrongly(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line.split()) == 2
     output = capsys.readouterr().err
-    assert says in output and output.count("\n") == 1
+    assert message in output and output.count("\n") == 1
 
 
-def test_a_bundle_without_what_a_recipe_needs_is_said(
+def test_a_bundle_without_the_files_of_a_recipe_is_reported(
     carried: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["fetch", "cifar10-convnet", "--from", str(carried)]) == 2

@@ -1,4 +1,4 @@
-"""`workbench plan`: the command and its process, from real steps to the line that says what is missing."""
+"""`workbench plan`: the command and its process, from real steps to the message about what is missing."""
 
 from __future__ import annotations
 

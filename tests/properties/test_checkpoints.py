@@ -23,7 +23,7 @@ EXECUTED: list[object] = []
 
 
 def execute(*arguments: object) -> list[object]:
-    """Stands for whatever a pickle would like to run."""
+    """Code that a pickle would run."""
     EXECUTED.append(arguments)
     return []
 

@@ -154,7 +154,7 @@ def test_a_damaged_element_costs_that_element_alone(type: Any, field: Any, data:
 @EVERY_TYPE
 @FEWER
 @given(data=st.data())
-def test_whatever_is_read_is_a_sound_record(type: Any, data: st.DataObject) -> None:
+def test_every_record_read_is_valid(type: Any, data: st.DataObject) -> None:
     """What other fields and other types there are: the record that is left of it can be written and read."""
     fields = {field.encode_name: ANYTHING for field in msgspec.structs.fields(type)}
     config = type.__struct_config__

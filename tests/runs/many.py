@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.material import many_runs
+from tests.run_folders import DEAD_PID
 from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
@@ -40,7 +41,7 @@ def ended_run(home: Path) -> RunFolder:
     write_json(folder.experiment, build_experiment("digits-mlp").to_dict(), durable=False)
     write_record(folder.setup, Setup(), durable=False)
     journal = Journal(folder.journal)
-    journal.append(Attempt(attempt=1, from_step=0, host=this_process().host, pid=2**22 + 1))
+    journal.append(Attempt(attempt=1, from_step=0, host=this_process().host, pid=DEAD_PID))
     journal.close()
     metrics = LineWriter(folder.metrics)
     for step in range(50):

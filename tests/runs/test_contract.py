@@ -24,7 +24,7 @@ from workbench.runs.attempts import last_attempt_number
 from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.journal import (
-    Answer,
+    AnsweredRequest,
     Attempt,
     JournalLine,
     PhaseChange,
@@ -42,7 +42,7 @@ from workbench.runs.metrics import (
     StepRow,
 )
 from workbench.runs.records import Exit, Heartbeat, Launch, Manifest, Notes, RequestFile, RequestValues, Setup
-from workbench.runs.requests import NO_VALUES, Reply
+from workbench.runs.requests import NO_VALUES, Answer
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of
 
@@ -120,12 +120,12 @@ def test_early_stopping_is_recorded() -> None:
     assert (ended.status, ended.cause) == (Ending.FINISHED, Cause.EARLY_STOPPING)
 
 
-def request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
-    """Send a request to a live run, and wait for its reply."""
+def request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> Answer:
+    """Send a request to a live run, and wait for its answer."""
     request_id = launch.send_request(folder, kind, values)
-    reply = requests.wait_for_reply(folder, request_id, 60.0, lambda: status_of(folder).live)
-    assert reply is not None, folder.log.read_text()
-    return reply
+    answer = requests.wait_for_answer(folder, request_id, 60.0, lambda: status_of(folder).live)
+    assert answer is not None, folder.log.read_text()
+    return answer
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_run_that_is_changed_paused_stopped_and_resumed(endless: RunFolder) ->
     assert request(folder, RequestKind.LR, RequestValues(times=0.5)).outcome is Outcome.DONE
     assert request(folder, RequestKind.LR, RequestValues(value=-1.0)).outcome is Outcome.REJECTED
     assert request(folder, RequestKind.CONTINUE).outcome is Outcome.DONE
-    assert request(folder, RequestKind.PAUSE, RequestValues(release=True)).outcome is Outcome.DONE
+    assert request(folder, RequestKind.PAUSE, RequestValues(suspend=True)).outcome is Outcome.DONE
     assert request(folder, RequestKind.EPOCHS, RequestValues(add=-10)).outcome is Outcome.DONE
     check(folder)
     assert request(folder, RequestKind.CONTINUE).outcome is Outcome.DONE
@@ -161,7 +161,7 @@ def test_a_run_that_is_changed_paused_stopped_and_resumed(endless: RunFolder) ->
     assert request(folder, RequestKind.STOP).outcome is Outcome.DONE
     wait_for_end(folder)
     found = check(folder)
-    assert found >= {RequestFile, Answer, SettingChange, Attempt, PhaseChange, Exit}
+    assert found >= {RequestFile, AnsweredRequest, SettingChange, Attempt, PhaseChange, Exit}
     *_, resumed = attempts_of(read_journal(folder.journal))
     assert (resumed.overrides, resumed.from_step) == (
         {"train.lr": 0.002, "train.augment": ["flip"]},

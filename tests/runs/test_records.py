@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
     assert MAX_LINE_BYTES < 10 << 20
 
 
-def test_a_replaced_file_is_read_afresh(tmp_path: Path) -> None:
+def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     writer = LineWriter(path)
     writer.write(StepRow(step=1))

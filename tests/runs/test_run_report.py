@@ -9,7 +9,7 @@ import msgspec
 
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase, RequestKind
-from workbench.runs.journal import Answer, Attempt, Journal, PhaseChange, SettingChange
+from workbench.runs.journal import AnsweredRequest, Attempt, Journal, PhaseChange, SettingChange
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
 from workbench.runs.records import Exit, Seconds, Setup
@@ -75,7 +75,7 @@ def test_what_was_changed_on_the_way_is_in_the_experiment(folder: RunFolder) -> 
     journal = Journal(folder.journal)
     journal.append(SettingChange(setting="train.lr", before=0.001, value=0.01, step=4, request="x"))
     journal.append(PhaseChange(phase=Phase.PAUSED, attempt=1, step=5))
-    journal.append(Answer(request=RequestKind.LR, id="x", text="lr 0.001 → 0.01"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, id="x", text="lr 0.001 → 0.01"))
     journal.append(Attempt(attempt=2, overrides={"train.epochs": 8}, from_step=6))
     journal.close()
     report = read_report(folder)

@@ -2,47 +2,30 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.run_folders import DEAD_PID, attempt, holding
 from workbench.io.record_codec import write_record
 from workbench.runs import locks
 from workbench.runs.enums import Ending
-from workbench.runs.journal import Attempt, Journal
-from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder, write_exit, write_heartbeat
-from workbench.runs.status import Status, status_of
+from workbench.runs.status import (
+    Status,
+    describe_holder,
+    file_server_time,
+    heartbeat_is_live,
+    may_be_live,
+    status_of,
+)
+from workbench.system.host import host_name
 from workbench.system.processes import this_process
-
-HOLD = """
-import sys
-from pathlib import Path
-from workbench.runs.locks import RunLock
-lock = RunLock(Path(sys.argv[1]))
-print(all(lock.acquire(int(byte)) for byte in sys.argv[2:]), flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
-    """A real process that holds bytes of a run's lock."""
-    command = [sys.executable, "-c", HOLD, str(folder.lock), *map(str, held)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "True"
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def end(folder: RunFolder, status: Ending, attempt: int) -> None:
@@ -50,10 +33,7 @@ def end(folder: RunFolder, status: Ending, attempt: int) -> None:
 
 
 def start_attempt(folder: RunFolder, number: int, **changed: Any) -> None:
-    process = msgspec.structs.asdict(this_process())
-    journal = Journal(folder.journal)
-    journal.append(Attempt(attempt=number, **{**process, "pid": 2**22 + 1, **changed}))
-    journal.close()
+    attempt(folder, number, **{"pid": DEAD_PID, **changed})
 
 
 def test_held_locks_come_first(folder: RunFolder) -> None:
@@ -124,7 +104,7 @@ def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
     os.utime(folder.heartbeat, (then, then))
 
 
-def test_a_heartbeat_that_moves_is_alive_whatever_the_clocks_say(folder: RunFolder) -> None:
+def test_a_changing_heartbeat_is_live_whatever_the_clocks_say(folder: RunFolder) -> None:
     start_attempt(folder, 2, host="elsewhere", boot_id="another")
     for age in (600, -600):
         beat(folder, 3, age)
@@ -165,10 +145,75 @@ def test_an_end_is_not_overwritten_by_that_of_an_attempt_before(folder: RunFolde
 
 def test_after_a_reboot_a_run_has_crashed(folder: RunFolder) -> None:
     start_attempt(folder, 2, boot_id="before the reboot")
-    write_heartbeat(folder, Heartbeat(counter=3))
+    write_heartbeat(folder, Heartbeat(attempt=2, counter=3))
     assert status_of(folder) is Status.CRASHED
 
 
 def test_an_empty_folder_is_a_crashed_run(home: Path) -> None:
     (home / "runs" / "x").mkdir(parents=True)
     assert status_of(RunFolder(home / "runs" / "x")) is Status.CRASHED
+
+
+def test_a_process_works_on_a_run_that_is_live() -> None:
+    assert {status for status in Status if status.live} == {Status.STARTING, Status.RUNNING}
+
+
+def test_attempts_that_are_already_read_are_used(folder: RunFolder) -> None:
+    read = attempts_of(read_journal(folder.journal))
+    end(folder, Ending.FINISHED, 1)
+    start_attempt(folder, 2)
+    assert (status_of(folder), status_of(folder, read)) == (Status.CRASHED, Status.FINISHED)
+
+
+def test_without_a_journal_launch_and_exit_records_decide(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.journal.unlink()
+    write_record(folder.launch, Launch(**msgspec.structs.asdict(this_process())))
+    assert status_of(folder) is Status.STARTING and may_be_live(folder)
+    folder.launch.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "holder_pid", no_locks)
+        assert status_of(folder) is Status.UNKNOWN
+    end(folder, Ending.FINISHED, 0)
+    assert status_of(folder) is Status.FINISHED
+
+
+def test_the_heartbeat_of_an_earlier_attempt_does_not_count(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "holder_pid", no_locks)
+    start_attempt(folder, 2)
+    assert status_of(folder) is Status.UNKNOWN
+    beat(folder, 1, 0, attempt=1)
+    assert status_of(folder) is Status.UNKNOWN
+    assert may_be_live(folder)
+
+
+def test_a_new_attempt_is_a_change_of_the_heartbeat(folder: RunFolder) -> None:
+    assert not heartbeat_is_live(folder)
+    beat(folder, 3, 600, attempt=1)
+    assert not heartbeat_is_live(folder)
+    beat(folder, 3, 600, attempt=2)
+    assert heartbeat_is_live(folder)
+
+
+def test_the_holder_of_a_run_is_named(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for byte in (locks.SUPERVISOR, locks.WRITER):
+        with holding(folder, byte) as process:
+            assert describe_holder(folder) == f"process {process.pid} on {host_name()}"
+    start_attempt(folder, 2)
+    start_attempt(folder, 3, pid=7, host="else\x1bwhere")
+    assert describe_holder(folder) == "process 7 on else�where"
+    monkeypatch.setattr(locks, "holder_pid", no_locks)
+    assert describe_holder(folder) == "process 7 on else�where"
+    folder.journal.unlink()
+    assert describe_holder(folder) == "a process on another host"
+
+
+def test_asking_for_the_time_of_a_file_server_leaves_nothing_behind(folder: RunFolder) -> None:
+    places = Path("/proc/self/fd"), folder.path.parent
+    before = [len(list(place.iterdir())) for place in places]
+    assert abs(file_server_time(folder.path) - time.time()) < 5
+    assert [len(list(place.iterdir())) for place in places] == before
+    assert abs(file_server_time(folder.path / "missing" / "x") - time.time()) < 5

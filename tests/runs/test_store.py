@@ -12,7 +12,7 @@ from workbench.launcher import launch
 from workbench.runs.enums import Cause, Ending, Outcome, RequestKind
 from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.records import Exit, RequestValues
-from workbench.runs.requests import Reply, pending_requests, read_answer, send_request, write_answer
+from workbench.runs.requests import Answer, pending_requests, read_answer, send_request, write_answer
 from workbench.runs.run_folder import RunFolder, create_run_folder, write_exit
 from workbench.runs.status import Status
 from workbench.runs.store import INDEX_FILE, Store
@@ -53,7 +53,7 @@ def test_a_prefix_of_one_name_finds_its_newest_run(home: Path) -> None:
     store = Store.default()
     assert store.find("digits-c").id == newest.id != older.id
     with pytest.raises(UserError, match="matches 2 runs"):
-        store.find(older.id[:8])  # a time is no name
+        store.find(older.id[:8])  # a time is not a name
     ended_run(home, "digits-cat")
     with pytest.raises(UserError, match="matches 3 runs"):
         store.find("digits-c")
@@ -122,9 +122,9 @@ def test_requests_keep_their_order_and_get_answers(home: Path) -> None:
     assert [r.id for r in waiting] == [first, second]
     assert waiting[1].values == RequestValues(value=0.5)
     assert read_answer(folder, first) is None
-    reply = Reply(Outcome.DONE, "checkpoint of step 7")
-    write_answer(folder, waiting[0], reply)
-    assert read_answer(folder, first) == reply
+    answer = Answer(Outcome.DONE, "checkpoint of step 7")
+    write_answer(folder, waiting[0], answer)
+    assert read_answer(folder, first) == answer
     assert [r.id for r in pending_requests(folder)] == [second]
 
 

@@ -55,7 +55,7 @@ def test_json_has_every_key_of_a_device() -> None:
 def test_exactly_one_device_is_chosen_for_training() -> None:
     rows = machine_info.list_devices()
     chosen = [row for row in rows if row.chosen]
-    assert len(chosen) == 1 and chosen[0].why
+    assert len(chosen) == 1 and chosen[0].reason
     assert rows[-1].device == "cpu" and f"{machine_info.usable_cores()} core" in rows[-1].name
 
 

@@ -1,4 +1,4 @@
-"""Every recipe that trains is started by one key from the experiment pane, ends, and stands beside its source."""
+"""Every recipe that trains: started by one key from the experiment pane, to its end, beside its published result."""
 
 from __future__ import annotations
 

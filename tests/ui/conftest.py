@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,18 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
+from tests.run_folders import DEAD_PID, holding
 from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.jsonl import LineWriter
+from workbench.runs.locks import SUPERVISOR, WRITER
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, StepRow, Wall
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Seconds
 from workbench.runs.run_folder import RunFolder, write_exit
 from workbench.system.processes import this_process
-
-DEAD_PID = 2**22 + 1
-HOLD = """
-import sys
-from pathlib import Path
-from workbench.runs.locks import RunLock
-lock = RunLock(Path(sys.argv[1]))
-print(lock.acquire(0) and lock.acquire(1), flush=True)
-sys.stdin.read()
-"""
 
 MakeRun = Callable[..., RunFolder]
 
@@ -125,24 +117,8 @@ def end(folder: RunFolder, status: str, reason: str | None = None, cause: Cause 
 @pytest.fixture
 def hold() -> Iterator[Callable[[RunFolder], subprocess.Popen[str]]]:
     """Processes that hold a run's lock as its supervisor and worker do."""
-    held = []
-
-    def take(folder: RunFolder) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(folder.lock)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        held.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "True\n"
-        return process
-
-    yield take
-    for process in held:
-        process.kill()
-        process.communicate()
+    with ExitStack() as processes:
+        yield lambda folder: processes.enter_context(holding(folder, SUPERVISOR, WRITER))
 
 
 @pytest.fixture
@@ -169,7 +145,7 @@ def until(text_of: Callable[[App[Any]], str]) -> Callable[..., Any]:
     async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 8.0) -> None:
         ends = time.monotonic() + seconds
         while not (wanted in text_of(pilot.app) if isinstance(wanted, str) else wanted()):
-            assert time.monotonic() < ends, f"{wanted!r} did not come on\n{text_of(pilot.app)}"
+            assert time.monotonic() < ends, f"{wanted!r} did not appear\n{text_of(pilot.app)}"
             await pilot.pause(0.02)
 
     return wait

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import subprocess
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
-from textual.pilot import Pilot
 
+from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready
 from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
-from workbench.runs.journal import Answer, Journal, Notice
+from workbench.runs.journal import AnsweredRequest, Journal, Notice
 from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
@@ -26,17 +26,6 @@ from workbench.ui.services.run_state import default_run_id, live_runs_text
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.text_screen import TextScreen
-
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
-TextOf = Callable[[App[Any]], str]
-Until = Callable[..., Any]
-
-
-async def ready(pilot: Pilot[Any], until: Until) -> None:
-    """Wait until all panes are mounted."""
-    await until(pilot, lambda: set(pilot.app.main_view.panes) == set(PANES))  # type: ignore[attr-defined]
-    await pilot.pause()
 
 
 def requested(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
@@ -92,11 +81,11 @@ async def test_answers_of_the_worker_become_notifications(
     folder = make_run("going", status=None)
     hold(folder)
     journal = Journal(folder.journal)
-    journal.append(Answer(request=RequestKind.LR, text="long ago"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, text="long ago"))
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.runs.mirror is not None and len(app.runs.mirror.view.journal) == 2)
-        journal.append(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005 from step 7 on"))
+        journal.append(AnsweredRequest(request=RequestKind.LR, text="lr 0.001 → 0.0005 from step 7 on"))
         await until(pilot, "going: lr 0.001 → 0.0005 from step 7 on")
         assert not any("long ago" in notice.text for notice in app.query_one(NotificationBar).notifications)
         hold(make_run("newer", status=None))
@@ -109,7 +98,7 @@ async def test_answers_of_the_worker_become_notifications(
 
 
 def test_the_severity_follows_outcome_and_cause() -> None:
-    lines = [Answer(request=RequestKind.LR, text="x", outcome=outcome) for outcome in Outcome]
+    lines = [AnsweredRequest(request=RequestKind.LR, text="x", outcome=outcome) for outcome in Outcome]
     severities = [
         severity for _, severity in notifications.journal_notifications("run", [*lines, Notice(text="x")])
     ]
@@ -264,7 +253,7 @@ async def test_a_pause_can_free_the_memory(make_run: MakeRun, hold: Hold, until:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("P")
-        await until(pilot, lambda: requested(folder) == [(RequestKind.PAUSE, RequestValues(release=True))])
+        await until(pilot, lambda: requested(folder) == [(RequestKind.PAUSE, RequestValues(suspend=True))])
 
 
 async def test_pause_and_checkpoint_are_requested_at_once(
@@ -358,7 +347,9 @@ async def test_the_key_help_lists_the_keys(
         await ready(pilot, until)
         await pilot.press(key)
         await until(pilot, "move to trash")
-        assert "fullwidth" not in text_of(app)
+        shown = text_of(app)
+        assert "fullwidth" not in shown
+        assert all(re.search(rf"{spec.key}  {spec.title} *│", shown) for spec in PANES.values()), shown
 
 
 async def test_the_palette_lists_every_action(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
@@ -375,7 +366,18 @@ async def test_the_palette_lists_every_action(make_run: MakeRun, text_of: TextOf
         await until(pilot, lambda: app.navigation.zoomed)
 
 
-async def test_the_palette_finds_what_other_panes_can_do(make_run: MakeRun, until: Until) -> None:
+async def test_the_palette_says_that_nothing_matches(make_run: MakeRun, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("colon", *"xqzw")
+        await until(pilot, "no command matches 'xqzw'")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_the_palette_finds_the_actions_of_other_panes(make_run: MakeRun, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
+from tests.ui.screen_steps import MakeRun, Until, choose, notified, ready
 from workbench.compute.protocol_records import RunClassifier
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
@@ -18,17 +18,13 @@ from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.base.layout import PaneId
 from workbench.ui.runs.compare_screen import CompareScreen
 from workbench.ui.runs.notes_screen import NotesScreen
 from workbench.ui.services import last_visit
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm_screen import Confirm
-from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.text_screen import TextScreen
 
-MakeRun = Callable[..., RunFolder]
-Until = Callable[..., Any]
 SIZE = (120, 36)
 
 
@@ -39,18 +35,6 @@ def elsewhere(tmp_path: Path, home: Path, make_run: MakeRun) -> Store:
     make_run("mine")
     shutil.move(home, tmp_path / "elsewhere")
     return Store(tmp_path / "elsewhere" / "runs")
-
-
-async def ready(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
-    """The app once all panes are mounted."""
-    app = pilot.app
-    assert isinstance(app, WorkbenchApp)
-    await until(pilot, lambda: set(app.main_view.panes) == set(PANES) and app.runs.selected is not None)
-    return app
-
-
-def notices(app: WorkbenchApp) -> str:
-    return "\n".join(notice.text for notice in app.query_one(NotificationBar).notifications)
 
 
 async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until: Until) -> None:
@@ -72,7 +56,7 @@ async def test_files_of_a_run_are_read_and_written_there(elsewhere: Store, until
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
         await pilot.press("y", "d")
         assert app.clipboard == str(folder.path)
-        await until(pilot, lambda: "into pane 2" in notices(app))
+        await until(pilot, lambda: notified(app, "into the experiment pane"))
     notes = read_record(folder.notes, Notes)
     assert notes is not None and notes.name == "mine2"
 
@@ -87,7 +71,8 @@ async def test_a_run_is_moved_to_the_trash_beside_the_store_and_restored(
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(
-            pilot, lambda: (elsewhere.trash / folder.id).is_dir() and "moved to trash" in notices(app)
+            pilot,
+            lambda: (elsewhere.trash / folder.id).is_dir() and notified(app, "moved to trash"),
         )
         await pilot.press("u")
         await until(pilot, folder.path.is_dir)
@@ -101,11 +86,8 @@ async def test_a_run_is_exported_from_there(
     async with WorkbenchApp(elsewhere).run_test(size=SIZE) as pilot:
         app = await ready(pilot, until)
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"csv")
-        await pilot.pause()
-        await pilot.press("enter")
-        await until(pilot, lambda: "exported to " in notices(app), seconds=30)
+        await choose(pilot, until, "csv")
+        await until(pilot, lambda: notified(app, "exported to "), seconds=30)
     assert list(tmp_path.glob("mine-*.csv"))
 
 
@@ -151,10 +133,7 @@ async def test_the_classifiers_to_choose_from_are_its_runs(elsewhere: Store, unt
         app = await ready(pilot, until)
         pane: Any = app.main_view.panes[PaneId.PHOTO]
         pane.action_model()
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"other")
-        await until(pilot, "digits, mlp, finished")
-        await pilot.press("enter")
+        await choose(pilot, until, "other", "digits, mlp, finished")
         await until(pilot, lambda: pane.selected_classifier is not None)
     assert pane.selected_classifier == RunClassifier(str(elsewhere.find("other").path))
 

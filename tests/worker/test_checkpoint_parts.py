@@ -48,7 +48,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "sums.device": (LATE, None),
     "sums.window": (EARLY, None),
     "sums.epoch": (LATE, None),
-    "report_every": (LATE, 4),
+    "log_every": (LATE, 4),
     "random.cpu": (LATE, None),
     "threads": (LATE, 2),
     "batch_size": (LATE, 5),

@@ -71,7 +71,7 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
 
 def test_one_of_every_k_epochs_is_kept(folder: RunFolder) -> None:
     checkpoints = CheckpointManager(folder)
-    checkpoints.keep_every = 2
+    checkpoints.keep_checkpoint_every = 2
     save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
     assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
     checkpoints.close()
@@ -171,14 +171,14 @@ def test_random_states_are_restored() -> None:
 def test_weights_with_nan_or_infinity_are_not_kept(folder: RunFolder, value: float) -> None:
     checkpoints = CheckpointManager(folder)
     save(checkpoints, 10)
-    spoilt = content(20)
-    spoilt["model"]["w"][1] = value
-    checkpoints.save(spoilt, offset=0, best=False, sync=lambda: None)
+    damaged = content(20)
+    damaged["model"]["w"][1] = value
+    checkpoints.save(damaged, offset=0, best=False, sync=lambda: None)
     with pytest.raises(RunFailed, match="NaN or infinite at step 20; the last good checkpoint is kept"):
         checkpoints.wait()
     assert files(folder) == {"step-10.pt", "manifest.json"}
     large = content(30)
-    large["model"]["w"] = torch.tensor([3e38, 3e38])  # a sum that is no number, of numbers
+    large["model"]["w"] = torch.tensor([3e38, 3e38])  # an infinite sum of finite numbers
     checkpoints.save(large, offset=0, best=False, sync=lambda: None)
     checkpoints.close()
     assert "step-30.pt" in files(folder)

@@ -51,7 +51,7 @@ def texts(folder: RunFolder) -> list[str]:
 
 
 def changes(folder: RunFolder) -> list[SettingChange]:
-    """Those that the worker made by itself."""
+    """Those that the worker made without a request."""
     return [change for change in all_changes(folder) if change.cause is not None]
 
 

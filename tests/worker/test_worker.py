@@ -25,7 +25,7 @@ from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.journal import PhaseChange, read_journal
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Heartbeat, RequestValues
-from workbench.runs.requests import NO_VALUES, Reply
+from workbench.runs.requests import NO_VALUES, Answer
 from workbench.ui.plots.pane import facts
 
 FULL = {
@@ -114,18 +114,18 @@ def test_requests_are_answered(home: Path) -> None:
     worker = Worker(folder)
     worker.wait_for(lambda: worker.step() > 0)
 
-    def asked(kind: RequestKind, values: RequestValues = NO_VALUES) -> Reply:
+    def asked(kind: RequestKind, values: RequestValues = NO_VALUES) -> Answer:
         request = requests.send_request(folder, kind, 1, values)
         worker.wait_for(lambda: requests.read_answer(folder, request) is not None)
-        reply = requests.read_answer(folder, request)
-        assert reply is not None
-        return reply
+        answer = requests.read_answer(folder, request)
+        assert answer is not None
+        return answer
 
     saved = worker.step()
     worker.signal(signal.SIGUSR1)
     worker.wait_for(lambda: worker.step() > saved)
     assert asked(RequestKind.PAUSE).text.startswith("paused at step")
-    assert asked(RequestKind.CONTINUE) == Reply(Outcome.DONE, "training continues")
+    assert asked(RequestKind.CONTINUE) == Answer(Outcome.DONE, "training continues")
     assert "0.001 → 0.0005" in asked(RequestKind.LR, RequestValues(times=0.5)).text
     outcome, text = asked(RequestKind.LR, RequestValues(value=-1.0))
     assert (outcome, text[:8]) == (Outcome.REJECTED, "train.lr")
@@ -134,7 +134,7 @@ def test_requests_are_answered(home: Path) -> None:
     request = requests.send_request(folder, RequestKind.STOP, 1)
     end = worker.ended()
     assert end is not None and (end.cause, end.reason) == (Cause.REQUESTED, "stopped on request")
-    assert requests.read_answer(folder, request) == Reply(Outcome.DONE, "checkpointing and stopping")
+    assert requests.read_answer(folder, request) == Answer(Outcome.DONE, "checkpointing and stopping")
     assert [(c.setting, c.value) for c in changes(folder)] == [("train.lr", 0.0005), ("train.epochs", 90_000)]
     heartbeat = read_record(folder.heartbeat, Heartbeat)
     assert heartbeat is not None

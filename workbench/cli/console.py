@@ -56,7 +56,7 @@ def print_devices(rows: Sequence[DeviceInfo]) -> None:
         ("device", "name", "memory", "free", "load", "training"),
         [
             (row.device, row.name, text.format_bytes(row.memory_total), text.format_bytes(row.memory_free),
-             "-" if row.load is None else f"{row.load:.0%}", f"used ({row.why})" if row.chosen else "")
+             "-" if row.load is None else f"{row.load:.0%}", f"used ({row.reason})" if row.chosen else "")
             for row in rows
         ],
     )  # fmt: skip

@@ -15,11 +15,12 @@ from workbench.core.text import sanitize
 from workbench.io.record_codec import encode
 from workbench.launcher import launch
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import Notice
 from workbench.runs.metrics import EvaluationRow, Wall
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import effective_experiment, eta, throughput
+from workbench.runs.run_report import effective_experiment, throughput
 from workbench.runs.status import Status, status_of
 
 POLL_SECONDS = 0.2
@@ -106,7 +107,7 @@ def progress_line(view: RunView) -> str:
     if beat.steps_total:
         parts.append(f"step {step}/{beat.steps_total}")
     if loss := view.steps.column("loss"):
-        parts.append(f"loss {text.format_decimals(loss[-1])}")
+        parts.append(f"train loss {text.format_decimals(loss[-1])}")
     if rate := throughput(view):
         parts.append(f"{text.format_count(rate)} samples/s")
     if seconds := eta(beat):

@@ -195,7 +195,10 @@ def _add_trash(commands: Subparsers) -> None:
 
 def _add_control(commands: Subparsers) -> None:
     command = _add_run(commands, "pause", "control:pause", "checkpoint a run and pause it")
-    command.add_argument("--release", action="store_true", help="free the device's memory while it is paused")
+    command.add_argument("--suspend", action="store_true", help="free the device's memory while it is paused")
+    command.add_argument(
+        "--release", dest="suspend", action="store_true", help=argparse.SUPPRESS
+    )  # as in 0.1.0
     _add_run(commands, "continue", "control:continue_run", "continue a paused run")
     _add_run(commands, "checkpoint", "control:checkpoint", "write a checkpoint of a live run now")
     command = _add_run(commands, "lr", "control:learning_rate", "change a live run's learning rate")

@@ -14,6 +14,7 @@ from workbench.runs.metrics import ClassMetrics
 from workbench.runs.published_reference import ClassComparison, CurveComparison, ReferenceReport
 from workbench.runs.resource_usage import UsageSummary
 from workbench.runs.run_report import Change, LiveMetrics, RunEvaluation, RunReport
+from workbench.runs.scores import split_label
 
 SHOWN_CHANGES = 8
 """Number of newest setting changes that are shown."""
@@ -25,16 +26,18 @@ def print_run_report(report: RunReport) -> None:
     """Print the report of a run."""
     phase = f", {report.phase}" if report.phase else ""
     print_result(f"{report.name} ({report.run}): {report.status}{phase}")
+    if report.test:
+        print_result(f"  test  {_metrics_line(report.test)}")
     print_result(f"  {progress_line(report)}")
     if report.now and (now := _live_line(report.now)):
         print_result(f"  now   {now}")
     _print_changes(report.changes)
     if report.reason:
         print_result(f"  {report.reason}")
+    if report.unreadable_files:
+        print_result(f"  damaged files that can't be read: {', '.join(report.unreadable_files)}")
     if notes := "  ".join(filter(None, [", ".join(report.tags), report.notes])):
         print_result(f"  {notes}")
-    if report.test:
-        print_result(f"  test  {_metrics_line(report.test)}")
     if report.reference:
         _print_reference(report.reference)
     _print_class_section(report)
@@ -57,7 +60,9 @@ def progress_line(report: RunReport) -> str:
     total = f"/{report.steps_total}" if report.steps_total else ""
     parts = [f"epoch {report.epoch}/{report.epochs_total or '?'}", f"step {report.step}{total}"]
     if best := report.best:
-        parts.append(f"best {best.metric} {text.format_fraction(best.value)}@{best.epoch}")
+        parts.append(
+            f"best {split_label('validation')} {best.metric} {text.format_fraction(best.value)}@{best.epoch}"
+        )
     if report.now and report.now.eta is not None:
         parts.append(f"ETA {text.format_duration(report.now.eta)}")
     return "  ".join(parts)
@@ -67,7 +72,9 @@ def _live_line(now: LiveMetrics) -> str:
     """The newest training metrics; empty before the first."""
     parts = [] if now.lr is None else [f"lr {now.lr:.3g}"]
     metrics = {"loss": now.loss, "accuracy": now.accuracy}
-    parts += [f"{name} {text.format_decimals(value)}" for name, value in metrics.items() if value is not None]
+    parts += [
+        f"train {name} {text.format_decimals(value)}" for name, value in metrics.items() if value is not None
+    ]
     if now.samples_per_second:
         parts.append(f"{text.format_count(now.samples_per_second)} samples/s")
     return "  ".join(parts)

@@ -1,6 +1,6 @@
 """The messages between the client and the compute process, one JSON object per line.
 
-The client sends a `Call` for each request, and `Cancel` to cancel one. The process replies to a call with any number
+The client sends a `Call` for each request, and `Cancel` to cancel one. The process sends for each call any number
 of `ProgressUpdate`s, then one `Result` or `Failure`. Both ends have the same version, so decoding is strict. Imports
 no torch.
 """
@@ -170,12 +170,12 @@ class DescribeDataset(Request[DatasetOverview], frozen=True, kw_only=True):
 
 
 class BrowseImages(Request[ImagePage], frozen=True, kw_only=True):
-    """List images of a split, shuffled if they are stored by class. An image of random noise comes first."""
+    """List images of a split, shuffled if they are stored by class."""
 
     dataset: DatasetRef
     split: Split = "train"
     label: int | None = None
-    """Only samples of this class, without the noise."""
+    """Only samples of this class."""
     first: int = 0
     """Index of the first item among those."""
     count: int = 20

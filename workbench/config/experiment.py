@@ -22,13 +22,13 @@ from workbench.config.setting_aliases import (
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path, is_file, is_folder
+from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import (
     Choice,
     Options,
     Section,
     Setting,
     convert,
-    parse_assignment,
     settings_of,
 )
 from workbench.core.user_code import is_user_code, split_user_code_name

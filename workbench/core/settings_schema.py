@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import msgspec
 
 from workbench.core.errors import UserError, did_you_mean
+from workbench.core.setting_parser import item_type, literal_values, parse_value
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -113,66 +113,6 @@ def convert(struct: type[S], values: Section, where: str) -> S:
         raise UserError(_error_line(error, where, plain, struct)) from None
 
 
-def parse_assignment(text: str) -> tuple[str, str]:
-    """Key and value of `KEY=VALUE`. Raises `UserError`."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set expects KEY=VALUE, not '{text}' (for example --set train.epochs=20)")
-    return key.strip(), value
-
-
-def parse_value(value: Any, target: Any) -> Any:
-    """Text (`"3"`, `"1e-3"`, `"yes"`, `"crop,flip"`) as a value of the type `target` of a setting.
-
-    Values that are not text, and text that can't be parsed, are returned unchanged: `convert` validates them.
-    """
-    if not isinstance(value, str):
-        return value
-    if value in _literal_values(target):
-        return value
-    kinds = _plain_types(target)
-    if bool in kinds and value.lower() in {"yes", "true", "on", "no", "false", "off"}:
-        return value.lower() in {"yes", "true", "on"}
-    if tuple in kinds or list in kinds:
-        return _parse_list(value, target)
-    for kind in (int, float):
-        if kind in kinds:
-            try:
-                number = kind(value)
-            except ValueError:
-                continue
-            return number if abs(number) < math.inf else value  # isfinite() fails on an int beyond a float
-    return value
-
-
-def _parse_list(value: str, target: Any) -> Any:
-    text = value.strip()
-    if text.startswith("["):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):  # too deeply nested brackets raise the latter
-            return value
-    item = _item_type(target)
-    return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]
-
-
-def _union_members(target: Any) -> list[Any]:
-    """The members of a union, without `Annotated`; a list of one for any other type."""
-    if hasattr(target, "__metadata__"):
-        return _union_members(target.__origin__)
-    if get_origin(target) in {Literal, tuple, list} or not get_args(target):
-        return [target]
-    return [member for argument in get_args(target) for member in _union_members(argument)]
-
-
-def _literal_values(target: Any) -> set[Any]:
-    return {value for t in _union_members(target) if get_origin(t) is Literal for value in get_args(t)}
-
-
-def _plain_types(target: Any) -> set[Any]:
-    return {get_origin(t) or t for t in _union_members(target)}
-
-
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "yes or no", "str": "text", "array": "a list"}
 
 
@@ -185,7 +125,7 @@ def _error_line(error: msgspec.ValidationError, where: str, values: Section, str
     key, index = re.match(r"([^.\[]*)(?:\[(\d+)\])?", path).groups()  # type: ignore[union-attr]
     value = values[key][int(index)] if index else values[key]
     types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    choices = sorted(str(c) for c in _literal_values(_item_type(types[key]) if index else types[key]))
+    choices = sorted(str(c) for c in literal_values(item_type(types[key]) if index else types[key]))
     if choices and isinstance(value, str):
         return (
             f"{where}.{key} can't be '{value}'; it can be {', '.join(choices)}{did_you_mean(value, choices)}"
@@ -197,11 +137,6 @@ def _error_line(error: msgspec.ValidationError, where: str, values: Section, str
         return f"{where}.{key} can't be '{value}'; it can be {_help(struct, key)}"
     kind = f"{_KINDS.get(expected[1], expected[1])} {expected[3] or ''}".rstrip()
     return f"{where}.{path} must be {kind}, not {value!r}"
-
-
-def _item_type(target: Any) -> Any:
-    """The type of the items of a list."""
-    return next((get_args(t)[0] for t in _union_members(target) if get_origin(t) in {tuple, list}), str)
 
 
 def _help(struct: type, key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.cells import cell_len, split_graphemes
@@ -72,6 +72,48 @@ def pad(text: str, width: int) -> str:
     """`text` truncated or padded with spaces to exactly `width` terminal cells."""
     line = truncate(text, width)
     return line + " " * (width - cell_width(line))
+
+
+def common_prefix(texts: Iterable[str]) -> str:
+    """The longest common prefix."""
+    every = list(texts)
+    first, last = min(every, default=""), max(every, default="")
+    differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(differences, min(len(first), len(last)))]
+
+
+def shorten_distinct(names: Sequence[str], width: int) -> list[str]:
+    """Names in at most `width` cells that stay distinct where the originals are: what all share is left out first.
+
+    `resnet18-cifar10-lr.1` and `resnet18-cifar10-lr.01` become `…10-lr.1` and `…10-lr.01`, not the same start twice.
+    """
+    if all(cell_width(name) <= width for name in names):
+        return list(names)
+    shortened = [truncate(name, width) for name in names]
+    if len(set(shortened)) == len(set(names)):
+        return shortened
+    shared = len(common_prefix(names))
+    ends = [name if cell_width(name) <= width else _from_difference(name, shared, width) for name in names]
+    return ends if len(set(ends)) == len(set(names)) else [_without_middle(name, width) for name in names]
+
+
+def _from_difference(name: str, shared: int, width: int) -> str:
+    """The part of a name after the `shared` characters, with as many of those before it as fit."""
+    start = shared
+    while start > 0 and cell_width(name[start - 1 :]) < width:
+        start -= 1
+    return truncate("…" + name[start:], width)
+
+
+def _without_middle(name: str, width: int) -> str:
+    """The start and the end of a name that is longer than `width` cells."""
+    if cell_width(name) <= width:
+        return name
+    head = truncate(name, (width + 1) // 2)
+    tail = name
+    while cell_width(head) + cell_width(tail) > width:
+        tail = tail[1:]
+    return head + tail
 
 
 def format_duration(seconds: float | None) -> str:

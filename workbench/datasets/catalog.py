@@ -15,10 +15,11 @@ from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
 from workbench.core.settings_schema import Options, Section
 from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.datasets.found_counts import count_found
 from workbench.io.disk_usage import quick_disk_usage
 
 Task = Literal["classification", "regression"]
-DatasetKind = Literal["builtin", "published", "folder", "own"]
+DatasetKind = Literal["builtin", "published", "folder", "custom"]
 
 SplitSeed = Annotated[
     int, Meta(ge=0, le=2**63 - 1, description="seed of the split, independent of the seed of the experiment")
@@ -255,7 +256,7 @@ def find(name: str) -> DatasetInfo:
     if is_user_code(name):
         file, function = split_user_code_name(name)
         absolute = f"{expand_user_path(file).absolute()}:{function}"  # a worker may start elsewhere
-        return DatasetInfo(absolute, f"custom dataset {name}", kind="own", options=None)
+        return DatasetInfo(absolute, f"custom dataset {name}", kind="custom", options=None)
     for info in CATALOG:
         if _plain(name) in {_plain(info.name), *info.aliases}:
             return info
@@ -313,7 +314,8 @@ class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     kind: DatasetKind
     train: int | None
-    """Training samples; `None` if unknown before loading, as are the next three."""
+    """Training samples, in the files that were found if there are any; `None` if unknown before loading, as are
+    the next three."""
     test: int | None
     classes: int | None
     shape: tuple[int, ...] | None
@@ -337,8 +339,10 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
     values = {**_default_options(info), **(options or {})}
     counts, classes, shape = _counts(info, values)
     path = Path(info.name[7:]) if info.kind == "folder" else find_on_disk(info, values)
-    if info.kind == "own":
+    if info.kind == "custom":
         path = expand_user_path(info.name.rpartition(":")[0])
+    if info.kind == "published" and path is not None:
+        counts = count_found(_located_files(info, path, values)) or counts
     return DatasetDescription(
         name=info.name,
         title=info.title,
@@ -353,6 +357,15 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
         path=str(path) if path else None,
         bytes=_size(info, path, values, measure),
     )
+
+
+def published_counts(info: DatasetInfo, options: Section | None = None) -> tuple[int, int] | None:
+    """Training and test samples of a dataset as published, with these options; `None` if unknown."""
+    return _counts(info, {**_default_options(info), **(options or {})})[0]
+
+
+def _located_files(info: DatasetInfo, folder: Path, values: Section) -> list[Path]:
+    return [path for file in info.files if (path := locate_file(folder, info, file, values))]
 
 
 def _counts(
@@ -380,6 +393,5 @@ def _size(info: DatasetInfo, path: Path | None, values: Section, measure: bool) 
         return 0
     files = [path]
     if info.kind == "published":
-        located = (locate_file(path, info, file, values) for file in info.files)
-        files = [file for file in located if file]
+        files = _located_files(info, path, values)
     return quick_disk_usage(files) if measure or not any(file.is_dir() for file in files) else None

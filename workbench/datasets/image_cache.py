@@ -150,7 +150,9 @@ class CacheFacts(Record, frozen=True, kw_only=True):
     root: str = ""
     """The folder of the image files, for humans who look into the cache."""
     skipped: dict[int, str] = msgspec.field(name="set_aside")
-    """Reasons why images could not be read, by index in the listing."""
+    """Reasons why images could not be read, by index in the listing. Its key is that of 0.1.0, which may share
+    the cache.
+    """
 
 
 class _DecodedSplit:

@@ -18,7 +18,7 @@ from workbench.datasets.load_request import LoadRequest, RecordedData
 _LOADERS: Mapping[DatasetKind, str] = {
     "published": "published:load",
     "folder": "image_folder:load",
-    "own": "user_dataset:load",
+    "custom": "user_dataset:load",
 }
 """Loaders of the kinds of datasets whose rows name none."""
 

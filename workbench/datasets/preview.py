@@ -16,13 +16,11 @@ from workbench.core.text import one_line
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, Split, derived_seed
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
-from workbench.datasets.transform_catalog import TRANSFORMS_BY_NAME
+from workbench.datasets.transform_catalog import NOISE_INDEX, TRANSFORMS_BY_NAME
 
 Chain = Sequence[tuple[str, float | None]]
 """Transforms by name, each with the value of its parameter (`None`: its default)."""
 
-NOISE_INDEX = -1
-"""The index of the noise image, which is shown before the samples of every image dataset."""
 _NOISE_SIDE = 96
 _RANGE_SAMPLES = 1000
 """The value range of float images is measured on this many samples."""

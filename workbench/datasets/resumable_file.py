@@ -22,9 +22,9 @@ class PartialFacts(Record, frozen=True, kw_only=True):
     """The progress of a partial file, in the `.json` beside it."""
 
     count: int = msgspec.field(name="places")
-    """Records that are done, including the skipped ones."""
+    """Records that are done, including the skipped ones. Its key is that of 0.1.0, which may share the cache."""
     skipped: dict[int, str] = msgspec.field(name="set_aside")
-    """Reasons of the records that have no bytes in the file, by index."""
+    """Reasons of the records that have no bytes in the file, by index. Its key is that of 0.1.0, too."""
 
 
 class ResumableFile:

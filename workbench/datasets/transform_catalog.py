@@ -29,24 +29,28 @@ class Transform:
     parameter: Parameter | None
 
 
-_CHANCE = Parameter("chance", 1, 0, 1, 0.1)
+NOISE_INDEX = -1
+"""The index that stands for an image of random noise: it shows what a transform does without any content."""
+
+_PROBABILITY = Parameter("probability", 1, 0, 1, 0.1)
 
 TRANSFORMS = (
-    Transform("rotation", "rotated by up to so many degrees", Parameter("degrees", 45, 0, 180, 5)),
-    Transform("hflip", "flipped left to right", _CHANCE),
-    Transform("vflip", "flipped top to bottom", _CHANCE),
-    Transform("crop", "shifted, padded with black", Parameter("% of the side", 15, 0, 50, 5)),
+    Transform("rotation", "random rotation", Parameter("degrees, at most", 45, 0, 180, 5)),
+    Transform("hflip", "horizontal flip", _PROBABILITY),
+    Transform("vflip", "vertical flip", _PROBABILITY),
+    Transform("crop", "random shift, padded with black", Parameter("% of the side, at most", 15, 0, 50, 5)),
     Transform(
-        "resized-crop", "a random part, enlarged to full size", Parameter("% of the area, at least", 30, 5, 100, 5)
+        "resized-crop", "random crop, resized to the full size", Parameter("% of the area, at least", 30, 5, 100, 5)
     ),
-    Transform("color-jitter", "brightness, contrast, saturation, hue", Parameter("strength", 0.4, 0, 1, 0.1)),
-    Transform("affine", "rotated, sheared, shifted, scaled", Parameter("degrees", 15, 0, 90, 5)),
-    Transform("perspective", "perspective distortion", Parameter("distortion", 0.5, 0, 1, 0.1)),
-    Transform("blur", "Gaussian blur", Parameter("deviation in pixels", 1, 0.2, 10, 0.2)),
-    Transform("erasing", "a black rectangle", Parameter("% of the area, at most", 20, 5, 80, 5)),
-    Transform("grayscale", "without color", _CHANCE),
-    Transform("auto-contrast", "stretched to the full range", _CHANCE),
-    Transform("rand-augment", "two random operations out of 14", Parameter("magnitude", 9, 0, 30, 1)),
+    Transform("color-jitter", "random brightness, contrast, saturation and hue",
+              Parameter("strength", 0.4, 0, 1, 0.1)),
+    Transform("affine", "random rotation, shear, shift and scale", Parameter("degrees, at most", 15, 0, 90, 5)),
+    Transform("perspective", "random perspective", Parameter("distortion", 0.5, 0, 1, 0.1)),
+    Transform("blur", "Gaussian blur", Parameter("standard deviation in pixels", 1, 0.2, 10, 0.2)),
+    Transform("erasing", "random black rectangle", Parameter("% of the area, at most", 20, 5, 80, 5)),
+    Transform("grayscale", "conversion to grayscale", _PROBABILITY),
+    Transform("auto-contrast", "contrast stretched to the full range", _PROBABILITY),
+    Transform("rand-augment", "RandAugment: two random operations out of 14", Parameter("magnitude", 9, 0, 30, 1)),
     Transform("normalize", "(x - mean) / std of the dataset; displayed unchanged", None),
 )  # fmt: skip
 

@@ -15,7 +15,8 @@ from workbench.engine.batches import Batches, sequential_batches
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import Precision
 from workbench.engine.task import Task, reshape_like
-from workbench.models.outputs import probabilities, top_k
+from workbench.models.outputs import probabilities
+from workbench.models.top_k import top_k
 from workbench.runs.metrics import ClassMetrics
 
 TOP_K = 5

@@ -30,7 +30,8 @@ from workbench.inference.results import ImageResult, Prediction
 from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
 from workbench.io.torch_files import load_into
 from workbench.models import catalog, torchvision_models
-from workbench.models.outputs import probabilities, top_k
+from workbench.models.outputs import probabilities
+from workbench.models.top_k import top_k
 from workbench.system.cpu import usable_cores
 from workbench.worker.checkpoint_content import ModelSpec
 

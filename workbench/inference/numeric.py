@@ -13,7 +13,8 @@ from workbench.core.errors import UserError
 from workbench.inference.results import NumericResult, Prediction
 from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
 from workbench.io.torch_files import load_into
-from workbench.models.outputs import probabilities, top_k
+from workbench.models.outputs import probabilities
+from workbench.models.top_k import top_k
 from workbench.worker.checkpoint_content import ModelSpec
 
 IMAGE_DIMENSIONS = 3

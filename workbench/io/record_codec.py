@@ -15,7 +15,6 @@ import json
 import math
 from functools import cache
 from pathlib import Path
-from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -44,9 +43,7 @@ def encode(record: msgspec.Struct) -> bytes:
 def to_json(record: msgspec.Struct) -> dict[str, Any]:
     """`record` as JSON values, with the version; names in its `ALWAYS_WRITTEN` are there even with their defaults."""
     content: dict[str, object] = msgspec.to_builtins(record)
-    always = {
-        name: getattr(record, name) for name in getattr(record, "ALWAYS_WRITTEN", ()) if name not in content
-    }
+    always = {name: getattr(record, name) for name in getattr(record, "ALWAYS_WRITTEN", ())}
     return {"v": VERSION, **finite({**content, **always})}
 
 
@@ -65,10 +62,7 @@ def convert(content: object, type: type[R]) -> R | None:
     upgrade = getattr(struct, "upgrade", None)
     if upgrade is not None:
         content = upgrade(content)
-    try:
-        return msgspec.convert(content, type, strict=False)
-    except msgspec.ValidationError:
-        return None if struct is None else _salvage(content, struct)
+    return None if struct is None else _salvage(content, struct)
 
 
 def read_record(path: Path, type: type[R]) -> R | None:
@@ -82,7 +76,7 @@ def read_record(path: Path, type: type[R]) -> R | None:
 
 def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
     """Write `record` to a file of its own, atomically. Raises `OSError`."""
-    text = json.dumps(to_json(record), allow_nan=False, indent=1)  # ASCII: see `encode`
+    text = json.dumps(to_json(record), indent=1)  # ASCII: see `encode`
     write_bytes(path, text.encode("ascii") + b"\n", durable=durable)
 
 
@@ -122,8 +116,7 @@ def _struct_for(content: object, type: Any) -> type[msgspec.Struct] | None:
 
 
 def _structs_in(type: Any) -> list[Any]:
-    members = get_args(type) if isinstance(type, UnionType) or get_origin(type) else (type,)
-    return [member for member in members if isinstance(member, _STRUCT_TYPE)]
+    return [member for member in get_args(type) or (type,) if isinstance(member, _STRUCT_TYPE)]
 
 
 _STRUCT_TYPE: Any = type(msgspec.Struct)
@@ -149,9 +142,9 @@ def _salvage_value(value: Any, type: Any) -> Any:
         return msgspec.convert(value, type, strict=False)
     except msgspec.ValidationError:
         pass
-    if isinstance(value, list) and get_origin(type) in {list, tuple} and get_args(type)[1:] in {(), (...,)}:
+    if isinstance(value, list) and get_origin(type) is tuple and get_args(type)[1:] == (...,):
         items = [_salvage_item(item, get_args(type)[0]) for item in value]
-        return get_origin(type)(item for item in items if item is not msgspec.UNSET)
+        return tuple(item for item in items if item is not msgspec.UNSET)
     if isinstance(value, dict) and get_origin(type) is dict:
         entries = {key: _salvage_value(item, get_args(type)[1]) for key, item in value.items()}
         return {key: item for key, item in entries.items() if item is not msgspec.UNSET}

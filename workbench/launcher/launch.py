@@ -34,7 +34,7 @@ from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
 from workbench.runs.run_report import effective_experiment
-from workbench.runs.status import Status, describe_holder, status_of
+from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import logout, machine_info
 from workbench.system.processes import python_command, this_process
 
@@ -127,7 +127,7 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
         command = f"continue {folder.id} continues it" if paused else f"stop {folder.id} stops it"
         state = "paused" if paused else f"{status} ({describe_holder(folder)})"
         raise UserError(f"{folder.id} is {state}: nothing to resume (workbench {command})")
-    if status is Status.UNKNOWN and not take_over:
+    if status is Status.UNKNOWN and not take_over and may_be_live(folder):
         raise UserError(
             f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, "
             f"workbench resume {folder.id} --take-over resumes it here"
@@ -207,12 +207,12 @@ def stop_run(folder: RunFolder) -> str | None:
     except OSError as error:
         if error.errno not in DISK_FULL_ERRNOS:
             raise
-        why = describe_disk_error(error, folder.path.parent)
+        reason = describe_disk_error(error, folder.path.parent)
         if not _terminate(folder):
             raise UserError(
-                f"{why}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
+                f"{reason}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
             ) from None
-        return why
+        return reason
     return None
 
 

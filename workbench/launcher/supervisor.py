@@ -30,7 +30,7 @@ from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
-from workbench.launcher.paused_run import PausedRunHolder
+from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
 from workbench.runs.attempts import installed_versions, last_attempt_number
 from workbench.runs.checkpoint_index import newest_checkpoint_step
@@ -111,7 +111,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
         while (code := _run_worker(folder, journal, attempt, signals)) == SUSPENDED_EXIT_CODE and (
-            reason := _hold_paused_run(folder, journal, attempt, signals, lock)
+            reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
         ) is None:
             arguments.overrides, arguments.from_start = "{}", False
             attempt = _open_attempt(folder, journal, arguments)
@@ -162,12 +162,12 @@ def _run_worker(folder: RunFolder, journal: Journal, attempt: Attempt, signals: 
     return code
 
 
-def _hold_paused_run(
+def _hold_suspended_run(
     folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder, lock: RunLock
 ) -> StopReason | None:
-    """Hold a paused run without a worker; returns why it has to stop, or `None` once it has to continue."""
+    """Hold a suspended run, which has no worker; returns why it has to stop, or `None` once it has to continue."""
     lock.acquire(WRITER)
-    reason = PausedRunHolder(folder, journal, attempt.attempt).wait(lambda: signals.reason)
+    reason = SuspendedRunHolder(folder, journal, attempt.attempt).wait(lambda: signals.reason)
     lock.release(WRITER)
     return reason
 

@@ -21,7 +21,7 @@ from workbench.core.user_code import is_user_code, split_user_code_name
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
 
-ModelKind = Literal["builtin", "torchvision", "own"]
+ModelKind = Literal["builtin", "torchvision", "custom"]
 Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 
@@ -299,7 +299,7 @@ def find(name: str) -> ModelInfo:
         file, attribute = split_user_code_name(name)
         full = f"{expand_user_path(file).absolute()}:{attribute}"
         return ModelInfo(full, f"custom model {attribute}", "", _BOTH,
-                         images_only=False, kind="own", options=None)  # fmt: skip
+                         images_only=False, kind="custom", options=None)  # fmt: skip
     for info in CATALOG:
         if info.name == name:
             return info

@@ -76,7 +76,7 @@ def build_model(
             f"{info.name} takes images, but the inputs of the data have the shape {list(shape)}: try mlp or linear"
         )
     size = info.size_for(choice.options, shape)
-    if info.kind == "own":
+    if info.kind == "custom":
         module = user_model.build(info.name, shape, outputs, choice.options)
         return BuiltModel(module, None, None, torchvision_models.head_names(module), pretrained=False)
     if info.kind == "torchvision":

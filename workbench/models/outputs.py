@@ -1,8 +1,7 @@
-"""The outputs of a model: probabilities, top-k classes, and additional metrics of the model itself."""
+"""The outputs of a model: probabilities, and additional metrics of the model itself."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -13,14 +12,6 @@ def probabilities(module: nn.Module, outputs: Tensor) -> Tensor:
     `gives_probabilities` set: a second softmax would flatten the probabilities.
     """
     return outputs if getattr(module, "gives_probabilities", False) else outputs.softmax(1)
-
-
-def top_k(scores: Tensor, k: int) -> torch.return_types.topk:
-    """The `k` highest of scores [N, classes], or all of fewer: `values` and `indices` [N, min(k, classes)].
-
-    The highest come first.
-    """
-    return scores.topk(min(k, scores.shape[1]), dim=1)
 
 
 def extra_metrics(module: nn.Module) -> dict[str, float]:

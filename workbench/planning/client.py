@@ -79,12 +79,12 @@ class PlanProcess:
             progress(beat.progress)
 
     def _result(self) -> Plan:
-        answer = read_record(self._folder.path / RESULT_FILE, PlanResult) or PlanResult()
-        if answer.plan is not None:
-            plan = answer.plan
+        result = read_record(self._folder.path / RESULT_FILE, PlanResult) or PlanResult()
+        if result.plan is not None:
+            plan = result.plan
             return msgspec.structs.replace(plan, notices=(*self._notices, *plan.notices))
-        if answer.error is not None:
-            raise (UserError if answer.invalid_input else RunFailed)(answer.error)
+        if result.error is not None:
+            raise (UserError if result.invalid_input else RunFailed)(result.error)
         if self._process.returncode == -9:
             raise Cancelled
         raise RunFailed(f"no plan was made: {self._last_log_line() or f'exit {self._process.returncode}'}")

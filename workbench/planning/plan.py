@@ -22,7 +22,7 @@ class Proposal(msgspec.Struct, frozen=True):
     seconds: float
     """Estimated duration of the whole run."""
     side_effect: str = msgspec.field(name="says")
-    """How the setting changes the training itself."""
+    """How the setting changes the training itself. Its key is the one that scripts know from `plan --json`."""
 
     @property
     def assignment(self) -> str:

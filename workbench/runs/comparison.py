@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from workbench.core.settings_schema import SettingValue
+from workbench.runs.lookup import id_suffix
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunReport, read_report
 from workbench.runs.status import Status
@@ -57,9 +58,7 @@ def differing_keys(runs: Sequence[ComparedRun]) -> list[str]:
 def display_names(runs: Sequence[ComparedRun]) -> list[str]:
     """The names of the runs in a table; those of runs with the same name are followed by the end of the run id."""
     names = [run.name for run in runs]
-    return [
-        run.name if names.count(run.name) == 1 else f"{run.name} {run.run.rpartition('-')[2]}" for run in runs
-    ]
+    return [run.name if names.count(run.name) == 1 else f"{run.name} {id_suffix(run.run)}" for run in runs]
 
 
 def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:

@@ -75,7 +75,7 @@ class SettingChange(JournalRecord, tag="change", frozen=True, kw_only=True):
     """Steps done when it takes effect."""
     request: str | None = None
     """The id of the request; `None` for a change by the worker itself."""
-    cause: ChangeCause | None = msgspec.field(default=None, name="why")
+    cause: ChangeCause | None = None
     """Why the worker changed the setting by itself."""
     during_epoch: int | None = None
     """The epoch that required a rollback."""
@@ -100,7 +100,7 @@ class PhaseChange(JournalRecord, tag="phase", frozen=True, kw_only=True):
     """With `ended`: the wall time of the attempt, in seconds."""
 
 
-class Answer(JournalRecord, tag="answer", frozen=True, kw_only=True):
+class AnsweredRequest(JournalRecord, tag="answer", frozen=True, kw_only=True):
     """A request and its outcome."""
 
     request: RequestKind
@@ -127,7 +127,12 @@ class Notice(JournalRecord, tag="notice", frozen=True, kw_only=True):
     """Whether the notice reports a stalled run."""
     before: dict[str, float] = {}
     """Metrics before and after an upgrade of workbench, with the same weights."""
-    after: dict[str, float] = msgspec.field(default={}, name="now")
+    after: dict[str, float] = {}
+
+    @staticmethod
+    def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
+        """Content of an older version in the current form."""
+        return upgrades.notice(content)
 
 
 class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
@@ -146,7 +151,7 @@ class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
     """Bytes of memory of that GPU."""
 
 
-JournalLine = Attempt | SettingChange | PhaseChange | Answer | Notice | SystemSample
+JournalLine = Attempt | SettingChange | PhaseChange | AnsweredRequest | Notice | SystemSample
 
 
 class Journal(LineWriter):

@@ -87,3 +87,14 @@ def read_lines(path: Path, type: Any) -> list[Any]:
     except OSError:
         return []
     return [record for line in lines if line and (record := decode(line, type)) is not None]
+
+
+def read_last_lines(path: Path, type: Any, size: int = 1 << 16) -> list[Any]:
+    """The records in the last `size` bytes of a file of any length, oldest first; damaged lines are left out."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            lines = file.read(size).split(b"\n")
+    except OSError:
+        return []
+    return [record for line in lines if line and (record := decode(line, type)) is not None]

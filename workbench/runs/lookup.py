@@ -38,3 +38,8 @@ def shortest_unique_ids(ids: Sequence[str]) -> list[str]:
     """A prefix of each id that identifies its run: the start time, longer where several runs started in one second."""
     length = next(n for n in count(TIMESTAMP_LENGTH) if len({run_id[:n] for run_id in ids}) == len(ids))
     return [run_id[:length] for run_id in ids]
+
+
+def id_suffix(run_id: str) -> str:
+    """`…56bc`: the random end of a run id, which tells runs of the same name apart."""
+    return f"…{run_id[-4:]}"

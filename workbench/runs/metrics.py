@@ -23,42 +23,44 @@ class Wall(Record, frozen=True, kw_only=True):
     samples_per_second: float | None = None
 
 
-class MetricRow(Record, tag_field="kind", frozen=True, kw_only=True):
-    """One line of `metrics.jsonl`; `step` is the number of optimizer steps done."""
+class Metrics(Record, frozen=True, kw_only=True):
+    """Metrics after `step` optimizer steps."""
 
     METRICS: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
-    ALWAYS_WRITTEN: ClassVar[tuple[str, ...]] = ("epoch", "count")
     step: int
     epoch: float = 0.0
     loss: float | None = None
     accuracy: float | None = None
-    wall: Wall = Wall()
 
     def metric(self, name: str) -> float | None:
-        """A metric by name; `None` where this row does not have it."""
+        """A metric by name; `None` where this record does not have it."""
         return getattr(self, name) if name in self.METRICS else None
 
 
-class StepRow(MetricRow, tag="step", frozen=True, kw_only=True):
-    """Means over the `count` steps since the previous row; `epoch` is fractional."""
+class TrainingRow(Metrics, tag_field="kind", frozen=True, kw_only=True):
+    """A line of `metrics.jsonl` with means over `count` training steps."""
 
+    ALWAYS_WRITTEN: ClassVar[tuple[str, ...]] = ("epoch", "count")
     count: int = 1
+    wall: Wall = Wall()
+
+
+class StepRow(TrainingRow, tag="step", frozen=True, kw_only=True):
+    """Means over the steps since the previous row; `epoch` is fractional."""
+
     lr: float | None = None
 
 
-class EpochRow(MetricRow, tag="epoch", frozen=True, kw_only=True):
+class EpochRow(TrainingRow, tag="epoch", frozen=True, kw_only=True):
     """Means over the training steps of one epoch; `epoch` is the number of completed epochs."""
 
-    count: int = 1
 
-
-class EvaluationRow(MetricRow, tag="evaluation", frozen=True, kw_only=True):
-    """Metrics of a split, evaluated after `step`."""
+class EvaluationMetrics(Metrics, frozen=True, kw_only=True):
+    """Metrics of a split, evaluated after `step`; `epoch` is the number of completed epochs."""
 
     METRICS: ClassVar[tuple[str, ...]] = (
         "loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy", "mse", "mae", "r2",
     )  # fmt: skip
-    ALWAYS_WRITTEN: ClassVar[tuple[str, ...]] = ("epoch", "split")
     split: str = "test"
     balanced_accuracy: float | None = None
     macro_f1: float | None = None
@@ -67,15 +69,27 @@ class EvaluationRow(MetricRow, tag="evaluation", frozen=True, kw_only=True):
     mse: float | None = None
     mae: float | None = None
     r2: float | None = None
+    weights_step: int | None = None
+    weights_epoch: int | None = None
+    """For a result: step and epoch of its weights, where they differ from `step` and `epoch`."""
+
+    @property
+    def weights_of_epoch(self) -> int:
+        """The epoch whose weights were evaluated; for a result it is often earlier than the last one."""
+        return int(self.epoch) if self.weights_epoch is None else self.weights_epoch
+
+
+class EvaluationRow(EvaluationMetrics, tag_field="kind", tag="evaluation", frozen=True, kw_only=True):
+    """A line of `metrics.jsonl`: the metrics of an evaluation."""
+
+    ALWAYS_WRITTEN: ClassVar[tuple[str, ...]] = ("epoch", "split")
     model: dict[str, float] = {}
     """Values specific to the model (`weight` and `bias` of a line)."""
     best: bool = False
     """Whether it is the best evaluation so far."""
     final: bool = False
     """Whether it is the result of the run: the final weights on the test split."""
-    weights_step: int | None = None
-    weights_epoch: int | None = None
-    """For a result: step and epoch of its weights, where they differ from `step` and `epoch`."""
+    wall: Wall = Wall()
 
     @staticmethod
     def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
@@ -85,11 +99,6 @@ class EvaluationRow(MetricRow, tag="evaluation", frozen=True, kw_only=True):
     def metric(self, name: str) -> float | None:
         """A metric of the evaluation or a value specific to the model, by name."""
         return super().metric(name) if name in self.METRICS else self.model.get(name)
-
-    @property
-    def weights_of_epoch(self) -> int:
-        """The epoch whose weights were evaluated; for a result it is often earlier than the last one."""
-        return int(self.epoch) if self.weights_epoch is None else self.weights_epoch
 
 
 MetricLine = StepRow | EpochRow | EvaluationRow
@@ -123,6 +132,7 @@ class LineDrawing(Record, tag="line", tag_field="kind", frozen=True, kw_only=Tru
     x: tuple[float, ...]
     y: tuple[float, ...]
     predicted: tuple[float, ...] = msgspec.field(name="said")
+    """Under its key of 0.1.0: an open screen of that version fails without it."""
     before: tuple[float, ...] | None = None
     """The predictions before training."""
 
@@ -146,33 +156,18 @@ class RegionsDrawing(Record, tag="regions", tag_field="kind", frozen=True, kw_on
 Drawing = LineDrawing | RegionsDrawing
 
 
-class EvaluationFile(Record, frozen=True, kw_only=True):
-    """`evaluations/step-N-SPLIT.json`: an evaluation with per-class metrics and confusion matrix."""
+class EvaluationFile(EvaluationMetrics, frozen=True, kw_only=True):
+    """`evaluations/step-N-SPLIT.json`: an evaluation with per-class metrics and confusion matrix.
 
-    step: int
+    The weights' step and epoch are not in the file: `run_report.read_evaluation` sets them.
+    """
+
     epoch: int
     split: str
     count: int = 0
     """Number of samples."""
-    loss: float | None = None
-    accuracy: float | None = None
-    balanced_accuracy: float | None = None
-    macro_f1: float | None = None
-    top5: float | None = None
-    tta_accuracy: float | None = None
-    mse: float | None = None
-    mae: float | None = None
-    r2: float | None = None
     per_class: tuple[ClassMetrics, ...] = ()
     confusion: tuple[tuple[int, int, int], ...] = ()
     """Non-zero cells: true class, predicted class, number of samples."""
     draw: Drawing | None = None
     records: RecordLayout | None = None
-    weights_step: int | None = None
-    weights_epoch: int | None = None
-    """As in `EvaluationRow`; not in the file, set by `run_report.read_evaluation`."""
-
-    @property
-    def weights_of_epoch(self) -> int:
-        """The epoch whose weights were evaluated."""
-        return self.epoch if self.weights_epoch is None else self.weights_epoch

@@ -211,6 +211,9 @@ def _data_note(view: RunView) -> str | None:
         return f"published for {published_for}; this is {info.name}"
     counts = view.setup.counts if view.setup else {}
     ours = (sum(counts.get(split, 0) for split in ("train", "validation")), counts.get("test", 0))
-    if info.kind != "published" or info.counts is None or not sum(ours) or ours == info.counts:
+    published = datasets.published_counts(info, experiment.data.options)
+    if info.kind != "published" or published is None or not sum(ours) or ours == published:
         return None
-    return f"measured on {ours[0]:,} + {ours[1]:,} samples of {info.name}'s {info.counts[0]:,} + {info.counts[1]:,}"
+    return (
+        f"measured on {ours[0]:,} + {ours[1]:,} samples of {info.name}'s {published[0]:,} + {published[1]:,}"
+    )

@@ -14,10 +14,10 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
-from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, MetricRow, StepRow, Wall
-from workbench.runs.records import Exit, Heartbeat, Notes, Setup
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
+from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.status import Status, status_of
+from workbench.runs.status import Status, status_of, unknown_reason
 
 MAX_LINE_BYTES = 1 << 20
 READ_BUDGET = 4 << 20
@@ -154,6 +154,8 @@ class RunView:
 
     folder: RunFolder
     status: Status = Status.UNKNOWN
+    unknown_reason: str = ""
+    """Why the status is unknown, in one line."""
     experiment: Experiment | None = None
     """The experiment as started, with its dataset where it is now; `None` where its file is missing or damaged."""
     setup: Setup | None = None
@@ -171,6 +173,8 @@ class RunView:
     """`wall` of the newest step row: its throughput."""
     skipped_lines: int = 0
     """Number of invalid lines."""
+    unreadable_files: tuple[str, ...] = ()
+    """Names of damaged JSON files; without `exit.json`: the status of such a run is `unknown`, with a reason."""
     version: int = 0
 
     @property
@@ -202,6 +206,7 @@ class RunReader:
         self._metrics: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
         self._journal: JsonlReader[JournalLine] = JsonlReader(folder.journal, JournalLine)
         self._stamps: dict[str, int] = {}
+        self._unreadable: set[str] = set()
 
     def poll(self, budget: int = READ_BUDGET) -> RunView:
         """The view after reading up to about `budget` more bytes of metrics. Call it again while `has_unread`."""
@@ -212,6 +217,7 @@ class RunReader:
         status = status_of(view.folder, view.attempts)
         if changed or status is not view.status:
             view.status = status
+            view.unknown_reason = unknown_reason(view.folder) if status is Status.UNKNOWN else ""
             view.version += 1
         return view
 
@@ -234,7 +240,9 @@ class RunReader:
 
     def _poll_files(self) -> bool:
         folder, view = self.view.folder, self.view
-        before = (view.experiment, view.setup, view.heartbeat, view.exit, view.notes)
+        before = (
+            view.experiment, view.setup, view.heartbeat, view.exit, view.notes, view.unreadable_files
+        )  # fmt: skip
         view.experiment = self._newer(folder.experiment, read_experiment) or view.experiment
         if self._newer(folder.data_location, read_json):
             view.experiment = read_experiment(folder.experiment) or view.experiment
@@ -242,16 +250,24 @@ class RunReader:
         view.heartbeat = self._newer(folder.heartbeat, partial(read_record, type=Heartbeat)) or view.heartbeat
         view.exit = self._newer(folder.exit, partial(read_record, type=Exit)) or view.exit
         view.notes = self._newer(folder.notes, partial(read_record, type=Notes)) or view.notes
-        return before != (view.experiment, view.setup, view.heartbeat, view.exit, view.notes)
+        self._newer(folder.manifest, partial(read_record, type=Manifest))  # only whether it is readable
+        view.unreadable_files = tuple(sorted(self._unreadable - {folder.exit.name}))
+        return before != (
+            view.experiment, view.setup, view.heartbeat, view.exit, view.notes, view.unreadable_files
+        )  # fmt: skip
 
     def _newer(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
-        """The record in a file that changed since it was last read; `None` where it did not, or is not readable yet."""
+        """The record in a file that changed since it was last read; `None` where it did not, or is not readable."""
+        self._unreadable.discard(path.name)
         try:
             status = path.stat()
         except OSError:
             return None
         stamp = status.st_mtime_ns ^ status.st_ino
-        if self._stamps.get(path.name) == stamp or (record := read(path)) is None:
+        if self._stamps.get(path.name) == stamp:
+            return None
+        if (record := read(path)) is None:
+            self._unreadable.add(path.name)
             return None
         self._stamps[path.name] = stamp
         return record
@@ -285,7 +301,7 @@ class RunReader:
         view.skipped_lines = reader.skipped_lines + self._journal.skipped_lines
         return bool(records) or replaced
 
-    def _add_row(self, row: MetricRow) -> None:
+    def _add_row(self, row: MetricLine) -> None:
         match row:
             case StepRow():
                 self.view.steps.add(row)

@@ -3,6 +3,12 @@
 Lines of `journal.jsonl` are in `journal`, those of `metrics.jsonl` and the files of evaluations in `metrics`;
 `experiment.json` contains the `Experiment`. `record_codec` defines the JSON form and the handling of damaged files.
 Units everywhere: times are Unix seconds, durations seconds, sizes bytes.
+
+A key is named like its attribute, in files and in the output of `--json`. Keys that only older versions write are
+renamed on read by `upgrades`. A key keeps another name (`name=` of the field) only where a rename could do harm, and
+the docstring of the field says why: the word is reserved in Python, scripts read the key in the output of `--json`, or
+a process of an older version may read the file at this moment (the worker of a live run, an open screen, a shared
+cache).
 """
 
 from __future__ import annotations
@@ -45,8 +51,8 @@ class PreprocessingRecord(Record, frozen=True, kw_only=True):
 class Feature(Record, frozen=True, kw_only=True):
     """Whether an acceleration is in use, and why not (`reason`)."""
 
-    enabled: bool = msgspec.field(default=False, name="used")
-    reason: str = msgspec.field(default="", name="why")
+    enabled: bool = False
+    reason: str = ""
     """Why it is not in use, for people."""
 
 
@@ -151,7 +157,7 @@ class Heartbeat(Record, frozen=True, kw_only=True, omit_defaults=False):
     progress: Progress | None = None
     best: Best | None = None
     latest: Latest | None = None
-    checkpoint_saved_at: float | None = msgspec.field(default=None, name="saved")
+    checkpoint_saved_at: float | None = None
     """When the newest checkpoint was saved, Unix seconds."""
     eta: float | None = None
     """Estimated seconds to the last step."""
@@ -234,8 +240,8 @@ class RequestValues(Record, frozen=True, kw_only=True):
     """`lr`: factor for the current value."""
     add: int | None = None
     """`epochs`: number of additional epochs."""
-    release: bool = False
-    """`pause`: end the worker process, which frees its memory."""
+    suspend: bool = msgspec.field(default=False, name="release")
+    """`pause`: end the worker process, which frees its memory. Its key is the one that live workers of 0.1.0 read."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):

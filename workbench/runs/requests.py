@@ -20,7 +20,7 @@ from workbench.runs.run_folder import RunFolder
 TOO_LATE = "the request came too late: its attempt has ended"
 """The answer to requests for an earlier attempt."""
 SUSPENDED_EXIT_CODE = 75
-"""The exit code of a worker that ended because its run is paused and its memory is to be freed."""
+"""The exit code of a worker that ended because its run is suspended: paused, with its memory freed."""
 POLL_SECONDS = 0.1
 NO_VALUES = RequestValues()
 
@@ -38,7 +38,7 @@ class Request:
     """When it was sent, Unix seconds."""
 
 
-class Reply(NamedTuple):
+class Answer(NamedTuple):
     """The outcome of a request, and a message for people."""
 
     outcome: Outcome
@@ -82,32 +82,32 @@ def pending_requests(folder: RunFolder) -> list[Request]:
     return sorted(pending, key=lambda request: (request.time, request.id))
 
 
-def write_answer(folder: RunFolder, request: Request, reply: Reply) -> None:
+def write_answer(folder: RunFolder, request: Request, answer: Answer) -> None:
     """Store the answer to a request and remove it from the pending ones. Raises `OSError`."""
     folder.answered_requests.mkdir(mode=0o700, exist_ok=True)
     record = RequestFile(
         request=request.kind, attempt=request.attempt, time=time.time(), values=request.values,
-        answer=reply.text, outcome=reply.outcome,
+        answer=answer.text, outcome=answer.outcome,
     )  # fmt: skip
     write_record(folder.answered_requests / f"{request.id}.json", record)
     (folder.control / f"{request.id}.json").unlink(missing_ok=True)
 
 
-def read_answer(folder: RunFolder, request_id: str) -> Reply | None:
-    """The reply to a request; `None` until it is answered."""
+def read_answer(folder: RunFolder, request_id: str) -> Answer | None:
+    """The answer to a request; `None` until it is answered."""
     record = read_record(folder.answered_requests / f"{request_id}.json", RequestFile)
     if record is None or record.answer is None:
         return None
-    return Reply(record.outcome or Outcome.DONE, record.answer)
+    return Answer(record.outcome or Outcome.DONE, record.answer)
 
 
-def wait_for_reply(
+def wait_for_answer(
     folder: RunFolder, request_id: str, seconds: float, live: Callable[[], bool]
-) -> Reply | None:
-    """The reply to a request; `None` if the run ends (`live`) or `seconds` pass without one."""
+) -> Answer | None:
+    """The answer to a request; `None` if the run ends (`live`) or `seconds` pass without one."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and live():
-        if (reply := read_answer(folder, request_id)) is not None:
-            return reply
+        if (answer := read_answer(folder, request_id)) is not None:
+            return answer
         time.sleep(POLL_SECONDS)
     return read_answer(folder, request_id)

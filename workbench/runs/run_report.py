@@ -14,6 +14,7 @@ from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.io.record_codec import read_record
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.journal import (
     Attempt,
     JournalLine,
@@ -22,20 +23,20 @@ from workbench.runs.journal import (
     SettingChange,
     SystemSample,
 )
-from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
+from workbench.runs.jsonl import read_last_lines
+from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import Best, Heartbeat, Seconds, Setup
+from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.scores import Score, order_scores, test_score
 from workbench.runs.status import Status
 
 THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
 """Phases in which the newest throughput is current."""
 CLASSIFICATION_METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "top5", "tta_accuracy")
 REGRESSION_METRICS = ("loss", "mse", "mae", "r2")
-MAX_ETA = 1e9
-"""In seconds: a longer estimate is a damaged value."""
 CRASH_REASON = "crashed (killed, or the host restarted)"
 
 
@@ -74,6 +75,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     """Why the run ended, for people."""
     cause: Cause | None
+    unreadable_files: tuple[str, ...]
+    """See `RunView.unreadable_files`."""
     directory: str
     experiment: Experiment | None
     """The experiment with all changes by resumes and requests."""
@@ -166,6 +169,7 @@ def build_report(view: RunView) -> RunReport:
         phase=beat.phase if live else None,
         reason=end_reason(view),
         cause=end_cause(view),
+        unreadable_files=view.unreadable_files,
         directory=str(view.folder.path),
         experiment=experiment,
         step=beat.step,
@@ -217,12 +221,6 @@ def throughput(view: RunView) -> float | None:
     return view.last_wall.samples_per_second
 
 
-def eta(heartbeat: Heartbeat) -> float | None:
-    """The worker's estimate of the seconds to the last step; `None` without one."""
-    seconds = heartbeat.eta
-    return seconds if seconds is not None and 0 <= seconds < MAX_ETA else None
-
-
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
     """The changes during the run, oldest first."""
     starts = start_steps(journal)
@@ -256,6 +254,8 @@ def end_reason(view: RunView) -> str | None:
     """Why the run ended, in one line; `None` for a live run, and where no reason is recorded."""
     if view.status is Status.CRASHED:
         return f"{CRASH_REASON}; workbench resume continues it"
+    if view.status is Status.UNKNOWN:
+        return view.unknown_reason or None
     return view.exit.reason if view.exit and not view.status.live else None
 
 
@@ -285,6 +285,31 @@ def elapsed_seconds(view: RunView) -> Seconds:
 def final_evaluation(view: RunView) -> EvaluationRow | None:
     """The evaluation row that is the result of the run; `None` until it is measured."""
     return next((row for row in reversed(view.evaluations) if row.final), None)
+
+
+def read_result(folder: RunFolder) -> dict[str, float | None] | None:
+    """The test metrics of the result of an ended run, from the end of its metrics; `None` without a result."""
+    rows = read_last_lines(folder.metrics, MetricLine)
+    return result_metrics(
+        next((row for row in reversed(rows) if isinstance(row, EvaluationRow) and row.final), None)
+    )
+
+
+def view_scores(view: RunView) -> tuple[Score, ...]:
+    """The test result, and the best epoch."""
+    if view.experiment is None:
+        return ()
+    monitor, newest = view.experiment.train.monitor, view.evaluations[-1] if view.evaluations else None
+    best = next((row for row in reversed(view.evaluations) if row.best), None)
+    value = best.metric(monitor) if best else None
+    latest = newest if newest is not None and newest.split == "test" else None
+    return order_scores(
+        test_score(None if view.status.live else result_metrics(final_evaluation(view)), monitor),
+        Score(best.split, monitor, value, int(best.epoch))
+        if best is not None and value is not None
+        else None,
+        test_score({name: latest.metric(name) for name in ("accuracy", "loss")}, monitor) if latest else None,
+    )
 
 
 def newest_evaluation(view: RunView) -> EvaluationRow | None:

@@ -48,27 +48,48 @@ class Status(StrEnum):
 
 def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Status:
     """The status of a run. Pass `attempts` if the journal is already read."""
-    held = _is_locked(folder)
+    held = _held_locks(folder)
     if held:
-        return Status.RUNNING if _worker_holds_lock(folder) else Status.STARTING
+        return Status.RUNNING if locks.WRITER in held else Status.STARTING
     if attempts is None:
         attempts = attempts_of(read_journal(folder.journal))
     attempt = attempts[-1] if attempts else None
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
-    origin = attempt.process if attempt else read_record(folder.launch, Launch) or ProcessId()
-    on_this_host = not origin.host or origin.host == host_name()
+    origin = _origin(folder, attempts)
+    on_this_host = _is_on_this_host(origin)
     if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
         return Status.RUNNING
     if is_alive(origin):
         return Status.STARTING
     if not on_this_host and heartbeat_is_live(folder):
         return Status.RUNNING
-    if ended is None and folder.exit.exists():  # damaged: it ended, but how is not known
+    if ended is None and has_damaged_exit(folder):
         return Status.UNKNOWN
     # No lock is held on this host, so a recent heartbeat must be from before a reboot.
     return Status.CRASHED if on_this_host and held is not None else Status.UNKNOWN
+
+
+def may_be_live(folder: RunFolder) -> bool:
+    """Whether a process may be working on a run: it is live, or this can't be seen from this host."""
+    status = status_of(folder)
+    if status is not Status.UNKNOWN:
+        return status.live
+    on_this_host = _is_on_this_host(_origin(folder, attempts_of(read_journal(folder.journal))))
+    return not on_this_host or _held_locks(folder) != set()
+
+
+def has_damaged_exit(folder: RunFolder) -> bool:
+    """Whether the exit record can't be read: the run has ended, but how is unknown."""
+    return os.path.exists(folder.exit) and read_record(folder.exit, Exit) is None  # noqa: PTH110  (never raises)
+
+
+def unknown_reason(folder: RunFolder) -> str:
+    """Why the status of a run is unknown, and what to do, in one line."""
+    if has_damaged_exit(folder):
+        return "exit.json is damaged, so how the run ended is unknown; workbench resume continues it"
+    return f"may still be running ({describe_holder(folder)})"
 
 
 def describe_holder(folder: RunFolder) -> str:
@@ -83,21 +104,25 @@ def describe_holder(folder: RunFolder) -> str:
     return f"process {attempts[-1].pid} on {sanitize(attempts[-1].host)}"
 
 
-def _is_locked(folder: RunFolder) -> bool | None:
-    """Whether either byte is locked; `None` on a file system without locks."""
+def _origin(folder: RunFolder, attempts: list[Attempt]) -> ProcessId:
+    """The supervisor of the newest attempt, else the process that started the run."""
+    return attempts[-1].process if attempts else read_record(folder.launch, Launch) or ProcessId()
+
+
+def _is_on_this_host(process: ProcessId) -> bool:
+    return not process.host or process.host == host_name()
+
+
+def _held_locks(folder: RunFolder) -> set[int] | None:
+    """Which bytes of the lock file are locked; `None` on a file system without locks."""
     try:
-        return any(
-            locks.holder_pid(folder.lock, byte) is not None for byte in (locks.SUPERVISOR, locks.WRITER)
-        )
+        return {
+            byte
+            for byte in (locks.SUPERVISOR, locks.WRITER)
+            if locks.holder_pid(folder.lock, byte) is not None
+        }
     except OSError:
         return None
-
-
-def _worker_holds_lock(folder: RunFolder) -> bool:
-    """Whether the worker's byte is locked."""
-    with contextlib.suppress(OSError):
-        return locks.holder_pid(folder.lock, locks.WRITER) is not None
-    return False
 
 
 _counters: dict[Path, tuple[tuple[int, int], float]] = {}

@@ -17,11 +17,13 @@ from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
+from workbench.runs.eta import eta
 from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Exit, Heartbeat, Notes
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import eta
-from workbench.runs.status import Status, status_of
+from workbench.runs.run_report import read_result
+from workbench.runs.scores import Score, latest_test_score, order_scores, test_score
+from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"
 
@@ -41,11 +43,14 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     phase: Phase | None = None
     """The current phase of a live run."""
     best: float | None = None
-    """Best value of the monitored metric."""
+    """Best value of the monitored metric on validation data."""
     best_epoch: int | None = None
-    test: float | None = None
-    """Newest test accuracy (for a regression: test loss) of a run without validation data, which has no best."""
     monitor: str = ""
+    """The monitored metric, which selects the best epoch."""
+    test: dict[str, float | None] | None = None
+    """Test metrics of the result of an ended run, as in `RunReport`; `None` until they are measured."""
+    latest_test: Score | None = None
+    """Newest test figure of a run without validation data, which has no best epoch."""
     device: str = ""
     eta: float | None = None
     """Estimated seconds to the last step of a live run."""
@@ -59,9 +64,24 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     changed: int = 0
     """Modification time of the folder in nanoseconds."""
 
+    @property
+    def test_score(self) -> Score | None:
+        """The test result; the newest test figure of a run that has no validation data and no result yet."""
+        return test_score(self.test, self.monitor) or self.latest_test
+
+    @property
+    def best_score(self) -> Score | None:
+        """The best epoch by the monitored metric, on validation data."""
+        return None if self.best is None else Score("validation", self.monitor, self.best, self.best_epoch)
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The test result, then the best epoch, as far as they are known."""
+        return order_scores(self.test_score, self.best_score)
+
 
 class _Index(msgspec.Struct):
-    v: Literal[3] = 3
+    v: Literal[4] = 4
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -123,8 +143,13 @@ class Store:
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
         """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
-        if status.live or status is Status.UNKNOWN:
+        if status.live:
             raise UserError(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
+        if may_be_live(folder):
+            raise UserError(
+                f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, delete "
+                f"its folder {folder.path}"
+            )
         target = trash.move_to_trash(folder, self.trash)
         if not now:
             return target
@@ -165,8 +190,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
     experiment = read_experiment(folder.experiment)
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
-    status, best, latest = status_of(folder), beat.best, beat.latest
-    test = None if latest is None else latest.loss if latest.accuracy is None else latest.accuracy
+    status, best = status_of(folder), beat.best
     return RunSummary(
         id=folder.id,
         name=notes.name or (experiment.name if experiment else folder.id),
@@ -179,17 +203,25 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         steps_total=beat.steps_total or 0,
         phase=beat.phase if status.live else None,
         best=best.value if best else None,
-        test=None if best else test,
+        test=None if status.live else read_result(folder),
+        latest_test=None if best else latest_test_score(beat.latest),
         best_epoch=best.epoch if best else None,
         monitor=best.metric if best else experiment.train.monitor if experiment else "",
         device=beat.device,
         eta=eta(beat) if status.live else None,
-        reason=ended.reason or "" if ended and not (status.live or status is Status.CRASHED) else "",
+        reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
         tags=notes.tags,
         created=_created_at(folder),
         changed=changed,
     )
+
+
+def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
+    """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself."""
+    if status is Status.UNKNOWN:
+        return unknown_reason(folder)
+    return "" if ended is None or status.live or status is Status.CRASHED else ended.reason or ""
 
 
 def _created_at(folder: RunFolder) -> float:

@@ -49,8 +49,8 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Number of compute processes."""
     chosen: bool = False
     """Whether a run with `train.device=auto` uses it."""
-    why: str = ""
-    """Why it is chosen, for people."""
+    reason: str = msgspec.field(default="", name="why")
+    """Why it is chosen, for people. Its key is the one that scripts know from `devices --json`."""
 
 
 class HostInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
     """A folder of workbench, with free and total bytes of its disk."""
 
     content: str = msgspec.field(name="kept")
-    """What is stored there: `runs`, `data` or `weights`."""
+    """What is stored there: `runs`, `data` or `weights`. Its key is the one that scripts know from `doctor --json`."""
     path: str
     free: int | None
     total: int | None
@@ -88,7 +88,8 @@ class TrainingDevice(msgspec.Struct, frozen=True):
     """The device of a run with `train.device=auto`, and why it is chosen."""
 
     device: str
-    why: str
+    reason: str = msgspec.field(name="why")
+    """Under the key that scripts know from `doctor --json`."""
 
 
 class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,13 +107,14 @@ class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
 def list_devices() -> list[DeviceInfo]:
     """All devices, the CPU last."""
     gpus = list_gpus()
-    chosen, why = training_device("auto", gpus)
+    chosen, reason = training_device("auto", gpus)
     rows = [_gpu_row(gpu) for gpu in gpus]
     if _has_mps():
         rows.append(DeviceInfo(device="mps", kind="mps", name="Apple GPU"))
     rows.append(_cpu_row())
     return [
-        msgspec.structs.replace(row, chosen=True, why=why) if row.device == chosen else row for row in rows
+        msgspec.structs.replace(row, chosen=True, reason=reason) if row.device == chosen else row
+        for row in rows
     ]
 
 
@@ -154,7 +156,7 @@ def describe_machine() -> MachineInfo:
     return MachineInfo(
         host=describe_host(),
         devices=tuple(rows),
-        training=TrainingDevice(chosen.device, chosen.why),
+        training=TrainingDevice(chosen.device, chosen.reason),
         disk=tuple(list_disk_places()),
         versions=installed_versions(),
     )

@@ -138,7 +138,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
-        find_second_run(self.host, self.runs, event.show)
+        find_second_run(self.host, self.runs, event.show, event.split)
 
     @on(messages.Undoable)
     def _undoable(self, event: messages.Undoable) -> None:
@@ -192,9 +192,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
 
-    def action_release(self) -> None:
-        """Pause the runs and free the device's memory."""
-        self.live_tuning.release()
+    def action_suspend(self) -> None:
+        """Suspend the runs: pause them and free the device's memory."""
+        self.live_tuning.suspend()
 
     def action_checkpoint(self) -> None:
         """Write a checkpoint now."""

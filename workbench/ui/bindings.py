@@ -7,7 +7,7 @@ from textual.binding import Binding
 from workbench.ui.base.layout import PANES
 
 PANE_KEYS = [
-    Binding(spec.key, f"pane('{pane_id}')", f"pane {spec.key}", show=False) for pane_id, spec in PANES.items()
+    Binding(spec.key, f"pane('{pane_id}')", spec.title, show=False) for pane_id, spec in PANES.items()
 ]
 
 RUN_KEYS = [
@@ -19,7 +19,7 @@ RUN_KEYS = [
     Binding("right_square_bracket", "multiply_lr(2)", "learning rate ×2", key_display="]"),
     Binding("minus", "add_epochs(-1)", "one epoch fewer", key_display="-"),
     Binding("plus", "add_epochs(1)", "one epoch more", key_display="+"),
-    Binding("P", "release", "pause and free the device's memory", show=False),
+    Binding("P", "suspend", "suspend: pause and free the memory", show=False),
     Binding("c", "checkpoint", "checkpoint now", show=False),
     Binding("d", "duplicate", "duplicate into the experiment", show=False),
     Binding("equals_sign", "compare", "compare", key_display="="),

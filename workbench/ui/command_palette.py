@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
 
+from workbench.core.text import sanitize
 from workbench.ui.base.pane import Pane
 from workbench.ui.key_help import Section, section_of
 
@@ -40,12 +41,16 @@ class ActionCommands(Provider):
             yield DiscoveryHit(label, command.run, command.name)
 
     async def search(self, query: str) -> Hits:
-        """The actions whose name matches `query`."""
-        matcher = self.matcher(query)
+        """The actions whose name matches `query`, or that there are none: else the palette is just empty."""
+        matcher, found = self.matcher(query), False
         for command in (*self._available(), *self._in_other_panes()):
             if (score := matcher.match(command.name)) > 0:
+                found = True
                 label = matcher.highlight(command.name) + f"  ({command.key})"
                 yield Hit(score, label, command.run, text=command.name, help=command.help)
+        if not found:
+            text = f"no command matches '{sanitize(query, 40)}'"
+            yield Hit(1.0, text.replace("[", "\\["), _do_nothing, text=query)
 
     def _available(self) -> Iterator[Command]:
         seen = set()
@@ -74,6 +79,10 @@ class ActionCommands(Provider):
     async def _run_in_pane(self, action: str, pane: Pane) -> None:
         await self.app.run_action(f"pane('{pane.ID}')")
         await self.app.run_action(action, pane)
+
+
+async def _do_nothing() -> None:
+    return None
 
 
 def _help(node: DOMNode, binding: Binding) -> str:

@@ -97,7 +97,14 @@ class MainView(Vertical):
 
     def show_absence(self, summary: str) -> None:
         """Show what happened since the app was last open."""
-        self.query_one(StatusLine).show_since_last_visit(summary)
+        line = self.query_one(StatusLine)
+        line.show_since_last_visit(summary)
+
+        def show_what_is_cut() -> None:
+            if summary and not line.shows_all_changes:
+                self.query_one(NotificationBar).add(summary)
+
+        self.call_after_refresh(show_what_is_cut)
 
     def show_rows(self) -> None:
         """Show the list of runs."""

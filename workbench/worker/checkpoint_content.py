@@ -34,7 +34,7 @@ class RunContent(ExecutionEnvironment):
     """The part of a checkpoint beside the training state: the environment, and how to use the weights elsewhere."""
 
     fingerprint: str
-    report_every: int
+    log_every: int
     """Steps per row of metrics."""
     spec: dict[str, Any]
     """JSON values of a `ModelSpec`."""

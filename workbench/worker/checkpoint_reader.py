@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from workbench.core.errors import UserError
-from workbench.io.torch_files import load_checkpoint
+from workbench.io.record_codec import decode, encode
+from workbench.io.torch_files import load_checkpoint, sha256_of
+from workbench.runs import upgrades
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.records import CheckpointEntry
 from workbench.runs.run_folder import RunFolder
@@ -34,7 +35,11 @@ class NoReadableCheckpoint(UserError):
 
 def load_entry(folder: RunFolder, entry: CheckpointEntry) -> CheckpointContent:
     """The content of one checkpoint. Raises `UserError` where the file is missing or corrupt."""
-    return cast(CheckpointContent, load_checkpoint(folder.checkpoints / entry.file, sha256=entry.sha256))
+    return _load_content(folder.checkpoints / entry.file, entry.sha256)
+
+
+def _load_content(path: Path, sha256: str | None = None) -> CheckpointContent:
+    return cast(CheckpointContent, upgrades.checkpoint(load_checkpoint(path, sha256)))
 
 
 def select_checkpoint(
@@ -44,7 +49,13 @@ def select_checkpoint(
 
     `None` where no checkpoint was ever written. Raises `NoReadableCheckpoint` where there are some, but none is usable.
     """
-    entries, notices = known_entries(folder)
+    entries, notices = read_entries(folder), list[str]()
+    if not entries:
+        entries = rebuild_entries(folder)
+        notices.append(
+            "the checkpoint manifest was missing or damaged; "
+            f"it was rebuilt from {len(entries)} checkpoint files"
+        )
     candidates = entries[::-1]
     if which == "best":
         candidates.sort(key=lambda entry: not entry.best)
@@ -64,37 +75,24 @@ def select_checkpoint(
     return None
 
 
-def known_entries(folder: RunFolder) -> tuple[list[CheckpointEntry], list[str]]:
-    """The entries of a run's checkpoints, oldest first, and a notice where the manifest had to be rebuilt."""
-    if listed := read_entries(folder):
-        return listed, []
-    rebuilt = rebuild_entries(folder)
-    lost = (
-        f"the checkpoint manifest was missing or damaged; it was rebuilt from {len(rebuilt)} checkpoint files"
-    )
-    return rebuilt, [lost] if rebuilt else []
-
-
 def rebuild_entries(folder: RunFolder) -> list[CheckpointEntry]:
     """Entries of all intact checkpoint files in the folder, oldest first: for a missing or damaged manifest."""
-    entries = []
-    for path in folder.checkpoint_files():
-        try:
-            entries.append(_entry_from_file(path))
-        except (UserError, KeyError, OSError, TypeError, zipfile.BadZipFile):
-            continue
-    return sorted(entries, key=lambda entry: (entry.step, entry.epoch, entry.position))
+    entries = [entry for path in folder.checkpoint_files() if (entry := _entry_from_file(path))]
+    return sorted(entries, key=lambda entry: (entry.step, entry.epoch))
 
 
-def _entry_from_file(path: Path) -> CheckpointEntry:
-    with zipfile.ZipFile(path) as archive:
-        if archive.testzip():  # its SHA-256 is lost, and torch does not verify the archive's CRC
-            raise UserError(f"{path} is corrupt")
-    content = cast(CheckpointContent, load_checkpoint(path))
-    best = content["best"] is not None and content["best"]["step"] == content["step"]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return make_entry(path.name, digest, content, best=best and content["position"] == 0)
+def _entry_from_file(path: Path) -> CheckpointEntry | None:
+    """The entry of an intact checkpoint; `None` for any other file."""
+    try:
+        content = _load_content(path)
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # its SHA-256 is lost, and torch does not verify the archive's CRC
+                return None
+        best = content["best"] is not None and content["best"]["step"] == content["step"]
+        entry = make_entry(path.name, sha256_of(path), content, best=best and content["position"] == 0)
+        return decode(encode(entry), CheckpointEntry)  # `None` where a value has another type
+    except Exception:  # damaged data raises nearly any exception, of zipfile, zlib or msgspec
+        return None
 
 
 def make_entry(file: str, sha256: str, content: CheckpointContent, *, best: bool) -> CheckpointEntry:

@@ -43,7 +43,7 @@ class CheckpointManager:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self.keep_every = 0
+        self.keep_checkpoint_every = 0
         """As `train.keep_checkpoint_every`; set later, because checkpoints are read before the settings are known."""
         folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
         self.entries: list[CheckpointEntry] = read_entries(folder)
@@ -141,7 +141,7 @@ class CheckpointManager:
         remove_unlisted_checkpoints(self._folder, kept)
 
     def _retained(self, listed: list[CheckpointEntry]) -> list[CheckpointEntry]:
-        every = self.keep_every
+        every = self.keep_checkpoint_every
         ends: dict[int, CheckpointEntry] = {}
         if every:
             ends = {e.epoch: e for e in listed if e.position == 0 and e.epoch % every == 0}

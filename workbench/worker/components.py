@@ -170,7 +170,7 @@ class TrainingComponents:
                 content["device"],
                 content["threads"],
                 content.get("channels_last", False),
-                content["report_every"],
+                content["log_every"],
             )
         setup = read_record(self._context.folder.setup, Setup) if self._context.attempt > 1 else None
         return None if setup is None else recorded_environment(setup)
@@ -242,7 +242,7 @@ class TrainingComponents:
         return {
             **self.environment(),
             "fingerprint": self.data.fingerprint,
-            "report_every": self.log_every,
+            "log_every": self.log_every,
             "spec": spec.to_json(),
         }
 

@@ -45,7 +45,7 @@ class Context:
     def enter_phase(self, phase: Phase, **values: Unpack[PhaseValues]) -> None:
         """Record the current phase in the heartbeat and the journal, with `step` where it matters."""
         self.heartbeat.update(phase=phase)
-        self.heartbeat.beat()  # a reply sent from now on must find it up to date
+        self.heartbeat.beat()  # an answer sent from now on must find it up to date
         self.journal.append(PhaseChange(phase=phase, attempt=self.attempt, **values))
 
     def notice(self, text: str, *, exact: bool = True, from_step: int | None = None) -> None:

@@ -104,7 +104,7 @@ class DiskSpaceWaiter:
 
     def _wait_for_retry(self, error: OSError, until: float) -> None:
         while time.monotonic() < until:
-            # The reply to a stop request can't be written either, but the request itself counts.
+            # The answer to a stop request can't be written either, but the request itself counts.
             with contextlib.suppress(OSError):
                 self._requests.stop_requested()
             if (stop := self._requests.stop) is not None:

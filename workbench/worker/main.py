@@ -26,12 +26,12 @@ from workbench.runs.enums import Cause, Ending, Outcome, Phase
 from workbench.runs.journal import PhaseChange
 from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import Exit
-from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE, Reply
+from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE, Answer
 from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files, write_exit
 from workbench.system.memory import is_out_of_memory
 from workbench.system.processes import process_age
 from workbench.worker.context import Context, make_context
-from workbench.worker.requests import Release, Stop
+from workbench.worker.requests import Stop, Suspend
 
 STARTED = time.monotonic() - process_age()
 
@@ -68,14 +68,14 @@ def main() -> int:
 
 
 def run_attempt(context: Context) -> AttemptEnd | None:
-    """Train, and describe the end in one line; `None` where the run is paused and this process ends."""
+    """Train, and describe the end in one line; `None` where the run is suspended."""
     try:
         allocate_reserve(context.folder)
         context.enter_phase(Phase.LOADING)
         cause: Cause = importlib.import_module("workbench.worker.trainer").run(context)
     except Stop as stop:
         return AttemptEnd(Ending.STOPPED, *stop.reason)
-    except Release:
+    except Suspend:
         return None
     except Cancelled:
         return AttemptEnd(Ending.STOPPED, *(context.requests.stop or STOP_REQUESTED))
@@ -129,10 +129,10 @@ def close_attempt(context: Context, phase: Phase) -> None:
 
 
 def record_end(context: Context, end: AttemptEnd) -> None:
-    """Reply to the pending requests, then write `exit.json`."""
+    """Answer the pending requests, then write `exit.json`."""
     with contextlib.suppress(OSError):
         for request in context.requests.pending():
-            context.requests.answer(request, Reply(Outcome.ENDED, f"the run has {end.status}"))
+            context.requests.answer(request, Answer(Outcome.ENDED, f"the run has {end.status}"))
     if end.reason:
         log(f"{end.status}: {end.reason}")
     record = Exit(

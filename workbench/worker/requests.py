@@ -12,8 +12,8 @@ from types import FrameType
 
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, RequestKind
-from workbench.runs.journal import Answer, Journal
-from workbench.runs.requests import Reply, Request, StopReason, signal_stop_reason
+from workbench.runs.journal import AnsweredRequest, Journal
+from workbench.runs.requests import Answer, Request, StopReason, signal_stop_reason
 from workbench.runs.run_folder import RunFolder
 
 POLL_SECONDS = 0.5
@@ -29,8 +29,8 @@ class Stop(Exception):
         self.reason = reason
 
 
-class Release(Exception):
-    """Ends this process while the run is paused, to release its memory; the supervisor keeps the run."""
+class Suspend(Exception):
+    """Ends this process while the run is paused, to free its memory; the supervisor holds the run."""
 
 
 class RequestInbox:
@@ -65,20 +65,20 @@ class RequestInbox:
         return True
 
     def pending(self) -> list[Request]:
-        """Requests without a reply. Those addressed to an earlier attempt are rejected here."""
+        """Requests without an answer. Those addressed to an earlier attempt are rejected here."""
         pending = []
         for request in requests.pending_requests(self._folder):
             if request.attempt < self._attempt:
-                self.answer(request, Reply(Outcome.REJECTED, requests.TOO_LATE))
+                self.answer(request, Answer(Outcome.REJECTED, requests.TOO_LATE))
             else:
                 pending.append(request)
         return pending
 
-    def answer(self, request: Request, reply: Reply) -> None:
-        """Write the reply, to the journal too."""
-        outcome, text = reply
-        self._journal.append(Answer(request=request.kind, id=request.id, text=text, outcome=outcome))
-        self._journal.retry(lambda: requests.write_answer(self._folder, request, reply))
+    def answer(self, request: Request, answer: Answer) -> None:
+        """Write the answer, to the journal too."""
+        outcome, text = answer
+        self._journal.append(AnsweredRequest(request=request.kind, id=request.id, text=text, outcome=outcome))
+        self._journal.retry(lambda: requests.write_answer(self._folder, request, answer))
 
     def stop_requested(self) -> bool:
         """Whether to stop: the check of loading and evaluation, which handle no other requests."""
@@ -94,9 +94,9 @@ class RequestInbox:
             raise Stop(self.stop)
 
     def accept_stop(self, request: Request) -> None:
-        """Accept a stop request and reply to it."""
+        """Accept a stop request and answer it."""
         self.stop = requests.STOP_REQUESTED
-        self.answer(request, Reply(Outcome.DONE, "checkpointing and stopping"))
+        self.answer(request, Answer(Outcome.DONE, "checkpointing and stopping"))
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:
         self.stop = self.stop or signal_stop_reason(number)

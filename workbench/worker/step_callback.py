@@ -1,4 +1,4 @@
-"""What happens between two steps: replies to requests, pauses, and checkpoints by time."""
+"""What happens between two steps: answers to requests, pauses, and checkpoints by time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from workbench.core.errors import UserError
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.train_state import TrainState
 from workbench.runs.enums import Outcome, Phase, RequestKind
-from workbench.runs.requests import Reply, Request
+from workbench.runs.requests import Answer, Request
 from workbench.runs.setting_changes import record_change
 from workbench.worker.attempt import TrainingAttempt
 from workbench.worker.checkpoint_content import CheckpointPayload
-from workbench.worker.requests import POLL_SECONDS, Release, Stop
+from workbench.worker.requests import POLL_SECONDS, Stop, Suspend
 
 
 class StepCallback:
@@ -81,8 +81,8 @@ class StepCallback:
             case RequestKind.CHECKPOINT:
                 self.save_checkpoint()
                 self._confirm(request, f"saved at step {self._state.step}")
-            case RequestKind.PAUSE if request.values.release:
-                self._release(request)
+            case RequestKind.PAUSE if request.values.suspend:
+                self._suspend(request)
             case RequestKind.PAUSE:
                 self._pause(True)
                 self._confirm(request, f"paused at step {self._state.step}")
@@ -94,7 +94,7 @@ class StepCallback:
                 self._requests.answer(request, self._change_setting(request))
 
     def _confirm(self, request: Request, text: str) -> None:
-        self._requests.answer(request, Reply(Outcome.DONE, text))
+        self._requests.answer(request, Answer(Outcome.DONE, text))
 
     def _pause(self, paused: bool) -> None:
         if paused and not self._paused:
@@ -103,14 +103,14 @@ class StepCallback:
             self._paused = paused
             self._context.enter_phase(Phase.PAUSED if paused else Phase.TRAINING, step=self._state.step)
 
-    def _release(self, request: Request) -> None:
+    def _suspend(self, request: Request) -> None:
         """Pause by ending this process; a new one continues from the checkpoint. A stop request takes precedence."""
         self.save_checkpoint()
         if not self._paused:
             self._context.enter_phase(Phase.PAUSED, step=self._state.step)
-        self._confirm(request, f"paused at step {self._state.step}; its memory is released")
+        self._confirm(request, f"paused at step {self._state.step} and suspended: its memory is free")
         if self._requests.stop is None:
-            raise Release
+            raise Suspend
 
     def _wait_paused(self) -> None:
         time.sleep(POLL_SECONDS / 5)
@@ -119,7 +119,7 @@ class StepCallback:
         if not self._paused:
             self._metrics.restart_clock()
 
-    def _change_setting(self, request: Request) -> Reply:
+    def _change_setting(self, request: Request) -> Answer:
         """Apply a new learning rate or number of epochs; it is recorded and durable before it is used."""
         state, step = self._state, self._state.step
         try:
@@ -127,12 +127,12 @@ class StepCallback:
                 self._context.journal, request, state.settings, step=step, epoch=state.epoch
             )
         except UserError as error:
-            return Reply(Outcome.REJECTED, str(error))
+            return Answer(Outcome.REJECTED, str(error))
         state.settings_history.add(SettingOverride(step, changed.key, changed.value))
         state.refresh_settings()
         epochs = self._state.settings.epochs
         self._context.heartbeat.update(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
-        return Reply(Outcome.DONE, f"{changed} from step {step} on")
+        return Answer(Outcome.DONE, f"{changed} from step {step} on")
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:

@@ -35,7 +35,7 @@ from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 def run(context: Context) -> Cause:
     """Train the run in `context` to its end; returns why it ended.
 
-    Raises `Stop`, `Release`, `RunFailed`, `UserError` or `Cancelled`.
+    Raises `Stop`, `Suspend`, `RunFailed`, `UserError` or `Cancelled`.
     """
     with contextlib.closing(prepare(context)) as trainer:
         components = trainer.components
@@ -110,7 +110,7 @@ def prepare(context: Context) -> Trainer:
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(contextlib.closing(CheckpointManager(context.folder)))
         start = StartPoint(context, checkpoints)
-        checkpoints.keep_every = start.settings.keep_checkpoint_every
+        checkpoints.keep_checkpoint_every = start.settings.keep_checkpoint_every
         context.disk_space.timeout = start.settings.disk_full_timeout
         trainer = Trainer(_prepare_attempt(context, checkpoints, start), start)
         context.heartbeat.training_started(trainer.state.step)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
+from tests.ui.screen_steps import Hold, MakeRun, Until, choose, notification_texts, ready
 from workbench.core import paths
 from workbench.io.record_codec import read_record
 from workbench.runs.comparison import ComparedRun
+from workbench.runs.metrics import EvaluationRow
+from workbench.runs.reader import RunView
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import PANES, PaneId
-from workbench.ui.plots.curves import LOSS, LR, Curves
+from workbench.ui.base.layout import PaneId
+from workbench.ui.plots.curves import LOSS, LR, Curves, Metric
+from workbench.ui.plots.plot_options import PlotOptions
 from workbench.ui.runs.compare_screen import (
     CompareScreen,
     overlay_curves,
@@ -29,26 +31,9 @@ from workbench.ui.runs.compare_screen import (
 )
 from workbench.ui.runs.notes_screen import NotesScreen
 from workbench.ui.services import notifications
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.table import Table
-
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
-Until = Callable[..., Any]
-
-
-async def ready(pilot: Pilot[Any], until: Until) -> WorkbenchApp:
-    """The app once all panes are mounted."""
-    app = pilot.app
-    assert isinstance(app, WorkbenchApp)
-    await until(pilot, lambda: set(app.main_view.panes) == set(PANES) and app.runs.selected is not None)
-    return app
-
-
-def notifications_of(app: WorkbenchApp) -> list[str]:
-    return [notice.text for notice in app.query_one(NotificationBar).notifications]
 
 
 async def test_keys_act_on_the_marked_runs(make_run: MakeRun, until: Until) -> None:
@@ -77,7 +62,7 @@ async def test_runs_trashed_before_one_that_failed_can_be_restored(
         await until(pilot, "Move 2 runs to the trash?")
         hold(going)
         await pilot.press("y")
-        await until(pilot, lambda: any("stop it first" in text for text in notifications_of(app)))
+        await until(pilot, lambda: any("stop it first" in text for text in notification_texts(app)))
         assert [path.name for path in paths.trash().iterdir()] == [first.id]
         await pilot.press("u")
         await until(pilot, lambda: {row.id for row in app.runs.rows or []} == {going.id, first.id})
@@ -149,12 +134,11 @@ async def test_a_run_is_exported_by_a_subprocess(
         app = await ready(pilot, until)
         for wanted in (f"exported to {place}" for place in places):
             await pilot.press("e")
-            await until(pilot, lambda: isinstance(app.screen, Chooser))
-            await pilot.press(*"csv")
-            await pilot.pause()
-            await pilot.press("enter")
+            await choose(pilot, until, "csv")
             await until(
-                pilot, lambda wanted=wanted: any(wanted in text for text in notifications_of(app)), seconds=30
+                pilot,
+                lambda wanted=wanted: any(wanted in text for text in notification_texts(app)),
+                seconds=30,
             )
     assert all(place.read_text().startswith("kind,step") for place in places)
 
@@ -167,12 +151,12 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         app = await ready(pilot, until)
         await pilot.press("=")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await until(pilot, "validation loss  ─mine .500  ─best .500")
+        await until(pilot, "val loss  1─mine .500  2─best .500")
         table = app.screen.query_one(Table)
         keys = {row.key for row in table.rows}
         assert "train.epochs" in keys and "status" not in keys  # which is the same in all
         await pilot.press("m")
-        await until(pilot, "validation accuracy  ─mine .700  ─best .950")
+        await until(pilot, "val accuracy  1─mine .700  2─best .950")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
 
@@ -195,14 +179,43 @@ def test_figures_are_compared_in_the_commands_words() -> None:
     ]  # fmt: skip
 
 
-def test_each_run_says_its_split_where_it_is_not_that_of_all(make_run: MakeRun) -> None:
-    compared = read_comparison([make_run("measured"), make_run("begun", done=0)])
+def test_each_run_names_its_split_where_they_differ(make_run: MakeRun) -> None:
+    compared = read_comparison([make_run("measured"), make_run("started", done=0)])
     curves = [Curves() for _ in compared.views]
     for one, view in zip(curves, compared.views, strict=True):
         one.update(view)
-    title = "".join(words for words, _ in overlay_curves(curves, LOSS, 40).title)
-    assert title == "loss  ─measured .500 validation  ─begun - train"
-    assert "".join(words for words, _ in overlay_curves(curves, LR, 40).title).startswith("learning rate  ─")
+    names = ["measured", "started"]
+
+    def title(metric: Metric, width: int = 60) -> str:
+        drawing = overlay_curves(curves, names, metric, PlotOptions(), size=(40, width))
+        return "".join(words for words, _ in drawing.title)
+
+    assert title(LOSS) == "loss  1─measured val .500  2─started no values"
+    assert title(LOSS, 36) == "loss  1 val .500  2 no values", "numbers where names do not fit"
+    assert title(LR).startswith("learning rate  1─")
+
+
+def curves_of(losses: Sequence[float]) -> Curves:
+    """The curves of a run with these validation losses after its epochs."""
+    view = RunView(RunFolder(Path("run")))
+    view.evaluations = [
+        EvaluationRow(step=epoch, epoch=epoch, split="validation", loss=loss)
+        for epoch, loss in enumerate(losses, 1)
+    ]
+    curves = Curves()
+    curves.update(view)
+    return curves
+
+
+def test_one_spike_does_not_flatten_the_others_and_is_said() -> None:
+    curves = [curves_of([2.0, 900.0, 1.5, 1.2, 1.1]), curves_of([1.9, 1.6, 1.4, 1.3, 1.2])]
+    drawing = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(), size=(60, 80))
+    assert drawing.y_axis.high < 5
+    assert "".join(words for words, _ in drawing.title).endswith("↑ max 900")
+    log = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(log="y"), size=(60, 80))
+    assert (log.y_axis.scale, log.y_axis.high) == ("log", 1000.0), "a log axis has room for it"
+    zoomed = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(window=(3.0, 5.0)), size=(60, 80))
+    assert (zoomed.x_axis.low, zoomed.x_axis.high) == (3.0, 5.0) and max(zoomed.series[0].ys) == 1.5
 
 
 def test_what_is_compared():
@@ -246,7 +259,7 @@ async def test_a_live_change_that_took_effect_is_reverted(
         await pilot.press("u")
         await until(pilot, "going learning rate ×2 in 3 s")
         await pilot.press("u")
-        await until(pilot, lambda: notifications_of(app)[-1] == "cancelled: learning rate ×2 of going")
+        await until(pilot, lambda: notification_texts(app)[-1] == "cancelled: learning rate ×2 of going")
 
 
 async def test_the_item_under_the_cursor_is_copied(make_run: MakeRun, until: Until) -> None:
@@ -276,7 +289,10 @@ async def test_the_bell_rings_when_a_run_ends_unless_it_is_off(
             write_run["end"](runs[name], "finished")
             holding[name].kill()
             holding[name].wait()
-            await until(pilot, lambda name=name: f"{name} finished" in notifications_of(app))
+            await until(
+                pilot,
+                lambda name=name: f"{name} finished: best val .900@2" in notification_texts(app),
+            )
             await pilot.press("B")
     assert rung == ["bell"]
     monkeypatch.setenv(notifications.BELL_VARIABLE, "off")

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
+from tests.ui.screen_steps import Hold, MakeRun
 from workbench.runs import requests
 from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.records import RequestValues
@@ -14,8 +14,6 @@ from workbench.ui.actions.live_tuning import DELAY_SECONDS, LiveTuning
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
 
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
 Select = Callable[[], FakeSelection]
 Tuning = tuple[LiveTuning, UndoStack, RunFolder]
 
@@ -86,15 +84,15 @@ def test_quitting_requests_the_pending_change(tuning: Tuning) -> None:
     assert pending(folder) == [(RequestKind.LR, RequestValues(times=0.5))]
 
 
-def test_pause_release_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
+def test_pause_suspend_and_checkpoint_are_requested_at_once(tuning: Tuning, host: FakeHost) -> None:
     actions, _, folder = tuning
     actions.pause()
     actions.checkpoint()
-    actions.release()
+    actions.suspend()
     expected = [
         (RequestKind.PAUSE, RequestValues()),
         (RequestKind.CHECKPOINT, RequestValues()),
-        (RequestKind.PAUSE, RequestValues(release=True)),
+        (RequestKind.PAUSE, RequestValues(suspend=True)),
     ]
     assert pending(folder) == expected
     assert host.texts[0] == "live: pause requested"

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
+from tests.ui.screen_steps import Hold, MakeRun
 from workbench.config.experiment import Experiment
 from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 from workbench.ui.actions.compare import compare_runs, compared_runs
 from workbench.ui.actions.copy import copy_item
@@ -23,8 +22,6 @@ from workbench.ui.experiment.draft import Draft
 from workbench.ui.runs.compare_screen import CompareScreen
 from workbench.ui.widgets.text_screen import TextScreen
 
-MakeRun = Callable[..., RunFolder]
-Hold = Callable[[RunFolder], subprocess.Popen[str]]
 Select = Callable[[], FakeSelection]
 
 
@@ -32,7 +29,7 @@ class Editor:
     """An experiment pane that is only its draft."""
 
     def __init__(self) -> None:
-        self.draft, self.error = Draft(), ""
+        self.draft, self.error, self.filter = Draft(), "", "lr"
 
     def experiment(self) -> Experiment:
         if self.error:
@@ -41,6 +38,9 @@ class Editor:
 
     def load(self, experiment: Experiment) -> None:
         self.draft.load(experiment)
+
+    def clear_filter(self) -> None:
+        self.filter = ""
 
 
 def actions(host: FakeHost, selection: FakeSelection, editor: Editor | None = None) -> RunActions:
@@ -60,6 +60,7 @@ def test_training_waits_for_the_experiment_pane(host: FakeHost, monkeypatch: pyt
     run_actions.run_deferred()
     (row,) = host.store.list_runs()
     assert row.name == "digits-mlp" and host.refreshed == [row.id]
+    assert editors[0].filter == "", "the change that it was for is trained"
 
 
 def test_an_invalid_experiment_is_not_trained(host: FakeHost, selection: Select) -> None:

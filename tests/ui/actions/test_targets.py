@@ -49,7 +49,7 @@ def test_runs_are_named_or_counted() -> None:
         ("multiply_lr", (2,), "lr ×2"),
         ("multiply_lr", (0.5,), "lr ÷2"),
         ("add_epochs", (-1,), "epochs -1"),
-        ("release", (), "pause"),
+        ("suspend", (), "suspend"),
         ("trash", (), "move to trash"),
         ("stop", (), "stop"),
     ],

@@ -258,7 +258,7 @@ async def test_hostile_names_and_missing_metrics_are_displayed_safely(size, monk
         assert pilot.app.is_running
 
 
-async def test_an_empty_pane_says_what_is_missing():
+async def test_an_empty_pane_shows_what_is_missing():
     async with Shown().run_test(size=(100, 12)) as pilot:
         pilot.app.pane.view = None
         await pilot.pause()
@@ -315,6 +315,13 @@ async def test_a_result_on_test_data_has_the_trend_of_the_validation_data():
         await show(pilot, [result, LATE, EARLY])
         found = pilot.app.pane.class_rows
         assert found[2].trend == (0.8, 0.6) and found[2].delta is None
+        header = pilot.app.pane.query_one(Table).lines[0]
+        assert "val trend" in header, "beside figures of test data"
+        await show(pilot, [LATE, EARLY])
+        header = pilot.app.pane.query_one(Table).lines[0]
+        assert "trend" in header and "val trend" not in header
+        pilot.app.pane.second_run = ("other", result)
+        assert pilot.app.pane.headline.endswith("Δ to other (test)"), "a change between splits is said"
 
 
 def test_bars_and_sparklines_have_their_width():

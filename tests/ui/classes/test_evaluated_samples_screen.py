@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from textual.app import App, ComposeResult
 
+from tests.ui.screen_steps import Until
 from workbench.compute.client import ComputeClient
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
@@ -16,8 +14,6 @@ from workbench.ui.classes.evaluated_samples_screen import EvaluatedSamplesScreen
 from workbench.ui.classes.pane import ClassesPane
 from workbench.ui.data.sample_grid import SampleGrid
 from workbench.ui.widgets.text_line import TextLine
-
-Until = Callable[..., Any]
 
 
 class Shown(App[None]):

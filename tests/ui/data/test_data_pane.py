@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from tests.ui.screen_steps import MakeRun, Until, choose
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
     BrowseImages,
@@ -30,7 +30,6 @@ from workbench.config.experiment import build_experiment
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
 from workbench.runs.reader import RunReader
-from workbench.runs.run_folder import RunFolder
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.base.pane import PaneServices
@@ -39,12 +38,8 @@ from workbench.ui.data.pane import DataPane, Mode
 from workbench.ui.data.sample_detail import SampleDetail
 from workbench.ui.data.sample_grid import SampleGrid, fit_tiles
 from workbench.ui.data.transform_list import TransformList
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
-
-Until = Callable[..., Any]
-MakeRun = Callable[..., RunFolder]
 
 CLASSES = ["cat", "[b]\x1b[0mdog"]
 TOTAL = 101
@@ -69,9 +64,9 @@ def png(red: int) -> bytes:
 
 
 def item(place: int) -> ImageItem:
-    label = None if place == 0 else place % 2
+    label = None if place < 0 else place % 2
     name = "noise" if label is None else CLASSES[label]
-    return ImageItem(index=place - 1, label=label, class_name=name, name="", png=png(place))
+    return ImageItem(index=place, label=label, class_name=name, name="", png=png(place + 1))
 
 
 def values() -> ValuePage:
@@ -83,7 +78,7 @@ def values() -> ValuePage:
 
 
 def detail(request: TransformImage) -> ImageDetail:
-    before = ImageDetail(item=item(request.index + 1), stored=TENSOR, transformed=None, result=None)
+    before = ImageDetail(item=item(request.index), stored=TENSOR, transformed=None, result=None)
     if not request.chain and not request.augment:
         return before
     return replace(before, transformed=png(200 + request.draw), result=replace(TENSOR, dtype="float32"))
@@ -157,7 +152,7 @@ async def test_facts_counts_and_samples(size: tuple[int, int], until: Until) -> 
     async with app.run_test(size=size) as pilot:
         await ready(app, pilot, until)
         for words in ("train 100  test 10 images", "2 classes", "batch [32, 3, 8, 8] uint8 ─▸ [32, 2]",
-                      "mean .500 .250 .100", "▸noise", "cat", "[b]\ufffd[0mdog"):  # fmt: skip
+                      "mean .500 .250 .100", "▸cat", "cat", "[b]\ufffd[0mdog"):  # fmt: skip
             await until(pilot, words)
         table = app.pane.query_one("#classes", Table)
         assert [row.cells["train"] for row in table.rows] == ["60", "40"]
@@ -194,10 +189,7 @@ async def test_one_class_only(until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"dog")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "dog")
         await until(pilot, lambda: getattr(session.last, "label", None) == 1)
         await until(pilot, "▸ train, only [b]\ufffd[0mdog")
         await pilot.press("f", "enter")
@@ -234,7 +226,7 @@ async def test_the_detail_of_an_image_and_the_next_across_pages(until: Until) ->
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
         count = app.grid.tiles.count
-        await pilot.press("right", "enter")
+        await pilot.press("enter")
         await until(pilot, "train sample 0")
         await until(pilot, "as a batch of one [1, 3, 8, 8]")
         await until(pilot, "flattened [192]")
@@ -256,16 +248,20 @@ async def test_transforms_are_previewed_adjusted_chained_and_rerolled(until: Unt
         await until(pilot, lambda: getattr(session.last, "chain", None) == (("rotation", 45),))
         await until(pilot, "[3, 8, 8] float32 0…255")
         await until(pilot, "space keeps it, b re-rolls, esc")
-        assert (red(app, "#before"), red(app, "#after")) == (0, 200)
+        assert (red(app, "#before"), red(app, "#after")) == (1, 200)
         await until(pilot, lambda: app.pane.query_one(TransformList).has_focus)
         await pilot.press("left", "space", "down", "down")
         await until(pilot, lambda: session.last.chain == (("rotation", 40), ("vflip", 1)))
         await until(pilot, "rotation 40, vflip 1")
         await pilot.press("b")
         await until(pilot, lambda: session.last.draw == 1 and red(app, "#after") == 201)
-        await pilot.press("home", "space", "end")
+        await pilot.press("home", "space", "end", "up")
         await until(pilot, lambda: session.last.chain == () and session.last.augment == ())
         await until(pilot, "train.augment is empty")
+        await pilot.press("down", "space")
+        await until(pilot, lambda: session.last.index == -1)
+        await until(pilot, "transforms random noise; space switches")
+        assert red(app, "#before") == 0
         await pilot.press("v")
         await until(pilot, lambda: app.grid.has_focus)
 
@@ -277,7 +273,7 @@ async def test_the_augmentation_of_the_experiment(until: Until) -> None:
     )
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)
-        await pilot.press("right", "a")
+        await pilot.press("a")
         await until(pilot, lambda: getattr(session.last, "augment", None) == ("crop", "flip"))
         await until(pilot, "crop flip")
         assert session.last.index == 0 and session.last.chain == ()
@@ -309,7 +305,7 @@ async def test_errors_are_shown_and_loading_can_be_retried(until: Until) -> None
         await until(pilot, "✗ mnist is not here: t trains and downloads it")
         session.error = ""
         app.pane.refresh_dataset()
-        await until(pilot, "▸noise")
+        await until(pilot, "▸cat")
 
 
 async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> None:
@@ -320,7 +316,7 @@ async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> N
         await until(pilot, "is user code")
         assert session.requests == []
         await pilot.press("enter")
-        await until(pilot, "▸noise")
+        await until(pilot, "▸cat")
 
 
 async def test_slow_user_code_shows_the_elapsed_time_and_can_be_cancelled(
@@ -372,13 +368,13 @@ async def test_nothing_is_requested_before_the_pane_is_visible(home: Path, until
         await pilot.press("2", "1")
         assert session.requests == []
         await pilot.press("5")
-        await until(pilot, "▸noise")
+        await until(pilot, "▸cat")
         assert session.requests[0].dataset.data.name == "digits"
         asked = len(session.requests)
         await pilot.press("escape")
         await until(pilot, "3 Plots")
         await pilot.press("5")
-        await until(pilot, "▸noise")
+        await until(pilot, "▸cat")
         assert [type(one) for one in session.requests[asked:]] in ([], [BrowseImages])
 
 
@@ -389,7 +385,7 @@ async def test_the_real_compute_process_shows_digits(until: Until) -> None:
         async with app.run_test(size=(80, 24)) as pilot:
             app.pane.focus_content()
             await until(pilot, "test 359 images", seconds=60)
-            await until(pilot, "▸noise", seconds=60)
+            await until(pilot, "▸3", seconds=60)
             await pilot.press("right", "v")
             await until(pilot, "rotation 45", seconds=60)
             caption = app.pane.query_one("#after-caption", Static)

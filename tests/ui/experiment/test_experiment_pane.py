@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Input, OptionList
 
 from tests.folder_data import draw_classes, draw_images
+from tests.ui.screen_steps import Until
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import Request, SummarizeModel
 from workbench.compute.protocol_responses import ModelSummary
@@ -36,7 +36,6 @@ from workbench.ui.experiment.summary_text import (
 from workbench.ui.widgets.chooser import Chooser, format_columns
 from workbench.ui.widgets.form import Form
 
-Until = Callable[..., Any]
 SUMMARY = ModelSummary(
     layers=(
         LayerRow("body.0", "Flatten", (64,), 0, 0),
@@ -55,17 +54,17 @@ CPU = ("cpu", "no GPU found")
 
 
 class FakeComputeClient(ComputeClient):
-    """A client with a fixed answer."""
+    """A client with a fixed response."""
 
-    def __init__(self, answer: ModelSummary | str = SUMMARY) -> None:
+    def __init__(self, response: ModelSummary | str = SUMMARY) -> None:
         super().__init__()
-        self.answer, self.requests = answer, list[Request[Any]]()
+        self.response, self.requests = response, list[Request[Any]]()
 
     async def request(self, request: Request[Any], progress: Any = None) -> Any:
         self.requests.append(request)
-        if isinstance(self.answer, str):
-            raise ComputeError(self.answer)
-        return self.answer
+        if isinstance(self.response, str):
+            raise ComputeError(self.response)
+        return self.response
 
 
 class Shown(App[None]):
@@ -410,6 +409,21 @@ async def test_an_error_of_planning_is_shown(until: Until) -> None:
         app.pane.focus_content()
         await pilot.press("b")
         await until(pilot, lambda: any("workbench fetch mnist-mlp" in notice for notice in app.notices))
+
+
+async def test_the_whole_help_of_a_row_is_shown_where_it_is_cut(until: Until) -> None:
+    app = Shown()
+    async with app.run_test(size=(54, 30)) as pilot:
+        app.pane.focus_content()
+        await until(pilot, "▸ recipe")
+        form = app.query_one(Form)
+        while form.highlighted is None or form.highlighted.key != "data.seed":
+            await pilot.press("down")
+        await until(pilot, "seed of the split, independent of the seed of the\nexperiment")
+    async with Shown().run_test(size=(120, 30)) as pilot:
+        pilot.app.pane.focus_content()  # type: ignore[attr-defined]
+        await until(pilot, "▸ recipe")
+        assert not pilot.app.query_one("#help").display, "the row has room"
 
 
 async def test_settings_are_filtered_by_words(until: Until) -> None:

@@ -15,7 +15,7 @@ from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
 GB = 10**9
 GPU = DeviceInfo(
     device="GPU1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
-    memory_free=35 * GB, load=0.5, processes=2, chosen=True, why="idle",
+    memory_free=35 * GB, load=0.5, processes=2, chosen=True, reason="idle",
 )  # fmt: skip
 
 
@@ -54,9 +54,10 @@ def test_missing_values_are_not_an_error() -> None:
 
 
 def test_problems_replace_the_all_clear() -> None:
-    assert "✓ No problems found." in machine_lines(make_state(), "-", 80)[-1].plain
+    assert "✓ No problems found." in machine_lines(make_state(), "-", 80)[1].plain
     lines = [line.plain for line in machine_lines(make_state("torch is too old: pip install"), "-", 80)]
-    assert "✗ torch is too old: pip install" in lines and not any("✓" in line for line in lines)
+    assert lines[1] == "✗ torch is too old: pip install", "at the top, where every height shows it"
+    assert not any("✓" in line for line in lines)
 
 
 class Shown(App[None]):

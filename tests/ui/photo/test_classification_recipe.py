@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from tests.ui.screen_steps import Until, choose, ready
 from workbench.compute.protocol_records import RecipeClassifier
 from workbench.core import paths
 from workbench.models import catalog
 from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import PANES, PaneId
-from workbench.ui.widgets.chooser import Chooser
-
-Until = Callable[..., Any]
+from workbench.ui.base.layout import PaneId
 
 
 async def test_choosing_the_recipe_asks_for_an_image(until: Until, home: Path) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: set(app.main_view.panes) == set(PANES))
+        await ready(pilot, until)
         await pilot.press("2", "a")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"photo-coffee")
-        await until(pilot, "a cup of coffee with AlexNet")
-        await pilot.press("enter")
+        await choose(pilot, until, "photo-coffee", "a cup of coffee with AlexNet")
         await until(pilot, "The weights are not on this machine")
         path = home / "alexnet.pth"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,11 +40,8 @@ async def test_no_question_is_asked_when_the_weights_exist(until: Until, home: P
     path.write_bytes(b"weights")
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: set(app.main_view.panes) == set(PANES))
+        await ready(pilot, until)
         await pilot.press("2", "a")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"photo-alexnet")
-        await until(pilot, "a dog with AlexNet")
-        await pilot.press("enter")
+        await choose(pilot, until, "photo-alexnet", "a dog with AlexNet")
         await until(pilot, lambda: bool(app.query("#paths")))
         assert app.main_view.panes[PaneId.PHOTO].selected_classifier == RecipeClassifier("photo-alexnet")  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 from textual.app import App, ComposeResult
 
+from tests.ui.screen_steps import MakeRun, Until, choose
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.handlers import images
 from workbench.compute.protocol import (
@@ -58,13 +59,10 @@ from workbench.ui.base.pane import PaneServices
 from workbench.ui.photo.explanation import explanation_lines
 from workbench.ui.photo.pane import PhotoPane
 from workbench.ui.photo.prediction_view import PredictionView, comparison_text, prediction_line
-from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.text_screen import TextScreen
 
-Until = Callable[..., Any]
-MakeRun = Callable[..., RunFolder]
 TOP = (Prediction(258, "Samoyed", 0.952), Prediction(9, "[b]\x1b[0m", 0.01))
 EXPLANATION = Explanation(
     model="first",
@@ -195,7 +193,7 @@ async def test_a_path_is_typed_and_the_top_classes_come_with_bars(
         assert app.pane.prediction.has_focus
 
 
-async def test_the_image_is_displayed_before_the_prediction_and_the_last_prediction_stays(
+async def test_the_image_is_displayed_before_the_prediction_without_the_last_prediction(
     photo: Path, until: Until
 ) -> None:
     app = PhotoApp(session := FakeCompute())
@@ -209,7 +207,7 @@ async def test_the_image_is_displayed_before_the_prediction_and_the_last_predict
         await until(pilot, "… downloading weights 1.0 MB of 5.0 MB")
         image = app.query_one(ImageView).image
         assert image is not None and image.getpixel((0, 0)) == (0, 0, 255)
-        await until(pilot, "Samoyed")
+        assert not app.pane.prediction.top, "that of another image"
         session.go.set()
         await until(pilot, lambda: not app.pane.prediction.busy)
 
@@ -267,19 +265,13 @@ async def test_another_run_or_a_published_model_is_chosen(
         app.pane.view = view_of(first)
         app.pane.focus_content()
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"second")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "second")
         await until(pilot, "by second, best")
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
         assert session.requests[-1].classifier == RunClassifier(str(second.path))
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"squeezenet1_0")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "squeezenet1_0")
         await until(pilot, "download 5.0 MB")
         await pilot.press(*"./w.pth", "enter")
         chosen = PublishedClassifier("squeezenet1_0", "./w.pth")
@@ -388,10 +380,7 @@ async def test_a_recipe_is_chosen_and_compared_with_its_published_prediction(
     async with app.run_test(size=(100, 30)) as pilot:
         app.pane.focus_content()
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"photo-alex")
-        await pilot.pause()
-        await pilot.press("enter")
+        await choose(pilot, until, "photo-alex")
         await until(pilot, "download")  # the weights are not here
         await pilot.press("enter")
         await until(pilot, "tab completes")  # it asks for the image next
@@ -467,7 +456,7 @@ async def test_a_regression_stays_labeled_with_its_run(make_run: MakeRun, until:
         await until(pilot, "predicted 0.5")
         app.pane.view = view_of(lines[1])
         await until(pilot, "next prediction by curve")
-        assert app.pane.prediction.answered_by.startswith("by line")
+        assert app.pane.prediction.predicted_by.startswith("by line")
 
 
 async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: Until) -> None:
@@ -487,6 +476,53 @@ async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: 
             await until(pilot, text)
 
 
+async def test_an_explanation_does_not_open_over_what_the_user_went_to(
+    photo: Path, make_run: MakeRun, until: Until
+) -> None:
+    app = PhotoApp(session := FakeCompute())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.focus_content()
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        for key in ("a", "v"):
+            session.go.clear()
+            await pilot.press(key)
+            await until(pilot, lambda: app.pane.prediction.busy)
+            app.screen.set_focus(None)
+            await until(pilot, lambda: not app.pane.prediction.busy)
+            session.go.set()
+            app.pane.focus_content()
+            app.push_screen(covering := TextScreen("another screen", []))
+            await until(pilot, lambda covering=covering: app.screen is covering)
+            app.pane.open_screen(TextScreen("late", []))
+            await pilot.pause()
+            assert app.screen is covering
+            await pilot.press("escape")
+
+
+async def test_a_sample_that_was_only_highlighted_does_not_stay_beside_another_name(
+    photo: Path, make_run: MakeRun, until: Until
+) -> None:
+    app = PhotoApp(FakeCompute())
+    folder = make_run("first", done=3)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.classify(str(photo))
+        await until(pilot, "Samoyed")
+        image = app.query_one(ImageView)
+        before = image.image
+        assert before is not None
+        await pilot.press("f")
+        await until(pilot, "1  dog")
+        await pilot.press("down")
+        await until(pilot, lambda: image.image is not None and image.image.getpixel((0, 0)) == (0, 0, 255))
+        await pilot.press("escape")
+        await until(pilot, "dog.png 8×8")
+        assert image.image is not None and image.image.tobytes() == before.tobytes()
+
+
 def test_a_published_model_has_its_published_accuracy() -> None:
     found = replace(EXPLANATION, reliability=None, published_accuracy=0.565)
     assert any("on the ImageNet validation images: .565" in line.plain for line in explanation_lines(found))
@@ -500,8 +536,7 @@ async def test_two_models_classify_the_same_image(photo: Path, make_run: MakeRun
         app.pane.classify(str(photo))
         await until(pilot, "Samoyed")
         await pilot.press("b")
-        await until(pilot, lambda: isinstance(app.screen, Chooser))
-        await pilot.press(*"other", "enter")
+        await choose(pilot, until, "other")
         await until(pilot, "by other, best")
         await until(pilot, lambda: app.pane.query_one("#second", PredictionView).top)
         asked = [one.classifier for one in session.requests if isinstance(one, Classify)]

@@ -287,10 +287,10 @@ def test_a_published_result_is_drawn_for_its_metric_only():
     reference = Reference(metric="test.accuracy", published=0.54, tolerance=0.01, source="a paper")
     view.experiment = msgspec.structs.replace(view.experiment, reference=reference)
     curves = followed(view)
-    assert [m.y for m in curves.drawing(ACCURACY, 40, PlotOptions()).marks if m.label == "published"] == [
-        0.54
-    ]
-    assert not [m for m in curves.drawing(LOSS, 40, PlotOptions()).marks if m.label == "published"]
+    assert [
+        m.y for m in curves.drawing(ACCURACY, 40, PlotOptions()).marks if m.label == "published test"
+    ] == [0.54]
+    assert not [m for m in curves.drawing(LOSS, 40, PlotOptions()).marks if m.label == "published test"]
 
 
 def test_a_sampled_record_is_replaced_by_the_complete_one():
@@ -336,8 +336,8 @@ def test_insights_warn_about_problems_of_the_run():
             ClassMetrics(name="cat\x1b[31m", precision=0.5, support=50), ClassMetrics(name="dog", support=50),
         ),
     )  # fmt: skip
-    assert top_confusion(evaluation) == "cat\ufffd[31m→dog: 80% of all errors"
-    assert never_predicted(evaluation) == "never predicted: dog"
+    assert top_confusion(evaluation) == "cat\ufffd[31m→dog: 80% of all val errors"
+    assert never_predicted(evaluation) == "never predicted (val): dog"
     assert top_confusion(None) == top_confusion(few) == ""
     view = make_view(epochs=0)
     losses = [1.0, 0.5, 0.4, 0.4, 0.41, 0.4, 0.405]

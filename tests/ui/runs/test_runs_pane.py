@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
 
+from tests.ui.screen_steps import TextOf
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import RunOpened, RunSelected
 from workbench.ui.runs.pane import RunsPane, run_details
 from workbench.ui.runs.run_table import RunTable
-
-TextOf = Callable[[App[Any]], str]
 
 
 class Bench(App[None]):
@@ -141,7 +139,7 @@ async def test_sorting_by_every_column_and_back() -> None:
         while app.pane.order not in orders:
             orders[app.pane.order] = "".join(r.name for r in app.pane.visible_rows)
             app.pane.action_sort()
-        assert orders["newest"] == "cab" and orders["best"] == "bca" and orders["name"] == "abc"
+        assert orders["newest"] == "cab" and orders["val"] == "bca" and orders["name"] == "abc"
         assert orders["status"][0] == "c", "live runs come first"
         app.pane.reverse = True
         assert "".join(r.name for r in app.pane.visible_rows) == "bac"
@@ -153,7 +151,7 @@ async def test_the_lowest_loss_is_the_best() -> None:
     app = Bench([*losses, *others, row(5, "share", best=0.1, monitor="accuracy")])
     async with app.run_test(size=(46, 12)) as pilot:
         await pilot.pause()
-        await pilot.press("o")
+        await pilot.press("o", "o")
         assert [r.name for r in app.pane.visible_rows] == ["share", "low", "high", "none", "undefined"]
 
 
@@ -199,3 +197,18 @@ async def test_the_pane_works_at_any_size(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await pilot.press("down", "pagedown", "end")
         assert app.table.key == "20260001"
+
+
+async def test_figures_say_their_split_and_runs_of_one_name_are_told_apart(text_of: TextOf) -> None:
+    result = {"loss": 0.5, "accuracy": 0.312}
+    app = Bench([row(1, "twin", best=0.482, test=result, monitor="accuracy"), row(2, "twin", best=0.4)])
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        narrow = text_of(app)
+        assert "test .312" in narrow and "val .400" in narrow, "the test result first"
+        assert "twin …0001" in narrow and "twin …0002" in narrow
+        await pilot.resize_terminal(90, 12)
+        await pilot.pause()
+        lines = text_of(app).splitlines()
+        head, first = (next(line for line in lines if words in line) for words in ("ETA/age", "0001"))
+        assert head.index("test") == first.index(".312") and head.index("val") == first.index(".482")

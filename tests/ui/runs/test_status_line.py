@@ -30,7 +30,7 @@ from workbench.ui.runs.compact_status import (
     top_confusion_line,
     worst_classes_line,
 )
-from workbench.ui.runs.status_line import status_text
+from workbench.ui.runs.status_line import fit_summary, status_text
 
 NOW = time.time()
 
@@ -81,6 +81,16 @@ def test_a_failed_run_shows_its_reason(view: RunView) -> None:
     assert "SIGKILL" in shown and "… │ away 6h: lr1 failed" in shown
 
 
+def test_damaged_files_are_named(make_run: Callable[..., RunFolder]) -> None:
+    folder = make_run("lr3e-2", status="stopped")
+    folder.experiment.write_bytes(b"garbage")
+    shown = status_text(RunReader(folder).read_all(), "", 120, NOW).plain
+    assert f" {folder.id} ■ 2/4 " in shown and shown.endswith("stopped  can't read experiment.json")
+    folder.exit.write_bytes(b"garbage")
+    shown = status_text(RunReader(folder).read_all(), "", 160, NOW).plain
+    assert "? 2/4  unknown: exit.json is damaged, so how the run ended is unknown" in shown
+
+
 def test_after_a_resume_all_views_agree(
     make_run: Callable[..., RunFolder], write_run: dict[str, Callable[..., None]]
 ) -> None:
@@ -129,7 +139,9 @@ def test_worst_classes_and_their_wrong_predictions() -> None:
         worst_classes_line(evaluation).plain
         == " worst test  cat .600→\N{REPLACEMENT CHARACTER}dog  \N{REPLACEMENT CHARACTER}dog .900→cat  "
     )
-    assert top_confusion_line(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all errors"
+    assert (
+        top_confusion_line(evaluation).plain == " ⚠ cat→\N{REPLACEMENT CHARACTER}dog: 80% of all test errors"
+    )
     for empty in (None, nothing):
         assert worst_classes_line(empty).plain == "" and top_confusion_line(empty).plain == ""
 
@@ -157,7 +169,7 @@ def test_live_runs_come_first_among_the_other_runs() -> None:
         RunSummary("2", "b", Status.RUNNING),
         RunSummary("1", "a", Status.CRASHED),
     ]
-    assert other_runs_line(rows, "1").plain == " other (best val)  ● b  ✓ c .900  "
+    assert other_runs_line(rows, "1").plain == " other  ● b  ✓ c val .900  "
     assert other_runs_line(rows[:1], "3").plain == ""
 
 
@@ -169,3 +181,21 @@ def test_a_narrow_key_bar_keeps_help_and_quit() -> None:
     shown, gap = fit_hints(hints, 30)
     assert [hint.key for hint in shown] == ["a", "b", "?", "q"] and gap == 2
     assert fit_hints(hints, 5)[0] == [] or fit_hints(hints, 5)[0][-1].width <= 5
+
+
+def test_what_happened_is_shown_in_whole_parts() -> None:
+    changes = "away 6h: +9 epochs, 1 resume, lr1 failed"
+    assert fit_summary(changes, 60) == changes
+    assert fit_summary(changes, 35) == "away 6h: +9 epochs, 1 resume, …"
+    assert fit_summary(changes, 25) == "away 6h: +9 epochs, …"
+    assert fit_summary(changes, 12) == "", "half a word says nothing"
+
+
+def test_other_runs_are_whole_and_those_of_one_name_are_told_apart() -> None:
+    rows = [
+        RunSummary(f"2026-{end}", "digits", Status.FINISHED, monitor="accuracy", test={"accuracy": score})
+        for end, score in (("aaaa", 0.9), ("bbbb", 0.8), ("cccc", 0.7))
+    ]
+    assert other_runs_line(rows, None, 200).plain.count("…") == 3
+    shown = other_runs_line(rows, None, 50).plain
+    assert shown == " other  ✓ digits …aaaa test .900  "

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.ui.screen_steps import MakeRun
 from workbench.io.record_codec import write_record
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -16,7 +15,6 @@ from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services import last_visit
 from workbench.ui.services.last_visit import LastVisit, RunAtVisit
 
-MakeRun = Callable[..., RunFolder]
 HOUR = 3600.0
 
 
@@ -33,7 +31,9 @@ def test_epochs_resumes_and_failures_are_summarized(make_run: MakeRun) -> None:
     other = make_run("lr1", done=3, status="failed")
     before = visit({run.id: RunAtVisit(epoch=epoch, status=Status.RUNNING, attempt=1)
                     for run, epoch in ((one, 5), (other, 3))})  # fmt: skip
-    assert summary(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 crashed, best .900 of lr1"
+    assert (
+        summary(before) == "away 6h00: +9 epochs, 1 resume, lr1 failed, lr3e-2 crashed, best val .900 of lr1"
+    )
 
 
 def test_runs_that_ended_before_are_not_repeated(make_run: MakeRun) -> None:
@@ -44,16 +44,16 @@ def test_runs_that_ended_before_are_not_repeated(make_run: MakeRun) -> None:
 
 def test_a_run_that_started_meanwhile_counts(make_run: MakeRun) -> None:
     make_run("new", done=1, epochs=1)
-    assert summary(visit()) == "away 6h00: +1 epoch, new finished, best .900 of new"
+    assert summary(visit()) == "away 6h00: +1 epoch, new finished, best val .900 of new"
 
 
 def test_the_best_metric_reached_meanwhile_is_named(make_run: MakeRun) -> None:
     runs = {name: make_run(name, accuracy=best, status=None) for name, best in (("a", 0.5), ("b", 0.7))}
     lost = RunAtVisit(epoch=2, status=Status.CRASHED, attempt=1, best=0.4)
     before = {run.id: lost for run in runs.values()}
-    assert summary(visit(before)) == "away 6h00: best .700 of b"
+    assert summary(visit(before)) == "away 6h00: best val .700 of b"
     before[runs["b"].id] = msgspec.structs.replace(lost, best=0.7)
-    assert summary(visit(before)) == "away 6h00: best .500 of a"
+    assert summary(visit(before)) == "away 6h00: best val .500 of a"
 
 
 def test_many_endings_are_counted(make_run: MakeRun) -> None:
@@ -78,15 +78,15 @@ def test_a_corrupt_record_is_ignored(content: str, home: Path) -> None:
 
 
 def test_corrupt_entries_are_ignored_one_by_one(make_run: MakeRun, home: Path) -> None:
-    spoilt, kept = make_run("new", done=1, epochs=1), make_run("kept", done=2, epochs=2)
+    damaged, kept = make_run("new", done=1, epochs=1), make_run("kept", done=2, epochs=2)
     last_visit.save(Store.default().list_runs(), Store.default(), now=1.0)
     file = home / last_visit.FILE_NAME
     content = json.loads(file.read_text())
-    content["runs"][spoilt.id] = "nonsense"
+    content["runs"][damaged.id] = "nonsense"
     file.write_text(json.dumps(content))
     before = last_visit.load(Store.default())
     assert before is not None and set(before.runs) == {kept.id}
-    assert summary(before) == "away 5h59: +1 epoch, new finished, best .900 of new"
+    assert summary(before) == "away 5h59: +1 epoch, new finished, best val .900 of new"
 
 
 def test_a_read_only_home_is_not_an_error(make_run: MakeRun, home: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ui.screen_steps import MakeRun
 from workbench.runs.jsonl import LineWriter, replace_with_prefix
 from workbench.runs.metrics import EvaluationRow, StepRow
 from workbench.runs.reader import MetricColumns, RunReader, RunView
@@ -17,7 +18,6 @@ from workbench.runs.store import Store
 from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.services.run_monitor import RunMirror, RunMonitor, append_columns
 
-MakeRun = Callable[..., RunFolder]
 Writers = dict[str, Callable[..., None]]
 
 

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from tests.ui.screen_steps import MakeRun
 from workbench.runs.enums import Cause, RequestKind
-from workbench.runs.journal import Answer, Journal
-from workbench.runs.run_folder import RunFolder
+from workbench.runs.journal import AnsweredRequest, Journal
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.services.run_monitor import RunMonitor
 from workbench.ui.services.run_state import RunState, default_run_id, live_runs_text
 
-MakeRun = Callable[..., RunFolder]
 LIVE = RunSummary("1", "live", Status.RUNNING)
 ENDED = RunSummary("2", "ended", Status.FINISHED)
 
@@ -63,14 +60,14 @@ def test_marks_of_removed_runs_are_ignored() -> None:
 def test_new_journal_lines_of_the_selected_run_are_reported_once(make_run: MakeRun) -> None:
     folder = make_run("mine")
     journal = Journal(folder.journal)
-    journal.append(Answer(request=RequestKind.LR, text="before"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, text="before"))
     runs = RunState(Store.default())
     monitor = RunMonitor(Store.default(), lambda _: None)
     runs.apply(monitor.poll())
     monitor.select(runs.run_id)
     change = runs.apply(monitor.poll())
     assert change.view and not change.notifications, "what was there at the first view is not new"
-    journal.append(Answer(request=RequestKind.LR, text="lr 0.001 → 0.0005"))
+    journal.append(AnsweredRequest(request=RequestKind.LR, text="lr 0.001 → 0.0005"))
     journal.close()
     change = runs.apply(monitor.poll())
     assert [text for text, _ in change.notifications] == ["mine: lr 0.001 → 0.0005"]

@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from workbench.core.errors import UserError
-from workbench.core.text import cell_width
+from workbench.core.text import cell_width, common_prefix
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options, format_columns, path_options
 from workbench.ui.widgets.form import Editor, Field, Form, render_field
-from workbench.ui.widgets.path_completion import DisplayedPaths, common_prefix, complete_path
+from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
 
 FIELDS = [
     Field("data", "dataset", "digits", "pick"),

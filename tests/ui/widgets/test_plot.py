@@ -64,7 +64,7 @@ def test_marks_labels_and_levels_are_drawn():
     marks = [Mark(x=0.5, label="lr÷2"), Mark(y=0.1, glyph="┈", label="chance"), Mark(0.75, 0.9, "▲")]
     shown = text(render_drawing(Drawing((), UNIT, UNIT, marks, [("loss", "bold")]), 45, 12))
     assert shown[0].startswith("loss")
-    assert "lr÷2" in shown[-1]
+    assert "┆lr÷2" in shown[1] and shown[-1].endswith("1.0"), "beside its line, and not over the numbers"
     assert sum("┆" in line for line in shown) >= 8
     assert any(line.endswith("chance") and "┈" in line for line in shown)
     assert "▲" in shown[2]
@@ -123,4 +123,4 @@ async def test_a_plot_redraws_at_its_size(monkeypatch):
 
 def test_a_label_keeps_its_spaces() -> None:
     drawing = Drawing((), Axis(0, 10), Axis(0, 1), [Mark(x=5, label="back, lr÷2")])
-    assert "─back, lr÷2─" in "".join(text for text, _ in render_drawing(drawing, 60, 8)[-1])
+    assert "┆back, lr÷2 " in "".join(text for text, _ in render_drawing(drawing, 60, 8)[1])

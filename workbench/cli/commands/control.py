@@ -1,4 +1,4 @@
-"""Commands that send a request to a live run and wait for its reply."""
+"""Commands that send a request to a live run and wait for its answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
-from workbench.runs.requests import NO_VALUES, Reply
+from workbench.runs.requests import NO_VALUES, Answer
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 
 ANSWER_TIMEOUT = 30.0
-"""Seconds to wait for a reply: a training run reads requests twice a second, a loading one does not."""
+"""Seconds to wait for an answer: a training run reads requests twice a second, a loading one does not."""
 EXIT_CODES = {Outcome.DONE: DONE, Outcome.REJECTED: BAD_INPUT, Outcome.ENDED: FAILED}
 
 
@@ -38,14 +38,14 @@ class RequestReport(msgspec.Struct, frozen=True, kw_only=True):
     request: RequestKind
     values: RequestValues
     answer: str | None
-    """`None` if the run did not reply within `ANSWER_TIMEOUT`."""
+    """`None` if the run did not answer within `ANSWER_TIMEOUT`."""
     outcome: Outcome | None
     done: bool
 
 
 def pause(options: argparse.Namespace) -> int:
-    """`workbench pause RUN [--release]`."""
-    return _send_request(options, RequestKind.PAUSE, RequestValues(release=options.release))
+    """`workbench pause RUN [--suspend]`."""
+    return _send_request(options, RequestKind.PAUSE, RequestValues(suspend=options.suspend))
 
 
 def continue_run(options: argparse.Namespace) -> int:
@@ -96,22 +96,22 @@ def epochs_request_values(text: str) -> RequestValues:
 def _send_request(options: argparse.Namespace, kind: RequestKind, values: RequestValues = NO_VALUES) -> int:
     folder = resolve_target_run(options.run)
     request = launch.send_request(folder, kind, values)
-    reply = requests.wait_for_reply(folder, request, ANSWER_TIMEOUT, lambda: status_of(folder).live)
-    done = reply is not None and reply.outcome is Outcome.DONE
+    answer = requests.wait_for_answer(folder, request, ANSWER_TIMEOUT, lambda: status_of(folder).live)
+    done = answer is not None and answer.outcome is Outcome.DONE
     if options.json:
-        console.print_json(_report(folder, kind, values, reply))
-    elif reply and done:
-        console.print_result(f"{folder.id}: {reply.text}")
+        console.print_json(_report(folder, kind, values, answer))
+    elif answer and done:
+        console.print_result(f"{folder.id}: {answer.text}")
     if not done:
         request_text = " ".join([kind, *filter(None, [getattr(options, "value", "")])])
         console.print_status(
-            f"workbench: {folder.id}: {request_text}: {reply.text if reply else _missing_answer_reason(folder)}"
+            f"workbench: {folder.id}: {request_text}: {answer.text if answer else _missing_answer_reason(folder)}"
         )
-    return EXIT_CODES[reply.outcome] if reply else FAILED
+    return EXIT_CODES[answer.outcome] if answer else FAILED
 
 
 def _report(
-    folder: RunFolder, kind: RequestKind, values: RequestValues, reply: Reply | None
+    folder: RunFolder, kind: RequestKind, values: RequestValues, answer: Answer | None
 ) -> RequestReport:
     run = read_report(folder)
     return RequestReport(
@@ -124,18 +124,18 @@ def _report(
         epochs_total=run.epochs_total,
         request=kind,
         values=values,
-        answer=reply.text if reply else None,
-        outcome=reply.outcome if reply else None,
-        done=reply is not None and reply.outcome is Outcome.DONE,
+        answer=answer.text if answer else None,
+        outcome=answer.outcome if answer else None,
+        done=answer is not None and answer.outcome is Outcome.DONE,
     )
 
 
 def _missing_answer_reason(folder: RunFolder) -> str:
     status = status_of(folder)
     if not status.live:
-        return f"the run ended before it could reply ({status})"
+        return f"the run ended before it could answer ({status})"
     phase = read_report(folder).phase or status
     return (
-        f"no reply within {ANSWER_TIMEOUT:.0f} s because the run is {phase}; "
+        f"no answer within {ANSWER_TIMEOUT:.0f} s because the run is {phase}; "
         "it carries out the request as soon as it can"
     )

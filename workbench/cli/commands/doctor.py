@@ -29,6 +29,7 @@ class Terminal(msgspec.Struct, frozen=True):
     type: str
     """`TERM`."""
     colors: int = msgspec.field(name="colours")
+    """Under the key that scripts know from `doctor --json`."""
 
 
 class ClearableBytes(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class DoctorReport(MachineInfo, frozen=True, kw_only=True):
     """The CUDA version that torch was built for."""
     terminal: Terminal | None
     clearable: ClearableBytes = msgspec.field(name="taken")
+    """Under the key that scripts know from `doctor --json`."""
     logout: LogoutBehavior
     problems: tuple[str, ...]
     """Each includes its fix."""
@@ -120,7 +122,7 @@ def _print_report(report: DoctorReport) -> None:
     )
     print()
     print_devices(report.devices)
-    print(f"training device: {sanitize(training.device)} ({sanitize(training.why)})")
+    print(f"training device: {sanitize(training.device)} ({sanitize(training.reason)})")
     print(_cuda_line(report.driver_cuda, report.torch_cuda))
     print()
     print_table(

@@ -18,7 +18,7 @@ from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
-COLUMNS = ("run", "name", "status", "epoch", "best", "dataset", "model", "started")
+COLUMNS = ("run", "name", "status", "epoch", "test", "val", "dataset", "model", "started")
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -43,14 +43,8 @@ def runs(options: argparse.Namespace) -> int:
 def _cells(row: RunSummary) -> tuple[str, ...]:
     status = row.phase if row.phase is Phase.PAUSED else row.status
     started, epoch = text.format_time(row.created), f"{row.epoch}/{row.epochs_total}"
-    return row.id, row.name, status, epoch, _best(row), row.dataset, row.model, started, ", ".join(row.tags)
-
-
-def _best(row: RunSummary) -> str:
-    """The best monitored metric; without validation data the newest on test data, labeled as such."""
-    loss = "loss " if row.monitor == "loss" and (row.best is not None or row.test is not None) else ""
-    test = "test " if row.test is not None else ""
-    return test + loss + text.format_fraction(row.test if row.best is None else row.best)
+    test, best = (score.unlabeled_split if score else "-" for score in (row.test_score, row.best_score))
+    return row.id, row.name, status, epoch, test, best, row.dataset, row.model, started, ", ".join(row.tags)
 
 
 def show(options: argparse.Namespace) -> int:

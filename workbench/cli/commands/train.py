@@ -11,7 +11,7 @@ from workbench.cli.tables import print_table
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import all_settings, build_experiment
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
-from workbench.core.settings_schema import parse_assignment
+from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
 from workbench.launcher import launch
 from workbench.runs.run_folder import RunFolder

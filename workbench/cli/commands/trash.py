@@ -43,8 +43,8 @@ class TrashedRun(msgspec.Struct, frozen=True):
     run: str
     name: str
     bytes: int
-    put_away: float
-    """Unix time at which it was moved there."""
+    trashed_at: float = msgspec.field(name="put_away")
+    """Unix time at which it was moved there. Its key is the one that scripts know from `trash --json`."""
 
 
 class TrashContent(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""What the compute process answers, a module for each subject."""
+"""The handlers of requests, a module for each subject."""

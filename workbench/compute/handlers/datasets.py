@@ -33,6 +33,7 @@ from workbench.datasets import preview
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.dataset_facts import DatasetFacts
 from workbench.datasets.image_folder_facts import describe_resizing
+from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.engine.device import pick_device
 from workbench.inference.pipeline_steps import dataset_steps
 from workbench.models import catalog as models
@@ -69,20 +70,14 @@ def _notices(data: Dataset, facts: DatasetFacts, model: Choice) -> list[str]:
 
 
 def browse_images(request: BrowseImages, task: Task) -> ImagePage:
-    """A page of a split's images. Without a class filter, an image of random noise comes first."""
+    """A page of a split's images."""
     data = _load(request, task)
     split = find_split(data, request.split)
     indices = preview.class_indices(split, request.label)
-    noise = 1 if request.label is None else 0
     first = max(0, request.first)
-    positions = range(first, min(first + clamp_count(request.count), len(indices) + noise))
-    items = [
-        _item(
-            data, split, preview.NOISE_INDEX if position < noise else indices[position - noise], request.side
-        )
-        for position in positions
-    ]
-    return ImagePage(items=tuple(items), first=first, total=len(indices) + noise)
+    shown = indices[first : first + clamp_count(request.count)]
+    items = [_item(data, split, index, request.side) for index in shown]
+    return ImagePage(items=tuple(items), first=first, total=len(indices))
 
 
 def transform_image(request: TransformImage, task: Task) -> ImageDetail:
@@ -161,14 +156,14 @@ def _item(data: Dataset, split: Split, index: int, side: int) -> ImageItem:
         index=index,
         label=label,
         class_name=class_name,
-        name=split.names[index] if split.names and index != preview.NOISE_INDEX else "",
+        name=split.names[index] if split.names and index != NOISE_INDEX else "",
         png=png(image, min(side, _MAX_SIDE)),
     )
 
 
 def _target(data: Dataset, split: Split, index: int) -> tuple[int | None, str]:
     """The class index of a sample (if any), and its class name or regression target."""
-    if index == preview.NOISE_INDEX:
+    if index == NOISE_INDEX:
         return None, "noise"
     if data.task == "regression":
         return None, _format_values(split.targets[index])

@@ -144,7 +144,7 @@ def summarize_model(request: SummarizeModel, task: Task) -> ModelSummary:
     dataset = datasets.describe(request.data.name, request.data.options)
     shape, outputs = _shape_and_outputs(dataset, info, request)
     # User code may need real parameter values while it is built, not meta tensors.
-    build = build_model if info.kind == "own" else build_shapes
+    build = build_model if info.kind == "custom" else build_shapes
     built = build(request.model, shape=shape, outputs=outputs, task=dataset.task)
     inputs = built.preprocessing().output_shape(shape)
     try:
@@ -174,7 +174,7 @@ def _shape_and_outputs(
         shape, classes = contents.shape, len(contents.facts.classes)
     if dataset.task == "regression":
         classes = 1
-    if not shape and dataset.kind == "own":
+    if not shape and dataset.kind == "custom":
         raise UserError("the shape of a custom dataset is unknown until a run has loaded it")
     if not shape:
         size = info.load_size(request.model.options)

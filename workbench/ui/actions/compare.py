@@ -8,6 +8,7 @@ from workbench.runs.metrics import EvaluationFile
 from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost
 from workbench.ui.actions.targets import RunSelection
+from workbench.ui.base.status_style import display_name
 from workbench.ui.runs.compare_screen import (
     CompareScreen,
     read_comparison,
@@ -31,17 +32,17 @@ def compare_runs(host: ActionHost, selection: RunSelection) -> None:
 
 
 def find_second_run(
-    host: ActionHost, selection: RunSelection, show: Callable[[str, EvaluationFile], None]
+    host: ActionHost, selection: RunSelection, show: Callable[[str, EvaluationFile], None], split: str = ""
 ) -> None:
-    """Call `show` with the name and the newest evaluation of the run to compare the selected one with."""
+    """Call `show` with the name and an evaluation, on `split` if possible, of the run to compare with."""
     row = next((row for row in compared_runs(selection) if row != selection.selected), None)
 
     def read() -> None:
-        evaluation = None if row is None else read_newest_evaluation(host.store.folder(row.id))
+        evaluation = None if row is None else read_newest_evaluation(host.store.folder(row.id), split)
         if row is None or evaluation is None:
             host.show_notice("no second run has an evaluation; space marks a run", "warning")
         else:
-            host.run_soon(lambda: show(row.name, evaluation))
+            host.run_soon(lambda: show(display_name(row, selection.rows or ()), evaluation))
 
     host.run_in_background(read)
 

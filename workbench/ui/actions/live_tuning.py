@@ -95,11 +95,11 @@ class LiveTuning:
         else:
             self._request(RequestKind.PAUSE, rows, "pause requested")
 
-    def release(self) -> None:
-        """Pause the target runs and free the device's memory."""
-        rows = self._targets.eligible_runs("release")
-        message = "pause requested, freeing the device's memory"
-        self._request(RequestKind.PAUSE, rows, message, RequestValues(release=True))
+    def suspend(self) -> None:
+        """Suspend the target runs: pause them and free the device's memory."""
+        rows = self._targets.eligible_runs("suspend")
+        message = "suspend requested: the run pauses and frees its memory"
+        self._request(RequestKind.PAUSE, rows, message, RequestValues(suspend=True))
 
     def checkpoint(self) -> None:
         """Write a checkpoint of the target runs now."""

@@ -9,7 +9,8 @@ from textual.content import Content
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict, read_experiment
 from workbench.core.errors import UserError
-from workbench.core.settings_schema import Section, SettingValue, parse_assignment
+from workbench.core.setting_parser import parse_assignment
+from workbench.core.settings_schema import Section, SettingValue
 from workbench.launcher import launch
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
@@ -53,6 +54,7 @@ class RunActions:
         except UserError as error:
             self._host.show_notice(str(error), "error")
             return
+        editor.clear_filter()
         self.start(experiment)
 
     def start(self, experiment: Experiment) -> None:
@@ -155,7 +157,9 @@ class RunActions:
             self._host.show_notice(f"the experiment of {row.name} can't be read: {path}", "error")
             return
         if self._load(editor, experiment.to_dict()):
-            self._host.show_notice(f"loaded the experiment of {row.name} into pane 2: change it and press t")
+            self._host.show_notice(
+                f"loaded the experiment of {row.name} into the experiment pane: change it and press t"
+            )
 
     def propose(self, experiment: Experiment, assignment: str) -> None:
         """Load an experiment with one setting changed (`KEY=VALUE`) into the experiment pane."""
@@ -166,7 +170,7 @@ class RunActions:
         key, value = parse_assignment(assignment)
         if self._load(editor, apply_overrides(experiment.to_dict(), {key: value})):
             self._host.show_notice(
-                f"loaded the experiment of the run with {assignment} into pane 2: t trains it"
+                f"loaded the experiment of the run with {assignment} into the experiment pane: t trains it"
             )
 
     def _load(self, editor: ExperimentEditor, content: Section) -> bool:

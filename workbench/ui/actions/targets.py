@@ -8,7 +8,7 @@ from typing import Protocol
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import display_name
 
-LIVE_ONLY = {"stop", "pause", "release", "checkpoint", "multiply_lr", "add_epochs"}
+LIVE_ONLY = {"stop", "pause", "suspend", "checkpoint", "multiply_lr", "add_epochs"}
 ENDED_ONLY = {"resume", "trash"}
 ANY_STATUS = {"log", "duplicate", "notes", "export", "compare"}
 
@@ -76,8 +76,6 @@ def action_label(action: str, *parameters: object) -> str:
             return f"lr ×{factor:g}" if factor >= 1 else f"lr ÷{1 / factor:g}"
         case "add_epochs", int() as count:
             return f"epochs {count:+d}"
-        case "release", *_:
-            return "pause"
         case "trash", *_:
             return "move to trash"
     return action

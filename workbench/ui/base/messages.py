@@ -52,6 +52,8 @@ class ComparisonRequested(Message):
 
     show: Callable[[str, EvaluationFile], None]
     """Called with the name of the second run and its newest evaluation."""
+    split: str = ""
+    """The split of the classes that are shown: an evaluation on the same one is preferred."""
 
 
 @dataclass

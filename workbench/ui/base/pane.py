@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from workbench.compute.client import ComputeClient
 from workbench.config.experiment import Experiment
@@ -46,6 +47,9 @@ class ExperimentEditor(Protocol):
 
     def load(self, experiment: Experiment) -> None:
         """Replace it by the experiment of a run. Raises `UserError`."""
+
+    def clear_filter(self) -> None:
+        """Show all settings again."""
 
 
 class Pane(Vertical, can_focus=False):
@@ -138,6 +142,11 @@ class Pane(Vertical, can_focus=False):
             if widget.focusable:
                 widget.focus()
                 return
+
+    def open_screen(self, screen: Screen[None]) -> None:
+        """Open a screen that was being prepared, unless the user went elsewhere meanwhile."""
+        if self.has_focus_within and self.app.screen is self.screen:
+            self.app.push_screen(screen)
 
     def _show_title(self) -> None:
         title = f"{self.spec.key} {self.spec.title}"

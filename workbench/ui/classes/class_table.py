@@ -14,8 +14,8 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.text import cell_width, class_text, format_fraction, sanitize, truncate
 from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import ClassMetrics, EvaluationFile
+from workbench.runs.scores import split_label
 from workbench.ui.base.bars import BarStyle, bar
-from workbench.ui.base.split_label import split_label
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.widgets.cell_grid import Cell, to_cells
 from workbench.ui.widgets.table import CellContent, Cells, Column, Row
@@ -151,31 +151,43 @@ def sort_rows(rows: Sequence[ClassRow], order: Order, *, reverse: bool = False) 
     return sorted(known, key=order.value, reverse=reverse != order.descending) + rest
 
 
-def table_columns(rows: Sequence[ClassRow]) -> list[Column]:
-    """The columns of the class table; in a narrow table those with the lowest `priority` are dropped first."""
+def table_columns(rows: Sequence[ClassRow], *, trend: str = "", published: str = "") -> list[Column]:
+    """The columns of the class table; in a narrow table those with the lowest `priority` are dropped first.
+
+    `trend`, `published`: the split of these columns, where it is not that of the others.
+    """
     longest = max((cell_width(row.display_name) for row in rows), default=0)
     name = max(5, min(longest, MAX_NAME_WIDTH))
     digits = max((len(str(row.support)) for row in rows), default=1)
     most = max((len(str(row.training or 0)) for row in rows), default=1)
     training = [Column("training", "train", max(5, most), priority=2, align_right=True)]
-    published = [Column("published", "publ.", 5, priority=7, align_right=True)]
+    publication = f"publ. {published}".rstrip()
+    trend_title = f"{trend} trend".lstrip()
+    published_column = [Column("published", publication, len(publication), priority=7, align_right=True)]
     return [
         Column("class", "class", name, priority=10, min_width=min(name, 8)),
         Column("recall", "recall", 6, priority=9, align_right=True),
-        *(published if any(row.published is not None for row in rows) else []),
+        *(published_column if any(row.published is not None for row in rows) else []),
         Column("bar", "", BAR_WIDTH, priority=5, min_width=5),
         Column("delta", "Δ", 5, priority=6, align_right=True),
         Column("precision", "prec", 5, priority=4, align_right=True),
         Column("f1", "F1", 5, priority=3, align_right=True),
         Column("support", "n", max(3, digits), priority=2, align_right=True),
         *(training if any(row.training is not None for row in rows) else []),
-        Column("trend", "trend", TREND_WIDTH, priority=1, min_width=5),
+        Column(
+            "trend",
+            trend_title,
+            max(TREND_WIDTH, len(trend_title)),
+            priority=1,
+            min_width=len(trend_title),
+        ),
         Column(
             "predicted_as",
             "predicted as",
             max(12, min(longest + 7, MAX_NAME_WIDTH)),
             priority=8,
             min_width=12,
+            stretch=True,
         ),
     ]
 
@@ -199,8 +211,19 @@ def _cells(row: ClassRow, low: float, high: float) -> Cells:
         "support": (str(row.support), MUTED),
         "training": ("" if row.training is None else str(row.training), MUTED),
         "trend": lambda width: (sparkline(row.trend[-width:], low, high), MUTED),
-        "predicted_as": _counted_name(*row.predicted_as[0], MAX_NAME_WIDTH - 6) if row.predicted_as else "",
+        "predicted_as": lambda width: _predicted_as(row, width),
     }
+
+
+def _predicted_as(row: ClassRow, width: int) -> str:
+    """The most frequent wrong predictions that fit into `width` cells, at least one."""
+    text = ""
+    for name, count in row.predicted_as:
+        longer = ", ".join(filter(None, [text, _counted_name(name, count, MAX_NAME_WIDTH - 6)]))
+        if text and cell_width(longer) > width:
+            break
+        text = longer
+    return text
 
 
 def _delta(value: float | None) -> CellContent:

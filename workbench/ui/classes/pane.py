@@ -14,6 +14,7 @@ from workbench.config.experiment import Reference
 from workbench.config.training_settings import TrainingSettings
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
+from workbench.runs.scores import split_label
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import ComparisonRequested, ExperimentProposed, Notify
 from workbench.ui.base.pane import Pane, PaneServices
@@ -23,7 +24,7 @@ from workbench.ui.classes.class_table import ClassRow
 from workbench.ui.classes.evaluated_samples_screen import EvaluatedSamplesScreen
 from workbench.ui.widgets.cell_grid import CellView, to_cells
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
-from workbench.ui.widgets.table import Table
+from workbench.ui.widgets.table import Column, Table
 
 VIEWS = ("table", "confusion", "pairs")
 ACTION_VIEWS = {
@@ -159,7 +160,8 @@ class ClassesPane(Pane):
         if self.second_run is not None:
             self.second_run = None
         else:
-            self.post_message(ComparisonRequested(self._show_second_run))
+            split = self.evaluation.split if self.evaluation is not None else ""
+            self.post_message(ComparisonRequested(self._show_second_run, split))
 
     def action_samples(self) -> None:
         """Show the evaluated images with their classes and predictions."""
@@ -212,7 +214,7 @@ class ClassesPane(Pane):
                 confusion_matrix.pair_rows(self.evaluation, self.filter.casefold()),
             )
         elif self.view_mode == "table":
-            columns = class_table.table_columns(self.class_rows) if self.class_rows else ()
+            columns = self._columns() if self.class_rows else ()
             table.show(columns, class_table.table_rows(self._visible_rows()))
         else:
             self._show_matrix()
@@ -230,6 +232,17 @@ class ClassesPane(Pane):
         training = self._class_counts.get("train", ())
         rows = class_table.class_rows(self.evaluation, earlier or self.evaluations[1:], baseline, training)
         return class_table.with_published(rows, self._reference)
+
+    def _columns(self) -> list[Column]:
+        """The columns; a trend or a published result on another split than the shown one is labeled."""
+        split, published = self.evaluation.split if self.evaluation else "", ""
+        if self._reference is not None and (of := self._reference.metric.partition(".")[0]) != split:
+            published = split_label(of)
+        trend = next((one.split for one in self.evaluations[1:]), split)
+        same = any(one.split == split for one in self.evaluations[1:])
+        return class_table.table_columns(
+            self.class_rows, trend="" if same or trend == split else split_label(trend), published=published
+        )
 
     @property
     def _reference(self) -> Reference | None:
@@ -328,5 +341,8 @@ class ClassesPane(Pane):
         return "──".join(part for part in parts if part)
 
     def _second_run_label(self) -> str:
-        available = self.view_mode in ACTION_VIEWS["second_run"]
-        return f"Δ to {self.second_run[0]}" if self.second_run and available else ""
+        if self.second_run is None or self.view_mode not in ACTION_VIEWS["second_run"]:
+            return ""
+        name, baseline = self.second_run
+        other = self.evaluation is not None and baseline.split != self.evaluation.split
+        return f"Δ to {name}" + (f" ({split_label(baseline.split)})" if other else "")

@@ -23,6 +23,7 @@ from workbench.ui.base.theme import THEME
 from workbench.ui.data.dataset_text import DatasetSource
 from workbench.ui.experiment.draft import Draft
 from workbench.ui.services.progress_text import progress_text
+from workbench.ui.widgets.abstract_widget import AbstractWidgetMeta
 
 WORKER_GROUPS = ("data", "page", "one")
 """Groups of requests that run concurrently; a new request of a group cancels the one before."""
@@ -33,7 +34,7 @@ SLOW_SECONDS = 2.0
 A = TypeVar("A", bound=Response)
 
 
-class DatasetPane(Pane):
+class DatasetPane(Pane, metaclass=AbstractWidgetMeta):
     """A pane on the dataset of the experiment or of the selected run. User code runs only on request."""
 
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:

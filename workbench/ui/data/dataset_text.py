@@ -65,7 +65,7 @@ class DatasetSource:
         dataset, train = ExperimentDataset.from_experiment(experiment), experiment.train
         info = datasets.find(dataset.data.name)
         title = info.name if len(info.name) < 40 else "…" + info.name[-38:]
-        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "own")
+        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "custom")
 
 
 def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width: int) -> list[Text]:
@@ -86,12 +86,9 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     batch = f"batch {list(facts.batch)} {facts.input.dtype}{output}"
     target = f"target {_element(facts.target)}"
     rows = [batch]
-    noise = "first tile: random noise for transform previews" if facts.has_images and label is None else ""
     for part in filter(None, (moments, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
-    if noise and len(longer := f"{rows[-1]}  {noise}") <= width:  # no extra row for it
-        rows[-1] = longer
     return [head, *(Text(row, "dim") for row in rows), *_notice_lines(facts)]
 
 

@@ -18,6 +18,7 @@ from workbench.compute.protocol import BrowseImages, BrowseValues, TraceDatasetI
 from workbench.compute.protocol_records import ExperimentDataset, ImageItem, Split
 from workbench.compute.protocol_responses import DatasetOverview
 from workbench.core.text import plural, sanitize
+from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.io.images import open_image
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import PaneServices
@@ -335,7 +336,8 @@ class DataPane(DatasetPane):
         sample = self.grid.sample
         if sample is None:
             return
-        detail = await self.request(self._detail_request(sample.index))
+        noise = self.mode is Mode.TRANSFORMS and self.sample_view.transforms.uses_noise
+        detail = await self.request(self._detail_request(NOISE_INDEX if noise else sample.index))
         if detail is None:
             self._set_mode(Mode.GRID)
         elif self.mode is Mode.TRANSFORMS:
@@ -361,7 +363,7 @@ class DataPane(DatasetPane):
         pipeline = await self.request(request)
         if pipeline is not None:
             title = f"{sample_title(self.split, sample.index)}: {sample.caption}, up to a model's input"
-            self.app.push_screen(PipelineStepsScreen(title, pipeline.steps))
+            self.open_screen(PipelineStepsScreen(title, pipeline.steps))
 
     # Transforms
 
@@ -377,7 +379,7 @@ class DataPane(DatasetPane):
         """Preview the experiment's augmentation of the image under the cursor."""
         if self._has_images:
             self._set_mode(Mode.TRANSFORMS)
-            self.sample_view.transforms.action_go(-1)
+            self.sample_view.transforms.show_augmentation_row()
             self._show_sample()
 
     def action_reroll(self) -> None:

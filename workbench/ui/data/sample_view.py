@@ -66,5 +66,5 @@ class SampleView(Vertical):
         self.query_one("#transform-help", Static).update(Text(self._help(), "dim"))
 
     def _help(self) -> str:
-        keep = "" if self.transforms.augments else "space keeps it, "
+        keep = "space keeps it, " if self.transforms.previews_transform else ""
         return f"{self.transforms.description}; {keep}b re-rolls, esc closes"

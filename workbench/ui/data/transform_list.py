@@ -1,4 +1,7 @@
-"""The list of transforms: previews those that are kept, followed by the one under the cursor."""
+"""The list of transforms: previews those that are kept, followed by the one under the cursor.
+
+Its last row switches the image between the sample and random noise.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from workbench.datasets.transform_catalog import TRANSFORMS, TRANSFORMS_BY_NAME
 from workbench.ui.widgets.table import Column, Row, Table
 
 AUGMENTATION = "augmentation"
-"""Key of the last row: the augmentation of the experiment."""
+"""Key of the row of the augmentation of the experiment."""
+NOISE = "noise"
+"""Key of the row that switches between the sample and random noise."""
 _COLUMNS = (
     Column("kept", "", 1, priority=3),
     Column("name", "transform", 14, priority=3, min_width=8),
@@ -37,6 +42,8 @@ class TransformList(Table):
         self._values = {t.name: t.parameter.default for t in TRANSFORMS if t.parameter is not None}
         self._kept: list[str] = []
         self._augment: tuple[str, ...] = ()
+        self.uses_noise = False
+        """Whether an image of random noise is transformed instead of the sample."""
 
     def on_mount(self) -> None:
         self._fill()
@@ -53,9 +60,18 @@ class TransformList(Table):
         return tuple((name, self._values.get(name)) for name in (*self._kept, *previewed))
 
     @property
+    def previews_transform(self) -> bool:
+        """Whether the cursor is on a transform that can be kept."""
+        return self.key in TRANSFORMS_BY_NAME
+
+    @property
     def augments(self) -> bool:
         """Whether the cursor is on the experiment's augmentation."""
         return self.key == AUGMENTATION
+
+    def show_augmentation_row(self) -> None:
+        """Move the cursor to the experiment's augmentation."""
+        self.go_to(AUGMENTATION)
 
     @property
     def summary(self) -> str:
@@ -68,6 +84,8 @@ class TransformList(Table):
     @property
     def description(self) -> str:
         """The transform under the cursor, and its parameter."""
+        if self.key == NOISE:
+            return f"transforms {'random noise' if self.uses_noise else 'the sample'}; space switches"
         if self.augments:
             return (
                 "the augmentation of the experiment"
@@ -79,7 +97,9 @@ class TransformList(Table):
         return transform.title + label
 
     def action_adjust(self, steps: int) -> None:
-        """Change the parameter by `steps` steps."""
+        """Change the parameter by `steps` steps; on the last row, switch the image."""
+        if self.key == NOISE:
+            self.action_keep()
         transform = TRANSFORMS_BY_NAME.get(self.key or "")
         if transform is not None and transform.parameter is not None:
             self._values[transform.name] = transform.parameter.stepped(self._values[transform.name], steps)
@@ -87,7 +107,11 @@ class TransformList(Table):
             self.post_message(self.Changed())
 
     def action_keep(self) -> None:
-        """Keep the transform in the chain, or remove it."""
+        """Keep the transform in the chain, or remove it; on the last row, switch the image."""
+        if self.key == NOISE:
+            self.uses_noise = not self.uses_noise
+            self._fill()
+            self.post_message(self.Changed())
         if self.key in TRANSFORMS_BY_NAME:
             if self.key in self._kept:
                 self._kept.remove(self.key)
@@ -100,6 +124,7 @@ class TransformList(Table):
         rows = [Row(t.name, self._cells(t.name)) for t in TRANSFORMS]
         names = sanitize(" ".join(self._augment), 14) or "none"
         rows.append(Row(AUGMENTATION, {"name": f"exp: {names}"}))
+        rows.append(Row(NOISE, {"name": f"on: {'noise' if self.uses_noise else 'sample'}"}))
         self.show(_COLUMNS, rows)
 
     def _cells(self, name: str) -> dict[str, str]:

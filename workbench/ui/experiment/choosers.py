@@ -10,7 +10,7 @@ from workbench.config.experiment import check_sources
 from workbench.config.recipes import load_recipe, recipe_files
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
-from workbench.core.text import format_bytes, format_count, format_duration, format_fraction, format_shape
+from workbench.core.text import format_bytes, format_count, format_duration, format_shape
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_facts import folder_facts
@@ -18,9 +18,12 @@ from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
 from workbench.runs.store import RunSummary
+from workbench.ui.base.status_style import fit_name, shared_names
 from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
 
 DOWNLOADED = "✓ local"
+MAX_NAME_WIDTH = 30
+"""The most cells of the name of a run."""
 
 
 def value_finder(choices: Sequence[str], current: str) -> Finder:
@@ -153,7 +156,7 @@ def _model_row(info: models.ModelInfo, classes: int | None) -> Option:
     weights = ""
     if info.weights_bytes:
         weights = DOWNLOADED if about.weights_here else f"↓ {format_bytes(info.weights_bytes)}"
-    group = "built-in" if info.kind == "builtin" else "torchvision"
+    group = "built-in" if info.kind == "builtin" else "torchvision (parameters with ImageNet's 1,000 classes)"
     return Option(
         info.name,
         (info.name, info.title, input_size, format_count(info.parameters_for(classes)).rjust(10), weights),
@@ -167,11 +170,21 @@ def _check_model(name: str) -> None:
 
 def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
     """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
-    rows = [Option("selected:", ("the selected run", "follows the cursor in pane 1", ""), group="runs")]
+    rows = [
+        Option(
+            "selected:", ("the selected run", "follows the cursor in the list of runs", "", ""), group="runs"
+        )
+    ]
+    shared = shared_names(runs)
     rows += [
         Option(
             f"run:{run.id}",
-            (run.name, f"{run.dataset}, {run.model}, {run.status}", format_fraction(run.best)),
+            (
+                fit_name(run, MAX_NAME_WIDTH, shared=run.name in shared),
+                f"{run.dataset}, {run.model}, {run.status}",
+                run.scores[0].text_without_epoch if run.scores else "-",
+                "",
+            ),
             group="runs",
         )
         for run in runs
@@ -182,7 +195,7 @@ def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
         rows += [
             _classifier_row(info) for info in published if (info.local_weights() is not None) is is_local
         ]
-    return Finder(filter_options(rows), headers=("classifier", "description", "weights"))
+    return Finder(filter_options(rows), headers=("classifier", "description", "result", "weights"))
 
 
 def _classification_recipe_rows() -> list[Option]:
@@ -191,7 +204,9 @@ def _classification_recipe_rows() -> list[Option]:
         content = load_recipe(path.stem)
         if content.get("do") == "classify":
             rows.append(
-                Option(f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), ""), group="recipes")
+                Option(
+                    f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), "", ""), group="recipes"
+                )
             )
     return rows
 
@@ -219,7 +234,7 @@ def _recipe_for_model(model: str) -> str:
 
 def _classifier_row(info: models.ModelInfo) -> Option:
     weights = DOWNLOADED if info.local_weights() else f"↓ {format_bytes(info.weights_bytes)}"
-    return Option(f"model:{info.name}", (info.name, info.title, weights), group="torchvision, ImageNet")
+    return Option(f"model:{info.name}", (info.name, info.title, "", weights), group="torchvision, ImageNet")
 
 
 def export_format_finder() -> Finder:

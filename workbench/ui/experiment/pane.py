@@ -11,12 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import Static
 
 from workbench.compute.client import ComputeError
 from workbench.compute.protocol import SummarizeModel
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
 from workbench.core.errors import RunFailed, UserError
+from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_scan import PREFIX as FOLDER_PREFIX
@@ -38,9 +40,9 @@ from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
 from workbench.ui.services.folder_contents import FolderContents
 from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
-from workbench.ui.widgets.form import Field, Form, filter_fields, value_width
+from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
 
-FORM_MIN_ROWS = 13
+FORM_MIN_ROWS = 12
 """Height in rows from which the form is visible; a lower pane shows the summary until it is opened."""
 
 
@@ -51,6 +53,8 @@ class ExperimentPane(Pane):
 
     DEFAULT_CSS = """
     ExperimentPane > #cost { height: auto; max-height: 3; color: $text-muted; }
+    ExperimentPane > #help { height: auto; max-height: 4; color: $text-muted; text-style: italic; display: none; }
+    ExperimentPane.-form.-help > #help { display: block; }
     ExperimentPane > Form, ExperimentPane > #cost { display: none; }
     ExperimentPane.-form > Form, ExperimentPane.-form > #cost { display: block; }
     ExperimentPane.-form > ExperimentSummary { display: none; }
@@ -81,6 +85,7 @@ class ExperimentPane(Pane):
     def compose(self) -> ComposeResult:
         yield ExperimentSummary()
         yield Form(self.draft.setting_error, id="form")
+        yield Static("", id="help", markup=False)
         yield CostLine(id="cost")
 
     def on_mount(self) -> None:
@@ -99,6 +104,10 @@ class ExperimentPane(Pane):
         self.draft.load(experiment)
         self._changed()
         self._push_undo()
+
+    def clear_filter(self) -> None:
+        """Show all settings again: a filter was for the change before this training."""
+        self.filter = ""
 
     def _push_undo(self) -> None:
         """Make the last change undoable with `u`."""
@@ -192,7 +201,9 @@ class ExperimentPane(Pane):
             width = value_width(self.content_size.width - 2)  # without the scroll bar
             layers = layers_line(self.model_summary.summary, width)
             fields = self.draft.fields(layers, contents.short if contents else "")
-            self.query_one(Form).show(filter_fields(fields, self.filter))
+            form = self.query_one(Form)
+            form.show(filter_fields(fields, self.filter))
+            self._show_help(form.highlighted if form.has_focus else None)
             self.query_one(CostLine).lines = tuple(cost_lines(*content, contents=contents))
         else:
             lines = experiment_summary(*content, contents=contents)
@@ -207,6 +218,18 @@ class ExperimentPane(Pane):
             return [self._plan_status, "esc cancels"]
         plan = self._plans.get(experiment)
         return [] if plan is None else cost_parts(plan)
+
+    @on(Form.Highlighted)
+    def _field_highlighted(self, event: Form.Highlighted) -> None:
+        event.stop()
+        self._show_help(event.field)
+
+    def _show_help(self, field: Field | None) -> None:
+        """Show the whole help of the row under the cursor, if the row has no room for it."""
+        width = self.query_one(Form).size.width
+        cut = field is not None and width > 0 and not shows_help(field, width)
+        self.query_one("#help", Static).update(sanitize(field.help) if field and cut else "")
+        self.set_class(cut, "-help")
 
     @on(Form.Changed)
     def _field_changed(self, event: Form.Changed) -> None:
@@ -319,7 +342,7 @@ class ExperimentPane(Pane):
         if result.error:
             self.post_message(Notify(result.error, "error"))
         elif result.summary:
-            self.app.push_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", result.summary))
+            self.open_screen(LayersScreen(f"{self.draft.model} on {self.draft.data}", result.summary))
 
     async def action_plan(self) -> None:
         """Measure the experiment for a few steps; if there is a plan already, select a faster setting."""

@@ -113,12 +113,13 @@ class MachinePane(Pane):
 
 
 def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
-    """The lines of the pane, each cut to `width` cells except the problems at the end, which wrap."""
+    """The lines of the pane, each cut to `width` cells except the problems, which come first and wrap."""
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else training.device
-    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.why})", "dim")
+    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.reason})", "dim")
     text.truncate(width, overflow="ellipsis")
-    lines = [text, Text()]
+    problems = [Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems]
+    lines = [text, *(problems or [Text("✓ No problems found.", THEME.success or "green")]), Text()]
     for row in state.info.devices:
         lines += _device(row, width)
     load = "-" if host.load is None else f"{host.load:.2f}"
@@ -129,11 +130,8 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
         Text(),
         *_versions(state.info.versions, width),
         _line("terminal", terminal, width),
-        Text(),
     ]
-    if not state.problems:
-        return [*lines, Text("✓ No problems found.", THEME.success or "green")]
-    return [*lines, *(Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems)]
+    return lines
 
 
 def _device(row: DeviceInfo, width: int) -> list[Text]:

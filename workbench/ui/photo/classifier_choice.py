@@ -25,10 +25,11 @@ from workbench.ui.base.messages import Notify, RecipeSelected
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.experiment.choosers import classifier_finder, weights_finder
 from workbench.ui.photo.prediction_view import PredictionView
+from workbench.ui.widgets.abstract_widget import AbstractWidgetMeta
 from workbench.ui.widgets.chooser import Chooser
 
 
-class ClassifierChoice(Pane):
+class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):
     """A pane with a classifier that can be chosen, and a second one to compare with."""
 
     selected_classifier: reactive[ClassifierRef | None] = reactive(None)
@@ -104,7 +105,8 @@ class ClassifierChoice(Pane):
             runs = []
         title = "Compare with" if second else "Classify with"
         chooser = Chooser(title, classifier_finder(runs))
-        self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
+        if self.app.screen is self.screen:  # nothing else was opened meanwhile
+            self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
 
     def _apply_choice(self, key: str | None, runs: Sequence[RunSummary], *, second: bool) -> None:
         if key is None:

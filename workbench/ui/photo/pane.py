@@ -93,6 +93,8 @@ class PhotoPane(ClassifierChoice):
         self._samples: dict[str, ImageItem] = {}
         self._input: ImageSource | NumericInput | None = None
         self._caption = ""
+        self._png: bytes | None = None
+        """The image of the prediction, or of the one that is being made."""
         self.add_class("-no-image")
 
     def compose(self) -> ComposeResult:
@@ -117,6 +119,11 @@ class PhotoPane(ClassifierChoice):
         """The prediction of the second classifier."""
         return self.query_one("#second", PredictionView)
 
+    def on_descendant_blur(self) -> None:
+        """What was asked for here is not shown over another pane."""
+        if not self.has_focus_within:
+            self.workers.cancel_group(self, "steps")
+
     def on_resize(self) -> None:
         self.set_class(self.content_size.width >= SIDE_BY_SIDE_WIDTH, "-wide")
 
@@ -130,6 +137,13 @@ class PhotoPane(ClassifierChoice):
         """Show an image; without one, the predictions have the whole width."""
         self.query_one(ImageView).image = None if png is None else open_image(png)
         self.set_class(png is None, "-no-image")
+
+    def _show_input(self, png: bytes | None, caption: str) -> None:
+        """Show the next input; predictions of the one before do not stay beside it."""
+        self._png = png
+        self._show_image(png)
+        for view in (self.prediction, self.second_prediction):
+            view.show_error(caption if view is self.prediction else "", "")
 
     def text_to_copy(self) -> str:
         """The most probable class with its probability, or the outputs of a regression."""
@@ -189,6 +203,7 @@ class PhotoPane(ClassifierChoice):
 
     async def _open_finder(self, finder: Finder) -> None:
         await self.query(Finder).remove()
+        self._show_image(self._png)  # not that of a sample that was only highlighted
         self.add_class("-finding")
         self.set_class(self.content_size.width < NARROW_WIDTH and finder.id == "paths", "-hide-image")
         await self.query_one(Horizontal).mount(finder)
@@ -196,6 +211,7 @@ class PhotoPane(ClassifierChoice):
     @on(Finder.Cancelled)
     def _finder_cancelled(self, event: Finder.Cancelled) -> None:
         event.stop()
+        self._show_image(self._png)
         self._close_finder()
 
     def _close_finder(self) -> None:
@@ -231,7 +247,7 @@ class PhotoPane(ClassifierChoice):
         """Classify a sample of the run's dataset."""
         name = f"test sample {sample.index}: {class_text(sample.class_name)}"
         self._input, self._caption = ImageData(sample.png), name
-        self._show_image(sample.png)
+        self._show_input(sample.png, name)
         self._classify_in_background(self._input, name)
 
     @work(group="classify", exclusive=True)
@@ -241,17 +257,18 @@ class PhotoPane(ClassifierChoice):
         try:
             image = await self.services.compute.request(OpenImage(path=source), self._progress)
         except ComputeError as error:
-            self._show_image(None)
+            self._show_input(None, name)
             self.prediction.show_error(name, str(error).replace(str(expand_user_path(source)), name))
             return
-        self._show_image(image.png)
         stored = image.source
-        await self._classify(ImagePath(image.path), f"{name} {stored.width}×{stored.height} {stored.mode}")
+        caption = f"{name} {stored.width}×{stored.height} {stored.mode}"
+        self._show_input(image.png, caption)
+        await self._classify(ImagePath(image.path), caption)
 
     def predict_numbers(self, text: str) -> None:
         """Predict from numbers."""
         self._input, self._caption = NumericInput(text), text
-        self._show_image(None)
+        self._show_input(None, f"x = {text}")
         self._predict_in_background(text)
 
     @work(group="classify", exclusive=True)
@@ -262,14 +279,14 @@ class PhotoPane(ClassifierChoice):
             await self._show_numeric_prediction(self.second_prediction, self.second_classifier, text)
 
     async def _show_numeric_prediction(self, view: PredictionView, run: RunClassifier, text: str) -> None:
-        view.error, view.busy, answered_by = "", f"predicting from {text}", view.classifier
+        view.error, view.busy, predicted_by = "", f"predicting from {text}", view.classifier
         try:
             request = PredictValues(run=run.run, text=text, top=TOP_K)
             prediction = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
-            view.show_error(text, str(error), answered_by)
+            view.show_error(text, str(error), predicted_by)
             return
-        view.busy, view.published, view.note, view.answered_by = "", "", "", answered_by
+        view.busy, view.published, view.note, view.predicted_by = "", "", "", predicted_by
         view.caption, view.top, view.values = f"x = {text}", prediction.top, prediction.values
 
     @work(group="classify", exclusive=True)
@@ -287,14 +304,14 @@ class PhotoPane(ClassifierChoice):
     async def _show_classification(
         self, view: PredictionView, classifier: ClassifierRef, image: ImageSource, caption: str
     ) -> None:
-        view.error, view.busy, answered_by = "", f"classifying {caption}".strip(), view.classifier
+        view.error, view.busy, predicted_by = "", f"classifying {caption}".strip(), view.classifier
         try:
             request = Classify(image=image, classifier=classifier, top=TOP_K)
             result = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
-            view.show_error(caption, str(error), answered_by)
+            view.show_error(caption, str(error), predicted_by)
             return
-        view.busy, view.values, view.answered_by = "", (), answered_by
+        view.busy, view.values, view.predicted_by = "", (), predicted_by
         view.caption, view.top = caption, result.top
         view.published = comparison_text(result.reference)
         view.note = "; ".join([f"{result.milliseconds:.0f} ms on {result.device}", *result.notices])
@@ -321,7 +338,7 @@ class PhotoPane(ClassifierChoice):
             self.prediction.error = str(error)
         else:
             title = f"explanation: {self._caption} {label}"
-            self.app.push_screen(TextScreen(title, explanation_lines(explanation)))
+            self.open_screen(TextScreen(title, explanation_lines(explanation)))
         finally:
             self.prediction.busy = ""
 
@@ -344,7 +361,7 @@ class PhotoPane(ClassifierChoice):
             self.prediction.error = str(error)
         else:
             suffix = f" {label}" if pipeline.model else ", up to a model's input"
-            self.app.push_screen(PipelineStepsScreen(f"{self._caption}{suffix}", pipeline.steps))
+            self.open_screen(PipelineStepsScreen(f"{self._caption}{suffix}", pipeline.steps))
         finally:
             self.prediction.busy = ""
 

@@ -31,7 +31,7 @@ class PredictionView(Widget, can_focus=True):
     error: reactive[str] = reactive("")
     classifier: reactive[str] = reactive("")
     """Label of the classifier of the next prediction."""
-    answered_by: reactive[str] = reactive("")
+    predicted_by: reactive[str] = reactive("")
     """Label of the classifier that made the shown prediction; empty if unknown."""
     prompt: reactive[str] = reactive("image path or URL")
     """The input that `enter` asks for; if empty, no keys are shown."""
@@ -64,17 +64,17 @@ class PredictionView(Widget, can_focus=True):
 
     def _classifier_lines(self) -> list[Text]:
         """The classifier of the shown prediction, and that of the next one if it differs."""
-        if not self.answered_by or not (self.top or self.values or self.error):
+        if not self.predicted_by or not (self.top or self.values or self.error):
             return [Text(sanitize(self.classifier), "dim")]
-        lines = [Text(sanitize(self.answered_by), "dim")]
-        if self.classifier and self.classifier != self.answered_by:
+        lines = [Text(sanitize(self.predicted_by), "dim")]
+        if self.classifier and self.classifier != self.predicted_by:
             lines.append(Text(f"next prediction {sanitize(self.classifier)}", "dim"))
         return lines
 
-    def show_error(self, caption: str, error: str, answered_by: str = "") -> None:
+    def show_error(self, caption: str, error: str, predicted_by: str = "") -> None:
         """Replace the prediction by an error (none if empty), so that no older prediction stays under `caption`."""
         self.caption, self.top, self.values = caption, (), ()
-        self.note, self.busy, self.error, self.answered_by = "", "", error, answered_by
+        self.note, self.busy, self.error, self.predicted_by = "", "", error, predicted_by
 
     def action_open(self) -> None:
         """Ask for an input."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import msgspec
 
@@ -18,17 +18,16 @@ from workbench.runs.enums import ChangeCause, Phase
 from workbench.runs.journal import Attempt, JournalLine, PhaseChange, SettingChange
 from workbench.runs.reader import RunView
 from workbench.runs.run_report import effective_experiment
-from workbench.ui.base.split_label import split_label
+from workbench.runs.scores import split_label
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.evaluation_curves import EvaluationCurves
+from workbench.ui.plots.plot_options import MetricKind, PlotOptions, clipped_note
 from workbench.ui.widgets.axes import (
     Axis,
     Curve,
     ReducedCurve,
     Scale,
     doubling_end,
-    fit_axis,
-    fraction_axis,
     smooth,
 )
 from workbench.ui.widgets.plot import Drawing, Mark, Series
@@ -41,14 +40,11 @@ POINTS_PER_CELL = 2
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that can be plotted: its key in the record, its label, and the kind of its y axis.
-
-    `amount`: from 0 up; `share`: between 0 and 1; `free`: any range.
-    """
+    """A metric that can be plotted: its key in the record, its label, and the kind of its y axis."""
 
     key: str
     label: str
-    kind: Literal["amount", "share", "free"]
+    kind: MetricKind
     train: bool = True
     """Whether training steps record it."""
 
@@ -67,19 +63,6 @@ CLASSIFICATION = (
     THROUGHPUT,
 )
 REGRESSION = (LOSS, R2, Metric("mae", "mean absolute error", "amount", train=False), LR, THROUGHPUT)
-
-
-@dataclass(frozen=True)
-class PlotOptions:
-    """How the curves are drawn; the keys of the pane change it."""
-
-    smoothing: float = 0.0
-    band: bool = False
-    log: Literal["off", "y", "xy"] = "off"
-    window: tuple[float, float] | None = None
-    """The visible range of epochs; `None`: all."""
-    cursor: float | None = None
-    """The epoch whose values the title shows; `None`: the newest."""
 
 
 @dataclass
@@ -150,11 +133,12 @@ class Curves:
 
     def x_axis(self, options: PlotOptions) -> Axis:
         """The zoomed window if there is one, else from 0 to an end that doubles as the run grows."""
-        scale: Scale = "log" if options.log == "xy" else "linear"
-        low, high = options.window or (0.0, doubling_end(self.last_x, self.planned_epochs))
-        if scale == "log":
-            low = max(low, min(self._xs[0] if self._xs else 1.0, high / 10), high / 1e5)
-        return Axis(low, high, scale)
+        return options.x_axis(doubling_end(self.last_x, self.planned_epochs), self.first_x)
+
+    @property
+    def first_x(self) -> float:
+        """The x position of the first training row."""
+        return self._xs[0] if self._xs else 0.0
 
     def drawing(self, metric: Metric, columns: int, options: PlotOptions, width: int = 1000) -> Drawing:
         """A plot of `metric`, `columns` cells wide, with a title of at most `width` cells."""
@@ -162,7 +146,8 @@ class Curves:
         points = self.train(metric).reduce(x_axis, columns * POINTS_PER_CELL, with_range=options.band)
         means = smooth(points.ys, options.smoothing)
         held_out = self.held_out(metric).reduce(x_axis, columns * POINTS_PER_CELL)
-        y_axis = self._y_axis(metric, [*means, *held_out.ys], options)
+        values = [*means, *held_out.ys]
+        y_axis = self._y_axis(metric, values, options)
         series = []
         if options.band:
             series.append(Series("spread", points.xs, points.lows, MUTED, "band", "░", points.highs))
@@ -173,25 +158,19 @@ class Curves:
             marks.insert(0, Mark(x=options.cursor, glyph="│", style=CURSOR_STYLE))
         train = _curve_value_at(self.train(metric), options.cursor)
         if options.smoothing:
-            train = _value_at(list(zip(points.xs, means, strict=True)), options.cursor)
-        title = self._title(metric, train, options, width)
+            train = value_at(points.xs, means, options.cursor)
+        title = self._title(metric, train, options)
+        if note := clipped_note(metric.kind, values, y_axis):
+            title.append((f"  {note}", MUTED))
+        while len(title) > 1 and sum(len(text) for text, _ in title) > width:
+            title.pop()
         return Drawing(series, x_axis, y_axis, marks, title)
 
     def _y_axis(self, metric: Metric, values: Sequence[float], options: PlotOptions) -> Axis:
-        scale: Scale = "linear"
-        if options.log != "off" and metric.kind != "free":
-            scale = "nines" if metric.kind == "share" else "log"
-        previous = self._axes.get((metric.key, scale))
-        if metric.kind == "share":
-            axis = fraction_axis(values, previous, scale)
-        elif metric.kind == "free":
-            axis = fit_axis([max(v, -1.0) for v in values], previous)
-        elif scale == "linear" and options.window is None:
-            axis = fit_axis([0.0, *values], previous)
-        else:
-            axis = fit_axis(values, previous, scale)
+        key = metric.key, options.y_scale(metric.kind)
+        axis = options.y_axis(metric.kind, values, self._axes.get(key))
         if options.window is None:
-            self._axes[metric.key, scale] = axis
+            self._axes[key] = axis
         return axis
 
     def _level_marks(self, metric: Metric) -> list[Mark]:
@@ -201,8 +180,9 @@ class Curves:
         if classes > 1 and metric.key in {"accuracy", "balanced_accuracy"}:
             marks.append(Mark(y=1 / classes, glyph="┈", label="chance"))
         reference = self.experiment.reference if self.experiment else None
-        if reference is not None and reference.metric.rpartition(".")[2] == metric.key:
-            marks.append(Mark(y=reference.published, glyph="╌", label="published", style=MARK_STYLE))
+        split, _, published = reference.metric.rpartition(".") if reference else ("", "", "")
+        if reference is not None and published == metric.key:
+            marks.append(Mark(y=reference.published, glyph="╌", label=f"published {split}", style=MARK_STYLE))
         return marks
 
     def _point_marks(self, metric: Metric) -> list[Mark]:
@@ -216,9 +196,7 @@ class Curves:
             marks.append(Mark(self._evaluations.position(final), value, "◆", style=BEST_STYLE))
         return marks
 
-    def _title(
-        self, metric: Metric, train: float | None, options: PlotOptions, width: int
-    ) -> list[tuple[str, str]]:
+    def _title(self, metric: Metric, train: float | None, options: PlotOptions) -> list[tuple[str, str]]:
         at, held_out = options.cursor, self.held_out(metric)
         title = [(metric.label, "bold")]
         if at is not None:
@@ -232,8 +210,6 @@ class Curves:
             ]
         if at is None:
             title += self._test_note(metric, len(held_out) > 0)
-        while len(title) > 1 and sum(len(text) for text, _ in title) > width:
-            title.pop()
         return title
 
     def _test_note(self, metric: Metric, held_out: bool) -> list[tuple[str, str]]:
@@ -323,10 +299,10 @@ def _held_out_series(name: str, points: ReducedCurve) -> Series:
     return Series(name, points.xs, points.ys, HELD_OUT_STYLE, "dashed")
 
 
-def _value_at(points: Sequence[tuple[float, float]], at: float | None) -> float | None:
+def value_at(xs: Sequence[float], ys: Sequence[float], at: float | None) -> float | None:
     """The newest value; with `at` the last value at or before that epoch, else the first one."""
-    before = [y for x, y in points if at is None or x <= at + 1e-9]
-    return before[-1] if before else points[0][1] if points else None
+    index = len(xs) if at is None else bisect_right(xs, at + 1e-9)
+    return ys[max(0, index - 1)] if ys else None
 
 
 def _curve_value_at(curve: Curve, at: float | None) -> float | None:

@@ -8,6 +8,7 @@ from workbench.core.text import sanitize
 from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
+from workbench.runs.scores import split_label
 
 MIN_COUNT = 5
 """Confusions with fewer errors are ignored as chance."""
@@ -27,22 +28,24 @@ def insights(view: RunView | None, evaluation: EvaluationFile | None = None) -> 
 
 
 def top_confusion(evaluation: EvaluationFile | None) -> str:
-    """`cat→dog: 14% of all errors`."""
+    """`cat→dog: 14% of all val errors`."""
     pairs = confused_pairs(evaluation)
     errors = sum(count for _, _, count in pairs)
-    if not pairs or pairs[0][2] < MIN_COUNT or pairs[0][2] * 20 < errors:
+    if evaluation is None or not pairs or pairs[0][2] < MIN_COUNT or pairs[0][2] * 20 < errors:
         return ""
     true, predicted, count = pairs[0]
-    return f"{sanitize(true, NAME_WIDTH)}→{sanitize(predicted, NAME_WIDTH)}: {100 * count / errors:.0f}% of all errors"
+    share = f"{100 * count / errors:.0f}% of all {split_label(evaluation.split)} errors"
+    return f"{sanitize(true, NAME_WIDTH)}→{sanitize(predicted, NAME_WIDTH)}: {share}"
 
 
 def never_predicted(evaluation: EvaluationFile | None) -> str:
-    """`never predicted: dog, cat`: classes that have samples but that the model never predicts."""
+    """`never predicted (val): dog, cat`: classes that have samples but that the model never predicts."""
     rows = evaluation.per_class if evaluation else ()
     names = [sanitize(row.name, NAME_WIDTH) for row in rows if row.precision is None and row.support > 0]
-    if not names:
+    if evaluation is None or not names:
         return ""
-    return f"never predicted: {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else "")
+    more = f" and {len(names) - 3} more" if names[3:] else ""
+    return f"never predicted ({split_label(evaluation.split)}): {', '.join(names[:3])}{more}"
 
 
 def stalled(view: RunView) -> str:

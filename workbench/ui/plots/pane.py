@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 
 from workbench.core import text
-from workbench.core.text import format_compact, sanitize
+from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
-from workbench.runs.run_report import elapsed_seconds, eta, inexact_reasons, throughput
+from workbench.runs.run_report import elapsed_seconds, inexact_reasons, throughput
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import Pane, PaneServices
-from workbench.ui.plots.curves import ACCURACY, LOSS, R2, Curves, Metric, PlotOptions
+from workbench.ui.plots.curves import ACCURACY, LOSS, R2, Curves, Metric
 from workbench.ui.plots.decision_plot import POINTS, decision_drawing, has_drawing
 from workbench.ui.plots.insights import insights
+from workbench.ui.plots.plot_options import PlotOptions
 from workbench.ui.widgets.plot import Drawing, Plot
 from workbench.ui.widgets.text_line import TextLine
 
-SMOOTHING = (0.0, 0.6, 0.9)
 SIDE_BY_SIDE_WIDTH, SIDE_BY_SIDE_WIDTH_ON_WIDE_SCREEN = 90, 70
 """Pane width in cells from which two plots are side by side; less is enough on a screen of 100 or more."""
 STACKED_HEIGHT = 22
@@ -90,6 +92,12 @@ class PlotsPane(Pane):
             return "beside"
         return "stacked" if height >= STACKED_HEIGHT else "single"
 
+    @on(Plot.Resized)
+    def _plot_resized(self, event: Plot.Resized) -> None:
+        """The second plot gets its size after the pane."""
+        event.stop()
+        self._redraw()
+
     def watch_view(self, view: RunView | None) -> None:
         if view is None:
             self.curves = Curves()
@@ -97,21 +105,11 @@ class PlotsPane(Pane):
             if self.curves.view is None or self.curves.view.folder != view.folder:
                 self.options = replace(self.options, window=None, cursor=None)
             self.curves.update(view)
-            self._advance_window()
+            self.options = self.options.advanced(self.curves.last_x)
         self._redraw()
 
     def watch_evaluations(self) -> None:
         self._redraw()
-
-    def _advance_window(self) -> None:
-        """Without a cursor, move a zoomed window to the newest value in steps of a quarter window, to redraw rarely."""
-        if self.options.window is None or self.options.cursor is not None:
-            return
-        low, high = self.options.window
-        if self.curves.last_x > high:
-            step = (high - low) / 4
-            steps = -(-(self.curves.last_x - high) // step)
-            self.options = replace(self.options, window=(low + steps * step, high + steps * step))
 
     def _redraw(self) -> None:
         if not self.is_mounted or not self.query("#second"):
@@ -176,27 +174,20 @@ class PlotsPane(Pane):
         return R2 if R2 in self.curves.metrics else ACCURACY
 
     def _headline(self) -> str:
-        options = self.options
-        parts = [sanitize(self.curves.view.name) if self.curves.view else "", self.curves.unit]
-        parts.append(f"smooth {format_compact(options.smoothing)}" if options.smoothing else "")
-        parts.append("spread" if options.band else "")
-        parts.append({"off": "", "y": "log y", "xy": "log x y"}[options.log])
-        parts.append("" if options.window is None else "zoomed")
-        return "──".join(part for part in parts if part)
+        name = sanitize(self.curves.view.name) if self.curves.view else ""
+        return "──".join(part for part in (name, self.curves.unit, *self.options.labels) if part)
 
     def action_smooth(self) -> None:
         """Cycle the smoothing of training curves: off, 0.6, 0.9."""
-        index = SMOOTHING.index(self.options.smoothing)
-        self._change_options(smoothing=SMOOTHING[(index + 1) % len(SMOOTHING)])
+        self._draw_with(self.options.next_smoothing())
 
     def action_band(self) -> None:
         """Show or hide the range of the values behind each plotted mean."""
-        self._change_options(band=not self.options.band)
+        self._draw_with(replace(self.options, band=not self.options.band))
 
     def action_log(self) -> None:
         """Cycle logarithmic axes: none, y, both."""
-        next_log = {"off": "y", "y": "xy", "xy": "off"}
-        self._change_options(log=next_log[self.options.log])
+        self._draw_with(self.options.next_log())
 
     def action_metric(self) -> None:
         """Plot the next metric."""
@@ -209,58 +200,28 @@ class PlotsPane(Pane):
 
     def action_follow(self) -> None:
         """Remove the cursor and follow the newest values."""
-        self._change_options(cursor=None)
-        if self.options.window is not None:
-            self._advance_window()
-            self._redraw()
+        self._draw_with(self.options.following(self.curves.last_x))
 
     def action_first(self) -> None:
         """Move the cursor to the first value."""
-        self._move_cursor(self._first_x())
+        self._draw_with(self.options.with_cursor(self._first_x()))
 
     def action_step(self, by: int) -> None:
         """Move the cursor by `by` cells; past the newest value it is removed and the plot follows again."""
-        axis = self.curves.x_axis(self.options)
-        cell = 1 / self.query_one("#first", Plot).columns
-        start = self.curves.last_x if self.options.cursor is None else self.options.cursor
-        if self.options.cursor is None and by > 0:
-            return
-        target = axis.value_at(axis.position(start) + by * cell)
-        if target > self.curves.last_x:
-            self.action_follow()
-        else:
-            self._move_cursor(max(target, self._first_x()))
+        axis, columns = self.curves.x_axis(self.options), self.query_one("#first", Plot).columns
+        self._draw_with(self.options.stepped(by, axis, columns, self._first_x(), self.curves.last_x))
 
     def _first_x(self) -> float:
         curve = self.curves.train(LOSS)
         return curve.xs[0] if len(curve) else 0.0
 
-    def _move_cursor(self, epoch: float) -> None:
-        """Move the cursor to an epoch, and the zoomed window with it if that epoch is outside."""
-        window = self.options.window
-        if window is not None and not window[0] <= epoch <= window[1]:
-            width = window[1] - window[0]
-            low = max(0.0, epoch - width / 2)
-            window = (low, low + width)
-        self._change_options(cursor=epoch, window=window)
-
     def action_zoom(self, factor: float) -> None:
         """Halve or double the visible range of epochs, around the cursor, else up to the newest values."""
-        axis = self.curves.x_axis(replace(self.options, log="off"))
-        whole = self.curves.x_axis(PlotOptions())
-        width = (axis.high - axis.low) * factor
-        if width >= whole.high:
-            self._change_options(window=None)
-            return
-        if width < whole.high / 4096:
-            return
-        cursor = self.options.cursor
-        low = self.curves.last_x - width if cursor is None else cursor - width * axis.position(cursor)
-        low = min(max(0.0, low), whole.high - width)
-        self._change_options(window=(low, low + width))
+        end = self.curves.x_axis(PlotOptions()).high
+        self._draw_with(self.options.zoomed(factor, end, self.curves.last_x))
 
-    def _change_options(self, **changes: Any) -> None:
-        self.options = replace(self.options, **changes)
+    def _draw_with(self, options: PlotOptions) -> None:
+        self.options = options
         self._redraw()
 
 

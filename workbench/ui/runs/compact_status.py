@@ -18,10 +18,10 @@ from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.run_report import elapsed_seconds, throughput
+from workbench.runs.scores import split_label
 from workbench.runs.store import RunSummary
 from workbench.ui.base.layout import PANES, PaneId
-from workbench.ui.base.split_label import split_label
-from workbench.ui.base.status_style import MUTED, status_mark
+from workbench.ui.base.status_style import MUTED, fit_name, shared_names, status_mark
 from workbench.ui.plots.insights import top_confusion
 from workbench.ui.widgets.text_line import TextLine
 
@@ -72,6 +72,7 @@ class CompactStatus(Vertical):
         super().__init__(id=id)
         self._rows: Sequence[RunSummary] = ()
         self._candidates: Sequence[RunSummary] = ()
+        self._run_id: str | None = None
 
     def compose(self) -> Any:
         for name in ("keys", "speed", "worst-classes", "other-runs", "confusion"):
@@ -103,7 +104,14 @@ class CompactStatus(Vertical):
         """Show the runs other than `run_id`."""
         if rows is not self._rows:  # not on every cursor move: there may be ten thousand runs
             self._rows, self._candidates = rows, first_runs(rows)
-        self._line("other-runs", other_runs_line(self._candidates, run_id))
+        self._run_id = run_id
+        self._show_other_runs()
+
+    def on_resize(self) -> None:
+        self._show_other_runs()
+
+    def _show_other_runs(self) -> None:
+        self._line("other-runs", other_runs_line(self._candidates, self._run_id, max(1, self.size.width)))
 
     def _line(self, name: str, content: Content) -> None:
         self.query_one(f"#status-{name}", TextLine).show(content)
@@ -144,7 +152,7 @@ def worst_classes_line(evaluation: EvaluationFile | None) -> Content:
 
 
 def top_confusion_line(evaluation: EvaluationFile | None) -> Content:
-    """`⚠ cat→dog: 14% of all errors`."""
+    """`⚠ cat→dog: 14% of all val errors`."""
     confusion = top_confusion(evaluation)
     return Content.assemble((" ⚠ ", "$warning"), confusion) if confusion else Content("")
 
@@ -155,14 +163,17 @@ def first_runs(rows: Sequence[RunSummary]) -> list[RunSummary]:
     return list({row.id: row for row in [*live, *rows[: MAX_OTHER_RUNS + 1]]}.values())[: MAX_OTHER_RUNS + 1]
 
 
-def other_runs_line(rows: Sequence[RunSummary], run_id: str | None) -> Content:
-    """`other (best val)  ● lr1e-1  ✓ lr1e-2 .902  ✗ lr1`: live runs first."""
+def other_runs_line(rows: Sequence[RunSummary], run_id: str | None, width: int = 200) -> Content:
+    """`other  ● lr1e-1  ✓ lr1e-2 test .902  ✗ lr1`: live runs first, as many as fit into `width` cells."""
     rest = [row for row in first_runs(rows) if row.id != run_id][:MAX_OTHER_RUNS]
     if not rest:
         return Content("")
-    parts: list[Any] = [(" other (best val)  ", MUTED)]
+    line, shared = Content.styled(" other  ", MUTED), shared_names(rows)
     for row in rest:
-        mark, style = status_mark(row.status, row.phase)
-        best = "" if row.best is None else f" {text.format_fraction(row.best)}"
-        parts += [(mark, style), f" {sanitize(row.name, 16)}{best}  "]
-    return Content.assemble(*parts)
+        score = f" {row.scores[0].text_without_epoch}" if row.scores else ""
+        name = fit_name(row, 16, shared=row.name in shared)
+        longer = Content.assemble(line, status_mark(row.status, row.phase), f" {name}{score}  ")
+        if longer.cell_length > width + 2:  # the blanks at the end may be cut
+            break
+        line = longer
+    return line

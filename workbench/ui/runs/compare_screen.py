@@ -6,28 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from workbench.core.text import format_compact, format_setting, sanitize
+from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
 from workbench.runs.comparison import ComparedRun, compare_runs, differing_keys, display_names
-from workbench.runs.metric_direction import ranking_key
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
+from workbench.runs.scores import score_key, split_label
 from workbench.runs.store import RunSummary
-from workbench.ui.plots.curves import LOSS, LR, POINTS_PER_CELL, THROUGHPUT, Curves, Metric, PlotOptions
-from workbench.ui.widgets.axes import Axis, fit_axis, fraction_axis
-from workbench.ui.widgets.plot import Drawing, Plot, Series
+from workbench.ui.base.status_style import MUTED
+from workbench.ui.plots.curves import (
+    CURSOR_STYLE,
+    LOSS,
+    LR,
+    POINTS_PER_CELL,
+    THROUGHPUT,
+    Curves,
+    Metric,
+    value_at,
+)
+from workbench.ui.plots.plot_options import PlotOptions, clipped_note
+from workbench.ui.widgets.axes import Axis, Curve, smooth
+from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series
 from workbench.ui.widgets.table import Column, Row, Table
 
 STYLES = ("$primary", "$warning", "$success", "$secondary", "$accent", "$error")
 MAX_RUNS = 6
 """The most runs in one plot: one for each style."""
-NAME_WIDTH = 14
+MIN_NAME_WIDTH, MAX_NAME_WIDTH = 6, 30
+"""Cells of a name in the plot's title; fewer say nothing, and its number stands alone."""
+COLUMN_WIDTH = 26
+"""Cells of a run's column in the table."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +63,13 @@ def read_comparison(folders: Sequence[RunFolder]) -> RunComparison:
     return RunComparison(views, compare_runs(list(folders)))
 
 
-def read_newest_evaluation(folder: RunFolder) -> EvaluationFile | None:
-    """The final evaluation of a run if there is one, else its newest; `None` for a run without evaluations."""
+def read_newest_evaluation(folder: RunFolder, split: str = "") -> EvaluationFile | None:
+    """The newest evaluation on `split`, else the final one, else the newest; `None` for a run without evaluations."""
     reader = RunReader(folder)
     try:
-        return read_evaluation(folder, newest_evaluation(reader.read_all()))
+        view = reader.read_all()
+        same_split = [row for row in view.evaluations if row.split == split]
+        return read_evaluation(folder, same_split[-1] if same_split else newest_evaluation(view))
     finally:
         reader.close()
 
@@ -69,34 +86,86 @@ def runs_to_compare(
         same_data = [
             row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)
         ]
-        best = sorted(same_data or others, key=lambda row: ranking_key(row.monitor, row.best), reverse=True)
+        best = sorted(same_data or others, key=lambda row: score_key(row.best_score), reverse=True)
         runs.update({row.id: row for row in best[:1]})
     return list(runs.values())[:MAX_RUNS]
 
 
-def overlay_curves(curves: Sequence[Curves], metric: Metric, columns: int) -> Drawing:
-    """One plot, `columns` cells wide, with a curve per run: `metric` on the held-out split, else on training data.
+def overlay_curves(
+    curves: Sequence[Curves],
+    names: Sequence[str],
+    metric: Metric,
+    options: PlotOptions,
+    *,
+    size: tuple[int, int],
+    previous: Axis | None = None,
+) -> Drawing:
+    """One plot with a curve per run: `metric` on the held-out split, else on training data.
 
-    The title names the split: once before the metric if all runs share it, else after each value.
+    `size`: columns of the plot and cells of its title; `previous`: the y axis before, kept while it fits. The number
+    of a run is at the end of its curve and in the title, which names the metric and the split: once if all runs
+    share the split, else for each run.
     """
-    end = max((run.x_axis(PlotOptions()).high for run in curves), default=1.0)
-    x_axis = Axis(0.0, end)
-    splits = [_split(run, metric) for run in curves]
-    shared = splits[0] if len(set(splits)) == 1 else ""
-    series, title = [], [(f"{shared} {metric.label}".lstrip(), "bold")]
+    columns, width = size
+    x_axis = overlay_x_axis(curves, options)
+    series, marks = (
+        [],
+        [] if options.cursor is None else [Mark(x=options.cursor, glyph="│", style=CURSOR_STYLE)],
+    )
     for number, run in enumerate(curves):
         style = STYLES[number % len(STYLES)]
-        xs, ys = _curve(run, metric, x_axis, columns)
-        series.append(Series(f"run {number}", xs, ys, style, "line" if len(xs) > 1 else "points", ""))
-        name = sanitize(run.view.name if run.view else "", NAME_WIDTH)
-        split = "" if shared else f" {splits[number]}".rstrip()
-        title.append((f"  ─{name} {format_compact(ys[-1]) if ys else '-'}{split}", style))
+        points = _curve(run, metric).reduce(x_axis, columns * POINTS_PER_CELL)
+        ys = smooth(points.ys, options.smoothing)
+        series.append(
+            Series(f"run {number + 1}", points.xs, ys, style, "line" if len(ys) > 1 else "points", "")
+        )
+        if ys:
+            marks.append(Mark(points.xs[-1], ys[-1], str(number + 1), style=style))
     values = [value for one in series for value in one.ys]
-    if metric.kind == "share":
-        y_axis = fraction_axis(values)
-    else:
-        y_axis = fit_axis([0.0, *values] if metric.kind == "amount" else values)
-    return Drawing(series, x_axis, y_axis, (), title)
+    y_axis = options.y_axis(metric.kind, values, previous)
+    splits = [_split(run, metric) for run in curves]
+    title = _overlay_title(metric, series, names, splits, at=options.cursor, width=width)
+    if note := clipped_note(metric.kind, values, y_axis):
+        title.append((f"  {note}", MUTED))
+    return Drawing(series, x_axis, y_axis, marks, title)
+
+
+def overlay_x_axis(curves: Sequence[Curves], options: PlotOptions) -> Axis:
+    """The x axis that all runs share."""
+    end = max((run.x_axis(PlotOptions()).high for run in curves), default=1.0)
+    return options.x_axis(end, min((run.first_x for run in curves if run.first_x), default=0.0))
+
+
+def _overlay_title(
+    metric: Metric,
+    series: Sequence[Series],
+    names: Sequence[str],
+    splits: Sequence[str],
+    *,
+    at: float | None,
+    width: int,
+) -> list[tuple[str, str]]:
+    """`val loss  1─lr.1 .187  2─lr.01 .201`; the names are shortened to fit, and left out where that is not enough."""
+    shared = splits[0] if len(set(splits)) == 1 else None
+    head = metric.label if shared is None else f"{split_label(shared)} {metric.label}".lstrip()
+    head += "" if at is None else f" @{at:.4g}"
+    parts = []
+    for number, (one, split) in enumerate(zip(series, splits, strict=True)):
+        value = format_compact(value_at(one.xs, one.ys, at))
+        label = "" if shared is not None or not split else f"{split_label(split)} "
+        parts.append((f"  {number + 1}─", f" {label}{value}" if one.ys else " no values"))
+    taken = cell_width(head) + sum(cell_width(start + end) for start, end in parts)
+    name_width = min(MAX_NAME_WIDTH, (width - taken) // max(1, len(parts)))
+    shown = (
+        shorten_distinct([sanitize(name) for name in names], name_width)
+        if name_width >= MIN_NAME_WIDTH
+        else None
+    )
+    legend = [
+        (f"{start}{shown[number]}{end}" if shown else f"{start[:-1]}{end}", STYLES[number % len(STYLES)])
+        for number, (start, end) in enumerate(parts)
+    ]
+    return [(head, "bold"), *legend]
 
 
 def _split(run: Curves, metric: Metric) -> str:
@@ -106,18 +175,18 @@ def _split(run: Curves, metric: Metric) -> str:
     return run.split if len(run.held_out(metric)) else "train"
 
 
-def _curve(run: Curves, metric: Metric, x_axis: Axis, columns: int) -> tuple[list[float], list[float]]:
+def _curve(run: Curves, metric: Metric) -> Curve:
     held_out = run.held_out(metric)
-    means = (held_out if len(held_out) else run.train(metric)).reduce(x_axis, columns * POINTS_PER_CELL)
-    return means.xs, means.ys
+    return held_out if len(held_out) else run.train(metric)
 
 
 def table_columns(runs: Sequence[ComparedRun]) -> list[Column]:
     """A column of labels and one per run; in a narrow table the first runs are kept."""
     keys = max((len(key) for key in differing_keys(runs)), default=8)
+    names = shorten_distinct([sanitize(name) for name in display_names(runs)], COLUMN_WIDTH - 2)
     columns = [
-        Column(str(number), sanitize(name, 22), 22, priority=len(runs) - number, min_width=10)
-        for number, name in enumerate(display_names(runs))
+        Column(str(number), f"{number + 1} {name}", COLUMN_WIDTH, priority=len(runs) - number, min_width=10)
+        for number, name in enumerate(names)
     ]
     return [Column("key", "", min(24, keys), priority=100), *columns]
 
@@ -145,6 +214,13 @@ class CompareScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,equals_sign", "dismiss", "back"),
         Binding("m", "metric", "metric"),
+        Binding("a", "smooth", "smoothing"),
+        Binding("v", "log", "log axes"),
+        Binding("f", "follow", "follow", show=False),
+        Binding("comma,left", "step(-1)", "cursor left", key_display=",", show=False),
+        Binding("full_stop,right", "step(1)", "cursor right", key_display=".", show=False),
+        Binding("less_than_sign", "zoom(2)", "zoom out", key_display="<", show=False),
+        Binding("greater_than_sign", "zoom(0.5)", "zoom in", key_display=">", show=False),
     ]
 
     def __init__(self, comparison: RunComparison) -> None:
@@ -154,11 +230,13 @@ class CompareScreen(ModalScreen[None]):
         for curves, view in zip(self._curves, comparison.views, strict=True):
             curves.update(view)
         self.metric = LOSS
+        self.options = PlotOptions()
+        self._axes: dict[tuple[str, str], Axis] = {}
+        """Y axes by metric and scale, without a zoom."""
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
-            frame.border_title = f"compare {len(self._curves)} runs"
-            frame.border_subtitle = "m metric  esc back"
+            frame.border_subtitle = "m metric  a smoothing  v log axes  < > zoom  , . cursor  esc back"
             yield Plot()
             yield Table()
 
@@ -168,8 +246,9 @@ class CompareScreen(ModalScreen[None]):
         self.query_one(Table).focus()
         self.call_after_refresh(self._draw)
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._draw)
+    @on(Plot.Resized)
+    def _plot_resized(self) -> None:
+        self._draw()
 
     def action_metric(self) -> None:
         """Plot the next metric that all runs have."""
@@ -177,7 +256,45 @@ class CompareScreen(ModalScreen[None]):
         self.metric = shared[(shared.index(self.metric) + 1) % len(shared)]
         self._draw()
 
+    def action_smooth(self) -> None:
+        """Cycle the smoothing of the curves: off, 0.6, 0.9."""
+        self._draw_with(self.options.next_smoothing())
+
+    def action_log(self) -> None:
+        """Cycle logarithmic axes: none, y, both."""
+        self._draw_with(self.options.next_log())
+
+    def action_follow(self) -> None:
+        """Remove the cursor."""
+        self._draw_with(self.options.following(self._last_x))
+
+    def action_step(self, by: int) -> None:
+        """Move the cursor by `by` cells; past the last value it is removed."""
+        axis, columns = overlay_x_axis(self._curves, self.options), self.query_one(Plot).columns
+        first = min(run.first_x for run in self._curves)
+        self._draw_with(self.options.stepped(by, axis, columns, first, self._last_x))
+
+    def action_zoom(self, factor: float) -> None:
+        """Halve or double the visible range of epochs, around the cursor, else up to the last values."""
+        end = overlay_x_axis(self._curves, PlotOptions()).high
+        self._draw_with(self.options.zoomed(factor, end, self._last_x))
+
+    @property
+    def _last_x(self) -> float:
+        return max(run.last_x for run in self._curves)
+
+    def _draw_with(self, options: PlotOptions) -> None:
+        self.options = options
+        self._draw()
+
     def _draw(self) -> None:
-        plot = self.query_one(Plot)
-        drawing = overlay_curves(self._curves, self.metric, plot.columns)
+        plot, names = self.query_one(Plot), display_names(self._comparison.runs)
+        size, key = (plot.columns, plot.size.width), (self.metric.key, self.options.y_scale(self.metric.kind))
+        previous = self._axes.get(key)
+        drawing = overlay_curves(self._curves, names, self.metric, self.options, size=size, previous=previous)
+        if self.options.window is None:
+            self._axes[key] = drawing.y_axis
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
+        units = " and ".join(dict.fromkeys(run.unit for run in self._curves))
+        title = [f"compare {len(self._curves)} runs", units, *self.options.labels]
+        self.query_one(Vertical).border_title = "──".join(title)

@@ -13,8 +13,8 @@ from textual.reactive import reactive
 
 from workbench.core import text
 from workbench.core.text import sanitize
-from workbench.runs.metric_direction import ranking_key
 from workbench.runs.run_report import CRASH_REASON
+from workbench.runs.scores import score_key
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.layout import PaneId
@@ -28,7 +28,8 @@ from workbench.ui.widgets.text_line import TextLine
 _STATUS_ORDER = list(reversed(Status))
 SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda row: row.id,
-    "best": lambda row: ranking_key(row.monitor, row.best),
+    "test": lambda row: score_key(row.test_score),
+    "val": lambda row: score_key(row.best_score),
     "epochs": lambda row: row.epoch,
     "status": lambda row: _STATUS_ORDER.index(row.status),
     "name": lambda row: row.name.lower(),

@@ -5,25 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from workbench.core import text
-from workbench.core.text import sanitize
+from workbench.core.text import cell_width, sanitize
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import status_mark
-from workbench.ui.widgets.table import Column, Row, Table
+from workbench.ui.base.status_style import fit_name, shared_names, status_mark
+from workbench.ui.widgets.table import Cells, Column, Row, Table
 
 
 def _epoch(run: RunSummary) -> str:
     return f"{run.epoch}/{run.epochs_total}" if run.epochs_total else ""
-
-
-def _best(run: RunSummary) -> str:
-    best = run.test if run.best is None else run.best  # without validation data, no epoch is the best
-    return "" if best is None else text.format_fraction(best)
 
 
 def _time(run: RunSummary) -> str:
@@ -32,18 +28,41 @@ def _time(run: RunSummary) -> str:
     return text.format_age(time.time() - run.created) if run.created else ""
 
 
-COLUMNS = (
-    Column("status", "", 1, priority=9, gap=0),
-    Column("marked", "", 1, priority=8, gap=0),
-    Column("name", "name", 8, priority=9, stretch=True),
-    Column("epoch", "epoch", 8, priority=7),
-    Column("best", "best", 5, priority=6),
-    Column("time", "ETA/age", 7, priority=5),
-    Column("device", "device", 7, priority=4, min_table_width=43),
-    Column("model", "model", 14, priority=3, min_table_width=71),
-    Column("data", "data", 14, priority=2, min_table_width=83),
-    Column("started", "started", 12, priority=1, min_table_width=99),
-)
+SCORE_WIDTH, LOSS_WIDTH = 5, 9
+"""Cells of a figure in a column that names its split: `.913`, `loss .31`."""
+MIN_NAME_WIDTH = 14
+"""Cells that a long name has at least; other columns are left out for it."""
+SPLIT_WIDTH = 5
+"""Cells of the split before a figure: `test .913`."""
+
+
+def table_columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+    """The columns for these runs, wider if some figure is a `loss` and says so.
+
+    A narrow table has one figure for each run, the test result or else the best on validation data, with its split.
+    """
+    losses = any(score.metric == "loss" for run in runs for score in run.scores)
+    width = LOSS_WIDTH if losses else SCORE_WIDTH
+    name = max((cell_width(run.name) for run in runs), default=0)
+    epochs = max((len(_epoch(run)) for run in runs), default=0)
+    return (
+        Column("status", "", 1, priority=9, gap=0),
+        Column("marked", "", 1, priority=8, gap=0),
+        Column("name", "name", min(max(8, name), MIN_NAME_WIDTH), priority=9, stretch=True),
+        Column("epoch", "epoch", min(max(5, epochs), 9), priority=7),
+        Column("score", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
+        Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
+        Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
+        Column("time", "ETA/age", 7, priority=5),
+        Column("device", "device", 7, priority=4, min_table_width=TWO_FIGURES),
+        Column("model", "model", 14, priority=3, min_table_width=71),
+        Column("data", "data", 14, priority=2, min_table_width=83),
+        Column("started", "started", 12, priority=1, min_table_width=99),
+    )
+
+
+TWO_FIGURES = 50
+"""Cells of a table from which test and validation figures have columns of their own."""
 MARKED = "◆"
 
 
@@ -53,18 +72,24 @@ class RunRows:
 
     runs: Sequence[RunSummary]
     marked: frozenset[str] = frozenset()
+    shared_names: frozenset[str] = frozenset()
+    """Names that several runs have: the ends of their ids tell them apart."""
 
     def __len__(self) -> int:
         return len(self.runs)
 
     def __getitem__(self, index: int) -> Row:
         run = self.runs[index]
-        cells = {
+        cells: Cells = {
             "status": status_mark(run.status, run.phase),
             "marked": (MARKED, "bold $accent") if run.id in self.marked else "",
-            "name": sanitize(run.name),
+            "name": partial(fit_name, run, shared=True)
+            if run.name in self.shared_names
+            else sanitize(run.name),
             "epoch": _epoch(run),
-            "best": _best(run),
+            "score": run.scores[0].text_without_epoch if run.scores else "",
+            "test": run.test_score.unlabeled_split if run.test_score else "",
+            "val": run.best_score.unlabeled_split if run.best_score else "",
             "time": _time(run),
             "device": sanitize(run.device),
             "model": sanitize(run.model),
@@ -85,6 +110,11 @@ class RunTable(Table):
     ]
     cursor_style = "bold on $primary 30%"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: Sequence[RunSummary] = ()
+        self._shared_names: frozenset[str] = frozenset()
+
     @dataclass
     class MarkToggled(Message):
         """The user toggled the mark of a run."""
@@ -95,9 +125,10 @@ class RunTable(Table):
         self, runs: Sequence[RunSummary], run_id: str | None, marked: frozenset[str] = frozenset()
     ) -> None:
         """Show `runs` with the cursor on `run_id`; where it is not among them, the cursor's index stays."""
-        self._columns = COLUMNS
+        if runs is not self._runs:  # not on every cursor move: there may be ten thousand runs
+            self._runs, self._columns, self._shared_names = runs, table_columns(runs), shared_names(runs)
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
-        self.set_rows(RunRows(runs, marked), index)
+        self.set_rows(RunRows(runs, marked, self._shared_names), index)
 
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor and move to the next one."""

@@ -10,12 +10,13 @@ from textual.content import Content
 from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
+from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
-from workbench.runs.run_report import end_reason, eta
+from workbench.runs.run_report import end_reason, view_scores
+from workbench.runs.scores import scores_text
 from workbench.runs.status import Status
 from workbench.ui.base.bars import BarStyle, bar
-from workbench.ui.base.split_label import split_label
 from workbench.ui.base.status_style import MUTED, status_mark
 from workbench.ui.widgets.text_line import TextLine
 
@@ -41,6 +42,11 @@ class StatusLine(TextLine):
         self._changes = changes
         self._redraw()
 
+    @property
+    def shows_all_changes(self) -> bool:
+        """Whether the line has room for everything that happened while the screen was closed."""
+        return sanitize(self._changes) in self.text
+
     def on_resize(self) -> None:
         self._redraw()
 
@@ -53,15 +59,25 @@ def status_text(
     view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
 ) -> Content:
     """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
-    left = run_text(view, width, now) if view is not None and view.experiment else _no_run(empty)
+    known = view is not None and (view.experiment or view.unreadable_files)
+    left = run_text(view, width, now) if view is not None and known else _no_run(empty)
     if changes and view is not None and not view.status.live:
         # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
         available = width - 4 - min(text.cell_width(sanitize(changes)), width // 2)
         left = left.truncate(max(available, 0), ellipsis=True)
-    free = width - left.cell_length - 4
-    if not changes or free < 8:
-        return left
-    return Content.assemble(left, (" │ ", MUTED), (text.truncate(sanitize(changes), free), "$accent"))
+    shown = fit_summary(changes, width - left.cell_length - 4)
+    return Content.assemble(left, (" │ ", MUTED), (shown, "$accent")) if shown else left
+
+
+def fit_summary(changes: str, width: int) -> str:
+    """As many whole parts of `away 6h: +9 epochs, 1 resume` as fit into `width` cells; empty if none does."""
+    head, _, rest = sanitize(changes).partition(": ")
+    parts = rest.split(", ")
+    for count in range(len(parts), 0, -1):
+        line = f"{head}: {', '.join(parts[:count])}" + (", …" if count < len(parts) else "")
+        if text.cell_width(line) <= width:
+            return line if rest else head
+    return ""
 
 
 def _no_run(empty: bool) -> Content:
@@ -79,8 +95,15 @@ def run_text(view: RunView, width: int, now: float) -> Content:
         (mark, style),
         f" {_epochs(view)} ",
     ]
-    best, state = _best(view, wide=width >= 100), _state_text(view, now)
-    if view.status in {Status.FAILED, Status.CRASHED}:  # the reason matters more than the progress
+    best = scores_text(view_scores(view), best="best " if width >= 100 else "")
+    state = _state_text(view, now)
+    if view.unreadable_files:
+        state += f"  can't read {', '.join(view.unreadable_files)}"
+    if view.status in {
+        Status.FAILED,
+        Status.CRASHED,
+        Status.UNKNOWN,
+    }:  # the reason matters more than the progress
         return Content.assemble(*parts, " ", state, f"  {best}")
     done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
     parts += [(done, style), (left, MUTED), f" {fraction:.0%}  "]
@@ -97,23 +120,11 @@ def _epochs(view: RunView) -> str:
     return f"{view.heartbeat.epoch}/{view.heartbeat.epochs_total or planned or '?'}"
 
 
-def _best(view: RunView, *, wide: bool) -> str:
-    """`best val .913@12`: the metric and the epoch of the best evaluation so far."""
-    newest = next((row for row in reversed(view.evaluations) if row.best), None)
-    if newest is None or view.experiment is None:
-        return ""
-    value = newest.metric(view.experiment.train.monitor)
-    if value is None:
-        return ""
-    label = f"{'best ' if wide else ''}{split_label(newest.split)}"
-    return f"{label} {text.format_fraction(value)}@{newest.epoch:.0f}"
-
-
 def _state_text(view: RunView, now: float) -> Content:
     """The ETA, the phase other than training, or how the run ended."""
     heartbeat = view.heartbeat
     if not view.status.live:
-        reason = end_reason(view) if view.status in {Status.FAILED, Status.CRASHED} else None
+        reason = None if view.status in {Status.FINISHED, Status.STOPPED} else end_reason(view)
         style = status_mark(view.status)[1]
         return Content.assemble((f"{view.status}", style), sanitize(f": {reason}") if reason else "")
     if view.status is not Status.RUNNING:

@@ -11,6 +11,7 @@ from workbench.runs.metric_direction import lower_is_better
 from workbench.runs.records import Heartbeat
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
+from workbench.ui.base.status_style import display_name
 
 FILE_NAME = "screen.json"
 MAX_RUNS = 200
@@ -26,6 +27,7 @@ class RunAtVisit(Record, frozen=True, kw_only=True):
     status: Status | None = None
     attempt: int = 0
     best: float | None = None
+    """Best value of the monitored metric on validation data."""
 
 
 UNSEEN = RunAtVisit()
@@ -82,7 +84,10 @@ def _best(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]
         if scores
         else min(improved, key=lambda row: row.best or 0.0, default=None)
     )
-    return [f"best {text.format_fraction(best.best)} of {best.name}"] if best is not None else []
+    score = best.best_score if best is not None else None
+    if best is None or score is None:
+        return []
+    return [f"best {score.text_without_epoch} of {display_name(best, rows)}"]
 
 
 def _endings(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]:
@@ -92,8 +97,16 @@ def _endings(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[s
     ]
     order = [Status.FAILED, Status.CRASHED, Status.UNKNOWN, Status.STOPPED, Status.FINISHED]
     ended.sort(key=lambda row: order.index(row.status))
-    parts = [f"{row.name} {row.status}" for row in ended[:MAX_NAMED_RUNS]]
+    parts = [ending_text(row, rows) for row in ended[:MAX_NAMED_RUNS]]
     return parts + ([f"{len(ended) - MAX_NAMED_RUNS} more ended"] if len(ended) > MAX_NAMED_RUNS else [])
+
+
+def ending_text(row: RunSummary, rows: Sequence[RunSummary]) -> str:
+    """`lr1 failed`, `lr2 finished test .904`."""
+    score = (
+        f" {row.test_score.text_without_epoch}" if row.test_score and row.status is Status.FINISHED else ""
+    )
+    return f"{display_name(row, rows)} {row.status}{score}"
 
 
 def _resumes(before: RunAtVisit, row: RunSummary, store: Store) -> int:

@@ -17,6 +17,8 @@ MAX_VALUE = 1e9
 """Larger absolute values are left out: in a prefix sum they would leave no digits for the others."""
 NINES_LIMIT = 1e-4
 """The nines scale ends at 1 minus this, so that an accuracy of exactly 1 has a position."""
+MIN_VALUES_BESIDE_SPIKE = 6
+"""Of fewer values none is cut off."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _FLOORS = (0.98, 0.95, 0.9, 0.8, 0.5)
 
@@ -111,9 +113,9 @@ def fit_axis(values: Sequence[float], before: Axis | None = None, scale: Scale =
     """
     if not values:
         return before or Axis(0.0, 1.0)
+    if scale == "log":  # here spikes hide nothing
+        return _log_axis(min((v for v in values if v > 0), default=1e-3), max(values))
     low, high = min(values), _high_without_spikes(values)
-    if scale == "log":
-        return _log_axis(min((v for v in values if v > 0), default=1e-3), high)
     if 0 <= low < 0.5 * high:
         low = 0.0
     if before and before.scale == "linear" and before.low <= low and high <= before.high:
@@ -127,11 +129,15 @@ def fit_axis(values: Sequence[float], before: Axis | None = None, scale: Scale =
 
 
 def _high_without_spikes(values: Sequence[float]) -> float:
+    """The highest value, or a lower end if only a thirtieth of the values (at least one) is far above the others.
+
+    How far depends on their number: one of few values may be the first of a curve that falls steeply.
+    """
     high = max(values)
-    if len(values) < 20:
+    if len(values) < MIN_VALUES_BESIDE_SPIKE:
         return high
-    usual = sorted(values)[-1 - len(values) // 30]
-    return usual * 2 if usual > 0 and high > 4 * usual else high
+    usual, factor = sorted(values)[-1 - max(1, len(values) // 30)], 4 if len(values) >= 60 else 10
+    return usual * 2 if usual > 0 and high > factor * usual else high
 
 
 def _log_axis(low: float, high: float) -> Axis:

@@ -17,8 +17,8 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListItem
 
 from workbench.core.errors import UserError
-from workbench.core.text import cell_width, pad, sanitize, truncate
-from workbench.ui.widgets.path_completion import DisplayedPaths, common_prefix, complete_path
+from workbench.core.text import cell_width, common_prefix, pad, sanitize, truncate
+from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
 
 MIN_ROWS, MAX_ROWS, FRAME_ROWS = 4, 30, 2
 """Rows of the smallest finder, of the largest box around one, and of the box's frame."""

@@ -19,6 +19,8 @@ from workbench.core.text import cell_width, pad, sanitize, truncate
 
 LABEL_WIDTH = 18
 """Cells of the label column."""
+MIN_HELP_WIDTH = 12
+"""Cells below which a row shows no help."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,16 @@ def render_field(field: Field, width: int, highlighted: bool = False) -> Text:
     text.append(value, style="bold" if field.changed or field.kind == "pick" else "dim")
     text.append(" " * max(0, 12 - cell_width(value)))
     left = width - text.cell_len - 2
-    if field.help and left > 12:
+    if field.help and left > MIN_HELP_WIDTH:
         text.append("  " + truncate(sanitize(field.help), left), style="dim italic")
     text.truncate(width, overflow="ellipsis")
     return text
+
+
+def shows_help(field: Field, width: int) -> bool:
+    """Whether a row of `width` cells shows the whole help."""
+    left = width - 2 - _label_width(width) - 1 - max(12, min(cell_width(field.value), value_width(width))) - 2
+    return not field.help or (left > MIN_HELP_WIDTH and cell_width(sanitize(field.help)) <= left)
 
 
 class Editor(Vertical):
@@ -174,6 +182,12 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         Binding("delete,backspace", "reset", "default"),
         Binding("escape", "leave", "back", show=False),
     ]
+
+    @dataclass
+    class Highlighted(Message):
+        """The cursor is on this row."""
+
+        field: Field
 
     @dataclass
     class Changed(Message):
@@ -339,3 +353,4 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             row.set_highlighted(at_cursor)
             if at_cursor:
                 self.scroll_to_widget(row, animate=False, origin_visible=True)
+                self.post_message(self.Highlighted(row.field))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from workbench.core.paths import expand_user_path
@@ -51,14 +50,6 @@ def _has_prefix(name: str, prefix: str) -> bool:
 
 def _is_listed(name: str, suffixes: tuple[str, ...], folders_only: bool) -> bool:
     return not folders_only and (not suffixes or name.lower().endswith(suffixes))
-
-
-def common_prefix(paths: Iterable[str]) -> str:
-    """The longest common prefix."""
-    every = list(paths)
-    first, last = min(every, default=""), max(every, default="")
-    differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-    return first[: next(differences, min(len(first), len(last)))]
 
 
 class DisplayedPaths:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from textual.message import Message
 
 from workbench.core.text import cell_width, truncate
 from workbench.ui.widgets.axes import Axis
@@ -12,6 +14,8 @@ from workbench.ui.widgets.braille_canvas import Canvas
 from workbench.ui.widgets.cell_grid import Cell, CellView, Grid, to_cells
 
 AXIS_STYLE = "$foreground-muted"
+LABEL_ROWS = 4
+"""Rows, from the top, that may have the label of a vertical line."""
 LABEL_GUTTER = 7
 """Cells left of the plot: six for a label, one for the axis. Fixed, so that the plot does not move."""
 
@@ -68,6 +72,9 @@ class Plot(CellView):
     Plot { height: 1fr; width: 1fr; min-height: 3; }
     """
 
+    class Resized(Message):
+        """The plot has another size: a drawing depends on it."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._drawing: Drawing | None = None
@@ -97,6 +104,7 @@ class Plot(CellView):
 
     def on_resize(self) -> None:
         self._redraw()
+        self.post_message(self.Resized())
 
     def _redraw(self) -> None:
         width, height = self.size
@@ -118,7 +126,7 @@ def render_drawing(drawing: Drawing, width: int, height: int) -> Grid:
         _mark(canvas, mark, x_axis, y_axis)
     rows = [_title(drawing.title, width)]
     rows += [[*left, *row] for left, row in zip(_gutter(y_axis, canvas.height), canvas.rows, strict=True)]
-    rows.append(_x_axis_row(x_axis, drawing.marks, canvas.width))
+    rows.append(_x_axis_row(x_axis, canvas.width))
     return [row[:width] for row in rows[:height]]
 
 
@@ -162,11 +170,22 @@ def _mark(canvas: Canvas, mark: Mark, x_axis: Axis, y_axis: Axis) -> None:
     elif mark.y is None:
         for y_cell in range(canvas.height):
             canvas.write(column, y_cell, mark.glyph, mark.style, overwrite=mark.on_top)
+        _line_label(canvas, mark, column)
     else:
         canvas.write(column, row, mark.glyph, mark.style)
         label = f" {mark.label}"
         if mark.label and canvas.is_free(column + 1, row, cell_width(label)):
             canvas.write(column + 1, row, label, mark.style)
+
+
+def _line_label(canvas: Canvas, mark: Mark, column: int) -> None:
+    """Label a vertical line beside it, in the first of the upper rows that has room: curves are never covered."""
+    length = cell_width(mark.label)
+    for row in range(min(LABEL_ROWS, canvas.height)) if mark.label else ():
+        for start in (column + 1, column - length):
+            if canvas.is_free(start, row, length):
+                canvas.write(start, row, mark.label, mark.style)
+                return
 
 
 def _title(title: Title, width: int) -> list[Cell]:
@@ -187,13 +206,10 @@ def _gutter(axis: Axis, height: int) -> Grid:
     return [[(c, AXIS_STYLE) for c in label] for label in labels]
 
 
-def _x_axis_row(x_axis: Axis, marks: Iterable[Mark], width: int) -> list[Cell]:
-    """The x axis. Labels of marks take precedence over those of ticks."""
+def _x_axis_row(x_axis: Axis, width: int) -> list[Cell]:
+    """The x axis with its numbers."""
     canvas = Canvas(width, 1)
-    for mark in marks:
-        if mark.x is not None and mark.y is None and mark.label and 0 <= x_axis.position(mark.x) <= 1:
-            _label(canvas, mark.label, x_axis.position(mark.x), mark.style)
-    ticks = x_axis.ticks(max(1, width // 12))
+    ticks = x_axis.ticks(max(1, width // 7))
     for tick, label in zip(ticks, x_axis.labels(ticks), strict=True):
         _label(canvas, label, x_axis.position(tick), AXIS_STYLE)
     row = [cell if cell[1] else ("─", AXIS_STYLE) for cell in canvas.rows[0]]

@@ -38,6 +38,8 @@ class Column:
     """Takes the width that other columns leave (one column of a table)."""
     min_table_width: int = 0
     """Hidden where all columns have fewer cells together."""
+    max_table_width: int = 1_000_000
+    """Hidden where all columns have more cells together."""
     gap: int = 1
     """Blank cells after it."""
 
@@ -67,7 +69,7 @@ class PlacedColumn(NamedTuple):
 
 def fit_columns(columns: Sequence[Column], width: int) -> list[PlacedColumn]:
     """The columns that are visible in `width` cells, with their widths."""
-    visible = [column for column in columns if width >= column.min_table_width]
+    visible = [c for c in columns if c.min_table_width <= width <= c.max_table_width]
     while visible:
         missing = _total_width(visible) - width
         shrinkable = sum(c.width - c.min_width for c in visible if c.min_width is not None)

@@ -13,13 +13,14 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 
+from workbench.ui.widgets.abstract_widget import AbstractWidgetMeta
 from workbench.ui.widgets.cell_grid import CellView
 
 SCROLL_ROWS = 3
 """Rows that one step of the mouse wheel scrolls."""
 
 
-class VirtualList(CellView, can_focus=True):
+class VirtualList(CellView, metaclass=AbstractWidgetMeta, can_focus=True):
     """Moves a cursor over `rows` with keys, clicks and the mouse wheel. Subclasses draw the rows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,4 +1,4 @@
-"""A paused run without a worker, whose memory is free: its supervisor holds it and answers requests."""
+"""A suspended run: paused, and without a worker, so that its memory is free. Its supervisor answers requests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from workbench.core.errors import UserError
 from workbench.io.record_codec import read_record
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
-from workbench.runs.journal import Answer, Journal
+from workbench.runs.journal import AnsweredRequest, Journal
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Heartbeat
-from workbench.runs.requests import Reply, Request, StopReason
+from workbench.runs.requests import Answer, Request, StopReason
 from workbench.runs.run_folder import RunFolder, write_heartbeat
 from workbench.runs.run_report import effective_experiment
 from workbench.runs.setting_changes import record_change
@@ -24,16 +24,16 @@ BEAT_SECONDS = 5.0
 POLL_SECONDS = 0.2
 
 
-class PausedRunHolder:
-    """Holds a paused run in place of the worker of `attempt`. The caller must hold the writer's lock."""
+class SuspendedRunHolder:
+    """Holds a suspended run in place of the worker of `attempt`. The caller must hold the writer's lock."""
 
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int) -> None:
         self._folder, self._journal, self._attempt = folder, journal, attempt
         self._next_beat = 0.0
         self._totals: tuple[int, int] | None = None
         """Total epochs and steps, if the number of epochs was changed while paused."""
-        self._replies: dict[str, Reply] = {}
-        """Replies by request id; they may not be written yet."""
+        self._answers: dict[str, Answer] = {}
+        """Answers by request id; they may not be written yet."""
         self._done = False
         self._reason: StopReason | None = None
 
@@ -49,51 +49,53 @@ class PausedRunHolder:
         return self._reason
 
     def _process_request(self, request: Request) -> None:
-        """Execute a request once and write the reply; on a full disk, writing is tried again at the next poll."""
+        """Execute a request once and write the answer; on a full disk, writing is tried again at the next poll."""
         with contextlib.suppress(OSError):
-            if request.id not in self._replies:
-                self._replies[request.id] = reply = self._execute(request)
+            if request.id not in self._answers:
+                self._answers[request.id] = answer = self._execute(request)
                 self._journal.append(
-                    Answer(request=request.kind, id=request.id, text=reply.text, outcome=reply.outcome)
+                    AnsweredRequest(
+                        request=request.kind, id=request.id, text=answer.text, outcome=answer.outcome
+                    )
                 )
-            reply = self._replies[request.id]
-            requests.write_answer(self._folder, request, reply)
-            self._done |= request.kind is RequestKind.CONTINUE and reply.outcome is Outcome.DONE
+            answer = self._answers[request.id]
+            requests.write_answer(self._folder, request, answer)
+            self._done |= request.kind is RequestKind.CONTINUE and answer.outcome is Outcome.DONE
 
-    def _execute(self, request: Request) -> Reply:
+    def _execute(self, request: Request) -> Answer:
         if request.attempt < self._attempt:
-            return Reply(Outcome.REJECTED, requests.TOO_LATE)
+            return Answer(Outcome.REJECTED, requests.TOO_LATE)
         match request.kind:
             case RequestKind.STOP:
                 self._done, self._reason = True, requests.STOP_REQUESTED
-                return Reply(Outcome.DONE, "stopping")
+                return Answer(Outcome.DONE, "stopping")
             case RequestKind.CONTINUE:
-                return Reply(Outcome.DONE, "continuing")
+                return Answer(Outcome.DONE, "continuing")
             case RequestKind.LR | RequestKind.EPOCHS:
                 return self._change_setting(request)
-        return Reply(Outcome.DONE, "the run is paused, and a checkpoint of its state exists")
+        return Answer(Outcome.DONE, "the run is paused, and a checkpoint of its state exists")
 
-    def _change_setting(self, request: Request) -> Reply:
+    def _change_setting(self, request: Request) -> Answer:
         """Record a new learning rate or number of epochs, for the worker that resumes from this step."""
         reader = RunReader(self._folder)
         view = reader.poll()
         reader.close()
         experiment = effective_experiment(view)
         if experiment is None:
-            return Reply(Outcome.REJECTED, f"{self._folder.experiment} is missing or damaged")
+            return Answer(Outcome.REJECTED, f"{self._folder.experiment} is missing or damaged")
         beat = view.heartbeat
         try:
             changed = record_change(
                 self._journal, request, experiment.train, step=beat.step, epoch=beat.epoch
             )
         except (UserError, OSError) as error:
-            return Reply(Outcome.REJECTED, str(error))
+            return Answer(Outcome.REJECTED, str(error))
         if request.kind is RequestKind.EPOCHS:
             epochs, steps = int(changed.value), view.setup.steps_per_epoch if view.setup else 0
             self._totals = epochs, epochs * steps
             self._next_beat = 0.0
             self._update_heartbeat()
-        return Reply(Outcome.DONE, f"{changed} from step {beat.step}, once the run continues")
+        return Answer(Outcome.DONE, f"{changed} from step {beat.step}, once the run continues")
 
     def _update_heartbeat(self) -> None:
         """Write a heartbeat, which shows other hosts that the run is held."""
