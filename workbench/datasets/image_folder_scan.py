@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from workbench.core.errors import UserError
 from workbench.core.paths import is_folder
@@ -177,7 +177,7 @@ def dataset_scan(name: str, options: Section) -> FolderScan | None:
     return known
 
 
-def _links(options: Any) -> Links:
+def _links(options: Section) -> Links:
     return "all" if options.get("links") == "all" else "inside"
 
 

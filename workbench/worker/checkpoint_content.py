@@ -6,7 +6,7 @@ of `CheckpointContent`; keys that newer versions added may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NotRequired, TypedDict
 
 import msgspec
@@ -40,7 +40,7 @@ class RunContent(ExecutionEnvironment):
     """JSON values of a `ModelSpec`."""
 
 
-def recorded_data(content: Mapping[str, Any]) -> RecordedData:
+def recorded_data(content: RunContent) -> RecordedData:
     """What a checkpoint says about the dataset of its run. Raises `UserError` where its description is damaged."""
     spec = ModelSpec.from_json(content.get("spec"))
     return RecordedData(spec.classes, spec.shape, str(content.get("fingerprint") or ""))
