@@ -171,7 +171,7 @@ async def test_the_cursor_moves_across_pages(until: Until) -> None:
         await until(pilot, lambda: app.grid.first == count and app.grid.sample is not None)
         await pilot.press("left")
         await until(pilot, lambda: app.grid.first == 0)
-        assert app.grid.sample is not None and app.grid.sample.index == count - 2
+        assert app.grid.sample is not None and app.grid.sample.index == count - 1
         await pilot.press("end")
         await until(pilot, lambda: app.grid.sample is not None and app.grid.sample.index == 99)
         asked = len(session.requests)
