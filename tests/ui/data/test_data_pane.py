@@ -42,7 +42,7 @@ from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
 
 CLASSES = ["cat", "[b]\x1b[0mdog"]
-TOTAL = 101
+TOTAL = 100
 TENSOR = TensorFacts((3, 8, 8), "uint8", 0.0, 255.0, 99.5)
 FACTS = DatasetFacts(
     task="classification", classes=tuple(CLASSES), has_images=True, input=ElementFacts((3, 8, 8), "uint8"),
@@ -354,7 +354,7 @@ async def test_the_pipeline_of_a_sample(until: Until) -> None:
         await until(pilot, lambda: app.pane.query_one(SampleDetail).has_focus)
         await pilot.press("enter")
         await until(pilot, "dog, up to a model's input")
-        assert isinstance(session.last, TraceDatasetImage) and session.last.index == 0
+        assert isinstance(session.last, TraceDatasetImage) and session.last.index == 1
 
 
 async def test_nothing_is_requested_before_the_pane_is_visible(home: Path, until: Until) -> None:
