@@ -14,12 +14,14 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
 from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict
 from workbench.config.setting_aliases import upgrade_overrides
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
-from workbench.datasets import image_folder_layout
+from workbench.datasets.class_folders import same_names
+from workbench.datasets.image_folder_facts import folder_facts, list_names
 from workbench.io.atomic_files import write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record, write_record
@@ -48,7 +50,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     Returns once its supervisor holds the lock of the run. Raises `UserError`.
     """
     check_device(experiment.train.device)
-    image_folder_layout.validate_image_folder(experiment.data.name)
+    folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
@@ -104,11 +106,12 @@ def resume_run(
     accept_changed_data: bool = False,
     take_over: bool = False,
     from_start: bool = False,
+    data: str = "",
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
-    `from_start`: restart from step 0 and archive the current record.
+    `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
     """
     overrides = upgrade_overrides(overrides)
     status = _check_resumable(folder, take_over)
@@ -117,13 +120,17 @@ def resume_run(
     reader = RunReader(folder)
     view = reader.read_all()
     reader.close()
-    after = _resumed_experiment(view, overrides)
+    after = _resumed_experiment(view, overrides, data)
     done = view.heartbeat.epoch
     if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
         raise UserError(
             f"{folder.id} is finished after {done} epochs; "
             f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
         )
+    if not accept_changed_data:
+        _check_classes(view, after)
+    if data:
+        record_location(folder.path, after.data.name)
     changed = {key: _setting_value(after, key) for key in overrides}
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
@@ -147,8 +154,11 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
     return status
 
 
-def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
-    """The experiment of a resumed run with `overrides`. Raises `UserError` for settings that can't change."""
+def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue], moved_to: str) -> Experiment:
+    """The experiment of a resumed run with `overrides`, and with its dataset at `moved_to` if that is given.
+
+    Raises `UserError` for settings that can't change, and for a dataset that has gone.
+    """
     experiment = effective_experiment(view)
     if experiment is None:
         raise UserError(
@@ -158,9 +168,23 @@ def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) ->
     fixed = sorted(key for key in overrides if not _may_change(key))
     if fixed:
         raise UserError(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
+    if moved_to:
+        experiment = experiment.with_dataset(moved_dataset(experiment.data.name, moved_to))
+    check_data_is_there(view.folder.id, experiment.data.name, "resume")
     after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
     check_device(after.train.device)
     return after
+
+
+def _check_classes(view: RunView, experiment: Experiment) -> None:
+    """Raise `UserError` if the folder of images of a resumed run can't be trained on, or has other classes."""
+    facts = folder_facts(experiment.data.name, experiment.data.options)
+    recorded = view.setup.classes if view.setup else ()
+    if facts and recorded and not same_names(facts.classes, recorded):
+        raise UserError(
+            f"{facts.root} has the classes {list_names(facts.classes)}, but {view.folder.id} was trained on "
+            f"{list_names(recorded)}: name the folder of its data with --data PATH"
+        )
 
 
 def _may_change(key: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from workbench.cli import console, follow, run_text
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.tables import print_table
+from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import all_settings, build_experiment
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
@@ -30,6 +31,7 @@ def train(options: argparse.Namespace) -> int:
     )  # fmt: skip
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
+    run_text.print_data(experiment_data(experiment))
     folder = launch.start_run(experiment, LAUNCHER)
     console.print_status(f"Started {folder.id} in the background.")
     return _wait_and_report(folder, options)
@@ -44,7 +46,7 @@ def resume(options: argparse.Namespace) -> int:
     launch.resume_run(
         folder, overrides, LAUNCHER,
         accept_changed_data=options.accept_changed_data, take_over=options.take_over,
-        from_start=options.from_start,
+        from_start=options.from_start, data=options.data or "",
     )  # fmt: skip
     console.print_status(f"Resumed {folder.id} in the background.")
     return _wait_and_report(folder, options, start)
