@@ -34,6 +34,7 @@ ADDED: dict[str, Any] = {
     "unreadable_files": [],
     "data_notices": [],
     "skipped": {"count": 0, "files": []},
+    "weights": None,
 }
 """Other keys of `show` that 0.1.0 did not have."""
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from workbench.config.lr_schedule import lr_at
 from workbench.engine.batches import Batch, batch_bounds
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
 from workbench.engine.device import Precision
 from workbench.engine.freezing import Backbone
 from workbench.engine.lookahead import Lookahead, make_lookahead
-from workbench.engine.lr_schedule import lr_at
 from workbench.engine.nan_guard import NonFiniteGuard
 from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
 from workbench.engine.rng_state import random_states, restore_random_states

@@ -27,11 +27,13 @@ from workbench.core.progress import (
 from workbench.engine.device import pick_device
 from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_pipeline import PipelineStage, RunTransform, TorchvisionTransform, open_source
+from workbench.inference.labels import labels_for_outputs
 from workbench.inference.results import ImageResult, Prediction
 from workbench.inference.run_checkpoint import image_input, load_run_model
 from workbench.models import catalog, torchvision_models
 from workbench.models.outputs import OutputKind, output_kind, probabilities
 from workbench.models.top_k import top_k
+from workbench.models.weights_check import output_count
 from workbench.system.cpu import usable_cores
 
 BATCH = 32
@@ -120,16 +122,16 @@ class Classifier:
                 f"{info.name} has no published weights: choose a run (--run) or a model such as resnet18"
             )
         published = torchvision_models.published_classes(name)
-        classes = published if labels is None else tuple(labels)
-        if weights is None and len(classes) != len(published):
-            raise UserError(f"got {len(classes)} labels, but {name} has {len(published):,} classes")
-        module = torchvision_models.build(name, len(classes), size=info.input_size, pretrained=True)
-        try:
-            notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
-        except UserError as error:
-            if len(classes) == len(published):
-                raise
-            raise UserError(f"{error} (with {len(classes)} labels)") from None
+        outputs = (output_count(name, weights) if weights else None) or len(published)
+        if labels is None and outputs != len(published):
+            raise UserError(
+                f"the weights in {weights} have {outputs:,} outputs: pass their names (--labels FILE)"
+            )
+        classes = published if labels is None else labels_for_outputs(labels, outputs, str(weights or name))
+        module = torchvision_models.build(name, outputs, size=info.input_size, pretrained=True)
+        loaded, notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
+        if weights is not None and (loaded.left_out or loaded.prefix):
+            notices = (loaded.describe(), *notices)
         transform = TorchvisionTransform(torchvision_models.published_transforms(name))
         return cls(name, module, classes, transform, pick_device(device), notices, channels_last=True)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import stat
 import warnings
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -20,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
 from workbench.io.image_files import NOT_AN_IMAGE, SNIFFED_BYTES, sniff_format, unreadable_reason
+from workbench.io.regular_files import open_regular_file
 
 MAX_PIXELS = 100_000_000
 """Larger images are rejected: decoded they would take 0.4 GB and more."""
@@ -88,19 +87,6 @@ def header_changes(source: Path, mode: Literal["RGB", "L"]) -> tuple[tuple[int, 
             image.info[ORIENTED] = True
         turned = orientation in _SIDEWAYS
         return (size[::-1] if turned else size), describe_conversion(image, mode)
-
-
-def open_regular_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading; never blocks on a pipe or a device. Raises `UserError` for those."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"{path} can't be read: {reason}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{path} is not a regular file (a folder, pipe or device)")
-    return os.fdopen(descriptor, "rb")
 
 
 def convert_mode(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:

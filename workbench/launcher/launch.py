@@ -9,39 +9,34 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
-from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict
-from workbench.config.setting_aliases import upgrade_overrides
+from workbench.config.data_location import record_location
+from workbench.config.experiment import Experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
-from workbench.datasets.class_folders import same_names
-from workbench.datasets.image_folder_facts import folder_facts, list_names
+from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record, write_record
+from workbench.launcher.resume_settings import ResumedRun
+from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
-from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
-from workbench.runs.run_report import effective_experiment
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import python_command, this_process
-
-END_SETTINGS = ("on_finish", "on_fail", "stall_seconds")
-"""Settings of the hooks."""
 
 
 def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
@@ -51,6 +46,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     """
     check_device(experiment.train.device)
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
+    check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
@@ -87,17 +83,6 @@ def device_warnings(device: str) -> list[str]:
     return [f"WARNING: {text}" for text in devices.device_warnings(device)]
 
 
-def resume_warnings(folder: RunFolder, overrides: Mapping[str, SettingValue]) -> list[str]:
-    """Warnings before a resume of a run with `overrides`."""
-    view = RunReader(folder)
-    try:
-        experiment = effective_experiment(view.read_all())
-    finally:
-        view.close()
-    device = overrides.get("train.device", experiment.train.device if experiment else "auto")
-    return device_warnings(str(device))
-
-
 def resume_run(
     folder: RunFolder,
     overrides: Mapping[str, SettingValue],
@@ -107,33 +92,32 @@ def resume_run(
     take_over: bool = False,
     from_start: bool = False,
     data: str = "",
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
+
+    `announce` is called before the start with what becomes of the learning rate if that changes, and with warnings.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
     `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
     """
-    overrides = upgrade_overrides(overrides)
     status = _check_resumable(folder, take_over)
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
-    reader = RunReader(folder)
-    view = reader.read_all()
-    reader.close()
-    after = _resumed_experiment(view, overrides, data)
-    done = view.heartbeat.epoch
-    if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
-        raise UserError(
-            f"{folder.id} is finished after {done} epochs; "
-            f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
-        )
-    if not accept_changed_data:
-        _check_classes(view, after)
+    resumed = ResumedRun(folder, overrides, moved_to=data)
+    resumed.check_data(accept_changed=accept_changed_data)
+    check_device(resumed.after.train.device)
+    for warning in device_warnings(resumed.after.train.device):
+        announce(warning)
+    if not from_start:
+        resumed.check_epochs(status)
+        if remark := resumed.learning_rate_remark():
+            announce(remark)
     if data:
-        record_location(folder.path, after.data.name)
-    changed = {key: _setting_value(after, key) for key in overrides}
+        record_location(folder.path, resumed.after.data.name)
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
-    _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
+    enabled_flags = [flag for flag, enabled in flags.items() if enabled]
+    _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)
 
 
 def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
@@ -152,52 +136,6 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
         )
     check_owner(folder)
     return status
-
-
-def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue], moved_to: str) -> Experiment:
-    """The experiment of a resumed run with `overrides`, and with its dataset at `moved_to` if that is given.
-
-    Raises `UserError` for settings that can't change, and for a dataset that has gone.
-    """
-    experiment = effective_experiment(view)
-    if experiment is None:
-        raise UserError(
-            f"{view.folder.experiment} is missing or damaged: the run can't be resumed without it"
-        )
-    # Another validation split would contain samples that the model was trained on.
-    fixed = sorted(key for key in overrides if not _may_change(key))
-    if fixed:
-        raise UserError(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
-    if moved_to:
-        experiment = experiment.with_dataset(moved_dataset(experiment.data.name, moved_to))
-    check_data_is_there(view.folder.id, experiment.data.name, "resume")
-    after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
-    check_device(after.train.device)
-    return after
-
-
-def _check_classes(view: RunView, experiment: Experiment) -> None:
-    """Raise `UserError` if the folder of images of a resumed run can't be trained on, or has other classes."""
-    facts = folder_facts(experiment.data.name, experiment.data.options)
-    recorded = view.setup.classes if view.setup else ()
-    if facts and recorded and not same_names(facts.classes, recorded):
-        raise UserError(
-            f"{facts.root} has the classes {list_names(facts.classes)}, but {view.folder.id} was trained on "
-            f"{list_names(recorded)}: name the folder of its data with --data PATH"
-        )
-
-
-def _may_change(key: str) -> bool:
-    """Whether a resume may change this setting."""
-    return (key.startswith("train.") and key != "train.validation") or key in END_SETTINGS
-
-
-def _setting_value(experiment: Experiment, key: str) -> SettingValue:
-    """The value of a setting by full name, as in JSON."""
-    section, dot, name = key.partition(".")
-    content = experiment.to_dict()
-    value: SettingValue = content[section][name] if dot else content[key]
-    return value
 
 
 def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:

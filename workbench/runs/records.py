@@ -19,6 +19,7 @@ from workbench.core.progress import Progress
 from workbench.datasets.input_record import InputRecord
 from workbench.io.record_codec import Record
 from workbench.models.layer_row import LayerRow
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs import upgrades
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.system.processes import ProcessId
@@ -88,6 +89,8 @@ class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
     """Number of parameters of the model."""
     trainable: int = 0
     """Number of trainable parameters."""
+    weights: LoadedWeights | None = None
+    """The pretrained weights that the run started from."""
     preprocessing: PreprocessingRecord = PreprocessingRecord()
     device: str = ""
     device_name: str = ""

@@ -12,6 +12,7 @@ from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.io.record_codec import read_record
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
@@ -99,6 +100,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Files of the dataset that are not used."""
     class_counts: dict[str, tuple[int, ...]]
     """Samples of each class, by split."""
+    weights: LoadedWeights | None
+    """The pretrained weights that the run started from."""
     execution: dict[str, str]
     """How data is provided and how steps are computed, for people."""
     test: dict[str, float | None] | None
@@ -184,6 +187,7 @@ def build_report(view: RunView) -> RunReport:
         data_notices=setup.data_notices,
         skipped=SkippedFiles.of(setup.skipped_files),
         class_counts=setup.class_counts,
+        weights=setup.weights,
         execution=setup.execution,
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
@@ -219,6 +223,13 @@ def throughput(view: RunView) -> float | None:
     if view.status.live and view.heartbeat.phase not in THROUGHPUT_PHASES:
         return None
     return view.last_wall.samples_per_second
+
+
+def phase_seconds(view: RunView, now: float) -> float | None:
+    """Seconds since the current phase began, or the attempt; `None` before the first. `now`: Unix seconds."""
+    starts = (line.time for line in reversed(view.journal) if isinstance(line, Attempt | PhaseChange))
+    start = next(starts, None)
+    return None if start is None else max(0.0, now - start)
 
 
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
+from workbench.core.progress import Progress
 from workbench.core.settings_schema import SettingValue
 from workbench.core.user_code import is_user_code
 from workbench.datasets.augmentation import Augment
@@ -41,6 +42,7 @@ from workbench.runs.attempts import assigned_gpu
 from workbench.runs.enums import Phase
 from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
+from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import cpu_name, usable_cores
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
@@ -127,6 +129,7 @@ class TrainingComponents:
 
     def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
+        self._context.heartbeat.report_progress(Progress(f"loading {self.experiment.data.name}"))
         data = load(
             self.experiment.data,
             size=info.load_size(self.experiment.model.options),
@@ -165,6 +168,7 @@ class TrainingComponents:
             raise UserError("train.patience needs validation data: set train.validation, or patience to 0")
 
     def _build_model(self, *, pretrained: bool) -> BuiltModel:
+        self._context.heartbeat.report_progress(Progress(f"building {self.experiment.model.name}"))
         torch.manual_seed(derived_seed(self.experiment.seed, "init"))
         data, choice = self.data, self.experiment.model
         outputs = len(data.classes) or max(1, data.train.targets[0].numel())
@@ -266,10 +270,19 @@ class TrainingComponents:
             self._set_memory_format(False)
             return requested
         self._context.enter_phase(Phase.TUNING)
+        self._context.heartbeat.report_progress(Progress("choosing CPU threads"))
         batch = next(self.epochs.batches(0).iter_from(0))
-        tuned = autotune(self.model.module, self.task, self.settings, batch, self.experiment.model.name)
+        steps = self.epochs.steps * self.settings.epochs
+        tuned = autotune(
+            self.model.module, self.task, self.settings, batch, self.experiment.model.name, steps=steps
+        )
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self._context.folder
 
     @property
     def log_every(self) -> int:

@@ -11,6 +11,7 @@ from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.image_folder_facts import describe_resizing
 from workbench.engine.accelerate import Acceleration
 from workbench.engine.device import device_name
+from workbench.io.record_codec import read_record
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.summary import summarize
 from workbench.runs.records import PreprocessingRecord, Setup
@@ -25,7 +26,10 @@ def describe_setup(components: TrainingComponents, acceleration: Acceleration) -
     notices = [*data.contents, *data.notices, *describe_resizing(data.original_sizes, shape, input_shape)]
     if data.classes:
         notices += imbalance(data.classes, setup.class_counts, components.settings)
-    setup = msgspec.structs.replace(setup, data_notices=tuple(notices))
+    previous = read_record(components.folder.setup, Setup)
+    # A later attempt loads its weights from a checkpoint.
+    weights = components.model.weights or (previous.weights if previous else None)
+    setup = msgspec.structs.replace(setup, data_notices=tuple(notices), weights=weights)
     return _describe_model(setup, components.model.module, components.preprocessing, shape)
 
 

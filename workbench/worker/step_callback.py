@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from workbench.config.lr_schedule import describe_lr_change
 from workbench.core.errors import UserError
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.train_state import TrainState
@@ -119,7 +120,7 @@ class StepCallback:
 
     def _change_setting(self, request: Request) -> Answer:
         """Apply a new learning rate or number of epochs; it is recorded and durable before it is used."""
-        state, step = self._state, self._state.step
+        state, step, before = self._state, self._state.step, self._state.settings
         try:
             changed = record_change(
                 self._context.journal, request, state.settings, step=step, epoch=state.epoch
@@ -130,7 +131,11 @@ class StepCallback:
         state.refresh_settings()
         epochs = self._state.settings.epochs
         self._context.heartbeat.update(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
-        return Answer(Outcome.DONE, f"{changed} from step {step} on")
+        steps = state.steps_per_epoch
+        remark = request.kind is RequestKind.EPOCHS and describe_lr_change(
+            before, state.settings, step, steps, steps
+        )
+        return Answer(Outcome.DONE, f"{changed} from step {step} on{f'; {remark}' if remark else ''}")
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:
