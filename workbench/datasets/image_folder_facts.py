@@ -100,7 +100,7 @@ def folder_contents(facts: FolderFacts) -> Iterator[str]:
 def folder_warnings(facts: FolderFacts) -> Iterator[str]:
     """Lines about what is left out or skipped, and what is not obvious about classes and splits; often none."""
     if facts.left_out:
-        shown = [f"{_relative(one.path, facts)} ({one.reason})" for one in facts.left_out[:_MAX_LEFT_OUT]]
+        shown = [f"{relative_path(one.path, facts)} ({one.reason})" for one in facts.left_out[:_MAX_LEFT_OUT]]
         yield f"left out: {_with_rest(shown, len(facts.left_out))}"
     if facts.skipped.count:
         yield f"skipped: {describe_skipped(facts.skipped)}"
@@ -142,8 +142,8 @@ def _describe_split(facts: FolderFacts, split: str) -> str:
     return f"{split} {facts.totals[split]:,} ({origin})"
 
 
-def _relative(path: str, facts: FolderFacts) -> str:
-    """A path below the folder, shortened."""
+def relative_path(path: str, facts: FolderFacts) -> str:
+    """The path of a file relative to the folder, shortened."""
     relative = os.path.relpath(path, facts.root)
     return sanitize(path if relative.startswith("..") else relative, 60)
 

@@ -185,7 +185,7 @@ def test_custom_files_must_exist_and_are_not_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError):
             draft.choose(section, name)
-    (tmp_path / "net.py").write_text("raise SystemExit('never run in the screen')")
+    (tmp_path / "net.py").write_text("class Net: ...\n\nraise SystemExit('never run in the screen')")
     draft.choose("model", f"{tmp_path}/net.py:Net")
     assert draft.experiment().model.name == f"{tmp_path}/net.py:Net"
 
@@ -369,6 +369,7 @@ async def test_gpus_that_torch_cannot_use_are_a_warning_in_the_screen(
     app = Shown()
     async with app.run_test(size=(80, 30)) as pilot:
         await until(pilot, "⚠ the run trains on the CPU, because torch can't use the 2 GPUs")
+        await until(pilot, lambda: bool(app.notices))
         (notice,) = app.notices
         assert notice.startswith("WARNING: the run trains on the CPU") and "libcuda.so.1" in notice
 
@@ -394,7 +395,7 @@ async def test_an_error_of_counting_layers_is_shown(until: Until) -> None:
 
 
 async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> None:
-    (tmp_path / "net.py").write_text("")
+    (tmp_path / "net.py").write_text("class Net: ...")
     session = FakeComputeClient()
     app = Shown(session)
     async with app.run_test(size=(80, 24)) as pilot:

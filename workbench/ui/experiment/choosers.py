@@ -19,7 +19,7 @@ from workbench.core.text import (
 )
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_facts import folder_facts
+from workbench.datasets.image_folder_facts import folder_facts, relative_path
 from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
@@ -153,8 +153,10 @@ def _check_data(name: str) -> None:
 def contents_finder(contents: DataSummary, train: TrainingSettings) -> Finder:
     """What a folder of images contains, line by line; for rare classes the settings that help, as `KEY=VALUE`."""
     rows = [Option("", (line,)) for line in contents.lines]
+    facts = contents.facts
     rows += [
-        Option("", (f"{file.path}: {file.reason}",), group="skipped") for file in contents.facts.skipped.files
+        Option("", (f"{relative_path(file.path, facts)}: {file.reason}",), group="skipped")
+        for file in facts.skipped.files
     ]
     if balance_hint(train) and contents.is_imbalanced:
         rows[:0] = [Option(key, (key, help)) for key, help in BALANCE_SETTINGS.items()]

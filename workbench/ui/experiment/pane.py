@@ -193,7 +193,7 @@ class ExperimentPane(Pane):
         self.headline = "──".join(part for part in parts if part)
 
     def _show(self) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.query(Form):
             return
         contents = None if self.draft.problem else self._folders.get(self.experiment())
         content = (
