@@ -25,7 +25,7 @@ from workbench.compute.protocol_records import ExperimentDataset, RunDataset
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
-from workbench.ui.data.dataset_text import contents_lines, fact_lines
+from workbench.ui.data.dataset_text import fact_lines, remarks
 
 COUNTED_CODE = """
 import torch
@@ -90,10 +90,11 @@ async def test_a_folder_is_summarized_with_its_own_classes_and_sizes(
     assert facts.skipped.count == 1 and facts.skipped.files[0].path.endswith("phone.heic")
     assert "images: 24×24, not resized" in facts.notices
     assert any(notice.startswith("imbalanced: owl has 1 of 41 training images") for notice in facts.notices)
-    lines = contents_lines(facts)
+    lines = remarks(overview)
     assert lines[-1].endswith("phone.heic: HEIC images can't be read here: convert it to PNG or JPEG")
     head = [line.plain for line in fact_lines(overview, "train", None, 100)]
-    assert "3 classes: cat, dog, owl" in head and head[-1].endswith("m, then contents")
+    assert head[-3].startswith(f"o: {len(facts.notices)} notices, 1 skipped file  skipped: 1 file: 1 × HEIC")
+    assert head[-2].startswith("imbalanced: owl") and head[-1] == "3 classes: cat, dog, owl"
 
 
 async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(shared: ComputeClient) -> None:
