@@ -477,7 +477,7 @@ async def test_a_finished_run_resumes_with_more_epochs_after_a_confirmation(
     folder = make_run("done", epochs=4, done=4)
     wanted: list[Any] = []
     monkeypatch.setattr(
-        launch, "resume_run", lambda run, overrides, launcher: wanted.append((run.id, overrides))
+        launch, "resume_run", lambda run, overrides, launcher, **_: wanted.append((run.id, overrides))
     )
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:
