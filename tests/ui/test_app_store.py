@@ -96,7 +96,7 @@ async def test_requests_and_resumes_are_made_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     resumed: list[Path] = []
-    monkeypatch.setattr(launch, "resume_run", lambda folder, *_: resumed.append(folder.path))
+    monkeypatch.setattr(launch, "resume_run", lambda folder, *_, **__: resumed.append(folder.path))
     folder = elsewhere.find("mine")
     folder.exit.unlink()
     holder = hold(folder)
