@@ -144,17 +144,10 @@ def test_a_custom_model_and_a_custom_dataset(tmp_path: Path) -> None:
     assert sum(row["support"] for row in result["per_class"]) == 150
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "words"),
-    [
-        ("data.py", "def make():\n    return 1 / 0\n", "ZeroDivisionError"),
-        ("data.py", "def make(:\n", "SyntaxError"),
-    ],
-)
-def test_an_error_in_user_code_is_one_line(tmp_path: Path, name: str, code: str, words: str) -> None:
-    (tmp_path / name).write_text(code)
-    result = train("--dataset", f"./{name}:make", "--model", "mlp", code=1, cwd=tmp_path)
+def test_an_error_in_user_code_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text("def make():\n    return 1 / 0\n")
+    result = train("--dataset", "./data.py:make", "--model", "mlp", code=1, cwd=tmp_path)
     assert result["status"] == "failed"
-    assert words in result["reason"]
-    assert name in result["reason"]
+    assert "ZeroDivisionError" in result["reason"]
+    assert "data.py" in result["reason"]
     assert "\n" not in result["reason"]
