@@ -67,9 +67,9 @@ def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
 def test_a_resize_draws_everything_at_the_new_size(terminal: Terminal) -> None:
     for columns, rows in [(100, 30), (200, 50), (60, 20), (120, 36)]:
         terminal.resize(columns, rows)
+        terminal.wait(lambda text: " q" in text.split("\n")[-1], "keys in the last row")
         quiet(terminal)
         before = terminal.text
-        assert len(before.splitlines()[-1]) > 30, before
         terminal.press("\x0c")
         quiet(terminal)
         assert terminal.text == before
