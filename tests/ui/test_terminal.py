@@ -164,16 +164,23 @@ def test_without_a_terminal_the_headless_command_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}]
+    ("environment", "border"),
+    [
+        ({"NO_COLOR": "1"}, "──"),
+        ({"LC_ALL": "C"}, "--"),
+        ({"TERM": "vt100"}, "--"),
+        ({"PYTHONIOENCODING": "ascii"}, "──"),
+    ],
 )
 def test_it_draws_without_color_and_in_any_locale(
-    environment: dict[str, str], open_screen: OpenScreen
+    environment: dict[str, str], border: str, open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)
-    found.wait_for("─".encode())
+    found.wait_for(border.encode())
     found.wait_for(b"digits-mlp")
     os.write(found.master, b"q")
     assert found.process.wait(10) == 0
+    assert found.received.isascii() == (border == "--")
     if "NO_COLOR" in environment:
         assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", found.received)
 

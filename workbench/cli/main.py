@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.system.memory import is_out_of_memory
+from workbench.system.terminal_info import plain_reason
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
@@ -37,7 +39,8 @@ def main() -> None:
     """Run the console script and exit with the command's code; bad input never ends in a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an ASCII terminal gets `?` for arrows
+            plain = stream.isatty() and plain_reason()
+            stream.reconfigure(encoding="ascii" if plain else None, errors=ERROR_HANDLER)
     sys.exit(run(sys.argv[1:]))
 
 

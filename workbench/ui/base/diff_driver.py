@@ -21,6 +21,8 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.messages import TerminalSupportsSynchronizedOutput
 
+from workbench.core.plain_text import to_plain
+from workbench.system.terminal_info import plain_reason
 from workbench.ui.base.frame_diff import FrameDiff
 
 DEFAULT_SIZE = (80, 25)
@@ -49,7 +51,7 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._frame = FrameDiff(DEFAULT_SIZE, _can_erase())
+        self._frame = FrameDiff(DEFAULT_SIZE, _can_erase(), to_plain if plain_reason() else None)
         self._retry: asyncio.TimerHandle | None = None
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
         self._answers = False
@@ -119,9 +121,10 @@ class DiffDriver(LinuxDriver):
 
     def _terminal_size(self) -> tuple[int, int]:
         try:
-            return os.get_terminal_size(self.fileno)
+            columns, rows = os.get_terminal_size(self.fileno)
         except OSError:
             return DEFAULT_SIZE
+        return columns or DEFAULT_SIZE[0], rows or DEFAULT_SIZE[1]  # a pty that nobody has sized says 0
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:
