@@ -155,6 +155,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def on_resize(self, event: events.Resize) -> None:
         self.navigation.resize(event.size)
+        self.call_after_refresh(self.main_view.restore_focus)
 
     # Actions on runs
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.compute.client import ComputeClient
@@ -38,6 +39,7 @@ class MainView(Vertical):
         self.panes: dict[PaneId, Pane] = {}
         """The panes that are mounted."""
         self.navigation = Navigation(self)
+        self._last_focused: Widget | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -51,6 +53,7 @@ class MainView(Vertical):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._show_pane_keys)
+        self.watch(self.screen, "focused", self._focus_changed, init=False)
 
     # Panes
 
@@ -92,6 +95,28 @@ class MainView(Vertical):
         self.query_one(PaneTabs).show_active(front)
         self.query_one(CompactStatus).hide_lines_of(front)
         self.refresh_bindings()
+
+    # Focus
+
+    def _focus_changed(self, focused: Widget | None) -> None:
+        """Give the focus back if its widget was hidden, by a resize that arranges the panes differently."""
+        if focused is None:
+            self.call_after_refresh(self.restore_focus)
+        else:
+            self._last_focused = focused
+
+    def restore_focus(self) -> None:
+        """If nothing has the focus, focus what had it last if that is visible, else the pane in front."""
+        last, pane = self._last_focused, self.navigation.front_pane
+        if self.screen.focused is not None or last is None:
+            return
+        if last.is_attached and last.focusable and self._is_displayed(last):
+            last.focus()
+        elif pane is not None and self._is_displayed(pane):
+            pane.focus_content()
+
+    def _is_displayed(self, widget: Widget) -> bool:
+        return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
 
     # Values
 
@@ -163,6 +188,7 @@ class MainView(Vertical):
         self.filter_input.add_class("-open")
         with self.filter_input.prevent(Input.Changed):
             self.filter_input.value = text
+        self.filter_input.select_on_focus = True
         self.filter_input.focus()
 
     def close_filter(self) -> None:
@@ -184,6 +210,7 @@ class MainView(Vertical):
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         if self.filter_is_open:
+            event.input.select_on_focus = False  # the next key continues what is typed, even after a resize
             self.navigation.apply_filter(event.value)
 
     @on(Input.Submitted, "#filter")

@@ -155,6 +155,8 @@ class ExperimentPane(Pane):
     def _arrange(self) -> None:
         had_focus = self.has_focus_within
         was_form = self.has_class("-form")
+        if self.query_one(Form).editor is not None:
+            self.opened = True  # what is being typed stays, however low the pane becomes
         form = self.opened or self.content_size.height >= FORM_MIN_ROWS
         self.set_class(form, "-form")
         self.query_one(Form).closable = self.opened

@@ -152,6 +152,8 @@ class Editor(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the text while it is typed."""
         event.stop()
+        if event.value != self.field.value:
+            event.input.select_on_focus = False  # the next key continues what is typed, even after a resize
         problem = self.problem
         message = self.query_one("#message", Static)
         message.set_class(problem is not None, "-error")
@@ -264,9 +266,9 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._highlight_cursor()
 
     def on_descendant_blur(self) -> None:
-        # A click outside closes the open row.
+        # A click outside closes the open row; without any focus it is only hidden, in a terminal that is too small.
         editor = self.editor
-        if editor is not None and not editor.query_one(Input).has_focus:
+        if editor is not None and self.screen.focused not in {None, editor.query_one(Input)}:
             self._close(focus=False)
 
     async def on_click(self, event: events.Click) -> None:

@@ -79,14 +79,14 @@ def half_blocks(
 class ColorPalette(NamedTuple):
     """The colors of a terminal (RGB), and for each one the color that rich turns into it."""
 
-    shown: list[tuple[int, int, int]]
-    sent: list[tuple[int, int, int]]
+    shown: list[tuple[int, ...]]
+    sent: list[tuple[int, ...]]
 
 
 @cache
 def _color_palette(color_system: str) -> ColorPalette:
     if color_system != "256":
-        shown = [tuple(STANDARD_PALETTE[i]) for i in range(16)]
+        shown: list[tuple[int, ...]] = [tuple(STANDARD_PALETTE[i]) for i in range(16)]
         return ColorPalette(shown, shown)
     levels = (0, 95, 135, 175, 215, 255)
     cube = [color for color in product(levels, repeat=3) if len(set(color)) > 1 or color[0] in {0, 255}]
