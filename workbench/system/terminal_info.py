@@ -60,7 +60,7 @@ def input_is_utf8() -> bool:
 def color_count(environment: Mapping[str, str]) -> int:
     """The number of colors: 16 million by `COLORTERM`, 256 or 16 by `TERM`, none with `NO_COLOR`."""
     kind = environment.get("TERM", "")
-    if environment.get("NO_COLOR") or kind in {"", "dumb", "unknown"}:
+    if environment.get("NO_COLOR") or kind in {"", "dumb", "unknown"} or kind.startswith("vt1"):
         return 0
     if environment.get("COLORTERM", "").lower() in {"truecolor", "24bit"} or kind.endswith(
         ("-direct", "kitty")

@@ -304,8 +304,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         self.exit()
 
     async def on_event(self, event: events.Event) -> None:
-        """A transient notification disappears at the next key press."""
+        """A transient notification and what happened during an absence disappear at the next key press."""
         if isinstance(event, events.Key):
+            self.main_view.hide_absence()
             for bar in self.query(NotificationBar):
                 bar.dismiss_transient()
         await super().on_event(event)

@@ -19,6 +19,7 @@ def run() -> int:
         return 2
     terminal.use_utf8()
     terminal.drop_exported_size(os.environ)
+    terminal.set_no_color(os.environ)
     app = WorkbenchApp(driver_class=DiffDriver)
     signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
     terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
 
 
+ABSENCE_SECONDS = 60.0
+"""So long it is shown what happened while the app was closed."""
+
+
 class MainView(Vertical):
     """Mounts the panes and assigns the values of the run state to them."""
 
@@ -121,15 +125,22 @@ class MainView(Vertical):
     # Values
 
     def show_absence(self, summary: str) -> None:
-        """Show what happened since the app was last open."""
+        """Show what happened since the app was last open, for a minute or until the first key."""
         line = self.query_one(StatusLine)
         line.show_since_last_visit(summary)
 
         def show_what_is_cut() -> None:
             if summary and not line.shows_all_changes:
-                self.query_one(NotificationBar).add(summary)
+                self.query_one(NotificationBar).add(summary, transient=True)
 
-        self.call_after_refresh(show_what_is_cut)
+        if summary:
+            self.call_after_refresh(show_what_is_cut)
+            self.set_timer(ABSENCE_SECONDS, self.hide_absence)
+
+    def hide_absence(self) -> None:
+        """What happened while the app was closed has been read."""
+        for line in self.query(StatusLine):  # none is left while the app exits
+            line.show_since_last_visit("")
 
     def show_rows(self) -> None:
         """Show the list of runs."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from workbench.core import paths
+from workbench.system import terminal_info
 
 HEADLESS_COMMAND = "workbench train digits-mlp"
 POLL_MILLISECONDS = 500
@@ -44,6 +45,12 @@ def drop_exported_size(environment: MutableMapping[str, str]) -> None:
     """Remove `COLUMNS` and `LINES`: exported by a parent (as readline does), they hide later size changes."""
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
+
+
+def set_no_color(environment: MutableMapping[str, str]) -> None:
+    """Set `NO_COLOR` for a terminal without colors: what colors would show gets attributes or characters then."""
+    if terminal_info.color_count(environment) == 0:
+        environment.setdefault("NO_COLOR", "1")
 
 
 def write_traceback() -> Path:

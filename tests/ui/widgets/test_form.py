@@ -171,6 +171,27 @@ async def test_typing_filters_and_enter_chooses_the_highlighted_option() -> None
         assert app.answers == ["b"]
 
 
+async def test_it_opens_on_the_current_option_and_looking_changes_nothing() -> None:
+    app = Choosing(Finder(filter_options(ROWS), current="b"))
+    async with app.run_test(size=(40, 12)) as pilot:
+        items = app.screen.query_one(OptionList)
+        await until(pilot, lambda: items.highlighted == 3)
+        await pilot.resize_terminal(50, 14)
+        assert items.highlighted == 3
+        await pilot.press("enter")
+        assert app.answers == [None]
+
+
+async def test_the_first_match_of_typed_text_is_taken_whatever_was_highlighted() -> None:
+    app = Choosing(Finder(filter_options(ROWS), current="c"))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 4)
+        await pilot.press("b")  # beta and, in its description, gamma
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 3)
+        await pilot.press("enter")
+        assert app.answers == ["b"]
+
+
 async def test_esc_chooses_nothing() -> None:
     app = Choosing(Finder(filter_options(ROWS)))
     async with app.run_test(size=(40, 12)) as pilot:

@@ -26,11 +26,11 @@ MAX_NAME_WIDTH = 30
 
 def value_finder(choices: Sequence[str], current: str) -> Finder:
     """The values of a setting with a fixed list of choices; `current` is highlighted."""
-    rows = [Option(value, (f"{'●' if value == current else ' '} {value}",)) for value in choices]
-    return Finder(filter_options(rows))
+    rows = [Option(value, (value, "present value" if value == current else "")) for value in choices]
+    return Finder(filter_options(rows), current=current)
 
 
-def recipe_finder() -> Finder:
+def recipe_finder(current: str) -> Finder:
     """The built-in recipes, and custom TOML files."""
     rows = []
     for path in recipe_files():
@@ -41,7 +41,7 @@ def recipe_finder() -> Finder:
         rows.append(Option(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(
         filter_options(rows, path_options((".toml",))), hint="or a custom recipe: ./my_recipe.toml",
-        check=load_recipe, allow_text=True,
+        check=load_recipe, allow_text=True, current=current,
     )  # fmt: skip
 
 
@@ -66,13 +66,13 @@ def proposal_finder(plan: Plan) -> Finder:
     )
 
 
-def dataset_finder() -> Finder:
+def dataset_finder(current: str) -> Finder:
     """The dataset catalog, an image folder, or a custom dataset function."""
     rows = [_dataset_row(info.name) for info in datasets.CATALOG]
     return Finder(
         filter_options(rows, _user_dataset_rows), hint="or custom data: folder:PATH, ./data.py:make",
         headers=("dataset", "description", "  size", "classes", "shape", "download"),
-        check=_check_data, drop_columns=(2, 4), allow_text=True,
+        check=_check_data, drop_columns=(2, 4), allow_text=True, current=current,
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _check_data(name: str) -> None:
     validate_image_folder(dataset)
 
 
-def model_finder(task: str) -> Finder:
+def model_finder(task: str, current: str) -> Finder:
     """The models of the catalog that support `task`, the built-in ones first, or a custom model class."""
     rows = [_model_row(info) for info in models.CATALOG if task in info.tasks]
     return Finder(
@@ -131,6 +131,7 @@ def model_finder(task: str) -> Finder:
         check=_check_model,
         drop_columns=(1,),
         allow_text=True,
+        current=current,
     )
 
 
@@ -152,7 +153,7 @@ def _check_model(name: str) -> None:
     check_sources(models.find(name).name)
 
 
-def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
+def classifier_finder(runs: Sequence[RunSummary], current: str | None = None) -> Finder:
     """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
     rows = [
         Option(
@@ -179,7 +180,9 @@ def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
         rows += [
             _classifier_row(info) for info in published if (info.local_weights() is not None) is is_local
         ]
-    return Finder(filter_options(rows), headers=("classifier", "description", "result", "weights"))
+    return Finder(
+        filter_options(rows), headers=("classifier", "description", "result", "weights"), current=current
+    )
 
 
 def _classification_recipe_rows() -> list[Option]:

@@ -28,6 +28,7 @@ from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.experiment import choosers
 from workbench.ui.experiment.draft import Draft
+from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
 from workbench.ui.experiment.summary_text import (
     ModelSummaryResult,
@@ -75,6 +76,7 @@ class ExperimentPane(Pane):
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
         super().__init__(services, id=id)
         self.draft = Draft()
+        self._saved = self.draft.content
         self._summaries: dict[str, ModelSummaryResult] = {}
         self._device = ("", "")
         self._plans, self._plan_status = PlanCache(), ""
@@ -87,6 +89,8 @@ class ExperimentPane(Pane):
 
     def on_mount(self) -> None:
         super().on_mount()
+        load_draft(self.draft, self.services.store.home)
+        self._saved = self.draft.content
         self._changed()
 
     def on_unmount(self) -> None:
@@ -173,6 +177,9 @@ class ExperimentPane(Pane):
         return self._summaries.get(repr(self.draft.choices()), ModelSummaryResult())
 
     def _changed(self) -> None:
+        if self.draft.content != self._saved:
+            self._saved = self.draft.content
+            save_draft(self.draft, self.services.store.home)
         self._update_headline()
         self._show()
         self._update_device()
@@ -265,7 +272,7 @@ class ExperimentPane(Pane):
 
     async def action_recipes(self) -> None:
         """Select a recipe."""
-        await self._choose("Recipes", choosers.recipe_finder(), self._select_recipe)
+        await self._choose("Recipes", choosers.recipe_finder(self.draft.recipe), self._select_recipe)
 
     def _select_recipe(self, name: str) -> None:
         if load_recipe(name).get("do") == "classify":
@@ -276,14 +283,16 @@ class ExperimentPane(Pane):
     async def action_datasets(self) -> None:
         """Select the dataset."""
         await self._choose(
-            "Datasets", choosers.dataset_finder(), lambda name: self.draft.choose("data", name)
+            "Datasets", choosers.dataset_finder(self.draft.data), lambda name: self.draft.choose("data", name)
         )
 
     async def action_models(self) -> None:
         """Select the model."""
         task = datasets.find(self.draft.data).task
         await self._choose(
-            "Models", choosers.model_finder(task), lambda name: self.draft.choose("model", name)
+            "Models",
+            choosers.model_finder(task, self.draft.model),
+            lambda name: self.draft.choose("model", name),
         )
 
     async def _choose(self, title: str, finder: Finder, select: Callable[[str], None]) -> None:

@@ -180,9 +180,10 @@ class Finder(Vertical):
         drop_columns: Sequence[int] = (),
         highlight_first: bool = True,
         allow_text: bool = False,
+        current: str | None = None,
         id: str | None = None,
     ) -> None:
-        """`check` raises `UserError` for a key that can't be chosen.
+        """`check` raises `UserError` for a key that can't be chosen. `current`: the key that is highlighted at first.
 
         With `allow_text`, text that matches no option can be chosen too. `headers` are shown above the options
         that have as many cells. Without `highlight_first`, no option is highlighted until the user moves.
@@ -191,6 +192,9 @@ class Finder(Vertical):
         self._find, self._check, self._drop_columns = find, check, drop_columns
         self._headers, self._value, self._hint = headers, value, hint
         self._highlight_first, self._allow_text = highlight_first, allow_text
+        self.current = current
+        self._filled_for: str | None = None
+        """The text whose matches are shown; `None` before the first ones are."""
         self._options: list[Option] = []
         self._paths = DisplayedPaths()
 
@@ -302,15 +306,18 @@ class Finder(Vertical):
         items.highlighted = None if index is None else items.get_option_index(str(index))
 
     def _index_to_highlight(self, before: Option | None) -> int | None:
-        """The option whose name is typed in full, else the one that was highlighted before, else the first."""
-        name = self._text.strip().lower()
-        exact = next((i for i, o in enumerate(self._options) if o.cells[0].lower() == name), None)
+        """After typing, the option whose name is typed in full, else the first; else the one highlighted before."""
+        text, shown = self._text.strip().lower(), self._filled_for
+        self._filled_for = text
+        exact = next((i for i, o in enumerate(self._options) if o.cells[0].lower() == text), None)
         if exact is not None:
             return exact
-        same = next((i for i, o in enumerate(self._options) if before and o.key == before.key), None)
         # While a path is typed nothing is highlighted: enter takes the text, not one of its completions.
-        first = self._highlight_first and bool(self._options) and "/" not in self._text
-        return 0 if same is None and first else same
+        first = 0 if self._highlight_first and self._options and "/" not in text else None
+        kept = self.current if shown is None or (not text and shown) else before.key if before else None
+        if text not in {shown, ""}:
+            return first
+        return next((i for i, option in enumerate(self._options) if option.key == kept), first)
 
     def _show_no_match(self, text: str) -> None:
         """Say that nothing matches, unless the text itself can be chosen."""
@@ -351,7 +358,10 @@ class Finder(Vertical):
 
 
 class Chooser(ModalScreen[str | None]):
-    """A finder in a box over the screen. Its result is the chosen key; `None` where it was closed."""
+    """A finder in a box over the screen.
+
+    Its result is the chosen key; `None` if it was closed, or the current key was chosen: looking changes nothing.
+    """
 
     DEFAULT_CSS = """
     Chooser { align: center middle; }
@@ -372,7 +382,7 @@ class Chooser(ModalScreen[str | None]):
         yield self._finder
 
     def on_finder_selected(self, event: Finder.Selected) -> None:
-        self.dismiss(event.key)
+        self.dismiss(None if event.key == self._finder.current else event.key)
 
     def on_finder_cancelled(self) -> None:
         self.dismiss(None)
