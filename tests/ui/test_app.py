@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.command import Hit
 from textual.widgets import OptionList
 
 from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready
@@ -21,6 +22,7 @@ from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.command_palette import ActionCommands
 from workbench.ui.experiment.pane import ExperimentPane
 from workbench.ui.runs.run_table import RunTable
 from workbench.ui.runs.status_line import StatusLine
@@ -437,6 +439,31 @@ async def test_the_palette_says_that_nothing_matches(make_run: MakeRun, until: U
         await until(pilot, "no command matches 'xqzw'")
         await pilot.press("enter")
         await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "action"),
+    [
+        ("undo", "undo"),
+        ("delete", "move to trash"),
+        ("help", "keys"),
+        ("quit", "quit"),
+        ("exit", "quit"),
+        ("learning rate", "learning rate ×2"),
+        ("lr", "learning rate ÷2"),
+        ("stop", "stop"),
+        ("kill", "stop"),
+        ("export", "export"),
+        ("save", "checkpoint now"),
+        ("rename", "name, tags and notes"),
+    ],
+)
+async def test_the_palette_finds_actions_by_other_names(typed: str, action: str) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)):
+        commands = ActionCommands(app.screen)
+        hits = [hit async for hit in commands.search(typed)]
+        assert action in {str(hit.text) for hit in hits if isinstance(hit, Hit)}
 
 
 async def test_the_palette_finds_the_actions_of_other_panes(make_run: MakeRun, until: Until) -> None:

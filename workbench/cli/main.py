@@ -88,6 +88,7 @@ def parser() -> Parser:
     _add_train(commands)
     _add_plan(commands)
     _add_run_commands(commands)
+    _add_notes(commands)
     _add_trash(commands)
     _add_control(commands)
     _add_classify(commands)
@@ -176,6 +177,18 @@ def _add_resume(commands: Subparsers) -> None:
     command.add_argument(
         "--from-start", action="store_true", help="restart from step 0 and keep the old record"
     )
+
+
+def _add_notes(commands: Subparsers) -> None:
+    command = _add_run(commands, "log", "notes:log", "print the end of a run's log")
+    command.add_argument("--lines", type=int, default=40, metavar="N", help="number of lines (default: 40)")
+    command = _add_run(commands, "note", "notes:note", "write a note on a run (an empty text removes it)")
+    command.add_argument("text", nargs="+", metavar="TEXT", help="the note")
+    command = _add_run(commands, "tag", "notes:tag", "add tags to a run")
+    command.add_argument("tags", nargs="+", metavar="TAG", help="a tag, or several with commas")
+    command.add_argument("--remove", action="store_true", help="remove the tags")
+    command = _add_run(commands, "rename", "notes:rename", "give a run another name")
+    command.add_argument("name", metavar="NAME", help="the new name")
 
 
 def _add_trash(commands: Subparsers) -> None:
