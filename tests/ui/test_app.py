@@ -487,7 +487,7 @@ async def test_the_path_is_copied(make_run: MakeRun, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("y")
-        assert app.clipboard == str(folder.path)
+        await until(pilot, lambda: app.clipboard == str(folder.path))
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
@@ -209,6 +210,22 @@ async def test_an_invalid_choice_is_reported_and_the_finder_stays_open() -> None
         await pilot.pause()
         assert app.answers == []
         assert "there is no zz" in str(app.screen.query_one("#hint").render())
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    ["'{folder}/my dog.jpg'", '"{folder}/my dog.jpg"', "{folder}/my\\ dog.jpg", "file://{folder}/my%20dog.jpg\n",
+     "file://localhost{folder}/my%20dog.jpg", "  {folder}/my dog.jpg\r\n", "{folder}/my dog.jpg"],
+)  # fmt: skip
+async def test_a_pasted_path_is_understood(pasted: str, tmp_path: Path) -> None:
+    (tmp_path / "my dog.jpg").write_text("")
+    app = Choosing(Finder(path_options((".jpg",)), highlight_first=False, allow_text=True))
+    async with app.run_test(size=(80, 12)) as pilot:
+        app.post_message(events.Paste(pasted.format(folder=tmp_path)))
+        await until(pilot, lambda: app.screen.query_one(Input).value)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.answers)
+        assert app.answers == [f"{tmp_path}/my dog.jpg"]
 
 
 async def test_tab_completes_a_path_and_a_file_is_chosen(

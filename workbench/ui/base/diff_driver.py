@@ -17,13 +17,17 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 from textual.app import App
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.messages import TerminalSupportsSynchronizedOutput
 
 from workbench.core.plain_text import to_plain
 from workbench.system.terminal_info import plain_reason
+from workbench.ui.base.escape_parser import EscapeParser
 from workbench.ui.base.frame_diff import FrameDiff
+
+linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
 
 DEFAULT_SIZE = (80, 25)
 QUERY = "\x1b[?2026$p"

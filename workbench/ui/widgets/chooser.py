@@ -17,6 +17,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListItem
 
 from workbench.core.errors import UserError
+from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, common_prefix, pad, sanitize, truncate
 from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
 
@@ -268,7 +269,7 @@ class Finder(Vertical):
         elif option is not None:
             self._accept(option.key)
         elif text and (self._allow_text or self._options == []):
-            self._accept(self._paths.resolve(text))
+            self._accept(self._resolved_text)
 
     def action_leave(self) -> None:
         """Close the finder without a choice."""
@@ -287,6 +288,12 @@ class Finder(Vertical):
     def _text(self) -> str:
         return self.query_one(Input).value
 
+    @property
+    def _resolved_text(self) -> str:
+        """The typed text; of a displayed or quoted path, the real one."""
+        resolved = self._paths.resolve(self._text)
+        return unquote_path(resolved) if resolved == self._text else resolved
+
     def _set_text(self, text: str) -> None:
         field = self.query_one(Input)
         field.value = text
@@ -299,7 +306,7 @@ class Finder(Vertical):
     def _refill(self) -> None:
         items = self.query_one(OptionList)
         before = self._highlighted_option()
-        self._options = self._find(self._paths.resolve(self._text))
+        self._options = self._find(self._resolved_text)
         items.set_options(self._list_items(max(1, items.size.width - 1)))
         self._show_no_match(self._text.strip().lower())
         index = self._index_to_highlight(before)

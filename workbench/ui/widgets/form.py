@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, pad, sanitize, truncate
 
 LABEL_WIDTH = 18
@@ -141,8 +142,10 @@ class Editor(Vertical):
 
     @property
     def value(self) -> str:
-        """The typed text."""
-        return self.query_one(Input).value.strip()
+        """The typed text; of a quoted path, the path."""
+        text = self.query_one(Input).value.strip()
+        path = unquote_path(text)
+        return path if path.startswith(("/", "~", "./")) else text
 
     @property
     def problem(self) -> str | None:
