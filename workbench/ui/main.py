@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from workbench.ui import terminal
@@ -21,7 +20,7 @@ def run() -> int:
     terminal.drop_exported_size(os.environ)
     terminal.set_no_color(os.environ)
     app = WorkbenchApp(driver_class=DiffDriver)
-    signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
+    terminal.exit_on_signals(lambda: app.call_later(app.exit))
     terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)
     app.run()
     if text := live_runs_text(app.runs.rows or []):
