@@ -31,15 +31,9 @@ from workbench.runs.locks import SUPERVISOR, WRITER
 from workbench.runs.records import Heartbeat, Launch, Seconds
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
-from workbench.system import machine_info
-from workbench.system.machine_info import (
-    DeviceInfo,
-    DiskPlace,
-    DiskSpace,
-    HostInfo,
-    MachineInfo,
-    TrainingDevice,
-)
+from workbench.system import devices, machine_info
+from workbench.system.devices import DeviceInfo, TrainingDevice
+from workbench.system.machine_info import DiskPlace, DiskSpace, HostInfo, MachineInfo
 from workbench.system.processes import ProcessId
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
@@ -63,7 +57,7 @@ MACHINE = MachineInfo(
     ),
     devices=(
         DeviceInfo(
-            device="GPU0", kind="cuda", name="NVIDIA L4", uuid="GPU-0", memory_total=24 * GB,
+            device="cuda:0", kind="cuda", name="NVIDIA L4", uuid="GPU-0", memory_total=24 * GB,
             memory_free=18 * GB, load=0.35, processes=1, chosen=True, reason="the only GPU, busy",
         ),
         DeviceInfo(
@@ -71,7 +65,7 @@ MACHINE = MachineInfo(
             load=0.08,
         ),
     ),
-    training=TrainingDevice("GPU0", "the only GPU, busy"),
+    training=TrainingDevice("cuda:0", "the only GPU, busy"),
     disk=tuple(
         DiskPlace(content=content, path=f"/home/someone/{content}", free=420 * GB, total=960 * GB)
         for content in ("runs", "data", "weights")
@@ -138,11 +132,7 @@ def _fixed_environment(home: Path) -> Iterator[None]:
         patch.setattr("workbench.core.text.datetime", FixedDatetime)
         patch.setattr(machine_info, "describe_machine", lambda: MACHINE)
         patch.setattr(machine_info, "find_problems", list)
-        patch.setattr(
-            machine_info,
-            "training_device",
-            lambda requested="auto": (MACHINE.training.device, MACHINE.training.reason),
-        )
+        patch.setattr(devices, "training_device", lambda requested="auto": MACHINE.training)
         patch.setattr(machine_info, "disk_space", lambda path: DiskSpace(420 * GB, 960 * GB))
         time.tzset()
         yield

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_without_locks_the_heartbeat_decides(folder: RunFolder, monkeypatch: pyt
 
 
 def test_without_locks_everybody_may_write(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks.fcntl, "lockf", no_locks)
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
     assert locks.RunLock(folder.lock).acquire(locks.SUPERVISOR)
 
 

@@ -9,28 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from workbench.system import machine_info
-from workbench.system.gpu import Gpu
+from workbench.system import machine_info, packages
+from workbench.system.cpu import describe_cores
 
 GB = 10**9
-
-
-def gpu(index: int, **other: object) -> Gpu:
-    values = {
-        "name": "NVIDIA H200",
-        "memory_total": 80 * GB,
-        "memory_free": 70 * GB,
-        "load": 0.0,
-        "processes": 0,
-    }
-    return Gpu(index=index, uuid=f"GPU-{index}{index}{index}", **{**values, **other})  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A torch built with CUDA, and no hidden GPUs."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine_info, "cuda_of_torch", lambda: "12.8")
 
 
 def test_the_machine_survives_json() -> None:
@@ -48,6 +30,7 @@ def test_json_has_every_key_of_a_device() -> None:
     (cpu,) = [row for row in msgspec.to_builtins(machine_info.list_devices()) if row["kind"] == "cpu"]
     assert list(cpu) == [
         "device", "kind", "name", "uuid", "memory_total", "memory_free", "load", "processes", "chosen", "why",
+        "index", "hidden", "runs", "temperature", "power",
     ]  # fmt: skip
     assert cpu["uuid"] is None
 
@@ -56,7 +39,7 @@ def test_exactly_one_device_is_chosen_for_training() -> None:
     rows = machine_info.list_devices()
     chosen = [row for row in rows if row.chosen]
     assert len(chosen) == 1 and chosen[0].reason
-    assert rows[-1].device == "cpu" and f"{machine_info.usable_cores()} core" in rows[-1].name
+    assert rows[-1].device == "cpu" and describe_cores() in rows[-1].name
 
 
 def test_neither_torch_nor_the_screen_is_imported() -> None:
@@ -65,34 +48,6 @@ def test_neither_torch_nor_the_screen_is_imported() -> None:
         "print([n for n in ('torch', 'torchvision', 'numpy', 'textual', 'PIL') if n in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
-
-
-@pytest.mark.usefixtures("cuda")
-def test_an_idle_gpu_is_preferred_to_a_busy_one() -> None:
-    busy = gpu(0, load=0.9, processes=1, memory_free=79 * GB)
-    assert machine_info.training_device("auto", [busy, gpu(1)]) == ("GPU1", "idle")
-    assert machine_info.training_device("auto", [busy]) == ("GPU0", "the only GPU, busy")
-    assert machine_info.training_device("cuda:1", [busy]) == ("cuda:1", "requested")
-
-
-@pytest.mark.usefixtures("cuda")
-def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = [gpu(0), gpu(1, processes=1)]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert machine_info.training_device("auto", both)[0] == "GPU1"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-000")
-    assert machine_info.training_device("auto", both)[0] == "GPU0"
-    for value in ("", "-1"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-        assert machine_info.visible_gpus(both) == []
-
-
-def test_a_torch_without_cuda_trains_on_the_cpu_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine_info, "cuda_of_torch", lambda: None)
-    monkeypatch.setattr(machine_info, "_has_mps", lambda: False)
-    assert machine_info.training_device("auto", [gpu(0)]) == ("cpu", "this torch has no CUDA")
-    assert machine_info.training_device("auto", []) == ("cpu", "no GPU found")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +66,7 @@ def test_a_torch_without_cuda_trains_on_the_cpu_with_a_reason(monkeypatch: pytes
     ],
 )
 def test_incompatible_builds(torch: str, vision: str, requirements: list[str], message: str) -> None:
-    (problem,) = machine_info.find_build_mismatch(torch, vision, requirements)
+    (problem,) = packages.find_build_mismatch(torch, vision, requirements)
     assert message in problem and "pip install" in problem and "\n" not in problem
 
 
@@ -125,16 +80,16 @@ def test_incompatible_builds(torch: str, vision: str, requirements: list[str], m
     ],
 )
 def test_compatible_builds(torch: str, vision: str, requirements: list[str]) -> None:
-    assert machine_info.find_build_mismatch(torch, vision, requirements) == []
+    assert packages.find_build_mismatch(torch, vision, requirements) == []
 
 
 def test_a_package_that_is_not_there_has_no_version() -> None:
-    assert machine_info.package_build("no-such-package-anywhere") is None
-    assert machine_info.package_build("textual") == machine_info.installed_versions()["textual"]
+    assert packages.package_build("no-such-package-anywhere") is None
+    assert packages.package_build("textual") == machine_info.installed_versions()["textual"]
 
 
 def test_missing_packages_are_reported_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_info, "package_build", lambda package: None)
+    monkeypatch.setattr(packages, "package_build", lambda package: None)
     assert (
         "not installed: torch and torchvision: pip install torch torchvision" in machine_info.find_problems()
     )

@@ -6,15 +6,19 @@ A command's module is imported when it runs: `workbench runs` never waits for to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+from workbench.cli.console import activity, print_status
+from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.plain_text import ERROR_HANDLER
+from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.system.memory import is_out_of_memory
@@ -41,7 +45,17 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             plain = stream.isatty() and plain_reason()
             stream.reconfigure(encoding="ascii" if plain else None, errors=ERROR_HANDLER)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader has ended, or the terminal has hung up
+        _discard_stdout()
+    sys.exit(code)
+
+
+def _discard_stdout() -> None:
+    """Make the interpreter's last flush of stdout succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(arguments: list[str]) -> int:
@@ -49,27 +63,29 @@ def run(arguments: list[str]) -> int:
     try:
         options = parser().parse_args(arguments)
         module, _, function = options.command.partition(":")
-        code: int = getattr(import_module(f"workbench.cli.commands.{module}"), function)(options)
+        with contextlib.nullcontext() if module == "screen" else interrupt_on_termination():
+            with activity("importing PyTorch") if module == "classify" else contextlib.nullcontext():
+                commands = import_module(f"workbench.cli.commands.{module}")
+            code: int = getattr(commands, function)(options)
     except UserError as error:
-        print(f"workbench: {_one_line(str(error))}", file=sys.stderr)
+        print_status(f"workbench: {_one_line(str(error))}")
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled) as error:
+        print_status(f"workbench: interrupted{f' by {error}' if str(error) else ''}")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has ended (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return DONE
     except OSError as error:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"workbench: {_one_line(where + (error.strerror or str(error)))}", file=sys.stderr)
+        print_status(f"workbench: {_one_line(where + (error.strerror or str(error)))}")
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print(
-            f"workbench: out of memory: {_one_line(str(error))} (try --device cpu or a smaller size)",
-            file=sys.stderr,
+        print_status(
+            f"workbench: out of memory: {_one_line(str(error))} (try --device cpu or a smaller size)"
         )
         return FAILED
     return code
@@ -134,7 +150,8 @@ def _add_experiment(command: argparse.ArgumentParser) -> None:
 
 
 def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") -> None:
-    command.add_argument("--device", default=default, metavar="DEV", help="auto, cpu, cuda, cuda:N or mps")
+    devices = "auto, cpu, mps, cuda, cuda:N or a UUID, see: workbench devices"
+    command.add_argument("--device", default=default, metavar="DEV", help=devices)
 
 
 def _add_run_commands(commands: Subparsers) -> None:

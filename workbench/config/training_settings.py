@@ -122,7 +122,12 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
     ] = "auto"
     device: Annotated[
-        str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)\Z", description="auto, cpu, cuda, cuda:N or mps")
+        str,
+        Meta(
+            pattern=r"^(auto|cpu|mps|cuda(:\d{1,4})?|(GPU|MIG)-[0-9A-Za-z-]+(/\d+/\d+)?)\Z",
+            description="auto, cpu, mps, cuda (any GPU), cuda:N (CUDA's number) or the start of a UUID (GPU-…, MIG-…); "
+            "the command workbench devices lists them",
+        ),
     ] = "auto"
     log_every: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1)],

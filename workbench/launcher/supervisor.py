@@ -30,6 +30,7 @@ from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
+from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
 from workbench.runs.attempts import installed_versions, last_attempt_number
@@ -37,7 +38,6 @@ from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import (
     Attempt,
-    GpuChoice,
     Journal,
     Notice,
     PhaseChange,
@@ -50,7 +50,6 @@ from workbench.runs.requests import SUSPENDED_EXIT_CODE, StopReason, signal_stop
 from workbench.runs.restart import archive_record
 from workbench.runs.run_folder import RunFolder, write_exit
 from workbench.runs.status import describe_holder
-from workbench.system import gpu as gpus
 from workbench.system.processes import python_command, this_process
 
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -80,6 +79,7 @@ def main() -> None:
     parser.add_argument("--launcher", default="")
     parser.add_argument("--accept-changed-data", action="store_true")
     parser.add_argument("--from-start", action="store_true")
+    parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
     arguments = parser.parse_args()
     if os.fork():  # the launcher waits for this first process, so that no zombie remains
         os._exit(0)
@@ -94,9 +94,9 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     if not lock.acquire(SUPERVISOR) or _has_leftover_writer(folder):
         _notify_launcher(arguments.ready_fd, f"{describe_holder(folder)} already runs it")
         sys.exit(1)
-    journal = Journal(folder.journal)
+    journal, gpus = Journal(folder.journal), GpuAssigner(folder.id)
     try:
-        attempt = _open_attempt(folder, journal, arguments)
+        attempt = _open_attempt(folder, journal, arguments, gpus)
     except OSError as error:
         hint = "; free some space" if error.errno in DISK_FULL_ERRNOS else ""
         _notify_launcher(
@@ -110,11 +110,11 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     _notify_launcher(arguments.ready_fd, "ready")
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
-        while (code := _run_worker(folder, journal, attempt, signals)) == SUSPENDED_EXIT_CODE and (
+        while (code := _run_worker(folder, journal, attempt, signals, gpus)) == SUSPENDED_EXIT_CODE and (
             reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
         ) is None:
-            arguments.overrides, arguments.from_start = "{}", False
-            attempt = _open_attempt(folder, journal, arguments)
+            arguments.overrides, arguments.from_start, arguments.no_driver = "{}", False, False
+            attempt = _open_attempt(folder, journal, arguments, gpus)
     except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
         cause = Cause.DISK_FULL if error.errno in DISK_FULL_ERRNOS else Cause.ERROR
         reason = StopReason(cause, describe_disk_error(error, folder.path.parent))
@@ -146,7 +146,9 @@ class SignalForwarder:
             worker.terminate()
 
 
-def _run_worker(folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder) -> int:
+def _run_worker(
+    folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder, gpus: GpuAssigner
+) -> int:
     """Run one worker until it ends; returns its exit code, or minus the number of the signal that killed it."""
     monitor = WorkerMonitor(
         folder, journal, attempt.attempt,
@@ -159,6 +161,7 @@ def _run_worker(folder: RunFolder, journal: Journal, attempt: Attempt, signals: 
     code = worker.wait()
     monitor.stop()
     signals.worker = None
+    gpus.release()  # a suspended run holds no GPU, nor does one whose hook runs
     return code
 
 
@@ -208,7 +211,9 @@ def _has_leftover_writer(folder: RunFolder) -> bool:
     return False
 
 
-def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Namespace) -> Attempt:
+def _open_attempt(
+    folder: RunFolder, journal: Journal, arguments: argparse.Namespace, gpus: GpuAssigner
+) -> Attempt:
     number = last_attempt_number(folder) + 1
     notices = _close_previous_attempt(folder, journal, number - 1)
     if arguments.from_start:
@@ -221,7 +226,7 @@ def _open_attempt(folder: RunFolder, journal: Journal, arguments: argparse.Names
         accept_changed_data=arguments.accept_changed_data,
         from_start=arguments.from_start,
         from_step=newest_checkpoint_step(folder),
-        gpu=_choose_gpu(folder, overrides),
+        gpu=None if arguments.no_driver else gpus.assign(_read_settings(folder, overrides).train.device),
         versions=installed_versions(),
         launcher=arguments.launcher,
         job=os.environ.get("SLURM_JOB_ID"),
@@ -255,19 +260,8 @@ def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None 
     return convert(apply_overrides(content, overrides or {}), SupervisorSettings) or SupervisorSettings()
 
 
-def _choose_gpu(folder: RunFolder, overrides: dict[str, SettingValue]) -> GpuChoice | None:
-    """The GPU for this attempt, chosen here because `CUDA_VISIBLE_DEVICES` must be set before torch is loaded."""
-    device = _read_settings(folder, overrides).train.device
-    if device != "auto" or "CUDA_VISIBLE_DEVICES" in os.environ:
-        return None
-    gpu = gpus.choose_gpu()
-    return None if gpu is None else GpuChoice(index=gpu.index, uuid=gpu.uuid, name=gpu.name)
-
-
 def _start_worker(folder: RunFolder, attempt: Attempt) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
-    if attempt.gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = attempt.gpu.uuid
+    environment = worker_environment(os.environ, attempt.gpu)
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     command = python_command("workbench.worker.main", str(folder.path))
     # Block signals until the worker has its handlers: before that they would kill it without a message.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from workbench.core.distribution import version_of
 from workbench.io.record_codec import read_record
-from workbench.runs.journal import Attempt, JournalLine, Notice, attempts_of, read_journal
+from workbench.runs.journal import Attempt, GpuChoice, JournalLine, Notice, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.run_folder import RunFolder
 
@@ -25,6 +25,12 @@ def last_attempt_number(folder: RunFolder) -> int:
     beat, ended = read_record(folder.heartbeat, Heartbeat), read_record(folder.exit, Exit)
     known = [*attempts_of(read_journal(folder.journal)), *(record for record in (beat, ended) if record)]
     return max((record.attempt for record in known), default=0)
+
+
+def assigned_gpu(folder: RunFolder, attempt: int) -> GpuChoice | None:
+    """The GPU that the supervisor gave to an attempt; `None` without one."""
+    records = attempts_of(read_journal(folder.journal))
+    return next((record.gpu for record in reversed(records) if record.attempt == attempt), None)
 
 
 def start_steps(journal: Iterable[JournalLine]) -> dict[int, int]:

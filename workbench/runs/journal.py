@@ -28,8 +28,11 @@ class GpuChoice(Record, frozen=True, kw_only=True):
     """The GPU that a supervisor chose for an attempt."""
 
     index: int
+    """In PCI order."""
     uuid: str
     name: str
+    device: str = ""
+    """What `train.device` calls it: `cuda:1`, or the start of its UUID."""
 
 
 class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):

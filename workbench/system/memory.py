@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 from workbench.core.errors import NotEnoughMemory, RunFailed
+from workbench.system import cgroups
 
 MEMORY_SHARE = 0.5
 """Fraction of the free memory of a device or host that data may use; the rest is for the model and other processes."""
 
-_GROUPS = Path("/sys/fs/cgroup")
-_HIERARCHIES = (("0", "", "memory.max", "memory.current"),
-            ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))  # fmt: skip
-"""For cgroup versions 2 and 1: the line prefix in /proc/self/cgroup, the mount point, and the limit and usage files."""
+_LIMIT_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
+"""The files with limit and usage, by version of control groups."""
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
-"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS and C++; CUDA has its own exception type."""
+_OUT_OF_MEMORY = (
+    "out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS, C++, cuBLAS and cuDNN; CUDA has its own type."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -39,7 +40,7 @@ def host_memory() -> tuple[int | None, int | None]:
         total, free = 1024 * values["MemTotal"], 1024 * values["MemAvailable"]
     except (OSError, KeyError):
         return _total_by_sysconf(), None
-    for limit, used in _group_limits(_GROUPS, _membership()):
+    for limit, used in _group_limits(cgroups.ROOT, cgroups.membership()):
         if limit < total:
             total, free = limit, min(free, max(0, limit - used))
     return total, free
@@ -55,31 +56,16 @@ def fits_in_budget(count: int, free: int | None = None) -> bool:
     return free is None or count < MEMORY_SHARE * free
 
 
-def _membership() -> str:
-    try:
-        return Path("/proc/self/cgroup").read_text()
-    except OSError:
-        return ""
-
-
 def _group_limits(root: Path, membership: str) -> list[tuple[int, int]]:
     """Limit and usage in bytes of all control groups below `root` that contain this process, with their ancestors.
 
     The page cache does not count as used: the kernel frees it on demand.
     """
     groups = []
-    for line in membership.splitlines():
-        number, kinds, path = (*line.split(":", 2), "", "")[:3]
-        for kind, mount, limit_name, used_name in _HIERARCHIES:
-            if kind not in (*kinds.split(","), number):
-                continue
-            group = root / mount / path.strip("/")
-            for folder in (group, *group.parents):
-                if not folder.is_relative_to(root / mount):
-                    break
-                limit, used = _read_number(folder / limit_name), _read_number(folder / used_name)
-                if limit is not None and used is not None:
-                    groups.append((limit, max(0, used - _page_cache_bytes(folder))))
+    for version, folder in cgroups.group_folders("memory", root, membership):
+        limit, used = (_read_number(folder / name) for name in _LIMIT_FILES[version])
+        if limit is not None and used is not None:
+            groups.append((limit, max(0, used - _page_cache_bytes(folder))))
     return groups
 
 

@@ -35,6 +35,22 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
+def parent_pid(pid: int) -> int | None:
+    """The pid of a process's parent; `None` where unknown."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped by SIGSTOP or a debugger; false where this is unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+    except (OSError, IndexError):
+        return False
+
+
 def _alive_without_proc(pid: int) -> int | None:
     if Path("/proc/self/stat").exists():
         return None

@@ -20,7 +20,7 @@ from workbench.runs.enums import ChangeCause
 from workbench.runs.journal import Attempt, SettingChange, read_journal
 from workbench.system.memory import address_space_left, host_memory, is_out_of_memory
 from workbench.worker.attempt import TrainingAttempt
-from workbench.worker.resume import load_checkpoint_into, open_metrics
+from workbench.worker.resume import load_checkpoint_into, open_metrics, row_seconds
 
 MAX_ROLLBACKS = 5
 """The maximum number of rollbacks within one epoch."""
@@ -45,20 +45,22 @@ class Recovery:
         self._checkpoints, self._metrics = attempt.checkpoints, attempt.metrics
         self._batch_size = attempt.components.settings.batch_size
         self._device = attempt.components.device
+        self._device_label = attempt.components.device_label
 
     def __call__(self, error: Exception) -> None:
         """Recover from `error`. Raises it, or `RunFailed`, where recovery is not possible or not enabled.
 
         Out of memory between two steps (in an evaluation or a checkpoint) is passed on: micro-batches don't help there.
         """
-        if isinstance(error, Diverged) and self._state.settings.on_nan == "rollback":
-            self._roll_back(error)
-        elif self._state.in_step and (shortage := parse_out_of_memory(error, self._device)) is not None:
-            release_memory(error, self._device)
-            self._split_batch(shortage)
-        else:
-            raise error
-        self._metrics.restart_clock()
+        with self._metrics.clock.stopped():
+            if isinstance(error, Diverged) and self._state.settings.on_nan == "rollback":
+                self._roll_back(error)
+            elif self._state.in_step and (shortage := parse_out_of_memory(error, self._device)) is not None:
+                self._state.zero_grad()  # those of the failed step hold memory
+                release_memory(error, self._device)
+                self._split_batch(shortage)
+            else:
+                raise error
 
     def _roll_back(self, error: Diverged) -> None:
         """Load the newest checkpoint and halve the learning rate; the change is recorded before it is used."""
@@ -84,6 +86,7 @@ class Recovery:
         self._metrics.lines.close()
         self._metrics.lines = open_metrics(self._context, restored)
         load_checkpoint_into(self._state, restored, self._batch_size)
+        self._metrics.clock.restart(row_seconds(restored))
         self._context.heartbeat.update(step=self._state.step, epoch=self._state.epoch)
 
     def _split_batch(self, shortage: OutOfMemory) -> None:
@@ -91,7 +94,7 @@ class Recovery:
         state, settings = self._state, self._state.settings
         size = settings.micro_batch or self._batch_size
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))
-        description = f"out of memory on {self._device} with {size} samples at once ({shortage})"
+        description = f"out of memory on {self._device_label} with {size} samples at once ({shortage})"
         if not settings.auto_micro_batch:
             raise NotEnoughMemory(
                 f"{description}: train.batch_size={fitting_size} should fit, by estimate; or set "
@@ -122,7 +125,7 @@ class Recovery:
         if shortage is None:
             raise error
         release_memory(error, self._device)
-        description = f"out of memory on {self._device} evaluating {size} samples at once ({shortage})"
+        description = f"out of memory on {self._device_label} evaluating {size} samples at once ({shortage})"
         if size == 1:
             raise NotEnoughMemory(f"{description}: not even one fits; use smaller images or a smaller model")
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))

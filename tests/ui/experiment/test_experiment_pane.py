@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.widgets import Input
 
+from tests.gpus import FOREIGN_PID, StubDriver, driver, gpu, mig_slice
 from tests.ui.screen_steps import Until
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import Request, SummarizeModel
@@ -18,6 +19,8 @@ from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.models.layer_row import LayerRow
+from workbench.system import devices
+from workbench.system.devices import TrainingDevice
 from workbench.ui.base.messages import Notify
 from workbench.ui.base.pane import PaneServices
 from workbench.ui.experiment import choosers
@@ -33,6 +36,8 @@ from workbench.ui.experiment.summary_text import (
 from workbench.ui.widgets.chooser import Chooser, format_columns
 from workbench.ui.widgets.form import Form
 
+__all__ = ["driver"]
+
 SUMMARY = ModelSummary(
     layers=(
         LayerRow("body.0", "Flatten", (64,), 0, 0),
@@ -47,7 +52,10 @@ SUMMARY = ModelSummary(
     head=("head",),
     pretrained=False,
 )
-CPU = ("cpu", "no GPU found")
+CPU = TrainingDevice("cpu", "no GPU found")
+NO_CUDA = TrainingDevice(
+    "cpu", "torch can't use cuda:0", "the run trains on the CPU, because torch can't use the GPU"
+)
 
 
 class FakeComputeClient(ComputeClient):
@@ -195,8 +203,10 @@ def test_the_cost_is_estimated() -> None:
 
 @pytest.mark.parametrize("width", [18, 36, 76])
 def test_the_summary_fits_into_its_width(width: int) -> None:
+    with_warning = experiment_summary(Draft(), ModelSummaryResult(SUMMARY), NO_CUDA, width)
+    assert any("⚠ the run trains" in line.plain for line in with_warning)
     lines = experiment_summary(Draft(), ModelSummaryResult(SUMMARY), CPU, width)
-    assert all(line.cell_len <= width for line in lines[:-1])
+    assert all(line.cell_len <= width for line in [*with_warning[:-1], *lines[:-1]])
     if width == 36:
         text = "\n".join(line.plain for line in lines)
         for expected in (
@@ -322,6 +332,42 @@ async def test_values_are_selected_from_a_list_and_booleans_toggle(until: Until)
             await until(
                 pilot, lambda name=name, value=value: getattr(app.pane.experiment().train, name) == value
             )
+
+
+async def test_the_device_is_selected_from_those_of_this_host(
+    until: Until, driver: StubDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cuda_problem", lambda inventory: "")
+    driver.write([gpu(0, pids=[FOREIGN_PID]), gpu(1), gpu(2, slices=[mig_slice(1)])])
+    app = Shown()
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.pane.focus_content()
+        await until(pilot, "on cuda:1 (idle)")
+        form = app.query_one(Form)
+        while form.highlighted is None or form.highlighted.key != "train.device":
+            await pilot.press("down")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await until(pilot, "now cuda:1 (idle)")
+        await until(pilot, "MIG-11111111")
+        await until(pilot, "H100, 1 process")
+        await pilot.press(*"cuda:7", "enter")
+        await until(pilot, "no device cuda:7 on this host; available: cuda:0, cuda:1, MIG-11111111, cpu")
+        await pilot.press("backspace", "0", "enter")
+        await until(pilot, lambda: app.pane.experiment().train.device == "cuda:0")
+        await until(pilot, "on cuda:0 (requested, busy)")
+
+
+async def test_gpus_that_torch_cannot_use_are_a_warning_in_the_screen(
+    until: Until, driver: StubDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cuda_problem", lambda inventory: "libcuda.so.1 can't be loaded")
+    driver.write([gpu(0), gpu(1)])
+    app = Shown()
+    async with app.run_test(size=(80, 30)) as pilot:
+        await until(pilot, "⚠ the run trains on the CPU, because torch can't use the 2 GPUs")
+        (notice,) = app.notices
+        assert notice.startswith("WARNING: the run trains on the CPU") and "libcuda.so.1" in notice
 
 
 async def test_the_layers_are_listed(until: Until) -> None:

@@ -9,13 +9,15 @@ import pytest
 from textual.app import App, ComposeResult
 
 from workbench.system import machine_info
-from workbench.system.machine_info import DeviceInfo, DiskPlace, TrainingDevice
+from workbench.system.devices import DeviceInfo, TrainingDevice
+from workbench.system.machine_info import DiskPlace
 from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
 
 GB = 10**9
 GPU = DeviceInfo(
-    device="GPU1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
-    memory_free=35 * GB, load=0.5, processes=2, chosen=True, reason="idle",
+    device="cuda:1", kind="cuda", name="NVIDIA H200 [red]\x1b[31m", uuid="GPU-1", memory_total=140 * GB,
+    memory_free=35 * GB, load=0.5, processes=2, chosen=True, reason="idle", temperature=61,
+    power=412.4, runs=("digits-1",),
 )  # fmt: skip
 
 
@@ -26,15 +28,17 @@ def make_state(*problems: str, **changed: Any) -> MachineState:
 @pytest.mark.parametrize("width", [20, 78, 160])
 def test_all_facts_are_listed_within_the_width(width: int) -> None:
     with_gpu = make_state(
-        devices=(GPU, *machine_info.list_devices()), training=TrainingDevice("GPU1", "idle")
+        devices=(GPU, *machine_info.list_devices()),
+        training=TrainingDevice("cuda:1", "idle"),
     )
     text = "\n".join(line.plain for line in machine_lines(with_gpu, ["80×24, 256 colors"], width))
-    assert "\x1b" not in text and "training device: GP" in text
+    assert "\x1b" not in text and "training device: cu" in text
     assert all(line.cell_len <= width for line in machine_lines(with_gpu, ["80×24"], width)[:-1])
     if width == 160:
         for fact in (
             "NVIDIA H200 [red]",
-            "2 processes",
+            "2 processes, held by digits-1",
+            "61 °C, 412 W",
             "50%",
             "35.0 GB free of 140 GB",
             "256 colors",
@@ -44,7 +48,7 @@ def test_all_facts_are_listed_within_the_width(width: int) -> None:
 
 
 def test_missing_values_are_not_an_error() -> None:
-    unknown = DeviceInfo(device="GPU1", kind="cuda", name="NVIDIA H200")
+    unknown = DeviceInfo(device="cuda:1", kind="cuda", name="NVIDIA H200")
     disk = (DiskPlace(content="runs", path="/gone", free=None, total=None),)
     host = msgspec.structs.replace(machine_info.describe_host(), load=None)
     text = "\n".join(

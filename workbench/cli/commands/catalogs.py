@@ -11,7 +11,8 @@ from workbench.core import text
 from workbench.core.exit_codes import DONE
 from workbench.datasets import catalog as dataset_catalog
 from workbench.models import catalog as model_catalog
-from workbench.system import machine_info
+from workbench.system import devices as system_devices
+from workbench.system.gpu import read_inventory
 
 
 def recipes(options: argparse.Namespace) -> int:
@@ -76,9 +77,14 @@ def models(options: argparse.Namespace) -> int:
 
 def devices(options: argparse.Namespace) -> int:
     """`workbench devices`."""
-    rows = machine_info.list_devices()
+    inventory = read_inventory()
+    rows = system_devices.list_devices(inventory)
     if options.json:
         console.print_json(rows)
-        return DONE
-    console.print_devices(rows)
+    else:
+        console.print_devices(rows)
+        if visibility := system_devices.describe_visibility(inventory):
+            console.print_result(visibility)
+    for problem in system_devices.gpu_problems(inventory):
+        console.print_status(f"workbench: {problem}")
     return DONE

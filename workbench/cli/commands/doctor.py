@@ -17,8 +17,10 @@ from workbench.core.exit_codes import DONE, FAILED
 from workbench.core.text import sanitize
 from workbench.io.disk_usage import disk_usage
 from workbench.system import machine_info, terminal_info
+from workbench.system.cpu import describe_cores
 from workbench.system.logout import logout_policy
 from workbench.system.machine_info import MachineInfo
+from workbench.system.packages import cuda_of_torch
 
 
 class Terminal(msgspec.Struct, frozen=True):
@@ -52,8 +54,6 @@ class LogoutBehavior(msgspec.Struct, frozen=True):
 class DoctorReport(MachineInfo, frozen=True, kw_only=True):
     """The document that `workbench doctor --json` prints."""
 
-    driver_cuda: str | None
-    """The newest CUDA version of the NVIDIA driver."""
     torch_cuda: str | None
     """The CUDA version that torch was built for."""
     terminal: Terminal | None
@@ -78,8 +78,7 @@ def _build_report() -> DoctorReport:
     logout = logout_policy()
     return DoctorReport(
         **msgspec.structs.asdict(machine_info.describe_machine()),
-        driver_cuda=machine_info.driver_cuda(),
-        torch_cuda=machine_info.cuda_of_torch(),
+        torch_cuda=cuda_of_torch(),
         terminal=detect_terminal([sys.stdout, sys.stderr, sys.stdin], os.environ),
         clearable=ClearableBytes(disk_usage(paths.trash()), disk_usage(paths.caches())),
         logout=LogoutBehavior(logout.kills, logout.lingers),
@@ -106,7 +105,7 @@ def detect_terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -
 def _print_report(report: DoctorReport) -> None:
     host, training = report.host, report.training
     print(
-        f"{sanitize(host.name)}: {sanitize(host.system)}, {host.cores} cores, {text.format_bytes(host.memory_total)}"
+        f"{sanitize(host.name)}: {sanitize(host.system)}, {describe_cores()}, {text.format_bytes(host.memory_total)}"
     )
     print(_terminal_line(report.terminal))
     for limitation in report.terminal.limitations if report.terminal else ():
@@ -117,6 +116,8 @@ def _print_report(report: DoctorReport) -> None:
     print()
     print_devices(report.devices)
     print(f"training device: {sanitize(training.device)} ({sanitize(training.reason)})")
+    if report.visibility:
+        print(sanitize(report.visibility))
     print(_cuda_line(report.driver_cuda, report.torch_cuda))
     print()
     print_table(

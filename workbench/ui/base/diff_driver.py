@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import curses
-import os
 import select
+import shutil
 import sys
 import time
 from collections import deque
@@ -29,7 +29,6 @@ from workbench.ui.base.frame_diff import FrameDiff
 
 linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
 
-DEFAULT_SIZE = (80, 25)
 QUERY = "\x1b[?2026$p"
 """DECRQM, "is synchronized output supported?", which Textual sends once at the start."""
 MAX_UNCONFIRMED = 2_000
@@ -55,7 +54,8 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._frame = FrameDiff(DEFAULT_SIZE, _can_erase(), to_plain if plain_reason() else None)
+        translate = to_plain if plain_reason() else None
+        self._frame = FrameDiff(shutil.get_terminal_size(), _can_erase(), translate)
         self._retry: asyncio.TimerHandle | None = None
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
         self._answers = False
@@ -90,7 +90,7 @@ class DiffDriver(LinuxDriver):
 
     def write(self, data: str) -> None:
         """Take over a part of a frame; sequences that draw no cells are sent at once."""
-        self._frame.resize(self._terminal_size())
+        self._frame.resize(shutil.get_terminal_size())
         if passed := self._frame.feed(data):
             super().write(passed)
 
@@ -122,13 +122,6 @@ class DiffDriver(LinuxDriver):
     def _redraw(self) -> None:
         self._frame.forget_shown()
         self.flush()
-
-    def _terminal_size(self) -> tuple[int, int]:
-        try:
-            columns, rows = os.get_terminal_size(self.fileno)
-        except OSError:
-            return DEFAULT_SIZE
-        return columns or DEFAULT_SIZE[0], rows or DEFAULT_SIZE[1]  # a pty that nobody has sized says 0
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from workbench.config.experiment import check_sources
 from workbench.config.recipes import load_recipe, recipe_files
 from workbench.core.errors import UserError
-from workbench.core.text import format_bytes, format_count, format_duration, format_shape
+from workbench.core.text import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_shape,
+    sanitize,
+)
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_layout import validate_image_folder
@@ -16,6 +22,8 @@ from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
 from workbench.runs.store import RunSummary
+from workbench.system.devices import device_state, find_gpu, list_devices, training_device
+from workbench.system.gpu import GpuInventory
 from workbench.ui.base.status_style import fit_name, shared_names
 from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
 
@@ -28,6 +36,25 @@ def value_finder(choices: Sequence[str], current: str) -> Finder:
     """The values of a setting with a fixed list of choices; `current` is highlighted."""
     rows = [Option(value, (value, "present value" if value == current else "")) for value in choices]
     return Finder(filter_options(rows), current=current)
+
+
+def device_finder(inventory: GpuInventory, current: str) -> Finder:
+    """The devices of this host by the names that `train.device` accepts, or a typed name; `current` is highlighted."""
+    automatic = training_device("auto", inventory)
+    rows = [("auto", f"now {automatic.device} ({automatic.reason})", "")]
+    for row in list_devices(inventory):
+        state = "hidden by CUDA_VISIBLE_DEVICES" if row.hidden else device_state(row)
+        memory = f"{format_bytes(row.memory_free)} free" if row.memory_free is not None else ""
+        rows.append((row.device, sanitize(f"{row.name}, {state}" if state else row.name), memory))
+    options = [Option(name, (name, *rest)) for name, *rest in rows]
+
+    def check(name: str) -> None:
+        find_gpu(name, inventory)
+
+    return Finder(
+        filter_options(options), hint="or the start of a GPU's UUID", headers=("device", "description", "memory"),
+        check=check, allow_text=True, current=current,
+    )  # fmt: skip
 
 
 def recipe_finder(current: str) -> Finder:

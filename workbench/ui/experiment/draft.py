@@ -27,6 +27,9 @@ COMMON_SETTINGS = (
 )  # fmt: skip
 """The most frequently changed settings, in the order of the form."""
 
+DEVICE_SETTING = "train.device"
+"""The setting whose values are the devices of this host."""
+
 FIRST_RECIPE = "digits-mlp"
 _RECIPE_KEYS = ("name", "recipe", "title", "teaches", "reference", "do")
 _SECTIONS = ("data", "model", "train")
@@ -201,8 +204,9 @@ class Draft:
         section, dot, field = row.key.partition(".")
         value = values.get(row.key, row.default)
         label = row.key if not dot else field if section == "train" else f"  {field}"
+        kind = "pick" if row.key == DEVICE_SETTING else row.kind
         return Field(
-            row.key, label, format_value(value), row.kind, row.key in self._overrides, row.help, row.choices
+            row.key, label, format_value(value), kind, row.key in self._overrides, row.help, row.choices
         )
 
     def _normalize(self, key: str, text: str) -> str:

@@ -22,12 +22,14 @@ from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.planning.plan import Plan, describe_proposal
-from workbench.system import machine_info
+from workbench.system import devices
+from workbench.system.devices import TrainingDevice
+from workbench.system.gpu import read_inventory
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.experiment import choosers
-from workbench.ui.experiment.draft import Draft
+from workbench.ui.experiment.draft import DEVICE_SETTING, Draft
 from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
 from workbench.ui.experiment.summary_text import (
@@ -78,7 +80,7 @@ class ExperimentPane(Pane):
         self.draft = Draft()
         self._saved = self.draft.content
         self._summaries: dict[str, ModelSummaryResult] = {}
-        self._device = ("", "")
+        self._device = TrainingDevice("", "")
         self._plans, self._plan_status = PlanCache(), ""
 
     def compose(self) -> ComposeResult:
@@ -260,6 +262,8 @@ class ExperimentPane(Pane):
                    "layers": self.action_layers}  # fmt: skip
         if event.field.key in actions:
             await actions[event.field.key]()
+        elif event.field.key == DEVICE_SETTING:
+            self._choose_device(event.field)
         else:
             await self._choose_value(event.field)
 
@@ -268,6 +272,15 @@ class ExperimentPane(Pane):
             f"{field.label}: {field.help}",
             choosers.value_finder(field.choices, field.value),
             lambda value: self.draft.set(field.key, value),
+        )
+
+    @work(group="devices", exclusive=True)
+    async def _choose_device(self, field: Field) -> None:
+        inventory = await asyncio.to_thread(read_inventory)
+        await self._choose(
+            f"{field.label}: {field.help}",
+            choosers.device_finder(inventory, field.value),
+            lambda name: self.draft.set(field.key, name),
         )
 
     async def action_recipes(self) -> None:
@@ -413,7 +426,10 @@ class ExperimentPane(Pane):
     @work(group="device", exclusive=True)
     async def _update_device(self) -> None:
         requested = str(self.draft.value("train.device"))
-        device = await asyncio.to_thread(machine_info.training_device, requested)
-        if device != self._device:
-            self._device = device
-            self._show()
+        device = await asyncio.to_thread(devices.training_device, requested)
+        if device == self._device:
+            return
+        if device.warning and device.warning != self._device.warning:
+            self.post_message(Notify(f"WARNING: {device.warning}", "warning"))
+        self._device = device
+        self._show()

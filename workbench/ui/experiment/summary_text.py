@@ -13,6 +13,7 @@ from workbench.core.text import cell_width, format_bytes, format_count, format_s
 from workbench.datasets import catalog as datasets
 from workbench.models import catalog as models
 from workbench.system import machine_info
+from workbench.system.devices import TrainingDevice
 from workbench.ui.base.theme import THEME
 from workbench.ui.experiment.draft import Draft, cost, format_value
 
@@ -41,7 +42,7 @@ class ModelSummaryResult:
 def experiment_summary(
     draft: Draft,
     model_summary: ModelSummaryResult,
-    device: tuple[str, str],
+    device: TrainingDevice,
     width: int,
     planned: Sequence[str] = (),
 ) -> list[Text]:
@@ -74,7 +75,7 @@ def experiment_summary(
         *cost_lines(draft, model_summary, device, width, planned),
     ]
     lines[2].stylize("dim")
-    return [*lines, _key_hints(_device_name(device[0]))]
+    return [*lines, _key_hints(_device_name(device.device))]
 
 
 def _key_hints(device: str) -> Text:
@@ -92,23 +93,31 @@ def _device_name(device: str) -> str:
 def cost_lines(
     draft: Draft,
     model_summary: ModelSummaryResult,
-    device: tuple[str, str],
+    device: TrainingDevice,
     width: int,
     planned: Sequence[str] = (),
 ) -> list[Text]:
-    """Steps, parameters, disk space and device, or `planned` if given; or the error that prevents training."""
+    """Steps, parameters, disk space and device, or `planned` if given; or the error that prevents training.
+
+    Above them, why the run would train on the CPU although there are GPUs.
+    """
     problem = draft.problem or model_summary.error
     if problem:
         return [Text(f"✗ {sanitize(problem)}", style=THEME.error or "red")]
+    warning = []
+    if device.warning:
+        warning.append(
+            Text(truncate(f"⚠ {sanitize(device.warning)}", max(1, width)), THEME.warning or "yellow")
+        )
     rows = [""]
     for part in planned or _estimates(draft, model_summary, device, width):
         longer = f"{rows[-1]}, {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
-    return [_line("" if index else "cost", row, width) for index, row in enumerate(rows)]
+    return [*warning, *(_line("" if index else "cost", row, width) for index, row in enumerate(rows))]
 
 
 def _estimates(
-    draft: Draft, model_summary: ModelSummaryResult, device: tuple[str, str], width: int
+    draft: Draft, model_summary: ModelSummaryResult, device: TrainingDevice, width: int
 ) -> Iterator[str]:
     """The cost as far as it is known without a plan."""
     estimate = cost(draft, model_summary.parameters)
@@ -116,8 +125,8 @@ def _estimates(
         yield f"{estimate.steps:,} steps"
     if estimate.parameters and width > 60:
         yield f"{format_count(estimate.parameters)} parameters"
-    if device[0] and width > 60:
-        yield f"on {_device_name(device[0])} ({device[1]})"
+    if device.device and width > 60:
+        yield f"on {_device_name(device.device)} ({device.reason})"
     if estimate.download and width > 60:
         yield f"{format_bytes(estimate.download)} to download"
     if estimate.parameters is not None and estimate.disk:

@@ -15,10 +15,11 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from workbench.core.text import format_bytes, pad, sanitize, truncate
+from workbench.core.text import cell_width, format_bytes, pad, sanitize, truncate
 from workbench.system import machine_info as machine
 from workbench.system import terminal_info
-from workbench.system.machine_info import DeviceInfo, DiskPlace, MachineInfo
+from workbench.system.devices import DeviceInfo, device_state
+from workbench.system.machine_info import DiskPlace, MachineInfo
 from workbench.ui.base.bars import BarStyle, bar
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import Pane, PaneServices
@@ -27,7 +28,7 @@ from workbench.ui.base.theme import THEME
 REFRESH_SECONDS = 2.0
 """The update interval in seconds while the pane is visible."""
 
-_BAR_WIDTH = 20
+_BAR_WIDTH, _LABEL_WIDTH = 20, 10
 
 
 @dataclass(frozen=True)
@@ -123,16 +124,24 @@ def machine_lines(state: MachineState, terminal: Sequence[str], width: int) -> l
     Problems come first. `terminal`: a line about the terminal, then what the screen lacks in it; these wrap, too.
     """
     host, training = state.info.host, state.info.training
-    device = training.device.upper() if training.device == "cpu" else training.device
-    text = Text("training device: ", "dim").append(device, "bold").append(f" ({training.reason})", "dim")
+    device = training.device.upper() if training.device == "cpu" else sanitize(training.device)
+    text = (
+        Text("training device: ", "dim")
+        .append(device, "bold")
+        .append(f" ({sanitize(training.reason)})", "dim")
+    )
     text.truncate(width, overflow="ellipsis")
     problems = [Text(f"✗ {sanitize(problem)}", THEME.error or "red") for problem in state.problems]
-    lines = [text, *(problems or [Text("✓ No problems found.", THEME.success or "green")]), Text()]
+    lines = [text, *(problems or [Text("✓ No problems found.", THEME.success or "green")])]
+    if state.info.visibility:
+        lines.append(Text(sanitize(state.info.visibility), "dim"))
+    lines.append(Text())
     for row in state.info.devices:
         lines += _device(row, width)
     load = "-" if host.load is None else f"{host.load:.2f}"
+    quota = "" if host.cpu_quota is None else f" (CPU quota {host.cpu_quota:.3g})"
     lines += [
-        _line("host", f"{host.system}, {host.cores} cores, load {load}", width),
+        _line("host", f"{host.system}, {host.cores} cores{quota}, load {load}", width),
         Text(),
         *(_line(place.content, _disk_text(place), width) for place in state.info.disk),
         Text(),
@@ -145,8 +154,7 @@ def machine_lines(state: MachineState, terminal: Sequence[str], width: int) -> l
 
 def _device(row: DeviceInfo, width: int) -> list[Text]:
     name = row.device.upper() if row.kind == "cpu" else row.device
-    processes = f", {row.processes} process{'' if row.processes == 1 else 'es'}" if row.processes else ""
-    title = row.name + processes
+    title = ", ".join([row.name, *device_facts(row)])
     lines = [
         _line(name, Text(sanitize(title), "bold" if row.chosen else ""), width),
         _line("  load", _usage_bar(row.load, "" if row.load is None else f"{row.load:.0%}"), width),
@@ -156,6 +164,17 @@ def _device(row: DeviceInfo, width: int) -> list[Text]:
         free = f"{format_bytes(row.memory_free)} free of {format_bytes(row.memory_total)}"
         lines.append(_line("  memory", _usage_bar(used, free), width))
     return [*lines, Text()]
+
+
+def device_facts(row: DeviceInfo) -> list[str]:
+    """Processes, temperature, power, runs and visibility of a device, as far as they are known."""
+    facts = [
+        "" if row.temperature is None else f"{row.temperature} °C",
+        "" if row.power is None else f"{row.power:.0f} W",
+        device_state(row),
+        "hidden by CUDA_VISIBLE_DEVICES" if row.hidden else "",
+    ]
+    return [fact for fact in facts if fact]
 
 
 def _usage_bar(fraction: float | None, label: str) -> Text:
@@ -179,12 +198,14 @@ def _versions(versions: Mapping[str, str | None], width: int) -> list[Text]:
     rows = [""]
     for part in parts:
         longer = f"{rows[-1]}  {part}" if rows[-1] else part
-        rows = [*rows[:-1], longer] if len(longer) <= width - 10 else [*rows, part]
+        rows = [*rows[:-1], longer] if len(longer) <= width - _LABEL_WIDTH else [*rows, part]
     return [_line("" if index else "versions", row, width) for index, row in enumerate(rows)]
 
 
 def _line(label: str, content: str | Text, width: int) -> Text:
-    line = Text(no_wrap=True, end="").append(pad(label, 10), "dim")
-    line.append_text(content if isinstance(content, Text) else Text(truncate(sanitize(content), width - 10)))
+    label = pad(sanitize(label), max(_LABEL_WIDTH, cell_width(sanitize(label)) + 1))
+    line = Text(no_wrap=True, end="").append(label, "dim")
+    free = max(1, width - cell_width(label))
+    line.append_text(content if isinstance(content, Text) else Text(truncate(sanitize(content), free)))
     line.truncate(width, overflow="ellipsis")
     return line

@@ -1,0 +1,80 @@
+"""Claims of devices: several processes, crashes, and slots."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from workbench.system.device_claims import ClaimHolder, Claims, claims_folder, live_claims
+
+HOLD = """
+import sys
+from workbench.system.device_claims import ClaimHolder
+def pick(claims):
+    return min(sys.argv[2:], key=lambda name: len(claims.get(name, ())))
+claim = ClaimHolder().claim(sys.argv[1], pick)
+print(claim.device, claim.slot, flush=True)
+input()
+"""
+
+
+def hold(run: str, *devices: str) -> subprocess.Popen[str]:
+    """A process that claims the device with the fewest claims, and holds it until it ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, run, *devices], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def held(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def end(*processes: subprocess.Popen[str]) -> None:
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_that_claim_at_once_spread_over_the_devices(home: Path) -> None:
+    devices = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
+    processes = [hold(f"run{number}", *devices) for number in range(8)]
+    taken = [held(process) for process in processes]
+    try:
+        assert Counter(line.split()[0] for line in taken) == dict.fromkeys(devices, 2)
+        assert len(set(taken)) == 8
+        live = live_claims()
+        slots = {name: [claim.slot for claim in claims] for name, claims in live.items()}
+        assert slots == {name: [0, 1] for name in devices}
+        assert {claim.run for claims in live.values() for claim in claims} == {f"run{n}" for n in range(8)}
+        victim = live["GPU-c"][0]
+        (killed,) = [process for process in processes if process.pid == victim.process.pid]
+        end(killed)
+        assert [claim.slot for claim in live_claims()["GPU-c"]] == [1]
+        late = hold("late", *devices)
+        processes.append(late)
+        assert held(late) == "GPU-c 0"
+    finally:
+        end(*processes)
+    assert live_claims() == {}
+
+
+def test_a_claim_ends_with_its_release_and_leaves_the_others(home: Path) -> None:
+    def always(claims: Claims) -> str:
+        return "cpu@host/1"
+
+    holder, other = ClaimHolder(), hold("other", "cpu@host/1")
+    assert held(other) == "cpu@host/1 0"
+    mine = holder.claim("mine", always)
+    again = holder.claim("again", always)
+    assert mine and again and (mine.slot, again.slot) == (1, 2)
+    holder.release(mine)
+    assert [claim.run for claim in live_claims()["cpu@host/1"]] == ["other", "again"]
+    assert holder.claim("none", lambda claims: None) is None
+    end(other)
+    holder.release(again)
+    assert live_claims() == {}
+    assert holder.claim("last", always) is not None
+    assert len(list(claims_folder().glob("*.json"))) == 1  # what a crash left behind is removed
