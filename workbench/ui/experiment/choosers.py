@@ -57,7 +57,7 @@ def device_finder(inventory: GpuInventory, current: str) -> Finder:
     )  # fmt: skip
 
 
-def recipe_finder(current: str) -> Finder:
+def recipe_finder(current: str | None = None) -> Finder:
     """The built-in recipes, and custom TOML files."""
     rows = []
     for path in recipe_files():
@@ -93,7 +93,7 @@ def proposal_finder(plan: Plan) -> Finder:
     )
 
 
-def dataset_finder(current: str) -> Finder:
+def dataset_finder(current: str | None = None) -> Finder:
     """The dataset catalog, an image folder, or a custom dataset function."""
     rows = [_dataset_row(info.name) for info in datasets.CATALOG]
     return Finder(
@@ -148,7 +148,7 @@ def _check_data(name: str) -> None:
     validate_image_folder(dataset)
 
 
-def model_finder(task: str, current: str) -> Finder:
+def model_finder(task: str, current: str | None = None) -> Finder:
     """The models of the catalog that support `task`, the built-in ones first, or a custom model class."""
     rows = [_model_row(info) for info in models.CATALOG if task in info.tasks]
     return Finder(
