@@ -10,10 +10,12 @@ import sys
 import termios
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from workbench.cli.commands.doctor import Terminal, detect_terminal
 from workbench.cli.main import run
+from workbench.system.terminal_info import limitations
 
 
 @pytest.fixture
@@ -39,7 +41,9 @@ def tty() -> Iterator[int]:
 def test_size_and_colours_of_a_terminal(tty: int, environment: dict[str, str], colours: int) -> None:
     with os.fdopen(os.dup(tty), "w") as stream:
         terminal = detect_terminal([stream], environment)
-    assert terminal == Terminal(columns=120, rows=36, type=environment.get("TERM", ""), colors=colours)
+    assert terminal is not None and terminal.limitations == tuple(limitations(environment))
+    expected = Terminal(columns=120, rows=36, type=environment.get("TERM", ""), colors=colours)
+    assert msgspec.structs.replace(terminal, limitations=()) == expected
 
 
 def test_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,10 +105,11 @@ def test_record_files_match_their_layout(predictions: tuple[Tensor, Tensor], tmp
     assert described["step"] == 7
     assert described["accuracy"] == found.scores["accuracy"]
     layout = described["records"]
-    assert layout["fields"] == [["index", 1], ["label", 1], ["top", 5], ["probability", 1]]
+    assert layout["fields"] == [["index", 1], ["label", 1], ["top", 5], ["probability", 1], ["confidence", 1]]
     rows = list(struct.iter_unpack(layout["struct"], (folder.evaluations / layout["file"]).read_bytes()))
     assert len(rows) == 3000
-    index, label, *top, probability = rows[123]
+    index, label, *top, probability, confidence = rows[123]
+    assert confidence == pytest.approx(float(logits[123].softmax(0).max()), rel=1e-5)
     assert (index, label) == (123, int(targets[123]))
     assert top == logits[123].topk(5).indices.tolist()
     assert probability == pytest.approx(float(logits[123].softmax(0)[targets[123]]), rel=1e-5)

@@ -122,7 +122,7 @@ def _fixed_environment(home: Path) -> Iterator[None]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         variables = {
             "WORKBENCH_HOME": str(home), "TORCH_HOME": str(home / "torch"), "TZ": "UTC", "TERM": "xterm-256color",
-            "COLORTERM": "truecolor", "CUDA_VISIBLE_DEVICES": "",
+            "COLORTERM": "truecolor", "WORKBENCH_ASCII": "0", "CUDA_VISIBLE_DEVICES": "",
         }  # fmt: skip
         for name, value in variables.items():
             patch.setenv(name, value)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
+from textual.command import Hit
+from textual.widgets import OptionList
 
 from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready
 from workbench.launcher import launch
@@ -19,10 +22,13 @@ from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.command_palette import ActionCommands
+from workbench.ui.experiment.pane import ExperimentPane
 from workbench.ui.runs.run_table import RunTable
 from workbench.ui.runs.status_line import StatusLine
-from workbench.ui.services import notifications
+from workbench.ui.services import last_visit, notifications
 from workbench.ui.services.run_state import default_run_id, live_runs_text
+from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 from workbench.ui.widgets.text_screen import TextScreen
@@ -183,6 +189,64 @@ async def test_every_size_shows_every_pane(size: tuple[int, int], make_run: Make
             await pilot.pause()
             assert app.main_view.panes[pane_id].region.area > 0
             assert app.navigation.front is pane_id
+
+
+async def test_choosers_lie_over_the_screen_and_show_their_cursor_without_color(
+    make_run: MakeRun, text_of: TextOf, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(200, 50)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("2", "m")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        items = app.screen.query_one(OptionList)
+        await until(pilot, lambda: items.highlighted is not None)
+        await pilot.pause()
+        assert "1 Runs" in text_of(app) and "3 Plots" in text_of(app), "the panes around it"
+        assert app.screen.styles.background.a == 0, "and none of them is drawn again in other colors"
+        rows = [items.render_line(y) for y in range(items.size.height)]
+        (at_cursor,) = [
+            row.text for row in rows if any(s.style and s.style.underline and s.text.strip() for s in row)
+        ]
+        assert at_cursor.startswith("mlp ")
+
+
+async def test_the_draft_survives_a_restart_of_the_screen(home: Path, until: Until) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        pane = app.query_one(ExperimentPane)
+        pane._apply(lambda: pane.draft.choose("model", "convnet"))
+        pane._apply(lambda: pane.draft.set("train.lr", "0.5"))
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        draft = app.query_one(ExperimentPane).draft
+        assert (draft.model, draft.value("train.lr")) == ("convnet", 0.5)
+    for damaged in (
+        '{"v": 1, "base": {}, "overrides": {}}',
+        '{"base": {"data.name": "gone", "model.name": 3}}',
+        "[",
+    ):
+        (home / "draft.json").write_text(damaged)
+        app = WorkbenchApp()
+        async with app.run_test(size=(120, 36)) as pilot:
+            await ready(pilot, until)
+            assert app.query_one(ExperimentPane).draft.recipe == "digits-mlp"
+
+
+async def test_what_happened_during_an_absence_is_shown_until_the_first_key(
+    make_run: MakeRun, home: Path, until: Until
+) -> None:
+    make_run()
+    last_visit.save([], Store.default(), now=time.time() - 3600)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "away 1h00" in app.query_one(StatusLine).text)
+        await pilot.press("j")
+        await until(pilot, lambda: "away" not in app.query_one(StatusLine).text)
 
 
 async def test_a_tiny_terminal_shows_the_required_size(text_of: TextOf, until: Until) -> None:
@@ -377,6 +441,31 @@ async def test_the_palette_says_that_nothing_matches(make_run: MakeRun, until: U
         await until(pilot, lambda: len(app.screen_stack) == 1)
 
 
+@pytest.mark.parametrize(
+    ("typed", "action"),
+    [
+        ("undo", "undo"),
+        ("delete", "move to trash"),
+        ("help", "keys"),
+        ("quit", "quit"),
+        ("exit", "quit"),
+        ("learning rate", "learning rate ×2"),
+        ("lr", "learning rate ÷2"),
+        ("stop", "stop"),
+        ("kill", "stop"),
+        ("export", "export"),
+        ("save", "checkpoint now"),
+        ("rename", "name, tags and notes"),
+    ],
+)
+async def test_the_palette_finds_actions_by_other_names(typed: str, action: str) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)):
+        commands = ActionCommands(app.screen)
+        hits = [hit async for hit in commands.search(typed)]
+        assert action in {str(hit.text) for hit in hits if isinstance(hit, Hit)}
+
+
 async def test_the_palette_finds_the_actions_of_other_panes(make_run: MakeRun, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
@@ -398,7 +487,7 @@ async def test_the_path_is_copied(make_run: MakeRun, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs.selected is not None)
         await pilot.press("y")
-        assert app.clipboard == str(folder.path)
+        await until(pilot, lambda: app.clipboard == str(folder.path))
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])

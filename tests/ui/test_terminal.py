@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +68,12 @@ class Pty:
         if self.master >= 0:
             self.hang_up()
 
+    def drain(self) -> None:
+        """Read what is left."""
+        with contextlib.suppress(OSError):
+            while data := os.read(self.master, 1 << 16):
+                self.received += data
+
     def wait_for(self, words: bytes, seconds: float = 15) -> None:
         ends = time.monotonic() + seconds
         while words not in self.received:
@@ -110,12 +118,42 @@ def test_a_hangup_during_the_start(open_screen: OpenScreen) -> None:
     opened.process.wait(SECONDS_TO_DIE + 3)  # the interpreter's own start
 
 
-def test_sigterm_restores_the_terminal(open_screen: OpenScreen) -> None:
-    opened = open_screen()
+SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+DEFAULT_SIGNALS = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+
+
+def modes_left_on(received: bytes) -> set[bytes]:
+    """The private modes that were switched and are not as they were."""
+    last = dict(re.findall(rb"\x1b\[\?([0-9]+)([hl])", received))
+    return {mode for mode, state in last.items() if (state == b"h") != (mode in {b"7", b"25"})}
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_restores_the_terminal(number: signal.Signals, open_screen: OpenScreen) -> None:
+    opened = open_screen(DEFAULT_SIGNALS)
     opened.wait_for(b"digits-mlp")
-    opened.process.send_signal(signal.SIGTERM)
+    opened.process.send_signal(number)
     opened.wait_for(b"\x1b[?1049l")
     assert opened.process.wait(5) == 0
+    opened.drain()
+    assert modes_left_on(opened.received) == set()
+    assert opened.received.count(b"\x1b[<u") >= opened.received.count(b"\x1b[>25u") > 0
+
+
+def test_a_hung_app_ends_at_a_signal_too(open_screen: OpenScreen) -> None:
+    hang = "import os, time\nWorkbenchApp.action_keys = lambda self: (os.write(2, b'HANGS'), time.sleep(60))"
+    opened = open_screen(f"{DEFAULT_SIGNALS}\n{hang}")
+    opened.wait_for(b"digits-mlp")
+    before = termios.tcgetattr(opened.master)[3]
+    assert not before & termios.ECHO
+    os.write(opened.master, b"?")
+    opened.wait_for(b"HANGS")
+    opened.process.send_signal(signal.SIGQUIT)
+    opened.wait_for(b"\x1b[?1049l")
+    assert opened.process.wait(5) == 128 + signal.SIGQUIT
+    opened.drain()
+    assert modes_left_on(opened.received) == set()
+    assert termios.tcgetattr(opened.master)[3] & termios.ECHO
 
 
 def test_an_internal_error_is_one_line_and_its_traceback_is_in_a_file(
@@ -164,16 +202,23 @@ def test_without_a_terminal_the_headless_command_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}]
+    ("environment", "border"),
+    [
+        ({"NO_COLOR": "1"}, "──"),
+        ({"LC_ALL": "C"}, "--"),
+        ({"TERM": "vt100"}, "--"),
+        ({"PYTHONIOENCODING": "ascii"}, "──"),
+    ],
 )
 def test_it_draws_without_color_and_in_any_locale(
-    environment: dict[str, str], open_screen: OpenScreen
+    environment: dict[str, str], border: str, open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)
-    found.wait_for("─".encode())
+    found.wait_for(border.encode())
     found.wait_for(b"digits-mlp")
     os.write(found.master, b"q")
     assert found.process.wait(10) == 0
+    assert found.received.isascii() == (border == "--")
     if "NO_COLOR" in environment:
         assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", found.received)
 

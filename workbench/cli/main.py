@@ -17,10 +17,12 @@ from workbench.cli.console import activity, print_status
 from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.system.memory import is_out_of_memory
+from workbench.system.terminal_info import plain_reason
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
@@ -41,7 +43,8 @@ def main() -> None:
     """Run the console script and exit with the command's code; bad input never ends in a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an ASCII terminal gets `?` for arrows
+            plain = stream.isatty() and plain_reason()
+            stream.reconfigure(encoding="ascii" if plain else None, errors=ERROR_HANDLER)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -101,6 +104,7 @@ def parser() -> Parser:
     _add_train(commands)
     _add_plan(commands)
     _add_run_commands(commands)
+    _add_notes(commands)
     _add_trash(commands)
     _add_control(commands)
     _add_classify(commands)
@@ -198,6 +202,18 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data", metavar="PATH", help="where the run's dataset is now, if it was moved (remembered)"
     )
+
+
+def _add_notes(commands: Subparsers) -> None:
+    command = _add_run(commands, "log", "notes:log", "print the end of a run's log")
+    command.add_argument("--lines", type=int, default=40, metavar="N", help="number of lines (default: 40)")
+    command = _add_run(commands, "note", "notes:note", "write a note on a run (an empty text removes it)")
+    command.add_argument("text", nargs="+", metavar="TEXT", help="the note")
+    command = _add_run(commands, "tag", "notes:tag", "add tags to a run")
+    command.add_argument("tags", nargs="+", metavar="TAG", help="a tag, or several with commas")
+    command.add_argument("--remove", action="store_true", help="remove the tags")
+    command = _add_run(commands, "rename", "notes:rename", "give a run another name")
+    command.add_argument("name", metavar="NAME", help="the new name")
 
 
 def _add_trash(commands: Subparsers) -> None:

@@ -153,6 +153,10 @@ class ListEvaluatedSamples(Request[EvaluatedSamplePage], frozen=True, kw_only=Tr
     errors_only: bool = False
     label: int | None = None
     """Only samples of this class."""
+    predicted: int | None = None
+    """Only samples for which this class was predicted."""
+    mistakes_first: bool = False
+    """Order by confidence: the most confident mistakes first. Else in the order of the split."""
     first: int = 0
     """Index of the first item among those."""
     count: int = 20

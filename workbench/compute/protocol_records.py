@@ -131,6 +131,8 @@ class EvaluatedSample(ImageItem, frozen=True, kw_only=True, forbid_unknown_field
     """The name of the most probable class."""
     probability: float
     """The predicted probability of the true class, 0..1."""
+    confidence: float | None = None
+    """That of the predicted class; `None` if it was not stored."""
 
 
 class ValueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
+from urllib.parse import unquote
 
 import platformdirs
 
@@ -69,6 +71,24 @@ def weights() -> Path:
 def expand_user_path(text: str) -> Path:
     """A path from user input with `~` and `~user` expanded; an unknown user is left as it is, without an error."""
     return Path(os.path.expanduser(text))
+
+
+def unquote_path(text: str) -> str:
+    """A path as shells, file managers and browsers paste it (quoted, with backslashes, `file://`), as it is meant.
+
+    Text that is no quoted path, or names a file as it is, is only stripped.
+    """
+    plain = text.strip()
+    if plain.lower().startswith("file://"):
+        _, slash, path = plain[len("file://") :].partition("/")  # behind the host
+        return slash + unquote(path, errors="surrogateescape")
+    if not any(character in plain for character in "'\"\\") or os.path.lexists(expand_user_path(plain)):
+        return plain
+    try:
+        parts = shlex.split(plain)
+    except ValueError:  # a quote that is not closed, yet
+        return plain
+    return parts[0] if len(parts) == 1 else plain
 
 
 def is_file(path: Path) -> bool:

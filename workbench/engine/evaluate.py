@@ -143,12 +143,12 @@ def _classification(
     scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **confusion_metrics(confusion)}
     if n > 10:
         scores["top5"] = int((top == targets[:, None]).sum()) / count
-    records = np.zeros(
-        count, [("index", "<u4"), ("label", "<u2"), ("top", "<u2", (top.shape[1],)), ("probability", "<f4")]
-    )
+    ranks, shares = ("top", "<u2", (top.shape[1],)), [("probability", "<f4"), ("confidence", "<f4")]
+    records = np.zeros(count, [("index", "<u4"), ("label", "<u2"), ranks, *shares])
     records["index"] = np.arange(count)
     records["label"], records["top"] = targets.numpy(), top.numpy()
     records["probability"] = class_probabilities.gather(1, targets[:, None])[:, 0].numpy()
+    records["confidence"] = class_probabilities.gather(1, top[:, :1])[:, 0].numpy()
     pairs = tuple((t, p, int(confusion[t, p])) for t, p in torch.nonzero(confusion).tolist())
     return Evaluation(split, count, scores, records, per_class, pairs)
 

@@ -11,6 +11,7 @@ from workbench.runs.metrics import EvaluationFile
 from workbench.runs.run_folder import RunFolder
 
 FIELDS = ["index", "label", "top", "probability"]
+"""The fields of every version; newer ones have `confidence` behind them."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,32 @@ class SamplePrediction:
     """Class indices, the likeliest first."""
     probability: float
     """Probability of the true class."""
+    confidence: float | None = None
+    """Probability of the predicted class; `None` in evaluations of older versions, which did not store it."""
+
+    @property
+    def is_error(self) -> bool:
+        """Whether another class was predicted than the true one."""
+        return self.label != self.top[0]
+
+    @property
+    def error_order(self) -> tuple[bool, float, int]:
+        """Sorts the most confident mistakes first, then the correct predictions, the least confident first."""
+        confidence = 1 - self.probability if self.confidence is None else self.confidence
+        return not self.is_error, -confidence if self.is_error else confidence, self.index
 
 
 def read_predictions(run: RunFolder, step: int, split: str) -> list[SamplePrediction]:
     """The predictions of an evaluation, in sample order. Raises `UserError` where they are missing or damaged."""
     evaluation = read_record(run.evaluation(step, split), EvaluationFile)
     layout = evaluation.records if evaluation else None
-    if layout is None or [name for name, _ in layout.fields] != FIELDS:
+    names = [name for name, _ in layout.fields] if layout else []
+    if layout is None or names not in (FIELDS, [*FIELDS, "confidence"]):
         raise UserError(f"the predictions of step {step} ({split}) are not stored")
     try:
         content = (run.evaluations / layout.file).read_bytes()
         rows = list(struct.iter_unpack(layout.struct, content))
     except (OSError, struct.error) as error:
         raise UserError(f"{layout.file} can't be read: {error}") from None
-    return [SamplePrediction(row[0], row[1], row[2:-1], row[-1]) for row in rows]
+    end = len(FIELDS) - 1 - len(names)  # of the classes, before the probabilities
+    return [SamplePrediction(row[0], row[1], row[2:end], *row[end:]) for row in rows]

@@ -163,6 +163,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def on_resize(self, event: events.Resize) -> None:
         self.navigation.resize(event.size)
+        self.call_after_refresh(self.main_view.restore_focus)
 
     def _update_key_labels(self) -> None:
         """Name a key by what it does now: `p` pauses or continues."""
@@ -319,8 +320,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         self.exit()
 
     async def on_event(self, event: events.Event) -> None:
-        """A transient notification disappears at the next key press."""
+        """A transient notification and what happened during an absence disappear at the next key press."""
         if isinstance(event, events.Key):
+            self.main_view.hide_absence()
             for bar in self.query(NotificationBar):
                 bar.dismiss_transient()
         await super().on_event(event)

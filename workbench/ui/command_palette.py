@@ -10,15 +10,49 @@ from typing import NamedTuple
 from textual.actions import parse
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 from textual.dom import DOMNode
 
 from workbench.core.text import sanitize
 from workbench.ui.base.pane import Pane
+from workbench.ui.bindings import RUN_KEYS
 from workbench.ui.key_help import Section, section_of
 
 OFFERED_SECTIONS = {Section.PANE, Section.SELECTED_RUN, Section.EVERYWHERE}
 UNLISTED_ACTIONS = ("command_palette", "move_cursor(", "enter", "back")
 """What nobody would search for by name."""
+
+
+SYNONYMS = {
+    "train": "start launch fit begin run",
+    "stop": "kill end terminate abort cancel",
+    "resume": "continue restart go on",
+    "pause": "hold wait continue unpause",
+    "suspend": "free memory release hold",
+    "multiply_lr": "lr rate",
+    "add_epochs": "longer shorter extend",
+    "checkpoint": "save snapshot",
+    "duplicate": "copy clone settings again",
+    "compare": "diff difference versus",
+    "notes": "rename tag label comment annotate description",
+    "export": "save write download csv onnx safetensors",
+    "trash": "delete remove rm discard",
+    "log": "output errors stdout stderr traceback",
+    "copy": "yank clipboard path",
+    "undo": "revert restore take back ctrl+z",
+    "zoom": "maximize fullscreen full screen",
+    "filter": "search find grep",
+    "keys": "help shortcuts bindings hotkeys",
+    "quit": "exit close leave",
+    "notifications": "messages history warnings",
+    "toggle_bell": "sound beep",
+    "redraw": "refresh repaint clear",
+    "suspend_process": "background shell ctrl+z",
+}
+"""What else the actions may be called, by the name of the action."""
+MIN_SYNONYM_LETTERS = 2
+SYNONYM_WEIGHT = 0.5
+"""A match of a synonym stands below one of the name."""
 
 
 class Command(NamedTuple):
@@ -29,10 +63,15 @@ class Command(NamedTuple):
     help: str
     """The docstring of the action."""
     run: Callable[[], Awaitable[None]]
+    synonyms: str = ""
 
 
 class ActionCommands(Provider):
-    """Every action that is available now; the search also finds the actions of the panes without the focus."""
+    """Every action that is available now.
+
+    The search also finds the actions of the panes without the focus, and those that are not available: running one
+    shows the reason.
+    """
 
     async def discover(self) -> Hits:
         """The available actions, before anything is typed."""
@@ -41,12 +80,15 @@ class ActionCommands(Provider):
             yield DiscoveryHit(label, command.run, command.name)
 
     async def search(self, query: str) -> Hits:
-        """The actions whose name matches `query`, or that there are none: else the palette is just empty."""
+        """The actions whose name or a synonym matches `query`, or that there are none: else the palette is empty."""
         matcher, found = self.matcher(query), False
-        for command in (*self._available(), *self._in_other_panes()):
-            if (score := matcher.match(command.name)) > 0:
+        for command in (*self._available(), *self._unavailable(), *self._in_other_panes()):
+            score, label = matcher.match(command.name), matcher.highlight(command.name)
+            if not score and len(query) >= MIN_SYNONYM_LETTERS and query.lower() in command.synonyms:
+                score, label = SYNONYM_WEIGHT, Content(command.name)
+            if score > 0:
                 found = True
-                label = matcher.highlight(command.name) + f"  ({command.key})"
+                label += f"  ({command.key})"
                 yield Hit(score, label, command.run, text=command.name, help=command.help)
         if not found:
             text = f"no command matches '{sanitize(query, 40)}'"
@@ -62,7 +104,17 @@ class ActionCommands(Provider):
                 seen.add((active.node, binding.action))
                 key = self.app.get_key_display(binding)
                 run = partial(self._run, binding.action, active.node)
-                yield Command(binding.description, key, _help(active.node, binding), run)
+                yield Command(
+                    binding.description, key, _help(active.node, binding), run, _synonyms(binding.action)
+                )
+
+    def _unavailable(self) -> Iterator[Command]:
+        active = {active.binding.action for active in self.screen.active_bindings.values()}
+        for binding in Binding.make_bindings(RUN_KEYS):
+            if binding.action not in active:
+                key, run = self.app.get_key_display(binding), partial(self._run, binding.action, self.app)
+                text = _help(self.app, binding)
+                yield Command(binding.description, key, text, run, _synonyms(binding.action))
 
     def _in_other_panes(self) -> Iterator[Command]:
         with_keys = {active.node for active in self.screen.active_bindings.values()}
@@ -79,6 +131,10 @@ class ActionCommands(Provider):
     async def _run_in_pane(self, action: str, pane: Pane) -> None:
         await self.app.run_action(f"pane('{pane.ID}')")
         await self.app.run_action(action, pane)
+
+
+def _synonyms(action: str) -> str:
+    return SYNONYMS.get(parse(action)[1], "")
 
 
 async def _do_nothing() -> None:

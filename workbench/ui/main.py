@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from workbench.ui import terminal
@@ -19,8 +18,9 @@ def run() -> int:
         return 2
     terminal.use_utf8()
     terminal.drop_exported_size(os.environ)
+    terminal.set_no_color(os.environ)
     app = WorkbenchApp(driver_class=DiffDriver)
-    signal.signal(signal.SIGTERM, lambda *_: app.call_later(app.exit))
+    terminal.exit_on_signals(lambda: app.call_later(app.exit))
     terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)
     app.run()
     if text := live_runs_text(app.runs.rows or []):

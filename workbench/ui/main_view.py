@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.compute.client import ComputeClient
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
 
 
+ABSENCE_SECONDS = 60.0
+"""So long it is shown what happened while the app was closed."""
+
+
 class MainView(Vertical):
     """Mounts the panes and assigns the values of the run state to them."""
 
@@ -38,6 +43,7 @@ class MainView(Vertical):
         self.panes: dict[PaneId, Pane] = {}
         """The panes that are mounted."""
         self.navigation = Navigation(self)
+        self._last_focused: Widget | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -51,6 +57,7 @@ class MainView(Vertical):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._show_pane_keys)
+        self.watch(self.screen, "focused", self._focus_changed, init=False)
 
     # Panes
 
@@ -93,18 +100,47 @@ class MainView(Vertical):
         self.query_one(CompactStatus).hide_lines_of(front)
         self.refresh_bindings()
 
+    # Focus
+
+    def _focus_changed(self, focused: Widget | None) -> None:
+        """Give the focus back if its widget was hidden, by a resize that arranges the panes differently."""
+        if focused is None:
+            self.call_after_refresh(self.restore_focus)
+        else:
+            self._last_focused = focused
+
+    def restore_focus(self) -> None:
+        """If nothing has the focus, focus what had it last if that is visible, else the pane in front."""
+        last, pane = self._last_focused, self.navigation.front_pane
+        if self.screen.focused is not None or last is None:
+            return
+        if last.is_attached and last.focusable and self._is_displayed(last):
+            last.focus()
+        elif pane is not None and self._is_displayed(pane):
+            pane.focus_content()
+
+    def _is_displayed(self, widget: Widget) -> bool:
+        return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
+
     # Values
 
     def show_absence(self, summary: str) -> None:
-        """Show what happened since the app was last open."""
+        """Show what happened since the app was last open, for a minute or until the first key."""
         line = self.query_one(StatusLine)
         line.show_since_last_visit(summary)
 
         def show_what_is_cut() -> None:
             if summary and not line.shows_all_changes:
-                self.query_one(NotificationBar).add(summary)
+                self.query_one(NotificationBar).add(summary, transient=True)
 
-        self.call_after_refresh(show_what_is_cut)
+        if summary:
+            self.call_after_refresh(show_what_is_cut)
+            self.set_timer(ABSENCE_SECONDS, self.hide_absence)
+
+    def hide_absence(self) -> None:
+        """What happened while the app was closed has been read."""
+        for line in self.query(StatusLine):  # none is left while the app exits
+            line.show_since_last_visit("")
 
     def show_rows(self) -> None:
         """Show the list of runs."""
@@ -163,6 +199,7 @@ class MainView(Vertical):
         self.filter_input.add_class("-open")
         with self.filter_input.prevent(Input.Changed):
             self.filter_input.value = text
+        self.filter_input.select_on_focus = True
         self.filter_input.focus()
 
     def close_filter(self) -> None:
@@ -184,6 +221,7 @@ class MainView(Vertical):
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         if self.filter_is_open:
+            event.input.select_on_focus = False  # the next key continues what is typed, even after a resize
             self.navigation.apply_filter(event.value)
 
     @on(Input.Submitted, "#filter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import termios
 import threading
@@ -12,14 +13,24 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from workbench.core import paths
+from workbench.system import terminal_info
 
 HEADLESS_COMMAND = "workbench train digits-mlp"
 POLL_MILLISECONDS = 500
 GRACE_SECONDS = 0.5
 HUNG_UP = 129
+EXIT_SECONDS = 3.0
+"""So long the app may take to end after a signal."""
+RESET_SEQUENCE = (
+    b"\x1b[<u"  # keys as the terminal sent them before
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"  # mouse
+    b"\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?2048l"  # focus, bracketed paste, synchronized output, resize reports
+    b"\x1b[?7h\x1b[0m\x1b[?1049l\x1b[?25h"  # wrapping, style, main screen, cursor
+)
+"""Switches off what the app may have switched on."""
 
 
 def unusable_reason(streams: list[TextIO | None], environment: Mapping[str, str]) -> str | None:
@@ -46,6 +57,12 @@ def drop_exported_size(environment: MutableMapping[str, str]) -> None:
         environment.pop(name, None)
 
 
+def set_no_color(environment: MutableMapping[str, str]) -> None:
+    """Set `NO_COLOR` for a terminal without colors: what colors would show gets attributes or characters then."""
+    if terminal_info.color_count(environment) == 0:
+        environment.setdefault("NO_COLOR", "1")
+
+
 def write_traceback() -> Path:
     """Write the traceback of the handled exception to a file in the workbench home; returns its path."""
     log = paths.home() / "screen.log"
@@ -53,6 +70,31 @@ def write_traceback() -> Path:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc(), encoding="utf-8")
     return log
+
+
+def exit_on_signals(exit_app: Callable[[], object]) -> None:
+    """End the app in an orderly way at SIGTERM, SIGHUP and SIGQUIT; a hung one is ended after `EXIT_SECONDS`.
+
+    Either way, everything that was switched on in the terminal is switched off.
+    """
+    settings = termios.tcgetattr(sys.stdin.fileno())
+
+    def handle(number: int, _frame: object) -> None:
+        timer = threading.Timer(EXIT_SECONDS, _force_exit, (settings, 128 + number))
+        timer.daemon = True
+        timer.start()
+        exit_app()
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, handle)
+
+
+def _force_exit(settings: list[Any], code: int) -> None:
+    with contextlib.suppress(OSError, termios.error):
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, RESET_SEQUENCE)
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, settings)
+    os._exit(code)
 
 
 def exit_on_hangup(descriptor: int, on_hangup: Callable[[], None]) -> threading.Thread:

@@ -19,7 +19,8 @@ def write_evaluation(
     """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which describes its layout.
 
     The `.bin` file is a sequence of records, see `RecordLayout`. Those of a classification: index, label, the top-k
-    class ids (best first), probability of the true class. `draw`: the plot of the evaluation, if there is one.
+    class ids (best first), probabilities of the true and of the predicted class. `draw`: the plot of the
+    evaluation, if there is one.
     """
     path = folder.evaluation(step, evaluation.split)
     records = path.with_suffix(".bin")

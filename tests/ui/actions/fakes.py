@@ -46,8 +46,9 @@ class FakeHost:
     def ring_bell(self) -> None:
         pass
 
-    def copy_to_clipboard(self, text: str) -> None:
+    def copy_to_clipboard(self, text: str) -> str:
         self.copied.append(text)
+        return f"copied {text}"
 
     def run_in_background(self, work: Callable[[], str | None]) -> None:
         try:

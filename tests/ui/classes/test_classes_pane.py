@@ -215,7 +215,7 @@ async def test_the_details_are_those_of_the_class_under_the_cursor():
         lines = pilot.app.query_one("#details").lines
         assert lines[0].startswith("cat: 7 of 10 correct, predicted as dog ×3")
         assert lines[1].startswith("false positives from bird ×4, dog ×1")
-        await pilot.press("enter")
+        await pilot.press("a")
         assert not pilot.app.query_one("#details").display
 
 
@@ -353,12 +353,12 @@ def test_the_summary_leaves_out_what_does_not_fit():
 def test_the_matrix_shows_counts_or_shades():
     many = large(60)
     found = class_rows(many)
-    counts, note = confusion_grid(many, found[:10], 100, 20)
+    counts, note, _ = confusion_grid(many, found[:10], 100, 20)
     assert any(c.isdigit() for c, _ in counts[1]) and note == ""
-    shades, note = confusion_grid(many, found, 80, 70)
+    shades, note, _ = confusion_grid(many, found, 80, 70)
     assert "▓" in "".join(c for c, _ in shades[1]) and note == ""
     assert len(shades) == 61
-    cut, note = confusion_grid(many, found, 40, 20)
+    cut, note, _ = confusion_grid(many, found, 40, 20)
     assert len(cut) == 20 and note == "19 of 60 classes"
     assert "".join(c for c, _ in cut[0]).startswith("true↓ predicted→")
 
@@ -366,7 +366,7 @@ def test_the_matrix_shows_counts_or_shades():
 def test_the_axes_of_the_matrix_are_labeled():
     digits = evaluation([[9] * 10 for _ in range(10)], list("0123456789"))
     for width, in_corner in ((120, True), (67, True), (66, False), (30, False)):
-        grid, note = confusion_grid(digits, class_rows(digits), width, 20)
+        grid, note, _ = confusion_grid(digits, class_rows(digits), width, 20)
         corner = "".join(c for c, _ in grid[0])
         assert corner.startswith("true↓ predicted→ " if in_corner else "  ")
         assert note == ("" if in_corner else "true↓ predicted→")

@@ -192,7 +192,8 @@ async def test_one_class_only(until: Until) -> None:
         await choose(pilot, until, "dog")
         await until(pilot, lambda: getattr(session.last, "label", None) == 1)
         await until(pilot, "▸ train, only [b]\ufffd[0mdog")
-        await pilot.press("f", "enter")
+        await pilot.press("f")
+        await choose(pilot, until, "all")
         await until(pilot, lambda: isinstance(session.last, BrowseImages) and session.last.label is None)
 
 

@@ -31,9 +31,9 @@ def test_all_facts_are_listed_within_the_width(width: int) -> None:
         devices=(GPU, *machine_info.list_devices()),
         training=TrainingDevice("cuda:1", "idle"),
     )
-    text = "\n".join(line.plain for line in machine_lines(with_gpu, "80×24, 256 colors", width))
+    text = "\n".join(line.plain for line in machine_lines(with_gpu, ["80×24, 256 colors"], width))
     assert "\x1b" not in text and "training device: cu" in text
-    assert all(line.cell_len <= width for line in machine_lines(with_gpu, "80×24", width)[:-1])
+    assert all(line.cell_len <= width for line in machine_lines(with_gpu, ["80×24"], width)[:-1])
     if width == 160:
         for fact in (
             "NVIDIA H200 [red]",
@@ -52,14 +52,14 @@ def test_missing_values_are_not_an_error() -> None:
     disk = (DiskPlace(content="runs", path="/gone", free=None, total=None),)
     host = msgspec.structs.replace(machine_info.describe_host(), load=None)
     text = "\n".join(
-        line.plain for line in machine_lines(make_state(devices=(unknown,), disk=disk, host=host), "-", 80)
+        line.plain for line in machine_lines(make_state(devices=(unknown,), disk=disk, host=host), ["-"], 80)
     )
     assert "not reported" in text and "/gone" in text
 
 
 def test_problems_replace_the_all_clear() -> None:
-    assert "✓ No problems found." in machine_lines(make_state(), "-", 80)[1].plain
-    lines = [line.plain for line in machine_lines(make_state("torch is too old: pip install"), "-", 80)]
+    assert "✓ No problems found." in machine_lines(make_state(), ["-"], 80)[1].plain
+    lines = [line.plain for line in machine_lines(make_state("torch is too old: pip install"), ["-"], 80)]
     assert lines[1] == "✗ torch is too old: pip install", "at the top, where every height shows it"
     assert not any("✓" in line for line in lines)
 

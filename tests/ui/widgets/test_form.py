@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
@@ -171,6 +172,27 @@ async def test_typing_filters_and_enter_chooses_the_highlighted_option() -> None
         assert app.answers == ["b"]
 
 
+async def test_it_opens_on_the_current_option_and_looking_changes_nothing() -> None:
+    app = Choosing(Finder(filter_options(ROWS), current="b"))
+    async with app.run_test(size=(40, 12)) as pilot:
+        items = app.screen.query_one(OptionList)
+        await until(pilot, lambda: items.highlighted == 3)
+        await pilot.resize_terminal(50, 14)
+        assert items.highlighted == 3
+        await pilot.press("enter")
+        assert app.answers == [None]
+
+
+async def test_the_first_match_of_typed_text_is_taken_whatever_was_highlighted() -> None:
+    app = Choosing(Finder(filter_options(ROWS), current="c"))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 4)
+        await pilot.press("b")  # beta and, in its description, gamma
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 3)
+        await pilot.press("enter")
+        assert app.answers == ["b"]
+
+
 async def test_esc_chooses_nothing() -> None:
     app = Choosing(Finder(filter_options(ROWS)))
     async with app.run_test(size=(40, 12)) as pilot:
@@ -188,6 +210,22 @@ async def test_an_invalid_choice_is_reported_and_the_finder_stays_open() -> None
         await pilot.pause()
         assert app.answers == []
         assert "there is no zz" in str(app.screen.query_one("#hint").render())
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    ["'{folder}/my dog.jpg'", '"{folder}/my dog.jpg"', "{folder}/my\\ dog.jpg", "file://{folder}/my%20dog.jpg\n",
+     "file://localhost{folder}/my%20dog.jpg", "  {folder}/my dog.jpg\r\n", "{folder}/my dog.jpg"],
+)  # fmt: skip
+async def test_a_pasted_path_is_understood(pasted: str, tmp_path: Path) -> None:
+    (tmp_path / "my dog.jpg").write_text("")
+    app = Choosing(Finder(path_options((".jpg",)), highlight_first=False, allow_text=True))
+    async with app.run_test(size=(80, 12)) as pilot:
+        app.post_message(events.Paste(pasted.format(folder=tmp_path)))
+        await until(pilot, lambda: app.screen.query_one(Input).value)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.answers)
+        assert app.answers == [f"{tmp_path}/my dog.jpg"]
 
 
 async def test_tab_completes_a_path_and_a_file_is_chosen(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
+from rich._palettes import EIGHT_BIT_PALETTE, STANDARD_PALETTE
+from rich.color import Color, ColorSystem
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 
 from workbench.ui.widgets.image_view import (
     BRIGHTNESS_RAMP,
@@ -109,3 +112,39 @@ async def test_the_widget_draws_clears_and_resizes(no_color: bool, monkeypatch: 
         view.image = None
         await pilot.pause()
         assert view.render_line(0).text == " "
+
+
+@pytest.mark.parametrize(("system", "colors"), [("256", 256), ("standard", 16)])
+def test_few_colors_are_dithered_so_that_a_gradient_remains(system: str, colors: int) -> None:
+    """Without dithering a gradient becomes a few bands; with it, blurring gives the gradient back."""
+    gradient = Image.linear_gradient("L").resize((64, 64)).transpose(Image.Transpose.ROTATE_90)
+    image = Image.merge(
+        "RGB", (gradient, gradient.point(lambda v: v // 2), gradient.point(lambda v: 255 - v))
+    )
+    kind = ColorSystem.EIGHT_BIT if system == "256" else ColorSystem.STANDARD
+
+    def shown(strips: list[Strip]) -> Image.Image:
+        """What the terminal shows: every color as rich sends it."""
+        pixels = [_rgb(s.style.color, kind) for strip in strips for s in strip if s.style and s.style.color]
+        picture = Image.new("RGB", (64, len(strips)))
+        picture.putdata(pixels)
+        return picture
+
+    few = shown(half_blocks(image, 64, 32, system))
+    assert (
+        len(set(few.get_flattened_data() if hasattr(few, "get_flattened_data") else few.getdata())) <= colors
+    )
+    wanted, blur = image.resize((8, 4), Image.Resampling.BOX), Image.Resampling.BOX
+    plain = shown(half_blocks(image, 64, 32))
+    errors = [
+        ImageStat.Stat(ImageChops.difference(picture.resize((8, 4), blur), wanted)).mean
+        for picture in (few, plain)
+    ]
+    assert sum(errors[0]) < 0.6 * sum(errors[1])
+
+
+def _rgb(color: Color, kind: ColorSystem) -> tuple[int, int, int]:
+    number = color.downgrade(kind).number
+    assert number is not None
+    palette = EIGHT_BIT_PALETTE if kind is ColorSystem.EIGHT_BIT else STANDARD_PALETTE
+    return tuple(palette[number])

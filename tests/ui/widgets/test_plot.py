@@ -43,6 +43,17 @@ def test_curves_are_clipped_and_skip_non_finite_values():
     Canvas(1, 1).draw_curve([(0, 0), (1, 1)], "", joined=True, dashed=True)
 
 
+def test_a_log_axis_says_that_values_at_or_below_zero_are_not_drawn():
+    log, xs = Axis(0.01, 1, "log"), [0, 0.5, 1]
+    for kind in ("line", "points", "band"):
+        for ys, missing in (([0.5, 0.5, 0.5], False), ([0.5, 0, 0.5], True), ([0.5, -1, 0.5], True)):
+            series = Series("a", xs, ys, "red", kind, highs=[0.6] * 3)
+            rows = text(render_drawing(Drawing([series], UNIT, log, title=[("loss", "")]), 60, 12))
+            assert rows[0].startswith("loss  ≤ 0 not drawn" if missing else "loss   ")
+            if kind != "band":
+                assert not "".join(row[7:] for row in rows[4:-1]).strip(), "no plunge to the lower end"
+
+
 def test_crossing_curves_share_a_cell():
     canvas = Canvas(1, 1)
     canvas.draw_curve([(0, 0)], "red", joined=False, dashed=False)

@@ -16,7 +16,7 @@ from workbench.core import paths, text
 from workbench.core.exit_codes import DONE, FAILED
 from workbench.core.text import sanitize
 from workbench.io.disk_usage import disk_usage
-from workbench.system import machine_info
+from workbench.system import machine_info, terminal_info
 from workbench.system.cpu import describe_cores
 from workbench.system.logout import logout_policy
 from workbench.system.machine_info import MachineInfo
@@ -32,6 +32,8 @@ class Terminal(msgspec.Struct, frozen=True):
     """`TERM`."""
     colors: int = msgspec.field(name="colours")
     """Under the key that scripts know from `doctor --json`."""
+    limitations: tuple[str, ...] = ()
+    """What the screen lacks in it, each with its remedy."""
 
 
 class ClearableBytes(msgspec.Struct, frozen=True):
@@ -87,8 +89,7 @@ def _build_report() -> DoctorReport:
 def detect_terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -> Terminal | None:
     """The terminal that the first possible one of `streams` is connected to; `None` if none is.
 
-    The number of colors is the one that the screen uses: 16 million according to `COLORTERM`, 256 or 16 according
-    to `TERM`, none with `NO_COLOR`.
+    The number of colors is the one that the screen uses.
     """
     for stream in streams:
         try:
@@ -96,18 +97,9 @@ def detect_terminal(streams: Sequence[TextIO], environment: Mapping[str, str]) -
         except (OSError, ValueError):
             continue
         kind = environment.get("TERM", "")
-        return Terminal(size.columns, size.lines, kind, _color_count(kind, environment))
+        lacking = tuple(terminal_info.limitations(environment))
+        return Terminal(size.columns, size.lines, kind, terminal_info.color_count(environment), lacking)
     return None
-
-
-def _color_count(kind: str, environment: Mapping[str, str]) -> int:
-    if environment.get("NO_COLOR") or kind in {"", "dumb", "unknown"}:
-        return 0
-    if environment.get("COLORTERM", "").lower() in {"truecolor", "24bit"} or kind.endswith(
-        ("-direct", "kitty")
-    ):
-        return 1 << 24
-    return 256 if "256" in kind else 16
 
 
 def _print_report(report: DoctorReport) -> None:
@@ -116,6 +108,8 @@ def _print_report(report: DoctorReport) -> None:
         f"{sanitize(host.name)}: {sanitize(host.system)}, {describe_cores()}, {text.format_bytes(host.memory_total)}"
     )
     print(_terminal_line(report.terminal))
+    for limitation in report.terminal.limitations if report.terminal else ():
+        print(f"  {sanitize(limitation)}")
     print_table(
         ("package", "version"), [(name, version or "missing") for name, version in report.versions.items()]
     )

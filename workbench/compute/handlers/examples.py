@@ -23,7 +23,7 @@ from workbench.runs.run_folder import RunFolder
 
 
 def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> EvaluatedSamplePage:
-    """A page of the requested samples, in the order of the split."""
+    """A page of the requested samples."""
     run = RunFolder(Path(request.run))
     check_data_is_there(run.id, load_run_experiment(request.run).data.name, "evaluate")
     data = load_dataset(RunDataset(request.run), task)
@@ -43,14 +43,16 @@ def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> Evaluat
 def _matching(
     predictions: Sequence[SamplePrediction], request: ListEvaluatedSamples, count: int
 ) -> list[SamplePrediction]:
-    """The requested ones among the split's first `count` samples."""
-    return [
+    """The requested ones among the split's first `count` samples, in the requested order."""
+    matching = [
         prediction
         for prediction in predictions
-        if not (request.errors_only and prediction.label == prediction.top[0])
+        if (prediction.is_error or not request.errors_only)
         and request.label in {None, prediction.label}
+        and request.predicted in {None, prediction.top[0]}
         and prediction.index < count
     ]
+    return sorted(matching, key=lambda one: one.error_order) if request.mistakes_first else matching
 
 
 def _item(prediction: SamplePrediction, data: Dataset, split: Split, side: int) -> EvaluatedSample:
@@ -61,5 +63,12 @@ def _item(prediction: SamplePrediction, data: Dataset, split: Split, side: int) 
         class_name=data.classes[prediction.label],
         predicted=data.classes[prediction.top[0]],
         probability=round(prediction.probability, 4),
+        confidence=_confidence(prediction),
         png=png(preview.to_pil(preview.image_at(data, split, prediction.index)), side),
     )
+
+
+def _confidence(prediction: SamplePrediction) -> float | None:
+    """The probability of the predicted class, as far as it is known."""
+    known = prediction.confidence if prediction.is_error else prediction.probability
+    return None if known is None else round(known, 4)

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from workbench.core.errors import UserError
 from workbench.runs.store import Store
 from workbench.ui.base.messages import Notify, Severity
+from workbench.ui.services.clipboard import copy_text
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
 
@@ -39,9 +40,15 @@ class AppHost:
         """Ring the bell of the terminal."""
         self._app.bell()
 
-    def copy_to_clipboard(self, text: str) -> None:
-        """Copy `text` to the clipboard of the terminal."""
-        self._app.copy_to_clipboard(text)
+    def copy_to_clipboard(self, text: str) -> str:
+        """Copy `text` to the clipboard of the terminal; returns what happened. Called in a thread."""
+        self._app._clipboard = text  # for ctrl+v in an input line
+        return copy_text(text, self._write_to_terminal)
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        driver = self._app._driver
+        if driver is not None:
+            self._app.call_from_thread(driver.write, sequence)
 
     def run_in_background(self, work: Callable[[], str | None]) -> None:
         """Run `work` in a thread, then poll the runs; its text or error becomes a notification."""

@@ -12,7 +12,6 @@ def copy_item(host: ActionHost, selection: RunSelection, item: str) -> None:
     row = selection.selected
     text = sanitize(item or (host.store.folder(row.id).path if row else ""))
     if text:
-        host.copy_to_clipboard(text)
-        host.show_notice(f"copied {text}")
+        host.run_in_background(lambda: host.copy_to_clipboard(text))
     else:
         host.show_notice("nothing to copy here", transient=True)

@@ -37,8 +37,8 @@ class ActionHost(Protocol):
     def ring_bell(self) -> None:
         """Ring the bell of the terminal."""
 
-    def copy_to_clipboard(self, text: str) -> None:
-        """Copy `text` to the clipboard of the terminal."""
+    def copy_to_clipboard(self, text: str) -> str:
+        """Copy `text` to the clipboard of the terminal; returns what happened. Called in a thread."""
 
     def run_in_background(self, work: Callable[[], str | None]) -> None:
         """Run `work` in a thread, then poll the runs.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from workbench.io.record_codec import read_record, write_record
-from workbench.launcher import launch
+from workbench.launcher.notes import change_notes, read_notes
 from workbench.runs.records import Notes
 from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost
@@ -18,7 +17,7 @@ def edit_notes(host: ActionHost, selection: RunSelection) -> None:
     row = selection.selected
     if row is None:
         return
-    notes = read_record(host.store.folder(row.id).notes, Notes) or Notes()
+    notes = read_notes(host.store.folder(row.id))
     screen = NotesScreen(msgspec.structs.replace(notes, name=row.name))
     host.show_screen(screen, lambda edited: _save(host, row, edited))
 
@@ -28,9 +27,7 @@ def _save(host: ActionHost, row: RunSummary, notes: Notes | None) -> None:
         return
 
     def save() -> str:
-        folder = host.store.folder(row.id)
-        launch.check_owner(folder)
-        write_record(folder.notes, notes)
+        change_notes(host.store.folder(row.id), lambda _: notes)
         return f"saved the notes of {notes.name}"
 
     host.run_in_background(save)

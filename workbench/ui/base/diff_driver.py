@@ -17,11 +17,17 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 from textual.app import App
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.messages import TerminalSupportsSynchronizedOutput
 
+from workbench.core.plain_text import to_plain
+from workbench.system.terminal_info import plain_reason
+from workbench.ui.base.escape_parser import EscapeParser
 from workbench.ui.base.frame_diff import FrameDiff
+
+linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
 
 QUERY = "\x1b[?2026$p"
 """DECRQM, "is synchronized output supported?", which Textual sends once at the start."""
@@ -48,7 +54,8 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._frame = FrameDiff(shutil.get_terminal_size(), _can_erase())
+        translate = to_plain if plain_reason() else None
+        self._frame = FrameDiff(shutil.get_terminal_size(), _can_erase(), translate)
         self._retry: asyncio.TimerHandle | None = None
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
         self._answers = False

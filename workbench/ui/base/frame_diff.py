@@ -8,7 +8,7 @@ the shortest update that it finds.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -63,12 +63,18 @@ PLAIN = Style()
 class FrameDiff:
     """What a terminal of a size (columns, rows) shows and what it should show.
 
-    `can_erase`: erasing cells gives them the current background (terminfo's `bce` and `ech`).
+    `can_erase`: erasing cells gives them the current background (terminfo's `bce` and `ech`). `translate` replaces
+    the characters that the terminal can't show by others of the same width.
     """
 
-    def __init__(self, size: tuple[int, int], can_erase: bool = False) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        can_erase: bool = False,
+        translate: Callable[[str], str] | None = None,
+    ) -> None:
         self.size = size
-        self._can_erase = can_erase
+        self._can_erase, self._translate = can_erase, translate
         self._wanted: list[list[Cell | None]] = []
         self._shown: list[list[Cell | None]] = []
         self._changed_rows: set[int] = set()
@@ -96,7 +102,8 @@ class FrameDiff:
         for match in _TOKEN.finditer(data):
             final = match["final"]
             if match["text"]:
-                self._write(match["text"])
+                text = match["text"]
+                self._write(self._translate(text) if self._translate else text)
             elif final == "m":
                 self._style = _restyle(self._style, match["parameters"])
             elif final == "H":

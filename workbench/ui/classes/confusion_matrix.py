@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from workbench.core.text import cell_width, sanitize
 from workbench.runs.confusions import confused_pairs
@@ -69,10 +70,24 @@ def _pair_cells(pair: tuple[str, str], count: int, errors: int, largest: int, su
     }
 
 
+class MatrixGrid(NamedTuple):
+    """A drawn confusion matrix."""
+
+    grid: Grid
+    note: str
+    """For the pane's title."""
+    classes: Sequence[ClassRow]
+    """Those that have a row and a column."""
+
+
 def confusion_grid(
-    evaluation: EvaluationFile | None, classes: Sequence[ClassRow], width: int, height: int
-) -> tuple[Grid, str]:
-    """The confusion matrix as a grid of `width` x `height` cells, and a note for the pane's title.
+    evaluation: EvaluationFile | None,
+    classes: Sequence[ClassRow],
+    width: int,
+    height: int,
+    cursor: tuple[int, int] | None = None,
+) -> MatrixGrid:
+    """The confusion matrix as a grid of `width` x `height` cells, with a cursor at (row, column).
 
     A row for each true class and a column for each predicted class, in the order of `classes`, as many as fit.
     Cells are counts if they fit, else shades of the fraction of the row. The axis labels are in the corner if
@@ -88,16 +103,16 @@ def confusion_grid(
     for row in visible:
         head += _column_label(row.display_name if layout.cell_width >= 5 else "", layout.cell_width)
     grid = [head]
-    for true in visible:
+    for y, true in enumerate(visible):
         line = [*to_cells(true.display_name, "", layout.name_width), (" ", "")]
-        for predicted in visible:
+        for x, predicted in enumerate(visible):
             count = counts.get((true.index, predicted.index), 0)
-            line += _matrix_cell(count, true, predicted, layout.cell_width, digits)
+            cells = _matrix_cell(count, true, predicted, layout.cell_width, digits)
+            line += [(text, f"{style} reverse") for text, style in cells] if (y, x) == cursor else cells
         grid.append(line)
     count_note = f"{len(visible)} of {len(classes)} classes" if len(classes) > len(visible) else ""
-    return grid, "──".join(
-        part for part in ("" if layout.labeled_corner else AXIS_LABELS, count_note) if part
-    )
+    notes = ("" if layout.labeled_corner else AXIS_LABELS, count_note)
+    return MatrixGrid(grid, "──".join(filter(None, notes)), visible)
 
 
 @dataclass(frozen=True)

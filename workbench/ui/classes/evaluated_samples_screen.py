@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on, work
@@ -26,8 +27,19 @@ IMAGE_SIZE = 64
 """Side length of the images in pixels."""
 
 
+@dataclass(frozen=True)
+class ClassRef:
+    """A class of a dataset."""
+
+    index: int
+    name: str
+
+
 class EvaluatedSamplesScreen(ModalScreen[None]):
-    """A grid of an evaluation's samples; `f` shows only errors, `a` only one class."""
+    """A grid of an evaluation's samples; `f` shows only errors, `a` only one class.
+
+    Opened for a class or a confusion, it shows only those, the most confident mistakes first.
+    """
 
     DEFAULT_CSS = """
     EvaluatedSamplesScreen { align: center middle; }
@@ -42,14 +54,26 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
     ]
 
     def __init__(
-        self, compute: ComputeClient, evaluation: EvaluationFile, run: str, label: tuple[int, str] | None
+        self,
+        compute: ComputeClient,
+        evaluation: EvaluationFile,
+        run: str,
+        label: ClassRef | None,
+        predicted: ClassRef | None = None,
+        *,
+        mistakes_first: bool = False,
     ) -> None:
-        """`evaluation` of the run in the folder `run`; `label`: index and name of the class that `a` selects."""
+        """`evaluation` of the run in the folder `run`; `label`: the class that `a` selects.
+
+        With `predicted`, only samples for which it was predicted. With `mistakes_first`, only those of `label` are
+        shown at first, ordered by confidence.
+        """
         super().__init__()
         self._compute, self._label = compute, label
+        self._predicted, self._mistakes_first = predicted, mistakes_first
         self._run, self._step, self._split = run, evaluation.step, evaluation.split
         self._epoch = evaluation.weights_of_epoch
-        self.errors_only = self.one_class = False
+        self.errors_only, self.one_class = False, mistakes_first
         self._samples: dict[int, EvaluatedSample] = {}
 
     def compose(self) -> ComposeResult:
@@ -95,7 +119,9 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
             step=self._step,
             split=self._split,
             errors_only=self.errors_only,
-            label=self._label[0] if self._label and self.one_class else None,
+            label=self._label.index if self._label and self.one_class else None,
+            predicted=self._predicted.index if self._predicted and self.one_class else None,
+            mistakes_first=self._mistakes_first,
             first=first,
             count=max(1, grid.tiles.count),
             side=IMAGE_SIZE,
@@ -113,7 +139,10 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
 
     def _title(self, total: int) -> None:
         what = "errors" if self.errors_only else "samples"
-        of = f" of {sanitize(self._label[1], 24)}" if self._label and self.one_class else ""
+        of = f" of {sanitize(self._label.name, 24)}" if self._label and self.one_class else ""
+        if self._predicted and self.one_class:
+            of += f" predicted as {sanitize(self._predicted.name, 24)}"
+        of += ", most confident mistakes first," if self._mistakes_first else ""
         title = f"{total:,} {self._split} {what}{of} after epoch {self._epoch}: true→predicted"
         self.query_one(Vertical).border_title = title.replace("[", "\\[")
 
@@ -132,12 +161,15 @@ def _sample(item: EvaluatedSample) -> Sample:
 
 
 def sample_text(item: EvaluatedSample, split: str) -> Content:
-    """`test sample 3: true plane, predicted ship  p(plane) .12  wrong`."""
+    """`test sample 3: true plane, predicted ship  p(ship) .81  p(plane) .12  wrong`."""
+    confidence = ""
+    if item.confidence is not None and item.predicted != item.class_name:
+        confidence = f"  p({sanitize(item.predicted, 24)}) {format_fraction(item.confidence)}"
     correct = item.predicted == item.class_name
     verdict = ("correct", "$success") if correct else ("wrong", "$error")
     name = f"  {sanitize(item.name, 40)}" if item.name else ""
     return Content.assemble(
         f"{split} sample {item.index}: true ", (sanitize(item.class_name, 24), "bold"), ", predicted ",
         (sanitize(item.predicted, 24), "bold"),
-        f"  p({sanitize(item.class_name, 24)}) {format_fraction(item.probability)}  ", verdict, name,
+        confidence, f"  p({sanitize(item.class_name, 24)}) {format_fraction(item.probability)}  ", verdict, name,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
@@ -21,7 +22,8 @@ from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.classes import class_table, confusion_matrix, regression_table
 from workbench.ui.classes.class_table import ClassRow
-from workbench.ui.classes.evaluated_samples_screen import EvaluatedSamplesScreen
+from workbench.ui.classes.evaluated_samples_screen import ClassRef, EvaluatedSamplesScreen
+from workbench.ui.classes.matrix_view import MatrixView
 from workbench.ui.widgets.cell_grid import CellView, to_cells
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.table import Column, Table
@@ -73,12 +75,11 @@ class ClassesPane(Pane):
         self.view_mode = VIEWS[0]
         self.class_rows: list[ClassRow] = []
         self._matrix_note = ""
+        self._matrix_classes: Sequence[ClassRow] = ()
 
     def compose(self) -> ComposeResult:
         yield Table(id="table")
-        matrix = CellView(id="matrix")
-        matrix.can_focus = True
-        yield matrix
+        yield MatrixView(id="matrix")
         yield CellView(id="details")
         yield CellView(id="summary")
 
@@ -125,10 +126,42 @@ class ClassesPane(Pane):
 
     def on_table_row_selected(self, message: Table.RowSelected) -> None:
         message.stop()
+        if self._regression:
+            return
         if self.details_visible and self._needs_balance:
             self._offer_balance()
-        elif self.check_action("details", ()):
-            self.action_details()
+        elif self.view_mode == "pairs":
+            names = message.key.split("\0")
+            true, predicted = (
+                next((row for row in self.class_rows if row.name == name), None) for name in names
+            )
+            self._open_images(true, predicted)
+        else:
+            self._open_images(self._cursor_row())
+
+    @on(MatrixView.CursorMoved)
+    def _matrix_cursor_moved(self, message: MatrixView.CursorMoved) -> None:
+        message.stop()
+        self._show_matrix()
+
+    @on(MatrixView.Opened)
+    def _matrix_cell_opened(self, message: MatrixView.Opened) -> None:
+        message.stop()
+        matrix = self.query_one(MatrixView)
+        if self._matrix_classes:
+            self._open_images(self._matrix_classes[matrix.row], self._matrix_classes[matrix.column])
+
+    def _open_images(self, true: ClassRow | None, predicted: ClassRow | None = None) -> None:
+        """Show the images of a class, or of one prediction for it, the most confident mistakes first."""
+        view, evaluation = self.view, self.evaluation
+        if view is None or evaluation is None or true is None:
+            return
+        label, of = (None if row is None else ClassRef(row.index, row.name) for row in (true, predicted))
+        run = str(view.folder.path)
+        screen = EvaluatedSamplesScreen(
+            self.services.compute, evaluation, run, label, of, mistakes_first=True
+        )
+        self.app.push_screen(screen)
 
     def _offer_balance(self) -> None:
         """Choose a setting for rare classes, for a copy of this run's experiment in the experiment pane."""
@@ -170,7 +203,7 @@ class ClassesPane(Pane):
             self.post_message(Notify("No evaluation yet: there are no classified images to show."))
             return
         row = self._cursor_row()
-        label = (row.index, row.name) if row is not None else None
+        label = ClassRef(row.index, row.name) if row is not None else None
         self.app.push_screen(
             EvaluatedSamplesScreen(self.services.compute, evaluation, str(view.folder.path), label)
         )
@@ -280,13 +313,17 @@ class ClassesPane(Pane):
         return class_table.sort_rows(rows, self.order, reverse=self.reverse)
 
     def _show_matrix(self) -> None:
-        matrix = self.query_one("#matrix", CellView)
+        matrix = self.query_one(MatrixView)
         width, height = matrix.size
         if width < 1 or height < 1:
             return
         rows = self._visible_rows()
-        grid, self._matrix_note = confusion_matrix.confusion_grid(self.evaluation, rows, width, height)
-        matrix.paint(grid if self.class_rows else [])
+        drawn = confusion_matrix.confusion_grid(self.evaluation, rows, width, height, matrix.cursor)
+        if len(drawn.classes) != matrix.count:
+            matrix.set_count(len(drawn.classes))  # the cursor may have been outside
+            drawn = confusion_matrix.confusion_grid(self.evaluation, rows, width, height, matrix.cursor)
+        self._matrix_note, self._matrix_classes = drawn.note, drawn.classes
+        matrix.paint(drawn.grid if self.class_rows else [])
 
     def _show_summary(self) -> None:
         line = self.query_one("#summary", CellView)

@@ -245,7 +245,9 @@ class DataPane(DatasetPane):
         """Choose the class whose samples are shown, or all classes."""
         if self.overview and self._class_names:
             options = class_options(self.overview.facts, self.split)
-            self.app.push_screen(Chooser("Show only", Finder(filter_options(options))), self._apply_class)
+            current = "" if self.label is None else str(self.label)
+            finder = Finder(filter_options(options), current=current)
+            self.app.push_screen(Chooser("Show only", finder), self._apply_class)
 
     def _apply_class(self, key: str | None) -> None:
         if key is not None:
@@ -277,7 +279,8 @@ class DataPane(DatasetPane):
         for of_run in (False, True):
             owner, splits = self._splits(of_run)
             options += [Option(f"{int(of_run)} {name}", (name, count), group=owner) for name, count in splits]
-        self.app.push_screen(Chooser("Show", Finder(filter_options(options))), self._apply_split)
+        finder = Finder(filter_options(options), current=f"{int(self.of_run)} {self.split}")
+        self.app.push_screen(Chooser("Show", finder), self._apply_split)
 
     def _splits(self, of_run: bool) -> tuple[str, list[tuple[str, str]]]:
         """The owner of a dataset, and its splits with their counts."""

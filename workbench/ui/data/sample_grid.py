@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from workbench.core.text import pad, truncate
-from workbench.ui.widgets.image_view import ascii_rows, half_blocks
+from workbench.ui.widgets.image_view import draw_image
 
 SIZES = ((15, 12), (11, 8), (9, 4), (7, 2), (3, 1))
 """Minimum width of a tile in cells, and the tiles that must then fit; the first entry that fits is used."""
@@ -210,9 +210,8 @@ class SampleGrid(Widget, can_focus=True):
 
     def _pixels(self, index: int, line: int) -> Strip:
         if index not in self._strips:
-            draw = ascii_rows if self.app.no_color else half_blocks
             side = self.tiles.width
-            self._strips[index] = draw(self.samples[index].image, side - 1, side // 2)
+            self._strips[index] = draw_image(self.app, self.samples[index].image, side - 1, side // 2)
         strips = self._strips[index]
         return strips[line].apply_style(self.rich_style) if line < len(strips) else Strip([])
 

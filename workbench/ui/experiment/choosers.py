@@ -36,30 +36,30 @@ MAX_NAME_WIDTH = 30
 
 def value_finder(choices: Sequence[str], current: str) -> Finder:
     """The values of a setting with a fixed list of choices; `current` is highlighted."""
-    rows = [Option(value, (f"{'●' if value == current else ' '} {value}",)) for value in choices]
-    return Finder(filter_options(rows))
+    rows = [Option(value, (value, "present value" if value == current else "")) for value in choices]
+    return Finder(filter_options(rows), current=current)
 
 
 def device_finder(inventory: GpuInventory, current: str) -> Finder:
-    """The devices of this host by the names that `train.device` accepts, or a typed name; `current` is marked."""
+    """The devices of this host by the names that `train.device` accepts, or a typed name; `current` is highlighted."""
     automatic = training_device("auto", inventory)
     rows = [("auto", f"now {automatic.device} ({automatic.reason})", "")]
     for row in list_devices(inventory):
         state = "hidden by CUDA_VISIBLE_DEVICES" if row.hidden else device_state(row)
         memory = f"{format_bytes(row.memory_free)} free" if row.memory_free is not None else ""
         rows.append((row.device, sanitize(f"{row.name}, {state}" if state else row.name), memory))
-    options = [Option(name, (f"{'●' if name == current else ' '} {name}", *rest)) for name, *rest in rows]
+    options = [Option(name, (name, *rest)) for name, *rest in rows]
 
     def check(name: str) -> None:
         find_gpu(name, inventory)
 
     return Finder(
         filter_options(options), hint="or the start of a GPU's UUID", headers=("device", "description", "memory"),
-        check=check, allow_text=True,
+        check=check, allow_text=True, current=current,
     )  # fmt: skip
 
 
-def recipe_finder() -> Finder:
+def recipe_finder(current: str | None = None) -> Finder:
     """The built-in recipes, and custom TOML files."""
     rows = []
     for path in recipe_files():
@@ -70,7 +70,7 @@ def recipe_finder() -> Finder:
         rows.append(Option(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(
         filter_options(rows, path_options((".toml",))), hint="or a custom recipe: ./my_recipe.toml",
-        check=load_recipe, allow_text=True,
+        check=load_recipe, allow_text=True, current=current,
     )  # fmt: skip
 
 
@@ -95,13 +95,13 @@ def proposal_finder(plan: Plan) -> Finder:
     )
 
 
-def dataset_finder() -> Finder:
+def dataset_finder(current: str | None = None) -> Finder:
     """The dataset catalog, an image folder, or a custom dataset function."""
     rows = [_dataset_row(info.name) for info in datasets.CATALOG]
     return Finder(
         filter_options(rows, _user_dataset_rows), hint="or custom data: folder:PATH, ./data.py:make",
         headers=("dataset", "description", "  size", "classes", "shape", "download"),
-        check=_check_data, drop_columns=(2, 4), allow_text=True,
+        check=_check_data, drop_columns=(2, 4), allow_text=True, current=current,
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def contents_finder(contents: DataSummary, train: TrainingSettings) -> Finder:
     return Finder(filter_options(rows), hint="enter on a setting sets it; esc closes")
 
 
-def model_finder(task: str, classes: int | None = None) -> Finder:
+def model_finder(task: str, classes: int | None = None, current: str | None = None) -> Finder:
     """The models of the catalog that support `task`, the built-in ones first, or a custom model class.
 
     Parameters are those for a dataset of `classes` classes.
@@ -176,6 +176,7 @@ def model_finder(task: str, classes: int | None = None) -> Finder:
         check=_check_model,
         drop_columns=(1,),
         allow_text=True,
+        current=current,
     )
 
 
@@ -197,7 +198,7 @@ def _check_model(name: str) -> None:
     check_sources(models.find(name).name)
 
 
-def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
+def classifier_finder(runs: Sequence[RunSummary], current: str | None = None) -> Finder:
     """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
     rows = [
         Option(
@@ -224,7 +225,9 @@ def classifier_finder(runs: Sequence[RunSummary]) -> Finder:
         rows += [
             _classifier_row(info) for info in published if (info.local_weights() is not None) is is_local
         ]
-    return Finder(filter_options(rows), headers=("classifier", "description", "result", "weights"))
+    return Finder(
+        filter_options(rows), headers=("classifier", "description", "result", "weights"), current=current
+    )
 
 
 def _classification_recipe_rows() -> list[Option]:

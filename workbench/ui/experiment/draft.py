@@ -65,6 +65,26 @@ class Draft:
         experiment_from_dict(content)
         self._replace(_flatten(content), {})
 
+    @property
+    def content(self) -> tuple[Settings, dict[str, str]]:
+        """The base and the overrides."""
+        return self._base, self._overrides
+
+    def restore(self, base: Settings, overrides: Mapping[str, str]) -> None:
+        """Start over from saved `content`.
+
+        Raises `UserError`, `KeyError`, `TypeError` or `ValueError` for what can't be edited.
+        """
+        for section, catalog in (("data", datasets), ("model", models)):
+            check_sources(catalog.find(str(base[f"{section}.name"])).name)
+        before = self.content
+        self._base, self._overrides = base, dict(overrides)
+        try:
+            self.fields()
+        except (UserError, KeyError, TypeError, ValueError):
+            self._base, self._overrides = before
+            raise
+
     def _replace(self, base: Settings, overrides: dict[str, str]) -> None:
         self._history.append((self._base, self._overrides))
         self._base, self._overrides = base, overrides

@@ -31,6 +31,7 @@ from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.experiment import choosers
 from workbench.ui.experiment.draft import DEVICE_SETTING, Draft
+from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
 from workbench.ui.experiment.summary_text import (
     ModelSummaryResult,
@@ -79,6 +80,7 @@ class ExperimentPane(Pane):
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
         super().__init__(services, id=id)
         self.draft = Draft()
+        self._saved = self.draft.content
         self._summaries: dict[str, ModelSummaryResult] = {}
         self._device = TrainingDevice("", "")
         self._plans, self._plan_status = PlanCache(), ""
@@ -92,6 +94,8 @@ class ExperimentPane(Pane):
 
     def on_mount(self) -> None:
         super().on_mount()
+        load_draft(self.draft, self.services.store.home)
+        self._saved = self.draft.content
         self._changed()
 
     def on_unmount(self) -> None:
@@ -161,6 +165,8 @@ class ExperimentPane(Pane):
     def _arrange(self) -> None:
         had_focus = self.has_focus_within
         was_form = self.has_class("-form")
+        if self.query_one(Form).editor is not None:
+            self.opened = True  # what is being typed stays, however low the pane becomes
         form = self.opened or self.content_size.height >= FORM_MIN_ROWS
         self.set_class(form, "-form")
         self.query_one(Form).closable = self.opened
@@ -177,6 +183,9 @@ class ExperimentPane(Pane):
         return self._summaries.get(repr(self.draft.choices()), ModelSummaryResult())
 
     def _changed(self) -> None:
+        if self.draft.content != self._saved:
+            self._saved = self.draft.content
+            save_draft(self.draft, self.services.store.home)
         self._update_headline()
         self._show()
         self._update_device()
@@ -304,7 +313,7 @@ class ExperimentPane(Pane):
 
     async def action_recipes(self) -> None:
         """Select a recipe."""
-        await self._choose("Recipes", choosers.recipe_finder(), self._select_recipe)
+        await self._choose("Recipes", choosers.recipe_finder(self.draft.recipe), self._select_recipe)
 
     def _select_recipe(self, name: str) -> None:
         if load_recipe(name).get("do") == "classify":
@@ -315,7 +324,7 @@ class ExperimentPane(Pane):
     async def action_datasets(self) -> None:
         """Select the dataset."""
         await self._choose(
-            "Datasets", choosers.dataset_finder(), lambda name: self.draft.choose("data", name)
+            "Datasets", choosers.dataset_finder(self.draft.data), lambda name: self.draft.choose("data", name)
         )
 
     async def action_models(self) -> None:
@@ -323,7 +332,7 @@ class ExperimentPane(Pane):
         about = datasets.describe(self.draft.data)
         contents = None if self.draft.problem else self._folders.get(self.experiment())
         classes = len(contents.facts.classes) if contents else about.classes
-        finder = choosers.model_finder(about.task, classes)
+        finder = choosers.model_finder(about.task, classes, self.draft.model)
         await self._choose("Models", finder, lambda name: self.draft.choose("model", name))
 
     async def _choose(self, title: str, finder: Finder, select: Callable[[str], None]) -> None:

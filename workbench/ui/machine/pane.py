@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,13 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import Static
 
 from workbench.core.text import cell_width, format_bytes, pad, sanitize, truncate
 from workbench.system import machine_info as machine
+from workbench.system import terminal_info
 from workbench.system.devices import DeviceInfo, device_state
 from workbench.system.machine_info import DiskPlace, MachineInfo
 from workbench.ui.base.bars import BarStyle, bar
@@ -99,22 +102,27 @@ class MachinePane(Pane):
     def _show(self) -> None:
         if self.machine is None or not self.is_mounted:
             return
-        terminal = f"{self.app.size.width}×{self.app.size.height}, {self._colors()}"
+        terminal = _terminal_lines(self.app.size)
         self.headline = sanitize(self.machine.info.host.name)
         lines = machine_lines(self.machine, terminal, max(20, self.content_size.width - 1))
         self.query_one("#machine", Static).update(Text("\n").join(lines))
 
-    def _colors(self) -> str:
-        if self.app.no_color:
-            return "no colors (NO_COLOR)"
-        system = self.app.console.color_system
-        return {"truecolor": "16 million colors", "256": "256 colors", "standard": "16 colors"}.get(
-            str(system), "no colors"
-        )
+
+def _terminal_lines(size: Size) -> list[str]:
+    """The terminal's size and colors, and what the screen lacks in it."""
+    if os.environ.get("NO_COLOR"):
+        colors = "no colors (NO_COLOR)"
+    else:
+        count = terminal_info.color_count(os.environ)
+        colors = "16 million colors" if count == terminal_info.TRUE_COLOR else f"{count or 'no'} colors"
+    return [f"{size.width}×{size.height}, {colors}", *terminal_info.limitations()]
 
 
-def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
-    """The lines of the pane, each cut to `width` cells except the first ones, which the widget wraps."""
+def machine_lines(state: MachineState, terminal: Sequence[str], width: int) -> list[Text]:
+    """The lines of the pane, each cut to `width` cells, except those that wrap.
+
+    Problems come first. `terminal`: a line about the terminal, then what the screen lacks in it; these wrap, too.
+    """
     host, training = state.info.host, state.info.training
     device = training.device.upper() if training.device == "cpu" else sanitize(training.device)
     text = (
@@ -138,7 +146,8 @@ def machine_lines(state: MachineState, terminal: str, width: int) -> list[Text]:
         *(_line(place.content, _disk_text(place), width) for place in state.info.disk),
         Text(),
         *_versions(state.info.versions, width),
-        _line("terminal", terminal, width),
+        _line("terminal", terminal[0], width),
+        *(Text(limitation, "dim") for limitation in map(sanitize, terminal[1:])),
     ]
     return lines
 

@@ -104,9 +104,18 @@ class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):
             self.post_message(Notify(str(error), "error"))
             runs = []
         title = "Compare with" if second else "Classify with"
-        chooser = Chooser(title, classifier_finder(runs))
+        chooser = Chooser(title, classifier_finder(runs, None if second else self._current_key()))
         if self.app.screen is self.screen:  # nothing else was opened meanwhile
             self.app.push_screen(chooser, lambda key: self._apply_choice(key, runs, second=second))
+
+    def _current_key(self) -> str:
+        """The key of the selected classifier in the list of classifiers."""
+        classifier = self.selected_classifier
+        if isinstance(classifier, RunClassifier):
+            return f"run:{Path(classifier.run).name}"
+        if isinstance(classifier, PublishedClassifier):
+            return f"model:{classifier.model}"
+        return "selected:" if classifier is None else f"recipe:{classifier.recipe}"
 
     def _apply_choice(self, key: str | None, runs: Sequence[RunSummary], *, second: bool) -> None:
         if key is None:

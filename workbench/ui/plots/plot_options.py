@@ -83,7 +83,7 @@ class PlotOptions:
         """With the cursor moved by `cells` of `columns`; past `last` without one, so that the plot follows again."""
         if self.cursor is None and cells > 0:
             return self
-        start = last if self.cursor is None else self.cursor
+        start = max(axis.low, last if self.cursor is None else self.cursor)  # zero isn't on a log axis
         target = axis.value_at(axis.position(start) + cells / columns)
         return self.following(last) if target > last else self.with_cursor(max(target, first))
 

@@ -39,8 +39,9 @@ class StatusLine(TextLine):
 
     def show_since_last_visit(self, changes: str) -> None:
         """Show what happened while the screen was closed."""
-        self._changes = changes
-        self._redraw()
+        if changes != self._changes:
+            self._changes = changes
+            self._redraw()
 
     @property
     def shows_all_changes(self) -> bool:

@@ -32,7 +32,10 @@ class Axis:
     scale: Scale = "linear"
 
     def position(self, value: float) -> float:
-        """The position of `value`: 0 at the low end, 1 at the high end; outside this range for values off the axis."""
+        """The position of `value`: 0 at the low end, 1 at the high end; outside this range for values off the axis.
+
+        NaN for what has no position: zero and less on a log axis.
+        """
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
         return (_scaled(value, self.scale) - low) / (high - low) if high > low else 0.0
 
@@ -65,7 +68,7 @@ def _scaled(value: float, scale: Scale) -> float:
     if scale == "linear":
         return value
     if scale == "log":
-        return math.log10(max(value, 1e-12))
+        return math.log10(value) if value > 0 else math.nan
     return -math.log10(max(1 - value, NINES_LIMIT))
 
 

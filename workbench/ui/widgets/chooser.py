@@ -17,6 +17,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListItem
 
 from workbench.core.errors import UserError
+from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, common_prefix, pad, sanitize, truncate
 from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
 
@@ -180,9 +181,10 @@ class Finder(Vertical):
         drop_columns: Sequence[int] = (),
         highlight_first: bool = True,
         allow_text: bool = False,
+        current: str | None = None,
         id: str | None = None,
     ) -> None:
-        """`check` raises `UserError` for a key that can't be chosen.
+        """`check` raises `UserError` for a key that can't be chosen. `current`: the key that is highlighted at first.
 
         With `allow_text`, text that matches no option can be chosen too. `headers` are shown above the options
         that have as many cells. Without `highlight_first`, no option is highlighted until the user moves.
@@ -191,6 +193,9 @@ class Finder(Vertical):
         self._find, self._check, self._drop_columns = find, check, drop_columns
         self._headers, self._value, self._hint = headers, value, hint
         self._highlight_first, self._allow_text = highlight_first, allow_text
+        self.current = current
+        self._filled_for: str | None = None
+        """The text whose matches are shown; `None` before the first ones are."""
         self._options: list[Option] = []
         self._paths = DisplayedPaths()
 
@@ -264,7 +269,7 @@ class Finder(Vertical):
         elif option is not None:
             self._accept(option.key)
         elif text and (self._allow_text or self._options == []):
-            self._accept(self._paths.resolve(text))
+            self._accept(self._resolved_text)
 
     def action_leave(self) -> None:
         """Close the finder without a choice."""
@@ -283,6 +288,12 @@ class Finder(Vertical):
     def _text(self) -> str:
         return self.query_one(Input).value
 
+    @property
+    def _resolved_text(self) -> str:
+        """The typed text; of a displayed or quoted path, the real one."""
+        resolved = self._paths.resolve(self._text)
+        return unquote_path(resolved) if resolved == self._text else resolved
+
     def _set_text(self, text: str) -> None:
         field = self.query_one(Input)
         field.value = text
@@ -295,22 +306,25 @@ class Finder(Vertical):
     def _refill(self) -> None:
         items = self.query_one(OptionList)
         before = self._highlighted_option()
-        self._options = self._find(self._paths.resolve(self._text))
+        self._options = self._find(self._resolved_text)
         items.set_options(self._list_items(max(1, items.size.width - 1)))
         self._show_no_match(self._text.strip().lower())
         index = self._index_to_highlight(before)
         items.highlighted = None if index is None else items.get_option_index(str(index))
 
     def _index_to_highlight(self, before: Option | None) -> int | None:
-        """The option whose name is typed in full, else the one that was highlighted before, else the first."""
-        name = self._text.strip().lower()
-        exact = next((i for i, o in enumerate(self._options) if o.cells[0].lower() == name), None)
+        """After typing, the option whose name is typed in full, else the first; else the one highlighted before."""
+        text, shown = self._text.strip().lower(), self._filled_for
+        self._filled_for = text
+        exact = next((i for i, o in enumerate(self._options) if o.cells[0].lower() == text), None)
         if exact is not None:
             return exact
-        same = next((i for i, o in enumerate(self._options) if before and o.key == before.key), None)
         # While a path is typed nothing is highlighted: enter takes the text, not one of its completions.
-        first = self._highlight_first and bool(self._options) and "/" not in self._text
-        return 0 if same is None and first else same
+        first = 0 if self._highlight_first and self._options and "/" not in text else None
+        kept = self.current if shown is None or (not text and shown) else before.key if before else None
+        if text not in {shown, ""}:
+            return first
+        return next((i for i, option in enumerate(self._options) if option.key == kept), first)
 
     def _show_no_match(self, text: str) -> None:
         """Say that nothing matches, unless the text itself can be chosen."""
@@ -351,7 +365,10 @@ class Finder(Vertical):
 
 
 class Chooser(ModalScreen[str | None]):
-    """A finder in a box over the screen. Its result is the chosen key; `None` where it was closed."""
+    """A finder in a box over the screen.
+
+    Its result is the chosen key; `None` if it was closed, or the current key was chosen: looking changes nothing.
+    """
 
     DEFAULT_CSS = """
     Chooser { align: center middle; }
@@ -372,7 +389,7 @@ class Chooser(ModalScreen[str | None]):
         yield self._finder
 
     def on_finder_selected(self, event: Finder.Selected) -> None:
-        self.dismiss(event.key)
+        self.dismiss(None if event.key == self._finder.current else event.key)
 
     def on_finder_cancelled(self) -> None:
         self.dismiss(None)

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, pad, sanitize, truncate
 
 LABEL_WIDTH = 18
@@ -141,8 +142,10 @@ class Editor(Vertical):
 
     @property
     def value(self) -> str:
-        """The typed text."""
-        return self.query_one(Input).value.strip()
+        """The typed text; of a quoted path, the path."""
+        text = self.query_one(Input).value.strip()
+        path = unquote_path(text)
+        return path if path.startswith(("/", "~", "./")) else text
 
     @property
     def problem(self) -> str | None:
@@ -152,6 +155,8 @@ class Editor(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the text while it is typed."""
         event.stop()
+        if event.value != self.field.value:
+            event.input.select_on_focus = False  # the next key continues what is typed, even after a resize
         problem = self.problem
         message = self.query_one("#message", Static)
         message.set_class(problem is not None, "-error")
@@ -264,9 +269,9 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._highlight_cursor()
 
     def on_descendant_blur(self) -> None:
-        # A click outside closes the open row.
+        # A click outside closes the open row; without any focus it is only hidden, in a terminal that is too small.
         editor = self.editor
-        if editor is not None and not editor.query_one(Input).has_focus:
+        if editor is not None and self.screen.focused not in {None, editor.query_one(Input)}:
             self._close(focus=False)
 
     async def on_click(self, event: events.Click) -> None:

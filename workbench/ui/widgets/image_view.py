@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain, product
+from typing import Any, NamedTuple
+
 from PIL import Image
+from rich._palettes import STANDARD_PALETTE
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from workbench.io.images import convert_mode
+from workbench.system.terminal_info import plain_reason
 
 BRIGHTNESS_RAMP = " .:-=+*#%@"
 """Characters from dark to bright, for terminals without colors."""
@@ -42,9 +49,16 @@ def _reduce_factors(size: tuple[int, int], target: tuple[int, int]) -> tuple[int
     return max(1, size[0] // (2 * target[0])), max(1, size[1] // (2 * target[1]))
 
 
-def half_blocks(image: Image.Image, columns: int, rows: int) -> list[Strip]:
-    """`image` in at most `columns` × `rows` cells: upper pixels as foreground color, lower ones as background."""
+def half_blocks(
+    image: Image.Image, columns: int, rows: int, color_system: str | None = "truecolor"
+) -> list[Strip]:
+    """`image` in at most `columns` × `rows` cells: upper pixels as foreground color, lower ones as background.
+
+    For a color system of rich with few colors (`256`, `standard`), it is dithered to these.
+    """
     pixels = resize(image, fit_size(image.size, columns, rows))
+    if color_system in {"256", "standard", "windows"}:
+        pixels = dither(pixels, _color_palette(color_system))
     width, height = pixels.size
     data = pixels.tobytes()
 
@@ -62,6 +76,36 @@ def half_blocks(image: Image.Image, columns: int, rows: int) -> list[Strip]:
     return strips
 
 
+class ColorPalette(NamedTuple):
+    """The colors of a terminal (RGB), and for each one the color that rich turns into it."""
+
+    shown: list[tuple[int, ...]]
+    sent: list[tuple[int, ...]]
+
+
+@cache
+def _color_palette(color_system: str) -> ColorPalette:
+    if color_system != "256":
+        shown: list[tuple[int, ...]] = [tuple(STANDARD_PALETTE[i]) for i in range(16)]
+        return ColorPalette(shown, shown)
+    levels = (0, 95, 135, 175, 215, 255)
+    cube = [color for color in product(levels, repeat=3) if len(set(color)) > 1 or color[0] in {0, 255}]
+    # rich finds a gray of the 256 colors by its lightness in 25 steps, which are not where the grays are.
+    grays = range(1, 25)
+    return ColorPalette(
+        cube + [(10 * gray - 2,) * 3 for gray in grays], cube + [(round(gray * 10.2),) * 3 for gray in grays]
+    )
+
+
+def dither(pixels: Image.Image, palette: ColorPalette) -> Image.Image:
+    """An RGB image with the colors of a palette only, by Floyd and Steinberg's error diffusion."""
+    colors = Image.new("P", (1, 1))
+    colors.putpalette(bytes(chain.from_iterable(palette.shown)))
+    indexed = pixels.quantize(palette=colors, dither=Image.Dither.FLOYDSTEINBERG)
+    indexed.putpalette(bytes(chain.from_iterable(palette.sent)))
+    return indexed.convert("RGB")
+
+
 def _style(upper: str, lower: str | None) -> Style:
     return Style.parse(upper if lower is None else f"{upper} on {lower}")
 
@@ -75,6 +119,13 @@ def ascii_rows(image: Image.Image, columns: int, rows: int) -> list[Strip]:
     levels = len(BRIGHTNESS_RAMP)
     texts = ["".join(BRIGHTNESS_RAMP[value * levels // 256] for value in line) for line in lines]
     return [Strip([Segment(text, Style())], width) for text in texts]
+
+
+def draw_image(app: App[Any], image: Image.Image, columns: int, rows: int) -> list[Strip]:
+    """`image` in at most `columns` × `rows` cells, as the terminal of `app` can show it best."""
+    if app.no_color or plain_reason():
+        return ascii_rows(image, columns, rows)
+    return half_blocks(image, columns, rows, app.console.color_system)
 
 
 class ImageView(Widget):
@@ -101,5 +152,4 @@ class ImageView(Widget):
     def _draw(self, width: int, height: int) -> list[Strip]:
         if self.image is None or not width or not height:
             return []
-        draw = ascii_rows if self.app.no_color else half_blocks
-        return draw(self.image, width, height)
+        return draw_image(self.app, self.image, width, height)

@@ -124,10 +124,20 @@ def render_drawing(drawing: Drawing, width: int, height: int) -> Grid:
         _draw(canvas, series, x_axis, y_axis)
     for mark in drawing.marks:
         _mark(canvas, mark, x_axis, y_axis)
-    rows = [_title(drawing.title, width)]
+    rows = [_title([*drawing.title, *_log_note(drawing)], width)]
     rows += [[*left, *row] for left, row in zip(_gutter(y_axis, canvas.height), canvas.rows, strict=True)]
     rows.append(_x_axis_row(x_axis, canvas.width))
     return [row[:width] for row in rows[:height]]
+
+
+def _log_note(drawing: Drawing) -> Title:
+    """That values are missing on a log axis, where some are."""
+    for axis, name in ((drawing.y_axis, "ys"), (drawing.x_axis, "xs")):
+        if axis.scale == "log" and any(
+            value <= 0 for series in drawing.series for value in getattr(series, name)
+        ):
+            return [("  ≤ 0 not drawn", AXIS_STYLE)]
+    return ()
 
 
 def _draw(canvas: Canvas, series: Series, x_axis: Axis, y_axis: Axis) -> None:
@@ -148,9 +158,9 @@ def _draw(canvas: Canvas, series: Series, x_axis: Axis, y_axis: Axis) -> None:
 def _band(canvas: Canvas, xs: list[float], lows: list[float], highs: list[float], series: Series) -> None:
     """Shade the cells between two curves."""
     for x, low, high in zip(xs, lows, highs, strict=True):
-        if 0 <= x <= 1 and high >= 0 and low <= 1:
+        if 0 <= x <= 1 and high >= 0 and not low > 1:  # the lower end may have no position on a log axis
             column, top = canvas.cell(x, min(high, 1.0))
-            _, bottom = canvas.cell(x, max(low, 0.0))
+            _, bottom = canvas.cell(x, max(0.0, low))
             for y in range(top, bottom + 1):
                 canvas.write(column, y, series.glyph or "░", series.style)
 

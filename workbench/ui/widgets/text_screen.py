@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,10 +14,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.core.text import sanitize
+from workbench.runs.log_tail import read_log_tail
 from workbench.ui.base.status_style import MUTED
 
-TAIL_BYTES = 128 << 10
-MAX_LINES = 2000
 REFRESH_SECONDS = 1.0
 
 
@@ -82,19 +80,8 @@ def _joined(lines: Sequence[Content]) -> Content:
 
 
 def log_tail(path: Path) -> list[Content]:
-    """The last `MAX_LINES` lines of a log; of a progress bar (rewritten with `\\r`), its last state."""
+    """The end of a log, or why it can't be read."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            data = file.read(TAIL_BYTES)
+        return [Content(line) for line in read_log_tail(path)]
     except OSError as error:
         return [Content(sanitize(f"{path}: {error.strerror}"))]
-    lines = data.decode("utf-8", "replace").rstrip("\n").split("\n")
-    if size > TAIL_BYTES:
-        lines = lines[1:]
-    return (
-        [Content(sanitize(line.rstrip("\r").rpartition("\r")[2])) for line in lines[-MAX_LINES:]]
-        if data
-        else []
-    )

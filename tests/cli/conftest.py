@@ -1,0 +1,3 @@
+from tests.run_folders import folder
+
+__all__ = ["folder"]
