@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from workbench.core.paths import check_current_folder
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.system.memory import is_out_of_memory
@@ -35,18 +36,35 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """Run the console script and exit with the command's code; bad input never ends in a traceback."""
+    _open_standard_streams()
+    os.umask(os.umask(0o077) | 0o002)  # what this writes is never writable for everyone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an ASCII terminal gets `?` for arrows
     sys.exit(run(sys.argv[1:]))
 
 
+def _open_standard_streams() -> None:
+    """Replace standard streams that are closed (`>&-`) with the null device.
+
+    Without this, the next file that is opened gets their number, and `print(file=None)` prints errors on stdout.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
+        check_current_folder()
         options = parser().parse_args(arguments)
         module, _, function = options.command.partition(":")
         code: int = getattr(import_module(f"workbench.cli.commands.{module}"), function)(options)
+        sys.stdout.flush()  # an error of the last output is handled here, not by the interpreter at its end
     except UserError as error:
         print(f"workbench: {_one_line(str(error))}", file=sys.stderr)
         return BAD_INPUT
@@ -54,12 +72,18 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has ended (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return DONE
     except OSError as error:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
         print(f"workbench: {_one_line(where + (error.strerror or str(error)))}", file=sys.stderr)
+        _discard_unwritable_output()
+        return BAD_INPUT
+    except ImportError as error:
+        # A broken installation, or a memory limit (`ulimit -v`) below the size of torch's libraries.
+        hint = "check the installation with 'workbench doctor' and the memory limit with 'ulimit -v'"
+        print(f"workbench: a library can't be loaded: {_one_line(str(error))}; {hint}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -70,6 +94,20 @@ def run(arguments: list[str]) -> int:
         )
         return FAILED
     return code
+
+
+def _discard_unwritable_output() -> None:
+    """Discard the rest of an output that can't be written, which would fail again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _one_line(message: str) -> str:

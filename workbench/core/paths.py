@@ -7,15 +7,18 @@ from pathlib import Path
 
 import platformdirs
 
+from workbench.core.errors import UserError
+
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 
 def home() -> Path:
-    """`$WORKBENCH_HOME`, else the platform's user data folder."""
-    home = os.environ.get("WORKBENCH_HOME")
-    if home:
-        return Path(home).expanduser().absolute()
-    return platformdirs.user_data_path("workbench", appauthor=False)
+    """`$WORKBENCH_HOME`, else the platform's user data folder. Raises `UserError` where that has no place."""
+    place = os.environ.get("WORKBENCH_HOME") or platformdirs.user_data_dir("workbench", appauthor=False)
+    path = expand_user_path(place)
+    if str(path).startswith("~"):  # an unknown user, or one without a home, as some containers run as
+        raise UserError(f"there is no home folder for {place}: set WORKBENCH_HOME to a folder for the runs")
+    return path.absolute()
 
 
 def runs() -> Path:
@@ -51,14 +54,14 @@ def download_cache() -> Path:
 def dataset_search_path() -> list[Path]:
     """Folders that are searched for a dataset, in order: `$WORKBENCH_DATA` (as `PATH`), `data_cache()`, Debian's."""
     parts = os.environ.get("WORKBENCH_DATA", "").split(os.pathsep)
-    folders = [Path(part).expanduser().absolute() for part in parts if part]
+    folders = [expand_user_path(part).absolute() for part in parts if part]
     return [*folders, data_cache(), DEBIAN_DATASETS]
 
 
 def torch_home() -> Path:
     """The folder of torch's downloads: `$TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch`."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).expanduser().absolute()
+    return expand_user_path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).absolute()
 
 
 def weights() -> Path:
@@ -69,6 +72,14 @@ def weights() -> Path:
 def expand_user_path(text: str) -> Path:
     """A path from user input with `~` and `~user` expanded; an unknown user is left as it is, without an error."""
     return Path(os.path.expanduser(text))
+
+
+def check_current_folder() -> None:
+    """Raise `UserError` if the current folder was deleted: neither relative paths nor new processes work in it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the current folder no longer exists: change to another folder") from None
 
 
 def is_file(path: Path) -> bool:

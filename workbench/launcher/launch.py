@@ -20,9 +20,9 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets import image_folder_layout
-from workbench.io.atomic_files import write_json
+from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
-from workbench.io.record_codec import read_record, write_record
+from workbench.io.record_codec import VERSION, read_record, write_record
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
@@ -144,7 +144,19 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
             f"workbench resume {folder.id} --take-over resumes it here"
         )
     check_owner(folder)
+    _check_version(folder)
     return status
+
+
+def _check_version(folder: RunFolder) -> None:
+    """Raise `UserError` if a newer version of workbench wrote the run: its files can be read, but not continued."""
+    for path in (folder.experiment, folder.setup, folder.manifest, folder.heartbeat):
+        version = (read_json(path) or {}).get("v")
+        if isinstance(version, int) and version > VERSION:
+            raise UserError(
+                f"{path} is of version {version}, and this workbench writes version {VERSION}: the run can be read, but "
+                "only a newer workbench can resume it"
+            )
 
 
 def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:

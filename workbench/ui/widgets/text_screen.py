@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.core.text import sanitize
+from workbench.io.file_tail import read_tail
 from workbench.ui.base.status_style import MUTED
 
 TAIL_BYTES = 128 << 10
@@ -84,14 +84,11 @@ def _joined(lines: Sequence[Content]) -> Content:
 def log_tail(path: Path) -> list[Content]:
     """The last `MAX_LINES` lines of a log; of a progress bar (rewritten with `\\r`), its last state."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            data = file.read(TAIL_BYTES)
+        data, is_cut = read_tail(path, TAIL_BYTES)
     except OSError as error:
         return [Content(sanitize(f"{path}: {error.strerror}"))]
     lines = data.decode("utf-8", "replace").rstrip("\n").split("\n")
-    if size > TAIL_BYTES:
+    if is_cut:
         lines = lines[1:]
     return (
         [Content(sanitize(line.rstrip("\r").rpartition("\r")[2])) for line in lines[-MAX_LINES:]]
