@@ -59,7 +59,7 @@ CASES: tuple[Case, ...] = (
     _case(11, "run names ../x, /abs, -rf, empty, .",
           "config/test_experiment.py::test_invalid_run_names_are_rejected", _USAGE),
     _case(12, "hostile text printed after the app has closed",
-          "hostile/test_screen.py::test_text_printed_after_the_app_has_closed_is_sanitized"),
+          "ui/test_app.py::test_quitting_stops_no_run"),
     _case(13, "a pickle with __reduce__", _PICKLE, "properties/test_checkpoints.py::test_calls_in_a_pickle_are_refused"),
     _case(14, "a pickle that is not a state dict",
           "io/test_torch_files.py::test_a_plain_pickle_is_refused_and_not_executed",

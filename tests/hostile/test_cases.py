@@ -36,7 +36,11 @@ def test_results_of_parameters_are_summed_up(tmp_path: Path) -> None:
     )
     results = read_results(report)
     assert results == {"t.py::test_a": Result(FAILED, 3.0), "t.py::test_b": Result(PASSED, 0.0)}
-    cases = [Case(1, "x", ("t.py::test_a", "t.py::test_gone")), Case(2, "y", ()), Case(3, "z", ("t.py::test_b",))]
+    cases = [
+        Case(1, "x", ("t.py::test_a", "t.py::test_gone")),
+        Case(2, "y", ()),
+        Case(3, "z", ("t.py::test_b",)),
+    ]
     table = "\n".join(rows(cases, results))
     for words in ("FAILED       3.0 s  t.py::test_a", "NOT FOUND", "not covered"):
         assert words in table

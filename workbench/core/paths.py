@@ -14,11 +14,19 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 def home() -> Path:
     """`$WORKBENCH_HOME`, else the platform's user data folder. Raises `UserError` where that has no place."""
-    place = os.environ.get("WORKBENCH_HOME") or platformdirs.user_data_dir("workbench", appauthor=False)
+    place = os.environ.get("WORKBENCH_HOME") or _user_data_folder()
     path = expand_user_path(place)
     if str(path).startswith("~"):  # an unknown user, or one without a home, as some containers run as
         raise UserError(f"there is no home folder for {place}: set WORKBENCH_HOME to a folder for the runs")
     return path.absolute()
+
+
+def _user_data_folder() -> str:
+    """The platform's folder for data of the user; it begins with `~` for a user without a home."""
+    try:
+        return platformdirs.user_data_dir("workbench", appauthor=False)
+    except RuntimeError:
+        return "~/.local/share/workbench"
 
 
 def runs() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,9 @@ class FolderScan:
 
     def counts(self) -> dict[str, list[int]]:
         """The number of images of each class, by split (`all` if the folder has no splits of its own)."""
+        counted = {split: Counter(item.label for item in items) for split, items in self.splits.items()}
         return {
-            split: [sum(item.label == label for item in items) for label in range(len(self.classes))]
-            for split, items in self.splits.items()
+            split: [labels[label] for label in range(len(self.classes))] for split, labels in counted.items()
         }
 
 

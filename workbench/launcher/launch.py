@@ -30,7 +30,7 @@ from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
-from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
+from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
 from workbench.runs.run_report import effective_experiment
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import devices, logout
@@ -59,7 +59,9 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     except (OSError, UserError) as error:
         _discard(folder)
         if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
-            raise UserError(f"{describe_disk_error(error, folder.path.parent)}: {FREE_SPACE_HINT}") from None
+            raise UserError(
+                f"{describe_disk_error(error, folder.path.parent)}: {storage_hint(error)}"
+            ) from None
         raise
     return folder
 
