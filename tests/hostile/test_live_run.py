@@ -47,11 +47,13 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproce
     """A waiting `train` of a long run that has written checkpoints, and its home."""
     home = tmp_path_factory.mktemp("live")
     settings = ("train.epochs=100000", "train.threads=1", "train.checkpoint_seconds=0.5")
-    command = [sys.executable, "-m", "workbench", "train", "digits-mlp"]
+    main = "signal.signal(signal.SIGHUP, signal.SIG_DFL); main()"  # under nohup it would be ignored
+    code = f"import signal; from workbench.cli.main import main; {main}"
+    command = [sys.executable, "-c", code, "train", "digits-mlp"]
     command += [part for setting in settings for part in ("--set", setting)]
     with subprocess.Popen(
         command, env={**os.environ, "WORKBENCH_HOME": str(home)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        text=True, start_new_session=True,
     ) as process:  # fmt: skip
         until(lambda: list((home / "runs").glob("2*")), "run")
         (path,) = (home / "runs").glob("2*")

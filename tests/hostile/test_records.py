@@ -27,6 +27,7 @@ NONSENSE = (
     b"\xff\x00",
     b"{" * 5000,
 )
+WRONG = (None, -1e300, "x", [[]], {"a": {}})
 
 
 def is_shown(folder: RunFolder) -> None:
@@ -87,7 +88,7 @@ def test_a_journal_turned_to_nonsense_line_by_line(home, capsys: pytest.CaptureF
     lines = folder.journal.read_bytes().splitlines()
     fields = [(at, json.loads(line)) for at, line in enumerate(lines)]
     damaged = [(at, json.dumps({**content, key: value}).encode())
-               for at, content in fields for key in content for value in (None, -1e300, "x", [[]], {"a": {}})]  # fmt: skip
+               for at, content in fields for key in content for value in WRONG]  # fmt: skip
     damaged += [(at, line) for at in range(len(lines)) for line in NONSENSE]
     for at, line in damaged:
         folder.journal.write_bytes(b"\n".join([*lines[:at], line, *lines[at + 1 :]]) + b"\n")

@@ -70,7 +70,10 @@ async def test_fifty_resizes_with_dialogs_open(make_run: MakeRun, hold: Hold, un
 
 
 async def test_clicks_everywhere(make_run: MakeRun, until: Until) -> None:
-    """Where chance leads to, in every pane: nothing throws, and no run is started or removed."""
+    """Where chance leads to, in every pane: nothing throws, and no run is started or removed.
+
+    Only the key bar is left out, whose keys train and quit.
+    """
     dice = random.Random(1)
     first = make_run("one")
     make_run("two", status="failed", reason="[@click=app.quit]boom[/]")
@@ -79,7 +82,7 @@ async def test_clicks_everywhere(make_run: MakeRun, until: Until) -> None:
         await ready(pilot, until)
         for spec in PANES.values():
             for _ in range(12):
-                await pilot.click(offset=(dice.randrange(80), dice.randrange(24)))
+                await pilot.click(offset=(dice.randrange(80), dice.randrange(23)))
             while len(app.screen_stack) > 1:
                 await pilot.press("escape")
             await pilot.press("escape", spec.key)

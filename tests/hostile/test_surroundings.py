@@ -166,7 +166,7 @@ def test_unicode_in_a_name(capsys: pytest.CaptureFixture[str], home: Path) -> No
 
 
 @pytest.mark.parametrize("table", ["[trian]\nepochs = 1", "[[train]]\nepochs = 1", "[train.deep]\na = 1",
-                                   '[model]\nname = "mlp"\n[model.widths]\na = 1', "[nonsense.deeper]\na = 1"])  # fmt: skip
+                                   '[model]\nname = "mlp"\n[model.widths]\na = 1', "[x.nonsense]\na = 1"])  # fmt: skip
 def test_a_recipe_with_unknown_tables(
     table: str, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -156,8 +156,8 @@ def _check_version(folder: RunFolder) -> None:
         version = (read_json(path) or {}).get("v")
         if isinstance(version, int) and version > VERSION:
             raise UserError(
-                f"{path} is of version {version}, and this workbench writes version {VERSION}: the run can be read, but "
-                "only a newer workbench can resume it"
+                f"{path} is of version {version}, and this workbench writes version {VERSION}: "
+                "the run can be read, but only a newer workbench can resume it"
             )
 
 
