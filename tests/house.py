@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "workbench"
 UNTYPED = re.compile(r"(dict|Mapping)\[str, Any\]")
 SEARCHES = {
-    "learning rate schedule": ("engine/lr_schedule.py", "lr_at"),
+    "learning rate schedule": ("config/lr_schedule.py", "lr_at"),
     "writing a checkpoint": ("worker/checkpoints.py", "CheckpointManager"),
     "CUDA graphs": ("engine/cuda_graphs.py", "GraphedStep"),
     "drawing the confusion matrix": ("ui/classes/confusion_matrix.py", "confusion_grid"),

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from workbench.cli import console
 from workbench.cli.follow import Follower
-from workbench.runs.journal import Journal, Notice
+from workbench.cli.progress_line import evaluation_line, progress_line
+from workbench.config.experiment import build_experiment
+from workbench.core.progress import Progress
+from workbench.core.text import cell_width
+from workbench.runs.enums import Phase
+from workbench.runs.journal import Journal, Notice, PhaseChange
 from workbench.runs.jsonl import LineWriter, read_lines
-from workbench.runs.metrics import EvaluationRow, MetricLine, Wall
+from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
 from workbench.runs.reader import RunView
+from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
@@ -84,3 +92,77 @@ def test_a_result_of_nan_is_shown_once(tmp_path: Path, capsys: pytest.CaptureFix
     view.evaluations = [last, msgspec.structs.replace(evaluation(1, math.nan, 2), final=True)]
     follower._show_evaluations(view)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def live_view(tmp_path: Path, **beat: Any) -> RunView:
+    """A run of 10 epochs with 4 completed ones of 12.5 seconds each."""
+    view = RunView(RunFolder(tmp_path), status=Status.RUNNING)
+    view.experiment = build_experiment(
+        "digits-mlp", sets=["train.epochs=10"], name="a-" + "long-" * 10 + "name"
+    )
+    view.journal = [PhaseChange(phase=Phase.TRAINING, attempt=1, time=1000.0)]
+    values = {
+        "phase": Phase.TRAINING,
+        "epoch": 4,
+        "epochs_total": 10,
+        "step": 400,
+        "steps_total": 1000,
+        "eta": 75.0,
+    }
+    view.heartbeat = Heartbeat(**{**values, **beat})
+    view.epochs = [
+        EpochRow(step=100 * n, epoch=n, loss=1 / n, wall=Wall(time=1000 + 12.5 * n)) for n in range(1, 5)
+    ]
+    for n in range(1, 41):
+        wall = Wall(samples_per_second=12_345)
+        view.steps.add(StepRow(step=10 * n, epoch=n / 10, loss=0.25, lr=0.001, wall=wall))
+    view.last_wall = wall
+    return view
+
+
+def test_the_progress_line_fits_the_terminal(tmp_path: Path) -> None:
+    view = live_view(tmp_path)
+    wide = progress_line(view, 200, 1060.0)
+    for part in (
+        "epoch 5/10",
+        "step 400/1000",
+        "loss 0.2500",
+        "lr 0.001",
+        "12s/epoch",
+        "12.3k samples/s",
+        "ETA 1m15",
+    ):
+        assert f"  {part}" in wide
+    for width in range(8, 200):
+        line = progress_line(view, width, 1060.0)
+        assert cell_width(line) <= width
+        assert width < 79 or all(
+            part in line for part in ("loss 0.2500", "lr 0.001", "12s/epoch", "ETA 1m15")
+        )
+    for progress in (None, Progress("decoding images", 1234, 60000, "images")):
+        loading = live_view(tmp_path, phase=Phase.LOADING, progress=progress)
+        for width in range(8, 100):
+            line = progress_line(loading, width, 1062.0)
+            assert cell_width(line) <= width and line.endswith("  1m02"), "the clock is never cut off"
+
+
+def test_the_line_of_an_epoch_has_its_loss_rate_time_and_the_eta(tmp_path: Path) -> None:
+    row = EvaluationRow(step=400, epoch=4, split="validation", loss=0.5, accuracy=0.9, wall=Wall(time=1050))
+    line = evaluation_line(live_view(tmp_path), row)
+    assert line == (
+        "epoch 4/10  validation  loss 0.5000  accuracy 0.9000  training loss 0.2500  lr 0.001  12s/epoch  ETA 1m15"
+    )
+
+
+def test_what_takes_long_before_the_first_step_is_a_plain_line_of_a_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    follower = Follower(RunFolder(tmp_path))
+    for progress in (Progress("importing PyTorch"), Progress("decoding images", 1, 9, "images")):
+        for _ in range(4):
+            follower._show_progress(live_view(tmp_path, phase=Phase.LOADING, progress=progress))
+            now += 1
+    follower._show_progress(live_view(tmp_path))
+    assert capsys.readouterr().err == "  importing PyTorch\n  decoding images\n"

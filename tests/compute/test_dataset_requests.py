@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -20,7 +21,24 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_records import ExperimentDataset, RunDataset
 from workbench.compute.protocol_responses import Response
+from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
+
+COUNTED_CODE = """
+import torch
+from beside import NOTE
+
+def make(n=20):
+    with open(__file__ + ".calls", "a") as file:
+        file.write("called\\n")
+    print("reading", NOTE)
+    if n == 0:
+        raise ValueError("no data")
+    if n == 1:
+        input("name? ")
+    x = torch.randint(0, 256, (n, 3, 6, 6), dtype=torch.uint8)
+    return (x, torch.arange(n) % 2 + 1), (x, torch.arange(n) % 2 + 1)
+"""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIGITS = ExperimentDataset(data=Choice("digits"), model=Choice("mlp"), validation=0.1, seed=0)
@@ -141,3 +159,60 @@ async def test_the_pipeline_from_a_stored_image_to_a_models_input(shared: Comput
     assert steps["from_numpy"].shares_numpy and steps["from_numpy"].memory == "shared with NumPy"
     assert (steps["batched"].shape, steps["flattened"].shape) == ((1, 1, 8, 8), (1, 64))
     assert steps["flattened"].memory == "a view" and steps["normalized"].low < 0
+
+
+async def test_user_code_runs_once_for_all_that_is_looked_at(shared: ComputeClient, tmp_path: Path) -> None:
+    code, calls = tmp_path / "data.py", tmp_path / "data.py.calls"
+    code.write_text(COUNTED_CODE)
+    (tmp_path / "beside.py").write_text("NOTE = 'the first time'")
+    data = Choice(f"{code}:make")
+
+    def count() -> int:
+        return len(calls.read_text().splitlines())
+
+    first = ExperimentDataset(data=data, model=Choice("mlp"))
+    overview = await shared.request(DescribeDataset(dataset=first))
+    assert overview.printed == ("reading the first time",) and overview.facts.classes == ("1", "2")
+    assert overview.facts.notices == ("labels 1 to 2 are used as class indices 0 to 1",)
+    other_split = ExperimentDataset(data=data, model=Choice("resnet18"), validation=0.2, seed=3)
+    for dataset in (first, other_split):
+        for request in (
+            BrowseImages(dataset=dataset),
+            TransformImage(dataset=dataset),
+            DescribeDataset(dataset=dataset),
+        ):
+            await shared.request(request)
+    pages = [asyncio.ensure_future(shared.request(BrowseImages(dataset=first, first=i))) for i in range(8)]
+    await asyncio.sleep(0)  # each page request of the pane cancels the one before
+    for page in pages[:-1]:
+        page.cancel()
+    await pages[-1]
+    assert count() == 1
+    (tmp_path / "beside.py").write_text("NOTE = 'a second time'")
+    assert (await shared.request(DescribeDataset(dataset=first))).printed == ("reading a second time",)
+    assert count() == 2
+    with pytest.raises(
+        ComputeError, match=r"ValueError: no data \(.*data\.py:\d+\); it printed last: reading a second"
+    ):
+        await shared.request(DescribeDataset(dataset=ExperimentDataset(data=Choice(data.name, {"n": 0}))))
+    with pytest.raises(ComputeError, match="EOFError"):
+        await shared.request(DescribeDataset(dataset=ExperimentDataset(data=Choice(data.name, {"n": 1}))))
+
+
+async def test_slow_user_code_holds_nothing_up_and_can_be_cancelled(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
+    code, started = tmp_path / "data.py", asyncio.Event()
+    code.write_text("import time\ndef make():\n    print('line 1 of 9')\n    time.sleep(600)\n")
+
+    def progressed(progress: Progress) -> None:
+        if "line 1 of 9" in progress.what:
+            started.set()
+
+    slow = asyncio.ensure_future(shared.request(DescribeDataset(dataset=dataset(f"{code}:make")), progressed))
+    await asyncio.wait_for(started.wait(), 60)
+    assert (await shared.request(DescribeDataset(dataset=DIGITS))).facts.has_images
+    slow.cancel()
+    code.write_text("def make(): return 5")
+    with pytest.raises(ComputeError, match=r"must return \(train, test\)"):
+        await asyncio.wait_for(shared.request(DescribeDataset(dataset=dataset(f"{code}:make"))), 60)

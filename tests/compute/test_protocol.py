@@ -126,8 +126,9 @@ def test_unknown_fields_and_requests_are_rejected() -> None:
 
 def test_a_response_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(models.HANDLERS, Warm, lambda request, task: Ready(torch=object()))  # type: ignore[arg-type]
-    outcome = Server(io.StringIO(), run_user_code=True)._outcome(Task(4, Warm(), lambda _: None))
-    found = protocol.decode_server_message(outcome)
+    server = Server(output := io.StringIO(), run_user_code=True)
+    server._finish(Task(4, Warm(), lambda _: None), server._compute_or_delegate)
+    found = protocol.decode_server_message(output.getvalue())
     assert isinstance(found, Failure) and found.id == 4 and "TypeError" in found.error
 
 

@@ -24,6 +24,7 @@ from workbench.datasets.image_folder import scan_folder
 from workbench.datasets.image_folder_layout import validate_image_folder
 from workbench.datasets.loader import load
 from workbench.io import file_cache
+from workbench.io.image_fit import crop_to_square
 
 
 @pytest.fixture(autouse=True)
@@ -367,7 +368,7 @@ def test_an_image_is_resized_as_when_it_is_classified(tmp_path):
     images = dict(
         zip(data.train.names + data.test.names, (*data.train.inputs, *data.test.inputs), strict=True)
     )
-    image = image_cache.crop_to_square(Image.fromarray(noise), 17)
+    image = crop_to_square(Image.fromarray(noise), 17)
     assert np.array_equal(images["cat/noise.png"].permute(1, 2, 0).numpy(), np.asarray(image))
 
 
@@ -408,3 +409,18 @@ def test_the_fingerprint_of_a_listing_does_not_change_between_versions():
     test = [ListedImage("dog/b.png", 1, 77, 1700000000000000003)]
     listing = ImageListing(Path("/pets"), ("cat", "dog"), {"train": train, "test": test})
     assert listing.fingerprint() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"
+
+
+def test_what_of_the_images_is_not_seen_is_said(tmp_path):
+    root = classes(tmp_path / "pets")
+    assert load_folder(root, size=16).notices == ()
+    for name in ("cat", "dog"):
+        for number in range(8):
+            Image.new("RGBA", (90, 30), (0, 0, 0, 0)).save(root / name / f"wide-{number}.png")
+    cropped, said = load_folder(root, size=16).notices
+    assert "are cropped to their center square" in cropped and "33 % of a 90×30 image" in cropped
+    assert said.endswith("images checked: transparency blended with white")
+    padded = load_folder(root, size=16, fit="pad")
+    assert len(padded.notices) == 1 and padded.input.fit == "pad"
+    index = next(i for i, name in enumerate(padded.train.names) if "wide" in name)
+    assert padded.train.inputs[index][0, :, 8].unique().tolist() == [0, 255]  # black above and below white

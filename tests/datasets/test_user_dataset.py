@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.core.user_code import check_user_code
+from workbench.datasets.input_record import InputKind
 from workbench.datasets.loader import load
 
 
@@ -105,7 +109,7 @@ def test_the_same_data_has_the_same_fingerprint(custom):
         ("def make(): return 5", r"must return \(train, test\)"),
         ("def make(): return {'train': None}", "no train and no test"),
         ("def make(): return (1, 2), (3, 4)", "must be a pair"),
-        ("def make(): return ([1.0], ['cat']), ([1.0], ['cat'])", "a list that is not an array of numbers"),
+        ("def make(): return ([1.0], [{}]), ([1.0], [{}])", "a list that is not an array of numbers"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.rand(4, 3, 2)), (x, x)", None),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.arange(3)), (x, x)", "4 inputs but 3 targets"),
         ("def make():\n    x = torch.rand(4, 2)\n    return (x, torch.zeros(4).long()), (x, torch.zeros(4).long())",
@@ -113,6 +117,50 @@ def test_the_same_data_has_the_same_fingerprint(custom):
         ("def make():\n    x = torch.zeros(4, 7, 5, 5).byte()\n    return (x, [0, 1, 0, 1]), (x, [0, 1, 0, 1])",
          r"images are \[N, 1 or 3, H, W\]"),
         ("def make(): return {'train': 1, 'test': 1, 'task': 'sing'}", "must be a pair"),
+        ("def make(): pass", r"not nothing \(None\): add a return statement"),
+        ("def make(): yield 1", "not a generator: use return"),
+        ("def make(): return [Image.new('L', (4, 4))] * 6", "a list of 6 values"),
+        ("def make(): return [Image.new('L', (4, 4))] * 2", "must be a pair .* not Image"),
+        ("def make(): return (np.array([[1., np.nan]] * 4), [0, 1] * 2), ([[1., 2.]], [0])",
+         "NaN or infinite values in the inputs of 4 of 4 samples"),
+        ("def make(): return ([1., 2.], [.5, float('inf')]), ([1.], [0.5])",
+         r"NaN or infinite values in the targets of 1 of 2 samples \(the first is sample 1\)"),
+        ("def make(): return ([], []), ([], [])", "is empty: every split needs at least one sample"),
+        ("def make(): return (np.zeros((0, 3)), np.zeros(0, int)), (np.zeros((2, 3)), [0, 1])", "train is empty"),
+        ("def make(): return ([[1, 2], [3]], [0, 1]), ([[1, 2]], [0])", "not an array of numbers of one shape"),
+        ("def make(): return (np.array(['a', 'b']), [0, 1]), (np.array(['a', 'b']), [0, 1])",
+         "the inputs are a ndarray that is not an array of numbers"),
+        ("def make(): return [(torch.rand(3, 2), torch.rand(3, 4).softmax(1))] * 2",
+         r"row of numbers that sum to 1: return class indices"),
+        ("def make(): return ([1., 2., 3.], torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 0]])), ([1.], [[1, 0, 1]])",
+         "3 labels per sample; one class per sample"),
+        ("def make(): return {'train': ([1., 2.], ['cat', 'dog']), 'test': ([1.], ['dgo']), 'classes': ['cat', 'dog']}",
+         r"the label 'dgo' is not among the classes \(did you mean 'dog'\?\)"),
+        ("def make(): return ([1., 2.], [0, 1]), ([1.], [1]), ['a', 'a']", "two classes have the name 'a'"),
+        ("def make(): return ([1., 2., 3.], [0, 1, 7]), ([1.], [1]), ['a', 'b']",
+         r"2 class names, but labels 0, 1, 7 \(3 different ones\)"),
+        ("def make(): return (torch.rand(80, 2), torch.arange(80) * 3), (torch.rand(2, 2), [0, 3])",
+         "80 different values for 80 training samples: for a regression return floats"),
+        ("def make(): return [(torch.zeros(4, 9, 9, 4).byte(), [0, 1] * 2)] * 2",
+         r"4 channels last: put the channels first .*drop the alpha channel"),
+        ("def make(): return [(torch.zeros(4, 2) + 0j, [0, 1] * 2)] * 2", "complex inputs"),
+        ("class S(torch.utils.data.IterableDataset):\n    def __iter__(self): yield 1\ndef make(): return S(), S()",
+         "is an IterableDataset"),
+        ("class S:\n    def __len__(self): return 2\n    def __getitem__(self, i): return {'pixels': 1}\n"
+         "def make(): return S(), S()", "a dict with pixels; it needs image and label"),
+        ("class S:\n    def __len__(self): return 2\n    def __getitem__(self, i): return [i]\n"
+         "def make(): return S(), S()", r"must be \(input, target\), not a list of 1 values"),
+        ("class S:\n    def __len__(self): return 2\n    def __getitem__(self, i): return np.zeros(2), None\n"
+         "def make(): return S(), S()", r"targets \(NoneType\) are not numbers of one shape"),
+        ("def make(): return (torch.rand(4, 3, 5, 5), [0, 1] * 2), (torch.rand(4, 3, 5, 5), [0, 1] * 2)\n"
+         "make.preprocess = 'ToTensor'", r"make\.preprocess must be a function or a transform, not str"),
+        ("def make(): return (torch.rand(4, 3, 5, 5), [0, 1] * 2), (torch.rand(4, 3, 5, 5), [0, 1] * 2)\n"
+         "make.preprocess = lambda image: torch.zeros(1, 5, 5)", r"inputs of shape \[1, 5, 5\] of an image of 5×5"),
+        ("def make(): return (torch.rand(4, 3, 5, 5), [0, 1] * 2), (torch.rand(4, 3, 5, 5), [0, 1] * 2)\n"
+         "make.preprocess = lambda image: 1 / 0", r"preprocess fails on an image of 5×5: ZeroDivisionError"),
+        ("def make(): return (torch.rand(4, 1, 5, 5) * 9, [0, 1] * 2), (torch.rand(4, 1, 5, 5) * 9, [0, 1] * 2)\n"
+         "make.preprocess = lambda image: torch.from_numpy(np.array(image))[None] / 255.",
+         r"make\.preprocess can't have made these inputs: it makes values from 0 to 1"),
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
 )  # fmt: skip
@@ -128,3 +176,134 @@ def test_errors_are_one_line(custom, code, words):
 def test_an_unknown_option_is_an_error(custom):
     with pytest.raises(UserError, match="unexpected keyword argument 'm'"):
         custom("def make(n=1): pass", {"m": 1})
+
+
+FLOATS = "x = torch.rand(8, 3)\ndef made(y): return (x, torch.as_tensor(y)), (x, torch.as_tensor(y))\n"
+
+
+@pytest.mark.parametrize(
+    ("returned", "classes", "targets"),
+    [
+        ("made([1, 2, 3, 4] * 2)", ("1", "2", "3", "4"), [0, 1, 2, 3] * 2),
+        ("made([0, 10, 20, 90] * 2)", ("0", "10", "20", "90"), [0, 1, 2, 3] * 2),
+        ("made([-1, 1] * 4)", ("-1", "1"), [0, 1] * 4),
+        ("made([[5], [7]] * 4)", ("5", "7"), [0, 1] * 4),
+        ("made([True, False] * 4)", ("0", "1"), [1, 0] * 4),
+        ("made(torch.eye(4)[[3, 2, 1, 0] * 2])", ("0", "1", "2", "3"), [3, 2, 1, 0] * 2),
+        ("made(torch.eye(3)[[2, 1] * 4].long())", ("0", "1", "2"), [2, 1] * 4),
+        ("(*made([0, 1] * 4), ['cat', 'dog'])", ("cat", "dog"), [0, 1] * 4),
+        ("(*made([1, 2] * 4), ['cat', 'dog'])", ("cat", "dog"), [0, 1] * 4),
+        ("(*made([3, 8] * 4), {3: 'three', 8: 'eight'})", ("three", "eight"), [0, 1] * 4),
+        ("(*made([0, 1] * 4), {'zero': 0, 'one': 1})", ("zero", "one"), [0, 1] * 4),
+        ("((x, ['owl', 'cat'] * 4), (x, np.array(['cat', 'owl'] * 4)))", ("cat", "owl"), [1, 0] * 4),
+        ("dict(zip(('train', 'test'), made([0., 1.] * 4)), task='classification')", ("0", "1"), [0, 1] * 4),
+        ("[(x, [torch.tensor([4]), torch.tensor([6])] * 4), (x, [np.array([4])] * 8)]", ("4", "6"), [0, 1] * 4),
+    ],
+)  # fmt: skip
+def test_labels_of_any_values_become_class_indices_with_their_names(custom, returned, classes, targets):
+    data = custom(f"{FLOATS}\ndef make(): return {returned}")
+    assert data.task == "classification" and data.classes == classes
+    assert data.train.targets.tolist() == targets
+
+
+def test_class_names_on_the_function_and_what_was_changed_is_said(custom):
+    data = custom(f"{FLOATS}\ndef make(): return made([1, 2] * 4)\nmake.classes = ('cat', 'dog')")
+    assert data.classes == ("cat", "dog")
+    assert data.notices == ("labels 1 to 2 are used as class indices 0 to 1",)
+    whole = custom(f"{FLOATS}\ndef make(): return made([1., 2.] * 4)")
+    assert whole.task == "regression" and "return integers for classes" in whole.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "dtype"),
+    [
+        ("torch.rand(6, 9, 8, 3)", (3, 9, 8), torch.float32),
+        ("np.random.rand(6, 9, 8, 1)", (1, 9, 8), torch.float32),
+        ("torch.rand(6, 3, 8, 3)", (3, 8, 3), torch.float32),
+        ("torch.rand(6, 64, 3, 3)", (64, 3, 3), torch.float32),  # the feature maps of a network
+        ("torch.rand(6, 16, 1, 1)", (16, 1, 1), torch.float32),
+        ("[Image.new('RGB', (8, 9))] * 6", (3, 9, 8), torch.uint8),
+        ("[np.zeros((9, 8, 3), np.uint8)] * 6", (3, 9, 8), torch.uint8),
+        ("np.random.randint(0, 256, (6, 1, 9, 8))", (1, 9, 8), torch.uint8),
+    ],
+)
+def test_channels_come_first(custom, inputs, shape, dtype):
+    data = custom(f"def make():\n    x = {inputs}\n    return (x, [0, 1] * 3), (x, [0, 1] * 3)")
+    assert data.train.shape == shape and data.train.inputs.dtype == dtype
+    assert bool(data.notices and "channels last" in data.notices[0]) == ("9, 8, " in inputs)
+
+
+def test_items_and_class_names_as_those_of_hugging_face(custom):
+    data = custom(
+        """
+        class Label: names = ["cat", "dog"]
+        class Set:
+            features = {"label": Label()}
+            def __len__(self): return 6
+            def __getitem__(self, i): return {"image": Image.new("L", (5, 4), i), "label": i % 2}
+        def make(): return {"train": Set(), "val": Set(), "test": Set()}
+        """
+    )
+    assert data.classes == ("cat", "dog") and data.train.shape == (1, 4, 5) and len(data.validation) == 6
+
+
+def test_a_name_is_checked_without_running_the_file(tmp_path):
+    path = tmp_path / "data.py"
+    path.write_text(
+        "raise SystemExit\ntry:\n    from x import make\nexcept ImportError:\n    def make(): pass"
+    )
+    check_user_code(f"{path}:make")
+    with pytest.raises(UserError, match=r"no class or function 'mak' \(did you mean 'make'\?\)"):
+        check_user_code(f"{path}:mak")
+    path.write_text("from beside import *")
+    check_user_code(f"{path}:mak")
+    path.write_text("def make(:")
+    with pytest.raises(UserError, match=r"SyntaxError.*data\.py:1"):
+        check_user_code(f"{path}:make")
+
+
+def test_a_typo_is_an_error_of_usage_before_anything_starts(tmp_path, home, capsys):
+    (tmp_path / "data.py").write_text("def make(): ...")
+    for command in ("train", "plan"):
+        assert run([command, "--dataset", f"{tmp_path / 'data.py'}:mak", "--model", "mlp"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("workbench: ") and "did you mean 'make'?" in line
+    assert not (home / "runs").exists()
+
+
+def test_what_user_code_changes_in_the_process_is_undone(custom, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    data = custom(
+        """
+        import os
+        def make():
+            os.chdir("/")
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            torch.set_num_threads(1 + torch.get_num_threads())
+            x = torch.rand(4, 2)
+            return (x, np.arange(4, dtype=np.uint16) % 2), (x, np.arange(4, dtype=np.uint16) % 2)
+        """
+    )
+    assert data.train.inputs.dtype == torch.float32 and data.classes == ("0", "1")
+    assert (Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()) == before
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "lambda image: np.asarray(image)[..., None] / 255",
+        "lambda image: np.asarray(image) / 255.",
+        "lambda image: torch.from_numpy(np.array(image))[None, None].double() / 255",
+    ],
+)
+def test_a_preprocess_may_return_what_the_function_itself_returns(custom, told):
+    data = custom(
+        "def make():\n"
+        "    x = np.random.randint(0, 256, (6, 9, 8, 1)) / 255\n"
+        "    return (x, [0, 1] * 3), (x, [0, 1] * 3)\n"
+        f"make.preprocess = {told}"
+    )
+    assert data.input.kind is InputKind.AFFINE
+    assert data.input.scale == pytest.approx((1 / 255,)) and data.input.offset == pytest.approx((0,))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -103,7 +106,7 @@ def test_thread_counts_are_timed_once_and_cached(home: Path, monkeypatch: pytest
     state, threads = torch.get_rng_state(), torch.get_num_threads()
 
     def found() -> TunedExecution:
-        return autotune(module, Classification(3), TrainingSettings(), batch, "mine")
+        return autotune(module, Classification(3), TrainingSettings(), batch, "mine", steps=10**9)
 
     monkeypatch.setattr(tuning, "cores_are_contended", lambda: False)
     chosen = found()
@@ -115,9 +118,9 @@ def test_thread_counts_are_timed_once_and_cached(home: Path, monkeypatch: pytest
     known = read_json(home / "threads.json")
     assert known is not None
     ((key, entry),) = known["tuned"].items()
-    assert entry == {"threads": chosen.threads, "channels_last": False}
+    assert entry == msgspec.to_builtins(chosen) and chosen.time_limit == 0
     write_json(home / "threads.json", {"v": 1, "tuned": {key: {**entry, "channels_last": True}}})
-    assert found() == TunedExecution(chosen.threads, True)
+    assert found() == replace(chosen, channels_last=True)
     # A busy host has its own entry; an entry for more cores than this host has is replaced.
     monkeypatch.setattr(tuning, "cores_are_contended", lambda: True)
     assert not found().channels_last
@@ -158,15 +161,73 @@ def test_channels_last_is_chosen_where_it_is_faster(
 ) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
     batch = Batch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
-    timings = iter([0.5] * len(candidate_thread_counts(usable_cores())) + [*seconds] * 2)
+    timings = iter([0.5] * (1 + len(candidate_thread_counts(usable_cores()))) + [*seconds] * 2)
 
-    def timed(step: Callable[[], None], threads: int) -> float:
+    def timed(step: Callable[[], None], threads: int, window: float) -> float:
         step()
         return next(timings)
 
     monkeypatch.setattr(tuning, "_seconds_per_step", timed)
-    assert autotune(module, Classification(2), TrainingSettings(), batch, "mine").channels_last == better
+    assert (
+        autotune(module, Classification(2), TrainingSettings(), batch, "mine", steps=10**9).channels_last
+        == better
+    )
     assert list(timings) == []
+
+
+def test_channels_last_is_not_timed_for_a_model_that_can_not_compute_it(home: Path) -> None:
+    class Viewing(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).view(len(x), -1)
+
+    module, batch = Viewing(3, 4, 3), Batch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
+    before = module.weight.detach().clone()
+    assert not autotune(
+        module, Classification(144), TrainingSettings(), batch, "mine", steps=10**6
+    ).channels_last
+    assert torch.equal(module.weight, before) and module.weight.is_contiguous() and module.training
+
+
+SLOW = {1: 30.0, 2: 16.0, 4: 9.0, 8: 5.0}
+FAST = {1: 0.0003, 2: 0.0004, 4: 0.0006, 8: 0.002}
+
+
+@pytest.mark.parametrize("contended", [False, True])
+@pytest.mark.parametrize(
+    ("step_seconds", "steps", "threads"),
+    [(SLOW, 10_000, 8), (SLOW, 100, 8), (SLOW, 10, 8), (FAST, 1_000_000, 1), (FAST, 4_000, 1), (FAST, 400, None),
+     (FAST, 399, None), (FAST, 3, None)],
+)  # fmt: skip
+def test_choosing_threads_takes_a_small_share_of_the_training(
+    step_seconds: dict[int, float], steps: int, threads: int | None, *, contended: bool, home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Steps of a simulated duration on 8 cores; the clock moves only while a step runs."""
+    module, batch, now, made = nn.Linear(8, 3), Batch(torch.randn(4, 8), torch.zeros(4)), 0.0, 0
+
+    def step() -> None:
+        nonlocal now, made
+        now, made = now + step_seconds[torch.get_num_threads()], made + 1
+
+    monkeypatch.setattr(tuning, "usable_cores", lambda: 8)
+    monkeypatch.setattr(tuning, "cores_are_contended", lambda: contended)
+    monkeypatch.setattr(tuning, "_trial_step", lambda *_: step)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+
+    def found(count: int) -> TunedExecution:
+        return autotune(module, Classification(3), TrainingSettings(), batch, "mine", steps=count)
+
+    chosen = found(steps)
+    if not contended:
+        assert threads in {None, chosen.threads}
+        assert now <= 0.05 * steps * step_seconds[chosen.threads], "at most 5 % of the training"
+    before = made
+    assert found(steps) == chosen and made == before, "the result is remembered"
+    found(steps // 2)
+    assert made == before, "also for a shorter training"
+    if chosen.time_limit:
+        found(10**9)
+        assert made > before, "a longer training can afford to try more"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from workbench.config.lr_schedule import lr_at
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.engine.freezing import Backbone
 from workbench.engine.lookahead import FINAL_RETENTION, Lookahead, make_lookahead
-from workbench.engine.lr_schedule import lr_at
 from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
 from workbench.engine.torch_compat import unwrapped_step
 

@@ -9,7 +9,13 @@ from torch import nn
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import RunFailed
 from workbench.datasets.dataset import Dataset, Split
-from workbench.engine.task import Classification, Regression, balanced_class_weights, make_task
+from workbench.engine.task import (
+    Classification,
+    Regression,
+    balanced_class_weights,
+    make_task,
+    precision_setting,
+)
 
 CPU = torch.device("cpu")
 
@@ -37,6 +43,12 @@ def test_settings_reach_the_loss() -> None:
     theirs = nn.CrossEntropyLoss(weight=weights, label_smoothing=0.1)(outputs, targets)
     assert task.loss(outputs, targets) == theirs
     assert task.num_outputs == 2
+
+
+def test_a_regression_computes_all_digits_unless_told_otherwise() -> None:
+    assert precision_setting(TrainingSettings(), "regression") == "fp32"
+    assert precision_setting(TrainingSettings(), "classification") == "auto"
+    assert precision_setting(TrainingSettings(precision="bf16"), "regression") == "bf16"
 
 
 def test_a_regression_never_broadcasts_over_pairs() -> None:

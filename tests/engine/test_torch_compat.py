@@ -18,6 +18,7 @@ from workbench.engine.torch_compat import (
     has_batch_norm,
     lerp_tensors_,
     unwrapped_step,
+    use_full_fp32_convolutions,
     warn_about_nondeterminism,
 )
 
@@ -80,6 +81,16 @@ def test_fused_optimizers_skip_their_update_while_found_inf_is_set(name: Any) ->
     found_inf.zero_()
     unwrapped_step(optimizer)()
     assert not torch.equal(module.weight, before)
+
+
+def test_convolutions_compute_with_all_bits_on_request() -> None:
+    before = torch.backends.cudnn.conv.fp32_precision
+    try:
+        use_full_fp32_convolutions()
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        torch.set_float32_matmul_precision(torch.get_float32_matmul_precision())  # may be set afterwards
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = before
 
 
 def test_rmsprop_has_no_found_inf() -> None:

@@ -5,15 +5,18 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from workbench.cli.main import run
 from workbench.core.distribution import install_hint
+from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.loader import load
 from workbench.export import unused_name
 from workbench.inference.run_checkpoint import load_run_checkpoint
+from workbench.models.preprocessing import Preprocessing
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 
@@ -99,3 +102,23 @@ def test_a_package_that_is_missing_is_named(
     assert run(["export", "last", "--format", "onnx", "--to", str(tmp_path / "x.onnx")]) == 2
     expected = f"workbench: exporting to onnx needs the package 'onnx': {install_hint('export')}\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_graph_that_answers_otherwise_is_not_exported() -> None:
+    from workbench.export.onnx_graph import check_answers
+
+    ours = np.full((4, 3), 1 / 3, np.float32)
+    check_answers(ours + 1e-6, ours)
+    for wrong in (ours + 0.01, ours[:2], np.full_like(ours, np.nan)):
+        with pytest.raises(UserError, match=r"answers otherwise than the run .* nothing was written"):
+            check_answers(wrong, ours)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 20)])
+def test_images_in_a_graph_are_resized_as_in_torch(size: tuple[int, int]) -> None:
+    from workbench.export.onnx_graph import ExportablePreprocessing
+
+    images = torch.randint(0, 256, (2, 3, 20, 17), generator=torch.manual_seed(0), dtype=torch.uint8)
+    settings = Preprocessing(size, 3, (0.5,), (0.25,))
+    found = ExportablePreprocessing.from_dict(settings.to_dict())(images)
+    torch.testing.assert_close(found, settings(images), atol=1e-5, rtol=0)

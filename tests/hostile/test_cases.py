@@ -32,7 +32,8 @@ def test_results_of_parameters_are_summed_up(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(
         '<testsuites><testsuite><testcase file="t.py" name="test_a[1]" time="1"/>'
-        '<testcase file="t.py" name="test_a[2]" time="2"><failure/></testcase><testcase file="t.py" name="test_b" time="0"/></testsuite></testsuites>'
+        '<testcase file="t.py" name="test_a[2]" time="2"><failure/></testcase>'
+        '<testcase file="t.py" name="test_b" time="0"/></testsuite></testsuites>'
     )
     results = read_results(report)
     assert results == {"t.py::test_a": Result(FAILED, 3.0), "t.py::test_b": Result(PASSED, 0.0)}

@@ -57,7 +57,11 @@ def test_the_prediction_equals_that_of_the_tutorial(
         transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
         transforms.Normalize(mean=MEAN, std=DEVIATION),
     ])  # fmt: skip
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(path))
+    if kind == "transparent":  # the only difference: the tutorial shows what is below transparent pixels
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    image = image.convert("RGB")
     with torch.no_grad():
         wanted = torch.nn.functional.softmax(module(torch.unsqueeze(transform(image), 0)), dim=1)[0]
     classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")

@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 
 from workbench.core.errors import UserError
-from workbench.io.images import convert_mode, crop_to_square, image_size, open_image
+from workbench.io.image_fit import crop_to_square, describe_fit, fit_image
+from workbench.io.images import (
+    convert_mode,
+    describe_conversion,
+    header_changes,
+    image_size,
+    open_image,
+)
 
 
 def encoded(image, kind, **options):
@@ -104,17 +111,23 @@ def test_damaged_exif_does_not_spoil_an_image():
     assert open_image(jpeg).size == (8, 8)
 
 
-def test_palette_alpha_and_cmyk_become_rgb():
-    clear = Image.new("RGBA", (4, 4), (200, 100, 50, 0))
-    assert convert_mode(open_image(encoded(clear, "PNG")), "RGB").getpixel((0, 0)) == (200, 100, 50)
+def test_transparency_is_blended_with_white_and_palettes_and_cmyk_become_rgb():
+    drawing = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    drawing.putpixel((1, 1), (0, 0, 0, 255))
+    drawing.putpixel((2, 2), (200, 100, 50, 127))
+    for encoded_image in (
+        encoded(drawing, "PNG"),
+        encoded(drawing.rotate(0), "WEBP", lossless=True, exact=True),
+    ):
+        image = convert_mode(open_image(encoded_image), "RGB")
+        assert [image.getpixel((i, i)) for i in range(3)] == [(255, 255, 255), (0, 0, 0), (228, 178, 153)]
+    assert convert_mode(open_image(encoded(drawing.convert("LA"), "PNG")), "L").getpixel((0, 0)) == 255
+    opaque = Image.new("RGBA", (4, 4), (200, 100, 50, 255))
+    assert convert_mode(open_image(encoded(opaque, "PNG")), "RGB").getpixel((0, 0)) == (200, 100, 50)
     palette = Image.new("RGB", (4, 4), (10, 200, 30)).quantize(4)
-    assert convert_mode(open_image(encoded(palette, "PNG", transparency=b"\0\xff")), "RGB").getpixel(
-        (0, 0)
-    ) == (
-        10,
-        200,
-        30,
-    )
+    assert convert_mode(open_image(encoded(palette, "PNG")), "RGB").getpixel((0, 0)) == (10, 200, 30)
+    clear = open_image(encoded(palette, "PNG", transparency=b"\0\xff"))
+    assert convert_mode(clear, "RGB").getpixel((0, 0)) == (255, 255, 255)
     cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     r, g, b = convert_mode(open_image(encoded(cmyk, "JPEG")), "RGB").getpixel((4, 4))
     assert r > 240 and g < 15 and b < 15
@@ -126,7 +139,11 @@ def test_grayscale_is_luma():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_sixteen_bits_are_scaled(mode):
+def test_sixteen_bits_are_scaled_by_the_bits_in_use(mode):
+    for highest in (255, 4095):
+        values = np.array([[0, highest // 2, highest]], np.uint16)
+        grayscale = np.asarray(convert_mode(open_image(encoded(Image.fromarray(values), "PNG")), mode))
+        assert grayscale.reshape(3, -1)[:, 0].tolist() == [0, 127, 255]
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     image = open_image(encoded(Image.fromarray(values), "PNG"))
     assert image.mode.startswith("I")
@@ -177,3 +194,38 @@ def test_usual_formats_open(kind):
     image = convert_mode(open_image(encoded(Image.new("RGB", (16, 16), (250, 250, 250)), kind)), "RGB")
     assert image.size == (16, 16)
     assert min(image.getpixel((8, 8))) > 240
+
+
+def test_what_changes_before_a_model_sees_an_image_is_said(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    twelve_bits = Image.fromarray(np.array([[0, 4095]], np.uint16))
+    two = [Image.new("L", (4, 4), level) for level in (0, 255)]
+    samples = {
+        "plain.png": (Image.new("RGB", (6, 4)), {}, ()),
+        "clear.png": (Image.new("RGBA", (6, 4)), {}, ("transparency blended with white",)),
+        "deep.png": (twelve_bits, {}, ("16-bit values up to 4095 scaled to 0…255",)),
+        "print.jpg": (Image.new("CMYK", (6, 4)), {}, ("CMYK converted without a color profile",)),
+        "turned.jpg": (Image.new("RGB", (6, 4)), {"exif": exif}, ("rotated by its EXIF orientation",)),
+        "moves.gif": (
+            two[0],
+            {"save_all": True, "append_images": two[1:]},
+            ("only its first frame is used",),
+        ),
+    }
+    for name, (image, options, expected) in samples.items():
+        image.save(tmp_path / name, **options)
+        size, changes = header_changes(tmp_path / name, "RGB")
+        assert changes == expected == describe_conversion(open_image(tmp_path / name), "RGB")
+        assert size == (image.size[::-1] if name == "turned.jpg" else image.size)
+
+
+@pytest.mark.parametrize(("fit", "expected"), [("crop", [50, 50]), ("pad", [0, 50]), ("stretch", [100, 50])])
+def test_images_of_another_shape_are_cropped_padded_or_stretched(fit, expected):
+    image = Image.new("L", (300, 100), 50)
+    image.paste(100, (0, 0, 90, 100))
+    fitted = np.asarray(fit_image(image, 30, 30, fit))
+    assert [int(fitted[y, x]) for y, x in ((0, 15), (15, 15))] == [0 if fit == "pad" else 50, 50]
+    assert int(fitted[0, 0]) == expected[0]
+    assert ("33 % of a 300×100 image is seen" in describe_fit(image.size, 30, 30, fit)) == (fit == "crop")
+    assert describe_fit((60, 60), 30, 30, fit) == ""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import pickle
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from workbench.core.errors import UserError
 from workbench.io import torch_files
+from workbench.io.weight_shapes import mismatch_reason
 
 CONTENT = {
     "model": {"a": torch.arange(3.0), "b": torch.ones(2, 2, dtype=torch.bfloat16).T},
@@ -169,28 +171,37 @@ def test_a_view_and_an_expanded_tensor_are_accepted(tmp_path: Path) -> None:
     assert content["view"].tolist() == [2, 3] and content["wide"].shape == (10**6,)
 
 
-@pytest.mark.parametrize("key", ["model", "state_dict", None])
-def test_weights_are_found_in_checkpoints_of_many_forms(tmp_path: Path, key: str | None) -> None:
-    state = {"module.a": torch.ones(2), "_orig_mod.b": torch.zeros(1)}
-    torch.save({key: state, "epoch": 3} if key else state, tmp_path / "w.pth")
-    assert sorted(torch_files.load_state_dict(tmp_path / "w.pth")) == ["a", "b"]
+def test_every_table_of_tensors_in_a_checkpoint_is_found(tmp_path: Path) -> None:
+    state = {"a": torch.ones(2), "b": torch.zeros(1)}
+    torch.save({"model": state, "epoch": 3, "callbacks": {"ema": {"weights": state}}, "lr": torch.ones(())},
+               tmp_path / "w.pth")  # fmt: skip
+    tables = torch_files.load_weight_tables(tmp_path / "w.pth")
+    assert {place: sorted(table) for place, table in tables.items()} == {
+        "": ["lr"], "model": ["a", "b"], "callbacks.ema.weights": ["a", "b"],
+    }  # fmt: skip
 
 
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(UserError, match="contains no weights"):
-        torch_files.load_state_dict(tmp_path / "w.pth")
+        torch_files.load_weight_tables(tmp_path / "w.pth")
 
 
 def test_what_does_not_fit_is_listed_in_one_line() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
     state = {k: v for k, v in module.state_dict().items() if k not in {"0.bias", "1.num_batches_tracked"}}
-    assert torch_files.mismatch_reason(module, state) == "missing 0.bias"
+
+    def reason(ignored: Sequence[str] = ()) -> str:
+        return mismatch_reason(
+            torch_files.shapes_of(state), torch_files.shapes_of(module.state_dict()), ignored
+        )
+
+    assert reason() == "missing 0.bias"
     state |= {"0.bias": torch.ones(5), "more": torch.ones(1), "2.weight": torch.ones(9, 2)}
-    assert torch_files.mismatch_reason(module, state) == (
+    assert reason() == (
         "unexpected more; shapes differ 0.bias is 5, expected 2, 2.weight is 9×2, expected 3×2"
     )
-    assert "2.weight" not in torch_files.mismatch_reason(module, state, ignored_prefixes=["2"])
+    assert "2.weight" not in reason(["2"])
     with pytest.raises(UserError, match=r"the weights in w\.pth do not fit the model: unexpected more"):
         torch_files.load_into(module, state, "w.pth")
 
@@ -206,10 +217,10 @@ def test_safetensors(tmp_path: Path) -> None:
     save = pytest.importorskip("safetensors.torch").save_file
     path = tmp_path / "w.safetensors"
     save({"a": torch.ones(2)}, path)
-    assert torch_files.load_state_dict(path)["a"].tolist() == [1, 1]
+    assert torch_files.load_weight_tables(path)[""]["a"].tolist() == [1, 1]
     path.write_bytes((10**9).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(UserError, match="its header of 1,000,000,000 bytes"):
-        torch_files.load_state_dict(path)
+        torch_files.load_weight_tables(path)
 
 
 def test_a_full_disk_is_not_hidden_behind_what_torch_makes_of_it() -> None:

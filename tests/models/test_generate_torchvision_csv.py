@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import lzma
 
+import msgspec
 import pytest
 
 from workbench.models.catalog import WEIGHTS_URL
-from workbench.models.generate_torchvision_csv import TABLE, registry_rows
+from workbench.models.generate_torchvision_csv import TABLE, architecture_shapes, registry_rows
 from workbench.models.torchvision_models import torchvision_models
+from workbench.models.weights_check import SHAPES, Architecture
 
 MEND = "torchvision.csv is of another torchvision: run python -m workbench.models.generate_torchvision_csv"
 
@@ -32,3 +35,10 @@ def test_all_weights_come_from_the_folder_the_catalog_names(table: dict[str, dic
     models = torchvision_models()
     urls = {name: models.get_model_weights(name).DEFAULT.url for name in table}
     assert urls == {name: WEIGHTS_URL + row["weights_file"] for name, row in table.items()}
+
+
+def test_the_shapes_of_all_architectures_are_known(table: dict[str, dict[str, str]]) -> None:
+    shapes = msgspec.json.decode(lzma.decompress(SHAPES.read_bytes()), type=dict[str, Architecture])
+    assert set(shapes) == set(table), MEND
+    for name in ("resnet18", "vit_b_16", "squeezenet1_0", "densenet121"):
+        assert shapes[name] == architecture_shapes(name), f"{name}: {MEND}"

@@ -53,14 +53,6 @@ def test_side_heads_in_the_file_are_left_out(tmp_path: Path) -> None:
     assert built.module.transform_input
 
 
-def test_a_densenets_old_names_are_understood() -> None:
-    old = "features.denseblock1.denselayer2.norm.1.running_mean"
-    state = torchvision_models.adapt_state_dict(
-        {old: torch.zeros(1), "features.norm0.weight": torch.ones(1)}, nn.Identity()
-    )
-    assert set(state) == {"features.denseblock1.denselayer2.norm1.running_mean", "features.norm0.weight"}
-
-
 def test_a_transformers_positions_are_stretched_to_another_size(tmp_path: Path) -> None:
     state = published("vit_b_32", tmp_path / "w.pth", image_size=64)
     module = torchvision_models.build("vit_b_32", 3, size=96, pretrained=True)

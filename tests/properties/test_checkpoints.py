@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import tempfile
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from workbench.core.errors import UserError
 from workbench.io import torch_files
+from workbench.io.weight_shapes import read_weight_shapes
 
 EXECUTED: list[object] = []
 """What the functions below were called with: a pickle that names them must not get that far."""
@@ -126,6 +128,8 @@ def read(content: bytes) -> dict[str, Any] | None:
         path = Path(folder) / "weights.pt"
         path.write_bytes(content)
         EXECUTED.clear()
+        with contextlib.suppress(UserError):
+            read_weight_shapes(path)
         found = None
         try:
             found = torch_files.load_checkpoint(path)
@@ -172,6 +176,6 @@ def test_any_safetensors_file_is_read_or_refused(content: bytes) -> None:
         path = Path(folder) / "weights.safetensors"
         path.write_bytes(content)
         try:
-            torch_files.load_state_dict(path)
+            torch_files.load_weight_tables(path)
         except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)

@@ -30,7 +30,7 @@ RENAMED = {"ways": "execution"}
 """Keys of 0.1.0 and their current names."""
 CAUSES = {"finished": "completed", "stopped": "requested"}
 """The key `cause`, which 0.1.0 did not have, by the status of its runs."""
-ADDED: dict[str, Any] = {"unreadable_files": []}
+ADDED: dict[str, Any] = {"unreadable_files": [], "weights": None}
 """Other keys of `show` that 0.1.0 did not have."""
 
 

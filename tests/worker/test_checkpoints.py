@@ -15,6 +15,7 @@ from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.inference.run_checkpoint import load_run_checkpoint
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.run_folder import RunFolder, create_run_folder
+from workbench.worker.checkpoint_content import MetricsPlace
 from workbench.worker.checkpoint_reader import LoadedCheckpoint
 from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
 
@@ -38,7 +39,7 @@ def content(step: int, position: int = 0, epoch: int | None = None) -> Any:
 
 def save(checkpoints: CheckpointManager, *steps: int, best: bool = False) -> None:
     for step in steps:
-        checkpoints.save(content(step), offset=step * 100, best=best, sync=lambda: None)
+        checkpoints.save(content(step), MetricsPlace(step * 100), best=best, sync=lambda: None)
     checkpoints.wait()
 
 
@@ -108,7 +109,7 @@ def test_a_truncated_newest_checkpoint_is_skipped(folder: RunFolder) -> None:
 def test_two_checkpoints_of_one_step_do_not_overwrite_each_other(folder: RunFolder) -> None:
     checkpoints = CheckpointManager(folder)
     for position, epoch in ((10, 0), (0, 1)):
-        checkpoints.save(content(10, position, epoch), offset=0, best=False, sync=lambda: None)
+        checkpoints.save(content(10, position, epoch), MetricsPlace(0), best=False, sync=lambda: None)
     checkpoints.wait()
     entries = read_entries(folder)
     assert [(e.position, e.epoch) for e in entries] == [(10, 0), (0, 1)]
@@ -124,7 +125,7 @@ def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> No
         assert not folder.manifest.exists()
         raise OSError(28, "No space left on device")
 
-    checkpoints.save(content(10), offset=0, best=False, sync=full)
+    checkpoints.save(content(10), MetricsPlace(0), best=False, sync=full)
     with pytest.raises(OSError, match="No space"):
         checkpoints.wait()
     assert files(folder) == set()
@@ -167,26 +168,42 @@ def test_random_states_are_restored() -> None:
     assert torch.equal(torch.rand(3), first)
 
 
+def test_random_states_of_another_number_of_gpus_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = random_states() | {"cuda": [torch.zeros(16, dtype=torch.uint8)] * 2}
+    assert restore_random_states(states) is None  # no GPU: the device itself is reported as another one
+    restored: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", restored.extend)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert restore_random_states(states) is None
+    assert len(restored) == 2
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert restore_random_states(states) == (
+        "1 visible GPUs instead of 2, so their random numbers start anew"
+    )
+    assert len(restored) == 2
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_with_nan_or_infinity_are_not_kept(folder: RunFolder, value: float) -> None:
     checkpoints = CheckpointManager(folder)
     save(checkpoints, 10)
     damaged = content(20)
     damaged["model"]["w"][1] = value
-    checkpoints.save(damaged, offset=0, best=False, sync=lambda: None)
+    checkpoints.save(damaged, MetricsPlace(0), best=False, sync=lambda: None)
     with pytest.raises(RunFailed, match="NaN or infinite at step 20; the last good checkpoint is kept"):
         checkpoints.wait()
     assert files(folder) == {"step-10.pt", "manifest.json"}
     large = content(30)
     large["model"]["w"] = torch.tensor([3e38, 3e38])  # an infinite sum of finite numbers
-    checkpoints.save(large, offset=0, best=False, sync=lambda: None)
+    checkpoints.save(large, MetricsPlace(0), best=False, sync=lambda: None)
     checkpoints.close()
     assert "step-30.pt" in files(folder)
 
 
 def test_a_checkpoint_holds_the_state_at_the_call(folder: RunFolder) -> None:
     checkpoints, made, going_on = CheckpointManager(folder), content(10), threading.Event()
-    checkpoints.save(made, offset=0, best=False, sync=lambda: going_on.wait() and None)
+    checkpoints.save(made, MetricsPlace(0), best=False, sync=lambda: going_on.wait() and None)
     assert checkpoints.busy
     made["model"]["w"].fill_(99.0)
     going_on.set()

@@ -197,7 +197,7 @@ def test_an_attempt_after_one_without_a_checkpoint_keeps_its_environment(
 ) -> None:
     """What a short timing finds can be another thing the next time."""
     found = iter([TunedExecution(1, True), TunedExecution(2, False)])
-    monkeypatch.setattr(components, "autotune", lambda *_: next(found))
+    monkeypatch.setattr(components, "autotune", lambda *_, **__: next(found))
     folder = make_run(home, {"threads": "auto"})
     for _ in range(2):
         trainer = prepared(folder)

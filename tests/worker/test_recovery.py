@@ -287,6 +287,8 @@ except (RuntimeError, MemoryError) as error:
          "4096 bytes. Error code 12", 4096),
         ("MPS backend out of memory (MPS allocated: 1.00 GB). Tried to allocate 256 bytes on private pool", 256),
         ("std::bad_alloc", None),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", None),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", None),
     ],
 )  # fmt: skip
 def test_requested_sizes_are_parsed_from_messages(message: str, wanted: int | None) -> None:

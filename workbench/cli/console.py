@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,10 +20,60 @@ from workbench.core.progress import Progress, ProgressCallback
 from workbench.core.text import sanitize
 from workbench.system.devices import DeviceInfo, device_state
 
+FALLBACK_WIDTH = 80
+"""Cells of a terminal that does not tell its size."""
+ACTIVITY_DELAY = 0.5
+
 
 def print_status(message: str) -> None:
-    """Print one line on stderr."""
-    print(sanitize(message), file=sys.stderr, flush=True)
+    """Print one line on stderr; a terminal that has hung up is ignored."""
+    with contextlib.suppress(OSError):
+        print(sanitize(message), file=sys.stderr, flush=True)
+
+
+def terminal_width() -> int:
+    """The cells that one line on the terminal of stderr can have without wrapping."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return (columns or FALLBACK_WIDTH) - 1
+
+
+def show_line(line: str) -> None:
+    """Replace the progress line on the terminal of stderr."""
+    with contextlib.suppress(OSError):
+        print(f"\r\x1b[K{text.truncate(line, terminal_width())}", end="", file=sys.stderr, flush=True)
+
+
+def clear_line() -> None:
+    """Remove the progress line."""
+    show_line("")
+
+
+@contextlib.contextmanager
+def activity(what: str) -> Iterator[None]:
+    """While the block runs, show `what` with a running clock on stderr, if that is a terminal and it takes a while."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    ended, start = threading.Event(), time.monotonic()
+
+    def run() -> None:
+        shown, wait = False, ACTIVITY_DELAY
+        while not ended.wait(wait):
+            show_line(f"{what}  {text.format_duration(time.monotonic() - start)}")
+            shown, wait = True, 1.0
+        if shown:
+            clear_line()
+
+    thread = threading.Thread(target=run, name="activity", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def print_result(message: str) -> None:
@@ -72,22 +126,25 @@ def _training_cell(row: DeviceInfo) -> str:
 
 
 def progress_printer() -> ProgressCallback:
-    """A callback that shows progress as one updating line on stderr, if that is a terminal."""
+    """A callback that shows progress, with a clock, as one updating line on stderr, if that is a terminal."""
     is_terminal = sys.stderr.isatty()
+    shown, since = "", 0.0
 
     def show(progress: Progress) -> None:
-        if is_terminal:
-            clear = "\r\x1b[K" if progress.done == progress.total else ""
-            print(
-                f"\r\x1b[K{text.truncate(format_progress(progress), 79)}{clear}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+        nonlocal shown, since
+        if not is_terminal:
+            return
+        if progress.what != shown:
+            shown, since = progress.what, time.monotonic()
+        seconds = time.monotonic() - since
+        clock = f"  {text.format_duration(seconds)}" if seconds >= 1 else ""
+        show_line("" if progress.done == progress.total else format_progress(progress) + clock)
 
     return show
 
 
 def format_progress(progress: Progress) -> str:
-    """`downloading train.gz 12 of 30 MB`."""
-    return f"{sanitize(progress.what)} {text.format_progress(progress.done, progress.total, progress.unit)}"
+    """`downloading train.gz 12 of 30 MB`; only what is done where there is nothing to count."""
+    counted = progress.done or progress.total
+    count = f" {text.format_progress(progress.done, progress.total, progress.unit)}" if counted else ""
+    return sanitize(progress.what) + count

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 
 import msgspec
 
-from workbench.cli.console import format_progress, print_status
-from workbench.core import text
-from workbench.core.errors import UserError
-from workbench.core.text import sanitize
+from workbench.cli.console import clear_line, print_status, show_line, terminal_width
+from workbench.cli.progress_line import current_activity, evaluation_line, progress_line
 from workbench.io.record_codec import encode
-from workbench.launcher import launch
 from workbench.runs.enums import Phase
-from workbench.runs.eta import eta
 from workbench.runs.journal import Notice
 from workbench.runs.metrics import EvaluationRow, Wall
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import effective_experiment, throughput
 from workbench.runs.status import Status, status_of
 
 POLL_SECONDS = 0.2
-SHOWN_METRICS = ("loss", "accuracy", "top5", "mae", "r2")
-"""Metrics that the line of an evaluation shows, if it has them."""
+SHOWN_ACTIVITY_SECONDS = 2.0
+"""In a file or a pipe, what a run does before its first step is a line of its own if it takes this long."""
 
 
 class Follower:
-    """Shows a run's progress on stderr until it ends: one updating line on a terminal, otherwise a line per epoch.
+    """Shows a run's progress on stderr until it ends: one updating line on a terminal, and a line per epoch.
 
     `since`: show only epochs that were evaluated after this Unix time (a resume shows no earlier epochs).
     """
@@ -42,27 +36,33 @@ class Follower:
         self._metrics = b""
         """Encoded metrics of the last evaluation that was shown."""
         self._line = ""
+        self._activity, self._activity_since, self._activity_shown = "", 0.0, False
 
     def follow(self) -> Status:
         """Follow the run until it ends and return its status. `KeyboardInterrupt` passes through."""
+        while (status := self.poll()) is None:
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def poll(self) -> Status | None:
+        """Show what is new; the status of the run once it has ended and everything is shown."""
         while True:
             view = self._reader.poll()
             self._show_notices(view)
             self._show_evaluations(view)
-            if not view.status.live:
-                if self._reader.has_unread:
-                    continue
-                self._clear()
+            if view.status.live:
+                self._show_progress(view)
+                return None
+            if not self._reader.has_unread:
+                self.clear()
                 return view.status
-            self._show_progress(view)
-            time.sleep(POLL_SECONDS)
 
     def _show_notices(self, view: RunView) -> None:
         """Show notices of the newest attempt, such as a skipped corrupt checkpoint."""
         newest = max((attempt.attempt for attempt in view.attempts), default=0)
         for record in view.journal[self._journal_shown :]:
             if isinstance(record, Notice) and record.attempt == newest:
-                self._clear()
+                self.clear()
                 print_status("  " + record.text)
         self._journal_shown = len(view.journal)
 
@@ -81,76 +81,39 @@ class Follower:
         # Compared in encoded form, so that NaN equals NaN.
         metrics = encode(msgspec.structs.replace(row, best=False, final=False, wall=Wall()))
         if metrics != self._metrics:
-            self._clear()
+            self.clear()
             print_status("  " + evaluation_line(view, row))
         self._metrics = metrics
 
     def _show_progress(self, view: RunView) -> None:
-        line = progress_line(view)
-        if self._is_terminal and line != self._line:
-            print("\r\x1b[K" + text.truncate(line, 79), end="", file=sys.stderr, flush=True)
+        if not self._is_terminal:
+            self._show_long_activity(view)
+            return
+        line = progress_line(view, terminal_width(), time.time())
+        if line != self._line:
+            show_line(line)
             self._line = line
 
-    def _clear(self) -> None:
+    def _show_long_activity(self, view: RunView) -> None:
+        """In a file or a pipe: a plain line about what takes long before the first step, such as an import."""
+        if view.heartbeat.phase not in {None, Phase.LOADING, Phase.TUNING}:
+            return
+        progress = view.heartbeat.progress
+        activity = progress.what if progress else current_activity(view)
+        if activity != self._activity:
+            self._activity, self._activity_since, self._activity_shown = activity, time.monotonic(), False
+        if not self._activity_shown and time.monotonic() - self._activity_since >= SHOWN_ACTIVITY_SECONDS:
+            self._activity_shown = True
+            print_status(f"  {activity}")
+
+    def clear(self) -> None:
+        """Remove the progress line, before another line is printed."""
         if self._line:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            clear_line()
             self._line = ""
-
-
-def progress_line(view: RunView) -> str:
-    """The current phase, step, loss, throughput and ETA of a live run."""
-    beat = view.heartbeat
-    if beat.progress and beat.phase is not Phase.TRAINING:
-        return f"{sanitize(view.name)}: {format_progress(beat.progress)}"
-    step = int(view.steps.step[-1]) if len(view.steps) else beat.step
-    parts = [f"{sanitize(view.name)}: {beat.phase or view.status}"]
-    if beat.steps_total:
-        parts.append(f"step {step}/{beat.steps_total}")
-    if loss := view.steps.column("loss"):
-        parts.append(f"train loss {text.format_decimals(loss[-1])}")
-    if rate := throughput(view):
-        parts.append(f"{text.format_count(rate)} samples/s")
-    if seconds := eta(beat):
-        parts.append(f"ETA {text.format_duration(seconds)}")
-    return "  ".join(parts)
-
-
-def evaluation_line(view: RunView, row: EvaluationRow) -> str:
-    """Epoch, split and metrics of an evaluation."""
-    experiment = effective_experiment(view)
-    total = experiment.train.epochs if experiment else None
-    parts = [f"epoch {int(row.epoch)}/{total or '?'}", row.split]
-    if row.weights_of_epoch != row.epoch:
-        parts[0] = f"result of epoch {row.weights_of_epoch}"
-    values = ((name, row.metric(name)) for name in SHOWN_METRICS)
-    parts += [f"{name} {text.format_decimals(value)}" for name, value in values if value is not None]
-    return "  ".join([*parts, "best"] if row.best else parts)
 
 
 def wait_for_end(folder: RunFolder) -> None:
     """Wait without output until a run has ended."""
     while status_of(folder).live:
         time.sleep(POLL_SECONDS)
-
-
-def wait_or_stop(folder: RunFolder, since: float = 0.0) -> tuple[Status, bool]:
-    """Follow a run (`since` as in `Follower`); Ctrl-C stops it, a second Ctrl-C leaves it running.
-
-    Returns its status and whether Ctrl-C was pressed.
-    """
-    follower = Follower(folder, since)
-    try:
-        return follower.follow(), False
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
-        print_status(f"Stopping {folder.id} after a checkpoint; press Ctrl-C again to leave it running.")
-    try:
-        with contextlib.suppress(UserError):  # it ended in this moment
-            launch.stop_run(folder)
-        return follower.follow(), True
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
-        print_status(
-            f"{folder.id} keeps running; follow it with 'workbench watch {folder.id}' or in 'workbench'."
-        )
-        return Status.RUNNING, True

@@ -6,15 +6,19 @@ A command's module is imported when it runs: `workbench runs` never waits for to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+from workbench.cli.console import activity, print_status
+from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.paths import check_current_folder
+from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.system.memory import is_out_of_memory
@@ -41,7 +45,24 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an ASCII terminal gets `?` for arrows
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _discard_unwritable_stdout()  # the reader has ended, or the terminal has hung up
+    sys.exit(code)
+
+
+def _discard_stdout() -> None:
+    """Make the interpreter's last flush of stdout succeed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _discard_unwritable_stdout() -> None:
+    """Discard the rest of an output that can't be written, which would fail again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
 
 
 def _open_standard_streams() -> None:
@@ -63,51 +84,39 @@ def run(arguments: list[str]) -> int:
         check_current_folder()
         options = parser().parse_args(arguments)
         module, _, function = options.command.partition(":")
-        code: int = getattr(import_module(f"workbench.cli.commands.{module}"), function)(options)
-        sys.stdout.flush()  # an error of the last output is handled here, not by the interpreter at its end
+        with contextlib.nullcontext() if module == "screen" else interrupt_on_termination():
+            with activity("importing PyTorch") if module == "classify" else contextlib.nullcontext():
+                commands = import_module(f"workbench.cli.commands.{module}")
+            code: int = getattr(commands, function)(options)
+        sys.stdout.flush()  # an error of the last output is reported here, not by the interpreter at its end
     except UserError as error:
-        print(f"workbench: {_one_line(str(error))}", file=sys.stderr)
+        print_status(f"workbench: {_one_line(str(error))}")
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled) as error:
+        print_status(f"workbench: interrupted{f' by {error}' if str(error) else ''}")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has ended (`| head`).
-        _discard_output()
+        _discard_stdout()
         return DONE
     except OSError as error:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"workbench: {_one_line(where + (error.strerror or str(error)))}", file=sys.stderr)
-        _discard_unwritable_output()
+        print_status(f"workbench: {_one_line(where + (error.strerror or str(error)))}")
+        _discard_unwritable_stdout()
         return BAD_INPUT
     except ImportError as error:
         # A broken installation, or a memory limit (`ulimit -v`) below the size of torch's libraries.
         hint = "check the installation with 'workbench doctor' and the memory limit with 'ulimit -v'"
-        print(f"workbench: a library can't be loaded: {_one_line(str(error))}; {hint}", file=sys.stderr)
+        print_status(f"workbench: a library can't be loaded: {_one_line(str(error))}; {hint}")
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print(
-            f"workbench: out of memory: {_one_line(str(error))} (try --device cpu or a smaller size)",
-            file=sys.stderr,
+        print_status(
+            f"workbench: out of memory: {_one_line(str(error))} (try --device cpu or a smaller size)"
         )
         return FAILED
     return code
-
-
-def _discard_unwritable_output() -> None:
-    """Discard the rest of an output that can't be written, which would fail again when the interpreter ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_output()
-
-
-def _discard_output() -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
 
 
 def _one_line(message: str) -> str:

@@ -40,6 +40,8 @@ def print_run_report(report: RunReport) -> None:
     if report.reference:
         _print_reference(report.reference)
     _print_class_section(report)
+    if report.weights:
+        print_result(f"  weights  {report.weights.describe()}")
     for name, description in report.execution.items():
         print_result(f"  {name}  {description}")
     if report.system:

@@ -57,6 +57,8 @@ class ImageData(msgspec.Struct, frozen=True, tag="png", forbid_unknown_fields=Tr
     """An encoded image (base64 in JSON)."""
 
     png: bytes
+    run: str = ""
+    """The run folder, if these are the pixels of a sample of its dataset."""
 
 
 ImageSource = ImagePath | ImageData

@@ -130,6 +130,8 @@ class DatasetOverview(Response, frozen=True, kw_only=True):
     facts: DatasetFacts
     output: Shape | None
     """The shape of the model's output for `facts.batch`; `None` if unknown."""
+    printed: tuple[str, ...] = ()
+    """The last lines that user code printed while it loaded the dataset."""
 
 
 class ImageDetail(Response, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +20,8 @@ class Task:
     id: int
     request: AnyRequest
     send: Callable[[ServerMessage], None]
-    child: subprocess.Popen[str] | None = None
-    """The subprocess that computes it, if any."""
+    stop: Callable[[], None] | None = None
+    """Called once it is cancelled, to stop the subprocess that computes it, if any."""
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _reported: float = 0.0
 
@@ -38,7 +37,8 @@ class Task:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Cancel the request, and kill the subprocess that computes it."""
+        """Cancel the request, and stop the subprocess that computes it."""
         self._cancelled.set()
-        if self.child is not None:
-            self.child.kill()
+        stop = self.stop
+        if stop is not None:
+            stop()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +32,7 @@ from workbench.core.settings_schema import (
     convert,
     settings_of,
 )
-from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.core.user_code import check_user_code, is_user_code, split_user_code_name
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
@@ -214,20 +216,43 @@ def _set_value(content: RecipeContent, key: str, value: str) -> None:
     if key in TOP_LEVEL_SETTINGS:
         content[key] = value
         return
-    if not dot or section not in {"data", "model", "train"}:
-        known = [
-            *(s.key for s in settings_of(TrainingSettings, "train.")),
-            "data.",
-            "model.",
-            "train.",
-            *sorted(TOP_LEVEL_SETTINGS),
-        ]
+    train_keys = [setting.key for setting in settings_of(TrainingSettings, "train.")]
+    if not dot or section not in {"data", "model", "train"} or (section == "train" and key not in train_keys):
+        known = all_settings(_chosen(content, "data"), _chosen(content, "model"))
         raise UserError(
-            f"unknown setting {key}{did_you_mean(f'train.{key}' if not dot else key, known)}; settings start with "
-            "data., model. or train. (workbench train --settings lists them)"
+            f"unknown setting {key}{suggest_setting(key, known)}; settings start with data., model. or train. "
+            "(workbench train --settings lists them)"
         )
     inner = content.setdefault(section, {})
     content[section] = {**inner, field: value} if isinstance(inner, Mapping) else inner
+
+
+def _chosen(content: RecipeContent, section: str) -> str | None:
+    """The name of the dataset or the model in `content`, if it is one of the catalog."""
+    inner, find = content.get(section), datasets.find if section == "data" else models.find
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    try:
+        return find(str(name)).name if name else None
+    except UserError:
+        return None
+
+
+def suggest_setting(key: str, settings: Sequence[Setting]) -> str:
+    """`" (did you mean 'model.dropout'?)"` for `dropout`: the same name in another section, or a similar one.
+
+    A name may also be the first words of a description: `learning_rate` is `train.lr`.
+    """
+    name = key.rpartition(".")[2]
+    by_name = {setting.key.rpartition(".")[2]: setting.key for setting in reversed(settings)}
+    words = re.compile(re.escape(name.replace("_", " ")) + r"\b")
+    described = {
+        f"{name} ": setting.key
+        for setting in reversed(settings)
+        if len(name) > 5 and words.match(setting.help)
+    }
+    similar = difflib.get_close_matches(name, [*by_name, *described], n=1, cutoff=0.5)
+    found = by_name.get(name) or ({**by_name, **described}[similar[0]] if similar else None)
+    return f" (did you mean '{found}'?)" if found else ""
 
 
 def _data_choice(section: Section) -> Choice:
@@ -307,6 +332,8 @@ def check_sources(*names: str) -> None:
         path = expand_user_path(file or name.removeprefix("folder:"))
         if file and not is_file(path):
             raise UserError(f"file not found: {path.absolute()} (in {name})")
+        if file:
+            check_user_code(name)
         if name.startswith("folder:") and not is_folder(path):
             raise UserError(
                 f"folder not found: {path.absolute()} (folder:PATH expects one subfolder per class)"

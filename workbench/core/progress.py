@@ -13,9 +13,10 @@ class Progress:
 
     what: str
     """The operation, for people: `downloading cifar10`."""
-    done: int
-    total: int | None
-    unit: Literal["bytes", "images", "batches"]
+    done: int = 0
+    total: int | None = None
+    unit: Literal["", "bytes", "images", "batches"] = ""
+    """Empty for an operation without parts to count."""
 
 
 ProgressCallback = Callable[[Progress], None]

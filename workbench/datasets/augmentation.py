@@ -92,12 +92,12 @@ def _grayscale(images: Tensor) -> Tensor:
     """[B, C, H, W] to [B, 1, H, W]."""
     if images.shape[1] != len(LUMA):
         return images.mean(1, keepdim=True)
-    return (images * _luma(images.device)).sum(1, keepdim=True)
+    return (images * luma_weights(images.device)).sum(1, keepdim=True)
 
 
 @cache
-def _luma(device: torch.device) -> Tensor:
-    """Cached, as copying it to the device would synchronize with the device."""
+def luma_weights(device: torch.device) -> Tensor:
+    """`LUMA` as float32 [1, 3, 1, 1]; cached, as copying it to the device would synchronize with the device."""
     return torch.tensor(LUMA, device=device)[None, :, None, None]
 
 

@@ -17,6 +17,7 @@ from workbench.core.settings_schema import Options, Section
 from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.datasets.found_counts import count_found
 from workbench.io.disk_usage import quick_disk_usage
+from workbench.io.fit_mode import Fit
 
 Task = Literal["classification", "regression"]
 DatasetKind = Literal["builtin", "published", "folder", "custom"]
@@ -92,16 +93,26 @@ ImageSide = Annotated[
 ]
 
 
+ImageFit = Annotated[
+    Fit,
+    Meta(
+        description="images that are not square: crop takes the center square, pad adds black borders, stretch distorts"
+    ),
+]
+
+
 class PhotosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of published datasets whose images differ in size."""
 
     size: ImageSide = "auto"
+    fit: ImageFit = "crop"
 
 
 class ImagenetteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `imagenette`."""
 
     size: ImageSide = "auto"
+    fit: ImageFit = "crop"
     edition: Annotated[
         Literal["160px", "320px", "full"], Meta(description="the shorter side of the published images")
     ] = "320px"
@@ -118,6 +129,7 @@ class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Options of `folder:PATH`."""
 
     size: ImageSide = "auto"
+    fit: ImageFit = "crop"
     test: Annotated[
         float, Meta(gt=0, lt=1, description="fraction held out for the test if there is no test/")
     ] = 0.2

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
+from workbench.datasets.input_record import InputRecord
 
 _STATISTICS_BYTES = 2_000_000_000
 """Mean and standard deviation of larger splits are computed from this many bytes of evenly spaced samples."""
@@ -74,7 +75,9 @@ class Dataset:
 
     `mean`, `std`: per channel, of the training images scaled to 0..1; empty: inputs are not normalized.
     `fingerprint`: SHA-256 (hex) of the content. `skipped_files`: (path, reason) of files that could not be read.
-    `source`: where it was loaded from, in one line.
+    `source`: where it was loaded from, in one line. `input`: how images become inputs; `None` until it is loaded.
+    `notices`: what was changed or assumed, for the user, one line each. `depends_on_model`: whether another size or
+    number of channels of the model gives other data.
     """
 
     task: Task
@@ -87,6 +90,9 @@ class Dataset:
     fingerprint: str = ""
     skipped_files: tuple[tuple[str, str], ...] = ()
     source: str = ""
+    input: InputRecord | None = None
+    notices: tuple[str, ...] = ()
+    depends_on_model: bool = True
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -58,3 +58,5 @@ class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where the data was loaded from, for people."""
     skipped: int
     """Number of files that could not be read."""
+    notices: tuple[str, ...] = ()
+    """What was changed or assumed when it was loaded, one line each."""

@@ -24,14 +24,18 @@ from workbench.core.errors import UserError
 from workbench.core.progress import CancelCheck, Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
 from workbench.datasets.dataset import Dataset, Split, map_file
+from workbench.datasets.input_record import InputRecord
 from workbench.datasets.load_request import LoadRequest
+from workbench.datasets.pixel_notices import pixel_notices
 from workbench.datasets.resumable_file import ResumableFile, open_locked
 from workbench.io import file_cache
-from workbench.io.images import convert_mode, crop_to_square, image_size, open_image
+from workbench.io.fit_mode import Fit
+from workbench.io.image_fit import fit_image
+from workbench.io.images import convert_mode, image_size, open_image
 from workbench.io.record_codec import Record, read_record, write_record
 from workbench.system.cpu import usable_cores
 
-_VERSION = 1
+_VERSION = 2
 """Part of every cache key: increase it when the same images would decode to different bytes."""
 _MIN_AUTO_SIDE, _MAX_AUTO_SIDE = 8, 128
 _MEASURED_IMAGES = 64
@@ -83,6 +87,7 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     size_option = getattr(request.options, "size", "auto")
     side = side or (size_option if isinstance(size_option, int) else request.size) or _median_side(listing)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
+    fit: Fit = getattr(request.options, "fit", "crop")
     fingerprint = listing.fingerprint()
     total = sum(map(len, listing.splits.values()))
     space = format_bytes(total * side**2 * (1 if mode == "L" else 3))
@@ -90,7 +95,9 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     splits: dict[str, Split] = {}
     skipped = list(listing.skipped_files)
     for name, items in listing.splits.items():
-        images, reasons = _DecodedSplit(listing.root, items, side, mode).load(progress, request.cancelled)
+        images, reasons = _DecodedSplit(listing.root, items, side, mode, fit).load(
+            progress, request.cancelled
+        )
         readable = [i for i in range(len(items)) if i not in reasons]
         skipped += [(str(listing.root / items[i].path), reason) for i, reason in sorted(reasons.items())]
         if not readable:
@@ -101,7 +108,8 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
         splits[name] = Split(images, targets, tuple(items[i].path for i in readable), mapped=True)
     return Dataset(
         "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
-        fingerprint=fingerprint, skipped_files=tuple(skipped), source=str(listing.root),
+        fingerprint=fingerprint, skipped_files=tuple(skipped), source=str(listing.root), input=InputRecord(fit=fit),
+        notices=pixel_notices([listing.root / item.path for item in listing.splits["train"]], mode, side, fit),
     )  # fmt: skip
 
 
@@ -151,15 +159,21 @@ class _DecodedSplit:
     """The decoded images of one split: `KEY.u8` (the readable ones, one after the other) and `KEY.json`."""
 
     def __init__(
-        self, root: Path, items: Sequence[ListedImage], size: int, mode: Literal["RGB", "L"]
+        self,
+        root: Path,
+        items: Sequence[ListedImage],
+        size: int,
+        mode: Literal["RGB", "L"],
+        fit: Fit = "crop",
     ) -> None:
         self.root = root
         self.items = items
         self.size = size
         self.mode = mode
+        self.fit = fit
         self.channels = 3 if mode == "RGB" else 1
         self._image_bytes = self.channels * size**2
-        key = hashlib.sha256(f"{_VERSION} {os.fsencode(root)!r} {size} {mode}\n".encode())
+        key = hashlib.sha256(f"{_VERSION} {os.fsencode(root)!r} {size} {mode} {fit}\n".encode())
         for item in items:
             key.update(f"{item.path!r} {item.size} {item.modified_ns}\n".encode())
         self.pixels = paths.decoded_cache() / f"{key.hexdigest()[:40]}.u8"
@@ -267,7 +281,7 @@ class _DecodedSplit:
         """The bytes of the image, channels first; or the reason why it can't be read, without its path."""
         path = self.root / item.path
         try:
-            image = crop_to_square(convert_mode(open_image(path), self.mode), self.size)
+            image = fit_image(convert_mode(open_image(path), self.mode), self.size, self.size, self.fit)
         except UserError as error:
             return str(error).removeprefix(f"{path} ")
         pixels = np.asarray(image).reshape(self.size, self.size, self.channels)

@@ -13,6 +13,7 @@ from workbench.core.settings_schema import Choice, convert
 from workbench.datasets import catalog
 from workbench.datasets.catalog import DatasetKind
 from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_statistics, with_validation
+from workbench.datasets.image_transform import default_input
 from workbench.datasets.load_request import LoadRequest
 
 _LOADERS: Mapping[DatasetKind, str] = {
@@ -42,6 +43,19 @@ def load(
 
     Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
+    data = load_all(choice, size=size, channels=channels, progress=progress, cancelled=cancelled)
+    return with_statistics(with_validation(data, validation, seed))
+
+
+def load_all(
+    choice: Choice,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
+) -> Dataset:
+    """Like `load`, before validation data is drawn and normalization is measured."""
     info = catalog.find(choice.name)
     options: Any = dict(choice.options)
     if info.options is not None:
@@ -53,10 +67,12 @@ def load(
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None
     data = validate(data, info.name)
+    if data.input is None:
+        data = replace(data, input=default_input(data.train.inputs))
     if not data.fingerprint:
         splits = (data.train, data.validation, data.test)
         data = replace(data, fingerprint=fingerprint_of(splits, data.classes))
-    return with_statistics(with_validation(data, validation, seed))
+    return data
 
 
 def _loader(name: str) -> Callable[[LoadRequest], Dataset]:

@@ -16,6 +16,8 @@ from workbench.core.text import one_line
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, Split, derived_seed
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
+from workbench.datasets.image_transform import to_pixels
+from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX, TRANSFORMS_BY_NAME
 
 Chain = Sequence[tuple[str, float | None]]
@@ -47,6 +49,7 @@ def describe(data: Dataset, batch: int) -> DatasetFacts:
         std=tuple(round(value, 6) for value in std),
         source=data.source,
         skipped=len(data.skipped_files),
+        notices=data.notices,
     )
 
 
@@ -117,12 +120,13 @@ def input_at(split: Split, index: int) -> Tensor:
 def image_at(data: Dataset, split: Split, index: int) -> Tensor:
     """An image [C, H, W] to display and to transform: uint8, or float scaled to 0..1.
 
-    Floats within 0..1 or 0..255 are only scaled; others were normalized before and are mapped back by the value range
-    of the images in the dataset.
+    Floats that are known to be scaled pixels become those. Other floats within 0..1 or 0..255 are only scaled; others
+    were normalized before and are mapped back by the value range of the images in the dataset.
     """
     values = input_at(split, index)
-    if values.dtype == torch.uint8:
-        return values
+    pixels = to_pixels(values, data.input or InputRecord())
+    if pixels is not None:
+        return pixels
     measured = data.train.inputs[:_RANGE_SAMPLES].float()
     low, high = float(measured.min()), float(measured.max())
     if low >= 0 and high <= 255:

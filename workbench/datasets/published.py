@@ -26,7 +26,7 @@ from workbench.datasets.file_formats import (
 from workbench.datasets.image_cache import ImageListing, ListedImage, load_listing
 from workbench.datasets.image_folder import listed_image, scan_folder
 from workbench.datasets.load_request import LoadRequest
-from workbench.io.images import open_regular_file
+from workbench.io.regular_files import open_regular_file
 
 LabeledPaths = Iterable[tuple[str, int]]
 """Paths below the folder of a dataset, each with its class index."""

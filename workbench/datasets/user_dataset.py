@@ -2,187 +2,409 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import inspect
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.core.progress import Cancelled, Progress
-from workbench.core.user_code import describe_user_code_error, load_object
+from workbench.core.user_code import describe_user_code_error, load_object, without_stdin
 from workbench.datasets.catalog import Task
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.image_transform import PREPROCESS, find_transforms, record_input
+from workbench.datasets.input_record import IMAGE_CHANNELS
 from workbench.datasets.load_request import LoadRequest
-from workbench.io.images import convert_mode, crop_to_square
+from workbench.datasets.user_targets import Targets, check_finite, resolve_targets, signed
+from workbench.io.image_fit import crop_to_square
+from workbench.io.images import convert_mode
 
 _RETURN_FORMS = "(train, test), (train, validation, test) or a dict of those"
 _PROGRESS_INTERVAL = 100
 """Samples between two progress reports."""
+_SMALL_MAP = 4
+"""Float inputs of this height or width are feature maps rather than images."""
+_SPLITS = ("train", "validation", "test")
+_OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
+_IMAGE_KEYS = ("image", "img", "pixel_values", "input", "inputs", "x")
+_LABEL_KEYS = ("label", "labels", "target", "targets", "fine_label", "y", "class")
+"""Keys of the items of datasets whose items are dicts, as those of Hugging Face."""
 
 
 def load(request: LoadRequest) -> Dataset:
     """The dataset that the function `FILE.py:NAME` returns, called with the data options as keyword arguments.
 
-    It may return (train, test), (train, validation, test), or a dict with those keys and optionally `classes` and
-    `task`. Each split is a pair (inputs, targets) of tensors or arrays, or a `torch.utils.data.Dataset` of (image or
-    tensor, class). uint8 inputs and PIL images become uint8 [N, C, H, W], other inputs float32. Targets are int64
-    class indices, or float32 for a regression.
+    It may return (train, test), (train, validation, test), either of them with class names at the end, or a dict with
+    those keys and optionally `classes`, `task` and `preprocess`. Each split is a pair (inputs, targets) of tensors,
+    arrays or lists, or a `torch.utils.data.Dataset` of (image or tensor, class). The function may have the attributes
+    `classes` and `preprocess`. uint8 inputs and PIL images become uint8 [N, C, H, W], other inputs float32. Targets
+    are int64 class indices, or float32 for a regression.
 
     Raises `UserError` with the exception, file and line if the user's code fails.
     """
     name = request.info.name
     path = expand_user_path(name.rpartition(":")[0]).absolute()
     try:
-        return _to_dataset(load_object(name)(**request.options), request)
+        with without_stdin(), _process_state():
+            function = load_object(name)
+            return _Returned(function(**request.options), function, request).dataset()
     except (UserError, Cancelled):
         raise
     except (Exception, SystemExit) as error:
         raise UserError(f"{name} failed: {describe_user_code_error(error, path)}") from None
 
 
-def _to_dataset(returned: Any, request: LoadRequest) -> Dataset:
-    name = request.info.name
-    parts, extra = _split_parts(returned, name)
-    splits = {
-        key: _to_split(part, f"{name}: {key}", request) for key, part in parts.items() if part is not None
-    }
-    requested_task = extra.get("task")
-    if requested_task not in {None, "classification", "regression"}:
-        raise UserError(f"{name}: task is {requested_task!r}; it must be classification or regression")
-    floating = splits["train"].targets.is_floating_point()
-    task = cast(Task, requested_task or ("regression" if floating else "classification"))
-    splits = {key: _convert_targets(split, task, f"{name}: {key}") for key, split in splits.items()}
-    classes = _class_names(extra, parts["train"], splits) if task == "classification" else ()
-    return Dataset(task, classes, splits["train"], splits.get("validation"), splits["test"], source=name)
+@contextlib.contextmanager
+def _process_state() -> Iterator[None]:
+    """Undo what user code changes in this process: torch's defaults, and the working directory."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    folder = Path.cwd()
+    try:
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        torch.set_num_threads(threads)
+        os.chdir(folder)
+
+
+class _Returned:
+    """What the user's function returned."""
+
+    def __init__(self, returned: Any, function: Any, request: LoadRequest) -> None:
+        self._name, self._function, self._reader = request.info.name, function, _Reader(request)
+        self._notices: list[str] = []
+        self._parts, self._extra = _split_parts(returned, self._name)
+
+    def dataset(self) -> Dataset:
+        """The dataset. Raises `UserError`."""
+        inputs: dict[str, Tensor] = {}
+        targets: dict[str, Targets] = {}
+        for key, part in self._parts.items():
+            inputs[key], targets[key] = self._read(part, f"{self._name}: {key}")
+        task = self._extra.get("task")
+        if task not in {None, "classification", "regression"}:
+            raise UserError(f"{self._name}: task is {task!r}; it must be classification or regression")
+        resolved = resolve_targets(targets, cast("Task | None", task), self._class_names(), self._name)
+        record, notices = self._record_input(inputs)
+        splits = {key: Split(inputs[key], resolved.targets[key]) for key in inputs}
+        return Dataset(
+            resolved.task, resolved.classes, splits["train"], splits.get("validation"), splits["test"],
+            source=self._name, input=record, notices=(*self._notices, *resolved.notices, *notices),
+            depends_on_model=self._reader.has_pil_images,
+        )  # fmt: skip
+
+    def _read(self, part: Any, where: str) -> tuple[Tensor, Targets]:
+        inputs, targets = _read_split(part, where, self._reader)
+        if len(inputs) != len(targets):
+            raise UserError(f"{where} has {len(inputs)} inputs but {len(targets)} targets")
+        if not len(inputs):
+            raise UserError(f"{where} is empty: every split needs at least one sample")
+        inputs, notice = _convert_inputs(inputs, where)
+        if notice and notice not in self._notices:
+            self._notices.append(notice)
+        check_finite(inputs, where, "inputs")
+        return inputs, targets
+
+    def _class_names(self) -> Any:
+        """Class names: as returned, else those of the function, else of the training dataset; `None` without any."""
+        for names in (self._extra.get("classes"), getattr(self._function, "classes", None)):
+            if names is not None:
+                return names
+        return _dataset_classes(self._parts["train"])
+
+    def _record_input(self, inputs: Mapping[str, Tensor]) -> Any:
+        """The record of the inputs and its notices. The images to classify later resemble those of the test split."""
+        on_function = hasattr(self._function, PREPROCESS)
+        is_told = on_function or PREPROCESS in self._extra
+        told = (
+            self._extra[PREPROCESS]
+            if PREPROCESS in self._extra
+            else getattr(self._function, PREPROCESS, None)
+        )
+        found = [] if isinstance(self._parts["test"], (tuple, list)) else find_transforms(self._parts["test"])
+        return record_input(
+            inputs["train"], inputs["test"], told, found, self._name, is_told=is_told, is_loadable=on_function
+        )
+
+
+class _Reader:
+    """Converts inputs to tensors."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        self._request = request
+        self.has_pil_images = False
+        """Whether some inputs were PIL images, whose mode and shape depend on the model."""
+
+    def convert(self, value: Any, where: str) -> Tensor:
+        """One input as a tensor: uint8 [C, H, W] of a PIL image. Raises `UserError` for what has no numbers."""
+        if isinstance(value, Image.Image):
+            self.has_pil_images = True
+            return self._pixels(value)
+        if isinstance(value, (Tensor, np.ndarray, float, int, list, tuple, np.generic)):
+            return torch.as_tensor(value).detach().cpu()
+        raise UserError(
+            f"{where}: an input is of type {type(value).__name__}; it must be a PIL image, a tensor or an array"
+        )
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        size, channels = self._request.size, self._request.channels
+        grayscale = channels == 1 or (channels is None and image.mode in {"1", "L"})
+        converted = convert_mode(image, "L" if grayscale else "RGB")
+        if size and converted.width != converted.height:
+            converted = crop_to_square(converted, size)
+        pixels = torch.from_numpy(np.array(converted))
+        return pixels.unsqueeze(0) if grayscale else pixels.permute(2, 0, 1).contiguous()
+
+    def report(self, done: int, total: int) -> None:
+        """Report the number of read samples. Raises `Cancelled`."""
+        self._request.progress(Progress("reading your dataset", done, total, "images"))
+        if self._request.cancelled():
+            raise Cancelled
 
 
 def _split_parts(returned: Any, name: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """The returned splits by name, and the dict that holds `classes` and `task`. Raises `UserError`."""
+    """The returned splits by name, and the dict that holds `classes`, `task` and `preprocess`. Raises `UserError`."""
     if isinstance(returned, Mapping):
-        parts = {key: returned.get(key) for key in ("train", "validation", "test")}
         extra: Mapping[str, Any] = returned
-    elif isinstance(returned, (tuple, list)) and len(returned) in {2, 3}:
-        parts = dict(zip(("train", "validation", "test") if len(returned) == 3 else ("train", "test"), returned,
-                         strict=True))  # fmt: skip
-        extra = {}
+        parts = {_OTHER_NAMES.get(str(key), str(key)): value for key, value in returned.items()}
+    elif isinstance(returned, (tuple, list)) and 2 <= len(returned) <= 4:
+        has_names = len(returned) > 2 and _are_names(returned[-1])
+        extra = {"classes": returned[-1]} if has_names else {}
+        values = returned[:-1] if has_names else returned
+        keys = _SPLITS if len(values) == 3 else ("train", "test")
+        if len(values) > 3:
+            raise UserError(f"{name} returned {len(returned)} values: it must return {_RETURN_FORMS}")
+        parts = dict(zip(keys, values, strict=True))
     else:
-        raise UserError(f"{name} must return {_RETURN_FORMS}, not {type(returned).__name__}")
-    missing = [key for key in ("train", "test") if parts.get(key) is None]
+        raise UserError(f"{name} must return {_RETURN_FORMS}, not {_describe(returned)}")
+    parts = {key: parts[key] for key in _SPLITS if parts.get(key) is not None}
+    missing = [key for key in ("train", "test") if key not in parts]
     if missing:
         raise UserError(f"{name} returned no {' and no '.join(missing)}: it must return {_RETURN_FORMS}")
     return parts, extra
 
 
-def _to_split(part: Any, where: str, request: LoadRequest) -> Split:
+def _are_names(value: Any) -> bool:
+    """Whether a returned value is a list of class names, and not a split."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(isinstance(part, (str, int)) for item in value.items() for part in item)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return isinstance(value, (tuple, list)) and bool(value) and all(isinstance(part, str) for part in value)
+
+
+def _describe(value: Any) -> str:
+    """What a value of the wrong type is, and what to do if that is a common mistake."""
+    if value is None:
+        return "nothing (None): add a return statement"
+    if inspect.isgenerator(value):
+        return "a generator: use return instead of yield, or list(...)"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)} values"
+    return type(value).__name__
+
+
+def _read_split(part: Any, where: str, reader: _Reader) -> tuple[Tensor, Targets]:
+    """Inputs as they were returned, and targets."""
+    if isinstance(part, DataLoader):
+        part = part.dataset
     if isinstance(part, TensorDataset):
         part = part.tensors
-    if isinstance(part, (tuple, list)) and len(part) == 2 and all(map(_is_array, part)):
-        inputs, targets = map(_to_tensor, part)
-    elif (
-        hasattr(part, "__getitem__") and hasattr(part, "__len__") and not isinstance(part, (tuple, list, str))
+    if isinstance(part, (tuple, list)):
+        if len(part) != 2:
+            raise UserError(
+                f"{where} must be a pair (inputs, targets) or a torch Dataset, not {_describe(part)}"
+            )
+        return _to_inputs(part[0], where, reader), _to_targets(part[1], where)
+    if isinstance(part, IterableDataset):
+        raise UserError(f"{where} is an IterableDataset; return one with __len__ and __getitem__")
+    if (
+        hasattr(part, "__getitem__")
+        and hasattr(part, "__len__")
+        and not isinstance(part, (str, bytes, Tensor))
     ):
-        inputs, targets = _read_torch_dataset(part, where, request)
+        return _read_torch_dataset(part, where, reader)
+    raise UserError(f"{where} must be a pair (inputs, targets) or a torch Dataset, not {_describe(part)}")
+
+
+def _to_inputs(values: Any, where: str, reader: _Reader) -> Tensor:
+    if (
+        isinstance(values, (list, tuple))
+        and values
+        and isinstance(values[0], (Image.Image, Tensor, np.ndarray))
+    ):
+        return _stack([reader.convert(value, where) for value in values], where)
+    return _to_tensor(values, where, "inputs")
+
+
+def _to_targets(values: Any, where: str) -> Targets:
+    if (
+        isinstance(values, (list, tuple))
+        and values
+        and isinstance(values[0], (Tensor, np.ndarray, np.generic))
+    ):
+        return _stack([torch.as_tensor(value) for value in values], where)
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    texts = np.asarray(values) if isinstance(values, (list, tuple, np.ndarray)) and len(values) else None
+    if texts is not None and (
+        texts.dtype.kind == "U" or (texts.dtype.kind == "O" and isinstance(texts[0], str))
+    ):
+        return [str(text) for text in texts.reshape(len(texts))]
+    return _to_tensor(values, where, "targets")
+
+
+def _to_tensor(values: Any, where: str, what: str) -> Tensor:
+    """The numbers in a tensor, an array, a list or a column of a table. Raises `UserError` for anything else."""
+    if isinstance(values, Tensor):
+        tensor = values.detach().cpu()
+    elif isinstance(values, (list, tuple, np.ndarray, np.generic)) or hasattr(values, "to_numpy"):
+        try:
+            array = np.array(values.to_numpy() if hasattr(values, "to_numpy") else values)
+            tensor = torch.from_numpy(array)
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{where}: the {what} are a {type(values).__name__} that is not an array of numbers of one shape"
+            ) from None
     else:
-        description = type(part).__name__
-        if isinstance(part, (tuple, list)) and len(part) == 2:
-            invalid = next(value for value in part if not _is_array(value))
-            description = f"a pair with a {type(invalid).__name__} that is not an array of numbers"
-        raise UserError(f"{where} must be a pair (inputs, targets) or a torch Dataset, not {description}")
-    if len(inputs) != len(targets):
-        raise UserError(f"{where} has {len(inputs)} inputs but {len(targets)} targets")
-    return Split(_convert_inputs(inputs, where), targets)
-
-
-def _is_array(value: Any) -> bool:
-    is_number_list = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (int, float))
-    return is_number_list or (isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0)
-
-
-def _to_tensor(value: Any) -> Tensor:
-    tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+        raise UserError(
+            f"{where} must be a pair (inputs, targets) of arrays of numbers or a torch Dataset; "
+            f"the {what} are {_describe(values)}"
+        )
+    if tensor.ndim == 0:
+        raise UserError(f"{where}: the {what} are one number; they must be one per sample")
     return tensor.contiguous()
 
 
-def _convert_inputs(inputs: Tensor, where: str) -> Tensor:
-    """uint8 [N, C, H, W] for images, float32 for other data."""
-    if inputs.dtype != torch.uint8:
-        inputs = inputs.to(torch.float32)
-        return inputs.unsqueeze(1) if inputs.ndim == 1 else inputs
-    if inputs.ndim == 3:
-        return inputs.unsqueeze(1)
-    if inputs.ndim != 4:
-        return inputs.to(torch.float32)
-    if inputs.shape[1] in {1, 3}:
-        return inputs
-    if inputs.shape[3] in {1, 3}:
-        return inputs.permute(0, 3, 1, 2).contiguous()
-    raise UserError(f"{where} has uint8 inputs of shape {tuple(inputs.shape)}; images are [N, 1 or 3, H, W]")
-
-
-def _convert_targets(split: Split, task: Task, where: str) -> Split:
-    targets = split.targets
-    if task == "regression":
-        targets = targets.to(torch.float32)
-        # A single number per sample becomes a column like the model's output: [N] and [N, 1] would broadcast.
-        return Split(split.inputs, targets.unsqueeze(1) if targets.ndim == 1 else targets)
-    if targets.ndim == 2 and targets.shape[1] == 1:
-        targets = targets.squeeze(1)
-    if targets.is_floating_point() or targets.ndim != 1:
+def _convert_inputs(inputs: Tensor, where: str) -> tuple[Tensor, str]:
+    """uint8 [N, C, H, W] for images, float32 for other data; and a notice if the dimensions were exchanged."""
+    if inputs.is_complex():
+        raise UserError(f"{where} has complex inputs: return real numbers, for example x.abs()")
+    notice = ""
+    inputs = signed(inputs)
+    channels_last = _channels_last(inputs)
+    if channels_last in IMAGE_CHANNELS:
+        before = list(inputs.shape[1:])
+        inputs = inputs.permute(0, 3, 1, 2).contiguous()
+        notice = f"inputs with channels last, {before}, are used as {list(inputs.shape[1:])}"
+    elif channels_last:
         raise UserError(
-            f"{where} has targets of {targets.dtype} and shape {tuple(targets.shape)}; class targets must be integers, "
-            "one per sample (for a regression return a dict with task='regression')"
+            f"{where} has inputs of shape {tuple(inputs.shape)}, which have {channels_last} channels last: put the "
+            f"channels first (x.permute(0, 3, 1, 2)){_drop_alpha(channels_last)}"
         )
-    return Split(split.inputs, targets.to(torch.int64))
+    if _are_integer_pixels(inputs):
+        inputs = inputs.to(torch.uint8)
+    if inputs.dtype == torch.uint8 and inputs.ndim == 3:
+        return inputs.unsqueeze(1), notice
+    if inputs.dtype == torch.uint8 and inputs.ndim == 4:
+        if inputs.shape[1] not in IMAGE_CHANNELS:
+            raise UserError(
+                f"{where} has uint8 inputs of shape {tuple(inputs.shape)}; images are [N, 1 or 3, H, W]"
+                f"{_drop_alpha(inputs.shape[1])}"
+            )
+        return inputs, notice
+    inputs = inputs.to(torch.float32)
+    return inputs.unsqueeze(1) if inputs.ndim == 1 else inputs, notice
 
 
-def _read_torch_dataset(dataset: Any, where: str, request: LoadRequest) -> tuple[Tensor, Tensor]:
+def _channels_last(inputs: Tensor) -> int:
+    """The number of channels of images [N, H, W, C]; 0 where the inputs are not such images.
+
+    The feature maps of a network can have any number of channels in front of a small height and width.
+    """
+    if inputs.ndim != 4 or inputs.shape[1] in IMAGE_CHANNELS:
+        return 0
+    height, width, channels = inputs.shape[1:]
+    if channels in IMAGE_CHANNELS and (inputs.dtype == torch.uint8 or min(height, width) > _SMALL_MAP):
+        return channels
+    return channels if channels in {2, 4} and height == width > channels else 0
+
+
+def _are_integer_pixels(inputs: Tensor) -> bool:
+    """Whether images are stored as integers of another type than uint8, from 0 to 255."""
+    if inputs.ndim != 4 or inputs.shape[1] not in IMAGE_CHANNELS or inputs.dtype in {torch.uint8, torch.bool}:
+        return False
+    return not inputs.is_floating_point() and int(inputs.min()) >= 0 and 1 < int(inputs.max()) <= 255
+
+
+def _drop_alpha(channels: int) -> str:
+    return "; drop the alpha channel" if channels == 4 else ""
+
+
+def _read_torch_dataset(dataset: Any, where: str, reader: _Reader) -> tuple[Tensor, Targets]:
     """Inputs and targets of a map-style `torch.utils.data.Dataset`, each item read once."""
     inputs: list[Tensor] = []
-    targets = []
+    targets: list[Any] = []
     for index in range(len(dataset)):
-        item = dataset[index]
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise UserError(f"{where}: item {index} must be (input, target), not {type(item).__name__}")
-        inputs.append(_convert_input(item[0], where, request))
-        targets.append(torch.as_tensor(item[1]))
-        if inputs[-1].shape != inputs[0].shape:
-            first, other = tuple(inputs[0].shape), tuple(inputs[-1].shape)
-            raise UserError(
-                f"{where}: item {index} has shape {other}, item 0 has {first}: resize them to one shape"
-            )
+        value, target = _item_parts(dataset[index], f"{where}: item {index}")
+        inputs.append(reader.convert(value, where))
+        targets.append(target)
         if index % _PROGRESS_INTERVAL == 0:
-            request.progress(Progress("reading your dataset", index, len(dataset), "images"))
-            if request.cancelled():
-                raise Cancelled
+            reader.report(index, len(dataset))
     if not inputs:
-        raise UserError(f"{where} is empty")
-    return torch.stack(inputs), torch.stack(targets)
+        raise UserError(f"{where} is empty: every split needs at least one sample")
+    if isinstance(targets[0], str):
+        return _stack(inputs, where), [str(target) for target in targets]
+    try:
+        return _stack(inputs, where), torch.stack([torch.as_tensor(target) for target in targets])
+    except (TypeError, ValueError, RuntimeError):
+        kinds = {type(target).__name__ for target in targets}
+        raise UserError(
+            f"{where}: targets ({', '.join(sorted(kinds))}) are not numbers of one shape: return a class index"
+        ) from None
 
 
-def _convert_input(value: Any, where: str, request: LoadRequest) -> Tensor:
-    if isinstance(value, Image.Image):
-        grayscale = request.channels == 1 or (request.channels is None and value.mode in {"1", "L"})
-        image = convert_mode(value, "L" if grayscale else "RGB")
-        if request.size and image.width != image.height:
-            image = crop_to_square(image, request.size)
-        pixels = torch.from_numpy(np.array(image))
-        return pixels.unsqueeze(0) if grayscale else pixels.permute(2, 0, 1).contiguous()
-    if isinstance(value, (Tensor, np.ndarray, float, int, list, tuple, np.generic)):
-        return torch.as_tensor(value)
-    raise UserError(
-        f"{where}: an input is of type {type(value).__name__}; it must be a PIL image, a tensor or an array"
-    )
+def _item_parts(item: Any, where: str) -> tuple[Any, Any]:
+    """Input and target of an item: a pair, or a dict with an image and a label."""
+    if isinstance(item, Mapping):
+        value = next((item[key] for key in _IMAGE_KEYS if key in item), None)
+        target = next((item[key] for key in _LABEL_KEYS if key in item), None)
+        if value is None or target is None:
+            keys = ", ".join(map(str, item))
+            raise UserError(
+                f"{where} is a dict with {keys}; it needs image and label, or return (input, target)"
+            )
+        return value, target
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise UserError(f"{where} must be (input, target), not {_describe(item)}")
+    return item[0], item[1]
 
 
-def _class_names(extra: Mapping[str, Any], train: Any, splits: Mapping[str, Split]) -> tuple[str, ...]:
-    """Class names: as returned, else the `classes` of a torchvision dataset, else numbers."""
-    names: Sequence[Any] = extra.get("classes") or getattr(train, "classes", None) or ()
-    if names:
-        return tuple(str(name) for name in names)
-    highest = max((int(split.targets.max()) for split in splits.values() if len(split)), default=-1)
-    return tuple(str(number) for number in range(highest + 1))
+def _stack(values: Sequence[Tensor], where: str) -> Tensor:
+    """All values in one tensor. Raises `UserError` where they differ in shape."""
+    other = next((index for index, value in enumerate(values) if value.shape != values[0].shape), None)
+    if other is not None:
+        raise UserError(
+            f"{where}: item {other} has shape {tuple(values[other].shape)}, item 0 has {tuple(values[0].shape)}: "
+            "resize them to one shape"
+        )
+    return torch.stack(list(values))
+
+
+def _dataset_classes(dataset: Any) -> Any:
+    """The class names of a torchvision or Hugging Face dataset, also of one in a `Subset`; `None` without any."""
+    for _ in range(5):
+        if dataset is None or isinstance(dataset, (tuple, list)):
+            return None
+        names = getattr(dataset, "classes", None)
+        features = getattr(dataset, "features", None)
+        if not names and isinstance(features, Mapping):
+            names = next(
+                (getattr(features[key], "names", None) for key in _LABEL_KEYS if key in features), None
+            )
+        if names:
+            return names
+        dataset = getattr(dataset, "dataset", None)
+    return None

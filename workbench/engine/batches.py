@@ -165,7 +165,7 @@ class Epochs:
         self._split, self._size, self._seed = placed_split, size, seed
         self._balanced, self._merge_last_singleton, self._augment = balanced, merge_last_singleton, augment
         self._mix = None if augment is None else augment.mixer(classes)
-        self._targets = placed_split.targets.cpu()
+        self._targets = placed_split.split.targets  # on the host, where orders are drawn
         self.steps = len(batch_bounds(len(placed_split), size, merge_last_singleton))
         """Batches per epoch."""
 

@@ -54,27 +54,43 @@ class CudaGraphRecorder:
         """Run `step` on a side stream, the last time with synchronization forbidden: it can't be captured."""
         current_stream = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current_stream)
-        with torch.cuda.stream(self._stream):
-            for _ in range(WARMUP_STEPS):
-                step()
-            before = torch.cuda.get_sync_debug_mode()
-            torch.cuda.set_sync_debug_mode("error")
-            try:
-                step()
-            finally:
-                torch.cuda.set_sync_debug_mode(before)
-        current_stream.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARMUP_STEPS):
+                    step()
+                before = torch.cuda.get_sync_debug_mode()
+                torch.cuda.set_sync_debug_mode("error")
+                try:
+                    step()
+                finally:
+                    torch.cuda.set_sync_debug_mode(before)
+        finally:
+            # After an error too: the state is restored while these steps may still be queued.
+            current_stream.wait_stream(self._stream)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Capture `step`. Other threads may use the device meanwhile: they prefetch data and write checkpoints."""
         graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.device(self._device),
-            torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            step()
+        try:
+            with (
+                torch.cuda.device(self._device),
+                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                step()
+        except Exception:
+            self._leave_capture()
+            raise
         replay: Callable[[], None] = graph.replay
         return replay
+
+    def _leave_capture(self) -> None:
+        """Give the generator of the device a new state of the same value.
+
+        After a capture that CUDA invalidated, the old one still expects to be captured, and raises for random numbers.
+        """
+        index = self._device.index if self._device.index is not None else torch.cuda.current_device()
+        generator = torch.cuda.default_generators[index]
+        generator.graphsafe_set_state(generator.clone_state())
 
 
 class GraphedStep:

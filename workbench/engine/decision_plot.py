@@ -63,8 +63,6 @@ def _regions_drawing(
         torch.linspace(float(low[i]), float(high[i]), n) for i, n in ((0, GRID_COLUMNS), (1, GRID_ROWS))
     )
     grid = torch.stack([xs.repeat(GRID_ROWS), ys.repeat_interleave(GRID_COLUMNS)], 1)
-    with evaluation_mode(module):
-        cells = module(placed_split.to_model_input(grid.to(placed_split.device))).argmax(1)
     return RegionsDrawing(
         x=_rounded(points[indices, 0]),
         y=_rounded(points[indices, 1]),
@@ -73,9 +71,16 @@ def _regions_drawing(
         y_range=_range(ys),
         columns=GRID_COLUMNS,
         rows=GRID_ROWS,
-        cells=tuple(cells.tolist()),
+        cells=tuple(_predicted_classes(module, placed_split, grid).tolist()),
         before=before,
     )
+
+
+def _predicted_classes(module: nn.Module, placed_split: PlacedSplit, inputs: Tensor) -> Tensor:
+    """The class predicted for each of raw `inputs` (on the CPU): int64 [N] on the device of the split."""
+    with evaluation_mode(module):
+        classes: Tensor = module(placed_split.to_model_input(inputs.to(placed_split.device))).argmax(1)
+    return classes
 
 
 def _range(values: Tensor) -> tuple[float, float]:

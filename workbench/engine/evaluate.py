@@ -73,7 +73,7 @@ def evaluate(
             averaged = _outputs(
                 with_tta(module, tta), sequential_batches(placed_split, size), precision, after_batch
             )
-        evaluation.scores["tta_accuracy"] = int((averaged.argmax(1) == targets).sum()) / len(targets)
+        evaluation.scores["tta_accuracy"] = _accuracy(averaged, targets)
     return evaluation
 
 
@@ -195,6 +195,10 @@ def _metrics_of_class(name: str, hits: int, support: int, predicted: int) -> Cla
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def _accuracy(outputs: Tensor, targets: Tensor) -> float:
+    return int((outputs.argmax(1) == targets).sum()) / len(targets)
 
 
 def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:

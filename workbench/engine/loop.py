@@ -71,7 +71,8 @@ def compute_step(state: TrainState, batch: Batch) -> None:
     """Forward, backward, step: everything that the device computes for one batch."""
     state.zero_grad()
     for micro_batch, share in state.micro_batches(batch):
-        loss, outputs = state.forward(micro_batch)
-        state.backward(loss, share)
-        state.sums.add(loss, outputs, micro_batch)  # stays on the device until a row is written
+        loss, outputs = state.forward(micro_batch, share)
+        state.backward(loss)
+        # Stays on the device until a row is written.
+        state.sums.add(loss, outputs, micro_batch.targets, samples=len(batch))
     state.optimizer_step()

@@ -26,11 +26,16 @@ def random_states() -> RandomStates:
     return states
 
 
-def restore_random_states(states: RandomStates) -> None:
-    """Restore earlier `random_states()`, for those devices that are present in the same number."""
+def restore_random_states(states: RandomStates) -> str | None:
+    """Restore earlier `random_states()`; one line where GPUs are present, but in another number than then."""
     torch.set_rng_state(states["cpu"])
-    cuda = states.get("cuda") or []
-    if cuda and torch.cuda.is_available() and torch.cuda.device_count() == len(cuda):
-        torch.cuda.set_rng_state_all(cuda)
     if "mps" in states and torch.backends.mps.is_available():
         torch.mps.set_rng_state(states["mps"])
+    cuda = states.get("cuda") or []
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if cuda and present == len(cuda):
+        torch.cuda.set_rng_state_all(cuda)
+    elif cuda and present:
+        # Which of them is the one that computed is not known.
+        return f"{present} visible GPUs instead of {len(cuda)}, so their random numbers start anew"
+    return None

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.engine.batches import Batch
 from workbench.engine.state_content import RunningSumsContent
 from workbench.engine.task import Task
 
 
 @dataclass(frozen=True)
 class Means:
-    """Mean loss and accuracy over the samples of `count` steps."""
+    """Mean loss and accuracy of `count` steps, each step weighted by its samples."""
 
     count: int
     loss: float
@@ -40,10 +39,14 @@ class RunningSums:
         self.window = [0.0] * 4
         self.epoch = [0.0] * 4
 
-    def add(self, loss: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Add a batch or micro-batch with its mean `loss` (a scalar)."""
-        self.loss.add_(loss.detach(), alpha=len(batch))
-        correct = self._task.num_correct(outputs, batch.targets)
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor, *, samples: int) -> None:
+        """Add a batch of this number of `samples`, or one of its micro-batches.
+
+        `loss` (a scalar): the mean loss of the batch, or what the micro-batch contributes to it. `targets`: int64 class
+        indices of the `outputs`.
+        """
+        self.loss.add_(loss.detach(), alpha=samples)
+        correct = self._task.num_correct(outputs, targets)
         if correct is not None:
             self._correct.add_(correct)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,7 @@ class Classification(Task):
         """The sum of the class weights of hard targets; for soft targets the number of samples, as torch's mean."""
         if self._weights is None or targets.is_floating_point():
             return super().loss_weight(targets)
-        return self._weights[targets].sum()
+        return self._weights.index_select(0, targets).sum()
 
 
 class Regression(Task):
@@ -92,6 +93,11 @@ def reshape_like(outputs: Tensor, targets: Tensor) -> Tensor:
     return outputs.reshape(targets.shape)
 
 
+def precision_setting(train: TrainingSettings, task: str) -> Literal["auto", "fp32", "bf16", "fp16"]:
+    """`train.precision`, but fp32 where that is `auto` and `task` a regression: a bf16 output has three digits."""
+    return "fp32" if train.precision == "auto" and task == "regression" else train.precision
+
+
 def make_task(data: Dataset, train: TrainingSettings, device: torch.device) -> Task:
     """The task of a dataset, with the loss settings of `train`."""
     targets = data.train.targets
@@ -108,5 +114,5 @@ def balanced_class_weights(targets: Tensor, classes: int) -> Tensor:
 
     `targets`: int64 [N].
     """
-    counts = torch.bincount(targets, minlength=classes).float()
+    counts = torch.zeros(classes).index_add_(0, targets, torch.ones(len(targets)))
     return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 0.0)

@@ -60,6 +60,15 @@ def unwrapped_step(optimizer: Optimizer) -> Callable[[], None]:
     return run
 
 
+def use_full_fp32_convolutions() -> None:
+    """Compute float32 convolutions of cuDNN with all their bits: by default it rounds their inputs to TF32.
+
+    The setting of a single operator is not mixed with `torch.set_float32_matmul_precision`.
+    """
+    convolutions = getattr(torch.backends.cudnn, "conv")  # noqa: B009
+    convolutions.fp32_precision = "ieee"
+
+
 def attach_found_inf(optimizer: Optimizer, found_inf: Tensor) -> bool:
     """Make a fused optimizer skip its updates while `found_inf` (float32 scalar on its device) is 1.
 

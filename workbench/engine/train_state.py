@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from workbench.config.lr_schedule import lr_at
 from workbench.engine.batches import Batch, batch_bounds
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
 from workbench.engine.device import Precision
 from workbench.engine.freezing import Backbone
 from workbench.engine.lookahead import Lookahead, make_lookahead
-from workbench.engine.lr_schedule import lr_at
 from workbench.engine.nan_guard import NonFiniteGuard
 from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
 from workbench.engine.rng_state import random_states, restore_random_states
@@ -174,18 +174,20 @@ class TrainState:
         self._step_snapshot = self._snapshot_before_step() if self.settings.auto_micro_batch else None
         self.in_step = True
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (a scalar) and outputs of one batch. On the CPU, raises `Diverged` for a NaN or infinite loss."""
+    def forward(self, batch: Batch, share: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Loss (a scalar) and outputs of a batch or micro-batch. On the CPU, raises `Diverged` for a bad loss.
+
+        `share`: the share of a micro-batch in the loss of its batch. Its loss is multiplied by it, so that gradients
+        and losses of all micro-batches add up to those of the batch.
+        """
         with self.precision.autocast():
             outputs = self.network(batch.inputs)
             loss = self.task.loss(outputs, batch.loss_targets)
         self.guard.observe(loss, self.step + 1)
-        return loss, outputs
+        return loss if share is None else loss * share, outputs
 
-    def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
-        """Add the gradients of `loss`, scaled to its `share` in the loss of the batch."""
-        if share is not None:
-            loss = loss * share
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss`."""
         (loss if self._scaler is None else self._scaler.scale(loss * self.guard.nan_scale)).backward()
 
     def optimizer_step(self) -> None:
@@ -278,8 +280,8 @@ class TrainState:
         notes = self._load_optimizer_state(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
-        restore_random_states(state["random"])
-        return notes
+        random_note = restore_random_states(state["random"])
+        return notes if random_note is None else [*notes, random_note]
 
     def _create_optimizer(self) -> None:
         self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)

@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -25,15 +25,16 @@ from workbench.core.progress import (
     never_cancelled,
 )
 from workbench.engine.device import pick_device
+from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_pipeline import PipelineStage, RunTransform, TorchvisionTransform, open_source
+from workbench.inference.labels import labels_for_outputs
 from workbench.inference.results import ImageResult, Prediction
-from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
-from workbench.io.torch_files import load_into
+from workbench.inference.run_checkpoint import image_input, load_run_model
 from workbench.models import catalog, torchvision_models
-from workbench.models.outputs import probabilities
+from workbench.models.outputs import OutputKind, output_kind, probabilities
 from workbench.models.top_k import top_k
+from workbench.models.weights_check import output_count
 from workbench.system.cpu import usable_cores
-from workbench.worker.checkpoint_content import ModelSpec
 
 BATCH = 32
 CPU_BATCH_VALUES = 6 * 3 * 224 * 224
@@ -53,6 +54,12 @@ class ImageTransform(Protocol):
     def stages(self, image: Image.Image, device: torch.device) -> Iterator[PipelineStage]:
         """The stages of `to_tensor` and `batch` for one image; the last one is the input of the model."""
 
+    def for_samples(self) -> ImageTransform:
+        """The transform for images that show the pixels of a sample of the dataset: they are cropped already."""
+
+    def notices(self, image: Image.Image) -> tuple[str, ...]:
+        """What of an image the model does not see, or sees otherwise, for the user."""
+
 
 @dataclass
 class Classifier:
@@ -69,6 +76,8 @@ class Classifier:
     """Whether to use the channels-last memory format: faster for convolutions, but not supported by every module."""
 
     def __post_init__(self) -> None:
+        if self.device.type == "cuda":
+            use_full_fp32_convolutions()  # the same answers as on a CPU
         self.module.eval().requires_grad_(False).to(self.device)
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)
@@ -76,8 +85,8 @@ class Classifier:
     @classmethod
     def from_run(cls, run: Path, which: Literal["best", "last"] = "best", device: str = "auto") -> Classifier:
         """The model of a run's best or newest readable checkpoint. Raises `UserError` with one line."""
-        content, notices = load_run_checkpoint(run, which)
-        spec = ModelSpec.from_json(content["spec"])
+        model = load_run_model(run, which)
+        spec = model.spec
         if spec.task != "classification":
             raise UserError(
                 f"the run {run.name} is a {spec.task}: images can be classified by a classification run only"
@@ -87,11 +96,11 @@ class Classifier:
                 f"{run.name} was trained on numbers, not on images; to classify numbers: "
                 f"workbench classify --run {run.name} {','.join(['0.5'] * min(4, math.prod(spec.shape)))}"
             )
-        module = build_from_spec(spec)
-        notices += load_into(module, content["model"], f"{run.name}'s checkpoint")
-        transform = RunTransform(spec.shape, spec.preprocessing)
+        transform = RunTransform(spec.shape, spec.preprocessing, image_input(model))
         channels_last = catalog.find(spec.model.name).kind == "torchvision"
-        return cls(run.name, module, spec.classes, transform, pick_device(device), notices, channels_last)
+        return cls(
+            run.name, model.module, spec.classes, transform, pick_device(device), model.notices, channels_last
+        )
 
     @classmethod
     def from_torchvision(
@@ -113,18 +122,27 @@ class Classifier:
                 f"{info.name} has no published weights: choose a run (--run) or a model such as resnet18"
             )
         published = torchvision_models.published_classes(name)
-        classes = published if labels is None else tuple(labels)
-        if weights is None and len(classes) != len(published):
-            raise UserError(f"got {len(classes)} labels, but {name} has {len(published):,} classes")
-        module = torchvision_models.build(name, len(classes), size=info.input_size, pretrained=True)
-        try:
-            notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
-        except UserError as error:
-            if len(classes) == len(published):
-                raise
-            raise UserError(f"{error} (with {len(classes)} labels)") from None
+        outputs = (output_count(name, weights) if weights else None) or len(published)
+        if labels is None and outputs != len(published):
+            raise UserError(
+                f"the weights in {weights} have {outputs:,} outputs: pass their names (--labels FILE)"
+            )
+        classes = published if labels is None else labels_for_outputs(labels, outputs, str(weights or name))
+        module = torchvision_models.build(name, outputs, size=info.input_size, pretrained=True)
+        loaded, notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
+        if weights is not None and (loaded.left_out or loaded.prefix):
+            notices = (loaded.describe(), *notices)
         transform = TorchvisionTransform(torchvision_models.published_transforms(name))
         return cls(name, module, classes, transform, pick_device(device), notices, channels_last=True)
+
+    def for_samples(self) -> Classifier:
+        """This classifier, for images that show the pixels of a sample of its dataset."""
+        return replace(self, transform=self.transform.for_samples())
+
+    @property
+    def output_kind(self) -> OutputKind:
+        """What the outputs of the model are."""
+        return output_kind(self.module)
 
     def classify(self, images: Sequence[Image.Image]) -> Tensor:
         """Probabilities of open images: float32 [N, classes] on the CPU, rows summing to 1."""
@@ -216,10 +234,12 @@ class Classifier:
     def _top(self, logits: Tensor, k: int) -> list[tuple[Prediction, ...]]:
         """The `k` most probable classes of each row."""
         values, indices = top_k(self.probabilities(logits), k)
-        top_logits = logits.gather(1, indices)
+        top_logits: list[list[float | None]] = logits.gather(1, indices).tolist()
+        if self.output_kind is not OutputKind.LOGITS:
+            top_logits = [[None] * indices.shape[1] for _ in top_logits]
         return [
             tuple(Prediction(i, self.classes[i], p, x) for i, p, x in zip(*row, strict=True))
-            for row in zip(indices.tolist(), values.tolist(), top_logits.tolist(), strict=True)
+            for row in zip(indices.tolist(), values.tolist(), top_logits, strict=True)
         ]
 
 

@@ -10,15 +10,13 @@ from workbench.datasets.loader import load
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import pick_device, pick_precision
 from workbench.engine.evaluate import evaluate
-from workbench.engine.task import make_task
-from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
-from workbench.io.torch_files import load_into
+from workbench.engine.task import make_task, precision_setting
+from workbench.inference.run_checkpoint import load_run_model
 from workbench.models import catalog as models
 from workbench.models.outputs import extra_metrics
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
-from workbench.worker.checkpoint_content import ModelSpec
 
 
 def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressCallback) -> RunEvaluation:
@@ -26,24 +24,22 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressC
 
     Raises `UserError`: no checkpoint, no such split, or data other than the run was trained on.
     """
-    content, _ = load_run_checkpoint(folder.path)
+    model = load_run_model(folder.path)
+    content, module = model.content, model.module
     experiment = _experiment(folder)
     data = load_as_trained(experiment, progress)
     if content.get("fingerprint") != data.fingerprint:
         raise UserError(
             f"{experiment.data.name} has changed since {folder.id} was trained (different fingerprint)"
         )
-    spec = ModelSpec.from_json(content["spec"])
-    module = build_from_spec(spec)
-    load_into(module, content["model"], f"{folder.id}'s checkpoint")
     torch_device = pick_device(device)
     evaluation = evaluate(
         module.to(torch_device),
-        place_split(_split(data, split), spec.preprocessing, torch_device),
+        place_split(_split(data, split), model.spec.preprocessing, torch_device),
         make_task(data, experiment.train, torch_device),
         split=split,
         classes=data.classes,
-        precision=pick_precision(experiment.train.precision, torch_device),
+        precision=pick_precision(precision_setting(experiment.train, data.task), torch_device),
     )
     return RunEvaluation(
         run=folder.id,

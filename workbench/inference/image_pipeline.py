@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,23 @@ from torch import Tensor
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
+from workbench.datasets.image_transform import (
+    PREPROCESS,
+    apply_function,
+    describe_step,
+    image_function,
+    input_mode,
+    resizes_itself,
+    scale_pixels,
+)
+from workbench.datasets.input_record import InputKind, InputRecord, is_image_shape, unknown_input_message
 from workbench.io.download import download_image
-from workbench.io.images import convert_mode, crop_to_square, open_image
+from workbench.io.image_fit import describe_fit, fit_image
+from workbench.io.images import convert_mode, describe_conversion, open_image
 from workbench.models.preprocessing import Preprocessing, scale_to_unit
+
+_CROP_WORTH_SAYING = 0.6
+"""The crop of a square image by the usual presets leaves 77 % of it, which is not worth a notice."""
 
 
 def is_url(source: str) -> bool:
@@ -44,55 +58,114 @@ class PipelineStage:
 
 
 class RunTransform:
-    """Resizes images to `shape` (C, H, W) like the dataset of the run, then applies the preprocessing of the run."""
+    """Makes inputs of shape `shape` (C, H, W) of images as the dataset of a run does, then applies its preprocessing.
 
-    def __init__(self, shape: Sequence[int], preprocessing: Preprocessing) -> None:
-        if len(shape) != 3 or shape[0] not in {1, 3}:
+    Images are fitted as `record.fit` says, unless the dataset's own transform resizes them.
+    """
+
+    def __init__(self, shape: Sequence[int], preprocessing: Preprocessing, record: InputRecord) -> None:
+        if not is_image_shape(shape) or record.kind is InputKind.VALUES:
             raise UserError(f"the inputs of this run are not images (their shape is {list(shape)})")
-        self._mode: Literal["L", "RGB"] = "L" if shape[0] == 1 else "RGB"
+        if record.kind is InputKind.UNKNOWN:
+            raise UserError(unknown_input_message(record))
+        self._shape, self._preprocessing, self._record = tuple(shape), preprocessing, record
+        self._mode = cast(Literal["L", "RGB"], input_mode(record, shape[0]))
         self._height, self._width = shape[1:]
-        self._preprocessing = preprocessing
+        has_function = record.kind in {InputKind.CODE, InputKind.TRANSFORMS}
+        self._function = image_function(record) if has_function else None
+        self._fits = self._function is None or not resizes_itself(self._function, self._shape, self._mode)
+
+    def for_samples(self) -> RunTransform:
+        """The transform for images that show the pixels of a sample. Raises `UserError` where it has none."""
+        record = self._record
+        if self._function is None:
+            return self
+        if not record.is_affine:
+            raise UserError(
+                "the inputs of this run can't be shown as images: its preprocess can't be reversed"
+            )
+        kind = InputKind.AFFINE if record.scale else InputKind.PIXELS
+        plain = InputRecord(kind=kind, dtype=record.dtype, scale=record.scale, offset=record.offset)
+        return RunTransform(self._shape, self._preprocessing, plain)
 
     def to_tensor(self, image: Image.Image) -> Tensor:
-        """uint8 [C, H, W]: the center square if the images of the dataset are square, else stretched."""
-        image = convert_mode(image, self._mode)
-        if self._height == self._width:
-            image = crop_to_square(image, self._height)
-        elif image.size != (self._width, self._height):
-            image = image.resize((self._width, self._height), Image.Resampling.BILINEAR)
-        return to_uint8_tensor(image)
+        """uint8 [C, H, W] pixels, or float32 where the dataset has its own transform."""
+        image = self._fit(convert_mode(image, self._mode))
+        if self._function is None:
+            return to_uint8_tensor(image)
+        values = apply_function(self._function, image, self._record.code)
+        if tuple(values.shape) != self._shape:
+            raise UserError(
+                f"the transform of the dataset makes {list(values.shape)} of an image of {image.width}×{image.height}; "
+                f"the model takes {list(self._shape)}"
+            )
+        return values
 
     def batch(self, images: Sequence[Tensor], device: torch.device) -> Tensor:
         """The model's inputs, float32 [N, C, H, W]."""
-        return self._preprocessing(torch.stack(list(images)), device)
+        raw = torch.stack(list(images)).to(device)
+        return self._preprocessing(self._scaled(raw), device)
+
+    def notices(self, image: Image.Image) -> tuple[str, ...]:
+        """What is lost or changed of an image."""
+        fitted = describe_fit(image.size, self._width, self._height, self._record.fit) if self._fits else ""
+        return (*describe_conversion(image, self._mode), *filter(None, (fitted,)))
+
+    def _fit(self, image: Image.Image) -> Image.Image:
+        return fit_image(image, self._width, self._height, self._record.fit) if self._fits else image
+
+    def _scaled(self, raw: Tensor) -> Tensor:
+        """Inputs as the dataset has them: of the kind `affine`, scaled pixels."""
+        if self._record.kind is not InputKind.AFFINE:
+            return raw
+        return scale_pixels(raw, self._record.scale, self._record.offset)
 
     def stages(self, image: Image.Image, device: torch.device) -> Iterator[PipelineStage]:
         """The stages of `to_tensor` and `batch` for one image."""
         yield PipelineStage("original", "Image.open(…)", image)
         converted = convert_mode(image, self._mode)
         if converted is not image:
-            yield PipelineStage(self._mode, f".convert('{self._mode}')", converted)
-        uint8 = self.to_tensor(image)
-        fitted = to_pil_image(uint8)
+            changes = describe_conversion(image, self._mode)
+            code = f".convert('{self._mode}')" + "".join(f"; {change}" for change in changes)
+            yield PipelineStage(self._mode, code, converted)
+        fitted = self._fit(converted)
         if fitted.size != converted.size:
-            yield PipelineStage("fitted", f"{self._width}×{self._height}, as in the dataset", fitted)
-        yield from _arrays(fitted)
-        yield PipelineStage("to tensor", ".permute(2, 0, 1).contiguous()", uint8)
-        batch = uint8.unsqueeze(0)
+            text = describe_fit(image.size, self._width, self._height, self._record.fit)
+            code = f"{self._width}×{self._height}, as in the dataset" + (f"; {text}" if text else "")
+            yield PipelineStage("fitted", code, fitted)
+        if self._function is None:
+            yield from _arrays(fitted)
+            raw = to_uint8_tensor(fitted)
+            yield PipelineStage("to tensor", ".permute(2, 0, 1).contiguous()", raw)
+        else:
+            raw = self.to_tensor(image)
+            yield PipelineStage("preprocessed", self._function_code(), raw)
+        batch = raw.unsqueeze(0)
         yield PipelineStage("batched", ".unsqueeze(0)", batch)
         if device.type != "cpu":
             batch = batch.to(device)
             yield PipelineStage("on the device", f".to('{device}')", batch)
         yield from self._prepared(batch, device)
 
+    def _function_code(self) -> str:
+        if self._record.kind is InputKind.TRANSFORMS:
+            return " → ".join(map(describe_step, self._record.steps))
+        return f"{self._record.code.rpartition(':')[2]}.{PREPROCESS}(image)"
+
     def _prepared(self, batch: Tensor, device: torch.device) -> Iterator[PipelineStage]:
         settings = self._preprocessing
-        scaled = scale_to_unit(batch)
-        yield PipelineStage("scaled", ".float() / 255", scaled)
+        if batch.dtype == torch.uint8 and self._record.kind is not InputKind.AFFINE:
+            scaled = scale_to_unit(batch)
+            yield PipelineStage("scaled", ".float() / 255", scaled)
+            mean = settings.mean
+        else:
+            scaled, mean = self._scaled(batch), ()
+            if scaled is not batch:
+                yield PipelineStage("scaled", "x * scale + offset, as the dataset's inputs", scaled)
         shaped = Preprocessing(settings.size, settings.channels).prepare_scaled(scaled)
         if shaped.shape != scaled.shape:
             yield PipelineStage("resized", "to the model's input size", shaped)
-        if settings.mean:
+        if mean:
             yield PipelineStage("normalized", "(x - mean) / std", settings(batch, device))
 
 
@@ -105,6 +178,21 @@ class TorchvisionTransform:
     def to_tensor(self, image: Image.Image) -> Tensor:
         """float32 [3, H, W], normalized."""
         return self._transforms(_crop_long_strip(convert_mode(image, "RGB")))
+
+    def for_samples(self) -> TorchvisionTransform:
+        """The same: images of a dataset are treated as any other."""
+        return self
+
+    def notices(self, image: Image.Image) -> tuple[str, ...]:
+        """What is changed of an image, and what the preset crops."""
+        preset: Any = self._transforms
+        sizes = getattr(preset, "crop_size", None), getattr(preset, "resize_size", None)
+        if sizes[0] is None or sizes[1] is None:
+            return describe_conversion(image, "RGB")
+        side = min(1.0, sizes[0][0] / sizes[1][0])
+        seen = side**2 * min(image.size) / max(image.size)
+        text = f"{100 * seen:.0f} % of a {image.width}×{image.height} image is seen (center crop)"
+        return (*describe_conversion(image, "RGB"), *((text,) if seen < _CROP_WORTH_SAYING else ()))
 
     def batch(self, images: Sequence[Tensor], device: torch.device) -> Tensor:
         """The model's inputs, float32 [N, 3, H, W]."""

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.inference.results import NumericResult, Prediction
-from workbench.inference.run_checkpoint import build_from_spec, load_run_checkpoint
-from workbench.io.torch_files import load_into
+from workbench.inference.run_checkpoint import load_run_checkpoint, load_run_model
 from workbench.models.outputs import probabilities
 from workbench.models.top_k import top_k
 from workbench.worker.checkpoint_content import ModelSpec
@@ -31,10 +30,8 @@ def predict_numbers(run: Path, texts: Sequence[str], k: int) -> list[NumericResu
 
     The result of an invalid text has an error. Raises `UserError` if the checkpoint of the run can't be used.
     """
-    content, _ = load_run_checkpoint(run)
-    spec = ModelSpec.from_json(content["spec"])
-    module = build_from_spec(spec)
-    load_into(module, content["model"], f"{run.name}'s checkpoint")
+    model = load_run_model(run)
+    spec, module = model.spec, model.module
     module.eval()
     results = []
     for text in texts:

@@ -9,10 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from workbench.datasets.input_record import InputRecord
 from workbench.inference.classifier import Classifier, ImageTransform
 from workbench.inference.image_pipeline import PipelineStage, RunTransform
 from workbench.inference.results import PipelineStep
+from workbench.models.outputs import OutputKind
 from workbench.models.preprocessing import Preprocessing
+
+_OUTPUTS = {
+    OutputKind.LOGITS: ("logits", "softmax(logits, 1)"),
+    OutputKind.PROBABILITIES: ("", "model(batch)"),
+    OutputKind.LOG_PROBABILITIES: ("log-probabilities", "exp(log_probabilities)"),
+    OutputKind.SIGMOID: ("sigmoid outputs", "outputs / outputs.sum(1)"),
+}
+"""The name of the outputs of a model (empty: they are the probabilities), and how probabilities are made of them."""
 
 Value = Image.Image | np.ndarray[Any, Any] | Tensor
 
@@ -22,19 +32,25 @@ def classifier_steps(classifier: Classifier, image: Image.Image) -> tuple[list[P
     stages, batch = _inputs(classifier.transform, image, classifier.device)
     logits = classifier.logits(batch)
     probabilities = classifier.probabilities(logits)
-    if probabilities is not logits:  # the network may end in a softmax
-        stages.append(PipelineStage("logits", "model(batch)", logits))
-    code = "model(batch)" if probabilities is logits else "softmax(logits, 1)"
+    name, code = _OUTPUTS[classifier.output_kind]
+    if name:
+        stages.append(PipelineStage(name, "model(batch)", logits))
     stages.append(PipelineStage("probabilities", code, probabilities))
     return [describe_stage(stages, position) for position in range(len(stages))], probabilities[0]
 
 
 def dataset_steps(
-    image: Image.Image, preprocessing: Preprocessing | None = None, device: torch.device | None = None
+    image: Image.Image,
+    preprocessing: Preprocessing | None = None,
+    device: torch.device | None = None,
+    record: InputRecord | None = None,
 ) -> list[PipelineStep]:
-    """All steps from an open image of a dataset to the input of a model with this preprocessing."""
+    """All steps from an open image of a dataset to the input of a model with this preprocessing.
+
+    `record`: the inputs of the dataset; `None`: pixels. Raises `UserError` where it does not tell the steps.
+    """
     shape = (1 if image.mode in {"1", "L"} else 3, image.height, image.width)
-    images = RunTransform(shape, preprocessing or Preprocessing())
+    images = RunTransform(shape, preprocessing or Preprocessing(), record or InputRecord()).for_samples()
     stages, _ = _inputs(images, image, device or torch.device("cpu"))
     return [describe_stage(stages, position) for position in range(len(stages))]
 

@@ -1,15 +1,14 @@
 """Opens images, with one rule for training, classification and display.
 
-The EXIF orientation is applied; of animations the first frame is taken; alpha is dropped; palette, CMYK and other
-modes are converted; 16-bit and float values are scaled to 8 bits. Files that are too large, damaged or not images
-are rejected, before decoding if the header suffices.
+The EXIF orientation is applied; of animations the first frame is taken; transparent images are put on white; palette,
+CMYK and other modes are converted; 16-bit and float values are scaled to 8 bits. Files that are too large, damaged or
+not images are rejected, before decoding if the header suffices.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
-import stat
 import warnings
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
+from workbench.io.regular_files import open_regular_file
 
 MAX_PIXELS = 100_000_000
 """Larger images are rejected: decoded they would take 0.4 GB and more."""
@@ -27,6 +27,13 @@ MAX_PIXELS = 100_000_000
 FORMATS = (
     "PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "PPM", "ICO", "JPEG2000", "PCX", "SGI", "QOI",
 )  # fmt: skip
+
+ANIMATED, ORIENTED = "workbench animated", "workbench oriented"
+"""Keys of `Image.info`: whether there are more frames, and whether the EXIF orientation was applied."""
+_ANIMATED = {"GIF", "WEBP", "AVIF", "PNG", "TIFF"}
+_WIDE_MODES = {"I", "F"}
+_ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
+_GRAY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE_BY_ORIENTATION = {
@@ -38,6 +45,9 @@ _TRANSPOSE_BY_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = {
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 # Pillow checks sizes inside some formats again while it decodes; both results become `UserError` here.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -63,49 +73,72 @@ def image_size(source: Path) -> tuple[int, int]:
         return _open_header(file, str(source)).size
 
 
-def open_regular_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading; never blocks on a pipe or a device. Raises `UserError` for those."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"{path} can't be read: {reason}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{path} is not a regular file (a folder, pipe or device)")
-    return os.fdopen(descriptor, "rb")
+def header_changes(source: Path, mode: Literal["RGB", "L"]) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Upright width and height, and `describe_conversion` of an image file, without decoding it if its values have
+    8 bits. Raises `UserError`.
+    """
+    with open_regular_file(source) as file:
+        image = _open_header(file, str(source))
+        size, orientation = image.size, _exif_orientation(image)
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            image = _decode_image(file, str(source))
+        elif orientation is not None:
+            image.info[ORIENTED] = True
+        turned = orientation in _SIDEWAYS
+        return (size[::-1] if turned else size), describe_conversion(image, mode)
 
 
 def convert_mode(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
-    """`image` as 8-bit RGB or grayscale (ITU-R 601 luma). Alpha is dropped, not blended.
+    """`image` as 8-bit RGB or grayscale (ITU-R 601 luma). Transparent pixels are blended with white.
 
-    16-bit values (modes `I;16` and `I`) are scaled by 255/65535; floats are taken as 0..1, or as 0..255 if any is
-    larger than 1. Raises `UserError` for modes without a conversion.
+    Values of 16 bits (modes `I;16` and `I`) are scaled from the bit depth that they use (8, 12 or 16 bits) to 8 bits;
+    floats are taken as 0..1, or as 0..255 if any is larger than 1. Raises `UserError` for modes without a conversion.
     """
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+    if image.mode in _WIDE_MODES or image.mode.startswith("I;16"):
         image = _to_8_bit(image)
-    if image.mode in {"P", "PA"} and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode == mode:
+    if image.mode == mode and not has_transparency(image):
         return image
     try:
+        if has_transparency(image):
+            image = _on_white(image)
         return image.convert(mode)
     except ValueError:
         raise UserError(f"can't convert an image of mode {image.mode} to {mode}: save it as RGB") from None
 
 
-def crop_to_square(image: Image.Image, size: int) -> Image.Image:
-    """The center square of `image` (RGB or L), resized to `size` × `size` (bilinear, antialiased).
+def has_transparency(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel or a transparent color."""
+    return image.mode in _ALPHA_MODES or "transparency" in image.info
 
-    Only the pixels of the square are computed, so a strip of 1×20000 costs no more than a square.
+
+def used_bits(image: Image.Image) -> int:
+    """The bits per value that an image of mode `I` or `I;16` uses: 8, 12 or 16.
+
+    Cameras and scanners of 12 bits store their values in files of 16 bits, unscaled.
     """
-    width, height = image.size
-    side = min(width, height)
-    if width == height == size:
-        return image
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    highest = image.convert("I").getextrema()[1]
+    return next((bits for bits in (8, 12) if isinstance(highest, (int, float)) and highest < 1 << bits), 16)
+
+
+def describe_conversion(image: Image.Image, mode: Literal["RGB", "L"]) -> tuple[str, ...]:
+    """How the pixels of an opened image change before a model sees them, one line each; empty if they don't."""
+    changes = []
+    if image.info.get(ANIMATED):
+        changes.append("only its first frame is used")
+    if image.info.get(ORIENTED):
+        changes.append("rotated by its EXIF orientation")
+    if has_transparency(image):
+        changes.append("transparency blended with white")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        bits = used_bits(image)
+        changes.append(f"16-bit values up to {(1 << bits) - 1} scaled to 0…255")
+    elif image.mode == "F":
+        changes.append("float values scaled to 0…255")
+    elif image.mode in {"CMYK", "YCbCr", "LAB", "HSV"}:
+        changes.append(f"{image.mode} converted without a color profile")
+    if mode == "L" and image.mode not in _GRAY_MODES:
+        changes.append("color converted to gray")
+    return tuple(changes)
 
 
 def _decode_image(file: BinaryIO, name: str) -> Image.Image:
@@ -133,6 +166,9 @@ def _open_header(file: BinaryIO, name: str) -> Image.Image:
         raise UserError(_too_large_message(name)) from None
     except Exception as error:
         raise UserError(f"{name} is not a valid image: {one_line(error, 120)}") from None
+    if image.format in _ANIMATED:
+        with contextlib.suppress(Exception):  # a damaged second frame is of no concern
+            image.info[ANIMATED] = getattr(image, "is_animated", False)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UserError(_too_large_message(name, f"{width}×{height}"))
@@ -146,11 +182,19 @@ def _too_large_message(name: str, size: str = "its size") -> str:
 
 
 def _apply_exif_orientation(image: Image.Image) -> Image.Image:
+    transpose = _exif_orientation(image)
+    if transpose is None:
+        return image
+    oriented = image.transpose(transpose)
+    oriented.info[ORIENTED] = True
+    return oriented
+
+
+def _exif_orientation(image: Image.Image) -> Image.Transpose | None:
     try:
-        transpose = _TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        return _TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:
-        transpose = None  # the EXIF data is damaged, the image itself is valid
-    return image if transpose is None else image.transpose(transpose)
+        return None  # the EXIF data is damaged, the image itself is valid
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -159,6 +203,16 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         highest = extrema[1] if isinstance(extrema[1], float) else 255.0
         scale = 255.0 if highest <= 1 else 1.0
     else:
-        image, scale = image.convert("I").convert("F"), 255 / 65535
+        scale = 255 / ((1 << used_bits(image)) - 1)
+        image = image.convert("I").convert("F")
     # Pillow truncates floats and clips them to 0..255: adding 0.5 makes that rounding.
     return image.point(lambda value: value * scale + 0.5).convert("L")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A transparent image on a white background, RGB."""
+    rgba = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+    if rgba.getchannel("A").getextrema() == (255, 255):
+        return rgba.convert("RGB")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")

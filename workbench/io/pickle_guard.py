@@ -57,6 +57,35 @@ def check_legacy(file: BinaryIO, size: int) -> None:
         )
 
 
+def read_tensor_tree(file: BinaryIO, size: int) -> Any:
+    """What a checkpoint contains, with the shape of each tensor as a tuple; other objects are inert stand-ins.
+
+    Raises `OversizedTensorError`, or nearly any exception where the file is damaged or no pickle.
+    """
+    file.seek(0)
+    is_zip = file.read(4) == b"PK\x03\x04"
+    file.seek(0)
+    if is_zip:
+        check_zip(file, size)
+        with zipfile.ZipFile(file) as archive:
+            name = next(entry for entry in archive.namelist() if entry.endswith("data.pkl"))
+            with archive.open(name) as pickled:
+                return _load_tree(pickled, size)
+    check_legacy(file, size)
+    file.seek(0)
+    tree = None
+    for _ in range(_LEGACY_PICKLES - 1):  # the object is the last but one
+        tree = _load_tree(file, size)
+    return tree
+
+
+def _load_tree(file: Any, size: int) -> Any:
+    scanner = _TreeScanner(file)
+    scanner.size = size
+    scanner.storages = {}
+    return scanner.load()
+
+
 def _claimed_bytes(file: Any, size: int) -> dict[str, int]:
     """Bytes that each storage of a pickle claims, by key; only inert stand-ins are constructed."""
     scanner = _Scanner(file)
@@ -138,3 +167,37 @@ class _Scanner(pickle._Unpickler):
             raise OversizedTensorError(f"it has a storage of the unknown type {typed.path}")
         self.storages[key] = max(numel * item_bytes, self.storages.get(key, 0))
         return _Storage(numel)
+
+
+def _tensor_shape(*args: Any) -> tuple[int, ...]:
+    """The shape of a tensor that a pickle rebuilds from a storage."""
+    _check_view(*args[:4])
+    return tuple(int(side) for side in args[2])
+
+
+def _parameter_shape(*args: Any) -> Any:
+    """The shape of a parameter that a pickle rebuilds from its tensor."""
+    return args[0]
+
+
+class _Table(dict[Any, Any]):
+    """Stand-in for an `OrderedDict` without its attributes (`_metadata` of a state dict)."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_TREE_CLASSES = {
+    "collections.OrderedDict": _Table,
+    "torch._utils._rebuild_tensor": _tensor_shape,
+    "torch._utils._rebuild_tensor_v2": _tensor_shape,
+    "torch._utils._rebuild_parameter": _parameter_shape,
+}
+"""What replaces the classes and functions that a state dict names."""
+
+
+class _TreeScanner(_Scanner):
+    """Reads tables and the shapes of tensors, and constructs nothing else that a pickle names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _TREE_CLASSES.get(f"{module}.{name}") or super().find_class(module, name)

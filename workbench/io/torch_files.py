@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError
-from workbench.core.text import format_shape, one_line
-from workbench.io.images import open_regular_file
+from workbench.core.text import one_line
 from workbench.io.pickle_guard import OversizedTensorError, check_legacy, check_zip
+from workbench.io.regular_files import open_regular_file
+from workbench.io.weight_shapes import check_safetensors_header, join_names, mismatch_reason, tensor_tables
 
-_STATE_KEYS = ("model", "state_dict", "model_state_dict", "model_state")
 _ZIP = b"PK\x03\x04"
-_MAX_HEADER = 100_000_000  # the limit of safetensors itself
 
 
 class _ErrorRecordingFile:
@@ -81,49 +80,23 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:
     return content
 
 
-def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a model by name: from a state dict, a checkpoint that holds one, or a safetensors file.
+def load_weight_tables(path: Path, sha256: str | None = None) -> dict[str, dict[str, Tensor]]:
+    """The tensors by name of each table in a weights file, by its place in the file; empty for the top level.
 
-    Raises `UserError` with one line.
+    The file is a state dict, a checkpoint that holds some, or safetensors. Raises `UserError` with one line.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        return _load_safetensors(path, sha256)
-    content: Any = load_checkpoint(path, sha256)
-    for key in _STATE_KEYS:
-        if isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
+        return {"": _load_safetensors(path, sha256)}
+    tables = tensor_tables(load_checkpoint(path, sha256), Tensor)
+    if not tables:
         raise UserError(f"{path} contains no weights: expected a state dict (names to tensors)")
-    # The prefixes that DistributedDataParallel and torch.compile add to every name.
-    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): value for name, value in tensors.items()}
+    return tables
 
 
-def mismatch_reason(
-    module: nn.Module, state: Mapping[str, Tensor], ignored_prefixes: Sequence[str] = ()
-) -> str:
-    """Why `state` can't be loaded into `module`, in one line; empty if it fits.
-
-    Names that begin with one of `ignored_prefixes` are not compared (a head that is replaced).
-    """
-    expected = module.state_dict()
-    skipped = _name_prefixes(ignored_prefixes)
-    # Older files lack the batch counters, which are not needed.
-    missing = [k for k in expected.keys() - state.keys() if not k.endswith("num_batches_tracked")]
-    unexpected = list(state.keys() - expected.keys())
-    shapes = [
-        f"{k} is {_shape_text(state[k])}, expected {_shape_text(expected[k])}"
-        for k in expected.keys() & state.keys()
-        if state[k].shape != expected[k].shape
-    ]
-    parts = [
-        _join_names("missing", [k for k in missing if not k.startswith(skipped)]),
-        _join_names("unexpected", [k for k in unexpected if not k.startswith(skipped)]),
-        _join_names("shapes differ", [s for s in shapes if not s.startswith(skipped)]),
-    ]
-    return "; ".join(part for part in parts if part)
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors by name."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def load_into(
@@ -133,7 +106,7 @@ def load_into(
 
     Returns warnings for the user (NaN or infinite weights). Raises `UserError` with one line if they don't fit.
     """
-    if problem := mismatch_reason(module, state, ignored_prefixes):
+    if problem := mismatch_reason(shapes_of(state), shapes_of(module.state_dict()), ignored_prefixes):
         raise UserError(f"the weights in {source} do not fit the model: {problem}")
     skipped = _name_prefixes(ignored_prefixes)
     selected = {k: v for k, v in state.items() if not k.startswith(skipped)}
@@ -148,7 +121,7 @@ def _name_prefixes(names: Sequence[str]) -> tuple[str, ...]:
 def nonfinite_warnings(state: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
     """A warning for the user if weights are NaN or infinite, else an empty tuple."""
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
-    return (f"{source}: {_join_names('NaN or infinite weights in', bad)}",) if bad else ()
+    return (f"{source}: {join_names('NaN or infinite weights in', bad)}",) if bad else ()
 
 
 def _read_checked(file: BinaryIO, size: int, path: Path) -> Any:
@@ -191,11 +164,7 @@ def _load_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
         raise UserError(f"{path}: reading safetensors needs an extra: {install_hint('export')}") from None
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        header = int.from_bytes(file.read(8), "little")
-        if size < 8 or header > min(size - 8, _MAX_HEADER):
-            raise UserError(
-                f"{path} is not a valid safetensors file: its header of {header:,} bytes exceeds the file"
-            )
+        check_safetensors_header(file, size, path)
         if sha256 and _sha256(file) != sha256:
             raise UserError(f"{path} is corrupt (SHA-256 mismatch)")
     try:
@@ -217,14 +186,3 @@ def _sha256(file: BinaryIO) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _shape_text(tensor: Tensor) -> str:
-    return format_shape(tensor.shape) or "a scalar"
-
-
-def _join_names(label: str, names: Sequence[str], limit: int = 3) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{label} {', '.join(sorted(names)[:limit])}{more}"

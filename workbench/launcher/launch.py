@@ -9,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict
-from workbench.config.setting_aliases import upgrade_overrides
+from workbench.config.experiment import Experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
@@ -23,23 +22,20 @@ from workbench.datasets import image_folder_layout
 from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import VERSION, read_record, write_record
+from workbench.launcher.resume_settings import ResumedRun
+from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
-from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
-from workbench.runs.run_report import effective_experiment
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import python_command, this_process
-
-END_SETTINGS = ("on_finish", "on_fail", "stall_seconds")
-"""Settings of the hooks."""
 
 
 def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
@@ -49,6 +45,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     """
     check_device(experiment.train.device)
     image_folder_layout.validate_image_folder(experiment.data.name)
+    check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
         write_json(folder.experiment, experiment.to_dict())
@@ -87,17 +84,6 @@ def device_warnings(device: str) -> list[str]:
     return [f"WARNING: {text}" for text in devices.device_warnings(device)]
 
 
-def resume_warnings(folder: RunFolder, overrides: Mapping[str, SettingValue]) -> list[str]:
-    """Warnings before a resume of a run with `overrides`."""
-    view = RunReader(folder)
-    try:
-        experiment = effective_experiment(view.read_all())
-    finally:
-        view.close()
-    device = overrides.get("train.device", experiment.train.device if experiment else "auto")
-    return device_warnings(str(device))
-
-
 def resume_run(
     folder: RunFolder,
     overrides: Mapping[str, SettingValue],
@@ -106,29 +92,29 @@ def resume_run(
     accept_changed_data: bool = False,
     take_over: bool = False,
     from_start: bool = False,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
+
+    `announce` is called before the start with what becomes of the learning rate if that changes, and with warnings.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
     `from_start`: restart from step 0 and archive the current record.
     """
-    overrides = upgrade_overrides(overrides)
     status = _check_resumable(folder, take_over)
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
-    reader = RunReader(folder)
-    view = reader.read_all()
-    reader.close()
-    after = _resumed_experiment(view, overrides)
-    done = view.heartbeat.epoch
-    if status is Status.FINISHED and not from_start and after.train.epochs <= done and not overrides:
-        raise UserError(
-            f"{folder.id} is finished after {done} epochs; "
-            f"resume with more epochs: --set train.epochs={done + max(1, done // 2)}"
-        )
-    changed = {key: _setting_value(after, key) for key in overrides}
+    resumed = ResumedRun(folder, overrides)
+    check_device(resumed.after.train.device)
+    for warning in device_warnings(resumed.after.train.device):
+        announce(warning)
+    if not from_start:
+        resumed.check_epochs(status)
+        if remark := resumed.learning_rate_remark():
+            announce(remark)
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
-    _start_supervisor(folder, changed, launcher, [flag for flag, enabled in flags.items() if enabled])
+    enabled_flags = [flag for flag, enabled in flags.items() if enabled]
+    _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)
 
 
 def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
@@ -159,35 +145,6 @@ def _check_version(folder: RunFolder) -> None:
                 f"{path} is of version {version}, and this workbench writes version {VERSION}: "
                 "the run can be read, but only a newer workbench can resume it"
             )
-
-
-def _resumed_experiment(view: RunView, overrides: Mapping[str, SettingValue]) -> Experiment:
-    """The experiment of a resumed run with `overrides`. Raises `UserError` for settings that can't change."""
-    experiment = effective_experiment(view)
-    if experiment is None:
-        raise UserError(
-            f"{view.folder.experiment} is missing or damaged: the run can't be resumed without it"
-        )
-    # Another validation split would contain samples that the model was trained on.
-    fixed = sorted(key for key in overrides if not _may_change(key))
-    if fixed:
-        raise UserError(f"{fixed[0]} can't change when a run is resumed; start a new run with it")
-    after = experiment_from_dict(apply_overrides(experiment.to_dict(), overrides))
-    check_device(after.train.device)
-    return after
-
-
-def _may_change(key: str) -> bool:
-    """Whether a resume may change this setting."""
-    return (key.startswith("train.") and key != "train.validation") or key in END_SETTINGS
-
-
-def _setting_value(experiment: Experiment, key: str) -> SettingValue:
-    """The value of a setting by full name, as in JSON."""
-    section, dot, name = key.partition(".")
-    content = experiment.to_dict()
-    value: SettingValue = content[section][name] if dot else content[key]
-    return value
 
 
 def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:

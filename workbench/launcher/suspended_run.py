@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from workbench.config.lr_schedule import describe_lr_change
 from workbench.core.errors import UserError
 from workbench.io.record_codec import read_record
 from workbench.runs import requests
@@ -90,12 +91,16 @@ class SuspendedRunHolder:
             )
         except (UserError, OSError) as error:
             return Answer(Outcome.REJECTED, str(error))
+        remark = None
         if request.kind is RequestKind.EPOCHS:
             epochs, steps = int(changed.value), view.setup.steps_per_epoch if view.setup else 0
             self._totals = epochs, epochs * steps
             self._next_beat = 0.0
             self._update_heartbeat()
-        return Answer(Outcome.DONE, f"{changed} from step {beat.step}, once the run continues")
+            after = msgspec.structs.replace(experiment.train, epochs=epochs)
+            remark = describe_lr_change(experiment.train, after, beat.step, steps, steps)
+        suffix = f"; {remark}" if remark else ""
+        return Answer(Outcome.DONE, f"{changed} from step {beat.step}, once the run continues{suffix}")
 
     def _update_heartbeat(self) -> None:
         """Write a heartbeat, which shows other hosts that the run is held."""

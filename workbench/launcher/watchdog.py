@@ -12,23 +12,43 @@ from workbench.runs.journal import Journal, SystemSample, read_journal
 from workbench.runs.records import Heartbeat
 from workbench.runs.resource_usage import FIRST_SAMPLE_SECONDS, UsageSampler, sample_interval
 from workbench.runs.run_folder import RunFolder
+from workbench.system.processes import is_suspended
 
 CHECK_SECONDS = 5.0
 
 
-class StallDetector:
-    """Detects that a run makes no progress for `seconds` (0: never); reports each stall once."""
+MAX_GAP_INTERVALS = 3
+"""A gap between two checks of more intervals than this is no time without progress: this process was suspended."""
 
-    def __init__(self, seconds: float, now: float) -> None:
-        self._seconds, self._since, self._reported = seconds, now, False
+
+class StallDetector:
+    """Detects that a run makes no progress for `seconds` (0: never); reports each stall once.
+
+    Only time that this process has watched counts, in checks every `interval` seconds: not that during which the
+    machine slept, or somebody suspended the processes (SIGSTOP, `scontrol suspend`).
+    """
+
+    def __init__(self, seconds: float, now: float, interval: float = CHECK_SECONDS) -> None:
+        self._seconds, self._checked, self._reported = seconds, now, False
+        self._max_gap = max(MAX_GAP_INTERVALS * interval, 1.0)  # a busy machine delays short intervals
+        self._watched = 0.0
+        """Seconds watched without progress."""
         self._seen: tuple[object, ...] | None = None
 
-    def update(self, beat: Heartbeat, now: float) -> bool:
-        """Whether a new stall is detected with heartbeat `beat` at time `now` (seconds, monotonic)."""
+    def update(self, beat: Heartbeat, now: float, *, suspended: bool = False) -> bool:
+        """Whether a new stall is detected with heartbeat `beat` at time `now` (seconds, monotonic).
+
+        `suspended`: whether the worker is suspended now.
+        """
+        gap, self._checked = now - self._checked, now
         seen = (beat.attempt, beat.phase, beat.step, beat.progress, beat.epoch)
-        if seen != self._seen or (beat.phase is not None and beat.phase.idle):
-            self._seen, self._since, self._reported = seen, now, False
-        if self._reported or self._seconds <= 0 or now - self._since < self._seconds:
+        idle = beat.phase is not None and beat.phase.idle
+        if seen != self._seen or idle or suspended or gap > self._max_gap:
+            # After a suspension the worker needs time for its first step again.
+            self._seen, self._watched, self._reported = seen, 0.0, self._reported and seen == self._seen
+            return False
+        self._watched += gap
+        if self._reported or self._seconds <= 0 or self._watched < self._seconds:
             return False
         self._reported = True
         return True
@@ -46,7 +66,7 @@ class WorkerMonitor:
 
     def start(self, pid: int, gpu: str | None) -> None:
         """Start to monitor the worker with this pid on this GPU (UUID)."""
-        self._thread = threading.Thread(target=self._monitor, args=(UsageSampler(pid, gpu),), daemon=True)
+        self._thread = threading.Thread(target=self._monitor, args=(pid, UsageSampler(pid, gpu)), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,13 +75,14 @@ class WorkerMonitor:
         if self._thread is not None:
             self._thread.join()
 
-    def _monitor(self, usage: UsageSampler) -> None:
-        detector = StallDetector(self._seconds, time.monotonic())
+    def _monitor(self, pid: int, usage: UsageSampler) -> None:
+        check_interval = max(0.1, min(CHECK_SECONDS, self._seconds / 4 or CHECK_SECONDS))
+        detector = StallDetector(self._seconds, time.monotonic(), check_interval)
         samples = sum(isinstance(record, SystemSample) for record in read_journal(self._folder.journal))
         due: float | None = time.monotonic() + FIRST_SAMPLE_SECONDS
-        while not self._ended.wait(max(0.1, min(CHECK_SECONDS, self._seconds / 4 or CHECK_SECONDS))):
-            now = time.monotonic()
-            if detector.update(read_record(self._folder.heartbeat, Heartbeat) or Heartbeat(), now):
+        while not self._ended.wait(check_interval):
+            now, beat = time.monotonic(), read_record(self._folder.heartbeat, Heartbeat) or Heartbeat()
+            if detector.update(beat, now, suspended=is_suspended(pid)):
                 self._stalled()
             if due is not None and now >= due:
                 self._write_sample(usage)

@@ -17,6 +17,7 @@ from workbench.core.text import one_line
 from workbench.core.user_code import describe_user_code_error, is_user_code
 from workbench.datasets.dataset import Split
 from workbench.models import catalog, torchvision_models, user_model
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.models.preprocessing import Preprocessing
 
 
@@ -27,7 +28,8 @@ class BuiltModel:
     `preprocessing_size`: side of the square that images are resized to; `None`: unchanged. `channels`: 3 if the model
     takes RGB only, else `None`. `head`: name prefixes of the parameters of the head, which alone are trained during
     `freeze_epochs`. `mean`, `std`: the normalization that pretrained weights require; empty: that of the dataset.
-    `notices`: warnings for the user (NaN weights).
+    `notices`: what the user should know (weights that were left out, NaN weights). `weights`: the pretrained weights
+    that were loaded.
     """
 
     module: nn.Module
@@ -38,6 +40,7 @@ class BuiltModel:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     notices: tuple[str, ...] = ()
+    weights: LoadedWeights | None = None
 
     def preprocessing(
         self, mean: Sequence[float] = (), std: Sequence[float] = (), normalize: str = "auto"
@@ -102,11 +105,12 @@ def _torchvision(
     size: int | None,
     loading: torchvision_models.WeightsLoading,
 ) -> BuiltModel:
-    module, pretrained, notices = torchvision_models.build_for_experiment(
+    module, pretrained, weights, notices = torchvision_models.build_for_experiment(
         info, outputs, choice.options, size, loading
     )
     mean, std = torchvision_models.normalization(info.name) if pretrained else ((), ())
-    return BuiltModel(module, size, 3, torchvision_models.head_names(module), pretrained, mean, std, notices)
+    head = torchvision_models.head_names(module)
+    return BuiltModel(module, size, 3, head, pretrained, mean, std, notices, weights)
 
 
 def build_shapes(choice: Choice, *, shape: tuple[int, ...], outputs: int, task: str) -> BuiltModel:
@@ -163,6 +167,26 @@ def check_forward(
         finally:
             module.train(training)
     _check_outputs(result, len(example_inputs), outputs, name)
+
+
+def supports_channels_last(module: nn.Module, inputs: Tensor) -> bool:
+    """Whether a module computes images in the channels-last memory format, as custom code with `x.view(…)` can't.
+
+    `inputs`: model inputs on the device of the module; other inputs than images [N, C, H, W] have no such format.
+    Parameters, buffers and random states are unchanged.
+    """
+    if inputs.ndim != 4:
+        return False
+    training = module.training
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            module.eval().to(memory_format=torch.channels_last)
+            module(inputs.contiguous(memory_format=torch.channels_last))
+            return True
+        except Exception:
+            return False
+        finally:
+            module.train(training).to(memory_format=torch.contiguous_format)
 
 
 def _forward_error(name: str, preprocessing: Preprocessing, inputs: Tensor, error: Exception) -> str:

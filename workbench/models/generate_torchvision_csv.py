@@ -1,15 +1,24 @@
-"""Generates `torchvision.csv`, the catalog's table of torchvision's architectures.
+"""Generates the catalog's table of torchvision's architectures, `torchvision.csv`, and `torchvision_shapes.json.xz`.
 
-`python -m workbench.models.generate_torchvision_csv` rewrites it for the installed version of torchvision.
+`python -m workbench.models.generate_torchvision_csv` rewrites both for the installed version of torchvision.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib
+import lzma
 import re
 from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from workbench.core.settings_schema import Choice
+from workbench.models import catalog
+from workbench.models.factory import build_shapes
+from workbench.models.torchvision_models import head_names
+from workbench.models.weights_check import SHAPES, Architecture
 
 TABLE = Path(__file__).with_name("torchvision.csv")
 COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters", "weights_file",
@@ -57,5 +66,23 @@ def write_table(path: Path = TABLE) -> None:
         writer.writerows(registry_rows())
 
 
+def architecture_shapes(name: str) -> Architecture:
+    """The head of an architecture, and the shapes of its tensors as built for ImageNet, without batch counters."""
+    size = catalog.find(name).input_size or 224
+    choice = Choice(name, {"pretrained": True})
+    module = build_shapes(choice, shape=(3, size, size), outputs=1000, task="classification").module
+    shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    kept = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+    return Architecture(head_names(module), kept)
+
+
+def write_shapes(path: Path = SHAPES) -> None:
+    """Write the shapes of the tensors of every architecture."""
+    names = [row["name"] for row in registry_rows()]
+    content = msgspec.json.encode({name: architecture_shapes(name) for name in names})
+    path.write_bytes(lzma.compress(content, preset=9))
+
+
 if __name__ == "__main__":
     write_table()
+    write_shapes()

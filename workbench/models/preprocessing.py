@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grayscale (ITU-R BT.601)."""
+from workbench.datasets.augmentation import LUMA, luma_weights
 
 
 class Preprocessing:
@@ -78,10 +77,14 @@ class Preprocessing:
         if self.channels == 1 and x.shape[1] == 3:
             x = to_grayscale(x)
         if self.size and x.shape[2:] != self.size:
-            x = functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
+            x = self._resize(x)
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         return x
+
+    def _resize(self, x: Tensor) -> Tensor:
+        assert self.size is not None
+        return functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
 
     def _normalize(self, x: Tensor) -> Tensor:
         if not self.mean:
@@ -104,8 +107,7 @@ def scale_to_unit(x: Tensor) -> Tensor:
 
 def to_grayscale(x: Tensor) -> Tensor:
     """Grayscale images [N, 1, H, W] from RGB images [N, 3, H, W]."""
-    weights = torch.tensor(LUMA, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
-    return (x * weights).sum(1, keepdim=True)
+    return (x * luma_weights(x.device).to(x.dtype)).sum(1, keepdim=True)
 
 
 def _match_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

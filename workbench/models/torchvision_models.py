@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,8 @@ from workbench.core.settings_schema import Options, Section
 from workbench.core.text import one_line
 from workbench.io import torch_files
 from workbench.models import catalog
+from workbench.models.loaded_weights import POSITIONS, LoadedWeights, match_weights
 from workbench.models.pretrained_weights import ensure_weights
-
-_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Auxiliary heads of GoogLeNet and Inception v3, which are used during their original training only."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +70,31 @@ def load_published(
     *,
     head: Sequence[str] = (),
     loading: WeightsLoading | None = None,
-) -> tuple[str, ...]:
+) -> tuple[LoadedWeights, tuple[str, ...]]:
     """Load published weights, or those in a local `file`, into `module`, except its `head`.
 
-    Returns warnings for the user. Raises `UserError` if they are not available or do not fit.
+    Returns what was loaded, and warnings for the user. Raises `UserError` if they are not available or do not fit.
     """
     loading = loading or WeightsLoading()
     path = expand_user_path(file) if file else ensure_weights(name, loading.progress, loading.cancelled)
-    state = adapt_state_dict(torch_files.load_state_dict(path), module)
-    return torch_files.load_into(module, state, str(path), head)
+    tables, expected = torch_files.load_weight_tables(path), torch_files.shapes_of(module.state_dict())
+    entries = {entry: torch_files.shapes_of(table) for entry, table in tables.items()}
+    match = match_weights(entries, expected, str(path))
+    tensors = {inner: tables[match.entry][original] for inner, original in match.names.items()}
+    warnings = torch_files.load_into(module, resize_positions(tensors, module), str(path), head)
+    return match.loaded(expected, head, str(path)), warnings
 
 
-def adapt_state_dict(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Published weights with the names, and for the image size, of `module`."""
-    renamed = {_current_name(key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
-    position = "encoder.pos_embedding"
-    expected = dict(module.named_parameters()).get(position)
-    published = renamed.get(position)
+def resize_positions(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The weights of a vision transformer with position embeddings for the image size of `module`."""
+    expected = dict(module.named_parameters()).get(POSITIONS)
+    published = state.get(POSITIONS)
     if expected is None or published is None or expected.shape == published.shape:
-        return renamed
+        return state
     transformer = torchvision_models().vision_transformer
     size, patch = getattr(module, "image_size", 0), getattr(module, "patch_size", 1)
-    resized: dict[str, Tensor] = transformer.interpolate_embeddings(size, patch, renamed)
+    resized: dict[str, Tensor] = transformer.interpolate_embeddings(size, patch, state)
     return resized
-
-
-def _current_name(key: str) -> str:
-    """The current name (`denselayer1.norm1.weight`) of a DenseNet key of 2017 (`denselayer1.norm.1.weight`)."""
-    pattern = r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$"
-    return re.sub(pattern, r"\1\2", key)
 
 
 def published_transforms(name: str) -> Any:
@@ -122,16 +115,16 @@ def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def build_for_experiment(
     info: catalog.ModelInfo, outputs: int, options: Section, size: int | None, loading: WeightsLoading
-) -> tuple[nn.Module, bool, tuple[str, ...]]:
-    """The module of an experiment, whether it is pretrained, and warnings for the user."""
+) -> tuple[nn.Module, bool, LoadedWeights | None, tuple[str, ...]]:
+    """The module of an experiment, whether it is pretrained, what was loaded, and notices for the user."""
     file = str(options.get("weights", ""))
     pretrained = bool(options.get("pretrained", True) or file)
     module = build(info.name, outputs, size=size, pretrained=pretrained)
     if not pretrained or not loading.enabled:
-        return module, pretrained, ()
+        return module, pretrained, None, ()
     head = head_names(module)
-    notices = load_published(module, info.name, file, head=head, loading=loading)
-    return module, True, notices
+    loaded, warnings = load_published(module, info.name, file, head=head, loading=loading)
+    return module, True, loaded, ((loaded.describe(), *warnings) if file else warnings)
 
 
 def head_names(module: nn.Module) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from workbench.datasets import catalog as datasets
 from workbench.datasets.downloads import download_dataset, options_dict
 from workbench.datasets.load_request import LoadRequest
 from workbench.io import atomic_files
-from workbench.io.images import open_regular_file
+from workbench.io.regular_files import open_regular_file
 from workbench.models import catalog as models
 from workbench.models.pretrained_weights import ensure_weights
 

@@ -17,7 +17,7 @@ import msgspec
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import download_hint
 from workbench.core.errors import RunFailed, UserError
-from workbench.core.progress import Cancelled, ProgressCallback
+from workbench.core.progress import Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import write_json
@@ -25,6 +25,7 @@ from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
 from workbench.models import catalog as models
+from workbench.models.weights_check import check_weights
 from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
@@ -38,6 +39,7 @@ class PlanProcess:
 
     def __init__(self, experiment: Experiment) -> None:
         launch.check_device(experiment.train.device)
+        check_weights(experiment.model)
         experiment, self._notices = without_downloads(experiment)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
         write_json(self._folder.experiment, experiment.to_dict())
@@ -72,7 +74,9 @@ class PlanProcess:
 
     def _report_progress(self, progress: ProgressCallback) -> None:
         beat = read_record(self._folder.heartbeat, Heartbeat)
-        if beat is not None and beat.progress is not None:
+        if beat is None:
+            progress(Progress("importing PyTorch"))
+        elif beat.progress is not None:
             progress(beat.progress)
 
     def _result(self) -> Plan:

@@ -91,17 +91,17 @@ class TimedState(TrainState):
         """Replay the step, unless phases are timed."""
         return self.use_graph and super().replay(batch)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, share: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As it is, timed."""
         start = self.clock.now()
-        result = super().forward(batch)
+        result = super().forward(batch, share)
         self.model_seconds += self.clock.now() - start
         return result
 
-    def backward(self, loss: Tensor, share: float | Tensor | None = None) -> None:
+    def backward(self, loss: Tensor) -> None:
         """As it is, timed."""
         start = self.clock.now()
-        super().backward(loss, share)
+        super().backward(loss)
         self.model_seconds += self.clock.now() - start
 
     def optimizer_step(self) -> None:

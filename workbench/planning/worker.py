@@ -19,7 +19,7 @@ import torch
 
 from workbench.core import paths
 from workbench.core.errors import RunFailed, UserError
-from workbench.core.progress import Cancelled
+from workbench.core.progress import Cancelled, Progress
 from workbench.core.settings_schema import SettingValue
 from workbench.core.text import one_line
 from workbench.datasets.dataset import Split
@@ -67,6 +67,7 @@ def make_plan(context: Context) -> Plan:
     """Try the experiment of `context`. Raises `UserError`, `RunFailed`, `Stop` or `Cancelled`."""
     checkpoints = CheckpointManager(context.folder)
     components = TrainingComponents(context, StartPoint(context, checkpoints))
+    context.heartbeat.report_progress(Progress("timing steps"))
     training = TimedTraining(components, context.folder, context.requests)
     training.recover = Recovery(
         TrainingAttempt(context, components, training.state, checkpoints, training.metrics)

@@ -16,8 +16,10 @@ from __future__ import annotations
 import msgspec
 
 from workbench.core.progress import Progress
+from workbench.datasets.input_record import InputRecord
 from workbench.io.record_codec import Record
 from workbench.models.layer_row import LayerRow
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs import upgrades
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.system.processes import ProcessId
@@ -76,11 +78,15 @@ class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
     """The path or origin of the data."""
     skipped_files: tuple[tuple[str, str], ...] = ()
     """Files that could not be read: path and reason."""
+    input: InputRecord | None = None
+    """How images become raw inputs; `None` in records of version 0.1.0."""
     layers: tuple[LayerRow, ...] = ()
     parameters: int = 0
     """Number of parameters of the model."""
     trainable: int = 0
     """Number of trainable parameters."""
+    weights: LoadedWeights | None = None
+    """The pretrained weights that the run started from."""
     preprocessing: PreprocessingRecord = PreprocessingRecord()
     device: str = ""
     device_name: str = ""

@@ -19,6 +19,8 @@ from workbench.runs.run_folder import RunFolder
 
 TOO_LATE = "the request came too late: its attempt has ended"
 """The answer to requests for an earlier attempt."""
+WITHDRAWN = "withdrawn before it took effect"
+"""The answer to requests that were taken back."""
 SUSPENDED_EXIT_CODE = 75
 """The exit code of a worker that ended because its run is suspended: paused, with its memory freed."""
 POLL_SECONDS = 0.1
@@ -91,6 +93,22 @@ def write_answer(folder: RunFolder, request: Request, answer: Answer) -> None:
     )  # fmt: skip
     write_record(folder.answered_requests / f"{request.id}.json", record)
     (folder.control / f"{request.id}.json").unlink(missing_ok=True)
+
+
+def withdraw_requests(folder: RunFolder, kind: RequestKind) -> int:
+    """Take back all requests of this kind that the run has not read yet; returns their number. Raises `OSError`."""
+    pending = [request for request in pending_requests(folder) if request.kind is kind]
+    for request in pending:
+        write_answer(folder, request, Answer(Outcome.REJECTED, WITHDRAWN))
+    return len(pending)
+
+
+def withdraw_request(folder: RunFolder, request_id: str) -> bool:
+    """Take back a request that the run has not read yet; whether it was one. Raises `OSError`."""
+    pending = next((request for request in pending_requests(folder) if request.id == request_id), None)
+    if pending is not None:
+        write_answer(folder, pending, Answer(Outcome.REJECTED, WITHDRAWN))
+    return pending is not None
 
 
 def read_answer(folder: RunFolder, request_id: str) -> Answer | None:

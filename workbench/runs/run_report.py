@@ -11,6 +11,7 @@ import msgspec
 from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
 from workbench.io.record_codec import read_record
+from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
@@ -92,6 +93,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the run is identical to an uninterrupted one."""
     seconds: Seconds
     """Wall time, summed over attempts."""
+    weights: LoadedWeights | None
+    """The pretrained weights that the run started from."""
     execution: dict[str, str]
     """How data is provided and how steps are computed, for people."""
     test: dict[str, float | None] | None
@@ -173,6 +176,7 @@ def build_report(view: RunView) -> RunReport:
         changes=tuple(list_changes(view.journal)),
         exact=not inexact_reasons(view),
         seconds=elapsed_seconds(view),
+        weights=view.setup.weights if view.setup else None,
         execution=view.setup.execution if view.setup else {},
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
@@ -208,6 +212,13 @@ def throughput(view: RunView) -> float | None:
     if view.status.live and view.heartbeat.phase not in THROUGHPUT_PHASES:
         return None
     return view.last_wall.samples_per_second
+
+
+def phase_seconds(view: RunView, now: float) -> float | None:
+    """Seconds since the current phase began, or the attempt; `None` before the first. `now`: Unix seconds."""
+    starts = (line.time for line in reversed(view.journal) if isinstance(line, Attempt | PhaseChange))
+    start = next(starts, None)
+    return None if start is None else max(0.0, now - start)
 
 
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
@@ -288,7 +299,11 @@ def view_scores(view: RunView) -> tuple[Score, ...]:
     """The test result, and the best epoch."""
     if view.experiment is None:
         return ()
-    monitor, newest = view.experiment.train.monitor, view.evaluations[-1] if view.evaluations else None
+    is_regression = (
+        view.setup is not None and view.setup.task == "regression"
+    )  # of a custom dataset known only now
+    monitor = "loss" if is_regression else view.experiment.train.monitor
+    newest = view.evaluations[-1] if view.evaluations else None
     best = next((row for row in reversed(view.evaluations) if row.best), None)
     value = best.metric(monitor) if best else None
     latest = newest if newest is not None and newest.split == "test" else None

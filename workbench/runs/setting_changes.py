@@ -33,9 +33,9 @@ def record_change(
     invalid value and `OSError` on a full disk.
     """
     key, value = requested_value(request, settings)
+    if key == "epochs" and value <= epoch:
+        raise UserError(epochs_error(int(value), epoch))
     convert(TrainingSettings, {key: value}, "train")
-    if key == "epochs":
-        value = max(value, epoch + 1)
     changed = AppliedChange(key, getattr(settings, key), value)
     journal.append(
         SettingChange(
@@ -44,6 +44,12 @@ def record_change(
     )
     journal.sync()
     return changed
+
+
+def epochs_error(epochs: int, done: int) -> str:
+    """Why a run that has completed `done` epochs can't be one of `epochs`."""
+    completed = f"{done} epoch{' is' if done == 1 else 's are'} completed"
+    return f"train.epochs can't be {epochs}: {completed}, so the smallest useful number is {done + 1}"
 
 
 def requested_value(request: Request, settings: TrainingSettings) -> tuple[str, float]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from workbench.config.experiment import read_experiment
+from workbench.config.experiment import Experiment, read_experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.io.atomic_files import write_bytes
@@ -19,7 +19,7 @@ from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
 from workbench.runs.lookup import resolve_run_id
-from workbench.runs.records import Exit, Heartbeat, Notes
+from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_result
 from workbench.runs.scores import Score, latest_test_score, order_scores, test_score
@@ -206,7 +206,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         test=None if status.live else read_result(folder),
         latest_test=None if best else latest_test_score(beat.latest),
         best_epoch=best.epoch if best else None,
-        monitor=best.metric if best else experiment.train.monitor if experiment else "",
+        monitor=_monitor(best, beat.latest, experiment),
         device=beat.device,
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
@@ -215,6 +215,15 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         created=_created_at(folder),
         changed=changed,
     )
+
+
+def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | None) -> str:
+    """The monitored metric: of a regression the loss, whatever the experiment says."""
+    if best is not None:
+        return best.metric
+    if latest is not None and latest.loss is not None and latest.accuracy is None:
+        return "loss"
+    return experiment.train.monitor if experiment else ""
 
 
 def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:

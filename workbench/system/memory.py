@@ -17,8 +17,10 @@ MEMORY_SHARE = 0.5
 _LIMIT_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 """The files with limit and usage, by version of control groups."""
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc")
-"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS and C++; CUDA has its own exception type."""
+_OUT_OF_MEMORY = (
+    "out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""Messages of a plain `RuntimeError` by torch's CPU allocator, MPS, C++, cuBLAS and cuDNN; CUDA has its own type."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

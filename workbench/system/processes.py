@@ -51,6 +51,14 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped by SIGSTOP or a debugger; false where this is unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+    except (OSError, IndexError):
+        return False
+
+
 def _alive_without_proc(pid: int) -> int | None:
     if Path("/proc/self/stat").exists():
         return None

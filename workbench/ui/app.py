@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -115,6 +116,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _snapshot_ready(self, event: messages.SnapshotReady) -> None:
         exiting = not self.query(StatusLine)
         self.updates.apply(None if exiting else event.snapshot)
+        self._update_key_labels()
 
     @on(messages.PaneMounted)
     def _pane_mounted(self, event: messages.PaneMounted) -> None:
@@ -124,6 +126,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.RunSelected)
     def _run_selected(self, event: messages.RunSelected) -> None:
         self.updates.select(event.run_id)
+        self._update_key_labels()
 
     @on(messages.RunOpened)
     async def _run_opened(self, event: messages.RunOpened) -> None:
@@ -133,6 +136,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.MarksChanged)
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
+        self._update_key_labels()
         self.refresh_bindings()
 
     @on(messages.ComparisonRequested)
@@ -155,6 +159,13 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def on_resize(self, event: events.Resize) -> None:
         self.navigation.resize(event.size)
+
+    def _update_key_labels(self) -> None:
+        """Name a key by what it does now: `p` pauses or continues."""
+        (binding, *_), label = self._bindings.key_to_bindings["p"], self.live_tuning.pause_label
+        if binding.description != label:
+            self._bindings.key_to_bindings["p"] = [replace(binding, description=label)]
+            self.refresh_bindings()
 
     # Actions on runs
 
@@ -195,6 +206,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def action_pause(self) -> None:
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
+        self._update_key_labels()
 
     def action_suspend(self) -> None:
         """Suspend the runs: pause them and free the device's memory."""

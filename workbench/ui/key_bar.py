@@ -83,7 +83,7 @@ class KeyBar(TextLine):
         for binding in (*RUN_KEYS, *SCREEN_KEYS):
             if binding.action not in by_action or not binding.show:
                 continue
-            other, label = PAIRS.get(binding.action, ("", binding.description))
+            other, label = PAIRS.get(binding.action, ("", by_action[binding.action].description))
             key = self.app.get_key_display(binding)
             if other:
                 key += " " + next(self.app.get_key_display(b) for b in RUN_KEYS if b.action == other)

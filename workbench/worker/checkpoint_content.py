@@ -7,13 +7,15 @@ of `CheckpointContent`; keys that newer versions added may be missing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.datasets.input_record import InputRecord
 from workbench.engine.state_content import TrainingContent
+from workbench.models.outputs import OutputKind
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.records import PreprocessingRecord
 
@@ -39,11 +41,20 @@ class RunContent(ExecutionEnvironment):
     """JSON values of a `ModelSpec`."""
 
 
+class MetricsPlace(NamedTuple):
+    """How far the metrics are: the length of `metrics.jsonl` (bytes), and the seconds of the row under way."""
+
+    offset: int
+    row_seconds: float | None = 0.0
+    """`None` where they are not known."""
+
+
 class WallContent(TypedDict):
-    """When the checkpoint was made (Unix seconds), and the length of `metrics.jsonl` then (bytes)."""
+    """When the checkpoint was made (Unix seconds), and the `MetricsPlace` then."""
 
     time: float
     metrics_offset: int
+    row_seconds: NotRequired[float | None]
 
 
 class CheckpointPayload(TrainingContent, RunContent):
@@ -66,15 +77,24 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Empty for a regression."""
     task: str = "classification"
     preprocessing: Preprocessing
+    input: InputRecord | None = None
+    """The raw inputs, and how images become such; `None` in checkpoints of version 0.1.0."""
+    outputs: OutputKind | None = None
+    """What the outputs of a classifier are; `None` in checkpoints of version 0.1.0."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `from_json` reads them back."""
+        added = {
+            **({} if self.input is None else {"input": msgspec.to_builtins(self.input)}),
+            **({} if self.outputs is None else {"outputs": str(self.outputs)}),
+        }
         return {
             "model": self.model.to_dict(),
             "shape": list(self.shape),
             "classes": list(self.classes),
             "task": self.task,
             "preprocessing": self.preprocessing.to_dict(),
+            **added,
         }
 
     @classmethod
@@ -97,6 +117,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
             preprocessing=Preprocessing(
                 preprocessing.size, preprocessing.channels, preprocessing.mean, preprocessing.std
             ),
+            input=spec.input,
+            outputs=spec.outputs,
         )
 
 
@@ -107,6 +129,8 @@ class _SpecJson(msgspec.Struct):
     classes: tuple[str, ...]
     preprocessing: PreprocessingRecord
     task: str = "classification"
+    input: InputRecord | None = None
+    outputs: OutputKind | None = None
 
 
 ContentCheck = Callable[[CheckpointContent], None]

@@ -25,7 +25,7 @@ from workbench.runs.checkpoint_index import read_entries, remove_unlisted_checkp
 from workbench.runs.records import CheckpointEntry
 from workbench.runs.restart import restart_hint
 from workbench.runs.run_folder import RunFolder
-from workbench.worker.checkpoint_content import CheckpointContent, CheckpointPayload
+from workbench.worker.checkpoint_content import CheckpointContent, CheckpointPayload, MetricsPlace
 from workbench.worker.checkpoint_reader import (
     LoadedCheckpoint,
     NoReadableCheckpoint,
@@ -64,17 +64,22 @@ class CheckpointManager:
         """Whether a checkpoint is being written."""
         return self._pending is not None and not self._pending.done()
 
-    def save(self, content: CheckpointPayload, *, offset: int, best: bool, sync: Callable[[], None]) -> None:
+    def save(
+        self, content: CheckpointPayload, place: MetricsPlace, *, best: bool, sync: Callable[[], None]
+    ) -> None:
         """Copy `content` as it is now and start writing it; waits for the previous checkpoint, and raises its error.
 
-        `offset`: the length of the metrics at this step (bytes); `sync` makes them durable before the checkpoint is
-        published.
+        `place`: that of the metrics at this step; `sync` makes them durable before the checkpoint is published.
         """
         self.flush()
         self.last_started = time.monotonic()
         whole: CheckpointContent = {
             **content,
-            "wall": {"time": round(time.time(), 3), "metrics_offset": offset},
+            "wall": {
+                "time": round(time.time(), 3),
+                "metrics_offset": place.offset,
+                "row_seconds": place.row_seconds,
+            },
         }
         copy: CheckpointContent = self._host_copy.copy(whole)
         self._pending = self._executor.submit(self._write_or_retain, copy, best, sync)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 
 import msgspec
 import torch
+from torch import Tensor, nn
 
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
+from workbench.core.progress import Progress
 from workbench.core.settings_schema import SettingValue
+from workbench.core.user_code import is_user_code
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, derived_seed
 from workbench.datasets.loader import load
@@ -20,21 +24,49 @@ from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
 from workbench.engine.device import configure_determinism, device_name, pick_precision, pick_training_device
-from workbench.engine.task import Task, make_task
+from workbench.engine.settings_history import SettingOverride
+from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
-from workbench.models.factory import BuiltModel, build_model, check_forward, data_dependent_init
+from workbench.models.factory import (
+    BuiltModel,
+    build_model,
+    check_forward,
+    data_dependent_init,
+    supports_channels_last,
+)
+from workbench.models.outputs import OutputKind, detect_output_kind, output_kind, set_output_kind
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.attempts import assigned_gpu
 from workbench.runs.enums import Phase
 from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
+from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import cpu_name, usable_cores
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
 from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
+
+
+def supports_channels_last_on_gpu(built: BuiltModel, inputs: Tensor, name: str) -> bool:
+    """Whether to use the channels-last memory format on a GPU, where it is faster. Only custom models are tried."""
+    if not is_user_code(name):
+        return inputs.ndim == 4
+    return supports_channels_last(built.module, inputs)
+
+
+def _output_notice(kind: OutputKind, name: str, classes: int) -> str:
+    """What follows from outputs that are not logits, and how to mend it."""
+    if kind is OutputKind.LOG_PROBABILITIES:
+        return f"{name} ends in a log-softmax; the loss applies its own, which changes nothing: logits are enough"
+    end = "softmax" if kind is OutputKind.PROBABILITIES else "sigmoid"
+    lowest = math.log(math.e + classes - 1) - 1
+    return (
+        f"{name} ends in a {end}, to which the loss applies its own softmax, so that the loss stays above {lowest:.3f} "
+        f"and training is slow: return the logits, without the {end}"
+    )
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,7 @@ class TrainingComponents:
         self.precision = pick_precision(self.settings.precision, self.device)
         configure_determinism(self.device, self.settings.deterministic)
         self.data: Dataset = self._load_dataset(start)
+        self.precision = pick_precision(precision_setting(self.settings, self.data.task), self.device)
         self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
         self.task: Task = make_task(self.data, self.settings, self.device)
         self.splits: dict[str, PlacedSplit] = self._place_splits()
@@ -96,6 +129,7 @@ class TrainingComponents:
 
     def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
+        self._context.heartbeat.report_progress(Progress(f"loading {self.experiment.data.name}"))
         data = load(
             self.experiment.data,
             size=info.load_size(self.experiment.model.options),
@@ -108,9 +142,21 @@ class TrainingComponents:
         self._context.requests.raise_if_stopped()
         if data.skipped_files:
             self._context.notice(f"{len(data.skipped_files)} images could not be read and were skipped")
+        for notice in data.notices:
+            self._context.notice(notice)
+        self._choose_monitor(data, start)
         self._check_settings(data)
         start.check_data(data)
         return data
+
+    def _choose_monitor(self, data: Dataset, start: StartPoint) -> None:
+        """Monitor the loss of a regression: the task of a custom dataset is known only once it is loaded."""
+        if data.task != "regression" or self.settings.monitor == "loss":
+            return
+        if self.settings.monitor != TrainingSettings().monitor:
+            raise UserError(f"train.monitor: a regression has no {self.settings.monitor}; set it to loss")
+        start.settings_history.add(SettingOverride(0, "monitor", "loss"))
+        self.settings = msgspec.structs.replace(self.settings, monitor="loss")
 
     def _check_settings(self, data: Dataset) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
@@ -123,6 +169,7 @@ class TrainingComponents:
             raise UserError("train.patience needs validation data: set train.validation, or patience to 0")
 
     def _build_model(self, *, pretrained: bool) -> BuiltModel:
+        self._context.heartbeat.report_progress(Progress(f"building {self.experiment.model.name}"))
         torch.manual_seed(derived_seed(self.experiment.seed, "init"))
         data, choice = self.data, self.experiment.model
         outputs = len(data.classes) or max(1, data.train.targets[0].numel())
@@ -139,16 +186,38 @@ class TrainingComponents:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
-        if self.settings.micro_batch == 1 and has_batch_norm(built.module):
-            raise UserError(
-                "train.micro_batch: batch norm can't train on single samples; set it to 2 or more"
-            )
+        self._check_batch_norm(built.module)
+        self._note_outputs(built.module)
         if self.settings.freeze_epochs and not built.head:
             raise UserError(f"train.freeze_epochs: {choice.name} has no separate head to train; set it to 0")
         if pretrained:
             data_dependent_init(built.module, self.preprocessing, data.train)
+        self._channels_last_on_gpu = supports_channels_last_on_gpu(
+            built, self.preprocessing(data.train.inputs[:2]), choice.name
+        )
         built.module.to(self.device)
         return built
+
+    def _check_batch_norm(self, module: nn.Module) -> None:
+        """Raise `UserError` where batch norm would get single samples. A last batch of one is merged by `Epochs`."""
+        if not has_batch_norm(module):
+            return
+        for key in ("micro_batch", "batch_size"):
+            if getattr(self.settings, key) == 1:
+                raise UserError(f"train.{key}: batch norm can't train on single samples; set it to 2 or more")
+        if len(self.data.train) == 1:
+            raise UserError(
+                "batch norm can't train on one sample: add training data, or choose another model"
+            )
+
+    def _note_outputs(self, module: nn.Module) -> None:
+        """Note what the outputs of a custom classifier are, with a notice if they are not logits."""
+        if not is_user_code(self.experiment.model.name) or not self.data.classes:
+            return
+        kind = detect_output_kind(module, self.preprocessing(self.data.train.inputs[:8]))
+        set_output_kind(module, kind)
+        if kind is not OutputKind.LOGITS:
+            self._context.notice(_output_notice(kind, self.experiment.model.name, len(self.data.classes)))
 
     def _place_splits(self) -> dict[str, PlacedSplit]:
         return {
@@ -193,7 +262,7 @@ class TrainingComponents:
         """Choose memory format and number of CPU threads; a later attempt keeps those of the previous one."""
         requested, previous = self.settings.threads, self._previous
         if self.device.type != "cpu":
-            self._set_memory_format(self.device.type == "cuda" and self.data.train.inputs.ndim == 4)
+            self._set_memory_format(self.device.type == "cuda" and self._channels_last_on_gpu)
             return min(torch.get_num_threads(), usable_cores()) if requested == "auto" else requested
         if previous is not None:
             self._set_memory_format(previous.channels_last and previous.device == "cpu")
@@ -202,10 +271,19 @@ class TrainingComponents:
             self._set_memory_format(False)
             return requested
         self._context.enter_phase(Phase.TUNING)
+        self._context.heartbeat.report_progress(Progress("choosing CPU threads"))
         batch = next(self.epochs.batches(0).iter_from(0))
-        tuned = autotune(self.model.module, self.task, self.settings, batch, self.experiment.model.name)
+        steps = self.epochs.steps * self.settings.epochs
+        tuned = autotune(
+            self.model.module, self.task, self.settings, batch, self.experiment.model.name, steps=steps
+        )
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self._context.folder
 
     @property
     def log_every(self) -> int:
@@ -235,7 +313,7 @@ class TrainingComponents:
         """The same data and model with other training settings (batch size, precision, threads). Raises `UserError`."""
         changed = copy.copy(self)
         changed.settings = msgspec.structs.replace(self.settings, **changes)
-        changed.precision = pick_precision(changed.settings.precision, self.device)
+        changed.precision = pick_precision(precision_setting(changed.settings, self.data.task), self.device)
         changed.epochs = changed._make_epochs()
         changed.threads = self.threads if changed.settings.threads == "auto" else changed.settings.threads
         return changed
@@ -259,6 +337,8 @@ class TrainingComponents:
             classes=tuple(self.data.classes),
             task=self.data.task,
             preprocessing=self.preprocessing,
+            input=self.data.input,
+            outputs=output_kind(self.model.module) if self.data.classes else None,
         )
         return {
             **self.environment(),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
-from workbench.core.progress import Cancelled
+from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.runs.attempts import last_attempt_number
@@ -72,6 +72,7 @@ def run_attempt(context: Context) -> AttemptEnd | None:
     try:
         allocate_reserve(context.folder)
         context.enter_phase(Phase.LOADING)
+        context.heartbeat.report_progress(Progress("importing PyTorch"))
         cause: Cause = importlib.import_module("workbench.worker.trainer").run(context)
     except Stop as stop:
         return AttemptEnd(Ending.STOPPED, *stop.reason)

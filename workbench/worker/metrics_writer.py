@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -21,24 +23,47 @@ def auto_log_every(steps_per_epoch: int, epochs: int) -> int:
     return max(1, -(-steps_per_epoch // ROWS_PER_EPOCH), -(-steps_per_epoch * epochs // MAX_STEP_ROWS))
 
 
+class RowClock:
+    """The seconds that the steps since the previous row took, without evaluations, pauses and recoveries."""
+
+    def __init__(self) -> None:
+        self._counted: float | None = 0.0
+        self._since: float | None = time.perf_counter()
+
+    def restart(self, counted: float | None = 0.0) -> None:
+        """Count from now on; `counted`: the seconds of the steps of the next row so far, `None` if not known."""
+        self._counted, self._since = counted, time.perf_counter()
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds since the previous row; `None` where those before a resume are not known."""
+        if self._counted is None or self._since is None:
+            return self._counted
+        return self._counted + time.perf_counter() - self._since
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Count no time inside the context."""
+        self._counted, self._since = self.seconds, None
+        try:
+            yield
+        finally:
+            self._since = time.perf_counter()
+
+
 class MetricsWriter:
     """Writes the rows of `metrics.jsonl`."""
 
     def __init__(self, sums: RunningSums, lines: LineWriter, log_every: int) -> None:
         self.sums, self.lines, self.log_every = sums, lines, log_every
-        self._since = time.perf_counter()
-
-    def restart_clock(self) -> None:
-        """Exclude the time since the last row from the throughput of the next one."""
-        self._since = time.perf_counter()
+        self.clock = RowClock()
 
     def write_step(self, step: int, epoch: float, lr: float) -> None:
         """Write a row of the means since the previous one; `epoch` is fractional."""
         self.sums.read()
-        now = time.perf_counter()
-        seconds, samples = now - self._since, self.sums.window[2]
+        wall = _wall(self.clock.seconds, self.sums.window[2])
+        self.clock.restart()
         means = self.sums.means(self.sums.window)
-        wall = Wall(time=_now(), seconds=round(seconds, 6), samples_per_second=round(samples / seconds, 1))
         self.lines.write(
             StepRow(
                 step=step, epoch=round(epoch, 6), count=means.count, loss=means.loss, accuracy=means.accuracy,
@@ -46,7 +71,6 @@ class MetricsWriter:
             )
         )  # fmt: skip
         self.sums.window = [0.0] * 4
-        self._since = now
 
     def write_epoch(self, step: int, epoch: int) -> None:
         """Write a row of the means over the completed epoch; `epoch`: epochs done."""
@@ -63,6 +87,13 @@ class MetricsWriter:
     def write_evaluation(self, row: EvaluationRow) -> None:
         """Write the row of an evaluation, with the current time."""
         self.lines.write(msgspec.structs.replace(row, wall=msgspec.structs.replace(row.wall, time=_now())))
+
+
+def _wall(seconds: float | None, samples: float) -> Wall:
+    """The time and the throughput of a row of `samples` samples that took `seconds`."""
+    if not seconds:
+        return Wall(time=_now())
+    return Wall(time=_now(), seconds=round(seconds, 6), samples_per_second=round(samples / seconds, 1))
 
 
 def _now() -> float:

@@ -20,7 +20,7 @@ from workbench.runs.enums import ChangeCause
 from workbench.runs.journal import Attempt, SettingChange, read_journal
 from workbench.system.memory import address_space_left, host_memory, is_out_of_memory
 from workbench.worker.attempt import TrainingAttempt
-from workbench.worker.resume import load_checkpoint_into, open_metrics
+from workbench.worker.resume import load_checkpoint_into, open_metrics, row_seconds
 
 MAX_ROLLBACKS = 5
 """The maximum number of rollbacks within one epoch."""
@@ -52,14 +52,15 @@ class Recovery:
 
         Out of memory between two steps (in an evaluation or a checkpoint) is passed on: micro-batches don't help there.
         """
-        if isinstance(error, Diverged) and self._state.settings.on_nan == "rollback":
-            self._roll_back(error)
-        elif self._state.in_step and (shortage := parse_out_of_memory(error, self._device)) is not None:
-            release_memory(error, self._device)
-            self._split_batch(shortage)
-        else:
-            raise error
-        self._metrics.restart_clock()
+        with self._metrics.clock.stopped():
+            if isinstance(error, Diverged) and self._state.settings.on_nan == "rollback":
+                self._roll_back(error)
+            elif self._state.in_step and (shortage := parse_out_of_memory(error, self._device)) is not None:
+                self._state.zero_grad()  # those of the failed step hold memory
+                release_memory(error, self._device)
+                self._split_batch(shortage)
+            else:
+                raise error
 
     def _roll_back(self, error: Diverged) -> None:
         """Load the newest checkpoint and halve the learning rate; the change is recorded before it is used."""
@@ -85,6 +86,7 @@ class Recovery:
         self._metrics.lines.close()
         self._metrics.lines = open_metrics(self._context, restored)
         load_checkpoint_into(self._state, restored, self._batch_size)
+        self._metrics.clock.restart(row_seconds(restored))
         self._context.heartbeat.update(step=self._state.step, epoch=self._state.epoch)
 
     def _split_batch(self, shortage: OutOfMemory) -> None:

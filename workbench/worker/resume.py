@@ -143,6 +143,11 @@ def nondeterminism_sources(
     return sources
 
 
+def row_seconds(restored: LoadedCheckpoint | None) -> float | None:
+    """The seconds that the steps of the row under way took before the checkpoint; `None` where it has none stored."""
+    return 0.0 if restored is None else restored.content["wall"].get("row_seconds")
+
+
 def open_metrics(context: Context, restored: LoadedCheckpoint | None) -> LineWriter:
     """The writer of the metrics, after removing the rows of steps after the checkpoint, which are repeated."""
     path, offset = context.folder.metrics, 0 if restored is None else restored.entry.metrics_offset

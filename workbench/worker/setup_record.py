@@ -9,6 +9,7 @@ from torch import nn
 from workbench.datasets.dataset import Dataset, Split
 from workbench.engine.accelerate import Acceleration
 from workbench.engine.device import device_name
+from workbench.io.record_codec import read_record
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.summary import summarize
 from workbench.runs.records import PreprocessingRecord, Setup
@@ -18,6 +19,10 @@ from workbench.worker.components import TrainingComponents
 def describe_setup(components: TrainingComponents, acceleration: Acceleration) -> Setup:
     """The record of `setup.json`."""
     setup = _describe_data(_describe_execution(components, acceleration), components.data)
+    previous = read_record(components.folder.setup, Setup)
+    # A later attempt loads its weights from a checkpoint.
+    weights = components.model.weights or (previous.weights if previous else None)
+    setup = msgspec.structs.replace(setup, weights=weights)
     shape = tuple(components.data.train.inputs.shape[1:])
     return _describe_model(setup, components.model.module, components.preprocessing, shape)
 
@@ -56,6 +61,7 @@ def _describe_data(setup: Setup, data: Dataset) -> Setup:
         fingerprint=data.fingerprint,
         source=data.source,
         skipped_files=tuple(data.skipped_files),
+        input=data.input,
     )
 
 

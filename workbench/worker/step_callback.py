@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from workbench.config.lr_schedule import describe_lr_change
 from workbench.core.errors import UserError
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.train_state import TrainState
@@ -11,7 +12,7 @@ from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.requests import Answer, Request
 from workbench.runs.setting_changes import record_change
 from workbench.worker.attempt import TrainingAttempt
-from workbench.worker.checkpoint_content import CheckpointPayload
+from workbench.worker.checkpoint_content import CheckpointPayload, MetricsPlace
 from workbench.worker.requests import POLL_SECONDS, Stop, Suspend
 
 
@@ -32,7 +33,7 @@ class StepCallback:
         self._update_heartbeat()
         self._answer_all()
         if self._paused:
-            with self._context.stopwatch.during("paused"):
+            with self._context.stopwatch.during("paused"), self._metrics.clock.stopped():
                 while self._paused:
                     self._wait_paused()
         self._checkpoint_by_time()
@@ -41,9 +42,9 @@ class StepCallback:
         """Save a checkpoint of the current state; with `wait`, return once it is durable."""
         self._update_heartbeat()
         content: CheckpointPayload = {**self._state.state_dict(), **self._run_content}
-        offset = self._metrics.lines.offset
+        place = MetricsPlace(self._metrics.lines.offset, self._metrics.clock.seconds)
         self._disk_space.retry(
-            lambda: self._checkpoints.save(content, offset=offset, best=best, sync=self._before_publish)
+            lambda: self._checkpoints.save(content, place, best=best, sync=self._before_publish)
         )
         if wait:
             self._disk_space.retry(self._checkpoints.flush)
@@ -116,12 +117,10 @@ class StepCallback:
         time.sleep(POLL_SECONDS / 5)
         if self._requests.due:
             self._answer_all()
-        if not self._paused:
-            self._metrics.restart_clock()
 
     def _change_setting(self, request: Request) -> Answer:
         """Apply a new learning rate or number of epochs; it is recorded and durable before it is used."""
-        state, step = self._state, self._state.step
+        state, step, before = self._state, self._state.step, self._state.settings
         try:
             changed = record_change(
                 self._context.journal, request, state.settings, step=step, epoch=state.epoch
@@ -132,7 +131,11 @@ class StepCallback:
         state.refresh_settings()
         epochs = self._state.settings.epochs
         self._context.heartbeat.update(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
-        return Answer(Outcome.DONE, f"{changed} from step {step} on")
+        steps = state.steps_per_epoch
+        remark = request.kind is RequestKind.EPOCHS and describe_lr_change(
+            before, state.settings, step, steps, steps
+        )
+        return Answer(Outcome.DONE, f"{changed} from step {step} on{f'; {remark}' if remark else ''}")
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:

@@ -26,7 +26,13 @@ from workbench.worker.disk_space import check_disk_space
 from workbench.worker.evaluator import Evaluator
 from workbench.worker.metrics_writer import MetricsWriter
 from workbench.worker.recovery import Recovery
-from workbench.worker.resume import StartPoint, load_checkpoint_into, nondeterminism_sources, open_metrics
+from workbench.worker.resume import (
+    StartPoint,
+    load_checkpoint_into,
+    nondeterminism_sources,
+    open_metrics,
+    row_seconds,
+)
 from workbench.worker.setup_record import describe_setup
 from workbench.worker.step_callback import StepCallback
 from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
@@ -70,20 +76,21 @@ class Trainer:
 
     def train(self, hook: StepHook) -> None:
         """Make all remaining steps; `hook` is called after each."""
+        self.metrics.clock.restart(row_seconds(self.start.restored))
         train(self.state, self.components.epochs, self.metrics, hook, self.end_epoch, recover=self.recovery)
 
     def end_epoch(self) -> None:
         """Evaluate and count the completed epoch, and save a checkpoint."""
-        try:
-            best = self.evaluator.evaluate_epoch()
-        except BaseException:
-            self.step_callback.save_checkpoint_if_stopping()
-            raise
-        self.update_heartbeat()
-        # The last checkpoint is waited for: if its weights are not finite, training can still roll back.
-        self.step_callback.save_checkpoint(best=best, wait=self.state.done)
-        self.context.heartbeat.update(phase=Phase.TRAINING)
-        self.metrics.restart_clock()
+        with self.metrics.clock.stopped():
+            try:
+                best = self.evaluator.evaluate_epoch()
+            except BaseException:
+                self.step_callback.save_checkpoint_if_stopping()
+                raise
+            self.update_heartbeat()
+            # The last checkpoint is waited for: if its weights are not finite, training can still roll back.
+            self.step_callback.save_checkpoint(best=best, wait=self.state.done)
+            self.context.heartbeat.update(phase=Phase.TRAINING)
 
     def update_heartbeat(self) -> None:
         """Show the progress of the state in the heartbeat."""

@@ -11,11 +11,14 @@ import pytest
 
 from tests.ui.screen_steps import Hold, MakeRun, Until, choose, notification_texts, ready
 from workbench.core import paths
-from workbench.io.record_codec import read_record
+from workbench.io.record_codec import read_record, write_record
+from workbench.runs import requests
 from workbench.runs.comparison import ComparedRun
+from workbench.runs.enums import Outcome, Phase
 from workbench.runs.metrics import EvaluationRow
 from workbench.runs.reader import RunView
-from workbench.runs.records import Notes
+from workbench.runs.records import Heartbeat, Notes, RequestValues
+from workbench.runs.requests import Answer
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import RunSummary, Status, Store
 from workbench.ui.app import WorkbenchApp
@@ -92,6 +95,22 @@ async def test_an_unavailable_action_shows_why(make_run: MakeRun, hold: Hold, un
         await until(pilot, lambda: line.notifications[-1].count == 3)  # one notification, not three
         await pilot.press("j")
         await until(pilot, lambda: not line.text)
+
+
+async def test_p_is_named_by_what_it_does(make_run: MakeRun, hold: Hold, until: Until) -> None:
+    folder = make_run("going", status=None, phase=Phase.TUNING)
+    hold(folder)
+    async with WorkbenchApp().run_test(size=(160, 36)) as pilot:
+        await ready(pilot, until)
+        await until(pilot, "p pause")
+        await pilot.press("p")
+        await until(pilot, "p continue")
+        await until(pilot, lambda: len(requests.pending_requests(folder)) == 1)
+        await pilot.press("p")
+        await until(pilot, "p pause")
+        await until(pilot, lambda: not requests.pending_requests(folder))
+        write_record(folder.heartbeat, Heartbeat(attempt=1, counter=9, phase=Phase.PAUSED))
+        await until(pilot, "p continue")
 
 
 async def test_a_filter_is_offered_for_a_list(make_run: MakeRun, until: Until) -> None:
@@ -256,10 +275,15 @@ async def test_a_live_change_that_took_effect_is_reverted(
         app.live_tuning.send_pending()
         await until(pilot, lambda: len(list(folder.control.glob("*.json"))) == 1)
         await until(pilot, "going: learning rate ÷2")
+        (request,) = requests.pending_requests(folder)
+        requests.write_answer(folder, request, Answer(Outcome.DONE, "lr 0.1 → 0.05"))
         await pilot.press("u")
-        await until(pilot, "going learning rate ×2 in 3 s")
-        await pilot.press("u")
-        await until(pilot, lambda: notification_texts(app)[-1] == "cancelled: learning rate ×2 of going")
+        await until(pilot, lambda: bool(requests.pending_requests(folder)))
+        (request,) = requests.pending_requests(folder)
+        assert request.values == RequestValues(times=2.0)
+        assert not any(text.startswith("undone") for text in notification_texts(app)), "not before the reply"
+        requests.write_answer(folder, request, Answer(Outcome.DONE, "lr 0.05 → 0.1"))
+        await until(pilot, "undone: going: learning rate ÷2")
 
 
 async def test_the_item_under_the_cursor_is_copied(make_run: MakeRun, until: Until) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.ui.actions.fakes import FakeHost, FakeSelection
 from tests.ui.screen_steps import Hold, MakeRun
-from workbench.config.experiment import Experiment
+from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.runs import requests
@@ -63,6 +64,30 @@ def test_training_waits_for_the_experiment_pane(host: FakeHost, monkeypatch: pyt
     assert editors[0].filter == "", "the change that it was for is trained"
 
 
+def test_the_same_experiment_twice_within_a_second_is_asked_for(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(launch, "_start_supervisor", lambda *_: None)
+    editor = Editor()
+    run_actions = actions(host, FakeSelection(), editor)
+    host.answer = False
+    run_actions.train()
+    now += 0.9
+    run_actions.train()
+    assert host.questions == ["Start digits-mlp again?"] and len(host.store.list_runs()) == 1
+    editor.draft.load(build_experiment("digits-mlp", sets=["train.lr=0.5"]))
+    run_actions.train()
+    assert len(host.questions) == 1 and len(host.store.list_runs()) == 2, "another experiment"
+    now += 1.1
+    run_actions.train()
+    assert len(host.questions) == 1 and len(host.store.list_runs()) == 3, "later"
+    host.answer = True
+    run_actions.train()
+    assert len(host.questions) == 2 and len(host.store.list_runs()) == 4, "confirmed"
+
+
 def test_an_invalid_experiment_is_not_trained(host: FakeHost, selection: Select) -> None:
     editor = Editor()
     editor.error = "train.lr must be positive"
@@ -88,7 +113,9 @@ def test_only_finished_runs_get_more_epochs(
     host: FakeHost, make_run: MakeRun, selection: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resumed: list[Any] = []
-    monkeypatch.setattr(launch, "resume_run", lambda run, overrides, _: resumed.append((run.id, overrides)))
+    monkeypatch.setattr(
+        launch, "resume_run", lambda run, overrides, _, announce: resumed.append((run.id, overrides))
+    )
     finished = make_run("finished", epochs=4, done=4)
     stopped = make_run("stopped", status="stopped")
     runs = selection()
@@ -105,7 +132,7 @@ def test_a_trashed_run_can_be_restored(host: FakeHost, make_run: MakeRun, select
     assert not folder.path.exists() and (Store.default().trash / folder.id).is_dir()
     stack.undo()
     assert folder.path.is_dir()
-    assert host.texts[-2:] == ["undone: old moved to trash", "old restored from trash"]
+    assert host.texts[-1] == "undone: old moved to trash"
 
 
 def test_an_experiment_is_duplicated(host: FakeHost, make_run: MakeRun, selection: Select) -> None:

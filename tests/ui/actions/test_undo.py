@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.ui.actions.fakes import FakeHost
+from workbench.core.errors import UserError
 from workbench.ui.actions.undo import MAX_ENTRIES, UndoStack
 
 
@@ -21,3 +24,14 @@ def test_the_oldest_changes_are_dropped(host: FakeHost) -> None:
     for _ in range(MAX_ENTRIES + 5):
         stack.undo()
     assert undone == list(reversed(range(5, MAX_ENTRIES + 5)))
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_change_that_could_not_be_undone_is_not_called_undone(host: FakeHost, in_background: bool) -> None:
+    def refuse() -> None:
+        raise UserError("the run refused")
+
+    stack = UndoStack(host)
+    stack.push("more epochs", refuse, in_background=in_background)
+    stack.undo()
+    assert host.notices == [("not undone: more epochs: the run refused", "error")]

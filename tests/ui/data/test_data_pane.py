@@ -346,6 +346,41 @@ async def test_slow_user_code_shows_the_elapsed_time_and_can_be_cancelled(
     assert len(children) == 1
 
 
+async def test_user_code_runs_once_however_long_one_looks(tmp_path: Path, until: Until) -> None:
+    code = tmp_path / "data.py"
+    code.write_text(
+        "import torch\n"
+        "def make(n=200):\n"
+        "    open(__file__ + '.calls', 'a').write('called\\n')\n"
+        "    print('reading 200 images')\n"
+        "    x = torch.randint(0, 256, (n, 3, 8, 8), dtype=torch.uint8)\n"
+        "    return (x, torch.arange(n) % 2 + 1), (x, torch.arange(n) % 2 + 1)\n"
+    )
+    client = ComputeClient()
+    app = DataApp(client, data=f"{code}:make")
+    try:
+        async with app.run_test(size=(100, 30)) as pilot:
+            app.pane.focus_content()
+            await until(pilot, "is user code")
+            await pilot.press("enter")
+            await until(pilot, "train 180  validation 20  test 200 images", seconds=60)
+            await until(pilot, "o: 1 notice, 1 printed line  labels 1 to 2 are used")
+            await until(pilot, lambda: app.pane.grid.samples)
+            facts = app.pane.query_one("#facts").size
+            app.pane.show_status("… reading")  # another height would ask for another page, without end
+            await pilot.pause()
+            assert app.pane.query_one("#facts").size == facts
+            for _ in range(3):
+                await pilot.press("pagedown")
+            await pilot.press("enter")
+            await until(pilot, "as a batch of one")
+            await pilot.press("escape", "o")
+            await until(pilot, "reading 200 images")
+    finally:
+        client.close()
+    assert len(Path(f"{code}.calls").read_text().splitlines()) == 1
+
+
 async def test_the_pipeline_of_a_sample(until: Until) -> None:
     app = DataApp(session := FakeCompute(), data="shapes")
     async with app.run_test(size=(100, 30)) as pilot:

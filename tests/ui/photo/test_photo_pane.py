@@ -248,7 +248,7 @@ async def test_a_test_sample_is_shown_under_the_cursor_and_classified(
         await pilot.press("enter")
         await until(pilot, "test sample 1: dog")
         await until(pilot, "Samoyed")
-        assert session.requests[-1].image == ImageData(png("blue"))
+        assert session.requests[-1].image == ImageData(png("blue"), str(folder.path))
 
 
 def _color(app: PhotoApp) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from workbench.cli.follow import progress_line
+from workbench.cli.progress_line import progress_line
 from workbench.config.experiment import build_experiment
 from workbench.core.progress import Progress
 from workbench.core.text import format_time
@@ -105,7 +105,7 @@ def test_after_a_resume_all_views_agree(
     wide = facts(view, 200, NOW).plain
     for part in ("elapsed 1m44", "320 samples/s"):
         assert part in speed_line(view).plain and part in wide
-    for shown in (wide, status_text(view, "", 120, NOW).plain, progress_line(view)):
+    for shown in (wide, status_text(view, "", 120, NOW).plain, progress_line(view, 200, time.time())):
         assert "ETA 1m00" in shown
     view.heartbeat = msgspec.structs.replace(view.heartbeat, phase=Phase.PAUSED)
     assert not any("samples/s" in shown for shown in (speed_line(view).plain, facts(view, 200, NOW).plain))

@@ -96,7 +96,11 @@ def epochs_request_values(text: str) -> RequestValues:
 def _send_request(options: argparse.Namespace, kind: RequestKind, values: RequestValues = NO_VALUES) -> int:
     folder = resolve_target_run(options.run)
     request = launch.send_request(folder, kind, values)
-    answer = requests.wait_for_answer(folder, request, ANSWER_TIMEOUT, lambda: status_of(folder).live)
+    try:
+        answer = requests.wait_for_answer(folder, request, ANSWER_TIMEOUT, lambda: status_of(folder).live)
+    except KeyboardInterrupt:
+        console.print_status(f"{folder.id} has the request and carries it out as soon as it can")
+        raise
     done = answer is not None and answer.outcome is Outcome.DONE
     if options.json:
         console.print_json(_report(folder, kind, values, answer))

@@ -6,10 +6,12 @@ import argparse
 
 from workbench.cli import console, follow, run_text
 from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
+from workbench.cli.waiting import RunWaiter
 from workbench.core import text
 from workbench.core.errors import UserError
-from workbench.core.exit_codes import DONE, FAILED
+from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.launcher import launch
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Phase
@@ -60,7 +62,11 @@ def show(options: argparse.Namespace) -> int:
 def watch(options: argparse.Namespace) -> int:
     """`workbench watch`."""
     folder = Store.default().find(options.run)
-    status = follow.Follower(folder).follow()
+    with SignalRecorder() as signals:
+        waiter = RunWaiter(folder, signals, owner=False)
+        status = waiter.wait()
+    if waiter.interrupted:
+        return INTERRUPTED
     run_text.print_run_report(read_report(folder))
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
@@ -72,7 +78,13 @@ def stop(options: argparse.Namespace) -> int:
         console.print_status(f"{reason}: {folder.id} can't read a request and was sent SIGTERM")
     else:
         console.print_status(f"{folder.id} writes a checkpoint and stops")
-    follow.wait_for_end(folder)
+    try:
+        follow.wait_for_end(folder)
+    except KeyboardInterrupt:
+        console.print_status(
+            f"{folder.id} has its request and stops after its checkpoint; 'workbench show {folder.id}' shows it"
+        )
+        raise
     report = read_report(folder)
     if options.json:
         console.print_json(report.to_json())
@@ -101,9 +113,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`workbench evaluate`."""
-    from workbench.inference.evaluate_run import evaluate_run
-
     folder = Store.default().find(options.run)
+    with console.activity("importing PyTorch"):
+        from workbench.inference.evaluate_run import evaluate_run
+
     evaluation = evaluate_run(folder, options.split, options.device, console.progress_printer())
     if options.json:
         console.print_json(evaluation.to_json())
@@ -114,7 +127,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """`workbench export`."""
-    from workbench.export import export_run
+    folder = Store.default().find(options.run)
+    with console.activity(f"exporting {options.format}"):
+        from workbench.export import export_run
 
-    console.print_result(str(export_run(Store.default().find(options.run), options.format, options.to)))
+        path = export_run(folder, options.format, options.to)
+    console.print_result(str(path))
     return DONE

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 
-from workbench.cli import console, follow, run_text
+from workbench.cli import console, run_text
 from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.signals import SignalRecorder, is_init_process, wait_for_orphans
 from workbench.cli.tables import print_table
+from workbench.cli.waiting import RunWaiter
 from workbench.config.experiment import all_settings, build_experiment
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
@@ -30,42 +34,59 @@ def train(options: argparse.Namespace) -> int:
     )  # fmt: skip
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
-    folder = launch.start_run(experiment, LAUNCHER)
-    console.print_status(f"Started {folder.id} in the background.")
-    return _wait_and_report(folder, options)
+    _check_detached(options)
+    with SignalRecorder() as signals:
+        folder = launch.start_run(experiment, LAUNCHER)
+        console.print_status(f"Started {folder.id} in the background.")
+        return _wait_and_report(folder, options, signals)
 
 
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = resolve_target_run(options.run, live=False)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
-    for remark in launch.resume_warnings(folder, overrides):
-        console.print_status(remark)
-    launch.resume_run(
-        folder, overrides, LAUNCHER,
-        accept_changed_data=options.accept_changed_data, take_over=options.take_over,
-        from_start=options.from_start,
-    )  # fmt: skip
-    console.print_status(f"Resumed {folder.id} in the background.")
-    return _wait_and_report(folder, options, start)
+    _check_detached(options)
+    with SignalRecorder() as signals:
+        launch.resume_run(
+            folder, overrides, LAUNCHER,
+            accept_changed_data=options.accept_changed_data, take_over=options.take_over,
+            from_start=options.from_start,
+            announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
+        )  # fmt: skip
+        console.print_status(f"Resumed {folder.id} in the background.")
+        return _wait_and_report(folder, options, signals, start)
 
 
-def _wait_and_report(folder: RunFolder, options: argparse.Namespace, since: float = 0.0) -> int:
+def _check_detached(options: argparse.Namespace) -> None:
+    """Raise `UserError` where the end of this command would kill the run."""
+    if options.detach and is_init_process():
+        raise UserError(
+            "--detach: this command is process 1 of its container, so the run would be killed when it returns: "
+            "leave --detach out"
+        )
+
+
+def _wait_and_report(
+    folder: RunFolder, options: argparse.Namespace, signals: SignalRecorder, since: float = 0.0
+) -> int:
     if options.detach:
         if options.json:
             console.print_json(read_report(folder).to_json())
         else:
             console.print_result(folder.id)
         return DONE
-    status, interrupted = follow.wait_or_stop(folder, since)
+    waiter = RunWaiter(folder, signals, owner=True, since=since)
+    status = waiter.wait()
+    wait_for_orphans()
     report = read_report(folder)
-    if options.json:
-        console.print_json(report.to_json())
-    else:
-        run_text.print_run_report(report)
+    with contextlib.suppress(OSError) if waiter.interrupted else contextlib.nullcontext():
+        if options.json:
+            console.print_json(report.to_json())
+        else:
+            run_text.print_run_report(report)
     if status is Status.FINISHED:
         return DONE
-    if interrupted or status in {Status.STOPPED, Status.RUNNING}:
+    if waiter.interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
     if options.json:
         console.print_status(f"workbench: {report.reason or f'the run is {status}'}")

@@ -28,6 +28,7 @@ from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.engine.device import pick_device
 from workbench.inference.pipeline_steps import dataset_steps
@@ -82,7 +83,8 @@ def trace(request: TraceDatasetImage, task: Task) -> Pipeline:
     data = _load(request, task)
     image = preview.image_at(data, find_split(data, request.split), request.index)
     preprocessing = Preprocessing(mean=tuple(data.mean or ()), std=tuple(data.std or ()))
-    steps = dataset_steps(preview.to_pil(image), preprocessing, pick_device("auto"))
+    record = InputRecord() if request.index == NOISE_INDEX else data.input
+    steps = dataset_steps(preview.to_pil(image), preprocessing, pick_device("auto"), record)
     return Pipeline(model=None, steps=tuple(steps))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.compute.handlers.loading import load_classifier, load_image
+from workbench.compute.handlers.loading import load_classifier_for, load_image
 from workbench.compute.protocol import Explain
 from workbench.compute.protocol_records import ClassCount, ClassReliability, RunClassifier
 from workbench.compute.protocol_responses import Explanation
@@ -28,7 +28,7 @@ OUTPUT_STEPS = {"flattened", "logits", "probabilities"}
 def explain(request: Explain, task: Task) -> Explanation:
     """The two most probable classes, the preprocessing steps, and the reliability of the model."""
     image = load_image(request.image, task)
-    classifier = load_classifier(request.classifier, request.device, task)
+    classifier = load_classifier_for(request.image, request.classifier, request.device, task)
     first, *others = classifier.predict_image(image, 2)
     ref = request.classifier
     run = RunFolder(Path(ref.run)) if isinstance(ref, RunClassifier) else None

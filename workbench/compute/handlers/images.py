@@ -41,7 +41,7 @@ def facts(image: Image.Image) -> ImageFacts:
     return ImageFacts(image.width, image.height, image.mode)
 
 
-def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> bytes:
+def png(image: Image.Image, side: int) -> bytes:
     """The image as a PNG, scaled down to at most `side` pixels (1..`MAX_SIDE`) on its longer side."""
     side = max(1, min(side, MAX_SIDE))
     if image.mode in {"RGB", "L"}:  # averaging whole blocks first is much faster for photographs
@@ -49,7 +49,12 @@ def png(image: Image.Image, side: int, resampling: Image.Resampling = Image.Resa
     image = convert_mode(image, "L" if image.mode == "L" else "RGB")
     if max(image.size) > side:
         image = image.copy()
-        image.thumbnail((side, side), resampling)
+        image.thumbnail((side, side), Image.Resampling.BILINEAR)
+    return encode_png(image)
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """The image as a PNG, with all of its pixels."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -24,8 +24,9 @@ from workbench.config.classification_recipe import load_classification_recipe
 from workbench.config.experiment import Experiment, read_experiment
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
-from workbench.datasets.dataset import Dataset
-from workbench.datasets.loader import load
+from workbench.core.user_code import is_user_code
+from workbench.datasets.dataset import Dataset, with_statistics, with_validation
+from workbench.datasets.loader import load, load_all
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import open_source
 from workbench.inference.labels import read_labels
@@ -39,6 +40,8 @@ _CACHED_CLASSIFIERS = 2
 _classifiers: dict[tuple[object, ...], Classifier] = {}
 _datasets: dict[str, Dataset] = {}
 """At most one, by the `repr` of its `ExperimentDataset`."""
+_custom_datasets: dict[str, tuple[Dataset, tuple[int | None, int | None]]] = {}
+"""At most one custom dataset before its validation data is drawn, by its choice; with the size and channels."""
 
 
 def load_image(source: ImageSource, task: Task) -> Image.Image:
@@ -58,19 +61,39 @@ def load_dataset(ref: DatasetRef, task: Task) -> Dataset:
     dataset = experiment_dataset(ref)
     key = repr(dataset)
     if key not in _datasets:
-        info = models.find(dataset.model.name)
-        loaded = load(
-            dataset.data,
-            size=info.load_size(dataset.model.options),
-            channels=info.channels,
-            validation=dataset.validation,
-            seed=dataset.seed,
-            progress=task.progress,
-            cancelled=task.cancelled,
-        )
+        load_it = _load_custom if is_user_code(dataset.data.name) else _load
+        loaded = load_it(dataset, task)
         _datasets.clear()
         _datasets[key] = loaded
     return _datasets[key]
+
+
+def _load(dataset: ExperimentDataset, task: Task) -> Dataset:
+    info = models.find(dataset.model.name)
+    return load(
+        dataset.data,
+        size=info.load_size(dataset.model.options),
+        channels=info.channels,
+        validation=dataset.validation,
+        seed=dataset.seed,
+        progress=task.progress,
+        cancelled=task.cancelled,
+    )
+
+
+def _load_custom(dataset: ExperimentDataset, task: Task) -> Dataset:
+    """The dataset; the user's function is not called again for another seed, fraction or, where it can be, model."""
+    info, key = models.find(dataset.model.name), repr(dataset.data)
+    wanted = (info.load_size(dataset.model.options), info.channels)
+    kept, loaded_for = _custom_datasets.get(key, (None, None))
+    if kept is None or (kept.depends_on_model and loaded_for != wanted):
+        _datasets.clear()
+        _custom_datasets.clear()
+        kept = load_all(
+            dataset.data, size=wanted[0], channels=wanted[1], progress=task.progress, cancelled=task.cancelled
+        )
+        _custom_datasets[key] = kept, wanted
+    return with_statistics(with_validation(kept, dataset.validation, dataset.seed))
 
 
 def experiment_dataset(ref: DatasetRef) -> ExperimentDataset:
@@ -96,6 +119,13 @@ def load_classifier(ref: ClassifierRef, device: str, task: Task) -> Classifier:
         model = load_classification_recipe(ref.recipe).model
         ref = PublishedClassifier(model.name, ref.weights or model.weights, ref.labels or model.labels)
     return _published_classifier(ref, device, task)
+
+
+def load_classifier_for(image: ImageSource, ref: ClassifierRef, device: str, task: Task) -> Classifier:
+    """The model of `ref` for an image, which may show the pixels of a sample of the run's dataset."""
+    classifier = load_classifier(ref, device, task)
+    is_sample = isinstance(image, ImageData) and isinstance(ref, RunClassifier) and image.run == ref.run
+    return classifier.for_samples() if is_sample else classifier
 
 
 def _run_classifier(ref: RunClassifier, device: str) -> Classifier:

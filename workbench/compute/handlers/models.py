@@ -8,18 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from workbench.compute.handlers import datasets as data
 from workbench.compute.handlers import examples, explain
-from workbench.compute.handlers.images import facts, png
-from workbench.compute.handlers.loading import (
-    experiment_dataset,
-    load_classifier,
-    load_dataset,
-    load_image,
-    load_run_experiment,
-)
+from workbench.compute.handlers.images import encode_png, facts
+from workbench.compute.handlers.loading import load_classifier_for, load_dataset, load_image
 from workbench.compute.protocol import (
     AnyRequest,
     AnyResponse,
@@ -30,7 +23,6 @@ from workbench.compute.protocol import (
     Explain,
     ListEvaluatedSamples,
     ListSamples,
-    OpenImage,
     PredictValues,
     SummarizeModel,
     TraceDatasetImage,
@@ -38,7 +30,7 @@ from workbench.compute.protocol import (
     TransformImage,
     Warm,
 )
-from workbench.compute.protocol_records import ClassifierRef, ImageItem, RecipeClassifier, RunClassifier
+from workbench.compute.protocol_records import ImageItem, RecipeClassifier
 from workbench.compute.protocol_responses import (
     Classification,
     ImagePage,
@@ -50,10 +42,11 @@ from workbench.compute.protocol_responses import (
 from workbench.compute.task import Task
 from workbench.config.classification_recipe import load_classification_recipe
 from workbench.core.errors import UserError
-from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
+from workbench.datasets import preview
 from workbench.datasets.catalog import DatasetDescription
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.input_record import InputRecord, unknown_input_message
 from workbench.inference.image_pipeline import to_pil_image
 from workbench.inference.numeric import predict_numbers
 from workbench.inference.pipeline_steps import classifier_steps, dataset_steps
@@ -63,34 +56,10 @@ from workbench.models.factory import build_model, build_shapes
 from workbench.models.summary import summarize
 from workbench.models.torchvision_models import torchvision_models
 
-_MAX_SAMPLE_SIDE = 128
-"""Maximum pixels of a sample's longer side: a terminal shows fewer."""
-
 
 def handle(task: Task) -> AnyResponse:
     """The response to a request. Raises `UserError` with a one-line message, or `Cancelled`."""
     return HANDLERS[type(task.request)](task.request, task)
-
-
-def runs_user_code(request: AnyRequest) -> bool:
-    """Whether the request would run a Python file of the user."""
-    if isinstance(request, Classify | TracePipeline | Explain):
-        return _is_user_model(request.classifier)
-    if isinstance(request, PredictValues):
-        return _is_user_model(RunClassifier(request.run))
-    if isinstance(request, SummarizeModel):
-        return is_user_code(request.model.name)
-    if isinstance(request, ListEvaluatedSamples):
-        return is_user_code(load_run_experiment(request.run).data.name)
-    if isinstance(request, Warm | OpenImage):
-        return False
-    return is_user_code(experiment_dataset(request.dataset).data.name)
-
-
-def _is_user_model(classifier: ClassifierRef | None) -> bool:
-    if not isinstance(classifier, RunClassifier):
-        return False
-    return is_user_code(load_run_experiment(classifier.run).model.name)
 
 
 def warm(request: Warm, task: Task) -> Ready:
@@ -103,7 +72,7 @@ def warm(request: Warm, task: Task) -> Ready:
 def classify(request: Classify, task: Task) -> Classification:
     """The most probable classes of an image, for a recipe with its published prediction."""
     image = load_image(request.image, task)
-    classifier = load_classifier(request.classifier, request.device, task)
+    classifier = load_classifier_for(request.image, request.classifier, request.device, task)
     started = time.perf_counter()
     top = classifier.predict_image(image, len(classifier.classes))
     seconds = time.perf_counter() - started
@@ -116,7 +85,7 @@ def classify(request: Classify, task: Task) -> Classification:
         milliseconds=round(1000 * seconds, 1),
         device=str(classifier.device),
         source=facts(image),
-        notices=classifier.notices,
+        notices=(*classifier.notices, *classifier.transform.notices(image)),
     )
 
 
@@ -133,7 +102,7 @@ def trace(request: TracePipeline, task: Task) -> Pipeline:
     image = load_image(request.image, task)
     if request.classifier is None:
         return Pipeline(model=None, steps=tuple(dataset_steps(image)))
-    classifier = load_classifier(request.classifier, request.device, task)
+    classifier = load_classifier_for(request.image, request.classifier, request.device, task)
     return Pipeline(model=classifier.name, steps=tuple(classifier_steps(classifier, image)[0]))
 
 
@@ -181,8 +150,10 @@ def list_samples(request: ListSamples, task: Task) -> ImagePage:
     """A page of a split's images, in stored order."""
     loaded = load_dataset(request.dataset, task)
     split = data.find_split(loaded, request.split)
-    if split.inputs.dtype != torch.uint8:
+    if not preview.has_images(loaded):
         raise UserError("this dataset has no images")
+    if loaded.input is None or not loaded.input.is_affine:
+        raise UserError(unknown_input_message(loaded.input or InputRecord()))
     per_page = max(1, min(200, request.per_page))
     first = max(0, request.page) * per_page
     indices = range(first, min(first + per_page, len(split)))
@@ -192,13 +163,15 @@ def list_samples(request: ListSamples, task: Task) -> ImagePage:
 
 
 def _sample(loaded: Dataset, split: Split, index: int) -> ImageItem:
-    label = int(split.targets[index])
+    """A sample with all of its pixels: it is classified from them."""
+    label = int(split.targets[index]) if loaded.classes else None
+    pixels = preview.image_at(loaded, split, index)
     return ImageItem(
         index=index,
         label=label,
-        class_name=loaded.classes[label],
+        class_name="" if label is None else loaded.classes[label],
         name=split.names[index] if split.names else "",
-        png=png(to_pil_image(split.sample(index)), _MAX_SAMPLE_SIDE, Image.Resampling.NEAREST),
+        png=encode_png(to_pil_image(pixels)),
     )
 
 

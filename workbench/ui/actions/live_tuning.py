@@ -9,16 +9,21 @@ from textual.content import Content
 
 from workbench.core.errors import UserError
 from workbench.launcher import launch
-from workbench.runs.enums import Phase, RequestKind
+from workbench.runs import requests
+from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
-from workbench.runs.requests import NO_VALUES
-from workbench.runs.store import RunSummary, Store
+from workbench.runs.requests import NO_VALUES, Answer
+from workbench.runs.setting_changes import epochs_error
+from workbench.runs.status import status_of
+from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost, Stoppable
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
 from workbench.ui.base.status_style import MUTED
 
 DELAY_SECONDS = 3
+REPLY_SECONDS = 30.0
+"""How long an undo waits for the run's reply."""
 
 
 @dataclass
@@ -55,9 +60,9 @@ class PendingChange:
         return RequestValues(times=self.amount) if self._is_lr else RequestValues(add=int(self.amount))
 
     @property
-    def inverse(self) -> float:
-        """The amount that reverts it after it took effect."""
-        return 1 / self.amount if self._is_lr else -self.amount
+    def inverse(self) -> RequestValues:
+        """The arguments of the request that reverts it after it took effect."""
+        return RequestValues(times=1 / self.amount) if self._is_lr else RequestValues(add=-int(self.amount))
 
     def description(self) -> str:
         """`learning rate ÷4`, `+2 epochs: 4 → 6`."""
@@ -68,15 +73,9 @@ class PendingChange:
                 else f"learning rate ÷{1 / self.amount:g}"
             )
         if len(self.runs) == 1:
-            run = self.runs[0]
-            total = max(run.epoch + 1, run.epochs_total + int(self.amount))
-            return f"{_epochs(self.amount)}: {run.epochs_total} → {total}"
+            total = self.runs[0].epochs_total
+            return f"{_epochs(self.amount)}: {total} → {total + int(self.amount)}"
         return f"{_epochs(self.amount)} each"
-
-    def send(self, store: Store) -> None:
-        """Leave a request for each run. Raises `UserError` and `OSError`."""
-        for run in self.runs:
-            launch.send_request(store.folder(run.id), self.kind, self.values)
 
 
 class LiveTuning:
@@ -86,14 +85,58 @@ class LiveTuning:
         self._host, self._targets, self._undo_stack = host, targets, undo_stack
         self._pending: PendingChange | None = None
         self._timer: Stoppable | None = None
+        self._pausing: set[str] = set()
+        """Ids of runs whose pause was requested, and that are not known to be paused yet."""
 
     def pause(self) -> None:
-        """Pause the target runs; if the first is paused, continue them."""
+        """Pause the target runs; if the first is paused or about to be, continue them."""
         rows = self._targets.eligible_runs("pause")
-        if rows[0].phase is Phase.PAUSED:
-            self._request(RequestKind.CONTINUE, rows, "continue requested")
+        if self._is_paused(rows[0]) or self._pause_is_pending(rows[0]):
+            self._pausing.difference_update(row.id for row in rows)
+            self._host.run_in_background(lambda: self._continue(rows))
         else:
+            self._pausing.update(row.id for row in rows)
             self._request(RequestKind.PAUSE, rows, "pause requested")
+
+    @property
+    def pause_label(self) -> str:
+        """What `pause` does now: `pause` or `continue`."""
+        rows = self._targets.eligible_runs("pause")
+        return "continue" if rows and self._is_paused(rows[0]) else "pause"
+
+    def _is_paused(self, row: RunSummary) -> bool:
+        """Whether a run is paused, or a pause was requested here."""
+        if row.phase is Phase.PAUSED:
+            self._pausing.discard(row.id)
+            return True
+        return row.id in self._pausing
+
+    def _pause_is_pending(self, row: RunSummary) -> bool:
+        """Whether anybody has requested a pause that the run has not read yet: it reads none while it loads."""
+        pending = requests.pending_requests(self._host.store.folder(row.id))
+        return any(request.kind is RequestKind.PAUSE for request in pending)
+
+    def _continue(self, rows: list[RunSummary]) -> str:
+        """Withdraw pauses that have not begun, and let paused runs continue."""
+        messages = set()
+        for row in rows:
+            if requests.withdraw_requests(self._host.store.folder(row.id), RequestKind.PAUSE):
+                messages.add("pause withdrawn")
+            else:
+                self._send(row, RequestKind.CONTINUE)
+                messages.add("continue requested")
+        return f"{self._targets.display_names(rows)}: {', '.join(sorted(messages))}"
+
+    def _send(self, row: RunSummary, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:
+        """Send a request to a live run; returns its id. Raises `UserError` and `OSError`."""
+        folder = self._host.store.folder(row.id)
+        try:
+            return launch.send_request(folder, kind, values)
+        except UserError as error:
+            name, status = self._targets.display_names([row]), status_of(folder)
+            if not status.live:
+                raise UserError(f"{name} is {status}; r resumes it") from None
+            raise UserError(str(error).replace(row.id, name)) from None
 
     def suspend(self) -> None:
         """Suspend the target runs: pause them and free the device's memory."""
@@ -112,8 +155,17 @@ class LiveTuning:
         self._change(RequestKind.LR, factor, self._targets.eligible_runs("multiply_lr"))
 
     def add_epochs(self, count: int) -> None:
-        """Add epochs to the target runs, after the countdown."""
-        self._change(RequestKind.EPOCHS, count, self._targets.eligible_runs("add_epochs"))
+        """Add epochs to the target runs, after the countdown; never fewer than the completed ones and one."""
+        rows, total = self._targets.eligible_runs("add_epochs"), count
+        if self._pending is not None and self._pending.matches(RequestKind.EPOCHS, rows):
+            total += int(self._pending.amount)
+        for row in rows:
+            if count < 0 and row.epochs_total + total <= row.epoch:
+                name = self._targets.display_names([row])
+                error = epochs_error(row.epochs_total + total, row.epoch).removeprefix("train.")
+                self._host.show_notice(f"{name}: {error}", "warning", transient=True)
+                return
+        self._change(RequestKind.EPOCHS, count, rows)
 
     def cancel(self) -> bool:
         """Cancel the pending change; whether there was one."""
@@ -130,9 +182,11 @@ class LiveTuning:
             return
 
         def send() -> str:
-            pending.send(self._host.store)
+            sent = [(run, self._send(run, pending.kind, pending.values)) for run in pending.runs]
             text = f"{self._targets.display_names(pending.runs)}: {pending.description()}"
-            self._host.run_soon(lambda: self._undo_stack.push(text, lambda: self._revert(pending)))
+            self._host.run_soon(
+                lambda: self._undo_stack.push(text, lambda: self._revert(pending, sent), in_background=True)
+            )
             return text
 
         self._host.run_in_background(send)
@@ -142,17 +196,29 @@ class LiveTuning:
         pending = self._end_countdown()
         if pending is not None and not pending.is_noop:
             with contextlib.suppress(UserError, OSError):
-                pending.send(self._host.store)
+                for run in pending.runs:
+                    self._send(run, pending.kind, pending.values)
 
-    def _revert(self, change: PendingChange) -> None:
-        self._change(change.kind, change.inverse, change.runs)
+    def _revert(self, change: PendingChange, sent: list[tuple[RunSummary, str]]) -> None:
+        """Withdraw or reverse a change that was requested of runs. Raises `UserError` where one refuses."""
+        for run, request in sent:
+            folder = self._host.store.folder(run.id)
+            if not requests.withdraw_request(folder, request):
+                _check_reply(requests.read_answer(folder, request), "it did not take effect")
+                self._reverse(run, change)
+
+    def _reverse(self, run: RunSummary, change: PendingChange) -> None:
+        """Request the reverse change, and wait for the reply. Raises `UserError`."""
+        folder, request = self._host.store.folder(run.id), self._send(run, change.kind, change.inverse)
+        reply = requests.wait_for_answer(folder, request, REPLY_SECONDS, lambda: status_of(folder).live)
+        _check_reply(reply, "the run has not agreed")
 
     def _request(
         self, kind: RequestKind, rows: list[RunSummary], message: str, values: RequestValues = NO_VALUES
     ) -> None:
         def send() -> str:
             for row in rows:
-                launch.send_request(self._host.store.folder(row.id), kind, values)
+                self._send(row, kind, values)
             return f"{self._targets.display_names(rows)}: {message}"
 
         self._host.run_in_background(send)
@@ -193,6 +259,12 @@ class LiveTuning:
             self._timer = None
             self._host.show_countdown(None)
         return pending
+
+
+def _check_reply(reply: Answer | None, problem: str) -> None:
+    """Raise `UserError` with the reply of a run, unless it has done what was requested."""
+    if reply is None or reply.outcome is not Outcome.DONE:
+        raise UserError(f"{problem}: {reply.text}" if reply else problem)
 
 
 def _epochs(count: float) -> str:

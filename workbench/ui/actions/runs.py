@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 
 from textual.content import Content
@@ -10,6 +12,7 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
 from workbench.launcher import launch
+from workbench.launcher.resume_settings import ResumedRun
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost
@@ -19,6 +22,8 @@ from workbench.ui.base.pane import ExperimentEditor
 from workbench.ui.widgets.text_screen import TextScreen, log_tail
 
 LAUNCHER = "screen"
+REPEAT_SECONDS = 1.0
+"""A second key press within this time asks before it starts the same experiment again."""
 
 
 class RunActions:
@@ -31,6 +36,10 @@ class RunActions:
         self._host, self._targets, self._undo_stack, self._editor = host, targets, undo_stack, editor
         self._deferred: Callable[[], None] | None = None
         """The action that waits for the experiment pane."""
+        self._started: Experiment | None = None
+        self._started_at = 0.0
+        self._starting = False
+        """The newest experiment that was started, when (monotonic seconds), and whether its start is under way."""
 
     def run_deferred(self) -> None:
         """Do what was requested before the experiment pane was mounted."""
@@ -53,16 +62,28 @@ class RunActions:
             self._host.show_notice(str(error), "error")
             return
         editor.clear_filter()
+        recent = self._starting or time.monotonic() - self._started_at <= REPEAT_SECONDS
+        if recent and experiment == self._started:
+            self._host.confirm(
+                f"Start {experiment.name} again?",
+                "The same experiment was started a moment ago; this would be a second run of it.",
+                lambda: self.start(experiment),
+            )
+            return
         self.start(experiment)
 
     def start(self, experiment: Experiment) -> None:
         """Start a run of `experiment`, and select it."""
         self._host.show_notice(f"starting {experiment.name}")
+        self._started, self._started_at, self._starting = experiment, time.monotonic(), True
 
         def start() -> str:
-            for remark in launch.start_warnings(experiment):
-                self._host.show_notice(remark, "warning")
-            folder = launch.start_run(experiment, LAUNCHER, self._host.store.root)
+            try:
+                for remark in launch.start_warnings(experiment):
+                    self._host.show_notice(remark, "warning")
+                folder = launch.start_run(experiment, LAUNCHER, self._host.store.root)
+            finally:
+                self._starting = False
             self._host.run_soon(lambda: self._host.refresh_runs(folder.id))
             return f"{experiment.name} trains in the background; it keeps running when you quit"
 
@@ -91,6 +112,8 @@ class RunActions:
         state = (
             f"It finished after {finished[0].epoch} epochs." if len(finished) == 1 else "They are finished."
         )
+        if len(finished) == 1 and (remark := self._learning_rate_remark(finished[0], more)):
+            state += f" {remark[0].upper()}{remark[1:]}."
         self._host.confirm(
             f"Train {self._targets.display_names(finished)} for {more} more epochs?",
             f"{state} While it trains, - and + change the number of epochs.",
@@ -99,15 +122,23 @@ class RunActions:
             ),
         )
 
+    def _learning_rate_remark(self, row: RunSummary, more: int) -> str | None:
+        with contextlib.suppress(UserError, OSError):  # then the resume says why it is impossible
+            overrides = {"train.epochs": row.epoch + more}
+            return ResumedRun(self._host.store.folder(row.id), overrides).learning_rate_remark()
+        return None
+
     def _resume(self, overrides_of: dict[RunSummary, dict[str, SettingValue]]) -> None:
         names = self._targets.display_names(list(overrides_of))
         self._host.show_notice(f"resuming {names}")
 
         def resume() -> str:
             for row, overrides in overrides_of.items():
-                for remark in launch.resume_warnings(self._host.store.folder(row.id), overrides):
-                    self._host.show_notice(remark, "warning")
-                launch.resume_run(self._host.store.folder(row.id), overrides, LAUNCHER)
+                name = self._targets.display_names([row])
+                launch.resume_run(
+                    self._host.store.folder(row.id), overrides, LAUNCHER,
+                    announce=lambda remark, name=name: self._host.show_notice(f"{name}: {remark}"),  # type: ignore[misc]
+                )  # fmt: skip
             return f"{names} resumed"
 
         self._host.run_in_background(resume)
@@ -126,7 +157,9 @@ class RunActions:
             finally:
                 if moved:  # those before the one that failed can be restored as well
                     text = f"{self._targets.display_names(moved)} moved to trash"
-                    self._host.run_soon(lambda: self._undo_stack.push(text, lambda: self._restore(moved)))
+                    self._host.run_soon(
+                        lambda: self._undo_stack.push(text, lambda: self._restore(moved), in_background=True)
+                    )
             return f"{names} moved to trash: {trash_path}"
 
         details = "Nothing is deleted; u restores it from the trash."
@@ -134,12 +167,8 @@ class RunActions:
         self._host.confirm(question, details, lambda: self._host.run_in_background(remove))
 
     def _restore(self, rows: list[RunSummary]) -> None:
-        def restore() -> str:
-            for row in rows:
-                self._host.store.restore(row.id)
-            return f"{self._targets.display_names(rows)} restored from trash"
-
-        self._host.run_in_background(restore)
+        for row in rows:
+            self._host.store.restore(row.id)
 
     def duplicate(self) -> None:
         """Load the selected run's experiment into the experiment pane."""

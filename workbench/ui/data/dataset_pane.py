@@ -100,9 +100,7 @@ class DatasetPane(Pane, metaclass=AbstractWidgetMeta):
         """The response to a request about the shown dataset; `None` after showing the error."""
         source = self.source
         assert source is not None
-        number = self._start_timer(
-            operation or f"reading {source.title}", show=bool(operation) or source.is_user_code
-        )
+        number = self._start_timer(operation or f"reading {source.title}", show=bool(operation))
         try:
             response = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
@@ -160,6 +158,7 @@ class DatasetPane(Pane, metaclass=AbstractWidgetMeta):
             self.show_status("Cancelled. Press enter to load the dataset again.")
 
     def show_status(self, text: str, style: str | None = None) -> None:
-        """Show `text` in place of the facts."""
+        """Show `text` in place of the facts, in as many rows: another height would need another page of samples."""
         for facts in self.query("#facts").results(Static):  # none once the screen closes
-            facts.update(Text(sanitize(text), style or ""))
+            rows = facts.size.height if self.overview else 1
+            facts.update(Text(sanitize(text) + "\n" * (rows - 1), style or "", no_wrap=rows > 1))

@@ -85,7 +85,27 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     for part in filter(None, (moments, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
-    return [head, *(Text(row, "dim") for row in rows)]
+    return [head, *(Text(row, "dim") for row in rows), *_remarks_line(overview)]
+
+
+def _remarks_line(overview: DatasetOverview) -> list[Text]:
+    """The first notice, or else the last line that user code printed, and how many there are; empty for none."""
+    notices, printed = overview.facts.notices, overview.printed
+    if not notices and not printed:
+        return []
+    counts = [
+        f"{len(lines)} {name}{'s' * (len(lines) > 1)}"
+        for name, lines in (("notice", notices), ("printed line", printed))
+        if lines
+    ]
+    first = notices[0] if notices else f"printed: {printed[-1]}"
+    return [Text(f"o: {', '.join(counts)}  ", "bold").append(sanitize(first))]
+
+
+def remarks(overview: DatasetOverview) -> list[str]:
+    """All notices on the dataset, and what user code printed."""
+    printed = ["printed by the user code:", *(f"  {line}" for line in overview.printed)]
+    return [*overview.facts.notices, *(printed if overview.printed else [])]
 
 
 def _element(target: ElementFacts) -> str:

@@ -11,6 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.widgets import Static
 
 from workbench.compute.protocol import BrowseImages, BrowseValues, TraceDatasetImage, TransformImage
@@ -29,6 +30,7 @@ from workbench.ui.data.dataset_text import (
     class_options,
     class_rows,
     fact_lines,
+    remarks,
     sample_title,
     scatter_axes,
     scatter_series,
@@ -43,6 +45,7 @@ from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.plot import Plot
 from workbench.ui.widgets.table import Table
+from workbench.ui.widgets.text_screen import TextScreen
 
 
 class Mode(StrEnum):
@@ -68,7 +71,7 @@ class DataPane(DatasetPane):
     ID = PaneId.DATA
 
     DEFAULT_CSS = """
-    DataPane > #facts { height: auto; max-height: 4; }
+    DataPane > #facts { height: auto; max-height: 5; }
     DataPane > #grid, DataPane > SampleView { height: 1fr; display: none; }
     DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
     DataPane.-detail > SampleView, DataPane.-transforms > SampleView { display: block; }
@@ -88,6 +91,7 @@ class DataPane(DatasetPane):
         Binding("v", "transforms", "transforms"),
         Binding("a", "augmentation", "augmentation"),
         Binding("b", "reroll", "re-roll"),
+        Binding("o", "remarks", "notices and printed lines", show=False),
         Binding("escape", "close", "back to the grid", show=False),
     ]
 
@@ -294,6 +298,12 @@ class DataPane(DatasetPane):
             self.split = self.split if self.split in self.overview.facts.splits else "train"
             self._restart()
 
+    def action_remarks(self) -> None:
+        """Show the notices on the dataset, and what its user code printed."""
+        if self.overview is not None:
+            lines = [Content(sanitize(line)) for line in remarks(self.overview)]
+            self.app.push_screen(TextScreen("notices on the dataset", lines))
+
     # One sample
 
     @on(SampleGrid.Opened)
@@ -388,6 +398,8 @@ class DataPane(DatasetPane):
             return self.busy or self.mode in ONE_SAMPLE
         if action in {"transforms", "augmentation", "reroll"}:
             return self._has_images
+        if action == "remarks":
+            return self.overview is not None and bool(remarks(self.overview))
         return bool(self._class_names) if action == "classes" else True
 
     def action_close(self) -> None:

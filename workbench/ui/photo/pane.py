@@ -91,6 +91,8 @@ class PhotoPane(ClassifierChoice):
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
         super().__init__(services, id=id)
         self._samples: dict[str, ImageItem] = {}
+        self._samples_run: str | None = None
+        """The folder of the run whose test samples are listed."""
         self._input: ImageSource | NumericInput | None = None
         self._caption = ""
         self._png: bytes | None = None
@@ -196,7 +198,7 @@ class PhotoPane(ClassifierChoice):
             self.prediction.busy, self.prediction.error = "", str(error)
             return
         self.prediction.busy = ""
-        self._samples = {str(sample.index): sample for sample in page.items}
+        self._samples, self._samples_run = {str(sample.index): sample for sample in page.items}, run
         options = [_sample_option(sample) for sample in page.items]
         hint = f"{len(options)} of {page.total} test samples; enter classifies"
         await self._open_finder(Finder(filter_options(options), hint=hint, id="samples"))
@@ -246,7 +248,7 @@ class PhotoPane(ClassifierChoice):
     def classify_sample(self, sample: ImageItem) -> None:
         """Classify a sample of the run's dataset."""
         name = f"test sample {sample.index}: {sample.class_name}"
-        self._input, self._caption = ImageData(sample.png), name
+        self._input, self._caption = ImageData(sample.png, self._samples_run or ""), name
         self._show_input(sample.png, name)
         self._classify_in_background(self._input, name)
 

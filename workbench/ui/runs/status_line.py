@@ -13,7 +13,7 @@ from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
-from workbench.runs.run_report import end_reason, view_scores
+from workbench.runs.run_report import end_reason, phase_seconds, view_scores
 from workbench.runs.scores import scores_text
 from workbench.runs.status import Status
 from workbench.ui.base.bars import BarStyle, bar
@@ -128,7 +128,9 @@ def _state_text(view: RunView, now: float) -> Content:
         style = status_mark(view.status)[1]
         return Content.assemble((f"{view.status}", style), sanitize(f": {reason}") if reason else "")
     if view.status is not Status.RUNNING:
-        return Content(str(view.status))
+        return Content(f"{view.status}{_clock(view, now)}")
+    if heartbeat.phase in {Phase.LOADING, Phase.TUNING}:
+        return Content(f"{heartbeat.phase}{_progress(heartbeat)}{_clock(view, now)}")
     if heartbeat.phase is not Phase.TRAINING:
         return Content(f"{heartbeat.phase or 'starting'}{_progress(heartbeat)}")
     seconds = eta(heartbeat)
@@ -137,9 +139,15 @@ def _state_text(view: RunView, now: float) -> Content:
     return Content(f"ETA {text.format_duration(seconds)} → {text.format_time(now + seconds)}")
 
 
+def _clock(view: RunView, now: float) -> str:
+    """How long the run has been loading, or choosing its CPU threads."""
+    seconds = phase_seconds(view, now)
+    return "" if seconds is None else f" {text.format_duration(seconds)}"
+
+
 def _progress(heartbeat: Heartbeat) -> str:
     progress = heartbeat.progress
     if progress is None:
         return ""
     part = f"{progress.done / progress.total:.0%}" if progress.total else text.format_count(progress.done)
-    return f" {sanitize(progress.what, 24)} {part}"
+    return f" {sanitize(progress.what, 24)}{f' {part}' if progress.done or progress.total else ''}"

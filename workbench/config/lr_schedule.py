@@ -40,6 +40,33 @@ def lr_at(step: int, train: TrainingSettings, steps_per_epoch: int) -> float:
     return train.lr
 
 
+def describe_lr_change(
+    before: TrainingSettings,
+    after: TrainingSettings,
+    step: int,
+    steps_per_epoch: int,
+    steps_per_epoch_after: int,
+) -> str | None:
+    """What becomes of the learning rate when `after` replaces `before` once `step` steps are done, in one line.
+
+    `None` where it is the same constant before and after, or where `steps_per_epoch` is unknown (0).
+    """
+    if min(steps_per_epoch, steps_per_epoch_after) < 1:
+        return None
+    old = lr_at(max(0, step - 1), before, steps_per_epoch)
+    new = lr_at(step, after, steps_per_epoch_after)
+    planned = lr_at(step, before, steps_per_epoch)
+    changes = abs(new - planned) > 0.01 * planned or before.schedule != after.schedule
+    if not changes and after.schedule == "constant":
+        return None
+    course = f"{after.schedule} until epoch {after.epochs}"
+    if before.schedule == after.schedule != "constant" and before.epochs != after.epochs:
+        course += f" instead of {before.epochs}"
+    if not changes:
+        return f"the learning rate continues at {new:.3g} ({course})"
+    return f"the learning rate goes from {old:.3g} to {new:.3g} at step {step} ({course})"
+
+
 def _one_cycle(step: int, total: int, rise: float) -> float:
     """The factor on the peak rate at `step`: a cosine from 1/25 to 1 at step `rise`, then one down to almost 0."""
     peak, last = max(rise - 1, 0.0), total - 1

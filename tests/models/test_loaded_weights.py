@@ -1,0 +1,185 @@
+"""Weights files as people have them: what is loaded, left out and newly made, and what is refused before a start."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from workbench.cli.main import run
+from workbench.core.errors import UserError
+from workbench.core.settings_schema import Choice
+from workbench.models import torchvision_models
+from workbench.models.factory import BuiltModel, build_model
+from workbench.models.weights_check import check_weights
+
+State = dict[str, Tensor]
+NAME = "squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    """Weights of ImageNet's shape, all different from those of a new model."""
+    module = torchvision_models.build(NAME, 1000, pretrained=True)
+    return {name: torch.full_like(tensor, 0.5) for name, tensor in module.state_dict().items()}
+
+
+def prefixed(state: State, prefix: str) -> State:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def zeros(state: State) -> State:
+    return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+
+
+def with_metadata(state: State) -> State:
+    """As `Module.state_dict` returns it."""
+    ordered = OrderedDict(state)
+    ordered._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
+    return ordered
+
+
+FORMS: dict[str, tuple[Callable[[State], Any], str, str]] = {
+    "plain": (lambda state: state, "", ""),
+    "of a module": (with_metadata, "", ""),
+    "torchvision's scripts": (lambda state: {"model": state, "epoch": 3, "optimizer": {"state": {}}}, "model", ""),
+    "timm": (lambda state: {"state_dict": state, "arch": "x", "epoch": 9}, "state_dict", ""),
+    "timm, averaged too": (
+        lambda state: {"state_dict_ema": zeros(state), "state_dict": state}, "state_dict", ""),
+    "averaged only": (lambda state: {"ema_state": state, "step": 5}, "ema_state", ""),
+    "model_state_dict": (lambda state: {"model_state_dict": state, "loss": 0.1}, "model_state_dict", ""),
+    "nested": (lambda state: {"checkpoint": {"network": {"weights": state}}}, "checkpoint.network.weights", ""),
+    "DataParallel": (lambda state: prefixed(state, "module."), "", "module."),
+    "torch.compile": (lambda state: {"model": prefixed(state, "_orig_mod.")}, "model", "_orig_mod."),
+    "both": (lambda state: prefixed(state, "module._orig_mod."), "", "module."),
+    "SWA": (lambda state: {"n_averaged": torch.tensor(7), **prefixed(state, "module.")}, "", "module."),
+    "Lightning": (
+        lambda state: {"state_dict": {**prefixed(state, "model."), "criterion.weight": torch.ones(9)},
+                       "pytorch-lightning_version": "2.4.0", "hyper_parameters": {"lr": 0.1}, "callbacks": {}},
+        "state_dict", "model."),
+    "Lightning, net": (lambda state: {"state_dict": prefixed(state, "net.")}, "state_dict", "net."),
+    "teacher and student": (
+        lambda state: {**prefixed(zeros(state), "teacher."), **prefixed(state, "student.")}, "", "student."),
+    "profiled": (lambda state: {**state, "total_ops": torch.zeros(()), "total_params": torch.zeros(())}, "", ""),
+}  # fmt: skip
+
+
+def tuned(path: Path) -> BuiltModel:
+    choice = Choice(NAME, {"pretrained": True, "weights": str(path)})
+    check_weights(choice)
+    return build_model(choice, shape=(3, 32, 32), outputs=10, task="classification")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_weights_in_files_of_many_tools_are_found(
+    form: str, zipped: bool, state: State, tmp_path: Path
+) -> None:
+    make, entry, prefix = FORMS[form]
+    torch.save(make(state), tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    built = tuned(tmp_path / "w.pth")
+    loaded = {name: tensor for name, tensor in built.module.state_dict().items() if "classifier" not in name}
+    assert all(bool((tensor == 0.5).all()) for tensor in loaded.values())
+    weights = built.weights
+    assert weights is not None and (weights.entry, weights.prefix) == (entry, prefix)
+    assert set(weights.loaded) == set(loaded)
+    assert weights.new == ("classifier.1.weight", "classifier.1.bias")
+    content = make(state)
+    extra = {"n_averaged", "criterion.weight", "total_ops", "total_params"} & set(
+        content.get("state_dict", content)
+    )
+    head = {f"{prefix}classifier.1.{name}" for name in ("weight", "bias")}
+    left_out = {name.replace("_orig_mod.", "") if form == "both" else name for name in weights.left_out}
+    assert {name for name in left_out if not name.startswith("teacher.")} == head | extra
+    assert built.notices[0].startswith(f"{tmp_path / 'w.pth'}: loaded {len(loaded)} tensors")
+    assert "newly initialized classifier.1.weight, classifier.1.bias" in built.notices[0]
+
+
+def test_safetensors_with_a_prefix(state: State, tmp_path: Path) -> None:
+    save = pytest.importorskip("safetensors.torch").save_file
+    save(prefixed(state, "model."), tmp_path / "w.safetensors")
+    weights = tuned(tmp_path / "w.safetensors").weights
+    assert weights is not None and weights.prefix == "model."
+
+
+def test_a_densenets_old_names_are_understood(tmp_path: Path) -> None:
+    module = torchvision_models.build("densenet121", 1000, pretrained=True)
+    old = {
+        name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2.")
+        if "denselayer" in name
+        else name: tensor
+        for name, tensor in module.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer2.norm.1.running_mean" in old
+    torch.save(old, tmp_path / "w.pth")
+    check_weights(Choice("densenet121", {"weights": str(tmp_path / "w.pth")}))
+    loaded, _ = torchvision_models.load_published(module, "densenet121", str(tmp_path / "w.pth"))
+    assert loaded.new == () and loaded.left_out == ()
+
+
+class Network:
+    """A pickled object of somebody's class."""
+
+
+BAD: dict[str, tuple[Callable[[State], Any], str]] = {
+    "another architecture": (
+        lambda _: torchvision_models.build("squeezenet1_0", 10, pretrained=True).state_dict(),
+        "do not fit the model: missing "),
+    "other names": (lambda state: {f"blocks.{n}.w": t for n, t in enumerate(state.values())},
+                    "has names such as blocks.0.w, blocks.1.w, the model expects names such as features.0.weight"),
+    "half of it": (lambda state: dict(list(state.items())[:20]), "do not fit the model: missing "),
+    "two sets": (lambda state: prefixed(state, "first.") | prefixed(state, "second."),
+                 "has 2 sets of weights that fit (first., second.)"),
+    "no weights": (lambda _: {"epoch": 3}, "contains no weights"),
+    "a tensor": (lambda _: torch.ones(3), "is not a checkpoint with weights"),
+    "a whole model": (lambda _: Network(), "is not a checkpoint with weights: it contains Network; save model.state_"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", BAD)
+def test_a_file_that_does_not_fit_is_refused_before_the_start(
+    form: str, state: State, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, reason = BAD[form]
+    torch.save(make(state), tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", reason, home, capsys)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "is empty"), (b"<html>404</html>", "not a checkpoint"), (b"PK\x03\x04 cut", "not a checkpoint"),
+     (None, "can't be read")],
+)  # fmt: skip
+def test_what_is_not_a_weights_file_is_refused_before_the_start(
+    content: bytes | None, reason: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "w.pth").write_bytes(content)
+    refused(tmp_path / "w.pth", reason, home, capsys)
+
+
+def refused(path: Path, reason: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`train` and `plan` exit with 2 and one line; no run is created."""
+    settings = ["--dataset", "digits", "--model", NAME, "--set", f"model.weights={path}"]
+    for command in ("train", "plan"):
+        assert run([command, *settings]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert reason in line and str(path) in line
+    assert not (home / "runs").exists()
+
+
+def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch '{tmp_path / 'proof'}'",)
+
+    torch.save({"state_dict": {"features.0.weight": Evil()}}, tmp_path / "w.pth")
+    with pytest.raises(UserError):
+        tuned(tmp_path / "w.pth")
+    assert not (tmp_path / "proof").exists()
