@@ -189,7 +189,8 @@ def _proxy_note(url: str) -> str:
     proxy = urllib.request.getproxies().get(scheme)
     if not proxy or urllib.request.proxy_bypass(host):
         return ""
-    name = next((name for name in os.environ if name.lower() == f"{scheme}_proxy"), "the system's settings")
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    name = next((name for name in names if os.environ.get(name)), "the system's settings")
     return f"; through the proxy of {name}"
 
 
