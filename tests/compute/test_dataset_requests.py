@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.folder_data import draw_classes
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import (
     BrowseImages,
     BrowseValues,
     DescribeDataset,
     Request,
+    SummarizeModel,
     TraceDatasetImage,
     TransformImage,
     Warm,
@@ -23,6 +25,7 @@ from workbench.compute.protocol_records import ExperimentDataset, RunDataset
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
+from workbench.ui.data.dataset_text import fact_lines, remarks
 
 COUNTED_CODE = """
 import torch
@@ -63,6 +66,35 @@ def image(png: bytes | None) -> Image.Image:
 
 def dataset(name: str, **options: object) -> ExperimentDataset:
     return ExperimentDataset(data=Choice(name, options))
+
+
+async def test_a_folder_is_summarized_with_its_own_classes_and_sizes(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        draw_classes(tmp_path / split, size=(24, 24), cat=20, dog=20, owl=1)
+    (tmp_path / "train" / "cat" / "phone.heic").write_bytes(b"\0")
+    data = Choice(f"folder:{tmp_path}")
+    summary = await shared.request(SummarizeModel(data=data, model=Choice("convnet")))
+    assert (summary.outputs, summary.data_shape, summary.input_shape) == (3, (3, 24, 24), (3, 24, 24))
+    sized = Choice(data.name, {"size": 16})
+    assert (await shared.request(SummarizeModel(data=sized, model=Choice("convnet")))).input_shape == (
+        3,
+        16,
+        16,
+    )
+    overview = await shared.request(
+        DescribeDataset(dataset=ExperimentDataset(data=data, model=Choice("convnet")), batch=4)
+    )
+    facts = overview.facts
+    assert facts.skipped.count == 1 and facts.skipped.files[0].path.endswith("phone.heic")
+    assert "images: 24×24, not resized" in facts.notices
+    assert any(notice.startswith("imbalanced: owl has 1 of 41 training images") for notice in facts.notices)
+    lines = remarks(overview)
+    assert lines[-1].endswith("phone.heic: HEIC images can't be read here: convert it to PNG or JPEG")
+    head = [line.plain for line in fact_lines(overview, "train", None, 100)]
+    assert head[-3].startswith(f"o: {len(facts.notices)} notices, 1 skipped file  skipped: 1 file: 1 × HEIC")
+    assert head[-2].startswith("imbalanced: owl") and head[-1] == "3 classes: cat, dog, owl"
 
 
 async def test_the_facts_of_a_dataset_and_a_batch_through_the_untrained_model(shared: ComputeClient) -> None:

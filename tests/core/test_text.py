@@ -4,6 +4,7 @@ import pytest
 
 from workbench.core import text
 from workbench.core.text import cell_width, sanitize, shorten_distinct, truncate
+from workbench.ui.widgets.cell_grid import to_cells
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,34 @@ def test_long_wide_text_is_cut_by_cells() -> None:
     assert text.cell_width(shown) <= 20
     assert shown.endswith("…")
     assert sanitize("short", 20) == "short"
+
+
+@pytest.mark.parametrize(
+    ("shown", "cells"),
+    [
+        ("e\u0301", 1),  # a combining accent
+        ("\u1112\u1161\u11ab", 2),  # the jamo of one Hangul syllable
+        ("\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}", 2),  # joined by zero-width joiners
+        ("\N{HEAVY BLACK HEART}\ufe0f", 2),  # shown as an emoji by variation selector 16
+        ("\N{HEAVY BLACK HEART}", 1),
+        ("\N{THUMBS UP SIGN}\N{EMOJI MODIFIER FITZPATRICK TYPE-4}", 2),
+        ("か\u3099", 2),
+        ("猫", 2),
+    ],
+)
+def test_cells_are_those_that_a_terminal_draws(shown: str, cells: int) -> None:
+    assert text.cell_width(shown) == cells
+    assert text.cell_width(text.pad(f"{shown}x", 6)) == 6
+    cut = text.truncate(shown * 9, 2 * cells + 1)
+    assert cut == shown * 2 + "…"  # never in the middle of a character
+    grid = to_cells(f"{shown}|", "")
+    assert len(grid) == cells + 1 and grid[0][0] == shown
+
+
+def test_a_class_that_is_called_a_number_is_told_from_a_number() -> None:
+    assert [text.class_text(name) for name in ("3", "2.5", "cat", "a\x1b")] == [
+        "class 3", "class 2.5", "cat", "a\N{REPLACEMENT CHARACTER}",
+    ]  # fmt: skip
 
 
 def test_pad_fills_to_exactly_the_width() -> None:

@@ -19,9 +19,9 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import image_cache
-from workbench.datasets.image_cache import ImageListing, ListedImage
-from workbench.datasets.image_folder import scan_folder
-from workbench.datasets.image_folder_layout import validate_image_folder
+from workbench.datasets.image_cache import ImageListing
+from workbench.datasets.image_folder_facts import folder_facts
+from workbench.datasets.image_folder_scan import ListedImage, scan_folder
 from workbench.datasets.loader import load
 from workbench.io import file_cache
 from workbench.io.image_fit import crop_to_square
@@ -146,14 +146,17 @@ def test_links_out_of_the_folder_are_skipped(tmp_path):
     reasons = {path.rpartition("/")[2]: reason for path, reason in data.skipped_files}
     assert "outside the folder" in reasons["link.png"]
     assert "broken link" in reasons["broken.png"]
-    assert "link to a folder" in reasons["folder"]
+    assert "outside the folder" in reasons["folder"]
+    assert any("--set data.links=all" in notice for notice in data.notices)
+    followed = load_folder(root, size=8, data_links="all")
+    assert {"cat/link.png", "cat/folder/secret.png"} < set(followed.train.names + followed.test.names)
 
 
 def test_a_class_that_is_a_link_out_is_refused(tmp_path):
     root = classes(tmp_path / "pets")
     classes(tmp_path / "outside", names=("bird",))
     (root / "bird").symlink_to(tmp_path / "outside" / "bird")
-    with pytest.raises(UserError, match=r"'bird'.*outside the folder"):
+    with pytest.raises(UserError, match=r"bird is a link to .*outside .*--set data\.links=all"):
         load_folder(root)
 
 
@@ -185,13 +188,13 @@ def test_unlearnable_folders_are_errors(tmp_path, build, words):
         load_folder(tmp_path / "root")
     assert "\n" not in str(error.value)
     with pytest.raises(UserError) as before:
-        validate_image_folder(f"folder:{tmp_path / 'root'}")
+        folder_facts(f"folder:{tmp_path / 'root'}", {})
     assert str(before.value) == str(error.value)
 
 
 def test_a_folder_that_can_be_learned_from_passes_the_first_look(tmp_path):
     classes(tmp_path / "pets", names=("cat/young", "dog"))
-    validate_image_folder(f"folder:{tmp_path / 'pets'}")
+    assert folder_facts(f"folder:{tmp_path / 'pets'}", {}).classes == ("cat", "dog")
 
 
 def test_a_split_without_a_readable_image_is_an_error(tmp_path):
@@ -333,7 +336,7 @@ def test_two_that_want_the_same_images_decode_them_once(tmp_path, monkeypatch):
 
 def test_what_is_to_be_decoded_is_announced_with_its_size(tmp_path):
     seen = []
-    load_folder(classes(tmp_path / "pets"), size=100, progress=seen.append)
+    load_folder(classes(tmp_path / "pets"), data_size=100, progress=seen.append)
     assert {progress.what for progress in seen} == {"decoding images to 100×100 (600 kB)"}
 
 
@@ -342,7 +345,7 @@ def test_a_full_disk_is_reported_before_decoding(tmp_path, monkeypatch):
     opened = decodings(monkeypatch)
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"they need \S+ kB, 1\.0 kB are free; make room, lower data\.size"):
-        load_folder(root, size=32)
+        load_folder(root, data_size=32)
     assert not opened
 
 
@@ -364,7 +367,7 @@ def test_an_image_is_resized_as_when_it_is_classified(tmp_path):
     root = classes(tmp_path / "pets")
     noise = np.random.default_rng(0).integers(0, 256, (50, 31, 3), np.uint8)
     Image.fromarray(noise).save(root / "cat" / "noise.png")
-    data = load_folder(root, size=17)
+    data = load_folder(root, data_size=17)
     images = dict(
         zip(data.train.names + data.test.names, (*data.train.inputs, *data.test.inputs), strict=True)
     )
@@ -393,7 +396,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, home):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(UserError, match="can't cache decoded images") as error:
-            load_folder(root, size=32)
+            load_folder(root, data_size=32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(error.value)
@@ -408,7 +411,9 @@ def test_the_fingerprint_of_a_listing_does_not_change_between_versions():
     ]
     test = [ListedImage("dog/b.png", 1, 77, 1700000000000000003)]
     listing = ImageListing(Path("/pets"), ("cat", "dog"), {"train": train, "test": test})
-    assert listing.fingerprint() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"
+    assert listing.fingerprint_0_1() == "774de6f413b14fd96ae9d580cf0d86f0abe1b1e8c55a41578c3a176f42173a55"
+    hashes = {image.path: "0" * 32 for image in [*train, *test]}
+    assert listing.fingerprint(hashes) == "8c3800066726985b217a48ba15da74ddcf514c2253b4cea9614477e5a0b5e1cb"
 
 
 def test_what_of_the_images_is_not_seen_is_said(tmp_path):

@@ -39,7 +39,7 @@ def test_facts() -> None:
     assert facts.splits == {"train": SplitFacts(9, (5, 4)), "test": SplitFacts(9, (5, 4))}
     assert (facts.input, facts.batch) == (ElementFacts((3, 12, 12), "uint8"), (4, 3, 12, 12))
     assert facts.mean == pytest.approx((x.float() / 255).mean((0, 2, 3)).tolist(), abs=1e-5)
-    assert facts.has_images and facts.skipped == 1
+    assert facts.has_images and facts.skipped.count == 1
     assert preview.describe(made(x), batch=100).batch[0] == 9
     values = preview.describe(made(torch.tensor([[1.0, 5.0], [3.0, 5.0]])), batch=2)
     assert not values.has_images and (values.mean, values.std) == ((2.0, 5.0), (1.0, 0.0))

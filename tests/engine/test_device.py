@@ -140,7 +140,7 @@ def test_a_cpu_quota_has_its_own_thread_count(
     monkeypatch.setattr(cores_module, "_affinity_cores", lambda: 4)
     for quota in ("max", "150000", "50000"):
         (tmp_path / "group" / "cpu.max").write_text(f"{quota} 100000\n")
-        found = autotune(module, Classification(3), TrainingSettings(), batch, "mine")
+        found = autotune(module, Classification(3), TrainingSettings(), batch, "mine", steps=10**6)
         assert found.threads <= {"max": 4, "150000": 2, "50000": 1}[quota]
     keys = list((read_json(home / "threads.json") or {})["tuned"])
     assert [key.split()[2] for key in keys] == ["4", "4/1.5", "4/0.5"]

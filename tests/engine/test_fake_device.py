@@ -27,6 +27,8 @@ from workbench.engine.nan_guard import NonFiniteGuard
 from workbench.engine.prefetch import ChunkReader
 from workbench.engine.running_sums import RunningSums
 from workbench.engine.settings_history import SettingsHistory
+from workbench.models.outputs import OutputKind
+from workbench.runs.run_folder import RunFolder
 from workbench.worker import components as building
 from workbench.worker.components import TrainingComponents
 from workbench.worker.context import Context
@@ -63,7 +65,7 @@ class FakeComponents(TrainingComponents):
         experiment = build_experiment("cifar10-fast", sets=[f"model.name={model}", "train.augment=", *sets])
         start = SimpleNamespace(experiment=experiment, settings=experiment.train, restored=None)
         super().__init__(cast(Context, SimpleNamespace(
-            heartbeat=SimpleNamespace(report_progress=lambda _: None), attempt=1,
+            heartbeat=SimpleNamespace(report_progress=lambda _: None), attempt=1, folder=RunFolder(Path("missing")),
             requests=SimpleNamespace(stop_requested=lambda: False),
         )), cast(StartPoint, start))  # fmt: skip
 
@@ -75,6 +77,8 @@ class FakeComponents(TrainingComponents):
 def on_cuda(fake_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """The mode, entered; components are put on the fake device."""
     monkeypatch.setattr(building, "pick_training_device", lambda name, is_assigned: DeviceChoice(CUDA))
+    # Values tell whether outputs are probabilities; fake tensors have none.
+    monkeypatch.setattr(building, "detect_output_kind", lambda *_: OutputKind.LOGITS)
     monkeypatch.setattr(building, "configure_determinism", lambda device, deterministic: None)
     with fake_cuda, FusedKernels():
         yield fake_cuda

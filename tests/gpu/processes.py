@@ -23,6 +23,7 @@ from tests.gpu.support import (
     workbench,
 )
 from tests.worker.support import Worker, outcome, same, setup_of
+from workbench.datasets.input_record import InputRecord
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import RunTransform
 from workbench.models.preprocessing import Preprocessing
@@ -84,7 +85,8 @@ def classify(env: Env) -> str:
         torch.manual_seed(0)
         module = build(name, 10, size=224)
         nn.init.normal_([p for p in module.parameters() if p.ndim > 1][-1], std=0.05)
-        transform = RunTransform((3, 224, 224), Preprocessing(None, 3, (0.5,) * 3, (0.25,) * 3))
+        preprocessing = Preprocessing(None, 3, (0.5,) * 3, (0.25,) * 3)
+        transform = RunTransform((3, 224, 224), preprocessing, InputRecord())
         state, pair = module.state_dict(), []
         for device in (env.device, "cpu"):
             other = build(name, 10, size=224)

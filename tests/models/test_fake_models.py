@@ -15,6 +15,7 @@ from tests.fake_device import CUDA, DeviceReads, FakeState, FusedKernels, fake_c
 from workbench.core.settings_schema import Choice
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Split
+from workbench.datasets.input_record import InputRecord
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import Precision
@@ -94,7 +95,7 @@ def test_a_model_trains_and_classifies_on_the_device(info: ModelInfo, fake_cuda:
 
 def check_classification(info: ModelInfo, model: BuiltModel, images: Tensor) -> None:
     """The logits of images by the real classifier are on the host."""
-    transform = RunTransform(images.shape[1:], model.preprocessing((0.5,) * 3, (0.2,) * 3))
+    transform = RunTransform(images.shape[1:], model.preprocessing((0.5,) * 3, (0.2,) * 3), InputRecord())
     names = tuple("abcdefghij")
     classifier = Classifier(
         info.name, model.module, names, transform, CUDA, channels_last=info.kind == "torchvision"
@@ -129,7 +130,7 @@ def test_the_last_steps_of_an_image_are_computed_on_the_device(
     channels: int, fake_cuda: FakeTensorMode
 ) -> None:
     values = (0.5,) * channels
-    transform = RunTransform((channels, 8, 8), Preprocessing(16, 3, values, values))
+    transform = RunTransform((channels, 8, 8), Preprocessing(16, 3, values, values), InputRecord())
     with fake_cuda:
         batch = torch.zeros(1, channels, 8, 8, dtype=torch.uint8, device=CUDA)
         stages = list(transform._prepared(batch, CUDA))

@@ -8,8 +8,14 @@ import lzma
 import msgspec
 import pytest
 
-from workbench.models.catalog import WEIGHTS_URL
-from workbench.models.generate_torchvision_csv import TABLE, architecture_shapes, registry_rows
+from workbench.models.catalog import WEIGHTS_URL, find
+from workbench.models.generate_torchvision_csv import (
+    MEASURED_COLUMNS,
+    TABLE,
+    architecture_shapes,
+    measured_parameters,
+    registry_rows,
+)
 from workbench.models.torchvision_models import torchvision_models
 from workbench.models.weights_check import SHAPES, Architecture
 
@@ -27,8 +33,17 @@ def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) ->
     installed = {row["name"]: row for row in registry_rows()}
     assert set(table) <= set(installed), MEND
     for name, row in table.items():
-        assert {**row, "title": ""} == {**installed[name], "title": ""}, f"{name}: {MEND}"
+        stated = {key: value for key, value in row.items() if key not in MEASURED_COLUMNS}
+        assert {**stated, "title": ""} == {**installed[name], "title": ""}, f"{name}: {MEND}"
     assert not [row["title"] for row in installed.values() if row["title"].endswith((" and", " with", " as"))]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "regnet_y_400mf"])
+def test_parameters_are_those_for_any_number_of_classes(table: dict[str, dict[str, str]], name: str) -> None:
+    measured = measured_parameters(name)
+    assert measured == {column: table[name][column] for column in MEASURED_COLUMNS}
+    assert find(name).parameters_for(1000) == find(name).parameters == find(name).parameters_for(None)
+    assert find("resnet18").parameters_for(10) == 11_181_642
 
 
 def test_all_weights_come_from_the_folder_the_catalog_names(table: dict[str, dict[str, str]]) -> None:

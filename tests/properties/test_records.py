@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
@@ -59,6 +59,8 @@ def values(type: Any) -> st.SearchStrategy[Any]:
         )
     if origin in {UnionType, Union}:
         return st.one_of([values(each) for each in arguments])
+    if origin is Literal:
+        return st.sampled_from(arguments)
     if origin is tuple and arguments[1:] != (...,):
         return st.tuples(*map(values, arguments))
     if origin is tuple:

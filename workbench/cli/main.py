@@ -195,6 +195,7 @@ def _add_run_commands(commands: Subparsers) -> None:
         "--split", default="test", choices=splits, help="split to evaluate on (default: test)"
     )
     _add_device(command)
+    _add_data(command)
     command = _add_run(commands, "export", "runs:export", "export a run", json=False)
     command.add_argument("--format", required=True, choices=tuple(FORMATS), help="file format")
     command.add_argument(
@@ -220,6 +221,13 @@ def _add_resume(commands: Subparsers) -> None:
     )
     command.add_argument(
         "--from-start", action="store_true", help="restart from step 0 and keep the old record"
+    )
+    _add_data(command)
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data", metavar="PATH", help="where the run's dataset is now, if it was moved (remembered)"
     )
 
 
@@ -288,7 +296,9 @@ def _add_fetch(commands: Subparsers) -> None:
 
 def _add_lists(commands: Subparsers) -> None:
     _add(commands, "recipes", "catalogs:recipes", "list the recipes")
-    _add(commands, "datasets", "catalogs:datasets", "list the datasets and which are downloaded")
+    summary = "list the datasets and which are downloaded, or say what a folder contains"
+    command = _add(commands, "datasets", "catalogs:datasets", summary)
+    command.add_argument("dataset", nargs="?", metavar="D", help="a dataset's name or folder:PATH")
     _add(commands, "models", "catalogs:models", "list the models and which weights are downloaded")
     _add(commands, "devices", "catalogs:devices", "list the devices and which one training uses")
     _add(commands, "doctor", "doctor:doctor", "check this machine")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from workbench.cli.console import print_result
+from workbench.cli.console import print_result, print_status
 from workbench.cli.tables import print_table
+from workbench.config.data_summary import DataSummary
 from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.metrics import ClassMetrics
@@ -40,6 +41,7 @@ def print_run_report(report: RunReport) -> None:
     if report.reference:
         _print_reference(report.reference)
     _print_class_section(report)
+    _print_data(report)
     if report.weights:
         print_result(f"  weights  {report.weights.describe()}")
     for name, description in report.execution.items():
@@ -47,6 +49,12 @@ def print_run_report(report: RunReport) -> None:
     if report.system:
         print_result(f"  {usage_line(report.system)}")
     print_result(f"  folder  {report.directory}  ({text.format_duration(report.seconds.total)})")
+
+
+def print_data(summary: DataSummary | None) -> None:
+    """Print on stderr what a run will use of a folder of images; `None`: nothing is known before loading."""
+    for line in summary.lines if summary else ():
+        print_status(f"data: {line}")
 
 
 def progress_line(report: RunReport) -> str:
@@ -132,24 +140,43 @@ def _print_curve(curve: CurveComparison) -> None:
     print_result(f"  {' ' * len(label)}  published {'  '.join(map(text.format_decimals, curve.published))}")
 
 
+def _print_data(report: RunReport) -> None:
+    """Print what the run used as its data, and every file that it skipped."""
+    for notice in report.data_notices:
+        print_result(f"  data  {notice}")
+    for file in report.skipped.files:
+        print_result(f"  skipped  {file.path}: {file.reason}")
+    if report.skipped.count > len(report.skipped.files):
+        rest = report.skipped.count - len(report.skipped.files)
+        print_result(f"  skipped  {text.plural(rest, 'more file')}, listed in {report.directory}/setup.json")
+
+
 def _print_class_section(report: RunReport) -> None:
     if not report.per_class:
         return
     print_result(f"  per-class metrics, {report.per_class_split} data after epoch {report.per_class_epoch}")
-    _print_classes(report.per_class, (report.reference.per_class or ()) if report.reference else ())
+    published = (report.reference.per_class or ()) if report.reference else ()
+    _print_classes(report.per_class, published, report.class_counts.get("train", ()))
 
 
-def _print_classes(rows: Sequence[ClassMetrics], published: Sequence[ClassComparison] = ()) -> None:
-    """Print per-class metrics, with published accuracies in a column where there are some."""
+def _print_classes(
+    rows: Sequence[ClassMetrics],
+    published: Sequence[ClassComparison] = (),
+    training: Sequence[int] = (),
+) -> None:
+    """Print per-class metrics, with published accuracies and numbers of training samples where there are some."""
     if not 0 < len(rows) <= MAX_CLASSES:
         return
+    known = len(training) == len(rows)
     published_accuracy = {row.name: text.format_fraction(row.published) for row in published}
     print_table(
-        ("  class", "accuracy (recall)", "precision", "f1", "support", *(["published"] if published_accuracy else [])),
+        ("  class", "accuracy (recall)", "precision", "f1", "support", *(["training"] if known else []),
+         *(["published"] if published_accuracy else [])),
         [
             ("  " + sanitize(row.name), *map(text.format_fraction, (row.accuracy, row.precision, row.f1)), row.support,
+             *([training[index]] if known else []),
              *([published_accuracy.get(row.name, "-")] if published_accuracy else []))
-            for row in rows
+            for index, row in enumerate(rows)
         ],
     )  # fmt: skip
 

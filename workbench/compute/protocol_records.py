@@ -173,3 +173,5 @@ class ClassReliability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """False negatives: the classes predicted for its samples, the most frequent first."""
     confused_with: tuple[ClassCount, ...]
     """False positives: the classes of samples predicted as this class, the most frequent first."""
+    trained_on: str = ""
+    """`1 of 510 training images, none in validation`, and what helps a rare class; empty if unknown."""

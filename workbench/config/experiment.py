@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from workbench.config.data_location import with_current_dataset
 from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.setting_aliases import (
     upgrade_experiment,
@@ -94,6 +95,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, description="seconds without progress after which a run counts as stalled; 0 is never"),
     ] = 600.0
 
+    def with_dataset(self, name: str) -> Experiment:
+        """This experiment with its dataset called `name`, which may be at another path."""
+        return msgspec.structs.replace(self, data=Choice(name, self.data.options))
+
     def with_overrides(self, overrides: Section) -> Experiment:
         """This experiment with settings replaced by full name (`{"train.epochs": 20}`), without validation."""
         return experiment_from_record(apply_overrides(self.to_dict(), overrides)) or self
@@ -168,9 +173,12 @@ def experiment_from_dict(content: Section) -> Experiment:
 
 
 def read_experiment(path: Path) -> Experiment | None:
-    """The experiment of a run, without validation; `None` where the file is missing or damaged."""
+    """The experiment of a run, without validation; `None` where the file is missing or damaged.
+
+    Its dataset is where the user has said that it is now.
+    """
     content = read_json(path)
-    return None if content is None else experiment_from_record(content)
+    return None if content is None else experiment_from_record(with_current_dataset(content, path.parent))
 
 
 def experiment_from_record(content: Section) -> Experiment | None:

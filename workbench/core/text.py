@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len, split_graphemes
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _BIDI = {chr(c) for c in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
@@ -36,18 +38,21 @@ def _is_unsafe(character: str) -> bool:
 
 
 def cell_width(text: str) -> int:
-    """The number of terminal cells that `text` occupies."""
+    """The number of terminal cells that `text` occupies, as Rich and thereby the layout of the screen count them.
+
+    Combining characters, the later jamo of a Hangul syllable, and what a zero-width joiner joins take no cells;
+    variation selector 16 makes a character wide.
+    """
     if text.isascii() and text.isprintable():
         return len(text)
-    return sum(_character_width(c) for c in text)
+    return cell_len(text)
 
 
-def _character_width(character: str) -> int:
-    if " " <= character <= "~":
-        return 1
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def grapheme_widths(text: str) -> list[tuple[str, int]]:
+    """The characters of `text` as a terminal draws them, combining ones with their base, each with its cells."""
+    if text.isascii() and text.isprintable():
+        return [(character, 1) for character in text]
+    return [(text[start:end], width) for start, end, width in split_graphemes(text)[0]]
 
 
 def truncate(text: str, width: int) -> str:
@@ -55,11 +60,11 @@ def truncate(text: str, width: int) -> str:
     if len(text) * 2 <= width or cell_width(text) <= width:
         return text
     used, prefix = 1, []
-    for character in text:
-        used += _character_width(character)
+    for grapheme, cells in grapheme_widths(text):
+        used += cells
         if used > width:
             break
-        prefix.append(character)
+        prefix.append(grapheme)
     return "".join(prefix) + "…" if width > 0 else ""
 
 
@@ -154,6 +159,17 @@ def format_count(number: float | None) -> str:
             return digits + unit
         number /= 1000
     return f"{number:.1f}T"
+
+
+def class_text(name: str, width: int | None = None) -> str:
+    """A class name beside numbers, sanitized: a name that is a number itself as `class 3`."""
+    is_number = name.strip().replace(".", "", 1).isdigit()
+    return sanitize(f"class {name}" if is_number else name, width)
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 image`, `1,200 images`, `2 classes`."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def format_shape(sides: Iterable[int]) -> str:

@@ -89,7 +89,9 @@ class EmnistOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 ImageSide = Annotated[
     Literal["auto"] | Annotated[int, Meta(ge=1, le=2048)],
-    Meta(description="images are resized and cropped to this square; auto: the input size of the model"),
+    Meta(
+        description="images are resized and cropped to this square; auto: the input size of the model, never enlarged"
+    ),
 ]
 
 
@@ -134,6 +136,10 @@ class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float, Meta(gt=0, lt=1, description="fraction held out for the test if there is no test/")
     ] = 0.2
     seed: SplitSeed = 0
+    links: Annotated[
+        Literal["inside", "all"],
+        Meta(description="links to follow: those to places inside the folder, or all"),
+    ] = "inside"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
+from workbench.datasets.dataset_facts import drawn_count
+from workbench.datasets.image_sizes import ImageSizes
 from workbench.datasets.input_record import InputRecord
 
 _STATISTICS_BYTES = 2_000_000_000
@@ -76,8 +78,9 @@ class Dataset:
     `mean`, `std`: per channel, of the training images scaled to 0..1; empty: inputs are not normalized.
     `fingerprint`: SHA-256 (hex) of the content. `skipped_files`: (path, reason) of files that could not be read.
     `source`: where it was loaded from, in one line. `input`: how images become inputs; `None` until it is loaded.
-    `notices`: what was changed or assumed, for the user, one line each. `depends_on_model`: whether another size or
-    number of channels of the model gives other data.
+    `contents`: what was taken as its classes and splits, one line each. `notices`: what was changed, assumed or left
+    out, for the user, one line each. `depends_on_model`: whether another size or number of channels of the model gives
+    other data. `original_sizes`: the sizes of its images in files, before they were resized; `None` for other data.
     """
 
     task: Task
@@ -91,8 +94,10 @@ class Dataset:
     skipped_files: tuple[tuple[str, str], ...] = ()
     source: str = ""
     input: InputRecord | None = None
+    contents: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     depends_on_model: bool = True
+    original_sizes: ImageSizes | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -129,8 +134,7 @@ def stratified_split(
     drawn: set[int] = set()
     for label in sorted(indices_by_label):
         indices = indices_by_label[label]
-        count = min(max(1, round(fraction * len(indices))), len(indices) - 1) if fraction > 0 else 0
-        drawn.update(generator.sample(indices, count))
+        drawn.update(generator.sample(indices, drawn_count(len(indices), fraction)))
     return [i for i in range(len(labels)) if i not in drawn], sorted(drawn)
 
 

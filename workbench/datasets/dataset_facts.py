@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from workbench.datasets.catalog import Task
+
+MAX_LISTED = 100
+"""Skipped files that are listed with their reason; all of them are counted, and listed in `setup.json`."""
+
+
+class SkippedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file or folder that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+class SkippedFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The files of a dataset that are not used."""
+
+    count: int = 0
+    files: tuple[SkippedFile, ...] = ()
+    """The first `MAX_LISTED` of them."""
+
+    @classmethod
+    def of(cls, skipped: Sequence[tuple[str, str]]) -> SkippedFiles:
+        """From pairs of path and reason."""
+        return cls(count=len(skipped), files=tuple(SkippedFile(*item) for item in skipped[:MAX_LISTED]))
+
+
+def drawn_count(count: int, fraction: float) -> int:
+    """The number of a class's `count` samples that a split of `fraction` gets: at least one sample stays behind."""
+    return min(max(1, round(fraction * count)), count - 1) if fraction > 0 and count else 0
 
 
 class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +86,9 @@ class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Standard deviation, in the units of `mean`."""
     source: str
     """Where the data was loaded from, for people."""
-    skipped: int
-    """Number of files that could not be read."""
+    skipped: SkippedFiles = SkippedFiles()
+    """Files that are not used, each with its reason."""
     notices: tuple[str, ...] = ()
-    """What was changed or assumed when it was loaded, one line each."""
+    """What to know before training on it, one line each: what was changed, assumed or left out, classes and splits,
+    resizing, imbalance.
+    """

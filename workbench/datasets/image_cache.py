@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import statistics
 import threading
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +23,12 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.progress import CancelCheck, Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
+from workbench.datasets.content_hashes import content_hashes
 from workbench.datasets.dataset import Dataset, Split, map_file
+from workbench.datasets.dataset_facts import SkippedFiles
+from workbench.datasets.image_folder_facts import describe_skipped
+from workbench.datasets.image_folder_scan import ListedImage
+from workbench.datasets.image_sizes import automatic_side, measure_sizes
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.load_request import LoadRequest
 from workbench.datasets.pixel_notices import pixel_notices
@@ -31,27 +36,14 @@ from workbench.datasets.resumable_file import ResumableFile, open_locked
 from workbench.io import file_cache
 from workbench.io.fit_mode import Fit
 from workbench.io.image_fit import fit_image
-from workbench.io.images import convert_mode, image_size, open_image
+from workbench.io.images import convert_mode, open_image
 from workbench.io.record_codec import Record, read_record, write_record
 from workbench.system.cpu import usable_cores
 
 _VERSION = 2
 """Part of every cache key: increase it when the same images would decode to different bytes."""
-_MIN_AUTO_SIDE, _MAX_AUTO_SIDE = 8, 128
-_MEASURED_IMAGES = 64
 POLL_INTERVAL = 0.5
 """Seconds between two checks whether another process has finished decoding the same images."""
-
-
-@dataclass(frozen=True)
-class ListedImage:
-    """One image of a listing: its path below the root, its class, and the facts that identify its content."""
-
-    path: str
-    label: int
-    size: int
-    modified_ns: int
-    """Modification time, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,22 @@ class ImageListing:
     splits: Mapping[str, Sequence[ListedImage]]
     skipped_files: tuple[tuple[str, str], ...] = ()
 
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of the class names, and of every image's split, path, class, size and modification time."""
+    def fingerprint(self, hashes: Mapping[str, str]) -> str:
+        """SHA-256 (hex) of the class names, and of every image's split, path, class, size and content.
+
+        `hashes`: of the contents, by path. Names in another Unicode form give the same fingerprint.
+        """
+        names = [_nfc(name) for name in self.classes]
+        digest = hashlib.sha256(repr(names).encode())
+        for split in sorted(self.splits):
+            digest.update(f"\n{split}\n".encode())
+            for image in self.splits[split]:
+                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}\n"
+                digest.update(line.encode())
+        return digest.hexdigest()
+
+    def fingerprint_0_1(self) -> str:
+        """The fingerprint as version 0.1.0 recorded it, which contains modification times instead of contents."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in sorted(self.splits):
             digest.update(f"\n{split}\n".encode())
@@ -76,19 +82,35 @@ class ImageListing:
                 )
         return digest.hexdigest()
 
+    def identify(self, request: LoadRequest) -> str:
+        """The fingerprint; the recorded one if it is that of the same data by an earlier version. `Cancelled`."""
+        if request.recorded and request.recorded.fingerprint == self.fingerprint_0_1():
+            return request.recorded.fingerprint
+        items = [item for split in sorted(self.splits) for item in self.splits[split]]
+        files = [(item.path, item.size, item.modified_ns) for item in items]
+        hashes = content_hashes(self.root, files, request.progress, request.cancelled)
+        return self.fingerprint({item.path: digest for item, digest in zip(items, hashes, strict=True)})
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
 
 def load_listing(listing: ImageListing, request: LoadRequest, side: int | None = None) -> Dataset:
     """The listed images as uint8 [N, C, S, S] for each split, mapped from the cache, after decoding if necessary.
 
-    S is `side`, else the option `size`, else the model's input size, else the median of the images' shorter sides
-    (8 to 128). Images that can't be read are skipped, with the reason. Raises `UserError` if a split has no readable
-    image, or the disk is full.
+    S is `side`, else the option `size`, else the recorded size of a run, else the model's input size or the median of
+    the images' shorter sides, whichever is smaller. Images that can't be read are skipped, with the reason. Raises
+    `UserError` if a split has no readable image, or the disk is full.
     """
     size_option = getattr(request.options, "size", "auto")
-    side = side or (size_option if isinstance(size_option, int) else request.size) or _median_side(listing)
+    recorded_side = request.recorded.side if request.recorded else None
+    side = side or (size_option if isinstance(size_option, int) else recorded_side)
+    sizes = measure_sizes(listing.root, [item.path for item in listing.splits["train"]])
+    side = side or automatic_side(sizes, request.size)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fit: Fit = getattr(request.options, "fit", "crop")
-    fingerprint = listing.fingerprint()
+    fingerprint = listing.identify(request)
     total = sum(map(len, listing.splits.values()))
     space = format_bytes(total * side**2 * (1 if mode == "L" else 3))
     progress = _DecodingProgress(f"decoding images to {side}×{side} ({space})", total, request.progress)
@@ -109,20 +131,21 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     return Dataset(
         "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
         fingerprint=fingerprint, skipped_files=tuple(skipped), source=str(listing.root), input=InputRecord(fit=fit),
-        notices=pixel_notices([listing.root / item.path for item in listing.splits["train"]], mode, side, fit),
+        notices=_notices(listing, skipped, mode, side, fit), original_sizes=sizes,
     )  # fmt: skip
 
 
-def _median_side(listing: ImageListing) -> int:
-    """The median shorter side of evenly spaced training images, for models that take any size."""
-    items = listing.splits["train"]
-    sides = []
-    for item in items[:: max(1, len(items) // _MEASURED_IMAGES)]:
-        try:
-            sides.append(min(image_size(listing.root / item.path)))
-        except UserError:
-            continue
-    return min(max(int(statistics.median(sides or [32])), _MIN_AUTO_SIDE), _MAX_AUTO_SIDE)
+def _notices(
+    listing: ImageListing,
+    skipped: Sequence[tuple[str, str]],
+    mode: Literal["RGB", "L"],
+    side: int,
+    fit: Fit,
+) -> tuple[str, ...]:
+    """Lines on skipped files, and on what a model does not see of the others."""
+    lines = [f"skipped: {describe_skipped(SkippedFiles.of(skipped))}"] if skipped else []
+    paths = [listing.root / item.path for item in listing.splits["train"]]
+    return (*lines, *pixel_notices(paths, mode, side, fit))
 
 
 class _DecodingProgress:

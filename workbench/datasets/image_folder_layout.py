@@ -1,99 +1,292 @@
-"""The layout of image folders: a folder for each class, optionally below a folder for each split."""
+"""The layout of image folders: which folders are classes, which are splits, and which are neither.
+
+Works on a `FolderTree`, so that every rule sees all of the folder. Raises `UserError` for layouts that can't be trained
+on, with one line that names the folder and what to do.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import UserError
-from workbench.core.paths import is_folder
-from workbench.io.image_extensions import iter_images
+from workbench.core.text import plural
+from workbench.datasets.split_names import (
+    NATURAL_CLASS_WORDS,
+    UNLABELED,
+    SplitName,
+    find_split_names,
+    parse_split_name,
+)
+from workbench.io.image_files import FolderTree
 
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+ALL = "all"
+"""The only split of a folder without folders of splits."""
+_MAX_DESCENT = 8
+_OUTPUT_FOLDERS = frozenset(
+    {
+        "checkpoint", "checkpoints", "exp", "lightning_logs", "log", "logs", "mlruns", "models", "output",
+        "outputs", "result", "results", "runs", "saved_models", "tensorboard", "wandb", "weights",
+    }
+)  # fmt: skip
+"""Folders that trainers leave; empty ones are not classes without images."""
+
+
+@dataclass
+class FolderLayout:
+    """The folders of classes by split, and what was left out."""
+
+    root: FolderTree
+    """The folder that has the classes or splits: the given one, or one inside it."""
+    splits: dict[str, FolderTree] = field(default_factory=dict)
+    """The folder of each split (`ALL` without splits), in which the classes are."""
+    classes: dict[str, list[FolderTree]] = field(default_factory=dict)
+    """The folders of classes, by split."""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    """Folders and loose images that are part of no class: path and reason."""
+    remarks: list[str] = field(default_factory=list)
+    """What is not obvious about the choice of splits, one sentence each."""
+
+
+def find_layout(tree: FolderTree) -> FolderLayout:
+    """The layout of a folder. Raises `UserError`."""
+    layout = FolderLayout(tree)
+    for _ in range(_MAX_DESCENT):
+        found = _split_folders(layout)
+        if found:
+            _use_splits(layout, found)
+            break
+        inner = _only_folder(layout.root)
+        if inner is None:
+            layout.splits = {ALL: layout.root}
+            break
+        _leave_out_others(layout, inner)
+        layout.root = inner
+    for split, folder in layout.splits.items():
+        layout.classes[split] = _class_folders(layout, folder)
+    if not any(layout.classes.values()):
+        raise UserError(_no_classes_message(layout.root))
+    _check_class_first(layout)
+    return layout
+
+
+def _no_classes_message(root: FolderTree) -> str:
+    return f"{root.path} has no class folders: put the images of each class into a folder of its own"
+
+
+def _only_folder(root: FolderTree) -> FolderTree | None:
+    """The only subfolder with images if its own subfolders have images too; images beside it prevent that."""
+    _refuse_outside(root.folders)
+    with_content = [f for f in root.folders if f.has_images or f.all_skipped()]
+    may_be_classes = [f for f in root.folders if f not in with_content and not _has_only_others(f)]
+    if root.images or len(with_content) != 1 or may_be_classes:
+        return None
+    inner = with_content[0]
+    return inner if any(folder.has_images for folder in inner.folders) else None
+
+
+def _refuse_outside(folders: Iterable[FolderTree]) -> None:
+    for folder in folders:
+        if folder.outside:
+            target = Path(folder.path).resolve()
+            raise UserError(
+                f"{folder.path} is a link to {target}, outside the folder of the dataset: follow such links with "
+                "--set data.links=all, or remove it"
+            )
+
+
+def _leave_out_others(layout: FolderLayout, inner: FolderTree) -> None:
+    """Note the folders beside the only one with images."""
+    layout.left_out += [
+        (f.path, "a folder without images") for f in layout.root.folders if f is not inner and f.all_others()
+    ]
+
+
+# Splits
+
+
+def _split_folders(layout: FolderLayout) -> dict[str, tuple[FolderTree, SplitName]]:
+    """The subfolders that are splits with classes, by path; raises `UserError` if they are splits without classes."""
+    root = layout.root
+    names = find_split_names(folder.name for folder in root.folders)
+    named = [(folder, names[folder.name]) for folder in root.folders if folder.name in names]
+    _refuse_outside(folder for folder, _ in named)
+    with_classes = {folder.path: (folder, name) for folder, name in named if _class_level(folder).folders}
+    if not any(name.split == "train" for _, name in with_classes.values()):
+        _check_no_train(layout, named, with_classes)
+        return {}
+    for folder, name in named:
+        if folder.path not in with_classes:
+            count = sum(1 for _ in folder.all_images())
+            reason = f"{plural(count, 'image')} without class folders" if count else "empty"
+            layout.left_out.append((folder.path, f"{_SPLIT_TEXT[name.split]}, {reason}"))
+    return with_classes
+
+
+_SPLIT_TEXT = {
+    "train": "training split",
+    "validation": "validation split",
+    "test": "test split",
+    UNLABELED: "images to predict",
 }
-"""Accepted names of the folders of splits, in any case."""
-MIN_IMAGES_PER_CLASS = 2
-"""One image for training and one for the test."""
 
 
-def validate_image_folder(dataset: str) -> None:
-    """Raise `UserError` if `folder:PATH` has too few classes or images, judged by file names alone.
-
-    Fast for folders of any size; gives the same messages as the worker, which examines each file later.
-    """
-    if not dataset.startswith("folder:"):
-        return
-    root = Path(dataset.removeprefix("folder:"))
-    folders = find_split_folders(root)
-    classes = list_class_names(folders, root)
-    counts = {
-        split: [sum(1 for _ in islice(iter_images(folder / name), MIN_IMAGES_PER_CLASS)) for name in classes]
-        for split, folder in folders.items()
-    }
-    validate_class_counts(classes, counts, root)
-
-
-def find_split_folders(root: Path) -> dict[str, Path]:
-    """The folders of splits below `root`, or `root` itself as `all` if there is no `train/`. Raises `UserError`."""
-    if not is_folder(root):
-        raise UserError(f"{root} is not a folder: folder:PATH needs one with a folder for each class")
-    known = {name for names in SPLITS.values() for name in names}
-    # A folder named train that has images but no folders is a class (of vehicles, perhaps).
-    folders = {
-        path.name.lower(): path
-        for path in _subfolders(root)
-        if path.name.lower() in known and _subfolders(path)
-    }
-    found = {
-        split: folders[name] for split, names in SPLITS.items() for name in reversed(names) if name in folders
-    }
-    if "train" not in found and found:
-        other = next(iter(found.values())).name
-        raise UserError(f"{root} has {other}/ but no train/: put the training images into {root / 'train'}")
-    if not found:
-        return {"all": root}
-    if "test" not in found:
-        if "validation" not in found:
-            return {"all": found["train"]}
-        # With train/ and val/ only, val/ is the held-out data and serves as the test split.
-        found["test"] = found.pop("validation")
-    return found
-
-
-def list_class_names(folders: Mapping[str, Path], root: Path) -> tuple[str, ...]:
-    """The names of the class folders in all splits, sorted. Raises `UserError` if there are none."""
-    names = {path.name for folder in folders.values() for path in _subfolders(folder)}
-    if not names:
-        raise UserError(f"{root} has no class folders: put the images of each class into a folder of its own")
-    return tuple(sorted(names))
-
-
-def validate_class_counts(
-    classes: Sequence[str],
-    counts: Mapping[str, Sequence[int]],
-    root: Path,
-    skipped_files: Sequence[tuple[str, str]] = (),
+def _check_no_train(
+    layout: FolderLayout,
+    named: Sequence[tuple[FolderTree, SplitName]],
+    with_classes: dict[str, tuple[FolderTree, SplitName]],
 ) -> None:
-    """Raise `UserError` if these numbers of images per class, by split, are too few to train and test on.
+    """Raise `UserError` where folders are splits but there is no training split with classes.
 
-    `skipped_files`: (path, reason) of files that were not counted.
+    A single flat folder with such a name may be a class.
     """
-    training = counts.get("all") or counts["train"]
+    root = layout.root
+    flat = [folder for folder, _ in named if folder.path not in with_classes and folder.has_images]
+    labeled = [folder for folder, name in with_classes.values() if name.split != UNLABELED]
+    if labeled:
+        loose = next((folder for folder, name in named if name.split == "train" and folder in flat), None)
+        if loose:
+            raise UserError(
+                f"{loose.path} has no class folders: put the training images of each class into a folder of its own"
+            )
+        raise UserError(
+            f"{root.path} has {labeled[0].name}/ but no train/: put the training images into {root.path}/train"
+        )
+    others = [folder for folder in root.folders if folder.has_images and folder not in flat]
+    kinds = {name.split for folder, name in named if folder in flat}
+    if flat and (len(kinds) > 1 or not others):
+        raise UserError(
+            f"{root.path}: {' and '.join(f'{folder.name}/' for folder in flat)} have the names of splits but no class "
+            "folders: put the images of each class into a folder of its own inside them (labels in a table need "
+            "./data.py:make)"
+        )
+
+
+def _class_level(folder: FolderTree) -> FolderTree:
+    """The folder that has the classes of a split: `folder`, or the one inside it (`train/train`)."""
+    for _ in range(_MAX_DESCENT):
+        inner = [f for f in folder.folders if f.has_images or f.all_skipped()]
+        if folder.images or len(inner) != 1:
+            break
+        if parse_split_name(inner[0].name) is None and inner[0].name.lower() != folder.name.lower():
+            break
+        folder = inner[0]
+    return folder
+
+
+def _use_splits(layout: FolderLayout, found: dict[str, tuple[FolderTree, SplitName]]) -> None:
+    """Assign the folders to splits, and note the folders beside them."""
+    by_split: dict[str, list[tuple[FolderTree, SplitName]]] = {}
+    for folder, name in found.values():
+        by_split.setdefault(name.split, []).append((folder, name))
+    evaluation = [part for part in by_split.get("validation", ()) if part[1].is_evaluation]
+    if len(by_split.get("validation", ())) == 2 and len(evaluation) == 1 and "test" not in by_split:
+        by_split["validation"].remove(evaluation[0])
+        by_split["test"] = evaluation
+    for folder, _ in by_split.pop(UNLABELED, ()):
+        layout.left_out.append((folder.path, _SPLIT_TEXT[UNLABELED]))
+    for split, parts in by_split.items():
+        if len(parts) > 1:
+            names = " and ".join(f"{folder.name}/" for folder, _ in parts)
+            raise UserError(
+                f"{layout.root.path}: both {names} have the name of the {_SPLIT_TEXT[split]}: put their images into "
+                "one folder, or move one away"
+            )
+        layout.splits[split] = _class_level(parts[0][0])
+    known = {path for path, _ in layout.left_out} | set(found)
+    layout.left_out += [
+        (folder.path, "beside the splits") for folder in layout.root.folders
+        if folder.path not in known and (folder.has_images or folder.all_others())
+    ]  # fmt: skip
+    _complete_splits(layout)
+
+
+def _complete_splits(layout: FolderLayout) -> None:
+    """Without a test split, the validation split serves as one; without both, the training split is divided."""
+    splits = layout.splits
+    if "test" not in splits and "validation" in splits:
+        layout.remarks.append(f"{Path(splits['validation'].path).name}/ serves as the test split")
+        splits["test"] = splits.pop("validation")
+    elif "test" not in splits:
+        splits[ALL] = splits.pop("train")
+    layout.splits = {
+        split: splits[split] for split in (ALL, "train", "validation", "test") if split in splits
+    }
+
+
+# Classes
+
+
+def _class_folders(layout: FolderLayout, parent: FolderTree) -> list[FolderTree]:
+    """The subfolders of a split that are classes; the others are noted."""
+    _refuse_outside(parent.folders)
+    if parent.images:
+        layout.left_out.append((parent.path, f"{plural(len(parent.images), 'image')} in no class folder"))
+    flat_splits = _flat_split_folders(parent)
+    classes = []
+    for folder in parent.folders:
+        if folder in flat_splits:
+            count = sum(1 for _ in folder.all_images())
+            layout.left_out.append(
+                (folder.path, f"{plural(count, 'image')} without class folders, named like a split: rename it to use "
+                              "it as a class")
+            )  # fmt: skip
+        elif folder.has_images or folder.all_skipped() or not _has_only_others(folder):
+            classes.append(folder)
+        else:
+            layout.left_out.append((folder.path, "a folder without images"))
+    return classes
+
+
+def _flat_split_folders(parent: FolderTree) -> list[FolderTree]:
+    """Folders beside classes that are named like a split, `test/` beside `cat/` and `dog/`: not a class.
+
+    A natural name of a class stays one: `car/` and `train/`.
+    """
+    flat = [
+        folder for folder in parent.folders
+        if (name := parse_split_name(folder.name)) and not name.rest and folder.name.lower() not in NATURAL_CLASS_WORDS
+    ]  # fmt: skip
+    others = [folder for folder in parent.folders if folder.has_images and folder not in flat]
+    return flat if others else []
+
+
+def _has_only_others(folder: FolderTree) -> bool:
+    """Whether a folder without images is certainly not a class: it has other files, or is the output of a trainer."""
+    return bool(folder.all_others()) or folder.name.lower() in _OUTPUT_FOLDERS
+
+
+def _check_class_first(layout: FolderLayout) -> None:
+    """Raise `UserError` for splits inside of the class folders (`cat/train`, `dog/train`)."""
+    for folders in layout.classes.values():
+        inside = [[f.name for f in folder.folders if f.has_images] for folder in folders if folder.has_images]
+        if inside and all(
+            any((s := parse_split_name(n)) and not s.rest and s.split == "train" for n in names)
+            and len(find_split_names(names)) == len(names) for names in inside
+        ):  # fmt: skip
+            first, name = folders[0], inside[0][0]
+            raise UserError(
+                f"{first.path} has splits inside of the class folder: move them above the classes "
+                f"({name}/{first.name} instead of {first.name}/{name})"
+            )
+
+
+# Counts
+
+
+def validate_class_counts(classes: Sequence[str], counts: dict[str, list[int]], layout: FolderLayout) -> None:
+    """Raise `UserError` if these numbers of images per class, by split, are too few to train and test on."""
+    root, training = layout.root.path, counts.get(ALL) or counts["train"]
     for name, count in zip(classes, training, strict=True):
         if not count:
-            cause = next((f"; {reason}: {path}" for path, reason in skipped_files if f"/{name}" in path), "")
-            raise UserError(
-                f"the class folder {name!r} in {root} has no training images{cause}; add some "
-                "(.png, .jpg, .webp, ...) or remove the folder"
-            )
+            raise UserError(_empty_class_message(name, layout))
     if len(classes) < 2:
-        raise UserError(f"{root} has only one class ({classes[0]!r}): classification needs at least two")
-    if "all" in counts:
+        remark = f" (left out: {layout.left_out[0][0]})" if layout.left_out else ""
+        raise UserError(
+            f"{root} has only one class ({classes[0]!r}): classification needs at least two{remark}"
+        )
+    if ALL in counts:
         for name, count in zip(classes, training, strict=True):
             if count < 2:
                 raise UserError(
@@ -104,14 +297,11 @@ def validate_class_counts(
             raise UserError(f"the {split} folder in {root} has no images: add some or remove the folder")
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if _is_subfolder(entry))
-    except OSError as error:
-        raise UserError(f"{folder} can't be read: {error.strerror}") from None
-
-
-def _is_subfolder(entry: os.DirEntry[str]) -> bool:
-    linked = entry.is_symlink() and is_folder(Path(entry.path))
-    return (linked or entry.is_dir(follow_symlinks=False)) and not entry.name.startswith(".")
+def _empty_class_message(name: str, layout: FolderLayout) -> str:
+    folders = [f for folders in layout.classes.values() for f in folders if f.name == name]
+    skipped = [item for folder in folders for item in folder.all_skipped()]
+    cause = f"; {skipped[0][1]}: {skipped[0][0]}" if skipped else ""
+    return (
+        f"the class folder {name!r} in {layout.root.path} has no training images{cause}; add some "
+        "(.png, .jpg, .webp, ...) or remove the folder"
+    )

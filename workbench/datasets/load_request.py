@@ -10,6 +10,22 @@ from workbench.datasets.catalog import DatasetInfo
 
 
 @dataclass(frozen=True)
+class RecordedData:
+    """What a run recorded about its dataset, so that it is loaded again in the same way."""
+
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Shape of one raw input."""
+    fingerprint: str
+
+    @property
+    def side(self) -> int | None:
+        """The side of its images; `None` for other inputs."""
+        square = len(self.shape) == 3 and self.shape[1] == self.shape[2]
+        return self.shape[1] if square else None
+
+
+@dataclass(frozen=True)
 class LoadRequest:
     """A dataset to load, and for which model.
 
@@ -24,3 +40,5 @@ class LoadRequest:
     channels: int | None
     progress: ProgressCallback
     cancelled: CancelCheck
+    recorded: RecordedData | None = None
+    """That of a run, for its resume or evaluation: the order of classes and the size of images stay the same."""

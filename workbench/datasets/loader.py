@@ -14,7 +14,7 @@ from workbench.datasets import catalog
 from workbench.datasets.catalog import DatasetKind
 from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_statistics, with_validation
 from workbench.datasets.image_transform import default_input
-from workbench.datasets.load_request import LoadRequest
+from workbench.datasets.load_request import LoadRequest, RecordedData
 
 _LOADERS: Mapping[DatasetKind, str] = {
     "published": "published:load",
@@ -33,6 +33,7 @@ def load(
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
+    recorded: RecordedData | None = None,
 ) -> Dataset:
     """Read, generate, download or decode a dataset.
 
@@ -41,9 +42,14 @@ def load(
     drawn by `seed`, if the dataset has no validation split of its own. Nothing else depends on `seed`: runs with
     different seeds are tested on the same samples.
 
+    `recorded`: what a run knows of its dataset. The order of classes and the size of images are those, and so is the
+    fingerprint if the data is the same by the rules of the version that recorded it.
+
     Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
-    data = load_all(choice, size=size, channels=channels, progress=progress, cancelled=cancelled)
+    data = load_all(
+        choice, size=size, channels=channels, progress=progress, cancelled=cancelled, recorded=recorded
+    )
     return with_statistics(with_validation(data, validation, seed))
 
 
@@ -54,6 +60,7 @@ def load_all(
     channels: int | None = None,
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
+    recorded: RecordedData | None = None,
 ) -> Dataset:
     """Like `load`, before validation data is drawn and normalization is measured."""
     info = catalog.find(choice.name)
@@ -62,7 +69,7 @@ def load_all(
         options = convert(info.options, options, "data")
     source = _loader(info.loader or _LOADERS[info.kind])
     try:
-        data = source(LoadRequest(info, options, size, channels, progress, cancelled))
+        data = source(LoadRequest(info, options, size, channels, progress, cancelled, recorded))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None

@@ -15,7 +15,7 @@ from workbench.core.errors import UserError, did_you_mean
 from workbench.core.text import one_line
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, Split, derived_seed
-from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
+from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
 from workbench.datasets.image_transform import to_pixels
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX, TRANSFORMS_BY_NAME
@@ -48,7 +48,7 @@ def describe(data: Dataset, batch: int) -> DatasetFacts:
         mean=tuple(round(value, 6) for value in mean),
         std=tuple(round(value, 6) for value in std),
         source=data.source,
-        skipped=len(data.skipped_files),
+        skipped=SkippedFiles.of(data.skipped_files),
         notices=data.notices,
     )
 

@@ -23,8 +23,9 @@ from workbench.datasets.file_formats import (
     read_stl10,
     read_svhn,
 )
-from workbench.datasets.image_cache import ImageListing, ListedImage, load_listing
-from workbench.datasets.image_folder import listed_image, scan_folder
+from workbench.datasets.image_cache import ImageListing, load_listing
+from workbench.datasets.image_folder import listed_image
+from workbench.datasets.image_folder_scan import ListedImage, scan_folder
 from workbench.datasets.load_request import LoadRequest
 from workbench.io.regular_files import open_regular_file
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import pick_device, pick_precision
@@ -17,21 +19,27 @@ from workbench.models.outputs import extra_metrics
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
+from workbench.worker.checkpoint_content import recorded_data
 
 
-def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressCallback) -> RunEvaluation:
+def evaluate_run(
+    folder: RunFolder, split: str, device: str, progress: ProgressCallback, moved_to: str = ""
+) -> RunEvaluation:
     """Evaluate the best weights of a run on `split`.
 
-    Raises `UserError`: no checkpoint, no such split, or data other than the run was trained on.
+    `moved_to`: where its dataset is now, which is recorded if it is the same data. Raises `UserError`: no checkpoint,
+    no such split, or data other than the run was trained on.
     """
     model = load_run_model(folder.path)
     content, module = model.content, model.module
-    experiment = _experiment(folder)
-    data = load_as_trained(experiment, progress)
+    experiment = _experiment(folder, moved_to)
+    data = load_as_trained(experiment, progress, recorded_data(content))
     if content.get("fingerprint") != data.fingerprint:
         raise UserError(
             f"{experiment.data.name} has changed since {folder.id} was trained (different fingerprint)"
         )
+    if moved_to:
+        record_location(folder.path, experiment.data.name)
     torch_device = pick_device(device)
     evaluation = evaluate(
         module.to(torch_device),
@@ -53,8 +61,10 @@ def evaluate_run(folder: RunFolder, split: str, device: str, progress: ProgressC
     )
 
 
-def load_as_trained(experiment: Experiment, progress: ProgressCallback) -> Dataset:
-    """Load the dataset of an experiment as in training: same sizes, same splits. Raises `UserError`."""
+def load_as_trained(
+    experiment: Experiment, progress: ProgressCallback, recorded: RecordedData | None = None
+) -> Dataset:
+    """Load the dataset of an experiment as in training: same classes, sizes and splits. Raises `UserError`."""
     info = models.find(experiment.model.name)
     return load(
         experiment.data,
@@ -63,11 +73,12 @@ def load_as_trained(experiment: Experiment, progress: ProgressCallback) -> Datas
         validation=experiment.train.validation,
         seed=experiment.seed,
         progress=progress,
+        recorded=recorded,
     )
 
 
-def _experiment(folder: RunFolder) -> Experiment:
-    """The validated experiment of a run. Raises `UserError`."""
+def _experiment(folder: RunFolder, moved_to: str) -> Experiment:
+    """The validated experiment of a run, with its dataset at `moved_to` if that is given. Raises `UserError`."""
     reader = RunReader(folder)
     try:
         experiment = effective_experiment(reader.read_all())
@@ -75,6 +86,9 @@ def _experiment(folder: RunFolder) -> Experiment:
         reader.close()
     if experiment is None:
         raise UserError(f"{folder.experiment} is missing or damaged, so the experiment of the run is unknown")
+    if moved_to:
+        experiment = experiment.with_dataset(moved_dataset(experiment.data.name, moved_to))
+    check_data_is_there(folder.id, experiment.data.name, "evaluate")
     return experiment_from_dict(experiment.to_dict())
 
 

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
+from workbench.io.image_files import NOT_AN_IMAGE, SNIFFED_BYTES, sniff_format, unreadable_reason
 from workbench.io.regular_files import open_regular_file
 
 MAX_PIXELS = 100_000_000
@@ -160,8 +161,11 @@ def _open_header(file: BinaryIO, name: str) -> Image.Image:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
-        empty = not file.read(1)
-        raise UserError(f"{name} is {'empty' if empty else 'not an image in a supported format'}") from None
+        start = file.read(SNIFFED_BYTES)
+        if (format_name := sniff_format(start)) not in {"", NOT_AN_IMAGE}:
+            reason = unreadable_reason(format_name)
+            raise UserError(f"{name} is in another format than its name says: {reason}") from None
+        raise UserError(f"{name} is {'not an image in a supported format' if start else 'empty'}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(_too_large_message(name)) from None
     except Exception as error:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config.data_location import record_location
 from workbench.config.experiment import Experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
-from workbench.datasets import image_folder_layout
+from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import VERSION, read_record, write_record
@@ -44,7 +45,7 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     Returns once its supervisor holds the lock of the run. Raises `UserError`.
     """
     check_device(experiment.train.device)
-    image_folder_layout.validate_image_folder(experiment.data.name)
+    folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
     try:
@@ -92,6 +93,7 @@ def resume_run(
     accept_changed_data: bool = False,
     take_over: bool = False,
     from_start: bool = False,
+    data: str = "",
     announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
@@ -99,12 +101,13 @@ def resume_run(
     `announce` is called before the start with what becomes of the learning rate if that changes, and with warnings.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
-    `from_start`: restart from step 0 and archive the current record.
+    `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
     """
     status = _check_resumable(folder, take_over)
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
-    resumed = ResumedRun(folder, overrides)
+    resumed = ResumedRun(folder, overrides, moved_to=data)
+    resumed.check_data(accept_changed=accept_changed_data)
     check_device(resumed.after.train.device)
     for warning in device_warnings(resumed.after.train.device):
         announce(warning)
@@ -112,6 +115,8 @@ def resume_run(
         resumed.check_epochs(status)
         if remark := resumed.learning_rate_remark():
             announce(remark)
+    if data:
+        record_location(folder.path, resumed.after.data.name)
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     enabled_flags = [flag for flag, enabled in flags.items() if enabled]
     _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)

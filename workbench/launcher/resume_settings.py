@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from workbench.config.data_location import check_data_is_there, moved_dataset
 from workbench.config.experiment import (
     Experiment,
     all_settings,
@@ -17,6 +18,8 @@ from workbench.config.lr_schedule import describe_lr_change
 from workbench.config.setting_aliases import upgrade_overrides
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
+from workbench.datasets.class_folders import same_names
+from workbench.datasets.image_folder_facts import folder_facts, list_names
 from workbench.io.record_codec import read_record
 from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
 from workbench.runs.enums import Cause
@@ -45,9 +48,14 @@ FIXED_SECTIONS = {
 
 
 class ResumedRun:
-    """A run as it would be resumed with settings changed by full name. Raises `UserError`."""
+    """A run as it would be resumed with settings changed by full name, and its dataset at `moved_to` if that is given.
 
-    def __init__(self, folder: RunFolder, overrides: Mapping[str, SettingValue]) -> None:
+    Raises `UserError`.
+    """
+
+    def __init__(
+        self, folder: RunFolder, overrides: Mapping[str, SettingValue], *, moved_to: str = ""
+    ) -> None:
         self._folder = folder
         self._overrides = upgrade_overrides(overrides)
         view = RunView(
@@ -56,6 +64,8 @@ class ResumedRun:
         before = effective_experiment(view)
         if before is None:
             raise UserError(f"{folder.experiment} is missing or damaged: the run can't be resumed without it")
+        if moved_to:
+            before = before.with_dataset(moved_dataset(before.data.name, moved_to))
         self.before: Experiment = before
         self._check_keys()
         self.after: Experiment = experiment_from_dict(apply_overrides(before.to_dict(), self._overrides))
@@ -95,6 +105,22 @@ class ResumedRun:
         """Whether it is an option of a custom dataset or model, which has no list of them."""
         section, _, name = key.partition(".")
         return name in (self.before.model if section == "model" else self.before.data).options
+
+    def check_data(self, *, accept_changed: bool) -> None:
+        """Raise `UserError` where the folder of images has gone, can't be trained on, or has other classes.
+
+        `accept_changed`: only where it has gone.
+        """
+        run, data = self._folder.id, self.before.data
+        check_data_is_there(run, data.name, "resume")
+        facts = None if accept_changed else folder_facts(data.name, data.options)
+        setup = read_record(self._folder.setup, Setup)
+        recorded = setup.classes if setup else ()
+        if facts and recorded and not same_names(facts.classes, recorded):
+            raise UserError(
+                f"{facts.root} has the classes {list_names(facts.classes)}, but {run} was trained on "
+                f"{list_names(recorded)}: name the folder of its data with --data PATH"
+            )
 
     def check_epochs(self, status: Status) -> None:
         """Raise `UserError` where the resumed run would have nothing to train."""

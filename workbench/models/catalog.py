@@ -119,6 +119,16 @@ class ModelInfo:
     weights_bytes: int = 0
     accuracy: float | None = None
     """Published ImageNet top-1 accuracy in percent."""
+    body_parameters: int = 0
+    """Parameters of torchvision's models without their head; those published are for 1,000 classes."""
+    class_parameters: int = 0
+    """Parameters of the head for each class, of torchvision's models."""
+
+    def parameters_for(self, classes: int | None) -> int | None:
+        """Parameters with a head for `classes` classes (`None`: unknown, as published); `None` if unknown."""
+        if classes is None or not self.class_parameters:
+            return self.parameters
+        return self.body_parameters + classes * self.class_parameters
 
     def train_defaults(self, options: Section) -> Options:
         """Default training settings for this model with these options."""
@@ -236,6 +246,8 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
         weights_file=values["weights_file"],
         weights_bytes=int(values["weights_bytes"]),
         accuracy=float(values["accuracy"]),
+        body_parameters=int(values["body_parameters"]),
+        class_parameters=int(values["class_parameters"]),
     )
 
 

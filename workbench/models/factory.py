@@ -115,13 +115,13 @@ def _torchvision(
 
 def build_shapes(choice: Choice, *, shape: tuple[int, ...], outputs: int, task: str) -> BuiltModel:
     """Like `build_model`, but on the meta device: shapes and parameter counts only, without memory or time."""
-    with _OnMeta():
+    with OnMeta():
         built = build_model(choice, shape=shape, outputs=outputs, task=task, load=False)
     built.module.to("meta")
     return built
 
 
-class _OnMeta(torch.overrides.TorchFunctionMode):
+class OnMeta(torch.overrides.TorchFunctionMode):
     """Puts new parameters on the meta device, but no other tensors: some builders compute with those."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]

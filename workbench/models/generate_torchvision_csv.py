@@ -16,13 +16,28 @@ import msgspec
 
 from workbench.core.settings_schema import Choice
 from workbench.models import catalog
-from workbench.models.factory import build_shapes
+from workbench.models.factory import OnMeta, build_shapes
 from workbench.models.torchvision_models import head_names
 from workbench.models.weights_check import SHAPES, Architecture
 
 TABLE = Path(__file__).with_name("torchvision.csv")
 COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters", "weights_file",
            "weights_bytes", "accuracy")  # fmt: skip
+
+MEASURED_COLUMNS = ("body_parameters", "class_parameters")
+"""The parameters of a model that is trained here, without those of its head, and those of the head for each class."""
+
+
+def measured_parameters(name: str) -> dict[str, str]:
+    """The measured columns of an architecture, which is built without memory for its weights."""
+    models = importlib.import_module("torchvision").models
+    extra = {"init_weights": False, "aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
+    with OnMeta():
+        one, two = (
+            sum(p.numel() for p in models.get_model(name, num_classes=count, **extra).parameters())
+            for count in (1, 2)
+        )
+    return dict(zip(MEASURED_COLUMNS, (str(2 * one - two), str(two - one)), strict=True))
 
 
 def registry_rows() -> list[dict[str, str]]:
@@ -60,10 +75,11 @@ def _title(documentation: str) -> str:
 
 def write_table(path: Path = TABLE) -> None:
     """Write the table for the installed torchvision."""
+    rows = [row | measured_parameters(row["name"]) for row in registry_rows()]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, [*COLUMNS, *MEASURED_COLUMNS], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(registry_rows())
+        writer.writerows(rows)
 
 
 def architecture_shapes(name: str) -> Architecture:

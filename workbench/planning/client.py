@@ -20,6 +20,7 @@ from workbench.core.errors import RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
 from workbench.datasets import catalog as datasets
+from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import write_json
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import read_record
@@ -39,6 +40,8 @@ class PlanProcess:
 
     def __init__(self, experiment: Experiment) -> None:
         launch.check_device(experiment.train.device)
+        # Raises for folders that can't be trained on.
+        folder_facts(experiment.data.name, experiment.data.options)
         check_weights(experiment.model)
         experiment, self._notices = without_downloads(experiment)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from workbench.config.experiment import Experiment, read_experiment
+from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
 from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
@@ -156,7 +157,7 @@ class RunView:
     unknown_reason: str = ""
     """Why the status is unknown, in one line."""
     experiment: Experiment | None = None
-    """The experiment as started; `None` where its file is missing or damaged."""
+    """The experiment as started, with its dataset where it is now; `None` where its file is missing or damaged."""
     setup: Setup | None = None
     steps: MetricColumns = field(default_factory=MetricColumns)
     """Columns `loss`, `accuracy`, `lr`, `count`, ... of the training steps."""
@@ -243,6 +244,8 @@ class RunReader:
             view.experiment, view.setup, view.heartbeat, view.exit, view.notes, view.unreadable_files
         )  # fmt: skip
         view.experiment = self._newer(folder.experiment, read_experiment) or view.experiment
+        if self._newer(folder.data_location, read_json):
+            view.experiment = read_experiment(folder.experiment) or view.experiment
         view.setup = self._newer(folder.setup, partial(read_record, type=Setup)) or view.setup
         view.heartbeat = self._newer(folder.heartbeat, partial(read_record, type=Heartbeat)) or view.heartbeat
         view.exit = self._newer(folder.exit, partial(read_record, type=Exit)) or view.exit

@@ -77,7 +77,11 @@ class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
     source: str = ""
     """The path or origin of the data."""
     skipped_files: tuple[tuple[str, str], ...] = ()
-    """Files that could not be read: path and reason."""
+    """Files that are not used: path and reason."""
+    data_notices: tuple[str, ...] = ()
+    """What was taken as classes and splits, what was left out or changed, resizing and imbalance, for people; one line
+    each.
+    """
     input: InputRecord | None = None
     """How images become raw inputs; `None` in records of version 0.1.0."""
     layers: tuple[LayerRow, ...] = ()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config import data_location
 from workbench.core.errors import UserError
 from workbench.io.atomic_files import overwrite_in_place, write_bytes
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
@@ -133,6 +134,11 @@ class RunFolder:
     def reserve(self) -> Path:
         """Reserved disk space, freed to write the exit record on a full disk."""
         return self.path / "reserve"
+
+    @property
+    def data_location(self) -> Path:
+        """Where the dataset is now, if the user has said that it was moved."""
+        return self.path / data_location.FILE_NAME
 
     @property
     def notes(self) -> Path:

@@ -10,6 +10,7 @@ import msgspec
 
 from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
+from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.io.record_codec import read_record
 from workbench.models.loaded_weights import LoadedWeights
 from workbench.runs.attempts import start_steps
@@ -27,7 +28,7 @@ from workbench.runs.jsonl import read_last_lines
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.records import Best, Seconds
+from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.scores import Score, order_scores, test_score
@@ -93,6 +94,12 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the run is identical to an uninterrupted one."""
     seconds: Seconds
     """Wall time, summed over attempts."""
+    data_notices: tuple[str, ...]
+    """What was taken as classes and splits, what was left out, resizing and imbalance, for people."""
+    skipped: SkippedFiles
+    """Files of the dataset that are not used."""
+    class_counts: dict[str, tuple[int, ...]]
+    """Samples of each class, by split."""
     weights: LoadedWeights | None
     """The pretrained weights that the run started from."""
     execution: dict[str, str]
@@ -155,6 +162,7 @@ def build_report(view: RunView) -> RunReport:
     """The report of a run from its view."""
     beat, final, newest = view.heartbeat, final_evaluation(view), newest_evaluation(view)
     experiment, live = effective_experiment(view), view.status.live
+    setup = view.setup or Setup()
     return RunReport(
         run=view.folder.id,
         name=view.name,
@@ -176,8 +184,11 @@ def build_report(view: RunView) -> RunReport:
         changes=tuple(list_changes(view.journal)),
         exact=not inexact_reasons(view),
         seconds=elapsed_seconds(view),
-        weights=view.setup.weights if view.setup else None,
-        execution=view.setup.execution if view.setup else {},
+        data_notices=setup.data_notices,
+        skipped=SkippedFiles.of(setup.skipped_files),
+        class_counts=setup.class_counts,
+        weights=setup.weights,
+        execution=setup.execution,
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
         per_class_split=newest.split if newest else None,

@@ -139,6 +139,10 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         self._update_key_labels()
         self.refresh_bindings()
 
+    @on(messages.ExperimentProposed)
+    def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:
+        self.run_actions.propose(event.experiment, event.assignment)
+
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
         find_second_run(self.host, self.runs, event.show, event.split)

@@ -14,6 +14,7 @@ import msgspec
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.input_record import InputRecord
+from workbench.datasets.load_request import RecordedData
 from workbench.engine.state_content import TrainingContent
 from workbench.models.outputs import OutputKind
 from workbench.models.preprocessing import Preprocessing
@@ -39,6 +40,12 @@ class RunContent(ExecutionEnvironment):
     """Steps per row of metrics."""
     spec: dict[str, Any]
     """JSON values of a `ModelSpec`."""
+
+
+def recorded_data(content: RunContent) -> RecordedData:
+    """What a checkpoint says about the dataset of its run. Raises `UserError` where its description is damaged."""
+    spec = ModelSpec.from_json(content.get("spec"))
+    return RecordedData(spec.classes, spec.shape, str(content.get("fingerprint") or ""))
 
 
 class MetricsPlace(NamedTuple):

@@ -44,7 +44,7 @@ from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import cpu_name, usable_cores
-from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent
+from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
@@ -138,10 +138,9 @@ class TrainingComponents:
             seed=self.experiment.seed,
             progress=self._context.heartbeat.report_progress,
             cancelled=self._context.requests.stop_requested,
+            recorded=None if start.restored is None else recorded_data(start.restored.content),
         )
         self._context.requests.raise_if_stopped()
-        if data.skipped_files:
-            self._context.notice(f"{len(data.skipped_files)} images could not be read and were skipped")
         for notice in data.notices:
             self._context.notice(notice)
         self._choose_monitor(data, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.config.data_location import with_current_dataset
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
@@ -51,7 +52,7 @@ class StartPoint:
         content = read_json(self._folder.experiment)
         if content is None:
             raise UserError(f"{self._folder.experiment} is missing or damaged, so the run can't be started")
-        return experiment_from_dict(content)
+        return experiment_from_dict(with_current_dataset(content, self._folder.path))
 
     def _newest_checkpoint(self, checkpoints: CheckpointManager) -> LoadedCheckpoint | None:
         loaded = checkpoints.newest()

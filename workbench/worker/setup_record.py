@@ -6,7 +6,9 @@ import msgspec
 import torch
 from torch import nn
 
+from workbench.config.data_summary import imbalance
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.image_folder_facts import describe_resizing
 from workbench.engine.accelerate import Acceleration
 from workbench.engine.device import device_name
 from workbench.io.record_codec import read_record
@@ -18,12 +20,16 @@ from workbench.worker.components import TrainingComponents
 
 def describe_setup(components: TrainingComponents, acceleration: Acceleration) -> Setup:
     """The record of `setup.json`."""
-    setup = _describe_data(_describe_execution(components, acceleration), components.data)
+    data, shape = components.data, tuple(components.data.train.inputs.shape[1:])
+    setup = _describe_data(_describe_execution(components, acceleration), data)
+    input_shape = components.preprocessing.output_shape(shape)
+    notices = [*data.contents, *data.notices, *describe_resizing(data.original_sizes, shape, input_shape)]
+    if data.classes:
+        notices += imbalance(data.classes, setup.class_counts, components.settings)
     previous = read_record(components.folder.setup, Setup)
     # A later attempt loads its weights from a checkpoint.
     weights = components.model.weights or (previous.weights if previous else None)
-    setup = msgspec.structs.replace(setup, weights=weights)
-    shape = tuple(components.data.train.inputs.shape[1:])
+    setup = msgspec.structs.replace(setup, data_notices=tuple(notices), weights=weights)
     return _describe_model(setup, components.model.module, components.preprocessing, shape)
 
 

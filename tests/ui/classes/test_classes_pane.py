@@ -415,3 +415,36 @@ async def test_a_published_regression_metric_is_part_of_the_label():
         line = next(line for line in pilot.app.table.lines if "weight" in line)
         assert "published 2" in line
         assert line.index(".100") < line.index("1.50") < line.index("1.98")
+
+
+async def test_a_rare_class_is_explained_and_a_setting_is_two_keys_away():
+    counts = {"train": (250, 259, 1), "validation": (10, 10, 0)}
+    setup = Setup(classes=("cat", "dog", "bird"), class_counts=counts)
+    proposed = []
+
+    class WithProposals(Shown):
+        def on_experiment_proposed(self, message):
+            proposed.append(message.assignment)
+
+    async with WithProposals().run_test(size=(150, 20)) as pilot:
+        await show(pilot, [LATE], make_view(setup=setup, experiment=build_experiment("digits-mlp")))
+        assert " train " in pilot.app.table.lines[0] and " 250 " in "".join(pilot.app.table.lines)
+        await pilot.press("a")
+        pilot.app.table.go_to("bird")
+        await pilot.pause()
+        lines = pilot.app.query_one("#details").lines
+        assert "predicted as cat ×4" in lines[0] and "no false positives" in lines[1]
+        assert lines[2].startswith(
+            "bird: 1 of 510 training images, none in validation; "
+            "consider train.class_weights=balanced or train.balanced_sampling=yes"
+        )
+        await pilot.press("enter", "enter")
+        await pilot.pause()
+        assert proposed == ["train.class_weights=balanced"]
+        pilot.app.table.go_to("cat")
+        await pilot.pause()
+        assert (
+            pilot.app.query_one("#details")
+            .lines[2]
+            .startswith("cat: 250 of 510 training images, 10 in validation ")
+        )

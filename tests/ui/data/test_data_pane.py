@@ -27,7 +27,7 @@ from workbench.compute.protocol import (
 from workbench.compute.protocol_records import ImageItem, Scatter, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
 from workbench.config.experiment import build_experiment
-from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SplitFacts, TensorFacts
+from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
 from workbench.runs.reader import RunReader
 from workbench.ui.app import WorkbenchApp
@@ -42,13 +42,13 @@ from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
 
 CLASSES = ["cat", "[b]\x1b[0mdog"]
-TOTAL = 101
+TOTAL = 100
 TENSOR = TensorFacts((3, 8, 8), "uint8", 0.0, 255.0, 99.5)
 FACTS = DatasetFacts(
     task="classification", classes=tuple(CLASSES), has_images=True, input=ElementFacts((3, 8, 8), "uint8"),
     splits={"train": SplitFacts(100, (60, 40)), "test": SplitFacts(10, (5, 5))},
     target=ElementFacts((), "int64"), batch=(32, 3, 8, 8), mean=(0.5, 0.25, 0.1), std=(0.2, 0.2, 0.2),
-    source="somewhere", skipped=0,
+    source="somewhere", skipped=SkippedFiles(),
 )  # fmt: skip
 OVERVIEW = DatasetOverview(facts=FACTS, output=(32, 2))
 STEP = PipelineStep(
@@ -171,7 +171,7 @@ async def test_the_cursor_moves_across_pages(until: Until) -> None:
         await until(pilot, lambda: app.grid.first == count and app.grid.sample is not None)
         await pilot.press("left")
         await until(pilot, lambda: app.grid.first == 0)
-        assert app.grid.sample is not None and app.grid.sample.index == count - 2
+        assert app.grid.sample is not None and app.grid.sample.index == count - 1
         await pilot.press("end")
         await until(pilot, lambda: app.grid.sample is not None and app.grid.sample.index == 99)
         asked = len(session.requests)
@@ -389,7 +389,7 @@ async def test_the_pipeline_of_a_sample(until: Until) -> None:
         await until(pilot, lambda: app.pane.query_one(SampleDetail).has_focus)
         await pilot.press("enter")
         await until(pilot, "dog, up to a model's input")
-        assert isinstance(session.last, TraceDatasetImage) and session.last.index == 0
+        assert isinstance(session.last, TraceDatasetImage) and session.last.index == 1
 
 
 async def test_nothing_is_requested_before_the_pane_is_visible(home: Path, until: Until) -> None:

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from textual.app import App, ComposeResult
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
+from tests.folder_data import draw_classes, draw_images
 from tests.gpus import FOREIGN_PID, StubDriver, driver, gpu, mig_slice
 from tests.ui.screen_steps import Until
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import Request, SummarizeModel
 from workbench.compute.protocol_responses import ModelSummary
+from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.models.catalog import find as find_model
 from workbench.models.layer_row import LayerRow
 from workbench.system import devices
 from workbench.system.devices import TrainingDevice
@@ -182,7 +185,7 @@ def test_custom_files_must_exist_and_are_not_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError):
             draft.choose(section, name)
-    (tmp_path / "net.py").write_text("raise SystemExit('never run in the screen')")
+    (tmp_path / "net.py").write_text("class Net: ...\n\nraise SystemExit('never run in the screen')")
     draft.choose("model", f"{tmp_path}/net.py:Net")
     assert draft.experiment().model.name == f"{tmp_path}/net.py:Net"
 
@@ -366,6 +369,7 @@ async def test_gpus_that_torch_cannot_use_are_a_warning_in_the_screen(
     app = Shown()
     async with app.run_test(size=(80, 30)) as pilot:
         await until(pilot, "⚠ the run trains on the CPU, because torch can't use the 2 GPUs")
+        await until(pilot, lambda: bool(app.notices))
         (notice,) = app.notices
         assert notice.startswith("WARNING: the run trains on the CPU") and "libcuda.so.1" in notice
 
@@ -391,7 +395,7 @@ async def test_an_error_of_counting_layers_is_shown(until: Until) -> None:
 
 
 async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> None:
-    (tmp_path / "net.py").write_text("")
+    (tmp_path / "net.py").write_text("class Net: ...")
     session = FakeComputeClient()
     app = Shown(session)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -480,3 +484,48 @@ async def test_settings_are_filtered_by_words(until: Until) -> None:
         await pilot.press("enter", "down", "delete", "y")  # no field to act on
         app.pane.filter = ""
         await until(pilot, lambda: len(app.pane.query_one(Form).rows) > 30)
+
+
+async def test_the_contents_of_a_folder_and_the_settings_for_rare_classes(
+    tmp_path: Path, until: Until
+) -> None:
+    draw_classes(tmp_path / "train", cat=40, dog=40, owl=1)
+    draw_classes(tmp_path / "test", cat=5, dog=5, owl=2)
+    draw_images(tmp_path / "test1", 3)
+    (tmp_path / "train" / "cat" / "phone.heic").write_bytes(b"\0")
+    async with Shown().run_test(size=(100, 40)) as pilot:
+        pane = pilot.app.query_one(ExperimentPane)
+        pane.draft.choose("data", f"folder:{tmp_path}")
+        pane._changed()
+        await until(pilot, "3 classes, 1 folder left out, 1 skipped, imbalanced")
+        await pane._show_contents()
+        await pilot.pause()
+        shown = pilot.app.screen.query_one(OptionList)
+        text = "\n".join(str(shown.get_option_at_index(i).prompt) for i in range(shown.option_count))
+        assert "test1 (test split, 3 images without class folders)" in text and "phone.heic: HEIC" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert pane.draft.value("train.class_weights") == "balanced"
+
+
+def test_the_model_row_uses_classes_size_and_options_of_the_run(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        draw_classes(tmp_path / split, size=(32, 32), cat=3, dog=3, owl=3)
+    draft = Draft()
+    draft.choose("data", f"folder:{tmp_path}")
+    draft.choose("model", "convnet")
+
+    def lines() -> str:
+        contents = experiment_data(draft.experiment())
+        return "\n".join(
+            x.plain for x in experiment_summary(draft, ModelSummaryResult(), CPU, 70, contents=contents)
+        )
+
+    assert "3×32×32─▸…─▸3" in lines() and "9 test" in lines()
+    draft.set("data.size", "20")
+    assert "3×20×20─▸…─▸3" in lines()
+    assert draft.choices()[0].options["size"] == 20
+    draft.choose("model", "resnet18")
+    contents = experiment_data(draft.experiment())
+    assert cost(draft, None, contents).parameters == 11_178_051
+    assert find_model("resnet18").parameters_for(3) == 11_178_051

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from workbench.cli import console
 from workbench.cli.tables import print_table
+from workbench.config.data_summary import summarize_data
 from workbench.config.recipes import RecipeContent, load_recipe, recipe_files
+from workbench.config.training_settings import TrainingSettings
 from workbench.core import text
 from workbench.core.exit_codes import DONE
+from workbench.core.settings_schema import Choice
+from workbench.core.text import sanitize
 from workbench.datasets import catalog as dataset_catalog
 from workbench.models import catalog as model_catalog
 from workbench.system import devices as system_devices
@@ -35,6 +41,8 @@ def _published(recipe: RecipeContent) -> str:
 
 def datasets(options: argparse.Namespace) -> int:
     """`workbench datasets`."""
+    if options.dataset:
+        return _describe_dataset(options)
     rows = [dataset_catalog.describe(info.name, measure=True) for info in dataset_catalog.CATALOG]
     if options.json:
         console.print_json(rows)
@@ -51,6 +59,25 @@ def datasets(options: argparse.Namespace) -> int:
     console.print_status(
         "Custom datasets: --dataset folder:PATH (one folder per class) or --dataset ./data.py:make"
     )
+    return DONE
+
+
+def _describe_dataset(options: argparse.Namespace) -> int:
+    """One dataset; of a folder of images what a run would use of it. Raises `UserError`."""
+    about = dataset_catalog.describe(options.dataset, measure=True)
+    summary = summarize_data(Choice(about.name), Choice("mlp"), TrainingSettings(validation=0.0))
+    if options.json:
+        console.print_json({**msgspec.to_builtins(about), "data": summary})
+        return DONE
+    console.print_result(f"{about.name}: {about.title}")
+    lines = summary.lines if summary else [
+        f"train+test {_pair(about.train, about.test)}, {about.classes or 'no'} classes, "
+        f"{'available' if about.here else 'not downloaded'}"
+    ]  # fmt: skip
+    for line in lines:
+        console.print_result(f"  {line}")
+    for one in summary.facts.skipped.files if summary else ():
+        console.print_result(f"  skipped {sanitize(one.path)}: {sanitize(one.reason)}")
     return DONE
 
 
@@ -71,7 +98,10 @@ def models(options: argparse.Namespace) -> int:
           r.title)
          for r in rows],
     )  # fmt: skip
-    console.print_status("Custom models: --model ./net.py:Net")
+    console.print_status(
+        "Parameters are those of published models, with 1,000 classes, else with 10; workbench plan counts yours. "
+        "Custom models: --model ./net.py:Net"
+    )
     return DONE
 
 

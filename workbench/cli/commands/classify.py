@@ -16,9 +16,10 @@ from workbench.config import classification_recipe as recipes
 from workbench.config.classification_recipe import ClassifyRecipe
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE
-from workbench.core.paths import expand_user_path, is_file, is_folder
+from workbench.core.paths import expand_user_path, is_folder
 from workbench.core.progress import ProgressCallback
 from workbench.core.text import (
+    class_text,
     format_decimals,
     format_outputs,
     format_percent,
@@ -26,14 +27,16 @@ from workbench.core.text import (
     format_shape,
     sanitize,
 )
+from workbench.datasets.dataset_facts import SkippedFiles
+from workbench.datasets.image_folder_facts import describe_skipped
 from workbench.inference import numeric
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import is_url, open_source
 from workbench.inference.labels import read_labels
 from workbench.inference.pipeline_steps import classifier_steps
 from workbench.inference.published_comparison import PublishedComparison, compare_with_published
-from workbench.inference.results import ImageResult, NumericResult, PipelineStep
-from workbench.io.image_extensions import iter_images
+from workbench.inference.results import ImageResult, NumericResult, PipelineStep, Prediction
+from workbench.io.image_files import misnamed_reason, read_tree
 from workbench.models.torchvision_models import WeightsLoading
 from workbench.runs.store import Store
 
@@ -51,9 +54,13 @@ def classify(options: argparse.Namespace) -> int:
 
 
 def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace) -> int:
-    sources = [image for source in options.images for image in expand_source(source)]
+    expanded = [expand_source(source) for source in options.images]
+    sources = [image for images, _ in expanded for image in images]
+    skipped = SkippedFiles.of([item for _, items in expanded for item in items])
     if not sources:
         raise UserError(_missing_image_message(recipe))
+    for file in skipped.files:
+        console.print_status(f"workbench: skipped {file.path}: {file.reason}")
     progress = console.progress_printer()
     classifier = _classifier(options, recipe, progress)
     for notice in classifier.notices:
@@ -70,6 +77,7 @@ def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace)
             "model": classifier.name,
             "results": [_without_logits(result) for result in results],
             "pictures_per_second": round(rate, 3),
+            "skipped": skipped,
         }
         console.print_json(document | ({"recipe": options.recipe, "reference": reference} if recipe else {}))
     _print_results(results, reference, options)
@@ -107,18 +115,33 @@ def _classify_values(run: Path, options: argparse.Namespace) -> int:
 def _print_numeric(result: NumericResult) -> None:
     console.print_result(f"{result.path}  {format_outputs(result.values or ())}")
     for row in result.top:
-        console.print_result(f"  {row.index:5d}  {100 * row.probability:6.2f} %  {row.label}")
+        console.print_result(_prediction_line(row))
 
 
-def expand_source(source: str) -> list[str]:
-    """The source itself for an image file or URL; for a folder all image files below it, sorted by path."""
+def _prediction_line(row: Prediction, logit: str = "") -> str:
+    """`  index   258   95.24 %  Samoyed`."""
+    return f"  index {row.index:5d}  {100 * row.probability:6.2f} %{logit}  {class_text(row.label)}"
+
+
+def expand_source(source: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """The source itself for an image file or URL; for a folder all image files below it, sorted by path.
+
+    Also files of a folder that are passed over, with the reason, by the rule of training: they are no errors.
+    """
     path = expand_user_path(source)
     if is_url(source) or not is_folder(path):
-        return [source]
-    images = sorted(str(file) for file in iter_images(path) if is_file(file))
+        return [source], []
+    tree = read_tree(path)
+    skipped, images = tree.all_skipped(), []
+    for image in sorted(image.path for image in tree.all_images()):
+        if reason := misnamed_reason(image):
+            skipped.append((image, reason))
+        else:
+            images.append(image)
     if not images:
-        raise UserError(f"there are no images in the folder {source}")
-    return images
+        cause = f" that can be read: {describe_skipped(SkippedFiles.of(skipped))}" if skipped else ""
+        raise UserError(f"there are no images in the folder {source}{cause}")
+    return images, skipped
 
 
 def _missing_image_message(recipe: ClassifyRecipe | None) -> str:
@@ -190,7 +213,7 @@ def _print_result(result: ImageResult, options: argparse.Namespace) -> None:
             _print_steps(result.steps)
         for row in result.top:
             logit = f"  logit {row.logit:8.4f}" if options.recipe and row.logit is not None else ""
-            console.print_result(f"  {row.index:5d}  {100 * row.probability:6.2f} %{logit}  {row.label}")
+            console.print_result(_prediction_line(row, logit))
 
 
 def _print_steps(steps: Sequence[PipelineStep]) -> None:

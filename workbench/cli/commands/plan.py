@@ -7,7 +7,9 @@ import argparse
 import msgspec
 
 from workbench.cli import console
+from workbench.cli.run_text import print_data
 from workbench.cli.tables import print_table
+from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import build_experiment
 from workbench.core.exit_codes import DONE
 from workbench.core.text import format_bytes, format_count, format_duration, sanitize
@@ -20,12 +22,19 @@ def plan(options: argparse.Namespace) -> int:
     experiment = build_experiment(
         options.recipe, dataset=options.dataset, model=options.model, sets=options.set, device=options.device
     )
+    summary = experiment_data(experiment)
+    print_data(summary)
     console.print_status(f"running a few steps of {experiment.name}; nothing is saved")
     with PlanProcess(experiment) as planning:
         estimate = planning.wait(console.progress_printer())
     if options.json:
         console.print_json(
-            {"experiment": experiment.to_dict(), **msgspec.to_builtins(estimate), "fits": estimate.fits}
+            {
+                "experiment": experiment.to_dict(),
+                **msgspec.to_builtins(estimate),
+                "fits": estimate.fits,
+                "data": summary,
+            }
         )
         return DONE
     device_name = "" if estimate.device_name == estimate.device else f" ({estimate.device_name})"

@@ -117,7 +117,8 @@ def evaluate(options: argparse.Namespace) -> int:
     with console.activity("importing PyTorch"):
         from workbench.inference.evaluate_run import evaluate_run
 
-    evaluation = evaluate_run(folder, options.split, options.device, console.progress_printer())
+    progress = console.progress_printer()
+    evaluation = evaluate_run(folder, options.split, options.device, progress, options.data or "")
     if options.json:
         console.print_json(evaluation.to_json())
     else:

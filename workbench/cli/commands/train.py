@@ -11,6 +11,7 @@ from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, is_init_process, wait_for_orphans
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import RunWaiter
+from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import all_settings, build_experiment
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
@@ -34,6 +35,7 @@ def train(options: argparse.Namespace) -> int:
     )  # fmt: skip
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
+    run_text.print_data(experiment_data(experiment))
     _check_detached(options)
     with SignalRecorder() as signals:
         folder = launch.start_run(experiment, LAUNCHER)
@@ -50,7 +52,7 @@ def resume(options: argparse.Namespace) -> int:
         launch.resume_run(
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
-            from_start=options.from_start,
+            from_start=options.from_start, data=options.data or "",
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
         console.print_status(f"Resumed {folder.id} in the background.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -20,7 +21,9 @@ from workbench.compute.protocol import (
 from workbench.compute.protocol_records import DatasetRef, ImageItem, Scatter, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
 from workbench.compute.task import Task
+from workbench.config.data_summary import imbalance
 from workbench.config.recipes import download_hint
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.core.text import format_bytes
@@ -28,10 +31,13 @@ from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.dataset_facts import DatasetFacts
+from workbench.datasets.image_folder_facts import describe_resizing
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.engine.device import pick_device
 from workbench.inference.pipeline_steps import dataset_steps
+from workbench.models import catalog as models
 from workbench.models.factory import build_shapes
 from workbench.models.preprocessing import Preprocessing
 
@@ -48,7 +54,22 @@ def describe(request: DescribeDataset, task: Task) -> DatasetOverview:
     data = _load(request, task)
     facts = preview.describe(data, max(1, request.batch))
     model = experiment_dataset(request.dataset).model
+    notices = (*data.notices, *_imbalance(data, facts), *data.contents, *_resizing(data, facts, model))
+    facts = msgspec.structs.replace(facts, notices=notices)
     return DatasetOverview(facts=facts, output=_output_shape(data, facts.batch, model))
+
+
+def _imbalance(data: Dataset, facts: DatasetFacts) -> list[str]:
+    counts = {name: split.per_class for name, split in facts.splits.items()}
+    return imbalance(data.classes, counts, TrainingSettings()) if data.classes else []
+
+
+def _resizing(data: Dataset, facts: DatasetFacts, model: Choice) -> list[str]:
+    shape = facts.input.shape
+    if data.original_sizes is None or len(shape) != 3:
+        return []
+    side = models.find(model.name).size_for(model.options, shape)
+    return describe_resizing(data.original_sizes, shape, (shape[0], side, side) if side else shape)
 
 
 def browse_images(request: BrowseImages, task: Task) -> ImagePage:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from workbench.compute.handlers.datasets import clamp_count
 from workbench.compute.handlers.images import png
-from workbench.compute.handlers.loading import load_dataset
+from workbench.compute.handlers.loading import load_dataset, load_run_experiment
 from workbench.compute.protocol import ListEvaluatedSamples
 from workbench.compute.protocol_records import EvaluatedSample, RunDataset
 from workbench.compute.protocol_responses import EvaluatedSamplePage
 from workbench.compute.task import Task
+from workbench.config.data_location import check_data_is_there
 from workbench.core.errors import UserError
 from workbench.datasets import preview
 from workbench.datasets.dataset import Dataset, Split
@@ -23,10 +24,11 @@ from workbench.runs.run_folder import RunFolder
 
 def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> EvaluatedSamplePage:
     """A page of the requested samples, in the order of the split."""
+    run = RunFolder(Path(request.run))
+    check_data_is_there(run.id, load_run_experiment(request.run).data.name, "evaluate")
     data = load_dataset(RunDataset(request.run), task)
     if not preview.has_images(data):
         raise UserError("this dataset has no images; the plots pane draws its points")
-    run = RunFolder(Path(request.run))
     split = data.splits.get(request.split)
     setup = read_record(run.setup, Setup)
     if split is None or (setup is not None and setup.fingerprint != data.fingerprint):

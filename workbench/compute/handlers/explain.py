@@ -9,13 +9,15 @@ from workbench.compute.protocol import Explain
 from workbench.compute.protocol_records import ClassCount, ClassReliability, RunClassifier
 from workbench.compute.protocol_responses import Explanation
 from workbench.compute.task import Task
+from workbench.config.data_summary import balance_hint, class_support, is_rare
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.text import format_range
 from workbench.inference.pipeline_steps import classifier_steps
 from workbench.inference.results import PipelineStep
 from workbench.models import catalog as models
 from workbench.runs.confusions import confused_pairs
-from workbench.runs.reader import RunReader
+from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 
@@ -64,9 +66,10 @@ def _reliability(run: RunFolder, label: str) -> ClassReliability | None:
     """The metrics of class `label` in the run's newest evaluation; `None` if there is none."""
     reader = RunReader(run)
     try:
-        evaluation = read_evaluation(run, newest_evaluation(reader.read_all()))
+        view = reader.read_all()
     finally:
         reader.close()
+    evaluation = read_evaluation(run, newest_evaluation(view))
     metrics = next((row for row in evaluation.per_class if row.name == label), None) if evaluation else None
     if evaluation is None or metrics is None:
         return None
@@ -78,5 +81,16 @@ def _reliability(run: RunFolder, label: str) -> ClassReliability | None:
         precision=metrics.precision,
         support=metrics.support,
         predicted_as=tuple(ClassCount(to, n) for true, to, n in errors if true == label)[:MAX_CONFUSIONS],
+        trained_on=_trained_on(view, label),
         confused_with=tuple(ClassCount(true, n) for true, to, n in errors if to == label)[:MAX_CONFUSIONS],
     )
+
+
+def _trained_on(view: RunView, label: str) -> str:
+    """How many samples of class `label` the run was trained and validated on."""
+    setup, train = view.setup, view.experiment.train if view.experiment else TrainingSettings()
+    if setup is None or label not in setup.classes or "train" not in setup.class_counts:
+        return ""
+    index = setup.classes.index(label)
+    hint = balance_hint(train) if is_rare(setup.class_counts["train"], index) else ""
+    return class_support(index, setup.class_counts) + hint

@@ -26,13 +26,16 @@ from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.core.user_code import is_user_code
 from workbench.datasets.dataset import Dataset, with_statistics, with_validation
+from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load, load_all
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import open_source
 from workbench.inference.labels import read_labels
 from workbench.io.images import open_image
+from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.torchvision_models import WeightsLoading
+from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 
 _CACHED_CLASSIFIERS = 2
@@ -58,17 +61,17 @@ def load_dataset(ref: DatasetRef, task: Task) -> Dataset:
 
     Raises `UserError` or `Cancelled`.
     """
-    dataset = experiment_dataset(ref)
-    key = repr(dataset)
+    dataset, recorded = experiment_dataset(ref), recorded_data(ref)
+    key = repr((dataset, recorded))
     if key not in _datasets:
         load_it = _load_custom if is_user_code(dataset.data.name) else _load
-        loaded = load_it(dataset, task)
+        loaded = load_it(dataset, recorded, task)
         _datasets.clear()
         _datasets[key] = loaded
     return _datasets[key]
 
 
-def _load(dataset: ExperimentDataset, task: Task) -> Dataset:
+def _load(dataset: ExperimentDataset, recorded: RecordedData | None, task: Task) -> Dataset:
     info = models.find(dataset.model.name)
     return load(
         dataset.data,
@@ -78,10 +81,11 @@ def _load(dataset: ExperimentDataset, task: Task) -> Dataset:
         seed=dataset.seed,
         progress=task.progress,
         cancelled=task.cancelled,
+        recorded=recorded,
     )
 
 
-def _load_custom(dataset: ExperimentDataset, task: Task) -> Dataset:
+def _load_custom(dataset: ExperimentDataset, recorded: RecordedData | None, task: Task) -> Dataset:
     """The dataset; the user's function is not called again for another seed, fraction or, where it can be, model."""
     info, key = models.find(dataset.model.name), repr(dataset.data)
     wanted = (info.load_size(dataset.model.options), info.channels)
@@ -90,7 +94,12 @@ def _load_custom(dataset: ExperimentDataset, task: Task) -> Dataset:
         _datasets.clear()
         _custom_datasets.clear()
         kept = load_all(
-            dataset.data, size=wanted[0], channels=wanted[1], progress=task.progress, cancelled=task.cancelled
+            dataset.data,
+            size=wanted[0],
+            channels=wanted[1],
+            progress=task.progress,
+            cancelled=task.cancelled,
+            recorded=recorded,
         )
         _custom_datasets[key] = kept, wanted
     return with_statistics(with_validation(kept, dataset.validation, dataset.seed))
@@ -101,6 +110,12 @@ def experiment_dataset(ref: DatasetRef) -> ExperimentDataset:
     if isinstance(ref, RunDataset):
         return ExperimentDataset.from_experiment(load_run_experiment(ref.run))
     return ref
+
+
+def recorded_data(ref: DatasetRef) -> RecordedData | None:
+    """What the run of `ref` recorded about its dataset; `None` for the dataset of an experiment."""
+    setup = read_record(RunFolder(Path(ref.run)).setup, Setup) if isinstance(ref, RunDataset) else None
+    return None if setup is None else RecordedData(setup.classes, setup.shape, setup.fingerprint)
 
 
 def load_run_experiment(run: str) -> Experiment:

@@ -41,6 +41,7 @@ from workbench.compute.protocol_responses import (
 )
 from workbench.compute.task import Task
 from workbench.config.classification_recipe import load_classification_recipe
+from workbench.config.data_summary import summarize_data
 from workbench.core.errors import UserError
 from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
@@ -136,6 +137,10 @@ def _shape_and_outputs(
 ) -> tuple[tuple[int, ...], int]:
     """The shape of one raw sample and the number of outputs, known or assumed without loading the dataset."""
     shape, classes = request.shape or dataset.shape, request.classes or dataset.classes
+    if dataset.kind == "folder" and not (request.shape and request.classes):
+        contents = summarize_data(request.data, request.model)
+        assert contents is not None
+        shape, classes = contents.shape, len(contents.facts.classes)
     if dataset.task == "regression":
         classes = 1
     if not shape and dataset.kind == "custom":

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from workbench.config.experiment import Experiment, read_experiment
+from workbench.config.data_summary import experiment_data
+from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict, read_experiment
 from workbench.core.errors import UserError
-from workbench.core.settings_schema import SettingValue
+from workbench.core.setting_parser import parse_assignment
+from workbench.core.settings_schema import Section, SettingValue
 from workbench.launcher import launch
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.runs.status import Status
@@ -81,6 +83,9 @@ class RunActions:
             try:
                 for remark in launch.start_warnings(experiment):
                     self._host.show_notice(remark, "warning")
+                data = experiment_data(experiment)
+                for warning in data.warnings if data else ():
+                    self._host.show_notice(f"data: {warning}", "warning")
                 folder = launch.start_run(experiment, LAUNCHER, self._host.store.root)
             finally:
                 self._starting = False
@@ -182,14 +187,31 @@ class RunActions:
         if experiment is None:
             self._host.show_notice(f"the experiment of {row.name} can't be read: {path}", "error")
             return
+        if self._load(editor, experiment.to_dict()):
+            self._host.show_notice(
+                f"loaded the experiment of {row.name} into the experiment pane: change it and press t"
+            )
+
+    def propose(self, experiment: Experiment, assignment: str) -> None:
+        """Load an experiment with one setting changed (`KEY=VALUE`) into the experiment pane."""
+        editor = self._editor()
+        if editor is None:
+            self._deferred = lambda: self.propose(experiment, assignment)
+            return
+        key, value = parse_assignment(assignment)
+        if self._load(editor, apply_overrides(experiment.to_dict(), {key: value})):
+            self._host.show_notice(
+                f"loaded the experiment of the run with {assignment} into the experiment pane: t trains it"
+            )
+
+    def _load(self, editor: ExperimentEditor, content: Section) -> bool:
+        """Load an experiment into the experiment pane; false after a notice that it is invalid."""
         try:
-            editor.load(experiment)
+            editor.load(experiment_from_dict(content))
         except UserError as error:
             self._host.show_notice(str(error), "error")
-            return
-        self._host.show_notice(
-            f"loaded the experiment of {row.name} into the experiment pane: change it and press t"
-        )
+            return False
+        return True
 
     def read_log(self) -> None:
         """Show the end of the selected run's log."""

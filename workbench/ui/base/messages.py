@@ -12,6 +12,7 @@ from workbench.ui.base.layout import PaneId
 from workbench.ui.base.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from workbench.config.experiment import Experiment
     from workbench.runs.metrics import EvaluationFile
 
 Severity = Literal["information", "warning", "error"]
@@ -53,6 +54,16 @@ class ComparisonRequested(Message):
     """Called with the name of the second run and its newest evaluation."""
     split: str = ""
     """The split of the classes that are shown: an evaluation on the same one is preferred."""
+
+
+@dataclass
+class ExperimentProposed(Message):
+    """The user chose a setting for a new run like the one that is shown."""
+
+    experiment: Experiment
+    """That of the shown run."""
+    assignment: str
+    """The setting to change, as `KEY=VALUE`."""
 
 
 @dataclass

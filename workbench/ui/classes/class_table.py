@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.config.data_summary import balance_hint, class_support, is_rare
 from workbench.config.experiment import Reference
-from workbench.core.text import cell_width, format_fraction, sanitize, truncate
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.text import cell_width, class_text, format_fraction, sanitize, truncate
 from workbench.runs.confusions import confused_pairs
 from workbench.runs.metrics import ClassMetrics, EvaluationFile
 from workbench.runs.scores import split_label
@@ -41,6 +43,8 @@ class ClassRow:
     """Recall at earlier evaluations and, if they are on the same split, at this one; oldest first."""
     predicted_as: tuple[tuple[str, int], ...] = ()
     """The wrongly predicted classes of its samples with counts (false negatives), most frequent first."""
+    training: int | None = None
+    """Its training samples; `None` if unknown."""
     published: float | None = None
     """Its recall in the published result of the recipe."""
 
@@ -68,6 +72,7 @@ ORDERS = (
     Order("precision", "by precision", lambda row: row.precision),
     Order("f1", "by F1", lambda row: row.f1),
     Order("support", "by support", lambda row: row.support, descending=True),
+    Order("training", "by training samples", lambda row: row.training, descending=True),
     Order("index", "by index", lambda row: row.index),
 )
 
@@ -76,10 +81,12 @@ def class_rows(
     evaluation: EvaluationFile | None,
     earlier: Sequence[EvaluationFile] = (),
     baseline: EvaluationFile | None = None,
+    training: Sequence[int] = (),
 ) -> list[ClassRow]:
     """The rows of all classes of an evaluation.
 
-    `earlier`: other evaluations of the run for the trend, newest first; `baseline`: the evaluation for `delta`.
+    `earlier`: other evaluations of the run for the trend, newest first; `baseline`: the evaluation for `delta`;
+    `training`: the training samples of each class.
     """
     errors = defaultdict(list)
     for true, predicted, count in confused_pairs(evaluation):
@@ -95,7 +102,12 @@ def class_rows(
         if recall is not None and same_split:
             trend.append(recall)
         delta = None if recall is None or old is None else recall - old
-        rows.append(replace(row, delta=delta, trend=tuple(trend), predicted_as=tuple(errors[row.name])))
+        known = training[index] if index < len(training) else None
+        rows.append(
+            replace(
+                row, delta=delta, trend=tuple(trend), predicted_as=tuple(errors[row.name]), training=known
+            )
+        )
     return rows
 
 
@@ -147,6 +159,8 @@ def table_columns(rows: Sequence[ClassRow], *, trend: str = "", published: str =
     longest = max((cell_width(row.display_name) for row in rows), default=0)
     name = max(5, min(longest, MAX_NAME_WIDTH))
     digits = max((len(str(row.support)) for row in rows), default=1)
+    most = max((len(str(row.training or 0)) for row in rows), default=1)
+    training = [Column("training", "train", max(5, most), priority=2, align_right=True)]
     publication = f"publ. {published}".rstrip()
     trend_title = f"{trend} trend".lstrip()
     published_column = [Column("published", publication, len(publication), priority=7, align_right=True)]
@@ -159,6 +173,7 @@ def table_columns(rows: Sequence[ClassRow], *, trend: str = "", published: str =
         Column("precision", "prec", 5, priority=4, align_right=True),
         Column("f1", "F1", 5, priority=3, align_right=True),
         Column("support", "n", max(3, digits), priority=2, align_right=True),
+        *(training if any(row.training is not None for row in rows) else []),
         Column(
             "trend",
             trend_title,
@@ -194,6 +209,7 @@ def _cells(row: ClassRow, low: float, high: float) -> Cells:
         "precision": format_fraction(row.precision),
         "f1": format_fraction(row.f1),
         "support": (str(row.support), MUTED),
+        "training": ("" if row.training is None else str(row.training), MUTED),
         "trend": lambda width: (sparkline(row.trend[-width:], low, high), MUTED),
         "predicted_as": lambda width: _predicted_as(row, width),
     }
@@ -291,11 +307,27 @@ def _optional_fraction(value: float | None) -> str:
     return "" if finite is None else format_fraction(finite)
 
 
+def support_line(row: ClassRow | None, counts: Mapping[str, Sequence[int]], train: TrainingSettings) -> str:
+    """How many samples of a class were trained and validated on, and what helps a rare one; empty if unknown."""
+    if row is None or row.index >= len(counts.get("train", ())):
+        return ""
+    hint = balance_hint(train) if needs_balance(row, counts) else ""
+    return f"{class_text(row.name, 16)}: {class_support(row.index, counts)}{hint}{' (enter)' if hint else ''}"
+
+
+def needs_balance(row: ClassRow | None, counts: Mapping[str, Sequence[int]]) -> bool:
+    """Whether a class has few training samples, or none in validation."""
+    training, validation = counts.get("train", ()), counts.get("validation", ())
+    if row is None or row.index >= len(training):
+        return False
+    return is_rare(training, row.index) or (row.index < len(validation) and not validation[row.index])
+
+
 def class_errors(row: ClassRow | None, rows: Sequence[ClassRow]) -> tuple[str, str]:
     """Two lines on the errors of a class: what it is predicted as, and where its false positives come from."""
     if row is None:
         return "", ""
-    name, correct = truncate(row.display_name, 16), round((row.recall or 0.0) * row.support)
+    name, correct = class_text(row.name, 16), round((row.recall or 0.0) * row.support)
     predicted_as = f", predicted as {_list(row.predicted_as)}" if row.predicted_as else ""
     false_positives = [
         (other.name, count)

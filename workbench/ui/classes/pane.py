@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
+from workbench.config.data_summary import BALANCE_SETTINGS, balance_hint
 from workbench.config.experiment import Reference
+from workbench.config.training_settings import TrainingSettings
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.scores import split_label
 from workbench.ui.base.layout import PaneId
-from workbench.ui.base.messages import ComparisonRequested, Notify
+from workbench.ui.base.messages import ComparisonRequested, ExperimentProposed, Notify
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.classes import class_table, confusion_matrix, regression_table
 from workbench.ui.classes.class_table import ClassRow
 from workbench.ui.classes.evaluated_samples_screen import EvaluatedSamplesScreen
 from workbench.ui.widgets.cell_grid import CellView, to_cells
+from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.table import Column, Table
 
 VIEWS = ("table", "confusion", "pairs")
@@ -41,7 +45,7 @@ class ClassesPane(Pane):
     DEFAULT_CSS = """
     ClassesPane #matrix { height: 1fr; display: none; }
     ClassesPane #summary { height: 1; }
-    ClassesPane #details { height: 2; }
+    ClassesPane #details { height: 3; }
     ClassesPane.confusion #matrix { display: block; }
     ClassesPane.confusion Table { display: none; }
     """
@@ -121,8 +125,19 @@ class ClassesPane(Pane):
 
     def on_table_row_selected(self, message: Table.RowSelected) -> None:
         message.stop()
-        if self.check_action("details", ()):
+        if self.details_visible and self._needs_balance:
+            self._offer_balance()
+        elif self.check_action("details", ()):
             self.action_details()
+
+    def _offer_balance(self) -> None:
+        """Choose a setting for rare classes, for a copy of this run's experiment in the experiment pane."""
+        options = [Option(key, (key, help)) for key, help in BALANCE_SETTINGS.items()]
+        self.app.push_screen(Chooser("For rare classes", Finder(filter_options(options))), self._propose)
+
+    def _propose(self, assignment: str | None) -> None:
+        if assignment and self.view and self.view.experiment:
+            self.post_message(ExperimentProposed(self.view.experiment, assignment))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Disable actions without effect in the current view, and all actions on classes for a regression."""
@@ -214,7 +229,8 @@ class ClassesPane(Pane):
         earlier = [one for one in self.evaluations[1:] if one.split == split]
         baseline = self.second_run[1] if self.second_run else earlier[0] if earlier else None
         # The only evaluation on test data has no earlier ones: the trend shows those on validation data instead.
-        rows = class_table.class_rows(self.evaluation, earlier or self.evaluations[1:], baseline)
+        training = self._class_counts.get("train", ())
+        rows = class_table.class_rows(self.evaluation, earlier or self.evaluations[1:], baseline, training)
         return class_table.with_published(rows, self._reference)
 
     def _columns(self) -> list[Column]:
@@ -232,6 +248,22 @@ class ClassesPane(Pane):
     def _reference(self) -> Reference | None:
         """The published result of the run's recipe."""
         return self.view.experiment.reference if self.view and self.view.experiment else None
+
+    @property
+    def _class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Samples of each class, by split; empty before they are known."""
+        return self.view.setup.class_counts if self.view and self.view.setup else {}
+
+    @property
+    def _train(self) -> TrainingSettings:
+        return self.view.experiment.train if self.view and self.view.experiment else TrainingSettings()
+
+    @property
+    def _needs_balance(self) -> bool:
+        """Whether the class under the cursor is rare and no setting for that is used."""
+        return class_table.needs_balance(self._cursor_row(), self._class_counts) and bool(
+            balance_hint(self._train)
+        )
 
     def text_to_copy(self) -> str:
         """The row under the cursor."""
@@ -283,7 +315,11 @@ class ClassesPane(Pane):
         if view.display != visible:
             view.display = visible
         width = max(1, self.size.width)
-        lines = class_table.class_errors(self._cursor_row(), self.class_rows)
+        row = self._cursor_row()
+        lines = [
+            *class_table.class_errors(row, self.class_rows),
+            class_table.support_line(row, self._class_counts, self._train),
+        ]
         view.paint([to_cells(line, MUTED, width) for line in lines])
 
     def _headline(self) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from workbench.compute.protocol_records import ExperimentDataset, Scatter, Split, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview
 from workbench.config.experiment import Experiment
-from workbench.core.text import format_compact, format_range, sanitize
+from workbench.core.text import format_compact, format_range, plural, sanitize
 from workbench.datasets import catalog as datasets
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, TensorFacts
 from workbench.ui.widgets.axes import Axis, fit_axis
@@ -34,6 +34,10 @@ VALUE_COLUMNS = (
     Column("input", "input", 24, priority=3, min_width=8),
     Column("target", "target", 12, priority=2, min_width=6),
 )
+
+
+MAX_NOTICES = 3
+"""Notices that are shown above the samples."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     what = "images" if facts.has_images else "samples"
     classes = f"{len(facts.classes)} classes" if facts.classes else facts.task
     selection = split if label is None else f"{split}, only {sanitize(facts.classes[label], 20)}"
-    skipped = f", {facts.skipped} skipped" if facts.skipped else ""
+    skipped = f", {facts.skipped.count:,} skipped" if facts.skipped.count else ""
     head = Text(f"{counts} {what}{skipped}  {classes}  ").append(f"▸ {selection}", "bold")
     moments = "  ".join(
         f"{name} {' '.join(format_compact(value) for value in values)}"
@@ -85,27 +89,36 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     for part in filter(None, (moments, target)):
         longer = f"{rows[-1]}  {part}"
         rows = [*rows[:-1], longer] if len(longer) <= width else [*rows, part]
-    return [head, *(Text(row, "dim") for row in rows), *_remarks_line(overview)]
+    return [head, *(Text(row, "dim") for row in rows), *_remark_lines(overview)]
 
 
-def _remarks_line(overview: DatasetOverview) -> list[Text]:
-    """The first notice, or else the last line that user code printed, and how many there are; empty for none."""
-    notices, printed = overview.facts.notices, overview.printed
-    if not notices and not printed:
+def _remark_lines(overview: DatasetOverview) -> list[Text]:
+    """The first notices, or else the last line that user code printed, and how many lines there are; none for none."""
+    facts, printed = overview.facts, overview.printed
+    if not facts.notices and not printed:
         return []
     counts = [
-        f"{len(lines)} {name}{'s' * (len(lines) > 1)}"
-        for name, lines in (("notice", notices), ("printed line", printed))
-        if lines
+        plural(count, name)
+        for name, count in (
+            ("notice", len(facts.notices)),
+            ("skipped file", facts.skipped.count),
+            ("printed line", len(printed)),
+        )
+        if count
     ]
-    first = notices[0] if notices else f"printed: {printed[-1]}"
-    return [Text(f"o: {', '.join(counts)}  ", "bold").append(sanitize(first))]
+    first = facts.notices[0] if facts.notices else f"printed: {printed[-1]}"
+    lines = [Text(f"o: {', '.join(counts)}  ", "bold").append(sanitize(first))]
+    return lines + [Text(sanitize(notice), "dim") for notice in facts.notices[1:MAX_NOTICES]]
 
 
 def remarks(overview: DatasetOverview) -> list[str]:
-    """All notices on the dataset, and what user code printed."""
+    """All notices on the dataset, every skipped file with its reason, and what user code printed."""
+    facts = overview.facts
+    skipped = [f"skipped {file.path}: {file.reason}" for file in facts.skipped.files]
+    rest = facts.skipped.count - len(skipped)
+    more = [f"and {plural(rest, 'more file')}"] if rest > 0 else []
     printed = ["printed by the user code:", *(f"  {line}" for line in overview.printed)]
-    return [*overview.facts.notices, *(printed if overview.printed else [])]
+    return [*facts.notices, *skipped, *more, *(printed if overview.printed else [])]
 
 
 def _element(target: ElementFacts) -> str:

@@ -71,7 +71,7 @@ class DataPane(DatasetPane):
     ID = PaneId.DATA
 
     DEFAULT_CSS = """
-    DataPane > #facts { height: auto; max-height: 5; }
+    DataPane > #facts { height: auto; max-height: 6; }
     DataPane > #grid, DataPane > SampleView { height: 1fr; display: none; }
     DataPane.-empty > #grid, DataPane.-grid > #grid, DataPane.-values > #grid { display: block; }
     DataPane.-detail > SampleView, DataPane.-transforms > SampleView { display: block; }
@@ -91,7 +91,7 @@ class DataPane(DatasetPane):
         Binding("v", "transforms", "transforms"),
         Binding("a", "augmentation", "augmentation"),
         Binding("b", "reroll", "re-roll"),
-        Binding("o", "remarks", "notices and printed lines", show=False),
+        Binding("o", "remarks", "notices, skipped files and printed lines", show=False),
         Binding("escape", "close", "back to the grid", show=False),
     ]
 
@@ -299,10 +299,10 @@ class DataPane(DatasetPane):
             self._restart()
 
     def action_remarks(self) -> None:
-        """Show the notices on the dataset, and what its user code printed."""
-        if self.overview is not None:
+        """Show the notices on the dataset, its skipped files, and what its user code printed."""
+        if self.overview is not None and self.source is not None:
             lines = [Content(sanitize(line)) for line in remarks(self.overview)]
-            self.app.push_screen(TextScreen("notices on the dataset", lines))
+            self.app.push_screen(TextScreen(f"Contents of {self.source.title}", lines))
 
     # One sample
 

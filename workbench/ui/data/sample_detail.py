@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from workbench.compute.protocol_responses import ImageDetail
-from workbench.core.text import sanitize
+from workbench.core.text import class_text, sanitize
 from workbench.ui.data.dataset_text import format_tensor, sample_title
 
 
@@ -61,9 +61,9 @@ class SampleDetail(Widget, can_focus=True):
 def detail_lines(detail: ImageDetail, split: str) -> list[str]:
     """Class, file, index, shape, dtype and range of an image."""
     item, stored = detail.item, detail.stored
-    number = "" if item.label is None else f" (class {item.label})"
+    number = "" if item.label is None else f" (index {item.label})"
     return [
-        f"{item.class_name}{number}",
+        f"{class_text(item.class_name)}{number}",
         *([item.name] if item.name else []),
         sample_title(split, item.index),
         "",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 
+from workbench.config.data_summary import BALANCE_SETTINGS, DataSummary, balance_hint
 from workbench.config.experiment import check_sources
 from workbench.config.recipes import load_recipe, recipe_files
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.text import (
     format_bytes,
@@ -17,7 +19,7 @@ from workbench.core.text import (
 )
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_layout import validate_image_folder
+from workbench.datasets.image_folder_facts import folder_facts, relative_path
 from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
@@ -145,12 +147,28 @@ def _user_code_rows(text: str) -> list[Option]:
 def _check_data(name: str) -> None:
     dataset = datasets.find(name).name
     check_sources(dataset)
-    validate_image_folder(dataset)
+    folder_facts(dataset, {})
 
 
-def model_finder(task: str) -> Finder:
-    """The models of the catalog that support `task`, the built-in ones first, or a custom model class."""
-    rows = [_model_row(info) for info in models.CATALOG if task in info.tasks]
+def contents_finder(contents: DataSummary, train: TrainingSettings) -> Finder:
+    """What a folder of images contains, line by line; for rare classes the settings that help, as `KEY=VALUE`."""
+    rows = [Option("", (line,)) for line in contents.lines]
+    facts = contents.facts
+    rows += [
+        Option("", (f"{relative_path(file.path, facts)}: {file.reason}",), group="skipped")
+        for file in facts.skipped.files
+    ]
+    if balance_hint(train) and contents.is_imbalanced:
+        rows[:0] = [Option(key, (key, help)) for key, help in BALANCE_SETTINGS.items()]
+    return Finder(filter_options(rows), hint="enter on a setting sets it; esc closes")
+
+
+def model_finder(task: str, classes: int | None = None) -> Finder:
+    """The models of the catalog that support `task`, the built-in ones first, or a custom model class.
+
+    Parameters are those for a dataset of `classes` classes.
+    """
+    rows = [_model_row(info, classes) for info in models.CATALOG if task in info.tasks]
     return Finder(
         filter_options(rows, _user_code_rows),
         hint="or a custom model: ./net.py:Net",
@@ -161,7 +179,7 @@ def model_finder(task: str) -> Finder:
     )
 
 
-def _model_row(info: models.ModelInfo) -> Option:
+def _model_row(info: models.ModelInfo, classes: int | None) -> Option:
     about = models.describe(info)
     input_size = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
     weights = ""
@@ -170,7 +188,7 @@ def _model_row(info: models.ModelInfo) -> Option:
     group = "built-in" if info.kind == "builtin" else "torchvision (parameters with ImageNet's 1,000 classes)"
     return Option(
         info.name,
-        (info.name, info.title, input_size, format_count(info.parameters).rjust(10), weights),
+        (info.name, info.title, input_size, format_count(info.parameters_for(classes)).rjust(10), weights),
         group=group,
     )
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workbench.config.data_summary import DataSummary
 from workbench.config.experiment import (
     Experiment,
     all_settings,
@@ -30,6 +31,7 @@ COMMON_SETTINGS = (
 DEVICE_SETTING = "train.device"
 """The setting whose values are the devices of this host."""
 
+CONTENTS_HELP = "classes, splits and files of the folder, and what is left out"
 FIRST_RECIPE = "digits-mlp"
 _RECIPE_KEYS = ("name", "recipe", "title", "teaches", "reference", "do")
 _SECTIONS = ("data", "model", "train")
@@ -147,17 +149,21 @@ class Draft:
         return _experiment(self._settings)
 
     def choices(self) -> tuple[Choice, Choice]:
-        """Dataset and model with their options."""
+        """Dataset and model with their options, as the run will use them; as typed while the draft is invalid."""
+        if self.problem is None:
+            experiment = self.experiment()
+            return experiment.data, experiment.model
         return _choice(self._settings, "data"), _choice(self._settings, "model")
 
     def value(self, key: str) -> object:
         """The effective value of a setting (as typed while the draft is invalid); `None` for an unknown key."""
         return self._values().get(key)
 
-    def fields(self, layers: str = "") -> list[Field]:
+    def fields(self, layers: str = "", contents: str = "") -> list[Field]:
         """Every row of the form: recipe, dataset and model with their options, common settings, other settings.
 
-        `layers`: the text of the row that opens the list of layers.
+        `layers`: the text of the row that opens the list of layers; `contents`: of the row that says what a folder of
+        images contains, which is left out if it is empty.
         """
         values = self._values()
         rows = {row.key: self._field(row, values) for row in all_settings(self.data, self.model)}
@@ -170,6 +176,7 @@ class Draft:
         return [
             Field("recipe", "recipe", self.recipe or "none", "pick", help=about),
             Field("data", "dataset", self.data, "pick", help=datasets.find(self.data).title),
+            *([Field("contents", "contents", contents, "pick", help=CONTENTS_HELP)] if contents else []),
             *options["data"],
             Field("model", "model", self.model, "pick", help=models.find(self.model).title),
             *options["model"],
@@ -228,22 +235,31 @@ class Cost:
     """The bytes of it that are still to be downloaded."""
 
 
-def cost(draft: Draft, parameters: int | None) -> Cost:
-    """The cost as far as it is known before loading anything; `parameters`: the counted ones, if known."""
+def cost(draft: Draft, parameters: int | None, contents: DataSummary | None = None) -> Cost:
+    """The cost as far as it is known before loading anything.
+
+    `parameters`: the counted ones, if known; `contents`: those of a folder of images.
+    """
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
     fraction = float(_number(draft.value("train.validation")) or 0.0)
     validation = None if about.train is None else round(about.train * fraction)
     train = None if about.train is None or validation is None else about.train - validation
+    test, classes = about.test, about.classes
+    if contents is not None:
+        totals = {split: sum(counts) for split, counts in contents.counts.items()}
+        train, validation, test = totals["train"], totals.get("validation"), totals["test"]
+        classes = len(contents.facts.classes)
     batch, epochs = _number(draft.value("train.batch_size")), _number(draft.value("train.epochs"))
     steps = int(math.ceil(train / batch) * epochs) if train and batch and epochs else None
-    count = parameters if parameters is not None else info.parameters if info.kind == "torchvision" else None
+    expected = info.parameters_for(classes) if info.kind == "torchvision" else None
+    count = parameters if parameters is not None else expected
     pretrained = bool(draft.value("model.pretrained")) and not draft.value("model.weights")
     missing = info.weights_bytes if pretrained and info.local_weights() is None else 0
     download = (0 if about.here else about.download) + missing
     # The best and the last two checkpoints, each with two optimizer moments, in float32.
     disk = download + 3 * 3 * 4 * (count or 0)
-    return Cost(train, validation, about.test, steps, count, disk, download)
+    return Cost(train, validation, test, steps, count, disk, download)
 
 
 def format_value(value: object) -> str:

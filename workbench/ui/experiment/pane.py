@@ -21,6 +21,7 @@ from workbench.core.errors import RunFailed, UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
+from workbench.datasets.image_folder_scan import PREFIX as FOLDER_PREFIX
 from workbench.planning.plan import Plan, describe_proposal
 from workbench.system import devices
 from workbench.system.devices import TrainingDevice
@@ -38,6 +39,7 @@ from workbench.ui.experiment.summary_text import (
     layers_line,
 )
 from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
+from workbench.ui.services.folder_contents import FolderContents
 from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
@@ -80,6 +82,7 @@ class ExperimentPane(Pane):
         self._summaries: dict[str, ModelSummaryResult] = {}
         self._device = TrainingDevice("", "")
         self._plans, self._plan_status = PlanCache(), ""
+        self._folders = FolderContents()
 
     def compose(self) -> ComposeResult:
         yield ExperimentSummary()
@@ -152,6 +155,7 @@ class ExperimentPane(Pane):
     @on(events.DescendantFocus)
     def _focus_entered(self) -> None:
         self._summarize_in_background()
+        self._list_folder()
         self._update_device()
 
     def _arrange(self) -> None:
@@ -176,6 +180,7 @@ class ExperimentPane(Pane):
         self._update_headline()
         self._show()
         self._update_device()
+        self._list_folder()
         if self.has_focus_within:
             self._summarize_in_background()
 
@@ -188,18 +193,22 @@ class ExperimentPane(Pane):
         self.headline = "──".join(part for part in parts if part)
 
     def _show(self) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.query(Form):
             return
-        content = self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts()
+        contents = None if self.draft.problem else self._folders.get(self.experiment())
+        content = (
+            self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts(),
+        )  # fmt: skip
         if self.has_class("-form"):
             width = value_width(self.content_size.width - 2)  # without the scroll bar
-            fields = self.draft.fields(layers_line(self.model_summary.summary, width))
+            layers = layers_line(self.model_summary.summary, width)
+            fields = self.draft.fields(layers, contents.short if contents else "")
             form = self.query_one(Form)
             form.show(filter_fields(fields, self.filter))
             self._show_help(form.highlighted if form.has_focus else None)
-            self.query_one(CostLine).lines = tuple(cost_lines(*content))
+            self.query_one(CostLine).lines = tuple(cost_lines(*content, contents=contents))
         else:
-            lines = experiment_summary(*content)
+            lines = experiment_summary(*content, contents=contents)
             self.query_one(ExperimentSummary).lines = tuple(lines[: max(1, self.content_size.height)])
 
     def _plan_parts(self) -> list[str]:
@@ -250,7 +259,7 @@ class ExperimentPane(Pane):
     async def _field_opened(self, event: Form.Opened) -> None:
         event.stop()
         actions = {"recipe": self.action_recipes, "data": self.action_datasets, "model": self.action_models,
-                   "layers": self.action_layers}  # fmt: skip
+                   "layers": self.action_layers, "contents": self._show_contents}  # fmt: skip
         if event.field.key in actions:
             await actions[event.field.key]()
         elif event.field.key == DEVICE_SETTING:
@@ -274,6 +283,25 @@ class ExperimentPane(Pane):
             lambda name: self.draft.set(field.key, name),
         )
 
+    async def _show_contents(self) -> None:
+        """List what the folder contains, and offer the settings for rare classes."""
+        contents = None if self.draft.problem else self._folders.get(self.experiment())
+        if contents is not None:
+            finder = choosers.contents_finder(contents, self.experiment().train)
+            await self._choose(f"Contents of {contents.facts.root}", finder, self._select_proposal)
+
+    @work(group="folder", exclusive=True)
+    async def _list_folder(self) -> None:
+        if self.draft.problem or not self.draft.data.startswith(FOLDER_PREFIX):
+            return
+        try:
+            changed = await self._folders.update(self.experiment())
+        except UserError as error:
+            self.post_message(Notify(str(error), "error"))
+            return
+        if changed:
+            self._show()
+
     async def action_recipes(self) -> None:
         """Select a recipe."""
         await self._choose("Recipes", choosers.recipe_finder(), self._select_recipe)
@@ -292,10 +320,11 @@ class ExperimentPane(Pane):
 
     async def action_models(self) -> None:
         """Select the model."""
-        task = datasets.find(self.draft.data).task
-        await self._choose(
-            "Models", choosers.model_finder(task), lambda name: self.draft.choose("model", name)
-        )
+        about = datasets.describe(self.draft.data)
+        contents = None if self.draft.problem else self._folders.get(self.experiment())
+        classes = len(contents.facts.classes) if contents else about.classes
+        finder = choosers.model_finder(about.task, classes)
+        await self._choose("Models", finder, lambda name: self.draft.choose("model", name))
 
     async def _choose(self, title: str, finder: Finder, select: Callable[[str], None]) -> None:
         def apply(key: str | None) -> None:
@@ -344,7 +373,8 @@ class ExperimentPane(Pane):
 
     def _select_proposal(self, assignment: str) -> None:
         key, _, value = assignment.partition("=")
-        self.draft.set(key, value)
+        if key:
+            self.draft.set(key, value)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`esc` is bound only while a plan is running."""

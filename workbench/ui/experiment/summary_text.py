@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from workbench.compute.protocol_responses import ModelSummary
+from workbench.config.data_summary import DataSummary
 from workbench.core import paths
 from workbench.core.text import cell_width, format_bytes, format_count, format_shape, pad, sanitize, truncate
 from workbench.datasets import catalog as datasets
@@ -45,9 +46,11 @@ def experiment_summary(
     device: TrainingDevice,
     width: int,
     planned: Sequence[str] = (),
+    *,
+    contents: DataSummary | None = None,
 ) -> list[Text]:
-    """The experiment as a low pane shows it, in `width` cells; `planned`: see `cost_lines`."""
-    estimate = cost(draft, model_summary.parameters)
+    """The experiment as a low pane shows it, in `width` cells; `planned`, `contents`: see `cost_lines`."""
+    estimate = cost(draft, model_summary.parameters, contents)
     samples = "" if estimate.train is None else f" {format_count(estimate.train)}"
     if estimate.validation:
         samples += f"/~{format_count(estimate.validation)} val"  # rounded for each class
@@ -55,11 +58,12 @@ def experiment_summary(
     value, layers_width = draft.value, width - 15
     model = f" {format_count(estimate.parameters)}" if estimate.parameters else ""
     model += " pretrained" if value("model.pretrained") is True else ""
-    layers = layers_line(model_summary.summary, width - 6) or _shapes(draft)
+    layers = layers_line(model_summary.summary, width - 6) or _shapes(draft, contents)
     schedule = "" if value("train.schedule") == "constant" else f" {value('train.schedule')}"
     optimizer = f"{value('train.optimizer')} {format_value(value('train.lr')).removeprefix('0')}{schedule}"
     lines = [
         _line("data", _short_name(draft.data) + samples, width),
+        *([_line("", contents.short, width)] if contents else []),
         _line("model", _short_name(draft.model) + model, width),
         _line(
             "",
@@ -72,9 +76,9 @@ def experiment_summary(
             width,
         ),
         _line("augm", format_value(value("train.augment")).replace(",", " "), width),
-        *cost_lines(draft, model_summary, device, width, planned),
+        *cost_lines(draft, model_summary, device, width, planned, contents=contents),
     ]
-    lines[2].stylize("dim")
+    lines[3 if contents else 2].stylize("dim")
     return [*lines, _key_hints(_device_name(device.device))]
 
 
@@ -96,10 +100,13 @@ def cost_lines(
     device: TrainingDevice,
     width: int,
     planned: Sequence[str] = (),
+    *,
+    contents: DataSummary | None = None,
 ) -> list[Text]:
     """Steps, parameters, disk space and device, or `planned` if given; or the error that prevents training.
 
-    Above them, why the run would train on the CPU although there are GPUs.
+    `contents`: those of a folder of images, if known. Above the lines, why the run would train on the CPU although
+    there are GPUs.
     """
     problem = draft.problem or model_summary.error
     if problem:
@@ -110,17 +117,21 @@ def cost_lines(
             Text(truncate(f"⚠ {sanitize(device.warning)}", max(1, width)), THEME.warning or "yellow")
         )
     rows = [""]
-    for part in planned or _estimates(draft, model_summary, device, width):
+    for part in planned or _estimates(draft, model_summary, device, width, contents):
         longer = f"{rows[-1]}, {part}" if rows[-1] else part
         rows = [*rows[:-1], longer] if cell_width(longer) <= width - 7 else [*rows, part]
     return [*warning, *(_line("" if index else "cost", row, width) for index, row in enumerate(rows))]
 
 
 def _estimates(
-    draft: Draft, model_summary: ModelSummaryResult, device: TrainingDevice, width: int
+    draft: Draft,
+    model_summary: ModelSummaryResult,
+    device: TrainingDevice,
+    width: int,
+    contents: DataSummary | None,
 ) -> Iterator[str]:
     """The cost as far as it is known without a plan."""
-    estimate = cost(draft, model_summary.parameters)
+    estimate = cost(draft, model_summary.parameters, contents)
     if estimate.steps is not None:
         yield f"{estimate.steps:,} steps"
     if estimate.parameters and width > 60:
@@ -168,7 +179,9 @@ def _join_shapes(shapes: list[str], width: int) -> str:
     return line
 
 
-def _shapes(draft: Draft) -> str:
+def _shapes(draft: Draft, contents: DataSummary | None) -> str:
+    if contents is not None:
+        return "─▸".join((format_shape(contents.input_shape), "…", str(len(contents.facts.classes))))
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
     shape = about.shape

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from workbench.compute.protocol_records import ClassCount
 from workbench.compute.protocol_responses import Explanation
-from workbench.core.text import format_fraction, sanitize
+from workbench.core.text import class_text, format_fraction, sanitize
 from workbench.inference.results import Prediction
 
 CLOSE, CLEAR = 0.2, 0.6
@@ -46,17 +46,18 @@ def _margin(explanation: Explanation) -> list[str]:
 
 def _prediction(prediction: Prediction) -> str:
     logit = "" if prediction.logit is None else f" (logit {prediction.logit:.2f})"
-    return f"{prediction.label} {format_fraction(prediction.probability)}{logit}"
+    return f"{class_text(prediction.label)} {format_fraction(prediction.probability)}{logit}"
 
 
 def _reliability(explanation: Explanation) -> list[str]:
-    metrics, label = explanation.reliability, explanation.first.label
+    metrics, label = explanation.reliability, class_text(explanation.first.label)
     if metrics is None and explanation.published_accuracy is not None:
         accuracy = format_fraction(explanation.published_accuracy)
         return [f"published top-1 accuracy on the ImageNet validation images: {accuracy}"]
     if metrics is None:
         return ["the model has not been evaluated yet"]
     return [
+        *([f"{label}: {metrics.trained_on}"] if metrics.trained_on else []),
         f"recall of {label}: {format_fraction(metrics.recall)} of {metrics.support} images",
         f"precision of {label}: {format_fraction(metrics.precision)}",
         f"false positives for {label}: {_counted(metrics.confused_with)}",

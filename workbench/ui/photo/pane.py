@@ -26,8 +26,8 @@ from workbench.compute.protocol_records import (
 )
 from workbench.core.paths import expand_user_path
 from workbench.core.progress import Progress
-from workbench.core.text import format_decimals, format_outputs
-from workbench.io.image_extensions import IMAGE_EXTENSIONS
+from workbench.core.text import class_text, format_decimals, format_outputs
+from workbench.io.image_files import IMAGE_EXTENSIONS
 from workbench.io.images import open_image
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import Notify
@@ -247,7 +247,7 @@ class PhotoPane(ClassifierChoice):
 
     def classify_sample(self, sample: ImageItem) -> None:
         """Classify a sample of the run's dataset."""
-        name = f"test sample {sample.index}: {sample.class_name}"
+        name = f"test sample {sample.index}: {class_text(sample.class_name)}"
         self._input, self._caption = ImageData(sample.png, self._samples_run or ""), name
         self._show_input(sample.png, name)
         self._classify_in_background(self._input, name)
@@ -389,4 +389,4 @@ def _absolute(image: ImageSource) -> ImageSource:
 
 
 def _sample_option(sample: ImageItem) -> Option:
-    return Option(str(sample.index), (f"{sample.index:>5}", sample.class_name, sample.name))
+    return Option(str(sample.index), (f"{sample.index:>5}", class_text(sample.class_name), sample.name))

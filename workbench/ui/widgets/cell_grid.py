@@ -10,7 +10,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.core.text import cell_width, truncate
+from workbench.core.text import grapheme_widths, truncate
 
 Cell = tuple[str, str]
 """The text of a cell and the name of its style. The cell after a wide character has empty text."""
@@ -24,12 +24,9 @@ MERGE_GAP = 8
 def to_cells(text: str, style: str, width: int | None = None) -> list[Cell]:
     """Sanitized `text` as cells of one style; with `width`, truncated or padded to it."""
     cells: list[Cell] = []
-    for character in text if width is None else truncate(text, width):
-        wide = cell_width(character)
-        if wide == 0 and cells:
-            cells[-1] = (cells[-1][0] + character, style)
-        elif wide:
-            cells += [(character, style), ("", style)][:wide]
+    for grapheme, wide in grapheme_widths(text if width is None else truncate(text, width)):
+        if wide:
+            cells += [(grapheme, style), ("", style)][:wide]
     return cells if width is None else cells + [(" ", style)] * (width - len(cells))
 
 

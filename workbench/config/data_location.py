@@ -1,0 +1,58 @@
+"""Where the dataset of a run is now: `data.json` in its folder, written when the user says that it was moved.
+
+`experiment.json` never changes; whoever reads the experiment of a run gets the current place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path, is_folder
+from workbench.core.settings_schema import Section
+from workbench.core.user_code import is_user_code
+from workbench.datasets import catalog as datasets
+from workbench.datasets.image_folder_scan import PREFIX
+from workbench.io.atomic_files import read_json, write_json
+
+FILE_NAME = "data.json"
+
+
+def with_current_dataset(experiment: Section, run: Path) -> Section:
+    """The JSON form of the experiment of the run in the folder `run`, with its dataset where it is now."""
+    location = read_json(run / FILE_NAME)
+    name = location.get("name") if isinstance(location, Mapping) else None
+    data = experiment.get("data")
+    if not isinstance(name, str) or not name or not isinstance(data, Mapping):
+        return experiment
+    return {**experiment, "data": {**data, "name": name}}
+
+
+def record_location(run: Path, name: str) -> None:
+    """Record that the dataset of the run is now called `name`. Raises `OSError`."""
+    write_json(run / FILE_NAME, {"v": 1, "name": name})
+
+
+def moved_dataset(recorded: str, text: str) -> str:
+    """The name of the dataset `recorded` at another path, given as a path or a name. Raises `UserError`."""
+    if recorded.startswith(PREFIX):
+        return datasets.find(PREFIX + text.removeprefix(PREFIX)).name
+    if is_user_code(recorded):
+        function = recorded.rpartition(":")[2]
+        return datasets.find(
+            text if is_user_code(text) else f"{expand_user_path(text).absolute()}:{function}"
+        ).name
+    raise UserError(
+        f"--data is for folders of images and ./file.py:function; {recorded} is found by its name in WORKBENCH_DATA"
+    )
+
+
+def check_data_is_there(run_id: str, name: str, command: str) -> None:
+    """Raise `UserError` if the folder of a dataset has gone; `command` takes `--data`."""
+    path = name.removeprefix(PREFIX)
+    if name.startswith(PREFIX) and not is_folder(Path(path)):
+        raise UserError(
+            f"the images of {run_id} are not at {path} any more: workbench {command} {run_id} --data PATH names their "
+            "folder"
+        )

@@ -1,0 +1,158 @@
+"""What an experiment will train on, as far as it is known before its data is loaded. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from workbench.config.experiment import Experiment
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.settings_schema import Choice
+from workbench.core.text import plural, sanitize
+from workbench.datasets.dataset_facts import drawn_count
+from workbench.datasets.image_folder_facts import (
+    FolderFacts,
+    describe_folder,
+    describe_resizing,
+    folder_facts,
+    folder_warnings,
+    list_names,
+)
+from workbench.datasets.image_sizes import automatic_side
+from workbench.models import catalog as models
+
+RARE_SHARE = 0.25
+"""A class is rare if it has less than this part of the images that it would have in equal shares."""
+_MAX_RARE = 3
+BALANCE_SETTINGS = {
+    "train.class_weights=balanced": "rare classes count more in the loss",
+    "train.balanced_sampling=yes": "rare classes are seen more often in each epoch",
+}
+"""Settings for data with rare classes, as `KEY=VALUE`, and what each does."""
+
+
+class DataSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The classes, splits and images of a run, before it starts."""
+
+    facts: FolderFacts
+    counts: dict[str, tuple[int, ...]]
+    """Images of each class by split, as the run will use them."""
+    shape: tuple[int, int, int]
+    """Of one stored image: channels, height, width."""
+    input_shape: tuple[int, int, int]
+    """Of one input of the model."""
+    lines: tuple[str, ...]
+    """All of it as text."""
+    warnings: tuple[str, ...]
+    """Those of the lines that say what is left out or skipped, or that classes are rare."""
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether a class is rare."""
+        training = self.counts["train"]
+        return any(is_rare(training, index) for index in range(len(training)))
+
+    @property
+    def short(self) -> str:
+        """`2 classes, 3 skipped, imbalanced`."""
+        facts = self.facts
+        parts = [plural(len(facts.classes), "class")]
+        parts += [f"{plural(len(facts.left_out), 'folder')} left out"] * bool(facts.left_out)
+        parts += [f"{facts.skipped.count:,} skipped"] * bool(facts.skipped.count)
+        parts += ["imbalanced"] * self.is_imbalanced
+        return ", ".join(parts)
+
+
+def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None = None) -> DataSummary | None:
+    """What a run on a folder of images will use; `None` for other datasets. Raises `UserError`.
+
+    Lists the folder and reads the headers of a few images, so it may take seconds. Without `train`, no validation split
+    is drawn, and nothing is said about imbalance.
+    """
+    facts = folder_facts(data.name, data.options)
+    if facts is None:
+        return None
+    counts = split_counts(facts, train.validation if train else 0.0)
+    shape, input_shape = _shapes(facts, data, model)
+    rare = [] if train is None else imbalance(facts.classes, counts, train)
+    return DataSummary(
+        facts=facts,
+        counts=counts,
+        shape=shape,
+        input_shape=input_shape,
+        lines=(*describe_folder(facts), *describe_resizing(facts.sizes, shape, input_shape), *rare),
+        warnings=(*folder_warnings(facts), *rare),
+    )
+
+
+def experiment_data(experiment: Experiment) -> DataSummary | None:
+    """`summarize_data` of an experiment."""
+    return summarize_data(experiment.data, experiment.model, experiment.train)
+
+
+def split_counts(facts: FolderFacts, validation: float) -> dict[str, tuple[int, ...]]:
+    """Images of each class by split, after the fraction `validation` is drawn from the training data if needed."""
+    if "validation" in facts.counts or validation <= 0:
+        return facts.counts
+    drawn = tuple(drawn_count(count, validation) for count in facts.counts["train"])
+    if not any(drawn):
+        return facts.counts
+    train = tuple(a - b for a, b in zip(facts.counts["train"], drawn, strict=True))
+    return {"train": train, "validation": drawn, "test": facts.counts["test"]}
+
+
+def _shapes(
+    facts: FolderFacts, data: Choice, model: Choice
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The shapes of a stored image and of a model's input."""
+    info = models.find(model.name)
+    size = data.options.get("size", "auto")
+    side = size if isinstance(size, int) else automatic_side(facts.sizes, info.load_size(model.options))
+    shape = (1 if info.channels == 1 else 3, side, side)
+    input_side = info.size_for(model.options, shape) or side
+    return shape, (info.channels or shape[0], input_side, input_side)
+
+
+# Imbalance
+
+
+def imbalance(
+    classes: Sequence[str], counts: Mapping[str, Sequence[int]], train: TrainingSettings
+) -> list[str]:
+    """A line on classes with few training images, and one on classes without validation images; often none."""
+    training = counts["train"]
+    rare = sorted(
+        (index for index in range(len(classes)) if is_rare(training, index)),
+        key=lambda index: training[index],
+    )
+    lines = []
+    if rare:
+        shown = [f"{sanitize(classes[i], 24)} has {class_support(i, counts)}" for i in rare[:_MAX_RARE]]
+        more = f" and {plural(len(rare) - _MAX_RARE, 'more class')}" if len(rare) > _MAX_RARE else ""
+        lines.append(f"imbalanced: {'; '.join(shown)}{more}{balance_hint(train)}")
+    validation = counts.get("validation", ())
+    missing = [classes[i] for i, count in enumerate(validation) if not count and i not in rare]
+    if missing:
+        lines.append(f"no validation images: {list_names(missing)}")
+    return lines
+
+
+def is_rare(training: Sequence[int], index: int) -> bool:
+    """Whether a class has far fewer training images than it would have in equal shares."""
+    return training[index] < RARE_SHARE * sum(training) / len(training)
+
+
+def class_support(index: int, counts: Mapping[str, Sequence[int]]) -> str:
+    """`1 of 510 training images, none in validation`."""
+    text = f"{counts['train'][index] or 'none'} of {plural(sum(counts['train']), 'training image')}"
+    if "validation" in counts:
+        text += f", {counts['validation'][index] or 'none'} in validation"
+    return text
+
+
+def balance_hint(train: TrainingSettings) -> str:
+    """The settings that help with rare classes; empty where one is set."""
+    if train.class_weights != "none" or train.balanced_sampling:
+        return ""
+    return f"; consider {' or '.join(BALANCE_SETTINGS)}"

@@ -1,0 +1,157 @@
+"""What a run will use of a folder of images, as a record and as lines of text, before anything is decoded.
+
+Imports no torch: commands, the launcher and the screen show it before a run starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from workbench.core.settings_schema import Section
+from workbench.core.text import plural, sanitize
+from workbench.datasets.catalog import FolderOptions
+from workbench.datasets.dataset_facts import SkippedFile, SkippedFiles, drawn_count
+from workbench.datasets.image_folder_layout import ALL
+from workbench.datasets.image_folder_scan import FolderScan, dataset_scan
+from workbench.datasets.image_sizes import ImageSizes
+
+_MAX_NAMES = 12
+_MAX_LEFT_OUT = 6
+_MAX_REASONS = 3
+
+
+class FolderFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder of images contains."""
+
+    root: str
+    """The folder with the classes or splits: the named one, or one inside it."""
+    classes: tuple[str, ...]
+    folders: dict[str, str]
+    """The folder of each split below `root`; that of `test` is missing if the test split is drawn from `train`."""
+    counts: dict[str, tuple[int, ...]]
+    """Images of each class by split, before a validation split is drawn from `train`."""
+    sizes: ImageSizes | None
+    skipped: SkippedFiles
+    left_out: tuple[SkippedFile, ...]
+    """Folders and loose images that belong to no class."""
+    other_files: dict[str, int]
+    """Number of files that are not images, by extension."""
+    remarks: tuple[str, ...]
+    """What is not obvious about the choice of classes and splits, one sentence each."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Images by split."""
+        return {split: sum(counts) for split, counts in self.counts.items()}
+
+
+def folder_facts(name: str, options: Section) -> FolderFacts | None:
+    """The facts of a dataset `folder:PATH`; `None` for other datasets. Raises `UserError`.
+
+    Lists the folder, once per process while it does not change, and reads the headers of a few images.
+    """
+    scan = dataset_scan(name, options)
+    return None if scan is None else facts_of_scan(scan, float(options.get("test", FolderOptions().test)))
+
+
+def facts_of_scan(scan: FolderScan, test: float) -> FolderFacts:
+    """The facts of a scanned folder; `test`: the fraction of each class that is the test split if there is no other."""
+    counts = {split: tuple(values) for split, values in scan.counts().items()}
+    folders = dict(scan.split_folders)
+    if ALL in counts:
+        every = counts.pop(ALL)
+        drawn = tuple(drawn_count(count, test) for count in every)
+        counts = {"train": tuple(a - b for a, b in zip(every, drawn, strict=True)), "test": drawn}
+        folders = {"train": folders[ALL]}
+    return FolderFacts(
+        root=str(scan.root),
+        classes=scan.classes,
+        folders=folders,
+        counts=counts,
+        sizes=scan.sizes,
+        skipped=SkippedFiles.of(scan.skipped_files),
+        left_out=tuple(SkippedFile(*item) for item in scan.left_out),
+        other_files=dict(scan.other_files),
+        remarks=tuple(scan.remarks),
+    )
+
+
+def describe_folder(facts: FolderFacts) -> Iterator[str]:
+    """Lines of text: classes, splits, other files, then the warnings."""
+    yield from folder_contents(facts)
+    yield from folder_warnings(facts)
+
+
+def folder_contents(facts: FolderFacts) -> Iterator[str]:
+    """Lines about classes, splits and files that are not images."""
+    yield f"{plural(len(facts.classes), 'class')}: {list_names(facts.classes)}"
+    yield f"splits: {', '.join(_describe_split(facts, split) for split in facts.counts)}"
+    if facts.other_files:
+        kinds = Counter(facts.other_files).most_common(_MAX_NAMES)
+        listed = ", ".join(f"{count:,} {sanitize(kind, 16)}" for kind, count in kinds)
+        yield f"ignored, not images: {listed}"
+
+
+def folder_warnings(facts: FolderFacts) -> Iterator[str]:
+    """Lines about what is left out or skipped, and what is not obvious about classes and splits; often none."""
+    if facts.left_out:
+        shown = [f"{relative_path(one.path, facts)} ({one.reason})" for one in facts.left_out[:_MAX_LEFT_OUT]]
+        yield f"left out: {_with_rest(shown, len(facts.left_out))}"
+    if facts.skipped.count:
+        yield f"skipped: {describe_skipped(facts.skipped)}"
+    for remark in facts.remarks:
+        yield sanitize(remark)
+
+
+def describe_resizing(
+    sizes: ImageSizes | None, shape: Sequence[int], input_shape: Sequence[int]
+) -> list[str]:
+    """A line on whether images are resized, from what to what; none if no image can be read.
+
+    `shape`: of a stored image, `input_shape`: of an input of the model; both (channels, height, width).
+    """
+    if sizes is None:
+        return []
+    steps = [sizes.describe()]
+    for _, height, width in (shape, input_shape):
+        if (step := f"{width}×{height}") != steps[-1]:
+            steps.append(step)
+    return [f"images: {steps[0]}, not resized" if len(steps) == 1 else f"images resized: {' → '.join(steps)}"]
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return _with_rest([sanitize(name, 24) for name in names[:_MAX_NAMES]], len(names))
+
+
+def _with_rest(shown: Sequence[str], count: int) -> str:
+    return ", ".join(shown) + (f" and {count - len(shown):,} more" if count > len(shown) else "")
+
+
+def _describe_split(facts: FolderFacts, split: str) -> str:
+    folder = facts.folders.get(split)
+    if folder is None:
+        origin = "drawn from each class of train"
+    else:
+        origin = "the folder itself" if folder == "." else f"{sanitize(folder, 40)}/"
+    return f"{split} {facts.totals[split]:,} ({origin})"
+
+
+def relative_path(path: str, facts: FolderFacts) -> str:
+    """The path of a file relative to the folder, shortened."""
+    relative = os.path.relpath(path, facts.root)
+    return sanitize(path if relative.startswith("..") else relative, 60)
+
+
+def describe_skipped(skipped: SkippedFiles) -> str:
+    """`3 files: 2 × HEIC images can't be read here …, 1 × empty (first: cat/x.heic)`."""
+    reasons = Counter(one.reason for one in skipped.files).most_common()
+    shown = [f"{count:,} × {sanitize(reason, 80)}" for reason, count in reasons[:_MAX_REASONS]]
+    more = f" and {plural(len(reasons) - _MAX_REASONS, 'more reason')}" if len(reasons) > _MAX_REASONS else ""
+    first = sanitize("/".join(Path(skipped.files[0].path).parts[-2:]), 60) if skipped.files else ""
+    return f"{plural(skipped.count, 'file')}: {', '.join(shown)}{more} (first: {first})"

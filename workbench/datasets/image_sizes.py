@@ -1,0 +1,62 @@
+"""The sizes of images in files, measured on some of them by their headers. Imports no torch."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from workbench.core.errors import UserError
+from workbench.core.text import format_shape
+
+MEASURED_IMAGES = 64
+"""The sizes are measured on so many evenly spaced images."""
+_UNKNOWN_SIDE = 32
+_MAX_SIDE = 128
+"""The side of images for models that name no input size."""
+
+
+class ImageSizes(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes of some images of a dataset, width first."""
+
+    smallest: tuple[int, int]
+    """By the shorter side, then by the longer one."""
+    largest: tuple[int, int]
+    median_side: int
+    """The median of the shorter sides."""
+
+    def describe(self) -> str:
+        """`32×32`, or `64×48…640×480`."""
+        ends = [format_shape(size) for size in (self.smallest, self.largest)]
+        return ends[0] if ends[0] == ends[1] else "…".join(ends)
+
+
+def measure_sizes(root: Path, paths: Sequence[str]) -> ImageSizes | None:
+    """The sizes of some of the images `paths` below `root`; `None` if none can be read."""
+    from workbench.io.images import image_size  # noqa: PLC0415 - the launcher starts without Pillow
+
+    sizes = []
+    for path in paths[:: max(1, len(paths) // MEASURED_IMAGES)]:
+        try:
+            sizes.append(image_size(root / path))
+        except UserError:
+            continue
+    if not sizes:
+        return None
+    ordered = sorted(sizes, key=lambda size: (min(size), max(size)))
+    return ImageSizes(
+        smallest=ordered[0],
+        largest=ordered[-1],
+        median_side=int(statistics.median(min(size) for size in sizes)),
+    )
+
+
+def automatic_side(sizes: ImageSizes | None, model_size: int | None) -> int:
+    """The side of the squares that images become without a `size` option: that of the model, but none is enlarged.
+
+    `model_size`: the input size of the model, `None` if it takes any.
+    """
+    native = sizes.median_side if sizes else _UNKNOWN_SIDE
+    return max(1, min(native, model_size or _MAX_SIDE))
