@@ -17,6 +17,7 @@ from workbench.cli.console import activity, print_status
 from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from workbench.core.paths import check_current_folder
 from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
@@ -41,32 +42,56 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """Run the console script and exit with the command's code; bad input never ends in a traceback."""
+    _open_standard_streams()
+    os.umask(os.umask(0o077) | 0o002)  # what this writes is never writable for everyone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             plain = stream.isatty() and plain_reason()
             stream.reconfigure(encoding="ascii" if plain else None, errors=ERROR_HANDLER)
     code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError:  # the reader has ended, or the terminal has hung up
-        _discard_stdout()
+    _discard_unwritable_stdout()  # the reader has ended, or the terminal has hung up
     sys.exit(code)
 
 
 def _discard_stdout() -> None:
     """Make the interpreter's last flush of stdout succeed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _discard_unwritable_stdout() -> None:
+    """Discard the rest of an output that can't be written, which would fail again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+
+
+def _open_standard_streams() -> None:
+    """Replace standard streams that are closed (`>&-`) with the null device.
+
+    Without this, the next file that is opened gets their number, and `print(file=None)` prints errors on stdout.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
+        check_current_folder()
         options = parser().parse_args(arguments)
         module, _, function = options.command.partition(":")
         with contextlib.nullcontext() if module == "screen" else interrupt_on_termination():
             with activity("importing PyTorch") if module == "classify" else contextlib.nullcontext():
                 commands = import_module(f"workbench.cli.commands.{module}")
             code: int = getattr(commands, function)(options)
+        sys.stdout.flush()  # an error of the last output is reported here, not by the interpreter at its end
     except UserError as error:
         print_status(f"workbench: {_one_line(str(error))}")
         return BAD_INPUT
@@ -80,6 +105,12 @@ def run(arguments: list[str]) -> int:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
         print_status(f"workbench: {_one_line(where + (error.strerror or str(error)))}")
+        _discard_unwritable_stdout()
+        return BAD_INPUT
+    except ImportError as error:
+        # A broken installation, or a memory limit (`ulimit -v`) below the size of torch's libraries.
+        hint = "check the installation with 'workbench doctor' and the memory limit with 'ulimit -v'"
+        print_status(f"workbench: a library can't be loaded: {_one_line(str(error))}; {hint}")
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

@@ -9,15 +9,26 @@ from urllib.parse import unquote
 
 import platformdirs
 
+from workbench.core.errors import UserError
+
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 
 def home() -> Path:
-    """`$WORKBENCH_HOME`, else the platform's user data folder."""
-    home = os.environ.get("WORKBENCH_HOME")
-    if home:
-        return Path(home).expanduser().absolute()
-    return platformdirs.user_data_path("workbench", appauthor=False)
+    """`$WORKBENCH_HOME`, else the platform's user data folder. Raises `UserError` where that has no place."""
+    place = os.environ.get("WORKBENCH_HOME") or _user_data_folder()
+    path = expand_user_path(place)
+    if str(path).startswith("~"):  # an unknown user, or one without a home, as some containers run as
+        raise UserError(f"there is no home folder for {place}: set WORKBENCH_HOME to a folder for the runs")
+    return path.absolute()
+
+
+def _user_data_folder() -> str:
+    """The platform's folder for data of the user; it begins with `~` for a user without a home."""
+    try:
+        return platformdirs.user_data_dir("workbench", appauthor=False)
+    except RuntimeError:
+        return "~/.local/share/workbench"
 
 
 def runs() -> Path:
@@ -53,14 +64,14 @@ def download_cache() -> Path:
 def dataset_search_path() -> list[Path]:
     """Folders that are searched for a dataset, in order: `$WORKBENCH_DATA` (as `PATH`), `data_cache()`, Debian's."""
     parts = os.environ.get("WORKBENCH_DATA", "").split(os.pathsep)
-    folders = [Path(part).expanduser().absolute() for part in parts if part]
+    folders = [expand_user_path(part).absolute() for part in parts if part]
     return [*folders, data_cache(), DEBIAN_DATASETS]
 
 
 def torch_home() -> Path:
     """The folder of torch's downloads: `$TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch`."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).expanduser().absolute()
+    return expand_user_path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).absolute()
 
 
 def weights() -> Path:
@@ -89,6 +100,14 @@ def unquote_path(text: str) -> str:
     except ValueError:  # a quote that is not closed, yet
         return plain
     return parts[0] if len(parts) == 1 else plain
+
+
+def check_current_folder() -> None:
+    """Raise `UserError` if the current folder was deleted: neither relative paths nor new processes work in it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the current folder no longer exists: change to another folder") from None
 
 
 def is_file(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import queue
 import ssl
 import threading
@@ -123,7 +124,7 @@ class Connection:
         except UserError as error:
             self._enqueue(error)
         except _CONNECTION_ERRORS as error:
-            self._enqueue(ConnectionLost(_failure_reason(error)))
+            self._enqueue(ConnectionLost(_failure_reason(error) + _proxy_note(self._request.full_url)))
         except Exception as error:  # any other error must end the wait as well
             self._enqueue(error)
 
@@ -179,6 +180,18 @@ def check_scheme(url: str, origin: str = "") -> None:
 def _quote(url: str) -> str:
     """`url` with the characters that a request line must not contain escaped (spaces were rejected before)."""
     return urllib.parse.quote(url, safe=":/?#[]@!$&'()*+,;=%~", errors="surrogateescape")
+
+
+def _proxy_note(url: str) -> str:
+    """Names the variable of the proxy that a request went through, since its error may be the proxy's."""
+    scheme = urllib.parse.urlsplit(url).scheme
+    host = urllib.parse.urlsplit(url).hostname or ""
+    proxy = urllib.request.getproxies().get(scheme)
+    if not proxy or urllib.request.proxy_bypass(host):
+        return ""
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    name = next((name for name in names if os.environ.get(name)), "the system's settings")
+    return f"; through the proxy of {name}"
 
 
 def _failure_reason(error: BaseException) -> str:

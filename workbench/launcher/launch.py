@@ -20,9 +20,9 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.image_folder_facts import folder_facts
-from workbench.io.atomic_files import write_json
+from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
-from workbench.io.record_codec import read_record, write_record
+from workbench.io.record_codec import VERSION, read_record, write_record
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
@@ -31,7 +31,7 @@ from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.records import Heartbeat, Launch, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
-from workbench.runs.run_folder import FREE_SPACE_HINT, RunFolder, allocate_reserve, create_run_folder
+from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
@@ -57,7 +57,9 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     except (OSError, UserError) as error:
         _discard(folder)
         if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
-            raise UserError(f"{describe_disk_error(error, folder.path.parent)}: {FREE_SPACE_HINT}") from None
+            raise UserError(
+                f"{describe_disk_error(error, folder.path.parent)}: {storage_hint(error)}"
+            ) from None
         raise
     return folder
 
@@ -135,7 +137,19 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
             f"workbench resume {folder.id} --take-over resumes it here"
         )
     check_owner(folder)
+    _check_version(folder)
     return status
+
+
+def _check_version(folder: RunFolder) -> None:
+    """Raise `UserError` if a newer version of workbench wrote the run: its files can be read, but not continued."""
+    for path in (folder.experiment, folder.setup, folder.manifest, folder.heartbeat):
+        version = (read_json(path) or {}).get("v")
+        if isinstance(version, int) and version > VERSION:
+            raise UserError(
+                f"{path} is of version {version}, and this workbench writes version {VERSION}: "
+                "the run can be read, but only a newer workbench can resume it"
+            )
 
 
 def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = NO_VALUES) -> str:

@@ -28,6 +28,7 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
+from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
@@ -325,7 +326,7 @@ def _last_log_line(log: Path) -> str:
 
 def _log_tail(log: Path) -> str:
     try:
-        return log.read_bytes()[-16_000:].decode(errors="replace")
+        return read_tail(log, 16_000)[0].decode(errors="replace")
     except OSError:
         return ""
 

@@ -22,6 +22,7 @@ from workbench.core.text import format_bytes
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import write_json
+from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
 from workbench.models import catalog as models
@@ -94,7 +95,7 @@ class PlanProcess:
 
     def _last_log_line(self) -> str:
         with contextlib.suppress(OSError):
-            lines = self._folder.log.read_text(errors="replace").splitlines()
+            lines = read_tail(self._folder.log, 16_000)[0].decode(errors="replace").splitlines()
             return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
         return ""
 

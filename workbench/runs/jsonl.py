@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from workbench.io.atomic_files import sync_folder
+from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import decode, encode
 
 T = TypeVar("T")
@@ -92,9 +93,7 @@ def read_lines(path: Path, type: Any) -> list[Any]:
 def read_last_lines(path: Path, type: Any, size: int = 1 << 16) -> list[Any]:
     """The records in the last `size` bytes of a file of any length, oldest first; damaged lines are left out."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            lines = file.read(size).split(b"\n")
+        lines = read_tail(path, size)[0].split(b"\n")
     except OSError:
         return []
     return [record for line in lines if line and (record := decode(line, type)) is not None]

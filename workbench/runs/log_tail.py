@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from workbench.core.text import sanitize
+from workbench.io.file_tail import read_tail
 
 TAIL_BYTES = 128 << 10
 MAX_LINES = 2000
@@ -16,11 +16,8 @@ def read_log_tail(path: Path) -> list[str]:
 
     At most `MAX_LINES` of the last `TAIL_BYTES`. Raises `OSError`.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        data = file.read(TAIL_BYTES)
+    data, is_cut = read_tail(path, TAIL_BYTES)
     lines = data.decode("utf-8", "replace").rstrip("\n").split("\n")
-    if size > TAIL_BYTES:
+    if is_cut:
         lines = lines[1:]
     return [sanitize(line.rstrip("\r").rpartition("\r")[2]) for line in lines[-MAX_LINES:]] if data else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -197,15 +198,15 @@ def create_run_folder(parent: Path, name: str) -> RunFolder:
             break
         _create_subfolders(path)
     except OSError as error:
-        hint = (
-            FREE_SPACE_HINT
-            if error.errno in DISK_FULL_ERRNOS
-            else "set WORKBENCH_HOME to a folder you may write"
-        )
-        raise UserError(
-            f"runs can't be kept in {parent}: {describe_disk_error(error, parent)}; {hint}"
-        ) from None
+        reason = f"{describe_disk_error(error, parent)}; {storage_hint(error)}"
+        raise UserError(f"runs can't be kept in {parent}: {reason}") from None
     return RunFolder(path)
+
+
+def storage_hint(error: OSError) -> str:
+    """What to do about an error of writing to the folder of all runs."""
+    full = error.errno in DISK_FULL_ERRNOS and error.errno != errno.EROFS
+    return FREE_SPACE_HINT if full else "set WORKBENCH_HOME to a folder you may write"
 
 
 def _create_subfolders(path: Path) -> None:

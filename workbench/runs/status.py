@@ -10,6 +10,7 @@ import time
 from enum import StrEnum
 from pathlib import Path
 
+from workbench.core.paths import is_file
 from workbench.core.text import sanitize
 from workbench.io.record_codec import read_record
 from workbench.runs import locks
@@ -17,7 +18,7 @@ from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
 from workbench.system.host import host_name
-from workbench.system.processes import ProcessId, is_alive
+from workbench.system.processes import ProcessId, command_line, is_alive
 
 HEARTBEAT_TIMEOUT = 60.0
 """Seconds after which an unchanged heartbeat no longer counts as live."""
@@ -61,7 +62,7 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
     on_this_host = _is_on_this_host(origin)
     if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
         return Status.RUNNING
-    if is_alive(origin):
+    if is_alive(origin) and not _works_elsewhere(origin, folder):
         return Status.STARTING
     if not on_this_host and heartbeat_is_live(folder):
         return Status.RUNNING
@@ -107,6 +108,13 @@ def describe_holder(folder: RunFolder) -> str:
 def _origin(folder: RunFolder, attempts: list[Attempt]) -> ProcessId:
     """The supervisor of the newest attempt, else the process that started the run."""
     return attempts[-1].process if attempts else read_record(folder.launch, Launch) or ProcessId()
+
+
+def _works_elsewhere(process: ProcessId, folder: RunFolder) -> bool:
+    """Whether a live supervisor works on another folder, of which this one is a copy, judged by its command."""
+    named = [Path(argument) for argument in command_line(process.pid)]
+    places = [path for path in named if is_file(RunFolder(path).lock)]
+    return bool(places) and not any(path.samefile(folder.path) for path in places)
 
 
 def _is_on_this_host(process: ProcessId) -> bool:

@@ -43,6 +43,14 @@ def parent_pid(pid: int) -> int | None:
         return None
 
 
+def command_line(pid: int) -> list[str]:
+    """The arguments of a process; empty where unknown."""
+    try:
+        return [os.fsdecode(part) for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    except OSError:
+        return []
+
+
 def is_suspended(pid: int) -> bool:
     """Whether a process is stopped by SIGSTOP or a debugger; false where this is unknown."""
     try:

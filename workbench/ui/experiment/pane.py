@@ -13,8 +13,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from workbench.compute.client import ComputeError
-from workbench.compute.protocol import SummarizeModel
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
 from workbench.core.errors import RunFailed, UserError
@@ -33,14 +31,10 @@ from workbench.ui.experiment import choosers
 from workbench.ui.experiment.draft import DEVICE_SETTING, Draft
 from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
-from workbench.ui.experiment.summary_text import (
-    ModelSummaryResult,
-    cost_lines,
-    experiment_summary,
-    layers_line,
-)
+from workbench.ui.experiment.summary_text import cost_lines, experiment_summary, layers_line
 from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
 from workbench.ui.services.folder_contents import FolderContents
+from workbench.ui.services.model_summaries import ModelSummaries, ModelSummaryResult
 from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
@@ -81,7 +75,7 @@ class ExperimentPane(Pane):
         super().__init__(services, id=id)
         self.draft = Draft()
         self._saved = self.draft.content
-        self._summaries: dict[str, ModelSummaryResult] = {}
+        self._summaries = ModelSummaries(self.services.compute)
         self._device = TrainingDevice("", "")
         self._plans, self._plan_status = PlanCache(), ""
         self._folders = FolderContents()
@@ -180,7 +174,7 @@ class ExperimentPane(Pane):
     @property
     def model_summary(self) -> ModelSummaryResult:
         """The layers of the selected model on the selected dataset."""
-        return self._summaries.get(repr(self.draft.choices()), ModelSummaryResult())
+        return self._summaries.get(*self.draft.choices())
 
     def _changed(self) -> None:
         if self.draft.content != self._saved:
@@ -427,27 +421,17 @@ class ExperimentPane(Pane):
     def _summarize_in_background(self) -> None:
         has_user_code = any(is_user_code(choice.name) for choice in self.draft.choices())
         if not self.model_summary.is_known and not has_user_code:  # user code runs only on request
-            self._start_summary()
-
-    @work(group="layers", exclusive=True)
-    async def _start_summary(self) -> None:
-        await self._summarize()
+            self.run_worker(self._summarize(), group="layers", exclusive=True)
 
     async def _summarize(self) -> ModelSummaryResult:
         """Count the layers, unless dataset or model change within the next 0.3 s."""
         if self.model_summary.is_known:
             return self.model_summary
-        data, model = self.draft.choices()
+        choices = self.draft.choices()
         await asyncio.sleep(0.3)
-        if (data, model) != self.draft.choices():
+        if choices != self.draft.choices():
             return ModelSummaryResult()
-        try:
-            result = ModelSummaryResult(
-                await self.services.compute.request(SummarizeModel(data=data, model=model))
-            )
-        except ComputeError as error:
-            result = ModelSummaryResult(error=str(error))
-        self._summaries[repr((data, model))] = result
+        result = await self._summaries.request(*choices)
         self._show()
         return result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -17,27 +16,10 @@ from workbench.system import machine_info
 from workbench.system.devices import TrainingDevice
 from workbench.ui.base.theme import THEME
 from workbench.ui.experiment.draft import Draft, cost, format_value
+from workbench.ui.services.model_summaries import ModelSummaryResult
 
 MAX_NAMED_LAYERS = 3
 """The most layers of a kind that are listed one by one."""
-
-
-@dataclass(frozen=True)
-class ModelSummaryResult:
-    """The layers of a draft's model, or the error that prevented counting them; empty before the request."""
-
-    summary: ModelSummary | None = None
-    error: str = ""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there is a summary or an error."""
-        return self.summary is not None or bool(self.error)
-
-    @property
-    def parameters(self) -> int | None:
-        """The number of parameters, if counted."""
-        return self.summary.parameters if self.summary else None
 
 
 def experiment_summary(
