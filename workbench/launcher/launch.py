@@ -107,7 +107,8 @@ def resume_run(
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
     resumed = ResumedRun(folder, overrides, moved_to=data)
-    resumed.check_data(accept_changed=accept_changed_data)
+    if not accept_changed_data:
+        resumed.check_classes()
     check_device(resumed.after.train.device)
     for warning in device_warnings(resumed.after.train.device):
         announce(warning)

@@ -68,6 +68,7 @@ class ResumedRun:
             before = before.with_dataset(moved_dataset(before.data.name, moved_to))
         self.before: Experiment = before
         self._check_keys()
+        check_data_is_there(folder.id, before.data.name, "resume")
         self.after: Experiment = experiment_from_dict(apply_overrides(before.to_dict(), self._overrides))
         self._beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
 
@@ -106,19 +107,14 @@ class ResumedRun:
         section, _, name = key.partition(".")
         return name in (self.before.model if section == "model" else self.before.data).options
 
-    def check_data(self, *, accept_changed: bool) -> None:
-        """Raise `UserError` where the folder of images has gone, can't be trained on, or has other classes.
-
-        `accept_changed`: only where it has gone.
-        """
-        run, data = self._folder.id, self.before.data
-        check_data_is_there(run, data.name, "resume")
-        facts = None if accept_changed else folder_facts(data.name, data.options)
+    def check_classes(self) -> None:
+        """Raise `UserError` where the folder of images can't be trained on, or has other classes."""
+        facts = folder_facts(self.before.data.name, self.before.data.options)
         setup = read_record(self._folder.setup, Setup)
         recorded = setup.classes if setup else ()
         if facts and recorded and not same_names(facts.classes, recorded):
             raise UserError(
-                f"{facts.root} has the classes {list_names(facts.classes)}, but {run} was trained on "
+                f"{facts.root} has the classes {list_names(facts.classes)}, but {self._folder.id} was trained on "
                 f"{list_names(recorded)}: name the folder of its data with --data PATH"
             )
 
