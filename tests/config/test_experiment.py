@@ -61,7 +61,7 @@ def test_defaults_come_from_the_pair() -> None:
         ("train.lr=nan", "train.lr"),
         ("train.lr=abc", "train.lr"),
         ("train.optimizer=sdg", "did you mean 'sgd'"),
-        ("train.epoch=3", "did you mean 'epochs'"),
+        ("train.epoch=3", "did you mean 'train.epochs'"),
         ("trian.epochs=3", "did you mean 'train.epochs'"),
         ("train.threads=0", "train.threads"),
         ("train.threads=many", "auto"),

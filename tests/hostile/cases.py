@@ -148,7 +148,7 @@ CASES: tuple[Case, ...] = (
     _case(51, "SIGTERM, SIGHUP, SIGINT and SIGKILL to worker, supervisor and screen",
           "worker/test_kills.py::test_kills_at_every_named_point",
           "launcher/test_supervisor.py::test_a_signal_before_the_worker_listens_is_not_lost",
-          "ui/test_terminal.py::test_sigterm_restores_the_terminal",
+          "ui/test_terminal.py::test_a_signal_restores_the_terminal",
           "end_to_end/test_screen.py::test_a_killed_app_harms_no_run_that_it_started"),
     _case(52, "a loss of NaN",
           "worker/test_recovery.py::test_a_bad_loss_names_its_step_and_keeps_the_last_good_checkpoint",
