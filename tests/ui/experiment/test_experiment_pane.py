@@ -489,13 +489,14 @@ async def test_settings_are_filtered_by_words(until: Until) -> None:
 async def test_the_contents_of_a_folder_and_the_settings_for_rare_classes(
     tmp_path: Path, until: Until
 ) -> None:
-    draw_classes(tmp_path / "train", cat=40, dog=40, owl=1)
-    draw_classes(tmp_path / "test", cat=5, dog=5, owl=2)
-    draw_images(tmp_path / "test1", 3)
-    (tmp_path / "train" / "cat" / "phone.heic").write_bytes(b"\0")
+    root = tmp_path / "pets"
+    draw_classes(root / "train", cat=40, dog=40, owl=1)
+    draw_classes(root / "test", cat=5, dog=5, owl=2)
+    draw_images(root / "test1", 3)
+    (root / "train" / "cat" / "phone.heic").write_bytes(b"\0")
     async with Shown().run_test(size=(100, 40)) as pilot:
         pane = pilot.app.query_one(ExperimentPane)
-        pane.draft.choose("data", f"folder:{tmp_path}")
+        pane.draft.choose("data", f"folder:{root}")
         pane._changed()
         await until(pilot, "3 classes, 1 folder left out, 1 skipped, imbalanced")
         await pane._show_contents()

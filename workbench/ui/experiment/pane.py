@@ -421,7 +421,7 @@ class ExperimentPane(Pane):
     def _summarize_in_background(self) -> None:
         has_user_code = any(is_user_code(choice.name) for choice in self.draft.choices())
         if not self.model_summary.is_known and not has_user_code:  # user code runs only on request
-            self.run_worker(self._summarize(), group="layers", exclusive=True)
+            self.run_worker(self._summarize, group="layers", exclusive=True)
 
     async def _summarize(self) -> ModelSummaryResult:
         """Count the layers, unless dataset or model change within the next 0.3 s."""
