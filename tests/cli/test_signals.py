@@ -168,8 +168,13 @@ def test_a_signal_before_the_run_starts_starts_nothing(home: Path, tmp_path: Pat
     assert plan.code() == 130
     assert "interrupted by SIGTERM" in plan.stderr
     assert not any(temporary.iterdir())
-    assert not any(
-        str(temporary) in " ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])
+    until(
+        lambda: (
+            not any(
+                str(temporary) in " ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])
+            )
+        ),
+        "end of the processes of the plan",
     )
 
 

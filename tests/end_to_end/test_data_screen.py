@@ -33,9 +33,9 @@ def test_grayscale_images_from_summary_to_transforms(columns: int, rows: int) ->
         terminal.press("\x1b[6~").wait(lambda text: text != first, "the next page")
         terminal.press("f").wait_for("all classes").press("7").read(0.3)
         terminal.press("enter").wait_for("▸ train, only 7")
-        terminal.press("enter").wait_for("7 (class 7)").wait_for("as a batch of one [1, 1, 8, 8]").press(
-            "esc"
-        )
+        terminal.press("enter").wait_for("class 7 (index 7)").wait_for(
+            "as a batch of one [1, 1, 8, 8]"
+        ).press("esc")
         terminal.press("v").wait_for("rotation 45").press("\x1b[D").wait_for("rotation 40")
         before = terminal.text
         terminal.press("b").read(0.5)

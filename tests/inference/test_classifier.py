@@ -220,5 +220,5 @@ def test_a_run_that_can_not_classify_is_one_line(published: tuple[Path, torch.nn
         Classifier.from_torchvision("convnet")
     with pytest.raises(UserError, match="do not fit the model"):
         Classifier.from_torchvision("resnet18", published[0])
-    with pytest.raises(UserError, match="got 2 labels, but .* has 1,000 classes"):
+    with pytest.raises(UserError, match=r"got 2 labels, but .* has 1,000 classes"):
         Classifier.from_torchvision("squeezenet1_1", published[0], labels=["a", "b"])
