@@ -421,7 +421,11 @@ class ExperimentPane(Pane):
     def _summarize_in_background(self) -> None:
         has_user_code = any(is_user_code(choice.name) for choice in self.draft.choices())
         if not self.model_summary.is_known and not has_user_code:  # user code runs only on request
-            self.run_worker(self._summarize, group="layers", exclusive=True)
+            self._start_summary()
+
+    @work(group="layers", exclusive=True)
+    async def _start_summary(self) -> None:
+        await self._summarize()
 
     async def _summarize(self) -> ModelSummaryResult:
         """Count the layers, unless dataset or model change within the next 0.3 s."""
@@ -431,9 +435,9 @@ class ExperimentPane(Pane):
         await asyncio.sleep(0.3)
         if choices != self.draft.choices():
             return ModelSummaryResult()
-        result = await self._summaries.request(*choices)
+        await self._summaries.request(*choices)
         self._show()
-        return result
+        return self.model_summary
 
     @work(group="device", exclusive=True)
     async def _update_device(self) -> None:
