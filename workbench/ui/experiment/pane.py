@@ -419,9 +419,8 @@ class ExperimentPane(Pane):
             self._show()
 
     def _summarize_in_background(self) -> None:
-        has_user_code = any(is_user_code(choice.name) for choice in self.draft.choices())
-        if not self.model_summary.is_known and not has_user_code:  # user code runs only on request
-            self._start_summary()
+        if not (self.model_summary.is_known or any(is_user_code(one.name) for one in self.draft.choices())):
+            self._start_summary()  # user code runs only on request
 
     @work(group="layers", exclusive=True)
     async def _start_summary(self) -> None:
