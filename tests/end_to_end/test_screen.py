@@ -75,13 +75,20 @@ def start_long_run(terminal: Terminal) -> RunFolder:
     return Store.default().find("last")
 
 
+def row_of_form(text: str) -> str:
+    """The name of the row under the cursor; empty while it moves."""
+    found = re.search(r"▸ +(\w+) ", text)
+    return found[1] if found else ""
+
+
 def open_row(terminal: Terminal, name: str) -> None:
     """Move down to a row of the form and open it for typing."""
     for _ in range(20):
-        if re.search(rf"▸ {name}\b", terminal.text):
+        row = row_of_form(terminal.text)
+        if row == name:
             break
-        terminal.press("down").read(0.1)
-    assert re.search(rf"▸ {name}\b", terminal.text), terminal.text
+        terminal.press("down").wait(lambda text, row=row: row_of_form(text) not in {"", row}, "the next row")  # type: ignore[misc]
+    assert row_of_form(terminal.text) == name, terminal.text
     terminal.press("enter").wait_for("passes over")
 
 
