@@ -54,11 +54,14 @@ def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Termi
 
 def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
     """After differences only, in every pane and dialog, a redraw of all cells changes nothing."""
-    if terminal.columns >= 120:
-        terminal.press("2").wait(lambda text: "85k" in text and "disk" in text, "the layers and the cost")
+    terminal.press("2").wait(
+        lambda text: bool(re.search(r"85(\.\d)?k", text)) and "disk" in text, "the layers"
+    )
     for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "z", "1"]:
         terminal.press(key)
-        quiet(terminal)
+        if key == "5":
+            terminal.wait_for("▀")  # the images come from another process
+        quiet(terminal, 1.0)
         before, sent = steady(terminal), len(terminal.received)
         terminal.press("\x0c")
         quiet(terminal)
