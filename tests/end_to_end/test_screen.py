@@ -83,11 +83,13 @@ def row_of_form(text: str) -> str:
 
 def open_row(terminal: Terminal, name: str) -> None:
     """Move down to a row of the form and open it for typing."""
-    for _ in range(20):
-        row = row_of_form(terminal.text)
+    for _ in range(40):
+        row, end = row_of_form(terminal.text), time.monotonic() + 2
         if row == name:
             break
-        terminal.press("down").wait(lambda text, row=row: row_of_form(text) not in {"", row}, "the next row")  # type: ignore[misc]
+        terminal.press("down")
+        while row_of_form(terminal.text) in {"", row} and time.monotonic() < end:
+            terminal.read(0.1)
     assert row_of_form(terminal.text) == name, terminal.text
     terminal.press("enter").wait_for("passes over")
 
