@@ -9,7 +9,7 @@ from textual import events
 from textual.geometry import Size
 from textual.widgets import Input
 
-from tests.ui.screen_steps import Hold, MakeRun, Until, notified, ready
+from tests.ui.screen_steps import Hold, MakeRun, Until, move_to_row, notified, ready
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
 from workbench.runs.store import Store
@@ -31,8 +31,7 @@ async def test_ten_kilobytes_pasted_into_a_row(make_run: MakeRun, until: Until) 
         await pilot.press("2")
         await until(pilot, "▸ recipe")
         form = app.query_one(Form)
-        while form.highlighted is None or form.highlighted.key != "train.epochs":
-            await pilot.press("down")
+        await move_to_row(pilot, form, "train.epochs")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.focused, Input))
         text = "q\x1b[31m\r\nx 日本 [@click=app.quit]y[/] \x1b]52;c;aGk=\x07" * 250

@@ -13,6 +13,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES
 from workbench.ui.widgets.chooser import Chooser
+from workbench.ui.widgets.form import Form
 from workbench.ui.widgets.notice_bar import NotificationBar
 
 MakeRun = Callable[..., RunFolder]
@@ -40,6 +41,12 @@ async def choose(pilot: Pilot[Any], until: Until, text: str, shown: str = "") ->
     if shown:
         await until(pilot, shown)
     await pilot.press("enter")
+
+
+async def move_to_row(pilot: Pilot[Any], form: Form, key: str) -> None:
+    """Move the cursor of a form down to the row with this key."""
+    while form.highlighted is None or form.highlighted.key != key:
+        await pilot.press("down")
 
 
 def notification_texts(app: App[Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.ui.screen_steps import MakeRun, Until, ready
+from tests.ui.screen_steps import MakeRun, Until, move_to_row, ready
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.experiment.pane import ExperimentPane
@@ -48,8 +48,7 @@ async def test_a_half_typed_setting_stays(make_run: MakeRun, until: Until) -> No
         pane = app.query_one(ExperimentPane)
         form = pane.query_one(Form)
         await until(pilot, lambda: form.has_focus)
-        while form.highlighted is None or form.highlighted.key != "train.lr":
-            await pilot.press("down")
+        await move_to_row(pilot, form, "train.lr")
         await pilot.press("enter", "0", ".", "1", "2")
         for size in SIZES:
             await resize(pilot, size, until, PaneId.EXPERIMENT)

@@ -34,7 +34,7 @@ class RunWaiter:
         self._folder, self._signals, self._owner = folder, signals, owner
         self._follower = follow.Follower(folder, since)
         self._checkpoints: list[str] = []
-        """Ids of requests for a checkpoint without a reply."""
+        """Ids of requests for a checkpoint without an answer."""
         self._stop_sent = False
         self.interrupted = False
         """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
@@ -45,9 +45,9 @@ class RunWaiter:
             for number in self._signals.take():
                 if self._handle(number):
                     return Status.RUNNING
-            self._show_replies()
+            self._show_answers()
             time.sleep(follow.POLL_SECONDS)
-        self._show_replies()
+        self._show_answers()
         return status
 
     def _handle(self, number: signal.Signals) -> bool:
@@ -107,9 +107,9 @@ class RunWaiter:
             return f"{run} is left running until its checkpoint is written; 'workbench resume {run}' continues it."
         return f"{run} keeps running; follow it with 'workbench watch {run}' or in 'workbench'."
 
-    def _show_replies(self) -> None:
+    def _show_answers(self) -> None:
         for request_id in list(self._checkpoints):
-            if (reply := requests.read_answer(self._folder, request_id)) is not None:
+            if (answer := requests.read_answer(self._folder, request_id)) is not None:
                 self._checkpoints.remove(request_id)
                 self._follower.clear()
-                print_status(f"  checkpoint: {reply.text}")
+                print_status(f"  checkpoint: {answer.text}")

@@ -174,7 +174,7 @@ class UserProcesses:
 
 
 class ImportedFiles:
-    """The files of the user's folders that this process has imported; tells once one of them has changed."""
+    """The files of the user's folders that this process has imported, and whether one of them has changed since."""
 
     def __init__(self) -> None:
         self._stamps: dict[str, tuple[int, int] | None] = {}

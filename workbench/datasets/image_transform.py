@@ -1,4 +1,4 @@
-"""How images become the inputs of a custom dataset: found on it or told by the user, checked, and done again later."""
+"""How images become the inputs of a custom dataset: found on it or declared by the user, checked and repeated later."""
 
 from __future__ import annotations
 
@@ -76,30 +76,30 @@ def find_transforms(dataset: Any) -> list[Any]:
 def record_input(
     train: Tensor,
     test: Tensor,
-    told: Any,
+    declared: Any,
     found: Sequence[Any],
     code: str,
     *,
-    is_told: bool,
+    is_declared: bool,
     is_loadable: bool,
 ) -> tuple[InputRecord, list[str]]:
     """The record of raw inputs, and notices for the user.
 
-    `told`: the user's `preprocess` where `is_told`, and whether `code` still has it in another process
-    (`is_loadable`). `found`: the transforms of the test dataset. Raises `UserError` where `told` can't have made the
-    inputs.
+    `declared`: the user's `preprocess` where `is_declared`, and whether `code` still has it in another process
+    (`is_loadable`). `found`: the transforms of the test dataset. Raises `UserError` where `declared` can't have made
+    the inputs.
     """
     shape = tuple(train.shape[1:])
-    if train.dtype == torch.uint8 and not is_told:
+    if train.dtype == torch.uint8 and not is_declared:
         return InputRecord(code=code), []
     low, high = _range(train)
     record = InputRecord(
         kind=InputKind.VALUES, dtype=str(train.dtype).removeprefix("torch."), low=low, high=high, code=code
     )
-    if (is_told and told is None) or not is_image_shape(shape):
+    if (is_declared and declared is None) or not is_image_shape(shape):
         return record, []
-    if is_told:
-        return _told_record(record, told, shape, test, is_loadable)
+    if is_declared:
+        return _declared_record(record, declared, shape, test, is_loadable)
     found_record, problem = _found_record(record, found, shape, test)
     if found_record is not None:
         return found_record, []
@@ -128,20 +128,20 @@ def tell_input(record: InputRecord, shape: Sequence[int]) -> InputRecord:
     function = load_object(record.code)
     if not hasattr(function, PREPROCESS):
         raise UserError(unknown_input_message(record))
-    told = getattr(function, PREPROCESS)
-    if told is None:
+    declared = getattr(function, PREPROCESS)
+    if declared is None:
         return _replace(record, kind=InputKind.VALUES)
-    return _told_record(_replace(record, reason=""), told, shape, None, True)[0]
+    return _declared_record(_replace(record, reason=""), declared, shape, None, True)[0]
 
 
 def image_function(record: InputRecord) -> ImageFunction:
     """The function that `record` describes, of the kinds `transforms` and `code`. Raises `UserError`."""
     if record.kind is InputKind.TRANSFORMS:
         return _composed([_build(step) for step in record.steps])
-    told: ImageFunction | None = getattr(load_object(record.code), PREPROCESS, None)
-    if not callable(told):
+    declared: ImageFunction | None = getattr(load_object(record.code), PREPROCESS, None)
+    if not callable(declared):
         raise UserError(unknown_input_message(record))
-    return told
+    return declared
 
 
 def apply_function(function: ImageFunction, image: Image.Image, code: str) -> Tensor:
@@ -204,19 +204,19 @@ def describe_step(step: TransformStep) -> str:
     return f"{step.name}({', '.join(f'{k}={v}' for k, v in step.arguments.items() if v is not None)})"
 
 
-def _told_record(
-    record: InputRecord, told: Any, shape: Sequence[int], test: Tensor | None, is_loadable: bool
+def _declared_record(
+    record: InputRecord, declared: Any, shape: Sequence[int], test: Tensor | None, is_loadable: bool
 ) -> tuple[InputRecord, list[str]]:
-    """The record of inputs that `told` makes, and notices. Without `test`, the recorded range is checked."""
+    """The record of inputs that `declared` makes, and notices. Without `test`, the recorded range is checked."""
     name = f"{record.code.rpartition(':')[2]}.{PREPROCESS}"
-    if not callable(told):
-        raise UserError(f"{name} must be a function or a transform, not {type(told).__name__}")
-    steps = _steps([told])
+    if not callable(declared):
+        raise UserError(f"{name} must be a function or a transform, not {type(declared).__name__}")
+    steps = _steps([declared])
     record = _replace(
         record, kind=InputKind.CODE if steps is None else InputKind.TRANSFORMS, steps=steps or ()
     )
     mode = input_mode(record, shape[0])
-    probe = apply_function(told, Image.new(mode, (shape[2], shape[1])), record.code)
+    probe = apply_function(declared, Image.new(mode, (shape[2], shape[1])), record.code)
     if tuple(probe.shape) != tuple(shape):
         raise UserError(
             f"{name} makes inputs of shape {list(probe.shape)} of an image of {shape[2]}×{shape[1]}, "
@@ -224,7 +224,7 @@ def _told_record(
         )
     if str(probe.dtype).removeprefix("torch.") != record.dtype:
         raise UserError(f"{name} returns {probe.dtype}, but the inputs of the dataset are {record.dtype}")
-    record = _with_affine(record, told, shape)
+    record = _with_affine(record, declared, shape)
     low, high = _range(test) if test is not None else (record.low or 0.0, record.high or 0.0)
     if problem := _range_problem(record, low, high):
         raise UserError(f"{name} can't have made these inputs: {problem}")

@@ -66,11 +66,6 @@ class InputRecord(Record, frozen=True, kw_only=True):
         """Whether inputs are pixels, scaled or not."""
         return self.dtype == "uint8" or bool(self.scale)
 
-    @property
-    def runs_user_code(self) -> bool:
-        """Whether making an input of an image runs code of the user."""
-        return self.kind is InputKind.CODE
-
 
 def is_image_shape(shape: Sequence[int]) -> bool:
     """Whether an input of `shape` can be an image: [1 or 3, H, W]."""

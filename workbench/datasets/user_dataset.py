@@ -127,16 +127,17 @@ class _Returned:
     def _record_input(self, inputs: Mapping[str, Tensor]) -> Any:
         """The record of the inputs and its notices. The images to classify later resemble those of the test split."""
         on_function = hasattr(self._function, PREPROCESS)
-        is_told = on_function or PREPROCESS in self._extra
-        told = (
+        is_declared = on_function or PREPROCESS in self._extra
+        declared = (
             self._extra[PREPROCESS]
             if PREPROCESS in self._extra
             else getattr(self._function, PREPROCESS, None)
         )
         found = [] if isinstance(self._parts["test"], (tuple, list)) else find_transforms(self._parts["test"])
         return record_input(
-            inputs["train"], inputs["test"], told, found, self._name, is_told=is_told, is_loadable=on_function
-        )
+            inputs["train"], inputs["test"], declared, found, self._name,
+            is_declared=is_declared, is_loadable=on_function,
+        )  # fmt: skip
 
 
 class _Reader:

@@ -25,7 +25,7 @@ class StallDetector:
     """Detects that a run makes no progress for `seconds` (0: never); reports each stall once.
 
     Only time that this process has watched counts, in checks every `interval` seconds: not that during which the
-    machine slept, or somebody suspended the processes (SIGSTOP, `scontrol suspend`).
+    machine slept, or the processes were suspended (SIGSTOP, `scontrol suspend`).
     """
 
     def __init__(self, seconds: float, now: float, interval: float = CHECK_SECONDS) -> None:

@@ -24,6 +24,8 @@ WITHDRAWN = "withdrawn before it took effect"
 SUSPENDED_EXIT_CODE = 75
 """The exit code of a worker that ended because its run is suspended: paused, with its memory freed."""
 POLL_SECONDS = 0.1
+ANSWER_TIMEOUT = 30.0
+"""Seconds to wait for an answer: a training run reads requests twice a second, a loading one does not."""
 NO_VALUES = RequestValues()
 
 

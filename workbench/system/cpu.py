@@ -8,6 +8,7 @@ import platform
 import re
 from pathlib import Path
 
+from workbench.core.text import plural
 from workbench.system import cgroups
 
 
@@ -34,7 +35,7 @@ def describe_cores() -> str:
     quota, cores = cpu_quota(), _affinity_cores()
     if quota is not None and quota < cores:
         return f"{quota:.3g} of {cores} cores (CPU quota)"
-    return f"{cores} core{'' if cores == 1 else 's'}"
+    return plural(cores, "core")
 
 
 def core_budget() -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 from workbench.core import paths
 from workbench.io.record_codec import Record, read_record, write_record
 from workbench.io.record_locks import RecordLock, holder_pid
-from workbench.system.host import host_name
 from workbench.system.processes import ProcessId, is_alive, this_process
 
 MUTEX_SECONDS, POLL_SECONDS = 2.0, 0.005
@@ -29,7 +28,7 @@ class DeviceClaim(Record, frozen=True, kw_only=True):
     """One run's claim of a device."""
 
     device: str
-    """A UUID, or what `cpu_device` returns."""
+    """The UUID of a GPU."""
     slot: int = 0
     run: str = ""
     """The run's id."""
@@ -41,11 +40,6 @@ class DeviceClaim(Record, frozen=True, kw_only=True):
 
 Claims = Mapping[str, Sequence[DeviceClaim]]
 """The live claims of each device that has any."""
-
-
-def cpu_device() -> str:
-    """The name of this host's CPU in claims: a home may be shared by several hosts."""
-    return f"cpu@{host_name()}"
 
 
 def claims_folder() -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import UserError
+from workbench.core.text import plural
 from workbench.system.cuda_order import VARIABLE, VisibleGpus, short_uuid, visible_gpus
 from workbench.system.device_claims import Claims, DeviceClaim, live_claims
 from workbench.system.nvml import DriverReport, Gpu, query_driver
@@ -95,8 +96,8 @@ class GpuInventory:
         """`idle`, `2 runs`, `busy`: what happens on a GPU, for people."""
         runs = len(self.claims.get(gpu.uuid, ()))
         if is_foreign(gpu, self.claims.get(gpu.uuid, ())):
-            return "busy" if not runs else f"{_count(runs)} and other processes"
-        return _count(runs) if runs else "idle"
+            return "busy" if not runs else f"{plural(runs, 'run')} and other processes"
+        return plural(runs, "run") if runs else "idle"
 
 
 def read_inventory() -> GpuInventory:
@@ -161,7 +162,3 @@ def has_cuda_library() -> bool:
 def may_have_other_gpu() -> bool:
     """Whether torch may find a GPU of which NVML knows nothing: AMD's, a Tegra, a driver that fails."""
     return Path("/dev/kfd").exists() or has_cuda_library()
-
-
-def _count(runs: int) -> str:
-    return f"{runs} run{'' if runs == 1 else 's'}"

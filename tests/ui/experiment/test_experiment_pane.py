@@ -12,7 +12,7 @@ from textual.widgets import Input, OptionList
 
 from tests.folder_data import draw_classes, draw_images
 from tests.gpus import FOREIGN_PID, StubDriver, driver, gpu, mig_slice
-from tests.ui.screen_steps import Until
+from tests.ui.screen_steps import Until, move_to_row
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import Request, SummarizeModel
 from workbench.compute.protocol_responses import ModelSummary
@@ -282,8 +282,7 @@ async def test_a_high_pane_is_a_form_where_a_value_is_typed_and_checked(until: U
         app.pane.focus_content()
         await until(pilot, "▸ recipe")
         form = app.query_one(Form)
-        while form.highlighted is None or form.highlighted.key != "train.epochs":
-            await pilot.press("down")
+        await move_to_row(pilot, form, "train.epochs")
         await pilot.press("enter")
         await until(pilot, lambda: bool(app.query(Input)))
         await pilot.press("x")
@@ -326,8 +325,7 @@ async def test_values_are_selected_from_a_list_and_booleans_toggle(until: Until)
         await until(pilot, "▸ recipe")
         form = app.query_one(Form)
         for key, keys, value in (("train.optimizer", [*"sgd", "enter"], "sgd"), ("train.nesterov", [], True)):
-            while form.highlighted is None or form.highlighted.key != key:
-                await pilot.press("down")
+            await move_to_row(pilot, form, key)
             await pilot.press("enter")
             await pilot.pause()
             await pilot.press(*keys)
@@ -347,8 +345,7 @@ async def test_the_device_is_selected_from_those_of_this_host(
         app.pane.focus_content()
         await until(pilot, "on cuda:1 (idle)")
         form = app.query_one(Form)
-        while form.highlighted is None or form.highlighted.key != "train.device":
-            await pilot.press("down")
+        await move_to_row(pilot, form, "train.device")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Chooser))
         await until(pilot, "now cuda:1 (idle)")
@@ -464,8 +461,7 @@ async def test_the_whole_help_of_a_row_is_shown_where_it_is_cut(until: Until) ->
         app.pane.focus_content()
         await until(pilot, "▸ recipe")
         form = app.query_one(Form)
-        while form.highlighted is None or form.highlighted.key != "data.seed":
-            await pilot.press("down")
+        await move_to_row(pilot, form, "data.seed")
         await until(pilot, "seed of the split, independent of the seed of the\nexperiment")
     async with Shown().run_test(size=(120, 30)) as pilot:
         pilot.app.pane.focus_content()  # type: ignore[attr-defined]

@@ -15,13 +15,11 @@ from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import Outcome, Phase, RequestKind
 from workbench.runs.records import RequestValues
-from workbench.runs.requests import NO_VALUES, Answer
+from workbench.runs.requests import ANSWER_TIMEOUT, NO_VALUES, Answer
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 
-ANSWER_TIMEOUT = 30.0
-"""Seconds to wait for an answer: a training run reads requests twice a second, a loading one does not."""
 EXIT_CODES = {Outcome.DONE: DONE, Outcome.REJECTED: BAD_INPUT, Outcome.ENDED: FAILED}
 
 

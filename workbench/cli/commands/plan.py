@@ -12,7 +12,7 @@ from workbench.cli.tables import print_table
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import build_experiment
 from workbench.core.exit_codes import DONE
-from workbench.core.text import format_bytes, format_count, format_duration, sanitize
+from workbench.core.text import format_bytes, format_count, format_duration, plural, sanitize
 from workbench.planning.client import PlanProcess
 from workbench.planning.plan import Plan, describe_shares
 
@@ -51,7 +51,7 @@ def plan_rows(estimate: Plan) -> list[tuple[str, str]]:
     """The estimates as pairs of label and text."""
     seconds, memory, disk = estimate.seconds, estimate.memory, estimate.disk
     step = f"{1000 * estimate.step_seconds:.3g} ms per step of {estimate.batch_size}"
-    threads = f"{estimate.threads} thread{'s' if estimate.threads > 1 else ''}"
+    threads = plural(estimate.threads, "thread")
     device = (
         f"{format_bytes(memory['device'])} of {format_bytes(memory['device_free'])} free on the GPU, "
         if memory["device"]

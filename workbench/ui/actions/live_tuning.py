@@ -22,8 +22,6 @@ from workbench.ui.actions.undo import UndoStack
 from workbench.ui.base.status_style import MUTED
 
 DELAY_SECONDS = 3
-REPLY_SECONDS = 30.0
-"""How long an undo waits for the run's reply."""
 
 
 @dataclass
@@ -204,14 +202,16 @@ class LiveTuning:
         for run, request in sent:
             folder = self._host.store.folder(run.id)
             if not requests.withdraw_request(folder, request):
-                _check_reply(requests.read_answer(folder, request), "it did not take effect")
+                _check_answer(requests.read_answer(folder, request), "it did not take effect")
                 self._reverse(run, change)
 
     def _reverse(self, run: RunSummary, change: PendingChange) -> None:
-        """Request the reverse change, and wait for the reply. Raises `UserError`."""
+        """Request the reverse change, and wait for the answer. Raises `UserError`."""
         folder, request = self._host.store.folder(run.id), self._send(run, change.kind, change.inverse)
-        reply = requests.wait_for_answer(folder, request, REPLY_SECONDS, lambda: status_of(folder).live)
-        _check_reply(reply, "the run has not agreed")
+        answer = requests.wait_for_answer(
+            folder, request, requests.ANSWER_TIMEOUT, lambda: status_of(folder).live
+        )
+        _check_answer(answer, "the run has not agreed")
 
     def _request(
         self, kind: RequestKind, rows: list[RunSummary], message: str, values: RequestValues = NO_VALUES
@@ -261,10 +261,10 @@ class LiveTuning:
         return pending
 
 
-def _check_reply(reply: Answer | None, problem: str) -> None:
-    """Raise `UserError` with the reply of a run, unless it has done what was requested."""
-    if reply is None or reply.outcome is not Outcome.DONE:
-        raise UserError(f"{problem}: {reply.text}" if reply else problem)
+def _check_answer(answer: Answer | None, problem: str) -> None:
+    """Raise `UserError` with the answer of a run, unless it has done what was requested."""
+    if answer is None or answer.outcome is not Outcome.DONE:
+        raise UserError(f"{problem}: {answer.text}" if answer else problem)
 
 
 def _epochs(count: float) -> str:

@@ -13,7 +13,7 @@ from textual.containers import Container
 from textual.content import Content
 
 from workbench.core import text
-from workbench.core.text import sanitize
+from workbench.core.text import plural, sanitize
 from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
@@ -282,7 +282,7 @@ def _resumes(view: RunView) -> str:
     exact = "not exact" if inexact_reasons(view) else "exact"
     if resumes < 1:
         return "not exact" if inexact_reasons(view) else ""
-    return f"{resumes} resume{'s' if resumes > 1 else ''}, {exact}"
+    return f"{plural(resumes, 'resume')}, {exact}"
 
 
 def _warning_text(warnings: list[str], width: int) -> Content:
