@@ -42,7 +42,7 @@ class Terminal:
         )  # fmt: skip
         self.process.delaybeforesend = None  # by itself, pexpect waits 50 ms before each key
         self.columns = columns
-        self._answers = answers
+        self.answers = answers
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.received = bytearray()
@@ -70,7 +70,7 @@ class Terminal:
         before = max(0, len(self.received) - len(QUERY) + 1)
         self.received += data
         self._stream.feed(data)
-        if self._answers:
+        if self.answers:
             self.process.send(ANSWER * self.received[before:].count(QUERY))
         return len(data)
 

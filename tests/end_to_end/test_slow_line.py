@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.terminal import Terminal
+from tests.end_to_end.terminal import ANSWER, QUERY, Terminal
+from workbench.ui.base.diff_driver import MAX_UNCONFIRMED
 
 FIRST_FRAME, SWITCH = 20_000, 4_500
 PANES = "2345671"
@@ -119,3 +120,17 @@ def test_a_slow_line_carries_the_last_of_many_frames_only(size: tuple[int, int])
             assert time.monotonic() < began + 60, terminal.text
             time.sleep(max(0.0, began + taken / rate - time.monotonic()))
             assert taken < 6 * rate, terminal.text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_terminal_that_has_not_shown_an_update_gets_no_further_one(size: tuple[int, int]) -> None:
+    with Terminal(*size, answers=True) as terminal:
+        terminal.wait_for("No runs yet")
+        quiet(terminal)
+        terminal.answers, before = False, len(terminal.received)
+        terminal.process.send("3467234672346237")
+        quiet(terminal, 1.5)
+        assert 0 < len(terminal.received) - before <= MAX_UNCONFIRMED + SWITCH
+        terminal.answers = True
+        terminal.process.send(ANSWER * terminal.received[before:].count(QUERY))
+        terminal.wait_for("training device")

@@ -70,10 +70,10 @@ class DiffDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        self._active = True
-        asyncio.get_running_loop().call_soon_threadsafe(
-            self._redraw
-        )  # after `fg`, Textual itself draws nothing
+        self._active, self._loop_of_app = True, asyncio.get_running_loop()
+        self._unconfirmed.clear()
+        # After `fg`, Textual itself draws nothing.
+        self._loop_of_app.call_soon_threadsafe(self._redraw)
 
     def stop_application_mode(self) -> None:
         self._active = False
