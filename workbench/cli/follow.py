@@ -9,6 +9,7 @@ import msgspec
 
 from workbench.cli.console import clear_line, print_status, show_line, terminal_width
 from workbench.cli.progress_line import current_activity, evaluation_line, progress_line
+from workbench.io.line_follower import LineFollower
 from workbench.io.record_codec import encode
 from workbench.runs.enums import Phase
 from workbench.runs.journal import Notice
@@ -21,14 +22,17 @@ POLL_SECONDS = 0.2
 SHOWN_ACTIVITY_SECONDS = 2.0
 """In a file or a pipe, what a run does before its first step is a line of its own if it takes this long."""
 
+EARLIER_OUTPUT_BYTES = 2_000
+
 
 class Follower:
     """Shows a run's progress on stderr until it ends: one updating line on a terminal, and a line per epoch.
 
-    `since`: show only epochs that were evaluated after this Unix time (a resume shows no earlier epochs).
+    `since`: show only epochs that were evaluated after this Unix time (a resume shows no earlier epochs). Of a script
+    the output is shown: the whole one, or the end of what is already there.
     """
 
-    def __init__(self, folder: RunFolder, since: float = 0.0) -> None:
+    def __init__(self, folder: RunFolder, since: float = 0.0, *, whole_output: bool = False) -> None:
         self._reader, self._since = RunReader(folder), since
         self._is_terminal = sys.stderr.isatty()
         self._rows_shown = self._journal_shown = 0
@@ -37,6 +41,7 @@ class Follower:
         """Encoded metrics of the last evaluation that was shown."""
         self._line = ""
         self._activity, self._activity_since, self._activity_shown = "", 0.0, False
+        self._output = LineFollower(folder.log, None if whole_output else EARLIER_OUTPUT_BYTES)
 
     def follow(self) -> Status:
         """Follow the run until it ends and return its status. `KeyboardInterrupt` passes through."""
@@ -50,6 +55,8 @@ class Follower:
             view = self._reader.poll()
             self._show_notices(view)
             self._show_evaluations(view)
+            if view.script is not None:
+                self._show_output()
             if view.status.live:
                 self._show_progress(view)
                 return None
@@ -85,6 +92,12 @@ class Follower:
             print_status("  " + evaluation_line(view, row))
         self._metrics = metrics
 
+    def _show_output(self) -> None:
+        """Show what a script has printed."""
+        for line in self._output.read():
+            self.clear()
+            print_status(line)
+
     def _show_progress(self, view: RunView) -> None:
         if not self._is_terminal:
             self._show_long_activity(view)
@@ -96,7 +109,7 @@ class Follower:
 
     def _show_long_activity(self, view: RunView) -> None:
         """In a file or a pipe: a plain line about what takes long before the first step, such as an import."""
-        if view.heartbeat.phase not in {None, Phase.LOADING, Phase.TUNING}:
+        if view.script is not None or view.heartbeat.phase not in {None, Phase.LOADING, Phase.TUNING}:
             return
         progress = view.heartbeat.progress
         activity = progress.what if progress else current_activity(view)

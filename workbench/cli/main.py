@@ -22,6 +22,7 @@ from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
+from workbench.runs.script import GRACE_SECONDS
 from workbench.system.memory import is_out_of_memory
 from workbench.system.terminal_info import plain_reason
 
@@ -134,6 +135,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_plan(commands)
+    _add_script(commands)
     _add_run_commands(commands)
     _add_notes(commands)
     _add_trash(commands)
@@ -166,6 +168,35 @@ def _add_train(commands: Subparsers) -> None:
 def _add_plan(commands: Subparsers) -> None:
     summary = "estimate time, memory and disk space from a few real steps, and suggest faster settings"
     _add_experiment(_add(commands, "plan", "plan:plan", summary))
+
+
+def _add_script(commands: Subparsers) -> None:
+    command = _add(
+        commands, "run", "script:run", "run a script, or any other command, in the background and follow it"
+    )
+    command.add_argument(
+        "argv", nargs="+", metavar="-- COMMAND", help="the command and its arguments, after --"
+    )
+    command.add_argument("--name", help="name of the run (default: that of the script)")
+    command.add_argument("--group", default="", help="group of the run, for repeats and variants")
+    command.add_argument("--tag", action="append", default=[], metavar="T", help="a tag (repeatable)")
+    command.add_argument(
+        "--cwd", metavar="DIR", help="working directory of the command (default: this folder)"
+    )
+    command.add_argument(
+        "--logs",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or folder with metrics that it writes",
+    )
+    command.add_argument("--pty", action="store_true", help="give its output a terminal, for progress bars")
+    command.add_argument(
+        "--grace", type=float, default=GRACE_SECONDS, metavar="SECONDS",
+        help=f"time to end after a stop, before it is terminated (default: {GRACE_SECONDS:.0f})",
+    )  # fmt: skip
+    _add_device(command, default="")
+    command.add_argument("--detach", action="store_true", help="print the run's id and return at once")
 
 
 def _add_experiment(command: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ from workbench.runs.run_report import effective_experiment, phase_seconds, throu
 
 SHOWN_METRICS = ("loss", "accuracy", "top5", "mae", "r2")
 """Metrics that the line of an evaluation shows, if it has them."""
+SHOWN_LOGGED_METRICS = 3
+"""Metrics of a script in its progress line."""
 GAP = "  "
 NAME_CELLS = 24
 """The most cells of a run's name on a terminal."""
@@ -25,6 +27,8 @@ def progress_line(view: RunView, width: int, now: float) -> str:
     What does not fit is left out, the throughput first. `now`: Unix seconds, for the clock of phases without steps.
     """
     name = sanitize(view.name, min(NAME_CELLS, max(8, width // 3)))
+    if view.script is not None and view.heartbeat.phase is Phase.RUNNING:
+        return text.truncate(GAP.join([f"{name}:", *_script_parts(view, now)]), width)
     if view.heartbeat.phase is not Phase.TRAINING:
         seconds = phase_seconds(view, now)
         clock = "" if seconds is None else GAP + text.format_duration(seconds)
@@ -43,6 +47,24 @@ def current_activity(view: RunView) -> str:
     """What a run without steps does: `importing PyTorch`, `decoding images 12 of 40`, else its phase or status."""
     beat = view.heartbeat
     return format_progress(beat.progress) if beat.progress else str(beat.phase or view.status)
+
+
+def _script_parts(view: RunView, now: float) -> list[str]:
+    """What a script's output and its metrics say."""
+    beat, parts = view.heartbeat, list[str]()
+    if beat.epochs_total:
+        parts.append(f"epoch {min(beat.epoch + 1, beat.epochs_total)}/{beat.epochs_total}")
+    if beat.progress:
+        parts.append(format_progress(beat.progress))
+    if view.logged:
+        parts.append(f"step {view.logged_step}")
+    newest = list(view.logged.items())[:SHOWN_LOGGED_METRICS]
+    parts += [f"{sanitize(name)} {text.format_decimals(series.values[-1])}" for name, series in newest]
+    if (left := eta(beat)) is not None:
+        parts.append(f"ETA {text.format_duration(left)}")
+    if (seconds := phase_seconds(view, now)) is not None:
+        parts.append(text.format_duration(seconds))
+    return parts
 
 
 def _training_parts(view: RunView) -> dict[str, str]:

@@ -10,6 +10,7 @@ from workbench.cli.tables import print_table
 from workbench.config.data_summary import DataSummary
 from workbench.core import text
 from workbench.core.text import sanitize
+from workbench.runs.metric_series import MetricSummary
 from workbench.runs.metrics import ClassMetrics
 from workbench.runs.published_reference import ClassComparison, CurveComparison, ReferenceReport
 from workbench.runs.resource_usage import UsageSummary
@@ -18,6 +19,7 @@ from workbench.runs.scores import split_label
 
 SHOWN_CHANGES = 8
 """Number of newest setting changes that are shown."""
+MAX_METRICS = 40
 MAX_CLASSES = 30
 """Per-class metrics of more classes are not printed."""
 
@@ -28,7 +30,11 @@ def print_run_report(report: RunReport) -> None:
     print_result(f"{report.name} ({report.run}): {report.status}{phase}")
     if report.test:
         print_result(f"  test  {_metrics_line(report.test)}")
+    if report.script:
+        print_result(f"  command  {report.script.command_line}  (in {report.script.working_directory})")
     print_result(f"  {progress_line(report)}")
+    if report.script:
+        _print_logged(report.metrics)
     if report.now and (now := _live_line(report.now)):
         print_result(f"  now   {now}")
     _print_changes(report.changes)
@@ -60,7 +66,9 @@ def print_data(summary: DataSummary | None) -> None:
 def progress_line(report: RunReport) -> str:
     """Epochs, steps and the best epoch of a run, with the remaining time."""
     total = f"/{report.steps_total}" if report.steps_total else ""
-    parts = [f"epoch {report.epoch}/{report.epochs_total or '?'}", f"step {report.step}{total}"]
+    parts = [f"step {report.step}{total}"]
+    if report.epochs_total or not report.script:
+        parts.insert(0, f"epoch {report.epoch}/{report.epochs_total or '?'}")
     if best := report.best:
         parts.append(
             f"best {split_label('validation')} {best.metric} {text.format_fraction(best.value)}@{best.epoch}"
@@ -68,6 +76,23 @@ def progress_line(report: RunReport) -> str:
     if report.now and report.now.eta is not None:
         parts.append(f"ETA {text.format_duration(report.now.eta)}")
     return "  ".join(parts)
+
+
+def _print_logged(metrics: Mapping[str, MetricSummary]) -> None:
+    """Print the metrics of a script."""
+    if metrics:
+        cells = [
+            (
+                f"  {sanitize(name)}",
+                *map(text.format_decimals, (row.last, row.min, row.max)),
+                row.count,
+                row.last_step,
+            )
+            for name, row in sorted(metrics.items())
+        ]
+        print_table(("  metric", "last", "min", "max", "values", "last step"), cells[:MAX_METRICS])
+        if len(cells) > MAX_METRICS:
+            print_result(f"  and {text.plural(len(cells) - MAX_METRICS, 'more metric')} (--json has all)")
 
 
 def _live_line(now: LiveMetrics) -> str:

@@ -14,6 +14,7 @@ from workbench.launcher import launch
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import read_script
 from workbench.runs.status import Status, status_of
 
 MERGE_SECONDS = 0.25
@@ -32,7 +33,8 @@ class RunWaiter:
         self, folder: RunFolder, signals: SignalRecorder, *, owner: bool, since: float = 0.0
     ) -> None:
         self._folder, self._signals, self._owner = folder, signals, owner
-        self._follower = follow.Follower(folder, since)
+        self._follower = follow.Follower(folder, since, whole_output=owner and not since)
+        self._after = "" if read_script(folder.experiment) else " after a checkpoint"
         self._checkpoints: list[str] = []
         """Ids of requests for a checkpoint without an answer."""
         self._stop_sent = False
@@ -91,12 +93,10 @@ class RunWaiter:
                 self._request_checkpoint()
         if number is signal.SIGINT:
             print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
-            print_status(
-                f"Stopping {self._folder.id} after a checkpoint; press Ctrl-C again to leave it running."
-            )
+            print_status(f"Stopping {self._folder.id}{self._after}; press Ctrl-C again to leave it running.")
         else:
             print_status(
-                f"{number.name}: stopping {self._folder.id} after a checkpoint; a second one leaves it running."
+                f"{number.name}: stopping {self._folder.id}{self._after}; a second one leaves it running."
             )
 
     def _leave(self) -> str:
@@ -104,7 +104,7 @@ class RunWaiter:
         run = self._folder.id
         withdrawn = self._owner and requests.withdraw_requests(self._folder, RequestKind.STOP)
         if self._stop_sent and not withdrawn:
-            return f"{run} is left running until its checkpoint is written; 'workbench resume {run}' continues it."
+            return f"{run} is left running until it has stopped; 'workbench resume {run}' continues it."
         return f"{run} keeps running; follow it with 'workbench watch {run}' or in 'workbench'."
 
     def _show_answers(self) -> None:

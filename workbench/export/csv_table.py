@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from workbench.io.record_codec import to_json
-from workbench.runs.metrics import EvaluationRow, MetricLine
+from workbench.runs.metrics import EvaluationRow, LogRow, MetricLine
 from workbench.runs.reader import JsonlReader
 from workbench.runs.run_folder import RunFolder
 
@@ -30,15 +30,18 @@ def write(folder: RunFolder, target: Path) -> None:
 
 
 def _cells(row: MetricLine) -> Cells:
-    """The columns of a row; additional metrics of the model become columns of their own."""
+    """The columns of a row; metrics of the model and of a script become columns of their own."""
     content = to_json(row)
-    nested: dict[str, Cells] = {name: content.pop(name, {}) for name in ("wall", "model")}
+    nested: dict[str, Cells] = {name: content.pop(name, {}) for name in ("wall", "model", "values")}
     walls: Cells = {f"wall.{name}": value for name, value in nested["wall"].items()}
     # Fields that JSON omits because they have their default still get a cell: pandas reads an empty one as NaN.
-    defaults: Cells = {"epoch": row.epoch}
-    if isinstance(row, EvaluationRow):
-        defaults |= {"split": row.split, "best": row.best}
-    else:
-        defaults["count"] = row.count
+    defaults: Cells
+    match row:
+        case EvaluationRow():
+            defaults = {"epoch": row.epoch, "split": row.split, "best": row.best}
+        case LogRow():
+            defaults = {}
+        case _:
+            defaults = {"epoch": row.epoch, "count": row.count}
     columns: Cells = {name: value for name, value in {**defaults, **content}.items() if name != "v"}
-    return columns | nested["model"] | walls
+    return columns | nested["model"] | nested["values"] | walls

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow
+from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow
 from workbench.runs.reader import JsonlReader
 from workbench.runs.run_folder import RunFolder
 
@@ -24,20 +25,24 @@ def write(folder: RunFolder, target: Path) -> None:
 def _add(out: SummaryWriter, row: MetricLine) -> None:
     for name, value in _scalars(row).items():
         if value is not None:
-            out.add_scalar(f"{_group(row)}/{name}", value, row.step, walltime=row.wall.time or None)
+            out.add_scalar(name, value, row.step, walltime=row.wall.time or None)
 
 
-def _group(row: MetricLine) -> str:
+def _scalars(row: MetricLine) -> Mapping[str, float | None]:
+    """The metrics of a row by the name of their chart; `None` for those that it lacks."""
     match row:
+        case LogRow():
+            return row.values
         case EvaluationRow():
-            return row.split
+            group = row.split
         case EpochRow():
-            return "epoch"
-    return "train"
+            group = "epoch"
+        case _:
+            group = "train"
+    return {f"{group}/{name}": value for name, value in _metrics(row).items()}
 
 
-def _scalars(row: MetricLine) -> dict[str, float | None]:
-    """The metrics of a row by name; `None` for those that it lacks."""
+def _metrics(row: StepRow | EpochRow | EvaluationRow) -> dict[str, float | None]:
     metrics = {name: row.metric(name) for name in row.METRICS}
     if isinstance(row, StepRow):
         return {**metrics, "lr": row.lr}

@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from workbench.config.data_location import record_location
-from workbench.config.experiment import Experiment
+from workbench.config.experiment import Experiment, run_name_part
 from workbench.core import paths
 from workbench.core.errors import UserError
+from workbench.core.paths import is_file, is_folder
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
@@ -28,15 +29,18 @@ from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
-from workbench.runs.records import Heartbeat, Launch, RequestValues
+from workbench.runs.records import Heartbeat, Launch, Notes, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
+from workbench.runs.script import Script, read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import python_command, this_process
+
+NO_NOTES = Notes()
 
 
 def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
@@ -48,8 +52,42 @@ def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
+    return _start(folder, launcher, lambda: write_json(folder.experiment, experiment.to_dict()))
+
+
+def start_script(script: Script, launcher: str, notes: Notes = NO_NOTES) -> RunFolder:
+    """Start a script as a new run in the background, with tags and a group in `notes`.
+
+    Returns once its supervisor holds the lock of the run. Raises `UserError`.
+    """
+    check_script(script)
+    folder = create_run_folder(paths.runs(), run_name_part(script.name))
+
+    def describe() -> None:
+        write_record(folder.experiment, script)
+        if notes != NO_NOTES:
+            write_record(folder.notes, notes)
+
+    return _start(folder, launcher, describe)
+
+
+def check_script(script: Script) -> None:
+    """Raise `UserError` for a command, a working directory or a device that does not exist."""
+    if script.device:
+        check_device(script.device)
+    if not is_folder(Path(script.working_directory)):
+        raise UserError(f"the working directory {script.working_directory} does not exist")
+    program = script.command[0]
+    place = str(Path(script.working_directory, program)) if "/" in program else program
+    if shutil.which(place) is None:
+        exists = "/" in program and is_file(Path(place))
+        raise UserError(f"{program} is {f'not executable (chmod +x {program})' if exists else 'not found'}")
+
+
+def _start(folder: RunFolder, launcher: str, describe: Callable[[], None]) -> RunFolder:
+    """Start the supervisor of a new run; `describe` writes what the run does. Raises `UserError`."""
     try:
-        write_json(folder.experiment, experiment.to_dict())
+        describe()
         process = msgspec.structs.asdict(this_process())
         write_record(folder.launch, Launch(launcher=launcher, time=time.time(), **process))
         allocate_reserve(folder)  # without it the end of a run might not find room either
@@ -104,6 +142,10 @@ def resume_run(
     `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
     """
     status = _check_resumable(folder, take_over)
+    if (script := read_script(folder.experiment)) is not None:
+        _check_script_resume(folder, script, overrides, data)
+        _start_supervisor(folder, {}, launcher)
+        return
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
     resumed = ResumedRun(folder, overrides, moved_to=data)
@@ -121,6 +163,18 @@ def resume_run(
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     enabled_flags = [flag for flag, enabled in flags.items() if enabled]
     _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)
+
+
+def _check_script_resume(
+    folder: RunFolder, script: Script, overrides: Mapping[str, SettingValue], data: str
+) -> None:
+    """Raise `UserError` for a script that can't be run again, or options that only a training has."""
+    option = "--set" if overrides else "--data" if data else ""
+    if option:
+        raise UserError(
+            f"{folder.id} is a script: {option} is for trainings of workbench; start a new run of it"
+        )
+    check_script(script)
 
 
 def _check_resumable(folder: RunFolder, take_over: bool) -> Status:

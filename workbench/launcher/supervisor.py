@@ -46,15 +46,24 @@ from workbench.runs.journal import (
     read_journal,
 )
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_pid
+from workbench.runs.log_tail import last_log_line
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.requests import SUSPENDED_EXIT_CODE, StopReason, signal_stop_reason
 from workbench.runs.restart import archive_record
 from workbench.runs.run_folder import RunFolder, write_exit
+from workbench.runs.script import read_script
 from workbench.runs.status import describe_holder
+from workbench.system.process_tree import adopt_orphans, end_descendants
 from workbench.system.processes import python_command, this_process
 
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are forwarded to the worker."""
+
+TRAINING_WORKER, SCRIPT_WORKER = "workbench.worker.main", "workbench.scripts.worker"
+"""The modules that work on a run: a training of our own, a script."""
+
+NO_DEVICE = "cpu"
+"""For a script that is given no device: it sees all GPUs."""
 
 CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
@@ -156,10 +165,14 @@ def _run_worker(
         stall_seconds=_read_settings(folder).stall_seconds,
         stalled=lambda: _report_stall(folder, journal, attempt.attempt),
     )  # fmt: skip
-    worker = _start_worker(folder, attempt)
+    if is_script := read_script(folder.experiment) is not None:
+        adopt_orphans()
+    worker = _start_worker(folder, attempt, SCRIPT_WORKER if is_script else TRAINING_WORKER)
     signals.attach(worker)
     monitor.start(worker.pid, attempt.gpu.uuid if attempt.gpu else None)
     code = worker.wait()
+    if is_script:
+        end_descendants()
     monitor.stop()
     signals.worker = None
     gpus.release()  # a suspended run holds no GPU, nor does one whose hook runs
@@ -254,17 +267,24 @@ def _close_previous_attempt(folder: RunFolder, journal: Journal, number: int) ->
 
 
 def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None = None) -> SupervisorSettings:
-    """The settings with changes by resumes, and `overrides`; defaults where the experiment is missing or damaged."""
+    """The settings with changes by resumes, and `overrides`; defaults where the experiment is missing or damaged.
+
+    A script has none of them, and may be silent for as long as it likes.
+    """
+    if (script := read_script(folder.experiment)) is not None:
+        return SupervisorSettings(
+            stall_seconds=0.0, train=TrainingSettings(device=script.device or NO_DEVICE)
+        )
     content = read_json(folder.experiment) or {}
     for attempt in attempts_of(read_journal(folder.journal)):
         content = dict(apply_overrides(content, attempt.overrides))
     return convert(apply_overrides(content, overrides or {}), SupervisorSettings) or SupervisorSettings()
 
 
-def _start_worker(folder: RunFolder, attempt: Attempt) -> subprocess.Popen[bytes]:
+def _start_worker(folder: RunFolder, attempt: Attempt, module: str) -> subprocess.Popen[bytes]:
     environment = worker_environment(os.environ, attempt.gpu)
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = python_command("workbench.worker.main", str(folder.path))
+    command = python_command(module, str(folder.path))
     # Block signals until the worker has its handlers: before that they would kill it without a message.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     try:
@@ -285,7 +305,7 @@ def _close_attempt(
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt == attempt:
         return
-    text = _describe_exit(code) + (_crash_location(folder.log, code) or _last_log_line(folder.log))
+    text = _describe_exit(code) + (_crash_location(folder.log, code) or last_log_line(folder.log))
     _write_end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
     with contextlib.suppress(OSError):
         journal.append(Notice(attempt=attempt, text=text))
@@ -316,12 +336,6 @@ def _crash_location(log: Path, code: int) -> str:
         return ""
     where = ", called by ".join(f"{name} ({file} line {line})" for file, line, name in frames)
     return f" in {where}; the log has the full stack"
-
-
-def _last_log_line(log: Path) -> str:
-    """The last non-empty line of the log, to be appended to the reason."""
-    lines = [line.strip() for line in _log_tail(log).splitlines() if line.strip()]
-    return f": {lines[-1][:200]}" if lines else ""
 
 
 def _log_tail(log: Path) -> str:

@@ -12,6 +12,8 @@ class Phase(StrEnum):
     TUNING = "tuning"
     TRAINING = "training"
     EVALUATING = "evaluating"
+    RUNNING = "running"
+    """A script runs."""
     PAUSED = "paused"
     WAITING_FOR_SPACE = "waiting for space"
     STOPPING = "stopping"

@@ -7,6 +7,8 @@ from pathlib import Path
 from workbench.core.text import sanitize
 from workbench.io.file_tail import read_tail
 
+MAX_REASON = 200
+"""Characters of a line of the log that are quoted."""
 TAIL_BYTES = 128 << 10
 MAX_LINES = 2000
 
@@ -21,3 +23,13 @@ def read_log_tail(path: Path) -> list[str]:
     if is_cut:
         lines = lines[1:]
     return [sanitize(line.rstrip("\r").rpartition("\r")[2]) for line in lines[-MAX_LINES:]] if data else []
+
+
+def last_log_line(path: Path) -> str:
+    """The last line of a log that is not empty, to be appended to the reason of an end: `: LINE`, or nothing."""
+    try:
+        lines = read_log_tail(path)
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {last[:MAX_REASON]}" if last else ""

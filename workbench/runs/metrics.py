@@ -101,7 +101,15 @@ class EvaluationRow(EvaluationMetrics, tag_field="kind", tag="evaluation", froze
         return super().metric(name) if name in self.METRICS else self.model.get(name)
 
 
-MetricLine = StepRow | EpochRow | EvaluationRow
+class LogRow(Record, tag_field="kind", tag="log", frozen=True, kw_only=True):
+    """A line of `metrics.jsonl` with the values that a script has logged, by their names."""
+
+    step: int
+    values: dict[str, float] = {}
+    wall: Wall = Wall()
+
+
+MetricLine = StepRow | EpochRow | EvaluationRow | LogRow
 
 
 class ClassMetrics(Record, frozen=True, kw_only=True):

@@ -14,9 +14,10 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
-from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
+from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import Script, ScriptConfig, read_description
 from workbench.runs.status import Status, status_of, unknown_reason
 
 MAX_LINE_BYTES = 1 << 20
@@ -149,6 +150,26 @@ class MetricColumns:
 
 
 @dataclass
+class Series:
+    """The values of one metric, in the order in which they were written."""
+
+    steps: array[float] = field(default_factory=lambda: array("d"))
+    """Steps may be missing, repeated or go back."""
+    values: array[float] = field(default_factory=lambda: array("d"))
+    wall_times: array[float] = field(default_factory=lambda: array("d"))
+    """Unix seconds."""
+
+    def add(self, step: float, value: float, wall_time: float = 0.0) -> None:
+        """Append a value."""
+        self.steps.append(step)
+        self.values.append(value)
+        self.wall_times.append(wall_time)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass
 class RunView:
     """The state of a run at one moment. `version` increases whenever anything else changes."""
 
@@ -157,7 +178,16 @@ class RunView:
     unknown_reason: str = ""
     """Why the status is unknown, in one line."""
     experiment: Experiment | None = None
-    """The experiment as started, with its dataset where it is now; `None` where its file is missing or damaged."""
+    """The experiment as started, with its dataset where it is now; `None` for a script, and where its file is missing
+    or damaged.
+    """
+    script: Script | None = None
+    """The command, for a run of a script."""
+    config: ScriptConfig = field(default_factory=ScriptConfig)
+    logged: dict[str, Series] = field(default_factory=dict)
+    """What a script has logged, by name."""
+    logged_step: int = 0
+    """The highest step that it has logged."""
     setup: Setup | None = None
     steps: MetricColumns = field(default_factory=MetricColumns)
     """Columns `loss`, `accuracy`, `lr`, `count`, ... of the training steps."""
@@ -179,8 +209,9 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """The name in the notes, else the name of the experiment, else the run id."""
-        return self.notes.name or (self.experiment.name if self.experiment else "") or self.folder.id
+        """The name in the notes, else the name of the experiment or the script, else the run id."""
+        description = self.experiment or self.script
+        return self.notes.name or (description.name if description else "") or self.folder.id
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -240,10 +271,13 @@ class RunReader:
 
     def _poll_files(self) -> bool:
         folder, view = self.view.folder, self.view
-        before = (
-            view.experiment, view.setup, view.heartbeat, view.exit, view.notes, view.unreadable_files
-        )  # fmt: skip
-        view.experiment = self._newer(folder.experiment, read_experiment) or view.experiment
+        before = self._contents()
+        match self._newer(folder.experiment, read_description):
+            case Experiment() as experiment:
+                view.experiment = experiment
+            case Script() as script:
+                view.script = script
+        view.config = self._newer(folder.config, partial(read_record, type=ScriptConfig)) or view.config
         if self._newer(folder.data_location, read_json):
             view.experiment = read_experiment(folder.experiment) or view.experiment
         view.setup = self._newer(folder.setup, partial(read_record, type=Setup)) or view.setup
@@ -252,8 +286,13 @@ class RunReader:
         view.notes = self._newer(folder.notes, partial(read_record, type=Notes)) or view.notes
         self._newer(folder.manifest, partial(read_record, type=Manifest))  # only whether it is readable
         view.unreadable_files = tuple(sorted(self._unreadable - {folder.exit.name}))
-        return before != (
-            view.experiment, view.setup, view.heartbeat, view.exit, view.notes, view.unreadable_files
+        return before != self._contents()
+
+    def _contents(self) -> tuple[object, ...]:
+        view = self.view
+        return (
+            view.experiment, view.script, view.config, view.setup, view.heartbeat, view.exit, view.notes,
+            view.unreadable_files,
         )  # fmt: skip
 
     def _newer(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
@@ -289,6 +328,8 @@ class RunReader:
             view.steps, view.sampled = MetricColumns(), None
             view.epochs.clear()
             view.evaluations.clear()
+            view.logged.clear()
+            view.logged_step = 0
         for record in records:
             self._add_row(record)
         if first and reader.unread_bytes > budget:
@@ -310,3 +351,9 @@ class RunReader:
                 self.view.epochs.append(row)
             case EvaluationRow():
                 self.view.evaluations.append(row)
+            case LogRow():
+                self.view.logged_step = max(self.view.logged_step, row.step)
+                for name, value in row.values.items():
+                    if (series := self.view.logged.get(name)) is None:
+                        series = self.view.logged[name] = Series()
+                    series.add(row.step, value, row.wall.time)

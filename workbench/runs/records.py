@@ -195,6 +195,8 @@ class Exit(Record, frozen=True, kw_only=True, omit_defaults=False):
     """`None` in records of version 0.1.0 whose reason names none."""
     time: float = 0.0
     """Unix seconds."""
+    exit_code: int | None = None
+    """The exit code of a script, or minus the number of the signal that killed it."""
 
     @staticmethod
     def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
@@ -206,6 +208,8 @@ class Notes(Record, frozen=True, kw_only=True):
     """`notes.json`: the user's name, tags and notes for a run."""
 
     name: str = ""
+    group: str = ""
+    """Runs of one group are repeats or variants of one experiment."""
     tags: tuple[str, ...] = ()
     notes: str = ""
 

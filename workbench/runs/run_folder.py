@@ -41,8 +41,13 @@ class RunFolder:
 
     @property
     def experiment(self) -> Path:
-        """The experiment with all settings, written once by the launcher."""
+        """The experiment with all settings, or the command of a script, written once by the launcher."""
         return self.path / "experiment.json"
+
+    @property
+    def config(self) -> Path:
+        """The settings that a script reports."""
+        return self.path / "config.json"
 
     @property
     def setup(self) -> Path:
@@ -117,8 +122,13 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """The worker's stdout and stderr."""
+        """The stdout and stderr of the worker, or of a script."""
         return self.path / "worker.log"
+
+    @property
+    def earlier_log(self) -> Path:
+        """What was written before `log`, if a script has written much."""
+        return self.path / "worker.log.1"
 
     @property
     def lock(self) -> Path:

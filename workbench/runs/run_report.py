@@ -25,6 +25,7 @@ from workbench.runs.journal import (
     SystemSample,
 )
 from workbench.runs.jsonl import read_last_lines
+from workbench.runs.metric_series import MetricSummary, metric_series, summarize
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunReader, RunView
@@ -32,6 +33,7 @@ from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.scores import Score, order_scores, test_score
+from workbench.runs.script import Script
 from workbench.runs.status import Status
 
 THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
@@ -68,6 +70,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
     run: str
     name: str
+    group: str
     tags: tuple[str, ...]
     notes: str
     status: Status
@@ -80,7 +83,14 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """See `RunView.unreadable_files`."""
     directory: str
     experiment: Experiment | None
-    """The experiment with all changes by resumes and requests."""
+    """The experiment with all changes by resumes and requests; `None` for a script."""
+    script: Script | None
+    exit_code: int | None
+    """Of an ended script."""
+    config: dict[str, str | float | int | bool | None]
+    """What a script reports of its settings."""
+    metrics: dict[str, MetricSummary]
+    """All metrics by name, see `metric_series`."""
     step: int
     steps_total: int | None
     epoch: int
@@ -166,6 +176,7 @@ def build_report(view: RunView) -> RunReport:
     return RunReport(
         run=view.folder.id,
         name=view.name,
+        group=view.notes.group,
         tags=view.notes.tags,
         notes=view.notes.notes,
         status=view.status,
@@ -175,10 +186,14 @@ def build_report(view: RunView) -> RunReport:
         unreadable_files=view.unreadable_files,
         directory=str(view.folder.path),
         experiment=experiment,
-        step=beat.step,
+        script=view.script,
+        exit_code=view.exit.exit_code if view.exit and not live else None,
+        config=view.config.config,
+        metrics={name: summarize(series) for name, series in metric_series(view).items()},
+        step=max(beat.step, view.logged_step),
         steps_total=beat.steps_total,
         epoch=beat.epoch,
-        epochs_total=experiment.train.epochs if experiment else None,
+        epochs_total=experiment.train.epochs if experiment else beat.epochs_total,
         best=beat.best,
         now=live_metrics(view) if live else None,
         changes=tuple(list_changes(view.journal)),

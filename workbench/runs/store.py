@@ -23,6 +23,7 @@ from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_result
 from workbench.runs.scores import Score, latest_test_score, order_scores, test_score
+from workbench.runs.script import read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"
@@ -57,6 +58,9 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     cause: Cause | None = None
     """Why the newest attempt ended."""
+    command: str = ""
+    """The command of a script; such a run has no dataset and no model."""
+    group: str = ""
     tags: tuple[str, ...] = ()
     """The user's tags."""
     created: float = 0.0
@@ -81,7 +85,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[4] = 4
+    v: Literal[5] = 5
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -188,12 +192,14 @@ class Store:
 def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
     """The row of one run, from its small files; damaged runs have a row too."""
     experiment = read_experiment(folder.experiment)
+    script = None if experiment else read_script(folder.experiment)
+    described = experiment or script
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
     return RunSummary(
         id=folder.id,
-        name=notes.name or (experiment.name if experiment else folder.id),
+        name=notes.name or (described.name if described else "") or folder.id,
         status=status,
         dataset=experiment.data.name if experiment else "",
         model=experiment.model.name if experiment else "",
@@ -211,6 +217,8 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
+        command=script.command_line if script else "",
+        group=notes.group,
         tags=notes.tags,
         created=_created_at(folder),
         changed=changed,

@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.config.experiment import read_experiment
 from workbench.core.errors import UserError
 from workbench.io.disk_usage import disk_usage
 from workbench.io.record_codec import read_record
 from workbench.runs.lookup import resolve_run_id
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import read_description
 
 
 class TrashedRun(NamedTuple):
@@ -78,7 +78,7 @@ def _folders(trash: Path) -> list[Path]:
 
 def _read_trashed_run(path: Path) -> TrashedRun:
     folder = RunFolder(path)
-    experiment, notes = read_experiment(folder.experiment), read_record(folder.notes, Notes) or Notes()
-    name = notes.name or (experiment.name if experiment else path.name)
+    described, notes = read_description(folder.experiment), read_record(folder.notes, Notes) or Notes()
+    name = notes.name or (described.name if described else path.name)
     # The move to the trash sets the folder's status change time.
     return TrashedRun(path.name, name, disk_usage(path), path.stat().st_ctime)

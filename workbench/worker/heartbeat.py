@@ -71,6 +71,7 @@ class HeartbeatValues(TypedDict, total=False):
     latest: Latest
     checkpoint_saved_at: float | None
     device: str
+    eta: float | None
 
 
 class HeartbeatThread:
@@ -134,7 +135,7 @@ class HeartbeatThread:
             values,
             counter=self._counter,
             progress=self._progress,
-            eta=self._eta(values),
+            eta=values.eta if self._from_step is None else self._eta(values),
             seconds=self._stopwatch.seconds(),
         )
 
@@ -152,7 +153,7 @@ class HeartbeatThread:
     def _eta(self, values: Heartbeat) -> float | None:
         """Seconds to the last step at the throughput of this attempt, evaluations included."""
         done = values.step - (self._from_step or 0)
-        is_known = self._from_step is not None and values.steps_total is not None and done > 0
+        is_known = values.steps_total is not None and done > 0
         if not is_known or values.phase not in {Phase.TRAINING, Phase.EVALUATING}:
             return None
         seconds = self._stopwatch.seconds()

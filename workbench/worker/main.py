@@ -6,7 +6,6 @@ However the attempt ends, its end is recorded in one line; tracebacks go to the 
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import importlib
 import os
@@ -14,7 +13,6 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
@@ -22,28 +20,17 @@ from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.runs.attempts import last_attempt_number
-from workbench.runs.enums import Cause, Ending, Outcome, Phase
-from workbench.runs.journal import PhaseChange
+from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.locks import WRITER, RunLock
-from workbench.runs.records import Exit
-from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE, Answer
-from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files, write_exit
+from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE
+from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
 from workbench.system.memory import is_out_of_memory
 from workbench.system.processes import process_age
+from workbench.worker.attempt_end import AttemptEnd, close_attempt, log, record_end
 from workbench.worker.context import Context, make_context
 from workbench.worker.requests import Stop, Suspend
 
 STARTED = time.monotonic() - process_age()
-
-
-@dataclass(frozen=True)
-class AttemptEnd:
-    """How an attempt ended."""
-
-    status: Ending
-    cause: Cause
-    reason: str | None = None
-    """One line of text."""
 
 
 def main() -> int:
@@ -105,41 +92,11 @@ def failure_cause(error: Exception) -> Cause:
     return Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.ERROR
 
 
-def log(text: str) -> None:
-    """Write a line to the worker's log; a full disk is ignored."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
 def describe_error(error: Exception) -> str:
     """An unexpected exception in one line; for out of memory, with the settings to lower."""
     if is_out_of_memory(error):
         return f"out of memory: lower train.batch_size or the image size ({one_line(error, 500)})"
     return f"{type(error).__name__}: {one_line(error, 500)} (see the log for the traceback)"
-
-
-def close_attempt(context: Context, phase: Phase) -> None:
-    """Write the last heartbeat and the seconds by activity; a full disk must not prevent the record of the end."""
-    context.heartbeat.update(phase=phase)
-    context.heartbeat.stop()
-    seconds = context.stopwatch.seconds()
-    with contextlib.suppress(OSError):
-        context.journal.append(
-            PhaseChange(phase=Phase.ENDED, attempt=context.attempt, status=phase, seconds=seconds)
-        )
-
-
-def record_end(context: Context, end: AttemptEnd) -> None:
-    """Answer the pending requests, then write `exit.json`."""
-    with contextlib.suppress(OSError):
-        for request in context.requests.pending():
-            context.requests.answer(request, Answer(Outcome.ENDED, f"the run has {end.status}"))
-    if end.reason:
-        log(f"{end.status}: {end.reason}")
-    record = Exit(
-        status=end.status, attempt=context.attempt, cause=end.cause, reason=end.reason, time=time.time()
-    )
-    write_exit(context.folder, record)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,10 @@ class RequestInbox:
         if self.stop_requested() and self.stop is not None:
             raise Stop(self.stop)
 
-    def accept_stop(self, request: Request) -> None:
-        """Accept a stop request and answer it."""
+    def accept_stop(self, request: Request, text: str = "checkpointing and stopping") -> None:
+        """Accept a stop request and answer it with `text`."""
         self.stop = requests.STOP_REQUESTED
-        self.answer(request, Answer(Outcome.DONE, "checkpointing and stopping"))
+        self.answer(request, Answer(Outcome.DONE, text))
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:
         self.stop = self.stop or signal_stop_reason(number)

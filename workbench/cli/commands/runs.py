@@ -17,6 +17,7 @@ from workbench.runs.comparison import compare_runs, differing_keys, display_name
 from workbench.runs.enums import Phase
 from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.run_report import read_report
+from workbench.runs.script import read_script
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
@@ -44,9 +45,17 @@ def runs(options: argparse.Namespace) -> int:
 
 def _cells(row: RunSummary) -> tuple[str, ...]:
     status = row.phase if row.phase is Phase.PAUSED else row.status
-    started, epoch = text.format_time(row.created), f"{row.epoch}/{row.epochs_total}"
+    started, epoch = text.format_time(row.created), _progress_cell(row)
     test, best = (score.unlabeled_split if score else "-" for score in (row.test_score, row.best_score))
-    return row.id, row.name, status, epoch, test, best, row.dataset, row.model, started, ", ".join(row.tags)
+    what = row.dataset or row.command
+    return row.id, row.name, status, epoch, test, best, what, row.model, started, ", ".join(row.tags)
+
+
+def _progress_cell(row: RunSummary) -> str:
+    """Epochs; of a script that does not count them, its steps."""
+    if row.epochs_total or not row.command:
+        return f"{row.epoch}/{row.epochs_total}"
+    return f"step {row.step}" if row.step else "-"
 
 
 def show(options: argparse.Namespace) -> int:
@@ -77,12 +86,13 @@ def stop(options: argparse.Namespace) -> int:
     if reason := launch.stop_run(folder):
         console.print_status(f"{reason}: {folder.id} can't read a request and was sent SIGTERM")
     else:
-        console.print_status(f"{folder.id} writes a checkpoint and stops")
+        after = "" if read_script(folder.experiment) else "writes a checkpoint and "
+        console.print_status(f"{folder.id} {after}stops")
     try:
         follow.wait_for_end(folder)
     except KeyboardInterrupt:
         console.print_status(
-            f"{folder.id} has its request and stops after its checkpoint; 'workbench show {folder.id}' shows it"
+            f"{folder.id} has its request and stops as soon as it can; 'workbench show {folder.id}' shows it"
         )
         raise
     report = read_report(folder)

@@ -36,18 +36,18 @@ def train(options: argparse.Namespace) -> int:
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
-    _check_detached(options)
+    check_detached(options)
     with SignalRecorder() as signals:
         folder = launch.start_run(experiment, LAUNCHER)
         console.print_status(f"Started {folder.id} in the background.")
-        return _wait_and_report(folder, options, signals)
+        return wait_and_report(folder, options, signals)
 
 
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = resolve_target_run(options.run, live=False)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
-    _check_detached(options)
+    check_detached(options)
     with SignalRecorder() as signals:
         launch.resume_run(
             folder, overrides, LAUNCHER,
@@ -56,10 +56,10 @@ def resume(options: argparse.Namespace) -> int:
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
         console.print_status(f"Resumed {folder.id} in the background.")
-        return _wait_and_report(folder, options, signals, start)
+        return wait_and_report(folder, options, signals, start)
 
 
-def _check_detached(options: argparse.Namespace) -> None:
+def check_detached(options: argparse.Namespace) -> None:
     """Raise `UserError` where the end of this command would kill the run."""
     if options.detach and is_init_process():
         raise UserError(
@@ -68,9 +68,10 @@ def _check_detached(options: argparse.Namespace) -> None:
         )
 
 
-def _wait_and_report(
+def wait_and_report(
     folder: RunFolder, options: argparse.Namespace, signals: SignalRecorder, since: float = 0.0
 ) -> int:
+    """Follow a run to its end, or leave it (`--detach`), and print its report; returns the exit code."""
     if options.detach:
         if options.json:
             console.print_json(read_report(folder).to_json())

@@ -1,0 +1,38 @@
+"""`workbench run`: run a script, or any other command, as a run."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from workbench.cli import console
+from workbench.cli.commands.train import LAUNCHER, check_detached, wait_and_report
+from workbench.cli.signals import SignalRecorder
+from workbench.config.experiment import check_run_name
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
+from workbench.launcher import launch
+from workbench.runs.records import Notes
+from workbench.runs.script import Script, script_name
+
+
+def run(options: argparse.Namespace) -> int:
+    """`workbench run -- COMMAND ARG…`."""
+    if not (math.isfinite(options.grace) and options.grace >= 0):
+        raise UserError(f"--grace must be a number of seconds, not {options.grace}")
+    name = check_run_name(options.name) if options.name else script_name(options.argv)
+    script = Script(
+        command=tuple(options.argv),
+        name=name,
+        working_directory=str(expand_user_path(options.cwd).absolute() if options.cwd else Path.cwd()),
+        device=options.device,
+        logs=tuple(str(expand_user_path(path).absolute()) for path in options.logs),
+        pty=options.pty,
+        grace_seconds=options.grace,
+    )
+    check_detached(options)
+    with SignalRecorder() as signals:
+        folder = launch.start_script(script, LAUNCHER, Notes(group=options.group, tags=tuple(options.tag)))
+        console.print_status(f"Started {folder.id} in the background.")
+        return wait_and_report(folder, options, signals)

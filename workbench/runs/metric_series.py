@@ -1,0 +1,64 @@
+"""One metrics model for all runs: series of values by name, of trainings and of scripts alike."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from workbench.runs.metrics import EvaluationMetrics
+from workbench.runs.reader import RunView, Series
+
+TRAINING = "train"
+"""The prefix of training metrics; those of an evaluation have the name of its split."""
+
+
+class MetricSummary(msgspec.Struct, frozen=True):
+    """The values of one metric."""
+
+    last: float
+    """May be NaN or infinite."""
+    min: float | None
+    max: float | None
+    """Of the finite values; `None` without one."""
+    count: int
+    last_step: int
+
+
+def metric_series(view: RunView) -> dict[str, Series]:
+    """All metrics of a run by name: what a script has logged, and what our trainer has recorded (`train/loss`,
+    `validation/accuracy`)."""
+    return {**_training_series(view), **_evaluation_series(view), **view.logged}
+
+
+def summarize(series: Series) -> MetricSummary:
+    """The summary of a series with at least one value."""
+    finite = [value for value in series.values if math.isfinite(value)]
+    return MetricSummary(
+        last=series.values[-1],
+        min=min(finite, default=None),
+        max=max(finite, default=None),
+        count=len(series),
+        last_step=int(series.steps[-1]),
+    )
+
+
+def _training_series(view: RunView) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    for name in view.steps.values.keys() - {"epoch", "count"}:
+        series = Series()
+        for step, value in zip(view.steps.step, view.steps.column(name), strict=True):
+            if not math.isnan(value):  # NaN is a missing value here
+                series.add(step, value)
+        if len(series):
+            found[f"{TRAINING}/{name}"] = series
+    return dict(sorted(found.items()))
+
+
+def _evaluation_series(view: RunView) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    for row in view.evaluations:
+        for name in EvaluationMetrics.METRICS:
+            if (value := row.metric(name)) is not None:
+                found.setdefault(f"{row.split}/{name}", Series()).add(row.step, value, row.wall.time)
+    return found

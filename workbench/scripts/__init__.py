@@ -1,0 +1,1 @@
+"""Running a script, or any other command, as a run: its process, its output, its progress."""
