@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from workbench.datasets.dataset import Split
 from workbench.engine.data_placement import place_split
 from workbench.engine.device import Precision
-from workbench.engine.evaluate import Evaluation, evaluate, with_tta
+from workbench.engine.evaluate import evaluate, with_tta
 from workbench.engine.task import Classification, Regression
+from workbench.runs.evaluation import Evaluation
+from workbench.runs.evaluation_writer import write_evaluation
 from workbench.runs.run_folder import create_run_folder
-from workbench.worker.evaluation_writer import write_evaluation
 
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", CPU)

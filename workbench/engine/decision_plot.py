@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.engine.data_placement import PlacedSplit
-from workbench.engine.evaluate import Evaluation, evaluation_mode
+from workbench.engine.evaluate import evaluation_mode
+from workbench.runs.evaluation import Evaluation
 from workbench.runs.metrics import Drawing, LineDrawing, RegionsDrawing
 
 MAX_POINTS = 300

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,28 +16,10 @@ from workbench.engine.device import Precision
 from workbench.engine.task import Task, reshape_like
 from workbench.models.outputs import probabilities
 from workbench.models.top_k import top_k
-from workbench.runs.metrics import ClassMetrics
+from workbench.runs.evaluation import TOP_K, ClassifiedSamples, Evaluation, classification_evaluation
 
-TOP_K = 5
 EVAL_BATCH_BYTES = 32_000_000
 """Size of one batch's inputs: large enough to keep any device busy, small enough for its memory."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation on one split.
-
-    `scores`: metrics over all samples, by the names of `EvaluationRow.METRICS`. `confusion`: (true class, predicted
-    class, count) of the non-zero cells. `records`: a structured numpy array with one record per sample, of the dtype
-    that `_classification` and `_regression` define.
-    """
-
-    split: str
-    count: int
-    scores: dict[str, float]
-    records: np.ndarray
-    per_class: tuple[ClassMetrics, ...] = ()
-    confusion: tuple[tuple[int, int, int], ...] = ()
 
 
 def evaluate(
@@ -135,66 +116,12 @@ def _outputs(
 def _classification(
     outputs: Tensor, class_probabilities: Tensor, targets: Tensor, split: str, classes: Sequence[str]
 ) -> Evaluation:
-    """The evaluation of logits `outputs` [N, classes]; `chances`: their probabilities, float64 [N, classes]."""
-    count, n = len(targets), len(classes)
+    """The evaluation of logits `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]."""
     top = top_k(outputs, TOP_K).indices
-    confusion = torch.bincount(targets * n + top[:, 0], minlength=n * n).reshape(n, n)
-    per_class = per_class_metrics(confusion, classes)
-    scores = {"loss": float(F.cross_entropy(outputs.double(), targets)), **confusion_metrics(confusion)}
-    if n > 10:
-        scores["top5"] = int((top == targets[:, None]).sum()) / count
-    ranks, shares = ("top", "<u2", (top.shape[1],)), [("probability", "<f4"), ("confidence", "<f4")]
-    records = np.zeros(count, [("index", "<u4"), ("label", "<u2"), ranks, *shares])
-    records["index"] = np.arange(count)
-    records["label"], records["top"] = targets.numpy(), top.numpy()
-    records["probability"] = class_probabilities.gather(1, targets[:, None])[:, 0].numpy()
-    records["confidence"] = class_probabilities.gather(1, top[:, :1])[:, 0].numpy()
-    pairs = tuple((t, p, int(confusion[t, p])) for t, p in torch.nonzero(confusion).tolist())
-    return Evaluation(split, count, scores, records, per_class, pairs)
-
-
-def confusion_metrics(confusion: Tensor) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro-F1 of a confusion matrix (rows: true, columns: predicted).
-
-    Defined as in scikit-learn: balanced accuracy is the mean recall of classes with samples, macro-F1 the mean F1 of
-    classes that have samples or were predicted.
-    """
-    hits, support, predicted = confusion.diagonal().double(), confusion.sum(1), confusion.sum(0)
-    has_samples, relevant = support > 0, support + predicted > 0
-    recall = hits[has_samples] / support[has_samples]
-    f1 = 2 * hits[relevant] / (support + predicted)[relevant]
-    return {
-        "accuracy": int(hits.sum()) / int(support.sum()),
-        "balanced_accuracy": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
-    }
-
-
-def per_class_metrics(confusion: Tensor, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    """Accuracy (which is its recall), precision, recall, F1 and support of each class.
-
-    `confusion`: int64 [classes, classes] (rows: true, columns: predicted). A metric is `None` where it is undefined:
-    recall without samples, precision without predictions, F1 without both.
-    """
-    hits, support, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    counts = zip(classes, hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
-    return tuple(_metrics_of_class(*row) for row in counts)
-
-
-def _metrics_of_class(name: str, hits: int, support: int, predicted: int) -> ClassMetrics:
-    recall = _ratio(hits, support)
-    return ClassMetrics(
-        name=name,
-        accuracy=recall,
-        precision=_ratio(hits, predicted),
-        recall=recall,
-        f1=_ratio(2 * hits, support + predicted),
-        support=support,
-    )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+    true, predicted = (class_probabilities.gather(1, index)[:, 0] for index in (targets[:, None], top[:, :1]))
+    loss = float(F.cross_entropy(outputs.double(), targets))
+    samples = ClassifiedSamples(targets.numpy(), top.numpy(), true.numpy(), predicted.numpy())
+    return classification_evaluation(split, classes, samples, loss)
 
 
 def _accuracy(outputs: Tensor, targets: Tensor) -> float:

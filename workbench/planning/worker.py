@@ -27,10 +27,11 @@ from workbench.engine.autotune import candidate_thread_counts
 from workbench.engine.cuda_graphs import TensorSnapshot
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import device_name
-from workbench.engine.evaluate import TOP_K, evaluate
+from workbench.engine.evaluate import evaluate
 from workbench.io.record_codec import write_record
 from workbench.planning.plan import RESULT_FILE, Plan, PlanResult, Proposal
 from workbench.planning.timed_training import Throughput, TimedTraining
+from workbench.runs.evaluation import TOP_K
 from workbench.runs.journal import Notice, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.system import machine_info

@@ -10,16 +10,16 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Progress
 from workbench.engine import evaluate
 from workbench.engine.decision_plot import decision_plot
-from workbench.engine.evaluate import Evaluation
 from workbench.io.record_codec import read_record
 from workbench.models.outputs import extra_metrics
 from workbench.runs.enums import Phase
+from workbench.runs.evaluation import Evaluation
 from workbench.runs.evaluation_retention import MAX_SPACED, prune_evaluations
+from workbench.runs.evaluation_writer import write_evaluation
 from workbench.runs.metric_direction import oriented_value
 from workbench.runs.metrics import EvaluationFile, EvaluationRow, Wall
 from workbench.runs.records import CheckpointEntry, Latest
 from workbench.worker.attempt import TrainingAttempt
-from workbench.worker.evaluation_writer import write_evaluation
 from workbench.worker.recovery import Recovery
 
 PROGRESS_AFTER_SECONDS = 2.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workbench.core.errors import UserError
-from workbench.engine.evaluate import Evaluation
 from workbench.runs.attempts import RECORDED_PACKAGES
+from workbench.runs.evaluation import Evaluation
 from workbench.runs.journal import JournalLine, Notice, attempts_of
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import EvaluationRow, MetricLine

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.evaluate import Evaluation
 from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import write_record
+from workbench.runs.evaluation import Evaluation
 from workbench.runs.metrics import Drawing, EvaluationFile, RecordLayout
 from workbench.runs.run_folder import RunFolder
 
