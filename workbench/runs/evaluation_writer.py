@@ -14,13 +14,19 @@ from workbench.runs.run_folder import RunFolder
 
 
 def write_evaluation(
-    evaluation: Evaluation, folder: RunFolder, step: int, epoch: int, draw: Drawing | None = None
+    evaluation: Evaluation,
+    folder: RunFolder,
+    step: int,
+    epoch: int,
+    *,
+    draw: Drawing | None = None,
+    paths: tuple[str, ...] = (),
 ) -> None:
     """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which describes its layout.
 
     The `.bin` file is a sequence of records, see `RecordLayout`. Those of a classification: index, label, the top-k
     class ids (best first), probabilities of the true and of the predicted class. `draw`: the plot of the
-    evaluation, if there is one.
+    evaluation, if there is one. `paths`: the files of the samples, if they are known.
     """
     path = folder.evaluation(step, evaluation.split)
     records = path.with_suffix(".bin")
@@ -33,6 +39,7 @@ def write_evaluation(
         per_class=evaluation.per_class,
         confusion=evaluation.confusion,
         draw=draw,
+        paths=paths,
         records=record_layout(evaluation.records.dtype, records.name),
         # Given for the type checker, for which `scores` could contain them.
         weights_step=None,

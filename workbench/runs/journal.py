@@ -154,7 +154,17 @@ class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
     """Bytes of memory of that GPU."""
 
 
-JournalLine = Attempt | SettingChange | PhaseChange | AnsweredRequest | Notice | SystemSample
+class SavedFile(JournalRecord, tag="file", frozen=True, kw_only=True):
+    """A file that a script has saved, usually a checkpoint."""
+
+    path: str
+    sha256: str = ""
+    size: int = 0
+    """Bytes."""
+    step: int = 0
+
+
+JournalLine = Attempt | SettingChange | PhaseChange | AnsweredRequest | Notice | SystemSample | SavedFile
 
 
 class Journal(LineWriter):

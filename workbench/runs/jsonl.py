@@ -28,12 +28,12 @@ class LineWriter:
         self.retry: Callable[[Callable[[], None]], None] = _once
         """Calls its argument; may call it again after the disk was full."""
 
-    def write(self, record: msgspec.Struct) -> None:
-        """Append one line. After a partial write on a full disk, the next record starts on a new line."""
-        self.retry(partial(self._append, record))
+    def write(self, *records: msgspec.Struct) -> None:
+        """Append a line for each record. After a partial write on a full disk, the next one starts on a new line."""
+        self.retry(partial(self._append, b"".join(encode(record) + b"\n" for record in records)))
 
-    def _append(self, record: msgspec.Struct) -> None:
-        data = (b"\n" if self._torn else b"") + encode(record) + b"\n"
+    def _append(self, lines: bytes) -> None:
+        data = (b"\n" if self._torn else b"") + lines
         written = os.write(self._descriptor, data)
         self.offset += written
         self._torn = written < len(data)

@@ -178,4 +178,6 @@ class EvaluationFile(EvaluationMetrics, frozen=True, kw_only=True):
     confusion: tuple[tuple[int, int, int], ...] = ()
     """Non-zero cells: true class, predicted class, number of samples."""
     draw: Drawing | None = None
+    paths: tuple[str, ...] = ()
+    """The files of the samples, as a script names them."""
     records: RecordLayout | None = None

@@ -64,6 +64,11 @@ class RunFolder:
         """A folder: `step-N-SPLIT.json` and `.bin`."""
         return self.path / "evaluations"
 
+    @property
+    def images(self) -> Path:
+        """A folder: the images that a script logs, `NAME/step-N.png`."""
+        return self.path / "images"
+
     def evaluation(self, step: int, split: str) -> Path:
         """The evaluation of a split after `step`; its predictions have the same name with the suffix `.bin`."""
         return self.evaluations / f"step-{step}-{split}.json"

@@ -15,6 +15,9 @@ from workbench.io.record_codec import Record, read_record
 GRACE_SECONDS = 30.0
 """By default a script has so long after SIGINT, before it is sent SIGTERM."""
 
+RUN_VARIABLE, RESUME_VARIABLE = "WORKBENCH_RUN", "WORKBENCH_RESUME"
+"""Environment variables of a script: the folder of its run, and `1` where it is run again to continue."""
+
 
 class Script(Record, frozen=True, kw_only=True):
     """`experiment.json` of a run of a command, written once before its start."""

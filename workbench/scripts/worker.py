@@ -24,7 +24,7 @@ from workbench.runs.log_tail import last_log_line
 from workbench.runs.metrics import MetricLine
 from workbench.runs.requests import Answer
 from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
-from workbench.runs.script import Script, read_script
+from workbench.runs.script import RESUME_VARIABLE, RUN_VARIABLE, Script, read_script
 from workbench.scripts.output import OutputReader, RotatingLog
 from workbench.scripts.process import ScriptProcess
 from workbench.scripts.progress import ScriptProgress
@@ -38,8 +38,6 @@ STEP_SECONDS = 2.0
 """The interval between two looks at the newest step that the script has logged."""
 OUTPUT_SECONDS = 2.0
 """The time that processes which a script leaves behind may keep its output open."""
-RUN_VARIABLE, RESUME_VARIABLE = "WORKBENCH_RUN", "WORKBENCH_RESUME"
-"""Environment variables of a script: the folder of its run, and `1` where it is run again to continue."""
 
 
 def main() -> int:

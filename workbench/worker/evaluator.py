@@ -112,7 +112,7 @@ class Evaluator:
             self._components.model.module, self._components.splits[split], evaluation, before
         )
         self._context.disk_space.retry(
-            lambda: write_evaluation(evaluation, self._folder, state.step, state.epoch, draw)
+            lambda: write_evaluation(evaluation, self._folder, state.step, state.epoch, draw=draw)
         )
         if state.epoch > MAX_SPACED:
             best = [] if state.best is None else [state.best.step]
