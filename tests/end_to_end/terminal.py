@@ -117,7 +117,7 @@ class Terminal:
         self.process.ptyproc.fileobj.close()
         self.process.ptyproc.closed = self.process.closed = True
 
-    def wait_until_gone(self, seconds: float = 10) -> None:
+    def wait_until_gone(self, seconds: float = 60) -> None:
         """Return when the product has ended."""
         until = time.monotonic() + seconds
         while self.process.isalive():

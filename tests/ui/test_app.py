@@ -40,11 +40,9 @@ def requested(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_an_empty_home_shows_how_to_train_the_first_run(size: tuple[int, int], text_of: TextOf) -> None:
-    app = WorkbenchApp()
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        assert "Press t to train digits-mlp" in text_of(app)
+async def test_an_empty_home_shows_how_to_train_the_first_run(size: tuple[int, int], until: Until) -> None:
+    async with WorkbenchApp().run_test(size=size) as pilot:
+        await until(pilot, "Press t to train digits-mlp")
 
 
 async def test_the_newest_live_run_is_selected(
@@ -55,9 +53,8 @@ async def test_the_newest_live_run_is_selected(
     make_run("newer but done")
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: "going ● 2/4" in app.query_one(StatusLine).text)
-        for part in ("50%", "best val .900@2", "ETA 1m00"):
-            assert part in app.query_one(StatusLine).text
+        for part in ("going ● 2/4", "50%", "best val .900@2", "ETA 1m00"):
+            await until(pilot, lambda part=part: part in app.query_one(StatusLine).text)
 
 
 async def test_new_metrics_and_the_end_of_a_run_are_shown(
@@ -71,7 +68,7 @@ async def test_new_metrics_and_the_end_of_a_run_are_shown(
         write_run["train"](folder, range(2, 4))
         write_run["heartbeat"](folder, epochs=4, done=3)
         await until(pilot, lambda: " 3/4 " in app.query_one(StatusLine).text)
-        assert app.runs.mirror is not None and len(app.runs.mirror.view.steps) == 30
+        await until(pilot, lambda: app.runs.mirror is not None and len(app.runs.mirror.view.steps) == 30)
         write_run["end"](folder, "failed", "the loss became NaN at step 30")
         process.kill()
         process.wait()
@@ -149,33 +146,29 @@ async def test_panes_are_side_by_side_or_one_fills_the_screen(make_run: MakeRun,
         return "".join(sorted(pane.spec.key for pane in app.main_view.panes.values() if pane.region.area > 0))
 
     async with app.run_test(size=(120, 36)) as pilot:
+
+        async def shows(keys: str) -> None:
+            await until(pilot, lambda: visible() == keys)
+
         await ready(pilot, until)
-        assert visible() == "12346"
+        await shows("12346")
         await pilot.press("z")
-        await pilot.pause()
-        assert visible() == "1"
+        await shows("1")
         await pilot.press("4")
-        await pilot.pause()
-        assert visible() == "4"
+        await shows("4")
         await pilot.press("escape")
-        await pilot.pause()
-        assert visible() == "12346"
+        await shows("12346")
         await pilot.press("7")
-        await pilot.pause()
-        assert visible() == "7"
+        await shows("7")
         await pilot.press("escape")
-        await pilot.pause()
-        assert visible() == "12346"
+        await shows("12346")
         await pilot.resize_terminal(80, 24)
         await pilot.press("3")
-        await pilot.pause()
-        assert visible() == "3"
+        await shows("3")
         await pilot.click("#tabs", offset=(2, 0))
-        await pilot.pause()
-        assert visible() == "1"
+        await shows("1")
         await pilot.press("enter")
-        await pilot.pause()
-        assert visible() == "3", "enter on a run shows its curves"
+        await shows("3")  # enter on a run shows its curves
 
 
 @pytest.mark.parametrize("size", [(40, 12), (40, 10), (99, 30), (100, 30), (200, 50), (300, 90)])
@@ -186,9 +179,8 @@ async def test_every_size_shows_every_pane(size: tuple[int, int], make_run: Make
         await ready(pilot, until)
         for pane_id, spec in PANES.items():
             await pilot.press(spec.key)
-            await pilot.pause()
-            assert app.main_view.panes[pane_id].region.area > 0
-            assert app.navigation.front is pane_id
+            await until(pilot, lambda pane_id=pane_id: app.navigation.front is pane_id)
+            await until(pilot, lambda pane_id=pane_id: app.main_view.panes[pane_id].region.area > 0)
 
 
 async def test_choosers_lie_over_the_screen_and_show_their_cursor_without_color(
@@ -265,15 +257,14 @@ async def test_letters_typed_into_the_filter_trigger_no_action(make_run: MakeRun
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
         await pilot.press("slash", *"quartz")
-        await pilot.pause()
         table = app.query_one(RunTable)
-        assert app.is_running and [row.cells["name"] for row in table.rows] == ["quartz"]
+        await until(pilot, lambda: [row.cells["name"] for row in table.rows] == ["quartz"])
         assert not isinstance(app.screen, Confirm)
         await pilot.press("enter")
-        assert [row.cells["name"] for row in table.rows] == ["quartz"] and table.has_focus
+        await until(pilot, lambda: table.has_focus)
+        assert [row.cells["name"] for row in table.rows] == ["quartz"]
         await pilot.press("slash", "escape")
-        await pilot.pause()
-        assert len(table.rows) == 2 and table.has_focus
+        await until(pilot, lambda: len(table.rows) == 2 and table.has_focus)
 
 
 async def test_a_new_run_is_selected_once_it_is_listed(make_run: MakeRun, home: Path, until: Until) -> None:
@@ -290,9 +281,8 @@ async def test_a_new_run_is_selected_once_it_is_listed(make_run: MakeRun, home: 
         await until(pilot, lambda: len(app.runs.rows or []) == 2)
         elsewhere.rename(folder.path)
         await until(pilot, lambda: len(app.runs.rows or []) == 3)
-        await pilot.pause()
+        await until(pilot, lambda: app.query_one(RunTable).key == folder.id)
         assert app.runs.selected.name == "new"
-        assert app.query_one(RunTable).key == folder.id
 
 
 async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> None:
@@ -304,7 +294,7 @@ async def test_stop_asks_first(make_run: MakeRun, hold: Hold, until: Until) -> N
         await pilot.press("s")
         await until(pilot, "Stop going?")
         await pilot.press("n")
-        await pilot.pause(0.2)
+        await until(pilot, lambda: not isinstance(app.screen, Confirm))
         assert requested(folder) == []
         await pilot.press("s", "y")
         await until(pilot, lambda: requested(folder) == [(RequestKind.STOP, RequestValues())])
@@ -395,8 +385,7 @@ async def test_the_log_is_shown_sanitized(make_run: MakeRun, text_of: TextOf, un
         await until(pilot, "last line")
         assert "100%[/]" in text_of(app) and "\x1b" not in text_of(app) and "41%" not in text_of(app)
         await pilot.press("g")
-        await pilot.pause()
-        assert "last line" not in text_of(app)
+        await until(pilot, lambda: "last line" not in text_of(app))
         await pilot.press("q")
         assert not isinstance(app.screen, TextScreen) and app.is_running
 
@@ -521,11 +510,12 @@ async def test_hostile_names_are_sanitized(make_run: MakeRun, text_of: TextOf, u
         await ready(pilot, until)
         for _ in range(3):
             await pilot.press("j")
-            await pilot.pause(0.1)
+            await pilot.pause()
             assert not set(text_of(app)) & {"\x1b", "\x07", "\u202e"}
             await pilot.press("exclamation_mark")
-            await pilot.pause(0.1)
+            await until(pilot, lambda: isinstance(app.screen, TextScreen))
             await pilot.press("q")
+            await until(pilot, lambda: not isinstance(app.screen, TextScreen))
         assert app.is_running
 
 

@@ -157,7 +157,6 @@ async def test_a_run_is_exported_by_a_subprocess(
             await until(
                 pilot,
                 lambda wanted=wanted: any(wanted in text for text in notification_texts(app)),
-                seconds=30,
             )
     assert all(place.read_text().startswith("kind,step") for place in places)
 
@@ -257,9 +256,9 @@ async def test_changes_of_the_form_are_undone(make_run: MakeRun, until: Until) -
         pane._apply(lambda: pane.draft.choose("model", "convnet"))
         await pilot.pause()
         await pilot.press("u")
-        assert (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7)
+        await until(pilot, lambda: (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7))
         await pilot.press("u")
-        assert (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40)
+        await until(pilot, lambda: (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40))
         await pilot.press("u")
         await until(pilot, "nothing to undo")
 
