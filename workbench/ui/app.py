@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -36,6 +35,7 @@ from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
 from workbench.ui.command_palette import ActionCommands
 from workbench.ui.key_bar import KeyBar
 from workbench.ui.key_help import key_table
+from workbench.ui.main_screen import MainScreen
 from workbench.ui.main_view import MainView
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services.run_state import RunState
@@ -75,6 +75,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _deliver(self, snapshot: Snapshot) -> None:
         """Called in the thread of the monitor."""
         self.post_message(messages.SnapshotReady(snapshot))
+
+    def get_default_screen(self) -> MainScreen:
+        return MainScreen(lambda: {"pause": self.live_tuning.pause_label})
 
     def compose(self) -> ComposeResult:
         yield self.main_view
@@ -116,7 +119,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _snapshot_ready(self, event: messages.SnapshotReady) -> None:
         exiting = not self.query(StatusLine)
         self.updates.apply(None if exiting else event.snapshot)
-        self._update_key_labels()
 
     @on(messages.PaneMounted)
     def _pane_mounted(self, event: messages.PaneMounted) -> None:
@@ -126,7 +128,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.RunSelected)
     def _run_selected(self, event: messages.RunSelected) -> None:
         self.updates.select(event.run_id)
-        self._update_key_labels()
 
     @on(messages.RunOpened)
     async def _run_opened(self, event: messages.RunOpened) -> None:
@@ -136,7 +137,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.MarksChanged)
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
-        self._update_key_labels()
         self.refresh_bindings()
 
     @on(messages.ExperimentProposed)
@@ -164,13 +164,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def on_resize(self, event: events.Resize) -> None:
         self.navigation.resize(event.size)
         self.call_after_refresh(self.main_view.restore_focus)
-
-    def _update_key_labels(self) -> None:
-        """Name a key by what it does now: `p` pauses or continues."""
-        (binding, *_), label = self._bindings.key_to_bindings["p"], self.live_tuning.pause_label
-        if binding.description != label:
-            self._bindings.key_to_bindings["p"] = [replace(binding, description=label)]
-            self.refresh_bindings()
 
     # Actions on runs
 
@@ -211,7 +204,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def action_pause(self) -> None:
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
-        self._update_key_labels()
+        self.refresh_bindings()  # the key may do something else now
 
     def action_suspend(self) -> None:
         """Suspend the runs: pause them and free the device's memory."""
