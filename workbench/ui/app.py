@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -30,6 +29,7 @@ from workbench.ui.base.crash_report import CrashReport
 from workbench.ui.base.key_queue import OrderedKeys
 from workbench.ui.base.layout import SMALLEST, PaneId
 from workbench.ui.base.snapshot import Snapshot
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.base.theme import THEME
 from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
 from workbench.ui.command_palette import ActionCommands
@@ -46,7 +46,7 @@ from workbench.ui.widgets.text_screen import TextScreen
 SAVE_SECONDS = 60.0
 
 
-class WorkbenchApp(OrderedKeys, CrashReport):
+class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     """The workbench in a terminal."""
 
     TITLE = "workbench"
@@ -57,7 +57,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def __init__(self, store: Store | None = None, driver_class: type[Driver] | None = None) -> None:
         # With NO_COLOR alone Textual would send grays; with the terminal's own colors it sends none.
-        self.redraw_terminal: Callable[[], object] = self.refresh
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None, driver_class=driver_class)
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
@@ -272,7 +271,8 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def action_redraw(self) -> None:
         """Draw the whole screen again, after other output went to the terminal."""
-        self.redraw_terminal()
+        if self.redraw_terminal is not None:
+            self.redraw_terminal()
 
     async def action_back(self) -> None:
         """Cancel a pending change, else leave the filter, the zoom or the pane, or remove the marks."""
