@@ -33,7 +33,9 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
     monkeypatch.setattr(nn.Module, "_apply", replace_tensors)
     luma_weights.cache_clear()
+    allow_tf32 = torch.backends.cudnn.allow_tf32
     yield FakeTensorMode(allow_non_fake_inputs=False)
+    torch.backends.cudnn.allow_tf32 = allow_tf32
     luma_weights.cache_clear()
 
 

@@ -141,9 +141,12 @@ class ResumedRun:
 
     @property
     def _completed_epochs(self) -> int:
-        """The completed epochs in the newest checkpoint, from which the run resumes."""
+        """The completed epochs in the newest checkpoint, from which the run resumes.
+
+        The heartbeat of a killed run may be of an earlier epoch.
+        """
         entries = read_entries(self._folder)
-        return min(self._beat.epoch, entries[-1].epoch) if entries else self._beat.epoch
+        return entries[-1].epoch if entries else self._beat.epoch
 
     def learning_rate_remark(self) -> str | None:
         """What becomes of the learning rate where the run is resumed, in one line; `None` where it stays the same."""
