@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
-from dataclasses import replace
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -31,11 +29,13 @@ from workbench.ui.base.crash_report import CrashReport
 from workbench.ui.base.key_queue import OrderedKeys
 from workbench.ui.base.layout import SMALLEST, PaneId
 from workbench.ui.base.snapshot import Snapshot
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.base.theme import THEME
 from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
 from workbench.ui.command_palette import ActionCommands
 from workbench.ui.key_bar import KeyBar
 from workbench.ui.key_help import key_table
+from workbench.ui.main_screen import MainScreen
 from workbench.ui.main_view import MainView
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services.run_state import RunState
@@ -46,7 +46,7 @@ from workbench.ui.widgets.text_screen import TextScreen
 SAVE_SECONDS = 60.0
 
 
-class WorkbenchApp(OrderedKeys, CrashReport):
+class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     """The workbench in a terminal."""
 
     TITLE = "workbench"
@@ -57,7 +57,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def __init__(self, store: Store | None = None, driver_class: type[Driver] | None = None) -> None:
         # With NO_COLOR alone Textual would send grays; with the terminal's own colors it sends none.
-        self.redraw_terminal: Callable[[], object] = self.refresh
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None, driver_class=driver_class)
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
@@ -75,6 +74,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _deliver(self, snapshot: Snapshot) -> None:
         """Called in the thread of the monitor."""
         self.post_message(messages.SnapshotReady(snapshot))
+
+    def get_default_screen(self) -> MainScreen:
+        return MainScreen(lambda: {"pause": self.live_tuning.pause_label})
 
     def compose(self) -> ComposeResult:
         yield self.main_view
@@ -116,7 +118,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _snapshot_ready(self, event: messages.SnapshotReady) -> None:
         exiting = not self.query(StatusLine)
         self.updates.apply(None if exiting else event.snapshot)
-        self._update_key_labels()
 
     @on(messages.PaneMounted)
     def _pane_mounted(self, event: messages.PaneMounted) -> None:
@@ -126,7 +127,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.RunSelected)
     def _run_selected(self, event: messages.RunSelected) -> None:
         self.updates.select(event.run_id)
-        self._update_key_labels()
 
     @on(messages.RunOpened)
     async def _run_opened(self, event: messages.RunOpened) -> None:
@@ -136,7 +136,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.MarksChanged)
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
-        self._update_key_labels()
         self.refresh_bindings()
 
     @on(messages.ExperimentProposed)
@@ -164,13 +163,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def on_resize(self, event: events.Resize) -> None:
         self.navigation.resize(event.size)
         self.call_after_refresh(self.main_view.restore_focus)
-
-    def _update_key_labels(self) -> None:
-        """Name a key by what it does now: `p` pauses or continues."""
-        (binding, *_), label = self._bindings.key_to_bindings["p"], self.live_tuning.pause_label
-        if binding.description != label:
-            self._bindings.key_to_bindings["p"] = [replace(binding, description=label)]
-            self.refresh_bindings()
 
     # Actions on runs
 
@@ -211,7 +203,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def action_pause(self) -> None:
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
-        self._update_key_labels()
+        self.refresh_bindings()  # the key may do something else now
 
     def action_suspend(self) -> None:
         """Suspend the runs: pause them and free the device's memory."""
@@ -279,7 +271,8 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def action_redraw(self) -> None:
         """Draw the whole screen again, after other output went to the terminal."""
-        self.redraw_terminal()
+        if self.redraw_terminal is not None:
+            self.redraw_terminal()
 
     async def action_back(self) -> None:
         """Cancel a pending change, else leave the filter, the zoom or the pane, or remove the marks."""

@@ -111,6 +111,10 @@ async def test_p_is_named_by_what_it_does(make_run: MakeRun, hold: Hold, until: 
         await until(pilot, lambda: not requests.pending_requests(folder))
         write_record(folder.heartbeat, Heartbeat(attempt=1, counter=9, phase=Phase.PAUSED))
         await until(pilot, "p continue")
+        await pilot.press("question_mark")
+        await until(pilot, "p  continue")
+        await pilot.press("escape", "colon")
+        await until(pilot, "continue  (p)")
 
 
 async def test_a_filter_is_offered_for_a_list(make_run: MakeRun, until: Until) -> None:
