@@ -219,7 +219,7 @@ class PhotoPane(ClassifierChoice):
     def _close_finder(self) -> None:
         self.query(Finder).remove()
         self.remove_class("-finding", "-hide-image")
-        self.call_after_refresh(self.prediction.focus)
+        self.prediction.focus()
 
     @on(Finder.Highlighted)
     def _option_highlighted(self, event: Finder.Highlighted) -> None:
