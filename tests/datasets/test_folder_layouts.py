@@ -16,10 +16,10 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.class_folders import natural_order
-from workbench.datasets.dataset import stratified_split
-from workbench.datasets.image_cache import ImageListing
+from workbench.datasets.drawing import stratified_split
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.datasets.image_folder_scan import scan_folder
+from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.datasets.split_names import parse_split_name
