@@ -402,15 +402,16 @@ async def test_a_weights_file_that_does_not_fit_is_shown_while_it_is_typed(
     app = Shown(compute)
     try:
         async with app.run_test(size=(120, 40)) as pilot:
-            app.pane.draft.choose("model", "squeezenet1_1")
+            app.pane.load(build_experiment(dataset="digits", model="squeezenet1_1"))
             app.pane.focus_content()
-            await until(pilot, "▸ recipe")
+            await until(pilot, "squeezenet1_1")
             await move_to_row(pilot, app.query_one(Form), "model.weights")
             await pilot.press("enter")
             await until(pilot, lambda: bool(app.query(Input)))
             app.query_one(Input).value = str(path)
             await pilot.press("enter")
-            await until(pilot, f"✗ {path} has weights")
+            await until(pilot, "✗ the weights in /")
+            assert "do not fit the model: it has names such as conv.weight" in app.pane.model_summary.error
             torch.save(torchvision_models.build("squeezenet1_1", 1000).state_dict(), path)
             await move_to_row(pilot, app.query_one(Form), "train.epochs")
             await pilot.press("enter")
