@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar
 
 from textual import events, on, work
@@ -423,8 +422,11 @@ class ExperimentPane(Pane):
     def _summarize_in_background(self) -> None:
         choices = self.draft.choices()
         if not (self.model_summary.is_known or any(is_user_code(one.name) for one in choices)):
-            # User code runs only on request.
-            self.run_worker(partial(self._summarize, choices), group="layers", exclusive=True)
+            self._start_summary(choices)  # user code runs only on request
+
+    @work(group="layers", exclusive=True)
+    async def _start_summary(self, choices: tuple[Choice, Choice]) -> None:
+        await self._summarize(choices)
 
     async def _summarize(self, choices: tuple[Choice, Choice]) -> ModelSummaryResult:
         """Count the layers of these choices, unless dataset or model change within the next 0.3 s."""
