@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on, work
@@ -395,7 +396,8 @@ class ExperimentPane(Pane):
             return
         self._show_plan_status(PLANNING_TEXT)
         try:
-            planning = self._plans.make_plan(self.experiment(), self._plan_progressed)
+            show = partial(self.app.call_from_thread, self._show_plan_status)
+            planning = self._plans.make_plan(self.experiment(), show)
             self._show()
             plan = await planning
         except (UserError, RunFailed, OSError) as error:
@@ -410,9 +412,6 @@ class ExperimentPane(Pane):
             self.post_message(Notify(f"plan: {notice}", "warning"))
         if plan and plan.proposals:
             self.post_message(Notify(f"{describe_proposal(plan.proposals[0])}; b selects"))
-
-    def _plan_progressed(self, status: str) -> None:
-        self.app.call_from_thread(self._show_plan_status, status)
 
     def _show_plan_status(self, status: str) -> None:
         if status != self._plan_status:
