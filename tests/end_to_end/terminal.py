@@ -89,6 +89,12 @@ class Terminal:
         """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
+    @property
+    def backgrounds(self) -> list[str]:
+        """The background color of each cell: a name or six hexadecimal digits. Cells of an image have its colors."""
+        cells = self._screen.buffer
+        return [cells[row][column].bg for row in range(self._screen.lines) for column in range(self.columns)]
+
     def press(self, *keys: str) -> Self:
         """Send keys by name (`enter`, `esc`, `down`, …), anything else as it is typed."""
         for key in keys:
