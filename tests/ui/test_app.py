@@ -249,6 +249,20 @@ async def test_what_happened_during_an_absence_is_shown_until_the_first_key(
         await until(pilot, lambda: "away" not in app.query_one(StatusLine).text)
 
 
+async def test_a_pane_that_gets_the_focus_late_stays_behind(make_run: MakeRun, until: Until) -> None:
+    """Its key was followed by that of another pane while it was being mounted."""
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("4")
+        app.query_one(RunTable).focus()
+        await until(pilot, lambda: app.focused is None or app.navigation.front is PaneId.RUNS)
+        await until(pilot, lambda: app.focused is not None)
+        assert app.navigation.front is PaneId.CLASSES
+        assert app.main_view.panes[PaneId.CLASSES].has_focus_within
+
+
 async def test_a_tiny_terminal_shows_the_required_size(text_of: TextOf, until: Until) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(20, 5)) as pilot:

@@ -229,9 +229,15 @@ class MainView(Vertical):
         self.navigation.end_filter()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        for node in event.widget.ancestors_with_self:
-            if isinstance(node, Pane):
-                self.navigation.bring_to_front(node.ID)
+        pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
+        if pane is None:
+            return
+        if self._is_displayed(pane):
+            self.navigation.bring_to_front(pane.ID)
+        elif (
+            self.screen.focused is event.widget
+        ):  # left meanwhile: a pane gets the focus late where it is mounted
+            self.screen.set_focus(None)
 
     def _show_pane_keys(self, _screen: object) -> None:
         """On a narrow screen a pane has no frame for its keys."""
