@@ -28,6 +28,7 @@ from workbench.ui.base import messages
 from workbench.ui.base.crash_report import CrashReport
 from workbench.ui.base.key_queue import OrderedKeys
 from workbench.ui.base.layout import SMALLEST, PaneId
+from workbench.ui.base.pane import Pane
 from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.base.theme import THEME
@@ -182,8 +183,11 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         if await super().run_action(action, default_namespace, namespaces):
             return True
         _, name, parameters = parse(action) if isinstance(action, str) else action
-        of_app = default_namespace in {None, self}
-        reason = self.targets.unavailable_reason(name, *parameters) if of_app else ""
+        reason = ""
+        if default_namespace in {None, self}:
+            reason = self.targets.unavailable_reason(name, *parameters)
+        elif isinstance(default_namespace, Pane):
+            reason = default_namespace.unavailable_reason(name)
         if reason:
             self.host.show_notice(reason, "warning", transient=True)
         return bool(reason)

@@ -355,7 +355,7 @@ class ExperimentPane(Pane):
     @work(group="layers", exclusive=True)
     async def _show_layers(self) -> None:
         if not self.model_summary.is_known:
-            self.post_message(Notify("Counting the layers…"))
+            self.post_message(Notify("Counting the layers…", transient=True))
         result = await self._summarize(self.draft.choices())
         if result.error:
             self.post_message(Notify(result.error, "error"))

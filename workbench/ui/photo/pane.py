@@ -108,8 +108,8 @@ class PhotoPane(ClassifierChoice):
 
     def focus_content(self) -> None:
         """Focus the input line if it is open, else the prediction."""
-        finder = next(iter(self.query(Finder)), None)
-        (finder or self.prediction).focus()
+        field = next(iter(self.query("Finder Input")), None)
+        (field or self.prediction).focus()
 
     @property
     def prediction(self) -> PredictionView:
