@@ -117,6 +117,75 @@ def test_data_that_has_moved_is_named_and_found_again(
         (finished.path / FILE_NAME).unlink(missing_ok=True)
 
 
+def resume_error(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """The line of a resume that exits with 2."""
+    assert run(["resume", "last", "--set", "train.epochs=3", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_data_that_has_changed_is_refused_before_a_worker_starts(
+    trained: tuple[Path, Path, str, str],
+    finished: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    journal, exit_record = finished.journal.read_bytes(), finished.exit.read_bytes()
+    image = trained[1] / "training_set" / "cat" / "3.png"
+    original = image.read_bytes()
+    copy = Path(shutil.copytree(trained[1], tmp_path / "copy"))
+    draw_images(tmp_path / "another", 1).joinpath("0.png").rename(image)
+    try:
+        error = resume_error(capsys)
+        assert f"{trained[1]} is not what {finished.id} was trained on" in error
+        assert "--data PATH" in error and "--accept-changed-data" in error
+        (copy / "test_set" / "doggy" / "5.png").unlink()
+        assert f"{copy} is not what" in resume_error(capsys, "--data", str(copy))
+    finally:
+        image.write_bytes(original)
+    assert not (finished.path / FILE_NAME).exists(), "the place is recorded only once it was checked"
+    assert (finished.journal.read_bytes(), finished.exit.read_bytes()) == (journal, exit_record)
+
+
+def test_a_dataset_that_can_not_change_is_named_where_it_is_now(
+    finished: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("data.name", "data", "dataset"):
+        assert "--data PATH where the same data is now" in resume_error(capsys, "--set", f"{key}=folder:/new")
+    assert "--data PATH" not in resume_error(capsys, "--set", "data.test=0.5")
+
+
+CODE = """
+import torch
+
+def make():
+    inputs = torch.arange(240.0).reshape(60, 4) / 240
+    split = inputs + SHIFT, torch.arange(60) % 3
+    return split, split
+"""
+
+
+def test_changed_data_of_own_code_is_bad_input_and_its_place_is_recorded_once_it_was_checked(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, other = tmp_path / "data.py", tmp_path / "other.py"
+    file.write_text(CODE.replace("SHIFT", "0"))
+    settings = [part for text in ("train.epochs=1", "train.threads=1") for part in ("--set", text)]
+    assert run(["train", "--dataset", f"{file}:make", "--model", "mlp", *settings]) == 0
+    folder = Store.default().find("last")
+    other.write_text(CODE.replace("SHIFT", "1"))
+    capsys.readouterr()
+    assert run(["resume", "last", "--set", "train.epochs=2", "--data", str(other)]) == 2
+    assert f"workbench: {other}:make is not what {folder.id} was trained on" in capsys.readouterr().err
+    assert not (folder.path / FILE_NAME).exists()
+    assert run(["resume", "last", "--set", "train.epochs=2"]) == 0
+    file.rename(tmp_path / "moved.py")
+    moved = str(tmp_path / "moved.py")
+    assert run(["resume", "last", "--set", "train.epochs=3", "--data", moved]) == 0
+    assert json.loads((folder.path / FILE_NAME).read_text())["name"] == f"{moved}:make"
+
+
 def test_data_of_datasets_with_a_name_is_not_moved(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "digits-mlp", "--set", "train.epochs=1"]) == 0
     capsys.readouterr()

@@ -16,10 +16,10 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.class_folders import natural_order
-from workbench.datasets.dataset import stratified_split
-from workbench.datasets.image_cache import ImageListing
+from workbench.datasets.drawing import stratified_split
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.datasets.image_folder_scan import scan_folder
+from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.datasets.split_names import parse_split_name
@@ -130,14 +130,6 @@ def test_two_folders_for_one_split_are_refused(tmp_path):
     for name in ("train", "training_set", "test"):
         labeled(tmp_path / name)
     with pytest.raises(UserError, match=r"both train/ and training_set/"):
-        facts(tmp_path)
-
-
-def test_splits_inside_of_classes_are_refused(tmp_path):
-    for name in ("cat", "dog"):
-        for split in ("train", "test"):
-            images(tmp_path / name / split)
-    with pytest.raises(UserError, match=r"move them above the classes"):
         facts(tmp_path)
 
 
@@ -356,3 +348,63 @@ def test_ten_thousand_files_are_listed_once_and_within_two_seconds(tmp_path):
     start = time.process_time()
     facts(tmp_path / "r")
     assert listing < 2.0 and time.process_time() - start < listing / 5  # listed once
+
+
+def test_splits_in_every_class_folder_are_splits(tmp_path):
+    for name, count in (("cat", 5), ("dog", 4)):
+        images(tmp_path / name / "train", count)
+        images(tmp_path / name / "Validation", 2)
+        images(tmp_path / name / "test_set", 3)
+    images(tmp_path / "test", 2)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("x")
+    found = facts(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.counts == {"train": (5, 4), "validation": (2, 2), "test": (3, 3)}
+    assert found.folders == {
+        "train": "CLASS/train", "validation": "CLASS/Validation", "test": "CLASS/test_set"
+    }  # fmt: skip
+    assert {Path(file.path).name for file in found.left_out} == {"test", "empty"}
+    data = load(Choice(f"folder:{tmp_path}"), size=8, channels=3)
+    assert data.test.names == tuple(f"{name}/test_set/{i}.png" for name in ("cat", "dog") for i in range(3))
+    assert data.test.targets.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_class_folders_with_a_validation_split_only_are_tested_on_it(tmp_path):
+    for name in ("cat", "dog"):
+        images(tmp_path / "pets" / name / "training", 4)
+        images(tmp_path / "pets" / name / "val", 2)
+    found = facts(tmp_path)
+    assert found.counts == {"train": (4, 4), "test": (2, 2)}
+    assert any("val/ serves as the test split" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ((), "cat/ has test/ and train/ inside, dog/ has not: put the same splits into every class folder"),
+        (("train",), "dog/ has not"),
+        (("train", "val"), "dog/ has only train/ and val/"),
+    ],
+)
+def test_splits_in_some_class_folders_are_refused_with_the_layouts_that_work(others, message, tmp_path):
+    for split in ("train", "test"):
+        images(tmp_path / "cat" / split)
+    for split in others or (".",):
+        images(tmp_path / "dog" / split)
+    with pytest.raises(UserError) as error:
+        facts(tmp_path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert "(cat/test, dog/test), or the classes into those of the splits (test/cat, test/dog)" in str(
+        error.value
+    )
+
+
+def test_folders_inside_of_classes_that_are_no_splits_are_part_of_the_class(tmp_path):
+    images(tmp_path / "cat" / "train")
+    images(tmp_path / "cat" / "indoors")
+    images(tmp_path / "dog")
+    images(tmp_path / "trains" / "valid")
+    found = facts(tmp_path)
+    assert found.classes == ("cat", "dog", "trains")
+    assert [sum(one) for one in zip(*found.counts.values(), strict=True)] == [6, 3, 3]

@@ -9,7 +9,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -31,20 +31,31 @@ KEYS = {
 class Terminal:
     """`workbench` in a pty of a given size; `answers`: it answers the query whether it can synchronize output."""
 
-    def __init__(self, columns: int, rows: int, *, cwd: Path | None = None, answers: bool = False) -> None:
+    def __init__(
+        self,
+        columns: int,
+        rows: int,
+        *,
+        cwd: Path | None = None,
+        answers: bool = False,
+        command: Sequence[str] = (sys.executable, "-m", "workbench"),
+        changed: Mapping[str, str] | None = None,
+    ) -> None:
+        """`command` shows it, perhaps in a multiplexer; `changed`: environment variables that differ."""
         usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         environment = {**os.environ, **{name: os.environ.get(name) or value for name, value in usual.items()}}
+        environment |= changed or {}
         size = struct.pack("HHHH", rows, columns, 0, 0)
         self.process = pexpect.spawn(
-            sys.executable, ["-m", "workbench"], dimensions=(rows, columns), env=environment, timeout=60,
+            command[0], list(command[1:]), dimensions=(rows, columns), env=environment, timeout=60,
             cwd=None if cwd is None else str(cwd),
             preexec_fn=lambda: _as_a_shell_would(size),
         )  # fmt: skip
         self.process.delaybeforesend = None  # by itself, pexpect waits 50 ms before each key
         self.columns = columns
         self.answers = answers
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
         self.received = bytearray()
         """Every byte that the product sent."""
 
@@ -81,13 +92,19 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the terminal."""
         self.columns = columns
-        self._screen.resize(rows, columns)
+        self.screen.resize(rows, columns)
         self.process.setwinsize(rows, columns)
 
     @property
     def text(self) -> str:
         """The text on the screen now."""
-        return "\n".join(line.rstrip() for line in self._screen.display)
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    @property
+    def backgrounds(self) -> list[str]:
+        """The background color of each cell: a name or six hexadecimal digits. Cells of an image have its colors."""
+        cells = self._screen.buffer
+        return [cells[row][column].bg for row in range(self._screen.lines) for column in range(self.columns)]
 
     def press(self, *keys: str) -> Self:
         """Send keys by name (`enter`, `esc`, `down`, …), anything else as it is typed."""
@@ -117,7 +134,7 @@ class Terminal:
         self.process.ptyproc.fileobj.close()
         self.process.ptyproc.closed = self.process.closed = True
 
-    def wait_until_gone(self, seconds: float = 10) -> None:
+    def wait_until_gone(self, seconds: float = 60) -> None:
         """Return when the product has ended."""
         until = time.monotonic() + seconds
         while self.process.isalive():

@@ -82,7 +82,7 @@ def test_a_run_that_does_not_wait_stops_on_a_full_disk_and_resumes_with_free_spa
     assert cause(folder) is Cause.DISK_FULL
     load_entry(folder, read_entries(folder)[-1])
     filler.unlink()
-    launch.resume_run(folder, {"train.epochs": read_report(folder).epoch + 2}, "test")
+    launch.resume_run(folder, {"train.epochs": read_entries(folder)[-1].epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
     assert read_report(folder).exact
 
@@ -142,7 +142,7 @@ def test_a_disk_that_fills_during_a_checkpoint_leaves_the_older_checkpoints_inta
     for entry in read_entries(folder):
         load_entry(folder, entry)
     filler.unlink()
-    launch.resume_run(folder, {"train.epochs": read_report(folder).epoch + 2}, "test")
+    launch.resume_run(folder, {"train.epochs": read_entries(folder)[-1].epoch + 2}, "test")
     assert Follower(folder).follow() is Status.FINISHED
     assert read_report(folder).exact
 

@@ -63,7 +63,7 @@ def by_signal(home: Path, number: signal.Signals, keys: str = "") -> None:
         terminal.wait(lambda text: "digits-mlp" in text and "●" in text, "the run")
         terminal.press(*keys)
         os.kill(terminal.process.pid, number)
-        terminal.wait_until_gone(5)
+        terminal.wait_until_gone()
 
 
 def by_hanging_up(home: Path) -> None:
@@ -71,7 +71,7 @@ def by_hanging_up(home: Path) -> None:
         terminal.wait(lambda text: "digits-mlp" in text and "●" in text, "the run")
         pid = terminal.process.pid
         terminal.hang_up()
-        until(lambda: ended(pid), "end of the screen", seconds=5)
+        until(lambda: ended(pid), "end of the screen")
 
 
 def by_its_server(home: Path) -> None:
@@ -96,7 +96,7 @@ def by_its_server(home: Path) -> None:
         server = subprocess.Popen([sys.executable, "-c", SERVER]).pid
     until(lambda: len(screens(home)) == 1 and len(screens(home)[0].threads()) > 2, "screen")
     os.kill(server, signal.SIGKILL)
-    until(lambda: not screens(home), "end of the screen", seconds=5)
+    until(lambda: not screens(home), "end of the screen")
 
 
 def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
@@ -114,7 +114,7 @@ def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
         until(lambda before=before: written(run) > before, "more steps")  # type: ignore[misc]
         assert status_of(run) is Status.RUNNING
     assert len(attempts_of(read_journal(run.journal))) == 1
-    until(lambda: len(ours(home)) == 2, "end of all but the supervisor and the worker", seconds=10)
+    until(lambda: len(ours(home)) == 2, "end of all but the supervisor and the worker")
     supervisor = min(ours(home), key=lambda process: process.create_time())
     assert supervisor.cmdline()[3] == "workbench.launcher.supervisor"
     assert sum(supervisor.cpu_times()[:2]) < 3, "the supervisor has something to do"

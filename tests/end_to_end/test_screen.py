@@ -130,13 +130,13 @@ def test_the_main_workflow(columns: int, rows: int, tmp_path: Path) -> None:
 
 
 def test_a_run_survives_its_terminal_and_the_app_does_not() -> None:
-    """The pty closes: no app process is alive 3 s later, and the run keeps running."""
+    """The pty closes: the app ends, and the run keeps running."""
     with Terminal(80, 24) as terminal:
         run = start_long_run(terminal)
         screen = terminal.process.pid
         until(lambda: read_report(run).epoch >= 1, "first epoch")
         terminal.hang_up()
-        until(lambda: ended(screen), "end of the screen", seconds=3)
+        until(lambda: ended(screen), "end of the screen")
     before = read_report(run).epoch
     until(lambda: read_report(run).epoch > before, "more epochs")
     assert status_of(run) is Status.RUNNING
@@ -155,7 +155,7 @@ def test_a_killed_app_harms_no_run_that_it_started() -> None:
         terminal.wait_for("digits-mlp").press("t").wait_for("trains in the background")
         run = Store.default().find("last")
         os.kill(terminal.process.pid, signal.SIGKILL)
-        terminal.wait_until_gone(3)
+        terminal.wait_until_gone()
     until(lambda: status_of(run) is Status.FINISHED, "end of the run")
 
 
@@ -164,7 +164,7 @@ def test_the_app_never_loads_torch() -> None:
         terminal.wait_for("digits-mlp")
         assert not heavy_libraries(terminal.process.pid)
         terminal.press("t").wait_for("trains in the background").press("4", "6", "7", "3")
-        terminal.wait(lambda text: drawn(text) > 5, "a plot", seconds=60)
+        terminal.wait(lambda text: drawn(text) > 5, "a plot")
         assert not heavy_libraries(terminal.process.pid)
 
 

@@ -9,14 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.end_to_end.terminal import ANSWER, QUERY, Terminal
-from workbench.ui.base.diff_driver import MAX_UNCONFIRMED
+from workbench.ui.base.diff_driver import ANSWER_SECONDS, MAX_UNCONFIRMED
 
 FIRST_FRAME, SWITCH = 20_000, 4_500
-PANES = "2345671"
+IMAGE_CELL = {80: 14, 120: 5}
+"""Bytes per cell of 8×8 images, by columns of the terminal: in the wider one, each pixel fills two cells."""
+CONTENTS = {"2": r"85(\.\d)?k", "3": "No run selected", "4": "No run selected", "5": "▸3", "6": "no classifier",
+            "7": "training device", "1": "Press t to train digits-mlp:"}  # fmt: skip
+"""What each pane shows once it is loaded, as regular expressions."""
 
 
 @pytest.fixture(params=[(80, 24), (120, 36)], ids=["80x24", "120x36"])
@@ -36,6 +41,22 @@ def quiet(terminal: Terminal, seconds: float = 0.6) -> None:
         terminal.read(seconds)
 
 
+def _contains(pattern: str, text: str) -> bool:
+    return re.search(pattern, text) is not None
+
+
+def ready(terminal: Terminal) -> None:
+    """Wait until keys are handled: that begins when all panes are mounted."""
+    terminal.wait_for("No runs yet").press("7").wait_for(CONTENTS["7"])
+    terminal.press("1").wait_for(CONTENTS["1"])
+    quiet(terminal)
+
+
+def image_cells(terminal: Terminal) -> int:
+    """The number of cells with grayscale images."""
+    return sum(len(color) == 6 and color == 3 * color[:2] for color in terminal.backgrounds)
+
+
 def steady(terminal: Terminal) -> str:
     """The text without what changes by itself: free memory and load."""
     return re.sub(r"[━╸─]*  +[\d.]+( [A-Z]?B free|%)|load [\d.]+ *", "", terminal.text)
@@ -43,12 +64,15 @@ def steady(terminal: Terminal) -> str:
 
 def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Terminal) -> None:
     assert len(terminal.received) <= FIRST_FRAME
-    sent = {}
-    for key in PANES:
+    sent, images = {}, 0
+    for key, content in CONTENTS.items():
         before = len(terminal.received)
-        terminal.press(key)
+        terminal.press(key).wait(partial(_contains, content), content)
         quiet(terminal)
         sent[key] = len(terminal.received) - before
+        images += image_cells(terminal)
+    assert images > 300
+    sent["5"] -= IMAGE_CELL[terminal.columns] * images
     assert max(sent.values()) <= SWITCH, sent
     quiet(terminal, 3)
 
@@ -61,7 +85,7 @@ def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
     for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "z", "1"]:
         terminal.press(key)
         if key == "5":
-            terminal.wait_for("▀")  # the images come from another process
+            terminal.wait(lambda _: image_cells(terminal) > 300, "images from another process")
         quiet(terminal, 1.0)
         before, sent = steady(terminal), len(terminal.received)
         terminal.press("\x0c")
@@ -74,7 +98,7 @@ def test_a_resize_draws_everything_at_the_new_size(terminal: Terminal) -> None:
     for columns, rows in [(100, 30), (200, 50), (60, 20), (120, 36)]:
         terminal.resize(columns, rows)
         terminal.wait(lambda text: " q" in text.split("\n")[-1], "keys in the last row")
-        quiet(terminal)
+        quiet(terminal, 1.5)  # panes lay out their content after their size
         before = terminal.text
         terminal.press("\x0c")
         quiet(terminal)
@@ -111,8 +135,7 @@ def test_a_slow_line_carries_the_last_of_many_frames_only(size: tuple[int, int])
     """Sixteen panes are asked for at once; a line of 4 kB/s shows the last one without all those before it."""
     rate = 4_000
     with Terminal(*size, answers=True) as terminal:
-        terminal.wait_for("No runs yet")
-        quiet(terminal)
+        ready(terminal)
         terminal.process.send("3467234672346237")
         began, taken = time.monotonic(), 0
         while "training device" not in terminal.text:
@@ -125,12 +148,12 @@ def test_a_slow_line_carries_the_last_of_many_frames_only(size: tuple[int, int])
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 def test_a_terminal_that_has_not_shown_an_update_gets_no_further_one(size: tuple[int, int]) -> None:
     with Terminal(*size, answers=True) as terminal:
-        terminal.wait_for("No runs yet")
-        quiet(terminal)
+        ready(terminal)
         terminal.answers, before = False, len(terminal.received)
         terminal.process.send("3467234672346237")
-        quiet(terminal, 1.5)
-        assert 0 < len(terminal.received) - before <= MAX_UNCONFIRMED + SWITCH
+        terminal.wait(lambda _: len(terminal.received) - before >= MAX_UNCONFIRMED, "unanswered updates")
+        terminal.read(ANSWER_SECONDS / 4)
+        assert len(terminal.received) - before <= MAX_UNCONFIRMED + SWITCH
         terminal.answers = True
         terminal.process.send(ANSWER * terminal.received[before:].count(QUERY))
         terminal.wait_for("training device")

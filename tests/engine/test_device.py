@@ -100,6 +100,21 @@ def test_precision_by_device() -> None:
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
 
 
+def test_automatic_precision_is_that_of_the_run_s_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host with an older GPU as CUDA's first, which is the current device until another is set."""
+    generations = {0: (7, 5), 1: (9, 0)}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device=0: generations[torch.device(device).index]
+    )
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=generations[device][0])
+    )
+    names = [pick_precision("auto", torch.device("cuda", index)).name for index in generations]
+    assert names == ["fp32", "bf16"]
+
+
 def test_thread_counts_are_timed_once_and_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, batch = nn.Linear(8, 3), Batch(torch.randn(16, 8), torch.zeros(16, dtype=torch.int64))
     before = {k: v.clone() for k, v in module.state_dict().items()}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,14 +86,37 @@ def test_fused_optimizers_skip_their_update_while_found_inf_is_set(name: Any) ->
     assert not torch.equal(module.weight, before)
 
 
-def test_convolutions_compute_with_all_bits_on_request() -> None:
-    before = torch.backends.cudnn.conv.fp32_precision
-    try:
-        use_full_fp32_convolutions()
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-        torch.set_float32_matmul_precision(torch.get_float32_matmul_precision())  # may be set afterwards
-    finally:
-        torch.backends.cudnn.conv.fp32_precision = before
+@pytest.fixture
+def tf32_as_it_was() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    yield
+    torch.backends.cudnn.allow_tf32 = before[0]
+    torch.set_float32_matmul_precision(before[1])
+
+
+@pytest.mark.usefixtures("tf32_as_it_was")
+@pytest.mark.parametrize("matmul", ["highest", "high"])
+def test_convolutions_compute_with_all_bits_on_request(matmul: str) -> None:
+    torch.set_float32_matmul_precision(matmul)
+    use_full_fp32_convolutions()
+    assert torch.backends.cudnn.conv.fp32_precision != "tf32"
+    assert torch.get_float32_matmul_precision() == matmul
+    torch.set_float32_matmul_precision(matmul)  # may be set afterwards
+
+
+@pytest.mark.usefixtures("tf32_as_it_was")
+def test_graphs_are_exported_after_convolutions_were_set_to_all_bits(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    use_full_fp32_convolutions()
+    with torch.backends.cudnn.flags(enabled=False):
+        assert torch.backends.cudnn.allow_tf32  # the default of `flags`
+    assert not torch.backends.cudnn.allow_tf32
+    target = tmp_path / "conv.onnx"
+    inputs = (torch.zeros(1, 1, 4, 4),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(nn.Conv2d(1, 2, 3).eval(), inputs, target, dynamo=True, verbose=False)
+    assert target.stat().st_size > 0
 
 
 def test_rmsprop_has_no_found_inf() -> None:

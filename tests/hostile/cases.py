@@ -164,7 +164,7 @@ CASES: tuple[Case, ...] = (
           "io/test_download.py::test_a_download_that_is_not_an_image_is_deleted"),
     _case(55, "no terminal, TERM=dumb, 20×5, NO_COLOR, LANG=C, dead stdin",
           "cli/test_main.py::test_the_screen_needs_a_terminal",
-          "ui/test_app.py::test_a_tiny_terminal_shows_the_required_size",
+          "ui/test_screen_sizes.py::test_a_tiny_terminal_shows_the_required_size",
           "end_to_end/test_screen.py::test_limited_terminals",
           "ui/test_terminal.py::test_a_hangup_during_the_start"),
     _case(56, "WORKBENCH_HOME with spaces, quotes, a newline and bytes that are not UTF-8", _HOME),

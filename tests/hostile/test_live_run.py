@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,9 +18,9 @@ import pytest
 
 from workbench.cli.main import run
 from workbench.io.record_codec import read_record
+from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
@@ -78,22 +79,33 @@ def test_a_hangup_of_a_waiting_command_leaves_its_run(
 ) -> None:
     process = waiting[0]
     process.send_signal(signal.SIGHUP)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     before = step(live)
     until(lambda: step(live) > before, "more steps")
     assert status_of(live) is Status.RUNNING
+
+
+def copy_with_checkpoint(live: RunFolder, copy: RunFolder) -> bool:
+    """Copy a live run as `cp -r` does; whether the copy holds a listed checkpoint.
+
+    Each file is copied at another moment: they are of different steps, and some are gone before their turn.
+    """
+    shutil.rmtree(copy.path, ignore_errors=True)
+    with contextlib.suppress(shutil.Error):
+        shutil.copytree(live.path, copy.path)
+    return any((copy.checkpoints / entry.file).exists() for entry in read_entries(copy))
 
 
 def test_a_copy_of_a_live_run_is_a_run_of_its_own(
     live: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = RunFolder(live.path.with_name("copy"))
-    shutil.copytree(live.path, copy.path, ignore=lambda *_: [])
+    until(lambda: copy_with_checkpoint(live, copy), "copy with a checkpoint")
     assert status_of(live) is Status.RUNNING
     assert not status_of(copy).live, "nobody holds the lock of the copy"
     assert run(["show", "copy", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["directory"] == str(copy.path)
-    epochs = read_report(copy).epoch + 2
+    epochs = read_entries(copy)[-1].epoch + 2
     assert run(["resume", "copy", "--set", f"train.epochs={epochs}", "--json"]) == 0
     resumed = json.loads(capsys.readouterr().out)
     assert (resumed["status"], resumed["epoch"]) == ("finished", epochs)
@@ -132,7 +144,7 @@ def test_a_live_run_whose_folder_is_moved(home: Path, capsys: pytest.CaptureFixt
     folder.path.rename(moved.path)
     until(lambda: not status_of(moved).live, "end of the moved run")
     assert not folder.path.exists(), "nothing was written to the old place"
-    epochs = read_report(moved).epoch + 2
+    epochs = read_entries(moved)[-1].epoch + 2
     capsys.readouterr()
     assert run(["resume", "moved", "--set", f"train.epochs={epochs}", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

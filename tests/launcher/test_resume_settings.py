@@ -75,6 +75,19 @@ def test_fewer_epochs_than_completed_are_refused(
     assert started == [(digits_run.id, {"train.epochs": 7})]
 
 
+def test_the_completed_epochs_are_those_of_the_checkpoint(
+    digits_run: RunFolder, started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The heartbeat of a run that was killed, or copied while it ran, may be of an earlier epoch."""
+    change_experiment(digits_run, "train.schedule=constant")
+    digits_run.exit.unlink()
+    beat = read_record(digits_run.heartbeat, Heartbeat)
+    assert beat is not None and beat.epoch == 6
+    write_record(digits_run.heartbeat, msgspec.structs.replace(beat, epoch=3))
+    assert "train.epochs can't be 5: 6 epochs are completed" in error_of(capsys, "train.epochs=5")
+    assert started == []
+
+
 @pytest.mark.parametrize("settings", [(), ("train.lr=0.1",), ("on_fail=true", "train.batch_size=7")])
 def test_a_finished_run_needs_more_epochs(
     settings: tuple[str, ...], digits_run: RunFolder, started: Started, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -138,6 +139,10 @@ BAD: dict[str, tuple[Callable[[State], Any], str]] = {
                  "has 2 sets of weights that fit (first., second.)"),
     "no weights": (lambda _: {"epoch": 3}, "contains no weights"),
     "a tensor": (lambda _: torch.ones(3), "is not a checkpoint with weights"),
+    "Lightning, with a class of another package": (
+        lambda state: {"state_dict": state, "hyper_parameters": argparse.Namespace(lr=0.1)},
+        'contains argparse.Namespace, and loading a class may run any code; where you made the file, load it and save '
+        'only its weights: torch.save(ckpt["state_dict"], "weights.pth")'),
     "a whole model": (lambda _: Network(), "is not a checkpoint with weights: it contains Network; save model.state_"),
 }  # fmt: skip
 

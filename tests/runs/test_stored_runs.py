@@ -213,7 +213,7 @@ def test_they_are_evaluated_as_before(stored: Path, capsys: pytest.CaptureFixtur
 
 async def until_shown(pilot: Pilot[Any], *words: str) -> None:
     """Wait until all of `words` are on the screen."""
-    ends, drawn = time.monotonic() + 20, ""
+    ends, drawn = time.monotonic() + 60, ""
     while not all(word in drawn for word in words):
         assert time.monotonic() < ends, f"{words} not on the screen:\n{drawn}"
         await pilot.pause(0.02)

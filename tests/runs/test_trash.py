@@ -9,6 +9,7 @@ import pytest
 
 from workbench.cli.main import run
 from workbench.core import paths
+from workbench.core.errors import UserError
 from workbench.io.disk_usage import disk_usage
 from workbench.runs import trash
 from workbench.runs.run_folder import RunFolder
@@ -30,6 +31,16 @@ def test_a_run_is_removed_and_restored(digits_run: RunFolder, capsys: pytest.Cap
     assert sorted(path.name for path in digits_run.path.rglob("*")) == before
     assert Store.default().list_runs()[0].status == "finished"
     assert trash.list_trash(paths.trash()) == []
+
+
+def test_a_run_that_is_gone_is_not_removed_again(digits_run: RunFolder) -> None:
+    """As by a second screen."""
+    Store.default().remove(digits_run)
+    with pytest.raises(UserError, match=f"^{digits_run.id} is already in the trash$"):
+        trash.move_to_trash(digits_run, paths.trash())
+    trash.empty_trash(paths.trash())
+    with pytest.raises(UserError, match=f"^{digits_run.id} no longer exists$"):
+        trash.move_to_trash(digits_run, paths.trash())
 
 
 def test_an_emptied_trash_can_not_be_restored(

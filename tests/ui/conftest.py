@@ -142,7 +142,7 @@ def text_of() -> Callable[[App[Any]], str]:
 def until(text_of: Callable[[App[Any]], str]) -> Callable[..., Any]:
     """Waits for a condition, or for a text on the screen."""
 
-    async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 8.0) -> None:
+    async def wait(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 60.0) -> None:
         ends = time.monotonic() + seconds
         while not (wanted in text_of(pilot.app) if isinstance(wanted, str) else wanted()):
             assert time.monotonic() < ends, f"{wanted!r} did not appear\n{text_of(pilot.app)}"

@@ -9,6 +9,9 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
+from workbench.runs import requests
+from workbench.runs.enums import RequestKind
+from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES
@@ -57,3 +60,8 @@ def notification_texts(app: App[Any]) -> list[str]:
 def notified(app: App[Any], text: str) -> bool:
     """Whether a notification contains `text`."""
     return any(text in notification for notification in notification_texts(app))
+
+
+def requested(folder: RunFolder) -> list[tuple[RequestKind, RequestValues]]:
+    """The pending requests of a run, oldest first."""
+    return [(request.kind, request.values) for request in requests.pending_requests(folder)]

@@ -87,7 +87,7 @@ async def test_a_run_is_exported_from_there(
         app = await ready(pilot, until)
         await pilot.press("e")
         await choose(pilot, until, "csv")
-        await until(pilot, lambda: notified(app, "exported to "), seconds=30)
+        await until(pilot, lambda: notified(app, "exported to "))
     assert list(tmp_path.glob("mine-*.csv"))
 
 

@@ -134,7 +134,7 @@ def usage_line(system: UsageSummary) -> str:
         parts.append(
             f"{text.format_bytes(system.gpu_memory)} of {text.format_bytes(system.gpu_total)} GPU memory"
         )
-    return f"used  {', '.join(parts)} ({system.samples} sample{'' if system.samples == 1 else 's'})"
+    return f"used  {', '.join(parts)} ({text.plural(system.samples, 'sample')})"
 
 
 def _print_reference(reference: ReferenceReport) -> None:

@@ -21,6 +21,7 @@ from workbench.compute.task import Task
 from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import sanitize, truncate
+from workbench.io.regular_files import file_stamp
 from workbench.system.processes import python_command
 
 USER_CODE = "--user-code"
@@ -186,16 +187,8 @@ class ImportedFiles:
             if not isinstance(file, str) or file in self._stamps or "site-packages" in file:
                 continue
             if any(file.startswith(folder + os.sep) for folder in folders):
-                self._stamps[file] = _stamp(file)
+                self._stamps[file] = file_stamp(file)
 
     def changed(self) -> bool:
         """Whether a noted file has changed or is gone."""
-        return any(_stamp(file) != stamp for file, stamp in self._stamps.items())
-
-
-def _stamp(file: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(file)  # noqa: PTH116 - also of names that are no valid path
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+        return any(file_stamp(file) != stamp for file, stamp in self._stamps.items())

@@ -23,8 +23,13 @@ def with_current_dataset(experiment: Section, run: Path) -> Section:
     """The JSON form of the experiment of the run in the folder `run`, with its dataset where it is now."""
     location = read_json(run / FILE_NAME)
     name = location.get("name") if isinstance(location, Mapping) else None
+    return with_dataset_name(experiment, name if isinstance(name, str) else "")
+
+
+def with_dataset_name(experiment: Section, name: str) -> Section:
+    """The JSON form of an experiment whose dataset has this name now; unchanged if it is empty."""
     data = experiment.get("data")
-    if not isinstance(name, str) or not name or not isinstance(data, Mapping):
+    if not name or not isinstance(data, Mapping):
         return experiment
     return {**experiment, "data": {**data, "name": name}}
 
@@ -32,6 +37,11 @@ def with_current_dataset(experiment: Section, run: Path) -> Section:
 def record_location(run: Path, name: str) -> None:
     """Record that the dataset of the run is now called `name`. Raises `OSError`."""
     write_json(run / FILE_NAME, {"v": 1, "name": name})
+
+
+def can_be_moved(recorded: str) -> bool:
+    """Whether the dataset of this name can be at another path."""
+    return recorded.startswith(PREFIX) or is_user_code(recorded)
 
 
 def moved_dataset(recorded: str, text: str) -> str:
@@ -45,6 +55,15 @@ def moved_dataset(recorded: str, text: str) -> str:
         ).name
     raise UserError(
         f"--data is for folders of images and ./file.py:function; {recorded} is found by its name in WORKBENCH_DATA"
+    )
+
+
+def changed_data_error(run_id: str, name: str) -> str:
+    """What is wrong where the dataset of a run is no longer what it was trained on, and how to resume it."""
+    place = "--data PATH names the place of its data, " if can_be_moved(name) else ""
+    return (
+        f"{name} is not what {run_id} was trained on (its content has changed): {place}--accept-changed-data resumes "
+        "with it as it is"
     )
 
 

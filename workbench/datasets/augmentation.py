@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.datasets import mixup
-from workbench.datasets.dataset import derived_seed
+from workbench.datasets.drawing import derived_seed
 from workbench.datasets.mixup import Mix
 
 LUMA = (0.299, 0.587, 0.114)

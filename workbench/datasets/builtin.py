@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 
 from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, Progress
-from workbench.datasets.dataset import Dataset, Split, derived_seed, stratified_split
+from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.drawing import derived_seed, stratified_split
 from workbench.datasets.load_request import LoadRequest
 
 Points = list[tuple[float, float]]

@@ -1,10 +1,9 @@
-"""A loaded dataset: tensors, classes and splits; how splits are drawn, measured and validated."""
+"""A loaded dataset: tensors, classes and splits; how they are held out, measured and validated."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
-from workbench.datasets.dataset_facts import drawn_count
+from workbench.datasets.drawing import stratified_split
 from workbench.datasets.image_sizes import ImageSizes
 from workbench.datasets.input_record import InputRecord
 
@@ -112,30 +111,6 @@ def map_file(path: Path, shape: Sequence[int]) -> Tensor:
     if not count:
         return torch.empty(tuple(shape), dtype=torch.uint8)
     return torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8).reshape(tuple(shape))
-
-
-def derived_seed(seed: int, *purpose: object) -> int:
-    """A 63-bit seed for one purpose, hashed so that neighboring seeds give unrelated random numbers."""
-    text = "\0".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def stratified_split(
-    labels: Sequence[int], fraction: float, seed: int, purpose: str
-) -> tuple[list[int], list[int]]:
-    """Split indices in two: the remaining ones, and `fraction` of every class, drawn at random by `seed`.
-
-    Every class with at least two samples is represented in both. Both lists are ascending.
-    """
-    indices_by_label: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        indices_by_label.setdefault(label, []).append(index)
-    generator = random.Random(derived_seed(seed, purpose))
-    drawn: set[int] = set()
-    for label in sorted(indices_by_label):
-        indices = indices_by_label[label]
-        drawn.update(generator.sample(indices, drawn_count(len(indices), fraction)))
-    return [i for i in range(len(labels)) if i not in drawn], sorted(drawn)
 
 
 def with_validation(data: Dataset, fraction: float, seed: int) -> Dataset:

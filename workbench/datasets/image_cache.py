@@ -7,10 +7,8 @@ import os
 import shutil
 import threading
 import time
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +21,11 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.progress import CancelCheck, Cancelled, Progress, ProgressCallback
 from workbench.core.text import format_bytes
-from workbench.datasets.content_hashes import content_hashes
 from workbench.datasets.dataset import Dataset, Split, map_file
 from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.datasets.image_folder_facts import describe_skipped
 from workbench.datasets.image_folder_scan import ListedImage
+from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.image_sizes import automatic_side, measure_sizes
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.load_request import LoadRequest
@@ -46,56 +44,6 @@ POLL_INTERVAL = 0.5
 """Seconds between two checks whether another process has finished decoding the same images."""
 
 
-@dataclass(frozen=True)
-class ImageListing:
-    """Image files by split (`train`, `test`, and optionally `validation`)."""
-
-    root: Path
-    classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[ListedImage]]
-    skipped_files: tuple[tuple[str, str], ...] = ()
-
-    def fingerprint(self, hashes: Mapping[str, str]) -> str:
-        """SHA-256 (hex) of the class names, and of every image's split, path, class, size and content.
-
-        `hashes`: of the contents, by path. Names in another Unicode form give the same fingerprint.
-        """
-        names = [_nfc(name) for name in self.classes]
-        digest = hashlib.sha256(repr(names).encode())
-        for split in sorted(self.splits):
-            digest.update(f"\n{split}\n".encode())
-            for image in self.splits[split]:
-                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}\n"
-                digest.update(line.encode())
-        return digest.hexdigest()
-
-    def fingerprint_0_1(self) -> str:
-        """The fingerprint as version 0.1.0 recorded it, which contains modification times instead of contents."""
-        digest = hashlib.sha256(repr(self.classes).encode())
-        for split in sorted(self.splits):
-            digest.update(f"\n{split}\n".encode())
-            for image in self.splits[split]:
-                # Recorded with every run: this text must never change, whatever the fields are called.
-                digest.update(
-                    f"Item(path={image.path!r}, label={image.label!r}, size={image.size!r}, "
-                    f"changed={image.modified_ns!r})\n".encode()
-                )
-        return digest.hexdigest()
-
-    def identify(self, request: LoadRequest) -> str:
-        """The fingerprint; the recorded one if it is that of the same data by an earlier version. `Cancelled`."""
-        if request.recorded and request.recorded.fingerprint == self.fingerprint_0_1():
-            return request.recorded.fingerprint
-        items = [item for split in sorted(self.splits) for item in self.splits[split]]
-        files = [(item.path, item.size, item.modified_ns) for item in items]
-        hashes = content_hashes(self.root, files, request.progress, request.cancelled)
-        return self.fingerprint({item.path: digest for item, digest in zip(items, hashes, strict=True)})
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
 def load_listing(listing: ImageListing, request: LoadRequest, side: int | None = None) -> Dataset:
     """The listed images as uint8 [N, C, S, S] for each split, mapped from the cache, after decoding if necessary.
 
@@ -110,7 +58,7 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     side = side or automatic_side(sizes, request.size)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fit: Fit = getattr(request.options, "fit", "crop")
-    fingerprint = listing.identify(request)
+    fingerprint = listing.identify(request.recorded, request.progress, request.cancelled)
     total = sum(map(len, listing.splits.values()))
     space = format_bytes(total * side**2 * (1 if mode == "L" else 3))
     progress = _DecodingProgress(f"decoding images to {side}×{side} ({space})", total, request.progress)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.datasets.dataset import Dataset, stratified_split
+from workbench.datasets.dataset import Dataset
 from workbench.datasets.dataset_facts import SkippedFiles
-from workbench.datasets.image_cache import ImageListing, load_listing
+from workbench.datasets.image_cache import load_listing
 from workbench.datasets.image_folder_facts import facts_of_scan, folder_contents, folder_warnings
-from workbench.datasets.image_folder_layout import ALL
 from workbench.datasets.image_folder_scan import PREFIX, ListedImage, scan_folder
+from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import LoadRequest
 from workbench.io.image_files import OUTSIDE_REASON, examine_file
 
@@ -28,13 +28,7 @@ def load(request: LoadRequest) -> Dataset:
         recorded.classes if recorded else (),
     )
     facts = facts_of_scan(scan, options.test)
-    if ALL in scan.splits:
-        items = scan.splits.pop(ALL)
-        labels = [item.label for item in items]
-        train, test = stratified_split(labels, options.test, options.seed, "folder test")
-        scan.splits = {"train": [items[i] for i in train], "test": [items[i] for i in test]}
-    listing = ImageListing(scan.root, scan.classes, scan.splits, tuple(scan.skipped_files))
-    data = load_listing(listing, request)
+    data = load_listing(ImageListing.of_folder(scan, options), request)
     facts = msgspec.structs.replace(facts, skipped=SkippedFiles())  # the listing has a notice on all of them
     return replace(
         data, contents=tuple(folder_contents(facts)), notices=(*folder_warnings(facts), *data.notices)

@@ -59,7 +59,7 @@ def find_layout(tree: FolderTree) -> FolderLayout:
             break
         inner = _only_folder(layout.root)
         if inner is None:
-            layout.splits = {ALL: layout.root}
+            _use_splits_inside_classes(layout)
             break
         _leave_out_others(layout, inner)
         layout.root = inner
@@ -67,7 +67,6 @@ def find_layout(tree: FolderTree) -> FolderLayout:
         layout.classes[split] = _class_folders(layout, folder)
     if not any(layout.classes.values()):
         raise UserError(_no_classes_message(layout.root))
-    _check_class_first(layout)
     return layout
 
 
@@ -215,6 +214,59 @@ def _complete_splits(layout: FolderLayout) -> None:
     }
 
 
+def _use_splits_inside_classes(layout: FolderLayout) -> None:
+    """Use splits in the class folders (`cat/train`, `cat/test`) if all of them have the same; else there are none."""
+    root = layout.root
+    flat = _flat_split_folders(root)
+    inside = {f.path: _splits_inside(f) for f in root.folders if f.has_images and f not in flat}
+    first = next((splits for splits in inside.values() if splits), None)
+    if first is None:
+        layout.splits = {ALL: root}
+        return
+    for path, splits in inside.items():
+        if splits.keys() != first.keys():
+            raise UserError(_different_splits_message(root, inside, path))
+    if "train" not in first:
+        raise UserError(f"{root.path}: the class folders have {_listed(first)} but no train/ inside")
+    # The same images in the usual order: a folder for each split, with the classes in it.
+    others = [folder for folder in root.folders if folder.path not in inside]
+    if root.images:
+        layout.left_out.append((root.path, f"{plural(len(root.images), 'image')} in no class folder"))
+    layout.root = FolderTree(root.path)
+    found: dict[str, tuple[FolderTree, SplitName]] = {}
+    for split, (folder, name) in first.items():
+        classes = [FolderTree(path, folders=[splits[split][0]]) for path, splits in inside.items()]
+        path = str(Path(root.path) / "CLASS" / folder.name)
+        found[path] = FolderTree(path, folders=classes + (others if split == "train" else [])), name
+    _use_splits(layout, found)
+
+
+def _splits_inside(folder: FolderTree) -> dict[str, tuple[FolderTree, SplitName]]:
+    """The subfolders of a class folder by split, if they are at least two splits and nothing else; else empty."""
+    parts = [part for part in folder.folders if part.has_images]
+    names = find_split_names(part.name for part in parts)
+    splits = {names[part.name].split: (part, names[part.name]) for part in parts if part.name in names}
+    return splits if len(splits) == len(parts) > 1 and not folder.images else {}
+
+
+def _different_splits_message(
+    root: FolderTree, inside: dict[str, dict[str, tuple[FolderTree, SplitName]]], other: str
+) -> str:
+    """What is wrong where only some class folders have these splits, and the layouts that work."""
+    path, splits = next((path, splits) for path, splits in inside.items() if splits)
+    has = f"has only {_listed(inside[other])}" if inside[other] else "has not"
+    first, second, part = Path(path).name, Path(other).name, next(iter(splits.values()))[0].name
+    return (
+        f"{root.path}: {first}/ has {_listed(splits)} inside, {second}/ {has}: put the same splits into every class "
+        f"folder ({first}/{part}, {second}/{part}), or the classes into those of the splits ({part}/{first}, "
+        f"{part}/{second})"
+    )
+
+
+def _listed(splits: dict[str, tuple[FolderTree, SplitName]]) -> str:
+    return " and ".join(f"{folder.name}/" for folder, _ in splits.values())
+
+
 # Classes
 
 
@@ -255,21 +307,6 @@ def _flat_split_folders(parent: FolderTree) -> list[FolderTree]:
 def _has_only_others(folder: FolderTree) -> bool:
     """Whether a folder without images is certainly not a class: it has other files, or is the output of a trainer."""
     return bool(folder.all_others()) or folder.name.lower() in _OUTPUT_FOLDERS
-
-
-def _check_class_first(layout: FolderLayout) -> None:
-    """Raise `UserError` for splits inside of the class folders (`cat/train`, `dog/train`)."""
-    for folders in layout.classes.values():
-        inside = [[f.name for f in folder.folders if f.has_images] for folder in folders if folder.has_images]
-        if inside and all(
-            any((s := parse_split_name(n)) and not s.rest and s.split == "train" for n in names)
-            and len(find_split_names(names)) == len(names) for names in inside
-        ):  # fmt: skip
-            first, name = folders[0], inside[0][0]
-            raise UserError(
-                f"{first.path} has splits inside of the class folder: move them above the classes "
-                f"({name}/{first.name} instead of {first.name}/{name})"
-            )
 
 
 # Counts

@@ -14,8 +14,9 @@ from torch import Tensor
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.text import one_line
 from workbench.datasets.augmentation import Augment
-from workbench.datasets.dataset import Dataset, Split, derived_seed
+from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
+from workbench.datasets.drawing import derived_seed
 from workbench.datasets.image_transform import to_pixels
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX, TRANSFORMS_BY_NAME

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets import catalog, class_names
-from workbench.datasets.dataset import Dataset, Split, stratified_split
+from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.downloads import download_dataset, options_dict
+from workbench.datasets.drawing import stratified_split
 from workbench.datasets.file_formats import (
     read_cifar,
     read_idx,
@@ -23,9 +24,10 @@ from workbench.datasets.file_formats import (
     read_stl10,
     read_svhn,
 )
-from workbench.datasets.image_cache import ImageListing, load_listing
+from workbench.datasets.image_cache import load_listing
 from workbench.datasets.image_folder import listed_image
 from workbench.datasets.image_folder_scan import ListedImage, scan_folder
+from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import LoadRequest
 from workbench.io.regular_files import open_regular_file
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.core.text import one_line
+from workbench.core.text import one_line, plural
 from workbench.engine.batches import Batch, Epochs
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot, select_recorder
 from workbench.engine.device import Precision
@@ -57,7 +57,7 @@ def describe_step(precision: Precision, threads: int, acceleration: Acceleration
     device = precision.device
     parts = [f"{precision.name} on {device}"]
     if device.type == "cpu":
-        parts[0] += f" with {threads} thread{'' if threads == 1 else 's'}"
+        parts[0] += f" with {plural(threads, 'thread')}"
     if acceleration.compile.enabled:
         parts.append("compiled")
     if acceleration.cuda_graph.enabled:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.datasets.augmentation import Augment
-from workbench.datasets.dataset import derived_seed
+from workbench.datasets.drawing import derived_seed
 from workbench.datasets.mixup import Mix, mixing_partners
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.prefetch import ChunkReader

@@ -152,11 +152,17 @@ def pick_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.
     Raises `UserError` for fp16 on the CPU.
     """
     if name == "auto":
-        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return Precision("bf16" if has_bf16 else "fp32", device)
+        return Precision("bf16" if _has_bf16(device) else "fp32", device)
     if name == "fp16" and device.type == "cpu":
         raise UserError("train.precision fp16 needs a GPU; use fp32 or bf16 on the CPU")
     return Precision(name, device)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether a GPU computes in bf16. `torch.cuda.is_bf16_supported` answers for the current device only."""
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def configure_determinism(device: torch.device, deterministic: bool = False) -> None:

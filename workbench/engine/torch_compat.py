@@ -63,10 +63,10 @@ def unwrapped_step(optimizer: Optimizer) -> Callable[[], None]:
 def use_full_fp32_convolutions() -> None:
     """Compute float32 convolutions of cuDNN with all their bits: by default it rounds their inputs to TF32.
 
-    The setting of a single operator is not mixed with `torch.set_float32_matmul_precision`.
+    Not by the newer `torch.backends.cudnn.conv.fp32_precision`: with it, everything that reads `allow_tf32` raises
+    `RuntimeError`, among it `torch.onnx.export` and `torch.backends.cudnn.flags`.
     """
-    convolutions = getattr(torch.backends.cudnn, "conv")  # noqa: B009
-    convolutions.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def attach_found_inf(optimizer: Optimizer, found_inf: Tensor) -> bool:

@@ -26,6 +26,7 @@ from workbench.core.progress import (
 )
 from workbench.engine.device import pick_device
 from workbench.engine.torch_compat import use_full_fp32_convolutions
+from workbench.inference.image_changes import ChangeCounts, ImageChanges
 from workbench.inference.image_pipeline import PipelineStage, RunTransform, TorchvisionTransform, open_source
 from workbench.inference.labels import labels_for_outputs
 from workbench.inference.results import ImageResult, Prediction
@@ -35,6 +36,9 @@ from workbench.models.outputs import OutputKind, output_kind, probabilities
 from workbench.models.top_k import top_k
 from workbench.models.weights_check import output_count
 from workbench.system.cpu import usable_cores
+
+LoadedImage = tuple[Tensor, ImageChanges]
+"""The input of the model, and what it does not have of the image."""
 
 BATCH = 32
 CPU_BATCH_VALUES = 6 * 3 * 224 * 224
@@ -57,8 +61,8 @@ class ImageTransform(Protocol):
     def for_samples(self) -> ImageTransform:
         """The transform for images that show the pixels of a sample of the dataset: they are cropped already."""
 
-    def notices(self, image: Image.Image) -> tuple[str, ...]:
-        """What of an image the model does not see, or sees otherwise, for the user."""
+    def changes(self, image: Image.Image) -> ImageChanges:
+        """What of an image the model does not see, or sees otherwise."""
 
 
 @dataclass
@@ -158,21 +162,22 @@ class Classifier:
         k: int = 5,
         progress: ProgressCallback = ignore_progress,
         cancelled: CancelCheck = never_cancelled,
+        counts: ChangeCounts | None = None,
     ) -> Iterator[ImageResult]:
         """The result for each path or http(s) URL, in order; with an error for one that can't be opened.
 
-        The next images are decoded by all cores during the forward pass of the current ones. Raises `Cancelled`.
+        `counts` gets what the model does not see of the images, or sees otherwise. The next images are decoded by all
+        cores during the forward pass of the current ones. Raises `Cancelled`.
         """
         names = [str(source) for source in sources]
         done, finished = 0, threading.Event()
 
-        def load_tensor(name: str) -> Tensor:
-            return self.transform.to_tensor(
-                open_source(name, progress, lambda: finished.is_set() or cancelled())
-            )
+        def load_input(name: str) -> LoadedImage:
+            image = open_source(name, progress, lambda: finished.is_set() or cancelled())
+            return self.transform.to_tensor(image), self.transform.changes(image)
 
-        def submit(chunk: Sequence[str]) -> list[tuple[str, Future[Tensor]]]:
-            return [(name, pool.submit(load_tensor, name)) for name in chunk]
+        def submit(chunk: Sequence[str]) -> list[tuple[str, Future[LoadedImage]]]:
+            return [(name, pool.submit(load_input, name)) for name in chunk]
 
         with ThreadPoolExecutor(usable_cores()) as pool:
             chunks = iter(_chunks(names, BATCH))
@@ -183,18 +188,21 @@ class Classifier:
                         raise Cancelled
                     chunk = submitted.pop(0)
                     submitted += [submit(more) for more in itertools.islice(chunks, 1)]
-                    yield from self._predict_chunk(chunk, k)
+                    yield from self._predict_chunk(chunk, k, counts or ChangeCounts())
                     done += len(chunk)
                     progress(Progress("classifying", done, len(names), "images"))
             finally:
                 finished.set()  # stops downloads whose result is no longer needed
                 pool.shutdown(cancel_futures=True)
 
-    def _predict_chunk(self, chunk: Sequence[tuple[str, Future[Tensor]]], k: int) -> Iterator[ImageResult]:
+    def _predict_chunk(
+        self, chunk: Sequence[tuple[str, Future[LoadedImage]]], k: int, counts: ChangeCounts
+    ) -> Iterator[ImageResult]:
         tensors, errors = {}, {}
         for position, (_, future) in enumerate(chunk):
             try:
-                tensors[position] = future.result()
+                tensors[position], changes = future.result()
+                counts.add(changes)
             except UserError as error:
                 errors[position] = str(error)
         tops = dict(zip(tensors, self._top(self._logits(list(tensors.values())), k), strict=True))

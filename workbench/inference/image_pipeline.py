@@ -25,8 +25,9 @@ from workbench.datasets.image_transform import (
     scale_pixels,
 )
 from workbench.datasets.input_record import InputKind, InputRecord, is_image_shape, unknown_input_message
+from workbench.inference.image_changes import ImageChanges
 from workbench.io.download import download_image
-from workbench.io.image_fit import describe_fit, fit_image
+from workbench.io.image_fit import describe_fit, fit_image, visible_fraction
 from workbench.io.images import convert_mode, describe_conversion, open_image
 from workbench.models.preprocessing import Preprocessing, scale_to_unit
 
@@ -106,10 +107,13 @@ class RunTransform:
         raw = torch.stack(list(images)).to(device)
         return self._preprocessing(self._scaled(raw), device)
 
-    def notices(self, image: Image.Image) -> tuple[str, ...]:
+    def changes(self, image: Image.Image) -> ImageChanges:
         """What is lost or changed of an image."""
-        fitted = describe_fit(image.size, self._width, self._height, self._record.fit) if self._fits else ""
-        return (*describe_conversion(image, self._mode), *filter(None, (fitted,)))
+        conversions = describe_conversion(image, self._mode)
+        if not self._fits:
+            return ImageChanges(conversions)
+        target = image.size, self._width, self._height, self._record.fit
+        return ImageChanges(conversions, describe_fit(*target), visible_fraction(*target))
 
     def _fit(self, image: Image.Image) -> Image.Image:
         return fit_image(image, self._width, self._height, self._record.fit) if self._fits else image
@@ -183,16 +187,17 @@ class TorchvisionTransform:
         """The same: images of a dataset are treated as any other."""
         return self
 
-    def notices(self, image: Image.Image) -> tuple[str, ...]:
+    def changes(self, image: Image.Image) -> ImageChanges:
         """What is changed of an image, and what the preset crops."""
+        conversions = describe_conversion(image, "RGB")
         preset: Any = self._transforms
         sizes = getattr(preset, "crop_size", None), getattr(preset, "resize_size", None)
         if sizes[0] is None or sizes[1] is None:
-            return describe_conversion(image, "RGB")
+            return ImageChanges(conversions)
         side = min(1.0, sizes[0][0] / sizes[1][0])
         seen = side**2 * min(image.size) / max(image.size)
         text = f"{100 * seen:.0f} % of a {image.width}×{image.height} image is seen (center crop)"
-        return (*describe_conversion(image, "RGB"), *((text,) if seen < _CROP_WORTH_SAYING else ()))
+        return ImageChanges(conversions, text if seen < _CROP_WORTH_SAYING else "", seen)
 
     def batch(self, images: Sequence[Tensor], device: torch.device) -> Tensor:
         """The model's inputs, float32 [N, 3, H, W]."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import UserError
+from workbench.core.text import plural
 from workbench.inference.results import NumericResult, Prediction
 from workbench.inference.run_checkpoint import load_run_checkpoint, load_run_model
 from workbench.models.outputs import probabilities
@@ -59,7 +60,7 @@ def _parse_inputs(text: str, shape: Sequence[int]) -> Tensor:
     if not all(map(math.isfinite, values)) or len(values) != math.prod(shape):
         count = math.prod(shape)
         raise UserError(
-            f"invalid input '{text}': this run takes {count} number{'' if count == 1 else 's'}, for example "
+            f"invalid input '{text}': this run takes {plural(count, 'number')}, for example "
             f"{','.join(['0.5'] * min(4, count))}"
         )
     return torch.tensor(values).reshape(1, *shape)

@@ -11,6 +11,7 @@ import math
 import pickle
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from workbench.core.text import format_shape
@@ -57,8 +58,26 @@ def check_legacy(file: BinaryIO, size: int) -> None:
         )
 
 
-def read_tensor_tree(file: BinaryIO, size: int) -> Any:
-    """What a checkpoint contains, with the shape of each tensor as a tuple; other objects are inert stand-ins.
+@dataclass(frozen=True)
+class TensorTree:
+    """What a checkpoint contains."""
+
+    content: Any
+    """With the shape of each tensor as a tuple; other objects are inert stand-ins."""
+    foreign_class: str
+    """The first class of another package than torch that it names, which torch refuses to load; or empty."""
+
+
+def foreign_class_reason(name: str) -> str:
+    """Why a checkpoint with a pickled class is refused, and what to do."""
+    return (
+        f"was rejected without executing anything: it contains {name}, and loading a class may run any code; where you "
+        'made the file, load it and save only its weights: torch.save(ckpt["state_dict"], "weights.pth")'
+    )
+
+
+def read_tensor_tree(file: BinaryIO, size: int) -> TensorTree:
+    """The content of a checkpoint. Nothing that it names is constructed.
 
     Raises `OversizedTensorError`, or nearly any exception where the file is damaged or no pickle.
     """
@@ -73,17 +92,18 @@ def read_tensor_tree(file: BinaryIO, size: int) -> Any:
                 return _load_tree(pickled, size)
     check_legacy(file, size)
     file.seek(0)
-    tree = None
+    tree = TensorTree(None, "")
     for _ in range(_LEGACY_PICKLES - 1):  # the object is the last but one
         tree = _load_tree(file, size)
     return tree
 
 
-def _load_tree(file: Any, size: int) -> Any:
+def _load_tree(file: Any, size: int) -> TensorTree:
     scanner = _TreeScanner(file)
     scanner.size = size
     scanner.storages = {}
-    return scanner.load()
+    content = scanner.load()
+    return TensorTree(content, scanner.foreign_class)
 
 
 def _claimed_bytes(file: Any, size: int) -> dict[str, int]:
@@ -194,10 +214,16 @@ _TREE_CLASSES = {
     "torch._utils._rebuild_parameter": _parameter_shape,
 }
 """What replaces the classes and functions that a state dict names."""
+_JUDGED_BY_TORCH = frozenset({"torch", "collections", "builtins", "__builtin__", "_codecs", "numpy"})
+"""Packages of which torch loads some classes; it loads none of any other."""
 
 
 class _TreeScanner(_Scanner):
     """Reads tables and the shapes of tensors, and constructs nothing else that a pickle names."""
 
+    foreign_class = ""
+
     def find_class(self, module: str, name: str) -> Any:
+        if not self.foreign_class and module.partition(".")[0] not in _JUDGED_BY_TORCH:
+            self.foreign_class = f"{module}.{name}"
         return _TREE_CLASSES.get(f"{module}.{name}") or super().find_class(module, name)

@@ -21,3 +21,12 @@ def open_regular_file(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise UserError(f"{path} is not a regular file (a folder, pipe or device)")
     return os.fdopen(descriptor, "rb")
+
+
+def file_stamp(file: str | Path) -> tuple[int, int] | None:
+    """Modification time (nanoseconds) and size, which differ once a file has changed; `None` if it can't be found."""
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

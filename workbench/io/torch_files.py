@@ -20,7 +20,12 @@ from torch import Tensor, nn
 from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
-from workbench.io.pickle_guard import OversizedTensorError, check_legacy, check_zip
+from workbench.io.pickle_guard import (
+    OversizedTensorError,
+    check_legacy,
+    check_zip,
+    foreign_class_reason,
+)
 from workbench.io.regular_files import open_regular_file
 from workbench.io.weight_shapes import check_safetensors_header, join_names, mismatch_reason, tensor_tables
 
@@ -144,10 +149,7 @@ def _read_checked(file: BinaryIO, size: int, path: Path) -> Any:
 def _unreadable_reason(path: Path, error: Exception, start: bytes) -> str:
     text = " ".join(str(error).split())
     if found := re.search(r"(?:GLOBAL|Unsupported class|type) (\w+\.[\w.]+)", text):
-        return (
-            f"{path} was rejected without executing anything: it contains {found[1]}, only tensors and plain "
-            "values are allowed; save model.state_dict() instead"
-        )
+        return f"{path} {foreign_class_reason(found[1])}"
     if "TorchScript" in text:
         return f"{path} is a TorchScript archive: save model.state_dict() instead"
     if "legacy .tar format" in text:

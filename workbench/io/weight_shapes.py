@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from workbench.core.errors import UserError
 from workbench.core.text import format_shape
-from workbench.io.pickle_guard import OversizedTensorError, read_tensor_tree
+from workbench.io.pickle_guard import OversizedTensorError, foreign_class_reason, read_tensor_tree
 from workbench.io.regular_files import open_regular_file
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -43,12 +43,19 @@ def read_weight_shapes(path: Path) -> dict[str, Shapes]:
             raise UserError(
                 f"{path} is corrupt, truncated or not a checkpoint of torch.save or safetensors"
             ) from None
-    if not isinstance(tree, Mapping):
-        what = f"a {type(tree).__name__}" if type(tree).__module__ == "builtins" else type(tree).__name__
+    content = tree.content
+    if not isinstance(content, Mapping):
+        what = (
+            f"a {type(content).__name__}"
+            if type(content).__module__ == "builtins"
+            else type(content).__name__
+        )
         raise UserError(
             f"{path} is not a checkpoint with weights: it contains {what}; save model.state_dict() instead"
         )
-    tables: dict[str, Shapes] = dict(tensor_tables(tree, tuple).items())
+    if tree.foreign_class:
+        raise UserError(f"{path} {foreign_class_reason(tree.foreign_class)}")
+    tables: dict[str, Shapes] = dict(tensor_tables(content, tuple).items())
     if not tables:
         raise UserError(f"{path} contains no weights: expected a state dict (names to tensors)")
     return tables

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.config.data_location import record_location
 from workbench.config.experiment import Experiment, run_name_part
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.paths import is_file, is_folder
+from workbench.core.progress import ProgressCallback, ignore_progress
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
@@ -133,13 +133,15 @@ def resume_run(
     from_start: bool = False,
     data: str = "",
     announce: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = ignore_progress,
 ) -> None:
     """Resume an ended run, with settings changed by full name. Raises `UserError`.
 
     `announce` is called before the start with what becomes of the learning rate if that changes, and with warnings.
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
-    `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now.
+    `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now;
+    the worker records it once it has found the same data there.
     """
     status = _check_resumable(folder, take_over)
     if (script := read_script(folder.experiment)) is not None:
@@ -151,6 +153,8 @@ def resume_run(
     resumed = ResumedRun(folder, overrides, moved_to=data)
     if not accept_changed_data:
         resumed.check_classes()
+        if not from_start:
+            resumed.check_content(progress)
     check_device(resumed.after.train.device)
     for warning in device_warnings(resumed.after.train.device):
         announce(warning)
@@ -158,10 +162,9 @@ def resume_run(
         resumed.check_epochs(status)
         if remark := resumed.learning_rate_remark():
             announce(remark)
-    if data:
-        record_location(folder.path, resumed.after.data.name)
     flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
     enabled_flags = [flag for flag, enabled in flags.items() if enabled]
+    enabled_flags += ["--data", resumed.after.data.name] if data else []
     _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)
 
 

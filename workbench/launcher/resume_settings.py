@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from workbench.config.data_location import check_data_is_there, moved_dataset
+from workbench.config.data_location import (
+    can_be_moved,
+    changed_data_error,
+    check_data_is_there,
+    moved_dataset,
+)
 from workbench.config.experiment import (
     Experiment,
     all_settings,
@@ -17,9 +22,13 @@ from workbench.config.experiment import (
 from workbench.config.lr_schedule import describe_lr_change
 from workbench.config.setting_aliases import upgrade_overrides
 from workbench.core.errors import UserError
+from workbench.core.progress import ProgressCallback, ignore_progress
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.class_folders import same_names
 from workbench.datasets.image_folder_facts import folder_facts, list_names
+from workbench.datasets.image_folder_scan import PREFIX
+from workbench.datasets.image_listing import is_same_folder
+from workbench.datasets.load_request import RecordedData
 from workbench.io.record_codec import read_record
 from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
 from workbench.runs.enums import Cause
@@ -45,6 +54,8 @@ FIXED_SECTIONS = {
     "data": "the checkpoint was trained on this data",
 }
 """Why a resume can't change the settings of these sections."""
+DATA_NAMES = frozenset({"data", "data.name", "dataset"})
+"""What people call the setting that names the dataset."""
 
 
 class ResumedRun:
@@ -88,19 +99,21 @@ class ResumedRun:
             if key in known or key in ("data.name", "model.name") or (is_option and self._is_option(key)):
                 reason = FIXED_SETTINGS.get(key) or FIXED_SECTIONS.get(section)
                 if reason:
-                    raise UserError(
-                        f"{key} can't change when a run is resumed: {reason}; start a new run with it"
-                    )
+                    raise UserError(self._fixed_setting_error(key, reason))
             elif key in FIXED_SECTIONS or key == "dataset":
                 raise UserError(
-                    f"{key} can't change when a run is resumed: {FIXED_SECTIONS.get(key, FIXED_SECTIONS['data'])}; "
-                    "start a new run with it"
+                    self._fixed_setting_error(key, FIXED_SECTIONS.get(key, FIXED_SECTIONS["data"]))
                 )
             else:
                 raise UserError(
                     f"unknown setting {key}{suggest_setting(key, settings)}; a resume can change train.* and "
                     f"{', '.join(END_SETTINGS)}"
                 )
+
+    def _fixed_setting_error(self, key: str, reason: str) -> str:
+        moved = key in DATA_NAMES and can_be_moved(self.before.data.name)
+        way_out = ", or say with --data PATH where the same data is now" if moved else ""
+        return f"{key} can't change when a run is resumed: {reason}; start a new run with it{way_out}"
 
     def _is_option(self, key: str) -> bool:
         """Whether it is an option of a custom dataset or model, which has no list of them."""
@@ -117,6 +130,22 @@ class ResumedRun:
                 f"{facts.root} has the classes {list_names(facts.classes)}, but {self._folder.id} was trained on "
                 f"{list_names(recorded)}: name the folder of its data with --data PATH"
             )
+
+    def check_content(self, progress: ProgressCallback = ignore_progress) -> None:
+        """Raise `UserError` where the folder of images is not the data that the checkpoint was trained on.
+
+        Other data is checked by the worker, which has to load it for that.
+        """
+        data, setup = self.before.data, read_record(self._folder.setup, Setup)
+        if (
+            not data.name.startswith(PREFIX)
+            or setup is None
+            or not setup.fingerprint
+            or not read_entries(self._folder)
+        ):
+            return
+        if not is_same_folder(data, RecordedData(setup.classes, setup.shape, setup.fingerprint), progress):
+            raise UserError(changed_data_error(self._folder.id, data.name))
 
     def check_epochs(self, status: Status) -> None:
         """Raise `UserError` where the resumed run would have nothing to train."""
@@ -141,9 +170,12 @@ class ResumedRun:
 
     @property
     def _completed_epochs(self) -> int:
-        """The completed epochs in the newest checkpoint, from which the run resumes."""
+        """The completed epochs in the newest checkpoint, from which the run resumes.
+
+        The heartbeat of a killed run may be of an earlier epoch.
+        """
         entries = read_entries(self._folder)
-        return min(self._beat.epoch, entries[-1].epoch) if entries else self._beat.epoch
+        return entries[-1].epoch if entries else self._beat.epoch
 
     def learning_rate_remark(self) -> str | None:
         """What becomes of the learning rate where the run is resumed, in one line; `None` where it stays the same."""

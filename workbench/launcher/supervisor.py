@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--launcher", default="")
     parser.add_argument("--accept-changed-data", action="store_true")
     parser.add_argument("--from-start", action="store_true")
+    parser.add_argument("--data", default="")
     parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
     arguments = parser.parse_args()
     if os.fork():  # the launcher waits for this first process, so that no zombie remains
@@ -239,6 +240,7 @@ def _open_attempt(
         overrides=overrides,
         accept_changed_data=arguments.accept_changed_data,
         from_start=arguments.from_start,
+        data=arguments.data,
         from_step=newest_checkpoint_step(folder),
         gpu=None if arguments.no_driver else gpus.assign(_read_settings(folder, overrides).train.device),
         versions=installed_versions(),

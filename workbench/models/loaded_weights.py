@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from workbench.core.errors import UserError
+from workbench.core.text import plural
 from workbench.io.weight_shapes import Shapes
 
 _AVERAGED = re.compile(r"ema|teacher|averag|swa|shadow", re.IGNORECASE)
@@ -44,7 +45,7 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
         """One line for people."""
         place = f" of {self.entry}" if self.entry else ""
         prefix = f" (without the prefix {self.prefix})" if self.prefix else ""
-        parts = [f"{self.file}: loaded {_count(self.loaded)}{place}{prefix}"]
+        parts = [f"{self.file}: loaded {plural(len(self.loaded), 'tensor')}{place}{prefix}"]
         if self.left_out:
             parts.append(f"left out {_names(self.left_out)}")
         if self.new:
@@ -148,10 +149,6 @@ def _no_match_reason(entries: Mapping[str, Shapes], expected: Shapes, file: str)
     )
 
 
-def _count(names: Sequence[str]) -> str:
-    return f"{len(names)} tensor{'' if len(names) == 1 else 's'}"
-
-
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
     return ", ".join(names[:_SHOWN_NAMES]) + more

@@ -43,6 +43,8 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     """Settings changed by this resume, by full name."""
     accept_changed_data: bool = False
     from_start: bool = False
+    data: str = ""
+    """The name of the dataset where it is now, if the user said so."""
     from_step: int | None = None
     """Steps done at the start: those of the newest checkpoint."""
     host: str = ""

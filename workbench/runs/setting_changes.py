@@ -8,6 +8,7 @@ from typing import NamedTuple
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import convert
+from workbench.core.text import plural
 from workbench.runs.enums import RequestKind
 from workbench.runs.journal import Journal, SettingChange
 from workbench.runs.requests import Request
@@ -48,7 +49,7 @@ def record_change(
 
 def epochs_error(epochs: int, done: int) -> str:
     """Why a run that has completed `done` epochs can't be one of `epochs`."""
-    completed = f"{done} epoch{' is' if done == 1 else 's are'} completed"
+    completed = f"{plural(done, 'epoch')} {'is' if done == 1 else 'are'} completed"
     return f"train.epochs can't be {epochs}: {completed}, so the smallest useful number is {done + 1}"
 
 

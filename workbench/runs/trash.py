@@ -37,6 +37,9 @@ def list_trash(trash: Path) -> list[TrashedRun]:
 def move_to_trash(folder: RunFolder, trash: Path) -> Path:
     """Move the folder of a run to the trash; returns its new path. Raises `UserError`."""
     target = trash / folder.id
+    if not folder.path.exists():
+        place = "is already in the trash" if target.exists() else "no longer exists"
+        raise UserError(f"{folder.id} {place}")
     if target.exists():
         raise UserError(f"{target} already exists: empty the trash (workbench trash --empty) or move it away")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

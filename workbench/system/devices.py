@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from workbench.core.errors import UserError
+from workbench.core.text import plural
 from workbench.system.cpu import cpu_name, describe_cores, load_average, usable_cores
 from workbench.system.cuda_order import VARIABLE
 from workbench.system.gpu import (
@@ -81,7 +82,7 @@ def list_devices(inventory: GpuInventory | None = None) -> list[DeviceInfo]:
 def device_state(row: DeviceInfo) -> str:
     """`2 processes, held by RUN`: what happens on a GPU, for people; empty for an idle one and the CPU."""
     count = row.processes or 0
-    processes = f"{count} process{'' if count == 1 else 'es'}" if count else ""
+    processes = plural(count, "process") if count else ""
     held = f"held by {', '.join(row.runs)}" if row.runs else ""
     return ", ".join(part for part in (processes, held) if part)
 

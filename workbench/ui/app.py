@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
-from dataclasses import replace
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -30,12 +28,15 @@ from workbench.ui.base import messages
 from workbench.ui.base.crash_report import CrashReport
 from workbench.ui.base.key_queue import OrderedKeys
 from workbench.ui.base.layout import SMALLEST, PaneId
+from workbench.ui.base.pane import Pane
 from workbench.ui.base.snapshot import Snapshot
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.base.theme import THEME
 from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
 from workbench.ui.command_palette import ActionCommands
 from workbench.ui.key_bar import KeyBar
 from workbench.ui.key_help import key_table
+from workbench.ui.main_screen import MainScreen
 from workbench.ui.main_view import MainView
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services.run_state import RunState
@@ -46,7 +47,7 @@ from workbench.ui.widgets.text_screen import TextScreen
 SAVE_SECONDS = 60.0
 
 
-class WorkbenchApp(OrderedKeys, CrashReport):
+class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     """The workbench in a terminal."""
 
     TITLE = "workbench"
@@ -57,7 +58,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def __init__(self, store: Store | None = None, driver_class: type[Driver] | None = None) -> None:
         # With NO_COLOR alone Textual would send grays; with the terminal's own colors it sends none.
-        self.redraw_terminal: Callable[[], object] = self.refresh
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None, driver_class=driver_class)
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
@@ -75,6 +75,9 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _deliver(self, snapshot: Snapshot) -> None:
         """Called in the thread of the monitor."""
         self.post_message(messages.SnapshotReady(snapshot))
+
+    def get_default_screen(self) -> MainScreen:
+        return MainScreen(lambda: {"pause": self.live_tuning.pause_label})
 
     def compose(self) -> ComposeResult:
         yield self.main_view
@@ -116,7 +119,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def _snapshot_ready(self, event: messages.SnapshotReady) -> None:
         exiting = not self.query(StatusLine)
         self.updates.apply(None if exiting else event.snapshot)
-        self._update_key_labels()
 
     @on(messages.PaneMounted)
     def _pane_mounted(self, event: messages.PaneMounted) -> None:
@@ -126,7 +128,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.RunSelected)
     def _run_selected(self, event: messages.RunSelected) -> None:
         self.updates.select(event.run_id)
-        self._update_key_labels()
 
     @on(messages.RunOpened)
     async def _run_opened(self, event: messages.RunOpened) -> None:
@@ -136,7 +137,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     @on(messages.MarksChanged)
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
-        self._update_key_labels()
         self.refresh_bindings()
 
     @on(messages.ExperimentProposed)
@@ -165,13 +165,6 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         self.navigation.resize(event.size)
         self.call_after_refresh(self.main_view.restore_focus)
 
-    def _update_key_labels(self) -> None:
-        """Name a key by what it does now: `p` pauses or continues."""
-        (binding, *_), label = self._bindings.key_to_bindings["p"], self.live_tuning.pause_label
-        if binding.description != label:
-            self._bindings.key_to_bindings["p"] = [replace(binding, description=label)]
-            self.refresh_bindings()
-
     # Actions on runs
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -190,8 +183,11 @@ class WorkbenchApp(OrderedKeys, CrashReport):
         if await super().run_action(action, default_namespace, namespaces):
             return True
         _, name, parameters = parse(action) if isinstance(action, str) else action
-        of_app = default_namespace in {None, self}
-        reason = self.targets.unavailable_reason(name, *parameters) if of_app else ""
+        reason = ""
+        if default_namespace in {None, self}:
+            reason = self.targets.unavailable_reason(name, *parameters)
+        elif isinstance(default_namespace, Pane):
+            reason = default_namespace.unavailable_reason(name)
         if reason:
             self.host.show_notice(reason, "warning", transient=True)
         return bool(reason)
@@ -211,7 +207,7 @@ class WorkbenchApp(OrderedKeys, CrashReport):
     def action_pause(self) -> None:
         """Pause the runs; continue them if they are paused."""
         self.live_tuning.pause()
-        self._update_key_labels()
+        self.refresh_bindings()  # the key may do something else now
 
     def action_suspend(self) -> None:
         """Suspend the runs: pause them and free the device's memory."""
@@ -279,7 +275,8 @@ class WorkbenchApp(OrderedKeys, CrashReport):
 
     def action_redraw(self) -> None:
         """Draw the whole screen again, after other output went to the terminal."""
-        self.redraw_terminal()
+        if self.redraw_terminal is not None:
+            self.redraw_terminal()
 
     async def action_back(self) -> None:
         """Cancel a pending change, else leave the filter, the zoom or the pane, or remove the marks."""

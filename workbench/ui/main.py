@@ -22,7 +22,7 @@ def run() -> int:
     app = WorkbenchApp(driver_class=DiffDriver)
     terminal.exit_on_signals(lambda: app.call_later(app.exit))
     terminal.exit_on_hangup(sys.stdin.fileno(), app.updates.save_visit)
-    app.run()
+    exit_code = app.run_reporting_crashes()
     if text := live_runs_text(app.runs.rows or []):
         print(text)
-    return app.return_code or 0
+    return exit_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -103,11 +103,17 @@ class MainView(Vertical):
     # Focus
 
     def _focus_changed(self, focused: Widget | None) -> None:
-        """Give the focus back if its widget was hidden, by a resize that arranges the panes differently."""
+        """Bring the pane with the focus to the front, at once: `DescendantFocus` can come after the next change.
+
+        Give the focus back if its widget was hidden, by a resize that arranges the panes differently.
+        """
         if focused is None:
             self.call_after_refresh(self.restore_focus)
-        else:
-            self._last_focused = focused
+            return
+        self._last_focused = focused
+        for node in focused.ancestors_with_self:
+            if isinstance(node, Pane):
+                self.navigation.bring_to_front(node.ID)
 
     def restore_focus(self) -> None:
         """If nothing has the focus, focus what had it last if that is visible, else the pane in front."""
@@ -227,11 +233,6 @@ class MainView(Vertical):
     @on(Input.Submitted, "#filter")
     def _filter_submitted(self) -> None:
         self.navigation.end_filter()
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        for node in event.widget.ancestors_with_self:
-            if isinstance(node, Pane):
-                self.navigation.bring_to_front(node.ID)
 
     def _show_pane_keys(self, _screen: object) -> None:
         """On a narrow screen a pane has no frame for its keys."""

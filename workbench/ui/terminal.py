@@ -10,7 +10,6 @@ import sys
 import termios
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -63,12 +62,12 @@ def set_no_color(environment: MutableMapping[str, str]) -> None:
         environment.setdefault("NO_COLOR", "1")
 
 
-def write_traceback() -> Path:
-    """Write the traceback of the handled exception to a file in the workbench home; returns its path."""
+def write_traceback(traceback: str) -> Path:
+    """Write the traceback of an exception to a file in the workbench home; returns its path."""
     log = paths.home() / "screen.log"
     with contextlib.suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc(), encoding="utf-8")
+        log.write_text(traceback, encoding="utf-8")
     return log
 
 

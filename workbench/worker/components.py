@@ -17,7 +17,8 @@ from workbench.core.progress import Progress
 from workbench.core.settings_schema import SettingValue
 from workbench.core.user_code import is_user_code
 from workbench.datasets.augmentation import Augment
-from workbench.datasets.dataset import Dataset, derived_seed
+from workbench.datasets.dataset import Dataset
+from workbench.datasets.drawing import derived_seed
 from workbench.datasets.loader import load
 from workbench.engine.accelerate import Acceleration, describe_step
 from workbench.engine.autotune import autotune

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.config.data_location import with_current_dataset
+from workbench.config.data_location import (
+    changed_data_error,
+    record_location,
+    with_current_dataset,
+    with_dataset_name,
+)
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
@@ -41,6 +46,8 @@ class StartPoint:
 
     def __init__(self, context: Context, checkpoints: CheckpointManager) -> None:
         self._context, self._folder = context, context.folder
+        attempts = attempts_of(read_journal(self._folder.journal))
+        self._attempt = attempts[-1] if attempts else Attempt()
         self.experiment = self._read_experiment()
         self.restored = self._newest_checkpoint(checkpoints)
         self.step = 0 if self.restored is None else self.restored.content["step"]
@@ -52,7 +59,8 @@ class StartPoint:
         content = read_json(self._folder.experiment)
         if content is None:
             raise UserError(f"{self._folder.experiment} is missing or damaged, so the run can't be started")
-        return experiment_from_dict(with_current_dataset(content, self._folder.path))
+        located = with_dataset_name(with_current_dataset(content, self._folder.path), self._attempt.data)
+        return experiment_from_dict(located)
 
     def _newest_checkpoint(self, checkpoints: CheckpointManager) -> LoadedCheckpoint | None:
         loaded = checkpoints.newest()
@@ -76,16 +84,16 @@ class StartPoint:
         return build_settings_history(self.experiment.train, read_journal(self._folder.journal), self.step)
 
     def check_data(self, data: Dataset) -> None:
-        """Raise `UserError` if the dataset differs from the run's original one, unless that was accepted."""
-        if self.restored is None or self.restored.content.get("fingerprint") == data.fingerprint:
-            return
-        attempts = attempts_of(read_journal(self._folder.journal))
-        if not (attempts and attempts[-1].accept_changed_data):
-            raise UserError(
-                "the dataset is not what this run was trained on (its fingerprint changed); "
-                "resume with --accept-changed-data to use it anyway"
-            )
-        self._context.notice("the dataset changed since the run was started", exact=False)
+        """Raise `UserError` if the dataset differs from the run's original one, unless that was accepted.
+
+        Records where it is now.
+        """
+        if self.restored is not None and self.restored.content.get("fingerprint") != data.fingerprint:
+            if not self._attempt.accept_changed_data:
+                raise UserError(changed_data_error(self._folder.id, self.experiment.data.name))
+            self._context.notice("the dataset changed since the run was started", exact=False)
+        if self._attempt.data:
+            record_location(self._folder.path, self._attempt.data)
 
 
 def build_settings_history(

@@ -6,7 +6,7 @@ import contextlib
 
 import torch
 
-from workbench.datasets.dataset import derived_seed
+from workbench.datasets.drawing import derived_seed
 from workbench.engine.accelerate import accelerate_step
 from workbench.engine.freezing import Backbone
 from workbench.engine.import_warmup import warm_up_imports

@@ -111,6 +111,10 @@ async def test_p_is_named_by_what_it_does(make_run: MakeRun, hold: Hold, until: 
         await until(pilot, lambda: not requests.pending_requests(folder))
         write_record(folder.heartbeat, Heartbeat(attempt=1, counter=9, phase=Phase.PAUSED))
         await until(pilot, "p continue")
+        await pilot.press("question_mark")
+        await until(pilot, "p  continue")
+        await pilot.press("escape", "colon")
+        await until(pilot, "continue  (p)")
 
 
 async def test_a_filter_is_offered_for_a_list(make_run: MakeRun, until: Until) -> None:
@@ -157,7 +161,6 @@ async def test_a_run_is_exported_by_a_subprocess(
             await until(
                 pilot,
                 lambda wanted=wanted: any(wanted in text for text in notification_texts(app)),
-                seconds=30,
             )
     assert all(place.read_text().startswith("kind,step") for place in places)
 
@@ -257,9 +260,9 @@ async def test_changes_of_the_form_are_undone(make_run: MakeRun, until: Until) -
         pane._apply(lambda: pane.draft.choose("model", "convnet"))
         await pilot.pause()
         await pilot.press("u")
-        assert (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7)
+        await until(pilot, lambda: (pane.draft.model, pane.experiment().train.epochs) == ("mlp", 7))
         await pilot.press("u")
-        assert (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40)
+        await until(pilot, lambda: (pane.draft.recipe, pane.experiment().train.epochs) == ("digits-mlp", 40))
         await pilot.press("u")
         await until(pilot, "nothing to undo")
 

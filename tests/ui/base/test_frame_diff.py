@@ -17,13 +17,14 @@ STYLES = [
     "1;31",
     "2;38;2;9;8;7",
     "38;2;1;2;3;48;2;4;5;6",
+    "38;2;4;5;6;48;2;4;5;6",
     "48;5;17",
     "7",
     "4;39;49",
     "9;95;101",
     "22;1",
 ]
-TEXTS = ["a", "abcdefghijkl", "  ", " " * 14, "日本", "a日b", "▁▂█", "⠁⠂", "x y z", "é", "│"]
+TEXTS = ["a", "abcdefghijkl", "  ", " " * 14, "日本", "a日b", "▁▂█", "▀▀", "⠁⠂", "x y z", "é", "│"]
 
 Span = tuple[int, int, str, str]
 spans = st.tuples(
@@ -41,6 +42,8 @@ def frame_of(drawn: list[Span]) -> str:
 def look_of(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
     """What a person sees: a space has no foreground unless it is underlined, reversed or crossed out.
 
+    A half block of one color looks like a space.
+
     Half of a wide character is a space, as terminals show it (pyte keeps the half).
     """
     return [[_look_of_cell(screen.buffer[row], column) for column in range(COLUMNS)] for row in range(ROWS)]
@@ -50,7 +53,8 @@ def _look_of_cell(row: dict[int, pyte.screens.Char], column: int) -> tuple[objec
     cell = row[column]
     wide = cell_len(cell.data) == 2
     half = (wide and row[column + 1].data) or (not cell.data and cell_len(row[column - 1].data) != 2)
-    if half or (cell.data == " " and not (cell.underscore or cell.reverse or cell.strikethrough)):
+    blank = cell.data == " " or (cell.data == "▀" and cell.fg == cell.bg)
+    if half or (blank and not (cell.underscore or cell.reverse or cell.strikethrough)):
         return " ", cell.bg
     return tuple(cell)
 
@@ -79,6 +83,28 @@ def test_a_frame_that_changes_one_cell_costs_a_few_bytes() -> None:
     assert diff.take() == ""
     diff.feed(frame_of([*border, (3, 7, "", "y")]))
     assert len(diff.take()) < 20
+
+
+def test_half_blocks_of_one_color_are_sent_as_spaces() -> None:
+    """An image at twice its size costs a third of two colors and a character of three bytes for each cell."""
+    screen, diff = pyte.Screen(COLUMNS, ROWS), FrameDiff((COLUMNS, ROWS))
+    shades = [f"{shade};{shade};{shade}" for shade in (10, 90, 170, 250)]
+    doubled = [
+        (row, 2 * pixel, f"38;2;{shade};48;2;{shade}", "▀▀")
+        for row in range(ROWS)
+        for pixel, shade in enumerate(shades[row % 4 :] + shades[: row % 4])
+    ]
+    diff.feed(frame_of([*doubled, (0, 20, f"38;2;{shades[0]};48;2;{shades[1]}", "▀")]))
+    update = diff.take()
+    pyte.Stream(screen).feed(update)
+    assert [screen.buffer[1][column].bg for column in (0, 2, 4, 6)] == [
+        "5a5a5a",
+        "aaaaaa",
+        "fafafa",
+        "0a0a0a",
+    ]
+    assert update.count("▀") == 1
+    assert len(update.encode()) < len(frame_of(doubled).encode()) / 3
 
 
 def test_sequences_that_draw_nothing_pass_in_their_order() -> None:

@@ -31,6 +31,23 @@ async def test_text_typed_after_enter_reaches_the_input_that_enter_opens(
         assert not list(run.control.glob("*.json"))
 
 
+async def test_the_last_of_the_panes_that_were_asked_for_together_stays_in_front(
+    until: Callable[..., Any],
+) -> None:
+    """A busy machine takes longer over a pane than keys wait for one another."""
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: len(app.main_view.panes) == len(PANES))
+        order = list(PANES)
+        for first, last in zip(order * 2, order[3:] + order[:3] + order[5:] + order[:5], strict=True):
+            await app.navigation.go_to(first)
+            await app.navigation.go_to(last)
+            for _ in range(3):
+                await pilot.pause()
+            assert app.navigation.front is last, f"{first}, then {last}"
+            assert app.focused in app.main_view.panes[last].walk_children(), f"{first}, then {last}"
+
+
 async def test_a_key_whose_widget_is_removed_delays_no_other_key(until: Callable[..., Any]) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -177,7 +177,10 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         assert [line.split() for line in lines[1:]] == [
             ["bird", "6", "4", "·"], ["cat", "·", "7", "3"], ["dog", "·", "1", "9"],
         ]  # fmt: skip
-        assert lines[0].split() == ["true↓", "predicted→", "bird", "cat", "dog"]
+        assert lines[0].split() == ["true", "↓", "predicted", "→", "bird", "cat", "dog"]
+        pilot.app.pane.focus_content()  # as the pane's key does
+        await pilot.pause()
+        assert pilot.app.query_one("#matrix").has_focus
         await pilot.press("m")
         await pilot.pause()
         assert pilot.app.table.lines[1].split()[:3] == ["▸bird", "cat", "4"]
@@ -360,16 +363,16 @@ def test_the_matrix_shows_counts_or_shades():
     assert len(shades) == 61
     cut, note, _ = confusion_grid(many, found, 40, 20)
     assert len(cut) == 20 and note == "19 of 60 classes"
-    assert "".join(c for c, _ in cut[0]).startswith("true↓ predicted→")
+    assert "".join(c for c, _ in cut[0]).startswith("true ↓ predicted →")
 
 
 def test_the_axes_of_the_matrix_are_labeled():
     digits = evaluation([[9] * 10 for _ in range(10)], list("0123456789"))
-    for width, in_corner in ((120, True), (67, True), (66, False), (30, False)):
+    for width, in_corner in ((120, True), (69, True), (68, False), (30, False)):
         grid, note, _ = confusion_grid(digits, class_rows(digits), width, 20)
         corner = "".join(c for c, _ in grid[0])
-        assert corner.startswith("true↓ predicted→ " if in_corner else "  ")
-        assert note == ("" if in_corner else "true↓ predicted→")
+        assert corner.startswith("true ↓ predicted → " if in_corner else "  ")
+        assert note == ("" if in_corner else "true ↓ predicted →")
     assert confusion_grid(None, [], 10, 5)[0]
 
 

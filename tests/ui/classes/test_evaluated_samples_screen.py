@@ -44,17 +44,17 @@ async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: U
             await pilot.press("v")
             await until(pilot, lambda: isinstance(app.screen, EvaluatedSamplesScreen))
             grid = app.screen.query_one(SampleGrid)
-            await until(pilot, lambda: grid.total == 359, seconds=60)
+            await until(pilot, lambda: grid.total == 359)
             assert {sample.caption for sample in grid.samples} <= {f"✓{k}" for k in range(10)} | {
                 f"{k}→{j}" for k in range(10) for j in range(10)
             }
             await until(pilot, "test sample 0: true ")
             await pilot.press("f")
-            await until(pilot, lambda: grid.total == errors, seconds=30)
+            await until(pilot, lambda: grid.total == errors)
             assert all("→" in sample.caption for sample in grid.samples)
             await until(pilot, lambda: app.screen.query_one("#sample-text", TextLine).text.endswith("wrong"))
             await pilot.press("f", "a")
-            await until(pilot, lambda: 0 < grid.total < 359 and grid.total != errors, seconds=30)
+            await until(pilot, lambda: 0 < grid.total < 359 and grid.total != errors)
             assert len({sample.label for sample in grid.samples}) == 1
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, EvaluatedSamplesScreen))
@@ -70,7 +70,7 @@ async def _open_mistakes(app: App[None], pane: ClassesPane, pilot: Pilot[None], 
         await until(pilot, lambda: isinstance(app.screen, EvaluatedSamplesScreen))
         screen = app.screen
         assert isinstance(screen, EvaluatedSamplesScreen)
-        await until(pilot, lambda: screen.query_one(SampleGrid).samples, seconds=30)
+        await until(pilot, lambda: screen.query_one(SampleGrid).samples)
         shown = [screen._samples[sample.index] for sample in screen.query_one(SampleGrid).samples]
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is not screen)

@@ -335,13 +335,13 @@ async def test_slow_user_code_shows_the_elapsed_time_and_can_be_cancelled(
             app.pane.focus_content()
             await until(pilot, "is user code")
             await pilot.press("enter")
-            await until(pilot, "running user code", seconds=60)
-            await until(pilot, lambda: Path(f"{code}.ran").exists(), seconds=60)
+            await until(pilot, "running user code")
+            await until(pilot, lambda: Path(f"{code}.ran").exists())
             await until(pilot, "esc cancels")
             children = psutil.Process(client._process._popen.pid).children()  # type: ignore[union-attr]
             await pilot.press("escape")
             await until(pilot, "Press enter to load the dataset again")
-            await until(pilot, lambda: not any(child.is_running() for child in children), seconds=20)
+            await until(pilot, lambda: not any(child.is_running() for child in children))
     finally:
         client.close()
     assert len(children) == 1
@@ -364,7 +364,7 @@ async def test_user_code_runs_once_however_long_one_looks(tmp_path: Path, until:
             app.pane.focus_content()
             await until(pilot, "is user code")
             await pilot.press("enter")
-            await until(pilot, "train 180  validation 20  test 200 images", seconds=60)
+            await until(pilot, "train 180  validation 20  test 200 images")
             await until(pilot, "o: 1 notice, 1 printed line  labels 1 to 2 are used")
             await until(pilot, lambda: app.pane.grid.samples)
             facts = app.pane.query_one("#facts").size
@@ -420,10 +420,10 @@ async def test_the_real_compute_process_shows_digits(until: Until) -> None:
     try:
         async with app.run_test(size=(80, 24)) as pilot:
             app.pane.focus_content()
-            await until(pilot, "test 359 images", seconds=60)
-            await until(pilot, "▸3", seconds=60)
+            await until(pilot, "test 359 images")
+            await until(pilot, "▸3")
             await pilot.press("right", "v")
-            await until(pilot, "rotation 45", seconds=60)
+            await until(pilot, "rotation 45")
             caption = app.pane.query_one("#after-caption", Static)
             assert "[1, 8, 8] uint8" in str(caption.render())
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.widgets import Input, OptionList
@@ -20,6 +21,7 @@ from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.models import torchvision_models
 from workbench.models.catalog import find as find_model
 from workbench.models.layer_row import LayerRow
 from workbench.system import devices
@@ -389,6 +391,35 @@ async def test_an_error_of_counting_layers_is_shown(until: Until) -> None:
         await pilot.press("v")
         await until(pilot, "✗ convnet can't take inputs [of] this\ufffd shape")
         assert app.notices
+
+
+async def test_a_weights_file_that_does_not_fit_is_shown_while_it_is_typed(
+    tmp_path: Path, until: Until
+) -> None:
+    """With a real compute process; the file is checked again once it has changed."""
+    path, compute = tmp_path / "weights.pth", ComputeClient()
+    torch.save({"conv.weight": torch.zeros(3)}, path)
+    app = Shown(compute)
+    try:
+        async with app.run_test(size=(120, 40)) as pilot:
+            app.pane.load(build_experiment(dataset="digits", model="squeezenet1_1"))
+            app.pane.focus_content()
+            await until(pilot, "squeezenet1_1")
+            await move_to_row(pilot, app.query_one(Form), "model.weights")
+            await pilot.press("enter")
+            await until(pilot, lambda: bool(app.query(Input)))
+            app.query_one(Input).value = str(path)
+            await pilot.press("enter")
+            await until(pilot, "✗ the weights in /")
+            assert "do not fit the model: it has names such as conv.weight" in app.pane.model_summary.error
+            torch.save(torchvision_models.build("squeezenet1_1", 1000).state_dict(), path)
+            await move_to_row(pilot, app.query_one(Form), "train.epochs")
+            await pilot.press("enter")
+            await until(pilot, lambda: bool(app.query(Input)))
+            await pilot.press("4", "enter")
+            await until(pilot, lambda: app.pane.model_summary.summary is not None)
+    finally:
+        compute.close()
 
 
 async def test_user_code_runs_only_on_request(tmp_path: Path, until: Until) -> None:

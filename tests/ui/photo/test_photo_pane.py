@@ -288,9 +288,9 @@ async def test_the_real_compute_process_lists_samples_and_reports_a_missing_chec
             app.pane.view = view_of(make_run())
             app.pane.focus_content()
             await pilot.press("f")
-            await until(pilot, "200 of 359 test samples", seconds=60)
+            await until(pilot, "200 of 359 test samples")
             await pilot.press("enter")
-            await until(pilot, lambda: "checkpoint" in app.pane.prediction.error, seconds=60)
+            await until(pilot, lambda: "checkpoint" in app.pane.prediction.error)
     finally:
         client.close()
 

@@ -5,9 +5,11 @@ from typing import Any
 from textual.app import App
 
 from tests.ui.plots.test_plots_pane import make_view
+from workbench.core.plain_text import to_plain
 from workbench.io.record_codec import convert
 from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
-from workbench.ui.plots.decision_plot import decision_drawing, has_drawing
+from workbench.ui.data.dataset_text import GLYPHS
+from workbench.ui.plots.decision_plot import POINT_GLYPHS, REGION_GLYPHS, decision_drawing, has_drawing
 from workbench.ui.plots.pane import PlotsPane
 
 LINE = LineDrawing(x=(0.0, 0.5, 1.0), y=(0.1, 0.9, 2.1), predicted=(0.0, 1.0, 2.0), before=(0.0,) * 3)
@@ -61,6 +63,17 @@ def test_every_cell_shows_the_predicted_class() -> None:
 class Shown(App[None]):
     def compose(self) -> Any:
         yield PlotsPane()
+
+
+def test_the_legend_tells_names_with_the_same_start_apart() -> None:
+    drawing = decision_drawing(REGIONS, 3, ("points of class a", "points of class b"), (80, 20), before=False)
+    assert len({text.split(" ", 2)[2] for text, _ in drawing.title[1:3]}) == 2
+    assert "class a" in title(drawing)
+
+
+def test_classes_are_told_apart_in_ascii() -> None:
+    for glyphs in (POINT_GLYPHS, REGION_GLYPHS, GLYPHS):
+        assert len(set(to_plain(glyphs))) == len(glyphs)
 
 
 async def test_the_pane_shows_the_decision_plot() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.ui.screen_steps import MakeRun
+from tests.ui.screen_steps import MakeRun, Until
 from workbench.io.record_codec import write_record
 from workbench.runs.status import Status
 from workbench.runs.store import Store
@@ -96,14 +96,13 @@ def test_a_read_only_home_is_not_an_error(make_run: MakeRun, home: Path) -> None
 
 
 async def test_the_status_line_shows_the_summary_and_quitting_saves_the_visit(
-    make_run: MakeRun, home: Path
+    make_run: MakeRun, home: Path, until: Until
 ) -> None:
     run = make_run("night", done=4)
     write_record(home / last_visit.FILE_NAME, LastVisit(time=1.0, runs={}))
     app = WorkbenchApp()
     async with app.run_test(size=(160, 36)) as pilot:
-        await pilot.pause()
-        assert "+4 epochs, night finished" in app.query_one(StatusLine).text
+        await until(pilot, lambda: "+4 epochs, night finished" in app.query_one(StatusLine).text)
         await pilot.press("q")
     before = last_visit.load(Store.default())
     assert before is not None and before.time > 1.0

@@ -16,6 +16,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.base.snapshot import Snapshot
+from workbench.ui.services import run_list, run_monitor
 from workbench.ui.services.run_monitor import RunMirror, RunMonitor, append_columns
 
 Writers = dict[str, Callable[..., None]]
@@ -161,6 +162,23 @@ def test_a_run_with_a_held_lock_is_running(
     change = monitor.poll().change
     assert change is not None, "a status can change without any file"
     assert mirror.apply(change).status is Status.CRASHED
+
+
+def test_the_list_follows_the_status_of_the_selected_run(
+    make_run: MakeRun, hold: Callable[[RunFolder], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run that is resumed from another terminal, where so many runs are rarely listed."""
+    for name in ("REST_FACTOR", "REST_FACTOR_WHEN_MODIFIED", "MAX_REST_SECONDS"):
+        monkeypatch.setattr(run_list, name, 1e9)
+    monkeypatch.setattr(run_monitor, "POLL_SECONDS", 0.0)
+    folder = make_run()
+    monitor, _ = monitoring(folder)
+    for _ in range(3):
+        monitor.poll()
+    hold(folder)
+    snapshot = monitor.poll()
+    assert snapshot.change is not None and snapshot.change.view.status is Status.RUNNING
+    assert [row.status for row in snapshot.rows or monitor.poll().rows or []] == [Status.RUNNING]
 
 
 def test_a_full_disk_is_reported_once_while_a_run_is_live(

@@ -6,13 +6,13 @@ import time
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from rich._palettes import EIGHT_BIT_PALETTE, STANDARD_PALETTE
-from rich.color import Color, ColorSystem
+from rich.color import Color, ColorSystem, ColorType
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from workbench.ui.widgets.image_view import (
     BRIGHTNESS_RAMP,
+    STANDARD_COLORS,
     ImageView,
     ascii_rows,
     fit_size,
@@ -143,8 +143,14 @@ def test_few_colors_are_dithered_so_that_a_gradient_remains(system: str, colors:
     assert sum(errors[0]) < 0.6 * sum(errors[1])
 
 
-def _rgb(color: Color, kind: ColorSystem) -> tuple[int, int, int]:
+def test_rich_keeps_each_of_the_standard_colors() -> None:
+    sent = [Color.from_rgb(*color).downgrade(ColorSystem.STANDARD).number for color in STANDARD_COLORS]
+    assert sent == list(range(16))
+
+
+def _rgb(color: Color, kind: ColorSystem) -> tuple[int, ...]:
     number = color.downgrade(kind).number
     assert number is not None
-    palette = EIGHT_BIT_PALETTE if kind is ColorSystem.EIGHT_BIT else STANDARD_PALETTE
-    return tuple(palette[number])
+    if kind is ColorSystem.STANDARD:
+        return STANDARD_COLORS[number]
+    return tuple(Color("", ColorType.EIGHT_BIT, number).get_truecolor())

@@ -50,6 +50,8 @@ def test_a_log_axis_says_that_values_at_or_below_zero_are_not_drawn():
             series = Series("a", xs, ys, "red", kind, highs=[0.6] * 3)
             rows = text(render_drawing(Drawing([series], UNIT, log, title=[("loss", "")]), 60, 12))
             assert rows[0].startswith("loss  ≤ 0 not drawn" if missing else "loss   ")
+            narrow = text(render_drawing(Drawing([series], UNIT, log, title=[("loss of a run", "")]), 20, 12))
+            assert narrow[0] == ("loss…  ≤ 0 not drawn" if missing else "loss of a run").ljust(20)
             if kind != "band":
                 assert not "".join(row[7:] for row in rows[4:-1]).strip(), "no plunge to the lower end"
 

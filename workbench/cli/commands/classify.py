@@ -31,6 +31,7 @@ from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.datasets.image_folder_facts import describe_skipped
 from workbench.inference import numeric
 from workbench.inference.classifier import Classifier
+from workbench.inference.image_changes import ChangeCounts
 from workbench.inference.image_pipeline import is_url, open_source
 from workbench.inference.labels import read_labels
 from workbench.inference.pipeline_steps import classifier_steps
@@ -67,9 +68,11 @@ def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace)
         console.print_status(f"workbench: {sanitize(notice)}")
     # A class that a recipe's publication names may rank far down in our prediction.
     k = len(classifier.classes) if recipe else options.top
-    start = time.perf_counter()
-    predictions = list(classifier.predict(sources, k, progress))
+    start, counts = time.perf_counter(), ChangeCounts()
+    predictions = list(classifier.predict(sources, k, progress, counts=counts))
     rate = len(predictions) / (time.perf_counter() - start)
+    for notice in counts.notices():
+        console.print_status(f"workbench: {sanitize(notice)}")
     reference = _reference(recipe, predictions)
     results = [_result(prediction, classifier, options) for prediction in predictions]
     if options.json:
@@ -78,6 +81,7 @@ def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace)
             "results": [_without_logits(result) for result in results],
             "pictures_per_second": round(rate, 3),
             "skipped": skipped,
+            "notices": [*classifier.notices, *counts.notices()],
         }
         console.print_json(document | ({"recipe": options.recipe, "reference": reference} if recipe else {}))
     _print_results(results, reference, options)

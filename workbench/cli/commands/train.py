@@ -14,10 +14,11 @@ from workbench.cli.waiting import RunWaiter
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import all_settings, build_experiment
 from workbench.core.errors import UserError
-from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
+from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
 from workbench.launcher import launch
+from workbench.runs.enums import Cause
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
@@ -53,6 +54,7 @@ def resume(options: argparse.Namespace) -> int:
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
             from_start=options.from_start, data=options.data or "",
+            progress=console.progress_printer(),
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
         console.print_status(f"Resumed {folder.id} in the background.")
@@ -91,10 +93,11 @@ def wait_and_report(
         return DONE
     if waiter.interrupted or status in {Status.STOPPED, Status.RUNNING}:
         return INTERRUPTED
-    if options.json:
+    bad_input = report.cause is Cause.INVALID_INPUT
+    if options.json or bad_input:
         console.print_status(f"workbench: {report.reason or f'the run is {status}'}")
     console.print_status(f"log: {folder.log}")
-    return FAILED
+    return BAD_INPUT if bad_input else FAILED
 
 
 def _list_settings(options: argparse.Namespace) -> int:

@@ -100,9 +100,7 @@ def _delete(options: argparse.Namespace) -> int:
         console.print_json(FreedSpace(runs, freed, caches))
         return DONE
     if options.empty:
-        console.print_result(
-            f"Deleted {runs} run{'' if runs == 1 else 's'} and freed {text.format_bytes(freed)}."
-        )
+        console.print_result(f"Deleted {text.plural(runs, 'run')} and freed {text.format_bytes(freed)}.")
     if options.caches:
         console.print_result(f"Deleted the caches and freed {text.format_bytes(caches)}.")
     return DONE

@@ -56,6 +56,7 @@ from workbench.models import catalog as models
 from workbench.models.factory import build_model, build_shapes
 from workbench.models.summary import summarize
 from workbench.models.torchvision_models import torchvision_models
+from workbench.models.weights_check import check_weights
 
 
 def handle(task: Task) -> AnyResponse:
@@ -86,7 +87,7 @@ def classify(request: Classify, task: Task) -> Classification:
         milliseconds=round(1000 * seconds, 1),
         device=str(classifier.device),
         source=facts(image),
-        notices=(*classifier.notices, *classifier.transform.notices(image)),
+        notices=(*classifier.notices, *classifier.transform.changes(image).texts),
     )
 
 
@@ -108,7 +109,11 @@ def trace(request: TracePipeline, task: Task) -> Pipeline:
 
 
 def summarize_model(request: SummarizeModel, task: Task) -> ModelSummary:
-    """The layers of a model for the inputs of a dataset. Raises `UserError` where they are incompatible."""
+    """The layers of a model for the inputs of a dataset.
+
+    Raises `UserError` where they are incompatible, or the weights file of the model does not fit it.
+    """
+    check_weights(request.model)
     info = models.find(request.model.name)
     dataset = datasets.describe(request.data.name, request.data.options)
     shape, outputs = _shape_and_outputs(dataset, info, request)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from textual.app import App
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
@@ -13,6 +12,7 @@ from textual.timer import Timer
 from workbench.core.errors import UserError
 from workbench.runs.store import Store
 from workbench.ui.base.messages import Notify, Severity
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.services.clipboard import copy_text
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.notice_bar import NotificationBar
@@ -23,7 +23,7 @@ R = TypeVar("R")
 class AppHost:
     """Implements `ActionHost` by a Textual app; `refresh_runs` is the app's way to poll and select."""
 
-    def __init__(self, app: App[Any], store: Store, refresh_runs: Callable[[str | None], None]) -> None:
+    def __init__(self, app: TerminalApp, store: Store, refresh_runs: Callable[[str | None], None]) -> None:
         self._app, self._refresh_runs = app, refresh_runs
         self.store = store
 
@@ -42,13 +42,12 @@ class AppHost:
 
     def copy_to_clipboard(self, text: str) -> str:
         """Copy `text` to the clipboard of the terminal; returns what happened. Called in a thread."""
-        self._app._clipboard = text  # for ctrl+v in an input line
+        self._app.copied_text = text
         return copy_text(text, self._write_to_terminal)
 
     def _write_to_terminal(self, sequence: str) -> None:
-        driver = self._app._driver
-        if driver is not None:
-            self._app.call_from_thread(driver.write, sequence)
+        if self._app.write_terminal is not None:
+            self._app.call_from_thread(self._app.write_terminal, sequence)
 
     def run_in_background(self, work: Callable[[], str | None]) -> None:
         """Run `work` in a thread, then poll the runs; its text or error becomes a notification."""

@@ -98,7 +98,7 @@ class Navigation:
 
     async def mount_all(self) -> None:
         """Mount the panes that are not mounted yet, the visible ones first."""
-        missing = set(PANES) - set(self._view.panes)
+        missing = [pane_id for pane_id in PANES if pane_id not in self._view.panes]
         for pane_id in sorted(missing, key=lambda pane_id: not self._view.is_visible(pane_id)):
             await self.mount_pane(pane_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from workbench.core.text import plural
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import display_name
 
@@ -54,7 +55,9 @@ class RunTargets:
 
     def display_names(self, rows: Sequence[RunSummary]) -> str:
         """The name of the only run of `rows`, else their number."""
-        return display_name(rows[0], self._selection.rows or ()) if len(rows) == 1 else f"{len(rows)} runs"
+        return (
+            display_name(rows[0], self._selection.rows or ()) if len(rows) == 1 else plural(len(rows), "run")
+        )
 
     def unavailable_reason(self, action: str, *parameters: object) -> str:
         """Why `action` is unavailable now, in one line; empty if it is available."""

@@ -13,8 +13,7 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol, TextIO, runtime_checkable
+from typing import Any, TextIO
 
 from textual.app import App
 from textual.drivers import linux_driver
@@ -26,6 +25,7 @@ from workbench.core.plain_text import to_plain
 from workbench.system.terminal_info import plain_reason
 from workbench.ui.base.escape_parser import EscapeParser
 from workbench.ui.base.frame_diff import FrameDiff
+from workbench.ui.base.terminal_app import TerminalApp
 
 linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
 
@@ -38,13 +38,6 @@ MIN_QUERIED = 250
 ANSWER_SECONDS = 10.0
 """An answer that takes longer is lost."""
 RETRY_SECONDS = 0.05
-
-
-@runtime_checkable
-class Redrawable(Protocol):
-    """An app that can ask for the whole screen to be sent again."""
-
-    redraw_terminal: Callable[[], object]
 
 
 class DiffDriver(LinuxDriver):
@@ -65,8 +58,8 @@ class DiffDriver(LinuxDriver):
         self._unqueried = 0
         self._active = False
         """Whether the screen belongs to this app: not before its start, after its end and while it is suspended."""
-        if isinstance(app, Redrawable):
-            app.redraw_terminal = self._redraw
+        if isinstance(app, TerminalApp):
+            app.redraw_terminal, app.write_terminal = self._redraw, self.write
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]

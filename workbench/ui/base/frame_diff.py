@@ -18,8 +18,9 @@ SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 RESET = "\x1b[0m"
 MAX_GAP = 4
 """So many unchanged cells between two changed ones are sent again: moving the cursor costs as much."""
-MAX_DEFERRED = 2
+MAX_DEFERRED = 8
 """Runs of so few cells in another style are drawn last, by style: a change of color costs more than a move."""
+HALF_BLOCK = "▀"
 MIN_ERASED = 10
 """From so many spaces on, erasing cells and moving the cursor costs less than the spaces."""
 
@@ -145,6 +146,7 @@ class FrameDiff:
             self._shown.append([])
         row, column, style = self._wanted[self._row], self._column, self._style
         blank = _style_of_space(style)
+        text = text.replace(HALF_BLOCK, " ") if _has_one_color(style) else text
         before = len(row)
         if (missing := column + 2 * len(text) + 1 - before) > 0:
             row.extend([None] * missing)
@@ -312,6 +314,14 @@ def _style_of_space(style: Style) -> Style:
     if _VISIBLE_ON_SPACE.isdisjoint(style.attributes.split(";")):
         return Style("", "", style.background)
     return style
+
+
+@lru_cache(maxsize=8192)
+def _has_one_color(style: Style) -> bool:
+    """Whether a half block in this style looks like a space, which takes fewer bytes."""
+    attributes, foreground, background = style
+    same = foreground.startswith("38;") and background.startswith("48;") and foreground[3:] == background[3:]
+    return same and not attributes
 
 
 @lru_cache(maxsize=8192)

@@ -114,4 +114,5 @@ class Body(Horizontal):
 
     def is_visible(self, pane_id: PaneId) -> bool:
         """Whether a pane is on the screen now."""
-        return not self.has_class("-single") or self.slot(pane_id).has_class("-front")
+        beside_others = not self.has_class("-single") and pane_id not in SINGLE_ONLY
+        return beside_others or self.slot(pane_id).has_class("-front")

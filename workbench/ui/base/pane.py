@@ -132,14 +132,21 @@ class Pane(Vertical, can_focus=False):
         ]
         return "  ".join(f"{self.app.get_key_display(binding)} {binding.description}" for binding in shown)
 
+    def unavailable_reason(self, action: str) -> str:
+        """Why a key of the pane does nothing now; empty if it does something, and for `esc`, which the app has too."""
+        for binding in Binding.make_bindings(self.BINDINGS):
+            if binding.action == action and binding.key != "escape":
+                return "" if self.check_action(action, ()) else f"{binding.description}: not in this view"
+        return ""
+
     def text_to_copy(self) -> str:
         """What `y` copies while the pane is in front; empty for the path of the selected run's folder."""
         return ""
 
     def focus_content(self) -> None:
-        """Focus the first widget of the pane that takes keys."""
+        """Focus the first widget of the pane that takes keys; a widget that is not displayed would take them too."""
         for widget in self.query("*"):
-            if widget.focusable:
+            if widget.focusable and widget.display:
                 widget.focus()
                 return
 

@@ -22,7 +22,7 @@ from workbench.ui.classes.class_table import (
 from workbench.ui.widgets.cell_grid import Cell, Grid, to_cells
 from workbench.ui.widgets.table import Cells, Column, Row
 
-AXIS_LABELS = "true↓ predicted→"
+AXIS_LABELS = "true ↓ predicted →"
 """Rows are true classes, columns are predicted classes."""
 _SHADES = "·░▒▓█"
 

@@ -34,7 +34,7 @@ SLOW_SECONDS = 2.0
 A = TypeVar("A", bound=Response)
 
 
-class DatasetPane(Pane, metaclass=AbstractWidgetMeta):
+class DatasetPane(Pane, metaclass=AbstractWidgetMeta):  # type: ignore[metaclass]
     """A pane on the dataset of the experiment or of the selected run. User code runs only on request."""
 
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:

@@ -73,7 +73,7 @@ def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width
     facts = overview.facts
     counts = "  ".join(f"{name} {part.count:,}" for name, part in facts.splits.items())
     what = "images" if facts.has_images else "samples"
-    classes = f"{len(facts.classes)} classes" if facts.classes else facts.task
+    classes = plural(len(facts.classes), "class") if facts.classes else facts.task
     selection = split if label is None else f"{split}, only {sanitize(facts.classes[label], 20)}"
     skipped = f", {facts.skipped.count:,} skipped" if facts.skipped.count else ""
     head = Text(f"{counts} {what}{skipped}  {classes}  ").append(f"▸ {selection}", "bold")

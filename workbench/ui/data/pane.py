@@ -133,7 +133,7 @@ class DataPane(DatasetPane):
             self.set_class(each is mode, each)
         self.sample_view.set_class(mode is Mode.TRANSFORMS, "-transforms")
         if had_focus:
-            self.call_after_refresh(self.focus_content)
+            self.focus_content()
 
     def focus_content(self) -> None:
         """Focus the widget of the current mode."""

@@ -72,5 +72,5 @@ def detail_lines(detail: ImageDetail, split: str) -> list[str]:
         f"as a batch of one {[1, *stored.shape]}",
         f"flattened [{math.prod(stored.shape)}]",
         "",
-        "←→ next  enter steps  v transforms  esc grid",
+        "←→ next  enter steps  esc grid",
     ]

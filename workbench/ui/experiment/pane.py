@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on, work
@@ -16,6 +17,7 @@ from textual.widgets import Static
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
 from workbench.core.errors import RunFailed, UserError
+from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
@@ -129,7 +131,7 @@ class ExperimentPane(Pane):
         target: Widget = (
             self.query_one(Form) if self.has_class("-form") else self.query_one(ExperimentSummary)
         )
-        self.call_after_refresh(target.focus)
+        target.focus()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -353,8 +355,8 @@ class ExperimentPane(Pane):
     @work(group="layers", exclusive=True)
     async def _show_layers(self) -> None:
         if not self.model_summary.is_known:
-            self.post_message(Notify("Counting the layers…"))
-        result = await self._summarize()
+            self.post_message(Notify("Counting the layers…", transient=True))
+        result = await self._summarize(self.draft.choices())
         if result.error:
             self.post_message(Notify(result.error, "error"))
         elif result.summary:
@@ -394,7 +396,8 @@ class ExperimentPane(Pane):
             return
         self._show_plan_status(PLANNING_TEXT)
         try:
-            planning = self._plans.make_plan(self.experiment(), self._plan_progressed)
+            show = partial(self.app.call_from_thread, self._show_plan_status)
+            planning = self._plans.make_plan(self.experiment(), show)
             self._show()
             plan = await planning
         except (UserError, RunFailed, OSError) as error:
@@ -410,27 +413,24 @@ class ExperimentPane(Pane):
         if plan and plan.proposals:
             self.post_message(Notify(f"{describe_proposal(plan.proposals[0])}; b selects"))
 
-    def _plan_progressed(self, status: str) -> None:
-        self.app.call_from_thread(self._show_plan_status, status)
-
     def _show_plan_status(self, status: str) -> None:
         if status != self._plan_status:
             self._plan_status = status
             self._show()
 
     def _summarize_in_background(self) -> None:
-        if not (self.model_summary.is_known or any(is_user_code(one.name) for one in self.draft.choices())):
-            self._start_summary()  # user code runs only on request
+        choices = self.draft.choices()
+        if not (self.model_summary.is_known or any(is_user_code(one.name) for one in choices)):
+            self._start_summary(choices)  # user code runs only on request
 
     @work(group="layers", exclusive=True)
-    async def _start_summary(self) -> None:
-        await self._summarize()
+    async def _start_summary(self, choices: tuple[Choice, Choice]) -> None:
+        await self._summarize(choices)
 
-    async def _summarize(self) -> ModelSummaryResult:
-        """Count the layers, unless dataset or model change within the next 0.3 s."""
+    async def _summarize(self, choices: tuple[Choice, Choice]) -> ModelSummaryResult:
+        """Count the layers of these choices, unless dataset or model change within the next 0.3 s."""
         if self.model_summary.is_known:
             return self.model_summary
-        choices = self.draft.choices()
         await asyncio.sleep(0.3)
         if choices != self.draft.choices():
             return ModelSummaryResult()

@@ -29,7 +29,7 @@ from workbench.ui.widgets.abstract_widget import AbstractWidgetMeta
 from workbench.ui.widgets.chooser import Chooser
 
 
-class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):
+class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):  # type: ignore[metaclass]
     """A pane with a classifier that can be chosen, and a second one to compare with."""
 
     selected_classifier: reactive[ClassifierRef | None] = reactive(None)

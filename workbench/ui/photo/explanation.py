@@ -8,7 +8,7 @@ from textual.content import Content
 
 from workbench.compute.protocol_records import ClassCount
 from workbench.compute.protocol_responses import Explanation
-from workbench.core.text import class_text, format_fraction, sanitize
+from workbench.core.text import class_text, format_fraction, plural, sanitize
 from workbench.inference.results import Prediction
 
 CLOSE, CLEAR = 0.2, 0.6
@@ -58,7 +58,7 @@ def _reliability(explanation: Explanation) -> list[str]:
         return ["the model has not been evaluated yet"]
     return [
         *([f"{label}: {metrics.trained_on}"] if metrics.trained_on else []),
-        f"recall of {label}: {format_fraction(metrics.recall)} of {metrics.support} images",
+        f"recall of {label}: {format_fraction(metrics.recall)} of {plural(metrics.support, 'image')}",
         f"precision of {label}: {format_fraction(metrics.precision)}",
         f"false positives for {label}: {_counted(metrics.confused_with)}",
         f"{label} predicted as: {_counted(metrics.predicted_as)}",

@@ -26,7 +26,7 @@ from workbench.compute.protocol_records import (
 )
 from workbench.core.paths import expand_user_path
 from workbench.core.progress import Progress
-from workbench.core.text import class_text, format_decimals, format_outputs
+from workbench.core.text import class_text, format_decimals, format_outputs, plural
 from workbench.io.image_files import IMAGE_EXTENSIONS
 from workbench.io.images import open_image
 from workbench.ui.base.layout import PaneId
@@ -108,8 +108,8 @@ class PhotoPane(ClassifierChoice):
 
     def focus_content(self) -> None:
         """Focus the input line if it is open, else the prediction."""
-        finder = next(iter(self.query(Finder)), None)
-        (finder or self.prediction).focus()
+        field = next(iter(self.query("Finder Input")), None)
+        (field or self.prediction).focus()
 
     @property
     def prediction(self) -> PredictionView:
@@ -176,7 +176,7 @@ class PhotoPane(ClassifierChoice):
         count = math.prod(shape)
         if count == 1:
             return "a number, such as 0.25"
-        return f"{count} numbers, such as {','.join(['0.5'] * min(4, count))}"
+        return f"{plural(count, 'number')}, such as {','.join(['0.5'] * min(4, count))}"
 
     async def action_samples(self) -> None:
         """List samples of the selected run's test split, or go back to the input line."""
@@ -219,7 +219,7 @@ class PhotoPane(ClassifierChoice):
     def _close_finder(self) -> None:
         self.query(Finder).remove()
         self.remove_class("-finding", "-hide-image")
-        self.call_after_refresh(self.prediction.focus)
+        self.prediction.focus()
 
     @on(Finder.Highlighted)
     def _option_highlighted(self, event: Finder.Highlighted) -> None:

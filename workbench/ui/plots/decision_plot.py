@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.core.text import sanitize
+from workbench.core.text import sanitize, shorten_distinct
 from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import HELD_OUT_STYLE, TRAIN_STYLE, Metric
@@ -14,8 +14,10 @@ from workbench.ui.widgets.plot import Drawing, Series
 POINTS = Metric("points", "points", "free", train=False)
 """Listed among the metrics of a run whose evaluations contain a decision plot."""
 CLASS_STYLES = (TRAIN_STYLE, HELD_OUT_STYLE, "$success", "$secondary", "$accent")
-POINT_GLYPHS, REGION_GLYPHS = "●×■▲◆", "░·▒:▓"
-"""Glyphs of points and regions by class, distinguishable without colors."""
+POINT_GLYPHS, REGION_GLYPHS = "●×■▲◆", "░·▒+▓"
+"""Glyphs of points and regions by class, distinguishable without colors, in ASCII too."""
+NAME_WIDTH = 12
+"""Cells of a class in the legend."""
 
 
 def has_drawing(evaluation: EvaluationFile | None) -> bool:
@@ -38,7 +40,9 @@ def decision_drawing(
     when = "before training" if before and draw.before else f"epoch {epoch}"
     if isinstance(draw, LineDrawing):
         return _line(draw, when, before=before)
-    return _regions(draw, [sanitize(name, 12) for name in classes], size, when, before=before)
+    return _regions(
+        draw, shorten_distinct([sanitize(name) for name in classes], NAME_WIDTH), size, when, before=before
+    )
 
 
 def _line(draw: LineDrawing, when: str, *, before: bool) -> Drawing:

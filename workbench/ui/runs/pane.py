@@ -161,7 +161,7 @@ class RunsPane(Pane):
 
 
 def _num_runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}" if count else ""
+    return text.plural(count, "run") if count else ""
 
 
 def matches(row: RunSummary, words: Sequence[str]) -> bool:

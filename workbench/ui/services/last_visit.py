@@ -71,8 +71,8 @@ def summarize(before: LastVisit | None, rows: Sequence[RunSummary], store: Store
 def _progress(known: dict[str, RunAtVisit], rows: Sequence[RunSummary], store: Store) -> list[str]:
     epochs = sum(max(0, row.epoch - known.get(row.id, UNSEEN).epoch) for row in rows)
     resumes = sum(_resumes(known[row.id], row, store) for row in rows if row.id in known)
-    parts = [f"+{epochs} epoch{'s' if epochs > 1 else ''}"] if epochs else []
-    return parts + ([f"{resumes} resume{'s' if resumes > 1 else ''}"] if resumes else [])
+    parts = [f"+{text.plural(epochs, 'epoch')}"] if epochs else []
+    return parts + ([text.plural(resumes, "resume")] if resumes else [])
 
 
 def _best(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]:

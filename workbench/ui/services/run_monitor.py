@@ -18,15 +18,15 @@ from workbench.runs.metrics import EvaluationFile, EvaluationRow
 from workbench.runs.reader import MetricColumns, RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import final_evaluation, read_evaluation
+from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import Snapshot, ViewChange
 from workbench.ui.services.journal_watch import JournalWatch
+from workbench.ui.services.run_list import RunList
 
 POLL_SECONDS = 0.5
 MIN_FREE_BYTES = 1 << 20
 """Free bytes that a live run needs to write its heartbeat and metrics."""
-REST_FACTOR = 200
-"""Reading the list of runs may take a two-hundredth of the time: 10,000 runs are listed less often."""
 MAX_EVALUATIONS = 12
 """The number of a run's newest evaluations that are read for the trends of its classes."""
 
@@ -62,6 +62,7 @@ class _Watched:
 
     reader: RunReader
     version: int = -1
+    status: Status | None = None
     steps: MetricColumns | None = None
     delivered_steps: int = 0
     delivered_evaluations: list[tuple[int, str]] = field(default_factory=list)
@@ -124,6 +125,7 @@ class RunMonitor:
         )
         self._selected: str | None = None
         self._watched: _Watched | None = None
+        self._list = RunList(store)
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
         self._error: str | None = None
@@ -147,6 +149,7 @@ class RunMonitor:
 
     def poll_soon(self) -> None:
         """Poll without waiting for the next half second: an action just changed something."""
+        self._list.expire()
         self._rows_due = 0.0
         self._wake.set()
 
@@ -169,25 +172,29 @@ class RunMonitor:
             snapshot.change = watched.poll()
             if snapshot.change is not None:
                 snapshot.evaluations = watched.evaluations()
+                self._expire_list(watched, snapshot.change.view.status)
         except OSError as failure:  # the other runs are still shown
             error = f"The files of run {snapshot.run_id} can't be read: {failure}"
             if error != self._error:
                 snapshot.error = self._error = error
 
+    def _expire_list(self, watched: _Watched, status: Status) -> None:
+        """Let the list show a new status of the selected run too, as of one that is resumed from another terminal."""
+        if watched.status not in {None, status}:
+            self._list.expire()
+        watched.status = status
+
     def _poll_rows(self, snapshot: Snapshot) -> None:
-        began = time.monotonic()
-        if began < self._rows_due:
+        now = time.monotonic()
+        if now < self._rows_due:
             return
-        self._rows_due = began + POLL_SECONDS  # before the read: `poll_soon` may be called meanwhile
+        self._rows_due = now + POLL_SECONDS  # before the read: `poll_soon` may be called meanwhile
         try:
-            rows = self._store.list_runs()
+            rows = self._list.poll()
             error = self._disk_full_error(rows)
             snapshot.journal_lines = self._journals.poll(rows, snapshot.run_id)
         except (UserError, OSError) as failure:
             rows, error = [], str(failure)
-        pause = REST_FACTOR * (time.monotonic() - began)
-        if self._rows_due and pause > POLL_SECONDS:
-            self._rows_due = began + pause
         if error != self._error:
             snapshot.error = self._error = error
         if rows != self._rows:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-if TYPE_CHECKING:
-    from textual.message_pump import _MessagePumpMeta as WidgetMeta
-else:
-    WidgetMeta = type(Widget)
 
-
-class AbstractWidgetMeta(ABCMeta, WidgetMeta):
+class AbstractWidgetMeta(ABCMeta, type(Widget)):  # type: ignore[misc]  # mypy knows Textual's by a private name only
     """The metaclass of a widget with `@abstractmethod`s: a subclass without one of them can't be instantiated."""

@@ -7,7 +7,6 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from PIL import Image
-from rich._palettes import STANDARD_PALETTE
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
@@ -20,6 +19,13 @@ from workbench.system.terminal_info import plain_reason
 
 BRIGHTNESS_RAMP = " .:-=+*#%@"
 """Characters from dark to bright, for terminals without colors."""
+
+STANDARD_COLORS: list[tuple[int, ...]] = [
+    (0, 0, 0), (170, 0, 0), (0, 170, 0), (170, 85, 0), (0, 0, 170), (170, 0, 170), (0, 170, 170), (170, 170, 170),
+    (85, 85, 85), (255, 85, 85), (85, 255, 85), (255, 255, 85), (85, 85, 255), (255, 85, 255), (85, 255, 255),
+    (255, 255, 255),
+]  # fmt: skip
+"""What rich takes the 16 colors of a terminal for (RGB)."""
 
 
 def fit_size(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
@@ -86,8 +92,7 @@ class ColorPalette(NamedTuple):
 @cache
 def _color_palette(color_system: str) -> ColorPalette:
     if color_system != "256":
-        shown: list[tuple[int, ...]] = [tuple(STANDARD_PALETTE[i]) for i in range(16)]
-        return ColorPalette(shown, shown)
+        return ColorPalette(STANDARD_COLORS, STANDARD_COLORS)
     levels = (0, 95, 135, 175, 215, 255)
     cube = [color for color in product(levels, repeat=3) if len(set(color)) > 1 or color[0] in {0, 255}]
     # rich finds a gray of the 256 colors by its lightness in 25 steps, which are not where the grays are.

@@ -111,7 +111,7 @@ class Plot(CellView):
         if width < 1 or height < 1:
             return
         if self._drawing is None:
-            self.paint([_title([(self._message, AXIS_STYLE)], width)])
+            self.paint([_title([(self._message, AXIS_STYLE)], "", width)])
         else:
             self.paint(render_drawing(self._drawing, width, height))
 
@@ -124,20 +124,20 @@ def render_drawing(drawing: Drawing, width: int, height: int) -> Grid:
         _draw(canvas, series, x_axis, y_axis)
     for mark in drawing.marks:
         _mark(canvas, mark, x_axis, y_axis)
-    rows = [_title([*drawing.title, *_log_note(drawing)], width)]
+    rows = [_title(drawing.title, _log_note(drawing), width)]
     rows += [[*left, *row] for left, row in zip(_gutter(y_axis, canvas.height), canvas.rows, strict=True)]
     rows.append(_x_axis_row(x_axis, canvas.width))
     return [row[:width] for row in rows[:height]]
 
 
-def _log_note(drawing: Drawing) -> Title:
-    """That values are missing on a log axis, where some are."""
+def _log_note(drawing: Drawing) -> str:
+    """That values are missing on a log axis, where some are; empty if none is."""
     for axis, name in ((drawing.y_axis, "ys"), (drawing.x_axis, "xs")):
         if axis.scale == "log" and any(
             value <= 0 for series in drawing.series for value in getattr(series, name)
         ):
-            return [("  ≤ 0 not drawn", AXIS_STYLE)]
-    return ()
+            return "  ≤ 0 not drawn"
+    return ""
 
 
 def _draw(canvas: Canvas, series: Series, x_axis: Axis, y_axis: Axis) -> None:
@@ -198,11 +198,13 @@ def _line_label(canvas: Canvas, mark: Mark, column: int) -> None:
                 return
 
 
-def _title(title: Title, width: int) -> list[Cell]:
-    cells = [cell for text, style in title for cell in to_cells(text, style)]
-    if len(cells) > width:
-        cells = [*cells[: width - 1], ("…", cells[width - 1][1])]
-    return [*cells, *[(" ", "")] * (width - len(cells))]
+def _title(title: Title, note: str, width: int) -> list[Cell]:
+    """The title, cut so that the note after it is not."""
+    ending = to_cells(note, AXIS_STYLE)[:width]
+    cells, room = [cell for text, style in title for cell in to_cells(text, style)], width - len(ending)
+    if len(cells) > room:
+        cells = [*cells[: room - 1], ("…", cells[room - 1][1])] if room else []
+    return [*cells, *ending, *[(" ", "")] * (room - len(cells))]
 
 
 def _gutter(axis: Axis, height: int) -> Grid:

@@ -20,7 +20,7 @@ SCROLL_ROWS = 3
 """Rows that one step of the mouse wheel scrolls."""
 
 
-class VirtualList(CellView, metaclass=AbstractWidgetMeta, can_focus=True):
+class VirtualList(CellView, metaclass=AbstractWidgetMeta, can_focus=True):  # type: ignore[metaclass]
     """Moves a cursor over `rows` with keys, clicks and the mouse wheel. Subclasses draw the rows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,0 +1,58 @@
+"""Every key that the product declares has an effect, in a real terminal and in a real tmux."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.journey import (
+    KINDS,
+    NONE,
+    SIDEWAYS,
+    Journey,
+    answer_dialogs,
+    keys_to_try,
+    leaving_keys,
+    make_template,
+)
+from tests.end_to_end.places import PLACES, Place, classes_with_keys, reached_classes
+from workbench.ui.base.layout import PANES
+
+SIZE = (80, 24)
+PTY, TMUX = (next(kind for kind in KINDS if kind.name == name) for name in ("pty", "tmux-8"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("journey") / "template")
+
+
+def test_every_class_with_keys_is_visited() -> None:
+    assert not classes_with_keys() - reached_classes()
+    assert {place.path[0] for place in PLACES if place.everywhere} == {spec.key for spec in PANES.values()}
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, id=place.name) for place in PLACES if SIZE in (place.sizes or [SIZE])]
+)
+def test_every_key_of_a_pane_or_dialog_has_an_effect(place: Place, template: Path) -> None:
+    with Journey(PTY, SIZE, template) as journey:
+        found = journey.try_keys(place, keys_to_try(place, PTY, own=True))
+    assert [key for key, effect in found.items() if effect == NONE] == []
+
+
+def test_the_keys_that_work_everywhere_have_an_effect_in_tmux(template: Path) -> None:
+    place = PLACES[0]
+    own, all_keys = place.own_keys(), place.keys()
+    # A list has one column only.
+    keys = [
+        key for key in keys_to_try(place, TMUX) if key not in own and all_keys[key].action not in SIDEWAYS
+    ]
+    with Journey(TMUX, SIZE, template) as journey:
+        assert [key for key, effect in journey.try_keys(place, keys).items() if effect == NONE] == []
+
+
+def test_keys_that_leave_the_screen_and_dialogs(template: Path) -> None:
+    assert NONE not in leaving_keys(PTY, SIZE, template).values()
+    answer_dialogs(PTY, SIZE, template)

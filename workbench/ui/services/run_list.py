@@ -1,0 +1,69 @@
+"""The list of runs for a poll twice a second: when all of them are read again, however many there are."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from workbench.core.errors import UserError
+from workbench.runs.status import status_of
+from workbench.runs.store import RunSummary, Store
+
+REST_FACTOR = 200
+"""Listing all runs takes at most a two-hundredth of the time of a core: 10,000 runs are listed less often than 100."""
+REST_FACTOR_WHEN_MODIFIED = 20
+"""The same while runs are added or removed."""
+MAX_REST_SECONDS = 30.0
+"""The longest rest, because the first listing, without an index, may take a hundred times as long as the next."""
+
+
+class RunList:
+    """Lists all runs at once when a live run ends, soon when one is added or removed, else as their number allows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rows: list[RunSummary] = []
+        self._listed_at, self._cost = 0.0, 0.0
+        """When the runs were listed, and the processor time that it took, in seconds."""
+        self._modified: int | None = None
+        self._expired = threading.Event()
+        self._expired.set()
+
+    def expire(self) -> None:
+        """List the runs at the next poll; called from any thread."""
+        self._expired.set()
+
+    def poll(self) -> list[RunSummary]:
+        """All runs, newest first. Raises `UserError` and `OSError`."""
+        modified = self._last_modified()
+        if self._expired.is_set() or self._is_rested(modified) or self._has_run_changed():
+            self._expired.clear()  # before the listing: `expire` may be called meanwhile
+            try:
+                self._read(modified)
+            except (UserError, OSError):
+                self._expired.set()
+                raise
+        return self._rows
+
+    def _read(self, modified: int | None) -> None:
+        # The time of this thread alone: the wall time of one listing on a busy machine may be a hundred times as long.
+        began = time.thread_time()
+        self._rows = self._store.list_runs()
+        self._cost = time.thread_time() - began
+        self._listed_at, self._modified = time.monotonic(), modified
+
+    def _is_rested(self, modified: int | None) -> bool:
+        factor = REST_FACTOR if modified == self._modified else REST_FACTOR_WHEN_MODIFIED
+        return time.monotonic() >= self._listed_at + min(MAX_REST_SECONDS, factor * self._cost)
+
+    def _has_run_changed(self) -> bool:
+        """Whether a live run has ended, or started to train."""
+        live = (row for row in self._rows if row.status.live)
+        return any(status_of(self._store.folder(row.id)) is not row.status for row in live)
+
+    def _last_modified(self) -> int | None:
+        """When an entry of the folder of runs was added or removed, in nanoseconds."""
+        try:
+            return self._store.root.stat().st_mtime_ns
+        except OSError:
+            return None
