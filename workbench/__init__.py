@@ -52,7 +52,7 @@ def init(
     return run
 
 
-def log(values: Mapping[str, Any], step: int | None = None, **more: Any) -> None:
+def log(values: Mapping[str, object], step: int | None = None, **more: Any) -> None:
     """Log numbers by name to the current run, or to a new one, see `Run.log`."""
     api = import_module(TRACKER)
     api.active_run().log(values, step, **more)

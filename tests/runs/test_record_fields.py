@@ -22,6 +22,7 @@ REQUIRED = {
     "TrainingRow": {"step"},
     "StepRow": {"step"},
     "EpochRow": {"step"},
+    "LogRow": {"step"},
     "EvaluationMetrics": {"step"},
     "EvaluationRow": {"step"},
     "EvaluationFile": {"step", "epoch", "split"},

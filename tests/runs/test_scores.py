@@ -14,6 +14,7 @@ from workbench.runs.run_report import read_report, view_scores
 from workbench.runs.scores import (
     Score,
     latest_test_score,
+    logged_score,
     metric_label,
     order_scores,
     score_key,
@@ -80,3 +81,25 @@ def test_the_list_has_the_figures_of_the_reports(home: Path) -> None:
     assert scores_text(rows["stored-stopped"].scores) == "best val .965@3", "it has no result"
     assert scores_text(rows["stored-line"].scores) == "test loss .105", "it has no validation data"
     assert Store.default().list_runs() == list(rows.values()), "also from the index"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"val/accuracy": 0.5, "loss": 2.0}, "val .500"),
+        ({"eval_acc": 0.5}, "val .500"),
+        ({"train/loss": 2.5, "lr": 0.1}, "train loss 2.50"),
+        ({"my_accuracy": 0.25}, "my_accuracy .250"),
+        ({"reward": 0.125}, "reward .125"),
+    ],
+)
+def test_the_score_of_a_script_is_an_accuracy_else_a_loss_else_its_first_value(
+    values: dict[str, float], text: str
+) -> None:
+    score = logged_score(values)
+    assert score is not None
+    assert score.text == text
+
+
+def test_a_script_without_values_has_no_score() -> None:
+    assert logged_score({}) is None

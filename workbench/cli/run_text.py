@@ -179,8 +179,8 @@ def _print_data(report: RunReport) -> None:
 def _print_class_section(report: RunReport) -> None:
     if not report.per_class:
         return
-    moment = "at the newest step" if report.script else f"after epoch {report.per_class_epoch}"
-    print_result(f"  per-class metrics, {report.per_class_split} data {moment}")
+    moment = "" if report.script else f" after epoch {report.per_class_epoch}"
+    print_result(f"  per-class metrics, {report.per_class_split} data{moment}")
     published = (report.reference.per_class or ()) if report.reference else ()
     _print_classes(report.per_class, published, report.class_counts.get("train", ()))
 

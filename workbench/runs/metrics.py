@@ -78,6 +78,15 @@ class EvaluationMetrics(Metrics, frozen=True, kw_only=True):
         """The epoch whose weights were evaluated; for a result it is often earlier than the last one."""
         return int(self.epoch) if self.weights_epoch is None else self.weights_epoch
 
+    @property
+    def moment(self) -> str:
+        """When its weights were made: `epoch 3`; `step 300` for a script, which counts no epochs."""
+        return (
+            f"step {self.step}"
+            if self.step and not self.weights_of_epoch
+            else f"epoch {self.weights_of_epoch}"
+        )
+
 
 class EvaluationRow(EvaluationMetrics, tag_field="kind", tag="evaluation", frozen=True, kw_only=True):
     """A line of `metrics.jsonl`: the metrics of an evaluation."""

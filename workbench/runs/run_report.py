@@ -32,7 +32,7 @@ from workbench.runs.reader import RunReader, RunView
 from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.scores import Score, order_scores, test_score
+from workbench.runs.scores import Score, logged_score, order_scores, test_score
 from workbench.runs.script import Script
 from workbench.runs.status import Status
 
@@ -323,6 +323,9 @@ def read_result(folder: RunFolder) -> dict[str, float | None] | None:
 
 def view_scores(view: RunView) -> tuple[Score, ...]:
     """The test result, and the best epoch."""
+    if view.script is not None:
+        logged = logged_score({name: series.values[-1] for name, series in view.logged.items()})
+        return () if logged is None else (logged,)
     if view.experiment is None:
         return ()
     is_regression = (

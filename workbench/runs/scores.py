@@ -14,6 +14,12 @@ from workbench.runs.records import Latest
 METRIC_LABELS = {"accuracy": "", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
 """How metrics are named beside a split; an accuracy is the usual one and needs no name, others keep their own."""
 _SPLIT_LABELS = {"validation": "val"}
+_LOGGED_SPLITS = {
+    "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "eval": "validation",
+    "test": "test",
+}  # fmt: skip
+_LOGGED_METRICS = {"acc": "accuracy"}
+"""How scripts abbreviate splits and metrics."""
 _RESULT_METRICS = ("accuracy", "loss")
 """The metrics that stand for a test result, where it does not have the monitored one."""
 
@@ -22,6 +28,7 @@ class Score(msgspec.Struct, frozen=True):
     """A metric on a split: it is never shown without both."""
 
     split: str
+    """Empty for what a script has logged under a name of its own."""
     metric: str
     value: float
     epoch: int | None = None
@@ -60,7 +67,9 @@ def split_label(split: str) -> str:
 
 
 def metric_label(split: str, metric: str) -> str:
-    """`val` for an accuracy on validation data, `test loss` for a loss on test data."""
+    """`val` for an accuracy on validation data, `test loss` for a loss on test data, a script's own name."""
+    if not split:
+        return metric
     return f"{split_label(split)} {METRIC_LABELS.get(metric, metric)}".rstrip()
 
 
@@ -75,6 +84,20 @@ def test_score(test: Mapping[str, float | None] | None, monitor: str) -> Score |
 def latest_test_score(latest: Latest | None) -> Score | None:
     """The newest test figure of a run without validation data."""
     return None if latest is None else test_score({"accuracy": latest.accuracy, "loss": latest.loss}, "")
+
+
+def logged_score(values: Mapping[str, float]) -> Score | None:
+    """The newest value that stands for a script: of an accuracy, else of a loss, else of the first name."""
+    named = [next((name for name in values if word in name.lower()), None) for word in ("acc", "loss", "")]
+    name = next((name for name in named if name is not None), None)
+    return None if name is None else _named_score(name, values[name])
+
+
+def _named_score(name: str, value: float) -> Score:
+    """A value under a script's own name; `val/acc` and `eval_accuracy` are an accuracy on validation data."""
+    prefix, _, metric = name.replace("_", "/", 1).rpartition("/")
+    split = _LOGGED_SPLITS.get(prefix.lower(), "")
+    return Score(split, _LOGGED_METRICS.get(metric, metric), value) if split else Score("", name, value)
 
 
 def order_scores(test: Score | None, best: Score | None, latest: Score | None = None) -> tuple[Score, ...]:

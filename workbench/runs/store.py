@@ -18,11 +18,13 @@ from workbench.io.record_codec import read_record
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
+from workbench.runs.jsonl import read_last_lines
 from workbench.runs.lookup import resolve_run_id
+from workbench.runs.metrics import LogRow, MetricLine
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_result
-from workbench.runs.scores import Score, latest_test_score, order_scores, test_score
+from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
 from workbench.runs.script import read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
@@ -58,6 +60,8 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     cause: Cause | None = None
     """Why the newest attempt ended."""
+    logged: Score | None = None
+    """The newest value that a script has logged."""
     command: str = ""
     """The command of a script; such a run has no dataset and no model."""
     group: str = ""
@@ -81,7 +85,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     @property
     def scores(self) -> tuple[Score, ...]:
         """The test result, then the best epoch, as far as they are known."""
-        return order_scores(self.test_score, self.best_score)
+        return order_scores(self.test_score, self.best_score, self.logged)
 
 
 class _Index(msgspec.Struct):
@@ -217,12 +221,19 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
+        logged=logged_score(_newest_values(folder)) if script else None,
         command=script.command_line if script else "",
         group=notes.group,
         tags=notes.tags,
         created=_created_at(folder),
         changed=changed,
     )
+
+
+def _newest_values(folder: RunFolder) -> dict[str, float]:
+    """The newest values that a script has logged, from the end of its metrics."""
+    rows = read_last_lines(folder.metrics, MetricLine)
+    return {name: value for row in rows if isinstance(row, LogRow) for name, value in row.values.items()}
 
 
 def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | None) -> str:

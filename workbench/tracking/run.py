@@ -87,7 +87,7 @@ class Run:
         """The newest step; -1 before the first."""
         return self._step
 
-    def log(self, values: Mapping[str, Any], step: int | None = None, **_: Any) -> None:
+    def log(self, values: Mapping[str, object], step: int | None = None, **_: Any) -> None:
         """Log numbers by name, nested ones as `outer/inner`.
 
         `step`: by default one more than the last. Steps may be left out, repeated or go back. Other arguments of other

@@ -10,7 +10,7 @@ from typing import Any
 ConfigValue = str | float | int | bool | None
 
 
-def scalars(values: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+def scalars(values: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
     """The numbers in `values` by name, nested ones as `outer/inner`, and the names of everything else.
 
     Numbers of Python, numpy and torch are taken, and tensors and arrays with one element.
@@ -18,8 +18,7 @@ def scalars(values: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
     numbers: dict[str, float] = {}
     others: list[str] = []
     for name, value in values.items():
-        kind = type(value)
-        if kind is float or kind is int:
+        if type(value) is float or type(value) is int:
             numbers[name if type(name) is str else str(name)] = float(value)
         else:
             _add(str(name), value, numbers, others)

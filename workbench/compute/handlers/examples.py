@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workbench.compute.handlers.datasets import clamp_count
@@ -16,15 +16,20 @@ from workbench.config.data_location import check_data_is_there
 from workbench.core.errors import UserError
 from workbench.datasets import preview
 from workbench.datasets.dataset import Dataset, Split
+from workbench.io.images import convert_mode, open_image
 from workbench.io.record_codec import read_record
+from workbench.runs.metrics import EvaluationFile
 from workbench.runs.predictions import SamplePrediction, read_predictions
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import read_script
 
 
 def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> EvaluatedSamplePage:
     """A page of the requested samples."""
     run = RunFolder(Path(request.run))
+    if (script := read_script(run.experiment)) is not None:
+        return _list_script_samples(request, run, Path(script.working_directory))
     check_data_is_there(run.id, load_run_experiment(request.run).data.name, "evaluate")
     data = load_dataset(RunDataset(request.run), task)
     if not preview.has_images(data):
@@ -33,11 +38,36 @@ def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> Evaluat
     setup = read_record(run.setup, Setup)
     if split is None or (setup is not None and setup.fingerprint != data.fingerprint):
         raise UserError("the dataset has changed since the run was evaluated; its images can't be shown")
-    matching = _matching(read_predictions(run, request.step, request.split), request, len(split))
+    return _page(run, request, len(split), lambda prediction: _item(prediction, data, split, request.side))
+
+
+def _list_script_samples(
+    request: ListEvaluatedSamples, run: RunFolder, directory: Path
+) -> EvaluatedSamplePage:
+    """A page of the samples of a script's evaluation, from the files that it has named."""
+    evaluation = read_record(run.evaluation(request.step, request.split), EvaluationFile)
+    if evaluation is None or not evaluation.paths:
+        raise UserError("the script has not said where these images are: log_evaluation(…, paths=…) does")
+    paths, names = evaluation.paths, [row.name for row in evaluation.per_class]
+
+    def item(prediction: SamplePrediction) -> EvaluatedSample:
+        path = directory / paths[prediction.index]
+        return _sample(prediction, path.name, names, png(convert_mode(open_image(path), "RGB"), request.side))
+
+    return _page(run, request, len(paths), item)
+
+
+def _page(
+    run: RunFolder,
+    request: ListEvaluatedSamples,
+    count: int,
+    item: Callable[[SamplePrediction], EvaluatedSample],
+) -> EvaluatedSamplePage:
+    """The requested page of an evaluation of the split's first `count` samples."""
+    matching = _matching(read_predictions(run, request.step, request.split), request, count)
     first = max(0, request.first)
     page = matching[first : first + clamp_count(request.count)]
-    items = tuple(_item(prediction, data, split, request.side) for prediction in page)
-    return EvaluatedSamplePage(items=items, first=first, total=len(matching))
+    return EvaluatedSamplePage(items=tuple(map(item, page)), first=first, total=len(matching))
 
 
 def _matching(
@@ -56,15 +86,21 @@ def _matching(
 
 
 def _item(prediction: SamplePrediction, data: Dataset, split: Split, side: int) -> EvaluatedSample:
+    name = split.names[prediction.index] if split.names else ""
+    image = preview.to_pil(preview.image_at(data, split, prediction.index))
+    return _sample(prediction, name, data.classes, png(image, side))
+
+
+def _sample(prediction: SamplePrediction, name: str, classes: Sequence[str], image: bytes) -> EvaluatedSample:
     return EvaluatedSample(
         index=prediction.index,
-        name=split.names[prediction.index] if split.names else "",
+        name=name,
         label=prediction.label,
-        class_name=data.classes[prediction.label],
-        predicted=data.classes[prediction.top[0]],
+        class_name=classes[prediction.label],
+        predicted=classes[prediction.top[0]],
         probability=round(prediction.probability, 4),
         confidence=_confidence(prediction),
-        png=png(preview.to_pil(preview.image_at(data, split, prediction.index)), side),
+        png=image,
     )
 
 

@@ -23,6 +23,7 @@ from workbench.inference.run_checkpoint import recorded_input
 from workbench.io.record_codec import read_record
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import read_script
 
 
 def names_in(request: AnyRequest) -> tuple[str, ...]:
@@ -38,6 +39,8 @@ def _names(request: AnyRequest) -> tuple[str, ...]:
     if isinstance(request, SummarizeModel):
         return (request.model.name,)
     if isinstance(request, ListEvaluatedSamples):
+        if read_script(RunFolder(Path(request.run)).experiment) is not None:
+            return ()  # its images are files
         return (load_run_experiment(request.run).data.name,)
     if isinstance(request, Warm | OpenImage):
         return ()

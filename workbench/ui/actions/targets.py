@@ -11,6 +11,8 @@ from workbench.ui.base.status_style import display_name
 
 LIVE_ONLY = {"stop", "pause", "suspend", "checkpoint", "multiply_lr", "add_epochs"}
 ENDED_ONLY = {"resume", "trash"}
+TRAINING_ONLY = {"pause", "suspend", "checkpoint", "multiply_lr", "add_epochs", "duplicate"}
+"""Actions on a training of our own, which no script understands."""
 ANY_STATUS = {"log", "duplicate", "notes", "export", "compare"}
 
 
@@ -48,10 +50,11 @@ class RunTargets:
         return self._selection.marked or ([selected] if selected else [])
 
     def eligible_runs(self, action: str) -> list[RunSummary]:
-        """The target runs whose status allows `action`."""
+        """The target runs whose kind and status allow `action`."""
+        runs = [row for row in self.target_runs if not (row.command and action in TRAINING_ONLY)]
         if action in LIVE_ONLY:
-            return [row for row in self.target_runs if row.status.live]
-        return [row for row in self.target_runs if action not in ENDED_ONLY or not row.status.live]
+            return [row for row in runs if row.status.live]
+        return [row for row in runs if action not in ENDED_ONLY or not row.status.live]
 
     def display_names(self, rows: Sequence[RunSummary]) -> str:
         """The name of the only run of `rows`, else their number."""
@@ -66,6 +69,8 @@ class RunTargets:
         if not self.target_runs:
             return "no runs yet: t trains the experiment"
         first = self.target_runs[:1]
+        if first[0].command and action in TRAINING_ONLY:
+            return f"{action_label(action, *parameters)}: {self.display_names(first)} is a script"
         reason = f"{action_label(action, *parameters)}: {self.display_names(first)} is {first[0].status}"
         return (
             f"{reason}, not running; r resumes it" if action in LIVE_ONLY else f"{reason}; s stops it first"

@@ -72,7 +72,7 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
         self._compute, self._label = compute, label
         self._predicted, self._mistakes_first = predicted, mistakes_first
         self._run, self._step, self._split = run, evaluation.step, evaluation.split
-        self._epoch = evaluation.weights_of_epoch
+        self._moment = evaluation.moment
         self.errors_only, self.one_class = False, mistakes_first
         self._samples: dict[int, EvaluatedSample] = {}
 
@@ -143,7 +143,7 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
         if self._predicted and self.one_class:
             of += f" predicted as {sanitize(self._predicted.name, 24)}"
         of += ", most confident mistakes first," if self._mistakes_first else ""
-        title = f"{total:,} {self._split} {what}{of} after epoch {self._epoch}: true→predicted"
+        title = f"{total:,} {self._split} {what}{of} after {self._moment}: true→predicted"
         self.query_one(Vertical).border_title = title.replace("[", "\\[")
 
     def _progress(self, progress: Progress) -> None:

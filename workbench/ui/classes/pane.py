@@ -368,7 +368,7 @@ class ClassesPane(Pane):
         labels = {"pairs": "most frequent first", "confusion": f"confusion──{self._matrix_note}".strip("─")}
         order = self.order.label + (" (reversed)" if self.reverse else "")
         parts = [
-            f"epoch {evaluation.weights_of_epoch}",
+            evaluation.moment,
             evaluation.split,
             labels.get(self.view_mode, order),
             "errors only" if self.errors_only and self.view_mode in ACTION_VIEWS["errors"] else "",

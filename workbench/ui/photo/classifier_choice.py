@@ -52,7 +52,11 @@ class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):  # type: ignore[meta
         """The classifier of the next prediction; `None` if none is chosen and there is no run."""
         if self.selected_classifier is not None:
             return self.selected_classifier
-        return None if self.view is None else RunClassifier(str(self.view.folder.path))
+        return (
+            None
+            if self.view is None or self.view.script is not None
+            else RunClassifier(str(self.view.folder.path))
+        )
 
     def watch_view(self) -> None:
         self.update_labels()

@@ -12,7 +12,7 @@ import msgspec
 
 from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
-from workbench.core.text import format_compact
+from workbench.core.text import format_compact, sanitize
 from workbench.runs.attempts import start_steps
 from workbench.runs.enums import ChangeCause, Phase
 from workbench.runs.journal import Attempt, JournalLine, PhaseChange, SettingChange
@@ -47,6 +47,8 @@ class Metric:
     kind: MetricKind
     train: bool = True
     """Whether training steps record it."""
+    logged: bool = False
+    """Whether a script has logged it, under its own name."""
 
 
 LOSS = Metric("loss", "loss", "amount")
@@ -97,13 +99,22 @@ class Curves:
         self._evaluations = self._evaluations.updated(
             view, self._per_epoch if self.unit == "epochs" else None
         )
-        self.last_x = max(self._xs[-1] if self._xs else 0.0, self._evaluations.last_x)
+        self.last_x = max(
+            self._xs[-1] if self._xs else 0.0, self._evaluations.last_x, float(view.logged_step)
+        )
         self.marks = self._event_marks()
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that can be plotted for this run."""
+        """The metrics that can be plotted for this run; at least one."""
+        if self.view is not None and self.view.logged:
+            return logged_metrics(self.view)
         return REGRESSION if self._regression else CLASSIFICATION
+
+    @property
+    def is_script(self) -> bool:
+        """Whether the metrics are those that a script has logged."""
+        return self.view is not None and bool(self.view.logged)
 
     @property
     def _regression(self) -> bool:
@@ -122,13 +133,18 @@ class Curves:
     def train(self, metric: Metric) -> Curve:
         """The curve of a metric on training batches."""
         curve = self._train.setdefault(metric.key, Curve())
-        if self.view is not None and metric.train:
+        if self.view is not None and metric.logged:
+            series = self.view.logged[metric.key]
+            curve.update(series.steps, series.values, source=series)
+        elif self.view is not None and metric.train:
             values = self.view.curve.column(metric.key)
             curve.update(self._xs, values, source=self.view.curve)
         return curve
 
     def held_out(self, metric: Metric) -> Curve:
         """The curve of a metric on the held-out split, one point per evaluation."""
+        if metric.logged:
+            return Curve()
         return self._evaluations.curve(metric.key)
 
     def x_axis(self, options: PlotOptions) -> Axis:
@@ -202,7 +218,7 @@ class Curves:
         if at is not None:
             title.append((f" @{at:.4g}", CURSOR_STYLE))
         if train is not None:
-            title += [(" ─train ", TRAIN_STYLE), (format_compact(train), "bold")]
+            title += [(" ─ " if metric.logged else " ─train ", TRAIN_STYLE), (format_compact(train), "bold")]
         if (value := _curve_value_at(held_out, at)) is not None:
             title += [
                 (f" ╌{split_label(self.split)} ", HELD_OUT_STYLE),
@@ -232,6 +248,27 @@ class Curves:
             for line in _merge_changes(view.journal)
             if (label := _event_label(line))
         ]
+
+
+def logged_metrics(view: RunView) -> tuple[Metric, ...]:
+    """The metrics of a script: losses first, then accuracies, then the others by name; and those of its evaluations."""
+
+    def order(name: str) -> tuple[int, str]:
+        lower = name.lower()
+        return (0 if "loss" in lower else 1 if "acc" in lower else 2), lower
+
+    logged = [Metric(name, sanitize(name), _kind(view.logged[name].values), logged=True)
+              for name in sorted(view.logged, key=order)]  # fmt: skip
+    evaluated = {
+        name for row in view.evaluations[-1:] for name in row.METRICS if row.metric(name) is not None
+    }
+    return (*logged, *(metric for metric in (*CLASSIFICATION, *REGRESSION[1:3]) if metric.key in evaluated))
+
+
+def _kind(values: Sequence[float]) -> MetricKind:
+    """The kind of axis for values of an unknown metric, by those at its ends."""
+    sample = [value for value in (*values[:50], *values[-50:]) if math.isfinite(value)]
+    return "amount" if all(value >= 0 for value in sample) else "free"
 
 
 def _merge_changes(journal: Sequence[JournalLine]) -> list[JournalLine]:

@@ -51,7 +51,8 @@ def never_predicted(evaluation: EvaluationFile | None) -> str:
 def stalled(view: RunView) -> str:
     """`val loss flat since epoch 11`, or `val loss rises since epoch 11 (overfitting)`."""
     newest = [row for row in view.evaluations[-MAX_EVALUATIONS:] if row.split == "validation"]
-    rows = [(row.epoch, row.loss) for row in newest]
+    unit = "step" if view.script is not None else "epoch"
+    rows = [(row.step if view.script is not None else row.epoch, row.loss) for row in newest]
     known = [(epoch, loss) for epoch, loss in rows if loss is not None and math.isfinite(loss)]
     if len(known) < 5:
         return ""
@@ -61,8 +62,8 @@ def stalled(view: RunView) -> str:
         return ""
     since = known[index][0]
     if known[-1][1] > lowest * 1.1 + 1e-9:
-        return f"val loss rises since epoch {since:g} (overfitting)"
-    return f"val loss flat since epoch {since:g}"
+        return f"val loss rises since {unit} {since:g} (overfitting)"
+    return f"val loss flat since {unit} {since:g}"
 
 
 def at_chance(view: RunView) -> str:

@@ -20,7 +20,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.run_report import elapsed_seconds, inexact_reasons, throughput
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.pane import Pane, PaneServices
-from workbench.ui.plots.curves import ACCURACY, LOSS, R2, Curves, Metric
+from workbench.ui.plots.curves import ACCURACY, R2, Curves, Metric
 from workbench.ui.plots.decision_plot import POINTS, decision_drawing, has_drawing
 from workbench.ui.plots.insights import insights
 from workbench.ui.plots.plot_options import PlotOptions
@@ -162,13 +162,15 @@ class PlotsPane(Pane):
     def visible_metrics(self) -> tuple[Metric, Metric | None]:
         """The metrics of the two plots; with two plots the first is the loss, and `m` changes the second."""
         single = self._arrangement() == "single"
-        default = LOSS if single else self._second_default()
+        default = self.curves.metrics[0] if single else self._second_default()
         metric = self._metric.get(single, default)
         if metric not in self.metrics:
             metric = default
-        return (metric, None) if single else (LOSS, metric)
+        return (metric, None) if single else (self.curves.metrics[0], metric)
 
     def _second_default(self) -> Metric:
+        if self.curves.is_script:
+            return self.curves.metrics[min(1, len(self.curves.metrics) - 1)]
         if has_drawing(self.evaluation):
             return POINTS
         return R2 if R2 in self.curves.metrics else ACCURACY
@@ -192,7 +194,7 @@ class PlotsPane(Pane):
     def action_metric(self) -> None:
         """Plot the next metric."""
         single = self._arrangement() == "single"
-        metrics = [m for m in self.metrics if single or m is not LOSS]
+        metrics = list(self.metrics if single else self.metrics[1:] or self.metrics)
         current = self.visible_metrics()[0 if single else 1]
         index = metrics.index(current) if current in metrics else -1
         self._metric[single] = metrics[(index + 1) % len(metrics)]
@@ -212,7 +214,7 @@ class PlotsPane(Pane):
         self._draw_with(self.options.stepped(by, axis, columns, self._first_x(), self.curves.last_x))
 
     def _first_x(self) -> float:
-        curve = self.curves.train(LOSS)
+        curve = self.curves.train(self.curves.metrics[0])
         return curve.xs[0] if len(curve) else 0.0
 
     def action_zoom(self, factor: float) -> None:
@@ -231,8 +233,10 @@ def empty_plot_text(view: RunView | None) -> str:
         return NO_RUN
     if not view.version:
         return "Loading…"
-    if view.curve.step or view.evaluations:
+    if view.curve.step or view.evaluations or view.logged:
         return ""
+    if view.script is not None:
+        return "No metrics: the script logs none." if not view.status.live else "No metrics yet."
     if not view.status.live:
         return "No steps recorded."
     phase = view.heartbeat.phase
@@ -258,7 +262,9 @@ def _facts(view: RunView, now: float) -> list[str]:
     data = setup.execution.get("data") if setup else None
     return [
         f"{text.format_count(rate)} samples/s" if rate else "",
-        f"step {heartbeat.step}" if heartbeat.attempt else "",  # if there is a heartbeat
+        f"step {max(heartbeat.step, view.logged_step)}"
+        if heartbeat.attempt
+        else "",  # if there is a heartbeat
         f"lr {text.format_learning_rate(lr[-1])}" if lr else "",
         _saved(heartbeat.checkpoint_saved_at, now) if live else "",
         _resumes(view),

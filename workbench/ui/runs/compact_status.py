@@ -124,7 +124,7 @@ def speed_line(view: RunView | None) -> Content:
     heartbeat, parts = view.heartbeat, []
     if rate := throughput(view):
         parts.append(f"{text.format_count(rate)} samples/s")
-    parts.append(f"step {heartbeat.step}")
+    parts.append(f"step {max(heartbeat.step, view.logged_step)}")
     learning_rates = view.steps.column("lr")
     if learning_rates:
         parts.append(f"lr {text.format_learning_rate(learning_rates[-1])}")

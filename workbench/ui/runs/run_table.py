@@ -19,7 +19,10 @@ from workbench.ui.widgets.table import Cells, Column, Row, Table
 
 
 def _epoch(run: RunSummary) -> str:
-    return f"{run.epoch}/{run.epochs_total}" if run.epochs_total else ""
+    """Epochs; of a script that does not count them, its steps."""
+    if run.epochs_total:
+        return f"{run.epoch}/{run.epochs_total}"
+    return text.format_count(run.step) if run.command and run.step else ""
 
 
 def _time(run: RunSummary) -> str:
@@ -93,7 +96,7 @@ class RunRows:
             "time": _time(run),
             "device": sanitize(run.device),
             "model": sanitize(run.model),
-            "data": sanitize(run.dataset),
+            "data": sanitize(run.dataset or run.command),
             "started": text.format_time(run.created) if run.created else "",
         }
         return Row(run.id, cells)

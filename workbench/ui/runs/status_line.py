@@ -60,7 +60,7 @@ def status_text(
     view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
 ) -> Content:
     """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
-    known = view is not None and (view.experiment or view.unreadable_files)
+    known = view is not None and (view.experiment or view.script or view.unreadable_files)
     left = run_text(view, width, now) if view is not None and known else _no_run(empty)
     if changes and view is not None and not view.status.live:
         # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
@@ -90,7 +90,7 @@ def _no_run(empty: bool) -> Content:
 def run_text(view: RunView, width: int, now: float) -> Content:
     """`lr3e-2 ● 14/60 ━━━━╸───── 23%  best val .913@12  ETA 3h08 → 02:22`."""
     mark, style = status_mark(view.status, view.heartbeat.phase)
-    fraction = _fraction_done(view.heartbeat)
+    fraction = _fraction_done(view)
     parts: list[Any] = [
         (f" {sanitize(view.name, max(8, width // 5))} ", "bold"),
         (mark, style),
@@ -111,12 +111,20 @@ def run_text(view: RunView, width: int, now: float) -> Content:
     return Content.assemble(*parts, *([best, "  "] if best else []), state)
 
 
-def _fraction_done(heartbeat: Heartbeat) -> float:
-    total = heartbeat.steps_total or 0
-    return min(1.0, heartbeat.step / total) if total > 0 else 0.0
+def _fraction_done(view: RunView) -> float:
+    beat = view.heartbeat
+    if view.script is not None:
+        progress, epochs = beat.progress, beat.epochs_total or 1
+        inside = progress.done / progress.total if progress and progress.total else 0.0
+        done = 1.0 if view.status is Status.FINISHED else (beat.epoch + inside) / epochs
+        return min(1.0, done)
+    total = beat.steps_total or 0
+    return min(1.0, beat.step / total) if total > 0 else 0.0
 
 
 def _epochs(view: RunView) -> str:
+    if view.script is not None and not view.heartbeat.epochs_total:
+        return f"step {view.logged_step}" if view.logged else ""
     planned = view.experiment.train.epochs if view.experiment else None
     return f"{view.heartbeat.epoch}/{view.heartbeat.epochs_total or planned or '?'}"
 
@@ -132,11 +140,11 @@ def _state_text(view: RunView, now: float) -> Content:
         return Content(f"{view.status}{_clock(view, now)}")
     if heartbeat.phase in {Phase.LOADING, Phase.TUNING}:
         return Content(f"{heartbeat.phase}{_progress(heartbeat)}{_clock(view, now)}")
-    if heartbeat.phase is not Phase.TRAINING:
+    if heartbeat.phase not in {Phase.TRAINING, Phase.RUNNING}:
         return Content(f"{heartbeat.phase or 'starting'}{_progress(heartbeat)}")
     seconds = eta(heartbeat)
     if seconds is None:
-        return Content("training")
+        return Content(f"{heartbeat.phase}")
     return Content(f"ETA {text.format_duration(seconds)} → {text.format_time(now + seconds)}")
 
 
