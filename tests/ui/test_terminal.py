@@ -74,7 +74,7 @@ class Pty:
             while data := os.read(self.master, 1 << 16):
                 self.received += data
 
-    def wait_for(self, words: bytes, seconds: float = 15) -> None:
+    def wait_for(self, words: bytes, seconds: float = 60) -> None:
         ends = time.monotonic() + seconds
         while words not in self.received:
             assert time.monotonic() < ends, self.received[-2000:]
