@@ -28,7 +28,7 @@ def _parse_integer(digits: str) -> int | float:
     return float(digits)  # infinite beyond 1e308
 
 
-def parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> Any:
     """The tables in a TOML text. Raises `ValueError`, with the line where the syntax is wrong."""
     try:
         return tomllib.loads(text)
