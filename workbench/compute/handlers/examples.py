@@ -33,7 +33,9 @@ def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> Evaluat
     setup = read_record(run.setup, Setup)
     if split is None or (setup is not None and setup.fingerprint != data.fingerprint):
         raise UserError("the dataset has changed since the run was evaluated; its images can't be shown")
-    matching = _matching(read_predictions(run, request.step, request.split), request, len(split))
+    matching = _matching(
+        read_predictions(run, request.step, request.split), request, len(split), len(data.classes)
+    )
     first = max(0, request.first)
     page = matching[first : first + clamp_count(request.count)]
     items = tuple(_item(prediction, data, split, request.side) for prediction in page)
@@ -41,7 +43,7 @@ def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> Evaluat
 
 
 def _matching(
-    predictions: Sequence[SamplePrediction], request: ListEvaluatedSamples, count: int
+    predictions: Sequence[SamplePrediction], request: ListEvaluatedSamples, count: int, classes: int
 ) -> list[SamplePrediction]:
     """The requested ones among the split's first `count` samples, in the requested order."""
     matching = [
@@ -50,7 +52,8 @@ def _matching(
         if (prediction.is_error or not request.errors_only)
         and request.label in {None, prediction.label}
         and request.predicted in {None, prediction.top[0]}
-        and prediction.index < count
+        and prediction.index < count  # and other values of a damaged file
+        and max(prediction.label, prediction.top[0]) < classes
     ]
     return sorted(matching, key=lambda one: one.error_order) if request.mistakes_first else matching
 
