@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,7 +134,7 @@ def test_thread_counts_are_timed_once_and_cached(home: Path, monkeypatch: pytest
     ((key, entry),) = known["tuned"].items()
     assert entry == msgspec.to_builtins(chosen) and chosen.time_limit == 0
     write_json(home / "threads.json", {"v": 1, "tuned": {key: {**entry, "channels_last": True}}})
-    assert found() == replace(chosen, channels_last=True)
+    assert found() == msgspec.structs.replace(chosen, channels_last=True)
     # A busy host has its own entry; an entry for more cores than this host has is replaced.
     monkeypatch.setattr(tuning, "cores_are_contended", lambda: True)
     assert not found().channels_last

@@ -9,7 +9,7 @@ from tests.hostile.__main__ import FAILED, PASSED, Result, read_results, rows, s
 from tests.hostile.cases import CASES, KINDS, Case
 
 ROOT = Path(__file__).parents[2]
-FAULTS = 38
+FAULTS = 39
 """The faults beyond the kinds of bad input."""
 
 

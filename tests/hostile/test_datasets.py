@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.hostile.live_runs import SETTINGS, kill_all, start_live_run, step, until
 from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
@@ -146,3 +148,26 @@ def test_images_that_vanish_or_change_while_a_folder_is_read(tmp_path: Path, cha
         assert skipped, "none of the last images was decoded yet"
     again = load(Choice(f"folder:{root}", {}), size=8)
     assert (again.fingerprint == data.fingerprint) is False, "the next start sees that the data has changed"
+
+
+def test_a_folder_that_is_deleted_while_a_run_trains_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run has its images already and goes on; a resume names the folder that has gone."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    for name, color in (("cat", (200, 0, 0)), ("dog", (0, 0, 200))):
+        for number in range(20):
+            draw(tmp_path / "pets" / name / f"{number}.png", (color[0], number, color[2]))
+    data = ("--dataset", f"folder:{tmp_path / 'pets'}", "--model", "mlp", "--set", "data.size=8")
+    folder = start_live_run(tmp_path / "home", arguments=(*data, *SETTINGS))
+    try:
+        shutil.rmtree(tmp_path / "pets")
+        before = step(folder)
+        until(lambda: step(folder) > before + 50, "more steps")
+        assert run(["stop", folder.id]) == 0
+        capsys.readouterr()
+        assert run(["resume", folder.id]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(tmp_path / "pets") in line and "--data PATH" in line
+    finally:
+        kill_all(tmp_path / "home")

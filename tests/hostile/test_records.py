@@ -94,3 +94,24 @@ def test_a_journal_turned_to_nonsense_line_by_line(home, capsys: pytest.CaptureF
         folder.journal.write_bytes(b"\n".join([*lines[:at], line, *lines[at + 1 :]]) + b"\n")
         is_shown(folder)
         assert folder.id in capsys.readouterr().out
+
+
+def test_a_pipe_or_device_in_place_of_a_record_does_not_block(
+    home, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    folder = ended_run(home)
+    for path in (folder.experiment, folder.setup, folder.heartbeat, folder.exit, folder.journal, folder.metrics,
+                 folder.notes, folder.manifest, folder.log):  # fmt: skip
+        for put in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir):
+            before = path.read_bytes() if path.exists() else None
+            path.unlink(missing_ok=True)
+            put(path)
+            is_shown(folder)
+            assert run(["log", folder.id]) in {0, 2}
+            assert folder.id in capsys.readouterr().out
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+            if before is not None:
+                path.write_bytes(before)

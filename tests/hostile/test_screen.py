@@ -1,118 +1,119 @@
-"""The screen under pastes, resizes and clicks, and beside another screen."""
+"""The screen under pastes, resizes and clicks, and beside another screen: by the bytes of a real terminal."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
-from textual import events
-from textual.geometry import Size
-from textual.widgets import Input
+import pytest
 
-from tests.ui.screen_steps import Hold, MakeRun, Until, move_to_row, notified, ready
-from workbench.runs import requests
-from workbench.runs.enums import RequestKind
+from tests.end_to_end.terminal import Terminal
+from tests.end_to_end.test_screen import open_row, until
+from tests.hostile.live_runs import kill_all, start_live_run
+from tests.runs.many import ended_run
+from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
-from workbench.ui.app import WorkbenchApp
-from workbench.ui.base.layout import PANES, PaneId
-from workbench.ui.widgets.confirm_screen import Confirm
-from workbench.ui.widgets.form import Form
+from workbench.ui.base.layout import PANES
 
-DIALOGS = ("exclamation_mark", "question_mark", "N", "i", "e", "equals_sign", "s", "P", "colon", "slash")
+DIALOGS = ("!", "?", "N", "i", "=", "s", "x", ":", "/", "e")
 """Keys that open something over the panes."""
 
 
-async def test_ten_kilobytes_pasted_into_a_row(make_run: MakeRun, until: Until) -> None:
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a run that trains and one that has ended."""
+    home = tmp_path_factory.mktemp("screens")
+    ended_run(home)
+    start_live_run(home)
+    yield home
+    kill_all(home)
+
+
+@pytest.fixture
+def home(training: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WORKBENCH_HOME", str(training))
+    return training
+
+
+def nothing_happened(terminal: Terminal, home: Path) -> None:
+    """The screen answers, quits in an orderly way, and both runs are as they were."""
+    terminal.press("esc", "esc", "esc")
+    for pane in (*list(PANES.values())[1:], PANES[next(iter(PANES))]):
+        terminal.press(pane.key).wait_for(pane.title)
+    terminal.press("q").wait_until_gone(30)
+    assert terminal.process.exitstatus == 0, terminal.text
+    assert not (home / "screen.log").exists(), "a traceback was written"
+    assert sorted(row.status for row in Store.default().list_runs()) == [Status.FINISHED, Status.RUNNING]
+
+
+def test_ten_kilobytes_pasted_into_a_row(home: Path) -> None:
     """With line ends, escapes and wide characters: nothing is executed, the row refuses it, the app answers."""
-    make_run()
-    app = WorkbenchApp()
-    async with app.run_test(size=(80, 30)) as pilot:
-        await ready(pilot, until)
-        await pilot.press("2")
-        await until(pilot, "▸ recipe")
-        form = app.query_one(Form)
-        await move_to_row(pilot, form, "train.epochs")
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.focused, Input))
-        text = "q\x1b[31m\r\nx 日本 [@click=app.quit]y[/] \x1b]52;c;aGk=\x07" * 250
-        assert len(text) >= 10_000 and isinstance(app.focused, Input)
-        app.focused.post_message(events.Paste(text))
-        await pilot.press("enter")
-        await pilot.pause()
-        assert app.is_running and len(Store.default().list_runs()) == 1
-        await pilot.press("escape", "escape")
-        await pilot.press("1")
-        await until(pilot, lambda: app.navigation.front is PaneId.RUNS)
+    text = "q\x1b[31m\r\nx 日本 [@click=app.quit]y[/] \x1b]52;c;aGk=\x07" * 250
+    assert len(text) >= 10_000
+    with Terminal(80, 30) as terminal:
+        terminal.wait_for("digits-mlp").press("2").wait_for("▸ recipe")
+        open_row(terminal, "epochs")
+        terminal.process.send(f"\x1b[200~{text}\x1b[201~")
+        terminal.press("enter").wait_for("whole number")
+        assert b"aGk=" not in terminal.received
+        nothing_happened(terminal, home)
 
 
-async def test_fifty_resizes_with_dialogs_open(make_run: MakeRun, hold: Hold, until: Until) -> None:
-    """Five at once over each of ten dialogs, down to a terminal of one cell."""
-    hold(make_run("going", status=None))
-    make_run("ended")
+def test_fifty_resizes_with_dialogs_open(home: Path) -> None:
+    """Five over each of ten dialogs, a tenth of a second apart, down to a terminal of one cell."""
     dice = random.Random(1)
-    app = WorkbenchApp()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await ready(pilot, until)
+    with Terminal(120, 36) as terminal:
+        terminal.wait_for("digits-mlp")
         for key in DIALOGS:
-            await pilot.press(key)
+            terminal.press(key)
             for _ in range(5):
-                size = Size(dice.randint(1, 140), dice.randint(1, 40))
-                app.post_message(events.Resize(size, size))
-            await pilot.pause()
-            await pilot.press("escape", "escape")
-            assert app.is_running, key
-        await pilot.resize_terminal(120, 36)
-        await until(pilot, lambda: len(app.screen_stack) == 1)
-        for pane, spec in PANES.items():
-            await pilot.press(spec.key)
-            await until(pilot, lambda pane=pane: app.navigation.front is pane)
+                terminal.resize(dice.randint(1, 140), dice.randint(1, 40))
+                terminal.read(0.1)
+            terminal.press("esc", "esc")
+        terminal.resize(120, 36)
+        nothing_happened(terminal, home)
 
 
-async def test_clicks_everywhere(make_run: MakeRun, until: Until) -> None:
-    """Where chance leads to, in every pane: nothing throws, and no run is started or removed.
+def test_clicks_everywhere(home: Path) -> None:
+    """Where chance leads to, in every pane: nothing throws, and no run is started, stopped or removed.
 
     Only the key bar is left out, whose keys train and quit.
     """
     dice = random.Random(1)
-    first = make_run("one")
-    make_run("two", status="failed", reason="[@click=app.quit]boom[/]")
-    app = WorkbenchApp()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await ready(pilot, until)
-        for spec in PANES.values():
+    with Terminal(80, 24) as terminal:
+        terminal.wait_for("digits-mlp")
+        for pane in PANES.values():
+            terminal.press(pane.key).wait_for(pane.title)
             for _ in range(12):
-                await pilot.click(offset=(dice.randrange(80), dice.randrange(23)))
-            while len(app.screen_stack) > 1:
-                await pilot.press("escape")
-            await pilot.press("escape", spec.key)
-            assert app.is_running
-    assert app.return_code in {None, 0}
-    assert len(Store.default().list_runs()) == 2 and first.path.exists()
+                place = f"{dice.randint(1, 80)};{dice.randint(1, 23)}"
+                button = dice.choice((0, 0, 0, 0, 2, 64, 65))  # left, right, the wheel up and down
+                terminal.process.send(f"\x1b[<{button};{place}M\x1b[<{button};{place}m")
+                terminal.read(0.02)
+            terminal.press("esc", "esc")
+        nothing_happened(terminal, home)
 
 
-async def test_two_screens_act_on_the_same_run(make_run: MakeRun, hold: Hold, until: Until) -> None:
+def test_two_screens_act_on_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ask a live run to stop; then one moves it to the trash, of which the other takes notice."""
-    going = make_run("going", status=None)
-    process = hold(going)
-    first, second = WorkbenchApp(), WorkbenchApp()
-    async with first.run_test(size=(120, 36)) as one, second.run_test(size=(120, 36)) as other:
-        await ready(one, until)
-        await ready(other, until)
-        for pilot in (one, other):
-            await pilot.press("s")
-            await until(pilot, lambda pilot=pilot: isinstance(pilot.app.screen, Confirm))
-        for pilot in (one, other):
-            await pilot.press("y")
-        await until(one, lambda: len(requests.pending_requests(going)) == 2)
-        assert {request.kind for request in requests.pending_requests(going)} == {RequestKind.STOP}
-        process.kill()
-        process.wait()
-        for pilot in (one, other):
-            await until(pilot, lambda pilot=pilot: not any(row.status.live for row in pilot.app.runs.rows))
-            await pilot.press("x")
-            await until(pilot, lambda pilot=pilot: isinstance(pilot.app.screen, Confirm))
-        await one.press("y")
-        await until(one, lambda: not going.path.exists())
-        await other.press("y")
-        await until(other, lambda: not second.runs.rows)
-        await until(other, lambda: notified(second, f"{going.id} is already in the trash"))
-        assert first.is_running and second.is_running
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    going = start_live_run(tmp_path)
+    try:
+        with Terminal(120, 36) as one, Terminal(120, 36) as other:
+            for terminal in (one, other):
+                terminal.wait_for("● digits-mlp").press("s").wait_for("Stop digits-mlp?")
+            for terminal in (one, other):
+                terminal.press("y")
+            until(lambda: status_of(going) is Status.STOPPED, "end of the run")
+            for terminal in (one, other):
+                terminal.wait_for("r resume").press("x").wait_for("to the trash")
+            one.press("y")
+            until(lambda: not going.path.exists(), "removal of the run")
+            other.press("y")
+            for terminal in (one, other):
+                terminal.wait_for("No runs yet").press("q").wait_until_gone(30)
+                assert terminal.process.exitstatus == 0
+        assert not (tmp_path / "screen.log").exists()
+        assert [path.name for path in (tmp_path / "trash").iterdir()] == [going.id]
+    finally:
+        kill_all(tmp_path)

@@ -205,18 +205,45 @@ def test_a_nonsense_proxy_is_named(proxy: str) -> None:
     one_line(done, "through the proxy of http", "images-idx3")
 
 
-def test_without_shared_memory_and_with_a_full_temporary_folder(tmp_path: Path) -> None:
-    """`/tmp` and `/dev/shm` are tmpfs of one page here, `/dev/shm` is read-only as well."""
+def test_without_shared_memory(tmp_path: Path) -> None:
+    """A `/dev` of its own with the usual devices, and no `/dev/shm`."""
+    devices = "null zero full random urandom tty"
+    dev = (f"mkdir {tmp_path}/dev && mount -t tmpfs dev {tmp_path}/dev && for name in {devices}; do "
+           f"touch {tmp_path}/dev/$name && mount --bind /dev/$name {tmp_path}/dev/$name || exit 99; done; "
+           f"ln -s /proc/self/fd {tmp_path}/dev/fd; mount --move {tmp_path}/dev /dev; "
+           "test ! -e /dev/shm || exit 99")  # fmt: skip
+    done = mounted(f"{dev}; {COMMAND} train {shlex.join(EPOCH)} --json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
+
+
+def test_a_full_temporary_folder() -> None:
+    """`/tmp` and `/var/tmp` are full tmpfs of one page; a plan needs a temporary folder, a run does not."""
     home = Path.cwd() / f".hostile-{os.getpid()}"  # not below /tmp
-    small = "for at in /tmp /dev/shm; do mount -t tmpfs -o size=4k tmpfs $at || exit 99; done"
-    full = "head -c 4096 /dev/zero > /tmp/filler; mount -o remount,ro /dev/shm"
+    full = ("for at in /tmp /var/tmp; do mount -t tmpfs -o size=4k tmpfs $at || exit 99; "
+            "head -c 4096 /dev/zero > $at/filler; done; ! echo x > /tmp/more")  # fmt: skip
+    changed = {"WORKBENCH_HOME": str(home), "PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}
     try:
-        done = mounted(
-            f"{small}; {full}; {COMMAND} train {shlex.join(EPOCH)} --json", WORKBENCH_HOME=str(home)
-        )
+        done = mounted(f"({full}) 2> /dev/null; {COMMAND} train {shlex.join(EPOCH)} --json", **changed)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["status"] == "finished"
-        done = mounted(f"{small}; {full}; {COMMAND} plan {shlex.join(EPOCH)}", WORKBENCH_HOME=str(home))
-        assert "Traceback" not in done.stderr and done.returncode in {0, 2}, done.stderr
+        nowhere = f"({full}) 2> /dev/null; cd /proc; {COMMAND} plan {shlex.join(EPOCH)}"
+        one_line(mounted(nowhere, **changed), "temporary")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_json_of_a_failing_run(tmp_path: Path) -> None:
+    """stdout is one JSON document whatever happens, and the exit code is that of a failed run."""
+    code = "def make():\n    print('noise')\n    raise RuntimeError('no [/] data\\n here')\n"
+    (tmp_path / "mine.py").write_text(code)
+    changed = {"WORKBENCH_HOME": str(tmp_path / "home")}
+    train = f"{COMMAND} train --dataset {tmp_path}/mine.py:make --model mlp --json"
+    shown = f"{COMMAND} show last --json"
+    for command, code in ((train, 1), (shown, 0)):
+        done = shell(command, **changed)
+        assert done.returncode == code, done.stderr
+        document = json.loads(done.stdout)
+        assert (document["status"], document["test"]) == ("failed", None)
+        assert "RuntimeError" in document["reason"] and "\n" not in document["reason"]
+        assert "Traceback" not in done.stderr

@@ -196,14 +196,14 @@ def test_an_attempt_after_one_without_a_checkpoint_keeps_its_environment(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a short timing finds can be another thing the next time."""
-    found = iter([TunedExecution(1, True), TunedExecution(2, False)])
+    found = iter([TunedExecution(threads=1, channels_last=True), TunedExecution(threads=2)])
     monkeypatch.setattr(components, "autotune", lambda *_, **__: next(found))
     folder = make_run(home, {"threads": "auto"})
     for _ in range(2):
         trainer = prepared(folder)
         trainer.metrics.lines.close()
         assert (trainer.components.threads, trainer.components.channels_last) == (1, True)
-    assert next(found) == TunedExecution(2, False)
+    assert next(found) == TunedExecution(threads=2)
 
 
 def test_another_thread_count_is_reported_as_inexact(home: Path) -> None:

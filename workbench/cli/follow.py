@@ -16,7 +16,7 @@ from workbench.runs.journal import Notice
 from workbench.runs.metrics import EvaluationRow, Wall
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.status import Status, status_of
+from workbench.runs.status import Status, status_of, suspended_worker
 
 POLL_SECONDS = 0.2
 SHOWN_ACTIVITY_SECONDS = 2.0
@@ -127,6 +127,11 @@ class Follower:
 
 
 def wait_for_end(folder: RunFolder) -> None:
-    """Wait without output until a run has ended."""
+    """Wait until a run has ended; says so once if that can't happen because its worker is suspended."""
+    suspended = None
     while status_of(folder).live:
+        if suspended is None and (suspended := suspended_worker(folder)) is not None:
+            print_status(
+                f"its process {suspended} is suspended (SIGSTOP) and stops once it continues: kill -CONT {suspended}"
+            )
         time.sleep(POLL_SECONDS)

@@ -34,6 +34,7 @@ from workbench.compute.protocol_responses import (
     Response,
     ValuePage,
 )
+from workbench.core.parsing import parse_json
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
 
@@ -299,6 +300,6 @@ def decode_server_message(line: str) -> ServerMessage:
 
 def _decode(line: str, kind: Any) -> Any:
     try:
-        return msgspec.convert(json.loads(line), kind)
+        return msgspec.convert(parse_json(line), kind)
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"not a message: {error}") from None

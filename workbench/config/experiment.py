@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +22,7 @@ from workbench.config.setting_aliases import (
 )
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError, did_you_mean
+from workbench.core.parsing import parse_toml
 from workbench.core.paths import expand_user_path, is_file, is_folder
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import (
@@ -291,8 +291,8 @@ def _parse_toml_value(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {value}")["value"]
+    except ValueError:
         return value
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from workbench.config.setting_aliases import upgrade_experiment
 from workbench.core.errors import UserError, did_you_mean
+from workbench.core.parsing import parse_toml
 from workbench.core.paths import expand_user_path
 from workbench.datasets import catalog as datasets
 
@@ -53,14 +53,14 @@ def download_hint(dataset: str, recipe: str = "") -> str:
 
 def _parse(path: Path, name: str) -> RecipeContent:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"file not found: {path}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not valid TOML: not UTF-8") from None
     except OSError as error:
         raise UserError(f"{path} can't be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
     content.setdefault("name", name)
     return dict(upgrade_experiment(content))

@@ -9,8 +9,12 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """Invalid input: a setting, a file, a name. The message is one line and needs no context.
 
-    Commands print it to stderr and exit with code 2; the screen shows it as a notification.
+    Commands print it to stderr and exit with code 2; the screen shows it as a notification. Line ends, which names and
+    values in it may have, become spaces.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class RunFailed(RuntimeError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, Literal, get_args, get_origin
 
 from workbench.core.errors import UserError
+from workbench.core.parsing import parse_json
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
@@ -45,8 +45,8 @@ def _parse_list(value: str, target: Any) -> Any:
     text = value.strip()
     if text.startswith("["):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):  # too deeply nested brackets raise the latter
+            return parse_json(text)
+        except ValueError:
             return value
     item = item_type(target)
     return [parse_value(part.strip(), item) for part in text.split(",") if part.strip()]

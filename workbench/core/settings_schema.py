@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,9 +53,17 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-def settings_of(struct: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
+@cache
+def settings_of(struct: type[msgspec.Struct], prefix: str = "") -> tuple[Setting, ...]:
     """Every field of `struct` as a `Setting`, in the order of definition; `prefix` is empty or ends in a dot."""
-    return [_setting(field, prefix) for field in msgspec.inspect.type_info(struct).fields]  # type: ignore[attr-defined]
+    fields = msgspec.inspect.type_info(struct).fields  # type: ignore[attr-defined]
+    return tuple(_setting(field, prefix) for field in fields)
+
+
+@cache
+def fields_of(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of `struct`; msgspec itself evaluates all annotations anew at each call."""
+    return msgspec.structs.fields(struct)
 
 
 def _setting(field: msgspec.inspect.Field, prefix: str) -> Setting:
@@ -97,7 +106,7 @@ def convert(struct: type[S], values: Section, where: str) -> S:
 
     `where` is the section in error messages ("train"). Raises `UserError` with one line that names the setting.
     """
-    known = [field.encode_name for field in msgspec.structs.fields(struct)]
+    known = [field.encode_name for field in fields_of(struct)]
     for key, value in values.items():
         if key not in known:
             raise UserError(
@@ -105,7 +114,7 @@ def convert(struct: type[S], values: Section, where: str) -> S:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{where}.{key} must be a finite number, not {value}")
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    types = {field.encode_name: field.type for field in fields_of(struct)}
     plain = {key: parse_value(value, types[key]) for key, value in values.items()}
     try:
         return msgspec.convert(plain, struct)
@@ -124,7 +133,7 @@ def _error_line(error: msgspec.ValidationError, where: str, values: Section, str
         return f"{where}: {message}"
     key, index = re.match(r"([^.\[]*)(?:\[(\d+)\])?", path).groups()  # type: ignore[union-attr]
     value = values[key][int(index)] if index else values[key]
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    types = {field.encode_name: field.type for field in fields_of(struct)}
     choices = sorted(str(c) for c in literal_values(item_type(types[key]) if index else types[key]))
     if choices and isinstance(value, str):
         return (

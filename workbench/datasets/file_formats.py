@@ -99,8 +99,11 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
     return content
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Allows the functions that reconstruct arrays, and no other function or class."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Allows the functions that reconstruct arrays, and no other function or class.
+
+    In Python: that in C reserves memory for the largest memo index that a pickle names.
+    """
 
     _KNOWN = frozenset(
         (module, name)

@@ -168,6 +168,8 @@ class _DecodedSplit:
         if facts is None:
             return None
         reasons = facts.skipped
+        if not all(0 <= index < len(self.items) for index in reasons):
+            return None
         expected_size = (len(self.items) - len(reasons)) * self._image_bytes
         if any(isinstance(self._decode(self.items[index]), bytes) for index in reasons):
             return None  # an image has become readable: permissions are not part of the key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import UserError
+from workbench.core.parsing import parse_json
 from workbench.datasets import catalog, class_names
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.downloads import download_dataset, options_dict
@@ -31,6 +32,7 @@ from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import LoadRequest
 from workbench.io.regular_files import open_regular_file
 
+_CLASS_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 LabeledPaths = Iterable[tuple[str, int]]
 """Paths below the folder of a dataset, each with its class index."""
 
@@ -149,7 +151,7 @@ def _pets(request: LoadRequest, root: Path) -> Dataset:
     def listed(split: str) -> Iterator[tuple[str, int]]:
         for number, line in enumerate(_text(folder / "annotations" / f"{split}.txt").splitlines(), 1):
             fields = line.split()
-            if len(fields) < 2 or not fields[1].isdigit():
+            if len(fields) < 2 or not _CLASS_NUMBER.fullmatch(fields[1]):
                 raise UserError(
                     f"{folder / 'annotations' / split}.txt, line {number}: expected an image and its class; "
                     "replace the file"
@@ -221,6 +223,10 @@ def _photos(
     for split, listed in splits.items():
         items[split] = []
         for path, label in listed:
+            if not 0 <= label < len(classes):
+                raise UserError(
+                    f"{folder} lists {path!r} in class {label} of {len(classes)}: download it again"
+                )
             if ".." in Path(path).parts:
                 skipped.append((str(folder / path), "a path outside the folder"))
                 continue
@@ -241,9 +247,9 @@ def _text(path: Path) -> str:
 
 def _json_lists(path: Path) -> dict[str, list[str]]:
     try:
-        content = json.loads(_text(path))
+        content = parse_json(_text(path))
         return {str(name): [str(item) for item in items] for name, items in content.items()}
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError):
         raise UserError(f"{path} is not a valid JSON table of images by class: download it again") from None
 
 

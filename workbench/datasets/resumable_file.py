@@ -43,7 +43,8 @@ class ResumableFile:
         facts = read_record(self._facts, PartialFacts)
         if facts is not None:
             end = (facts.count - len(facts.skipped)) * self._length
-            if 0 <= end <= os.fstat(self._file.fileno()).st_size:
+            known = all(0 <= index < facts.count for index in facts.skipped)
+            if known and 0 <= end <= os.fstat(self._file.fileno()).st_size:
                 self.count, self.skipped = facts.count, dict(facts.skipped)
         self._file.truncate((self.count - len(self.skipped)) * self._length)
 

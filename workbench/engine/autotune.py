@@ -8,8 +8,6 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +18,7 @@ from workbench.engine.batches import Batch
 from workbench.engine.optimizer import make_optimizer
 from workbench.engine.task import Task
 from workbench.engine.torch_compat import unwrapped_step
-from workbench.io.atomic_files import read_json, write_json
+from workbench.io.record_codec import Record, read_record, write_record
 from workbench.models.factory import supports_channels_last
 from workbench.system.cpu import core_budget, cores_are_contended, usable_cores
 from workbench.system.host import host_name
@@ -42,8 +40,7 @@ MAX_LAYOUT_TIME_RATIO = 0.9
 """`channels_last` is chosen only where it needs less than this share of the time."""
 
 
-@dataclass(frozen=True)
-class TunedExecution:
+class TunedExecution(Record, frozen=True, kw_only=True):
     """The fastest way found to run steps; `channels_last`: memory format of images and convolution weights."""
 
     threads: int
@@ -60,6 +57,12 @@ class TunedExecution:
         )
 
 
+class TuningCache(Record, frozen=True, kw_only=True):
+    """`threads.json`: the results so far, by `_cache_key`."""
+
+    tuned: dict[str, TunedExecution] = {}
+
+
 def autotune(
     module: nn.Module, task: Task, train: TrainingSettings, batch: Batch, model: str, *, steps: int
 ) -> TunedExecution:
@@ -71,25 +74,18 @@ def autotune(
     """
     key = _cache_key(model, module, batch)
     path = paths.home() / "threads.json"
-    known = read_json(path) or {"v": 1}
-    cached = _cached(known.get("tuned"), key)
+    known = read_record(path, TuningCache) or TuningCache()
+    cached = known.tuned.get(key)
+    if cached is not None and not 1 <= cached.threads <= usable_cores():
+        cached = None
     if cached is not None and cached.suffices(steps):
         return cached
     if steps < MIN_STEPS:
-        return cached or TunedExecution(1 if cores_are_contended() else usable_cores())
+        return cached or TunedExecution(threads=1 if cores_are_contended() else usable_cores())
     fastest = _find_fastest(module, task, train, batch, steps)
-    known["tuned"] = {**(known.get("tuned") or {}), key: asdict(fastest)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, known)
+    write_record(path, TuningCache(tuned={**known.tuned, key: fastest}))
     return fastest
-
-
-def _cached(entries: Any, key: str) -> TunedExecution | None:
-    try:
-        cached = TunedExecution(**entries[key])
-        return cached if 1 <= cached.threads <= usable_cores() else None
-    except (KeyError, TypeError):
-        return None
 
 
 def _cache_key(model: str, module: nn.Module, batch: Batch) -> str:
@@ -139,7 +135,10 @@ def _find_fastest(
                     module, task, train, batch, threads=threads, window=window
                 )
             return TunedExecution(
-                threads, channels_last, measured[threads], 0.0 if complete else limit.seconds
+                threads=threads,
+                channels_last=channels_last,
+                step_seconds=measured[threads],
+                time_limit=0.0 if complete else limit.seconds,
             )
     finally:
         torch.set_num_threads(previous_threads)

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.core import paths
 from workbench.core.errors import UserError
+from workbench.core.parsing import parse_json
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.io.download import download_file
 from workbench.io.regular_files import open_regular_file
 
 MAX_BYTES = 4_000_000
 
-_ROW = re.compile(r"""\{?\s*(\d+)\s*:\s*(u?'.*'|u?".*")\s*,?\s*\}?""")
+_ROW = re.compile(r"""\{?\s*(\d{1,9})\s*:\s*(u?'.*'|u?".*")\s*,?\s*\}?""")
 """`258: 'Samoyed, Samoyede',`: a line of a Python dictionary, optionally with an opening or closing brace."""
-_NUMBERED = re.compile(r"(\d+)(?:\s*[:,;.)\t]\s*|\s+)(\S.*)")
+_NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,;.)\t]\s*|\s+)(\S.*)")
 """`258 Samoyed`, `258: Samoyed`, `258,Samoyed`: a line of a numbered list."""
 _SYNSET = re.compile(r"(n\d{8})\s+(\S.*)")
 """`n02111889 Samoyed, Samoyede`: a line with the id of an ImageNet class."""
@@ -89,8 +89,8 @@ def _parse(content: bytes, source: str) -> tuple[str, ...]:
 def _parse_json(text: str, source: str) -> tuple[str, ...] | None:
     """The labels in a JSON document; `None` if it is none. Raises `UserError` for JSON that is no list of labels."""
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = parse_json(text)
+    except ValueError:
         return None
     if not content:
         raise UserError(f"{source} is empty: a list of labels has one label per line")

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from workbench.core.parsing import parse_json
+from workbench.io.regular_files import read_regular_file
+
 
 class TempFile:
     """A file under a temporary name until it is committed."""
@@ -76,8 +79,8 @@ def write_json(path: Path, obj: Any, *, mode: int = 0o600, durable: bool = True)
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file at `path`; `None` if it is missing, unreadable, truncated or not an object."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read_regular_file(path))
+    except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 

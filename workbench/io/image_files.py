@@ -286,8 +286,8 @@ def examine_file(path: str) -> ImageFile | str:
         status = os.stat(path)
     except FileNotFoundError:
         return "a broken link" if os.path.islink(path) else "missing"
-    except OSError as error:
-        return f"can't be read: {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: a list names a path with a NUL character
+        return f"can't be read: {getattr(error, 'strerror', error)}"
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if not status.st_size:

@@ -13,15 +13,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
+from workbench.core.parsing import fits_64_bits, parse_json
+from workbench.core.settings_schema import fields_of
 from workbench.io.atomic_files import write_bytes
+from workbench.io.regular_files import read_regular_file
 
 VERSION = 1
+
+_LONG_INTEGER = re.compile(rb"\d{19}")
 
 R = TypeVar("R")
 StructType = type[msgspec.Struct]
@@ -49,6 +55,8 @@ def to_json(record: msgspec.Struct) -> dict[str, Any]:
 
 def decode(data: bytes, type: type[R]) -> R | None:
     """The record of `type` (a Struct, or a union of tagged ones) in `data`; `None` if there is no valid one."""
+    if _LONG_INTEGER.search(data):
+        return convert(_parse(data), type)
     try:
         record: R = _decoder(type).decode(data)  # type: ignore[arg-type]
     except (msgspec.MsgspecError, RecursionError):  # RecursionError: brackets nested too deep
@@ -68,7 +76,7 @@ def convert(content: object, type: type[R]) -> R | None:
 def read_record(path: Path, type: type[R]) -> R | None:
     """The record in a file; `None` if the file is missing, unreadable, truncated, or has other content."""
     try:
-        data = path.read_bytes()
+        data = read_regular_file(path)
     except OSError:
         return None
     return decode(data, type)
@@ -98,8 +106,8 @@ def finite(value: Any) -> Any:
 
 def _parse(data: bytes) -> object:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data)
+    except ValueError:
         return None
 
 
@@ -125,7 +133,7 @@ _STRUCT_TYPE: Any = type(msgspec.Struct)
 def _salvage(content: Any, struct: type[Any]) -> Any:
     """A `struct` from the valid fields of `content`; `None` if a field without a default is not valid."""
     values = {}
-    for field in msgspec.structs.fields(struct):
+    for field in fields_of(cast(StructType, struct)):
         if field.encode_name in content:
             value = _salvage_value(content[field.encode_name], field.type)
             if value is not msgspec.UNSET:
@@ -139,15 +147,19 @@ def _salvage(content: Any, struct: type[Any]) -> Any:
 def _salvage_value(value: Any, type: Any) -> Any:
     """`value` as `type`, without its damaged parts; `UNSET` if nothing is left of it."""
     try:
-        return msgspec.convert(value, type, strict=False)
-    except msgspec.ValidationError:
-        pass
+        found = msgspec.convert(value, type, strict=False)
+        return msgspec.UNSET if isinstance(found, int) and not fits_64_bits(found) else found
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
+        pass  # UnicodeEncodeError: half a surrogate pair in place of a number or a choice
     if isinstance(value, list) and get_origin(type) is tuple and get_args(type)[1:] == (...,):
         items = [_salvage_item(item, get_args(type)[0]) for item in value]
         return tuple(item for item in items if item is not msgspec.UNSET)
     if isinstance(value, dict) and get_origin(type) is dict:
-        entries = {key: _salvage_value(item, get_args(type)[1]) for key, item in value.items()}
-        return {key: item for key, item in entries.items() if item is not msgspec.UNSET}
+        key_type, item_type = get_args(type)
+        entries = [
+            (_salvage_value(key, key_type), _salvage_value(item, item_type)) for key, item in value.items()
+        ]
+        return {key: item for key, item in entries if key is not msgspec.UNSET and item is not msgspec.UNSET}
     struct = _struct_for(value, type)
     record = None if struct is None else _salvage(value, struct)
     return msgspec.UNSET if record is None else record

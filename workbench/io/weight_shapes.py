@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from workbench.core.errors import UserError
+from workbench.core.parsing import parse_json
 from workbench.core.text import format_shape
 from workbench.io.pickle_guard import OversizedTensorError, foreign_class_reason, read_tensor_tree
 from workbench.io.regular_files import open_regular_file
@@ -80,13 +80,13 @@ def tensor_tables(
 def _safetensors_shapes(file: BinaryIO, size: int, path: Path) -> Shapes:
     length = check_safetensors_header(file, size, path)
     try:
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
         return {
             name: tuple(int(side) for side in tensor["shape"])
             for name, tensor in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise UserError(f"{path} is not a valid safetensors file: its header is damaged") from None
 
 

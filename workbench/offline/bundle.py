@@ -46,7 +46,7 @@ CHECKSUM_FILE = "SHA256SUMS"
 
 _BLOCK = 1 << 20
 _MAX_SUMS = 200_000_000
-_ROW = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_ROW = re.compile(r"([0-9a-f]{64}) [ *]([^\0]+)")
 
 
 @dataclass(frozen=True)

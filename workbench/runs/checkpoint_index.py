@@ -13,7 +13,12 @@ from workbench.runs.run_folder import RunFolder
 def read_entries(folder: RunFolder) -> list[CheckpointEntry]:
     """The entries of the manifest, oldest first; damaged ones and those that name other folders are left out."""
     manifest = read_record(folder.manifest, Manifest) or Manifest()
-    return [entry for entry in manifest.checkpoints if Path(entry.file).name == entry.file]
+    return [entry for entry in manifest.checkpoints if _is_valid(entry)]
+
+
+def _is_valid(entry: CheckpointEntry) -> bool:
+    counts = (entry.step, entry.epoch, entry.position, entry.metrics_offset)
+    return Path(entry.file).name == entry.file and min(counts) >= 0
 
 
 def write_entries(folder: RunFolder, entries: Iterable[CheckpointEntry]) -> None:

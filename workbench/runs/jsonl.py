@@ -13,6 +13,7 @@ import msgspec
 from workbench.io.atomic_files import sync_folder
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import decode, encode
+from workbench.io.regular_files import read_regular_file
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def replace_with_prefix(path: Path, offset: int) -> int:
 def read_lines(path: Path, type: Any) -> list[Any]:
     """All records of a short file; damaged lines are left out."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_regular_file(path).split(b"\n")
     except OSError:
         return []
     return [record for line in lines if line and (record := decode(line, type)) is not None]

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
+from workbench.io.regular_files import open_regular_descriptor
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
@@ -93,7 +94,7 @@ class JsonlReader(Generic[T]):
         replaced = self._descriptor is not None
         self.close()
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = open_regular_descriptor(self._path)
         except OSError:
             return replaced
         self._inode, self.offset, self._skipping = status.st_ino, 0, False

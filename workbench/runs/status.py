@@ -18,7 +18,7 @@ from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
 from workbench.system.host import host_name
-from workbench.system.processes import ProcessId, command_line, is_alive
+from workbench.system.processes import ProcessId, command_line, is_alive, is_suspended
 
 HEARTBEAT_TIMEOUT = 60.0
 """Seconds after which an unchanged heartbeat no longer counts as live."""
@@ -103,6 +103,14 @@ def describe_holder(folder: RunFolder) -> str:
     if not attempts:
         return "a process on another host"
     return f"process {attempts[-1].pid} on {sanitize(attempts[-1].host)}"
+
+
+def suspended_worker(folder: RunFolder) -> int | None:
+    """The pid of a run's worker on this host if it is suspended by SIGSTOP, else `None`."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        pid = locks.holder_pid(folder.lock, locks.WRITER)
+        return pid if pid is not None and is_suspended(pid) else None
+    return None
 
 
 def _origin(folder: RunFolder, attempts: list[Attempt]) -> ProcessId:

@@ -15,6 +15,7 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
+from workbench.io.regular_files import read_regular_file
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
@@ -181,7 +182,7 @@ class Store:
 
     def _index(self) -> _Index:
         try:
-            return msgspec.json.decode((self.root / INDEX_FILE).read_bytes(), type=_Index)
+            return msgspec.json.decode(read_regular_file(self.root / INDEX_FILE), type=_Index)
         except (OSError, msgspec.MsgspecError):
             return _Index()
 

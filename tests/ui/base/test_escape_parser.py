@@ -112,6 +112,19 @@ def test_answers_and_the_mouse_are_told_to_the_app() -> None:
     assert isinstance(press, events.MouseDown) and (press.x, press.y) == (2, 3)
 
 
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+@pytest.mark.parametrize(
+    "text", ["plain", "a\x1b[31mb\rq", "\x1b", "\x1b\x1b[A", "\x1b[20", "x\x1b]52;c;aGk=\x07y", "\x1b[200~z"]
+)
+def test_pasted_text_is_no_keys(text: str, size: int) -> None:
+    """However it is split into packets, and whatever is typed after it."""
+    parser, data = EscapeParser(), f"\x1b[200~{text}\x1b[201~x"
+    received = [event for at in range(0, len(data), size) for event in parser.feed(data[at : at + size])]
+    pasted, typed = received
+    assert isinstance(pasted, events.Paste) and pasted.text == text.replace("\x1b", "\ufffd")
+    assert isinstance(typed, events.Key) and typed.key == "x"
+
+
 def test_the_screen_gets_both_keys(open_screen: OpenScreen) -> None:  # noqa: F811
     opened = open_screen()
     opened.wait_for(b"digits-mlp")

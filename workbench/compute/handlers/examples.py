@@ -38,7 +38,9 @@ def list_evaluated_samples(request: ListEvaluatedSamples, task: Task) -> Evaluat
     setup = read_record(run.setup, Setup)
     if split is None or (setup is not None and setup.fingerprint != data.fingerprint):
         raise UserError("the dataset has changed since the run was evaluated; its images can't be shown")
-    return _page(run, request, len(split), lambda prediction: _item(prediction, data, split, request.side))
+    return _page(
+        run, request, len(split), len(data.classes), lambda one: _item(one, data, split, request.side)
+    )
 
 
 def _list_script_samples(
@@ -54,24 +56,25 @@ def _list_script_samples(
         path = directory / paths[prediction.index]
         return _sample(prediction, path.name, names, png(convert_mode(open_image(path), "RGB"), request.side))
 
-    return _page(run, request, len(paths), item)
+    return _page(run, request, len(paths), len(names), item)
 
 
 def _page(
     run: RunFolder,
     request: ListEvaluatedSamples,
-    count: int,
+    samples: int,
+    classes: int,
     item: Callable[[SamplePrediction], EvaluatedSample],
 ) -> EvaluatedSamplePage:
-    """The requested page of an evaluation of the split's first `count` samples."""
-    matching = _matching(read_predictions(run, request.step, request.split), request, count)
+    """The requested page of an evaluation of so many samples and classes."""
+    matching = _matching(read_predictions(run, request.step, request.split), request, samples, classes)
     first = max(0, request.first)
     page = matching[first : first + clamp_count(request.count)]
     return EvaluatedSamplePage(items=tuple(map(item, page)), first=first, total=len(matching))
 
 
 def _matching(
-    predictions: Sequence[SamplePrediction], request: ListEvaluatedSamples, count: int
+    predictions: Sequence[SamplePrediction], request: ListEvaluatedSamples, count: int, classes: int
 ) -> list[SamplePrediction]:
     """The requested ones among the split's first `count` samples, in the requested order."""
     matching = [
@@ -80,7 +83,8 @@ def _matching(
         if (prediction.is_error or not request.errors_only)
         and request.label in {None, prediction.label}
         and request.predicted in {None, prediction.top[0]}
-        and prediction.index < count
+        and prediction.index < count  # and other values of a damaged file
+        and max(prediction.label, prediction.top[0]) < classes
     ]
     return sorted(matching, key=lambda one: one.error_order) if request.mistakes_first else matching
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 
 from workbench.config.data_summary import BALANCE_SETTINGS, DataSummary, balance_hint
@@ -65,7 +64,7 @@ def recipe_finder(current: str | None = None) -> Finder:
     for path in recipe_files():
         try:
             content = load_recipe(path.stem)
-        except (UserError, tomllib.TOMLDecodeError):
+        except UserError:
             continue
         rows.append(Option(path.stem, (path.stem, str(content.get("title", "")))))
     return Finder(

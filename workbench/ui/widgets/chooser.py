@@ -304,6 +304,8 @@ class Finder(Vertical):
         return self._options[int(item.id)] if item is not None and item.id is not None else None
 
     def _refill(self) -> None:
+        if not self.query(OptionList):
+            return  # closed again before it was shown
         items = self.query_one(OptionList)
         before = self._highlighted_option()
         self._options = self._find(self._resolved_text)
