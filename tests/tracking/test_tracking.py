@@ -126,15 +126,14 @@ def test_stop_interrupts_a_script_by_itself(tmp_path: Path) -> None:
     script.write_text(
         "import time, workbench\nworkbench.init()\nprint('ready', flush=True)\ntime.sleep(600)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    folder = only_run()
-    assert status_of(folder) is Status.RUNNING
-    launch.stop_run(folder)
-    process.wait(60)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        folder = only_run()
+        assert status_of(folder) is Status.RUNNING
+        launch.stop_run(folder)
+        process.wait(60)
     ended = read_record(folder.exit, Exit)
     assert ended is not None
     assert (ended.status, ended.cause) == ("stopped", Cause.REQUESTED)
