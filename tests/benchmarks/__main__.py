@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen, slow_line
+from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen, slow_line, tracking
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
 from workbench.cli.tables import print_table
 
@@ -20,6 +20,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "screen": screen.rows,
     "slow-line": slow_line.rows,
     "classify": classifying.rows,
+    "tracking": tracking.rows,
     "gpu": gpu.rows,
 }
 
