@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.core.text import plural
+from workbench.logs.columns import Row
 from workbench.logs.config_files import ConfigValue, read_yaml
 from workbench.logs.followed_file import FileReplaced
 from workbench.logs.references import Histogram, Reference
-from workbench.logs.series import Series
+from workbench.logs.series import Series, as_step
 from workbench.logs.source import LogSource
 
 MAX_SERIES = 10_000
@@ -32,6 +33,7 @@ class NoticeKind(StrEnum):
 
     DAMAGED_RECORD = "damaged record"
     INVALID_LINE = "invalid line"
+    INVALID_VALUE = "invalid value"
     UNREADABLE_FILE = "unreadable file"
     IGNORED_POINT = "point of further metrics"
     IGNORED_REFERENCE = "further image, histogram or text"
@@ -120,6 +122,12 @@ class Log(ABC):
         if series is not None:
             series.append(step, value, wall_time, epoch)
 
+    def _add_row(self, row: Row) -> None:
+        """Add the metrics of a record."""
+        step = None if row.step is None else as_step(row.step)
+        for name, value in row.metrics.items():
+            self._add_point(name, step, value, row.wall_time, row.epoch)
+
     def _add_points(
         self, name: str, steps: array[int], values: array[float], wall_times: array[float]
     ) -> None:
@@ -165,6 +173,9 @@ class Log(ABC):
                 self._add_config(read_yaml(path))
 
     def _add_config(self, settings: Mapping[str, ConfigValue]) -> None:
-        if settings.items() - self.config.items():
-            self.config.update(settings)
-            self.version += 1
+        self.config.update(settings)
+        self.version += bool(settings)
+
+    def _add_summary(self, results: Mapping[str, ConfigValue]) -> None:
+        self.summary.update(results)
+        self.version += bool(results)

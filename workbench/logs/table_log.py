@@ -1,0 +1,124 @@
+"""CSV files with a step or an epoch in each row: Lightning, Ultralytics, timm, Keras, and others alike."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from workbench.logs.columns import MISSING, Role, is_axis, is_number, role
+from workbench.logs.line_reader import LineReader
+from workbench.logs.log import Log, NoticeKind
+from workbench.logs.series import as_step
+from workbench.logs.source import LogFormat, LogSource
+
+DELIMITERS = ",;\t"
+SETTINGS_FILES = {
+    LogFormat.LIGHTNING: "hparams.yaml",
+    LogFormat.ULTRALYTICS: "args.yaml",
+    LogFormat.TIMM: "args.yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """The columns of a table."""
+
+    names: tuple[str, ...]
+    delimiter: str
+
+    @property
+    def has_axis(self) -> bool:
+        """Whether a column holds steps or epochs."""
+        return any(map(is_axis, self.names))
+
+    def split(self, line: str) -> list[str]:
+        """The cells of a row. Raises `csv.Error`."""
+        if '"' in line:
+            return next(csv.reader([line], delimiter=self.delimiter), [])
+        return line.split(self.delimiter)
+
+    def index(self, wanted: Role) -> int | None:
+        """The first column with a role."""
+        return next((index for index, name in enumerate(self.names) if role(name) is wanted), None)
+
+
+def parse_header(line: str) -> TableHeader:
+    """The header in the first line of a table. Raises `csv.Error`."""
+    delimiter = max(DELIMITERS, key=line.count)
+    names = TableHeader((), delimiter).split(line.removeprefix("\ufeff"))
+    return TableHeader(tuple(name.strip() for name in names), delimiter)
+
+
+class TableLog(Log):
+    """The metrics in a CSV file, and the settings in the YAML file beside it."""
+
+    def __init__(self, source: LogSource) -> None:
+        super().__init__(source)
+        self._lines = LineReader(source.path)
+        self._header: TableHeader | None = None
+        self._axes: tuple[int | None, int | None, int | None] = (None, None, None)
+        self._metrics: list[tuple[int, str]] = []
+
+    def _read(self) -> Iterator[None]:
+        if self.source.format in SETTINGS_FILES:
+            self._read_settings(self.source.path.parent / SETTINGS_FILES[self.source.format])
+        for lines in self._lines.read():
+            for line in lines:
+                self._read_line(line.rstrip("\r"))
+            yield
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._lines.rewind()
+        self._header = None
+
+    def _read_line(self, line: str) -> None:
+        if not line.strip():
+            return
+        try:
+            if self._header is None:
+                self._use_header(parse_header(line))
+                return
+            cells = self._header.split(line)
+        except csv.Error:
+            self._notice(NoticeKind.INVALID_LINE)
+            return
+        if len(cells) == len(self._header.names) and self._read_row(cells):
+            return
+        header = parse_header(line)
+        if header.has_axis and not any(map(is_number, header.names)):
+            self._use_header(header)  # a training that was resumed appended its own
+        else:
+            self._notice(NoticeKind.INVALID_LINE)
+
+    def _use_header(self, header: TableHeader) -> None:
+        self._header = header
+        self._axes = header.index(Role.STEP), header.index(Role.EPOCH), header.index(Role.WALL_TIME)
+        names = enumerate(header.names)
+        self._metrics = [(index, name) for index, name in names if name and index not in self._axes]
+
+    def _read_row(self, cells: Sequence[str]) -> bool:
+        """Add the points in a row, unless its step, epoch or time is neither a number nor missing."""
+        try:
+            step, epoch, wall_time = (_axis_value(cells, index) for index in self._axes)
+        except ValueError:
+            return False
+        row_step = as_step(epoch if math.isnan(step) else step)
+        for index, name in self._metrics:
+            try:
+                value = float(cells[index])
+            except ValueError:
+                if name in self.series and cells[index].strip() not in MISSING:
+                    self._notice(NoticeKind.INVALID_VALUE)
+            else:
+                self._add_point(name, row_step, value, wall_time, epoch)
+        return True
+
+
+def _axis_value(cells: Sequence[str], index: int | None) -> float:
+    """The number in a cell; NaN if there is none. Raises `ValueError` for text."""
+    if index is None or cells[index].strip() in MISSING:
+        return math.nan
+    return float(cells[index])
