@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from workbench.logs.columns import Row
 from workbench.logs.json_values import decode_json
-from workbench.logs.line_reader import LineReader
-from workbench.logs.log import Log, NoticeKind
-from workbench.logs.source import LogSource
+from workbench.logs.line_log import LineLog
+from workbench.logs.log import NoticeKind
 
 
-class JsonlLog(Log):
+class JsonlLog(LineLog):
     """The metrics in a file of JSON lines."""
 
-    def __init__(self, source: LogSource) -> None:
-        super().__init__(source)
-        self._lines = LineReader(source.path)
-
-    def _read(self) -> Iterator[None]:
-        for lines in self._lines.read():
-            for line in lines:
-                self._read_line(line)
-            yield
-
-    def _reset(self) -> None:
-        super()._reset()
-        self._lines.rewind()
-
     def _read_line(self, line: str) -> None:
-        if not line or line.isspace():
-            return
         try:
             record = decode_json(line)
         except ValueError:

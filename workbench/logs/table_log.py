@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from workbench.logs.columns import MISSING, Role, is_axis, is_number, role
-from workbench.logs.line_reader import LineReader
-from workbench.logs.log import Log, NoticeKind
+from workbench.logs.line_log import LineLog
+from workbench.logs.log import NoticeKind
 from workbench.logs.series import as_step
 from workbench.logs.source import LogFormat, LogSource
 
@@ -51,12 +51,11 @@ def parse_header(line: str) -> TableHeader:
     return TableHeader(tuple(name.strip() for name in names), delimiter)
 
 
-class TableLog(Log):
+class TableLog(LineLog):
     """The metrics in a CSV file, and the settings in the YAML file beside it."""
 
     def __init__(self, source: LogSource) -> None:
         super().__init__(source)
-        self._lines = LineReader(source.path)
         self._header: TableHeader | None = None
         self._axes: tuple[int | None, int | None, int | None] = (None, None, None)
         self._metrics: list[tuple[int, str]] = []
@@ -64,19 +63,13 @@ class TableLog(Log):
     def _read(self) -> Iterator[None]:
         if self.source.format in SETTINGS_FILES:
             self._read_settings(self.source.path.parent / SETTINGS_FILES[self.source.format])
-        for lines in self._lines.read():
-            for line in lines:
-                self._read_line(line.rstrip("\r"))
-            yield
+        yield from super()._read()
 
     def _reset(self) -> None:
         super()._reset()
-        self._lines.rewind()
         self._header = None
 
     def _read_line(self, line: str) -> None:
-        if not line.strip():
-            return
         try:
             if self._header is None:
                 self._use_header(parse_header(line))
