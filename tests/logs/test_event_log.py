@@ -146,6 +146,33 @@ def test_images_histograms_and_scalars_of_tensorflow_2_are_read(tmp_path: Path) 
     ]  # fmt: skip
 
 
+def test_equal_integers_and_images_beside_scalars_are_kept(tmp_path: Path) -> None:
+    """Events that differ in nothing but time, step and a value are read in one go: not what they hold besides."""
+    import numpy
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.plugins.scalar.metadata import create_summary_metadata
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    count = make_tensor_proto(numpy.int64(7))
+    image = summary_pb2.Summary.Image(encoded_image_string=b"image")
+    writer = EventFileWriter(str(tmp_path))
+    for step in range(1, 100):
+        event = event_pb2.Event(step=step, wall_time=step)
+        event.summary.value.add(tag="loss", simple_value=step)
+        if step < 50:
+            event.summary.value.add(tag="count", tensor=count, metadata=create_summary_metadata("", ""))
+        else:
+            event.summary.value.add(tag="image", image=image)
+        writer.add_event(event)
+    writer.close()
+    log = read(tmp_path)
+    assert points(log) == {
+        "loss": [(step, step) for step in range(1, 100)], "count": [(step, 7) for step in range(1, 50)],
+    }  # fmt: skip
+    assert [reference.step for reference in log.images["image"]] == list(range(50, 100))
+
+
 def test_a_reader_gives_way_to_its_caller(tmp_path: Path) -> None:
     write_scalars(tmp_path, range(20_000))
     log = open_folder(tmp_path)

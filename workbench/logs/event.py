@@ -7,6 +7,7 @@ https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -79,8 +80,27 @@ class Event:
     values: list[SummaryValue] = field(default_factory=list)
 
 
+_ONE_SCALAR = re.compile(
+    rb"\x09([\s\S]{8})\x10([\x80-\xff]*[\0-\x7f])\x2a([\0-\x7f])\x0a([\0-\x7f])\x0a([\0-\x7f])([\s\S]*)\x15[\s\S]{4}"
+)
+"""Most events: wall time, step, and a summary of one tag and its simple value, each part with its length."""
+
+
 def decode_event(payload: bytes) -> Event:
     """The event in the payload of a frame. Raises `InvalidMessage`."""
+    match = _ONE_SCALAR.fullmatch(payload)
+    if match is not None:
+        step, summary, value, tag_length, tag = match.group(2, 3, 4, 5, 6)
+        if (summary[0], value[0], tag_length[0]) == (len(tag) + 9, len(tag) + 7, len(tag)):
+            number = _plain(payload, len(payload) - 4, len(payload), "f")
+            return Event(
+                struct.unpack_from("<d", payload, 1)[0], 1, signed(read_varint(step, 0)[0]), Span(*match.span(2)),
+                [SummaryValue(tag.decode("utf-8", "replace"), number=number)],
+            )  # fmt: skip
+    return _decode_fields(payload)
+
+
+def _decode_fields(payload: bytes) -> Event:
     event = Event()
     for part in fields(payload):
         if part.number == 1:
@@ -170,9 +190,10 @@ def _tensor_number(payload: bytes, part: Field, dtype: int) -> Number | None:
 
 def _plain(payload: bytes, start: int, end: int, code: str) -> Number:
     """The number in `struct` format `code` at `start`. Raises `InvalidMessage`."""
-    if struct.calcsize(f"<{code}") > end - start:
-        raise InvalidMessage
-    number = float(struct.unpack_from(f"<{code}", payload, start)[0])
+    try:
+        number = float(struct.unpack_from(f"<{code}", payload[:end], start)[0])
+    except struct.error:
+        raise InvalidMessage from None
     return Number(number, start, code) if code in {"f", "d"} else Number(number)
 
 

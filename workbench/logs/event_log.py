@@ -122,12 +122,14 @@ class EventLog(Log):
                 if size:
                     return size
                 self._recent.remember(frame, layout)
+            else:
+                self._recent.forget()
             for tag, number in scalars:
                 self._add_point(tag, event.step, number.value, event.wall_time)
+            start = file.offset + position + tfrecord.HEADER.size
             for value in event.values:
-                self._add_large_values(
-                    payload, event, value, file.path, file.offset + position + tfrecord.HEADER.size
-                )
+                if value.number is None:
+                    self._add_large_values(payload, event, value, file.path, start)
         except InvalidMessage:
             self._notice(NoticeKind.DAMAGED_RECORD)
         return len(frame)

@@ -30,14 +30,10 @@ class Field(NamedTuple):
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """An unsigned varint, and the position behind it. Raises `InvalidMessage`."""
     result = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            break
-        byte = data[position]
-        position += 1
+    for shift, byte in zip(range(0, 70, 7), data[position : position + 10], strict=False):
         result |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return result & 0xFFFFFFFFFFFFFFFF, position
+            return result & 0xFFFFFFFFFFFFFFFF, position + shift // 7 + 1
     raise InvalidMessage
 
 
@@ -55,7 +51,7 @@ def fields(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Fiel
     """The fields of the message in `data[start:end]`. Raises `InvalidMessage`."""
     end = len(data) if end is None else end
     while start < end:
-        key, start = read_varint(data, start)
+        key, start = (data[start], start + 1) if data[start] < 0x80 else read_varint(data, start)
         number, wire_type = key >> 3, key & 7
         value = 0
         content = start

@@ -58,12 +58,15 @@ class FrameLayout(NamedTuple):
 
 
 def frame_layout(frame: bytes, event: Event, scalars: Iterable[tuple[str, Number]]) -> FrameLayout | None:
-    """The layout of a frame with these scalars; `None` if it has none, no wall time or no step (0 is not written)."""
+    """The layout of a frame with these scalars.
+
+    `None` if it holds anything else, or has no wall time or no step (0 is not written).
+    """
     start = tfrecord.HEADER.size
     columns = tuple(
         ScalarColumn(tag, start + number.offset, number.code) for tag, number in scalars if number.code
     )
-    if not columns or event.wall_time_offset < 0 or event.step_span is None:
+    if len(columns) != len(event.values) or event.wall_time_offset < 0 or event.step_span is None:
         return None
     step = Column(start + event.step_span.start, event.step_span.end - event.step_span.start)
     return FrameLayout(len(frame), Column(start + event.wall_time_offset, 8), step, columns)
