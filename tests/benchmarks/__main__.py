@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen
+from tests.benchmarks import classifying, event_files, gpu, photographs, recipes, record, screen
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
 from workbench.cli.tables import print_table
 
@@ -18,6 +18,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "photographs": photographs.rows,
     "record": record.rows,
     "screen": screen.rows,
+    "event-files": event_files.rows,
     "classify": classifying.rows,
     "gpu": gpu.rows,
 }

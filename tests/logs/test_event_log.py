@@ -65,6 +65,16 @@ def test_scalars_of_both_encodings_are_those_that_tensorboard_reads(tmp_path: Pa
         assert list(series.wall_times) == [event.wall_time for event in events]
 
 
+def test_metrics_with_names_of_the_same_length_in_another_order_are_kept_apart(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step in range(1, 100):
+            for name, value in [("aa", step), ("bb", -step)][:: 1 if step < 50 else -1]:
+                writer.add_scalar(name, value, step)
+    assert points(read(tmp_path)) == {
+        "aa": [(step, step) for step in range(1, 100)], "bb": [(step, -step) for step in range(1, 100)],
+    }  # fmt: skip
+
+
 def test_points_without_a_step_and_steps_that_go_back_are_kept_in_the_order_of_writing(
     tmp_path: Path,
 ) -> None:

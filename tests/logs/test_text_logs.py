@@ -82,6 +82,22 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path, content: str
     assert (log.generation, log.notices) == (1, {NoticeKind.REPLACED_FILE: 1})
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("step,loss\n", "step,acc_\n"), ("500,1.5\n", "500,2.5\n")], ids=["start", "end"]
+)
+def test_a_longer_file_with_another_start_or_end_of_what_was_read_is_read_again(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    path = tmp_path / "log.csv"
+    content = "step,loss\n" + "".join(f"{step},1.5\n" for step in range(501))
+    path.write_text(content)
+    log = open_file(path)
+    path.write_text(content.replace(before, after) + "501,1.5\n")
+    poll_all(log)
+    assert points(log) == points(read(path))
+    assert log.generation == 1
+
+
 def test_a_copy_that_is_longer_counts_as_growth(tmp_path: Path) -> None:
     """As rsync copies the log of a training that is running."""
     path = tmp_path / "log.csv"

@@ -120,8 +120,9 @@ def write_hugging_face(folder: Path) -> Expected:
 
 
 def write_wandb(folder: Path) -> Expected:
-    """Nested metrics, NaN and infinities, a step that is left out, a histogram, and a setting that changes."""
+    """Nested metrics, NaN and infinities, steps that are left out, a histogram, an image, and a setting that changes."""
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    import numpy
     import wandb
 
     config = {"lr": 0.1, "optimizer": {"name": "adam", "betas": [0.9, 0.99]}, "augment": True, "seed": None}
@@ -131,7 +132,8 @@ def write_wandb(folder: Path) -> Expected:
         value = math.nan if step == 2 else math.inf if step == 3 else 1 / (step + 1)
         run.log({"loss": value, "nested": {"count": step, "text": "x"}, "val/accuracy": step / 40})
         expected.add(step, {"loss": value, "nested/count": step, "val/accuracy": step / 40})
-    run.log({"late": 3, "weights": wandb.Histogram([1, 2, 3])}, step=100)
+    image = wandb.Image(numpy.zeros((4, 4, 3), numpy.uint8))
+    run.log({"late": 3, "weights": wandb.Histogram([1, 2, 3]), "picture": image}, step=100)
     expected.add(100, {"late": 3})
     run.log({"long": 1.5, "comment": "c" * 40_000})  # longer than a block
     expected.add(100, {"long": 1.5})  # the step is open until one without a number follows
