@@ -79,7 +79,7 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path, content: str
     path.write_text(content)
     assert poll_all(log)
     assert points(log) == points(read(path))
-    assert (log.generation, log.notices) == (1, {NoticeKind.REPLACED_FILE: 1})
+    assert (log.generation, log.notices) == (1, {NoticeKind.REWRITTEN_FILE: 1})
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def write_hugging_face(folder: Path) -> Expected:
 
 
 def write_wandb(folder: Path) -> Expected:
-    """Nested metrics, NaN and infinities, steps that are left out, a histogram, an image, and a setting that changes."""
+    """Nested metrics, NaN and infinity, steps left out, a histogram, an image, and a setting that changes."""
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     import numpy
     import wandb

@@ -24,10 +24,9 @@ from workbench.logs.protobuf import (
     text,
 )
 
-DT_FLOAT, DT_DOUBLE, DT_STRING = 1, 2, 7
-_FLOATS = {DT_FLOAT: "f", DT_DOUBLE: "d", 19: "e"}
+_FLOATS = {1: "f", 2: "d", 19: "e"}
 _INTEGERS = {3: "i", 4: "B", 5: "h", 6: "b", 9: "q", 10: "?", 17: "H", 22: "I", 23: "Q"}
-_CONTENT_TYPES = {**_FLOATS, **_INTEGERS}
+_CONTENT_TYPES = _FLOATS | _INTEGERS
 """The `struct` format of an element of `tensor_content`, by `DataType`; 14 is bfloat16."""
 _BFLOAT16 = 14
 

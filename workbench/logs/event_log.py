@@ -54,9 +54,12 @@ class EventLog(Log):
         for path in event_files(self.source.path):
             file = self._files.setdefault(path, FollowedFile(path))
             self._end_cycle()
-            for data in file.chunks(CHUNK_BYTES):
-                file.advance(data, self._read_frames(file, data))
-                yield
+            try:
+                for data in file.chunks(CHUNK_BYTES):
+                    file.advance(data, self._read_frames(file, data))
+                    yield
+            except OSError:  # the other files can still be read
+                self._notice_unreadable_file()
 
     def _reset(self) -> None:
         super()._reset()

@@ -79,11 +79,6 @@ class FollowedFile:
         self._tail = (self._tail + data[max(0, count - TAIL_BYTES) : count])[-TAIL_BYTES:]
         self.offset += count
 
-    def skip(self, count: int) -> None:
-        """Move the offset over bytes that were not read."""
-        self._tail = b""
-        self.offset += count
-
     def rewind(self) -> None:
         """Start at the first byte again."""
         self.offset = 0

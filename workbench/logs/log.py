@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -29,16 +28,20 @@ T = TypeVar("T")
 
 
 class NoticeKind(StrEnum):
-    """What a reader did not take as it was; the value is a noun."""
+    """What a reader did not take as it was; the value is its name in messages."""
 
     DAMAGED_RECORD = "damaged record"
     INVALID_LINE = "invalid line"
     INVALID_VALUE = "invalid value"
     UNREADABLE_FILE = "unreadable file"
-    IGNORED_POINT = "point of further metrics"
-    IGNORED_REFERENCE = "further image, histogram or text"
-    DROPPED_POINT = "point dropped to save memory"
-    REPLACED_FILE = "file replaced or truncated"
+    REWRITTEN_FILE = "rewritten file"
+    """A file was replaced or truncated: everything was read again."""
+    IGNORED_POINT = "ignored point"
+    """A point of a metric after the first `MAX_SERIES`."""
+    IGNORED_REFERENCE = "ignored image, histogram or text"
+    """Any after the first `MAX_REFERENCES`."""
+    DROPPED_POINT = "dropped point"
+    """Of more than `MAX_POINTS`, every second one is dropped."""
 
 
 class Log(ABC):
@@ -57,10 +60,11 @@ class Log(ABC):
         """Increases whenever anything above changes."""
         self.generation = 0
         """Increases when everything is read again, because a file was replaced or truncated."""
-        self.points = 0
+        self.point_count = 0
+        """Points in all series."""
         self._notices: Counter[NoticeKind] = Counter()
         self._references = 0
-        self._settings_state = 0
+        self._settings_time = 0
         self._work: Iterator[None] | None = None
 
     @property
@@ -89,11 +93,10 @@ class Log(ABC):
                     self._work = work
                     break
         except FileReplaced:
-            self._notice(NoticeKind.REPLACED_FILE)
             self._reset()
             self._work = self._read()
         except OSError:
-            self._notices[NoticeKind.UNREADABLE_FILE] = 1
+            self._notice_unreadable_file()
         return self.version != version
 
     @abstractmethod
@@ -104,16 +107,21 @@ class Log(ABC):
         """
 
     def _reset(self) -> None:
-        """Forget everything that was read."""
+        """Forget everything that was read, as a file was rewritten."""
         for content in (self.series, self.config, self.summary, self.texts, self.images, self.histograms):
             content.clear()
-        self.points = self._references = self._settings_state = 0
+        self.point_count = self._references = self._settings_time = 0
         self.generation += 1
-        self.version += 1
+        self._notice(NoticeKind.REWRITTEN_FILE)
 
     def _notice(self, kind: NoticeKind, count: int = 1) -> None:
         self._notices[kind] += count
         self.version += 1
+
+    def _notice_unreadable_file(self) -> None:
+        """Count a file that can't be read once, however often it is tried."""
+        if NoticeKind.UNREADABLE_FILE not in self._notices:
+            self._notice(NoticeKind.UNREADABLE_FILE)
 
     def _add_point(
         self, name: str, step: int | None, value: float, wall_time: float = math.nan, epoch: float = math.nan
@@ -144,18 +152,18 @@ class Log(ABC):
                 self._notice(NoticeKind.IGNORED_POINT, added)
                 return None
             series = self.series[name] = Series()
-        self.points += added
-        if self.points > MAX_POINTS:
+        if self.point_count + added > MAX_POINTS:
             self._thin_out()
+        self.point_count += added
         return series
 
     def _thin_out(self) -> None:
         """Drop every second point of all series."""
-        before = self.points
+        before = self.point_count
         for series in self.series.values():
             series.drop_every_second()
-        self.points = sum(map(len, self.series.values()))
-        self._notice(NoticeKind.DROPPED_POINT, before - self.points)
+        self.point_count = sum(map(len, self.series.values()))
+        self._notice(NoticeKind.DROPPED_POINT, before - self.point_count)
 
     def _add_reference(self, kind: dict[str, list[Reference[T]]], reference: Reference[T]) -> None:
         if self._references >= MAX_REFERENCES:
@@ -166,11 +174,13 @@ class Log(ABC):
         kind.setdefault(reference.name, []).append(reference)
 
     def _read_settings(self, path: Path) -> None:
-        """Add the settings in a YAML file, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            if (state := path.stat().st_mtime_ns) != self._settings_state:
-                self._settings_state = state
+        """Add the settings in a YAML file, if there is one and it has changed."""
+        try:
+            if path.is_file() and (modified := path.stat().st_mtime_ns) != self._settings_time:
+                self._settings_time = modified
                 self._add_config(read_yaml(path))
+        except OSError:
+            self._notice_unreadable_file()
 
     def _add_config(self, settings: Mapping[str, ConfigValue]) -> None:
         self.config.update(settings)

@@ -71,20 +71,21 @@ class TableLog(LineLog):
 
     def _read_line(self, line: str) -> None:
         try:
-            if self._header is None:
-                self._use_header(parse_header(line))
-                return
-            cells = self._header.split(line)
+            valid = self._read_header(line) or self._read_row(line)
         except csv.Error:
+            valid = False
+        if not valid:
             self._notice(NoticeKind.INVALID_LINE)
-            return
-        if len(cells) == len(self._header.names) and self._read_row(cells):
-            return
+
+    def _read_header(self, line: str) -> bool:
+        """Read the first line, or another header: a training that was resumed appends its own."""
+        if self._header is not None and is_number(line[:1]):
+            return False
         header = parse_header(line)
-        if header.has_axis and not any(map(is_number, header.names)):
-            self._use_header(header)  # a training that was resumed appended its own
-        else:
-            self._notice(NoticeKind.INVALID_LINE)
+        if self._header is not None and (not header.has_axis or any(map(is_number, header.names))):
+            return False
+        self._use_header(header)
+        return True
 
     def _use_header(self, header: TableHeader) -> None:
         self._header = header
@@ -92,8 +93,12 @@ class TableLog(LineLog):
         names = enumerate(header.names)
         self._metrics = [(index, name) for index, name in names if name and index not in self._axes]
 
-    def _read_row(self, cells: Sequence[str]) -> bool:
-        """Add the points in a row, unless its step, epoch or time is neither a number nor missing."""
+    def _read_row(self, line: str) -> bool:
+        """Add the points in a row; whether it fits the header, and its step, epoch and time are numbers or missing."""
+        assert self._header is not None
+        cells = self._header.split(line)
+        if len(cells) != len(self._header.names):
+            return False
         try:
             step, epoch, wall_time = (_axis_value(cells, index) for index in self._axes)
         except ValueError:

@@ -23,6 +23,8 @@ FILE_HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
 _HISTORY, _SUMMARY, _CONFIG, _RUN = 2, 3, 5, 17
 _UPDATE, _REMOVE = 1, 2
 _RUN_CONFIG, _RUN_SUMMARY = 4, 5
+_AXES = frozenset({"_step", "_timestamp"})
+"""What of W&B's own values is used."""
 
 
 class Item(NamedTuple):
@@ -110,9 +112,6 @@ class WandbLog(Log):
             if part.number == _UPDATE:
                 target.update(flatten(item.value, item.path))
             self.version += 1
-
-
-_AXES = frozenset({"_step", "_timestamp"})
 
 
 def _item(record: bytes, message: Field) -> Item:
