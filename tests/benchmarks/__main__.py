@@ -8,7 +8,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import classifying, gpu, photographs, recipes, record, screen, slow_line, tracking
+from tests.benchmarks import (
+    classifying,
+    event_files,
+    gpu,
+    photographs,
+    recipes,
+    record,
+    screen,
+    slow_line,
+    tracking,
+)  # fmt: skip
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
 from workbench.cli.tables import print_table
 
@@ -19,6 +29,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "record": record.rows,
     "screen": screen.rows,
     "slow-line": slow_line.rows,
+    "event-files": event_files.rows,
     "classify": classifying.rows,
     "tracking": tracking.rows,
     "gpu": gpu.rows,

@@ -10,6 +10,7 @@ import torch
 
 from tests.benchmarks import (
     classifying,
+    event_files,
     gpu,
     loops,
     material,
@@ -120,3 +121,9 @@ def test_quotients_are_taken_round_by_round() -> None:
     calls: list[str] = []
     measure.alternate(2, {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")})
     assert calls == ["a", "b", "b", "a"]
+
+
+def test_both_readers_of_event_files_read_the_same(tmp_path: Path) -> None:
+    event_files.write(tmp_path, FEW)
+    event_files.check_same_points(event_files.ours(tmp_path), event_files.theirs(tmp_path))
+    assert event_files.ours(tmp_path).point_count == FEW

@@ -6,8 +6,9 @@ import math
 
 import msgspec
 
+from workbench.logs.series import Series
 from workbench.runs.metrics import EvaluationMetrics
-from workbench.runs.reader import RunView, Series
+from workbench.runs.reader import RunView
 
 TRAINING = "train"
 """The prefix of training metrics; those of an evaluation have the name of its split."""
@@ -49,7 +50,7 @@ def _training_series(view: RunView) -> dict[str, Series]:
         series = Series()
         for step, value in zip(view.steps.step, view.steps.column(name), strict=True):
             if not math.isnan(value):  # NaN is a missing value here
-                series.add(step, value)
+                series.append(int(step), value)
         if len(series):
             found[f"{TRAINING}/{name}"] = series
     return dict(sorted(found.items()))
@@ -60,5 +61,5 @@ def _evaluation_series(view: RunView) -> dict[str, Series]:
     for row in view.evaluations:
         for name in EvaluationMetrics.METRICS:
             if (value := row.metric(name)) is not None:
-                found.setdefault(f"{row.split}/{name}", Series()).add(row.step, value, row.wall.time)
+                found.setdefault(f"{row.split}/{name}", Series()).append(row.step, value, row.wall.time)
     return found

@@ -14,6 +14,7 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.io.regular_files import open_regular_descriptor
+from workbench.logs.series import Series
 from workbench.runs.journal import Attempt, JournalLine, attempts_of
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
@@ -148,26 +149,6 @@ class MetricColumns:
 
     def __len__(self) -> int:
         return len(self.step)
-
-
-@dataclass
-class Series:
-    """The values of one metric, in the order in which they were written."""
-
-    steps: array[float] = field(default_factory=lambda: array("d"))
-    """Steps may be missing, repeated or go back."""
-    values: array[float] = field(default_factory=lambda: array("d"))
-    wall_times: array[float] = field(default_factory=lambda: array("d"))
-    """Unix seconds."""
-
-    def add(self, step: float, value: float, wall_time: float = 0.0) -> None:
-        """Append a value."""
-        self.steps.append(step)
-        self.values.append(value)
-        self.wall_times.append(wall_time)
-
-    def __len__(self) -> int:
-        return len(self.values)
 
 
 @dataclass
@@ -357,4 +338,4 @@ class RunReader:
                 for name, value in row.values.items():
                     if (series := self.view.logged.get(name)) is None:
                         series = self.view.logged[name] = Series()
-                    series.add(row.step, value, row.wall.time)
+                    series.append(row.step, value, row.wall.time)

@@ -1,0 +1,75 @@
+"""Reading the event files of a long training: tensorboard's own reader beside ours."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+
+from tests.benchmarks.measure import Row, Scale, alternate, median, quotient, say
+from workbench.logs.discovery import find_logs
+from workbench.logs.log import Log
+from workbench.logs.open_log import open_log
+
+METRICS = 20
+
+
+def write(folder: Path, points: int) -> None:
+    """The same metrics at every step, as `add_scalar` writes them."""
+    draws = random.Random(0)
+    with SummaryWriter(str(folder), max_queue=10_000) as writer:
+        for step in range(points // METRICS):
+            for metric in range(METRICS):
+                writer.add_scalar(f"m{metric:02d}", draws.random(), step)
+
+
+def ours(folder: Path) -> Log:
+    """Everything in the folder."""
+    (source,) = find_logs(folder)
+    log = open_log(source)
+    log.poll()
+    return log
+
+
+def theirs(folder: Path) -> EventAccumulator:
+    """Everything in the folder."""
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+
+
+def check_same_points(mine: Log, reference: EventAccumulator) -> None:
+    """Raise `AssertionError` unless both sides have read the same."""
+    assert set(mine.series) == set(reference.Tags()["scalars"])
+    for name, series in mine.series.items():
+        expected = [(event.step, event.value) for event in reference.Scalars(name)]
+        assert list(zip(series.steps, series.values, strict=True)) == expected
+
+
+def timed(read: Callable[[Path], object], folder: Path) -> float:
+    """Processor seconds of reading: nothing is waited for but the page cache."""
+    began = time.process_time()
+    read(folder)
+    return time.process_time() - began
+
+
+def rows(place: Path, scale: Scale) -> list[Row]:
+    """One row."""
+    say(f"  writing {scale.rows:,} points")
+    write(place, scale.rows)
+    check_same_points(ours(place), theirs(place))
+    megabytes = sum(file.stat().st_size for file in place.iterdir()) / 1e6
+    seconds = alternate(
+        scale.rounds, {"ours": lambda: timed(ours, place), "tensorboard": lambda: timed(theirs, place)}
+    )
+    return [
+        Row(
+            f"reading {megabytes:.0f} MB of event files, {scale.rows:,} points : tensorboard's EventAccumulator",
+            f"{median(seconds['ours']):.2f} s",
+            f"{median(seconds['tensorboard']):.2f} s",
+            str(quotient(seconds["ours"], seconds["tensorboard"])),
+            "≤ 0.05",
+        )
+    ]
