@@ -21,6 +21,7 @@ from workbench.runs import locks
 from workbench.runs.enums import Cause
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import read_report
 from workbench.runs.script import Script, script_name
 from workbench.runs.status import Status, status_of
 
@@ -259,3 +260,27 @@ def test_the_default_name_is_the_scripts(command: tuple[str, ...], name: str) ->
 
 def test_a_command_line_is_quoted_as_for_a_shell() -> None:
     assert Script(command=("python", "a b.py", "$x")).command_line == "python 'a b.py' '$x'"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_logs_that_a_script_writes_by_itself_are_its_metrics(
+    write_script: Callable[[str], Path], tmp_path: Path, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named with `--logs`, or found to grow below the working directory; an older log there is left out."""
+    monkeypatch.chdir(tmp_path)
+    old = tmp_path / "old" / "metrics.csv"
+    old.parent.mkdir()
+    old.write_text("step,epoch,stale\n1,0,1\n")
+    os.utime(old, (1e9, 1e9))
+    folder = start(
+        write_script(
+            "from torch.utils.tensorboard import SummaryWriter\nwriter = SummaryWriter('events')\n"
+            "for step in range(5):\n    writer.add_scalar('loss', 1 / (step + 1), step)\nwriter.close()\n"
+        ),
+        logs=(str(tmp_path / "events"),) if named else (),
+    )
+    assert wait_for_end(folder) is Status.FINISHED, folder.log.read_text()
+    report = read_report(folder)
+    assert set(report.metrics) == {"loss"}
+    assert (report.metrics["loss"].count, report.metrics["loss"].last_step) == (5, 4)
+    assert report.metrics["loss"].last == pytest.approx(0.2)

@@ -20,6 +20,7 @@ from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, 
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import Script, ScriptConfig, read_description
+from workbench.runs.script_logs import FoundLogs, ScriptLogs
 from workbench.runs.status import Status, status_of, unknown_reason
 
 MAX_LINE_BYTES = 1 << 20
@@ -216,6 +217,7 @@ class RunReader:
     def __init__(self, folder: RunFolder) -> None:
         self.view = RunView(folder)
         self._advanced = True
+        self._script_logs: ScriptLogs | None = None
         self._metrics: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
         self._journal: JsonlReader[JournalLine] = JsonlReader(folder.journal, JournalLine)
         self._stamps: dict[str, int] = {}
@@ -227,6 +229,7 @@ class RunReader:
         changed = self._poll_files()
         changed |= self._poll_journal()
         changed |= self._poll_metrics(budget)
+        changed |= self._poll_script_logs()
         status = status_of(view.folder, view.attempts)
         if changed or status is not view.status:
             view.status = status
@@ -244,7 +247,8 @@ class RunReader:
     @property
     def has_unread(self) -> bool:
         """Whether another poll would read more. A torn last line does not count: it may never be completed."""
-        return self._advanced and self._metrics.unread_bytes > 0
+        logs = self._script_logs
+        return (self._advanced and self._metrics.unread_bytes > 0) or (logs is not None and logs.pending)
 
     def close(self) -> None:
         """Close all open files."""
@@ -323,6 +327,22 @@ class RunReader:
             view.sampled = None
         view.skipped_lines = reader.skipped_lines + self._journal.skipped_lines
         return bool(records) or replaced
+
+    def _poll_script_logs(self) -> bool:
+        """Read what the script logs by itself; it stands beside what it logs with `workbench.log`."""
+        view = self.view
+        if view.script is None:
+            return False
+        found = self._newer(view.folder.found_logs, partial(read_record, type=FoundLogs))
+        if self._script_logs is None or found is not None:
+            paths = view.script.logs or (found.paths if found else ())
+            self._script_logs = ScriptLogs(paths) if paths else None
+        if self._script_logs is None or not self._script_logs.poll():
+            return False
+        for name, series in self._script_logs.series.items():
+            view.logged[name] = series
+            view.logged_step = max(view.logged_step, series.steps[-1])
+        return True
 
     def _add_row(self, row: MetricLine) -> None:
         match row:

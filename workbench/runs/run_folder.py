@@ -69,6 +69,11 @@ class RunFolder:
         """A folder: the images that a script logs, `NAME/step-N.png`."""
         return self.path / "images"
 
+    @property
+    def found_logs(self) -> Path:
+        """The logs that a script was found to write by itself."""
+        return self.path / "logs.json"
+
     def evaluation(self, step: int, split: str) -> Path:
         """The evaluation of a split after `step`; its predictions have the same name with the suffix `.bin`."""
         return self.evaluations / f"step-{step}-{split}.json"

@@ -6,6 +6,7 @@ answers requests, and records the end. The script itself needs to know nothing o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from workbench.core.errors import UserError
 from workbench.core.paths import home
 from workbench.core.progress import Progress
 from workbench.core.text import one_line
+from workbench.io.record_codec import read_record, write_record
+from workbench.logs.discovery import find_logs
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.jsonl import read_last_lines
@@ -25,6 +28,7 @@ from workbench.runs.metrics import MetricLine
 from workbench.runs.requests import Answer
 from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
 from workbench.runs.script import RESUME_VARIABLE, RUN_VARIABLE, Script, read_script
+from workbench.runs.script_logs import FoundLogs
 from workbench.scripts.output import OutputReader, RotatingLog
 from workbench.scripts.process import ScriptProcess
 from workbench.scripts.progress import ScriptProgress
@@ -36,6 +40,7 @@ STARTED = time.monotonic() - process_age()
 POLL_SECONDS = 0.1
 STEP_SECONDS = 2.0
 """The interval between two looks at the newest step that the script has logged."""
+SEARCH_SECONDS = (2.0, 10.0, 60.0, 600.0, 3600.0)
 OUTPUT_SECONDS = 2.0
 """The time that processes which a script leaves behind may keep its output open."""
 
@@ -94,6 +99,9 @@ class ScriptRun:
         self._progress = ScriptProgress()
         self._reported: Progress | None = None
         self._step_due = 0.0
+        self._started = time.time()
+        self._searches = list(SEARCH_SECONDS)
+        """Seconds after the start at which logs are searched for."""
         self._signals = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
         """Signals to be sent to a script that has to stop."""
         self._signal_due = 0.0
@@ -108,10 +116,12 @@ class ScriptRun:
         while (code := self._process.wait(POLL_SECONDS)) is None:
             self._handle_requests()
             self._report()
+            self._find_logs()
             if self._context.requests.stop and self._signals and time.monotonic() >= self._signal_due:
                 self._process.send(self._signals.pop(0))
                 self._signal_due = time.monotonic() + self._script.grace_seconds
         output.finish(OUTPUT_SECONDS)
+        self._find_logs(ended=True)
         self._report(finished=code == 0)
         return self._end(code)
 
@@ -141,6 +151,19 @@ class ScriptRun:
             rows = read_last_lines(self._context.folder.metrics, MetricLine)
             heartbeat.update(step=max((row.step for row in rows), default=0))
 
+    def _find_logs(self, *, ended: bool = False) -> None:
+        """Now and then, record which logs have grown below the working directory, unless the user has named them."""
+        due = ended or (self._searches and time.time() >= self._started + self._searches[0])
+        if self._script.logs or not due:
+            return
+        self._searches = self._searches[1:]
+        place = Path(self._script.working_directory)
+        grown = [source.path for source in find_logs(place) if _modified(source.path) >= self._started]
+        found = FoundLogs(paths=tuple(map(str, grown)))
+        if grown and found != read_record(self._context.folder.found_logs, FoundLogs):
+            with contextlib.suppress(OSError):
+                write_record(self._context.folder.found_logs, found)
+
     def _end(self, code: int) -> AttemptEnd:
         if self._context.requests.stop is not None:
             return AttemptEnd(Ending.STOPPED, *self._context.requests.stop, exit_code=code)
@@ -149,6 +172,14 @@ class ScriptRun:
         text = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
         cause = Cause.ERROR if code > 0 else Cause.CRASH
         return AttemptEnd(Ending.FAILED, cause, text + last_log_line(self._context.folder.log), code)
+
+
+def _modified(path: Path) -> float:
+    """When a log was last written, Unix seconds; of a folder its newest file counts."""
+    try:
+        return max(entry.stat().st_mtime for entry in ([path] if path.is_file() else path.iterdir()))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _signal_name(number: int) -> str:
