@@ -33,7 +33,8 @@ from workbench.core.settings_schema import (
     convert,
     settings_of,
 )
-from workbench.core.user_code import check_user_code, is_user_code, split_user_code_name
+from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.core.user_code_outline import check_data_function, check_model_class, check_user_code
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
@@ -317,6 +318,10 @@ def check_compatibility(experiment: Experiment) -> None:
     """Raise `UserError` where dataset and model are incompatible, as far as this is known before loading them."""
     data, model = datasets.find(experiment.data.name), models.find(experiment.model.name)
     check_sources(data.name, model.name)
+    if data.kind == "custom":
+        check_data_function(data.name, experiment.data.options)
+    if model.kind == "custom":
+        check_model_class(model.name)
     if data.task not in model.tasks:
         compatible = [m.name for m in models.CATALOG if data.task in m.tasks][:6]
         raise UserError(
