@@ -13,7 +13,13 @@ from typing import Any, Generic, TypeVar
 from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
-from workbench.runs.journal import Attempt, JournalLine, attempts_of
+from workbench.runs.journal import (
+    Attempt,
+    JournalLine,
+    RefusedResume,
+    attempts_of,
+    without_refused_settings,
+)
 from workbench.runs.metrics import EpochRow, EvaluationRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
@@ -277,6 +283,8 @@ class RunReader:
         if replaced:
             self.view.journal.clear()
         self.view.journal.extend(records)
+        if any(isinstance(record, RefusedResume) for record in records):
+            self.view.journal[:] = without_refused_settings(self.view.journal)
         return bool(records) or replaced
 
     def _poll_metrics(self, budget: int) -> bool:
