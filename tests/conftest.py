@@ -30,6 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A separate home for every test, so that no real runs, data or weights are used."""
     place = tmp_path / "home"
     monkeypatch.setenv("WORKBENCH_HOME", str(place))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user-data"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("WORKBENCH_DATA", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -30,6 +30,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(data_placement, "_free_bytes", lambda device: 1 << 40)
     # Autocast and the gradient scaler switch themselves off without a driver.
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
     monkeypatch.setattr(nn.Module, "_apply", replace_tensors)
     luma_weights.cache_clear()

@@ -229,6 +229,10 @@ async def test_a_summary_of_a_model_for_a_dataset(shared: ComputeClient) -> None
         (Classify(image=ImagePath(__file__), classifier=RESNET), "is not an image"),
         (SummarizeModel(data=Choice("clusters"), model=Choice("convnet")), "takes images"),
         (SummarizeModel(data=Choice("digits"), model=Choice("")), "unknown model ''"),
+        (
+            SummarizeModel(data=Choice("digits"), model=Choice("alexnet", {"weights": __file__})),
+            "not a checkpoint of torch.save",
+        ),
         (ListSamples(dataset=dataset("clusters")), "has no images"),
         (
             ListSamples(dataset=dataset("digits"), split="validation"),

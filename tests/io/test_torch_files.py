@@ -77,7 +77,7 @@ def test_a_plain_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
 
 def test_a_whole_module_is_refused_with_what_to_do(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "m.pt")
-    refused(tmp_path / "m.pt", r"Linear.*save model\.state_dict\(\) instead")
+    refused(tmp_path / "m.pt", r"Linear.*or model\.state_dict\(\) of a whole model")
     torch.save([1, 2], tmp_path / "list.pt")
     refused(tmp_path / "list.pt", "not list")
 

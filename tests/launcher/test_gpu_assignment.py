@@ -20,7 +20,8 @@ from workbench.cli.main import run as command
 from workbench.config.experiment import build_experiment
 from workbench.core.errors import UserError
 from workbench.launcher import launch
-from workbench.launcher.gpu_assignment import GpuAssigner
+from workbench.launcher.gpu_assignment import GpuAssigner, claimed_gpu
+from workbench.planning.client import PlanProcess
 from workbench.runs.enums import RequestKind
 from workbench.runs.journal import Notice, attempts_of, read_journal
 from workbench.runs.locks import WRITER, holder_pid
@@ -214,3 +215,33 @@ def test_a_suspended_run_holds_no_gpu(driver: StubDriver, runs: list[RunFolder])
     launch.send_request(folder, RequestKind.CONTINUE)
     until(lambda: len(attempts_of(read_journal(folder.journal))) == 2, "second attempt")
     assert given(folder) == "cuda:1" and list(live_claims()) == [uuid(1)]
+
+
+def test_a_plan_takes_a_gpu_as_a_run_does(driver: StubDriver, home: Path) -> None:
+    driver.write([gpu(0), gpu(1)])
+    run = GpuAssigner("run")
+    run.assign("auto")
+    with PlanProcess(build_experiment("digits-mlp")) as planning:
+        assert [claim.run for claim in live_claims()[uuid(1)]] == ["plan of digits-mlp"]
+        environment = Path(f"/proc/{planning._process.pid}/environ").read_bytes().split(b"\0")
+        assert f"CUDA_VISIBLE_DEVICES={uuid(1)}".encode() in environment
+    assert list(live_claims()) == [uuid(0)]
+    run.release()
+
+
+@pytest.mark.parametrize("before", [None, "1,0"])
+def test_this_process_takes_a_gpu_while_it_computes(
+    before: str | None, driver: StubDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.write([gpu(0), gpu(1)])
+    if before:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    expected = 1 if before else 0
+    for requested, given_device in (("auto", "auto"), ("cuda:0", uuid(expected))):
+        with claimed_gpu("classify", requested) as device:
+            assert device == given_device
+            assert [claim.run for claim in live_claims()[uuid(expected)]] == ["classify"]
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == uuid(expected)
+    assert live_claims() == {} and os.environ.get("CUDA_VISIBLE_DEVICES") == before
+    with claimed_gpu("classify", "cpu") as device:
+        assert device == "cpu" and live_claims() == {}

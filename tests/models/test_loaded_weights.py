@@ -148,7 +148,7 @@ BAD: dict[str, tuple[Callable[[State], Any], str]] = {
     "Lightning, with a class of another package": (
         lambda state: {"state_dict": state, "hyper_parameters": argparse.Namespace(lr=0.1)},
         'contains argparse.Namespace, and loading a class may run any code; where you made the file, load it and save '
-        'only its weights: torch.save(ckpt["state_dict"], "weights.pth")'),
+        'only the weights: torch.save(ckpt["state_dict"], "weights.pth")'),
     "a whole model": (lambda _: Network(), "is not a checkpoint with weights: it contains Network; save model.state_"),
 }  # fmt: skip
 

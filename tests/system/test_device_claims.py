@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from workbench.system.device_claims import ClaimHolder, Claims, claims_folder, live_claims
 
 HOLD = """
@@ -78,3 +80,28 @@ def test_a_claim_ends_with_its_release_and_leaves_the_others(home: Path) -> None
     assert live_claims() == {}
     assert holder.claim("last", always) is not None
     assert len(list(claims_folder().glob("*.json"))) == 1  # what a crash left behind is removed
+
+
+def test_claims_are_seen_by_all_homes_of_a_user(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = hold("run", "GPU-a")
+    try:
+        assert held(process) == "GPU-a 0"
+        monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "another"))
+        assert [claim.run for claim in live_claims()["GPU-a"]] == ["run"]
+        other = hold("other", "GPU-a", "GPU-b")
+        try:
+            assert held(other) == "GPU-b 0"
+        finally:
+            end(other)
+    finally:
+        end(process)
+
+
+def test_claims_are_in_the_home_where_the_user_has_no_data_folder(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    assert claims_folder() == home / "claims"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from workbench.engine.loop import StepHook
 from workbench.worker import main, trainer
 
 found: list[str] = []
@@ -18,10 +19,10 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
         found.append(str(arguments[0]))
 
 
-def begin(self: trainer.Trainer, requests: trainer.StepHook) -> None:
+def begin(self: trainer.Trainer, hook: StepHook) -> None:
     global started  # noqa: PLW0603
     started = True
-    train(self, requests)
+    train(self, hook)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,18 @@ def trash() -> Path:
     return home() / "trash"
 
 
+def claims() -> Path:
+    """The folder of the claims of GPUs: one for all homes of a user, because they share the GPUs.
+
+    Not a temporary folder: those are cleared at logout or after some days, and runs go on. It is in `home()` where
+    the platform's user data folder can't be written.
+    """
+    folder = expand_user_path(_user_data_folder()) / "claims"
+    existing = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), Path())
+    usable = folder.is_absolute() and os.path.isdir(existing) and os.access(existing, os.W_OK)
+    return folder if usable else home() / "claims"
+
+
 def data_cache() -> Path:
     """The folder of downloaded datasets, in torchvision's layout."""
     return home() / "data"

@@ -72,7 +72,8 @@ def foreign_class_reason(name: str) -> str:
     """Why a checkpoint with a pickled class is refused, and what to do."""
     return (
         f"was rejected without executing anything: it contains {name}, and loading a class may run any code; where you "
-        'made the file, load it and save only its weights: torch.save(ckpt["state_dict"], "weights.pth")'
+        'made the file, load it and save only the weights: torch.save(ckpt["state_dict"], "weights.pth"), or '
+        "model.state_dict() of a whole model"
     )
 
 

@@ -7,7 +7,8 @@ end with the run.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from workbench.core.errors import UserError
@@ -74,6 +75,28 @@ class GpuAssigner:
 
 def _record(gpu: Gpu, inventory: GpuInventory) -> GpuChoice:
     return GpuChoice(index=gpu.index, uuid=gpu.uuid, name=gpu.name, device=inventory.name(gpu))
+
+
+@contextlib.contextmanager
+def claimed_gpu(what: str, device: str) -> Iterator[str]:
+    """Claim a GPU for this process while it computes, by the rule for runs; gives the device as CUDA sees it here.
+
+    CUDA must not have been used yet: as for a worker, the claimed GPU becomes the only one that it sees.
+    """
+    gpus, before = GpuAssigner(what), os.environ.get(VARIABLE)
+    try:
+        choice = gpus.assign(device)
+        if choice is None:
+            yield device
+            return
+        os.environ[VARIABLE] = choice.uuid
+        yield device if device in {"auto", "cuda"} else choice.uuid
+    finally:
+        gpus.release()
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
 
 
 def worker_environment(environment: Mapping[str, str], gpu: GpuChoice | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ No run is created, nothing is downloaded, and only caches (decoded images, threa
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -25,9 +26,11 @@ from workbench.io.atomic_files import write_json
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
+from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.models import catalog as models
 from workbench.models.weights_check import check_weights
 from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
+from workbench.runs.journal import Attempt, Journal
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
 from workbench.system.processes import python_command
@@ -46,10 +49,16 @@ class PlanProcess:
         experiment, self._notices = without_downloads(experiment)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
         write_json(self._folder.experiment, experiment.to_dict())
+        self._gpus = GpuAssigner(f"plan of {experiment.name}")
+        gpu = self._gpus.assign(experiment.train.device)
+        journal = Journal(self._folder.journal)
+        journal.append(Attempt(attempt=1, gpu=gpu))
+        journal.close()
         with self._folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 python_command("workbench.planning.worker", str(self._folder.path)),
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=worker_environment(os.environ, gpu),
             )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -58,6 +67,7 @@ class PlanProcess:
     def __exit__(self, *_: object) -> None:
         self.cancel()
         self._process.wait()
+        self._gpus.release()
         if self._process.stdin:
             self._process.stdin.close()
         shutil.rmtree(self._folder.path, ignore_errors=True)

@@ -1,9 +1,9 @@
 """Which runs hold which devices: claims, which count from the start of a run, before its first kernel.
 
-A claim is a record `claims/DEVICE.SLOT.json` of the home and a lock on byte SLOT of `claims/DEVICE.lock`, held by the
-process that watches over the run. The lock ends with that process, however it ends, and the claim with it. A device
-can have several claims, each in a slot of its own; who wants it alone picks one without claims. Processes pick one
-after the other, so that no two of them take the same idle device.
+A claim is a record `claims/DEVICE.SLOT.json` in a folder of the user and a lock on byte SLOT of `claims/DEVICE.lock`,
+held by the process that watches over the run. The lock ends with that process, however it ends, and the claim with it.
+A device can have several claims, each in a slot of its own; who wants it alone picks one without claims. Processes pick
+one after the other, so that no two of them take the same idle device.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Claims = Mapping[str, Sequence[DeviceClaim]]
 
 def claims_folder() -> Path:
     """The folder of all claims."""
-    return paths.home() / "claims"
+    return paths.claims()
 
 
 def live_claims(folder: Path | None = None) -> dict[str, list[DeviceClaim]]:

@@ -15,7 +15,7 @@ from tests.folder_data import draw_classes, draw_images
 from tests.gpus import FOREIGN_PID, StubDriver, driver, gpu, mig_slice
 from tests.ui.screen_steps import Until, move_to_row
 from workbench.compute.client import ComputeClient, ComputeError
-from workbench.compute.protocol import Request, SummarizeModel
+from workbench.compute.protocol import Request, SummarizeModel, Warm
 from workbench.compute.protocol_responses import ModelSummary
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, build_experiment
@@ -401,6 +401,7 @@ async def test_a_weights_file_that_does_not_fit_is_shown_while_it_is_typed(
     torch.save({"conv.weight": torch.zeros(3)}, path)
     app = Shown(compute)
     try:
+        await compute.request(Warm())
         async with app.run_test(size=(120, 40)) as pilot:
             app.pane.load(build_experiment(dataset="digits", model="squeezenet1_1"))
             app.pane.focus_content()

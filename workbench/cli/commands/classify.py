@@ -38,6 +38,7 @@ from workbench.inference.pipeline_steps import classifier_steps
 from workbench.inference.published_comparison import PublishedComparison, compare_with_published
 from workbench.inference.results import ImageResult, NumericResult, PipelineStep, Prediction
 from workbench.io.image_files import misnamed_reason, read_tree
+from workbench.launcher.gpu_assignment import claimed_gpu
 from workbench.models.torchvision_models import WeightsLoading
 from workbench.runs.store import Store
 
@@ -51,7 +52,9 @@ def classify(options: argparse.Namespace) -> int:
         run = Store.default().find(options.run).path
         if numeric.takes_numbers(run):
             return _classify_values(run, options)
-    return _classify_images(recipe, options)
+    with claimed_gpu("classify", options.device) as device:
+        options.device = device
+        return _classify_images(recipe, options)
 
 
 def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.launcher import launch
+from workbench.launcher.gpu_assignment import claimed_gpu
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Phase
 from workbench.runs.lookup import shortest_unique_ids
@@ -118,7 +119,8 @@ def evaluate(options: argparse.Namespace) -> int:
         from workbench.inference.evaluate_run import evaluate_run
 
     progress = console.progress_printer()
-    evaluation = evaluate_run(folder, options.split, options.device, progress, options.data or "")
+    with claimed_gpu(f"evaluate {folder.id}", options.device) as device:
+        evaluation = evaluate_run(folder, options.split, device, progress, options.data or "")
     if options.json:
         console.print_json(evaluation.to_json())
     else:

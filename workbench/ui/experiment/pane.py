@@ -184,7 +184,7 @@ class ExperimentPane(Pane):
         self._show()
         self._update_device()
         self._list_folder()
-        if self.has_focus_within:
+        if self.has_focus_within or self.has_class("-form"):  # a row that closes has no focus for a moment
             self._summarize_in_background()
 
     def _update_headline(self) -> None:
