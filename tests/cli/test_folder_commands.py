@@ -67,7 +67,7 @@ def test_train_says_what_it_takes_before_it_starts(trained: tuple[Path, Path, st
     assert "data: ignored, not images: 1 .csv" in before
     assert "data: left out: test1 (test split, 4 images without class folders)" in before
     assert "data: images: 32×32, not resized" in before
-    assert any(line.startswith("data: skipped: 1 file: 1 × HEIC") for line in before)
+    assert any(line.startswith("data: skipped: 1 file: 1 × in HEIC format, ") for line in before)
     assert any("ow has 1 of 62 training images, none in validation; consider" in line for line in before)
 
 
@@ -82,7 +82,7 @@ def test_the_report_lists_every_skipped_file(
     assert any("left out: test1" in line for line in report["data_notices"])
     assert run(["show", finished.id]) == 0
     shown = capsys.readouterr().out
-    assert "phone.HEIC: HEIC images can't be read here" in shown and "text.png: " in shown
+    assert "phone.HEIC: in HEIC format, which can't be read here" in shown and "text.png: " in shown
     row = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["cat"])
     assert row[-1] == "30"  # of training, beside the support
 
@@ -259,7 +259,7 @@ def test_datasets_describes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert facts["classes"] == ["cat", "dog"] and facts["counts"] == {"train": [2, 2], "test": [1, 1]}
     assert facts["skipped"]["files"][0]["path"].endswith("a.psd")
     assert run(["datasets", f"folder:{tmp_path}"]) == 0
-    assert "a.psd: Photoshop images can't be read here" in capsys.readouterr().out
+    assert "a.psd: in Photoshop format, which can't be read here" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "plan"])
@@ -273,6 +273,16 @@ def test_links_to_other_places_are_refused_before_anything_starts(
     assert run([command, "--dataset", f"folder:{tmp_path / 'pets'}", "--model", "mlp"]) == 2
     assert "--set data.links=all" in capsys.readouterr().err
     assert not list((home / "runs").glob("*"))
+    described = ["datasets", f"folder:{tmp_path / 'pets'}"]
+    assert run(described) == 2
+    assert "--set data.links=all" in capsys.readouterr().err
+    assert run([*described, "--set", "data.links=all", "--set", "data.test=0.4"]) == 0
+    assert "splits: train 4 (the folder itself), test 2" in capsys.readouterr().out
+    for wrong, reason in (("train.epochs=3", "only settings of the dataset"), ("data.link=all", "links")):
+        assert run([*described, "--set", wrong]) == 2
+        assert reason in capsys.readouterr().err
+    assert run(["datasets", "--set", "data.links=all"]) == 2
+    assert "needs a dataset" in capsys.readouterr().err
 
 
 def test_a_stray_file_does_not_decide_the_exit_code_of_classify(

@@ -77,7 +77,7 @@ CASES: tuple[Case, ...] = (
     _case(18, "wrong shapes or number of classes",
           "io/test_torch_files.py::test_what_does_not_fit_is_listed_in_one_line",
           "models/test_torchvision_models.py::test_weights_of_another_architecture_are_one_line"),
-    _case(19, "NaN weights", "io/test_torch_files.py::test_a_warning_about_weights_that_are_not_finite"),
+    _case(19, "NaN weights", "io/test_torch_files.py::test_weights_that_are_not_finite_are_refused"),
     _case(20, "safetensors with a huge header or overlapping offsets",
           "io/test_torch_files.py::test_safetensors",
           "properties/test_checkpoints.py::test_any_safetensors_file_is_read_or_refused"),

@@ -264,6 +264,17 @@ def suggest_setting(key: str, settings: Sequence[Setting]) -> str:
     return f" (did you mean '{found}'?)" if found else ""
 
 
+def dataset_choice(name: str, sets: Iterable[str] = ()) -> Choice:
+    """A dataset by name with the settings `data.KEY=VALUE`, as an experiment would have it. Raises `UserError`."""
+    content: RecipeContent = {"data": {"name": name}}
+    for text in sets:
+        key, value = parse_assignment(text)
+        if not upgrade_setting(key, value)[0].startswith("data."):
+            raise UserError(f"{key}: only settings of the dataset (data.*) matter here")
+        _set_value(content, key, value)
+    return _data_choice(content["data"])
+
+
 def _data_choice(section: Section) -> Choice:
     if "name" not in section:
         raise UserError("no dataset given: pass a recipe or --dataset (workbench datasets lists them)")

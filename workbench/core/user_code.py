@@ -29,6 +29,14 @@ def split_user_code_name(name: str) -> tuple[str, str]:
     return file, attribute
 
 
+def short_name(name: str) -> str:
+    """The name of a dataset or a model without the path of its file or folder: `net.py:Net`, `folder:pets`."""
+    kind, separator, path = name.partition(":")
+    if is_user_code(name):
+        return name.rpartition("/")[2]
+    return f"{kind}:{Path(path).name}" if separator and kind == "folder" else name
+
+
 def load_object(name: str) -> Callable[..., Any]:
     """The class or function `FILE.py:NAME`; the file is imported as a module. Raises `UserError`."""
     path, attribute = user_code_file(name), name.rpartition(":")[2]

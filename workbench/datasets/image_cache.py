@@ -255,6 +255,6 @@ class _DecodedSplit:
         try:
             image = fit_image(convert_mode(open_image(path), self.mode), self.size, self.size, self.fit)
         except UserError as error:
-            return str(error).removeprefix(f"{path} ")
+            return str(error).removeprefix(f"{path} ").removeprefix("is ")
         pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
         return pixels.transpose(2, 0, 1).tobytes()
