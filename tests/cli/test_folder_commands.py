@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.folder_data import draw_classes, draw_images
 from workbench.cli.main import run
 from workbench.config.data_location import FILE_NAME
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import read_report
 from workbench.runs.store import Store
 
 
@@ -64,7 +67,7 @@ def test_train_says_what_it_takes_before_it_starts(trained: tuple[Path, Path, st
     assert "data: ignored, not images: 1 .csv" in before
     assert "data: left out: test1 (test split, 4 images without class folders)" in before
     assert "data: images: 32×32, not resized" in before
-    assert any(line.startswith("data: skipped: 1 file: 1 × HEIC") for line in before)
+    assert any(line.startswith("data: skipped: 1 file: 1 × in HEIC format, ") for line in before)
     assert any("ow has 1 of 62 training images, none in validation; consider" in line for line in before)
 
 
@@ -79,7 +82,7 @@ def test_the_report_lists_every_skipped_file(
     assert any("left out: test1" in line for line in report["data_notices"])
     assert run(["show", finished.id]) == 0
     shown = capsys.readouterr().out
-    assert "phone.HEIC: HEIC images can't be read here" in shown and "text.png: " in shown
+    assert "phone.HEIC: in HEIC format, which can't be read here" in shown and "text.png: " in shown
     row = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["cat"])
     assert row[-1] == "30"  # of training, beside the support
 
@@ -139,9 +142,18 @@ def test_data_that_has_changed_is_refused_before_a_worker_starts(
     try:
         error = resume_error(capsys)
         assert f"{trained[1]} is not what {finished.id} was trained on" in error
+        assert "(1 of 82 files is changed: training_set/cat/3.png)" in error
         assert "--data PATH" in error and "--accept-changed-data" in error
+        assert run(["evaluate", "last"]) == 2
+        error = capsys.readouterr().err
+        assert "1 of 82 files is changed: training_set/cat/3.png" in error and "--accept" not in error
         (copy / "test_set" / "doggy" / "5.png").unlink()
-        assert f"{copy} is not what" in resume_error(capsys, "--data", str(copy))
+        shutil.copy(copy / "training_set" / "cat" / "3.png", copy / "validation" / "cat" / "new.png")
+        error = resume_error(capsys, "--data", str(copy))
+        assert f"{copy} is not what" in error
+        assert (
+            "1 of 82 files is missing: test_set/doggy/5.png; 1 file is new: validation/cat/new.png" in error
+        )
     finally:
         image.write_bytes(original)
     assert not (finished.path / FILE_NAME).exists(), "the place is recorded only once it was checked"
@@ -154,6 +166,52 @@ def test_a_dataset_that_can_not_change_is_named_where_it_is_now(
     for key in ("data.name", "data", "dataset"):
         assert "--data PATH where the same data is now" in resume_error(capsys, "--set", f"{key}=folder:/new")
     assert "--data PATH" not in resume_error(capsys, "--set", "data.test=0.5")
+
+
+RANDOM = """
+import torch
+
+def make():
+    split = torch.rand(60, 4), torch.arange(60) % 3
+    return split, split
+"""
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, hooked = tmp_path / "data.py", tmp_path / "hook"
+    file.write_text(RANDOM)
+    hooks = [f"on_finish=echo finished >> {hooked}", f"on_fail=echo $WORKBENCH_STATUS >> {hooked}"]
+    settings = [part for text in ("train.epochs=1", "train.threads=1", *hooks) for part in ("--set", text)]
+    assert run(["train", "--dataset", f"{file}:make", "--model", "mlp", *settings]) == 0
+    folder = Store.default().find("last")
+    capsys.readouterr()
+    for _ in range(2):
+        assert run(["resume", "last", "--set", "train.epochs=1300"]) == 2
+        said = "make returns other data than in training, and its file is unchanged: is it random?"
+        assert f"workbench: not resumed: {file}:make is not what {folder.id} was trained on ({said})" in (
+            capsys.readouterr().err
+        )
+        report = read_report(folder)
+        assert (report.status, report.epochs_total, report.epoch) == ("finished", 1, 1)
+        assert report.changes == () and report.steps_total == report.step
+        assert report.refused is not None and report.reason == f"not resumed: {report.refused}"
+    assert run(["evaluate", "last"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "--accept" not in error
+    os.utime(file)  # as if it was saved again
+    assert run(["evaluate", "last"]) == 2
+    assert "its file has changed" in capsys.readouterr().err
+    accepted = ["resume", "last", "--set", "train.epochs=2", "--accept-changed-data"]
+    assert run(accepted) == 0
+    report = read_report(folder)
+    assert (report.status, report.epochs_total, report.refused) == ("finished", 2, None)
+    assert [change.what for change in report.changes] == ["resumed, epochs 2"]
+    deadline = time.monotonic() + 60  # nobody waits for the commands
+    while len(lines := hooked.read_text().split()) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sorted(lines) == ["failed", "failed", "finished", "finished"]
 
 
 CODE = """
@@ -177,7 +235,7 @@ def test_changed_data_of_own_code_is_bad_input_and_its_place_is_recorded_once_it
     other.write_text(CODE.replace("SHIFT", "1"))
     capsys.readouterr()
     assert run(["resume", "last", "--set", "train.epochs=2", "--data", str(other)]) == 2
-    assert f"workbench: {other}:make is not what {folder.id} was trained on" in capsys.readouterr().err
+    assert f"not resumed: {other}:make is not what {folder.id} was trained on" in capsys.readouterr().err
     assert not (folder.path / FILE_NAME).exists()
     assert run(["resume", "last", "--set", "train.epochs=2"]) == 0
     file.rename(tmp_path / "moved.py")
@@ -201,7 +259,7 @@ def test_datasets_describes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert facts["classes"] == ["cat", "dog"] and facts["counts"] == {"train": [2, 2], "test": [1, 1]}
     assert facts["skipped"]["files"][0]["path"].endswith("a.psd")
     assert run(["datasets", f"folder:{tmp_path}"]) == 0
-    assert "a.psd: Photoshop images can't be read here" in capsys.readouterr().out
+    assert "a.psd: in Photoshop format, which can't be read here" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "plan"])
@@ -215,6 +273,16 @@ def test_links_to_other_places_are_refused_before_anything_starts(
     assert run([command, "--dataset", f"folder:{tmp_path / 'pets'}", "--model", "mlp"]) == 2
     assert "--set data.links=all" in capsys.readouterr().err
     assert not list((home / "runs").glob("*"))
+    described = ["datasets", f"folder:{tmp_path / 'pets'}"]
+    assert run(described) == 2
+    assert "--set data.links=all" in capsys.readouterr().err
+    assert run([*described, "--set", "data.links=all", "--set", "data.test=0.4"]) == 0
+    assert "splits: train 4 (the folder itself), test 2" in capsys.readouterr().out
+    for wrong, reason in (("train.epochs=3", "only settings of the dataset"), ("data.link=all", "links")):
+        assert run([*described, "--set", wrong]) == 2
+        assert reason in capsys.readouterr().err
+    assert run(["datasets", "--set", "data.links=all"]) == 2
+    assert "needs a dataset" in capsys.readouterr().err
 
 
 def test_a_stray_file_does_not_decide_the_exit_code_of_classify(

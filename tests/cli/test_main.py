@@ -340,7 +340,7 @@ def test_a_folder_without_classes_starts_nothing(
 ) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "only").mkdir()
-    for folder, why in ((tmp_path / "only", "has no class folders"), (tmp_path, "has no training images")):
+    for folder, why in ((tmp_path / "only", "has no class folders"), (tmp_path, "has no class folders")):
         assert run(["train", "--dataset", f"folder:{folder}", "--model", "mlp"]) == 2
         assert why in capsys.readouterr().err
     assert not (home / "runs").exists()

@@ -91,9 +91,11 @@ async def test_a_folder_is_summarized_with_its_own_classes_and_sizes(
     assert "images: 24×24, not resized" in facts.notices
     assert any(notice.startswith("imbalanced: owl has 1 of 41 training images") for notice in facts.notices)
     lines = remarks(overview)
-    assert lines[-1].endswith("phone.heic: HEIC images can't be read here: convert it to PNG or JPEG")
+    assert lines[-1].endswith("phone.heic: in HEIC format, which can't be read here: convert to PNG or JPEG")
     head = [line.plain for line in fact_lines(overview, "train", None, 100)]
-    assert head[-3].startswith(f"o: {len(facts.notices)} notices, 1 skipped file  skipped: 1 file: 1 × HEIC")
+    assert head[-3].startswith(
+        f"o: {len(facts.notices)} notices, 1 skipped file  skipped: 1 file: 1 × in HEIC"
+    )
     assert head[-2].startswith("imbalanced: owl") and head[-1] == "3 classes: cat, dog, owl"
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from workbench.core import text
 from workbench.core.text import cell_width, sanitize, shorten_distinct, truncate
+from workbench.core.user_code import short_name
 from workbench.ui.widgets.cell_grid import to_cells
 
 
@@ -143,3 +144,9 @@ def test_names_stay_distinct_where_they_are_cut() -> None:
     middle = shorten_distinct(["alpha-run-with-x-in-it-one", "beta-run-with-x-in-it-one"], 10)
     assert middle == [truncate("alpha-run-with-x-in-it-one", 10), truncate("beta-run-with-x-in-it-one", 10)]
     assert len(set(shorten_distinct(["数" * 20 + "a", "数" * 20 + "b"], 9))) == 2
+
+
+def test_a_short_name_has_no_path() -> None:
+    assert short_name("/tmp/fresh/w/net.py:Net") == "net.py:Net"
+    assert short_name("folder:/data/my pets") == "folder:my pets"
+    assert short_name("fashion-mnist") == "fashion-mnist"

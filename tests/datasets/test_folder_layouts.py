@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workbench.config.data_summary import summarize_data
+from workbench.config.data_summary import imbalance, summarize_data
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
@@ -181,19 +181,21 @@ def test_images_that_can_not_be_read_here_are_counted_and_named(tmp_path):
     assert {Path(one.path).name for one in found.skipped.files} == {
         "IMG_1.HEIC", "raw.CR2", "layers.psd", "drawing.svg", "phone",
     }  # fmt: skip
-    assert {one.reason.partition(" images")[0] for one in found.skipped.files} == {
+    assert {one.reason.removeprefix("in ").partition(" format")[0] for one in found.skipped.files} == {
         "HEIC", "camera raw", "Photoshop", "vector",
     }  # fmt: skip
     loaded = load(Choice(f"folder:{root}"), size=8)
     assert len(loaded.skipped_files) == 5 and len(loaded.train) + len(loaded.test) == 8
-    assert any("skipped: 5 files: 2 × HEIC" in notice for notice in loaded.notices)
+    assert any("skipped: 5 files: 2 × in HEIC format" in notice for notice in loaded.notices)
 
 
 def test_a_heic_file_with_another_suffix_is_named(tmp_path):
     root = labeled(tmp_path / "r")
     (root / "cat" / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 50)
     reasons = dict(load(Choice(f"folder:{root}"), size=8).skipped_files)
-    assert "HEIC" in reasons[str(root / "cat" / "phone.jpg")]
+    assert reasons == {
+        str(root / "cat" / "phone.jpg"): "in HEIC format, which can't be read here: convert to PNG or JPEG"
+    }
 
 
 # Links
@@ -295,6 +297,13 @@ def test_rare_classes_are_named_with_their_support_and_the_settings(tmp_path):
     weighted = summary(tmp_path, train=TrainingSettings(class_weights="balanced"))
     assert not any("consider" in line for line in weighted.lines)
     assert not any("imbalanced" in line for line in summary(labeled(tmp_path / "even")).lines)
+
+
+def test_a_class_that_is_only_tested_can_not_be_learned():
+    counts = {"train": (70, 74, 0), "validation": (8, 8, 0), "test": (10, 10, 10)}
+    assert imbalance(("0", "1", "2"), counts, TrainingSettings()) == [
+        "class '2' has no training images, so it can't be learned: add some, or remove the class"
+    ]
 
 
 # The same data

@@ -177,11 +177,16 @@ def test_names_of_any_bytes_are_kept(tmp_path):
         (lambda root: None, "is not a folder"),
         (lambda root: draw(root / "x.png"), "has no class folders"),
         (lambda root: classes(root, names=("cat",)), "only one class"),
-        (lambda root: (classes(root), (root / "empty").mkdir()), "'empty'.* has no training images"),
-        (lambda root: (classes(root), draw(root / "bird" / "one.png")), "has only one image"),
+        (lambda root: (classes(root, names=("cat",)), (root / "dog").mkdir()), "only one class .*left out: .*/dog"),
+        (lambda root: (classes(root / "train"), classes(root / "test"), classes(root / "test", names=("bird",))),
+         r"'bird' has a folder of test images \(.*/root/test/bird\) but no .*: put some into .*/root/train/bird"),
+        (lambda root: (classes(root), (root / "bird").mkdir(), (root / "bird" / "x.heic").write_bytes(b"\0")),
+         r"the class folder .*/root/bird has no images that .*; .*x.heic is in HEIC format"),
+        (lambda root: (classes(root), draw(root / "bird" / "one.png")),
+         "only one image, .*: add an image, remove the folder, or put test images into a folder test/"),
         (lambda root: (classes(root / "train"), (root / "test" / "cat").mkdir(parents=True)), "test folder"),
     ],
-)
+)  # fmt: skip
 def test_unlearnable_folders_are_errors(tmp_path, build, words):
     build(tmp_path / "root")
     with pytest.raises(UserError, match=words) as error:
@@ -190,6 +195,21 @@ def test_unlearnable_folders_are_errors(tmp_path, build, words):
     with pytest.raises(UserError) as before:
         folder_facts(f"folder:{tmp_path / 'root'}", {})
     assert str(before.value) == str(error.value)
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_an_empty_folder_is_left_out_wherever_it_is(tmp_path, split):
+    root = tmp_path / "root"
+    classes(root / split)
+    if split:
+        classes(root / "test")
+    (root / split / "nothing").mkdir()
+    (root / split / "deep" / "inside").mkdir(parents=True)
+    found = folder_facts(f"folder:{root}", {})
+    assert "nothing" not in found.classes and "deep" not in found.classes
+    assert {(Path(one.path).name, one.reason) for one in found.left_out} == {
+        ("nothing", "a folder without images"), ("deep", "a folder without images")
+    }  # fmt: skip
 
 
 def test_a_folder_that_can_be_learned_from_passes_the_first_look(tmp_path):

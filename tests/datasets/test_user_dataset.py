@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from workbench.cli.main import run
+from workbench.config.experiment import build_experiment
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
-from workbench.core.user_code import check_user_code
+from workbench.core.user_code_outline import check_user_code
 from workbench.datasets.input_record import InputKind
 from workbench.datasets.loader import load
 
@@ -255,11 +256,35 @@ def test_a_name_is_checked_without_running_the_file(tmp_path):
     check_user_code(f"{path}:make")
     with pytest.raises(UserError, match=r"no class or function 'mak' \(did you mean 'make'\?\)"):
         check_user_code(f"{path}:mak")
+    path.write_text("import torch\nfrom torch import nn\ndef _tor(): pass\ndef needed(x, y=1, *, z): pass")
+    for typo in ("torc", "n", "tor"):
+        with pytest.raises(UserError, match=f"no class or function '{typo}'$"):
+            check_user_code(f"{path}:{typo}")
     path.write_text("from beside import *")
     check_user_code(f"{path}:mak")
     path.write_text("def make(:")
     with pytest.raises(UserError, match=r"SyntaxError.*data\.py:1"):
         check_user_code(f"{path}:make")
+
+
+@pytest.mark.parametrize(
+    ("code", "sets", "reason"),
+    [("def make(x, y=1, *, z): pass", ["data.z=1"],
+      r"make must take no arguments, and it requires x: give them defaults, or pass --set data.x=VALUE .*data.py:1\)"),
+     ("def make(n=1): pass", ["data.m=1"], r"data.m: make takes n \("),
+     ("class make:\n    def __init__(self, root): pass", [], "requires root: .*data.py:2"),
+     ("from functools import wraps\n@wraps\ndef make(x): pass", [], None),
+     ("def make(x): pass\nif 1:\n    def make(y): pass", [], None),
+     ("def make(*parts, **options): pass", ["data.m=1"], None)],
+)  # fmt: skip
+def test_what_a_function_requires_is_said_before_anything_starts(tmp_path, code, sets, reason):
+    (tmp_path / "data.py").write_text(code)
+    arguments = {"dataset": f"{tmp_path / 'data.py'}:make", "model": "mlp", "sets": sets}
+    if reason is None:
+        assert build_experiment(**arguments).model.name == "mlp"
+        return
+    with pytest.raises(UserError, match=reason):
+        build_experiment(**arguments)
 
 
 def test_a_typo_is_an_error_of_usage_before_anything_starts(tmp_path, home, capsys):

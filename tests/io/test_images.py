@@ -210,7 +210,7 @@ def test_what_changes_before_a_model_sees_an_image_is_said(tmp_path):
         "moves.gif": (
             two[0],
             {"save_all": True, "append_images": two[1:]},
-            ("only its first frame is used",),
+            ("only the first frame is used",),
         ),
     }
     for name, (image, options, expected) in samples.items():

@@ -206,11 +206,26 @@ def test_what_does_not_fit_is_listed_in_one_line() -> None:
         torch_files.load_into(module, state, "w.pth")
 
 
-def test_a_warning_about_weights_that_are_not_finite() -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["0.weight", "1.running_var"])
+def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    state = {key: tensor + 1 for key, tensor in before.items()}
+    state[name].view(-1)[1] = value
+    with pytest.raises(UserError, match=rf"w\.pth has NaN or infinite weights in {name}, .*use another copy"):
+        torch_files.load_into(module, state, "w.pth")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
+
+
+def test_an_attention_mask_may_be_infinite_but_not_nan() -> None:
     module = nn.Linear(2, 1)
-    assert torch_files.load_into(module, module.state_dict(), "w.pth") == ()
-    state = {"weight": torch.tensor([[float("nan"), 1.0]]), "bias": torch.ones(1)}
-    assert torch_files.load_into(module, state, "w.pth") == ("w.pth: NaN or infinite weights in weight",)
+    module.register_buffer("mask", torch.zeros(2))
+    mask = torch.tensor([0.0, float("-inf")])
+    torch_files.load_into(module, {**module.state_dict(), "mask": mask}, "w.pth")
+    assert torch.equal(module.get_buffer("mask"), mask)
+    with pytest.raises(UserError, match="weights in mask"):
+        torch_files.load_into(module, {**module.state_dict(), "mask": mask * 0}, "w.pth")
 
 
 def test_safetensors(tmp_path: Path) -> None:

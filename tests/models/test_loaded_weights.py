@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,14 +12,19 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from tests.worker.support import notices, prepared
 from workbench.cli.main import run
+from workbench.config.experiment import experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
+from workbench.io.atomic_files import write_json
 from workbench.models import torchvision_models
 from workbench.models.factory import BuiltModel, build_model
 from workbench.models.weights_check import check_weights
+from workbench.runs.run_folder import create_run_folder
 
 State = dict[str, Tensor]
 NAME = "squeezenet1_1"
@@ -120,7 +126,7 @@ def test_a_densenets_old_names_are_understood(tmp_path: Path) -> None:
     assert "features.denseblock1.denselayer2.norm.1.running_mean" in old
     torch.save(old, tmp_path / "w.pth")
     check_weights(Choice("densenet121", {"weights": str(tmp_path / "w.pth")}))
-    loaded, _ = torchvision_models.load_published(module, "densenet121", str(tmp_path / "w.pth"))
+    loaded = torchvision_models.load_published(module, "densenet121", str(tmp_path / "w.pth"))
     assert loaded.new == () and loaded.left_out == ()
 
 
@@ -188,3 +194,114 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         tuned(tmp_path / "w.pth")
     assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_classify_nothing(
+    value: float, state: State, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    torch.save({**state, "features.0.weight": state["features.0.weight"] * value}, tmp_path / "w.pth")
+    command = ["classify", str(tmp_path / "x.png"), "--model", NAME, "--weights", str(tmp_path / "w.pth")]
+    assert run(command) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and "has NaN or infinite weights in features.0.weight" in output.err
+    with pytest.raises(UserError, match=r"NaN or infinite weights in features\.0\.weight"):
+        tuned(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [("model_state_dict", "loaded 52 tensors of model_state_dict"),
+     ("timm, averaged too", "loaded 52 tensors of state_dict; not those of state_dict_ema, which fit too"),
+     ("teacher and student", "(without the prefix student.); not those of teacher., which fit too"),
+     ("plain", "w.pth: loaded 52 tensors")],
+)  # fmt: skip
+def test_classify_says_what_it_has_loaded(
+    form: str, said: str, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    torch.save(FORMS[form][0](state), tmp_path / "w.pth")
+    command = ["classify", str(tmp_path / "x.png"), "--model", NAME, "--weights", str(tmp_path / "w.pth")]
+    assert run(command) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any(said in line for line in lines), lines
+
+
+OWN_NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, shape, width=6):
+        super().__init__()
+        self.body = nn.Linear(shape[0] * shape[1] * shape[2], width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.body(x.flatten(1)))
+
+    def begin_from(self, inputs):
+        nn.init.zeros_(self.body.weight)
+
+class Named(Net):
+    def __init__(self, classes, shape, weights="small"):
+        super().__init__(classes, shape, {"small": 2, "large": 9}[weights])
+"""
+
+
+@pytest.fixture
+def own_net(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(OWN_NET)
+    return tmp_path / "net.py"
+
+
+def own(path: Path, name: str = "Net", outputs: int = 10, **options: object) -> BuiltModel:
+    choice = Choice(f"{path}:{name}", dict(options))
+    check_weights(choice)
+    return build_model(choice, shape=(1, 8, 8), outputs=outputs, task="classification")
+
+
+def test_a_model_of_ones_own_starts_from_a_file_too(own_net: Path, tmp_path: Path) -> None:
+    state = {name: tensor * 0 + 0.25 for name, tensor in own(own_net).module.state_dict().items()}
+    torch.save({"state_dict": prefixed(state, "model.")}, tmp_path / "w.pth")
+    same = own(own_net, weights=str(tmp_path / "w.pth"))
+    assert all(bool((tensor == 0.25).all()) for tensor in same.module.state_dict().values())
+    assert same.weights is not None and same.weights.new == () == same.weights.left_out
+    assert "loaded 4 tensors of state_dict (without the prefix model.)" in same.notices[0]
+    other = own(own_net, outputs=3, weights=str(tmp_path / "w.pth"))
+    assert other.weights is not None and other.weights.new == ("head.weight", "head.bias")
+    assert set(other.weights.left_out) == {"model.head.weight", "model.head.bias"}
+    assert bool((other.module.state_dict()["body.weight"] == 0.25).all())
+    with pytest.raises(UserError, match=r"do not fit the model: shapes differ body\.bias is 6, expected 7"):
+        own(own_net, weights=str(tmp_path / "w.pth"), width=7)
+
+
+def test_a_parameter_called_weights_is_the_models_own(own_net: Path) -> None:
+    assert own(own_net, "Named", weights="large").module.get_parameter("body.bias").shape == (9,)
+
+
+def test_a_file_that_is_missing_is_refused_before_the_start_for_ones_own_model(
+    own_net: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = f"model.weights={tmp_path / 'none.pth'}"
+    assert run(["train", "--dataset", "digits", "--model", f"{own_net}:Net", "--set", setting]) == 2
+    assert "none.pth" in capsys.readouterr().err.splitlines()[-1]
+    assert not (home / "runs").exists()
+
+
+def test_a_run_of_ones_own_model_keeps_the_weights_of_its_file(
+    own_net: Path, home: Path, tmp_path: Path
+) -> None:
+    state = {name: tensor * 0 + 0.25 for name, tensor in own(own_net).module.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    content = {
+        "name": "own",
+        "data": {"name": "digits"},
+        "model": {"name": f"{own_net}:Net", "weights": str(tmp_path / "w.pth")},
+        "train": {"epochs": 1, "threads": 1, "device": "cpu"},
+    }
+    folder = create_run_folder(home / "runs", "own")
+    write_json(folder.experiment, experiment_from_dict(content).to_dict())
+    with contextlib.closing(prepared(folder)) as trainer:
+        assert bool((trainer.state.module.get_parameter("body.weight") == 0.25).all())
+    assert any("loaded 4 tensors" in notice.text for notice in notices(folder))

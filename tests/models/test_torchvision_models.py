@@ -11,6 +11,7 @@ from workbench.core.settings_schema import Choice
 from workbench.models import torchvision_models
 from workbench.models.factory import BuiltModel, build_model, check_forward
 from workbench.models.summary import summarize
+from workbench.models.weights_file import head_names
 
 
 def published(name: str, path: Path, **arguments: object) -> dict[str, torch.Tensor]:
@@ -57,9 +58,7 @@ def test_a_transformers_positions_are_stretched_to_another_size(tmp_path: Path) 
     state = published("vit_b_32", tmp_path / "w.pth", image_size=64)
     module = torchvision_models.build("vit_b_32", 3, size=96, pretrained=True)
     assert state["encoder.pos_embedding"].shape == (1, 5, 768)
-    torchvision_models.load_published(
-        module, "vit_b_32", str(tmp_path / "w.pth"), head=torchvision_models.head_names(module)
-    )
+    torchvision_models.load_published(module, "vit_b_32", str(tmp_path / "w.pth"), head=head_names(module))
     assert module.state_dict()["encoder.pos_embedding"].shape == (1, 10, 768)
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.models.factory import BuiltModel, build_model, check_forward
@@ -49,6 +51,36 @@ class BadForward(Nothing):
 class Tuple(Nothing):
     def forward(self, x):
         return self.net(x), 1
+
+class Auxiliary(Nothing):
+    def forward(self, x):
+        y = self.net(x)
+        return {"out": y, "aux": y} if self.training else y
+
+class Flattened(Nothing):
+    def forward(self, x):
+        return self.net(x).flatten() if self.training else self.net(x)
+
+class Classes(Nothing):
+    def forward(self, x):
+        return self.net(x).round().long()
+
+class Counting(Nothing):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(10)
+        self.norm.eval()
+    def forward(self, x):
+        return self.norm(self.net(x))
+
+instance = Nothing()
+sequence = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+class Maker:
+    def __call__(self, classes):
+        return Nothing()
+
+maker = Maker()
 
 def fails():
     raise RuntimeError("my own\\nmistake")
@@ -132,10 +164,49 @@ def test_it_finds_its_neighbors(tmp_path: Path) -> None:
 def test_an_invalid_forward_is_an_error_before_training(net: Path) -> None:
     with pytest.raises(UserError, match=rf"AttributeError.*net\.py:{line_of('.gone')}"):
         checked(net, "BadForward")
-    with pytest.raises(UserError, match="not tuple"):
+    with pytest.raises(UserError, match=r"net\.py:Tuple returns a tuple of 2 values: .* the logits"):
         checked(net, "Tuple")
+    with pytest.raises(UserError, match="Classes returns int64 values: it must return the logits"):
+        checked(net, "Classes")
     with pytest.raises(UserError, match=r"returns \[2, 10\].*needs \[2, 3\]"):
         checked(net, "Nothing", outputs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("Auxiliary", "Auxiliary in training mode returns a dict of 2 values: it must return a tensor"),
+     ("Flattened", r"Flattened in training mode returns \[20\] for a batch of 2; the data needs \[2, 10\]")],
+)  # fmt: skip
+def test_what_a_model_returns_in_training_mode_is_checked_too(net: Path, name: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        checked(net, name)
+
+
+def test_the_check_in_training_mode_changes_nothing(net: Path) -> None:
+    one = built(net, "Counting")
+    one.module.train()
+    one.module.norm.eval()
+    before = {k: v.clone() for k, v in one.module.state_dict().items()}
+    inputs = torch.randint(0, 255, (2, 1, 8, 8), dtype=torch.uint8)
+    check_forward(one, one.preprocessing(), inputs, 10, f"{net}:Counting")
+    assert all(torch.equal(v, before[k]) for k, v in one.module.state_dict().items())
+    assert one.module.training and not one.module.norm.training
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("instance", "instance is a model, not a class; name Nothing"),
+     ("sequence", r"sequence is a model, not a class: put it into a function \(def make_sequence")],
+)  # fmt: skip
+def test_a_model_that_is_made_already_is_refused_before_the_start(
+    net: Path, home: Path, capsys: pytest.CaptureFixture[str], name: str, reason: str
+) -> None:
+    assert run(["train", "--dataset", "digits", "--model", f"{net}:{name}"]) == 2
+    assert re.search(reason, capsys.readouterr().err)
+    assert not (home / "runs").exists()
+    with pytest.raises(UserError, match=reason):
+        built(net, name)
+    checked(net, "maker")
 
 
 def test_the_check_changes_nothing(net: Path) -> None:

@@ -7,14 +7,24 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config.experiment import build_experiment
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase, RequestKind
-from workbench.runs.journal import AnsweredRequest, Attempt, Journal, PhaseChange, SettingChange
+from workbench.runs.journal import (
+    AnsweredRequest,
+    Attempt,
+    Journal,
+    PhaseChange,
+    RefusedResume,
+    SettingChange,
+    without_refused_settings,
+)
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow
-from workbench.runs.records import Exit, Seconds, Setup
+from workbench.runs.reader import RunView
+from workbench.runs.records import Exit, Heartbeat, Seconds, Setup
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import Change, read_evaluation, read_report
+from workbench.runs.run_report import Change, build_report, read_evaluation, read_report
 from workbench.runs.status import Status
 
 CONTRACT = {
@@ -105,3 +115,20 @@ def test_a_run_whose_processes_are_gone_has_crashed(folder: RunFolder) -> None:
     report = read_report(folder)
     assert (report.status, report.cause) == (Status.CRASHED, Cause.CRASH)
     assert report.reason and "crashed" in report.reason
+
+
+def test_the_total_of_steps_follows_changed_epochs_at_once(tmp_path: Path) -> None:
+    before = build_experiment("digits-mlp", sets=["train.epochs=2000"])
+    resumed = Attempt(attempt=2, overrides={"train.epochs": 1300})
+    view = RunView(
+        RunFolder(tmp_path),
+        experiment=before,
+        setup=Setup(steps_per_epoch=5),
+        heartbeat=Heartbeat(step=5997, steps_total=10_000, epoch=1199, epochs_total=2000),
+        journal=[Attempt(attempt=1), resumed],
+    )
+    assert (build_report(view).epochs_total, build_report(view).steps_total) == (1300, 6500)
+    view.journal[:] = without_refused_settings([*view.journal, RefusedResume(attempt=2, reason="other data")])
+    report = build_report(view)
+    assert (report.epochs_total, report.steps_total, report.refused) == (2000, 10_000, "other data")
+    assert report.changes == ()

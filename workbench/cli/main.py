@@ -346,6 +346,13 @@ def _add_lists(commands: Subparsers) -> None:
     summary = "list the datasets and which are downloaded, or say what a folder contains"
     command = _add(commands, "datasets", "catalogs:datasets", summary)
     command.add_argument("dataset", nargs="?", metavar="D", help="a dataset's name or folder:PATH")
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="with D: a setting of it (data.links=all)",
+    )
     _add(commands, "models", "catalogs:models", "list the models and which weights are downloaded")
     _add(commands, "devices", "catalogs:devices", "list the devices and which one training uses")
     _add(commands, "doctor", "doctor:doctor", "check this machine")

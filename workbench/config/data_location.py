@@ -11,7 +11,7 @@ from pathlib import Path
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path, is_folder
 from workbench.core.settings_schema import Section
-from workbench.core.user_code import is_user_code
+from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_scan import PREFIX
 from workbench.io.atomic_files import read_json, write_json
@@ -58,13 +58,33 @@ def moved_dataset(recorded: str, text: str) -> str:
     )
 
 
-def changed_data_error(run_id: str, name: str) -> str:
-    """What is wrong where the dataset of a run is no longer what it was trained on, and how to resume it."""
-    place = "--data PATH names the place of its data, " if can_be_moved(name) else ""
-    return (
-        f"{name} is not what {run_id} was trained on (its content has changed): {place}--accept-changed-data resumes "
-        "with it as it is"
-    )
+def changed_data_error(run_id: str, name: str, command: str, changes: str = "") -> str:
+    """What is wrong where the dataset of a run is no longer what it was trained on, and what to do.
+
+    `command`: `resume` or `evaluate`. `changes`: what has changed, where that is known.
+    """
+    ways = ["--data PATH names the place of its data"] if can_be_moved(name) else []
+    if command == "resume":
+        ways.append("--accept-changed-data resumes with it as it is")
+    way_out = f": {', '.join(ways)}" if ways else ""
+    return f"{name} is not what {run_id} was trained on ({changes or 'its content has changed'}){way_out}"
+
+
+def changed_code_data(name: str, trained_at: float) -> str:
+    """What has changed where a function of the user returns other data than in training; empty for other data.
+
+    `trained_at`: when the run was started, Unix seconds.
+    """
+    if not is_user_code(name):
+        return ""
+    file, function = split_user_code_name(name)
+    try:
+        is_unchanged = expand_user_path(file).stat().st_mtime < trained_at
+    except OSError:
+        is_unchanged = False
+    if is_unchanged:
+        return f"{function} returns other data than in training, and its file is unchanged: is it random?"
+    return f"{function} returns other data than in training, and its file has changed"
 
 
 def check_data_is_there(run_id: str, name: str, command: str) -> None:

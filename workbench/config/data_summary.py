@@ -120,22 +120,29 @@ def _shapes(
 def imbalance(
     classes: Sequence[str], counts: Mapping[str, Sequence[int]], train: TrainingSettings
 ) -> list[str]:
-    """A line on classes with few training images, and one on classes without validation images; often none."""
+    """Lines on classes without training images, with few of them, and without validation images; often none."""
     training = counts["train"]
+    lines = [untrained_class(name) for name, count in zip(classes, training, strict=True) if not count]
     rare = sorted(
-        (index for index in range(len(classes)) if is_rare(training, index)),
+        (index for index in range(len(classes)) if training[index] and is_rare(training, index)),
         key=lambda index: training[index],
     )
-    lines = []
     if rare:
         shown = [f"{sanitize(classes[i], 24)} has {class_support(i, counts)}" for i in rare[:_MAX_RARE]]
         more = f" and {plural(len(rare) - _MAX_RARE, 'more class')}" if len(rare) > _MAX_RARE else ""
         lines.append(f"imbalanced: {'; '.join(shown)}{more}{balance_hint(train)}")
     validation = counts.get("validation", ())
-    missing = [classes[i] for i, count in enumerate(validation) if not count and i not in rare]
+    missing = [
+        classes[i] for i, count in enumerate(validation) if not count and training[i] and i not in rare
+    ]
     if missing:
         lines.append(f"no validation images: {list_names(missing)}")
     return lines
+
+
+def untrained_class(name: str) -> str:
+    """What follows from a class without training images, which has some for the tests."""
+    return f"class {sanitize(name, 24)!r} has no training images, so it can't be learned: add some, or remove the class"
 
 
 def is_rare(training: Sequence[int], index: int) -> bool:

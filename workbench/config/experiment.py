@@ -33,7 +33,8 @@ from workbench.core.settings_schema import (
     convert,
     settings_of,
 )
-from workbench.core.user_code import check_user_code, is_user_code, split_user_code_name
+from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.core.user_code_outline import check_data_function, check_model_class, check_user_code
 from workbench.datasets import catalog as datasets
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
@@ -263,6 +264,17 @@ def suggest_setting(key: str, settings: Sequence[Setting]) -> str:
     return f" (did you mean '{found}'?)" if found else ""
 
 
+def dataset_choice(name: str, sets: Iterable[str] = ()) -> Choice:
+    """A dataset by name with the settings `data.KEY=VALUE`, as an experiment would have it. Raises `UserError`."""
+    content: RecipeContent = {"data": {"name": name}}
+    for text in sets:
+        key, value = parse_assignment(text)
+        if not upgrade_setting(key, value)[0].startswith("data."):
+            raise UserError(f"{key}: only settings of the dataset (data.*) matter here")
+        _set_value(content, key, value)
+    return _data_choice(content["data"])
+
+
 def _data_choice(section: Section) -> Choice:
     if "name" not in section:
         raise UserError("no dataset given: pass a recipe or --dataset (workbench datasets lists them)")
@@ -317,6 +329,10 @@ def check_compatibility(experiment: Experiment) -> None:
     """Raise `UserError` where dataset and model are incompatible, as far as this is known before loading them."""
     data, model = datasets.find(experiment.data.name), models.find(experiment.model.name)
     check_sources(data.name, model.name)
+    if data.kind == "custom":
+        check_data_function(data.name, experiment.data.options)
+    if model.kind == "custom":
+        check_model_class(model.name)
     if data.task not in model.tasks:
         compatible = [m.name for m in models.CATALOG if data.task in m.tasks][:6]
         raise UserError(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib.util
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,14 @@ def split_user_code_name(name: str) -> tuple[str, str]:
     """The file and the name in it, of a name for which `is_user_code` holds."""
     file, _, attribute = name.rpartition(":")
     return file, attribute
+
+
+def short_name(name: str) -> str:
+    """The name of a dataset or a model without the path of its file or folder: `net.py:Net`, `folder:pets`."""
+    kind, separator, path = name.partition(":")
+    if is_user_code(name):
+        return name.rpartition("/")[2]
+    return f"{kind}:{Path(path).name}" if separator and kind == "folder" else name
 
 
 def load_object(name: str) -> Callable[..., Any]:
@@ -54,59 +60,6 @@ def load_object(name: str) -> Callable[..., Any]:
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise UserError(f"{path} has no class or function '{attribute}'{did_you_mean(attribute, names)}")
     return factory
-
-
-def check_user_code(name: str) -> None:
-    """Raise `UserError` where the file of `FILE.py:NAME` has no NAME or is not Python, without running it.
-
-    A file that may define names in other ways (`from x import *`, `exec`, `globals()`) is accepted.
-    """
-    path, attribute = user_code_file(name), name.rpartition(":")[2]
-    try:
-        status = path.stat()
-        names = _defined_names(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from None
-    if names is not None and attribute not in names:
-        raise UserError(f"{path} has no class or function '{attribute}'{did_you_mean(attribute, names)}")
-
-
-@lru_cache(maxsize=16)
-def _defined_names(path: Path, _modified: int, _size: int) -> frozenset[str] | None:
-    """The names that a file defines; `None` where only running it can tell. Raises `UserError`, `OSError`."""
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} can't be imported: {describe_user_code_error(error, path)}") from None
-    names = _NamesInModule()
-    names.visit(tree)
-    return None if names.is_dynamic else frozenset(names.found)
-
-
-class _NamesInModule(ast.NodeVisitor):
-    """Collects the names that a module binds outside of functions and classes."""
-
-    def __init__(self) -> None:
-        self.found: set[str] = set()
-        self.is_dynamic = False
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        """A function or a class, whose body binds names of its own."""
-        self.found.add(node.name)
-
-    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
-
-    def visit_Name(self, node: ast.Name) -> None:
-        """A variable that is assigned, or a call that may define anything."""
-        if isinstance(node.ctx, ast.Store):
-            self.found.add(node.id)
-        elif node.id in {"exec", "globals", "locals", "vars", "setattr"}:
-            self.is_dynamic = True
-
-    def visit_alias(self, node: ast.alias) -> None:
-        """An import."""
-        self.is_dynamic |= node.name == "*"
-        self.found.add(node.asname or node.name.partition(".")[0])
 
 
 @contextlib.contextmanager

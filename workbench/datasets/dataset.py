@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,7 @@ class Dataset:
 
     `mean`, `std`: per channel, of the training images scaled to 0..1; empty: inputs are not normalized.
     `fingerprint`: SHA-256 (hex) of the content. `skipped_files`: (path, reason) of files that could not be read.
+    `file_hashes`: of the contents of its image files, by path; empty for other data.
     `source`: where it was loaded from, in one line. `input`: how images become inputs; `None` until it is loaded.
     `contents`: what was taken as its classes and splits, one line each. `notices`: what was changed, assumed or left
     out, for the user, one line each. `depends_on_model`: whether another size or number of channels of the model gives
@@ -97,6 +98,7 @@ class Dataset:
     notices: tuple[str, ...] = ()
     depends_on_model: bool = True
     original_sizes: ImageSizes | None = None
+    file_hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:

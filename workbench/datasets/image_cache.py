@@ -58,7 +58,7 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     side = side or automatic_side(sizes, request.size)
     mode: Literal["RGB", "L"] = "L" if request.channels == 1 else "RGB"
     fit: Fit = getattr(request.options, "fit", "crop")
-    fingerprint = listing.identify(request.recorded, request.progress, request.cancelled)
+    identity = listing.identify(request.recorded, request.progress, request.cancelled)
     total = sum(map(len, listing.splits.values()))
     space = format_bytes(total * side**2 * (1 if mode == "L" else 3))
     progress = _DecodingProgress(f"decoding images to {side}×{side} ({space})", total, request.progress)
@@ -78,7 +78,8 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
         splits[name] = Split(images, targets, tuple(items[i].path for i in readable), mapped=True)
     return Dataset(
         "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
-        fingerprint=fingerprint, skipped_files=tuple(skipped), source=str(listing.root), input=InputRecord(fit=fit),
+        fingerprint=identity.fingerprint, file_hashes=identity.hashes, skipped_files=tuple(skipped),
+        source=str(listing.root), input=InputRecord(fit=fit),
         notices=_notices(listing, skipped, mode, side, fit), original_sizes=sizes,
     )  # fmt: skip
 
@@ -256,6 +257,6 @@ class _DecodedSplit:
         try:
             image = fit_image(convert_mode(open_image(path), self.mode), self.size, self.size, self.fit)
         except UserError as error:
-            return str(error).removeprefix(f"{path} ")
+            return str(error).removeprefix(f"{path} ").removeprefix("is ")
         pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
         return pixels.transpose(2, 0, 1).tobytes()

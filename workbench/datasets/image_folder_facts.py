@@ -149,9 +149,9 @@ def relative_path(path: str, facts: FolderFacts) -> str:
 
 
 def describe_skipped(skipped: SkippedFiles) -> str:
-    """`3 files: 2 × HEIC images can't be read here …, 1 × empty (first: cat/x.heic)`."""
+    """`3 files: 2 × in HEIC format, which can't be read here …; 1 × empty (first: cat/x.heic)`."""
     reasons = Counter(one.reason for one in skipped.files).most_common()
     shown = [f"{count:,} × {sanitize(reason, 80)}" for reason, count in reasons[:_MAX_REASONS]]
     more = f" and {plural(len(reasons) - _MAX_REASONS, 'more reason')}" if len(reasons) > _MAX_REASONS else ""
     first = sanitize("/".join(Path(skipped.files[0].path).parts[-2:]), 60) if skipped.files else ""
-    return f"{plural(skipped.count, 'file')}: {', '.join(shown)}{more} (first: {first})"
+    return f"{plural(skipped.count, 'file')}: {'; '.join(shown)}{more} (first: {first})"

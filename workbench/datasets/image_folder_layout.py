@@ -284,7 +284,7 @@ def _class_folders(layout: FolderLayout, parent: FolderTree) -> list[FolderTree]
                 (folder.path, f"{plural(count, 'image')} without class folders, named like a split: rename it to use "
                               "it as a class")
             )  # fmt: skip
-        elif folder.has_images or folder.all_skipped() or not _has_only_others(folder):
+        elif folder.has_images or folder.all_skipped():
             classes.append(folder)
         else:
             layout.left_out.append((folder.path, "a folder without images"))
@@ -327,7 +327,8 @@ def validate_class_counts(classes: Sequence[str], counts: dict[str, list[int]], 
         for name, count in zip(classes, training, strict=True):
             if count < 2:
                 raise UserError(
-                    f"the class {name!r} in {root} has only one image: training and test need one each"
+                    f"the class {name!r} in {root} has only one image, and training and test need one each: add an "
+                    "image, remove the folder, or put test images into a folder test/ of their own"
                 )
     for split in ("validation", "test"):
         if split in counts and not sum(counts[split]):
@@ -335,10 +336,23 @@ def validate_class_counts(classes: Sequence[str], counts: dict[str, list[int]], 
 
 
 def _empty_class_message(name: str, layout: FolderLayout) -> str:
-    folders = [f for folders in layout.classes.values() for f in folders if f.name == name]
-    skipped = [item for folder in folders for item in folder.all_skipped()]
-    cause = f"; {skipped[0][1]}: {skipped[0][0]}" if skipped else ""
+    by_split = {
+        split: folder
+        for split, folders in layout.classes.items()
+        for folder in folders
+        if folder.name == name
+    }
+    training = by_split.get("train") or by_split.get(ALL)
+    if training is None:
+        other, folder = next(iter(by_split.items()))
+        missing = Path(layout.splits["train"].path) / name
+        return (
+            f"the class {name!r} has a folder of {other} images ({folder.path}) but no training images: put some into "
+            f"{missing}, or remove that folder"
+        )
+    skipped = training.all_skipped()
+    cause = f"; {skipped[0][0]} is {skipped[0][1]}" if skipped else ""
     return (
-        f"the class folder {name!r} in {layout.root.path} has no training images{cause}; add some "
+        f"the class folder {training.path} has no images that can be trained on{cause}; add some "
         "(.png, .jpg, .webp, ...) or remove the folder"
     )

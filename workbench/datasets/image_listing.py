@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
@@ -16,6 +16,15 @@ from workbench.datasets.drawing import stratified_split
 from workbench.datasets.image_folder_layout import ALL
 from workbench.datasets.image_folder_scan import PREFIX, FolderScan, ListedImage, scan_folder
 from workbench.datasets.load_request import RecordedData
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """What identifies the content of listed images."""
+
+    fingerprint: str
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """The hash of each file by its path; empty for data that a run of an earlier version recorded."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +79,28 @@ class ImageListing:
         recorded: RecordedData | None = None,
         progress: ProgressCallback = ignore_progress,
         cancelled: CancelCheck = never_cancelled,
-    ) -> str:
-        """The fingerprint; the recorded one of a run if that is of the same data by an earlier version. `Cancelled`."""
+    ) -> ImageIdentity:
+        """What identifies the images; the fingerprint that a run recorded if that is of the same data by an earlier
+        version. `Cancelled`.
+        """
         if recorded and recorded.fingerprint == self.fingerprint_0_1():
-            return recorded.fingerprint
+            return ImageIdentity(recorded.fingerprint)
         items = [item for split in sorted(self.splits) for item in self.splits[split]]
         files = [(item.path, item.size, item.modified_ns) for item in items]
         hashes = content_hashes(self.root, files, progress, cancelled)
-        return self.fingerprint({item.path: digest for item, digest in zip(items, hashes, strict=True)})
+        by_path = {item.path: digest for item, digest in zip(items, hashes, strict=True)}
+        return ImageIdentity(self.fingerprint(by_path), {_nfc(path): by_path[path] for path in by_path})
 
 
-def is_same_folder(
+def identify_folder(
     choice: Choice, recorded: RecordedData, progress: ProgressCallback = ignore_progress
-) -> bool:
-    """Whether the dataset `folder:PATH` is what a run recorded. Raises `UserError` if it can't be trained on."""
+) -> ImageIdentity:
+    """What identifies the dataset `folder:PATH` now, for a run. Raises `UserError` if it can't be trained on."""
     options = convert(FolderOptions, choice.options, "data")
     scan = scan_folder(
         Path(choice.name.removeprefix(PREFIX)), links=options.links, recorded_classes=recorded.classes
     )
-    return ImageListing.of_folder(scan, options).identify(recorded, progress) == recorded.fingerprint
+    return ImageListing.of_folder(scan, options).identify(recorded, progress)
 
 
 def _nfc(text: str) -> str:

@@ -92,7 +92,7 @@ def record_input(
     shape = tuple(train.shape[1:])
     if train.dtype == torch.uint8 and not is_declared:
         return InputRecord(code=code), []
-    low, high = _range(train)
+    low, high = range_of(train)
     record = InputRecord(
         kind=InputKind.VALUES, dtype=str(train.dtype).removeprefix("torch."), low=low, high=high, code=code
     )
@@ -111,7 +111,7 @@ def default_input(inputs: Tensor) -> InputRecord:
     """The record of inputs that a loader gave without one: float images are of an unknown kind."""
     if inputs.dtype == torch.uint8:
         return InputRecord()
-    low, high = _range(inputs)
+    low, high = range_of(inputs)
     kind = InputKind.UNKNOWN if is_image_shape(inputs.shape[1:]) else InputKind.VALUES
     return InputRecord(kind=kind, dtype="float32", low=low, high=high)
 
@@ -137,7 +137,7 @@ def tell_input(record: InputRecord, shape: Sequence[int]) -> InputRecord:
 def image_function(record: InputRecord) -> ImageFunction:
     """The function that `record` describes, of the kinds `transforms` and `code`. Raises `UserError`."""
     if record.kind is InputKind.TRANSFORMS:
-        return _composed([_build(step) for step in record.steps])
+        return compose_transforms([_build(step) for step in record.steps])
     declared: ImageFunction | None = getattr(load_object(record.code), PREPROCESS, None)
     if not callable(declared):
         raise UserError(unknown_input_message(record))
@@ -211,7 +211,7 @@ def _declared_record(
     name = f"{record.code.rpartition(':')[2]}.{PREPROCESS}"
     if not callable(declared):
         raise UserError(f"{name} must be a function or a transform, not {type(declared).__name__}")
-    steps = _steps([declared])
+    steps = recorded_steps([declared])
     record = _replace(
         record, kind=InputKind.CODE if steps is None else InputKind.TRANSFORMS, steps=steps or ()
     )
@@ -225,7 +225,7 @@ def _declared_record(
     if str(probe.dtype).removeprefix("torch.") != record.dtype:
         raise UserError(f"{name} returns {probe.dtype}, but the inputs of the dataset are {record.dtype}")
     record = _with_affine(record, declared, shape)
-    low, high = _range(test) if test is not None else (record.low or 0.0, record.high or 0.0)
+    low, high = range_of(test) if test is not None else (record.low or 0.0, record.high or 0.0)
     if problem := _range_problem(record, low, high):
         raise UserError(f"{name} can't have made these inputs: {problem}")
     if record.kind is InputKind.CODE and not is_loadable:
@@ -241,15 +241,15 @@ def _found_record(
     """The record of transforms found on a dataset; or `None` and why they don't describe it."""
     if not found:
         return None, ""
-    steps = _steps(found)
+    steps = recorded_steps(found)
     if steps is None:
-        names = ", ".join(type(part).__name__ for part in _flatten(found))
+        names = ", ".join(type(part).__name__ for part in flatten_transforms(found))
         return None, f"its transform is {names}, which can't be recorded"
     record = _replace(record, kind=InputKind.TRANSFORMS, steps=steps)
-    record = _with_affine(record, _composed(list(_flatten(found))), shape)
+    record = _with_affine(record, compose_transforms(list(flatten_transforms(found))), shape)
     if not record.scale:
         return None, f"its transform, {describe_steps(steps)}, does not give these inputs"
-    if problem := _range_problem(record, *_range(test)) or _rounding_problem(record, test):
+    if problem := _range_problem(record, *range_of(test)) or _rounding_problem(record, test):
         return None, f"its transform is {describe_steps(steps)}, but {problem}"
     return record, ""
 
@@ -259,10 +259,10 @@ def describe_steps(steps: Sequence[TransformStep]) -> str:
     return ", ".join(step.name for step in steps)
 
 
-def _steps(functions: Sequence[Any]) -> tuple[TransformStep, ...] | None:
+def recorded_steps(functions: Sequence[Any]) -> tuple[TransformStep, ...] | None:
     """The record of `functions`; `None` if one of them is not among `_ARGUMENTS`, or has other arguments."""
     steps = []
-    for part in _flatten(functions):
+    for part in flatten_transforms(functions):
         kind = type(part)
         if not kind.__module__.startswith("torchvision.transforms") or kind.__name__ not in _ARGUMENTS:
             return None
@@ -274,14 +274,14 @@ def _steps(functions: Sequence[Any]) -> tuple[TransformStep, ...] | None:
     return tuple(steps)
 
 
-def _flatten(functions: Sequence[Any]) -> Iterator[Any]:
+def flatten_transforms(functions: Sequence[Any]) -> Iterator[Any]:
     """The single transforms of `Compose` and `nn.Sequential`."""
     for function in functions:
         inner = (
             list(function) if isinstance(function, nn.Sequential) else getattr(function, "transforms", None)
         )
         if isinstance(inner, (list, tuple, nn.ModuleList)):
-            yield from _flatten(list(inner))
+            yield from flatten_transforms(list(inner))
         else:
             yield function
 
@@ -322,7 +322,9 @@ def _build(step: TransformStep) -> ImageFunction:
     return function
 
 
-def _composed(functions: Sequence[ImageFunction]) -> ImageFunction:
+def compose_transforms(functions: Sequence[ImageFunction]) -> ImageFunction:
+    """One function that applies `functions` one after the other."""
+
     def compose(image: Image.Image) -> Any:
         value: Any = image
         for function in functions:
@@ -425,7 +427,8 @@ def _sampled(inputs: Tensor) -> Tensor:
     return inputs[:: max(1, len(inputs) // _CHECKED_SAMPLES)]
 
 
-def _range(inputs: Tensor) -> tuple[float, float]:
+def range_of(inputs: Tensor) -> tuple[float, float]:
+    """The lowest and the highest value; zeros of nothing."""
     return (float(inputs.min()), float(inputs.max())) if inputs.numel() else (0.0, 0.0)
 
 

@@ -24,6 +24,7 @@ from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.image_transform import PREPROCESS, find_transforms, record_input
 from workbench.datasets.input_record import IMAGE_CHANNELS
 from workbench.datasets.load_request import LoadRequest
+from workbench.datasets.split_scaling import scaling_difference
 from workbench.datasets.user_targets import Targets, check_finite, resolve_targets, signed
 from workbench.io.image_fit import crop_to_square
 from workbench.io.images import convert_mode
@@ -97,12 +98,12 @@ class _Returned:
         if task not in {None, "classification", "regression"}:
             raise UserError(f"{self._name}: task is {task!r}; it must be classification or regression")
         resolved = resolve_targets(targets, cast("Task | None", task), self._class_names(), self._name)
-        record, notices = self._record_input(inputs)
+        record, input_notices = self._record_input(inputs)
+        notices = (*self._scaling_notices(inputs), *self._notices, *resolved.notices, *input_notices)
         splits = {key: Split(inputs[key], resolved.targets[key]) for key in inputs}
         return Dataset(
             resolved.task, resolved.classes, splits["train"], splits.get("validation"), splits["test"],
-            source=self._name, input=record, notices=(*self._notices, *resolved.notices, *notices),
-            depends_on_model=self._reader.has_pil_images,
+            source=self._name, input=record, notices=notices, depends_on_model=self._reader.has_pil_images,
         )  # fmt: skip
 
     def _read(self, part: Any, where: str) -> tuple[Tensor, Targets]:
@@ -133,11 +134,25 @@ class _Returned:
             if PREPROCESS in self._extra
             else getattr(self._function, PREPROCESS, None)
         )
-        found = [] if isinstance(self._parts["test"], (tuple, list)) else find_transforms(self._parts["test"])
         return record_input(
-            inputs["train"], inputs["test"], declared, found, self._name,
+            inputs["train"], inputs["test"], declared, self._transforms("test"), self._name,
             is_declared=is_declared, is_loadable=on_function,
         )  # fmt: skip
+
+    def _transforms(self, split: str) -> list[Any]:
+        part = self._parts[split]
+        return [] if isinstance(part, (tuple, list)) else find_transforms(part)
+
+    def _scaling_notices(self, inputs: Mapping[str, Tensor]) -> list[str]:
+        train = inputs["train"]
+        differences = [
+            scaling_difference(
+                train, inputs[split], self._transforms("train"), self._transforms(split), split
+            )
+            for split in inputs
+            if split != "train"
+        ]
+        return [difference for difference in differences if difference]
 
 
 class _Reader:

@@ -75,7 +75,7 @@ class Classifier:
     transform: ImageTransform
     device: torch.device
     notices: tuple[str, ...] = ()
-    """Warnings for the user (NaN weights, a corrupt checkpoint that was skipped)."""
+    """Warnings for the user (which weights of a file were loaded, a corrupt checkpoint that was skipped)."""
     channels_last: bool = False
     """Whether to use the channels-last memory format: faster for convolutions, but not supported by every module."""
 
@@ -133,9 +133,8 @@ class Classifier:
             )
         classes = published if labels is None else labels_for_outputs(labels, outputs, str(weights or name))
         module = torchvision_models.build(name, outputs, size=info.input_size, pretrained=True)
-        loaded, notices = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
-        if weights is not None and (loaded.left_out or loaded.prefix):
-            notices = (loaded.describe(), *notices)
+        loaded = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
+        notices = (loaded.describe(),) if weights is not None else ()
         transform = TorchvisionTransform(torchvision_models.published_transforms(name))
         return cls(name, module, classes, transform, pick_device(device), notices, channels_last=True)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from workbench.config.data_location import check_data_is_there, moved_dataset, record_location
+from workbench.config.data_location import (
+    changed_code_data,
+    changed_data_error,
+    check_data_is_there,
+    moved_dataset,
+    record_location,
+)
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback
@@ -14,9 +20,12 @@ from workbench.engine.device import pick_device, pick_precision
 from workbench.engine.evaluate import evaluate
 from workbench.engine.task import make_task, precision_setting
 from workbench.inference.run_checkpoint import load_run_model
+from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.outputs import extra_metrics
+from workbench.runs.data_files import check_folder_content
 from workbench.runs.reader import RunReader
+from workbench.runs.records import Launch
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
 from workbench.worker.checkpoint_content import recorded_data
@@ -33,11 +42,13 @@ def evaluate_run(
     model = load_run_model(folder.path)
     content, module = model.content, model.module
     experiment = _experiment(folder, moved_to)
-    data = load_as_trained(experiment, progress, recorded_data(content))
-    if content.get("fingerprint") != data.fingerprint:
-        raise UserError(
-            f"{experiment.data.name} has changed since {folder.id} was trained (different fingerprint)"
-        )
+    recorded, name = recorded_data(content), experiment.data.name
+    check_folder_content(folder, experiment.data, recorded, "evaluate", progress)
+    data = load_as_trained(experiment, progress, recorded)
+    if recorded.fingerprint != data.fingerprint:
+        launch = read_record(folder.launch, Launch)
+        changes = changed_code_data(name, launch.time if launch else 0.0)
+        raise UserError(changed_data_error(folder.id, name, "evaluate", changes))
     if moved_to:
         record_location(folder.path, experiment.data.name)
     torch_device = pick_device(device)

@@ -47,7 +47,7 @@ def load_run_model(run: Path, which: Literal["best", "last"] = "best") -> RunMod
     content, notices = load_run_checkpoint(run, which)
     spec = read_spec(run, content)
     module = build_from_spec(spec)
-    notices += load_into(module, content["model"], f"{run.name}'s checkpoint")
+    load_into(module, content["model"], f"{run.name}'s checkpoint")
     return RunModel(content, spec, module, notices)
 
 

@@ -150,8 +150,8 @@ def sniff_format(start: bytes) -> str:
 
 
 def unreadable_reason(format_name: str) -> str:
-    """Why an image in a format that is not read here is skipped."""
-    return f"{format_name} images can't be read here: convert it to PNG or JPEG"
+    """Why an image in a format that is not read here is skipped, to follow `is`."""
+    return f"in {format_name} format, which can't be read here: convert to PNG or JPEG"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def describe_conversion(image: Image.Image, mode: Literal["RGB", "L"]) -> tuple[
     """How the pixels of an opened image change before a model sees them, one line each; empty if they don't."""
     changes = []
     if image.info.get(ANIMATED):
-        changes.append("only its first frame is used")
+        changes.append("only the first frame is used")
     if image.info.get(ORIENTED):
         changes.append("rotated by its EXIF orientation")
     if has_transparency(image):
@@ -163,8 +163,7 @@ def _open_header(file: BinaryIO, name: str) -> Image.Image:
         file.seek(0)
         start = file.read(SNIFFED_BYTES)
         if (format_name := sniff_format(start)) not in {"", NOT_AN_IMAGE}:
-            reason = unreadable_reason(format_name)
-            raise UserError(f"{name} is in another format than its name says: {reason}") from None
+            raise UserError(f"{name} is {unreadable_reason(format_name)}") from None
         raise UserError(f"{name} is {'not an image in a supported format' if start else 'empty'}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(_too_large_message(name)) from None

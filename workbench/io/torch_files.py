@@ -106,27 +106,42 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def load_into(
     module: nn.Module, state: Mapping[str, Tensor], source: str, ignored_prefixes: Sequence[str] = ()
-) -> tuple[str, ...]:
+) -> None:
     """Load the weights in `state` into `module`, except those that begin with one of `ignored_prefixes`.
 
-    Returns warnings for the user (NaN or infinite weights). Raises `UserError` with one line if they don't fit.
+    Raises `UserError` with one line if they don't fit, or are NaN or infinite.
     """
     if problem := mismatch_reason(shapes_of(state), shapes_of(module.state_dict()), ignored_prefixes):
         raise UserError(f"the weights in {source} do not fit the model: {problem}")
     skipped = _name_prefixes(ignored_prefixes)
     selected = {k: v for k, v in state.items() if not k.startswith(skipped)}
+    _check_finite(module, selected, source)
     module.load_state_dict(selected, strict=False)
-    return nonfinite_warnings(selected, source)
 
 
 def _name_prefixes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
 
 
-def nonfinite_warnings(state: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
-    """A warning for the user if weights are NaN or infinite, else an empty tuple."""
-    bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
-    return (f"{source}: {join_names('NaN or infinite weights in', bad)}",) if bad else ()
+def _check_finite(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Raise `UserError` for NaN, and for infinite parameters and running statistics.
+
+    Other buffers may be infinite: attention masks are.
+    """
+    parameters = {name for name, _ in module.named_parameters()}
+    bad = []
+    for name, tensor in state.items():
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        must_be_finite = name in parameters or name.endswith((".running_mean", ".running_var"))
+        invalid = ~torch.isfinite(tensor) if must_be_finite else torch.isnan(tensor)
+        if bool(invalid.any()):
+            bad.append(name)
+    if bad:
+        raise UserError(
+            f"{source} has {join_names('NaN or infinite weights in', bad)}, so that its predictions would mean "
+            "nothing: use another copy or an earlier checkpoint"
+        )
 
 
 def _read_checked(file: BinaryIO, size: int, path: Path) -> Any:

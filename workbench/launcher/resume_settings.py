@@ -5,12 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from workbench.config.data_location import (
-    can_be_moved,
-    changed_data_error,
-    check_data_is_there,
-    moved_dataset,
-)
+from workbench.config.data_location import can_be_moved, check_data_is_there, moved_dataset
 from workbench.config.experiment import (
     Experiment,
     all_settings,
@@ -26,11 +21,10 @@ from workbench.core.progress import ProgressCallback, ignore_progress
 from workbench.core.settings_schema import SettingValue
 from workbench.datasets.class_folders import same_names
 from workbench.datasets.image_folder_facts import folder_facts, list_names
-from workbench.datasets.image_folder_scan import PREFIX
-from workbench.datasets.image_listing import is_same_folder
 from workbench.datasets.load_request import RecordedData
 from workbench.io.record_codec import read_record
 from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
+from workbench.runs.data_files import check_folder_content
 from workbench.runs.enums import Cause
 from workbench.runs.journal import read_journal
 from workbench.runs.reader import RunView
@@ -136,16 +130,10 @@ class ResumedRun:
 
         Other data is checked by the worker, which has to load it for that.
         """
-        data, setup = self.before.data, read_record(self._folder.setup, Setup)
-        if (
-            not data.name.startswith(PREFIX)
-            or setup is None
-            or not setup.fingerprint
-            or not read_entries(self._folder)
-        ):
-            return
-        if not is_same_folder(data, RecordedData(setup.classes, setup.shape, setup.fingerprint), progress):
-            raise UserError(changed_data_error(self._folder.id, data.name))
+        setup = read_record(self._folder.setup, Setup)
+        if setup is not None and read_entries(self._folder):
+            recorded = RecordedData(setup.classes, setup.shape, setup.fingerprint)
+            check_folder_content(self._folder, self.before.data, recorded, "resume", progress)
 
     def check_epochs(self, status: Status) -> None:
         """Raise `UserError` where the resumed run would have nothing to train."""

@@ -44,6 +44,7 @@ from workbench.runs.journal import (
     PhaseChange,
     attempts_of,
     read_journal,
+    refused_attempts,
 )
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_pid
 from workbench.runs.log_tail import last_log_line
@@ -209,6 +210,8 @@ def _run_end_hook(folder: RunFolder, attempt: int) -> None:
     ended = read_record(folder.exit, Exit)
     if ended is None or ended.attempt != attempt:  # it could not be written: the disk is full
         ended = Exit(status=Ending.FAILED)
+    if attempt in refused_attempts(read_journal(folder.journal)):
+        ended = msgspec.structs.replace(ended, status=Ending.FAILED, cause=Cause.INVALID_INPUT)
     name = hooks.hook_setting(ended.status, ended.cause)
     if name is not None:
         hooks.start_hook(folder, ended.status, _command(folder, name))

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
 from workbench.core.settings_schema import Choice
-from workbench.core.text import one_line
+from workbench.core.text import one_line, plural
 from workbench.core.user_code import describe_user_code_error, is_user_code
 from workbench.datasets.dataset import Split
 from workbench.models import catalog, torchvision_models, user_model
 from workbench.models.loaded_weights import LoadedWeights
 from workbench.models.preprocessing import Preprocessing
+from workbench.models.weights_file import head_names, load_weights_file
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class BuiltModel:
     `preprocessing_size`: side of the square that images are resized to; `None`: unchanged. `channels`: 3 if the model
     takes RGB only, else `None`. `head`: name prefixes of the parameters of the head, which alone are trained during
     `freeze_epochs`. `mean`, `std`: the normalization that pretrained weights require; empty: that of the dataset.
-    `notices`: what the user should know (weights that were left out, NaN weights). `weights`: the pretrained weights
+    `notices`: what the user should know (weights that were left out). `weights`: the pretrained weights
     that were loaded.
     """
 
@@ -80,8 +82,7 @@ def build_model(
         )
     size = info.size_for(choice.options, shape)
     if info.kind == "custom":
-        module = user_model.build(info.name, shape, outputs, choice.options)
-        return BuiltModel(module, None, None, torchvision_models.head_names(module), pretrained=False)
+        return _custom(choice, shape, outputs, load=load)
     if info.kind == "torchvision":
         return _torchvision(
             info, choice, outputs, size, torchvision_models.WeightsLoading(load, progress, cancelled)
@@ -92,6 +93,20 @@ def build_model(
     module = getattr(architecture, function)(input_shape, outputs, **_keyword_arguments(choice))
     head = ("head",) if hasattr(module, "head") else ()
     return BuiltModel(module, size, None, head, pretrained=False)
+
+
+def _custom(choice: Choice, shape: tuple[int, ...], outputs: int, *, load: bool) -> BuiltModel:
+    module, file = user_model.build(choice.name, shape, outputs, choice.options)
+    weights = load_weights_file(module, expand_user_path(file)) if file and load else None
+    return BuiltModel(
+        module,
+        None,
+        None,
+        head_names(module),
+        pretrained=bool(file),
+        notices=(weights.describe(),) if weights else (),
+        weights=weights,
+    )
 
 
 def _keyword_arguments(choice: Choice) -> dict[str, object]:
@@ -109,7 +124,7 @@ def _torchvision(
         info, outputs, choice.options, size, loading
     )
     mean, std = torchvision_models.normalization(info.name) if pretrained else ((), ())
-    head = torchvision_models.head_names(module)
+    head = head_names(module)
     return BuiltModel(module, size, 3, head, pretrained, mean, std, notices, weights)
 
 
@@ -154,19 +169,35 @@ def check_forward(
 ) -> None:
     """Run a few raw inputs through the model; raises `UserError` if that fails or the outputs have a wrong shape.
 
-    `example_inputs`: raw, [N, ...]; two are enough. Parameters, buffers and random states are unchanged.
+    `example_inputs`: raw, [N, ...]; two are enough. A custom model, which may compute something else in training mode
+    (auxiliary heads), is run in both modes. Parameters, buffers and random states are unchanged.
     """
-    module, training = built.module, built.module.training
+    for training in (False, True) if is_user_code(name) else (False,):
+        result = _forward(built.module, training, preprocessing, example_inputs, name)
+        where = f"{name} in training mode" if training else name
+        _check_outputs(result, len(example_inputs), outputs, where)
+
+
+def _forward(
+    module: nn.Module, training: bool, preprocessing: Preprocessing, example_inputs: Tensor, name: str
+) -> object:
+    """What the module returns in a mode, which is then restored with the buffers. Raises `UserError`."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    modes = [(part, part.training) for part in module.modules()]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        module.eval()
         try:
-            result = module(preprocessing(example_inputs, device))
+            # Lazy modules get their parameters in the first pass, in evaluation mode.
+            buffers = {key: value.clone() for key, value in module.named_buffers()} if training else {}
+            module.train(training)
+            return module(preprocessing(example_inputs, device))
         except Exception as error:
             raise UserError(_forward_error(name, preprocessing, example_inputs, error)) from None
         finally:
-            module.train(training)
-    _check_outputs(result, len(example_inputs), outputs, name)
+            for part, mode in modes:
+                part.training = mode
+            for key, value in module.named_buffers():
+                if key in buffers:
+                    value.copy_(buffers[key])
 
 
 def supports_channels_last(module: nn.Module, inputs: Tensor) -> bool:
@@ -198,10 +229,22 @@ def _forward_error(name: str, preprocessing: Preprocessing, inputs: Tensor, erro
 
 def _check_outputs(result: object, count: int, outputs: int, name: str) -> None:
     if not isinstance(result, Tensor):
-        raise UserError(f"{name} must return a tensor [batch, {outputs}], not {type(result).__name__}")
+        raise UserError(
+            f"{name} returns {_describe(result)}: it must return a tensor [batch, {outputs}], the logits"
+        )
+    if not result.is_floating_point():
+        raise UserError(
+            f"{name} returns {str(result.dtype).removeprefix('torch.')} values: it must return the logits, floats"
+        )
     valid = result.shape == (count, outputs) or (outputs == 1 and result.shape == (count,))
     if not valid:
         raise UserError(
             f"{name} returns {list(result.shape)} for a batch of {count}; the data needs [{count}, {outputs}]: "
             "change the size of its last layer"
         )
+
+
+def _describe(result: object) -> str:
+    """`a tuple of 2 values`."""
+    count = f" of {plural(len(result), 'value')}" if isinstance(result, (tuple, list, dict)) else ""
+    return f"a {type(result).__name__}{count}" if result is not None else "nothing (None)"

@@ -17,8 +17,8 @@ import msgspec
 from workbench.core.settings_schema import Choice
 from workbench.models import catalog
 from workbench.models.factory import OnMeta, build_shapes
-from workbench.models.torchvision_models import head_names
 from workbench.models.weights_check import SHAPES, Architecture
+from workbench.models.weights_file import head_names
 
 TABLE = Path(__file__).with_name("torchvision.csv")
 COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters", "weights_file",

@@ -40,12 +40,16 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
     """The names in the file that were not loaded."""
     new: tuple[str, ...] = ()
     """The names in the model that are not in the file, or replaced: newly initialized."""
+    others: tuple[str, ...] = ()
+    """Other entries or prefixes in the file with weights that fit as well (`model_ema`)."""
 
     def describe(self) -> str:
         """One line for people."""
         place = f" of {self.entry}" if self.entry else ""
         prefix = f" (without the prefix {self.prefix})" if self.prefix else ""
         parts = [f"{self.file}: loaded {plural(len(self.loaded), 'tensor')}{place}{prefix}"]
+        if self.others:
+            parts.append(f"not those of {_names(self.others)}, which fit too")
         if self.left_out:
             parts.append(f"left out {_names(self.left_out)}")
         if self.new:
@@ -63,6 +67,8 @@ class WeightsMatch:
     """Names in the file by their names in the model; also those that the model does not have."""
     left_out: tuple[str, ...]
     """Names in the file outside of the prefix."""
+    others: tuple[str, ...] = ()
+    """Other entries or prefixes with weights that fit as well."""
 
     def loaded(self, expected: Shapes, head: Sequence[str], file: str) -> LoadedWeights:
         """What of a file is loaded into a model with these tensors, whose `head` is newly initialized."""
@@ -79,6 +85,7 @@ class WeightsMatch:
                 *(self.names[inner] for inner in self.names if inner.startswith(replaced)),
             ),
             new=tuple(new),
+            others=self.others,
         )
 
 
@@ -120,7 +127,8 @@ def match_weights(entries: Mapping[str, Shapes], expected: Shapes, file: str) ->
             names[inner] = original
         else:
             left_out.append(original)
-    return WeightsMatch(entry, prefix, names, tuple(left_out))
+    others = [row[2] if row[2] != entry else row[3] for row in found if row[0] == best[0] and row != best]
+    return WeightsMatch(entry, prefix, names, tuple(left_out), tuple(others))
 
 
 def _splits(name: str) -> Iterable[tuple[str, str]]:

@@ -16,8 +16,9 @@ from workbench.core.settings_schema import Options, Section
 from workbench.core.text import one_line
 from workbench.io import torch_files
 from workbench.models import catalog
-from workbench.models.loaded_weights import POSITIONS, LoadedWeights, match_weights
+from workbench.models.loaded_weights import POSITIONS, LoadedWeights
 from workbench.models.pretrained_weights import ensure_weights
+from workbench.models.weights_file import head_names, read_matching_weights
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,16 @@ def load_published(
     *,
     head: Sequence[str] = (),
     loading: WeightsLoading | None = None,
-) -> tuple[LoadedWeights, tuple[str, ...]]:
-    """Load published weights, or those in a local `file`, into `module`, except its `head`.
+) -> LoadedWeights:
+    """Load published weights, or those in a local `file`, into `module`, except its `head`; returns what was loaded.
 
-    Returns what was loaded, and warnings for the user. Raises `UserError` if they are not available or do not fit.
+    Raises `UserError` if they are not available or do not fit.
     """
     loading = loading or WeightsLoading()
     path = expand_user_path(file) if file else ensure_weights(name, loading.progress, loading.cancelled)
-    tables, expected = torch_files.load_weight_tables(path), torch_files.shapes_of(module.state_dict())
-    entries = {entry: torch_files.shapes_of(table) for entry, table in tables.items()}
-    match = match_weights(entries, expected, str(path))
-    tensors = {inner: tables[match.entry][original] for inner, original in match.names.items()}
-    warnings = torch_files.load_into(module, resize_positions(tensors, module), str(path), head)
-    return match.loaded(expected, head, str(path)), warnings
+    match, tensors = read_matching_weights(module, path)
+    torch_files.load_into(module, resize_positions(tensors, module), str(path), head)
+    return match.loaded(torch_files.shapes_of(module.state_dict()), head, str(path))
 
 
 def resize_positions(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
@@ -123,12 +121,5 @@ def build_for_experiment(
     if not pretrained or not loading.enabled:
         return module, pretrained, None, ()
     head = head_names(module)
-    loaded, warnings = load_published(module, info.name, file, head=head, loading=loading)
-    return module, True, loaded, ((loaded.describe(), *warnings) if file else warnings)
-
-
-def head_names(module: nn.Module) -> tuple[str, ...]:
-    """The name of the last dense or convolutional layer, which is the head in all architectures of torchvision."""
-    kinds = (nn.Linear, nn.Conv2d)
-    names = [name for name, layer in module.named_modules() if isinstance(layer, kinds) and name]
-    return (names[-1],) if names else ()
+    loaded = load_published(module, info.name, file, head=head, loading=loading)
+    return module, True, loaded, ((loaded.describe(),) if file else ())

@@ -10,21 +10,35 @@ from torch import nn
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Section
-from workbench.core.user_code import describe_user_code_error, load_object, user_code_file
+from workbench.core.user_code import (
+    describe_user_code_error,
+    load_object,
+    split_user_code_name,
+    user_code_file,
+)
+from workbench.core.user_code_outline import made_model_message
 
+WEIGHTS = "weights"
+"""The option that names a file of weights, for all models."""
 _CLASSES = ("classes", "num_classes", "n_classes", "outputs", "num_outputs", "out_features")
 _SHAPES = ("shape", "input_shape")
 _CHANNELS = ("in_channels", "channels", "in_chans")
 
 
-def build(name: str, shape: Sequence[int], outputs: int, options: Section) -> nn.Module:
-    """The module that `FILE.py:NAME` creates, called with the arguments that its signature accepts.
+def build(name: str, shape: Sequence[int], outputs: int, options: Section) -> tuple[nn.Module, str]:
+    """The module that `FILE.py:NAME` creates, and the file of weights to load into it (empty for none).
+
+    It is called with the arguments that its signature accepts.
 
     Parameters by name: `classes`, `num_classes` or `outputs` receive the number of outputs, `shape` or `input_shape`
     the shape of one input (C, H, W), `in_channels` its channels; `options` are passed by name. A first parameter of
     another name without a default receives the number of outputs. Raises `UserError`.
     """
     factory = load_object(name)
+    if isinstance(factory, nn.Module):
+        message = made_model_message(split_user_code_name(name)[1], type(factory).__name__)
+        raise UserError(f"{user_code_file(name)}: {message}")
+    options, file = _without_weights(factory, options)
     try:
         arguments, keywords = _arguments(factory, shape, outputs, options)
         module = factory(*arguments, **keywords)
@@ -34,7 +48,14 @@ def build(name: str, shape: Sequence[int], outputs: int, options: Section) -> nn
         raise UserError(f"{name} failed: {describe_user_code_error(error, user_code_file(name))}") from None
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} must return a torch.nn.Module, not {type(module).__name__}")
-    return module
+    return module, file
+
+
+def _without_weights(factory: Callable[..., Any], options: Section) -> tuple[Section, str]:
+    """The options for `factory`, and the option `weights`, a file to load, unless it is a parameter of its own."""
+    if WEIGHTS not in options or any(p.name == WEIGHTS for p in _parameters(factory)):
+        return options, ""
+    return {key: value for key, value in options.items() if key != WEIGHTS}, str(options[WEIGHTS])
 
 
 def _arguments(

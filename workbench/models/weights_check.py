@@ -11,6 +11,7 @@ import msgspec
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.core.settings_schema import Choice
+from workbench.core.user_code_outline import declared_parameters
 from workbench.io.weight_shapes import mismatch_reason, read_weight_shapes
 from workbench.models import catalog
 from workbench.models.loaded_weights import POSITIONS, match_weights
@@ -34,9 +35,12 @@ def _architectures() -> dict[str, Architecture]:
 def check_weights(choice: Choice) -> None:
     """Raise `UserError` where the file `model.weights` of a model can't be read or does not fit the model."""
     file, info = choice.options.get("weights"), catalog.find(choice.name)
-    if not file or info.kind != "torchvision":
+    if not file or info.kind == "builtin":
         return
     path = expand_user_path(str(file))
+    if info.kind == "custom":
+        _check_file_for_custom_model(choice.name, path)
+        return
     if (found := _match(info.name, path)) is None:
         return
     shapes, expected, head = found
@@ -44,6 +48,13 @@ def check_weights(choice: Choice) -> None:
         expected[POSITIONS] = shapes[POSITIONS]
     if problem := mismatch_reason(shapes, expected, head):
         raise UserError(f"the weights in {path} do not fit the model: {problem}")
+
+
+def _check_file_for_custom_model(name: str, path: Path) -> None:
+    """Raise `UserError` where the file can't be read; the worker, which builds the model, checks whether it fits."""
+    parameters = declared_parameters(name)
+    if parameters is not None and "weights" not in parameters.names:
+        read_weight_shapes(path)
 
 
 def output_count(name: str, path: Path) -> int | None:

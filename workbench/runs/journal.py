@@ -69,6 +69,14 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
         return ProcessId(host=self.host, boot_id=self.boot_id, pid=self.pid, start=self.start)
 
 
+class RefusedResume(JournalRecord, tag="refused", frozen=True, kw_only=True):
+    """An attempt to resume that bad input prevented before its first step: the run stays as it was before."""
+
+    attempt: int = 0
+    reason: str = ""
+    """One line for people."""
+
+
 class SettingChange(JournalRecord, tag="change", frozen=True, kw_only=True):
     """A setting that changed during the run. It is synced to disk before it takes effect, and replayed on resume."""
 
@@ -166,7 +174,16 @@ class SavedFile(JournalRecord, tag="file", frozen=True, kw_only=True):
     step: int = 0
 
 
-JournalLine = Attempt | SettingChange | PhaseChange | AnsweredRequest | Notice | SystemSample | SavedFile
+JournalLine = (
+    Attempt
+    | RefusedResume
+    | SettingChange
+    | PhaseChange
+    | AnsweredRequest
+    | Notice
+    | SystemSample
+    | SavedFile
+)
 
 
 class Journal(LineWriter):
@@ -180,7 +197,23 @@ class Journal(LineWriter):
 
 def read_journal(path: Path) -> list[JournalLine]:
     """All records of a journal, oldest first."""
-    return read_lines(path, JournalLine)
+    return without_refused_settings(read_lines(path, JournalLine))
+
+
+def without_refused_settings(journal: list[JournalLine]) -> list[JournalLine]:
+    """The records without the settings of resumes that were refused."""
+    refused = refused_attempts(journal)
+    return [
+        msgspec.structs.replace(line, overrides={})
+        if isinstance(line, Attempt) and line.attempt in refused
+        else line
+        for line in journal
+    ]
+
+
+def refused_attempts(journal: Iterable[JournalLine]) -> dict[int, str]:
+    """Why attempts to resume were refused, by their number."""
+    return {line.attempt: line.reason for line in journal if isinstance(line, RefusedResume)}
 
 
 def attempts_of(journal: Iterable[JournalLine]) -> list[Attempt]:

@@ -15,7 +15,13 @@ from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.io.regular_files import open_regular_descriptor
 from workbench.logs.series import Series
-from workbench.runs.journal import Attempt, JournalLine, attempts_of
+from workbench.runs.journal import (
+    Attempt,
+    JournalLine,
+    RefusedResume,
+    attempts_of,
+    without_refused_settings,
+)
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
@@ -302,6 +308,8 @@ class RunReader:
         if replaced:
             self.view.journal.clear()
         self.view.journal.extend(records)
+        if any(isinstance(record, RefusedResume) for record in records):
+            self.view.journal[:] = without_refused_settings(self.view.journal)
         return bool(records) or replaced
 
     def _poll_metrics(self, budget: int) -> bool:

@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "setup.json"
 
     @property
+    def data_files(self) -> Path:
+        """The hashes of the image files that the run was trained on."""
+        return self.path / "data-files.json"
+
+    @property
     def metrics(self) -> Path:
         """Metrics by step, one JSON line each."""
         return self.path / "metrics.jsonl"

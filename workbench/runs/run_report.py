@@ -23,6 +23,7 @@ from workbench.runs.journal import (
     PhaseChange,
     SettingChange,
     SystemSample,
+    refused_attempts,
 )
 from workbench.runs.jsonl import read_last_lines
 from workbench.runs.metric_series import MetricSummary, metric_series, summarize
@@ -78,6 +79,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """The current phase of a live run."""
     reason: str | None
     """Why the run ended, for people."""
+    refused: str | None
+    """Why the last resume was refused, for people; `None` if it was not."""
     cause: Cause | None
     unreadable_files: tuple[str, ...]
     """See `RunView.unreadable_files`."""
@@ -182,6 +185,7 @@ def build_report(view: RunView) -> RunReport:
         status=view.status,
         phase=beat.phase if live else None,
         reason=end_reason(view),
+        refused=refusal(view),
         cause=end_cause(view),
         unreadable_files=view.unreadable_files,
         directory=str(view.folder.path),
@@ -191,7 +195,7 @@ def build_report(view: RunView) -> RunReport:
         config=view.config.config,
         metrics={name: summarize(series) for name, series in metric_series(view).items()},
         step=max(beat.step, view.logged_step),
-        steps_total=beat.steps_total,
+        steps_total=total_steps(view, experiment),
         epoch=beat.epoch,
         epochs_total=experiment.train.epochs if experiment else beat.epochs_total,
         best=beat.best,
@@ -249,7 +253,8 @@ def phase_seconds(view: RunView, now: float) -> float | None:
 
 def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
     """The changes during the run, oldest first."""
-    starts = start_steps(journal)
+    starts, refused = start_steps(journal), refused_attempts(journal)
+    journal = [line for line in journal if not (isinstance(line, Attempt) and line.attempt in refused)]
     return [Change(_step_of(line, starts), what) for line in journal if (what := _describe_change(line))]
 
 
@@ -283,6 +288,20 @@ def end_reason(view: RunView) -> str | None:
     if view.status is Status.UNKNOWN:
         return view.unknown_reason or None
     return view.exit.reason if view.exit and not view.status.live else None
+
+
+def refusal(view: RunView) -> str | None:
+    """Why the last attempt to resume was refused; `None` if it was not."""
+    newest = max((attempt.attempt for attempt in view.attempts), default=0)
+    return refused_attempts(view.journal).get(newest)
+
+
+def total_steps(view: RunView, experiment: Experiment | None) -> int | None:
+    """The steps of all epochs, also of a resume with other epochs whose worker has only just started."""
+    beat, steps = view.heartbeat, view.setup.steps_per_epoch if view.setup else 0
+    if experiment is None or not steps or beat.epochs_total in {None, experiment.train.epochs}:
+        return beat.steps_total
+    return steps * experiment.train.epochs
 
 
 def end_cause(view: RunView) -> Cause | None:

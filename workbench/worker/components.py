@@ -65,7 +65,7 @@ def _output_notice(kind: OutputKind, name: str, classes: int) -> str:
     end = "softmax" if kind is OutputKind.PROBABILITIES else "sigmoid"
     lowest = math.log(math.e + classes - 1) - 1
     return (
-        f"{name} ends in a {end}, to which the loss applies its own softmax, so that the loss stays above {lowest:.3f} "
+        f"{name} ends in a {end}, to which the loss applies its own softmax, so the loss can't fall below {lowest:.3f} "
         f"and training is slow: return the logits, without the {end}"
     )
 
@@ -185,12 +185,12 @@ class TrainingComponents:
         for notice in built.notices:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
-        check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
         self._check_batch_norm(built.module)
+        check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
         self._note_outputs(built.module)
         if self.settings.freeze_epochs and not built.head:
             raise UserError(f"train.freeze_epochs: {choice.name} has no separate head to train; set it to 0")
-        if pretrained:
+        if pretrained and built.weights is None:
             data_dependent_init(built.module, self.preprocessing, data.train)
         self._channels_last_on_gpu = supports_channels_last_on_gpu(
             built, self.preprocessing(data.train.inputs[:2]), choice.name

@@ -96,6 +96,11 @@ class HeartbeatThread:
         """Training starts at `step`; from here on the ETA can be estimated."""
         self._from_step = step
 
+    @property
+    def has_started_training(self) -> bool:
+        """Whether this attempt has got to its first step."""
+        return self._from_step is not None
+
     def update(self, **changes: Unpack[HeartbeatValues]) -> None:
         """Set values of the next beat; training thread only."""
         previous = self._values

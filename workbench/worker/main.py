@@ -6,6 +6,7 @@ However the attempt ends, its end is recorded in one line; tracebacks go to the 
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import os
@@ -19,9 +20,12 @@ from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
+from workbench.io.record_codec import read_record
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending, Phase
+from workbench.runs.journal import RefusedResume
 from workbench.runs.locks import WRITER, RunLock
+from workbench.runs.records import Exit
 from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE
 from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
 from workbench.system.memory import is_out_of_memory
@@ -47,6 +51,8 @@ def main() -> int:
     context.requests.install()
     context.heartbeat.start()
     end = run_attempt(context)
+    if end is not None and is_refused_resume(context, end):
+        end = refuse_resume(context, end)
     close_attempt(context, Phase.PAUSED if end is None else Phase(end.status))
     if end is None:
         return SUSPENDED_EXIT_CODE
@@ -81,6 +87,22 @@ def run_attempt(context: Context) -> AttemptEnd | None:
         log(traceback.format_exc())
         return AttemptEnd(Ending.FAILED, failure_cause(error), describe_error(error))
     return AttemptEnd(Ending.FINISHED, cause)
+
+
+def is_refused_resume(context: Context, end: AttemptEnd) -> bool:
+    """Whether bad input prevented a resume before its first step."""
+    is_first = context.attempt == 1 or context.heartbeat.has_started_training
+    return end.cause is Cause.INVALID_INPUT and not is_first
+
+
+def refuse_resume(context: Context, end: AttemptEnd) -> AttemptEnd:
+    """Record that a resume was refused; returns the end to record: a run that had not failed is what it was before."""
+    with contextlib.suppress(OSError):
+        context.journal.append(RefusedResume(attempt=context.attempt, reason=end.reason or ""))
+    previous = read_record(context.folder.exit, Exit)
+    if previous is None or previous.status is Ending.FAILED or previous.cause is None:
+        return end
+    return AttemptEnd(previous.status, previous.cause, f"not resumed: {end.reason}")
 
 
 def failure_cause(error: Exception) -> Cause:

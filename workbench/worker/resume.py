@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.config.data_location import (
+    changed_code_data,
     changed_data_error,
     record_location,
     with_current_dataset,
@@ -17,10 +18,12 @@ from workbench.datasets.dataset import Dataset
 from workbench.engine.settings_history import SettingOverride, SettingsHistory
 from workbench.engine.train_state import TrainState
 from workbench.io.atomic_files import read_json
+from workbench.io.record_codec import read_record
 from workbench.runs.attempts import start_steps
 from workbench.runs.journal import Attempt, JournalLine, SettingChange, attempts_of, read_journal
 from workbench.runs.jsonl import LineWriter, read_lines, replace_with_prefix
 from workbench.runs.metrics import MetricLine, StepRow
+from workbench.runs.records import Launch
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.worker.checkpoint_content import ExecutionEnvironment
 from workbench.worker.checkpoint_reader import LoadedCheckpoint
@@ -90,7 +93,9 @@ class StartPoint:
         """
         if self.restored is not None and self.restored.content.get("fingerprint") != data.fingerprint:
             if not self._attempt.accept_changed_data:
-                raise UserError(changed_data_error(self._folder.id, self.experiment.data.name))
+                name, launch = self.experiment.data.name, read_record(self._folder.launch, Launch)
+                changes = changed_code_data(name, launch.time if launch else 0.0)
+                raise UserError(changed_data_error(self._folder.id, name, "resume", changes))
             self._context.notice("the dataset changed since the run was started", exact=False)
         if self._attempt.data:
             record_location(self._folder.path, self._attempt.data)

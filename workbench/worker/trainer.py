@@ -7,17 +7,19 @@ import contextlib
 import torch
 
 from workbench.datasets.drawing import derived_seed
+from workbench.datasets.image_folder_scan import PREFIX
 from workbench.engine.accelerate import accelerate_step
 from workbench.engine.freezing import Backbone
 from workbench.engine.import_warmup import warm_up_imports
 from workbench.engine.loop import StepHook, train
 from workbench.engine.running_sums import RunningSums
 from workbench.engine.train_state import TrainState
-from workbench.io.record_codec import write_record
+from workbench.io.record_codec import read_record, write_record
+from workbench.runs.data_files import record_data_files
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.journal import read_journal
 from workbench.runs.metric_direction import oriented_value
-from workbench.runs.records import Best
+from workbench.runs.records import Best, Setup
 from workbench.worker.attempt import TrainingAttempt
 from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
 from workbench.worker.components import TrainingComponents
@@ -118,6 +120,8 @@ def prepare(context: Context) -> Trainer:
         checkpoints = stack.enter_context(contextlib.closing(CheckpointManager(context.folder)))
         start = StartPoint(context, checkpoints)
         checkpoints.keep_checkpoint_every = start.settings.keep_checkpoint_every
+        if start.restored is not None:
+            _show_changed_length(context, start)
         context.disk_space.timeout = start.settings.disk_full_timeout
         trainer = Trainer(_prepare_attempt(context, checkpoints, start), start)
         context.heartbeat.training_started(trainer.state.step)
@@ -125,6 +129,13 @@ def prepare(context: Context) -> Trainer:
         trainer.evaluate_start()
         stack.pop_all()  # the trainer is complete, and now closes the checkpoints
         return trainer
+
+
+def _show_changed_length(context: Context, start: StartPoint) -> None:
+    """Show the number of epochs of a resume at once, with the steps per epoch of the previous attempt."""
+    setup, epochs = read_record(context.folder.setup, Setup), start.settings.epochs
+    if setup is not None and setup.steps_per_epoch:
+        context.heartbeat.update(epochs_total=epochs, steps_total=setup.steps_per_epoch * epochs)
 
 
 def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: StartPoint) -> TrainingAttempt:
@@ -137,6 +148,8 @@ def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: St
     check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
     acceleration = accelerate_step(state, components.epochs, context.notice)
     write_record(context.folder.setup, describe_setup(components, acceleration))
+    if components.experiment.data.name.startswith(PREFIX):
+        record_data_files(context.folder, components.data.file_hashes)
     return TrainingAttempt(context, components, state, checkpoints, metrics)
 
 

@@ -531,7 +531,10 @@ async def test_the_contents_of_a_folder_and_the_settings_for_rare_classes(
         await pilot.pause()
         shown = pilot.app.screen.query_one(OptionList)
         text = "\n".join(str(shown.get_option_at_index(i).prompt) for i in range(shown.option_count))
-        assert "test1 (test split, 3 images without class folders)" in text and "phone.heic: HEIC" in text
+        assert (
+            "test1 (test split, 3 images without class folders)" in text
+            and "phone.heic: in HEIC format" in text
+        )
         await pilot.press("enter")
         await pilot.pause()
         assert pane.draft.value("train.class_weights") == "balanced"

@@ -9,9 +9,11 @@ import msgspec
 from workbench.cli import console
 from workbench.cli.tables import print_table
 from workbench.config.data_summary import summarize_data
+from workbench.config.experiment import dataset_choice
 from workbench.config.recipes import RecipeContent, load_recipe, recipe_files
 from workbench.config.training_settings import TrainingSettings
 from workbench.core import text
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
 from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
@@ -43,6 +45,8 @@ def datasets(options: argparse.Namespace) -> int:
     """`workbench datasets`."""
     if options.dataset:
         return _describe_dataset(options)
+    if options.set:
+        raise UserError("--set needs a dataset: workbench datasets folder:PATH --set data.links=all")
     rows = [dataset_catalog.describe(info.name, measure=True) for info in dataset_catalog.CATALOG]
     if options.json:
         console.print_json(rows)
@@ -64,8 +68,9 @@ def datasets(options: argparse.Namespace) -> int:
 
 def _describe_dataset(options: argparse.Namespace) -> int:
     """One dataset; of a folder of images what a run would use of it. Raises `UserError`."""
-    about = dataset_catalog.describe(options.dataset, measure=True)
-    summary = summarize_data(Choice(about.name), Choice("mlp"), TrainingSettings(validation=0.0))
+    choice = dataset_choice(options.dataset, options.set)
+    about = dataset_catalog.describe(options.dataset, choice.options, measure=True)
+    summary = summarize_data(choice, Choice("mlp"), TrainingSettings(validation=0.0))
     if options.json:
         console.print_json({**msgspec.to_builtins(about), "data": summary})
         return DONE

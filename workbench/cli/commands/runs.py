@@ -12,6 +12,7 @@ from workbench.cli.waiting import RunWaiter
 from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
+from workbench.core.user_code import short_name
 from workbench.launcher import launch
 from workbench.launcher.gpu_assignment import claimed_gpu
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
@@ -48,8 +49,8 @@ def _cells(row: RunSummary) -> tuple[str, ...]:
     status = row.phase if row.phase is Phase.PAUSED else row.status
     started, epoch = text.format_time(row.created), _progress_cell(row)
     test, best = (score.unlabeled_split if score else "-" for score in (row.test_score, row.best_score))
-    what = row.dataset or row.command
-    return row.id, row.name, status, epoch, test, best, what, row.model, started, ", ".join(row.tags)
+    dataset, model, tags = short_name(row.dataset) or row.command, short_name(row.model), ", ".join(row.tags)
+    return row.id, row.name, status, epoch, test, best, dataset, model, started, tags
 
 
 def _progress_cell(row: RunSummary) -> str:

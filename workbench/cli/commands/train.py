@@ -89,6 +89,9 @@ def wait_and_report(
             console.print_json(report.to_json())
         else:
             run_text.print_run_report(report)
+    if report.refused is not None:
+        console.print_status(f"workbench: not resumed: {report.refused}")
+        return BAD_INPUT
     if status is Status.FINISHED:
         return DONE
     if waiter.interrupted or status in {Status.STOPPED, Status.RUNNING}:

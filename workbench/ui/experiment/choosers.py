@@ -16,7 +16,7 @@ from workbench.core.text import (
     format_shape,
     sanitize,
 )
-from workbench.core.user_code import is_user_code
+from workbench.core.user_code import is_user_code, short_name
 from workbench.datasets import catalog as datasets
 from workbench.datasets.image_folder_facts import folder_facts, relative_path
 from workbench.export.formats import FORMATS
@@ -210,7 +210,7 @@ def classifier_finder(runs: Sequence[RunSummary], current: str | None = None) ->
             f"run:{run.id}",
             (
                 fit_name(run, MAX_NAME_WIDTH, shared=run.name in shared),
-                f"{run.dataset}, {run.model}, {run.status}",
+                f"{short_name(run.dataset)}, {short_name(run.model)}, {run.status}",
                 run.scores[0].text_without_epoch if run.scores else "-",
                 "",
             ),

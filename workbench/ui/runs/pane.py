@@ -13,6 +13,7 @@ from textual.reactive import reactive
 
 from workbench.core import text
 from workbench.core.text import sanitize
+from workbench.core.user_code import short_name
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.scores import score_key
 from workbench.runs.status import Status
@@ -180,7 +181,8 @@ def run_details(row: RunSummary | None, notes: str = "", *, empty: bool = False)
     if row is None:
         return Content("")
     started = f"  {text.format_time(row.created)}" if row.created else ""
-    lines = [Content.styled(f"{sanitize(row.dataset, 30)} · {sanitize(row.model, 30)}{started}", MUTED)]
+    dataset, model = sanitize(short_name(row.dataset), 30), sanitize(short_name(row.model), 30)
+    lines = [Content.styled(f"{dataset} · {model}{started}", MUTED)]
     if reason := _end_reason(row):
         mark, style = status_mark(row.status)
         lines.append(Content.styled(f"{mark} {sanitize(reason, 400)}", style))

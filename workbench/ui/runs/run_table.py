@@ -13,6 +13,7 @@ from textual.message import Message
 
 from workbench.core import text
 from workbench.core.text import cell_width, sanitize
+from workbench.core.user_code import short_name
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, shared_names, status_mark
 from workbench.ui.widgets.table import Cells, Column, Row, Table
@@ -95,8 +96,8 @@ class RunRows:
             "val": run.best_score.unlabeled_split if run.best_score else "",
             "time": _time(run),
             "device": sanitize(run.device),
-            "model": sanitize(run.model),
-            "data": sanitize(run.dataset or run.command),
+            "model": sanitize(short_name(run.model)),
+            "data": sanitize(short_name(run.dataset) or run.command),
             "started": text.format_time(run.created) if run.created else "",
         }
         return Row(run.id, cells)

@@ -45,9 +45,9 @@ def _severity(row: RunSummary) -> Severity:
 
 def _ending(row: RunSummary) -> str:
     """`finished: test .904  best val .913@12`, `failed: the loss became NaN`, `stopped on request`."""
-    if row.status is Status.FINISHED and row.scores:
+    if row.status is Status.FINISHED and row.scores and not row.reason:
         return f"{row.status}: {scores_text(row.scores)}"
-    if not row.reason or row.status is Status.FINISHED:
+    if not row.reason:
         return str(row.status)
     if row.cause is not None and row.cause.intended:  # such a reason names the status itself
         return row.reason
