@@ -11,7 +11,6 @@ from workbench.datasets import dataset as module
 from workbench.datasets.dataset import (
     Dataset,
     Split,
-    derived_seed,
     fingerprint_of,
     mean_and_std,
     stratified_split,
@@ -19,6 +18,7 @@ from workbench.datasets.dataset import (
     with_statistics,
     with_validation,
 )
+from workbench.datasets.drawing import derived_seed
 
 
 def make(labels=(0, 1) * 10, classes=("a", "b"), **changes):

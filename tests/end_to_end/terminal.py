@@ -103,8 +103,8 @@ class Terminal:
     @property
     def backgrounds(self) -> list[str]:
         """The background color of each cell: a name or six hexadecimal digits. Cells of an image have its colors."""
-        cells = self._screen.buffer
-        return [cells[row][column].bg for row in range(self._screen.lines) for column in range(self.columns)]
+        cells = self.screen.buffer
+        return [cells[row][column].bg for row in range(self.screen.lines) for column in range(self.columns)]
 
     def press(self, *keys: str) -> Self:
         """Send keys by name (`enter`, `esc`, `down`, …), anything else as it is typed."""

@@ -146,7 +146,7 @@ def test_a_custom_model_and_a_custom_dataset(tmp_path: Path) -> None:
 
 def test_an_error_in_user_code_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "data.py").write_text("def make():\n    return 1 / 0\n")
-    result = train("--dataset", "./data.py:make", "--model", "mlp", code=1, cwd=tmp_path)
+    result = train("--dataset", "./data.py:make", "--model", "mlp", code=2, cwd=tmp_path)
     assert result["status"] == "failed"
     assert "ZeroDivisionError" in result["reason"]
     assert "data.py" in result["reason"]
