@@ -9,10 +9,11 @@ from importlib import import_module
 
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import _character_to_key
+from textual.events import Key
 
 import workbench.ui
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.escape_parser import EscapeParser
 from workbench.ui.base.layout import PANES
 
 SEQUENCES = {
@@ -23,7 +24,10 @@ SEQUENCES = {
 }  # fmt: skip
 """What a terminal sends for keys that are no characters."""
 CHARACTERS = {
-    _character_to_key(chr(code)): chr(code) for code in (*range(0x21, 0x7F), *range(0xFF01, 0xFF5F))
+    event.key: chr(code)
+    for code in (*range(0x21, 0x7F), *range(0xFF01, 0xFF5F))
+    for event in EscapeParser().feed(chr(code))
+    if isinstance(event, Key)
 }
 """The characters that Textual calls by a name, full-width ones included."""
 

@@ -1,4 +1,4 @@
-"""Every key that the product declares has an effect, in a real terminal and in a real tmux."""
+"""The keys that the product declares have an effect, in a real terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from tests.end_to_end.journey import (
     KINDS,
     NONE,
-    SIDEWAYS,
     Journey,
     answer_dialogs,
     keys_to_try,
@@ -22,7 +21,7 @@ from workbench.ui.base.layout import PANES
 SIZE = (80, 24)
 TESTED_PLACES = {"1 Runs", "3 Plots", "7 Machine", "models", "keys"}
 """The other places take minutes: `python -m tests.end_to_end.journey` visits all of them."""
-PTY, TMUX = (next(kind for kind in KINDS if kind.name == name) for name in ("pty", "tmux-8"))
+PTY = next(kind for kind in KINDS if kind.name == "pty")
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +41,6 @@ def test_every_key_of_a_pane_or_dialog_has_an_effect(place: Place, template: Pat
     with Journey(PTY, SIZE, template) as journey:
         found = journey.try_keys(place, keys_to_try(place, PTY, own=True))
     assert [key for key, effect in found.items() if effect == NONE] == []
-
-
-def test_the_keys_that_work_everywhere_have_an_effect_in_tmux(template: Path) -> None:
-    place = PLACES[0]
-    own, all_keys = place.own_keys(), place.keys()
-    # A list has one column only.
-    keys = [
-        key for key in keys_to_try(place, TMUX) if key not in own and all_keys[key].action not in SIDEWAYS
-    ]
-    with Journey(TMUX, SIZE, template) as journey:
-        assert [key for key, effect in journey.try_keys(place, keys).items() if effect == NONE] == []
 
 
 def test_keys_that_leave_the_screen_and_dialogs(template: Path) -> None:

@@ -13,7 +13,7 @@ from tests.runs.many import ended_run
 from workbench.cli.main import run
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import encode
-from workbench.launcher import supervisor
+from workbench.runs.log_tail import last_log_line
 from workbench.runs.metrics import StepRow
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder
@@ -34,7 +34,7 @@ def test_a_log_of_a_gigabyte_is_read_from_its_end(
     with reads_at_most(MEGABYTE):
         assert read_tail(folder.log, 100)[1]
         assert log_tail(folder.log)[-1].plain == "RuntimeError: the last line"
-        assert supervisor._last_log_line(folder.log) == ": RuntimeError: the last line"
+        assert last_log_line(folder.log) == ": RuntimeError: the last line"
         assert run(["show", folder.id]) == 0 and run(["runs"]) == 0
     assert folder.id in capsys.readouterr().out
 

@@ -234,13 +234,13 @@ def test_a_full_temporary_folder() -> None:
 
 
 def test_json_of_a_failing_run(tmp_path: Path) -> None:
-    """stdout is one JSON document whatever happens, and the exit code is that of a failed run."""
+    """stdout is one JSON document whatever happens, and the exit code is that of bad input."""
     code = "def make():\n    print('noise')\n    raise RuntimeError('no [/] data\\n here')\n"
     (tmp_path / "mine.py").write_text(code)
     changed = {"WORKBENCH_HOME": str(tmp_path / "home")}
     train = f"{COMMAND} train --dataset {tmp_path}/mine.py:make --model mlp --json"
     shown = f"{COMMAND} show last --json"
-    for command, code in ((train, 1), (shown, 0)):
+    for command, code in ((train, 2), (shown, 0)):
         done = shell(command, **changed)
         assert done.returncode == code, done.stderr
         document = json.loads(done.stdout)

@@ -23,7 +23,7 @@ def find(wanted: str, runs: list[Run]) -> str | None:
     try:
         return resolve_run_id(wanted, runs, "'workbench runs' lists them")
     except UserError as error:
-        assert f"'{wanted}'" in str(error)
+        assert " ".join(f"'{wanted}'".splitlines()) in str(error)  # an error is one line
         return None
 
 

@@ -35,6 +35,11 @@ ADDED: dict[str, Any] = {
     "data_notices": [],
     "skipped": {"count": 0, "files": []},
     "weights": None,
+    "group": "",
+    "script": None,
+    "exit_code": None,
+    "config": {},
+    "refused": None,
 }
 """Other keys of `show` that 0.1.0 did not have."""
 
@@ -85,7 +90,8 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     """A row of the list: the test metrics that `show` answered, and the single figure that 0.1.0 listed as `test`."""
     figure = run["test"]
     latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
-    return {**as_now(run), "test": shown["test"], "latest_test": latest}
+    return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
+            "group": ""}  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -105,6 +111,7 @@ def test_they_are_listed_as_before(stored: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_shown_as_before(name: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = answer(capsys, "show", name)
+    assert document.pop("metrics").keys() >= {"train/loss"}
     assert document.pop("class_counts").keys() >= {"train", "test"} or not document["per_class"]
     assert comparable(document) == comparable(as_now(was_answered(stored, name)) | ADDED)
     assert document["directory"] == str(folder_of(name).path)

@@ -21,6 +21,7 @@ from workbench.models import catalog, torchvision_models, user_model
 from workbench.models.loaded_weights import LoadedWeights
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.weights_file import head_names, load_weights_file
+from workbench.system.memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,12 @@ def check_forward(
     (auxiliary heads), is run in both modes. Parameters, buffers and random states are unchanged.
     """
     for training in (False, True) if is_user_code(name) else (False,):
-        result = _forward(built.module, training, preprocessing, example_inputs, name)
+        try:
+            result = _forward(built.module, training, preprocessing, example_inputs, name)
+        except (RuntimeError, MemoryError) as error:
+            if training and is_out_of_memory(error):
+                return  # training itself reports it, with a batch size that fits
+            raise
         where = f"{name} in training mode" if training else name
         _check_outputs(result, len(example_inputs), outputs, where)
 
@@ -191,6 +197,8 @@ def _forward(
             module.train(training)
             return module(preprocessing(example_inputs, device))
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise UserError(_forward_error(name, preprocessing, example_inputs, error)) from None
         finally:
             for part, mode in modes:

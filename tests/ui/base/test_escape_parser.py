@@ -121,7 +121,7 @@ def test_pasted_text_is_no_keys(text: str, size: int) -> None:
     parser, data = EscapeParser(), f"\x1b[200~{text}\x1b[201~x"
     received = [event for at in range(0, len(data), size) for event in parser.feed(data[at : at + size])]
     pasted, typed = received
-    assert isinstance(pasted, events.Paste) and pasted.text == text.replace("\x1b", "\ufffd")
+    assert isinstance(pasted, events.Paste) and pasted.text == text.replace("\x1b", "")
     assert isinstance(typed, events.Key) and typed.key == "x"
 
 
