@@ -120,7 +120,10 @@ def test_a_hangup_during_the_start(open_screen: OpenScreen) -> None:
 
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
-DEFAULT_SIGNALS = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+DEFAULT_SIGNALS = "import signal\n" + "\n".join(
+    f"signal.signal({int(number)}, signal.SIG_DFL)" for number in SIGNALS
+)
+"""Tests started with `nohup` or with `&` in a script inherit ignored signals, which the app leaves ignored."""
 
 
 def modes_left_on(received: bytes) -> set[bytes]:
