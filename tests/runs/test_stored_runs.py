@@ -39,6 +39,7 @@ ADDED: dict[str, Any] = {
     "script": None,
     "exit_code": None,
     "config": {},
+    "summary": {},
     "refused": None,
 }
 """Other keys of `show` that 0.1.0 did not have."""

@@ -36,7 +36,7 @@ def test_a_script_by_itself_makes_a_run(run_script: RunScript) -> None:
     run_script(
         "run = workbench.init(name='my run', group='g', tags=['a'], config={'lr': 0.1, 'model': {'depth': 3}})\n"
         "for step in range(3):\n    run.log({'loss': 1 / (step + 1), 'val': {'accuracy': step}})\n"
-        "run.config.batch = 4\nrun.config.update({'batch': 8})\n"
+        "run.config.seed = 4\nrun.config.update({'batch': 8})\nrun.summary['best'] = 0.5\n"
     )
     view = read(only_run())
     assert (view.name, view.status, view.notes.group, view.notes.tags) == (
@@ -45,7 +45,8 @@ def test_a_script_by_itself_makes_a_run(run_script: RunScript) -> None:
         "g",
         ("a",),
     )
-    assert view.config.config == {"lr": 0.1, "model/depth": 3, "batch": 8}
+    assert view.config.config == {"lr": 0.1, "model/depth": 3, "seed": 4, "batch": 8}
+    assert view.config.summary == {"best": 0.5}
     assert list(view.logged["loss"].values) == [1, 1 / 2, 1 / 3]
     assert list(view.logged["val/accuracy"].steps) == [0, 1, 2]
     assert view.script is not None

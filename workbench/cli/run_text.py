@@ -42,7 +42,8 @@ def print_run_report(report: RunReport) -> None:
         print_result(f"  {report.reason}")
     if report.unreadable_files:
         print_result(f"  damaged files that can't be read: {', '.join(report.unreadable_files)}")
-    if notes := "  ".join(filter(None, [", ".join(report.tags), report.notes])):
+    group = f"group {report.group}" if report.group else ""
+    if notes := "  ".join(filter(None, [group, ", ".join(report.tags), report.notes])):
         print_result(f"  {notes}")
     if report.reference:
         _print_reference(report.reference)

@@ -92,6 +92,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of an ended script."""
     config: dict[str, str | float | int | bool | None]
     """What a script reports of its settings."""
+    summary: dict[str, str | float | int | bool | None]
+    """Results that a script has noted."""
     metrics: dict[str, MetricSummary]
     """All metrics by name, see `metric_series`."""
     step: int
@@ -193,6 +195,7 @@ def build_report(view: RunView) -> RunReport:
         script=view.script,
         exit_code=view.exit.exit_code if view.exit and not live else None,
         config=view.config.config,
+        summary=view.config.summary,
         metrics={name: summarize(series) for name, series in metric_series(view).items()},
         step=max(beat.step, view.logged_step),
         steps_total=total_steps(view, experiment),

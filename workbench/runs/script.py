@@ -42,10 +42,12 @@ class Script(Record, frozen=True, kw_only=True):
 
 
 class ScriptConfig(Record, frozen=True, kw_only=True):
-    """`config.json`: what the script says of its settings."""
+    """`config.json`: what the script says of its settings and results."""
 
     config: dict[str, str | float | int | bool | None] = {}
     """Values by name; names of nested values are joined with `/`."""
+    summary: dict[str, str | float | int | bool | None] = {}
+    """Results that the script has noted itself."""
 
 
 def script_name(command: Sequence[str]) -> str:

@@ -27,23 +27,32 @@ INTERRUPTED = "interrupted"
 
 
 class Config(dict[str, ConfigValue]):
-    """The configuration of a run: its values by key or as attributes; changes are recorded."""
+    """Values of a run by key or as attributes, which the run records."""
 
-    changed = False
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "unsaved", set())
+
+    unsaved: set[str]
+    """The names of values that are not recorded yet."""
 
     def __getattr__(self, name: str) -> ConfigValue:
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"the configuration has no {name!r}") from None
+            raise AttributeError(f"there is no value {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.update({name: value})
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
     def update(self, values: object = None, **more: Any) -> None:  # type: ignore[override]
         """Add the values of a mapping, a namespace or a dataclass."""
-        super().update({**config_values(values), **config_values(more)})
-        object.__setattr__(self, "changed", True)
+        added = {**config_values(values), **config_values(more)}
+        super().update(added)
+        self.unsaved.update(added)
 
 
 class Run:
@@ -65,8 +74,9 @@ class Run:
         self.config = Config()
         """The settings of the script, by name."""
         self.config.update(config)
-        self.summary: dict[str, float] = {}
-        """The newest value of each metric."""
+        self.summary = Config()
+        """Results that the script notes, and the newest value of each metric."""
+        self._noted: dict[str, ConfigValue] = {}
         self.finished = False
         if self._writer is not None:
             os.register_at_fork(after_in_child=self._after_fork)
@@ -104,7 +114,7 @@ class Run:
                 )
             self._step = max(self._step, step)
         if numbers:
-            self.summary.update(numbers)
+            dict.update(self.summary, numbers)
             self._writer.add((step, numbers, time.time()))
         for name in others:
             self._log_other(name, values.get(name), step)
@@ -193,9 +203,8 @@ class Run:
         self.finish(0 if error is None else 1, error=error)
 
     def _log_other(self, name: str, value: Any, step: int) -> None:
-        image = getattr(value, "workbench_image", value)
-        if hasattr(image, "save") and hasattr(image, "getbands"):
-            self.log_image(name, image, step)
+        if hasattr(value, "getbands"):  # an image of Pillow
+            self.log_image(name, value, step)
         else:
             self._warn_once(
                 f"value {name}", f"{name} is no number ({type(value).__name__}) and is not recorded"
@@ -204,19 +213,21 @@ class Run:
     def _tick(self) -> None:
         """In the writing thread: what is due besides metrics."""
         try:
-            if self.config.changed:
-                self._save_config()
+            self._save_config()
             if self._own is not None:
                 self._own.tick(max(0, self._step))
         except OSError as error:
             self._warn_once("folder", f"the run's folder can't be written: {error.strerror}")
 
     def _save_config(self) -> None:
-        if self._folder is None or not self.config.changed:
+        if self._folder is None or not (self.config.unsaved or self.summary.unsaved):
             return
-        object.__setattr__(self.config, "changed", False)
+        self._noted.update({name: self.summary[name] for name in self.summary.unsaved})
+        self.config.unsaved.clear()
+        self.summary.unsaved.clear()
+        record = ScriptConfig(config=dict(self.config), summary=self._noted)
         try:
-            write_record(self._folder.config, ScriptConfig(config=dict(self.config)), durable=False)
+            write_record(self._folder.config, record, durable=False)
         except OSError as error:
             self._warn_once("config", f"the configuration can't be written: {error.strerror}")
 
