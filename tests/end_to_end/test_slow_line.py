@@ -20,7 +20,7 @@ FIRST_FRAME, SWITCH = 20_000, 4_500
 IMAGE_CELL = {80: 14, 120: 5}
 """Bytes per cell of 8×8 images, by columns of the terminal: in the wider one, each pixel fills two cells."""
 CONTENTS = {"2": r"85(\.\d)?k", "3": "No run selected", "4": "No run selected", "5": "▸3", "6": "no classifier",
-            "7": "training device", "1": "Press t to train digits-mlp:"}  # fmt: skip
+            "7": "training device", "1": "ETA/age"}  # fmt: skip
 """What each pane shows once it is loaded, as regular expressions."""
 
 

@@ -106,7 +106,8 @@ def test_two_screens_act_on_the_same_run(tmp_path: Path, monkeypatch: pytest.Mon
                 terminal.press("y")
             until(lambda: status_of(going) is Status.STOPPED, "end of the run")
             for terminal in (one, other):
-                terminal.wait_for("r resume").press("x").wait_for("to the trash")
+                # With the space it is the key: the question, which may still be shown, says "r resumes from it".
+                terminal.wait_for("r resume ").press("x").wait_for("to the trash")
             one.press("y")
             until(lambda: not going.path.exists(), "removal of the run")
             other.press("y")
