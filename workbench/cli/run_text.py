@@ -32,7 +32,8 @@ def print_run_report(report: RunReport) -> None:
         print_result(f"  test  {_metrics_line(report.test)}")
     if report.script:
         print_result(f"  command  {report.script.command_line}  (in {report.script.working_directory})")
-    print_result(f"  {progress_line(report)}")
+    if progress := progress_line(report):
+        print_result(f"  {progress}")
     if report.script:
         _print_logged(report.metrics)
     if report.now and (now := _live_line(report.now)):
@@ -65,9 +66,9 @@ def print_data(summary: DataSummary | None) -> None:
 
 
 def progress_line(report: RunReport) -> str:
-    """Epochs, steps and the best epoch of a run, with the remaining time."""
+    """Epochs, steps and the best epoch of a run, with the remaining time; empty for a script that counts neither."""
     total = f"/{report.steps_total}" if report.steps_total else ""
-    parts = [f"step {report.step}{total}"]
+    parts = [f"step {report.step}{total}"] if report.step or not report.script else []
     if report.epochs_total or not report.script:
         parts.insert(0, f"epoch {report.epoch}/{report.epochs_total or '?'}")
     if best := report.best:
