@@ -64,8 +64,12 @@ async def main():
     app = App()
     async with app.run_test() as pilot:
         await app.mount(choosers.{finder})
-        await pilot.pause()
-        print(*(option.prompt for option in app.query_one(OptionList).options))
+        options = app.query_one(OptionList)
+        for _ in range(600):  # they come after the chooser is mounted
+            if options.option_count:
+                break
+            await pilot.pause(0.1)
+        print(*(option.prompt for option in options.options))
 
 asyncio.run(main())
 """

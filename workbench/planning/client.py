@@ -48,6 +48,13 @@ class PlanProcess:
         check_weights(experiment.model)
         experiment, self._notices = without_downloads(experiment)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
+        try:
+            self._start(experiment)
+        except BaseException:  # a signal too
+            self._remove_folder()
+            raise
+
+    def _start(self, experiment: Experiment) -> None:
         write_json(self._folder.experiment, experiment.to_dict())
         self._gpus = GpuAssigner(f"plan of {experiment.name}")
         gpu = self._gpus.assign(experiment.train.device)
@@ -61,6 +68,9 @@ class PlanProcess:
                 env=worker_environment(os.environ, gpu),
             )  # fmt: skip
 
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -70,7 +80,7 @@ class PlanProcess:
         self._gpus.release()
         if self._process.stdin:
             self._process.stdin.close()
-        shutil.rmtree(self._folder.path, ignore_errors=True)
+        self._remove_folder()
 
     def cancel(self) -> None:
         """Kill the process; `wait` then raises `Cancelled`. May be called from any thread."""
