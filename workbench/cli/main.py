@@ -161,7 +161,7 @@ def _add_train(commands: Subparsers) -> None:
     command = _add(commands, "train", "train:train", "train a model in the background and follow it")
     _add_experiment(command)
     command.add_argument("--name", help="name of the run")
-    command.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    _add_detach(command)
     command.add_argument("--settings", action="store_true", help="list all settings and exit")
 
 
@@ -196,7 +196,7 @@ def _add_script(commands: Subparsers) -> None:
         help=f"time to end after a stop, before it is terminated (default: {GRACE_SECONDS:.0f})",
     )  # fmt: skip
     _add_device(command, default="")
-    command.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    _add_detach(command)
 
 
 def _add_experiment(command: argparse.ArgumentParser) -> None:
@@ -209,6 +209,10 @@ def _add_experiment(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting (repeatable)"
     )
     _add_device(command, default=None)
+
+
+def _add_detach(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--detach", action="store_true", help="print the run's id and return at once")
 
 
 def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") -> None:
@@ -247,7 +251,7 @@ def _add_resume(commands: Subparsers) -> None:
         metavar="KEY=VALUE",
         help="change a train.* setting (repeatable)",
     )
-    command.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    _add_detach(command)
     command.add_argument(
         "--accept-changed-data", action="store_true", help="resume even if the data has changed"
     )

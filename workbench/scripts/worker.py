@@ -19,14 +19,12 @@ from workbench.core.progress import Progress
 from workbench.core.text import one_line
 from workbench.io.record_codec import read_record, write_record
 from workbench.logs.discovery import find_logs
-from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
 from workbench.runs.jsonl import read_last_lines
-from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.log_tail import last_log_line
 from workbench.runs.metrics import MetricLine
 from workbench.runs.requests import Answer
-from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
+from workbench.runs.run_folder import allocate_reserve
 from workbench.runs.script import RESUME_VARIABLE, RUN_VARIABLE, Script, read_script
 from workbench.runs.script_logs import FoundLogs
 from workbench.scripts.output import OutputReader, RotatingLog
@@ -34,27 +32,23 @@ from workbench.scripts.process import ScriptProcess
 from workbench.scripts.progress import ScriptProgress
 from workbench.system.processes import process_age
 from workbench.worker.attempt_end import AttemptEnd, close_attempt, record_end
-from workbench.worker.context import Context, make_context
+from workbench.worker.context import Context, open_attempt
 
 STARTED = time.monotonic() - process_age()
 POLL_SECONDS = 0.1
 STEP_SECONDS = 2.0
 """The interval between two looks at the newest step that the script has logged."""
 SEARCH_SECONDS = (2.0, 10.0, 60.0, 600.0, 3600.0)
+"""When logs are searched for, after the start of a script; and once more at its end."""
 OUTPUT_SECONDS = 2.0
 """The time that processes which a script leaves behind may keep its output open."""
 
 
 def main() -> int:
     """Run the script to its end; returns the exit code, 1 for a failure."""
-    folder = RunFolder(Path(sys.argv[1]).absolute())
-    lock = RunLock(folder.lock)
-    if not lock.acquire(WRITER):
-        print(f"another process is already writing {folder.path}", file=sys.stderr)
+    context = open_attempt(STARTED)
+    if context is None:
         return 1
-    remove_temporary_files(folder)
-    attempt = max(1, last_attempt_number(folder))
-    context = make_context(folder, attempt, STARTED)
     end = _run_attempt(context)
     close_attempt(context, Phase(end.status))
     record_end(context, end)

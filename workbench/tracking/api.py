@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -75,27 +75,38 @@ _tracker = Tracker()
 
 
 def init(
-    name: str = "",
+    project: str = "",
     *,
+    name: str = "",
     group: str = "",
     tags: Sequence[str] = (),
     config: object = None,
     notes: str = "",
     mode: str = "",
     all_ranks: bool = False,
+    **_: Any,
 ) -> Run:
-    """Start to log, and return the run; see `workbench.init`."""
+    """Start to log, and return the run.
+
+    Under `workbench run` it is that run, else a new one, which ends with the script. `config`: settings as a mapping,
+    a namespace or a dataclass. `mode`: `disabled` records nothing. Of several processes that train together (RANK,
+    SLURM_PROCID) only the first one records, unless `all_ranks`. `project`, and other arguments of other trackers, are
+    accepted and ignored. It does not raise: where nothing can be recorded, it says so once.
+    """
     if mode == DISABLED or (process_rank() > 0 and not all_ranks):
         return _tracker.ignore(config)
-    return _tracker.start(Notes(name=name, group=group, tags=tuple(map(str, tags)), notes=notes), config)
+    about = Notes(name=name or "", group=group or "", tags=tuple(map(str, tags or ())), notes=notes or "")
+    return _tracker.start(about, config)
 
 
-def current_run() -> Run | None:
-    """The run that this script logs to; `None` before `init`."""
-    return _tracker.current
-
-
-def active_run() -> Run:
-    """The run that this script logs to; a new one before `init` and after `finish`."""
+def log(values: Mapping[str, object], step: int | None = None, **more: Any) -> None:
+    """Log numbers by name to the current run, or to a new one before `init` and after `finish`, see `Run.log`."""
     current = _tracker.current
-    return current if current is not None and not current.finished else init()
+    run = current if current is not None and not current.finished else init()
+    run.log(values, step, **more)
+
+
+def finish(exit_code: int = 0, **_: Any) -> None:
+    """End the current run, if there is one."""
+    if _tracker.current is not None:
+        _tracker.current.finish(exit_code or 0)

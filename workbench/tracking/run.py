@@ -141,7 +141,7 @@ class Run:
         try:
             row = import_module("workbench.tracking.evaluations").log_evaluation(
                 self._folder, labels, predictions, probabilities,
-                classes=classes, paths=paths, split=split, step=max(0, self._step if step is None else step),
+                classes=classes, paths=paths, split=split, step=self._step_or_newest(step),
             )  # fmt: skip
         except (UserError, OSError) as error:
             self._warn_once(f"evaluation {error}", f"the evaluation is not recorded: {error}")
@@ -155,8 +155,8 @@ class Run:
         if self._folder is None or self.finished:
             return
         try:
-            newest = max(0, self._step if step is None else step)
-            import_module("workbench.tracking.images").save_image(self._folder, name, image, newest)
+            at = self._step_or_newest(step)
+            import_module("workbench.tracking.images").save_image(self._folder, name, image, at)
         except (UserError, OSError) as error:
             self._warn_once(f"image {name}", f"the image {name} is not recorded: {error}")
 
@@ -168,8 +168,8 @@ class Run:
         try:
             with place.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            newest = max(0, self._step if step is None else step)
-            record = SavedFile(path=str(place), sha256=digest, size=place.stat().st_size, step=newest)
+            at = self._step_or_newest(step)
+            record = SavedFile(path=str(place), sha256=digest, size=place.stat().st_size, step=at)
             Journal(self._folder.journal).append(record)
         except OSError as error:
             self._warn_once(f"checkpoint {place}", f"{place} is not recorded: {error.strerror}")
@@ -201,6 +201,9 @@ class Run:
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         self.finish(0 if error is None else 1, error=error)
+
+    def _step_or_newest(self, step: int | None) -> int:
+        return max(0, self._step if step is None else step)
 
     def _log_other(self, name: str, value: Any, step: int) -> None:
         if hasattr(value, "getbands"):  # an image of Pillow

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict, Unpack
 
+from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase
 from workbench.runs.journal import Journal, Notice, PhaseChange
-from workbench.runs.run_folder import RunFolder
+from workbench.runs.locks import WRITER, RunLock
+from workbench.runs.run_folder import RunFolder, remove_temporary_files
 from workbench.worker.disk_space import DiskSpaceWaiter
 from workbench.worker.heartbeat import HeartbeatThread, Stopwatch
 from workbench.worker.requests import RequestInbox
@@ -19,6 +23,19 @@ class PhaseValues(TypedDict, total=False):
     step: int
     device: str
     threads: int
+
+
+def open_attempt(started: float) -> Context | None:
+    """The context of the newest attempt at the run whose folder is this process's argument, which it now writes.
+
+    `None` where another process writes it. `started`: monotonic seconds.
+    """
+    folder = RunFolder(Path(sys.argv[1]).absolute())
+    if not RunLock(folder.lock).acquire(WRITER):
+        print(f"another process is already writing {folder.path}", file=sys.stderr)
+        return None
+    remove_temporary_files(folder)
+    return make_context(folder, max(1, last_attempt_number(folder)), started)
 
 
 def make_context(folder: RunFolder, attempt: int, started: float) -> Context:

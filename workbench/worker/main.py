@@ -14,24 +14,21 @@ import signal
 import sys
 import time
 import traceback
-from pathlib import Path
 
 from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record
-from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import RefusedResume
-from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.records import Exit
 from workbench.runs.requests import STOP_REQUESTED, SUSPENDED_EXIT_CODE
-from workbench.runs.run_folder import RunFolder, allocate_reserve, remove_temporary_files
+from workbench.runs.run_folder import allocate_reserve
 from workbench.system.memory import is_out_of_memory
 from workbench.system.processes import process_age
 from workbench.worker.attempt_end import AttemptEnd, close_attempt, log, record_end
-from workbench.worker.context import Context, make_context
+from workbench.worker.context import Context, open_attempt
 from workbench.worker.requests import Stop, Suspend
 
 STARTED = time.monotonic() - process_age()
@@ -39,14 +36,9 @@ STARTED = time.monotonic() - process_age()
 
 def main() -> int:
     """Run one attempt, from the lock to the record of its end; returns the exit code, 1 for a failure."""
-    folder = RunFolder(Path(sys.argv[1]).absolute())
-    lock = RunLock(folder.lock)
-    if not lock.acquire(WRITER):
-        print(f"another process is already writing {folder.path}", file=sys.stderr)
+    context = open_attempt(STARTED)
+    if context is None:
         return 1
-    remove_temporary_files(folder)
-    attempt = max(1, last_attempt_number(folder))
-    context = make_context(folder, attempt, STARTED)
     faulthandler.enable(all_threads=False)  # a crash leaves its stack in the log
     context.requests.install()
     context.heartbeat.start()
