@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -37,6 +38,25 @@ async def test_the_focus_stays_in_its_pane(make_run: MakeRun, until: Until) -> N
                 await resize(pilot, size, until, pane_id)
                 assert app.navigation.front is pane_id
             assert app.main_view.panes[pane_id].size.width >= 78, "it fills the screen"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_cursor_of_the_form_is_always_visible(size: tuple[int, int], until: Until) -> None:
+    app = WorkbenchApp()
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, until)
+        await pilot.press("2", "enter" if size == (120, 36) else "home")
+        form = app.query_one(Form)
+        await until(pilot, lambda: form.has_focus)
+
+        def cursor_is_visible() -> bool:
+            top = form.rows[form.cursor].virtual_region.y - form.scroll_y
+            return 0 <= top < form.size.height
+
+        for key in ("down", "up"):
+            for _ in form.rows:
+                await pilot.press(key)
+                await until(pilot, cursor_is_visible)
 
 
 async def test_a_half_typed_setting_stays(make_run: MakeRun, until: Until) -> None:

@@ -11,9 +11,9 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Static
 
+from workbench.config.data_summary import DataSummary
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
 from workbench.core.errors import RunFailed, UserError
@@ -128,10 +128,7 @@ class ExperimentPane(Pane):
     def focus_content(self) -> None:
         """Focus the form, or the summary if that is visible."""
         self._arrange()
-        target: Widget = (
-            self.query_one(Form) if self.has_class("-form") else self.query_one(ExperimentSummary)
-        )
-        target.focus()
+        self.query_one("Form" if self.has_class("-form") else "ExperimentSummary").focus()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -178,6 +175,11 @@ class ExperimentPane(Pane):
         """The layers of the selected model on the selected dataset."""
         return self._summaries.get(*self.draft.choices())
 
+    @property
+    def _contents(self) -> DataSummary | None:
+        """What the folder of the selected dataset contains, once it is listed."""
+        return None if self.draft.problem else self._folders.get(self.experiment())
+
     def _changed(self) -> None:
         if self.draft.content != self._saved:
             self._saved = self.draft.content
@@ -200,20 +202,19 @@ class ExperimentPane(Pane):
     def _show(self) -> None:
         if not self.is_mounted or not self.query(Form):
             return
-        contents = None if self.draft.problem else self._folders.get(self.experiment())
         content = (
             self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts(),
         )  # fmt: skip
         if self.has_class("-form"):
             width = value_width(self.content_size.width - 2)  # without the scroll bar
             layers = layers_line(self.model_summary.summary, width)
-            fields = self.draft.fields(layers, contents.short if contents else "")
+            fields = self.draft.fields(layers, self._contents.short if self._contents else "")
             form = self.query_one(Form)
             form.show(filter_fields(fields, self.filter))
             self._show_help(form.highlighted if form.has_focus else None)
-            self.query_one(CostLine).lines = tuple(cost_lines(*content, contents=contents))
+            self.query_one(CostLine).lines = tuple(cost_lines(*content, contents=self._contents))
         else:
-            lines = experiment_summary(*content, contents=contents)
+            lines = experiment_summary(*content, contents=self._contents)
             self.query_one(ExperimentSummary).lines = tuple(lines[: max(1, self.content_size.height)])
 
     def _plan_parts(self) -> list[str]:
@@ -233,10 +234,11 @@ class ExperimentPane(Pane):
 
     def _show_help(self, field: Field | None) -> None:
         """Show the whole help of the row under the cursor, if the row has no room for it."""
-        width = self.query_one(Form).size.width
-        cut = field is not None and width > 0 and not shows_help(field, width)
+        form = self.query_one(Form)
+        cut = field is not None and form.size.width > 0 and not shows_help(field, form.size.width)
         self.query_one("#help", Static).update(sanitize(field.help) if field and cut else "")
         self.set_class(cut, "-help")
+        self.call_after_refresh(form.show_cursor)
 
     @on(Form.Changed)
     def _field_changed(self, event: Form.Changed) -> None:
@@ -290,8 +292,7 @@ class ExperimentPane(Pane):
 
     async def _show_contents(self) -> None:
         """List what the folder contains, and offer the settings for rare classes."""
-        contents = None if self.draft.problem else self._folders.get(self.experiment())
-        if contents is not None:
+        if contents := self._contents:
             finder = choosers.contents_finder(contents, self.experiment().train)
             await self._choose(f"Contents of {contents.facts.root}", finder, self._select_proposal)
 
@@ -326,8 +327,7 @@ class ExperimentPane(Pane):
     async def action_models(self) -> None:
         """Select the model."""
         about = datasets.describe(self.draft.data)
-        contents = None if self.draft.problem else self._folders.get(self.experiment())
-        classes = len(contents.facts.classes) if contents else about.classes
+        classes = len(self._contents.facts.classes) if self._contents else about.classes
         finder = choosers.model_finder(about.task, classes, self.draft.model)
         await self._choose("Models", finder, lambda name: self.draft.choose("model", name))
 

@@ -357,5 +357,18 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             at_cursor = self.has_focus and index == self.cursor
             row.set_highlighted(at_cursor)
             if at_cursor:
-                self.scroll_to_widget(row, animate=False, origin_visible=True)
+                self.show_cursor()
                 self.post_message(self.Highlighted(row.field))
+
+    def on_resize(self) -> None:
+        """Keep the cursor visible."""
+        self.show_cursor()
+
+    def show_cursor(self) -> None:
+        """Scroll to the cursor's row while the form has the focus.
+
+        To be called too when another widget takes rows from the form: while it scrolls, Textual does not always
+        send it a `Resize`.
+        """
+        if self.has_focus and self.cursor < len(self.rows):
+            self.scroll_to_widget(self.rows[self.cursor], animate=False, origin_visible=True)
