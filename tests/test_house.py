@@ -30,7 +30,7 @@ def test_no_module_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("subject", house.SEARCHES)
-def test_what_a_newcomer_looks_for_is_defined_once(subject: str) -> None:
+def test_common_searches_have_one_definition(subject: str) -> None:
     module, name = house.SEARCHES[subject]
     assert house.definitions(name) == [module]
 

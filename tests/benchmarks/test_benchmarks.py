@@ -123,7 +123,7 @@ def test_quotients_are_taken_round_by_round() -> None:
     assert calls == ["a", "b", "b", "a"]
 
 
-def test_both_readers_of_event_files_read_the_same(tmp_path: Path) -> None:
+def test_both_event_file_readers_agree(tmp_path: Path) -> None:
     event_files.write(tmp_path, FEW)
     event_files.check_same_points(event_files.ours(tmp_path), event_files.theirs(tmp_path))
     assert event_files.ours(tmp_path).point_count == FEW

@@ -154,7 +154,7 @@ def test_the_line_of_an_epoch_has_its_loss_rate_time_and_the_eta(tmp_path: Path)
     )
 
 
-def test_what_takes_long_before_the_first_step_is_a_plain_line_of_a_log(
+def test_slow_preparations_are_plain_lines_in_a_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0

@@ -60,7 +60,7 @@ def finished(trained: tuple[Path, Path, str, str], monkeypatch: pytest.MonkeyPat
     return Store.default().find("last")
 
 
-def test_train_says_what_it_takes_before_it_starts(trained: tuple[Path, Path, str, str]) -> None:
+def test_train_reports_classes_and_splits_before_the_start(trained: tuple[Path, Path, str, str]) -> None:
     before = trained[3].partition("Started")[0].splitlines()
     assert "data: 3 classes: cat, doggy, ow" in before
     assert "data: splits: train 62 (training_set/), validation 8 (validation/), test 12 (test_set/)" in before
@@ -314,7 +314,7 @@ def test_a_stray_file_does_not_decide_the_exit_code_of_classify(
     assert "no images in the folder" in capsys.readouterr().err
 
 
-def test_index_and_name_of_a_class_are_told_apart(
+def test_index_and_name_of_a_class_are_distinguished(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "digits"

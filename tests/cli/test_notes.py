@@ -42,7 +42,9 @@ def test_note_tag_and_rename(
     assert run(["tag", "no-such-run", "x"]) == 2
 
 
-def test_log(folder: RunFolder, document: Document, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_prints_the_log(
+    folder: RunFolder, document: Document, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["log", "last"]) == 2
     assert "worker.log" in capsys.readouterr().err
     folder.log.write_text("".join(f"line {i}\n" for i in range(100)) + "10%\r20%\r\x1b[31mred\n")

@@ -23,7 +23,7 @@ from workbench.ui.widgets.cell_grid import to_cells
         "\udcff",
     ],
 )
-def test_nothing_that_steers_a_terminal_comes_through(hostile: str) -> None:
+def test_control_sequences_are_removed(hostile: str) -> None:
     shown = sanitize(hostile)
     assert "\N{REPLACEMENT CHARACTER}" in shown
     assert all(c.isprintable() for c in shown)
@@ -64,7 +64,7 @@ def test_cells_are_those_that_a_terminal_draws(shown: str, cells: int) -> None:
     assert len(grid) == cells + 1 and grid[0][0] == shown
 
 
-def test_a_class_that_is_called_a_number_is_told_from_a_number() -> None:
+def test_a_class_named_by_a_number_is_distinguished_from_an_index() -> None:
     assert [text.class_text(name) for name in ("3", "2.5", "cat", "a\x1b")] == [
         "class 3", "class 2.5", "cat", "a\N{REPLACEMENT CHARACTER}",
     ]  # fmt: skip

@@ -47,7 +47,7 @@ def test_draws_are_a_function_of_the_seed() -> None:
     assert not torch.equal(augment.draws(7, 3), augment.draws(7, 4))
 
 
-def test_flips(images: Tensor) -> None:
+def test_flips_mirror_images(images: Tensor) -> None:
     low, high = torch.zeros(12, 1), torch.full((12, 1), 0.9)
     assert torch.equal(Augment(["flip"])(images, low), images.flip(-1))
     assert torch.equal(Augment(["vflip"])(images, low), images.flip(-2))
@@ -79,7 +79,7 @@ def test_rotation_turns_about_the_center() -> None:
     assert int(turned[:, 20].argmax()) in {7, 8, 12, 13}
 
 
-def test_erasing_covers_what_it_says(images: Tensor) -> None:
+def test_erasing_covers_the_given_share(images: Tensor) -> None:
     big = torch.full((1, 3, 100, 100), 7, dtype=torch.uint8)
     big[:, :, :, ::2] = 201
     draws = torch.tensor([[0.1, 1.0, 0.5, 0.5, 0.5]])

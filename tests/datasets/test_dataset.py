@@ -78,7 +78,7 @@ def test_mean_and_deviation_are_numpys(channels):
     assert std == pytest.approx(scaled.std((0, 2, 3)), abs=1e-12)
 
 
-def test_what_never_changes_has_deviation_one():
+def test_constant_features_have_standard_deviation_one():
     assert mean_and_std(of(torch.full((4, 1, 2, 2), 51, dtype=torch.uint8))) == ((0.2,), (1.0,))
 
 

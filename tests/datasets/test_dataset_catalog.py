@@ -60,7 +60,7 @@ def test_every_row_is_whole(info):
     assert shown.train > 0 and shown.test > 0
 
 
-def test_it_is_here_when_every_file_is(tmp_path):
+def test_a_dataset_is_present_when_every_file_is(tmp_path):
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     info = find("mnist")
@@ -134,7 +134,7 @@ def test_options_change_what_is_shown():
     assert describe("clusters", {"points": 100, "test": 0.5}).train == 50
 
 
-def test_it_brings_in_no_torch():
+def test_the_catalog_does_not_import_torch():
     code = (
         "import sys, workbench.datasets.catalog as c; [c.describe(i.name) for i in c.CATALOG];"
         "print([m for m in ('torch', 'torchvision', 'numpy', 'PIL', 'textual') if m in sys.modules])"

@@ -239,7 +239,7 @@ def test_unicode_forms_are_one_class(tmp_path):
     assert any("Unicode form" in remark for remark in found.remarks)
 
 
-def test_names_that_differ_in_case_are_one_class_across_splits_and_said_within_one(tmp_path):
+def test_names_that_differ_in_case_are_one_class_across_splits_and_reported_within_one(tmp_path):
     labeled(tmp_path / "a" / "train", "Cat", "dog")
     labeled(tmp_path / "a" / "test", "cat", "Dog")
     merged = facts(tmp_path / "a")
@@ -324,7 +324,7 @@ def test_a_copy_is_the_same_data_and_a_changed_file_is_not(tmp_path):
     assert load(Choice(f"folder:{tmp_path / 'outer'}"), size=8).fingerprint != first.fingerprint
 
 
-def test_what_an_earlier_version_recorded_is_still_the_same_data(tmp_path):
+def test_fingerprints_of_an_earlier_version_still_match(tmp_path):
     """Its fingerprint had modification times in it, its classes were in another order, its images enlarged."""
     root = labeled(tmp_path / "r", "1", "2", "10", count=6)
     former = ("1", "10", "2")

@@ -354,7 +354,7 @@ def test_two_that_want_the_same_images_decode_them_once(tmp_path, monkeypatch):
     assert len(opened) == 20
 
 
-def test_what_is_to_be_decoded_is_announced_with_its_size(tmp_path):
+def test_decoding_is_announced_with_its_size(tmp_path):
     seen = []
     load_folder(classes(tmp_path / "pets"), data_size=100, progress=seen.append)
     assert {progress.what for progress in seen} == {"decoding images to 100×100 (600 kB)"}
@@ -436,7 +436,7 @@ def test_the_fingerprint_of_a_listing_does_not_change_between_versions():
     assert listing.fingerprint(hashes) == "8c3800066726985b217a48ba15da74ddcf514c2253b4cea9614477e5a0b5e1cb"
 
 
-def test_what_of_the_images_is_not_seen_is_said(tmp_path):
+def test_the_cropped_share_of_images_is_reported(tmp_path):
     root = classes(tmp_path / "pets")
     assert load_folder(root, size=16).notices == ()
     for name in ("cat", "dog"):

@@ -33,7 +33,7 @@ def pixels(image: object) -> Tensor:
     return array[None] if array.ndim == 2 else array.permute(2, 0, 1)
 
 
-def test_facts() -> None:
+def test_facts_of_a_dataset() -> None:
     x = images(3)
     facts = preview.describe(with_statistics(made(x)), batch=4)
     assert facts.splits == {"train": SplitFacts(9, (5, 4)), "test": SplitFacts(9, (5, 4))}
@@ -113,7 +113,7 @@ def test_flips_grayscale_and_auto_contrast_do_exactly_what_they_say() -> None:
     assert after(("auto-contrast", 1)).max() >= 254 and x[0].max() < 128
 
 
-def test_what_is_drawn_depends_on_the_seed_alone() -> None:
+def test_sampled_images_depend_on_the_seed_alone() -> None:
     x = images(3)
     data, chain = made(x), [("rotation", 45.0), ("crop", None)]
     first = preview.apply_transforms(x[0], chain, 1, data)[0]

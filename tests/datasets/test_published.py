@@ -377,7 +377,7 @@ def test_archives_are_fetched_unpacked_and_removed(data, publish, tmp_path):
     assert [p.name for p in (tmp_path / "home" / "data").iterdir()] == ["cifar-10-batches-py"]
 
 
-def test_what_another_has_fetched_meanwhile_is_taken(data, mirror, tmp_path):
+def test_a_file_downloaded_by_another_process_meanwhile_is_used(data, mirror, tmp_path):
     batches = {n: cifar_batch(20, "labels", 10) for n in ("data_batch_1", "test_batch")}
     waiting, root = threading.Event(), tmp_path / "home" / "data"
     with ThreadPoolExecutor(1) as pool:

@@ -64,7 +64,7 @@ def pixels(function):
         ("rows(1)", "rows(3)", None),
     ],
 )  # fmt: skip
-def test_splits_on_other_scales_are_said(
+def test_splits_on_different_scales_are_reported(
     train: str, test: str, difference: str | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "data.py"

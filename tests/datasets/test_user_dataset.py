@@ -85,7 +85,7 @@ def test_float_tensors_stay_as_they_are(custom):
     assert torch.allclose(data.train.inputs.flatten(), torch.linspace(-3, 3, 24))
 
 
-def test_a_regression(custom):
+def test_float_targets_are_a_regression(custom):
     data = custom("def make():\n    x = np.linspace(0, 1, 10)\n    return (x, 2 * x), (x, 2 * x)")
     assert data.task == "regression" and data.classes == ()
     assert data.train.inputs.shape == data.train.targets.shape == (10, 1)
@@ -207,7 +207,7 @@ def test_labels_of_any_values_become_class_indices_with_their_names(custom, retu
     assert data.train.targets.tolist() == targets
 
 
-def test_class_names_on_the_function_and_what_was_changed_is_said(custom):
+def test_class_names_on_the_function_are_used_and_changes_reported(custom):
     data = custom(f"{FLOATS}\ndef make(): return made([1, 2] * 4)\nmake.classes = ('cat', 'dog')")
     assert data.classes == ("cat", "dog")
     assert data.notices == ("labels 1 to 2 are used as class indices 0 to 1",)
@@ -277,7 +277,7 @@ def test_a_name_is_checked_without_running_the_file(tmp_path):
      ("def make(x): pass\nif 1:\n    def make(y): pass", [], None),
      ("def make(*parts, **options): pass", ["data.m=1"], None)],
 )  # fmt: skip
-def test_what_a_function_requires_is_said_before_anything_starts(tmp_path, code, sets, reason):
+def test_arguments_of_make_are_checked_before_the_start(tmp_path, code, sets, reason):
     (tmp_path / "data.py").write_text(code)
     arguments = {"dataset": f"{tmp_path / 'data.py'}:make", "model": "mlp", "sets": sets}
     if reason is None:
@@ -296,7 +296,7 @@ def test_a_typo_is_an_error_of_usage_before_anything_starts(tmp_path, home, caps
     assert not (home / "runs").exists()
 
 
-def test_what_user_code_changes_in_the_process_is_undone(custom, tmp_path, monkeypatch):
+def test_process_state_changed_by_user_code_is_restored(custom, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
     data = custom(

@@ -289,7 +289,7 @@ class Reading(Forgetful):
 
 
 @pytest.mark.parametrize(("kind", "error"), [(Forgetful, "same device"), (Reading, None)])
-def test_what_stays_on_the_host_is_found(
+def test_a_tensor_left_on_the_host_is_found(
     kind: type[Forgetful], error: str | None, on_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = fake_components("train.precision=fp32", "train.norm_bias_lr_scale=1")

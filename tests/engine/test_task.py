@@ -45,7 +45,7 @@ def test_settings_reach_the_loss() -> None:
     assert task.num_outputs == 2
 
 
-def test_a_regression_computes_all_digits_unless_told_otherwise() -> None:
+def test_a_regression_computes_in_full_precision_by_default() -> None:
     assert precision_setting(TrainingSettings(), "regression") == "fp32"
     assert precision_setting(TrainingSettings(), "classification") == "auto"
     assert precision_setting(TrainingSettings(precision="bf16"), "regression") == "bf16"

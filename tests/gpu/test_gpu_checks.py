@@ -95,7 +95,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_without_a_gpu_the_table_says_so(tmp_path: Path) -> None:
+def test_without_a_gpu_the_table_has_no_measurements(tmp_path: Path) -> None:
     done = command("--json", str(tmp_path / "found.json"))
     assert done.returncode == 0, done.stderr
     *lines, _, last = done.stdout.splitlines()
@@ -128,7 +128,7 @@ def test_checks_are_listed_by_name() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_every_check_exists_and_says_what_it_shows(check: Check) -> None:
+def test_every_check_exists_and_has_a_description(check: Check) -> None:
     module, _, name = check.function.partition(":")
     source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
     assert f"\ndef {name}(env: Env" in source

@@ -315,7 +315,7 @@ async def test_the_same_images_give_the_same_answers(
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", UNKNOWN)
-async def test_data_of_an_unknown_transform_refuses_in_one_line_and_can_be_told(
+async def test_data_with_an_unknown_transform_is_refused_in_one_line_with_the_remedy(
     train: Train, compute: ComputeClient, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(name, 3, UNKNOWN[name])

@@ -58,7 +58,7 @@ def test_every_kind_comes_out_whole(tmp_path, name):
     assert left_over(tmp_path) == sorted(["out", name])
 
 
-def test_one_compressed_file(tmp_path):
+def test_a_single_compressed_file_is_extracted(tmp_path):
     archive = tmp_path / "digits.idx.gz"
     archive.write_bytes(gzip.compress(b"content"))
     unpack(archive, tmp_path / "out")
@@ -140,7 +140,7 @@ def test_unpacking_can_be_cancelled(tmp_path):
     assert left_over(tmp_path) == ["x.tar"]
 
 
-def test_what_is_there_is_not_overwritten(tmp_path):
+def test_existing_files_are_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="already exists"):
         unpack(make_tar(tmp_path / "x.tar", FILES), tmp_path / "out")

@@ -30,11 +30,11 @@ def test_links_are_not_followed(tree, tmp_path):
     assert quick_disk_usage([tree]) == 111
 
 
-def test_what_takes_too_long_is_not_known(tree):
+def test_a_slow_measurement_is_unknown(tree):
     assert quick_disk_usage([tree], seconds=-1) is None
     assert quick_disk_usage([tree], max_files=4) is None  # three files in two folders
     assert quick_disk_usage([tree], max_files=5) == 111
 
 
-def test_what_is_gone_or_can_not_be_read_is_not_known(tree):
+def test_a_missing_or_unreadable_folder_is_unknown(tree):
     assert quick_disk_usage([tree, tree / "missing"]) is None

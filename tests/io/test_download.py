@@ -141,7 +141,7 @@ def test_a_later_call_continues_after_a_cancelled_one(server, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["ranges", "etag", "none"])
-def test_it_restarts_where_it_can_not_continue(server, tmp_path, change):
+def test_a_download_restarts_where_it_cannot_continue(server, tmp_path, change):
     server.cut = [100_000]
     if change == "none":
         server.etag = ""
@@ -235,7 +235,7 @@ def test_a_silent_server_does_not_outlast_the_whole_time(silent, tmp_path):
     assert names(tmp_path) == []
 
 
-def test_whoever_leaves_a_download_leaves_no_thread(server, tmp_path):
+def test_a_cancelled_download_leaves_no_thread(server, tmp_path):
     server.endless = True
     seen = []
     with pytest.raises(Cancelled):

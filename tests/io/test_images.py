@@ -196,7 +196,7 @@ def test_usual_formats_open(kind):
     assert min(image.getpixel((8, 8))) > 240
 
 
-def test_what_changes_before_a_model_sees_an_image_is_said(tmp_path):
+def test_changes_to_pixels_are_reported(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     twelve_bits = Image.fromarray(np.array([[0, 4095]], np.uint16))

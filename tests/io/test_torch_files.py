@@ -50,7 +50,7 @@ def refused(path: Path, message: str) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_what_torch_saved_comes_back(tmp_path: Path, zipped: bool) -> None:
+def test_saved_objects_are_loaded_equal(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "ckpt.pt"
     torch.save(CONTENT, path, _use_new_zipfile_serialization=zipped)
     content = torch_files.load_checkpoint(path, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -187,7 +187,7 @@ def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
         torch_files.load_weight_tables(tmp_path / "w.pth")
 
 
-def test_what_does_not_fit_is_listed_in_one_line() -> None:
+def test_mismatched_tensors_are_listed_in_one_line() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
     state = {k: v for k, v in module.state_dict().items() if k not in {"0.bias", "1.num_batches_tracked"}}
 
@@ -228,7 +228,7 @@ def test_an_attention_mask_may_be_infinite_but_not_nan() -> None:
         torch_files.load_into(module, {**module.state_dict(), "mask": mask * 0}, "w.pth")
 
 
-def test_safetensors(tmp_path: Path) -> None:
+def test_safetensors_are_loaded(tmp_path: Path) -> None:
     save = pytest.importorskip("safetensors.torch").save_file
     path = tmp_path / "w.safetensors"
     save({"a": torch.ones(2)}, path)

@@ -156,7 +156,7 @@ def test_eight_gpus_and_slices_are_given_by_the_names_that_are_listed(driver: St
         launch.check_device("cuda:7")
 
 
-def test_a_run_without_a_usable_cuda_says_so_before_it_starts_and_records_it(
+def test_a_run_without_usable_cuda_warns_before_the_start_and_records_it(
     driver: StubDriver, capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
     """torch of this machine finds no CUDA, while the driver lists GPUs."""

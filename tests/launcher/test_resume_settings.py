@@ -174,7 +174,7 @@ def test_unknown_settings_of_a_new_run_are_suggested_from_all_sections(
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "triangular", "step"])
-def test_what_becomes_of_a_scheduled_learning_rate_is_announced_before_the_start(
+def test_the_learning_rate_after_the_resume_is_announced_before_the_start(
     schedule: str, digits_run: RunFolder, started: Started, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_experiment(digits_run, f"train.schedule={schedule}", "train.step_every=4", "train.lr=0.1")

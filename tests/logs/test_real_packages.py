@@ -14,7 +14,7 @@ from tests.logs.writers import EXPECTED
 
 
 @pytest.mark.parametrize("name", ["keras", "lightning"])
-def test_what_the_installed_package_was_given_is_read(tmp_path: Path, name: str) -> None:
+def test_values_logged_by_installed_packages_are_read(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "tests.logs.writers", str(tmp_path), name]
     subprocess.run(command, check=True, capture_output=True)
     expected = json.loads((tmp_path / name / EXPECTED).read_text())

@@ -26,7 +26,7 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[LogFormat, P
     return request.param, folder, expected
 
 
-def test_what_a_package_was_given_is_read(sample: tuple[LogFormat, Path, dict]) -> None:
+def test_values_logged_by_packages_are_read(sample: tuple[LogFormat, Path, dict]) -> None:
     format, folder, expected = sample
     log = read(folder)
     assert log.source.format is format

@@ -111,7 +111,7 @@ def test_a_copy_that_is_longer_counts_as_growth(tmp_path: Path) -> None:
     assert log.generation == 0
 
 
-def test_the_last_line_without_a_newline_is_read_when_nobody_writes_it_any_more(tmp_path: Path) -> None:
+def test_a_last_line_without_a_newline_is_read_once_the_file_stops_growing(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("step,loss\n1,1\n2,2")
     assert points(read(path)) == {"loss": [(1, 1)]}

@@ -54,7 +54,7 @@ def test_options_reach_the_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "convnet", "lenet", "resnet", "cifar-fast", "linear"])
-def test_it_can_tell_left_from_right(name: str) -> None:
+def test_a_network_learns_left_from_right(name: str) -> None:
     """A few steps on images that are bright on one side: a model that can't learn this learns nothing."""
     torch.manual_seed(0)
     images, labels = left_or_right(64)
@@ -76,7 +76,7 @@ def left_or_right(count: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def test_all_of_torchvisions_are_built_with_our_classes() -> None:
+def test_all_torchvision_models_are_built_with_our_classes() -> None:
     for place, info in enumerate(CATALOG):
         if info.kind == "torchvision":
             pretrained = bool(place % 2)

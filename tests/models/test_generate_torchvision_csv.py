@@ -28,7 +28,7 @@ def table() -> dict[str, dict[str, str]]:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def test_the_table_is_what_torchvision_says(table: dict[str, dict[str, str]]) -> None:
+def test_the_table_equals_torchvisions_metadata(table: dict[str, dict[str, str]]) -> None:
     """A newer torchvision may have more architectures and other texts; the table stays correct."""
     installed = {row["name"]: row for row in registry_rows()}
     assert set(table) <= set(installed), MEND

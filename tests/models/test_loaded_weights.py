@@ -167,7 +167,7 @@ def test_a_file_that_does_not_fit_is_refused_before_the_start(
     [(b"", "is empty"), (b"<html>404</html>", "not a checkpoint"), (b"PK\x03\x04 cut", "not a checkpoint"),
      (None, "can't be read")],
 )  # fmt: skip
-def test_what_is_not_a_weights_file_is_refused_before_the_start(
+def test_a_file_without_weights_is_refused_before_the_start(
     content: bytes | None, reason: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
@@ -217,7 +217,7 @@ def test_weights_that_are_not_finite_classify_nothing(
      ("teacher and student", "(without the prefix student.); not those of teacher., which fit too"),
      ("plain", "w.pth: loaded 52 tensors")],
 )  # fmt: skip
-def test_classify_says_what_it_has_loaded(
+def test_classify_reports_the_loaded_weights(
     form: str, said: str, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")

@@ -53,7 +53,7 @@ def test_floats_keep_their_scale() -> None:
     torch.testing.assert_close(done, torch.full((1, 3, 8, 8), 7.0))
 
 
-def test_it_survives_being_written_down() -> None:
+def test_preprocessing_survives_encoding() -> None:
     preprocessing = Preprocessing((20, 30), 3, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
     again = Preprocessing.from_dict(preprocessing.to_dict())
     assert again == preprocessing and again != Preprocessing(20)

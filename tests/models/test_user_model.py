@@ -115,7 +115,7 @@ def checked(path: Path, attribute: str, outputs: int = 10) -> None:
     )
 
 
-def test_it_is_called_with_what_its_signature_takes(net: Path) -> None:
+def test_make_is_called_with_the_arguments_of_its_signature(net: Path) -> None:
     assert built(net, "ByName", width=7).module.made_with == (10, (1, 8, 8), 7)
     assert built(net, "ByPlace").module.made_with == (10, 1)
     assert built(net, "function", depth=2).module.made_with == (10, {"depth": 2})
@@ -155,7 +155,7 @@ def test_a_file_that_is_not_there_or_does_not_parse(tmp_path: Path) -> None:
         built(tmp_path / "raises.py", "Net")
 
 
-def test_it_finds_its_neighbors(tmp_path: Path) -> None:
+def test_a_model_file_can_import_its_neighbors(tmp_path: Path) -> None:
     (tmp_path / "neighbor_of_net.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
     (tmp_path / "main_net.py").write_text("from neighbor_of_net import Net\n")
     assert type(built(tmp_path / "main_net.py", "Net").module).__name__ == "Net"
@@ -177,7 +177,7 @@ def test_an_invalid_forward_is_an_error_before_training(net: Path) -> None:
     [("Auxiliary", "Auxiliary in training mode returns a dict of 2 values: it must return a tensor"),
      ("Flattened", r"Flattened in training mode returns \[20\] for a batch of 2; the data needs \[2, 10\]")],
 )  # fmt: skip
-def test_what_a_model_returns_in_training_mode_is_checked_too(net: Path, name: str, reason: str) -> None:
+def test_outputs_in_training_mode_are_checked_too(net: Path, name: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         checked(net, name)
 

@@ -143,7 +143,7 @@ def test_the_folder_can_be_used_in_place(
     assert catalog.find("tiny").local_weights() is not None
 
 
-def test_what_is_here_is_copied_and_other_recipes_stay(network: Path, recipe: Path, tmp_path: Path) -> None:
+def test_present_files_are_copied_and_other_recipes_stay(network: Path, recipe: Path, tmp_path: Path) -> None:
     needs, folder = bundle.network_requirements(str(recipe)), tmp_path / "bundle"
     bundle.download_requirements(needs, WORK)
     for file in network.iterdir():
@@ -248,7 +248,7 @@ def test_another_file_that_is_there_already_is_kept(carried: Path) -> None:
     assert mine.read_bytes() == b"mine" and len(list(mine.parent.iterdir())) == 1
 
 
-def test_it_can_be_interrupted_and_leaves_nothing_half_there(carried: Path) -> None:
+def test_an_interrupted_bundle_leaves_no_partial_files(carried: Path) -> None:
     calls = iter([False] * 6 + [True] * 100)
     with pytest.raises(Cancelled):
         bundle.import_bundle(carried, bundle.WorkCallbacks(cancelled=lambda: next(calls)))
@@ -256,7 +256,7 @@ def test_it_can_be_interrupted_and_leaves_nothing_half_there(carried: Path) -> N
     assert len(left) == 1 and not left[0].name.startswith(".")
 
 
-def test_what_each_recipe_needs() -> None:
+def test_files_that_each_recipe_needs() -> None:
     assert bundle.network_requirements("photo-alexnet").describe() == "weights of alexnet"
     assert bundle.network_requirements("mnist-mlp").describe() == "data of mnist"
     assert bundle.network_requirements("digits-mlp").describe() == ""

@@ -56,7 +56,7 @@ def test_a_prefix_means_a_run_only_where_no_other_begins_so(runs: list[Run], dat
 
 
 @given(RUNS, st.text(max_size=6) | WORDS)
-def test_what_no_run_begins_with_means_none(runs: list[Run], wanted: str) -> None:
+def test_a_prefix_of_no_run_matches_none(runs: list[Run], wanted: str) -> None:
     found = find(wanted, runs)
     if found is not None and wanted != "last":
         run = next(run for run in runs if run[0] == found)

@@ -70,7 +70,7 @@ def test_every_setting_is_among_them() -> None:
 
 
 @given(assignments())
-def test_what_is_typed_is_the_value(assignment: tuple[str, Any]) -> None:
+def test_typed_text_parses_to_the_value(assignment: tuple[str, Any]) -> None:
     key, value = assignment
     found = of(key, typed(value))
     assert found == value and type(found) is type(value)

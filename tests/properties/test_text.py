@@ -18,7 +18,7 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 
 @given(ANY | st.text(st.sampled_from("\x1b\x9b\n\r\0a]" + BIDI)))
 @example("\x1b]52;c;aGk=\x07" + BIDI)
-def test_nothing_steers_the_terminal(text: str) -> None:
+def test_no_control_character_is_left(text: str) -> None:
     shown = sanitize(text)
     assert len(shown) == len(text) and len(shown.splitlines()) <= 1
     assert not any(unicodedata.category(character) in STEERING or character in BIDI for character in shown)
@@ -32,7 +32,7 @@ def test_text_that_can_be_shown_is_left_alone(text: str) -> None:
 
 
 @given(ANY, st.integers(0, 30))
-def test_it_is_cut_to_its_width(text: str, width: int) -> None:
+def test_text_is_cut_to_its_width(text: str, width: int) -> None:
     shown = sanitize(text, width)
     assert cell_width(shown) <= width
     if cell_width(sanitize(text)) <= width:

@@ -43,7 +43,7 @@ def test_a_reader_takes_whole_lines_only(tmp_path: Path) -> None:
     assert reader.read()[0] == []
 
 
-def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
+def test_unreadable_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(line(1) + b"garbage\n\xff\xfe\n[1]\n" + b"x" * (10 << 20) + b"\n" + line(2))
     reader, steps = reader_of(path), []
@@ -111,7 +111,7 @@ def test_a_long_record_is_sampled_first_and_filled_in_after(folder: RunFolder) -
     assert list(view.steps.step[:3]) == [1, 2, 3]
 
 
-def test_a_torn_last_line_keeps_nobody_waiting(folder: RunFolder) -> None:
+def test_a_torn_last_line_does_not_block_readers(folder: RunFolder) -> None:
     folder.metrics.write_bytes(line(1, 1.0) + line(2, 0.5)[:-8])
     reader = RunReader(folder)
     assert len(reader.read_all().steps) == 1

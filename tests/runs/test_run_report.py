@@ -81,7 +81,7 @@ def test_the_document_has_the_keys_of_the_contract(folder: RunFolder) -> None:
     assert document["execution"] == {"data": "resident", "step": "eager"}
 
 
-def test_what_was_changed_on_the_way_is_in_the_experiment(folder: RunFolder) -> None:
+def test_settings_changed_during_training_are_in_the_experiment(folder: RunFolder) -> None:
     journal = Journal(folder.journal)
     journal.append(SettingChange(setting="train.lr", before=0.001, value=0.01, step=4, request="x"))
     journal.append(PhaseChange(phase=Phase.PAUSED, attempt=1, step=5))

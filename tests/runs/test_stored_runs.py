@@ -99,7 +99,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_they_are_listed_as_before(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_are_listed_as_before(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answered = was_answered(stored, "runs")
     wanted = comparable([as_listed_now(row, was_answered(stored, row["name"])) for row in answered])
     assert comparable(answer(capsys, "runs")) == wanted
@@ -110,7 +110,7 @@ def test_they_are_listed_as_before(stored: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_they_are_shown_as_before(name: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_are_shown_as_before(name: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = answer(capsys, "show", name)
     assert document.pop("metrics").keys() >= {"train/loss"}
     assert document.pop("class_counts").keys() >= {"train", "test"} or not document["per_class"]
@@ -120,7 +120,7 @@ def test_they_are_shown_as_before(name: str, stored: Path, capsys: pytest.Captur
     assert name in capsys.readouterr().out
 
 
-def test_what_is_shown_is_what_is_stored(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shown_figures_equal_the_stored_ones(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, document = folder_of("stored-digits"), answer(capsys, "show", "stored-digits")
     final = next(row for row in lines(folder.metrics) if row.get("final"))
     assert document["test"] == {key: final[key] for key in document["test"]}
@@ -132,7 +132,7 @@ def test_what_is_shown_is_what_is_stored(stored: Path, capsys: pytest.CaptureFix
     assert len(changed) == 2 and set(changed) < {change["step"] for change in document["changes"]}
 
 
-def test_they_are_compared(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_are_compared(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compare", *NAMES]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in NAMES)
@@ -141,7 +141,7 @@ def test_they_are_compared(stored: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("name", "epochs"), [("stored-digits", 9), ("stored-stopped", 5), ("stored-line", 5)]
 )
-def test_they_resume_where_they_ended(
+def test_stored_runs_resume_where_they_ended(
     name: str, epochs: int, stored: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = folder_of(name)
@@ -162,7 +162,9 @@ def test_they_resume_where_they_ended(
         assert document["test"]["accuracy"] > 0.85
 
 
-def test_they_resume_with_former_names_of_settings(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_resume_with_former_setting_names(
+    stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = folder_of("stored-line")
     document = answer(
         capsys, "resume", "stored-line", "--set", "train.epochs=5", "--set", "train.clip_norm=9"
@@ -198,7 +200,7 @@ def test_the_weights_are_exported(stored: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["stored-digits", "stored-stopped"])
-def test_they_classify_as_before(name: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_classify_as_before(name: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = stored / "answers" / "six.png"
     document = answer(capsys, "classify", str(image), "--run", name, "--device", "cpu")
     before = was_answered(stored, f"classify-{name}")
@@ -210,7 +212,7 @@ def test_they_classify_as_before(name: str, stored: Path, capsys: pytest.Capture
     assert [row["probability"] for row in found["top"]] == pytest.approx(shares, abs=1e-4)
 
 
-def test_they_are_evaluated_as_before(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_runs_are_evaluated_as_before(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "evaluate", "stored-digits", "--device", "cpu")
     wanted = was_answered(stored, "evaluate-stored-digits")
     assert found.keys() == wanted.keys()
@@ -229,7 +231,7 @@ async def until_shown(pilot: Pilot[Any], *words: str) -> None:
         drawn = "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
-async def test_they_open_in_the_screen(stored: Path) -> None:
+async def test_stored_runs_open_in_the_screen(stored: Path) -> None:
     names = {str(row["id"]): str(row["name"]) for row in was_answered(stored, "runs")}
     async with WorkbenchApp().run_test(size=(140, 50)) as pilot:
         for run_id, name in names.items():
@@ -240,7 +242,7 @@ async def test_they_open_in_the_screen(stored: Path) -> None:
             await pilot.press("down")
 
 
-def test_nothing_in_them_names_a_real_machine() -> None:
+def test_stored_runs_name_no_real_machine() -> None:
     for path in STORED.rglob("*.json*"):
         hosts = re.findall(r'"host": ?"([^"]*)"', path.read_text(encoding="utf-8"))
         assert set(hosts) <= {"atlas"}, path

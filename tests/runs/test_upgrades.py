@@ -80,7 +80,7 @@ def test_a_checkpoint_of_0_1_0_has_its_current_keys() -> None:
     assert setup is not None and content["log_every"] == setup.log_every and "report_every" not in content
 
 
-def test_a_key_is_named_like_its_attribute_unless_the_field_says_why() -> None:
+def test_keys_are_named_like_their_attributes_except_documented_ones() -> None:
     """The rule is in `runs.records`."""
     unexplained = []
     for path in (Path(__file__).parents[2] / "workbench").rglob("*.py"):

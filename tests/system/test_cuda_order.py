@@ -79,7 +79,7 @@ def test_all_gpus_are_visible_without_the_variable() -> None:
     assert seen(None) == list(UUIDS)
 
 
-def test_cuda_numbers_different_models_by_speed_unless_told_otherwise() -> None:
+def test_cuda_numbers_different_models_by_speed_by_default() -> None:
     mixed = [gpu(0, name="T4", speed=4), gpu(1, name="H100", speed=30), gpu(2, name="A100", speed=10)]
     assert seen(None, mixed) == [UUIDS[1], UUIDS[2], UUIDS[0]]
     assert seen("0", mixed) == [UUIDS[1]]

@@ -52,7 +52,7 @@ def test_a_failing_driver_is_a_problem_with_its_reason(driver: StubDriver) -> No
     assert "version mismatch" in devices.training_device().warning
 
 
-def test_nobody_waits_for_a_driver_that_hangs(driver: StubDriver) -> None:
+def test_a_driver_that_hangs_does_not_block(driver: StubDriver) -> None:
     driver.write([gpu(0)], hang=10)
     start = time.monotonic()
     assert query_driver().state is DriverState.SILENT

@@ -11,7 +11,7 @@ def group(folder: Path, **files: object) -> None:
         (folder / name.replace("memory_", "memory.")).write_text(str(content))
 
 
-def test_this_host_has_memory() -> None:
+def test_memory_of_this_host_is_known() -> None:
     total, free = host_memory()
     assert total is not None
     assert free is not None

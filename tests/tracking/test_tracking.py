@@ -218,7 +218,7 @@ def test_configurations_of_all_kinds_are_taken() -> None:
     assert config_values(None) == {}
 
 
-def test_steps_that_go_back_are_kept_and_said_once(run_script: RunScript) -> None:
+def test_steps_that_go_back_are_kept_and_reported_once(run_script: RunScript) -> None:
     result = run_script(
         "run = workbench.init()\nfor step in (5, 3, 2, 5):\n    run.log({'x': step}, step=step)\n"
     )
@@ -277,7 +277,7 @@ def test_an_evaluation_is_read_like_one_of_ours(run_script: RunScript) -> None:
         ([], [], None, None, "0 labels"),
     ],
 )
-def test_an_evaluation_that_is_none_says_why(
+def test_an_invalid_evaluation_is_refused_with_the_reason(
     labels: object, predictions: object, probabilities: object, classes: list[str] | None, words: str
 ) -> None:
     with pytest.raises(UserError, match=words):

@@ -96,5 +96,5 @@ def lines(pane: Any) -> list[str]:
     return [line for view in pane.query("CellView") for line in view.lines]
 
 
-def test_what_is_not_here_names_the_command_that_brings_it() -> None:
+def test_missing_data_names_the_download_command() -> None:
     assert download_hint("cifar10") == "workbench fetch cifar10-convnet downloads it"

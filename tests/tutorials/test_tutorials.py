@@ -49,7 +49,7 @@ def test_mnist(home: Path, mnist: Path, recipe: str, softmax: bool) -> None:
     assert (distance(results(home, recipe), theirs) < 3.5).all()
 
 
-def test_what_is_learned_otherwise_would_be_noticed(home: Path, mnist: Path) -> None:
+def test_a_different_training_would_be_noticed(home: Path, mnist: Path) -> None:
     theirs = [mnist_mlp.learn(str(mnist), 100 + seed, softmax=False) for seed in SEEDS]
     assert distance(results(home, "mnist-mlp-logits", "train.normalize=auto"), theirs)[0] > 5
 
@@ -61,7 +61,7 @@ def test_cifar10(home: Path, cifar10: Path) -> None:
     assert (distance(results(home, "cifar10-convnet", "train.lr=0.005"), theirs) < 3.5).all()
 
 
-def test_the_line(home: Path) -> None:
+def test_line_regression_equals_the_tutorial(home: Path) -> None:
     train = load(Choice("line")).train
     theirs = [points.fit_line(train.inputs, train.targets, 100 + seed) for seed in SEEDS]
     references = [ours(home, "line-regression", seed).reference for seed in SEEDS]

@@ -60,7 +60,7 @@ async def test_the_palette_lists_every_action(make_run: MakeRun, text_of: TextOf
         await until(pilot, lambda: app.navigation.zoomed)
 
 
-async def test_the_palette_says_that_nothing_matches(make_run: MakeRun, until: Until) -> None:
+async def test_the_palette_reports_that_nothing_matches(make_run: MakeRun, until: Until) -> None:
     make_run()
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:

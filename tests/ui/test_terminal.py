@@ -214,7 +214,7 @@ def test_without_a_terminal_the_headless_command_is_named() -> None:
         ({"PYTHONIOENCODING": "ascii"}, "──"),
     ],
 )
-def test_it_draws_without_color_and_in_any_locale(
+def test_the_screen_is_drawn_without_color_and_in_any_locale(
     environment: dict[str, str], border: str, open_screen: OpenScreen
 ) -> None:
     found = open_screen(**environment)

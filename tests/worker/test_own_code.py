@@ -92,7 +92,7 @@ def test_a_regression_of_ones_own_monitors_the_loss(make: Callable[..., RunFolde
         ({"name": "Net", "end": "none"}, OutputKind.LOGITS, None),
     ],
 )  # fmt: skip
-def test_outputs_that_are_no_logits_are_said_and_never_softmaxed_again(
+def test_outputs_that_are_no_logits_are_reported_and_not_softmaxed_again(
     make: Callable[..., RunFolder], model: dict[str, Any], kind: OutputKind, says: str | None
 ) -> None:
     assert math.isclose(math.log(math.e + 9) - 1, 1.461, abs_tol=1e-3)

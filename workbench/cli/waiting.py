@@ -100,7 +100,7 @@ class RunWaiter:
             )
 
     def _leave(self) -> str:
-        """Withdraw a stop that has not begun; returns how to come back to the run."""
+        """Withdraw a stop that has not started; returns how to come back to the run."""
         run = self._folder.id
         withdrawn = self._owner and requests.withdraw_requests(self._folder, RequestKind.STOP)
         if self._stop_sent and not withdrawn:

@@ -68,7 +68,7 @@ def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None =
     """What a run on a folder of images will use; `None` for other datasets. Raises `UserError`.
 
     Lists the folder and reads the headers of a few images, so it may take seconds. Without `train`, no validation split
-    is drawn, and nothing is said about imbalance.
+    is drawn, and imbalance is not reported.
     """
     facts = folder_facts(data.name, data.options)
     if facts is None:

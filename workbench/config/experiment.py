@@ -176,7 +176,7 @@ def experiment_from_dict(content: Section) -> Experiment:
 def read_experiment(path: Path) -> Experiment | None:
     """The experiment of a run, without validation; `None` where the file is missing or damaged.
 
-    Its dataset is where the user has said that it is now.
+    Its dataset is at the location that the user gave last.
     """
     content = read_json(path)
     return None if content is None else experiment_from_record(with_current_dataset(content, path.parent))

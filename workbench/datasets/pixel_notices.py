@@ -14,7 +14,7 @@ from workbench.io.images import header_changes
 
 _MEASURED_IMAGES = 64
 _CROP_WORTH_SAYING = 0.7
-"""Photographs of 4:3 lose a quarter, as in any introduction; more is said."""
+"""Photographs of 4:3 lose a quarter, as in any introduction; a larger loss is reported."""
 
 
 def pixel_notices(paths: Sequence[Path], mode: Literal["RGB", "L"], side: int, fit: Fit) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class RecordLock:
 
 
 def holder_pid(path: Path, byte: int) -> int | None:
-    """The pid of the process that holds `byte` (0: on another host); `None` where nobody holds it.
+    """The pid of the process that holds `byte` (0: on another host); `None` if it is free.
 
     Raises `OSError` on a file system without locks.
     """

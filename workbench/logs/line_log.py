@@ -13,7 +13,7 @@ from workbench.logs.source import LogSource
 CHUNK_BYTES = 1 << 17
 MAX_LINE_BYTES = 1 << 20
 UNFINISHED_SECONDS = 3600
-"""A last line without a newline counts as complete after this time without a change: nobody is writing it."""
+"""A last line without a newline counts as complete after this time without a change."""
 
 
 class LineLog(Log):
@@ -57,6 +57,6 @@ class LineLog(Log):
                 self._read_line(line.rstrip("\r"))
 
     def _is_finished(self, data: bytes) -> bool:
-        """Whether the last line of `data` is the last one of a file that nobody writes any more."""
+        """Whether the last line of `data` is the last one of a file that is no longer written."""
         at_end = self._file.offset + len(data) >= self._file.size
         return at_end and time.time() - self._file.path.stat().st_mtime > UNFINISHED_SECONDS

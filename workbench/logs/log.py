@@ -1,4 +1,4 @@
-"""A log that somebody else writes: its metrics, settings and large values, followed while it grows."""
+"""A log written by another program: its metrics, settings and large values, followed while it grows."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Log(ABC):
     def _read(self) -> Iterator[None]:
         """Read what was added since the last time; gives way to the caller every few milliseconds.
 
-        Raises `OSError` and `FileReplaced`; the next call goes on where the last one ended.
+        Raises `OSError` and `FileReplaced`; the next call continues where the last one ended.
         """
 
     def _reset(self) -> None:

@@ -40,7 +40,7 @@ def _step_of(file: Path) -> float:
 
 
 class TrainerStateLog(Log):
-    """The rows of `log_history` in the newest state file; if it goes on where the last one ended, only the new ones."""
+    """The rows of `log_history` in the newest state file; if it continues the last one, only the new ones."""
 
     def __init__(self, source: LogSource) -> None:
         super().__init__(source)

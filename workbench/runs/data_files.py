@@ -16,7 +16,7 @@ from workbench.io.record_codec import Record, read_record, write_record
 from workbench.runs.run_folder import RunFolder
 
 MAX_FILES = 100_000
-"""The files of larger datasets are not recorded: their fingerprint still tells whether they have changed."""
+"""The files of larger datasets are not recorded: their fingerprint still shows whether they have changed."""
 _DIGITS = 16
 _SHOWN = 3
 

@@ -44,7 +44,7 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     accept_changed_data: bool = False
     from_start: bool = False
     data: str = ""
-    """The name of the dataset where it is now, if the user said so."""
+    """The name of the dataset at its new location, if the user gave one."""
     from_step: int | None = None
     """Steps done at the start: those of the newest checkpoint."""
     host: str = ""

@@ -41,5 +41,5 @@ def shortest_unique_ids(ids: Sequence[str]) -> list[str]:
 
 
 def id_suffix(run_id: str) -> str:
-    """`…56bc`: the random end of a run id, which tells runs of the same name apart."""
+    """`…56bc`: the random end of a run id, which distinguishes runs of the same name."""
     return f"…{run_id[-4:]}"

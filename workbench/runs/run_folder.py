@@ -162,7 +162,7 @@ class RunFolder:
 
     @property
     def data_location(self) -> Path:
-        """Where the dataset is now, if the user has said that it was moved."""
+        """Where the dataset is now, if the user gave a new location."""
         return self.path / data_location.FILE_NAME
 
     @property

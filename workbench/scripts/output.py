@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 MAX_LOG_BYTES = 16 << 20
-"""A longer log becomes the earlier log, and a new one is begun: both have at most twice as much."""
+"""Size in bytes at which the log is rotated: the log and the previous one together have at most twice as much."""
 CHUNK = 1 << 16
 
 

@@ -209,7 +209,7 @@ def gpu_problems(inventory: GpuInventory | None = None) -> list[str]:
 
 
 def device_warnings(requested: str, inventory: GpuInventory | None = None) -> list[str]:
-    """What is to be said before a run with this `train.device` starts."""
+    """The warning to show before a run with this `train.device` starts."""
     if requested in {"cpu", "mps"}:
         return []
     known = inventory or read_inventory()

@@ -1,7 +1,7 @@
 """The NVIDIA driver's answer about its GPUs, by NVML; without torch and CUDA contexts, and within a time limit.
 
 A driver can hang for minutes, so it is asked by a thread of its own: callers wait `TIME_LIMIT` at most, and while a
-query hangs, no other one is started and nobody waits for it again.
+query hangs, no other one is started and no caller waits for it again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from workbench.ui.key_help import Section, section_of
 
 OFFERED_SECTIONS = {Section.PANE, Section.SELECTED_RUN, Section.EVERYWHERE}
 UNLISTED_ACTIONS = ("command_palette", "move_cursor(", "enter", "back")
-"""What nobody would search for by name."""
+"""What users don't search for by name."""
 
 
 SYNONYMS = {

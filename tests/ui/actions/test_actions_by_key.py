@@ -229,7 +229,7 @@ def curves_of(losses: Sequence[float]) -> Curves:
     return curves
 
 
-def test_one_spike_does_not_flatten_the_others_and_is_said() -> None:
+def test_one_spike_does_not_flatten_the_other_curves_and_is_reported() -> None:
     curves = [curves_of([2.0, 900.0, 1.5, 1.2, 1.1]), curves_of([1.9, 1.6, 1.4, 1.3, 1.2])]
     drawing = overlay_curves(curves, ["a", "b"], LOSS, PlotOptions(), size=(60, 80))
     assert drawing.y_axis.high < 5
@@ -240,7 +240,7 @@ def test_one_spike_does_not_flatten_the_others_and_is_said() -> None:
     assert (zoomed.x_axis.low, zoomed.x_axis.high) == (3.0, 5.0) and max(zoomed.series[0].ys) == 1.5
 
 
-def test_what_is_compared():
+def test_a_run_is_compared_with_the_marked_or_the_best_one():
     mine, low, high, other = row("a", 0.5), row("b", 0.2), row("c", 0.9), row("d", 1.0, dataset="mnist")
     rows = [mine, low, high, other]
     assert runs_to_compare(mine, [], rows) == [mine, high]

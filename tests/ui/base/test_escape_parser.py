@@ -101,12 +101,12 @@ def test_pasted_text_may_come_slowly() -> None:
         "\x1b[1;9Z",
     ],
 )
-def test_what_textual_does_not_know_presses_no_keys(answer: str) -> None:
+def test_unknown_sequences_press_no_keys(answer: str) -> None:
     assert names(answer + "j") == ["j"]
     assert names(answer[:-1], answer[-1:] + "j") == ["j"]
 
 
-def test_answers_and_the_mouse_are_told_to_the_app() -> None:
+def test_responses_and_mouse_events_are_passed_to_the_app() -> None:
     answer, press, focus = parse("\x1b[?2026;2$y\x1b[<0;3;4M\x1b[I")
     assert isinstance(answer, TerminalSupportsSynchronizedOutput) and isinstance(focus, events.AppFocus)
     assert isinstance(press, events.MouseDown) and (press.x, press.y) == (2, 3)

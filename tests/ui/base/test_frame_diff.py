@@ -145,7 +145,7 @@ def test_a_sequence_that_clears_or_scrolls_forgets_what_is_shown(sequence: str) 
     assert "ab" in diff.take()
 
 
-def test_what_lies_outside_the_terminal_is_not_sent() -> None:
+def test_cells_outside_the_terminal_are_not_sent() -> None:
     diff = FrameDiff((4, 2))
     diff.feed("\x1b[3;1Hghi\x1b[1;2Habcdef\x1b[1;2H")
     assert diff.take() == "\x1b[1;2Habc\x1b[1;2H"

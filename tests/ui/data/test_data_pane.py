@@ -184,7 +184,7 @@ async def test_the_cursor_moves_across_pages(until: Until) -> None:
         assert app.grid.sample is not None and app.grid.sample.index == 99
 
 
-async def test_one_class_only(until: Until) -> None:
+async def test_filter_by_class(until: Until) -> None:
     app = DataApp(session := FakeCompute())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot, until)

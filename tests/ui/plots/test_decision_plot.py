@@ -65,13 +65,13 @@ class Shown(App[None]):
         yield PlotsPane()
 
 
-def test_the_legend_tells_names_with_the_same_start_apart() -> None:
+def test_the_legend_distinguishes_names_with_the_same_start() -> None:
     drawing = decision_drawing(REGIONS, 3, ("points of class a", "points of class b"), (80, 20), before=False)
     assert len({text.split(" ", 2)[2] for text, _ in drawing.title[1:3]}) == 2
     assert "class a" in title(drawing)
 
 
-def test_classes_are_told_apart_in_ascii() -> None:
+def test_classes_are_distinguished_in_ascii() -> None:
     for glyphs in (POINT_GLYPHS, REGION_GLYPHS, GLYPHS):
         assert len(set(to_plain(glyphs))) == len(glyphs)
 

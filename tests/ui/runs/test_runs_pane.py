@@ -199,7 +199,7 @@ async def test_the_pane_works_at_any_size(size: tuple[int, int]) -> None:
         assert app.table.key == "20260001"
 
 
-async def test_figures_say_their_split_and_runs_of_one_name_are_told_apart(text_of: TextOf) -> None:
+async def test_figures_name_their_split_and_equal_names_are_distinguished(text_of: TextOf) -> None:
     result = {"loss": 0.5, "accuracy": 0.312}
     app = Bench([row(1, "twin", best=0.482, test=result, monitor="accuracy"), row(2, "twin", best=0.4)])
     async with app.run_test(size=(46, 12)) as pilot:

@@ -183,7 +183,7 @@ def test_a_narrow_key_bar_keeps_help_and_quit() -> None:
     assert fit_hints(hints, 5)[0] == [] or fit_hints(hints, 5)[0][-1].width <= 5
 
 
-def test_what_happened_is_shown_in_whole_parts() -> None:
+def test_events_are_shown_whole_or_not_at_all() -> None:
     changes = "away 6h: +9 epochs, 1 resume, lr1 failed"
     assert fit_summary(changes, 60) == changes
     assert fit_summary(changes, 35) == "away 6h: +9 epochs, 1 resume, …"
@@ -191,7 +191,7 @@ def test_what_happened_is_shown_in_whole_parts() -> None:
     assert fit_summary(changes, 12) == "", "half a word says nothing"
 
 
-def test_other_runs_are_whole_and_those_of_one_name_are_told_apart() -> None:
+def test_other_runs_are_shown_whole_and_equal_names_are_distinguished() -> None:
     rows = [
         RunSummary(f"2026-{end}", "digits", Status.FINISHED, monitor="accuracy", test={"accuracy": score})
         for end, score in (("aaaa", 0.9), ("bbbb", 0.8), ("cccc", 0.7))

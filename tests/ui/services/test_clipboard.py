@@ -52,7 +52,7 @@ def test_screen_passes_it_on_in_blocks() -> None:
     assert written == f"\x1bP{OSC}\x1b\\" and "through screen" in message
 
 
-def test_tmux_says_where_the_text_is(tmux: Callable[..., str]) -> None:
+def test_in_tmux_the_notice_names_the_buffer(tmux: Callable[..., str]) -> None:
     tmux("set", "-g", "set-clipboard", "on")
     assert copy(os.environ) == (OSC, f"copied {TEXT}")
     tmux("set", "-g", "set-clipboard", "external")

@@ -172,7 +172,7 @@ async def test_typing_filters_and_enter_chooses_the_highlighted_option() -> None
         assert app.answers == ["b"]
 
 
-async def test_it_opens_on_the_current_option_and_looking_changes_nothing() -> None:
+async def test_a_chooser_opens_on_the_current_option_and_leaving_it_changes_nothing() -> None:
     app = Choosing(Finder(filter_options(ROWS), current="b"))
     async with app.run_test(size=(40, 12)) as pilot:
         items = app.screen.query_one(OptionList)

@@ -49,7 +49,7 @@ def _list_script_samples(
     """A page of the samples of a script's evaluation, from the files that it has named."""
     evaluation = read_record(run.evaluation(request.step, request.split), EvaluationFile)
     if evaluation is None or not evaluation.paths:
-        raise UserError("the script has not said where these images are: log_evaluation(…, paths=…) does")
+        raise UserError("the script logged no paths of these images: pass paths= to log_evaluation()")
     paths, names = evaluation.paths, [row.name for row in evaluation.per_class]
 
     def item(prediction: SamplePrediction) -> EvaluatedSample:

@@ -115,7 +115,7 @@ class LiveTuning:
         return any(request.kind is RequestKind.PAUSE for request in pending)
 
     def _continue(self, rows: list[RunSummary]) -> str:
-        """Withdraw pauses that have not begun, and let paused runs continue."""
+        """Withdraw pauses that have not started, and let paused runs continue."""
         messages = set()
         for row in rows:
             if requests.withdraw_requests(self._host.store.folder(row.id), RequestKind.PAUSE):
