@@ -131,6 +131,46 @@ async def test_the_filter_requires_every_word() -> None:
         assert app.heard == []
 
 
+async def test_the_filter_is_an_expression_and_one_that_is_not_finished_changes_nothing() -> None:
+    app = Bench([row(3, "lr1", epoch=5), row(2, "lr2", Status.FAILED), row(1, "lr22", model="resnet")])
+    async with app.run_test(size=(60, 12)) as pilot:
+
+        async def names(text: str) -> list[str]:
+            app.pane.filter = text
+            await pilot.pause()
+            return [one.name for one in app.pane.visible_rows]
+
+        assert await names("model=mlp !status:failed") == ["lr1"]
+        assert await names("epoch<") == ["lr1"]
+        assert app.pane.headline.startswith("/epoch<──'epoch<' needs a value")
+        assert await names("epoch<5") == ["lr2", "lr22"]
+        app.pane.rows = []
+        await pilot.pause()
+        assert app.pane.visible_rows == []
+        assert app.pane.complete_filter("mod") == ["model"]
+
+
+async def test_marking_a_range_and_all_that_the_filter_shows() -> None:
+    app = Bench(rows(6))
+    async with app.run_test(size=(60, 12)) as pilot:
+
+        async def marked(*keys: str) -> str:
+            await pilot.press(*keys)
+            await pilot.pause()
+            return "".join(sorted(run_id[-1] for run_id in app.pane.marked))
+
+        assert await marked("shift+down", "shift+down") == "456"
+        assert await marked("M", "M") == ""
+        assert await marked("g", "v", "down", "down") == "456"
+        assert await marked("up") == "56", "a range also becomes smaller"
+        assert await marked("v", "down", "down") == "56"
+        app.pane.filter = "run2 or run1"
+        assert await marked("M") == "1256"
+        assert await marked("v") == "1256"
+        app.pane.marked = frozenset()
+        assert "range" not in app.pane.headline
+
+
 async def test_sorting_by_every_column_and_back() -> None:
     app = Bench([row(1, "b", best=0.9), row(2, "a", best=None), row(3, "c", Status.RUNNING, best=0.8)])
     async with app.run_test(size=(46, 12)) as pilot:

@@ -12,8 +12,10 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench.core import text
+from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import short_name
+from workbench.runs.run_query import complete_query, filter_runs, parse_query
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.scores import score_key
 from workbench.runs.status import Status
@@ -51,6 +53,10 @@ class RunsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort", "next sort column", show=False),
         Binding("O", "reverse", "reverse order", show=False),
+        Binding("shift+down", "mark_next(1)", "mark downwards", show=False),
+        Binding("shift+up", "mark_next(-1)", "mark upwards", show=False),
+        Binding("v", "mark_range", "mark a range: v, move, v", show=False),
+        Binding("M", "mark_all", "mark all listed runs, or none", show=False),
     ]
 
     FILTERABLE = True
@@ -62,6 +68,9 @@ class RunsPane(Pane):
         super().__init__(services)
         self.visible_rows: list[RunSummary] = []
         """The rows that match the filter, sorted."""
+        self._valid_query, self._filter_problem = parse_query(""), ""
+        self._range: tuple[str, frozenset[str]] | None = None
+        """While a range is marked: the run where it begins, and the marks outside of it."""
 
     def compose(self) -> ComposeResult:
         yield RunTable()
@@ -83,6 +92,8 @@ class RunsPane(Pane):
         self._refresh_rows()
 
     def watch_marked(self) -> None:
+        if not self.marked:
+            self._range = None
         self._show()
         self.post_message(MarksChanged(self.marked))
 
@@ -102,16 +113,58 @@ class RunsPane(Pane):
 
     def _refresh_rows(self) -> None:
         """Filter and sort; not on every cursor move, as there may be ten thousand runs."""
-        words = self.filter.lower().split()
-        rows = [row for row in self.rows or [] if matches(row, words)] if words else self.rows or []
+        rows = self._filtered_rows(self.rows or [])
         descending = (self.order not in _ASCENDING) != self.reverse
         self.visible_rows = sorted(rows, key=SORT_KEYS[self.order], reverse=descending)
         self._show()
+
+    def _filtered_rows(self, rows: list[RunSummary]) -> list[RunSummary]:
+        """The rows that match the filter; of one that is no expression (yet), those of the last one that was."""
+        try:
+            found = filter_runs(self.filter, rows)
+        except UserError as error:
+            self._filter_problem = str(error)
+            return [row for row in rows if self._valid_query.matches(row)]
+        self._valid_query, self._filter_problem = parse_query(self.filter), ""
+        return found
+
+    def complete_filter(self, text: str) -> list[str]:
+        """Keys of the expression and values that the runs have."""
+        return complete_query(text, self.rows or [])
+
+    def action_mark_next(self, by: int) -> None:
+        """Mark the run under the cursor, move, and mark that one."""
+        table = self.query_one(RunTable)
+        first = table.cursor
+        table.move_to(first + by)
+        rows = self.visible_rows
+        self.marked |= {rows[index].id for index in (first, table.cursor) if index < len(rows)}
+
+    def action_mark_range(self) -> None:
+        """Begin to mark all runs between here and the cursor; a second time ends that."""
+        table = self.query_one(RunTable)
+        self._range = (table.key, self.marked) if self._range is None and table.key is not None else None
+        self._extend_range()
+
+    def _extend_range(self) -> None:
+        if self._range is None:
+            return
+        begin, others = self._range
+        ids, cursor = [row.id for row in self.visible_rows], self.query_one(RunTable).cursor
+        if begin in ids:
+            low, high = sorted((ids.index(begin), cursor))
+            self.marked = others | set(ids[low : high + 1])
+
+    def action_mark_all(self) -> None:
+        """Mark all runs that the filter shows; if they are marked already, none."""
+        listed = {row.id for row in self.visible_rows}
+        self.marked = self.marked - listed if listed <= self.marked else self.marked | listed
 
     @on(RunTable.RowHighlighted)
     def _row_highlighted(self, event: RunTable.RowHighlighted) -> None:
         event.stop()
         self.run_id = event.key
+        self._extend_range()
         self.post_message(RunSelected(event.key))
 
     @on(RunTable.RowSelected)
@@ -153,7 +206,10 @@ class RunsPane(Pane):
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:
         count = len(self.rows or [])
-        parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else _num_runs(count)]
+        shown = self._filter_problem or f"{len(rows)} of {count}"
+        parts = [f"/{self.filter}──{shown}" if self.filter else _num_runs(count)]
+        if self._range is not None:
+            parts.append("range: v ends")
         if self.order != "newest" or self.reverse:
             parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
         if self.marked and (listed := self.marked & {row.id for row in self.rows or []}):
@@ -163,12 +219,6 @@ class RunsPane(Pane):
 
 def _num_runs(count: int) -> str:
     return text.plural(count, "run") if count else ""
-
-
-def matches(row: RunSummary, words: Sequence[str]) -> bool:
-    """Whether the run's name, id, status, dataset, model, device and tags contain every word."""
-    fields = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device} {' '.join(row.tags)}".lower()
-    return all(word in fields for word in words)
 
 
 def run_details(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Content:
