@@ -150,6 +150,30 @@ async def test_the_filter_is_an_expression_and_one_that_is_not_finished_changes_
         assert app.pane.complete_filter("mod") == ["model"]
 
 
+async def test_repeats_fold_into_one_row(text_of: TextOf) -> None:
+    def repeat(number: int, accuracy: float, lr: float) -> RunSummary:
+        settings = {"seed": number, "train.lr": lr}
+        return row(number, f"lr{lr}", test={"accuracy": accuracy}, monitor="accuracy", settings=settings)
+
+    app = Bench([repeat(1, 0.90, 0.1), repeat(2, 0.92, 0.1), repeat(3, 0.94, 0.1), repeat(4, 0.5, 0.2)])
+    async with app.run_test(size=(80, 12)) as pilot:
+        await pilot.press("F", "o", "g", "down")
+        await pilot.pause()
+        assert [one.name for one in app.pane.visible_rows] == ["lr0.1", "lr0.2"], "sorted by the mean"
+        assert "lr0.1 ×3" in text_of(app)
+        assert ".920 ±.020" in text_of(app)
+        await pilot.press("g", "space")
+        assert app.pane.marked == {"20260001", "20260002", "20260003"}, "its runs are marked"
+        await pilot.press("g")
+        await pilot.pause()
+        assert "3 runs test 0.9200 ± 0.0200, 95 % interval 0.8703 to 0.9697" in " ".join(
+            text_of(app).split()
+        )
+        await pilot.press("F")
+        await pilot.pause()
+        assert len(app.pane.visible_rows) == 4
+
+
 async def test_marking_a_range_and_all_that_the_filter_shows() -> None:
     app = Bench(rows(6))
     async with app.run_test(size=(60, 12)) as pilot:
