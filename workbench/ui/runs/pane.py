@@ -55,8 +55,8 @@ class RunsPane(Pane):
         Binding("o", "sort", "next sort column", show=False),
         Binding("O", "reverse", "reverse order", show=False),
         Binding("F", "fold", "fold repeats into one row", show=False),
-        Binding("shift+down", "mark_next(1)", "mark downwards", show=False),
-        Binding("shift+up", "mark_next(-1)", "mark upwards", show=False),
+        Binding("shift+down", "mark_next(1)", "mark one after the other", show=False),
+        Binding("shift+up", "mark_next(-1)", "mark one after the other", show=False),
         Binding("v", "mark_range", "mark a range: v, move, v", show=False),
         Binding("M", "mark_all", "mark all listed runs, or none", show=False),
     ]
