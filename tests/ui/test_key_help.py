@@ -37,7 +37,7 @@ async def test_the_key_help_lists_the_keys(
 ) -> None:
     make_run()
     app = WorkbenchApp()
-    async with app.run_test(size=(120, 50)) as pilot:
+    async with app.run_test(size=(120, 60)) as pilot:
         await ready(pilot, until)
         await pilot.press(key)
         await until(pilot, "move to trash")

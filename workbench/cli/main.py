@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
 
 RUN_HELP = "last, or a run's id, name or a prefix of either"
+FILTER_HELP = (
+    "only the runs that match, e.g. 'model=resnet lr<0.01 acc>0.9 tag:baseline !status:failed started<2d'"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -221,12 +224,18 @@ def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") 
 
 
 def _add_run_commands(commands: Subparsers) -> None:
-    _add(commands, "runs", "runs:runs", "list the runs")
+    command = _add(commands, "runs", "runs:runs", "list the runs")
+    command.add_argument("--filter", default="", metavar="EXPR", help=FILTER_HELP)
     _add_run(commands, "show", "runs:show", "show one run")
     summary = "follow a run until it ends (Ctrl-C leaves it running)"
     _add_run(commands, "watch", "runs:watch", summary, json=False)
     _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")
-    _add_run(commands, "compare", "runs:compare", "compare runs", many=True)
+    command = _add(commands, "compare", "runs:compare", "compare runs, or groups of repeats")
+    command.add_argument("run", metavar="RUN", nargs="*", help=RUN_HELP)
+    command.add_argument(
+        "--groups", nargs="?", const="", metavar="EXPR",
+        help="compare repeats (runs of a group, or that differ only in their seed): mean, deviation, Welch's test",
+    )  # fmt: skip
     _add_resume(commands)
     command = _add_run(commands, "evaluate", "runs:evaluate", "evaluate a run's best checkpoint again")
     splits = ("train", "validation", "test")
@@ -307,11 +316,11 @@ def _add_control(commands: Subparsers) -> None:
 
 
 def _add_run(
-    commands: Subparsers, name: str, handler: str, summary: str, *, json: bool = True, many: bool = False
+    commands: Subparsers, name: str, handler: str, summary: str, *, json: bool = True
 ) -> argparse.ArgumentParser:
-    """Add a command that takes a run, or several with `many`."""
+    """Add a command that takes a run."""
     command = _add(commands, name, handler, summary, json=json)
-    command.add_argument("run", metavar="RUN", nargs="+" if many else None, help=RUN_HELP)
+    command.add_argument("run", metavar="RUN", help=RUN_HELP)
     return command
 
 

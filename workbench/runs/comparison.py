@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from workbench.core.settings_schema import SettingValue
+from workbench.runs.flat_settings import flat_settings
 from workbench.runs.lookup import id_suffix
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunReport, read_report
 from workbench.runs.status import Status
 
-NOT_COMPARED = {"v", "name", "title", "teaches", "reference"}
-"""Parts of an experiment that do not affect what it computes."""
 IDENTITY_COLUMNS = {"run", "name"}
 """Columns that identify the runs of a comparison."""
 REQUIRED_METRICS = ("loss", "accuracy")
@@ -64,7 +63,7 @@ def display_names(runs: Sequence[ComparedRun]) -> list[str]:
 def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
     """The comparison of the runs in `folders`, in the same order."""
     reports = [read_report(folder) for folder in folders]
-    settings = [_compared_settings(report) for report in reports]
+    settings = [flat_settings(report.experiment) for report in reports]
     changed = [name for name in _union(settings) if _differs(name, settings)]
     measured = [_test_metrics(report) for report in reports]
     metrics = _union(measured)
@@ -96,17 +95,3 @@ def _test_metrics(report: RunReport) -> dict[str, float | None]:
         name: None if value is None else round(value, 4) for name, value in (report.test or {}).items()
     }
     return {**dict.fromkeys(REQUIRED_METRICS), **measured}
-
-
-def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
-    """The settings of a run by full name; empty where its experiment can't be read."""
-    sections = report.experiment.to_dict() if report.experiment else {}
-    return dict(_flatten({key: value for key, value in sections.items() if key not in NOT_COMPARED}))
-
-
-def _flatten(section: Mapping[str, SettingValue], prefix: str = "") -> Iterator[tuple[str, SettingValue]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
 from workbench.logs.series import Series
-from workbench.runs.metrics import EvaluationMetrics
+from workbench.runs.metrics import EvaluationMetrics, EvaluationRow, LogRow, MetricLine
 from workbench.runs.reader import RunView
 
 TRAINING = "train"
@@ -30,6 +31,19 @@ def metric_series(view: RunView) -> dict[str, Series]:
     """All metrics of a run by name: what a script has logged, and what our trainer has recorded (`train/loss`,
     `validation/accuracy`)."""
     return {**_training_series(view), **_evaluation_series(view), **view.logged}
+
+
+def newest_values(rows: Sequence[MetricLine]) -> dict[str, float]:
+    """The newest value of each metric among some lines of `metrics.jsonl`, by the names of `metric_series`."""
+    found: dict[str, float] = {}
+    for row in rows:
+        if isinstance(row, LogRow):
+            found |= row.values
+        else:
+            prefix = row.split if isinstance(row, EvaluationRow) else TRAINING
+            values = {f"{prefix}/{name}": row.metric(name) for name in row.METRICS}
+            found |= {name: value for name, value in values.items() if value is not None}
+    return found
 
 
 def summarize(series: Series) -> MetricSummary:

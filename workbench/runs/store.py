@@ -13,20 +13,23 @@ import msgspec
 from workbench.config.experiment import Experiment, read_experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
+from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.io.regular_files import read_regular_file
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
+from workbench.runs.flat_settings import flat_settings
 from workbench.runs.jsonl import read_last_lines
 from workbench.runs.lookup import resolve_run_id
-from workbench.runs.metrics import LogRow, MetricLine
+from workbench.runs.metric_series import newest_values
+from workbench.runs.metrics import MetricLine
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_result
 from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
-from workbench.runs.script import read_script
+from workbench.runs.script import ScriptConfig, read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"
@@ -68,6 +71,10 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     group: str = ""
     tags: tuple[str, ...] = ()
     """The user's tags."""
+    settings: dict[str, SettingValue] = {}
+    """The settings of a training by full name, or what a script reports of its settings."""
+    metrics: dict[str, float] = {}
+    """The newest value of each metric, by name as in `metric_series`."""
     created: float = 0.0
     """Unix seconds."""
     changed: int = 0
@@ -90,7 +97,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[5] = 5
+    v: Literal[6] = 6
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -202,6 +209,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
+    newest = newest_values(read_last_lines(folder.metrics, MetricLine))
     return RunSummary(
         id=folder.id,
         name=notes.name or (described.name if described else "") or folder.id,
@@ -222,19 +230,19 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
-        logged=logged_score(_newest_values(folder)) if script else None,
+        logged=logged_score(newest) if script else None,
         command=script.command_line if script else "",
         group=notes.group,
         tags=notes.tags,
+        settings=flat_settings(experiment) if experiment else _script_settings(folder),
+        metrics=newest,
         created=_created_at(folder),
         changed=changed,
     )
 
 
-def _newest_values(folder: RunFolder) -> dict[str, float]:
-    """The newest values that a script has logged, from the end of its metrics."""
-    rows = read_last_lines(folder.metrics, MetricLine)
-    return {name: value for row in rows if isinstance(row, LogRow) for name, value in row.values.items()}
+def _script_settings(folder: RunFolder) -> dict[str, SettingValue]:
+    return {**(read_record(folder.config, ScriptConfig) or ScriptConfig()).config}
 
 
 def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | None) -> str:

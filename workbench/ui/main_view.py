@@ -19,6 +19,7 @@ from workbench.ui.base.pane import ExperimentEditor, Pane, PaneServices
 from workbench.ui.runs.compact_status import CompactStatus, PaneTabs
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services.run_state import RunState
+from workbench.ui.widgets.filter_input import FilterInput
 from workbench.ui.widgets.notice_bar import NotificationBar
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ class MainView(Vertical):
         yield Body(id="body")
         yield CompactStatus(id="rest")
         yield NotificationBar(id="notices")
-        yield Input(
-            placeholder="filter by words; enter keeps the filter, esc removes it", id="filter", compact=True
-        )
+        placeholder = "filter by words; enter keeps the filter, esc removes it"
+        yield FilterInput(self.navigation.complete_filter, placeholder, id="filter")
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._show_pane_keys)
@@ -191,9 +191,9 @@ class MainView(Vertical):
     # Filter
 
     @property
-    def filter_input(self) -> Input:
+    def filter_input(self) -> FilterInput:
         """The input for the words to filter by."""
-        return self.query_one("#filter", Input)
+        return self.query_one("#filter", FilterInput)
 
     @property
     def filter_is_open(self) -> bool:

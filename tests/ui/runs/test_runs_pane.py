@@ -131,6 +131,70 @@ async def test_the_filter_requires_every_word() -> None:
         assert app.heard == []
 
 
+async def test_the_filter_is_an_expression_and_one_that_is_not_finished_changes_nothing() -> None:
+    app = Bench([row(3, "lr1", epoch=5), row(2, "lr2", Status.FAILED), row(1, "lr22", model="resnet")])
+    async with app.run_test(size=(60, 12)) as pilot:
+
+        async def names(text: str) -> list[str]:
+            app.pane.filter = text
+            await pilot.pause()
+            return [one.name for one in app.pane.visible_rows]
+
+        assert await names("model=mlp !status:failed") == ["lr1"]
+        assert await names("epoch<") == ["lr1"]
+        assert app.pane.headline.startswith("/epoch<──'epoch<' needs a value")
+        assert await names("epoch<5") == ["lr2", "lr22"]
+        app.pane.rows = []
+        await pilot.pause()
+        assert app.pane.visible_rows == []
+        assert app.pane.complete_filter("mod") == ["model"]
+
+
+async def test_repeats_fold_into_one_row(text_of: TextOf) -> None:
+    def repeat(number: int, accuracy: float, lr: float) -> RunSummary:
+        settings = {"seed": number, "train.lr": lr}
+        return row(number, f"lr{lr}", test={"accuracy": accuracy}, monitor="accuracy", settings=settings)
+
+    app = Bench([repeat(1, 0.90, 0.1), repeat(2, 0.92, 0.1), repeat(3, 0.94, 0.1), repeat(4, 0.5, 0.2)])
+    async with app.run_test(size=(80, 12)) as pilot:
+        await pilot.press("F", "o", "g", "down")
+        await pilot.pause()
+        assert [one.name for one in app.pane.visible_rows] == ["lr0.1", "lr0.2"], "sorted by the mean"
+        assert "lr0.1 ×3" in text_of(app)
+        assert ".920 ±.020" in text_of(app)
+        await pilot.press("g", "space")
+        assert app.pane.marked == {"20260001", "20260002", "20260003"}, "its runs are marked"
+        await pilot.press("g")
+        await pilot.pause()
+        assert "3 runs test 0.9200 ± 0.0200, 95 % interval 0.8703 to 0.9697" in " ".join(
+            text_of(app).split()
+        )
+        await pilot.press("F")
+        await pilot.pause()
+        assert len(app.pane.visible_rows) == 4
+
+
+async def test_marking_a_range_and_all_that_the_filter_shows() -> None:
+    app = Bench(rows(6))
+    async with app.run_test(size=(60, 12)) as pilot:
+
+        async def marked(*keys: str) -> str:
+            await pilot.press(*keys)
+            await pilot.pause()
+            return "".join(sorted(run_id[-1] for run_id in app.pane.marked))
+
+        assert await marked("shift+down", "shift+down") == "456"
+        assert await marked("M", "M") == ""
+        assert await marked("g", "v", "down", "down") == "456"
+        assert await marked("up") == "56", "a range also becomes smaller"
+        assert await marked("v", "down", "down") == "56"
+        app.pane.filter = "run2 or run1"
+        assert await marked("M") == "1256"
+        assert await marked("v") == "1256"
+        app.pane.marked = frozenset()
+        assert "range" not in app.pane.headline
+
+
 async def test_sorting_by_every_column_and_back() -> None:
     app = Bench([row(1, "b", best=0.9), row(2, "a", best=None), row(3, "c", Status.RUNNING, best=0.8)])
     async with app.run_test(size=(46, 12)) as pilot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from workbench.cli import console, follow, run_text
+from workbench.cli.commands import groups
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
@@ -18,6 +19,7 @@ from workbench.launcher.gpu_assignment import claimed_gpu
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Phase
 from workbench.runs.lookup import shortest_unique_ids
+from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
 from workbench.runs.script import read_script
 from workbench.runs.status import Status
@@ -28,9 +30,13 @@ COLUMNS = ("run", "name", "status", "epoch", "test", "val", "dataset", "model", 
 
 def runs(options: argparse.Namespace) -> int:
     """`workbench runs`."""
-    rows = Store.default().list_runs()
+    every = Store.default().list_runs()
+    rows = filter_runs(options.filter, every)
     if options.json:
         console.print_json(rows)
+        return DONE
+    if every and not rows:
+        console.print_status(f"No run matches '{options.filter}'.")
         return DONE
     if not rows:
         console.print_status("There are no runs yet; 'workbench train digits-mlp' starts one.")
@@ -109,6 +115,8 @@ def stop(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """`workbench compare`: results and the settings that differ."""
+    if options.groups is not None:
+        return groups.compare(options)
     store = Store.default()
     folders = [store.find(name) for name in options.run]
     if len({folder.id for folder in folders}) < max(2, len(folders)):

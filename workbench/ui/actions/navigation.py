@@ -136,6 +136,10 @@ class Navigation:
         if self._filtered is not None:
             self._filtered.filter = text
 
+    def complete_filter(self, text: str) -> list[str]:
+        """What a filter of the pane in front can be completed to."""
+        return [] if self._filtered is None else self._filtered.complete_filter(text)
+
     def end_filter(self) -> None:
         """Keep the filter, and give the focus back to the pane."""
         self._view.close_filter()

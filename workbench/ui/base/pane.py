@@ -139,6 +139,10 @@ class Pane(Vertical, can_focus=False):
                 return "" if self.check_action(action, ()) else f"{binding.description}: not in this view"
         return ""
 
+    def complete_filter(self, _text: str) -> list[str]:
+        """What the text of a filter can be completed to."""
+        return []
+
     def text_to_copy(self) -> str:
         """What `y` copies while the pane is in front; empty for the path of the selected run's folder."""
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from textual import on
@@ -12,8 +12,10 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from workbench.core import text
+from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import short_name
+from workbench.runs.run_query import complete_query, filter_runs, parse_query
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.scores import score_key
 from workbench.runs.status import Status
@@ -22,6 +24,7 @@ from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import MarksChanged, RunOpened, RunSelected
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.status_style import MUTED, status_mark
+from workbench.ui.runs.repeats import Repeats, fold_repeats
 from workbench.ui.runs.run_table import RunTable
 from workbench.ui.runs.status_line import FIRST_RECIPE
 from workbench.ui.widgets.text_line import TextLine
@@ -51,17 +54,29 @@ class RunsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort", "next sort column", show=False),
         Binding("O", "reverse", "reverse order", show=False),
+        Binding("F", "fold", "fold repeats into one row", show=False),
+        Binding("shift+down", "mark_next(1)", "mark one after the other", show=False),
+        Binding("shift+up", "mark_next(-1)", "mark one after the other", show=False),
+        Binding("v", "mark_range", "mark a range: v, move, v", show=False),
+        Binding("M", "mark_all", "mark all listed runs, or none", show=False),
     ]
 
     FILTERABLE = True
 
     order: reactive[str] = reactive("newest")
     reverse: reactive[bool] = reactive(False)
+    folded: reactive[bool] = reactive(False)
+    """Whether runs that repeat each other have one row."""
 
     def __init__(self, services: PaneServices | None = None) -> None:
         super().__init__(services)
         self.visible_rows: list[RunSummary] = []
         """The rows that match the filter, sorted."""
+        self._valid_query, self._filter_problem = parse_query(""), ""
+        self._repeats: dict[str, Repeats] = {}
+        """By the id of a row that stands for several runs, those runs."""
+        self._range: tuple[str, frozenset[str]] | None = None
+        """While a range is marked: the run where it begins, and the marks outside of it."""
 
     def compose(self) -> ComposeResult:
         yield RunTable()
@@ -82,7 +97,16 @@ class RunsPane(Pane):
     def watch_reverse(self) -> None:
         self._refresh_rows()
 
+    def watch_folded(self) -> None:
+        self._refresh_rows()
+
+    def action_fold(self) -> None:
+        """Fold runs that differ only in their seed, or are of one group, into one row; or unfold them."""
+        self.folded = not self.folded
+
     def watch_marked(self) -> None:
+        if not self.marked:
+            self._range = None
         self._show()
         self.post_message(MarksChanged(self.marked))
 
@@ -98,20 +122,69 @@ class RunsPane(Pane):
     @on(RunTable.MarkToggled)
     def _toggle_mark(self, event: RunTable.MarkToggled) -> None:
         event.stop()
-        self.marked ^= {event.run_id}
+        self.marked ^= self._ids([event.run_id])
+
+    def _ids(self, rows: Iterable[str]) -> frozenset[str]:
+        """The runs that these rows stand for."""
+        return frozenset(
+            run_id for row in rows for run_id in (self._repeats[row].ids if row in self._repeats else {row})
+        )
 
     def _refresh_rows(self) -> None:
         """Filter and sort; not on every cursor move, as there may be ten thousand runs."""
-        words = self.filter.lower().split()
-        rows = [row for row in self.rows or [] if matches(row, words)] if words else self.rows or []
+        rows = self._filtered_rows(self.rows or [])
+        rows, self._repeats = fold_repeats(rows) if self.folded else (rows, {})
         descending = (self.order not in _ASCENDING) != self.reverse
         self.visible_rows = sorted(rows, key=SORT_KEYS[self.order], reverse=descending)
         self._show()
+
+    def _filtered_rows(self, rows: list[RunSummary]) -> list[RunSummary]:
+        """The rows that match the filter; of one that is no expression (yet), those of the last one that was."""
+        try:
+            found = filter_runs(self.filter, rows)
+        except UserError as error:
+            self._filter_problem = str(error)
+            return [row for row in rows if self._valid_query.matches(row)]
+        self._valid_query, self._filter_problem = parse_query(self.filter), ""
+        return found
+
+    def complete_filter(self, text: str) -> list[str]:
+        """Keys of the expression and values that the runs have."""
+        return complete_query(text, self.rows or [])
+
+    def action_mark_next(self, by: int) -> None:
+        """Mark the run under the cursor, move, and mark that one."""
+        table = self.query_one(RunTable)
+        first = table.cursor
+        table.move_to(first + by)
+        rows = self.visible_rows
+        self.marked |= self._ids(rows[index].id for index in (first, table.cursor) if index < len(rows))
+
+    def action_mark_range(self) -> None:
+        """Begin to mark all runs between here and the cursor; a second time ends that."""
+        table = self.query_one(RunTable)
+        self._range = (table.key, self.marked) if self._range is None and table.key is not None else None
+        self._extend_range()
+
+    def _extend_range(self) -> None:
+        if self._range is None:
+            return
+        begin, others = self._range
+        ids, cursor = [row.id for row in self.visible_rows], self.query_one(RunTable).cursor
+        if begin in ids:
+            low, high = sorted((ids.index(begin), cursor))
+            self.marked = others | self._ids(ids[low : high + 1])
+
+    def action_mark_all(self) -> None:
+        """Mark all runs that the filter shows; if they are marked already, none."""
+        listed = self._ids(row.id for row in self.visible_rows)
+        self.marked = self.marked - listed if listed <= self.marked else self.marked | listed
 
     @on(RunTable.RowHighlighted)
     def _row_highlighted(self, event: RunTable.RowHighlighted) -> None:
         event.stop()
         self.run_id = event.key
+        self._extend_range()
         self.post_message(RunSelected(event.key))
 
     @on(RunTable.RowSelected)
@@ -124,7 +197,7 @@ class RunsPane(Pane):
             return
         rows = self.visible_rows
         table = self.query_one(RunTable)
-        table.show_runs(rows, self.run_id, self.marked)
+        table.show_runs(rows, self.run_id, self.marked, self._repeats)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
         if selected is not None and selected.id != self.run_id and self._is_listed(self.run_id):
@@ -138,7 +211,8 @@ class RunsPane(Pane):
         return any(row.id == run_id for row in self.rows or [])
 
     def _show_details(self, selected: RunSummary | None) -> None:
-        details = run_details(selected, self._notes(selected), empty=self.rows == [])
+        repeats = self._repeats.get(selected.id) if selected is not None else None
+        details = run_details(selected, self._notes(selected), empty=self.rows == [], repeats=repeats)
         self.query_one("#run-details", TextLine).show(details)
 
     def _notes(self, row: RunSummary | None) -> str:
@@ -153,7 +227,12 @@ class RunsPane(Pane):
 
     def _counts(self, rows: Sequence[RunSummary]) -> str:
         count = len(self.rows or [])
-        parts = [f"/{self.filter}──{len(rows)} of {count}" if self.filter else _num_runs(count)]
+        shown = self._filter_problem or f"{len(rows)} of {count}"
+        parts = [f"/{self.filter}──{shown}" if self.filter else _num_runs(count)]
+        if self.folded:
+            parts.append("repeats folded")
+        if self._range is not None:
+            parts.append("range: v ends")
         if self.order != "newest" or self.reverse:
             parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
         if self.marked and (listed := self.marked & {row.id for row in self.rows or []}):
@@ -165,13 +244,9 @@ def _num_runs(count: int) -> str:
     return text.plural(count, "run") if count else ""
 
 
-def matches(row: RunSummary, words: Sequence[str]) -> bool:
-    """Whether the run's name, id, status, dataset, model, device and tags contain every word."""
-    fields = f"{row.name} {row.id} {row.status} {row.dataset} {row.model} {row.device} {' '.join(row.tags)}".lower()
-    return all(word in fields for word in words)
-
-
-def run_details(row: RunSummary | None, notes: str = "", *, empty: bool = False) -> Content:
+def run_details(
+    row: RunSummary | None, notes: str = "", *, empty: bool = False, repeats: Repeats | None = None
+) -> Content:
     """Dataset, model and start time of a run, why it stopped or failed, and its tags and notes."""
     if empty:
         return Content.assemble(
@@ -183,6 +258,8 @@ def run_details(row: RunSummary | None, notes: str = "", *, empty: bool = False)
     started = f"  {text.format_time(row.created)}" if row.created else ""
     dataset, model = sanitize(short_name(row.dataset), 30), sanitize(short_name(row.model), 30)
     lines = [Content.styled(f"{dataset} · {model}{started}", MUTED)]
+    if repeats is not None:
+        lines.append(Content(repeats.description))
     if reason := _end_reason(row):
         mark, style = status_mark(row.status)
         lines.append(Content.styled(f"{mark} {sanitize(reason, 400)}", style))

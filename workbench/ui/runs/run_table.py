@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -14,9 +14,11 @@ from textual.message import Message
 from workbench.core import text
 from workbench.core.text import cell_width, sanitize
 from workbench.core.user_code import short_name
+from workbench.runs.scores import Score
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import fit_name, shared_names, status_mark
-from workbench.ui.widgets.table import Cells, Column, Row, Table
+from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
+from workbench.ui.runs.repeats import NO_REPEATS, Repeats, deviation
+from workbench.ui.widgets.table import CellContent, Cells, Column, Row, Table
 
 
 def _epoch(run: RunSummary) -> str:
@@ -34,19 +36,23 @@ def _time(run: RunSummary) -> str:
 
 SCORE_WIDTH, LOSS_WIDTH = 5, 9
 """Cells of a figure in a column that names its split: `.913`, `loss .31`."""
+DEVIATION_WIDTH = 6
+"""Cells of a deviation after a figure: ` ±.004`."""
 MIN_NAME_WIDTH = 14
 """Cells that a long name has at least; other columns are left out for it."""
 SPLIT_WIDTH = 5
 """Cells of the split before a figure: `test .913`."""
 
 
-def table_columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
-    """The columns for these runs, wider if some figure is a `loss` and says so.
+def table_columns(
+    runs: Sequence[RunSummary], repeats: Mapping[str, Repeats] = NO_REPEATS
+) -> tuple[Column, ...]:
+    """The columns for these runs, wider if some figure is a `loss` and says so, or has a deviation.
 
     A narrow table has one figure for each run, the test result or else the best on validation data, with its split.
     """
     losses = any(score.metric == "loss" for run in runs for score in run.scores)
-    width = LOSS_WIDTH if losses else SCORE_WIDTH
+    width = (LOSS_WIDTH if losses else SCORE_WIDTH) + (DEVIATION_WIDTH if repeats else 0)
     name = max((cell_width(run.name) for run in runs), default=0)
     epochs = max((len(_epoch(run)) for run in runs), default=0)
     return (
@@ -78,22 +84,26 @@ class RunRows:
     marked: frozenset[str] = frozenset()
     shared_names: frozenset[str] = frozenset()
     """Names that several runs have: the ends of their ids tell them apart."""
+    repeats: Mapping[str, Repeats] = field(default_factory=dict)
+    """By the id of a row that stands for several runs, those runs."""
 
     def __len__(self) -> int:
         return len(self.runs)
 
     def __getitem__(self, index: int) -> Row:
         run = self.runs[index]
+        repeats = self.repeats.get(run.id)
+        ids = repeats.ids if repeats else {run.id}
         cells: Cells = {
             "status": status_mark(run.status, run.phase),
-            "marked": (MARKED, "bold $accent") if run.id in self.marked else "",
-            "name": partial(fit_name, run, shared=True)
-            if run.name in self.shared_names
-            else sanitize(run.name),
+            "marked": (MARKED, "bold $accent") if ids <= self.marked else "",
+            "name": self._name(run, repeats),
             "epoch": _epoch(run),
-            "score": run.scores[0].text_without_epoch if run.scores else "",
-            "test": run.test_score.unlabeled_split if run.test_score else "",
-            "val": run.best_score.unlabeled_split if run.best_score else "",
+            "score": _figure(run.scores[0].text_without_epoch, run.scores[0], repeats) if run.scores else "",
+            "test": _figure(run.test_score.unlabeled_split, run.test_score, repeats)
+            if run.test_score
+            else "",
+            "val": _figure(run.best_score.unlabeled_split, run.best_score, repeats) if run.best_score else "",
             "time": _time(run),
             "device": sanitize(run.device),
             "model": sanitize(short_name(run.model)),
@@ -101,6 +111,15 @@ class RunRows:
             "started": text.format_time(run.created) if run.created else "",
         }
         return Row(run.id, cells)
+
+    def _name(self, run: RunSummary, repeats: Repeats | None) -> CellContent | Callable[[int], CellContent]:
+        if repeats is not None:
+            return partial(fit_suffixed, sanitize(run.name), f" ×{len(repeats.runs)}")
+        return partial(fit_name, run, shared=True) if run.name in self.shared_names else sanitize(run.name)
+
+
+def _figure(text: str, score: Score, repeats: Repeats | None) -> str:
+    return f"{text} {deviation(score, repeats)}".rstrip()
 
 
 class RunTable(Table):
@@ -126,13 +145,24 @@ class RunTable(Table):
         run_id: str
 
     def show_runs(
-        self, runs: Sequence[RunSummary], run_id: str | None, marked: frozenset[str] = frozenset()
+        self,
+        runs: Sequence[RunSummary],
+        run_id: str | None,
+        marked: frozenset[str] = frozenset(),
+        repeats: Mapping[str, Repeats] = NO_REPEATS,
     ) -> None:
-        """Show `runs` with the cursor on `run_id`; where it is not among them, the cursor's index stays."""
+        """Show `runs` with the cursor on `run_id`; where it is not among them, the cursor's index stays.
+
+        `repeats`: by the id of a row that stands for several runs, those runs.
+        """
         if runs is not self._runs:  # not on every cursor move: there may be ten thousand runs
-            self._runs, self._columns, self._shared_names = runs, table_columns(runs), shared_names(runs)
+            self._runs, self._columns, self._shared_names = (
+                runs,
+                table_columns(runs, repeats),
+                shared_names(runs),
+            )
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
-        self.set_rows(RunRows(runs, marked, self._shared_names), index)
+        self.set_rows(RunRows(runs, marked, self._shared_names, repeats), index)
 
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor and move to the next one."""
