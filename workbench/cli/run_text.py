@@ -30,8 +30,7 @@ def print_run_report(report: RunReport) -> None:
     print_result(f"{report.name} ({report.run}): {report.status}{phase}")
     if report.test:
         print_result(f"  test  {_metrics_line(report.test)}")
-    if report.script:
-        print_result(f"  command  {report.script.command_line}  (in {report.script.working_directory})")
+    _print_code(report)
     if progress := progress_line(report):
         print_result(f"  {progress}")
     if report.script:
@@ -57,6 +56,14 @@ def print_run_report(report: RunReport) -> None:
     if report.system:
         print_result(f"  {usage_line(report.system)}")
     print_result(f"  folder  {report.directory}  ({text.format_duration(report.seconds.total)})")
+
+
+def _print_code(report: RunReport) -> None:
+    """Print the command of a script, and the git commit of the user's code."""
+    if report.script:
+        print_result(f"  command  {report.script.command_line}  (in {report.script.working_directory})")
+    if report.source:
+        print_result(f"  code  {report.source.text}")
 
 
 def print_data(summary: DataSummary | None) -> None:

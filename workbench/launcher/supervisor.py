@@ -32,6 +32,7 @@ from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
+from workbench.launcher.source_version import record_source
 from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
 from workbench.runs.attempts import installed_versions, last_attempt_number
@@ -250,6 +251,7 @@ def _open_attempt(
         launcher=arguments.launcher,
         job=os.environ.get("SLURM_JOB_ID"),
         command=tuple(sys.argv),
+        source=record_source(folder, number),
         **msgspec.structs.asdict(this_process()),
     )
     journal.append(record)

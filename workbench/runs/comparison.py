@@ -32,7 +32,9 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     test: dict[str, float | None]
     """Test metrics by name, rounded to four decimals; `None` where one is not measured."""
     settings: dict[str, SettingValue]
-    """Settings that differ between the runs, by full name."""
+    """Settings that differ between the runs, by full name, and where they ran: the git commit of the user's code, host,
+    device, package versions.
+    """
 
     @property
     def row(self) -> dict[str, SettingValue]:
@@ -63,7 +65,7 @@ def display_names(runs: Sequence[ComparedRun]) -> list[str]:
 def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
     """The comparison of the runs in `folders`, in the same order."""
     reports = [read_report(folder) for folder in folders]
-    settings = [flat_settings(report.experiment) for report in reports]
+    settings = [_compared_settings(report) for report in reports]
     changed = [name for name in _union(settings) if _differs(name, settings)]
     measured = [_test_metrics(report) for report in reports]
     metrics = _union(measured)
@@ -95,3 +97,12 @@ def _test_metrics(report: RunReport) -> dict[str, float | None]:
         name: None if value is None else round(value, 4) for name, value in (report.test or {}).items()
     }
     return {**dict.fromkeys(REQUIRED_METRICS), **measured}
+
+
+def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
+    """The settings of a run, and those of a script as it reports them, with the code and the environment."""
+    code: dict[str, SettingValue] = {}
+    if report.source is not None:
+        code = {"code.commit": report.source.commit[:8], "code.changed": ", ".join(report.source.changed)}
+    environment = {f"environment.{name}": value for name, value in report.environment.items()}
+    return {**flat_settings(report.experiment), **report.config, **code, **environment}

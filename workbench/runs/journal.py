@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from workbench.core.settings_schema import SettingValue
+from workbench.core.text import plural
 from workbench.io.record_codec import Record
 from workbench.runs import upgrades
 from workbench.runs.enums import ChangeCause, Outcome, Phase, RequestKind
@@ -35,6 +36,27 @@ class GpuChoice(Record, frozen=True, kw_only=True):
     """What `train.device` calls it: `cuda:1`, or the start of its UUID."""
 
 
+class SourceVersion(Record, frozen=True, kw_only=True):
+    """The git repository of a script, or of the Python files of a training, when an attempt started."""
+
+    repository: str
+    """The path of its root."""
+    commit: str
+    """The full hash."""
+    branch: str = ""
+    changed: tuple[str, ...] = ()
+    """Files that differed from the commit; `RunFolder.source_diff` has the changes of those that git tracks."""
+
+    @property
+    def text(self) -> str:
+        """`4f3a9c01 (main), 2 files changed: net.py, train.py`."""
+        branch = f" ({self.branch})" if self.branch else ""
+        if not self.changed:
+            return f"{self.commit[:8]}{branch}"
+        names = ", ".join(self.changed[:4]) + (", …" if len(self.changed) > 4 else "")
+        return f"{self.commit[:8]}{branch}, {plural(len(self.changed), 'file')} changed: {names}"
+
+
 class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     """The start of an attempt, written by the supervisor."""
 
@@ -57,6 +79,8 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     job: str | None = None
     """The Slurm job id."""
     command: tuple[str, ...] = ()
+    source: SourceVersion | None = None
+    """`None` where no code of the user is run, or it is in no git repository."""
 
     @staticmethod
     def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:

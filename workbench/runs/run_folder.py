@@ -79,6 +79,10 @@ class RunFolder:
         """The logs that a script was found to write by itself."""
         return self.path / "logs.json"
 
+    def source_diff(self, attempt: int) -> Path:
+        """How the user's code differed from its git commit when an attempt started."""
+        return self.path / f"source-{attempt}.diff"
+
     def evaluation(self, step: int, split: str) -> Path:
         """The evaluation of a split after `step`; its predictions have the same name with the suffix `.bin`."""
         return self.evaluations / f"step-{step}-{split}.json"

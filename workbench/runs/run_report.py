@@ -22,7 +22,9 @@ from workbench.runs.journal import (
     Notice,
     PhaseChange,
     SettingChange,
+    SourceVersion,
     SystemSample,
+    attempts_of,
     refused_attempts,
 )
 from workbench.runs.jsonl import read_last_lines
@@ -88,6 +90,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     experiment: Experiment | None
     """The experiment with all changes by resumes and requests; `None` for a script."""
     script: Script | None
+    source: SourceVersion | None
+    """The git commit of the user's code at the newest start."""
+    environment: dict[str, str | None]
+    """Host, device and package versions of the newest attempt, by name."""
     exit_code: int | None
     """Of an ended script."""
     config: dict[str, str | float | int | bool | None]
@@ -177,7 +183,7 @@ def build_report(view: RunView) -> RunReport:
     """The report of a run from its view."""
     beat, final, newest = view.heartbeat, final_evaluation(view), newest_evaluation(view)
     experiment, live = effective_experiment(view), view.status.live
-    setup = view.setup or Setup()
+    setup, attempt = view.setup or Setup(), next(reversed(attempts_of(view.journal)), Attempt())
     return RunReport(
         run=view.folder.id,
         name=view.name,
@@ -193,6 +199,8 @@ def build_report(view: RunView) -> RunReport:
         directory=str(view.folder.path),
         experiment=experiment,
         script=view.script,
+        source=attempt.source,
+        environment={"host": attempt.host, "device": setup.device_name or beat.device, **attempt.versions},
         exit_code=view.exit.exit_code if view.exit and not live else None,
         config=view.config.config,
         summary=view.config.summary,

@@ -166,9 +166,7 @@ async def test_repeats_fold_into_one_row(text_of: TextOf) -> None:
         assert app.pane.marked == {"20260001", "20260002", "20260003"}, "its runs are marked"
         await pilot.press("g")
         await pilot.pause()
-        assert "3 runs test 0.9200 ± 0.0200, 95 % interval 0.8703 to 0.9697" in " ".join(
-            text_of(app).split()
-        )
+        assert "3 runs test 0.9200 ± 0.0200, 95 % interval 0.8703 to 0.9697" in " ".join(text_of(app).split())
         await pilot.press("F")
         await pilot.pause()
         assert len(app.pane.visible_rows) == 4
