@@ -24,6 +24,7 @@ from workbench.core.progress import (
     ignore_progress,
     never_cancelled,
 )
+from workbench.core.user_code import user_code_errors
 from workbench.engine.device import pick_device
 from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_changes import ChangeCounts, ImageChanges
@@ -76,6 +77,8 @@ class Classifier:
     device: torch.device
     notices: tuple[str, ...] = ()
     """Warnings for the user (which weights of a file were loaded, a corrupt checkpoint that was skipped)."""
+    code: str = ""
+    """The name of the model where it is the user's own, whose errors are shown with its line."""
     channels_last: bool = False
     """Whether to use the channels-last memory format: faster for convolutions, but not supported by every module."""
 
@@ -103,8 +106,9 @@ class Classifier:
         transform = RunTransform(spec.shape, spec.preprocessing, image_input(model))
         channels_last = catalog.find(spec.model.name).kind == "torchvision"
         return cls(
-            run.name, model.module, spec.classes, transform, pick_device(device), model.notices, channels_last
-        )
+            run.name, model.module, spec.classes, transform, pick_device(device), model.notices, spec.model.name,
+            channels_last,
+        )  # fmt: skip
 
     @classmethod
     def from_torchvision(
@@ -215,7 +219,7 @@ class Classifier:
         """The outputs of the model, float32 [N, classes] on the CPU, for inputs on its device."""
         if self.channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
+        with torch.inference_mode(), user_code_errors(self.code):
             outputs = torch.cat([self.module(part).float().cpu() for part in self._split_for_cpu(batch)])
         if outputs.shape[1] != len(self.classes):
             raise UserError(
