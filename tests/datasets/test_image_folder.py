@@ -19,7 +19,7 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import image_cache
-from workbench.datasets.image_folder_facts import folder_facts
+from workbench.datasets.image_folder_facts import describe_folder, facts_of_scan, folder_facts
 from workbench.datasets.image_folder_scan import ListedImage, scan_folder
 from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.loader import load
@@ -140,12 +140,15 @@ def test_links_out_of_the_folder_are_skipped(tmp_path):
     (root / "cat" / "inside.png").symlink_to(root / "cat" / "00.png")
     (root / "cat" / "broken.png").symlink_to(root / "none.png")
     (root / "cat" / "folder").symlink_to(tmp_path / "outside")
+    (root / "bird").symlink_to(tmp_path / "unmounted" / "bird")
+    (root / "notes.txt").symlink_to(tmp_path / "gone.txt")
     data = load_folder(root, size=8)
     names = data.train.names + data.test.names
     assert "cat/inside.png" in names and len(names) == 21
     reasons = {path.rpartition("/")[2]: reason for path, reason in data.skipped_files}
     assert "outside the folder" in reasons["link.png"]
     assert "broken link" in reasons["broken.png"]
+    assert "broken link" in reasons["bird"] and "notes.txt" not in reasons, "it may have been a class"
     assert "outside the folder" in reasons["folder"]
     assert any("--set data.links=all" in notice for notice in data.notices)
     followed = load_folder(root, size=8, data_links="all")
@@ -449,3 +452,11 @@ def test_the_cropped_share_of_images_is_reported(tmp_path):
     assert len(padded.notices) == 1 and padded.input.fit == "pad"
     index = next(i for i, name in enumerate(padded.train.names) if "wide" in name)
     assert padded.train.inputs[index][0, :, 8].unique().tolist() == [0, 255]  # black above and below white
+
+
+def test_names_in_lists_are_never_taken_for_others(tmp_path):
+    root = classes(tmp_path / "pets", names=(" cat", "cat, old", "dog"))
+    draw(root / "loose.png")
+    lines = list(describe_folder(facts_of_scan(scan_folder(root), 0.2)))
+    assert lines[0] == "3 classes: ' cat', 'cat, old', dog"
+    assert "left out: 1 image in no class folder" in lines

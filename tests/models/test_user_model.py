@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.parameter import is_lazy
 
 from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
-from workbench.models.factory import BuiltModel, build_model, check_forward
+from workbench.models.factory import BuiltModel, build_model, build_shapes, check_forward
 
 NET = """
 import torch
@@ -64,6 +65,21 @@ class Flattened(Nothing):
 class Classes(Nothing):
     def forward(self, x):
         return self.net(x).round().long()
+
+class Squeezed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(1, 10)
+    def forward(self, x):
+        return self.head(self.pool(x).squeeze()[..., None])
+
+class SingleGroups(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 8), nn.GroupNorm(4, 4), nn.Flatten(), nn.Linear(4, 10))
+
+class Lazy(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(10))
 
 class Counting(Nothing):
     def __init__(self):
@@ -170,6 +186,30 @@ def test_an_invalid_forward_is_an_error_before_training(net: Path) -> None:
         checked(net, "Classes")
     with pytest.raises(UserError, match=r"returns \[2, 10\].*needs \[2, 3\]"):
         checked(net, "Nothing", outputs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("Squeezed", r"returns \[10\] for a batch of 1; the data needs \[1, 10\]: squeeze\(\) also removes the dim"),
+     ("SingleGroups", r"SingleGroups does not accept a single input of shape \[1, 8, 8\]: ValueError: Expected more")],
+)  # fmt: skip
+def test_a_model_that_takes_no_single_sample_is_refused(net: Path, name: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        checked(net, name)
+
+
+def test_lazy_layers_have_parameters_before_weights_are_loaded(net: Path, tmp_path: Path) -> None:
+    one = built(net, "Lazy")
+    assert not any(is_lazy(value) for value in one.module.state_dict().values())
+    assert one.module.training
+    weights = {f"model.{key}": value + 1 for key, value in one.module.state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "lightning.ckpt")
+    loaded = built(net, "Lazy", weights=str(tmp_path / "lightning.ckpt"))
+    assert loaded.weights is not None and not loaded.weights.new and not loaded.weights.left_out
+    for key, value in loaded.module.state_dict().items():
+        torch.testing.assert_close(value, weights[f"model.{key}"])
+    shapes = build_shapes(Choice(f"{net}:Lazy"), shape=(1, 8, 8), outputs=10, task="classification")
+    assert shapes.module.state_dict()["1.weight"].shape == (4, 64)
 
 
 @pytest.mark.parametrize(

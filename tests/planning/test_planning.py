@@ -87,6 +87,30 @@ def test_invalid_requests_fail_with_one_line(
     assert not (home / "runs").exists() and list(temporary.iterdir()) == []
 
 
+def test_own_code_that_fails_in_a_step_is_one_line_with_its_place(temporary: Path, tmp_path: Path) -> None:
+    code = """
+import itertools
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, outputs):
+        super().__init__(nn.Flatten(), nn.LazyLinear(outputs))
+        self.passes = itertools.count()
+    def forward(self, x):
+        if self.training and next(self.passes) > 4:
+            raise RuntimeError("my own mistake")
+        return super().forward(x)
+"""
+    (tmp_path / "net.py").write_text(code)
+    done = plan("--dataset", "digits", "--model", f"{tmp_path}/net.py:Net", "--set", "train.threads=1")
+    line = code[: code.index("raise")].count("\n") + 1
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert (
+        done.stderr.splitlines()[-1] == f"workbench: RuntimeError: my own mistake ({tmp_path}/net.py:{line})"
+    )
+    assert "Traceback" not in done.stderr and list(temporary.iterdir()) == []
+
+
 def test_a_cancelled_plan_leaves_nothing_behind(temporary: Path) -> None:
     with PlanProcess(build_experiment("digits-mlp")) as planning:
         threading.Timer(0.2, planning.cancel).start()

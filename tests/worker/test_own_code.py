@@ -15,7 +15,10 @@ from PIL import Image
 from tests.worker.support import evaluation_rows, notices, prepared, run_until, setup_of
 from workbench.config.experiment import experiment_from_dict
 from workbench.core.errors import UserError
+from workbench.core.progress import ignore_progress
 from workbench.inference.classifier import Classifier
+from workbench.inference.evaluate_run import evaluate_run
+from workbench.inference.numeric import predict_numbers
 from workbench.inference.pipeline_steps import classifier_steps
 from workbench.inference.run_checkpoint import load_run_model
 from workbench.io.atomic_files import write_json
@@ -25,6 +28,22 @@ from workbench.runs.run_folder import RunFolder, create_run_folder
 _CODE = """
 import torch
 from torch import nn
+
+def plane(n=40):
+    x = torch.rand(n, 3, generator=torch.manual_seed(0))
+    return (x, x[:, :2] * 2), (x, x[:, :2] * 2)
+
+class ByMode(nn.Sequential):
+    def __init__(self, outputs, training, evaluation):
+        super().__init__(nn.Flatten(), nn.Linear(16, outputs))
+        ends = {"logits": lambda x: x, "softmax": lambda x: x.softmax(1), "sigmoid": torch.sigmoid}
+        self.ends = {True: ends[training], False: ends[evaluation]}
+    def forward(self, x):
+        return self.ends[self.training](super().forward(x))
+
+class LazyNet(nn.Sequential):
+    def __init__(self, outputs):
+        super().__init__(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(outputs))
 
 def regression(n=40):
     x = torch.linspace(-1, 1, n)[:, None]
@@ -122,6 +141,69 @@ def test_outputs_that_are_no_logits_are_reported_and_not_softmaxed_again(
     has_logit = classifier.predict_image(image)[0].logit is not None
     names = [step.name for step in classifier_steps(classifier, image)[0]]
     assert has_logit == ("logits" in names) == (kind is OutputKind.LOGITS)
+
+
+@pytest.mark.parametrize("evaluation", ["softmax", "sigmoid"])
+def test_a_model_that_gives_probabilities_in_evaluation_mode_only_has_one_loss(
+    make: Callable[..., RunFolder], evaluation: str
+) -> None:
+    folder = make("images", {"name": "ByMode", "training": "logits", "evaluation": evaluation})
+    run_until(folder, None)
+    texts = [notice.text for notice in notices(folder)]
+    assert not any("can't fall below" in text for text in texts)
+    assert any(re.search("returns logits in training mode and .* in evaluation mode", text) for text in texts)
+    loaded = load_run_model(folder.path)
+    inputs, labels = (torch.arange(9) % 3 * 100).to(torch.uint8), torch.arange(9) % 3
+    images = inputs[:, None, None, None].expand(9, 1, 4, 4)
+    with torch.no_grad():
+        outputs = loaded.module.eval()(loaded.spec.preprocessing(images)).double()
+    answers = outputs / outputs.sum(1, keepdim=True)
+    expected = float(-answers.gather(1, labels[:, None]).log().mean())
+    assert evaluation_rows(folder)[-1].metric("loss") == pytest.approx(expected, rel=1e-4)
+    again = evaluate_run(folder, "test", "cpu", ignore_progress)
+    assert again.metrics["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_softmax_in_training_mode_only_is_said(make: Callable[..., RunFolder]) -> None:
+    folder = make("images", {"name": "ByMode", "training": "softmax", "evaluation": "logits"})
+    run_until(folder, None)
+    assert any("so the loss can't fall below 0.551" in notice.text for notice in notices(folder))
+    assert load_run_model(folder.path).spec.outputs is OutputKind.LOGITS
+
+
+def test_a_model_with_lazy_layers_answers_and_evaluates(make: Callable[..., RunFolder]) -> None:
+    folder = make("images", {"name": "LazyNet"})
+    run_until(folder, None)
+    trained = evaluation_rows(folder)[-1].metric("loss")
+    again = evaluate_run(folder, "test", "cpu", ignore_progress)
+    assert again.metrics["loss"] == pytest.approx(trained, rel=1e-5)
+    probabilities = Classifier.from_run(folder.path, device="cpu").classify([Image.new("L", (4, 4), 100)])
+    assert float(probabilities.sum()) == pytest.approx(1)
+
+
+def test_a_regression_of_several_targets_answers_and_evaluates(make: Callable[..., RunFolder]) -> None:
+    folder = make("plane", {"name": "mlp", "widths": [4]})
+    run_until(folder, None)
+    trained = evaluation_rows(folder)[-1].metric("loss")
+    again = evaluate_run(folder, "test", "cpu", ignore_progress)
+    assert again.metrics["loss"] == pytest.approx(trained, rel=1e-5)
+    assert len(predict_numbers(folder.path, ["0.1,0.2,0.3"], 5)[0].values) == 2
+
+
+def test_a_model_that_fails_after_the_training_is_one_line_with_its_place(
+    make: Callable[..., RunFolder],
+) -> None:
+    folder = make("images", {"name": "ByMode", "training": "logits", "evaluation": "logits"})
+    run_until(folder, None)
+    path = folder.path.parents[2] / "own.py"
+    broken = _CODE.replace("return self.ends[self.training]", "return self.gone[self.training]")
+    path.write_text(broken)
+    line = broken[: broken.index("self.gone")].count("\n") + 1
+    reason = rf"AttributeError: .*gone.* \(.*own\.py:{line}\)"
+    with pytest.raises(UserError, match=reason):
+        Classifier.from_run(folder.path, device="cpu").classify([Image.new("L", (4, 4))])
+    with pytest.raises(UserError, match=reason):
+        evaluate_run(folder, "test", "cpu", ignore_progress)
 
 
 def test_batch_norm_never_gets_a_single_sample(make: Callable[..., RunFolder]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from workbench.cli.console import activity, print_status
 from workbench.cli.signals import interrupt_on_termination
-from workbench.core.errors import UserError
+from workbench.core.errors import RunFailed, UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.paths import check_current_folder
 from workbench.core.plain_text import ERROR_HANDLER
@@ -99,6 +99,9 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         print_status(f"workbench: {_one_line(str(error))}")
         return BAD_INPUT
+    except RunFailed as error:
+        print_status(f"workbench: {_one_line(str(error))}")
+        return FAILED
     except (KeyboardInterrupt, Cancelled) as error:
         print_status(f"workbench: interrupted{f' by {error}' if str(error) else ''}")
         return INTERRUPTED

@@ -47,15 +47,25 @@ def can_be_moved(recorded: str) -> bool:
 def moved_dataset(recorded: str, text: str) -> str:
     """The name of the dataset `recorded` at another path, given as a path or a name. Raises `UserError`."""
     if recorded.startswith(PREFIX):
+        if not is_folder(path := expand_user_path(text.removeprefix(PREFIX))):
+            raise _wrong_place(text, path, f"the folder that has the images of {recorded} now")
         return datasets.find(PREFIX + text.removeprefix(PREFIX)).name
     if is_user_code(recorded):
         function = recorded.rpartition(":")[2]
+        path = expand_user_path(split_user_code_name(text)[0] if is_user_code(text) else text)
+        if is_folder(path) or not path.exists():
+            raise _wrong_place(text, path, f"the Python file that {recorded} is in now")
         return datasets.find(
             text if is_user_code(text) else f"{expand_user_path(text).absolute()}:{function}"
         ).name
     raise UserError(
         f"--data is for folders of images and ./file.py:function; {recorded} is found by its name in WORKBENCH_DATA"
     )
+
+
+def _wrong_place(text: str, path: Path, expected: str) -> UserError:
+    state = "is a folder" if is_folder(path) else "is a file" if path.exists() else "does not exist"
+    return UserError(f"--data {text} {state}: name {expected}")
 
 
 def changed_data_error(run_id: str, name: str, command: str, changes: str = "") -> str:

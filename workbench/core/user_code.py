@@ -13,9 +13,11 @@ from typing import Any
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
+from workbench.core.progress import Cancelled
 from workbench.core.text import one_line
 
 _MARK = ".py:"
+_MODULE_PREFIX = "workbench_own_"
 
 
 def is_user_code(name: str) -> bool:
@@ -42,7 +44,7 @@ def load_object(name: str) -> Callable[..., Any]:
     path, attribute = user_code_file(name), name.rpartition(":")[2]
     if not path.is_file():
         raise UserError(f"file not found: {path}")
-    module_name = f"workbench_own_{path.stem}"
+    module_name = f"{_MODULE_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file")
@@ -74,6 +76,20 @@ def without_stdin() -> Iterator[None]:
             sys.stdin = stdin
 
 
+@contextlib.contextmanager
+def user_code_errors(name: str) -> Iterator[None]:
+    """Raise exceptions as `UserError` with the line of the user's file where `name` is in one, `FILE.py:NAME`."""
+    try:
+        yield
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:
+        if not is_user_code(name):
+            raise
+        reason = describe_user_code_error(error, user_code_file(name))
+        raise UserError(f"{name} failed: {reason}") from None
+
+
 def describe_user_code_error(error: BaseException, path: Path) -> str:
     """An exception raised by the user's file `path`, in one line, with the innermost line of that file."""
     kind, message = type(error).__name__, one_line(error, 300)
@@ -82,6 +98,13 @@ def describe_user_code_error(error: BaseException, path: Path) -> str:
         return f"{text} ({error.filename}:{error.lineno})"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
     return f"{text} ({path}:{lines[-1]})" if lines else f"{text} ({path})"
+
+
+def user_code_line(error: BaseException) -> str:
+    """`FILE:LINE` of the innermost line of an imported file of the user that an exception passed; else empty."""
+    files = {module.__file__ for name, module in list(sys.modules.items()) if name.startswith(_MODULE_PREFIX)}
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f"{f.filename}:{f.lineno}" for f in reversed(frames) if f.filename in files), "")
 
 
 def user_code_file(name: str) -> Path:

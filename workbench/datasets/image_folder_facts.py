@@ -100,7 +100,7 @@ def folder_contents(facts: FolderFacts) -> Iterator[str]:
 def folder_warnings(facts: FolderFacts) -> Iterator[str]:
     """Lines about what is left out or skipped, and what is not obvious about classes and splits; often none."""
     if facts.left_out:
-        shown = [f"{relative_path(one.path, facts)} ({one.reason})" for one in facts.left_out[:_MAX_LEFT_OUT]]
+        shown = [_describe_left_out(one, facts) for one in facts.left_out[:_MAX_LEFT_OUT]]
         yield f"left out: {_with_rest(shown, len(facts.left_out))}"
     if facts.skipped.count:
         yield f"skipped: {describe_skipped(facts.skipped)}"
@@ -125,8 +125,16 @@ def describe_resizing(
 
 
 def list_names(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return _with_rest([sanitize(name, 24) for name in names[:_MAX_NAMES]], len(names))
+    """The first names, and how many more there are; names that could be taken for two, or another, are in quotes."""
+    shown = [repr(text) if "," in text or text != text.strip() else text
+             for text in (sanitize(name, 24) for name in names[:_MAX_NAMES])]  # fmt: skip
+    return _with_rest(shown, len(names))
+
+
+def _describe_left_out(one: SkippedFile, facts: FolderFacts) -> str:
+    """`empty (a folder without images)`; `1 image in no class folder` for the folder of the dataset itself."""
+    path = relative_path(one.path, facts)
+    return one.reason if path == "." else f"{path} ({one.reason})"
 
 
 def _with_rest(shown: Sequence[str], count: int) -> str:

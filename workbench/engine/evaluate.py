@@ -14,7 +14,7 @@ from workbench.engine.batches import Batches, sequential_batches
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import Precision
 from workbench.engine.task import Task, reshape_like
-from workbench.models.outputs import probabilities
+from workbench.models.outputs import loss_outputs, probabilities
 from workbench.models.top_k import top_k
 from workbench.runs.evaluation import TOP_K, ClassifiedSamples, Evaluation, classification_evaluation
 
@@ -48,7 +48,8 @@ def evaluate(
     if task.name == "regression":
         return _regression(outputs, targets, split)
     class_probabilities = probabilities(module, outputs.double())
-    evaluation = _classification(outputs, class_probabilities, targets, split, classes)
+    loss = float(F.cross_entropy(loss_outputs(module, outputs.double()), targets))
+    evaluation = _classification(outputs, class_probabilities, targets, loss, split=split, classes=classes)
     if tta != "none":
         with evaluation_mode(module):
             averaged = _outputs(
@@ -114,12 +115,17 @@ def _outputs(
 
 
 def _classification(
-    outputs: Tensor, class_probabilities: Tensor, targets: Tensor, split: str, classes: Sequence[str]
+    outputs: Tensor,
+    class_probabilities: Tensor,
+    targets: Tensor,
+    loss: float,
+    *,
+    split: str,
+    classes: Sequence[str],
 ) -> Evaluation:
-    """The evaluation of logits `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]."""
+    """The evaluation of `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]."""
     top = top_k(outputs, TOP_K).indices
     true, predicted = (class_probabilities.gather(1, index)[:, 0] for index in (targets[:, None], top[:, :1]))
-    loss = float(F.cross_entropy(outputs.double(), targets))
     samples = ClassifiedSamples(targets.numpy(), top.numpy(), true.numpy(), predicted.numpy())
     return classification_evaluation(split, classes, samples, loss)
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from workbench.config.experiment import read_experiment
 from workbench.core.errors import UserError
 from workbench.core.progress import (
     CancelCheck,
@@ -24,6 +25,8 @@ from workbench.core.progress import (
     ignore_progress,
     never_cancelled,
 )
+from workbench.core.user_code import user_code_errors
+from workbench.datasets import catalog as datasets
 from workbench.engine.device import pick_device
 from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_changes import ChangeCounts, ImageChanges
@@ -35,6 +38,7 @@ from workbench.models import catalog, torchvision_models
 from workbench.models.outputs import OutputKind, output_kind, probabilities
 from workbench.models.top_k import top_k
 from workbench.models.weights_check import output_count
+from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import usable_cores
 
 LoadedImage = tuple[Tensor, ImageChanges]
@@ -76,6 +80,8 @@ class Classifier:
     device: torch.device
     notices: tuple[str, ...] = ()
     """Warnings for the user (which weights of a file were loaded, a corrupt checkpoint that was skipped)."""
+    code: str = ""
+    """The name of the model where it is the user's own, whose errors are shown with its line."""
     channels_last: bool = False
     """Whether to use the channels-last memory format: faster for convolutions, but not supported by every module."""
 
@@ -100,11 +106,14 @@ class Classifier:
                 f"{run.name} was trained on numbers, not on images; to classify numbers: "
                 f"workbench classify --run {run.name} {','.join(['0.5'] * min(4, math.prod(spec.shape)))}"
             )
-        transform = RunTransform(spec.shape, spec.preprocessing, image_input(model))
+        transform = RunTransform(
+            spec.shape, spec.preprocessing, image_input(model), has_fit=_dataset_has_fit(run)
+        )
         channels_last = catalog.find(spec.model.name).kind == "torchvision"
         return cls(
-            run.name, model.module, spec.classes, transform, pick_device(device), model.notices, channels_last
-        )
+            run.name, model.module, spec.classes, transform, pick_device(device), model.notices, spec.model.name,
+            channels_last,
+        )  # fmt: skip
 
     @classmethod
     def from_torchvision(
@@ -215,7 +224,7 @@ class Classifier:
         """The outputs of the model, float32 [N, classes] on the CPU, for inputs on its device."""
         if self.channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
+        with torch.inference_mode(), user_code_errors(self.code):
             outputs = torch.cat([self.module(part).float().cpu() for part in self._split_for_cpu(batch)])
         if outputs.shape[1] != len(self.classes):
             raise UserError(
@@ -248,6 +257,16 @@ class Classifier:
             tuple(Prediction(i, self.classes[i], p, x) for i, p, x in zip(*row, strict=True))
             for row in zip(indices.tolist(), values.tolist(), top_logits, strict=True)
         ]
+
+
+def _dataset_has_fit(run: Path) -> bool:
+    """Whether the dataset of a run has the setting `data.fit`."""
+    experiment = read_experiment(RunFolder(run).experiment)
+    try:
+        options = datasets.find(experiment.data.name).options if experiment else None
+    except UserError:
+        return False
+    return options is not None and "fit" in options.__struct_fields__
 
 
 def _chunks(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

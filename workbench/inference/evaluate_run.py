@@ -12,6 +12,7 @@ from workbench.config.data_location import (
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback
+from workbench.core.user_code import user_code_errors
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
@@ -52,14 +53,15 @@ def evaluate_run(
     if moved_to:
         record_location(folder.path, experiment.data.name)
     torch_device = pick_device(device)
-    evaluation = evaluate(
-        module.to(torch_device),
-        place_split(_split(data, split), model.spec.preprocessing, torch_device),
-        make_task(data, experiment.train, torch_device),
-        split=split,
-        classes=data.classes,
-        precision=pick_precision(precision_setting(experiment.train, data.task), torch_device),
-    )
+    with user_code_errors(model.spec.model.name):
+        evaluation = evaluate(
+            module.to(torch_device),
+            place_split(_split(data, split), model.spec.preprocessing, torch_device),
+            make_task(data, experiment.train, torch_device),
+            split=split,
+            classes=data.classes,
+            precision=pick_precision(precision_setting(experiment.train, data.task), torch_device),
+        )
     return RunEvaluation(
         run=folder.id,
         step=content["step"],

@@ -26,6 +26,7 @@ from workbench.datasets.image_transform import (
 )
 from workbench.datasets.input_record import InputKind, InputRecord, is_image_shape, unknown_input_message
 from workbench.inference.image_changes import ImageChanges
+from workbench.inference.seen_by_steps import seen_by_steps
 from workbench.io.download import download_image
 from workbench.io.image_fit import describe_fit, fit_image, visible_fraction
 from workbench.io.images import convert_mode, describe_conversion, open_image
@@ -61,10 +62,13 @@ class PipelineStage:
 class RunTransform:
     """Makes inputs of shape `shape` (C, H, W) of images as the dataset of a run does, then applies its preprocessing.
 
-    Images are fitted as `record.fit` says, unless the dataset's own transform resizes them.
+    Images are fitted as `record.fit` says, unless the dataset's own transform resizes them. `has_fit`: whether the
+    dataset has the setting `data.fit`.
     """
 
-    def __init__(self, shape: Sequence[int], preprocessing: Preprocessing, record: InputRecord) -> None:
+    def __init__(
+        self, shape: Sequence[int], preprocessing: Preprocessing, record: InputRecord, *, has_fit: bool = True
+    ) -> None:
         if not is_image_shape(shape) or record.kind is InputKind.VALUES:
             raise UserError(f"the inputs of this run are not images (their shape is {list(shape)})")
         if record.kind is InputKind.UNKNOWN:
@@ -72,6 +76,7 @@ class RunTransform:
         self._shape, self._preprocessing, self._record = tuple(shape), preprocessing, record
         self._mode = cast(Literal["L", "RGB"], input_mode(record, shape[0]))
         self._height, self._width = shape[1:]
+        self._has_fit = has_fit and not record.code
         has_function = record.kind in {InputKind.CODE, InputKind.TRANSFORMS}
         self._function = image_function(record) if has_function else None
         self._fits = self._function is None or not resizes_itself(self._function, self._shape, self._mode)
@@ -111,9 +116,11 @@ class RunTransform:
         """What is lost or changed of an image."""
         conversions = describe_conversion(image, self._mode)
         if not self._fits:
-            return ImageChanges(conversions)
+            seen, is_stretched = seen_by_steps(image.size, self._record.steps)
+            return ImageChanges(conversions, _describe_own_fit(image.size, seen, is_stretched), seen)
         target = image.size, self._width, self._height, self._record.fit
-        return ImageChanges(conversions, describe_fit(*target), visible_fraction(*target))
+        text = describe_fit(*target, advise=self._has_fit)
+        return ImageChanges(conversions, text, visible_fraction(*target))
 
     def _fit(self, image: Image.Image) -> Image.Image:
         return fit_image(image, self._width, self._height, self._record.fit) if self._fits else image
@@ -134,7 +141,7 @@ class RunTransform:
             yield PipelineStage(self._mode, code, converted)
         fitted = self._fit(converted)
         if fitted.size != converted.size:
-            text = describe_fit(image.size, self._width, self._height, self._record.fit)
+            text = describe_fit(image.size, self._width, self._height, self._record.fit, advise=self._has_fit)
             code = f"{self._width}×{self._height}, as in the dataset" + (f"; {text}" if text else "")
             yield PipelineStage("fitted", code, fitted)
         if self._function is None:
@@ -171,6 +178,13 @@ class RunTransform:
             yield PipelineStage("resized", "to the model's input size", shaped)
         if mean:
             yield PipelineStage("normalized", "(x - mean) / std", settings(batch, device))
+
+
+def _describe_own_fit(size: tuple[int, int], seen: float, is_stretched: bool) -> str:
+    """What the dataset's own transform leaves of an image of `size`; empty if that is most of it, undistorted."""
+    if seen < _CROP_WORTH_SAYING:
+        return f"{100 * seen:.0f} % of a {size[0]}×{size[1]} image is seen (by the dataset's transform)"
+    return f"a {size[0]}×{size[1]} image is stretched by the dataset's transform" if is_stretched else ""
 
 
 class TorchvisionTransform:

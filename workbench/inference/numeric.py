@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.core.text import plural
+from workbench.core.user_code import user_code_errors
 from workbench.inference.results import NumericResult, Prediction
 from workbench.inference.run_checkpoint import load_run_checkpoint, load_run_model
 from workbench.models.outputs import probabilities
@@ -41,7 +42,7 @@ def predict_numbers(run: Path, texts: Sequence[str], k: int) -> list[NumericResu
         except UserError as error:
             results.append(NumericResult(text, str(error)))
             continue
-        with torch.inference_mode():
+        with torch.inference_mode(), user_code_errors(spec.model.name):
             outputs = module(spec.preprocessing(inputs)).float()
         if spec.task == "regression":
             results.append(NumericResult(text, None, values=tuple(outputs.flatten().tolist())))

@@ -18,7 +18,12 @@ from workbench.datasets.input_record import InputKind, InputRecord, is_image_sha
 from workbench.io.record_codec import read_record
 from workbench.io.torch_files import load_into
 from workbench.models.factory import build_model
-from workbench.models.outputs import OutputKind, detect_output_kind, set_output_kind
+from workbench.models.outputs import (
+    OutputKind,
+    detect_output_kind,
+    set_output_kind,
+    set_training_output_kind,
+)
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.worker.checkpoint_content import CheckpointContent, ModelSpec
@@ -112,7 +117,7 @@ def exported_spec(run: Path, content: CheckpointContent) -> ModelSpec:
 
 def build_from_spec(spec: ModelSpec) -> nn.Module:
     """Build the module that a checkpoint describes, without its weights. Raises `UserError`."""
-    outputs = len(spec.classes) or 1
+    outputs = len(spec.classes) or spec.targets
     built = build_model(spec.model, shape=spec.shape, outputs=outputs, task=spec.task, load=False)
     kind = spec.outputs
     if kind is None and is_user_code(spec.model.name) and spec.task == "classification":
@@ -120,6 +125,8 @@ def build_from_spec(spec: ModelSpec) -> nn.Module:
         kind = _detected(built.module, example)
     if kind is not None:
         set_output_kind(built.module, kind)
+    if spec.training_outputs is not None:
+        set_training_output_kind(built.module, spec.training_outputs)
     return built.module
 
 

@@ -95,6 +95,9 @@ NOT_AN_IMAGE = "?"
 OUTSIDE_REASON = "a link to a path outside the folder"
 """Why a link is not followed."""
 
+BROKEN_LINK = "a broken link"
+"""Why a link without a target is skipped."""
+
 
 class FileKind(Enum):
     """What a file is, judged by its name."""
@@ -266,6 +269,8 @@ class _TreeReader:
         result = None if kind is FileKind.OTHER else self._examine(entry.path, entry.is_symlink())
         if isinstance(result, ImageFile):
             tree.images.append(result)
+        elif result == BROKEN_LINK:  # also without an extension: it may have been a folder, even a class
+            tree.skipped.append((entry.path, result))
         elif result is None or (kind is FileKind.UNKNOWN and sniff_file(entry.path) == NOT_AN_IMAGE):
             tree.others[os.path.splitext(entry.name)[1].lower() or "no extension"] += 1
         else:
@@ -285,7 +290,7 @@ def examine_file(path: str) -> ImageFile | str:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        return "a broken link" if os.path.islink(path) else "missing"
+        return BROKEN_LINK if os.path.islink(path) else "missing"
     except (OSError, ValueError) as error:  # ValueError: a list names a path with a NUL character
         return f"can't be read: {getattr(error, 'strerror', error)}"
     if not stat.S_ISREG(status.st_mode):

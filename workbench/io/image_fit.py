@@ -42,14 +42,17 @@ def visible_fraction(size: tuple[int, int], width: int, height: int, fit: Fit = 
     return min(size) / max(size)
 
 
-def describe_fit(size: tuple[int, int], width: int, height: int, fit: Fit = "crop") -> str:
-    """`33 % of a 300×100 image is seen (its center square)`; empty if all of it is seen undistorted."""
+def describe_fit(
+    size: tuple[int, int], width: int, height: int, fit: Fit = "crop", *, advise: bool = True
+) -> str:
+    """`33 % of a 300×100 image is seen (its center square)`; empty if all of it is seen undistorted.
+
+    `advise`: with the setting that shows all of it.
+    """
     fraction = visible_fraction(size, width, height, fit)
     if fraction < 1:
-        return (
-            f"{100 * fraction:.0f} % of a {size[0]}×{size[1]} image is seen (its center square); "
-            "data.fit=pad or stretch shows all of it"
-        )
+        advice = "; data.fit=pad or stretch shows all of it" if advise else ""
+        return f"{100 * fraction:.0f} % of a {size[0]}×{size[1]} image is seen (its center square){advice}"
     if size[0] * height == size[1] * width:
         return ""
     if fit == "pad":

@@ -19,6 +19,7 @@ from workbench.core.user_code import describe_user_code_error, is_user_code
 from workbench.datasets.dataset import Split
 from workbench.models import catalog, torchvision_models, user_model
 from workbench.models.loaded_weights import LoadedWeights
+from workbench.models.module_state import trial_mode
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.weights_file import head_names, load_weights_file
 from workbench.system.memory import is_out_of_memory
@@ -170,42 +171,37 @@ def check_forward(
 ) -> None:
     """Run a few raw inputs through the model; raises `UserError` if that fails or the outputs have a wrong shape.
 
-    `example_inputs`: raw, [N, ...]; two are enough. A custom model, which may compute something else in training mode
-    (auxiliary heads), is run in both modes. Parameters, buffers and random states are unchanged.
+    `example_inputs`: raw, [N, ...]; two are enough. A custom model is also run on a single one, as `classify` does and
+    as the last batch may be, and in training mode, where it may compute something else (auxiliary heads). Parameters,
+    buffers and random states are unchanged.
     """
-    for training in (False, True) if is_user_code(name) else (False,):
-        try:
-            result = _forward(built.module, training, preprocessing, example_inputs, name)
-        except (RuntimeError, MemoryError) as error:
-            if training and is_out_of_memory(error):
-                return  # training itself reports it, with a batch size that fits
-            raise
-        where = f"{name} in training mode" if training else name
-        _check_outputs(result, len(example_inputs), outputs, where)
+    result = _forward(built.module, False, preprocessing, example_inputs, name)
+    _check_outputs(result, len(example_inputs), outputs, name)
+    if not is_user_code(name):
+        return
+    result = _forward(built.module, False, preprocessing, example_inputs[:1], name)
+    _check_outputs(result, 1, outputs, name)
+    try:
+        result = _forward(built.module, True, preprocessing, example_inputs, name)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return  # training itself reports it, with a batch size that fits
+        raise
+    _check_outputs(result, len(example_inputs), outputs, f"{name} in training mode")
 
 
 def _forward(
     module: nn.Module, training: bool, preprocessing: Preprocessing, example_inputs: Tensor, name: str
 ) -> object:
-    """What the module returns in a mode, which is then restored with the buffers. Raises `UserError`."""
+    """What the module returns in a mode. Raises `UserError`."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    modes = [(part, part.training) for part in module.modules()]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with trial_mode(module, training=training), torch.no_grad():
         try:
-            # Lazy modules get their parameters in the first pass, in evaluation mode.
-            buffers = {key: value.clone() for key, value in module.named_buffers()} if training else {}
-            module.train(training)
             return module(preprocessing(example_inputs, device))
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise UserError(_forward_error(name, preprocessing, example_inputs, error)) from None
-        finally:
-            for part, mode in modes:
-                part.training = mode
-            for key, value in module.named_buffers():
-                if key in buffers:
-                    value.copy_(buffers[key])
 
 
 def supports_channels_last(module: nn.Module, inputs: Tensor) -> bool:
@@ -232,7 +228,8 @@ def _forward_error(name: str, preprocessing: Preprocessing, inputs: Tensor, erro
     shape = list(preprocessing.output_shape(inputs.shape[1:]))
     file = Path(name.rpartition(":")[0])
     reason = describe_user_code_error(error, file) if is_user_code(name) else one_line(error)
-    return f"{name} does not accept inputs of shape {shape}: {reason}; choose another model or size"
+    what = "a single input" if len(inputs) == 1 else "inputs"
+    return f"{name} does not accept {what} of shape {shape}: {reason}; choose another model or size"
 
 
 def _check_outputs(result: object, count: int, outputs: int, name: str) -> None:
@@ -246,9 +243,14 @@ def _check_outputs(result: object, count: int, outputs: int, name: str) -> None:
         )
     valid = result.shape == (count, outputs) or (outputs == 1 and result.shape == (count,))
     if not valid:
+        lost_batch = count == 1 and result.shape in {(), (outputs,)}
+        mend = (
+            "squeeze() also removes the dimension of the batch, use flatten(1)"
+            if lost_batch
+            else "change the size of its last layer"
+        )
         raise UserError(
-            f"{name} returns {list(result.shape)} for a batch of {count}; the data needs [{count}, {outputs}]: "
-            "change the size of its last layer"
+            f"{name} returns {list(result.shape)} for a batch of {count}; the data needs [{count}, {outputs}]: {mend}"
         )
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from workbench.models.module_state import trial_mode
+
 _TOLERANCE = 1e-3
 """How far the sum of a row of probabilities may be from 1: they may be computed in half precision."""
 
@@ -56,20 +58,38 @@ def set_output_kind(module: nn.Module, kind: OutputKind) -> None:
     vars(module)["workbench_output_kind"] = kind
 
 
-def detect_output_kind(module: nn.Module, inputs: Tensor) -> OutputKind:
+def training_output_kind(module: nn.Module) -> OutputKind:
+    """What its outputs are in training mode: models may return logits there, and probabilities in evaluation mode."""
+    noted = vars(module).get("workbench_training_output_kind")
+    return noted if isinstance(noted, OutputKind) else output_kind(module)
+
+
+def set_training_output_kind(module: nn.Module, kind: OutputKind) -> None:
+    """Note on a module what its outputs are in training mode, for `loss_outputs`."""
+    vars(module)["workbench_training_output_kind"] = kind
+
+
+def loss_outputs(module: nn.Module, outputs: Tensor) -> Tensor:
+    """The outputs [N, classes] in evaluation mode as the loss takes those in training mode.
+
+    Where a model returns logits in training mode only, these are log-probabilities, so that the losses of training and
+    evaluation are the same. A model that always ends in a softmax has its outputs in both.
+    """
+    kind = output_kind(module)
+    if kind is training_output_kind(module) or kind in {OutputKind.LOGITS, OutputKind.LOG_PROBABILITIES}:
+        return outputs
+    answers = probabilities(module, outputs)
+    return answers.clamp_min(torch.finfo(answers.dtype).tiny).log()
+
+
+def detect_output_kind(module: nn.Module, inputs: Tensor, *, training: bool = False) -> OutputKind:
     """What the outputs [N, classes] for model inputs are, by the last operation and by their values.
 
-    Values alone tell a softmax and a log-softmax; a sigmoid is told by the operation. Modes and random states are
-    unchanged; errors of the module are passed on.
+    Values alone tell a softmax and a log-softmax; a sigmoid is told by the operation. Modes, buffers and random states
+    are unchanged; errors of the module are passed on.
     """
-    training = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            outputs = module(inputs.detach().clone().requires_grad_(inputs.is_floating_point()))
-    finally:
-        for part, mode in training:
-            part.training = mode
+    with trial_mode(module, training=training), torch.enable_grad():
+        outputs = module(inputs.detach().clone().requires_grad_(inputs.is_floating_point()))
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < 2:
         return OutputKind.LOGITS
     kind = _end_node(outputs)

@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Section
@@ -14,9 +16,11 @@ from workbench.core.user_code import (
     describe_user_code_error,
     load_object,
     split_user_code_name,
+    user_code_errors,
     user_code_file,
 )
 from workbench.core.user_code_outline import made_model_message
+from workbench.models.module_state import trial_mode
 
 WEIGHTS = "weights"
 """The option that names a file of weights, for all models."""
@@ -48,7 +52,20 @@ def build(name: str, shape: Sequence[int], outputs: int, options: Section) -> tu
         raise UserError(f"{name} failed: {describe_user_code_error(error, user_code_file(name))}") from None
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} must return a torch.nn.Module, not {type(module).__name__}")
+    _initialize_lazy_layers(module, name, shape)
     return module, file
+
+
+def _initialize_lazy_layers(module: nn.Module, name: str, shape: Sequence[int]) -> None:
+    """Give lazy layers (`LazyLinear`) their parameters, which get their shapes from the first inputs.
+
+    Weights can only be loaded into layers that have parameters. Raises `UserError` where the module fails.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    if not any(is_lazy(tensor) for tensor in tensors):
+        return
+    with trial_mode(module, training=False), torch.no_grad(), user_code_errors(name):
+        module(torch.zeros(2, *shape, device=tensors[0].device))
 
 
 def _without_weights(factory: Callable[..., Any], options: Section) -> tuple[Section, str]:

@@ -293,7 +293,7 @@ def make_result(context: Context) -> PlanResult:
         raise
     except Exception as error:
         traceback.print_exc()
-        return PlanResult(error=describe_error(error))
+        return PlanResult(error=describe_error(error, where=""))
 
 
 def main() -> None:

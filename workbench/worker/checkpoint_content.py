@@ -88,12 +88,22 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The raw inputs, and how images become such; `None` in checkpoints of version 0.1.0."""
     outputs: OutputKind | None = None
     """What the outputs of a classifier are; `None` in checkpoints of version 0.1.0."""
+    training_outputs: OutputKind | None = None
+    """What they are in training mode; `None`: the same."""
+    targets: int = 1
+    """The number of outputs of a regression."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `from_json` reads them back."""
         added = {
             **({} if self.input is None else {"input": msgspec.to_builtins(self.input)}),
             **({} if self.outputs is None else {"outputs": str(self.outputs)}),
+            **(
+                {}
+                if self.training_outputs in {None, self.outputs}
+                else {"training_outputs": str(self.training_outputs)}
+            ),
+            **({} if self.targets == 1 else {"targets": self.targets}),
         }
         return {
             "model": self.model.to_dict(),
@@ -126,6 +136,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
             ),
             input=spec.input,
             outputs=spec.outputs,
+            training_outputs=spec.training_outputs,
+            targets=spec.targets,
         )
 
 
@@ -138,6 +150,8 @@ class _SpecJson(msgspec.Struct):
     task: str = "classification"
     input: InputRecord | None = None
     outputs: OutputKind | None = None
+    training_outputs: OutputKind | None = None
+    targets: int = 1
 
 
 ContentCheck = Callable[[CheckpointContent], None]

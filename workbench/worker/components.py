@@ -37,7 +37,14 @@ from workbench.models.factory import (
     data_dependent_init,
     supports_channels_last,
 )
-from workbench.models.outputs import OutputKind, detect_output_kind, output_kind, set_output_kind
+from workbench.models.outputs import (
+    OutputKind,
+    detect_output_kind,
+    output_kind,
+    set_output_kind,
+    set_training_output_kind,
+    training_output_kind,
+)
 from workbench.models.preprocessing import Preprocessing
 from workbench.runs.attempts import assigned_gpu
 from workbench.runs.enums import Phase
@@ -45,6 +52,7 @@ from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import cpu_name, usable_cores
+from workbench.system.memory import is_out_of_memory
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
@@ -214,10 +222,22 @@ class TrainingComponents:
         """Note what the outputs of a custom classifier are, with a notice if they are not logits."""
         if not is_user_code(self.experiment.model.name) or not self.data.classes:
             return
-        kind = detect_output_kind(module, self.preprocessing(self.data.train.inputs[:8]))
+        name, examples = self.experiment.model.name, self.preprocessing(self.data.train.inputs[:8])
+        kind = detect_output_kind(module, examples)
+        try:
+            in_training = detect_output_kind(module, examples, training=True)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            in_training = kind  # training itself reports it, with a batch size that fits
         set_output_kind(module, kind)
-        if kind is not OutputKind.LOGITS:
-            self._context.notice(_output_notice(kind, self.experiment.model.name, len(self.data.classes)))
+        set_training_output_kind(module, in_training)
+        if in_training is not OutputKind.LOGITS:
+            self._context.notice(_output_notice(in_training, name, len(self.data.classes)))
+        if in_training is not kind:
+            self._context.notice(
+                f"{name} returns {in_training} in training mode and {kind} in evaluation mode: each is used as such"
+            )
 
     def _place_splits(self) -> dict[str, PlacedSplit]:
         return {
@@ -331,6 +351,7 @@ class TrainingComponents:
 
     def checkpoint_content(self) -> RunContent:
         """The part of a checkpoint beside the training state."""
+        module, classifies = self.model.module, bool(self.data.classes)
         spec = ModelSpec(
             model=self.experiment.model,
             shape=tuple(self.data.train.inputs.shape[1:]),
@@ -338,7 +359,9 @@ class TrainingComponents:
             task=self.data.task,
             preprocessing=self.preprocessing,
             input=self.data.input,
-            outputs=output_kind(self.model.module) if self.data.classes else None,
+            outputs=output_kind(module) if classifies else None,
+            training_outputs=training_output_kind(module) if classifies else None,
+            targets=1 if classifies else self.task.num_outputs,
         )
         return {
             **self.environment(),

@@ -18,6 +18,7 @@ import traceback
 from workbench.core.errors import NonFiniteLoss, RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
+from workbench.core.user_code import user_code_line
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import read_record
 from workbench.runs.enums import Cause, Ending, Phase
@@ -106,11 +107,15 @@ def failure_cause(error: Exception) -> Cause:
     return Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.ERROR
 
 
-def describe_error(error: Exception) -> str:
-    """An unexpected exception in one line; for out of memory, with the settings to lower."""
+def describe_error(error: Exception, where: str = "see the log for the traceback") -> str:
+    """An unexpected exception in one line, with the line of the user's file that it passed, or `where` to look.
+
+    For out of memory, with the settings to lower.
+    """
     if is_out_of_memory(error):
         return f"out of memory: lower train.batch_size or the image size ({one_line(error, 500)})"
-    return f"{type(error).__name__}: {one_line(error, 500)} (see the log for the traceback)"
+    places = ", ".join(part for part in (user_code_line(error), where) if part)
+    return f"{type(error).__name__}: {one_line(error, 500)}{f' ({places})' if places else ''}"
 
 
 if __name__ == "__main__":
