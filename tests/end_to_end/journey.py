@@ -6,6 +6,7 @@ The keys are those that the product declares, of which `?`, key bar and frames a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -16,16 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
 import psutil
-import pyte
 
 from tests.benchmarks.measure import say
+from tests.end_to_end.kinds import AT_WORK, KINDS, Kind, Shown, differing
 from tests.end_to_end.places import PLACES, Place, classes_with_keys, declared, reached_classes, sequence
-from tests.end_to_end.terminal import Terminal
 from workbench.cli.tables import print_table
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
@@ -33,161 +32,20 @@ from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
-CHANGES_BY_ITSELF = re.compile(
-    r"[━╸─=-]* +[\d.]+( [A-Z]?B free|%)|load +[\d.]+|\d+[smh] ago|\d\d:\d\d|\d+ s\b"
-)
-"""Free memory, load, ages and clocks: no effect of a key."""
 NEUTRAL = "f12"
 """A key that nothing declares; it removes what is shown until the next key."""
 EFFECT_SECONDS = (0.7, 4.0)
 """Most keys that have no effect here have one after another key: that is tried first, patience comes second."""
-WAIT_SECONDS, QUIET_SECONDS = 60.0, 0.06
+WALK_SECONDS, MAX_ROWS = 2.0, 90
+"""So long a row may take to show the cursor, and so many rows of a list are tried."""
 FIRST = ((), ("down",), ("up",), ("right",), ("left", "left"), ("end",), (">",), ("space",), ("enter",))
 """What is pressed before a key until it has an effect: at the first row, `up` rightly has none."""
 TRAINING = ["train", "digits-mlp", "--set", "train.epochs=2", "--name", "first"]
-Cell = tuple[object, ...]
 NONE = "no effect"
 ATTEMPTS = 12
 SIDEWAYS = ("move_cursor('left')", "move_cursor('right')")
-AT_WORK = "oading|Counting"
-"""What is shown while another process is at work: `esc` would cancel it."""
 MACHINE = next(place for place in PLACES if place.path == (PANES[PaneId.MACHINE].key,))
 """Its figures change all the time."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of terminal."""
-
-    name: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    tmux: str = ""
-    """`TERM` inside of tmux; not in tmux if empty."""
-    options: tuple[str, ...] = ()
-    """Of the tmux client."""
-
-
-KINDS = [
-    Kind("pty"),
-    Kind("no-color", {"NO_COLOR": "1"}),
-    Kind("ascii", {"LC_ALL": "C", "LANG": "C"}),
-    Kind("linux", {"TERM": "linux", "COLORTERM": ""}),
-    Kind("vt100", {"TERM": "vt100", "COLORTERM": ""}),
-    Kind("tmux-8", {"TERM": "screen", "COLORTERM": ""}, "screen"),
-    Kind("tmux-256", {"TERM": "screen-256color", "COLORTERM": ""}, "tmux-256color"),
-    Kind("tmux-true", {"TERM": "screen-256color", "COLORTERM": "truecolor"}, "tmux-256color", ("-T", "RGB")),
-    Kind("tmux-ascii", {"TERM": "screen", "COLORTERM": "", "LC_ALL": "C", "LANG": "C"}, "screen"),
-]
-
-
-class Shown:
-    """The product in a terminal of some kind, and what a person sees of it."""
-
-    def __init__(self, kind: Kind, columns: int, rows: int) -> None:
-        self.kind, self.columns, self.rows = kind, columns, rows
-        command: Sequence[str] = (sys.executable, "-m", "workbench")
-        if kind.tmux:
-            self._folder = tempfile.TemporaryDirectory()
-            settings = Path(self._folder.name, "tmux.conf")
-            settings.write_text(
-                f"set -g status off\nset -g default-terminal {kind.tmux}\nset -sg escape-time 20\n"
-            )
-            self._tmux = ["tmux", "-S", str(settings.with_name("socket")), "-f", str(settings)]
-            command = [*self._tmux, *kind.options, "new-session", *command]
-        environment = {"TMUX": "", **kind.environment}
-        self.terminal = Terminal(columns, rows, command=command, changed=environment)
-
-    def __enter__(self) -> Shown:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.terminal.process.close(force=True)
-        if self.kind.tmux:
-            subprocess.run([*self._tmux, "kill-server"], capture_output=True, check=False)
-            self._folder.cleanup()
-
-    def _rows(self) -> list[list[Cell]]:
-        screen = self.terminal.screen
-        if self.kind.tmux:
-            command = [*self._tmux, "capture-pane", "-p", "-e"]
-            captured = subprocess.run(command, capture_output=True, check=False).stdout
-            screen = pyte.Screen(self.columns, self.rows)
-            pyte.ByteStream(screen).feed(captured.rstrip(b"\n").replace(b"\n", b"\x1b[0m\r\n"))
-        return [[tuple(screen.buffer[y][x]) for x in range(self.columns)] for y in range(self.rows)]
-
-    @property
-    def cells(self) -> list[list[Cell]]:
-        """Every cell with its style; what changes by itself is blank."""
-        rows = self._rows()
-        for row in rows:
-            for match in CHANGES_BY_ITSELF.finditer(_text(row)):
-                row[match.start() : match.end()] = [(" ",)] * (match.end() - match.start())
-        return rows
-
-    @property
-    def text(self) -> str:
-        """The text on the screen."""
-        return "\n".join(_text(row).rstrip() for row in self._rows())
-
-    def press(self, *keys: str) -> None:
-        """Press keys by Textual's names; each waits until the screen is quiet."""
-        for key in keys:
-            self.terminal.process.send(sequence(key))
-            self.settle()
-
-    def settle(self, limit: float = 3.0) -> list[list[Cell]]:
-        """Return what is on the screen when nothing but what changes by itself has changed for a moment."""
-        until, before = time.monotonic() + limit, self.cells
-        while True:
-            self.terminal.read(QUIET_SECONDS)
-            if (after := self.cells) == before or time.monotonic() > until:
-                return after
-            before = after
-
-    def has_effect(self, key: str, seconds: float, ignored: set[tuple[int, int]]) -> bool:
-        """Whether something on the screen changes within `seconds` after a key."""
-        before, until = self.settle(), time.monotonic() + seconds
-        self.terminal.process.send(sequence(key))
-        while time.monotonic() < until:
-            self.terminal.read(0.04)
-            if differing(before, self.cells) - ignored:
-                return True
-        return False
-
-    def wait_for(self, pattern: str) -> None:
-        """Wait until the text of the screen contains a match of `pattern`."""
-        self.until(lambda: re.search(pattern, self.text) is not None, repr(pattern))
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for a condition."""
-        until = time.monotonic() + WAIT_SECONDS
-        while not condition():
-            assert time.monotonic() < until, f"no {what} on:\n{self.text}"
-            self.terminal.read(0.1)
-
-    def scribble(self, text: str) -> None:
-        """Let another program write to the terminal."""
-        if self.kind.tmux:
-            command = [*self._tmux, "display-message", "-p", "#{pane_tty}"]
-            tty = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-            Path(tty).write_text(text)
-        else:
-            self.terminal.show(text.encode())
-
-
-def _text(row: list[Cell]) -> str:
-    return "".join(str(cell[0])[:1] or " " for cell in row)
-
-
-def differing(before: list[list[Cell]], after: list[list[Cell]]) -> set[tuple[int, int]]:
-    """The cells that differ between two screens."""
-    return {
-        (y, x)
-        for y, (old, new) in enumerate(zip(before, after, strict=True))
-        if old != new
-        for x, (a, b) in enumerate(zip(old, new, strict=True))
-        if a != b
-    }
 
 
 class Journey:
@@ -195,6 +53,7 @@ class Journey:
 
     def __init__(self, kind: Kind, size: tuple[int, int], template: Path) -> None:
         self.kind, self.size, self._template = kind, size, template
+        self._first = list(FIRST)
         self._stack = ExitStack()
         self.shown = self._start()
 
@@ -214,34 +73,61 @@ class Journey:
     def try_keys(self, place: Place, keys: Sequence[str]) -> dict[str, str]:
         """What has to be pressed before each of these keys so that it has an effect in a place; or `NONE`."""
         self._arrive(place, place.path)
+        self._first = list(FIRST)
         ignored = self._changing_cells() if place.classes == MACHINE.classes else set()
         return {key: self._effect(place, key, ignored) for key in keys}
 
+    def walk(self, place: Place) -> bool:
+        """Whether every row of a list shows that the cursor is on it: down to the last one, and up to the first."""
+        self._return(place)
+        self.shown.press_and_wait("home")
+        for key, end in (("down", "end"), ("up", "home")):
+            for _ in range(MAX_ROWS):
+                if not self.shown.has_effect(key, WALK_SECONDS, set()):
+                    in_grid = "right" in place.own_keys()  # there `end` may also move along the last row
+                    if not in_grid and self.shown.has_effect(end, EFFECT_SECONDS[0], set()):
+                        say(f"  {end} still moves the cursor:\n{self.shown.text}")
+                        return False
+                    break
+        return True
+
     def _effect(self, place: Place, key: str, ignored: set[tuple[int, int]]) -> str:
-        for seconds, first in product(EFFECT_SECONDS, FIRST):
-            self.shown.press(NEUTRAL, *first)
-            has_effect = self.shown.has_effect(key, seconds, ignored)
-            self._arrive(place, place.path if place.again is None else place.again)
+        for seconds, first in list(product(EFFECT_SECONDS, self._first)):
+            self.shown.press(NEUTRAL)
+            self.shown.press_and_wait(*first)
+            has_effect = self._is_at(place) and self.shown.has_effect(key, seconds, ignored)
+            self._return(place)
             if has_effect:
+                if first:  # it may suit the next keys too
+                    self._first.remove(first)
+                    self._first.insert(1, first)
                 return " ".join(first) or "-"
         return NONE
 
     def _arrive(self, place: Place, path: Sequence[str]) -> None:
         """Leave dialogs, inputs and what is being typed, and go to a place."""
         for attempt in range(ATTEMPTS):
-            if not self.shown.terminal.process.isalive() or attempt == ATTEMPTS // 2:
+            assert self.shown.terminal.process.isalive(), f"the product ended:\n{self.shown.text}"
+            if attempt == ATTEMPTS // 2:
                 say(f"  started again, as {place.name} was not reached from:\n{self.shown.text}")
                 self.shown, path = self._start(), place.path
-            self.shown.press("escape", *path)
+            self.shown.press("escape", *path[:1])
+            self.shown.press_and_wait(*path[1:])  # a late effect would lead away again
             until = time.monotonic() + attempt + 1
             while time.monotonic() < until:
-                if re.search(place.shown, text := self.shown.text):
+                if self._is_at(place):
                     return
                 self.shown.terminal.read(0.2)
-                if re.search(AT_WORK, text):
+                if re.search(AT_WORK, self.shown.text):
                     until = max(until, time.monotonic() + 1)
-            path = place.path
+            path = place.retry or place.path
         raise AssertionError(f"{place.name} was not reached:\n{self.shown.text}")
+
+    def _return(self, place: Place) -> None:
+        self._arrive(place, place.path if place.again is None else place.again)
+
+    def _is_at(self, place: Place) -> bool:
+        return re.search(place.shown, self.shown.text) is not None
 
     def _changing_cells(self) -> set[tuple[int, int]]:
         found, before = set[tuple[int, int]](), self.shown.cells
@@ -252,12 +138,12 @@ class Journey:
 
 
 def keys_to_try(place: Place, kind: Kind, *, own: bool = False) -> list[str]:
-    """The declared keys that this terminal can send, without those that leave the screen."""
+    """The declared keys that this terminal can send, without those that leave the screen, or only lead here."""
     plain = kind.environment.get("LC_ALL") == "C" and bool(kind.tmux)
     keys = place.own_keys() if own else place.keys()
     return [
         key for key, binding in keys.items()
-        if binding.action not in LEFT and not (plain and "fullwidth" in key)
+        if binding.action not in LEFT and (key,) != place.path and not (plain and "fullwidth" in key)
     ]  # fmt: skip
 
 
@@ -282,7 +168,7 @@ def fresh_home(template: Path) -> Iterator[Path]:
 
 
 def make_template(folder: Path) -> Path:
-    """A home with two finished runs: one that the product trains, and a copy of it with another name."""
+    """A home with two finished runs: one that the product trains, and a copy of it with another name and settings."""
     command = [sys.executable, "-m", "workbench", *TRAINING]
     subprocess.run(
         command, check=True, capture_output=True, env={**os.environ, "WORKBENCH_HOME": str(folder)}
@@ -290,8 +176,11 @@ def make_template(folder: Path) -> Path:
     (run,) = (folder / "runs").iterdir()
     copy = run.with_name(run.name.replace("first", "second"))
     shutil.copytree(run, copy)
-    experiment = copy / "experiment.json"
-    experiment.write_text(experiment.read_text().replace('"first"', '"second"'))
+    file = copy / "experiment.json"
+    experiment = json.loads(file.read_text())
+    experiment["name"] = "second"
+    experiment["train"] |= {"lr": 0.01, "weight_decay": 0.01, "label_smoothing": 0.0}
+    file.write_text(json.dumps(experiment))
     return folder
 
 
@@ -381,6 +270,7 @@ def main() -> None:
         "--own", action="store_true", help="only the keys of each place, not those of the app"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that no terminal is left
     missing = sorted(cls.__name__ for cls in classes_with_keys() - reached_classes())
     failed = bool(missing)
     print(f"classes whose keys are tried nowhere: {', '.join(missing) or 'none'}")
@@ -423,6 +313,8 @@ def _whole_journey(
             actions = place.keys()
             for key, effect in journey.try_keys(place, keys_to_try(place, kind, own=options.own)).items():
                 found[place.name, key, actions[key].action] = effect
+            if {"down", "end"} <= place.own_keys().keys():
+                found[place.name, "down … up", "walk"] = "-" if journey.walk(place) else NONE
     if not options.place:
         say(f"{kind.name} {size[0]}x{size[1]} quit, suspend, redraw, and the dialogs")
         actions = dict(declared(WorkbenchApp))

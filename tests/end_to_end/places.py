@@ -55,6 +55,8 @@ class Place:
     """A regular expression of text that is on the screen here, and nowhere on the way."""
     again: tuple[str, ...] | None = None
     """The keys that lead back here after `esc`; by default the whole path."""
+    retry: tuple[str, ...] = ()
+    """The keys that lead here from where a key of this place led; by default the whole path."""
     sizes: tuple[tuple[int, int], ...] = ()
     """The sizes at which the place exists; all if empty."""
     everywhere: bool = False
@@ -108,10 +110,10 @@ PLACES = [
     Place("2 Experiment", ("experiment.pane:ExperimentPane", "experiment.summary_view:ExperimentSummary"), ("2",),
           "a recipe +f data", sizes=((120, 36),), everywhere=True),
     Place("3 Plots", ("plots.pane:PlotsPane",), ("3",), "a smoothing", everywhere=True),
-    Place("4 Classes", ("classes.pane:ClassesPane", "widgets.table:Table"), ("4",), "m table/matrix",
-          everywhere=True),
+    Place("4 Classes", ("classes.pane:ClassesPane", "widgets.table:Table"), ("4",), "(?s)class +recall.*m table/matrix",
+          retry=("4", "m"), everywhere=True),
     Place("4 matrix", ("classes.pane:ClassesPane", "classes.matrix_view:MatrixView"), ("4", "m"), "true . predicted",
-          again=("4",)),
+          again=("4",), retry=("4", "m")),
     Place("4 images", ("classes.evaluated_samples_screen:EvaluatedSamplesScreen", "data.sample_grid:SampleGrid"),
           ("4", "v"), "samples.*true.predicted"),
     Place("5 Data", ("data.pane:DataPane", "data.sample_grid:SampleGrid"), ("5",), "f class", everywhere=True),

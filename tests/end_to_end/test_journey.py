@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.journey import (
-    KINDS,
     NONE,
     Journey,
     answer_dialogs,
@@ -15,6 +14,7 @@ from tests.end_to_end.journey import (
     leaving_keys,
     make_template,
 )
+from tests.end_to_end.kinds import KINDS
 from tests.end_to_end.places import PLACES, Place, classes_with_keys, reached_classes
 from workbench.ui.base.layout import PANES
 

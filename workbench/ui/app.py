@@ -33,7 +33,7 @@ from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.base.theme import THEME
 from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
-from workbench.ui.command_palette import ActionCommands
+from workbench.ui.command_palette import ActionCommands, Palette
 from workbench.ui.key_bar import KeyBar
 from workbench.ui.key_help import key_table
 from workbench.ui.main_screen import MainScreen
@@ -77,7 +77,12 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         self.post_message(messages.SnapshotReady(snapshot))
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(lambda: {"pause": self.live_tuning.pause_label})
+        return MainScreen(
+            lambda: {
+                "pause": self.live_tuning.pause_label,
+                "zoom": "all panes" if self.navigation.zoomed else "zoom",
+            }
+        )
 
     def compose(self) -> ComposeResult:
         yield self.main_view
@@ -169,8 +174,11 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is available now has a key."""
-        return (
-            self.navigation.can_filter if action == "filter" else not self.targets.unavailable_reason(action)
+        return not self._unavailable_reason(action)
+
+    def _unavailable_reason(self, action: str, *parameters: object) -> str:
+        return self.navigation.unavailable_reason(action) or self.targets.unavailable_reason(
+            action, *parameters
         )
 
     async def run_action(
@@ -185,7 +193,7 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         _, name, parameters = parse(action) if isinstance(action, str) else action
         reason = ""
         if default_namespace in {None, self}:
-            reason = self.targets.unavailable_reason(name, *parameters)
+            reason = self._unavailable_reason(name, *parameters)
         elif isinstance(default_namespace, Pane):
             reason = default_namespace.unavailable_reason(name)
         if reason:
@@ -290,6 +298,11 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def action_enter(self) -> None:
         """Treat a newline that was sent or pasted as enter."""
         self.simulate_key("enter")
+
+    def action_command_palette(self) -> None:
+        """Show all commands by name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_keys(self) -> None:
         """Show all keys that are available now."""

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from textual.actions import parse
 from textual.binding import Binding
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.widgets import OptionList
 
 from workbench.core.text import sanitize
 from workbench.ui.base.pane import Pane
-from workbench.ui.bindings import RUN_KEYS
+from workbench.ui.bindings import RUN_KEYS, SCREEN_KEYS
 from workbench.ui.key_help import Section, section_of
 
 OFFERED_SECTIONS = {Section.PANE, Section.SELECTED_RUN, Section.EVERYWHERE}
@@ -53,6 +54,18 @@ SYNONYMS = {
 MIN_SYNONYM_LETTERS = 2
 SYNONYM_WEIGHT = 0.5
 """A match of a synonym stands below one of the name."""
+
+
+class Palette(CommandPalette):
+    """Textual's palette, of which all fits on a low screen too, and the cursor stays visible."""
+
+    DEFAULT_CSS = """
+    Palette > Vertical { margin-top: 0; }
+    Palette CommandList { max-height: 60vh; }
+    """
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
 
 
 class Command(NamedTuple):
@@ -110,8 +123,8 @@ class ActionCommands(Provider):
 
     def _unavailable(self) -> Iterator[Command]:
         active = {active.binding.action for active in self.screen.active_bindings.values()}
-        for binding in Binding.make_bindings(RUN_KEYS):
-            if binding.action not in active:
+        for binding in Binding.make_bindings([*RUN_KEYS, *SCREEN_KEYS]):
+            if binding.action not in active and not binding.action.startswith(UNLISTED_ACTIONS):
                 key, run = self.app.get_key_display(binding), partial(self._run, binding.action, self.app)
                 text = _help(self.app, binding)
                 yield Command(binding.description, key, text, run, _synonyms(binding.action))

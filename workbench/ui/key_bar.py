@@ -38,7 +38,7 @@ INPUT_HINTS = [
     Hint("enter", "accept", "simulate_key('enter')"),
     Hint("esc", "cancel", "simulate_key('escape')"),
 ]
-"""Shown while an input has the focus."""
+"""Shown while an input has the focus; a pane's frame shows the same (`TYPING_HINTS`)."""
 
 
 class KeyBar(TextLine):

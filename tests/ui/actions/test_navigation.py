@@ -95,13 +95,23 @@ async def test_escape_leaves_filter_zoom_and_single_panes_in_this_order(view: Fa
 
 async def test_only_lists_are_filtered(view: FakeView) -> None:
     navigation = Navigation(view)
-    assert not navigation.can_filter
+    assert navigation.unavailable_reason("filter") == "filter: Runs has no rows to filter"
     await navigation.mount_all()
-    assert navigation.can_filter
+    assert navigation.unavailable_reason("filter") == ""
     await navigation.go_to(PaneId.PLOTS)
     assert not navigation.can_filter
     navigation.start_filter()
     assert not view.filter_is_open
+
+
+async def test_a_pane_that_fills_the_screen_is_not_zoomed(view: FakeView) -> None:
+    navigation = Navigation(view)
+    navigation.resize(Size(80, 24))
+    assert navigation.unavailable_reason("zoom") == "zoom: Runs fills the screen already"
+    navigation.resize(Size(120, 36))
+    assert navigation.unavailable_reason("zoom") == ""
+    await navigation.go_to(PaneId.DATA)
+    assert navigation.unavailable_reason("zoom") == "zoom: Data fills the screen already"
 
 
 def test_a_narrow_terminal_shows_one_pane(view: FakeView) -> None:

@@ -49,6 +49,13 @@ async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: U
                 f"{k}→{j}" for k in range(10) for j in range(10)
             }
             await until(pilot, "test sample 0: true ")
+            await pilot.press("right", "enter")
+            await until(pilot, lambda: [sample.index for sample in grid.samples] == [1])
+            assert grid.tiles.height == grid.size.height, "it is as large as the screen"
+            await pilot.press("right")
+            await until(pilot, "test sample 2: true ")
+            await pilot.press("escape")
+            await until(pilot, lambda: len(grid.samples) == grid.tiles.count > 1 and grid.cursor == 2)
             await pilot.press("f")
             await until(pilot, lambda: grid.total == errors)
             assert all("→" in sample.caption for sample in grid.samples)

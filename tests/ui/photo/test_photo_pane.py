@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 from textual.app import App, ComposeResult
+from textual.widgets import Input
 
 from tests.ui.screen_steps import MakeRun, Until, choose
 from workbench.compute.client import ComputeClient, ComputeError
@@ -59,6 +60,7 @@ from workbench.ui.base.pane import PaneServices
 from workbench.ui.photo.explanation import explanation_lines
 from workbench.ui.photo.pane import PhotoPane
 from workbench.ui.photo.prediction_view import PredictionView, comparison_text, prediction_line
+from workbench.ui.widgets.chooser import Finder
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.pipeline_steps_screen import PipelineStepsScreen
 from workbench.ui.widgets.text_screen import TextScreen
@@ -500,6 +502,32 @@ async def test_an_explanation_does_not_open_over_what_the_user_went_to(
             await pilot.pause()
             assert app.screen is covering
             await pilot.press("escape")
+
+
+async def test_samples_do_not_take_the_focus_from_where_the_user_went(
+    make_run: MakeRun, until: Until
+) -> None:
+    app = PhotoApp(session := FakeCompute())
+    folder = make_run()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.view = view_of(folder)
+        app.pane.focus_content()
+        session.go.clear()
+        await pilot.press("f")
+        await until(pilot, lambda: app.pane.prediction.busy)
+        app.screen.set_focus(None)
+        session.go.set()
+        await until(pilot, lambda: not app.pane.prediction.busy)
+        await pilot.pause()
+        assert app.focused is None and not app.query(Finder)
+        app.pane.focus_content()
+        session.go.clear()
+        await pilot.press("f", "enter", "x")  # a path is typed instead
+        session.go.set()
+        await until(pilot, lambda: not app.pane.prediction.busy)
+        await pilot.pause()
+        assert app.query_one(Finder).id == "paths" and app.query_one(Input).value == "x"
+        assert app.pane.key_hints() == "enter accept  esc cancel"
 
 
 async def test_a_sample_that_was_only_highlighted_does_not_stay_beside_another_name(

@@ -102,6 +102,14 @@ class Navigation:
         for pane_id in sorted(missing, key=lambda pane_id: not self._view.is_visible(pane_id)):
             await self.mount_pane(pane_id)
 
+    def unavailable_reason(self, action: str) -> str:
+        """Why an action on the pane in front has no effect now, in one line; empty if it has."""
+        if action == "zoom" and ("-narrow" in self._size_classes or self.front in SINGLE_ONLY):
+            return f"zoom: {PANES[self.front].title} fills the screen already"
+        if action == "filter" and not self.can_filter:
+            return f"filter: {PANES[self.front].title} has no rows to filter"
+        return ""
+
     def toggle_zoom(self) -> None:
         """Let the pane in front fill the screen, or show the others again."""
         self.zoomed = not self.zoomed

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widgets import Input
 
 from workbench.compute.client import ComputeClient
 from workbench.config.experiment import Experiment
@@ -20,6 +21,7 @@ from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.layout import PANES, PaneId, PaneSpec
 
+TYPING_HINTS = "enter accept  esc cancel"
 FRAME_CELLS = 4
 """Cells of a line of the frame that no text can have."""
 
@@ -124,7 +126,9 @@ class Pane(Vertical, can_focus=False):
             self.border_subtitle = ""
 
     def key_hints(self) -> str:
-        """`a smooth  f follow`: the pane's own bindings that are shown and enabled."""
+        """`a smooth  f follow`: the pane's own bindings that are shown and enabled, or those of the focused input."""
+        if isinstance(self.app.focused, Input):
+            return TYPING_HINTS  # letters are typed into it
         shown = [
             binding
             for binding in Binding.make_bindings(self.BINDINGS)
@@ -154,9 +158,14 @@ class Pane(Vertical, can_focus=False):
                 widget.focus()
                 return
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the user did not go elsewhere: there, what was being prepared here would be in the way."""
+        return self.has_focus_within and self.app.screen is self.screen
+
     def open_screen(self, screen: Screen[None]) -> None:
         """Open a screen that was being prepared, unless the user went elsewhere meanwhile."""
-        if self.has_focus_within and self.app.screen is self.screen:
+        if self.is_in_use:
             self.app.push_screen(screen)
 
     def _show_title(self) -> None:

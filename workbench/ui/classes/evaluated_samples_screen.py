@@ -23,8 +23,8 @@ from workbench.ui.data.sample_grid import Sample, SampleGrid
 from workbench.ui.services.progress_text import progress_text
 from workbench.ui.widgets.text_line import TextLine
 
-IMAGE_SIZE = 64
-"""Side length of the images in pixels."""
+IMAGE_SIZE, LARGE_IMAGE_SIZE = 64, 256
+"""Side length of the images in pixels: in the grid, and of an enlarged one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ClassRef:
 
 
 class EvaluatedSamplesScreen(ModalScreen[None]):
-    """A grid of an evaluation's samples; `f` shows only errors, `a` only one class.
+    """A grid of an evaluation's samples; `f` shows only errors, `a` only one class, `enter` enlarges.
 
     Opened for a class or a confusion, it shows only those, the most confident mistakes first.
     """
@@ -48,7 +48,7 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,v", "dismiss", "back"),
+        Binding("escape,q,v", "close", "back"),
         Binding("f", "errors", "errors only"),
         Binding("a", "label", "one class"),
     ]
@@ -79,7 +79,7 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
             frame.border_title = "Loading images…"
-            frame.border_subtitle = "f errors only  a one class  esc back"
+            frame.border_subtitle = "f errors only  a one class  enter enlarge  esc back"
             yield SampleGrid()
             yield TextLine(id="sample-text")
 
@@ -94,8 +94,23 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
 
     def action_label(self) -> None:
         """Show only samples of the class under the pane's cursor, or of all classes."""
-        self.one_class = self._label is not None and not self.one_class
+        if self._label is None:
+            self._show_status("one class: none is under the cursor in the classes pane", "$warning")
+            return
+        self.one_class = not self.one_class
         self._restart()
+
+    def action_close(self) -> None:
+        """Show the grid again, else go back to the pane."""
+        if self.query_one(SampleGrid).enlarged:
+            self._toggle_enlarged()
+        else:
+            self.dismiss()
+
+    @on(SampleGrid.Opened)
+    def _toggle_enlarged(self) -> None:
+        grid = self.query_one(SampleGrid)
+        grid.enlarge(not grid.enlarged)
 
     def _restart(self) -> None:
         self.query_one(SampleGrid).cursor = 0
@@ -124,7 +139,7 @@ class EvaluatedSamplesScreen(ModalScreen[None]):
             mistakes_first=self._mistakes_first,
             first=first,
             count=max(1, grid.tiles.count),
-            side=IMAGE_SIZE,
+            side=LARGE_IMAGE_SIZE if grid.enlarged else IMAGE_SIZE,
         )
         self._show_status("Loading images…")
         try:

@@ -61,7 +61,12 @@ def fit_tiles(width: int, height: int) -> Tiles:
             layout = Tiles(width // side, height // (side // 2 + 1), side)
             if layout.count >= min_count:
                 return layout
-    return Tiles(1, 1, max(3, min(width, 2 * height)))
+    return fit_tile(width, height)
+
+
+def fit_tile(width: int, height: int) -> Tiles:
+    """One tile, as large as fits on a page of `width` × `height` cells."""
+    return Tiles(1, 1, max(3, min(width, 2 * height - 1)))
 
 
 class SampleGrid(Widget, can_focus=True):
@@ -102,13 +107,16 @@ class SampleGrid(Widget, can_focus=True):
         self.first, self.total = 0, 0
         self.cursor = 0
         """Index of the sample under the cursor, among all."""
+        self.enlarged = False
+        """Whether a page is one large sample."""
         self._tiles = Tiles(0, 0, 0)
         self._strips: dict[int, list[Strip]] = {}
 
     @property
     def tiles(self) -> Tiles:
         """The layout for the current size."""
-        return fit_tiles(*self.size) if self.size.area else Tiles(0, 0, 0)
+        fit = fit_tile if self.enlarged else fit_tiles
+        return fit(*self.size) if self.size.area else Tiles(0, 0, 0)
 
     @property
     def sample(self) -> Sample | None:
@@ -123,6 +131,11 @@ class SampleGrid(Widget, can_focus=True):
         self._tiles, self._strips = self.tiles, {}
         self.refresh()
         self._post_highlighted()
+
+    def enlarge(self, enlarged: bool) -> None:
+        """Show one large sample a page, or a grid of them again."""
+        self.enlarged = enlarged
+        self.on_resize()
 
     def on_resize(self) -> None:
         if self.samples and self.tiles != self._tiles:
@@ -157,9 +170,10 @@ class SampleGrid(Widget, can_focus=True):
         self.go_to(self.cursor + by)
 
     def action_row(self, by: int) -> None:
-        """Move the cursor by `by` rows."""
-        index = self.cursor + by * max(1, self.tiles.across)
-        if 0 <= index < self.total:
+        """Move the cursor by `by` rows; in a last row that is shorter, to the last sample."""
+        across = max(1, self.tiles.across)
+        index = self.cursor + by * across
+        if index >= 0 and index // across <= (self.total - 1) // across:
             self.go_to(index)
 
     def action_page(self, by: int) -> None:

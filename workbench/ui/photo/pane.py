@@ -157,6 +157,7 @@ class PhotoPane(ClassifierChoice):
     @on(PredictionView.OpenRequested)
     async def action_type_path(self) -> None:
         """Ask for an image path or URL, or for numbers if the selected run was trained on numbers."""
+        self.workers.cancel_group(self, "samples")  # they would replace what is being typed
         hint = self._numbers_hint() or "image path or URL; tab completes"
         find = path_options(IMAGE_EXTENSIONS)
         await self._open_finder(Finder(find, hint=hint, highlight_first=False, allow_text=True, id="paths"))
@@ -195,9 +196,12 @@ class PhotoPane(ClassifierChoice):
             request = ListSamples(dataset=RunDataset(run), split="test", per_page=SAMPLES_PER_PAGE)
             page = await self.services.compute.request(request, self._progress)
         except ComputeError as error:
-            self.prediction.busy, self.prediction.error = "", str(error)
+            self.prediction.error = str(error)
             return
-        self.prediction.busy = ""
+        finally:
+            self.prediction.busy = ""
+        if not self.is_in_use:
+            return
         self._samples, self._samples_run = {str(sample.index): sample for sample in page.items}, run
         options = [_sample_option(sample) for sample in page.items]
         hint = f"{len(options)} of {page.total} test samples; enter classifies"

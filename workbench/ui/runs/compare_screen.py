@@ -209,7 +209,7 @@ class CompareScreen(ModalScreen[None]):
         width: 100%; height: 100%; border: round $accent; background: $surface; padding: 0 1;
     }
     CompareScreen Plot { height: 1fr; }
-    CompareScreen Table { height: 1fr; }
+    CompareScreen Table { max-height: 50%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,equals_sign", "dismiss", "back"),
@@ -231,6 +231,7 @@ class CompareScreen(ModalScreen[None]):
             curves.update(view)
         self.metric = LOSS
         self.options = PlotOptions()
+        self._notes: list[str] = []
         self._axes: dict[tuple[str, str], Axis] = {}
         """Y axes by metric and scale, without a zoom."""
 
@@ -241,9 +242,12 @@ class CompareScreen(ModalScreen[None]):
             yield Table()
 
     def on_mount(self) -> None:
-        runs = self._comparison.runs
-        self.query_one(Table).show(table_columns(runs), table_rows(runs))
-        self.query_one(Table).focus()
+        runs, table = self._comparison.runs, self.query_one(Table)
+        rows = table_rows(runs)
+        self._notes = [] if rows else ["all results and settings are the same"]
+        table.show(table_columns(runs), rows)
+        table.styles.height = len(rows) + 1
+        table.focus()
         self.call_after_refresh(self._draw)
 
     @on(Plot.Resized)
@@ -296,5 +300,5 @@ class CompareScreen(ModalScreen[None]):
             self._axes[key] = drawing.y_axis
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
         units = " and ".join(dict.fromkeys(run.unit for run in self._curves))
-        title = [f"compare {len(self._curves)} runs", units, *self.options.labels]
+        title = [f"compare {len(self._curves)} runs", units, *self.options.labels, *self._notes]
         self.query_one(Vertical).border_title = "──".join(title)

@@ -241,6 +241,8 @@ class Finder(Vertical):
         line.set_class(error, "-error")
         line.update(sanitize(text))
         line.display = bool(text) and (error or self.size.height >= MIN_ROWS_WITH_HINT)
+        # The message takes rows from the list.
+        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
 
     def action_move(self, by: int) -> None:
         """Move the cursor by `by` options, skipping headings."""
@@ -313,6 +315,7 @@ class Finder(Vertical):
         self._show_no_match(self._text.strip().lower())
         index = self._index_to_highlight(before)
         items.highlighted = None if index is None else items.get_option_index(str(index))
+        self.call_after_refresh(items.scroll_to_highlight)  # by then the list has its new height
 
     def _index_to_highlight(self, before: Option | None) -> int | None:
         """After typing, the option whose name is typed in full, else the first; else the one highlighted before."""

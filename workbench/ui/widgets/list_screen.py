@@ -55,6 +55,9 @@ class ListScreen(ModalScreen[None]):
             yield OptionList(*(Text(line, no_wrap=True) for line in self._lines), markup=False)
             yield Static(Text(self._foot, style="bold"), id="foot")
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
+
     def action_move(self, action: str) -> None:
         """Run the list's own cursor action."""
         getattr(self.query_one(OptionList), f"action_{action}")()
