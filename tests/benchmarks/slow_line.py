@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.benchmarks.measure import Row, Scale, say
+from tests.end_to_end.emulator import Repeats
 from tests.end_to_end.journey import fresh_home, make_template
 from tests.end_to_end.terminal import Terminal
 from workbench.ui.base.layout import WIDE
@@ -42,11 +43,11 @@ def rows(place: Path, scale: Scale) -> list[Row]:
     for size in SIZES:
         say(f"  {size[0]}x{size[1]}")
         with fresh_home(template):
-            found += _bytes(size, repeats=True) + _bytes(size, repeats=False) + _while_training(size)
+            found += _bytes(size, repeats="all") + _bytes(size, repeats="none") + _while_training(size)
     return found
 
 
-def _bytes(size: tuple[int, int], *, repeats: bool) -> list[Row]:
+def _bytes(size: tuple[int, int], *, repeats: Repeats) -> list[Row]:
     with Terminal(*size, answers=True, repeats=repeats) as terminal:
         terminal.wait_for("finished")
         if size[0] >= WIDE[0]:
@@ -64,7 +65,7 @@ def _bytes(size: tuple[int, int], *, repeats: bool) -> list[Row]:
             dialogs[key] = _sent_by(terminal, key)
             dialogs[f"esc after {key}"] = _sent_by(terminal, "esc")
         idle = _rate(terminal, IDLE_SECONDS)[0]
-    kind = "" if repeats else ", characters are not repeated"
+    kind = "" if repeats == "all" else ", characters are not repeated"
     return [
         _row(size, f"first frame{kind}", f"{first:,} B", "≤ 20 kB"),
         _row(

@@ -1,18 +1,26 @@
-"""pyte, and what it lacks of real terminals: REP, which xterm, VTE, kitty, iTerm2, tmux and most others know."""
+"""pyte, and what it lacks of real terminals: REP, which xterm, VTE, kitty, iTerm2 and most others know."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyte
 
+Repeats = Literal["all", "ascii", "none"]
+"""What a terminal repeats: older versions of tmux only characters of one byte, Terminal.app nothing."""
+
 
 class Screen(pyte.Screen):
-    """A screen that repeats characters, unless it is one of the terminals that don't, and can answer queries."""
+    """A screen that can repeat characters and answer queries."""
 
     def __init__(
-        self, columns: int, rows: int, *, repeats: bool = True, answer: Callable[[str], object] | None = None
+        self,
+        columns: int,
+        rows: int,
+        *,
+        repeats: Repeats = "all",
+        answer: Callable[[str], object] | None = None,
     ) -> None:
         self._repeats, self._answer, self._last = repeats, answer, ""
         super().__init__(columns, rows)
@@ -23,7 +31,7 @@ class Screen(pyte.Screen):
 
     def repeat(self, count: int = 1, **_: Any) -> None:
         """Draw the last character again."""
-        if self._repeats:
+        if self._repeats == "all" or (self._repeats == "ascii" and self._last.isascii()):
             super().draw(self._last * (count or 1))
 
     def write_process_input(self, data: str) -> None:

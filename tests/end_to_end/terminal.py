@@ -15,7 +15,7 @@ from typing import Self
 
 import pexpect
 
-from tests.end_to_end.emulator import ByteStream, Screen
+from tests.end_to_end.emulator import ByteStream, Repeats, Screen
 
 QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 KEYS = {
@@ -33,7 +33,7 @@ class Terminal:
     """`workbench` in a pty of a given size.
 
     `answers`: it answers queries: whether it can synchronize output, is operating, and where its cursor is.
-    `repeats`: it can repeat a character.
+    `repeats`: which characters it can repeat.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Terminal:
         *,
         cwd: Path | None = None,
         answers: bool = False,
-        repeats: bool = True,
+        repeats: Repeats = "all",
         command: Sequence[str] = (sys.executable, "-m", "workbench"),
         changed: Mapping[str, str] | None = None,
     ) -> None:

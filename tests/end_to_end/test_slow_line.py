@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from tests.end_to_end.emulator import Repeats
 from tests.end_to_end.slow_pipe import RATE
 from tests.end_to_end.terminal import Terminal
 from workbench.ui.base.diff_driver import STATUS_QUERY
@@ -166,17 +167,18 @@ def test_on_a_slow_line_little_is_on_its_way_when_a_key_is_pressed(size: tuple[i
         terminal.wait_for("training device")
 
 
-@pytest.mark.parametrize("repeats", [False, True])
-def test_a_character_is_repeated_only_where_the_terminal_is_known_to_do_so(repeats: bool) -> None:
+@pytest.mark.parametrize("repeats", ["all", "ascii", "none"])
+def test_a_character_is_repeated_only_where_the_terminal_is_known_to_do_so(repeats: Repeats) -> None:
     """Borders are complete in either terminal, and take fewer bytes in one."""
     with Terminal(120, 36, answers=True, repeats=repeats) as terminal:
         ready(terminal)
         before = len(terminal.received)
-        terminal.press("z").wait(lambda text: f"╭─ 1 Runs {'─' * 107}╮" in text, "a border")
+        terminal.press("z").wait(lambda text: f"╭─ 1 Runs {'─' * 109}╮" in text, "a border")
         terminal.press("z")
         quiet(terminal)
         drawn = terminal.text
-        assert (re.search(rb"\xe2\x94\x80\x1b\[\d+b", terminal.received[before:]) is not None) == repeats
+        repeated = {match[0] for match in re.finditer(rb"[\x80 ](?=\x1b\[\d+b)", terminal.received[before:])}
+        assert repeated == {"all": {b" ", b"\x80"}, "ascii": {b" "}, "none": set()}[repeats]
         terminal.press("\x0c")
         quiet(terminal)
         assert terminal.text == drawn

@@ -81,7 +81,10 @@ abilities = pytest.mark.parametrize(
 def test_differences_show_what_whole_frames_show(
     can_erase: bool, can_repeat: bool, frames: list[list[Span]]
 ) -> None:
-    whole, changed = pyte.Screen(COLUMNS, ROWS), Screen(COLUMNS, ROWS, repeats=can_repeat)
+    whole, changed = (
+        pyte.Screen(COLUMNS, ROWS),
+        Screen(COLUMNS, ROWS, repeats="all" if can_repeat else "none"),
+    )
     diff, shown = diff_of(can_erase, can_repeat), Stream(changed)
     for drawn in frames:
         pyte.Stream(whole).feed(frame_of(drawn))
@@ -100,7 +103,10 @@ def test_updates_that_end_early_are_continued_with_the_newest_frame(
     can_erase: bool, can_repeat: bool, frames: list[tuple[list[Span], int]], limit: int
 ) -> None:
     """Of each frame some parts are sent; what a slow line never got is not missing at the end."""
-    whole, changed = pyte.Screen(COLUMNS, ROWS), Screen(COLUMNS, ROWS, repeats=can_repeat)
+    whole, changed = (
+        pyte.Screen(COLUMNS, ROWS),
+        Screen(COLUMNS, ROWS, repeats="all" if can_repeat else "none"),
+    )
     diff, shown = diff_of(can_erase, can_repeat), Stream(changed)
     for drawn, parts in frames:
         pyte.Stream(whole).feed(frame_of(drawn))

@@ -68,7 +68,7 @@ def test_the_cursor_is_where_the_pen_says(
 def test_repeated_and_erased_cells_take_few_bytes_and_look_the_same(
     can_erase: bool, can_repeat: bool
 ) -> None:
-    screen, pen = Screen(COLUMNS, ROWS, repeats=can_repeat), pen_at(2, 3)
+    screen, pen = Screen(COLUMNS, ROWS, repeats="all" if can_repeat else "none"), pen_at(2, 3)
     pen.can_erase, pen.can_repeat = can_erase, can_repeat
     text = "┌" + "─" * 15 + "┐" + " " * 12 + "x"
     Stream(screen).feed(f"\x1b[3;1H{'o' * COLUMNS}\x1b[3;4H")

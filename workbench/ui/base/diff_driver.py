@@ -30,9 +30,9 @@ MODE_QUERY = "\x1b[?2026$p"
 """DECRQM, "is synchronized output supported?", which Textual sends once at the start."""
 STATUS_QUERY = "\x1b[5n"
 """DSR, "are you operating?"."""
-PROBE = f"\x1b[{PROBE_ROW};1H \x1b[3b\x1b[6n"
-"""A space that is to be repeated three times, and the question where the cursor is then."""
-COLUMN_IF_REPEATED = 5
+PROBE = f"\x1b[{PROBE_ROW};1H \x1b[3b─\x1b[3b\x1b[6n"
+"""Two characters, of one byte and of three, each to be repeated three times, and the question where the cursor is."""
+COLUMN_IF_REPEATED, COLUMN_IF_ASCII_REPEATED = 9, 6
 RETRY_SECONDS = 0.05
 
 
@@ -63,7 +63,7 @@ class DiffDriver(LinuxDriver):
         self._knows_modes = False
         self._pace.clear()
         if self.input_tty:
-            super().write(PROBE)
+            super().write(PROBE.replace("─", "-") if plain_reason() else PROBE)
             self._pace.expect_answer()
         # After `fg`, Textual itself draws nothing.
         self._loop_of_app.call_soon_threadsafe(self._redraw)
@@ -110,6 +110,10 @@ class DiffDriver(LinuxDriver):
         if isinstance(message, CursorReported):
             self._query = STATUS_QUERY
             self._frame.pen.can_repeat = message.column == COLUMN_IF_REPEATED
+            self._frame.pen.can_repeat_ascii = message.column in {
+                COLUMN_IF_REPEATED,
+                COLUMN_IF_ASCII_REPEATED,
+            }
         self._pace.answer(at)
         self.flush()
 

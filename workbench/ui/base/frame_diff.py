@@ -304,7 +304,7 @@ class FrameDiff:
             yield span
 
     def _joins_blanks(self, gap: int) -> bool:
-        return gap <= MAX_GAP or self.pen.can_erase or self.pen.can_repeat
+        return gap <= MAX_GAP or self.pen.can_erase or self.pen.can_repeat or self.pen.can_repeat_ascii
 
 
 def _combine(row: list[Cell | None], column: int, character: str) -> None:

@@ -21,6 +21,8 @@ class Pen:
         """Whether erased cells get the current background (terminfo's `bce`)."""
         self.can_repeat = False
         """Whether `CSI n b` repeats the last character (REP)."""
+        self.can_repeat_ascii = False
+        """Whether it does so at least if that is in ASCII, as tmux before 3.4."""
         self.row = self.column = UNKNOWN
         """`column` is `columns` after a character in the last column: terminals disagree where the cursor is then."""
         self.style: Style | None = None
@@ -101,7 +103,7 @@ class Pen:
 
     def _shortest(self, character: str, count: int) -> str:
         written = character * count
-        if self.can_repeat and count > 1:
+        if count > 1 and (self.can_repeat or (self.can_repeat_ascii and character.isascii())):
             repeated = f"{character}\x1b[{count - 1}b"
             return min(written, repeated, key=_bytes)
         return written
