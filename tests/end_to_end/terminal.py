@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 import pexpect
-import pyte
+
+from tests.end_to_end.emulator import ByteStream, Repeats, Screen
 
 QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 KEYS = {
@@ -29,7 +30,11 @@ KEYS = {
 
 
 class Terminal:
-    """`workbench` in a pty of a given size; `answers`: it answers the query whether it can synchronize output."""
+    """`workbench` in a pty of a given size.
+
+    `answers`: it answers queries: whether it can synchronize output, is operating, and where its cursor is.
+    `repeats`: which characters it can repeat.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class Terminal:
         *,
         cwd: Path | None = None,
         answers: bool = False,
+        repeats: Repeats = "all",
         command: Sequence[str] = (sys.executable, "-m", "workbench"),
         changed: Mapping[str, str] | None = None,
     ) -> None:
@@ -54,8 +60,8 @@ class Terminal:
         self.process.delaybeforesend = None  # by itself, pexpect waits 50 ms before each key
         self.columns = columns
         self.answers = answers
-        self.screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self.screen)
+        self.screen = Screen(columns, rows, repeats=repeats, answer=self._answer)
+        self._stream = ByteStream(self.screen)
         self.received = bytearray()
         """Every byte that the product sent."""
 
@@ -84,6 +90,10 @@ class Terminal:
         if self.answers:
             self.process.send(ANSWER * self.received[before:].count(QUERY))
         return len(data)
+
+    def _answer(self, data: str) -> None:
+        if self.answers:
+            self.process.send(data)
 
     def show(self, output: bytes) -> None:
         """Let the terminal show the output of another program."""

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from workbench.ui.base.frame_diff import SYNC_END, SYNC_START, FrameDiff
+from tests.end_to_end.emulator import Screen, Stream
+from workbench.ui.base.frame_diff import MIN_SYNCHRONIZED, SYNC_END, SYNC_START, FrameDiff
+from workbench.ui.base.sgr import RESET
 
 COLUMNS, ROWS = 30, 6
 STYLES = [
@@ -44,7 +46,8 @@ def look_of(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
 
     A half block of one color looks like a space.
 
-    Half of a wide character is a space, as terminals show it (pyte keeps the half).
+    Half of a wide character is a space, as terminals show it (pyte keeps the half). A lower half block is an upper one
+    with the colors exchanged.
     """
     return [[_look_of_cell(screen.buffer[row], column) for column in range(COLUMNS)] for row in range(ROWS)]
 
@@ -56,22 +59,65 @@ def _look_of_cell(row: dict[int, pyte.screens.Char], column: int) -> tuple[objec
     blank = cell.data == " " or (cell.data == "▀" and cell.fg == cell.bg)
     if half or (blank and not (cell.underscore or cell.reverse or cell.strikethrough)):
         return " ", cell.bg
+    if cell.data == "▄":
+        cell = cell._replace(data="▀", fg=cell.bg, bg=cell.fg)
     return tuple(cell)
 
 
-@pytest.mark.parametrize("can_erase", [False, True])
-@settings(max_examples=150, deadline=None)
+def diff_of(can_erase: bool = False, can_repeat: bool = False) -> FrameDiff:
+    diff = FrameDiff((COLUMNS, ROWS))
+    diff.pen.can_erase, diff.pen.can_repeat = can_erase, can_repeat
+    return diff
+
+
+abilities = pytest.mark.parametrize(
+    ("can_erase", "can_repeat"), [(False, False), (True, False), (False, True), (True, True)]
+)
+
+
+@abilities
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(spans, max_size=6), max_size=5))
-def test_differences_show_what_whole_frames_show(can_erase: bool, frames: list[list[Span]]) -> None:
-    whole, changed = pyte.Screen(COLUMNS, ROWS), pyte.Screen(COLUMNS, ROWS)
-    diff = FrameDiff((COLUMNS, ROWS), can_erase)
+def test_differences_show_what_whole_frames_show(
+    can_erase: bool, can_repeat: bool, frames: list[list[Span]]
+) -> None:
+    whole, changed = (
+        pyte.Screen(COLUMNS, ROWS),
+        Screen(COLUMNS, ROWS, repeats="all" if can_repeat else "none"),
+    )
+    diff, shown = diff_of(can_erase, can_repeat), Stream(changed)
     for drawn in frames:
         pyte.Stream(whole).feed(frame_of(drawn))
         assert diff.feed(frame_of(drawn)) == ""
-        pyte.Stream(changed).feed(diff.take())
+        shown.feed(diff.take())
         assert look_of(changed) == look_of(whole)
         assert (changed.cursor.x, changed.cursor.y) == (whole.cursor.x, whole.cursor.y)
         assert diff.take() == "", "nothing changed since"
+        assert not diff.is_behind
+
+
+@abilities
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.lists(spans, max_size=6), st.integers(0, 3)), max_size=6), st.integers(1, 40))
+def test_updates_that_end_early_are_continued_with_the_newest_frame(
+    can_erase: bool, can_repeat: bool, frames: list[tuple[list[Span], int]], limit: int
+) -> None:
+    """Of each frame some parts are sent; what a slow line never got is not missing at the end."""
+    whole, changed = (
+        pyte.Screen(COLUMNS, ROWS),
+        Screen(COLUMNS, ROWS, repeats="all" if can_repeat else "none"),
+    )
+    diff, shown = diff_of(can_erase, can_repeat), Stream(changed)
+    for drawn, parts in frames:
+        pyte.Stream(whole).feed(frame_of(drawn))
+        diff.feed(frame_of(drawn))
+        for _ in range(parts):
+            shown.feed(diff.take(limit))
+    while update := diff.take(limit):
+        shown.feed(update)
+    assert not diff.is_behind
+    assert look_of(changed) == look_of(whole)
+    assert (changed.cursor.x, changed.cursor.y) == (whole.cursor.x, whole.cursor.y)
 
 
 def test_a_frame_that_changes_one_cell_costs_a_few_bytes() -> None:
@@ -116,11 +162,86 @@ def test_sequences_that_draw_nothing_pass_in_their_order() -> None:
     assert diff.take().endswith("ab")
 
 
+def test_the_style_stays_from_update_to_update_and_ends_before_the_screen_is_cleared() -> None:
+    diff = diff_of()
+    diff.feed("\x1b[1;1H\x1b[38;2;1;2;3;48;2;4;5;6mab")
+    diff.take()
+    diff.feed("\x1b[1;2H\x1b[38;2;1;2;3;48;2;4;5;6mc")
+    assert diff.take() == "\bc"
+    assert diff.feed("\x1b[?1049l") == RESET + "\x1b[?1049l"
+    assert diff.feed("\x1b[?1049h") == "\x1b[?1049h", "it is ended once"
+
+
+def test_a_border_costs_a_few_bytes_where_characters_can_be_repeated() -> None:
+    border = [(0, 0, "38;2;9;9;9", "┌" + "─" * 22 + "┐")]
+    plain, repeating = diff_of(), diff_of(can_repeat=True)
+    for diff in (plain, repeating):
+        diff.feed(frame_of(border))
+    assert len(plain.take().encode()) - len(repeating.take().encode()) > 55
+
+
+def test_words_come_before_an_image_and_a_limit_ends_an_update() -> None:
+    diff = diff_of()
+    pixels = [
+        (row, column, f"38;2;{row};2;{column};48;2;1;2;{row}", "▀") for row in range(3) for column in range(9)
+    ]
+    diff.feed(frame_of([*pixels, (4, 3, "38;2;9;9;9", "word"), (5, 3, "1", "bold")]))
+    first = diff.take(30)
+    assert "word" in first
+    assert "bold" in first
+    assert "▀" not in first
+    assert len(first.encode()) < 30 + 30
+    assert diff.is_behind
+
+
+def test_few_colors_show_an_image_with_less_than_half_of_the_bytes() -> None:
+    """Neighboring pixels of a photograph often have one color of the palette, then none has to be sent again."""
+    pixels = [
+        (
+            row,
+            column,
+            f"38;2;{90 + 7 * row};{120 + column};{column};48;2;{90 + 7 * row};{125 + column};{column}",
+            "▀",
+        )
+        for row in range(ROWS)
+        for column in range(15)
+    ]
+    sizes = []
+    for few in (False, True):
+        diff, screen = diff_of(), Screen(COLUMNS, ROWS)
+        diff.use_few_colors(few)
+        diff.feed(frame_of(pixels))
+        Stream(screen).feed(update := diff.take())
+        sizes.append(len(update.encode()))
+        for row, column, *_ in pixels:
+            red, green, _blue = (int(screen.buffer[row][column].bg[at : at + 2], 16) for at in (0, 2, 4))
+            assert abs(red - 90 - 7 * row) < 30
+            assert abs(green - 122 - column) < 30
+    assert sizes[1] < sizes[0] / 2
+
+
+def test_an_image_that_waits_is_sent_with_few_colors_once_the_line_is_known_to_be_slow() -> None:
+    diff = diff_of()
+    pixels = [
+        (row, column, f"38;2;{row};2;{column};48;2;1;2;{row}", "▀") for row in range(3) for column in range(9)
+    ]
+    diff.feed(frame_of(pixels))
+    assert "38;2;" in diff.take(40)
+    diff.use_few_colors(True)
+    assert "38;2;" not in diff.take()
+
+
 def test_a_synchronized_frame_stays_synchronized_and_an_empty_one_is_not_sent() -> None:
     diff = FrameDiff((COLUMNS, ROWS))
     diff.feed(SYNC_START + "\x1b[1;1Hab" + SYNC_END)
-    assert diff.take() == f"{SYNC_START}\x1b[1Hab{SYNC_END}"
-    diff.feed(SYNC_START + "\x1b[1;1Hab" + SYNC_END)
+    assert diff.take() == f"{RESET}\x1b[1Hab", "a short update arrives in one piece"
+    text = "".join(f"\x1b[{row};1H" + "ab" * 15 for row in range(1, 7))
+    diff.feed(SYNC_START + text.replace("ab", "éü") + SYNC_END)
+    update = diff.take()
+    assert len(update) >= MIN_SYNCHRONIZED
+    assert update.startswith(SYNC_START)
+    assert update.endswith(SYNC_END)
+    diff.feed(SYNC_START + text.replace("ab", "éü") + SYNC_END)
     assert diff.take() == ""
 
 
@@ -148,7 +269,7 @@ def test_a_sequence_that_clears_or_scrolls_forgets_what_is_shown(sequence: str) 
 def test_cells_outside_the_terminal_are_not_sent() -> None:
     diff = FrameDiff((4, 2))
     diff.feed("\x1b[3;1Hghi\x1b[1;2Habcdef\x1b[1;2H")
-    assert diff.take() == "\x1b[1;2Habc\x1b[1;2H"
+    assert diff.take() == f"{RESET}\x1b[1;2Habc\r\x1b[C"
     diff.resize((6, 3))
     diff.feed("\x1b[1;2Habcdef\x1b[3;1Hghi")
     assert "abcde" in diff.take()

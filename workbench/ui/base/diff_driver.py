@@ -1,8 +1,4 @@
-"""Textual's driver for Unix terminals, which sends only changed cells, at the pace at which the terminal shows them.
-
-Between this process and a distant terminal, pty and SSH buffer megabytes, so a slow line can't be noticed by writing to
-it. Terminals that answer a query are asked after each larger update, and get the next one after their answer.
-"""
+"""Textual's driver for Unix terminals, which sends only changed cells, at the pace at which the terminal shows them."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import select
 import shutil
 import sys
 import time
-from collections import deque
+from functools import partial
 from typing import Any, TextIO
 
 from textual.app import App
@@ -23,20 +19,20 @@ from textual.messages import TerminalSupportsSynchronizedOutput
 
 from workbench.core.plain_text import to_plain
 from workbench.system.terminal_info import plain_reason
-from workbench.ui.base.escape_parser import EscapeParser
+from workbench.ui.base.escape_parser import PROBE_ROW, CursorReported, EscapeParser, Operating
 from workbench.ui.base.frame_diff import FrameDiff
+from workbench.ui.base.line_pace import LinePace
 from workbench.ui.base.terminal_app import TerminalApp
 
 linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
 
-QUERY = "\x1b[?2026$p"
+MODE_QUERY = "\x1b[?2026$p"
 """DECRQM, "is synchronized output supported?", which Textual sends once at the start."""
-MAX_UNCONFIRMED = 2_000
-"""So many bytes may be on their way: half a second of a line of 4 kB/s."""
-MIN_QUERIED = 250
-"""Bytes from which on an update is worth a query."""
-ANSWER_SECONDS = 10.0
-"""An answer that takes longer is lost."""
+STATUS_QUERY = "\x1b[5n"
+"""DSR, "are you operating?"."""
+PROBE = f"\x1b[{PROBE_ROW};1H \x1b[3b─\x1b[3b\x1b[6n"
+"""Two characters, of one byte and of three, each to be repeated three times, and the question where the cursor is."""
+COLUMN_IF_REPEATED, COLUMN_IF_ASCII_REPEATED = 9, 6
 RETRY_SECONDS = 0.05
 
 
@@ -47,15 +43,15 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        translate = to_plain if plain_reason() else None
-        self._frame = FrameDiff(shutil.get_terminal_size(), _can_erase(), translate)
+        self._frame = FrameDiff(shutil.get_terminal_size(), to_plain if plain_reason() else None)
+        self._frame.pen.can_erase = _can_erase()
+        self._pace = LinePace()
         self._retry: asyncio.TimerHandle | None = None
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
-        self._answers = False
-        """Whether this terminal answers the query."""
-        self._unconfirmed: deque[tuple[float, int]] = deque()
-        """When a query was sent, and how many bytes before it."""
-        self._unqueried = 0
+        self._query = ""
+        """A query that this terminal answers; empty until one was answered."""
+        self._knows_modes = False
+        """Whether Textual's own query was answered."""
         self._active = False
         """Whether the screen belongs to this app: not before its start, after its end and while it is suspended."""
         if isinstance(app, TerminalApp):
@@ -64,7 +60,11 @@ class DiffDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._active, self._loop_of_app = True, asyncio.get_running_loop()
-        self._unconfirmed.clear()
+        self._knows_modes = False
+        self._pace.clear()
+        if self.input_tty:
+            super().write(PROBE.replace("─", "-") if plain_reason() else PROBE)
+            self._pace.expect_answer()
         # After `fg`, Textual itself draws nothing.
         self._loop_of_app.call_soon_threadsafe(self._redraw)
 
@@ -73,13 +73,13 @@ class DiffDriver(LinuxDriver):
         super().stop_application_mode()
 
     def process_message(self, message: Message) -> None:
-        """Take note of what the terminal has shown (in the thread that reads)."""
-        if isinstance(message, TerminalSupportsSynchronizedOutput) and self._loop_of_app is not None:
-            self._loop_of_app.call_soon_threadsafe(self._confirm)
-            if self._answers:
-                return
-            self._answers = True
-        super().process_message(message)
+        """Take note of what the terminal can do and has shown (in the thread that reads)."""
+        if isinstance(message, Operating | CursorReported | TerminalSupportsSynchronizedOutput):
+            if self._loop_of_app is not None:
+                confirm = partial(self._confirm, message, time.monotonic())
+                self._loop_of_app.call_soon_threadsafe(confirm)
+        else:
+            super().process_message(message)
 
     def write(self, data: str) -> None:
         """Take over a part of a frame; sequences that draw no cells are sent at once."""
@@ -92,25 +92,33 @@ class DiffDriver(LinuxDriver):
         self._cancel_retry()
         if not self._active:
             return
-        if not self._accepts_output():
-            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
-        elif update := self._frame.take():
-            self._unqueried += len(update.encode())
-            if self._answers and self._unqueried >= MIN_QUERIED:
-                self._unconfirmed.append((time.monotonic(), self._unqueried))
-                self._unqueried = 0
-                update += QUERY
+        limit = self._pace.chunk if self._query else None
+        self._frame.use_few_colors(self._pace.is_slow)
+        while self._accepts_output() and (update := self._frame.take(limit)):
+            if self._query and self._pace.send(len(update.encode())):
+                update += self._query
             super().write(update)
+        if self._frame.is_behind:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
 
-    def _confirm(self) -> None:
-        if self._unconfirmed:
-            self._unconfirmed.popleft()
-            self.flush()
+    def _confirm(self, message: Message, at: float) -> None:
+        if isinstance(message, TerminalSupportsSynchronizedOutput) and not self._knows_modes:
+            self._knows_modes = True
+            self._query = self._query or MODE_QUERY
+            super().process_message(message)
+            return
+        if isinstance(message, CursorReported):
+            self._query = STATUS_QUERY
+            self._frame.pen.can_repeat = message.column == COLUMN_IF_REPEATED
+            self._frame.pen.can_repeat_ascii = message.column in {
+                COLUMN_IF_REPEATED,
+                COLUMN_IF_ASCII_REPEATED,
+            }
+        self._pace.answer(at)
+        self.flush()
 
     def _accepts_output(self) -> bool:
-        while self._unconfirmed and self._unconfirmed[0][0] < time.monotonic() - ANSWER_SECONDS:
-            self._unconfirmed.popleft()
-        return sum(size for _, size in self._unconfirmed) < MAX_UNCONFIRMED and _is_writable(sys.__stderr__)
+        return self._pace.accepts() and _is_writable(sys.__stderr__)
 
     def _redraw(self) -> None:
         self._frame.forget_shown()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from textual import constants, events
@@ -18,6 +19,11 @@ from textual.message import Message
 
 ESCAPE = "\x1b"
 PASTE_START = "\x1b[200~"
+PROBE_ROW = 2
+"""Where the cursor is when its position is asked for: in row 1, terminals report it like F3 with a modifier."""
+POSITION = re.compile(rf"\x1b\[{PROBE_ROW};(\d+)R")
+OPERATING = "\x1b[0n"
+"""The answer to DSR, "are you operating?"."""
 MAX_LENGTH = 32
 """Textual takes longer sequences for typed text."""
 
@@ -40,6 +46,17 @@ UNFINISHED = re.compile(
     )?""",
     re.VERBOSE | re.DOTALL,
 )
+
+
+@dataclass
+class CursorReported(Message):
+    """The terminal reported the column of its cursor, from 1."""
+
+    column: int
+
+
+class Operating(Message):
+    """The terminal answered that it is operating, after it has shown everything before the question."""
 
 
 class EscapeParser(XTermParser):
@@ -84,6 +101,10 @@ class EscapeParser(XTermParser):
         if found["pasted"] is not None:
             # Of an escape character in it, Textual would make keys.
             yield events.Paste(found["pasted"].replace(ESCAPE, "").replace("\0", ""))
+        elif position := POSITION.fullmatch(found.group()):
+            yield CursorReported(int(position[1]))
+        elif found.group() == OPERATING:
+            yield Operating()
         elif _is_known(found.group()):
             yield from super().feed(found.group())
 

@@ -8,21 +8,41 @@ the shortest update that it finds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 
 from rich.cells import get_character_cell_size
 
+from workbench.ui.base.pen import Pen
+from workbench.ui.base.sgr import (
+    PLAIN,
+    RESET,
+    Cell,
+    Style,
+    blank_half,
+    has_one_color,
+    in_palette,
+    is_narrow,
+    restyle,
+    style_of_space,
+    swapped,
+    transition,
+)
+
 SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
-RESET = "\x1b[0m"
+MIN_SYNCHRONIZED = 150
+"""Bytes from which on an update is sent as a synchronized one; a shorter one arrives in one piece."""
+MAX_STYLES = 40
+"""So many of the most frequent styles are drawn one after the other; cells in any other style, row by row."""
 MAX_GAP = 4
-"""So many unchanged cells between two changed ones are sent again: moving the cursor costs as much."""
-MAX_DEFERRED = 8
-"""Runs of so few cells in another style are drawn last, by style: a change of color costs more than a move."""
-HALF_BLOCK = "▀"
-MIN_ERASED = 10
-"""From so many spaces on, erasing cells and moving the cursor costs less than the spaces."""
+"""So many unchanged blanks between two changed ones are written again: moving the cursor costs as much."""
+HALF_BLOCK, LOWER_HALF = "▀", "▄"
+MAX_CHAINED, MIN_CHAIN = 2, 4
+"""Spans of so few cells are drawn from top to bottom if so many are below each other."""
+TEXT, BLANK, IMAGE = range(3)
+"""What the cells of one style are, in the order in which they are drawn."""
 
 _TOKEN = re.compile(
     r"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"  # CSI
@@ -35,47 +55,51 @@ _TOKEN = re.compile(
 )
 _CHANGES_CELLS = frozenset("@JKLMPSTXr")
 _ALTERNATE_SCREEN = re.compile(r"\?(47|1047|1049)$")
-_END_OF_ATTRIBUTE = {
-    "1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "6": "25", "7": "27", "8": "28", "9": "29",
-    "21": "24", "51": "54", "52": "54", "53": "55",
-}  # fmt: skip
-_VISIBLE_ON_SPACE = {"4", "7", "9", "21", "53"}
-"""SGR attributes that are visible on a space: underlines, reverse, strike, overline."""
 
 
-class Style(NamedTuple):
-    """The look of a cell as SGR parameters."""
+@dataclass(slots=True)
+class Span:
+    """Changed cells beside each other that one style draws."""
 
-    attributes: str = ""
-    foreground: str = ""
-    background: str = ""
-
-
-class Cell(NamedTuple):
-    """One cell; the right half of a wide character has no text."""
-
-    text: str
+    row: int
+    column: int
     style: Style
+    cells: list[Cell]
+    end: int
+    """The column after it: a wide character is one cell here and takes two columns."""
+    is_blank: bool
 
+    def append(self, cell: Cell, end: int) -> bool:
+        """Add the cell after it, which ends at a column; `False` if that needs another style."""
+        is_blank = cell.text == " "
+        if cell.style != self.style and not (is_blank and style_of_space(self.style) == cell.style):
+            if not self.is_blank or style_of_space(cell.style) != self.style:
+                return False
+            self.style = cell.style
+        self.cells.append(cell)
+        self.end, self.is_blank = end, self.is_blank and is_blank
+        return True
 
-PLAIN = Style()
+    def bridge(self, gap: Sequence[Cell | None], cell: Cell) -> bool:
+        """Add unchanged blanks after it, if blanks before and after them changed: erasing all takes one sequence."""
+        last = self.cells[-1]
+        if last != cell or last.text != " " or any(between != cell for between in gap):
+            return False
+        self.cells += [cell] * len(gap)
+        self.end += len(gap)
+        return True
 
 
 class FrameDiff:
     """What a terminal of a size (columns, rows) shows and what it should show.
 
-    `can_erase`: erasing cells gives them the current background (terminfo's `bce` and `ech`). `translate` replaces
-    the characters that the terminal can't show by others of the same width.
+    `translate` replaces the characters that the terminal can't show by others of the same width.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        can_erase: bool = False,
-        translate: Callable[[str], str] | None = None,
-    ) -> None:
+    def __init__(self, size: tuple[int, int], translate: Callable[[str], str] | None = None) -> None:
         self.size = size
-        self._can_erase, self._translate = can_erase, translate
+        self.pen = Pen(size[0])
+        self._translate = translate
         self._wanted: list[list[Cell | None]] = []
         self._shown: list[list[Cell | None]] = []
         self._changed_rows: set[int] = set()
@@ -83,19 +107,41 @@ class FrameDiff:
         self._style = PLAIN
         self._cursor_shown = (-1, -1)
         self._synchronized = False
+        self._few_colors = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the terminal may not show yet what it should."""
+        return bool(self._changed_rows)
+
+    def use_few_colors(self, few: bool) -> None:
+        """Send images in the 256 colors of the palette from now on, or again in all colors once they are drawn."""
+        if few and not self._few_colors:
+            for row in self._changed_rows:
+                self._wanted[row] = [
+                    cell._replace(style=in_palette(cell.style))
+                    if cell and cell.text == HALF_BLOCK and cell != shown
+                    else cell
+                    for cell, shown in zip_longest(
+                        self._wanted[row], self._shown[row][: len(self._wanted[row])]
+                    )
+                ]
+        self._few_colors = few
 
     def resize(self, size: tuple[int, int]) -> None:
         """Forget everything if the size is another one: a full frame follows."""
         if size != self.size:
             self.size = size
+            self.pen.columns = size[0]
             self._wanted = []
             self.forget_shown()
 
     def forget_shown(self) -> None:
-        """Assume nothing of what the terminal shows: the next update draws every cell."""
+        """Assume nothing of what the terminal shows: the next updates draw every cell."""
         self._shown = [[] for _ in self._wanted]
         self._changed_rows = set(range(len(self._wanted)))
         self._cursor_shown = (-1, -1)
+        self.pen.forget()
 
     def feed(self, data: str) -> str:
         """Take over a frame or a part of one; returns its sequences that draw no cells, to be sent as they are."""
@@ -106,7 +152,7 @@ class FrameDiff:
                 text = match["text"]
                 self._write(self._translate(text) if self._translate else text)
             elif final == "m":
-                self._style = _restyle(self._style, match["parameters"])
+                self._style = restyle(self._style, match["parameters"])
             elif final == "H":
                 row, _, column = match["parameters"].partition(";")
                 self._row, self._column = int(row or 1) - 1, int(column or 1) - 1
@@ -114,28 +160,69 @@ class FrameDiff:
                 self._synchronized = True
             elif match[0] not in {"\n", "\r"} and not match[0].startswith("\x1b]8;"):
                 if final in _CHANGES_CELLS or _ALTERNATE_SCREEN.match(match["parameters"] or ""):
+                    if self.pen.style not in {None, PLAIN}:
+                        passed.append(RESET)  # cleared cells would get the background
                     self.forget_shown()
                 passed.append(match[0])
         return "".join(passed)
 
-    def take(self) -> str:
-        """The update that makes the terminal show what it should; empty if it does."""
-        pen = _Pen(self._cursor_shown)
-        later: dict[Style, list[tuple[int, int, list[Cell]]]] = {}
-        for row in sorted(self._changed_rows):
-            self._update_row(row, pen, later)
-        for runs in later.values():
-            for row, column, run in runs:
-                pen.move_to(row, column)
-                pen.draw(run)
+    def take(self, limit: int | None = None) -> str:
+        """The update that makes the terminal show what it should; empty if it does.
+
+        After `limit` bytes it ends, and the next one continues. Text comes before images.
+        """
+        pen = self.pen
+        for span in self._spans_in_order():
+            if limit is not None and pen.size >= limit:
+                return self._synchronize(pen.take())
+            self._draw(span)
         self._changed_rows.clear()
-        if pen.style != PLAIN:
-            pen.parts.append(RESET)
-        if self._wanted:
+        if self._wanted and self._cursor_shown != (self._row, self._column):
             pen.move_to(self._row, self._column)
             self._cursor_shown = (self._row, self._column)
-        update = "".join(pen.parts)
-        return f"{SYNC_START}{update}{SYNC_END}" if update and self._synchronized else update
+        return self._synchronize(pen.take())
+
+    def _synchronize(self, update: str) -> str:
+        if self._synchronized and len(update) >= MIN_SYNCHRONIZED:
+            return f"{SYNC_START}{update}{SYNC_END}"
+        return update
+
+    def _spans_in_order(self) -> Iterator[Span]:
+        """What changed, by style, as a change of style costs more than a move: text first, and images last."""
+        by_style: dict[Style, list[Span]] = defaultdict(list)
+        for row in sorted(self._changed_rows):
+            for span in self._spans(row):
+                by_style[span.style].append(span)
+        frequent = sorted(by_style, key=lambda style: -len(by_style[style]))
+        ranks = {style: _rank(by_style[style]) for style in frequent[:MAX_STYLES]}
+        while ranks:
+            _, _, style = min((rank, self._cost_of(style), style) for style, rank in ranks.items())
+            del ranks[style]
+            spans = by_style.pop(style)
+            background = style_of_space(style)
+            if ranks.get(background) == BLANK:
+                del ranks[background]
+                spans = sorted(spans + by_style.pop(background), key=_place)
+            yield from _chained(spans)
+        yield from sorted((span for spans in by_style.values() for span in spans), key=_place)
+
+    def _cost_of(self, style: Style) -> int:
+        return len(transition(self.pen.style or PLAIN, style))
+
+    def _draw(self, span: Span) -> None:
+        pen, wanted, shown = self.pen, self._wanted[span.row], self._shown[span.row]
+        cells = span.cells
+        if pen.style != span.style and not (span.is_blank and pen.can_draw(cells[0])):
+            style, cells = self._cheapest(span)
+            pen.use(style)
+        gap = wanted[pen.column : span.column] if pen.row == span.row and pen.column >= 0 else ()
+        same = [cell for cell in gap if cell is not None and cell.text.isascii() and pen.can_draw(cell)]
+        if gap and len(same) == len(gap) <= len(pen.path_to(span.row, span.column)):
+            pen.draw(same)
+        pen.move_to(span.row, span.column)
+        pen.draw(cells)
+        self._mark_shown(shown, wanted, span.column, span.end)
+        self._cursor_shown = (-1, -1)
 
     def _write(self, text: str) -> None:
         columns, rows = self.size
@@ -145,13 +232,14 @@ class FrameDiff:
             self._wanted.append([])
             self._shown.append([])
         row, column, style = self._wanted[self._row], self._column, self._style
-        blank = _style_of_space(style)
-        text = text.replace(HALF_BLOCK, " ") if _has_one_color(style) else text
+        if HALF_BLOCK in text:
+            text, style = self._pixels(text, style)
+        blank = style_of_space(style)
         before = len(row)
         if (missing := column + 2 * len(text) + 1 - before) > 0:
             row.extend([None] * missing)
         if (cell := row[column]) and not cell.text and column:
-            row[column - 1] = _blank(cell)  # its right half is overwritten
+            row[column - 1] = blank_half(cell)  # its right half is overwritten
         for character in text:
             if character == " ":
                 row[column] = Cell(" ", blank)
@@ -162,177 +250,95 @@ class FrameDiff:
             elif width == 2:
                 row[column], row[column + 1] = Cell(character, style), Cell("", style)
                 column += 2
-            elif column > self._column:  # a combining character, a joiner, a variation selector
-                base = column - 1
-                if (cell := row[base]) and not cell.text:
-                    base, cell = base - 1, row[base - 1]
-                if cell:
-                    row[base] = Cell(cell.text + character, cell.style)
+            elif column > self._column:
+                _combine(row, column - 1, character)
         if (cell := row[column]) and not cell.text:
-            row[column] = _blank(cell)  # its left half was overwritten
+            row[column] = blank_half(cell)  # its left half was overwritten
         del row[min(max(column, before), columns) :]
         self._column = column
         self._changed_rows.add(self._row)
 
-    def _update_row(self, row: int, pen: _Pen, later: dict[Style, list[tuple[int, int, list[Cell]]]]) -> None:
+    def _cheapest(self, span: Span) -> tuple[Style, list[Cell]]:
+        """A style that draws a span, and cells that look like it in this style: of an image, perhaps upside down."""
+        present, turned = self.pen.style, swapped(span.style)
+        if present is None or turned == span.style or any(cell.text != HALF_BLOCK for cell in span.cells):
+            return span.style, span.cells
+        if len(transition(present, turned)) < len(transition(present, span.style)):
+            return turned, [Cell(LOWER_HALF, turned)] * len(span.cells)
+        return span.style, span.cells
+
+    def _pixels(self, text: str, style: Style) -> tuple[str, Style]:
+        style = in_palette(style) if self._few_colors else style
+        return (text.replace(HALF_BLOCK, " ") if has_one_color(style) else text), style
+
+    @staticmethod
+    def _mark_shown(shown: list[Cell | None], wanted: Sequence[Cell | None], start: int, end: int) -> None:
+        if start and (old := shown[start]) and not old.text:
+            shown[start - 1] = None  # its right half was overwritten
+        if end < len(shown) and (old := shown[end]) and not old.text:
+            shown[end] = None  # its left half was overwritten
+        shown[start:end] = wanted[start:end]
+
+    def _spans(self, row: int) -> Iterator[Span]:
         wanted, shown = self._wanted[row], self._shown[row]
         shown.extend([None] * (len(wanted) - len(shown)))
-        start = drawn = 0
-        while start < len(wanted):
-            cell = wanted[start]
-            if cell is None or not cell.text or cell == shown[start]:
-                shown[start] = cell
-                start += 1
+        span: Span | None = None
+        for column, (cell, old) in enumerate(zip(wanted, shown, strict=True)):
+            if cell is None or not cell.text:
                 continue
-            run = _changed_run(wanted, shown, start)
-            end = start + len(run)
-            if (spaces := self._erasable(wanted, start)) >= MIN_ERASED:
-                pen.move_to(row, start)
-                pen.erase(spaces, cell)
-                end = start + spaces
-            elif len(run) <= MAX_DEFERRED and not pen.can_draw(cell):
-                later.setdefault(cell.style, []).append((row, start, run))
-            else:
-                if (pen.row, pen.column) == (row, drawn):
-                    pen.bridge(wanted[drawn:start])
-                pen.move_to(row, start)
-                pen.draw(run)
-                drawn = end
-            shown[start:end] = wanted[start:end]
-            start = end
+            end = column + 1
+            if end < len(wanted) and (half := wanted[end]) is not None and not half.text:
+                end += 1
+            if cell == old and (end == column + 1 or shown[column + 1] == wanted[column + 1]):
+                continue
+            if span and span.end < column and self._joins_blanks(column - span.end):
+                span.bridge(wanted[span.end : column], cell)
+            if not (span and span.end == column and span.append(cell, end)):
+                if span:
+                    yield span
+                span = Span(row, column, cell.style, [cell], end, cell.text == " ")
+            if cell.text >= "\u0300" and not is_narrow(cell.text):
+                yield span
+                span = None
+        if span:
+            yield span
 
-    def _erasable(self, row: Sequence[Cell | None], start: int) -> int:
-        """How many equal spaces begin there, if the terminal can erase cells."""
-        cell, end = row[start], start
-        if not self._can_erase or cell is None or cell.text != " " or cell.style.attributes:
-            return 0
-        while end < len(row) and row[end] == cell:
-            end += 1
-        return end - start
+    def _joins_blanks(self, gap: int) -> bool:
+        return gap <= MAX_GAP or self.pen.can_erase or self.pen.can_repeat or self.pen.can_repeat_ascii
 
 
-class _Pen:
-    """Collects the sequences of an update, and knows where they leave the cursor and how it writes."""
+def _combine(row: list[Cell | None], column: int, character: str) -> None:
+    """Add a combining character, a joiner or a variation selector to the cell that it belongs to."""
+    if (cell := row[column]) and not cell.text:
+        column, cell = column - 1, row[column - 1]
+    if cell:
+        row[column] = Cell(cell.text + character, cell.style)
 
-    def __init__(self, cursor: tuple[int, int]) -> None:
-        self.row, self.column = cursor
-        self.style = PLAIN
-        self.parts: list[str] = []
 
-    def move_to(self, row: int, column: int) -> None:
-        """Move the cursor, if it isn't there."""
-        if (self.row, self.column) == (row, column):
-            return
-        forward = column - self.column
-        if self.row == row and self.column >= 0 and forward > 0:
-            self.parts.append("\x1b[C" if forward == 1 else f"\x1b[{forward}C")
+def _chained(spans: Sequence[Span]) -> list[Span]:
+    """Short spans below each other come one after the other: from cell to cell of a border, it is one step down."""
+    chains: list[list[Span]] = []
+    last: dict[int, list[Span]] = {}
+    for span in spans:
+        chain = last.get(span.column)
+        if (
+            chain
+            and chain[-1].row == span.row - 1
+            and max(len(chain[-1].cells), len(span.cells)) <= MAX_CHAINED
+        ):
+            chain.append(span)
         else:
-            self.parts.append(f"\x1b[{row + 1}H" if column == 0 else f"\x1b[{row + 1};{column + 1}H")
-        self.row, self.column = row, column
-
-    def can_draw(self, cell: Cell) -> bool:
-        """Whether a cell can be drawn without a change of style; a space has no foreground."""
-        return cell.style == self.style or (cell.text == " " and cell.style == _style_of_space(self.style))
-
-    def erase(self, count: int, space: Cell) -> None:
-        """Make cells from the cursor on blank, with the background of `space`."""
-        self._use_style_of(space)
-        self.parts.append(f"\x1b[{count}X")
-
-    def _use_style_of(self, cell: Cell) -> None:
-        if not self.can_draw(cell):
-            self.parts.append(_transition(self.style, cell.style))
-            self.style = cell.style
-
-    def draw(self, cells: Sequence[Cell]) -> None:
-        """Draw cells from the cursor on."""
-        for cell in cells:
-            if not cell.text:
-                continue
-            self._use_style_of(cell)
-            self.parts.append(cell.text)
-            # Terminals disagree about the width of what is not a single narrow character: move explicitly after it.
-            self.column = self.column + 1 if self.column >= 0 and _is_narrow(cell.text) else -1
-
-    def bridge(self, gap: Sequence[Cell | None]) -> None:
-        """Draw a few unchanged cells again rather than move the cursor over them, if that is shorter."""
-        cells = [cell for cell in gap if cell is not None and cell.text.isascii() and self.can_draw(cell)]
-        if len(cells) == len(gap) <= MAX_GAP:
-            self.draw(cells)
+            chains.append(chain := [span])
+        last[span.column] = chain
+    single = sorted((span for chain in chains if len(chain) < MIN_CHAIN for span in chain), key=_place)
+    return single + [span for chain in chains if len(chain) >= MIN_CHAIN for span in chain]
 
 
-def _is_narrow(text: str) -> bool:
-    return len(text) == 1 and (text < "\u0300" or get_character_cell_size(text) == 1)
+def _rank(spans: Sequence[Span]) -> int:
+    if any(cell.text not in {" ", HALF_BLOCK} for span in spans for cell in span.cells):
+        return TEXT
+    return BLANK if all(span.is_blank for span in spans) else IMAGE
 
 
-def _changed_run(wanted: Sequence[Cell | None], shown: Sequence[Cell | None], start: int) -> list[Cell]:
-    """The cells from `start` on that changed and have one style; after a cell of unsure width, none follows."""
-    run: list[Cell] = []
-    for cell, old in zip(wanted[start:], shown[start:], strict=True):
-        if cell is None or cell == old or (run and cell.style != run[0].style):
-            break
-        run.append(cell)
-        if not _is_narrow(cell.text):
-            break
-    return run
-
-
-def _blank(half: Cell) -> Cell:
-    """What terminals show instead of a half of a wide character."""
-    return Cell(" ", Style("", "", half.style.background))
-
-
-@lru_cache(maxsize=8192)
-def _restyle(style: Style, parameters: str) -> Style:
-    """The style after an SGR sequence."""
-    codes = iter(parameters.split(";"))
-    attributes = [code for code in style.attributes.split(";") if code]
-    _, foreground, background = style
-    for code in codes:
-        if code in {"", "0"}:
-            attributes, foreground, background = [], "", ""
-        elif code in {"38", "48"}:
-            kind = next(codes, "5")
-            color = ";".join([code, kind, *(next(codes, "0") for _ in range(3 if kind == "2" else 1))])
-            foreground, background = (color, background) if code == "38" else (foreground, color)
-        elif code == "39":
-            foreground = ""
-        elif code == "49":
-            background = ""
-        elif len(code) >= 2 and code[:-1] in {"3", "9"}:
-            foreground = code
-        elif len(code) >= 2 and code[:-1] in {"4", "10"}:
-            background = code
-        elif code in _END_OF_ATTRIBUTE and code not in attributes:
-            attributes.append(code)
-    return Style(";".join(attributes), foreground, background)
-
-
-@lru_cache(maxsize=8192)
-def _style_of_space(style: Style) -> Style:
-    """The part of a style that is visible on a space."""
-    if _VISIBLE_ON_SPACE.isdisjoint(style.attributes.split(";")):
-        return Style("", "", style.background)
-    return style
-
-
-@lru_cache(maxsize=8192)
-def _has_one_color(style: Style) -> bool:
-    """Whether a half block in this style looks like a space, which takes fewer bytes."""
-    attributes, foreground, background = style
-    same = foreground.startswith("38;") and background.startswith("48;") and foreground[3:] == background[3:]
-    return same and not attributes
-
-
-@lru_cache(maxsize=8192)
-def _transition(old: Style, new: Style) -> str:
-    """The SGR sequence from one style to another."""
-    if new == PLAIN:
-        return RESET
-    before, after = (set(filter(None, style.attributes.split(";"))) for style in (old, new))
-    ends = {_END_OF_ATTRIBUTE[code] for code in before - after}
-    kept = {code for code in before & after if _END_OF_ATTRIBUTE[code] not in ends}
-    codes = sorted(ends) + sorted(after - kept)
-    codes += [] if new.foreground == old.foreground else [new.foreground or "39"]
-    codes += [] if new.background == old.background else [new.background or "49"]
-    return f"\x1b[{';'.join(codes)}m"
+def _place(span: Span) -> tuple[int, int]:
+    return span.row, span.column

@@ -41,7 +41,7 @@ class TextScreen(ModalScreen[None]):
         self._title, self._lines, self._reload, self._at_end = sanitize(title), lines, reload, at_end
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="reading") as frame:
+        with VerticalScroll(classes="reading" if self._reload is None else "reading -live") as frame:
             frame.border_title = self._title.replace("[", "\\[")
             frame.border_subtitle = "esc back"
             yield Static(_joined(self._lines), markup=False)
