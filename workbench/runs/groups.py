@@ -130,19 +130,19 @@ def group_runs(rows: Sequence[RunSummary]) -> list[list[RunSummary]]:
 
     A run that nothing repeats is a group of its own.
     """
-    groups: dict[tuple[str, ...], list[RunSummary]] = {}
+    groups: dict[tuple[str, bytes], list[RunSummary]] = {}
     for row in sorted(rows, key=lambda row: row.id):
         groups.setdefault(_key(row), []).append(row)
     return sorted(groups.values(), key=lambda group: group[-1].id, reverse=True)
 
 
-def _key(row: RunSummary) -> tuple[str, ...]:
+def _key(row: RunSummary) -> tuple[str, bytes]:
     if row.group:
-        return ("group", row.group)
+        return "group", row.group.encode()
     if not row.settings or row.command:
-        return ("run", row.id)  # nothing is known of what it repeats
-    kept = sorted((name, repr(value)) for name, value in row.settings.items() if name not in NOT_VARIED)
-    return ("settings", *(f"{name}={value}" for name, value in kept))
+        return "run", row.id.encode()  # nothing is known of what it repeats
+    kept = {name: value for name, value in row.settings.items() if name not in NOT_VARIED}
+    return "settings", msgspec.json.encode(kept, order="sorted")
 
 
 def compare_groups(rows: Sequence[RunSummary]) -> GroupComparison:
