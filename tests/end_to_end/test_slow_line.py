@@ -61,9 +61,12 @@ def image_cells(terminal: Terminal) -> int:
 
 
 def steady(terminal: Terminal) -> str:
-    """The text without what changes by itself, free memory and load, and without the widths of gaps beside it."""
+    """The text without what changes by itself, free memory and load, and without the widths of gaps beside it.
+
+    A half block may be the upper or the lower one, with the colors exchanged.
+    """
     text = re.sub(r"[━╸─]*  +[\d.]+( [A-Z]?B free|%)|load [\d.]+ *", "", terminal.text)
-    return re.sub(r" +", " ", text)
+    return re.sub(r" +", " ", text).replace("▄", "▀")
 
 
 def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Terminal) -> None:

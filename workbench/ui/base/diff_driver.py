@@ -34,6 +34,8 @@ PROBE = f"\x1b[{PROBE_ROW};1H \x1b[3b─\x1b[3b\x1b[6n"
 """Two characters, of one byte and of three, each to be repeated three times, and the question where the cursor is."""
 COLUMN_IF_REPEATED, COLUMN_IF_ASCII_REPEATED = 9, 6
 RETRY_SECONDS = 0.05
+SETTLE_SECONDS = 0.03
+"""So long, two frames of Textual, a repainted screen is held back: the panes lay out their content once more."""
 
 
 class DiffDriver(LinuxDriver):
@@ -47,6 +49,7 @@ class DiffDriver(LinuxDriver):
         self._frame.pen.can_erase = _can_erase()
         self._pace = LinePace()
         self._retry: asyncio.TimerHandle | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
         self._query = ""
         """A query that this terminal answers; empty until one was answered."""
@@ -89,7 +92,15 @@ class DiffDriver(LinuxDriver):
 
     def flush(self) -> None:
         """Send what changed, as soon as the terminal has shown what was sent before."""
-        self._cancel_retry()
+        if self._settling is not None or not self._active:
+            return
+        if self._frame.is_repainted and self._retry is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._cancel_timers()
         if not self._active:
             return
         limit = self._pace.chunk if self._query else None
@@ -99,7 +110,7 @@ class DiffDriver(LinuxDriver):
                 update += self._query
             super().write(update)
         if self._frame.is_behind:
-            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._send)
 
     def _confirm(self, message: Message, at: float) -> None:
         if isinstance(message, TerminalSupportsSynchronizedOutput) and not self._knows_modes:
@@ -115,7 +126,8 @@ class DiffDriver(LinuxDriver):
                 COLUMN_IF_ASCII_REPEATED,
             }
         self._pace.answer(at)
-        self.flush()
+        if self._settling is None:
+            self._send()
 
     def _accepts_output(self) -> bool:
         return self._pace.accepts() and _is_writable(sys.__stderr__)
@@ -124,10 +136,11 @@ class DiffDriver(LinuxDriver):
         self._frame.forget_shown()
         self.flush()
 
-    def _cancel_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+    def _cancel_timers(self) -> None:
+        for timer in (self._retry, self._settling):
+            if timer is not None:
+                timer.cancel()
+        self._retry = self._settling = None
 
 
 def _can_erase() -> bool:

@@ -34,6 +34,7 @@ from workbench.ui.base.sgr import (
 SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 MIN_SYNCHRONIZED = 150
 """Bytes from which on an update is sent as a synchronized one; a shorter one arrives in one piece."""
+REPAINTED_ROWS = 12
 MAX_STYLES = 40
 """So many of the most frequent styles are drawn one after the other; cells in any other style, row by row."""
 MAX_GAP = 4
@@ -113,6 +114,11 @@ class FrameDiff:
     def is_behind(self) -> bool:
         """Whether the terminal may not show yet what it should."""
         return bool(self._changed_rows)
+
+    @property
+    def is_repainted(self) -> bool:
+        """Whether much of the screen was painted: panes then lay out their content, which paints a part again."""
+        return len(self._changed_rows) >= REPAINTED_ROWS
 
     def use_few_colors(self, few: bool) -> None:
         """Send images in the 256 colors of the palette from now on, or again in all colors once they are drawn."""
