@@ -75,6 +75,11 @@ def test_a_plain_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
+def test_lazy_layers_that_never_ran_are_named(tmp_path: Path) -> None:
+    torch.save(nn.LazyLinear(2).state_dict(), tmp_path / "lazy.pt")
+    refused(tmp_path / "lazy.pt", "lazy layers without weights.* save it after one")
+
+
 def test_a_whole_module_is_refused_with_what_to_do(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "m.pt")
     refused(tmp_path / "m.pt", r"Linear.*or model\.state_dict\(\) of a whole model")

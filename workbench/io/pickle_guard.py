@@ -70,6 +70,8 @@ class TensorTree:
 
 def foreign_class_reason(name: str) -> str:
     """Why a checkpoint with a pickled class is refused, and what to do."""
+    if name.startswith("torch.nn.parameter.Uninitialized"):
+        return "has lazy layers without weights, which they get in the first forward pass: save it after one"
     return (
         f"was rejected without executing anything: it contains {name}, and loading a class may run any code; where you "
         'made the file, load it and save only the weights: torch.save(ckpt["state_dict"], "weights.pth"), or '
