@@ -172,7 +172,7 @@ def test_classify_by_a_run(digits_run: RunFolder, tmp_path: Path, capsys: pytest
     assert run(["classify", str(good), "--run", "last", "--json", "--top", "3"]) == 0
     document = printed_json(capsys)
     assert document["model"] == digits_run.id
-    assert document["pictures_per_second"] > 0
+    assert document["images_per_second"] > 0
     top = document["results"][0]["top"]
     assert len(top) == 3
     assert all(set(row) == {"index", "label", "probability"} for row in top)

@@ -82,7 +82,7 @@ def _classify_images(recipe: ClassifyRecipe | None, options: argparse.Namespace)
         document = {
             "model": classifier.name,
             "results": [_without_logits(result) for result in results],
-            "pictures_per_second": round(rate, 3),
+            "images_per_second": round(rate, 3),
             "skipped": skipped,
             "notices": [*classifier.notices, *counts.notices()],
         }
