@@ -31,7 +31,7 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time in seconds, summed over attempts."""
     test: dict[str, float | None]
     """Test metrics by name, rounded to four decimals; `None` where one is not measured."""
-    logged: dict[str, float | None]
+    logged: dict[str, float | None] = {}
     """Newest values that scripts and other programs have logged, by name, rounded likewise."""
     settings: dict[str, SettingValue]
     """Settings that differ between the runs, by full name, and where they ran: the git commit of the user's code, host,
