@@ -13,7 +13,7 @@ from workbench.core.errors import UserError
 from workbench.logs.discovery import find_logs
 from workbench.logs.event_log import EVENT_FILE_MARK
 from workbench.logs.open_log import open_log
-from workbench.logs.source import LogFormat, LogSource
+from workbench.logs.source import LogFormat, LogSource, stamp_logs
 
 CHECK_SECONDS = 0.05
 """How long a log is read to see whether there is something in it."""
@@ -61,28 +61,6 @@ def find_logged_runs(path: Path) -> list[LoggedRun]:
         raise UserError(f"{path}: no log found ({_KNOWN})")
     _check_content(path, runs)
     return runs
-
-
-def stamp_logs(paths: Sequence[Path]) -> tuple[int, int]:
-    """When any of these logs was last written, in nanoseconds, and their size; zeros where they are gone."""
-    modified = size = 0
-    for path in paths:
-        for file in _files_of(path):
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            modified, size = max(modified, status.st_mtime_ns), size + status.st_size
-    return modified, size
-
-
-def _files_of(path: Path) -> list[Path]:
-    """The files of a log; a folder's other files may change without it, but seldom do."""
-    try:
-        with os.scandir(path) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_file()]
-    except OSError:
-        return [path]
 
 
 def _check_readable(path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.config.experiment import run_name_part
 from workbench.core.errors import UserError
 from workbench.core.text import format_time
 from workbench.io.record_codec import Record, read_record, write_record
-from workbench.logs.logged_runs import LoggedRun, stamp_logs
-from workbench.logs.source import LogFormat, LogSource
+from workbench.logs.source import LogFormat, LogSource, stamp_logs
 from workbench.runs.run_folder import RunFolder, create_run_folder
+
+if TYPE_CHECKING:  # finding logs imports all their readers, which a script that logs does not need
+    from workbench.logs.logged_runs import LoggedRun
 
 
 class LogPlace(Record, frozen=True, kw_only=True):
