@@ -205,6 +205,7 @@ def test_a_callback_without_a_name_logs_to_the_run_of_the_script(run_script: Run
         "import workbench\nfrom workbench.integrations.active_run import ActiveRun\n"
         "run = workbench.init(name='mine')\nassert ActiveRun(None).get() is run\n"
         "assert ActiveRun(run, name='x').get() is run\n"
+        "import pickle\nassert pickle.loads(pickle.dumps(ActiveRun(run))).get() is run\n"
         "other = ActiveRun(None, name='other').get()\nassert other is not run and run.finished\n"
     )
     assert {row.name for row in Store.default().list_runs()} == {"mine", "other"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from workbench.runs.records import Notes
 from workbench.tracking.api import current_run, init
 from workbench.tracking.run import Run
 
@@ -20,15 +20,16 @@ class ActiveRun:
         self, run: Run | None, *, name: str = "", group: str = "", tags: Sequence[str] = (), notes: str = ""
     ) -> None:
         self._run = run
-        self._about: dict[str, Any] = {"name": name, "group": group, "tags": tuple(tags), "notes": notes}
+        self._about = Notes(name=name, group=group, tags=tuple(tags), notes=notes)
 
     def get(self) -> Run:
         """The run."""
         if self._run is None:
-            active = None if any(self._about.values()) else current_run()
-            self._run = init(**self._about) if active is None else active
+            about = self._about
+            active = current_run() if about == Notes() else None
+            self._run = active or init(name=about.name, group=about.group, tags=about.tags, notes=about.notes)
         return self._run
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Copies for other processes start a run of their own, or ignore everything, as their rank is."""
-        return {**self.__dict__, "_run": None}
+        return {"_about": self._about, "_run": None}

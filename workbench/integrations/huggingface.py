@@ -48,7 +48,7 @@ class WorkbenchCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
+        logs: Mapping[str, object] | None = None,
         **_: Any,
     ) -> None:
         """Log metrics under their names, those of `trainer_state.json`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 
@@ -39,7 +38,7 @@ class WorkbenchCallback(keras.callbacks.Callback):
         self._batches = 0
         self._fitting = False
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
         """Record the settings."""
         self._fitting = True
         optimizer = getattr(self.model, "optimizer", None)
@@ -48,21 +47,21 @@ class WorkbenchCallback(keras.callbacks.Callback):
             settings["optimizer"] = optimizer.get_config()
         self._active.get().config.update(settings)
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, object] | None = None) -> None:
         """Count the batch, and log its metrics if they are due."""
         self._batches += 1
         if self._every and self._batches % self._every == 0:
             self._active.get().log({"batch": dict(logs or {})}, self._batches)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         """Log the metrics of the epoch under their names, as `CSVLogger` does."""
         self._active.get().log({"epoch": epoch + 1, **(logs or {}), **self._learning_rate()}, self._batches)
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
         """From now on an evaluation is one of its own."""
         self._fitting = False
 
-    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_test_end(self, logs: Mapping[str, object] | None = None) -> None:
         """Log what `model.evaluate` has measured."""
         if not self._fitting:
             self._active.get().log({TEST: dict(logs or {})}, self._batches)

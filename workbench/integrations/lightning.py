@@ -67,7 +67,7 @@ class WorkbenchLogger(Logger):
         self.experiment.log(metrics, step)
 
     @rank_zero_only
-    def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *_: Any, **__: Any) -> None:
+    def log_hyperparams(self, params: Mapping[str, object] | Namespace, *_: Any, **__: Any) -> None:
         """Add hyperparameters to the settings of the run."""
         self.experiment.config.update(params)
 
