@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {"export": "workbench/export/"}
 """Extras, by the folder of the modules that may import their packages."""
+INTEGRATED = {"keras", "lightning", "lightning_fabric", "pytorch_lightning", "transformers"}
+"""Libraries that modules of `workbench/integrations` import for users who have them."""
 
 
 def normalized_name(name: str) -> str:
@@ -45,6 +47,8 @@ def undeclared(path: Path) -> set[str]:
     for extra, folder in EXTRAS.items():
         if path.relative_to(ROOT).as_posix().startswith(folder):
             declared |= set(map(normalized_name, PROJECT["optional-dependencies"][extra]))
+    if path.relative_to(ROOT).as_posix().startswith("workbench/integrations/"):
+        declared |= set(map(normalized_name, INTEGRATED))
     foreign = set(imports(path)) - sys.stdlib_module_names - {"workbench"}
     names = installed()
     return {

@@ -22,8 +22,10 @@ from workbench.runs.enums import Cause
 from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
+from workbench.runs.scores import Score
 from workbench.runs.script import Script, script_name
 from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
 
 LIMIT = 60.0
 
@@ -284,3 +286,6 @@ def test_logs_that_a_script_writes_by_itself_are_its_metrics(
     assert set(report.metrics) == {"loss"}
     assert (report.metrics["loss"].count, report.metrics["loss"].last_step) == (5, 4)
     assert report.metrics["loss"].last == pytest.approx(0.2)
+    (row,) = Store.default().list_runs()
+    assert row.newest_score == Score("", "loss", pytest.approx(0.2)) and row.step == 4
+    assert Store.default().list_runs() == [row], "and from the index"

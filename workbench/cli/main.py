@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from workbench.cli.console import activity, print_status
+from workbench.cli.run_argument import is_path
 from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
@@ -29,6 +30,8 @@ from workbench.system.terminal_info import plain_reason
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
 
+OPEN = "open"
+"""The command of `workbench PATH…`."""
 RUN_HELP = "last, or a run's id, name or a prefix of either"
 FILTER_HELP = (
     "only the runs that match, e.g. 'model=resnet lr<0.01 acc>0.9 tag:baseline !status:failed started<2d'"
@@ -89,7 +92,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
         check_current_folder()
-        options = parser().parse_args(arguments)
+        options = parse(arguments)
         module, _, function = options.command.partition(":")
         with contextlib.nullcontext() if module == "screen" else interrupt_on_termination():
             with activity("importing PyTorch") if module == "classify" else contextlib.nullcontext():
@@ -133,8 +136,22 @@ def _one_line(message: str) -> str:
     return sanitize(" ".join(message.split()))
 
 
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of a command line; `workbench PATH…` has no command of its own. Raises `UserError`."""
+    top, commands = _build_parser()
+    first = arguments[0] if arguments else "-"
+    is_command = first.startswith("-") or first in commands.choices
+    if not is_command and (is_path(first) or os.path.lexists(first)):
+        arguments = [OPEN, *arguments]
+    return top.parse_args(arguments)
+
+
 def parser() -> Parser:
     """The whole command line. Each command has its `module:function` in `workbench.cli.commands`."""
+    return _build_parser()[0]
+
+
+def _build_parser() -> tuple[Parser, Subparsers]:
     top = Parser(prog="workbench", description="Train image classifiers from the terminal.")
     top.set_defaults(command="screen:screen")
     top.add_argument("--version", action="store_true", help="print the version and exit")
@@ -142,6 +159,7 @@ def parser() -> Parser:
     _add_train(commands)
     _add_plan(commands)
     _add_script(commands)
+    _add_logs(commands)
     _add_run_commands(commands)
     _add_notes(commands)
     _add_trash(commands)
@@ -149,7 +167,7 @@ def parser() -> Parser:
     _add_classify(commands)
     _add_fetch(commands)
     _add_lists(commands)
-    return top
+    return top, commands
 
 
 def _add(
@@ -184,8 +202,7 @@ def _add_script(commands: Subparsers) -> None:
         "argv", nargs="+", metavar="-- COMMAND", help="the command and its arguments, after --"
     )
     command.add_argument("--name", help="name of the run (default: that of the script)")
-    command.add_argument("--group", default="", help="group of the run, for repeats and variants")
-    command.add_argument("--tag", action="append", default=[], metavar="T", help="a tag (repeatable)")
+    _add_group(command)
     command.add_argument(
         "--cwd", metavar="DIR", help="working directory of the command (default: this folder)"
     )
@@ -229,12 +246,12 @@ def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") 
 def _add_run_commands(commands: Subparsers) -> None:
     command = _add(commands, "runs", "runs:runs", "list the runs")
     command.add_argument("--filter", default="", metavar="EXPR", help=FILTER_HELP)
-    _add_run(commands, "show", "runs:show", "show one run")
-    summary = "follow a run until it ends (Ctrl-C leaves it running)"
-    _add_run(commands, "watch", "runs:watch", summary, json=False)
+    _add_paths(_add(commands, "show", "runs:show", "show runs, or logs of other programs"))
+    summary = "follow a run until it ends, or logs of other programs (Ctrl-C leaves it running)"
+    _add_paths(_add(commands, "watch", "runs:watch", summary, json=False))
     _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")
-    command = _add(commands, "compare", "runs:compare", "compare runs, or groups of repeats")
-    command.add_argument("run", metavar="RUN", nargs="*", help=RUN_HELP)
+    summary = "compare runs, logs of other programs, or groups of repeats"
+    command = _add_paths(_add(commands, "compare", "runs:compare", summary), nargs="*")
     command.add_argument(
         "--groups", nargs="?", const="", metavar="EXPR",
         help="compare repeats (runs of a group, or that differ only in their seed): mean, deviation, Welch's test",
@@ -325,6 +342,28 @@ def _add_run(
     command = _add(commands, name, handler, summary, json=json)
     command.add_argument("run", metavar="RUN", help=RUN_HELP)
     return command
+
+
+def _add_paths(command: argparse.ArgumentParser, nargs: str = "+") -> argparse.ArgumentParser:
+    path_help = f"{RUN_HELP}; or a log or folder of logs of another program"
+    command.add_argument("run", metavar="RUN|PATH", nargs=nargs, help=path_help)
+    return command
+
+
+def _add_logs(commands: Subparsers) -> None:
+    summary = "list logs of other programs as runs; they are read from where they are"
+    command = _add(commands, "add", "logs:add", summary)
+    command.add_argument("path", nargs="+", metavar="PATH", help="a log, or a folder with a log for each run")
+    command.add_argument("--name", help="name of the run (default: that of its folder or file)")
+    _add_group(command)
+    summary = "open the screen with logs of other programs on top; short: workbench PATH"
+    command = _add(commands, OPEN, "screen:open_paths", summary, json=False)
+    command.add_argument("path", nargs="+", metavar="PATH", help="a log, or a folder with a log for each run")
+
+
+def _add_group(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--group", default="", help="group of the run, for repeats and variants")
+    command.add_argument("--tag", action="append", default=[], metavar="T", help="a tag (repeatable)")
 
 
 def _add_classify(commands: Subparsers) -> None:

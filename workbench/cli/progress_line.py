@@ -56,15 +56,21 @@ def _script_parts(view: RunView, now: float) -> list[str]:
         parts.append(f"epoch {min(beat.epoch + 1, beat.epochs_total)}/{beat.epochs_total}")
     if beat.progress:
         parts.append(format_progress(beat.progress))
-    if view.logged:
-        parts.append(f"step {view.logged_step}")
-    newest = list(view.logged.items())[:SHOWN_LOGGED_METRICS]
-    parts += [f"{sanitize(name)} {text.format_decimals(series.values[-1])}" for name, series in newest]
+    parts += logged_parts(view)
     if (left := eta(beat)) is not None:
         parts.append(f"ETA {text.format_duration(left)}")
     if (seconds := phase_seconds(view, now)) is not None:
         parts.append(text.format_duration(seconds))
     return parts
+
+
+def logged_parts(view: RunView) -> list[str]:
+    """The newest step and values that a script, or another program, has logged."""
+    if not view.logged:
+        return []
+    newest = [(name, series) for name, series in view.logged.items() if len(series)][:SHOWN_LOGGED_METRICS]
+    values = [f"{sanitize(name)} {text.format_decimals(series.values[-1])}" for name, series in newest]
+    return [f"step {view.logged_step}", *values]
 
 
 def _training_parts(view: RunView) -> dict[str, str]:

@@ -1,9 +1,17 @@
-"""The `RUN` argument of commands that change a run."""
+"""The `RUN` and `RUN|PATH` arguments of commands."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
 from workbench.cli import console
 from workbench.core import text
+from workbench.core.errors import UserError
+from workbench.core.paths import expand_user_path
+from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
@@ -24,3 +32,43 @@ def resolve_target_run(run: str, *, live: bool = True) -> RunFolder:
             f"(started {text.format_time(target.created)})"
         )
     return folder
+
+
+@contextmanager
+def runs_and_logs(arguments: Sequence[str]) -> Iterator[list[RunFolder]]:
+    """The runs that the arguments name: runs of the list, and those in files and folders of logs.
+
+    Logs are opened for the time of the context. Raises `UserError`.
+    """
+    opened: list[OpenedLogs] = []
+    folders: list[RunFolder] = []
+    try:
+        for argument in arguments:
+            run = _resolve(argument)
+            if isinstance(run, RunFolder):
+                folders.append(run)
+            else:
+                opened.append(OpenedLogs([run]))
+                folders += opened[-1].folders
+        yield folders
+    finally:
+        for logs in opened:
+            logs.close()
+
+
+def _resolve(argument: str) -> RunFolder | Path:
+    """A run of the list, or a path: what has a separator, and what names no run but exists."""
+    path = expand_user_path(argument)
+    if is_path(argument):
+        return path
+    try:
+        return Store.default().find(argument)
+    except UserError:
+        if os.path.lexists(path):
+            return path
+        raise
+
+
+def is_path(argument: str) -> bool:
+    """Whether an argument can only be a path."""
+    return argument in {".", ".."} or argument.startswith("~") or "/" in argument

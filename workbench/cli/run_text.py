@@ -9,6 +9,7 @@ from workbench.cli.console import print_result, print_status
 from workbench.cli.tables import print_table
 from workbench.config.data_summary import DataSummary
 from workbench.core import text
+from workbench.core.settings_schema import SettingValue
 from workbench.core.text import sanitize
 from workbench.runs.metric_series import MetricSummary
 from workbench.runs.metrics import ClassMetrics
@@ -20,31 +21,30 @@ from workbench.runs.scores import split_label
 SHOWN_CHANGES = 8
 """Number of newest setting changes that are shown."""
 MAX_METRICS = 40
+MAX_SETTINGS = 20
 MAX_CLASSES = 30
 """Per-class metrics of more classes are not printed."""
 
 
 def print_run_report(report: RunReport) -> None:
     """Print the report of a run."""
-    phase = f", {report.phase}" if report.phase else ""
-    print_result(f"{report.name} ({report.run}): {report.status}{phase}")
+    details = "".join(f", {detail}" for detail in (report.phase, report.format) if detail)
+    print_result(f"{report.name} ({report.run}): {report.status}{details}")
     if report.test:
         print_result(f"  test  {_metrics_line(report.test)}")
     _print_code(report)
     if progress := progress_line(report):
         print_result(f"  {progress}")
-    if report.script:
-        _print_logged(report.metrics)
+    if report.script or report.format:
+        _print_logged(report.metrics, report.log_notices)
     if report.now and (now := _live_line(report.now)):
         print_result(f"  now   {now}")
     _print_changes(report.changes)
-    if report.reason:
-        print_result(f"  {report.reason}")
-    if report.unreadable_files:
-        print_result(f"  damaged files that can't be read: {', '.join(report.unreadable_files)}")
-    group = f"group {report.group}" if report.group else ""
-    if notes := "  ".join(filter(None, [group, ", ".join(report.tags), report.notes])):
-        print_result(f"  {notes}")
+    _print_remarks(report)
+    if report.format:
+        _print_config(report.config)
+        print_result(f"  logs  {', '.join(report.logs)}")
+        return
     if report.reference:
         _print_reference(report.reference)
     _print_class_section(report)
@@ -66,6 +66,17 @@ def _print_code(report: RunReport) -> None:
         print_result(f"  code  {report.source.text}")
 
 
+def _print_remarks(report: RunReport) -> None:
+    """Print why the run ended, what can't be read, and what the user has noted."""
+    if report.reason:
+        print_result(f"  {report.reason}")
+    if report.unreadable_files:
+        print_result(f"  damaged files that can't be read: {', '.join(report.unreadable_files)}")
+    group = f"group {report.group}" if report.group else ""
+    if notes := "  ".join(filter(None, [group, ", ".join(report.tags), report.notes])):
+        print_result(f"  {notes}")
+
+
 def print_data(summary: DataSummary | None) -> None:
     """Print on stderr what a run will use of a folder of images; `None`: nothing is known before loading."""
     for line in summary.lines if summary else ():
@@ -75,8 +86,9 @@ def print_data(summary: DataSummary | None) -> None:
 def progress_line(report: RunReport) -> str:
     """Epochs, steps and the best epoch of a run, with the remaining time; empty for a script that counts neither."""
     total = f"/{report.steps_total}" if report.steps_total else ""
-    parts = [f"step {report.step}{total}"] if report.step or not report.script else []
-    if report.epochs_total or not report.script:
+    is_training = not report.script and not report.format
+    parts = [f"step {report.step}{total}"] if report.step or is_training else []
+    if report.epochs_total or is_training:
         parts.insert(0, f"epoch {report.epoch}/{report.epochs_total or '?'}")
     if best := report.best:
         parts.append(
@@ -87,8 +99,10 @@ def progress_line(report: RunReport) -> str:
     return "  ".join(parts)
 
 
-def _print_logged(metrics: Mapping[str, MetricSummary]) -> None:
-    """Print the metrics of a script."""
+def _print_logged(metrics: Mapping[str, MetricSummary], notices: Sequence[str]) -> None:
+    """Print the metrics of a script or a log, and what in its logs could not be read."""
+    for notice in notices:
+        print_result(f"  in its logs  {notice}")
     if metrics:
         cells = [
             (
@@ -102,6 +116,14 @@ def _print_logged(metrics: Mapping[str, MetricSummary]) -> None:
         print_table(("  metric", "last", "min", "max", "values", "last step"), cells[:MAX_METRICS])
         if len(cells) > MAX_METRICS:
             print_result(f"  and {text.plural(len(cells) - MAX_METRICS, 'more metric')} (--json has all)")
+
+
+def _print_config(config: Mapping[str, SettingValue]) -> None:
+    """Print the settings in the logs of another program."""
+    for name, value in sorted(config.items())[:MAX_SETTINGS]:
+        print_result(f"  {name} = {text.truncate(text.format_setting(value), 60)}")
+    if len(config) > MAX_SETTINGS:
+        print_result(f"  and {text.plural(len(config) - MAX_SETTINGS, 'more setting')} (--json has all)")
 
 
 def _live_line(now: LiveMetrics) -> str:
@@ -188,7 +210,7 @@ def _print_data(report: RunReport) -> None:
 def _print_class_section(report: RunReport) -> None:
     if not report.per_class:
         return
-    moment = "" if report.script else f" after epoch {report.per_class_epoch}"
+    moment = "" if report.script or report.format else f" after epoch {report.per_class_epoch}"
     print_result(f"  per-class metrics, {report.per_class_split} data{moment}")
     published = (report.reference.per_class or ()) if report.reference else ()
     _print_classes(report.per_class, published, report.class_counts.get("train", ()))

@@ -82,6 +82,9 @@ class OpenImage(Request[OpenedImage], frozen=True, kw_only=True):
 
     path: str
     """A file or an http(s) URL."""
+    offset: int = 0
+    size: int | None = None
+    """If given, the image is in so many bytes of the file, from `offset` on."""
 
 
 class Classify(Request[Classification], frozen=True, kw_only=True):

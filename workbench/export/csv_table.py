@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from workbench.io.record_codec import to_json
+from workbench.runs.metric_series import external_rows
 from workbench.runs.metrics import EvaluationRow, LogRow, MetricLine
 from workbench.runs.reader import JsonlReader
 from workbench.runs.run_folder import RunFolder
@@ -22,6 +23,7 @@ def write(folder: RunFolder, target: Path) -> None:
     while records := reader.read()[0]:
         rows += [_cells(record) for record in records]
     reader.close()
+    rows += map(_cells, external_rows(folder))
     columns = dict.fromkeys([*FIRST, *(name for row in rows for name in row)])
     with target.open("x", newline="", encoding="utf-8") as out:
         table = csv.DictWriter(out, list(columns))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from workbench.runs.metric_series import external_rows
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow
 from workbench.runs.reader import JsonlReader
 from workbench.runs.run_folder import RunFolder
@@ -19,6 +20,8 @@ def write(folder: RunFolder, target: Path) -> None:
         while rows := reader.read()[0]:
             for row in rows:
                 _add(out, row)
+        for row in external_rows(folder):
+            _add(out, row)
     reader.close()
 
 

@@ -24,8 +24,10 @@ from workbench.models.outputs import (
     set_output_kind,
     set_training_output_kind,
 )
+from workbench.runs.external_log import ExternalLog
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import Script, read_description
 from workbench.worker.checkpoint_content import CheckpointContent, ModelSpec
 from workbench.worker.checkpoint_reader import NoReadableCheckpoint, select_checkpoint
 
@@ -68,6 +70,8 @@ def load_run_checkpoint(
     except NoReadableCheckpoint as error:
         raise UserError(f"{run.name} has no readable checkpoint: {error}") from None
     if loaded is None:
+        if isinstance(read_description(RunFolder(run).experiment), Script | ExternalLog):
+            raise UserError(f"{run.name} is not a training of workbench: there is no model of it to load")
         raise UserError(
             f"{run.name} has no checkpoint yet: one is written every minute and at the end of every epoch"
         )

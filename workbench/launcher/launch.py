@@ -29,6 +29,7 @@ from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
+from workbench.runs.external_log import check_is_ours
 from workbench.runs.records import Heartbeat, Launch, Notes, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
@@ -181,7 +182,8 @@ def _check_script_resume(
 
 
 def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
-    """The status of a run. Raises `UserError` where it is or may be live, or belongs to another user."""
+    """The status of a run. Raises `UserError` where it is or may be live, is no run of ours, or another user's."""
+    check_is_ours(folder)
     status = status_of(folder)
     if status.live:
         beat = read_record(folder.heartbeat, Heartbeat)
@@ -256,6 +258,7 @@ def _terminate(folder: RunFolder) -> bool:
 
 def _live_attempt(folder: RunFolder) -> int:
     """The number of the live attempt. Raises `UserError` where none is live, or the run is another user's."""
+    check_is_ours(folder)
     status = status_of(folder)
     if not status.live:
         more = " --set train.epochs=…" if status is Status.FINISHED else ""

@@ -9,6 +9,7 @@ from workbench.config.experiment import Experiment
 from workbench.core.errors import UserError
 from workbench.core.user_code import is_user_code, user_code_file
 from workbench.io.atomic_files import write_bytes
+from workbench.runs.external_log import ExternalLog
 from workbench.runs.journal import SourceVersion
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import Script, read_description
@@ -32,11 +33,11 @@ def record_source(folder: RunFolder, attempt: int) -> SourceVersion | None:
     )
 
 
-def _code_folder(described: Experiment | Script | None) -> Path | None:
+def _code_folder(described: Experiment | Script | ExternalLog | None) -> Path | None:
     """The folder of the user's code; `None` for a training that runs none."""
     if isinstance(described, Script):
         return Path(described.working_directory)
-    names = (described.data.name, described.model.name) if described else ()
+    names = (described.data.name, described.model.name) if isinstance(described, Experiment) else ()
     for name in filter(is_user_code, names):
         with contextlib.suppress(UserError):
             return user_code_file(name).parent

@@ -61,6 +61,13 @@ class EventLog(Log):
             except OSError:  # the other files can still be read
                 self._notice_unreadable_file()
 
+    @property
+    def is_garbled(self) -> bool:
+        """Whether there are files with content, but no complete record at the start of any."""
+        return any(file.size for file in self._files.values()) and not any(
+            file.offset for file in self._files.values()
+        )
+
     def _reset(self) -> None:
         super()._reset()
         self._files.clear()

@@ -82,6 +82,11 @@ class Log(ABC):
         """Whether the last poll ran out of time before it had read everything."""
         return self._work is not None
 
+    @property
+    def is_garbled(self) -> bool:
+        """Whether there is content, but no complete record at its start."""
+        return False
+
     def poll(self, max_seconds: float = math.inf) -> bool:
         """Read what was added, for about `max_seconds`; whether anything changed. Never raises for bad content."""
         version, deadline = self.version, time.monotonic() + max_seconds
@@ -164,6 +169,14 @@ class Log(ABC):
             series.drop_every_second()
         self.point_count = sum(map(len, self.series.values()))
         self._notice(NoticeKind.DROPPED_POINT, before - self.point_count)
+
+    def forget_history(self) -> None:
+        """Forget all points but the newest of each metric, and where images, histograms and texts are."""
+        for series in self.series.values():
+            series.keep_newest()
+        for references in (self.texts, self.images, self.histograms):
+            references.clear()
+        self.point_count, self._references = len(self.series), 0
 
     def _add_reference(self, kind: dict[str, list[Reference[T]]], reference: Reference[T]) -> None:
         if self._references >= MAX_REFERENCES:

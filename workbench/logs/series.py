@@ -83,6 +83,13 @@ class Series:
             del column[1::2]
         self._counted = len(self.steps)
 
+    def keep_newest(self) -> None:
+        """Drop all points but the newest."""
+        self.count_steps()
+        for column in self._columns():
+            del column[:-1]
+        self._counted = len(self.steps)
+
     def _columns(self) -> Sequence[array[int] | array[float]]:
         return self.steps, self.values, self.wall_times, self.epochs
 

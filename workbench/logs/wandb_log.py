@@ -67,6 +67,11 @@ class WandbLog(Log):
             self._file.advance(data, size)
             yield
 
+    @property
+    def is_garbled(self) -> bool:
+        """Whether there is content, but no complete record at its start."""
+        return self._file.size > 0 and not self._file.offset
+
     def _reset(self) -> None:
         super()._reset()
         self._file.rewind()

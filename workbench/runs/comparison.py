@@ -31,6 +31,8 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time in seconds, summed over attempts."""
     test: dict[str, float | None]
     """Test metrics by name, rounded to four decimals; `None` where one is not measured."""
+    logged: dict[str, float | None] = {}
+    """Newest values that scripts and other programs have logged, by name, rounded likewise."""
     settings: dict[str, SettingValue]
     """Settings that differ between the runs, by full name, and where they ran: the git commit of the user's code, host,
     device, package versions.
@@ -46,6 +48,7 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
             "epoch": self.epoch,
             "seconds": self.seconds,
             **{f"test.{name}": value for name, value in self.test.items()},
+            **self.logged,
             **self.settings,
         }
 
@@ -69,6 +72,8 @@ def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
     changed = [name for name in _union(settings) if _differs(name, settings)]
     measured = [_test_metrics(report) for report in reports]
     metrics = _union(measured)
+    logged = [_logged_metrics(report) for report in reports]
+    logged_names = _union(logged)
     return [
         ComparedRun(
             run=report.run,
@@ -77,9 +82,10 @@ def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
             epoch=report.epoch,
             seconds=report.seconds.total,
             test={name: test.get(name) for name in metrics},
+            logged={name: values.get(name) for name in logged_names},
             settings={name: flat.get(name) for name in changed},
         )
-        for report, test, flat in zip(reports, measured, settings, strict=True)
+        for report, test, values, flat in zip(reports, measured, logged, settings, strict=True)
     ]
 
 
@@ -106,3 +112,10 @@ def _compared_settings(report: RunReport) -> dict[str, SettingValue]:
         code = {"code.commit": report.source.commit[:8], "code.changed": ", ".join(report.source.changed)}
     environment = {f"environment.{name}": value for name, value in report.environment.items()}
     return {**flat_settings(report.experiment), **report.config, **code, **environment}
+
+
+def _logged_metrics(report: RunReport) -> dict[str, float | None]:
+    """The newest values of a script or an external log; of our own trainings the test result is compared."""
+    if report.experiment is not None:
+        return {}
+    return {name: round(row.last, 4) for name, row in report.metrics.items()}

@@ -139,7 +139,7 @@ def group_runs(rows: Sequence[RunSummary]) -> list[list[RunSummary]]:
 def _key(row: RunSummary) -> tuple[str, bytes]:
     if row.group:
         return "group", row.group.encode()
-    if not row.settings or row.command:
+    if not row.settings or not row.is_training:
         return "run", row.id.encode()  # nothing is known of what it repeats
     kept = {name: value for name, value in row.settings.items() if name not in NOT_VARIED}
     return "settings", msgspec.json.encode(kept, order="sorted")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from workbench.logs.series import Series
-from workbench.runs.metrics import EvaluationMetrics, EvaluationRow, LogRow, MetricLine
-from workbench.runs.reader import RunView
+from workbench.runs.metrics import EvaluationMetrics, EvaluationRow, LogRow, MetricLine, Wall
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.run_folder import RunFolder
 
 TRAINING = "train"
 """The prefix of training metrics; those of an evaluation have the name of its split."""
@@ -56,6 +58,25 @@ def summarize(series: Series) -> MetricSummary:
         count=len(series),
         last_step=int(series.steps[-1]),
     )
+
+
+def external_rows(folder: RunFolder) -> Iterator[LogRow]:
+    """What another program, or a script in logs of its own, has logged, a row for each step; for other runs nothing."""
+    reader = RunReader(folder)
+    reader.read_all()
+    reader.close()
+    rows: dict[tuple[int, int], dict[str, float]] = {}
+    times: dict[tuple[int, int], float] = {}
+    for name, series in reader.external_series.items():
+        seen: Counter[int] = Counter()
+        for step, value, wall_time in zip(series.steps, series.values, series.wall_times, strict=True):
+            key = step, seen[step]  # a step that is repeated gets another row
+            seen[step] += 1
+            rows.setdefault(key, {})[name] = value
+            if math.isfinite(wall_time):
+                times.setdefault(key, wall_time)
+    for key in sorted(rows):
+        yield LogRow(step=key[0], values=rows[key], wall=Wall(time=times.get(key, 0.0)))
 
 
 def _training_series(view: RunView) -> dict[str, Series]:

@@ -14,7 +14,9 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.io.regular_files import open_regular_descriptor
+from workbench.logs.references import Reference
 from workbench.logs.series import Series
+from workbench.runs.external_log import ExternalLog
 from workbench.runs.journal import (
     Attempt,
     JournalLine,
@@ -25,8 +27,8 @@ from workbench.runs.journal import (
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_logs import FoundLogs, RunLogs
 from workbench.runs.script import Script, ScriptConfig, read_description
-from workbench.runs.script_logs import FoundLogs, ScriptLogs
 from workbench.runs.status import Status, status_of, unknown_reason
 
 MAX_LINE_BYTES = 1 << 20
@@ -167,16 +169,22 @@ class RunView:
     unknown_reason: str = ""
     """Why the status is unknown, in one line."""
     experiment: Experiment | None = None
-    """The experiment as started, with its dataset where it is now; `None` for a script, and where its file is missing
-    or damaged.
+    """The experiment as started, with its dataset where it is now; `None` for a script or an external log, and where
+    its file is missing or damaged.
     """
     script: Script | None = None
     """The command, for a run of a script."""
+    external: ExternalLog | None = None
+    """The logs, for a run that another program logs."""
     config: ScriptConfig = field(default_factory=ScriptConfig)
     logged: dict[str, Series] = field(default_factory=dict)
     """What a script has logged, by name."""
     logged_step: int = 0
     """The highest step that it has logged."""
+    logged_images: dict[str, list[Reference[bytes]]] = field(default_factory=dict)
+    """The images in the logs of other programs, by name."""
+    log_notices: tuple[str, ...] = ()
+    """What in the logs of other programs could not be read as it was, for people."""
     setup: Setup | None = None
     steps: MetricColumns = field(default_factory=MetricColumns)
     """Columns `loss`, `accuracy`, `lr`, `count`, ... of the training steps."""
@@ -199,8 +207,13 @@ class RunView:
     @property
     def name(self) -> str:
         """The name in the notes, else the name of the experiment or the script, else the run id."""
-        description = self.experiment or self.script
+        description = self.experiment or self.script or self.external
         return self.notes.name or (description.name if description else "") or self.folder.id
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it is a training of our own, which has epochs; a script and an external log may have none."""
+        return self.script is None and self.external is None
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -223,7 +236,8 @@ class RunReader:
     def __init__(self, folder: RunFolder) -> None:
         self.view = RunView(folder)
         self._advanced = True
-        self._script_logs: ScriptLogs | None = None
+        self._logs: RunLogs | None = None
+        self._own_config = ScriptConfig()
         self._metrics: JsonlReader[MetricLine] = JsonlReader(folder.metrics, MetricLine)
         self._journal: JsonlReader[JournalLine] = JsonlReader(folder.journal, JournalLine)
         self._stamps: dict[str, int] = {}
@@ -235,7 +249,7 @@ class RunReader:
         changed = self._poll_files()
         changed |= self._poll_journal()
         changed |= self._poll_metrics(budget)
-        changed |= self._poll_script_logs()
+        changed |= self._poll_logs()
         status = status_of(view.folder, view.attempts)
         if changed or status is not view.status:
             view.status = status
@@ -253,8 +267,13 @@ class RunReader:
     @property
     def has_unread(self) -> bool:
         """Whether another poll would read more. A torn last line does not count: it may never be completed."""
-        logs = self._script_logs
+        logs = self._logs
         return (self._advanced and self._metrics.unread_bytes > 0) or (logs is not None and logs.pending)
+
+    @property
+    def external_series(self) -> dict[str, Series]:
+        """What was read of logs that other programs write, by name."""
+        return {} if self._logs is None else self._logs.series
 
     def close(self) -> None:
         """Close all open files."""
@@ -269,7 +288,12 @@ class RunReader:
                 view.experiment = experiment
             case Script() as script:
                 view.script = script
-        view.config = self._newer(folder.config, partial(read_record, type=ScriptConfig)) or view.config
+            case ExternalLog() as external:
+                view.external = external
+        config = self._newer(folder.config, partial(read_record, type=ScriptConfig))
+        if config is not None:
+            self._own_config = config
+            self._merge_config()
         if self._newer(folder.data_location, read_json):
             view.experiment = read_experiment(folder.experiment) or view.experiment
         view.setup = self._newer(folder.setup, partial(read_record, type=Setup)) or view.setup
@@ -283,7 +307,7 @@ class RunReader:
     def _contents(self) -> tuple[object, ...]:
         view = self.view
         return (
-            view.experiment, view.script, view.config, view.setup, view.heartbeat, view.exit, view.notes,
+            view.experiment, view.script, view.external, view.config, view.setup, view.heartbeat, view.exit, view.notes,
             view.unreadable_files,
         )  # fmt: skip
 
@@ -336,21 +360,31 @@ class RunReader:
         view.skipped_lines = reader.skipped_lines + self._journal.skipped_lines
         return bool(records) or replaced
 
-    def _poll_script_logs(self) -> bool:
-        """Read what the script logs by itself; it stands beside what it logs with `workbench.log`."""
+    def _poll_logs(self) -> bool:
+        """Read what other programs log; of a script it stands beside what it logs with `workbench.log`."""
         view = self.view
-        if view.script is None:
+        if view.is_training:
             return False
         found = self._newer(view.folder.found_logs, partial(read_record, type=FoundLogs))
-        if self._script_logs is None or found is not None:
-            paths = view.script.logs or (found.paths if found else ())
-            self._script_logs = ScriptLogs(paths) if paths else None
-        if self._script_logs is None or not self._script_logs.poll():
+        if self._logs is None or found is not None:
+            self._logs = _open_logs(view, found)
+        if self._logs is None or not self._logs.poll():
             return False
-        for name, series in self._script_logs.series.items():
-            view.logged[name] = series
-            view.logged_step = max(view.logged_step, series.steps[-1])
+        found_series = self._logs.series
+        # Of a log that was rewritten, metrics may be gone.
+        view.logged = found_series if view.external else {**view.logged, **found_series}
+        steps = [series.steps[-1] for series in found_series.values() if len(series)]
+        view.logged_step = max([0 if view.external else view.logged_step, *steps])
+        view.logged_images, view.log_notices = self._logs.images, self._logs.notices
+        self._merge_config()
         return True
+
+    def _merge_config(self) -> None:
+        """Settings and results: those in logs, and those that the script itself has reported."""
+        own, logs = self._own_config, self._logs
+        if logs is not None:
+            own = ScriptConfig(config={**logs.config, **own.config}, summary={**logs.summary, **own.summary})
+        self.view.config = own
 
     def _add_row(self, row: MetricLine) -> None:
         match row:
@@ -367,3 +401,11 @@ class RunReader:
                     if (series := self.view.logged.get(name)) is None:
                         series = self.view.logged[name] = Series()
                     series.append(row.step, value, row.wall.time)
+
+
+def _open_logs(view: RunView, found: FoundLogs | None) -> RunLogs | None:
+    """The logs that other programs write for a run; `None` where none are known."""
+    if view.external is not None:
+        return RunLogs(sources=[log.source for log in view.external.external])
+    paths = (view.script.logs if view.script else ()) or (found.paths if found else ())
+    return RunLogs(paths) if paths else None

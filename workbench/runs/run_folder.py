@@ -41,7 +41,7 @@ class RunFolder:
 
     @property
     def experiment(self) -> Path:
-        """The experiment with all settings, or the command of a script, written once by the launcher."""
+        """The experiment with all settings, the command of a script, or the place of a log; written once."""
         return self.path / "experiment.json"
 
     @property

@@ -62,6 +62,7 @@ FIELDS: dict[str, Callable[[RunSummary], FieldValue]] = {
     "group": lambda row: row.group,
     "tag": lambda row: row.tags,
     "command": lambda row: row.command,
+    "format": lambda row: row.format,
     "reason": lambda row: row.reason,
     "started": lambda row: time.time() - row.created if row.created else None,
     "epoch": lambda row: row.epoch,
@@ -273,6 +274,8 @@ def _contains_word(word: str) -> Predicate:
             row.device,
             row.group,
             row.command,
+            row.format,
+            *row.logs,
             *row.tags,
         )
         return any(word in field.lower() for field in fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 import msgspec
 
@@ -86,20 +87,26 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause | None
     unreadable_files: tuple[str, ...]
     """See `RunView.unreadable_files`."""
+    log_notices: tuple[str, ...]
+    """See `RunView.log_notices`."""
     directory: str
     experiment: Experiment | None
-    """The experiment with all changes by resumes and requests; `None` for a script."""
+    """The experiment with all changes by resumes and requests; `None` for a script and for an external log."""
     script: Script | None
     source: SourceVersion | None
     """The git commit of the user's code at the newest start."""
     environment: dict[str, str | None]
     """Host, device and package versions of the newest attempt, by name."""
+    format: str | None
+    """Who wrote the log of a run of another program, see `LogFormat`; `None` for all other runs."""
+    logs: tuple[str, ...]
+    """The paths of such logs."""
     exit_code: int | None
     """Of an ended script."""
     config: dict[str, str | float | int | bool | None]
-    """What a script reports of its settings."""
+    """The settings in logs of other programs, and those that a script reports."""
     summary: dict[str, str | float | int | bool | None]
-    """Results that a script has noted."""
+    """Results that are noted there."""
     metrics: dict[str, MetricSummary]
     """All metrics by name, see `metric_series`."""
     step: int
@@ -185,7 +192,7 @@ def build_report(view: RunView) -> RunReport:
     experiment, live = effective_experiment(view), view.status.live
     setup, attempt = view.setup or Setup(), next(reversed(attempts_of(view.journal)), Attempt())
     return RunReport(
-        run=view.folder.id,
+        run=view.external.place if view.external and view.external.opened else view.folder.id,
         name=view.name,
         group=view.notes.group,
         tags=view.notes.tags,
@@ -196,11 +203,14 @@ def build_report(view: RunView) -> RunReport:
         refused=refusal(view),
         cause=end_cause(view),
         unreadable_files=view.unreadable_files,
-        directory=str(view.folder.path),
+        log_notices=view.log_notices,
+        directory=str(_directory(view)),
         experiment=experiment,
         script=view.script,
         source=attempt.source,
         environment={"host": attempt.host, "device": setup.device_name or beat.device, **attempt.versions},
+        format=view.external.format if view.external else None,
+        logs=tuple(map(str, view.external.paths)) if view.external else (),
         exit_code=view.exit.exit_code if view.exit and not live else None,
         config=view.config.config,
         summary=view.config.summary,
@@ -226,6 +236,14 @@ def build_report(view: RunView) -> RunReport:
         reference=compare_to_reference(view, final),
         system=summarize_usage([line for line in view.journal if isinstance(line, SystemSample)]),
     )
+
+
+def _directory(view: RunView) -> Path:
+    """The folder of the run; the folder of its log, if another program writes that."""
+    if view.external is None:
+        return view.folder.path
+    place = Path(view.external.place)
+    return place if place.is_dir() else place.parent
 
 
 def effective_experiment(view: RunView) -> Experiment | None:
@@ -353,8 +371,8 @@ def read_result(folder: RunFolder) -> dict[str, float | None] | None:
 
 def view_scores(view: RunView) -> tuple[Score, ...]:
     """The test result, and the best epoch."""
-    if view.script is not None:
-        logged = logged_score({name: series.values[-1] for name, series in view.logged.items()})
+    if not view.is_training:
+        logged = logged_score({name: one.values[-1] for name, one in view.logged.items() if len(one)})
         return () if logged is None else (logged,)
     if view.experiment is None:
         return ()

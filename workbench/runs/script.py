@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from workbench.config.experiment import Experiment, read_experiment, run_name_part
 from workbench.io.record_codec import Record, read_record
+from workbench.runs.external_log import ExternalLog, read_external_log
 
 GRACE_SECONDS = 30.0
 """By default a script has so long after SIGINT, before it is sent SIGTERM."""
@@ -66,6 +67,6 @@ def read_script(path: Path) -> Script | None:
     return script if script is not None and script.command else None
 
 
-def read_description(path: Path) -> Experiment | Script | None:
+def read_description(path: Path) -> Experiment | Script | ExternalLog | None:
     """What a run does, from its `experiment.json`; `None` where that is missing or damaged."""
-    return read_experiment(path) or read_script(path)
+    return read_experiment(path) or read_script(path) or read_external_log(path)

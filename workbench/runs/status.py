@@ -14,6 +14,7 @@ from workbench.core.paths import is_file
 from workbench.core.text import sanitize
 from workbench.io.record_codec import read_record
 from workbench.runs import locks
+from workbench.runs.external_log import read_external_log
 from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
@@ -35,7 +36,9 @@ class Status(StrEnum):
     CRASHED = "crashed"
     """Its processes ended without recording it."""
     UNKNOWN = "unknown"
-    """It may still run on another host, or its exit record is damaged."""
+    """It may still run on another host, its exit record is damaged, or its log is missing."""
+    LOG = "log"
+    """Another program writes it, or has written it: whether that program runs is not known."""
 
     @property
     def live(self) -> bool:
@@ -58,6 +61,8 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
+    if attempt is None and (external := read_external_log(folder.experiment)) is not None:
+        return Status.UNKNOWN if external.missing_reason else Status.LOG
     origin = _origin(folder, attempts)
     on_this_host = _is_on_this_host(origin)
     if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
@@ -78,7 +83,8 @@ def may_be_live(folder: RunFolder) -> bool:
     if status is not Status.UNKNOWN:
         return status.live
     on_this_host = _is_on_this_host(_origin(folder, attempts_of(read_journal(folder.journal))))
-    return not on_this_host or _held_locks(folder) != set()
+    external = read_external_log(folder.experiment) is not None
+    return not external and (not on_this_host or _held_locks(folder) != set())
 
 
 def has_damaged_exit(folder: RunFolder) -> bool:
@@ -88,6 +94,9 @@ def has_damaged_exit(folder: RunFolder) -> bool:
 
 def unknown_reason(folder: RunFolder) -> str:
     """Why the status of a run is unknown, and what to do, in one line."""
+    external = read_external_log(folder.experiment)
+    if external is not None:
+        return external.missing_reason
     if has_damaged_exit(folder):
         return "exit.json is damaged, so how the run ended is unknown; workbench resume continues it"
     return f"may still be running ({describe_holder(folder)})"

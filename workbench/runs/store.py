@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from workbench.config.experiment import Experiment, read_experiment
+from workbench.config.experiment import Experiment
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
@@ -20,19 +22,25 @@ from workbench.io.regular_files import read_regular_file
 from workbench.runs import trash
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
+from workbench.runs.external_log import ExternalLog, stamp_text
 from workbench.runs.flat_settings import flat_settings
 from workbench.runs.jsonl import read_last_lines
+from workbench.runs.log_digests import LogDigest, LogDigests
 from workbench.runs.lookup import resolve_run_id
 from workbench.runs.metric_series import newest_values
 from workbench.runs.metrics import MetricLine
+from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_logs import FoundLogs
 from workbench.runs.run_report import read_result
 from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
-from workbench.runs.script import ScriptConfig, read_script
+from workbench.runs.script import Script, ScriptConfig, read_description
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
 
 INDEX_FILE = "index.json"
+SETTLED_NANOSECONDS = 60 * 10**9
+"""A log that has not changed for so long is kept in the index; others would write it again and again."""
 
 
 class RunSummary(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +76,14 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """The newest value that a script has logged."""
     command: str = ""
     """The command of a script; such a run has no dataset and no model."""
+    logs: tuple[str, ...] = ()
+    """The logs of a run that another program logs; such a run has no dataset and no model either."""
+    format: str = ""
+    """The format of the first of these logs."""
+    log_stamp: str = ""
+    """What changes whenever these logs do; empty while they are not read to their end."""
+    opened: bool = False
+    """Whether the run is only shown, and not in the list of runs."""
     group: str = ""
     tags: tuple[str, ...] = ()
     """The user's tags."""
@@ -83,21 +99,37 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     @property
     def test_score(self) -> Score | None:
         """The test result; the newest test figure of a run that has no validation data and no result yet."""
-        return test_score(self.test, self.monitor) or self.latest_test
+        return test_score(self.test, self.monitor) or self.latest_test or self._logged_on("test")
 
     @property
     def best_score(self) -> Score | None:
-        """The best epoch by the monitored metric, on validation data."""
-        return None if self.best is None else Score("validation", self.monitor, self.best, self.best_epoch)
+        """The best epoch by the monitored metric, on validation data; of a script its newest value there."""
+        if self.best is None:
+            return self._logged_on("validation")
+        return Score("validation", self.monitor, self.best, self.best_epoch)
+
+    @property
+    def newest_score(self) -> Score | None:
+        """The newest value of a script or a log, where that is neither a test nor a validation figure."""
+        known = self.test_score is not None or self.best_score is not None
+        return None if known else self.logged
 
     @property
     def scores(self) -> tuple[Score, ...]:
         """The test result, then the best epoch, as far as they are known."""
         return order_scores(self.test_score, self.best_score, self.logged)
 
+    @property
+    def is_training(self) -> bool:
+        """Whether it is a training of our own, neither a script nor the log of another program."""
+        return not self.command and not self.logs
+
+    def _logged_on(self, split: str) -> Score | None:
+        return self.logged if self.logged is not None and self.logged.split == split else None
+
 
 class _Index(msgspec.Struct):
-    v: Literal[6] = 6
+    v: Literal[7] = 7
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -107,6 +139,11 @@ class Store:
     """The runs in the folder `root`."""
 
     root: Path
+    opened: OpenedLogs | None = None
+    """Logs that are shown with the runs, without being in the folder."""
+    _digests: LogDigests = field(default_factory=LogDigests, compare=False, repr=False)
+    _log_rows: dict[str, RunSummary] = field(default_factory=dict, compare=False, repr=False)
+    """The rows of external logs in the last list."""
 
     @classmethod
     def default(cls) -> Store:
@@ -125,23 +162,36 @@ class Store:
 
     def folder(self, run_id: str) -> RunFolder:
         """The folder of a run by its id; it may not exist."""
-        return RunFolder(self.root / run_id)
+        opened = self.opened
+        return RunFolder((opened.root if opened and (opened.root / run_id).exists() else self.root) / run_id)
 
-    def list_runs(self) -> list[RunSummary]:
-        """All runs, newest first. Ended runs with an unchanged folder come from the index."""
-        known, rows, stale = self._index().runs, [], False
+    @property
+    def has_unread_logs(self) -> bool:
+        """Whether the last list was complete but for what is still unread of some logs."""
+        return self._digests.pending
+
+    def list_runs(self, log_seconds: float = math.inf) -> list[RunSummary]:
+        """All runs, newest first. Ended runs with an unchanged folder come from the index.
+
+        Logs of other programs are read for `log_seconds` together; the next list goes on there.
+        """
+        self._digests.start_look(log_seconds)
+        if self.opened is not None:
+            self.opened.update()
+        known, rows, stale = {**self._index().runs, **self._log_rows}, [], False
         for entry in self._entries():
             try:
                 changed = entry.stat().st_mtime_ns
             except FileNotFoundError:
                 continue  # it was removed a moment ago
             row = known.get(entry.name)
-            if row is None or row.changed != changed:
-                row = summarize_run(RunFolder(Path(entry.path)), changed)
-                stale |= not row.status.live and row.status is not Status.UNKNOWN
+            if row is None or row.changed != changed or (row.logs and row.log_stamp != stamp_text(row.logs)):
+                row = summarize_run(RunFolder(Path(entry.path)), changed, self._digests)
+                stale |= self._is_settled(row)
             rows.append(row)
         if stale or len(known) > len(rows):
             self._save_index(rows)
+        self._log_rows = {row.id: row for row in rows if row.log_stamp}
         return sorted(rows, key=lambda row: row.id, reverse=True)
 
     def find(self, query: str) -> RunFolder:
@@ -159,6 +209,8 @@ class Store:
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
         """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
+        if self.opened is not None and folder.path.parent == self.opened.root:
+            raise UserError(f"{folder.id} is only shown: it is not in the list of runs")
         if status.live:
             raise UserError(f"{folder.id} is {status}: stop it first (workbench stop {folder.id})")
         if may_be_live(folder):
@@ -179,13 +231,8 @@ class Store:
         return trash.restore_run(query, self.trash, self.root)
 
     def _entries(self) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(self.root) as entries:
-                return [e for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise UserError(f"the runs in {self.root} can't be read: {error.strerror}") from None
+        opened = [] if self.opened is None else _folders_in(self.opened.root)
+        return _folders_in(self.root) + opened
 
     def _index(self) -> _Index:
         try:
@@ -194,22 +241,42 @@ class Store:
             return _Index()
 
     def _save_index(self, rows: list[RunSummary]) -> None:
-        ended = {row.id: row for row in rows if not row.status.live and row.status is not Status.UNKNOWN}
+        ended = {row.id: row for row in rows if self._is_settled(row)}
         try:
             write_bytes(self.root / INDEX_FILE, msgspec.json.encode(_Index(runs=ended)), durable=False)
         except OSError:
             return  # only a cache: without it the next listing reads the folders again
 
+    def _is_settled(self, row: RunSummary) -> bool:
+        """Whether the row remains as it is until the folder, or the log of another program, changes."""
+        if row.status is Status.LOG:
+            modified = int(row.log_stamp.partition(" ")[0] or time.time_ns())
+            return modified < time.time_ns() - SETTLED_NANOSECONDS and not row.opened
+        unread = self._digests.has_unread(row.id)
+        return not row.status.live and row.status is not Status.UNKNOWN and not unread
 
-def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
-    """The row of one run, from its small files; damaged runs have a row too."""
-    experiment = read_experiment(folder.experiment)
-    script = None if experiment else read_script(folder.experiment)
-    described = experiment or script
+
+def _folders_in(root: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(root) as entries:
+            return [e for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"the runs in {root} can't be read: {error.strerror}") from None
+
+
+def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSummary:
+    """The row of one run, from its small files and the logs of other programs; damaged runs have a row too."""
+    described = read_description(folder.experiment)
+    experiment = described if isinstance(described, Experiment) else None
+    external = described if isinstance(described, ExternalLog) else None
+    stamp = stamp_text(map(str, external.paths)) if external else ""  # before the logs are read
+    digest = _read_digest(folder, described, digests)
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
-    newest = newest_values(read_last_lines(folder.metrics, MetricLine))
+    newest = {**digest.values, **newest_values(read_last_lines(folder.metrics, MetricLine))}
     return RunSummary(
         id=folder.id,
         name=notes.name or (described.name if described else "") or folder.id,
@@ -218,7 +285,7 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         model=experiment.model.name if experiment else "",
         epoch=beat.epoch,
         epochs_total=beat.epochs_total or (experiment.train.epochs if experiment else 0),
-        step=beat.step,
+        step=beat.step or digest.step,
         steps_total=beat.steps_total or 0,
         phase=beat.phase if status.live else None,
         best=best.value if best else None,
@@ -230,19 +297,37 @@ def summarize_run(folder: RunFolder, changed: int) -> RunSummary:
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
         cause=ended.cause if ended and not status.live else None,
-        logged=logged_score(newest) if script else None,
-        command=script.command_line if script else "",
+        logged=None if experiment else logged_score(newest),
+        command=described.command_line if isinstance(described, Script) else "",
+        logs=tuple(map(str, external.paths)) if external else (),
+        format=str(external.format) if external else "",
+        log_stamp="" if digests.has_unread(folder.id) else stamp,
+        opened=external is not None and external.opened,
         group=notes.group,
         tags=notes.tags,
-        settings=flat_settings(experiment) if experiment else _script_settings(folder),
+        settings=flat_settings(experiment) if experiment else {**digest.config, **_script_settings(folder)},
         metrics=newest,
-        created=_created_at(folder),
+        created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,
     )
 
 
 def _script_settings(folder: RunFolder) -> dict[str, SettingValue]:
     return {**(read_record(folder.config, ScriptConfig) or ScriptConfig()).config}
+
+
+def _read_digest(
+    folder: RunFolder, described: Experiment | Script | ExternalLog | None, digests: LogDigests
+) -> LogDigest:
+    """The logs of another program, or those that a script writes by itself."""
+    match described:
+        case ExternalLog():
+            return digests.of_external(folder, described)
+        case Script():
+            found = read_record(folder.found_logs, FoundLogs) or FoundLogs()
+            if paths := described.logs or found.paths:
+                return digests.of_script(folder, paths)
+    return LogDigest()
 
 
 def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | None) -> str:
@@ -261,8 +346,9 @@ def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
     return "" if ended is None or status.live or status is Status.CRASHED else ended.reason or ""
 
 
-def _created_at(folder: RunFolder) -> float:
+def _created_at(folder: RunFolder, external: ExternalLog | None) -> float:
+    """When the run was started; when a log without times was last written."""
     try:
-        return folder.experiment.stat().st_mtime
+        return external.modified if external else folder.experiment.stat().st_mtime
     except OSError:
         return 0.0

@@ -25,8 +25,8 @@ from workbench.runs.log_tail import last_log_line
 from workbench.runs.metrics import MetricLine
 from workbench.runs.requests import Answer
 from workbench.runs.run_folder import allocate_reserve
+from workbench.runs.run_logs import FoundLogs
 from workbench.runs.script import RESUME_VARIABLE, RUN_VARIABLE, Script, read_script
-from workbench.runs.script_logs import FoundLogs
 from workbench.scripts.output import OutputReader, RotatingLog
 from workbench.scripts.process import ScriptProcess
 from workbench.scripts.progress import ScriptProgress

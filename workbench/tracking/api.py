@@ -99,11 +99,15 @@ def init(
     return _tracker.start(about, config)
 
 
+def current_run() -> Run | None:
+    """The run that is logged to; `None` before `init` and after `finish`."""
+    run = _tracker.current
+    return None if run is None or run.finished else run
+
+
 def log(values: Mapping[str, object], step: int | None = None, **more: Any) -> None:
     """Log numbers by name to the current run, or to a new one before `init` and after `finish`, see `Run.log`."""
-    current = _tracker.current
-    run = current if current is not None and not current.finished else init()
-    run.log(values, step, **more)
+    (current_run() or init()).log(values, step, **more)
 
 
 def finish(exit_code: int = 0, **_: Any) -> None:

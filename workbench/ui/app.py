@@ -19,6 +19,7 @@ from workbench.ui.actions.compare import compare_runs, find_second_run
 from workbench.ui.actions.copy import copy_item
 from workbench.ui.actions.export import choose_export
 from workbench.ui.actions.live_tuning import LiveTuning
+from workbench.ui.actions.logged_images import show_logged_images
 from workbench.ui.actions.navigation import move_cursor
 from workbench.ui.actions.notes import edit_notes
 from workbench.ui.actions.runs import RunActions
@@ -248,6 +249,10 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def action_notes(self) -> None:
         """Edit the name, tags and notes of the selected run."""
         edit_notes(self.host, self.runs)
+
+    def action_logged_images(self) -> None:
+        """Show the images that the selected run has logged."""
+        show_logged_images(self.host, self.runs, self.compute)
 
     def action_export(self) -> None:
         """Export the selected run in another format."""

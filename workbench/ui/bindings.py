@@ -24,6 +24,7 @@ RUN_KEYS = [
     Binding("d", "duplicate", "duplicate into the experiment", show=False),
     Binding("equals_sign", "compare", "compare", key_display="="),
     Binding("i", "notes", "name, tags and notes", show=False),
+    Binding("I", "logged_images", "images that the run has logged", show=False),
     Binding("e", "export", "export", show=False),
     Binding("x", "trash", "move to trash", show=False),
     Binding("exclamation_mark,fullwidth_exclamation_mark", "log", "log", show=False, key_display="!"),

@@ -7,6 +7,7 @@ from textual.app import App, ComposeResult
 
 from tests.ui.screen_steps import TextOf
 from workbench.runs.run_report import CRASH_REASON
+from workbench.runs.scores import Score
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import RunOpened, RunSelected
@@ -274,3 +275,23 @@ async def test_figures_name_their_split_and_equal_names_are_distinguished(text_o
         lines = text_of(app).splitlines()
         head, first = (next(line for line in lines if words in line) for words in ("ETA/age", "0001"))
         assert head.index("test") == first.index(".312") and head.index("val") == first.index(".482")
+
+
+async def test_a_wide_list_shows_what_scripts_and_logs_have_logged(text_of: TextOf) -> None:
+    rows = [
+        row(1, "ours", best=0.75, best_epoch=2, monitor="accuracy"),
+        row(2, "script", command="python a.py", logged=Score("", "reward", 7.5)),
+        row(3, "lightning", Status.LOG, logs=("/logs/a",), format="csv", logged=Score("validation", "accuracy", 0.5)),
+        row(4, "tested", Status.LOG, logs=("/logs/b",), format="csv", logged=Score("test", "accuracy", 0.25)),
+    ]  # fmt: skip
+    app = Bench(rows)
+    async with app.run_test(size=(110, 12)):
+        header, *lines = text_of(app).splitlines()
+        cells = {line.split()[1]: line for line in lines[:4]}
+        columns = {name: header.index(name) for name in ("test", "val", "newest")}
+        assert cells["script"].index(".50") > columns["newest"] - 3 and "reward 7.50" in cells["script"]
+        assert columns["val"] - 3 < cells["lightning"].index(".500") < columns["newest"]
+        assert columns["test"] - 3 < cells["tested"].index(".250") < columns["val"]
+        assert "◇" in cells["lightning"] and "◇" not in cells["script"]
+    async with Bench(rows[:1]).run_test(size=(110, 12)) as pilot:
+        assert "newest" not in text_of(pilot.app), "no column that is empty in every row"

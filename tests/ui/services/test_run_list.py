@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -23,10 +24,10 @@ class CountingStore(Store):
     listed = 0
     waits: Sequence[float] = ()
 
-    def list_runs(self) -> list[RunSummary]:
+    def list_runs(self, log_seconds: float = math.inf) -> list[RunSummary]:
         time.sleep(sum(self.waits[self.listed : self.listed + 1]))
         self.listed += 1
-        return super().list_runs()
+        return super().list_runs(log_seconds)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
 from workbench.core.text import sanitize
 from workbench.launcher.notes import change_notes
+from workbench.runs.external_log import check_is_ours
 from workbench.runs.log_tail import read_log_tail
 from workbench.runs.records import Notes
 from workbench.runs.run_report import read_report
@@ -33,6 +34,7 @@ def log(options: argparse.Namespace) -> int:
     if options.lines < 1:
         raise UserError(f"--lines must be at least 1, not {options.lines}")
     folder = Store.default().find(options.run)
+    check_is_ours(folder)
     lines = tuple(read_log_tail(folder.log)[-options.lines :])
     if options.json:
         console.print_json(LogReport(folder.id, lines))

@@ -6,10 +6,11 @@ import argparse
 
 from workbench.cli import console, follow, run_text
 from workbench.cli.commands import groups
-from workbench.cli.run_argument import resolve_target_run
+from workbench.cli.run_argument import resolve_target_run, runs_and_logs
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import RunWaiter
+from workbench.cli.watch_logs import watch_logs
 from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
@@ -18,14 +19,16 @@ from workbench.launcher import launch
 from workbench.launcher.gpu_assignment import claimed_gpu
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.enums import Phase
+from workbench.runs.external_log import read_external_log
 from workbench.runs.lookup import shortest_unique_ids
+from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
 from workbench.runs.script import read_script
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
-COLUMNS = ("run", "name", "status", "epoch", "test", "val", "dataset", "model", "started")
+COLUMNS = ("run", "name", "status", "epoch", "test", "val", "newest", "dataset", "model", "started", "tags")
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -41,44 +44,65 @@ def runs(options: argparse.Namespace) -> int:
     if not rows:
         console.print_status("There are no runs yet; 'workbench train digits-mlp' starts one.")
         return DONE
-    header = (*COLUMNS, "tags") if any(row.tags for row in rows) else COLUMNS
+    optional = {"newest": any(row.newest_score for row in rows), "tags": any(row.tags for row in rows)}
+    shown = [name for name in COLUMNS if optional.get(name, True)]
     print_table(
-        header,
-        [_cells(row)[: len(header)] for row in rows],
+        shown,
+        [tuple(cells[name] for name in shown) for cells in map(_cells, rows)],
         droppable=("model", "dataset", "started", "tags"),
         short_ids=shortest_unique_ids([row.id for row in rows]),
     )
     return DONE
 
 
-def _cells(row: RunSummary) -> tuple[str, ...]:
-    status = row.phase if row.phase is Phase.PAUSED else row.status
-    started, epoch = text.format_time(row.created), _progress_cell(row)
-    test, best = (score.unlabeled_split if score else "-" for score in (row.test_score, row.best_score))
-    dataset, model, tags = short_name(row.dataset) or row.command, short_name(row.model), ", ".join(row.tags)
-    return row.id, row.name, status, epoch, test, best, dataset, model, started, tags
+def _cells(row: RunSummary) -> dict[str, str]:
+    return {
+        "run": row.id,
+        "name": row.name,
+        "status": row.phase if row.phase is Phase.PAUSED else row.status,
+        "epoch": _progress_cell(row),
+        "test": row.test_score.unlabeled_split if row.test_score else "-",
+        "val": row.best_score.unlabeled_split if row.best_score else "-",
+        "newest": row.newest_score.text_without_epoch if row.newest_score else "-",
+        "dataset": short_name(row.dataset) or row.command or "".join(row.logs[:1]),
+        "model": short_name(row.model) or row.format,
+        "started": text.format_time(row.created),
+        "tags": ", ".join(row.tags),
+    }
 
 
 def _progress_cell(row: RunSummary) -> str:
-    """Epochs; of a script that does not count them, its steps."""
-    if row.epochs_total or not row.command:
+    """Epochs; of a script or a log that does not count them, its steps."""
+    if row.epochs_total or row.is_training:
         return f"{row.epoch}/{row.epochs_total}"
     return f"step {row.step}" if row.step else "-"
 
 
 def show(options: argparse.Namespace) -> int:
     """`workbench show`."""
-    report = read_report(Store.default().find(options.run))
+    with runs_and_logs(options.run) as folders:
+        reports = [read_report(folder) for folder in folders]
     if options.json:
-        console.print_json(report.to_json())
-    else:
+        documents = [report.to_json() for report in reports]
+        console.print_json(documents[0] if len(documents) == 1 else documents)
+        return DONE
+    for report in reports:
         run_text.print_run_report(report)
     return DONE
 
 
 def watch(options: argparse.Namespace) -> int:
     """`workbench watch`."""
-    folder = Store.default().find(options.run)
+    with runs_and_logs(options.run) as folders:
+        logs = [folder for folder in folders if read_external_log(folder.experiment) is not None]
+        if logs and len(logs) == len(folders):
+            return watch_logs(logs)
+        if len(folders) > 1:
+            raise UserError("only one run, or only logs of other programs, can be watched at once")
+        return _watch_run(folders[0])
+
+
+def _watch_run(folder: RunFolder) -> int:
     with SignalRecorder() as signals:
         waiter = RunWaiter(folder, signals, owner=False)
         status = waiter.wait()
@@ -117,11 +141,10 @@ def compare(options: argparse.Namespace) -> int:
     """`workbench compare`: results and the settings that differ."""
     if options.groups is not None:
         return groups.compare(options)
-    store = Store.default()
-    folders = [store.find(name) for name in options.run]
-    if len({folder.id for folder in folders}) < max(2, len(folders)):
-        raise UserError("compare needs at least two different runs: workbench compare last RUN")
-    comparison = compare_runs(folders)
+    with runs_and_logs(options.run) as folders:
+        if len({folder.id for folder in folders}) < max(2, len(folders)):
+            raise UserError("compare needs at least two different runs: workbench compare last RUN")
+        comparison = compare_runs(folders)
     rows = [run.row for run in comparison]
     if options.json:
         console.print_json(rows)

@@ -18,9 +18,11 @@ from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.io.download import download_image
 from workbench.io.images import convert_mode, open_image
+from workbench.io.regular_files import open_regular_file
 
 MAX_SIDE = 512
 """Maximum pixels of an image's longer side: a terminal shows fewer."""
+MAX_ENCODED_BYTES = 256 << 20
 NO_IMAGE_ERROR = "no image: enter a path or URL"
 
 
@@ -32,8 +34,15 @@ def open_for_display(request: OpenImage, task: Task) -> OpenedImage:
     path: Path = (
         download_image(source, task.progress, task.cancelled) if "://" in source else expand_user_path(source)
     )
-    image = open_image(path)
+    image = open_image(path if request.size is None else _read_part(path, request.offset, request.size))
     return OpenedImage(path=str(path.absolute()), png=png(image, MAX_SIDE), source=facts(image))
+
+
+def _read_part(path: Path, offset: int, size: int) -> bytes:
+    """The bytes of an image inside a file, as in a TensorBoard log. Raises `UserError`."""
+    with open_regular_file(path) as file:
+        file.seek(offset)
+        return file.read(min(size, MAX_ENCODED_BYTES))
 
 
 def facts(image: Image.Image) -> ImageFacts:

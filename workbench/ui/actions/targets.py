@@ -11,9 +11,11 @@ from workbench.ui.base.status_style import display_name
 
 LIVE_ONLY = {"stop", "pause", "suspend", "checkpoint", "multiply_lr", "add_epochs"}
 ENDED_ONLY = {"resume", "trash"}
+OURS_ONLY = {*LIVE_ONLY, "resume", "log"}
+"""Actions on a process of our own, or its output: a log of another program can only be read."""
 TRAINING_ONLY = {"pause", "suspend", "checkpoint", "multiply_lr", "add_epochs", "duplicate"}
 """Actions on a training of our own, which no script understands."""
-ANY_STATUS = {"log", "duplicate", "notes", "export", "compare"}
+ANY_STATUS = {"log", "duplicate", "notes", "export", "compare", "logged_images"}
 
 
 class RunSelection(Protocol):
@@ -51,7 +53,7 @@ class RunTargets:
 
     def eligible_runs(self, action: str) -> list[RunSummary]:
         """The target runs whose kind and status allow `action`."""
-        runs = [row for row in self.target_runs if not (row.command and action in TRAINING_ONLY)]
+        runs = [row for row in self.target_runs if not _objection(action, row)]
         if action in LIVE_ONLY:
             return [row for row in runs if row.status.live]
         return [row for row in runs if action not in ENDED_ONLY or not row.status.live]
@@ -69,12 +71,23 @@ class RunTargets:
         if not self.target_runs:
             return "no runs yet: t trains the experiment"
         first = self.target_runs[:1]
-        if first[0].command and action in TRAINING_ONLY:
-            return f"{action_label(action, *parameters)}: {self.display_names(first)} is a script"
+        if objection := _objection(action, first[0]):
+            return f"{action_label(action, *parameters)}: {self.display_names(first)} {objection}"
         reason = f"{action_label(action, *parameters)}: {self.display_names(first)} is {first[0].status}"
         return (
             f"{reason}, not running; r resumes it" if action in LIVE_ONLY else f"{reason}; s stops it first"
         )
+
+
+def _objection(action: str, row: RunSummary) -> str:
+    """Why an action does not apply to a kind of run; empty if it does."""
+    if row.command and action in TRAINING_ONLY:
+        return "is a script"
+    if row.logs and action in OURS_ONLY | TRAINING_ONLY:
+        return "is a log of another program, which can only be read"
+    if row.opened and action == "trash":
+        return "is only shown, not in the list of runs"
+    return ""
 
 
 def action_label(action: str, *parameters: object) -> str:
@@ -86,4 +99,6 @@ def action_label(action: str, *parameters: object) -> str:
             return f"epochs {count:+d}"
         case "trash", *_:
             return "move to trash"
+        case "logged_images", *_:
+            return "images"
     return action

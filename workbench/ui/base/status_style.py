@@ -22,6 +22,7 @@ MARKS: dict[Status, tuple[str, str]] = {
     Status.FAILED: ("✗", "$error"),
     Status.CRASHED: ("✗", "$error"),
     Status.UNKNOWN: ("?", "$warning"),
+    Status.LOG: ("◇", "$secondary"),
 }
 PAUSED = ("‖", "$warning")
 

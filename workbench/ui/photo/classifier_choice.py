@@ -54,7 +54,7 @@ class ClassifierChoice(Pane, metaclass=AbstractWidgetMeta):  # type: ignore[meta
             return self.selected_classifier
         return (
             None
-            if self.view is None or self.view.script is not None
+            if self.view is None or not self.view.is_training
             else RunClassifier(str(self.view.folder.path))
         )
 

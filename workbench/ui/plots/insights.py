@@ -51,8 +51,8 @@ def never_predicted(evaluation: EvaluationFile | None) -> str:
 def stalled(view: RunView) -> str:
     """`val loss flat since epoch 11`, or `val loss rises since epoch 11 (overfitting)`."""
     newest = [row for row in view.evaluations[-MAX_EVALUATIONS:] if row.split == "validation"]
-    unit = "step" if view.script is not None else "epoch"
-    rows = [(row.step if view.script is not None else row.epoch, row.loss) for row in newest]
+    unit = "epoch" if view.is_training else "step"
+    rows = [(row.epoch if view.is_training else row.step, row.loss) for row in newest]
     known = [(epoch, loss) for epoch, loss in rows if loss is not None and math.isfinite(loss)]
     if len(known) < 5:
         return ""

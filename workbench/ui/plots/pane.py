@@ -235,6 +235,8 @@ def empty_plot_text(view: RunView | None) -> str:
         return "Loading…"
     if view.curve.step or view.evaluations or view.logged:
         return ""
+    if view.external is not None:
+        return view.unknown_reason or "No metrics: the log has none so far."
     if view.script is not None:
         return "No metrics: the script logs none." if not view.status.live else "No metrics yet."
     if not view.status.live:

@@ -18,7 +18,7 @@ from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
-from workbench.runs.scores import score_key, split_label
+from workbench.runs.scores import Score, score_key, split_label
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import (
@@ -82,13 +82,22 @@ def runs_to_compare(
     """
     runs = {row.id: row for row in ([selected] if selected and len(marked) < 2 else []) + list(marked)}
     if len(runs) == 1 and selected is not None:
-        others = [row for row in rows if row.id != selected.id and row.best is not None]
-        same_data = [
-            row for row in others if (row.dataset, row.monitor) == (selected.dataset, selected.monitor)
-        ]
-        best = sorted(same_data or others, key=lambda row: score_key(row.best_score), reverse=True)
+        others = [row for row in rows if row.id != selected.id and _selecting_score(row) is not None]
+        same_kind = [row for row in others if _kind(row) == _kind(selected)]
+        best = sorted(same_kind or others, key=lambda row: score_key(_selecting_score(row)), reverse=True)
         runs.update({row.id: row for row in best[:1]})
     return list(runs.values())[:MAX_RUNS]
+
+
+def _kind(row: RunSummary) -> tuple[str, str]:
+    """What two runs have in common that can be compared: the dataset and the metric, or what is logged."""
+    score = _selecting_score(row)
+    return row.dataset, row.monitor or (score.label if score else "")
+
+
+def _selecting_score(row: RunSummary) -> Score | None:
+    """The figure by which a run is the best: of a script or a log its newest one."""
+    return row.best_score or (None if row.is_training else row.logged)
 
 
 def overlay_curves(
@@ -170,7 +179,7 @@ def _overlay_title(
 
 def _split(run: Curves, metric: Metric) -> str:
     """The split whose values `_curve` draws; empty for metrics that only training has."""
-    if metric in (LR, THROUGHPUT):
+    if run.is_script or metric in (LR, THROUGHPUT):
         return ""
     return run.split if len(run.held_out(metric)) else "train"
 
@@ -229,7 +238,8 @@ class CompareScreen(ModalScreen[None]):
         self._curves = [Curves() for _ in comparison.views]
         for curves, view in zip(self._curves, comparison.views, strict=True):
             curves.update(view)
-        self.metric = LOSS
+        shared = self._shared_metrics()
+        self.metric = LOSS if LOSS in shared or not shared else shared[0]
         self.options = PlotOptions()
         self._notes: list[str] = []
         self._axes: dict[tuple[str, str], Axis] = {}
@@ -256,9 +266,15 @@ class CompareScreen(ModalScreen[None]):
 
     def action_metric(self) -> None:
         """Plot the next metric that all runs have."""
-        shared = [m for m in self._curves[0].metrics if all(m in run.metrics for run in self._curves)]
-        self.metric = shared[(shared.index(self.metric) + 1) % len(shared)]
+        metrics = self._shared_metrics() or [self.metric]
+        index = metrics.index(self.metric) if self.metric in metrics else -1
+        self.metric = metrics[(index + 1) % len(metrics)]
         self._draw()
+
+    def _shared_metrics(self) -> list[Metric]:
+        """The metrics that all runs have."""
+        first, *others = self._curves
+        return [metric for metric in first.metrics if all(metric in run.metrics for run in others)]
 
     def action_smooth(self) -> None:
         """Cycle the smoothing of the curves: off, 0.6, 0.9."""

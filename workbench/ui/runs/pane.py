@@ -256,8 +256,7 @@ def run_details(
     if row is None:
         return Content("")
     started = f"  {text.format_time(row.created)}" if row.created else ""
-    dataset, model = sanitize(short_name(row.dataset), 30), sanitize(short_name(row.model), 30)
-    lines = [Content.styled(f"{dataset} · {model}{started}", MUTED)]
+    lines = [Content.styled(f"{_what(row)}{started}", MUTED)]
     if repeats is not None:
         lines.append(Content(repeats.description))
     if reason := _end_reason(row):
@@ -267,6 +266,16 @@ def run_details(
     if remarks:
         lines.append(Content(f"✎ {sanitize(remarks, 400)}"))
     return Content("\n").join(lines)
+
+
+def _what(row: RunSummary) -> str:
+    """What a run does: `cifar10 · resnet18`, the command of a script, or the log of another program."""
+    if row.logs:
+        where = sanitize(row.logs[0], 200)
+        return f"{row.format} log {where}" + ("  (opened, not in the list of runs)" if row.opened else "")
+    if row.command:
+        return sanitize(row.command, 200)
+    return f"{sanitize(short_name(row.dataset), 30)} · {sanitize(short_name(row.model), 30)}"
 
 
 def _end_reason(row: RunSummary) -> str:

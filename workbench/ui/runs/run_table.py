@@ -22,10 +22,10 @@ from workbench.ui.widgets.table import CellContent, Cells, Column, Row, Table
 
 
 def _epoch(run: RunSummary) -> str:
-    """Epochs; of a script that does not count them, its steps."""
+    """Epochs; of a script or a log that does not count them, its steps."""
     if run.epochs_total:
         return f"{run.epoch}/{run.epochs_total}"
-    return text.format_count(run.step) if run.command and run.step else ""
+    return text.format_count(run.step) if not run.is_training and run.step else ""
 
 
 def _time(run: RunSummary) -> str:
@@ -40,6 +40,8 @@ DEVIATION_WIDTH = 6
 """Cells of a deviation after a figure: ` ±.004`."""
 MIN_NAME_WIDTH = 14
 """Cells that a long name has at least; other columns are left out for it."""
+MAX_NEWEST_WIDTH = 18
+"""Cells of a value with the name that a script has given it."""
 SPLIT_WIDTH = 5
 """Cells of the split before a figure: `test .913`."""
 
@@ -63,11 +65,23 @@ def table_columns(
         Column("score", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
         Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
         Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
+        *newest_column(runs),
         Column("time", "ETA/age", 7, priority=5),
         Column("device", "device", 7, priority=4, min_table_width=TWO_FIGURES),
         Column("model", "model", 14, priority=3, min_table_width=71),
         Column("data", "data", 14, priority=2, min_table_width=83),
         Column("started", "started", 12, priority=1, min_table_width=99),
+    )
+
+
+def newest_column(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+    """A column for what scripts and logs of other programs call neither test nor validation, if there is any."""
+    figures = [run.newest_score.text_without_epoch for run in runs if run.newest_score]
+    width = min(max(map(cell_width, figures), default=0), MAX_NEWEST_WIDTH)
+    return (
+        (Column("newest", "newest", max(width, 6), priority=6, min_table_width=TWO_FIGURES),)
+        if figures
+        else ()
     )
 
 
@@ -106,8 +120,9 @@ class RunRows:
             "val": _figure(run.best_score.unlabeled_split, run.best_score, repeats) if run.best_score else "",
             "time": _time(run),
             "device": sanitize(run.device),
-            "model": sanitize(short_name(run.model)),
-            "data": sanitize(short_name(run.dataset) or run.command),
+            "newest": run.newest_score.text_without_epoch if run.newest_score else "",
+            "model": sanitize(short_name(run.model) or run.format),
+            "data": sanitize(short_name(run.dataset) or run.command or "".join(run.logs[:1])),
             "started": text.format_time(run.created) if run.created else "",
         }
         return Row(run.id, cells)

@@ -11,6 +11,7 @@ from workbench.core import text
 from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
+from workbench.runs.external_log import last_change
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_report import end_reason, phase_seconds, view_scores
@@ -60,7 +61,7 @@ def status_text(
     view: RunView | None, changes: str, width: int, now: float, *, empty: bool = False
 ) -> Content:
     """The whole top line, `width` cells wide; `changes`: what happened since the last visit."""
-    known = view is not None and (view.experiment or view.script or view.unreadable_files)
+    known = view is not None and (view.experiment or view.script or view.external or view.unreadable_files)
     left = run_text(view, width, now) if view is not None and known else _no_run(empty)
     if changes and view is not None and not view.status.live:
         # The reason of a failure may be long: the summary since the last visit gets up to half of the line.
@@ -106,6 +107,8 @@ def run_text(view: RunView, width: int, now: float) -> Content:
         Status.UNKNOWN,
     }:  # the reason matters more than the progress
         return Content.assemble(*parts, " ", state, f"  {best}")
+    if view.external is not None:  # nobody knows how much is to come
+        return Content.assemble(*parts, f" {best}  " if best else " ", state)
     done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
     parts += [(done, style), (left, MUTED), f" {fraction:.0%}  "]
     return Content.assemble(*parts, *([best, "  "] if best else []), state)
@@ -123,15 +126,17 @@ def _fraction_done(view: RunView) -> float:
 
 
 def _epochs(view: RunView) -> str:
-    if view.script is not None and not view.heartbeat.epochs_total:
+    if not view.is_training and not view.heartbeat.epochs_total:
         return f"step {view.logged_step}" if view.logged else ""
     planned = view.experiment.train.epochs if view.experiment else None
     return f"{view.heartbeat.epoch}/{view.heartbeat.epochs_total or planned or '?'}"
 
 
 def _state_text(view: RunView, now: float) -> Content:
-    """The ETA, the phase other than training, or how the run ended."""
+    """The ETA, the phase other than training, or how the run ended; of a log when it was last written."""
     heartbeat = view.heartbeat
+    if view.status is Status.LOG and view.external is not None:
+        return Content.styled(f"{view.external.format} log, {last_change(view.external)}", MUTED)
     if not view.status.live:
         reason = None if view.status in {Status.FINISHED, Status.STOPPED} else end_reason(view)
         style = status_mark(view.status)[1]

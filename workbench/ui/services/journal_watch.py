@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from workbench.runs.journal import JournalLine
 from workbench.runs.reader import JsonlReader
-from workbench.runs.run_folder import RunFolder
-from workbench.runs.store import RunSummary
+from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import JournalLines
 
 MAX_RUNS = 50
@@ -18,8 +16,8 @@ MAX_RUNS = 50
 class JournalWatch:
     """Watches runs from when they are first seen live until they have ended: one `stat` of each per poll."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._readers: dict[str, JsonlReader[JournalLine]] = {}
 
     def poll(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
@@ -30,7 +28,7 @@ class JournalWatch:
             self._readers.pop(run_id).close()
         for run_id in live:
             if run_id not in self._readers:
-                journal = RunFolder(self._root / run_id).journal
+                journal = self._store.folder(run_id).journal
                 reader: JsonlReader[JournalLine] = JsonlReader(journal, JournalLine)
                 self._readers[run_id] = reader
                 while reader.read()[0]:

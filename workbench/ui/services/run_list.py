@@ -13,6 +13,8 @@ REST_FACTOR = 200
 """Listing all runs takes at most a two-hundredth of the time of a core: 10,000 runs are listed less often than 100."""
 REST_FACTOR_WHEN_MODIFIED = 20
 """The same while runs are added or removed."""
+LOG_SECONDS = 0.2
+"""How long each listing reads logs of other programs; the first one is on the screen before they are read."""
 MAX_REST_SECONDS = 30.0
 """The longest rest, because the first listing, without an index, may take a hundred times as long as the next."""
 
@@ -36,7 +38,8 @@ class RunList:
     def poll(self) -> list[RunSummary]:
         """All runs, newest first. Raises `UserError` and `OSError`."""
         modified = self._last_modified()
-        if self._expired.is_set() or self._is_rested(modified) or self._has_run_changed():
+        unread = self._store.has_unread_logs
+        if self._expired.is_set() or unread or self._is_rested(modified) or self._has_run_changed():
             self._expired.clear()  # before the listing: `expire` may be called meanwhile
             try:
                 self._read(modified)
@@ -48,7 +51,7 @@ class RunList:
     def _read(self, modified: int | None) -> None:
         # The time of this thread alone: the wall time of one listing on a busy machine may be a hundred times as long.
         began = time.thread_time()
-        self._rows = self._store.list_runs()
+        self._rows = self._store.list_runs(LOG_SECONDS if self._listed_at else 0.0)
         self._cost = time.thread_time() - began
         self._listed_at, self._modified = time.monotonic(), modified
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, fields, replace
 from workbench.core.errors import UserError
 from workbench.runs.metrics import EvaluationFile, EvaluationRow
 from workbench.runs.reader import MetricColumns, RunReader, RunView
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import final_evaluation, read_evaluation
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
@@ -35,7 +34,7 @@ class RunMirror:
     """The view of the selected run that the panes see."""
 
     def __init__(self, run_id: str, store: Store) -> None:
-        self.view = RunView(RunFolder(store.root / run_id))
+        self.view = RunView(store.folder(run_id))
 
     def apply(self, change: ViewChange) -> RunView:
         """Apply a change to the view."""
@@ -129,7 +128,7 @@ class RunMonitor:
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
         self._error: str | None = None
-        self._journals = JournalWatch(store.root)
+        self._journals = JournalWatch(store)
         self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
 
     def start(self) -> None:
@@ -212,7 +211,7 @@ class RunMonitor:
     def _open(self, run_id: str | None) -> None:
         if self._watched is not None:
             self._watched.reader.close()
-        self._watched = _Watched(RunReader(RunFolder(self._store.root / run_id))) if run_id else None
+        self._watched = _Watched(RunReader(self._store.folder(run_id))) if run_id else None
 
     def _work(self) -> None:
         while not self._stopped.is_set():
