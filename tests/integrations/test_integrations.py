@@ -1,4 +1,4 @@
-"""The loggers and callbacks in the real trainers of Lightning, Keras and, if installed, transformers.
+"""The loggers and callbacks in the real trainers of Lightning, Keras and transformers.
 
 Each script is a process of its own: the libraries warn when they are imported.
 """
@@ -6,7 +6,6 @@ Each script is a process of its own: the libraries warn when they are imported.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -186,7 +185,6 @@ def test_keras(run_script: RunScript, tmp_path: Path) -> None:
     assert view.config.config["optimizer/name"] == "sgd" and view.config.config["epochs"] == 3
 
 
-@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
 def test_hugging_face(run_script: RunScript, tmp_path: Path) -> None:
     run_script(HUGGING_FACE)
     view = read(only_run())
@@ -220,8 +218,6 @@ def test_logging_imports_none_of_these_libraries(run_script: RunScript) -> None:
 
 @pytest.mark.parametrize("library", ["lightning", "keras", "huggingface"])
 def test_the_example_of_the_readme_logs_a_run(run_script: RunScript, library: str) -> None:
-    if library == "huggingface" and importlib.util.find_spec("transformers") is None:
-        pytest.skip("transformers is not installed")
     example = next(
         block
         for block in re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
