@@ -179,6 +179,11 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         assert "train.epochs" in keys and "status" not in keys  # which is the same in all
         await pilot.press("m")
         await until(pilot, "val accuracy  1─mine .700  2─best .950")
+        table.go_to("train.epochs")
+        await pilot.press("enter")  # the values of the row in full
+        await until(pilot, "2 best  8")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
 

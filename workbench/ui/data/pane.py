@@ -108,7 +108,7 @@ class DataPane(DatasetPane):
         with Horizontal(id="grid"):
             yield SampleGrid(id="samples")
             yield Plot(id="scatter")
-            yield Table(id="values")
+            yield Table(choosable=False, id="values")
             yield Table(id="classes")
         yield SampleView()
 

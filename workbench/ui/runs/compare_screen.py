@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
@@ -35,6 +36,7 @@ from workbench.ui.plots.plot_options import PlotOptions, clipped_note
 from workbench.ui.widgets.axes import Axis, Curve, smooth
 from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series
 from workbench.ui.widgets.table import Column, Row, Table
+from workbench.ui.widgets.text_screen import TextScreen
 
 STYLES = ("$primary", "$warning", "$success", "$secondary", "$accent", "$error")
 MAX_RUNS = 6
@@ -247,7 +249,7 @@ class CompareScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
-            frame.border_subtitle = "m metric  a smoothing  v log axes  < > zoom  , . cursor  esc back"
+            frame.border_subtitle = "m metric  a smooth  v log  < > zoom  , . cursor  enter values  esc back"
             yield Plot()
             yield Table()
 
@@ -263,6 +265,17 @@ class CompareScreen(ModalScreen[None]):
     @on(Plot.Resized)
     def _plot_resized(self) -> None:
         self._draw()
+
+    @on(Table.RowSelected)
+    def _row_selected(self, event: Table.RowSelected) -> None:
+        """Show the values of all runs in full: the table cuts long ones, and leaves out runs without room."""
+        event.stop()
+        runs = self._comparison.runs
+        lines = [
+            Content(f"{number} {sanitize(name)}  {sanitize(format_setting(run.row.get(event.key)))}")
+            for number, (name, run) in enumerate(zip(display_names(runs), runs, strict=True), 1)
+        ]
+        self.app.push_screen(TextScreen(event.key, lines))
 
     def action_metric(self) -> None:
         """Plot the next metric that all runs have."""

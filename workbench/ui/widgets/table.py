@@ -129,9 +129,11 @@ class Table(VirtualList):
 
     rows: Rows
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, choosable: bool = True, id: str | None = None, classes: str | None = None) -> None:
+        """`choosable`: whether choosing a row does anything; else `enter` is not offered."""
         super().__init__(id=id, classes=classes)
         self._columns: Sequence[Column] = ()
+        self._choosable = choosable
 
     @property
     def key(self) -> str | None:
@@ -156,6 +158,9 @@ class Table(VirtualList):
         index = self._index_of(key, self.rows)
         if index is not None:
             self.move_to(index)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "choose" or self._choosable
 
     def cursor_moved(self) -> None:
         self.post_message(self.RowHighlighted(self.rows[self.cursor].key))
