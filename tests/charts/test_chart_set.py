@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from workbench.charts.chart_options import ChartOptions
-from workbench.charts.chart_set import POINTS_PER_UPDATE, ChartSet
+from workbench.charts.chart_set import ChartSet
+from workbench.charts.point_index import POINTS_AT_ONCE
 from workbench.charts.run_metrics import RunMetrics, XKind
 from workbench.logs.series import Series
 from workbench.runs.journal import GpuSample, SystemSample
@@ -144,13 +145,13 @@ def test_the_axis_of_a_live_run_doubles_and_that_of_an_ended_one_ends_with_it():
     assert charts_of(script(x=[0.0] * 300)).extent(XKind.STEP).high == 299
 
 
-def test_a_long_series_is_indexed_in_parts():
-    view = script(x=[0.0] * (POINTS_PER_UPDATE + 1))
-    charts = charts_of(view)
-    charts.chart("x", ChartOptions(), 50)
-    assert charts.pending
-    charts.update([view])
-    assert len(charts.chart("x", ChartOptions(), 50).lines[0].curve.values.xs) == 50 and not charts.pending
+def test_a_long_series_is_indexed_in_parts(monkeypatch):
+    monkeypatch.setattr("workbench.charts.chart_set.INDEX_SECONDS", 0.0)
+    charts, lengths = charts_of(script(x=[0.0] * (2 * POINTS_AT_ONCE + 1))), []
+    while charts.pending or not lengths:
+        charts.begin_frame()
+        lengths.append(len(charts.chart("x", ChartOptions(), 100).lines[0].curve.values.xs))
+    assert lengths == [50, 100, 100]
 
 
 def test_outliers_are_cut_off_unless_they_are_wanted():

@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.charts.axes import smooth
-from workbench.charts.point_index import BLOCK, MAX_SMOOTHED_POINTS, PointIndex
+from workbench.charts.point_index import BLOCK, MAX_SMOOTHED_POINTS, POINTS_AT_ONCE, PointIndex
 
 VALUES = st.lists(st.sampled_from([0.0, 1.5, -2.0, 1e300, math.nan, math.inf, -math.inf]), max_size=40)
 
 
 def index_of(ys, xs=None, pieces=1):
     xs = array("d", range(len(ys)) if xs is None else xs)
-    index, ys = PointIndex(), array("d", ys)
-    for _ in range(pieces):
-        index.update(xs, ys, max_points=-(-len(ys) // pieces))
+    index, source = PointIndex(), [array("d"), array("d")]
+    for piece in range(pieces):
+        part = slice(len(ys) * piece // pieces, len(ys) * (piece + 1) // pieces)
+        source[0].extend(xs[part])
+        source[1].extend(ys[part])
+        assert not index.update(*source)
     return index
 
 
@@ -59,10 +62,11 @@ def test_a_growing_source_is_not_read_again_and_another_one_is():
 
 
 def test_a_long_source_takes_several_updates():
-    xs, ys = array("q", range(1000)), array("d", range(1000))
+    count = 2 * POINTS_AT_ONCE + 1
+    xs, ys = array("q", range(count)), array("d", range(count))
     index = PointIndex()
-    assert [index.update(xs, ys, 400) for _ in range(3)] == [True, True, False]
-    assert index.extremes(0, len(index)) == (0, 999)
+    assert [index.update(xs, ys, deadline=0.0) for _ in range(3)] == [True, True, False]
+    assert index.extremes(0, len(index)) == (0, count - 1)
 
 
 def test_points_are_found_by_x_and_by_value():

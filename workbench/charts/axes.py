@@ -67,6 +67,13 @@ class Axis:
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
         return (_scaled(value, self.scale) - low) / (high - low) if high > low else 0.0
 
+    def positions(self, values: Sequence[float]) -> list[float]:
+        """The position of each of many values."""
+        if self.scale != "linear" or self.high <= self.low:
+            return [self.position(value) for value in values]
+        low, span = self.low, self.high - self.low
+        return [(value - low) / span for value in values]
+
     def value_at(self, position: float) -> float:
         """The value at a position: the inverse of `position`."""
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)

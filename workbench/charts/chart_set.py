@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from workbench.runs.reader import RunView
 
 MAX_INDEXES = 256
 """Indexes of series that are kept, those that were drawn last."""
-POINTS_PER_UPDATE = 400_000
-"""Points that are indexed at once; a longer series takes several updates, so that keys are not delayed."""
+INDEX_SECONDS = 0.012
+"""The time for indexing in a frame; long series take several, so that keys are not delayed."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class ChartSet:
         self._indexes: OrderedDict[tuple[str, str, XKind], _Indexed] = OrderedDict()
         self._axes: dict[tuple[str, bool], Axis] = {}
         self._extents: dict[XKind, Extent] = {}
+        self._deadline = math.inf
         self.pending = False
-        """Whether a chart since the last `update` has points that are not indexed yet: draw it again."""
+        """Whether a chart of this frame has points that are not indexed yet: draw it again."""
 
     @property
     def run_ids(self) -> Sequence[str]:
@@ -109,10 +111,13 @@ class ChartSet:
             self._metrics[view.folder.id].update(view)
         self._live = any(view.status.live for view in views)
         self._extents.clear()
-        self.pending = False
         names = frozenset[str]().union(*(metrics.names for metrics in self._metrics.values()))
         if names != frozenset(self._names):
             self._names = sorted(names)
+
+    def begin_frame(self) -> None:
+        """Give the charts from now on until the next call `INDEX_SECONDS` for points that were never drawn."""
+        self.pending, self._deadline = False, time.monotonic() + INDEX_SECONDS
 
     def extent(self, kind: XKind) -> Extent:
         """The range of x of all metrics of all runs."""
@@ -163,7 +168,7 @@ class ChartSet:
         self._indexes.move_to_end(key)
         if len(self._indexes) > MAX_INDEXES:
             self._indexes.popitem(last=False)
-        self.pending |= indexed.index.update(points.xs, points.ys, POINTS_PER_UPDATE)
+        self.pending |= indexed.index.update(points.xs, points.ys, self._deadline)
         return indexed
 
     def _y_axis(self, name: str, lines: Sequence[Line], options: ChartOptions) -> Axis:

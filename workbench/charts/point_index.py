@@ -7,6 +7,7 @@ minimum or maximum is lost. The points themselves are not copied unless they go 
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Literal
 
 BLOCK = 64
 """Points in a block, and blocks in a group."""
+POINTS_AT_ONCE = 16_384
 MAX_SMOOTHED_POINTS = 65_536
 """A longer series is smoothed over the means of its blocks: one pass over all points would delay the keys."""
 
@@ -43,8 +45,8 @@ class PointIndex:
         """The points that were indexed."""
         return len(self._ys) if self._copied else self._consumed
 
-    def update(self, xs: Sequence[float], ys: Sequence[float], max_points: int = 1 << 62) -> bool:
-        """Index at most about `max_points` more points of a source that has grown; whether there are more.
+    def update(self, xs: Sequence[float], ys: Sequence[float], deadline: float = math.inf) -> bool:
+        """Index more points of a source that has grown, until `time.monotonic()` is `deadline`; whether there are more.
 
         Starts over with another source, or one that has shrunk.
         """
@@ -53,7 +55,14 @@ class PointIndex:
             self._clear()
             self._source = ys
             self._xs, self._ys = xs, ys
-        end = min(count, self._consumed + max_points)
+        while self._consumed < count:
+            self._add(xs, ys, min(count, self._consumed + POINTS_AT_ONCE))
+            if time.monotonic() >= deadline:
+                break
+        return self._consumed < count
+
+    def _add(self, xs: Sequence[float], ys: Sequence[float], end: int) -> None:
+        """Index the points up to `end`."""
         if not self._copied and not _is_ascending(xs[max(0, self._consumed - 1) : end]):
             self._copy()
         new = ys[self._consumed : end]
@@ -62,7 +71,6 @@ class PointIndex:
             self._append_ascending(xs[self._consumed : end], new)
         self._consumed = end
         self._summarize_blocks()
-        return end < count
 
     def _copy(self) -> None:
         xs, ys = array("d", self._xs[: self._consumed]), array("d", self._ys[: self._consumed])

@@ -27,8 +27,8 @@ from workbench.ui.widgets.text_line import TextLine
 
 DOTS_PER_CELL = 2
 """Columns of a chart per cell: those of a braille character."""
-INDEXING_SECONDS = 0.02
-"""The pause between two parts of a long series, in which keys are handled."""
+PAUSE_SECONDS = 0.005
+"""The pause before the next part of a long series is drawn, in which keys are handled."""
 NO_RUN, LOADING, NO_METRICS = "No run selected.", "Loading…", "No metrics yet."
 
 
@@ -108,6 +108,11 @@ class ChartsPane(Pane):
         return self.is_mounted and self.is_on_screen and self.size.area > 0
 
     @property
+    def is_indexing(self) -> bool:
+        """Whether the charts do not have all points yet."""
+        return self._charts.pending
+
+    @property
     def shown_views(self) -> list[RunView]:
         """The marked runs; with fewer than two of them the selected one, too."""
         marked = [view for view in self.overlays if view.folder.id in self.marked]
@@ -155,14 +160,11 @@ class ChartsPane(Pane):
         if message := self._message():
             self.grid.show_message(message)
         else:
+            self._charts.begin_frame()
             self.grid.draw(self._drawing)
             if self._charts.pending:
-                self.set_timer(INDEXING_SECONDS, self._index_more)
+                self.set_timer(PAUSE_SECONDS, self._redraw)
         self.headline = self._headline()
-
-    def _index_more(self) -> None:
-        self._charts.pending = False
-        self._redraw()
 
     def _message(self) -> str:
         """Why there are no charts; empty if there are some."""

@@ -12,8 +12,11 @@ from workbench.ui.widgets.cell_grid import BLANK, Grid
 DASH = 5
 """Period of a dashed line in cells; two of them stay empty."""
 _BRAILLE = 0x2800
-_DOTS = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
-"""The bits of a braille character: from the lowest row of dots up, left and right."""
+_LEFT, _RIGHT = (
+    tuple(sum(dot for row, dot in enumerate(dots) if rows >> row & 1) for rows in range(16))
+    for dots in ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
+)
+"""The bits of a braille character for each set of its four rows of dots, of which bit 0 is the lowest."""
 
 
 @cache
@@ -93,15 +96,18 @@ class Canvas:
         self, ranges: Iterable[tuple[float, float, float]], style: str, *, dashed: bool = False
     ) -> None:
         """Draw a curve through vertical ranges (x, low, high; 0..1 across and up): without gaps, none is cut short."""
-        cells: dict[tuple[int, int], int] = {}
+        top, columns = 4 * self.height - 1, [0] * (2 * self.width)  # each a set of dots: bit 0 is the lowest
         for x, low, high in _joined(self._in_dots(ranges)):
-            if 0 <= x < 2 * self.width:
-                for y in range(max(0, low), min(high, 4 * self.height - 1) + 1):
-                    cell = x // 2, self.height - 1 - y // 4
-                    cells[cell] = cells.get(cell, 0) | _DOTS[y % 4][x % 2]
-        for (column, row), bits in cells.items():
-            if not (dashed and (column + 2 * row) % DASH >= DASH - 2):
-                self._merge(column, row, chr(_BRAILLE + bits), style)
+            if 0 <= x < len(columns) and low <= top and high >= 0:
+                bottom = max(0, low)
+                columns[x] |= ((1 << (min(high, top) - bottom + 1)) - 1) << bottom
+        for x in range(self.width):
+            left, right = columns[2 * x], columns[2 * x + 1]
+            for y in range(self.height - 1, -1, -1) if left or right else ():
+                bits = _LEFT[left & 15] | _RIGHT[right & 15]
+                if bits and not (dashed and (x + 2 * y) % DASH >= DASH - 2):
+                    self._merge(x, y, chr(_BRAILLE + bits), style)
+                left, right = left >> 4, right >> 4
 
     def _in_dots(self, ranges: Iterable[tuple[float, float, float]]) -> Iterator[tuple[int, int, int]]:
         across, up = 2 * self.width - 1, 4 * self.height - 1

@@ -142,12 +142,11 @@ def _log_note(drawing: Drawing) -> str:
 
 
 def _draw(canvas: Canvas, series: Series, x_axis: Axis, y_axis: Axis) -> None:
-    xs = [x_axis.position(x) for x in series.xs]
-    ys = [y_axis.position(y) for y in series.ys]
+    xs, ys = x_axis.positions(series.xs), y_axis.positions(series.ys)
     if series.kind == "band":
-        _band(canvas, xs, ys, [y_axis.position(y) for y in series.highs], series)
+        _band(canvas, xs, ys, y_axis.positions(series.highs), series)
     elif series.kind == "range":
-        highs = [y_axis.position(y) for y in series.highs]
+        highs = y_axis.positions(series.highs)
         canvas.draw_ranges(zip(xs, ys, highs, strict=True), series.style)
     elif series.glyph:
         for x, y in zip(xs, ys, strict=True):
