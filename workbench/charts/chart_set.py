@@ -119,6 +119,10 @@ class ChartSet:
         """Give the charts from now on until the next call `INDEX_SECONDS` for points that were never drawn."""
         self.pending, self._deadline = False, time.monotonic() + INDEX_SECONDS
 
+    def index_completely(self) -> None:
+        """Give the charts from now on all the time that they need."""
+        self._deadline = math.inf
+
     def extent(self, kind: XKind) -> Extent:
         """The range of x of all metrics of all runs."""
         if kind not in self._extents:

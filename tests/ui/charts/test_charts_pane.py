@@ -222,3 +222,15 @@ async def test_a_hidden_pane_reads_and_draws_nothing():
         await pilot.pause()
         await pilot.pause()
         assert pilot.app.requested == [("b",)] and "train/loss" in pilot.app.text
+
+
+async def test_the_page_is_exported_to_a_file_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press("e")
+        await pilot.pause()
+        await pilot.press(*"csv", "enter")
+        await pilot.pause()
+        lines = (tmp_path / "charts-a.csv").read_text().splitlines()
+        assert len({line.split(",")[0] for line in lines[1:]}) == 4

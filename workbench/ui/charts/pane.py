@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -16,12 +17,14 @@ from workbench.charts.metric_names import matches, sections
 from workbench.core.text import plural
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
-from workbench.ui.base.messages import OverlaysRequested
+from workbench.ui.base.messages import Notify, OverlaysRequested
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.charts.chart_drawing import draw_chart, legend
 from workbench.ui.charts.chart_grid import ChartGrid
+from workbench.ui.charts.export import FORMATS, export_charts, unused_path
 from workbench.ui.charts.grid_layout import MAX_SIDE, Page, Slot, lay_out, single_page
 from workbench.ui.charts.run_styles import MAX_RUNS, RunStyles
+from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.plot import LABEL_GUTTER, Drawing
 from workbench.ui.widgets.text_line import TextLine
 
@@ -49,6 +52,7 @@ class ChartsPane(Pane):
         Binding("b", "grid", "grid"),
         Binding("f", "follow", "follow"),
         Binding("o", "outliers", "with outliers", show=False),
+        Binding("e", "export_charts", "export charts"),
         Binding("comma", "step(-1)", "cursor left", key_display=",", show=False),
         Binding("full_stop", "step(1)", "cursor right", key_display=".", show=False),
         Binding("less_than_sign", "zoom(2)", "zoom out", key_display="<", show=False),
@@ -229,6 +233,28 @@ class ChartsPane(Pane):
         self._enlarged = enlarged
         self.refresh_bindings()
         self._lay_out()
+
+    def action_export_charts(self) -> None:
+        """Write the charts of this page to the working directory: as a picture, their points, or as text."""
+        options = [Option(name, (name, title)) for name, title in FORMATS.items()]
+        if self.grid.page.slots:
+            self.app.push_screen(
+                Chooser("Export these charts", Finder(filter_options(options))), self._export
+            )
+
+    def _export(self, format: str | None) -> None:
+        if format is None:
+            return
+        names = {view.folder.id: view.name for view in self.shown_views}
+        metrics = [slot.name for slot in self.grid.page.slots]
+        target = unused_path(Path.cwd(), list(names), format)
+        try:
+            content = export_charts(self._charts, metrics, names, self.options, format)
+            target.write_text(content, encoding="utf-8")
+        except OSError as error:
+            self.post_message(Notify(f"{target} can't be written: {error.strerror}", "error"))
+        else:
+            self.post_message(Notify(f"exported to {target}"))
 
     def action_grid(self) -> None:
         """Cycle the size of the grid: as many charts as fit well, 1×1, 2×2, 3×3, 4×4."""

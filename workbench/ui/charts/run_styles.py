@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#BBBBBB", "#7F8FFF")
-"""The first six are those of Okabe and Ito for any color vision (https://jfly.uni-koeln.de/color/)."""
+from workbench.charts.chart_files import COLORS
+
 MAX_RUNS = len(COLORS)
 """The most runs in one chart."""
 
