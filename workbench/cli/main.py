@@ -258,7 +258,8 @@ def _add_run_commands(commands: Subparsers) -> None:
 
 def _add_charts(commands: Subparsers) -> None:
     summary = "draw the metrics of runs as charts"
-    command = _add_run(commands, "charts", "charts:charts", summary, json=False, many=True)
+    command = _add(commands, "charts", "charts:charts", summary, json=False)
+    command.add_argument("run", metavar="RUN", nargs="+", help=RUN_HELP)
     command.add_argument(
         "--metrics", default="", metavar="FILTER", help="words, globs or regular expressions (default: all)"
     )
