@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    charts,
     classifying,
     event_files,
     gpu,
@@ -28,6 +29,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "photographs": photographs.rows,
     "record": record.rows,
     "screen": screen.rows,
+    "charts": charts.rows,
     "slow-line": slow_line.rows,
     "event-files": event_files.rows,
     "classify": classifying.rows,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.benchmarks import (
+    charts,
     classifying,
     event_files,
     gpu,
@@ -127,3 +128,10 @@ def test_both_event_file_readers_agree(tmp_path: Path) -> None:
     event_files.write(tmp_path, FEW)
     event_files.check_same_points(event_files.ours(tmp_path), event_files.theirs(tmp_path))
     assert event_files.ours(tmp_path).point_count == FEW
+
+
+def test_the_charts_of_many_metrics_are_drawn_at_every_key() -> None:
+    rows = charts.measure(50, 5_000, 20)
+    assert ["first frame" in row.what or "key" in row.what or "memory" in row.what for row in rows] == [
+        True
+    ] * 3

@@ -122,6 +122,7 @@ PLACES = [
     Place("6 Photo", ("photo.pane:PhotoPane", "photo.prediction_view:PredictionView"), ("6",), "a explain +b compare",
           everywhere=True),
     Place("7 Machine", ("machine.pane:MachinePane",), ("7",), "training device", everywhere=True),
+    Place("8 Charts", ("charts.pane:ChartsPane", "charts.chart_grid:ChartGrid"), ("8",), "a smoother", everywhere=True),
     Place("models", ("widgets.chooser:Finder",), ("2", "m"), "enter choose"),
     Place("comparison", ("runs.compare_screen:CompareScreen", "widgets.table:Table"), ("1", "equals_sign"),
           "compare 2 runs"),

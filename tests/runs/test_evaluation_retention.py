@@ -65,5 +65,7 @@ def test_a_sample_of_this_process_is_summed_up() -> None:
     sample = usage.sample(attempt=1)
     assert sample.rss and sample.rss > 1_000_000 and sample.cpu is not None and sample.cpu >= 0
     summary = summarize_usage([sample, msgspec.structs.replace(sample, gpu_load=0.5)])
+    assert sample.step is None and 0 <= sample.machine_cpu <= 1 and sample.machine_memory > sample.rss / 2
+    assert sample.gpus == () and sample.disk_read is not None
     assert summary == UsageSummary(samples=2, cpu=sample.cpu, gpu_load=0.5, rss=sample.rss)
     assert summarize_usage([]) is None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OPEN = "open"
 """The command of `workbench PATH…`."""
+MAX_SMOOTHING = 0.999
 RUN_HELP = "last, or a run's id, name or a prefix of either"
 FILTER_HELP = (
     "only the runs that match, e.g. 'model=resnet lr<0.01 acc>0.9 tag:baseline !status:failed started<2d'"
@@ -256,6 +257,7 @@ def _add_run_commands(commands: Subparsers) -> None:
         "--groups", nargs="?", const="", metavar="EXPR",
         help="compare repeats (runs of a group, or that differ only in their seed): mean, deviation, Welch's test",
     )  # fmt: skip
+    _add_charts(commands)
     _add_resume(commands)
     command = _add_run(commands, "evaluate", "runs:evaluate", "evaluate a run's best checkpoint again")
     splits = ("train", "validation", "test")
@@ -269,6 +271,37 @@ def _add_run_commands(commands: Subparsers) -> None:
     command.add_argument(
         "--to", metavar="PATH", help="file or folder to write (default: a new file in this folder)"
     )
+
+
+def _add_charts(commands: Subparsers) -> None:
+    summary = "draw the metrics of runs as charts"
+    command = _add(commands, "charts", "charts:charts", summary, json=False)
+    command.add_argument("run", metavar="RUN", nargs="+", help=RUN_HELP)
+    command.add_argument(
+        "--metrics", default="", metavar="FILTER", help="words, globs or regular expressions (default: all)"
+    )
+    command.add_argument(
+        "--format",
+        default="txt",
+        choices=("txt", "svg", "csv"),
+        help="text (default), a picture, or the points",
+    )
+    command.add_argument("--to", metavar="PATH", help="file to write (default: stdout)")
+    command.add_argument(
+        "--x", default="step", choices=("step", "epoch", "relative", "wall"), help="what the x axis counts"
+    )
+    command.add_argument(
+        "--smooth", type=_smoothing, default=0.0, metavar="FACTOR", help="smoothing from 0 to 0.999"
+    )
+    command.add_argument("--log", default="off", choices=("off", "y", "xy"), help="logarithmic axes")
+    command.add_argument("--outliers", action="store_true", help="show values that are far above the others")
+
+
+def _smoothing(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= MAX_SMOOTHING:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_SMOOTHING}")
+    return value
 
 
 def _add_resume(commands: Subparsers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,10 @@ class RunningSums:
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.loss = torch.zeros((), dtype=dtype, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.grad_norm = torch.full((), math.nan, dtype=dtype, device=device)
+        """Of the last step, before clipping; NaN if it is not computed."""
+        self.last_grad_norm: float | None = None
+        """`grad_norm` at the last read, if it was finite."""
         self._samples = self._steps = 0
         self.window = [0.0] * 4
         self.epoch = [0.0] * 4
@@ -62,7 +67,9 @@ class RunningSums:
     def read(self) -> None:
         """Move the sums on the device into `window` and `epoch`."""
         # A single read, because each one synchronizes with the device.
-        loss, correct = torch.stack((self.loss, self._correct.to(self.loss.dtype))).tolist()
+        on_device = torch.stack((self.loss, self._correct.to(self.loss.dtype), self.grad_norm))
+        loss, correct, grad_norm = on_device.tolist()
+        self.last_grad_norm = grad_norm if math.isfinite(grad_norm) else None
         read = (loss, correct, float(self._samples), float(self._steps))
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]

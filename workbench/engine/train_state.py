@@ -124,6 +124,8 @@ class TrainState:
         before, self.settings = self.settings, self.settings_history.at(self.step)
         if before.micro_batch != self.settings.micro_batch:
             self._invalidate_graph()
+        if not self._needs_grad_norm:
+            self.sums.grad_norm.fill_(math.nan)
         self._next_change = self.settings_history.next_change(self.step)
 
     def replay(self, batch: Batch) -> bool:
@@ -193,15 +195,25 @@ class TrainState:
     def optimizer_step(self) -> None:
         """One optimizer step, with the gradients clipped to `train.max_grad_norm` if that is set."""
         self.guard.skip_if_nonfinite()
-        if self.settings.max_grad_norm:
+        if self._needs_grad_norm:
             if self._scaler is not None:
                 self._scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
+            self.sums.grad_norm.copy_(self._clip_gradients())
         if self._scaler is None:
             self._step_optimizer()
         else:
             self._scaler.step(self.optimizer)
             self._scaler.update()
+
+    @property
+    def _needs_grad_norm(self) -> bool:
+        return self.settings.max_grad_norm > 0 or self.settings.log_grad_norm
+
+    def _clip_gradients(self) -> Tensor:
+        """Clip the gradients if that is set; returns their norm before it (a scalar)."""
+        if self.settings.max_grad_norm:
+            return nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
+        return nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
 
     def end_step(self, samples: int) -> None:
         """Count a completed step of this number of samples."""

@@ -172,7 +172,8 @@ def _run_worker(
         adopt_orphans()
     worker = _start_worker(folder, attempt, SCRIPT_WORKER if is_script else TRAINING_WORKER)
     signals.attach(worker)
-    monitor.start(worker.pid, attempt.gpu.uuid if attempt.gpu else None)
+    gpu = attempt.gpu.uuid if attempt.gpu else None
+    monitor.start(worker.pid, gpu, all_gpus=is_script and gpu is None)
     code = worker.wait()
     if is_script:
         end_descendants()

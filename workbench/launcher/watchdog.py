@@ -64,9 +64,10 @@ class WorkerMonitor:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, pid: int, gpu: str | None) -> None:
-        """Start to monitor the worker with this pid on this GPU (UUID)."""
-        self._thread = threading.Thread(target=self._monitor, args=(pid, UsageSampler(pid, gpu)), daemon=True)
+    def start(self, pid: int, gpu: str | None, *, all_gpus: bool = False) -> None:
+        """Start to monitor the worker with this pid on this GPU (UUID), or on all of them."""
+        usage = UsageSampler(pid, gpu, all_gpus=all_gpus)
+        self._thread = threading.Thread(target=self._monitor, args=(pid, usage), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -85,11 +86,11 @@ class WorkerMonitor:
             if detector.update(beat, now, suspended=is_suspended(pid)):
                 self._stalled()
             if due is not None and now >= due:
-                self._write_sample(usage)
+                self._write_sample(usage, beat.step)
                 samples += 1
                 interval = sample_interval(samples)
                 due = None if interval is None else now + interval
 
-    def _write_sample(self, usage: UsageSampler) -> None:
+    def _write_sample(self, usage: UsageSampler, step: int) -> None:
         with contextlib.suppress(OSError):  # a full disk: samples are not essential
-            self._journal.append(usage.sample(self._attempt))
+            self._journal.append(usage.sample(self._attempt, step))

@@ -172,10 +172,27 @@ class Notice(JournalRecord, tag="notice", frozen=True, kw_only=True):
         return upgrades.notice(content)
 
 
+class GpuSample(Record, frozen=True, kw_only=True):
+    """The state of a GPU; `None` where a value is unknown."""
+
+    index: int
+    """In PCI order."""
+    load: float | None = None
+    """From 0 to 1."""
+    memory: int | None = None
+    """Bytes used by all processes."""
+    power: float | None = None
+    """Watts."""
+    temperature: float | None = None
+    """Degrees Celsius."""
+
+
 class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
-    """The resource usage of the worker; `None` where a value is unknown."""
+    """The resource usage of the worker and of its machine; `None` where a value is unknown."""
 
     attempt: int = 0
+    step: int | None = None
+    """The last step that the worker reported before."""
     cpu: float | None = None
     """Mean number of busy cores since the previous sample."""
     rss: int | None = None
@@ -186,6 +203,17 @@ class SystemSample(JournalRecord, tag="system", frozen=True, kw_only=True):
     """Bytes used by all processes on that GPU."""
     gpu_total: int | None = None
     """Bytes of memory of that GPU."""
+    machine_cpu: float | None = None
+    """Busy share of all cores of the machine since the previous sample, from 0 to 1."""
+    machine_memory: int | None = None
+    """Bytes in use on the machine."""
+    disk_read: float | None = None
+    disk_write: float | None = None
+    network_in: float | None = None
+    network_out: float | None = None
+    """Bytes per second of the machine since the previous sample."""
+    gpus: tuple[GpuSample, ...] = ()
+    """The GPUs that the run may use."""
 
 
 class SavedFile(JournalRecord, tag="file", frozen=True, kw_only=True):

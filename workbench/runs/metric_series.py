@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from workbench.logs.series import Series
+from workbench.runs.journal import SystemSample
 from workbench.runs.metrics import EvaluationMetrics, EvaluationRow, LogRow, MetricLine, Wall
-from workbench.runs.reader import RunReader, RunView
+from workbench.runs.reader import TIME, RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 
 TRAINING = "train"
 """The prefix of training metrics; those of an evaluation have the name of its split."""
+NOT_METRICS = frozenset({"epoch", "count", TIME})
+"""Columns of the training steps that are no metrics."""
 
 
 class MetricSummary(msgspec.Struct, frozen=True):
@@ -30,9 +33,9 @@ class MetricSummary(msgspec.Struct, frozen=True):
 
 
 def metric_series(view: RunView) -> dict[str, Series]:
-    """All metrics of a run by name: what a script has logged, and what our trainer has recorded (`train/loss`,
-    `validation/accuracy`)."""
-    return {**_training_series(view), **_evaluation_series(view), **view.logged}
+    """All metrics of a run by name: what a script has logged, what our trainer has recorded (`train/loss`,
+    `validation/accuracy`), and what its supervisor has measured (`machine/cpu`)."""
+    return {**_training_series(view), **_evaluation_series(view), **_machine_series(view), **view.logged}
 
 
 def newest_values(rows: Sequence[MetricLine]) -> dict[str, float]:
@@ -81,7 +84,7 @@ def external_rows(folder: RunFolder) -> Iterator[LogRow]:
 
 def _training_series(view: RunView) -> dict[str, Series]:
     found: dict[str, Series] = {}
-    for name in view.steps.values.keys() - {"epoch", "count"}:
+    for name in view.steps.values.keys() - NOT_METRICS:
         series = Series()
         for step, value in zip(view.steps.step, view.steps.column(name), strict=True):
             if not math.isnan(value):  # NaN is a missing value here
@@ -98,3 +101,30 @@ def _evaluation_series(view: RunView) -> dict[str, Series]:
             if (value := row.metric(name)) is not None:
                 found.setdefault(f"{row.split}/{name}", Series()).append(row.step, value, row.wall.time)
     return found
+
+
+def _machine_series(view: RunView) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    for line in view.journal:
+        if isinstance(line, SystemSample):
+            for name, value in machine_values(line).items():
+                found.setdefault(name, Series()).append(line.step, value, line.time or math.nan)
+    return found
+
+
+def machine_values(sample: SystemSample) -> dict[str, float]:
+    """The known values of a sample by the names of their metrics: `machine/cpu`, `machine/gpu0/temperature`."""
+    values = {
+        "worker_cores": sample.cpu,
+        "worker_memory": sample.rss,
+        "cpu": sample.machine_cpu,
+        "memory": sample.machine_memory,
+        "disk_read": sample.disk_read,
+        "disk_write": sample.disk_write,
+        "network_in": sample.network_in,
+        "network_out": sample.network_out,
+    }
+    for gpu in sample.gpus:
+        for name in ("load", "memory", "power", "temperature"):
+            values[f"gpu{gpu.index}/{name}"] = getattr(gpu, name)
+    return {f"machine/{name}": float(value) for name, value in values.items() if value is not None}

@@ -49,6 +49,8 @@ class StepRow(TrainingRow, tag="step", frozen=True, kw_only=True):
     """Means over the steps since the previous row; `epoch` is fractional."""
 
     lr: float | None = None
+    grad_norm: float | None = None
+    """The norm of all gradients in the last of these steps, before clipping, if it was computed."""
 
 
 class EpochRow(TrainingRow, tag="epoch", frozen=True, kw_only=True):

@@ -34,8 +34,8 @@ from workbench.runs.status import Status, status_of, unknown_reason
 MAX_LINE_BYTES = 1 << 20
 READ_BUDGET = 4 << 20
 MAX_SAMPLED_ROWS = 2000
-THROUGHPUT = "samples_per_second"
-"""The only value under `wall` that becomes a column."""
+THROUGHPUT, TIME = "samples_per_second", "time"
+"""The values under `wall` that become columns."""
 
 T = TypeVar("T")
 
@@ -141,7 +141,8 @@ class MetricColumns:
     def add(self, row: StepRow) -> None:
         """Append the metrics of a row."""
         columns = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
-                   ("lr", row.lr), (THROUGHPUT, row.wall.samples_per_second))  # fmt: skip
+                   ("lr", row.lr), ("grad_norm", row.grad_norm), (THROUGHPUT, row.wall.samples_per_second),
+                   (TIME, row.wall.time or None))  # fmt: skip
         for name, value in columns:
             if value is not None:
                 if name not in self.values:

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.runs.journal import SystemSample
+from workbench.runs.journal import GpuSample, SystemSample
 from workbench.system.gpu import list_gpus
+from workbench.system.machine_load import busy_share, rate, read_load
+from workbench.system.memory import host_memory
+from workbench.system.nvml import Gpu
+from workbench.system.process_tree import descendants
 
-SAMPLE_SECONDS = 60.0
-FIRST_SAMPLE_SECONDS = 10.0
+SAMPLE_SECONDS = 10.0
+FIRST_SAMPLE_SECONDS = 5.0
 """Initial interval between samples, and the delay of the first one of an attempt, in seconds."""
-DOUBLE_INTERVAL_AFTER = 250
-MAX_SAMPLES = 2000
-"""Number of samples after which the interval doubles, and the maximum of a run (six weeks)."""
+DOUBLE_INTERVAL_AFTER = 120
+MAX_SAMPLES = 1440
+"""Number of samples after which the interval doubles, and the maximum of a run (eight weeks, about 400 kB)."""
 
 
 def sample_interval(samples: int) -> float | None:
@@ -26,45 +30,87 @@ def sample_interval(samples: int) -> float | None:
 
 
 class UsageSampler:
-    """Samples the usage of one process and of its GPU (by UUID; `None` on the CPU)."""
+    """Samples the usage of a process with all that it has started, and of its machine.
 
-    def __init__(self, pid: int, gpu: str | None) -> None:
-        self._pid, self._gpu = pid, gpu
-        self._before = (time.monotonic(), _cpu_seconds(pid))
+    `gpu`: the UUID of its GPU; `None` for a process that uses none, or all of them if `all_gpus`.
+    """
 
-    def sample(self, attempt: int) -> SystemSample:
-        """The usage since the previous sample; unknown values are `None`."""
-        sample = SystemSample(attempt=attempt, cpu=self._cores(), rss=_rss(self._pid))
-        gpu = next((gpu for gpu in list_gpus() if gpu.uuid == self._gpu), None) if self._gpu else None
-        if gpu is None:
-            return sample
-        used = gpu.memory_total - gpu.memory_free
-        return msgspec.structs.replace(sample, gpu_load=gpu.load, gpu_memory=used, gpu_total=gpu.memory_total)
+    def __init__(self, pid: int, gpu: str | None, *, all_gpus: bool = False) -> None:
+        self._pid, self._gpu, self._all_gpus = pid, gpu, all_gpus
+        self._before = (time.monotonic(), _cpu_seconds([pid]))
+        self._load = read_load()
 
-    def _cores(self) -> float | None:
-        now = (time.monotonic(), _cpu_seconds(self._pid))
+    def sample(self, attempt: int, step: int | None = None) -> SystemSample:
+        """The usage since the previous sample, after `step`; unknown values are `None`."""
+        gpus = (
+            [gpu for gpu in list_gpus() if self._all_gpus or gpu.uuid == self._gpu] if self._uses_gpus else []
+        )
+        own = next((gpu for gpu in gpus if gpu.uuid == self._gpu), None)
+        before, now = self._load, read_load()
+        self._load, seconds = now, now.time - before.time
+        pids, share, (total, free) = (
+            [self._pid, *descendants(self._pid)],
+            busy_share(before, now),
+            host_memory(),
+        )
+        return SystemSample(
+            attempt=attempt,
+            step=step,
+            cpu=self._cores(pids),
+            rss=_rss(pids),
+            gpu_load=own.load if own else None,
+            gpu_memory=own.memory_total - own.memory_free if own else None,
+            gpu_total=own.memory_total if own else None,
+            machine_cpu=None if share is None else round(share, 3),
+            machine_memory=None if total is None or free is None else total - free,
+            disk_read=_rounded(rate(before.disk_read, now.disk_read, seconds)),
+            disk_write=_rounded(rate(before.disk_written, now.disk_written, seconds)),
+            network_in=_rounded(rate(before.received, now.received, seconds)),
+            network_out=_rounded(rate(before.sent, now.sent, seconds)),
+            gpus=tuple(_gpu_sample(gpu) for gpu in gpus),
+        )
+
+    @property
+    def _uses_gpus(self) -> bool:
+        return self._all_gpus or self._gpu is not None
+
+    def _cores(self, pids: Sequence[int]) -> float | None:
+        now = (time.monotonic(), _cpu_seconds(pids))
         (time_before, cpu_before), self._before = self._before, now
-        if cpu_before is None or now[1] is None or now[0] <= time_before:
-            return None
-        return round(max(0.0, now[1] - cpu_before) / (now[0] - time_before), 2)
+        busy = rate(cpu_before, now[1], now[0] - time_before)
+        return None if busy is None else round(busy, 2)
 
 
-def _cpu_seconds(pid: int) -> float | None:
-    """CPU time of a process in seconds; `None` without /proc."""
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value)
+
+
+def _gpu_sample(gpu: Gpu) -> GpuSample:
+    used, temperature = gpu.memory_total - gpu.memory_free, gpu.temperature
+    return GpuSample(index=gpu.index, load=gpu.load, memory=used, power=gpu.power, temperature=temperature)
+
+
+def _cpu_seconds(pids: Sequence[int]) -> float | None:
+    """CPU time in seconds of processes, and of their children that have ended; `None` without /proc."""
+    ticks = [
+        sum(map(int, fields[11:15])) for pid in pids if len(fields := _proc_fields(pid, "stat", ")")) > 14
+    ]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
+
+
+def _rss(pids: Sequence[int]) -> int | None:
+    """Resident memory of processes in bytes; `None` without /proc. What they share counts for each of them."""
+    pages = [int(fields[1]) for pid in pids if len(fields := _proc_fields(pid, "statm")) > 1]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE") if pages else None
+
+
+def _proc_fields(pid: int, name: str, after: str = "") -> list[str]:
+    """The words of a file in /proc, after the last `after`; empty for a process that has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        content = Path(f"/proc/{pid}/{name}").read_text()
     except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _rss(pid: int) -> int | None:
-    """Resident memory of a process in bytes; `None` without /proc."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        return []
+    return (content.rpartition(after)[2] if after else content).split()
 
 
 class UsageSummary(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -143,7 +143,12 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     @on(messages.MarksChanged)
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
+        self.main_view.show_marks()
         self.refresh_bindings()
+
+    @on(messages.OverlaysRequested)
+    def _overlays_requested(self, event: messages.OverlaysRequested) -> None:
+        self.updates.overlay(event.run_ids)
 
     @on(messages.ExperimentProposed)
     def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:

@@ -72,6 +72,7 @@ class MainView(Vertical):
         self.panes[pane_id] = pane
         self._assign_rows([pane])
         pane.run_id, pane.evaluations = self._runs.run_id, self._runs.evaluations
+        pane.marked, pane.overlays = self._runs.marked_ids, self._runs.overlays
         pane.view = self._runs.view
         self.post_message(PaneMounted(pane_id))
         return pane
@@ -174,6 +175,16 @@ class MainView(Vertical):
         self.query_one(CompactStatus).show_evaluations(self._runs.evaluations)
         for pane in self.panes.values():
             pane.evaluations = self._runs.evaluations
+
+    def show_overlays(self) -> None:
+        """Show the runs beside the selected one."""
+        for pane in self.panes.values():
+            pane.overlays = self._runs.overlays
+
+    def show_marks(self) -> None:
+        """Show which runs are marked."""
+        for pane in self.panes.values():
+            pane.marked = self._runs.marked_ids
 
     def clear_marks(self) -> None:
         """Unmark all runs."""

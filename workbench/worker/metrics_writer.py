@@ -67,7 +67,7 @@ class MetricsWriter:
         self.lines.write(
             StepRow(
                 step=step, epoch=round(epoch, 6), count=means.count, loss=means.loss, accuracy=means.accuracy,
-                lr=lr, wall=wall,
+                lr=lr, grad_norm=self.sums.last_grad_norm, wall=wall,
             )
         )  # fmt: skip
         self.sums.window = [0.0] * 4

@@ -4,7 +4,7 @@ import math
 
 from textual.app import App
 
-from workbench.ui.widgets.axes import Axis
+from workbench.charts.axes import Axis
 from workbench.ui.widgets.braille_canvas import Canvas, braille
 from workbench.ui.widgets.cell_grid import changed_spans, to_cells
 from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series, render_drawing

@@ -26,6 +26,7 @@ class PaneId(StrEnum):
     DATA = "data"
     PHOTO = "photo"
     MACHINE = "machine"
+    CHARTS = "charts"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ PANES: dict[PaneId, PaneSpec] = {
     PaneId.DATA: PaneSpec("5", "Data", "Data", "workbench.ui.data.pane:DataPane"),
     PaneId.PHOTO: PaneSpec("6", "Photo", "Photo", "workbench.ui.photo.pane:PhotoPane"),
     PaneId.MACHINE: PaneSpec("7", "Machine", "Mach", "workbench.ui.machine.pane:MachinePane"),
+    PaneId.CHARTS: PaneSpec("8", "Charts", "Charts", "workbench.ui.charts.pane:ChartsPane"),
 }
 """In the order of the tabs. Imported one by one after the first frame: plotext alone takes longer than that frame."""
 
@@ -57,6 +59,7 @@ COLUMNS: dict[str, tuple[PaneId, ...]] = {
     "more": (
         PaneId.DATA,
         PaneId.MACHINE,
+        PaneId.CHARTS,
     ),
 }
 """The panes of each column, from top to bottom."""

@@ -33,6 +33,13 @@ class RunOpened(Message):
 
 
 @dataclass
+class OverlaysRequested(Message):
+    """The charts pane shows these runs, too: they are read from now on, and no others beside the selected one."""
+
+    run_ids: tuple[str, ...]
+
+
+@dataclass
 class ClassifyRequested(Message):
     """The user chose a recipe that classifies and does not train."""
 

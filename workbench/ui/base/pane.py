@@ -78,6 +78,9 @@ class Pane(Vertical, can_focus=False):
     marked: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
     """The ids of the marked runs."""
 
+    overlays: reactive[Sequence[RunView]] = reactive((), always_update=True, repaint=False)
+    """The runs that the charts pane has asked for beside the selected one, as far as they are read."""
+
     evaluations: reactive[Sequence[EvaluationFile]] = reactive((), always_update=True, repaint=False)
     """Evaluation files of the selected run: the one that is shown, then others, newest first."""
 

@@ -31,6 +31,8 @@ class Snapshot:
     change: ViewChange | None = None
     evaluations: list[EvaluationFile] | None = None
     """Of the selected run: the final evaluation, then the others of the split that is shown, newest first."""
+    overlays: list[RunView] | None = None
+    """The runs that are shown beside the selected one."""
     journal_lines: JournalLines = field(default_factory=list)
     """New lines in the journals of other runs."""
     error: str | None = None
@@ -40,5 +42,5 @@ class Snapshot:
     def has_changes(self) -> bool:
         """Whether anything changed."""
         return bool(self.journal_lines) or any(
-            part is not None for part in (self.rows, self.change, self.error)
+            part is not None for part in (self.rows, self.change, self.overlays, self.error)
         )

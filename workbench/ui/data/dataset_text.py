@@ -8,13 +8,13 @@ from typing import get_args
 
 from rich.text import Text
 
+from workbench.charts.axes import Axis, fit_axis
 from workbench.compute.protocol_records import ExperimentDataset, Scatter, Split, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview
 from workbench.config.experiment import Experiment
 from workbench.core.text import format_compact, format_range, plural, sanitize
 from workbench.datasets import catalog as datasets
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, TensorFacts
-from workbench.ui.widgets.axes import Axis, fit_axis
 from workbench.ui.widgets.chooser import Option
 from workbench.ui.widgets.plot import Series
 from workbench.ui.widgets.table import Column, Row

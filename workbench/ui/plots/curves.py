@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from workbench.charts.axes import (
+    Axis,
+    Curve,
+    ReducedCurve,
+    Scale,
+    doubling_end,
+    smooth,
+)
 from workbench.config.experiment import Experiment
 from workbench.core.settings_schema import SettingValue
 from workbench.core.text import format_compact, sanitize
@@ -22,14 +30,6 @@ from workbench.runs.scores import split_label
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.evaluation_curves import EvaluationCurves
 from workbench.ui.plots.plot_options import MetricKind, PlotOptions, clipped_note
-from workbench.ui.widgets.axes import (
-    Axis,
-    Curve,
-    ReducedCurve,
-    Scale,
-    doubling_end,
-    smooth,
-)
 from workbench.ui.widgets.plot import Drawing, Mark, Series
 
 TRAIN_STYLE, HELD_OUT_STYLE, BEST_STYLE, CURSOR_STYLE = "$primary", "$warning", "$success", "$text-accent"

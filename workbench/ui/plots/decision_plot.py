@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.charts.axes import Axis, fit_axis
 from workbench.core.text import sanitize, shorten_distinct
 from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import HELD_OUT_STYLE, TRAIN_STYLE, Metric
-from workbench.ui.widgets.axes import Axis, fit_axis
 from workbench.ui.widgets.plot import Drawing, Series
 
 POINTS = Metric("points", "points", "free", train=False)

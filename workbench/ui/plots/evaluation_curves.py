@@ -6,9 +6,9 @@ import math
 from array import array
 from collections.abc import Sequence
 
+from workbench.charts.axes import Curve
 from workbench.runs.metrics import EvaluationRow
 from workbench.runs.reader import RunView
-from workbench.ui.widgets.axes import Curve
 
 
 class EvaluationCurves:

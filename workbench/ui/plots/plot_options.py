@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from workbench.charts.axes import Axis, Scale, fit_axis, fraction_axis
 from workbench.core.text import format_compact
-from workbench.ui.widgets.axes import Axis, Scale, fit_axis, fraction_axis
 
 MetricKind = Literal["amount", "share", "free"]
 """`amount`: from 0 up; `share`: between 0 and 1; `free`: any range."""

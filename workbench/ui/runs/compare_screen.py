@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from workbench.charts.axes import Axis, Curve, smooth
 from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
 from workbench.runs.comparison import ComparedRun, compare_runs, differing_keys, display_names
 from workbench.runs.metrics import EvaluationFile
@@ -33,7 +34,6 @@ from workbench.ui.plots.curves import (
     value_at,
 )
 from workbench.ui.plots.plot_options import PlotOptions, clipped_note
-from workbench.ui.widgets.axes import Axis, Curve, smooth
 from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series
 from workbench.ui.widgets.table import Column, Row, Table
 from workbench.ui.widgets.text_screen import TextScreen

@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from workbench.core.errors import UserError
@@ -21,6 +21,7 @@ from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.snapshot import Snapshot, ViewChange
 from workbench.ui.services.journal_watch import JournalWatch
+from workbench.ui.services.overlaid_runs import OverlaidRuns
 from workbench.ui.services.run_list import RunList
 
 POLL_SECONDS = 0.5
@@ -96,11 +97,13 @@ class _Watched:
 
 
 def _copy(view: RunView, steps: MetricColumns) -> RunView:
-    """The view with `steps`. Its lists are copied because the reader appends to them; other fields it only replaces."""
+    """The view with `steps`. Its lists and dictionaries are copied because the reader adds to them; the columns of
+    a series are not: they only grow, and whoever reads them bears with different lengths.
+    """
     copied = replace(view, steps=steps)
     for part in fields(copied):
-        if isinstance(value := getattr(copied, part.name), list):
-            setattr(copied, part.name, list(value))
+        if isinstance(value := getattr(copied, part.name), list | dict):
+            setattr(copied, part.name, value.copy())
     return copied
 
 
@@ -124,6 +127,7 @@ class RunMonitor:
         )
         self._selected: str | None = None
         self._watched: _Watched | None = None
+        self._overlaid = OverlaidRuns(store)
         self._list = RunList(store)
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
@@ -146,6 +150,11 @@ class RunMonitor:
         self._selected = run_id
         self._wake.set()
 
+    def overlay(self, run_ids: Sequence[str]) -> None:
+        """Follow these runs beside the selected one from now on."""
+        self._overlaid.select(run_ids)
+        self._wake.set()
+
     def poll_soon(self) -> None:
         """Poll without waiting for the next half second: an action just changed something."""
         self._list.expire()
@@ -164,7 +173,19 @@ class RunMonitor:
             self._open(snapshot.run_id)
         if self._watched is not None:
             self._poll_run(self._watched, snapshot)
+        self._poll_overlays(snapshot)
         return snapshot
+
+    def _poll_overlays(self, snapshot: Snapshot) -> None:
+        try:
+            views = self._overlaid.poll()
+        except OSError as failure:
+            snapshot.error = f"A marked run can't be read: {failure}"
+            return
+        if views is not None:
+            snapshot.overlays = [
+                _copy(view, MetricColumns(view.steps.step, dict(view.steps.values))) for view in views
+            ]
 
     def _poll_run(self, watched: _Watched, snapshot: Snapshot) -> None:
         try:
@@ -216,7 +237,9 @@ class RunMonitor:
     def _work(self) -> None:
         while not self._stopped.is_set():
             snapshot = self.poll()
-            behind = self._watched is not None and self._watched.reader.has_unread
+            behind = self._overlaid.has_unread or (
+                self._watched is not None and self._watched.reader.has_unread
+            )
             if snapshot.has_changes:
                 self._acknowledged.clear()
                 self._deliver(snapshot)
@@ -224,4 +247,5 @@ class RunMonitor:
             self._wake.wait(0.01 if behind else POLL_SECONDS)
             self._wake.clear()
         self._open(None)
+        self._overlaid.close()
         self._journals.close()

@@ -32,6 +32,7 @@ class StateChange:
     selection: bool = False
     view: bool = False
     evaluations: bool = False
+    overlays: bool = False
 
 
 class RunState:
@@ -46,6 +47,8 @@ class RunState:
         self.mirror: RunMirror | None = None
         self.evaluations: Sequence[EvaluationFile] = ()
         self.marked_ids: frozenset[str] = frozenset()
+        self.overlays: Sequence[RunView] = ()
+        """Other runs that are shown beside the selected one."""
         self._by_id: dict[str, RunSummary] = {}
         self._expected: str | None = None
         """A run that was just started and is not listed yet."""
@@ -92,6 +95,8 @@ class RunState:
             change.notifications += journal_notifications(self._name(run_id), lines)
         if snapshot.run_id == self.run_id:
             self._apply_view(snapshot, change)
+        if snapshot.overlays is not None:
+            self.overlays, change.overlays = snapshot.overlays, True
         return change
 
     def _apply_rows(self, rows: list[RunSummary], change: StateChange) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from workbench.ui.base.messages import Severity
@@ -31,6 +31,9 @@ class RunDisplay(Protocol):
 
     def show_evaluations(self) -> None:
         """Show the evaluations of the selected run."""
+
+    def show_overlays(self) -> None:
+        """Show the runs beside the selected one."""
 
 
 class Notifier(Protocol):
@@ -88,6 +91,12 @@ class RunUpdates:
             self._display.show_record()
         if change.evaluations:
             self._display.show_evaluations()
+        if change.overlays:
+            self._display.show_overlays()
+
+    def overlay(self, run_ids: Sequence[str]) -> None:
+        """Show other runs beside the selected one."""
+        self._monitor.overlay(run_ids)
 
     def select(self, run_id: str | None) -> None:
         """Show another run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
@@ -12,6 +12,11 @@ from workbench.ui.widgets.cell_grid import BLANK, Grid
 DASH = 5
 """Period of a dashed line in cells; two of them stay empty."""
 _BRAILLE = 0x2800
+_LEFT, _RIGHT = (
+    tuple(sum(dot for row, dot in enumerate(dots) if rows >> row & 1) for rows in range(16))
+    for dots in ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
+)
+"""The bits of a braille character for each set of its four rows of dots, of which bit 0 is the lowest."""
 
 
 @cache
@@ -87,6 +92,34 @@ class Canvas:
                 if character > chr(_BRAILLE) and not (dashed and (x + 2 * y) % DASH >= DASH - 2):
                     self._merge(x, y, character, style)
 
+    def draw_ranges(
+        self, ranges: Iterable[tuple[float, float, float]], style: str, *, dashed: bool = False
+    ) -> None:
+        """Draw a curve through vertical ranges (x, low, high; 0..1 across and up): without gaps, none is cut short."""
+        top, columns = 4 * self.height - 1, [0] * (2 * self.width)  # each a set of dots: bit 0 is the lowest
+        for x, low, high in _joined(self._in_dots(ranges)):
+            if 0 <= x < len(columns) and low <= top and high >= 0:
+                bottom = max(0, low)
+                columns[x] |= ((1 << (min(high, top) - bottom + 1)) - 1) << bottom
+        for x in range(self.width):
+            left, right = columns[2 * x], columns[2 * x + 1]
+            for y in range(self.height - 1, -1, -1) if left or right else ():
+                bits = _LEFT[left & 15] | _RIGHT[right & 15]
+                if bits and not (dashed and (x + 2 * y) % DASH >= DASH - 2):
+                    self._merge(x, y, chr(_BRAILLE + bits), style)
+                left, right = left >> 4, right >> 4
+
+    def _in_dots(self, ranges: Iterable[tuple[float, float, float]]) -> Iterator[tuple[int, int, int]]:
+        across, up = 2 * self.width - 1, 4 * self.height - 1
+        for x, low, high in ranges:
+            if math.isfinite(x) and math.isfinite(high):  # a low end may have no position on a log axis
+                bottom = low if math.isfinite(low) else min(0.0, high)
+                yield (
+                    round(min(max(x * across, -across), 2 * across)),
+                    round(min(max(bottom * up, -up), 2 * up)),
+                    round(min(max(high * up, -up), 2 * up)),
+                )
+
     def _merge(self, x: int, y: int, character: str, style: str) -> None:
         before = ord(self.rows[y][x][0]) - _BRAILLE
         if 0 < before < 256:
@@ -109,3 +142,22 @@ class Canvas:
         """The cell of a point (0..1 across, 0..1 up): column, and row from the top."""
         dot_x, dot_y = round(x * (2 * self.width - 1)), round(y * (4 * self.height - 1))
         return dot_x // 2, self.height - 1 - dot_y // 4
+
+
+def _joined(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """The ranges with straight lines between them: each column touches the one before it."""
+    before: tuple[int, int, int] | None = None
+    for x, low, high in ranges:
+        if before is None or x <= before[0]:
+            yield x, low, high
+        else:
+            left, bottom, top = before
+            start = min(max((low + high) / 2, bottom), top)  # the nearest dot of the column on the left
+            end = min(max(start, low), high)
+            slope, previous = (end - start) / (x - left), round(start)
+            for column in range(left + 1, x + 1):
+                y = round(start + slope * (column - left))
+                lowest, highest = sorted((previous + (y > previous) - (y < previous), y))
+                yield (column, lowest, highest) if column < x else (x, min(lowest, low), max(highest, high))
+                previous = y
+        before = x, low, high

@@ -8,8 +8,8 @@ from typing import Literal
 
 from textual.message import Message
 
+from workbench.charts.axes import Axis
 from workbench.core.text import cell_width, truncate
-from workbench.ui.widgets.axes import Axis
 from workbench.ui.widgets.braille_canvas import Canvas
 from workbench.ui.widgets.cell_grid import Cell, CellView, Grid, to_cells
 
@@ -19,7 +19,7 @@ LABEL_ROWS = 4
 LABEL_GUTTER = 7
 """Cells left of the plot: six for a label, one for the axis. Fixed, so that the plot does not move."""
 
-Kind = Literal["line", "dashed", "points", "cells", "band"]
+Kind = Literal["line", "dashed", "points", "cells", "band", "range"]
 Title = Sequence[tuple[str, str]]
 
 
@@ -28,7 +28,8 @@ class Series:
     """One series of a plot, in data coordinates.
 
     `line` and `dashed` connect the points; `points` draws dots, or `glyph` if there is one; `cells` fills the cell
-    of each point with `glyph` (a region); `band` fills the area between `ys` and `highs`.
+    of each point with `glyph` (a region); `band` fills the area between `ys` and `highs`; `range` is a line through
+    many points, of which `ys` and `highs` are the lowest and the highest in each column.
     """
 
     name: str
@@ -141,10 +142,12 @@ def _log_note(drawing: Drawing) -> str:
 
 
 def _draw(canvas: Canvas, series: Series, x_axis: Axis, y_axis: Axis) -> None:
-    xs = [x_axis.position(x) for x in series.xs]
-    ys = [y_axis.position(y) for y in series.ys]
+    xs, ys = x_axis.positions(series.xs), y_axis.positions(series.ys)
     if series.kind == "band":
-        _band(canvas, xs, ys, [y_axis.position(y) for y in series.highs], series)
+        _band(canvas, xs, ys, y_axis.positions(series.highs), series)
+    elif series.kind == "range":
+        highs = y_axis.positions(series.highs)
+        canvas.draw_ranges(zip(xs, ys, highs, strict=True), series.style)
     elif series.glyph:
         for x, y in zip(xs, ys, strict=True):
             if 0 <= x <= 1 and 0 <= y <= 1:

@@ -7,11 +7,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from workbench.core.text import format_compact
+from workbench.core.text import format_compact, format_duration
 
 Scale = Literal["linear", "log", "nines"]
+Unit = Literal["number", "duration", "time of day"]
+"""What the values of a linear axis are; of the last two, seconds (since 1970)."""
 
 MAX_VALUE = 1e9
 """Larger absolute values are left out: in a prefix sum they would leave no digits for the others."""
@@ -20,6 +23,30 @@ NINES_LIMIT = 1e-4
 MIN_VALUES_BESIDE_SPIKE = 6
 """Of fewer values none is cut off."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_TIME_STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    21_600,
+    43_200,
+    86_400,
+)
+"""Round durations in seconds."""
 _FLOORS = (0.98, 0.95, 0.9, 0.8, 0.5)
 
 
@@ -30,6 +57,7 @@ class Axis:
     low: float
     high: float
     scale: Scale = "linear"
+    unit: Unit = "number"
 
     def position(self, value: float) -> float:
         """The position of `value`: 0 at the low end, 1 at the high end; outside this range for values off the axis.
@@ -38,6 +66,13 @@ class Axis:
         """
         low, high = _scaled(self.low, self.scale), _scaled(self.high, self.scale)
         return (_scaled(value, self.scale) - low) / (high - low) if high > low else 0.0
+
+    def positions(self, values: Sequence[float]) -> list[float]:
+        """The position of each of many values."""
+        if self.scale != "linear" or self.high <= self.low:
+            return [self.position(value) for value in values]
+        low, span = self.low, self.high - self.low
+        return [(value - low) / span for value in values]
 
     def value_at(self, position: float) -> float:
         """The value at a position: the inverse of `position`."""
@@ -51,7 +86,10 @@ class Axis:
     def ticks(self, count: int) -> list[float]:
         """Round values on the axis, about `count` at most."""
         if self.scale == "linear":
-            return _multiples(self.low, self.high, nice_step((self.high - self.low) / max(1, count)))
+            step = (self.high - self.low) / max(1, count)
+            if self.unit == "number":
+                return _multiples(self.low, self.high, nice_step(step))
+            return _time_ticks(self.low, self.high, step, local=self.unit == "time of day")
         if self.scale == "nines":
             nines = [1 - 10.0**-power for power in range(1, 4)]
             return [self.low, *(value for value in nines if self.low < value <= self.high)]
@@ -59,6 +97,10 @@ class Axis:
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
         """The labels of `ticks`: with equal decimals on a linear axis, else each as short as possible."""
+        if self.unit == "time of day":
+            return [format_clock(tick) for tick in ticks]
+        if self.unit == "duration":
+            return [format_seconds(tick) for tick in ticks]
         if self.scale == "linear":
             return tick_labels(ticks)
         return [f"{t:.4g}".replace("0.", ".", 1) if 1e-3 <= t < 1e4 else format_compact(t) for t in ticks]
@@ -81,6 +123,27 @@ def _unscaled(value: float, scale: Scale) -> float:
 def _multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _time_ticks(low: float, high: float, step: float, *, local: bool) -> list[float]:
+    """Multiples of a round duration of at least `step` seconds; `local`: from midnight, not from 0."""
+    whole = next((seconds for seconds in _TIME_STEPS if seconds >= step), 86_400 * nice_step(step / 86_400))
+    zone = datetime.fromtimestamp(low).astimezone().utcoffset() if local else None
+    shift = zone.total_seconds() if zone else 0.0
+    return [tick - shift for tick in _multiples(low + shift, high + shift, whole)]
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration; below ten seconds with a decimal, if it has one."""
+    return f"{round(seconds, 1):g}s" if 0 <= seconds < 10 else format_duration(seconds)
+
+
+def format_clock(seconds: float) -> str:
+    """The time of day of a moment; at midnight the day."""
+    moment = datetime.fromtimestamp(seconds)
+    if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
+        return f"{moment:%m-%d}"
+    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
 
 
 def _decades(low: float, high: float, count: int) -> list[float]:
@@ -109,17 +172,19 @@ def doubling_end(reached: float, planned: float | None) -> float:
     return end if planned is None or planned < reached else min(end, max(planned, 1e-9))
 
 
-def fit_axis(values: Sequence[float], before: Axis | None = None, scale: Scale = "linear") -> Axis:
+def fit_axis(
+    values: Sequence[float], before: Axis | None = None, scale: Scale = "linear", *, cut_spikes: bool = True
+) -> Axis:
     """An axis for `values` with round ends; `before` is kept while it holds them and they fill it well.
 
-    Begins at 0 unless the values are far from it. A few high spikes are cut off.
+    Begins at 0 unless the values are far from it. A few high spikes are cut off, if `cut_spikes`.
     """
     if not values:
         return before or Axis(0.0, 1.0)
     if scale == "log":  # here spikes hide nothing
         return _log_axis(min((v for v in values if v > 0), default=1e-3), max(values))
-    low, high = min(values), _high_without_spikes(values)
-    if 0 <= low < 0.5 * high:
+    low, high = min(values), _high_without_spikes(values) if cut_spikes else max(values)
+    if 0 <= low < 0.5 * high or 0 < low == high:
         low = 0.0
     if before and before.scale == "linear" and before.low <= low and high <= before.high:
         used = (high - low) / (before.high - before.low)

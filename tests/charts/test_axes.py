@@ -6,8 +6,7 @@ from array import array
 
 import pytest
 
-from workbench.core.text import format_compact
-from workbench.ui.widgets.axes import (
+from workbench.charts.axes import (
     Axis,
     Curve,
     doubling_end,
@@ -17,6 +16,7 @@ from workbench.ui.widgets.axes import (
     smooth,
     tick_labels,
 )
+from workbench.core.text import format_compact
 
 
 def curve(xs, ys):

@@ -1,0 +1,128 @@
+"""The charts pane with very many metrics and points: the time from a key to its frame, and the memory."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from array import array
+from itertools import cycle, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from tests.benchmarks.measure import Row, Scale, median, say
+from tests.benchmarks.screen import COLUMNS, ROWS
+from workbench.logs.series import Series
+from workbench.runs.reader import RunView
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.status import Status
+from workbench.ui.widgets.cell_grid import Grid
+
+KEYS = (
+    "comma",
+    "right",
+    "pagedown",
+    "greater_than_sign",
+    "comma",
+    "less_than_sign",
+    "left",
+    "pageup",
+    "m",
+    "v",
+)
+"""What somebody presses who looks around: each of them draws all visible charts again."""
+
+
+def many_points(metrics: int, points: int) -> RunView:
+    """A run with this number of metrics, and of points of all of them together."""
+    view = RunView(RunFolder(Path("/nowhere/many")), version=1, status=Status.FINISHED)
+    draws, each = random.Random(0), points // metrics
+    steps, times = array("q", range(each)), array("d", map(float, range(each)))
+    noise = array("d", (draws.random() for _ in range(each)))
+    for number in range(metrics):
+        series = view.logged[f"group{number // 50}/metric{number}"] = Series()
+        series.extend(steps, noise, times)
+    return view
+
+
+class Opened(NamedTuple):
+    """Processor time, so that other processes do not count."""
+
+    first: float
+    """Seconds to the first charts."""
+    complete: float
+    """Seconds until they have all points."""
+    waits: list[float]
+    """Milliseconds from each key to its first frame."""
+
+
+async def _press(view: RunView, presses: int) -> Opened:
+    """Open the charts of a run, and press keys."""
+    from textual.app import App, ComposeResult
+
+    from workbench.ui.charts.pane import ChartsPane
+
+    class Shown(App[None]):
+        def compose(self) -> ComposeResult:
+            yield ChartsPane()
+
+    async with Shown().run_test(size=(COLUMNS, ROWS)) as pilot:
+        pane, painted = pilot.app.query_one(ChartsPane), list[float]()
+        paint = pane.grid.paint
+
+        def timed(grid: Grid) -> None:
+            paint(grid)
+            painted.append(time.process_time())
+
+        pane.grid.paint = timed  # type: ignore[method-assign]
+        pane.focus_content()
+        await pilot.pause()
+        began = time.process_time()
+        pane.view = view
+        await pilot.pause()
+        first = painted[-1] - began
+        while pane.is_indexing:
+            await pilot.pause()
+        complete, waits = time.process_time() - began, []
+        for key in islice(cycle(KEYS), presses):
+            painted.clear()
+            began = time.process_time()
+            await pilot.press(key)
+            if painted:  # there may be no further page
+                composing = time.process_time()
+                pilot.app.screen._compositor.render_strips()
+                waits.append(1000 * (painted[0] - began + time.process_time() - composing))
+        assert any("▸" in line for line in pane.grid.lines)
+    return Opened(first, complete, waits)
+
+
+def measure(metrics: int, points: int, presses: int) -> list[Row]:
+    """The rows for a run with this number of metrics and points."""
+    say(f"  {metrics:,} metrics with {points:,} points")
+    view = many_points(metrics, points)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    first, complete, waits = asyncio.run(_press(view, presses))
+    added = (process.memory_info().rss - before) / 1e6
+    waits.sort()
+    at_99 = waits[min(len(waits) - 1, int(0.99 * len(waits)))]
+    what = f"charts of {metrics:,} metrics with {points:,} points"
+    return [
+        Row(f"{what}: first frame", f"{first:.2f} s", "-", f"complete {complete:.1f} s", "≤ 0.5 s"),
+        Row(
+            f"{what}: key to frame, 99th percentile",
+            f"{at_99:.0f} ms",
+            "-",
+            f"median {median(waits):.0f}",
+            "≤ 33 ms",
+        ),
+        Row(f"{what}: memory beside the points", f"{added:.0f} MB", "-", "-", "≤ 100 MB"),
+    ]
+
+
+def rows(place: Path, scale: Scale) -> list[Row]:
+    """Many metrics of usual length, and one that has all points."""
+    points = 10 * scale.rows
+    return [*measure(1_000, points, scale.keys), *measure(1, points, scale.keys)]

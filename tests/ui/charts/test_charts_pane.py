@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import math
+from array import array
+from pathlib import Path
+
+import pytest
+from textual.app import App
+
+from workbench.logs.series import Series
+from workbench.runs.reader import RunView
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.status import Status
+from workbench.ui.charts.pane import ChartsPane
+
+
+def make_view(name="a", steps=200, metrics=("train/loss", "train/accuracy", "val/loss", "lr"), shift=0.0):
+    view = RunView(RunFolder(Path("/nowhere") / name), version=1, status=Status.FINISHED)
+    for number, metric in enumerate(metrics):
+        series = view.logged[metric] = Series()
+        values = [math.exp(-step / 50) + number + shift for step in range(steps)]
+        series.extend(array("q", range(steps)), array("d", values), array("d", map(float, range(steps))))
+    return view
+
+
+class Shown(App):
+    def __init__(self):
+        super().__init__()
+        self.requested = []
+
+    def compose(self):
+        yield ChartsPane()
+
+    def on_overlays_requested(self, event):
+        self.requested.append(event.run_ids)
+
+    @property
+    def pane(self):
+        return self.query_one(ChartsPane)
+
+    @property
+    def text(self):
+        return "\n".join(self.pane.grid.lines)
+
+    @property
+    def shown(self):
+        return [slot.name for slot in self.pane.grid.page.slots]
+
+
+async def show(pilot, view, *overlays):
+    pane = pilot.app.pane
+    pane.overlays = list(overlays)
+    pane.marked = frozenset(run.folder.id for run in overlays)
+    pane.view = view
+    pane.focus_content()
+    await pilot.pause()
+    await pilot.pause()
+
+
+async def test_all_metrics_are_shown_by_sections():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        assert pilot.app.shown == ["val/loss", "lr", "train/loss", "train/accuracy"]
+        assert "others (2)" in pilot.app.text and "train (2)" in pilot.app.text
+        assert "▸val/loss 2.02" in pilot.app.text and "▲" in pilot.app.text
+        assert pilot.app.pane.headline == "a"
+
+
+async def test_the_arrows_select_a_chart_and_turn_the_page_and_enter_enlarges_it():
+    names = [f"m{n:02}" for n in range(30)]
+    async with Shown().run_test(size=(80, 20)) as pilot:
+        await show(pilot, make_view(metrics=names))
+        per_page = len(pilot.app.shown)
+        assert 1 < per_page < 30 and "1/" in pilot.app.pane.headline
+        await pilot.press(*["right"] * per_page)
+        assert pilot.app.shown[0] == names[per_page] == pilot.app.pane.grid.selected
+        await pilot.press("up")
+        assert pilot.app.shown[0] == "m00"
+        await pilot.press("pagedown", "enter")
+        await pilot.pause()
+        assert pilot.app.shown == [names[per_page]]
+        await pilot.press("right")
+        assert pilot.app.shown == [names[per_page + 1]]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(pilot.app.shown) == per_page and pilot.app.pane.grid.selected == names[per_page + 1]
+        await pilot.press("G")
+        assert pilot.app.pane.grid.selected == "m29"
+        await pilot.press("g")
+        assert pilot.app.pane.grid.selected == "m00"
+
+
+async def test_the_cursor_stands_in_all_charts_with_the_values_there():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press(*["comma"] * 20)
+        await pilot.pause()
+        at = pilot.app.pane.options.cursor
+        assert 50 < at < 150 and f"step {at:.0f}" in pilot.app.pane.headline
+        value = math.exp(-math.floor(at) / 50)
+        for name, base in (("train/loss", 0), ("train/accuracy", 1), ("val/loss", 2), ("lr", 3)):
+            shown = f"{value + base:.3f}".removeprefix("0") if base == 0 else f"{value + base:.2f}"
+            assert f"{name} {shown}" in pilot.app.text
+        rows = [line for line in pilot.app.pane.grid.lines if "│" in line]
+        assert max(line.count("│") for line in rows) == 4  # two axes and two cursors beside each other
+        await pilot.press("f")
+        assert pilot.app.pane.options.cursor is None
+
+
+async def test_marked_runs_are_overlaid_with_their_values_sorted():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        a, b, c = make_view("a"), make_view("b", shift=0.5), make_view("c", metrics=("other/x",))
+        await show(pilot, a, b)
+        assert pilot.app.requested[-1] == ("b",)
+        assert "train/loss 2 .519 1 .019" in pilot.app.text
+        legend = str(pilot.app.query_one("#legend").content)
+        assert "1 a" in legend and "2 b" in legend
+        await show(pilot, a, b, c)
+        assert "other/x" in pilot.app.shown and "2 runs" in pilot.app.pane.headline  # those that are marked
+        await show(pilot, a)
+        assert "train/loss .019" in pilot.app.text and not pilot.app.query_one("#legend").display
+
+
+async def test_the_filter_selects_charts_and_says_if_nothing_matches():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press("enter")
+        pilot.app.pane.filter = "loss"
+        await pilot.pause()
+        assert pilot.app.shown == ["train/loss", "val/loss"] and "/loss" in pilot.app.pane.headline
+        pilot.app.pane.filter = "nothing"
+        await pilot.pause()
+        assert "No metric matches 'nothing'." in pilot.app.text
+        await pilot.press("comma", "enter", "down", "greater_than_sign", "y")
+        pilot.app.pane.filter = ""
+        await pilot.pause()
+        assert "train/loss" in pilot.app.text
+
+
+async def test_the_keys_change_how_all_charts_are_drawn():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        pane = pilot.app.pane
+        await pilot.press("a", "a", "A", "v", "m", "o")
+        assert (pane.options.smoothing, pane.options.log, pane.options.outliers) == (0.3, "y", True)
+        assert pane.options.x == "epoch" and "smooth .300──log y──with outliers" in pane.headline
+        await pilot.press("m", "m", "m", "greater_than_sign")
+        assert pane.options.window == (99.5, 199.0)
+        await pilot.press("left_parenthesis")
+        assert pane.options.window == (49.75, 149.25)
+        await pilot.press("less_than_sign", "b")
+        assert pane.options.window is None
+        await pilot.pause()
+        assert len(pilot.app.shown) == 1
+        await pilot.press("b", "b", "b", "b")
+        await pilot.pause()
+        assert len(pilot.app.shown) == 4
+
+
+async def test_a_click_places_the_cursor_and_the_wheel_zooms():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        pane = pilot.app.pane
+        slot = pane.grid.page.slots[1]
+        await pilot.click(pane.grid, offset=(slot.x + 7 + (slot.width - 7) // 2, slot.y + 2))
+        assert pane.grid.selected == slot.name and pane.options.cursor == pytest.approx(99.5, abs=3)
+        pane.grid.post_message(pane.grid.Zoomed(0.5))
+        await pilot.pause()
+        low, high = pane.options.window
+        assert high - low == pytest.approx(99.5)
+
+
+async def test_new_values_are_drawn_and_only_changed_cells_are_sent():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        view = make_view()
+        await show(pilot, view)
+        regions = []
+        pilot.app.pane.grid.refresh = lambda *changed, **_: regions.extend(changed)
+        pilot.app.pane.view = view
+        await pilot.pause()
+        assert regions == []
+        view.logged["lr"].append(199, 3.5)
+        pilot.app.pane.view = view
+        await pilot.pause()
+        assert "lr 3.50" in pilot.app.text
+        assert 0 < sum(region.width for region in regions) < 60
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (60, 8), (80, 24), (200, 50)])
+async def test_any_size_and_incomplete_records_are_drawn(size, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with Shown().run_test(size=size) as pilot:
+        await show(pilot, None)
+        assert "No run" in pilot.app.text
+        bare = RunView(RunFolder(Path("/nowhere/bare")))
+        await show(pilot, bare)
+        assert "Loading" in pilot.app.text
+        bare.version = 1
+        await show(pilot, bare)
+        assert "No metrics" in pilot.app.text
+        odd = make_view("odd", steps=3, metrics=("a\x1b[31m/b", "only", "nan", "x" * 300))
+        odd.logged["nan"].values[:] = array("d", [math.nan, math.inf, -math.inf])
+        odd.logged["empty"] = Series()
+        odd.logged["only"].steps[:] = array("q", [7, 7, 7])
+        await show(pilot, odd, make_view("b", metrics=()))
+        for key in ("v", "v", "a", "m", "comma", "m", "comma", "m", "greater_than_sign", "G", "enter", "y"):
+            await pilot.press(key)
+        await pilot.pause()
+        assert "\x1b" not in pilot.app.text
+
+
+async def test_a_hidden_pane_reads_and_draws_nothing():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        pilot.app.pane.display = False
+        await pilot.pause()
+        pilot.app.requested.clear()
+        await show(pilot, make_view())
+        pilot.app.pane.marked = frozenset({"b"})
+        await pilot.pause()
+        assert pilot.app.requested == [] and pilot.app.pane.grid.page.slots == ()
+        pilot.app.pane.display = True
+        await pilot.pause()
+        await pilot.pause()
+        assert pilot.app.requested == [("b",)] and "train/loss" in pilot.app.text
+
+
+async def test_the_page_is_exported_to_a_file_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press("e")
+        await pilot.pause()
+        await pilot.press(*"csv", "enter")
+        await pilot.pause()
+        lines = (tmp_path / "charts-a.csv").read_text().splitlines()
+        assert len({line.split(",")[0] for line in lines[1:]}) == 4

@@ -1,0 +1,55 @@
+"""`workbench charts`."""
+
+import argparse
+from pathlib import Path
+
+from workbench.charts.chart_options import ChartOptions
+from workbench.charts.chart_set import ChartSet
+from workbench.charts.metric_names import matches, sections
+from workbench.charts.run_metrics import XKind
+from workbench.cli import console
+from workbench.core.errors import UserError
+from workbench.core.exit_codes import DONE
+from workbench.core.paths import expand_user_path
+from workbench.runs.reader import RunReader, RunView
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.store import Store
+from workbench.ui.charts.export import export_charts
+from workbench.ui.charts.run_styles import MAX_RUNS
+
+X_KINDS = {"step": XKind.STEP, "epoch": XKind.EPOCH, "relative": XKind.RELATIVE, "wall": XKind.WALL}
+
+
+def charts(options: argparse.Namespace) -> int:
+    """Draw the metrics of some runs, as the charts pane does."""
+    store = Store.default()
+    views = [_read(folder) for folder in dict.fromkeys(store.find(name) for name in options.run)]
+    if len(views) > MAX_RUNS:
+        raise UserError(f"at most {MAX_RUNS} runs fit into one chart")
+    chart_set, names = ChartSet(), {view.folder.id: view.name for view in views}
+    chart_set.update(views)
+    shown = [metric for section in sections(chart_set.names) for metric in section.names]
+    found = list(filter(matches(options.metrics), shown))
+    if not found:
+        reason = f"no metric matches '{options.metrics}'" if shown else "it has no metrics"
+        raise UserError(f"there is nothing to draw: {reason}")
+    how = ChartOptions(X_KINDS[options.x], options.smooth, options.log, options.outliers)
+    content = export_charts(chart_set, found, names, how, options.format)
+    if options.to is None:
+        for line in content.rstrip("\n").split("\n"):
+            console.print_result(line)
+        return DONE
+    target: Path = expand_user_path(options.to)
+    if target.exists():
+        raise UserError(f"{target} already exists; choose another path with --to")
+    target.write_text(content, encoding="utf-8")
+    console.print_result(str(target))
+    return DONE
+
+
+def _read(folder: RunFolder) -> RunView:
+    reader = RunReader(folder)
+    try:
+        return reader.read_all()
+    finally:
+        reader.close()

@@ -1,0 +1,1 @@
+"""Pane 8: charts of all metrics."""
