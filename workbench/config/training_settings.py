@@ -97,8 +97,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     log_grad_norm: Annotated[
         bool,
         Meta(
-            description="record the norm of all gradients without clipping, too, which computes it anyway; "
-            "it takes 1 to 5 % of the time of a small model's step"
+            description="record the norm of all gradients also without clipping, which computes it anyway; "
+            "it makes the steps of small models slower"
         ),
     ] = False
     patience: Annotated[
