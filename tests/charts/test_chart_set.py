@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.charts.chart_files import to_csv
 from workbench.charts.chart_options import ChartOptions
 from workbench.charts.chart_set import ChartSet
 from workbench.charts.point_index import POINTS_AT_ONCE
@@ -169,3 +170,22 @@ def test_steps_of_a_series_with_epochs_of_its_own():
     metrics = RunMetrics()
     metrics.update(view)
     assert list(metrics.points("loss", XKind.EPOCH).xs) == [0.5, 1.0]
+
+
+def test_repeats_are_one_line_with_their_mean_and_deviation():
+    charts = charts_of(
+        script("a", loss=[1.0, 2.0, 3.0]), script("b", loss=[3.0, 4.0]), script("c", loss=[9.0])
+    )
+    charts.groups = [["a", "b"], ["c"]]
+    mean, single = charts.chart("loss", ChartOptions(), 100).lines
+    assert (mean.runs, single.runs) == (2, 1)
+    assert mean.curve.smoothed.xs == [0.0, 1.0, 2.0]
+    assert mean.curve.smoothed.lows == [2.0, 3.0, 3.0], "the last value is of the run that is further along"
+    sd = math.sqrt(2)
+    assert mean.curve.values.lows == pytest.approx([2 - sd, 3 - sd, 3])
+    assert mean.curve.values.highs == pytest.approx([2 + sd, 3 + sd, 3])
+    at_first = charts.chart("loss", ChartOptions(cursor=0.0), 100).lines[0]
+    assert (at_first.at_cursor, at_first.deviation) == pytest.approx((2.0, sd))
+    table = to_csv([charts.chart("loss", ChartOptions(), 100)], {"a": "base ×2"}, ChartOptions())
+    assert table.splitlines()[0] == "metric,run,name,step,low,high,mean"
+    assert table.splitlines()[3] == "loss,a,base ×2,2.0,3.0,3.0,3.0"

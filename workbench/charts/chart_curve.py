@@ -34,6 +34,16 @@ class ChartCurve:
     def __init__(self, index: PointIndex, points: Points, name: str) -> None:
         self._index, self._points, self._name = index, points, name
 
+    @property
+    def has_points(self) -> bool:
+        """Whether a point is indexed."""
+        return len(self._index) > 0
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The x of the first and of the last point."""
+        return self._points.shown(self._index.x(0)), self._points.shown(self._index.x(len(self._index) - 1))
+
     def reduce(self, axis: Axis, columns: int) -> Reduced:
         """The range of the values in each of `columns` equal parts of the axis that has points.
 

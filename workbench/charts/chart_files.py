@@ -24,10 +24,14 @@ FILE_COLUMNS = 2 * (WIDTH - _LEFT - _RIGHT)
 
 
 def to_csv(charts: Sequence[Chart], names: Mapping[str, str], options: ChartOptions) -> str:
-    """A row for each drawn point: `low` and `high` differ where a column of the chart has several values."""
+    """A row for each drawn point: `low` and `high` differ where a column of the chart has several values.
+
+    Of the mean of repeats they are the ends of its band, one standard deviation from it.
+    """
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    smoothed = ["smoothed"] if options.smoothing else []
+    has_means = any(line.runs > 1 for chart in charts for line in chart.lines)
+    smoothed = ["mean"] if has_means else ["smoothed"] if options.smoothing else []
     table.writerow(["metric", "run", "name", options.x.replace(" ", "_"), "low", "high", *smoothed])
     for chart in charts:
         for line in chart.lines:

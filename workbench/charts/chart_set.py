@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from workbench.charts.axes import Axis, doubling_end, fit_axis
 from workbench.charts.chart_curve import ChartCurve, Reduced
 from workbench.charts.chart_options import ChartOptions, Extent
+from workbench.charts.mean_curve import deviation, mean_curve
 from workbench.charts.point_index import PointIndex
 from workbench.charts.run_metrics import Points, RunMetrics, XKind
 from workbench.runs.reader import RunView
@@ -40,6 +42,12 @@ class Line:
     curve: DrawnCurve
     at_cursor: float | None
     """The last value at or before the cursor, smoothed if the line is; `None` without one."""
+    runs: int = 1
+    """The runs that the line is the mean of. That of several has the mean as its smoothed values, and as its values the
+    band of one standard deviation.
+    """
+    deviation: float | None = None
+    """The standard deviation at the cursor of the runs that the line is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class ChartSet:
 
     def __init__(self) -> None:
         self._metrics: dict[str, RunMetrics] = {}
+        self.groups: Sequence[Sequence[str]] = ()
+        """Runs that are drawn as one line, their mean; the first of them stands for it. Empty: each run is a line."""
         self._live = False
         self._names: Sequence[str] = ()
         self._indexes: OrderedDict[tuple[str, str, XKind], _Indexed] = OrderedDict()
@@ -97,6 +107,11 @@ class ChartSet:
         return list(self._metrics)
 
     @property
+    def lines(self) -> Sequence[Sequence[str]]:
+        """The runs of each line."""
+        return self.groups or [[run_id] for run_id in self._metrics]
+
+    @property
     def names(self) -> Sequence[str]:
         """The metrics that any of the runs has; the same object while there are no others."""
         return self._names
@@ -106,6 +121,7 @@ class ChartSet:
         ids = [view.folder.id for view in views]
         if ids != list(self._metrics):
             self._metrics = {run_id: self._metrics.get(run_id) or RunMetrics() for run_id in ids}
+            self.groups = ()
             self._axes.clear()
         for view in views:
             self._metrics[view.folder.id].update(view)
@@ -157,13 +173,18 @@ class ChartSet:
         """A metric as a chart of at most this number of points across."""
         axis = options.x_axis(self.extent(options.x))
         lines = []
-        for run_id, metrics in self._metrics.items():
-            points = metrics.points(name, options.x)
-            if points is not None:
-                indexed = self._indexed(run_id, name, options.x, points)
-                curve = ChartCurve(indexed.index, points, name)
-                drawn = indexed.draw(curve, axis, options.smoothing, columns)
-                lines.append(Line(run_id, drawn, curve.value_at(options.cursor, options.smoothing)))
+        for run_ids in self.lines:
+            found = [
+                (run_id, self._indexed(run_id, name, options.x, points), points)
+                for run_id in run_ids
+                if (points := self._metrics[run_id].points(name, options.x)) is not None
+            ]
+            curves = [ChartCurve(indexed.index, points, name) for _, indexed, points in found]
+            if len(found) > 1:
+                lines.append(_mean_line(run_ids[0], curves, options, axis, columns))
+            elif found:
+                drawn = found[0][1].draw(curves[0], axis, options.smoothing, columns)
+                lines.append(Line(run_ids[0], drawn, curves[0].value_at(options.cursor, options.smoothing)))
         return Chart(name, lines, axis, self._y_axis(name, lines, options))
 
     def _indexed(self, run_id: str, name: str, kind: XKind, points: Points) -> _Indexed:
@@ -176,7 +197,10 @@ class ChartSet:
         return indexed
 
     def _y_axis(self, name: str, lines: Sequence[Line], options: ChartOptions) -> Axis:
-        drawn = [line.curve.smoothed or line.curve.values for line in lines]
+        drawn = [
+            line.curve.smoothed if line.curve.smoothed and line.runs == 1 else line.curve.values
+            for line in lines
+        ]
         values = [value for one in drawn for part in (one.lows, one.highs) for value in part]
         if options.log != "off" and any(value > 0 for value in values):
             return fit_axis(values, scale="log")
@@ -186,3 +210,20 @@ class ChartSet:
         if options.window is None:
             self._axes[key] = axis
         return axis
+
+
+def _mean_line(
+    run_id: str, curves: Sequence[ChartCurve], options: ChartOptions, axis: Axis, columns: int
+) -> Line:
+    """The mean of the curves of several runs, the first of which stands for them."""
+    known = [curve for curve in curves if curve.has_points]
+    mean, band = mean_curve(known, axis, columns, options.smoothing)
+    values = [curve.value_at(options.cursor, options.smoothing) for curve in known]
+    at_cursor = [value for value in values if value is not None]
+    return Line(
+        run_id,
+        DrawnCurve(band, mean, None),
+        statistics.fmean(at_cursor) if at_cursor else None,
+        runs=len(known),
+        deviation=deviation(at_cursor),
+    )

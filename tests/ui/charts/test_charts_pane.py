@@ -11,7 +11,9 @@ from workbench.logs.series import Series
 from workbench.runs.reader import RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
+from workbench.runs.store import RunSummary
 from workbench.ui.charts.pane import ChartsPane
+from workbench.ui.widgets.text_line import TextLine
 
 
 def make_view(name="a", steps=200, metrics=("train/loss", "train/accuracy", "val/loss", "lr"), shift=0.0):
@@ -234,3 +236,23 @@ async def test_the_page_is_exported_to_a_file_in_the_working_directory(tmp_path,
         await pilot.pause()
         lines = (tmp_path / "charts-a.csv").read_text().splitlines()
         assert len({line.split(",")[0] for line in lines[1:]}) == 4
+
+
+async def test_repeats_are_drawn_as_their_mean_with_its_deviation():
+    views = [make_view(f"r{n}", shift=n) for n in range(3)] + [make_view("other", shift=10.0)]
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        pilot.app.pane.rows = [
+            RunSummary(id=view.folder.id, name="base", status=Status.FINISHED, group="g" * (number < 3))
+            for number, view in enumerate(views)
+        ]
+        await show(pilot, views[0], *views)
+        pilot.app.pane.view = views[0]
+        await pilot.press("F")
+        await pilot.pause()
+        pane = pilot.app.pane
+        assert "means of repeats" in pane.headline
+        assert "×3" in pane.query_one("#legend", TextLine).text
+        assert "val/loss 4 12.0 1 3.02±1.00" in pilot.app.text
+        await pilot.press("F")
+        await pilot.pause()
+        assert "±" not in pilot.app.text

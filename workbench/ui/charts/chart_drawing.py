@@ -37,14 +37,16 @@ def draw_chart(
 
 
 def _series(line: Line, styles: RunStyles, *, several: bool) -> list[Series]:
-    """The curve of a run; if it is smoothed, with the original behind it, unless there are several runs."""
+    """The curve of a run; if it is smoothed, with the original behind it, unless there are several runs. The mean of
+    repeats has its band behind it.
+    """
     values, smoothed, color = line.curve.values, line.curve.smoothed, styles[line.run_id].color
     if len(values.xs) == 1 and values.lows == values.highs:
         return [Series(line.run_id, values.xs, values.lows, color, "points", "•")]
     if smoothed is None:
         return [Series(line.run_id, values.xs, values.lows, color, "range", highs=values.highs)]
     curve = Series(line.run_id, smoothed.xs, smoothed.lows, color, "range", highs=smoothed.highs)
-    if several:
+    if several and line.runs == 1:
         return [curve]
     return [Series("original", values.xs, values.lows, MUTED, "range", highs=values.highs), curve]
 
@@ -68,13 +70,12 @@ def _value_texts(chart: Chart, options: ChartOptions, styles: RunStyles) -> list
     lines = chart.by_value()
     if len(styles) > 1:
         return [
-            (f" {styles[line.run_id].mark} {format_compact(line.at_cursor)}", styles[line.run_id].color)
-            for line in lines
+            (f" {styles[line.run_id].mark} {_value_text(line)}", styles[line.run_id].color) for line in lines
         ]
     if not lines:
         return [(" no value", MUTED)]
     line = lines[0]
-    texts = [(f" {format_compact(line.at_cursor)}", styles[line.run_id].color)]
+    texts = [(f" {_value_text(line)}", styles[line.run_id].color)]
     if line.curve.best and options.cursor is None:
         x, value = line.curve.best
         texts.append((f"  ▲{format_compact(value)}@{options.format_x(x)}", BEST_STYLE))
@@ -82,6 +83,12 @@ def _value_texts(chart: Chart, options: ChartOptions, styles: RunStyles) -> list
     if chart.y_axis.scale == "linear" and highest > chart.y_axis.high * (1 + 1e-9):
         texts.append((f"  ↑ max {format_compact(highest)}", MUTED))
     return texts
+
+
+def _value_text(line: Line) -> str:
+    """`.913`; of the mean of repeats `.913±.004`."""
+    spread = "" if line.deviation is None else f"±{format_compact(line.deviation)}"
+    return format_compact(line.at_cursor) + spread
 
 
 def legend(chart_names: Sequence[tuple[str, str]], styles: RunStyles, width: int) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from workbench.charts.chart_options import ChartOptions, Extent
 from workbench.charts.chart_set import Chart, ChartSet
 from workbench.charts.metric_names import matches, sections
 from workbench.core.text import plural
+from workbench.runs.groups import group_runs
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import Notify, OverlaysRequested
@@ -52,6 +53,7 @@ class ChartsPane(Pane):
         Binding("b", "grid", "grid"),
         Binding("f", "follow", "follow"),
         Binding("o", "outliers", "with outliers", show=False),
+        Binding("F", "means", "means of repeats", show=False),
         Binding("e", "export_charts", "export charts"),
         Binding("comma", "step(-1)", "cursor left", key_display=",", show=False),
         Binding("full_stop", "step(1)", "cursor right", key_display=".", show=False),
@@ -71,6 +73,8 @@ class ChartsPane(Pane):
         self._side: int | None = None
         """Charts across and down; `None`: as many as fit."""
         self._enlarged = False
+        self.means = False
+        """Whether repeats are one line, their mean."""
         self._layout: tuple[object, ...] = ()
         """What the pages were laid out for."""
 
@@ -133,8 +137,18 @@ class ChartsPane(Pane):
         self._charts.update(views)
         if self._charts.run_ids != before:
             self.options = replace(self.options, window=None, cursor=None)
-        self._styles.show(self._charts.run_ids)
+        self._charts.groups = self._repeats() if self.means else ()
+        self._styles.show([run_ids[0] for run_ids in self._charts.lines])
         self._lay_out()
+
+    def _repeats(self) -> list[list[str]]:
+        """The ids of the shown runs by the groups that repeat each other, in the order of the runs."""
+        shown = self._charts.run_ids
+        groups = [
+            [row.id for row in group] for group in group_runs([r for r in self.rows or [] if r.id in shown])
+        ]
+        unlisted = [[run_id] for run_id in shown if not any(run_id in group for group in groups)]
+        return sorted([*groups, *unlisted], key=lambda group: shown.index(group[0]))
 
     # Drawing
 
@@ -188,10 +202,18 @@ class ChartsPane(Pane):
         return draw_chart(self._chart(slot), self.options, self._styles, slot.width, selected=selected)
 
     def _show_legend(self) -> None:
-        line, views = self.query_one("#legend", TextLine), self.shown_views
-        names = [(view.folder.id, view.name) for view in views if view.folder.id in self._charts.run_ids]
+        line, names = self.query_one("#legend", TextLine), self._line_names
         line.display = len(names) > 1
-        line.show(Content.assemble(*legend(names, self._styles, max(1, self.size.width))))
+        line.show(Content.assemble(*legend(list(names.items()), self._styles, max(1, self.size.width))))
+
+    @property
+    def _line_names(self) -> dict[str, str]:
+        """The names of the lines by the runs that stand for them: `base`, `base ×3`."""
+        names = {view.folder.id: view.name for view in self.shown_views}
+        return {
+            run_ids[0]: names.get(run_ids[0], run_ids[0]) + (f" ×{len(run_ids)}" if len(run_ids) > 1 else "")
+            for run_ids in self._charts.lines
+        }
 
     def _headline(self) -> str:
         views, grid = self.shown_views, self.grid
@@ -200,6 +222,7 @@ class ChartsPane(Pane):
             f"/{self.filter}" if self.filter else "",
             self.options.cursor_label,
             *self.options.labels,
+            "means of repeats" if self.means else "",
             f"{grid.page_number + 1}/{grid.num_pages}" if grid.num_pages > 1 else "",
         ]
         return "──".join(part for part in parts if part)
@@ -209,7 +232,7 @@ class ChartsPane(Pane):
         slot = self.grid.selected_slot
         if slot is None:
             return ""
-        names = {view.folder.id: view.name for view in self.shown_views}
+        names = self._line_names
         values = [
             f"{names.get(line.run_id, line.run_id)} {line.at_cursor}" for line in self._chart(slot).by_value()
         ]
@@ -245,7 +268,7 @@ class ChartsPane(Pane):
     def _export(self, format: str | None) -> None:
         if format is None:
             return
-        names = {view.folder.id: view.name for view in self.shown_views}
+        names = self._line_names
         metrics = [slot.name for slot in self.grid.page.slots]
         target = unused_path(Path.cwd(), list(names), format)
         try:
@@ -255,6 +278,11 @@ class ChartsPane(Pane):
             self.post_message(Notify(f"{target} can't be written: {error.strerror}", "error"))
         else:
             self.post_message(Notify(f"exported to {target}"))
+
+    def action_means(self) -> None:
+        """Draw runs that differ only in their seed, or are of one group, as their mean with its deviation, or not."""
+        self.means = not self.means
+        self._show_runs()
 
     def action_grid(self) -> None:
         """Cycle the size of the grid: as many charts as fit well, 1×1, 2×2, 3×3, 4×4."""
