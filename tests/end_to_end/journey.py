@@ -167,13 +167,24 @@ def fresh_home(template: Path) -> Iterator[Path]:
                 os.environ["WORKBENCH_HOME"] = before
 
 
+LOG_IMAGES = """
+import numpy, workbench
+run = workbench.init(name="images")
+for step in range(3):
+    for name in ("inputs", "outputs"):
+        run.log_image(name, numpy.full((8, 8, 3), 40 * step + 60, "uint8"), step)
+workbench.finish()
+"""
+
+
 def make_template(folder: Path) -> Path:
-    """A home with two finished runs: one that the product trains, and a copy of it with another name and settings."""
-    command = [sys.executable, "-m", "workbench", *TRAINING]
-    subprocess.run(
-        command, check=True, capture_output=True, env={**os.environ, "WORKBENCH_HOME": str(folder)}
-    )
-    (run,) = (folder / "runs").iterdir()
+    """A home with three finished runs: a script that logs images, and newer than it one that the product trains, and
+    a copy of that with another name and settings.
+    """
+    for command in (["-c", LOG_IMAGES], ["-m", "workbench", *TRAINING]):
+        environment = {**os.environ, "WORKBENCH_HOME": str(folder)}
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, env=environment)
+    (run,) = (folder / "runs").glob("*-first-*")
     copy = run.with_name(run.name.replace("first", "second"))
     shutil.copytree(run, copy)
     file = copy / "experiment.json"

@@ -20,7 +20,7 @@ SEQUENCES = {
     "enter": "\r", "escape": "\x1b", "tab": "\t", "shift+tab": "\x1b[Z", "space": " ", "backspace": "\x7f",
     "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[1~", "end": "\x1b[4~",
     "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "delete": "\x1b[3~", "f1": "\x1bOP",
-    "f12": "\x1b[24~",
+    "f12": "\x1b[24~", "shift+up": "\x1b[1;2A", "shift+down": "\x1b[1;2B",
 }  # fmt: skip
 """What a terminal sends for keys that are no characters."""
 CHARACTERS = {
@@ -123,6 +123,9 @@ PLACES = [
           everywhere=True),
     Place("7 Machine", ("machine.pane:MachinePane",), ("7",), "training device", everywhere=True),
     Place("8 Charts", ("charts.pane:ChartsPane", "charts.chart_grid:ChartGrid"), ("8",), "a smoother", everywhere=True),
+    Place("filter", ("widgets.filter_input:FilterInput",), ("1", "slash", "m"), "/m──"),
+    Place("logged images", ("data.logged_images_screen:LoggedImagesScreen", "data.sample_grid:SampleGrid"),
+          ("1", "G", "I"), "newest first"),
     Place("models", ("widgets.chooser:Finder",), ("2", "m"), "enter choose"),
     Place("comparison", ("runs.compare_screen:CompareScreen", "widgets.table:Table"), ("1", "equals_sign"),
           "compare 2 runs"),

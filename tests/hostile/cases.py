@@ -21,7 +21,7 @@ def _case(number: int, what: str, *tests: str) -> Case:
     return Case(number, what, tuple(f"tests/{test}" for test in tests))
 
 
-_TEXT = "properties/test_text.py::test_nothing_steers_the_terminal"
+_TEXT = "properties/test_text.py::test_no_control_character_is_left"
 _RAW = "cli/test_main.py::test_hostile_text_is_never_sent_raw"
 _SCREEN = "end_to_end/test_screen.py::test_hostile_names_are_sanitized"
 _ROW = "ui/runs/test_runs_pane.py::test_hostile_names_are_shown_as_text_on_one_row"
@@ -55,7 +55,7 @@ CASES: tuple[Case, ...] = (
           "ui/widgets/test_form.py::test_a_name_that_is_not_utf8_is_displayed_and_can_be_chosen"),
     _case(10, "10 kB of wide characters",
           "core/test_text.py::test_long_wide_text_is_cut_by_cells",
-          "properties/test_text.py::test_it_is_cut_to_its_width"),
+          "properties/test_text.py::test_text_is_cut_to_its_width"),
     _case(11, "run names ../x, /abs, -rf, empty, .",
           "config/test_experiment.py::test_invalid_run_names_are_rejected", _USAGE),
     _case(12, "hostile text printed after the app has closed",
@@ -75,11 +75,11 @@ CASES: tuple[Case, ...] = (
           "io/test_torch_files.py::test_a_small_file_that_claims_a_huge_tensor",
           "io/test_torch_files.py::test_a_small_file_of_the_old_format_that_claims_a_huge_tensor"),
     _case(18, "wrong shapes or number of classes",
-          "io/test_torch_files.py::test_what_does_not_fit_is_listed_in_one_line",
+          "io/test_torch_files.py::test_mismatched_tensors_are_listed_in_one_line",
           "models/test_torchvision_models.py::test_weights_of_another_architecture_are_one_line"),
     _case(19, "NaN weights", "io/test_torch_files.py::test_weights_that_are_not_finite_are_refused"),
     _case(20, "safetensors with a huge header or overlapping offsets",
-          "io/test_torch_files.py::test_safetensors",
+          "io/test_torch_files.py::test_safetensors_are_loaded",
           "properties/test_checkpoints.py::test_any_safetensors_file_is_read_or_refused"),
     _case(21, "a newer schema version", "hostile/test_records.py::test_a_run_of_a_newer_version_is_read_only"),
     _case(22, "a symlink, folder or FIFO in place of a checkpoint",
@@ -142,7 +142,7 @@ CASES: tuple[Case, ...] = (
     _case(48, "a clock that jumps", f"{_LIVE}::test_the_clock_is_set_back_and_forth_while_a_run_trains",
           "runs/test_status.py::test_a_changing_heartbeat_is_live_whatever_the_clocks_say"),
     _case(49, "torn, garbage, NaN or 10 MB metrics lines",
-          "runs/test_records.py::test_what_cannot_be_read_is_skipped_and_counted",
+          "runs/test_records.py::test_unreadable_lines_are_skipped_and_counted",
           "runs/test_records.py::test_a_torn_last_line_costs_that_line_alone",
           "runs/test_records.py::test_numbers_that_json_has_not_survive"),
     _case(50, "two processes that resume one run",

@@ -42,6 +42,9 @@ ADDED: dict[str, Any] = {
     "summary": {},
     "refused": None,
     "source": None,
+    "format": None,
+    "log_notices": [],
+    "logs": [],
 }
 """Other keys of `show` that 0.1.0 did not have."""
 
@@ -84,6 +87,7 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
     answered = {RENAMED.get(key, key): value for key, value in run.items()}
     if isinstance(answered.get("experiment"), dict):
         answered["experiment"] = upgrade_experiment(answered["experiment"])
+        answered["experiment"]["train"]["log_grad_norm"] = False
     assert not answered["phase"] and "cause" not in answered
     return {**answered, "cause": CAUSES[answered["status"]], "phase": None}
 
@@ -93,7 +97,7 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     figure = run["test"]
     latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
     return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
-            "group": ""}  # fmt: skip
+            "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False}  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ class RunActions:
         rows = self._targets.eligible_runs("resume")
         finished = [row for row in rows if row.status is Status.FINISHED]
         if not finished:
-            self._resume({row: {} for row in rows})
+            self._resume([(row, {}) for row in rows])
             return
         more = max(1, finished[0].epochs_total // 2)
         state = (
@@ -123,7 +123,7 @@ class RunActions:
             f"Train {self._targets.display_names(finished)} for {more} more epochs?",
             f"{state} While it trains, - and + change the number of epochs.",
             lambda: self._resume(
-                {row: {"train.epochs": row.epoch + more} if row in finished else {} for row in rows}
+                [(row, {"train.epochs": row.epoch + more} if row in finished else {}) for row in rows]
             ),
         )
 
@@ -133,12 +133,12 @@ class RunActions:
             return ResumedRun(self._host.store.folder(row.id), overrides).learning_rate_remark()
         return None
 
-    def _resume(self, overrides_of: dict[RunSummary, dict[str, SettingValue]]) -> None:
-        names = self._targets.display_names(list(overrides_of))
+    def _resume(self, resumes: list[tuple[RunSummary, dict[str, SettingValue]]]) -> None:
+        names = self._targets.display_names([row for row, _ in resumes])
         self._host.show_notice(f"resuming {names}")
 
         def resume() -> str:
-            for row, overrides in overrides_of.items():
+            for row, overrides in resumes:
                 name = self._targets.display_names([row])
                 launch.resume_run(
                     self._host.store.folder(row.id), overrides, LAUNCHER,
