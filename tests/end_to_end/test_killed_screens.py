@@ -1,4 +1,4 @@
-"""One run, and twenty app processes that are killed in every way in which they can die."""
+"""One run, and ten app processes that are killed in every way in which they can die."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def by_its_server(home: Path) -> None:
     until(lambda: not screens(home), "end of the screen")
 
 
-def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
+def test_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
     ways = [
         lambda: by_signal(home, signal.SIGKILL),
         lambda: by_signal(home, signal.SIGHUP),
@@ -108,7 +108,7 @@ def test_twenty_killed_apps_harm_no_run(run: RunFolder, home: Path) -> None:
         lambda: by_its_server(home),
     ]
     by_signal(home, signal.SIGKILL, keys="5")  # a screen that has requested data has one process more
-    for count in range(1, 20):
+    for count in range(1, 10):
         before = written(run)
         ways[count % len(ways)]()
         until(lambda before=before: written(run) > before, "more steps")  # type: ignore[misc]

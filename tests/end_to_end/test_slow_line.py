@@ -27,12 +27,16 @@ CONTENTS = {"2": r"85(\.\d)?k", "3": "No run selected", "4": "No run selected", 
 """What each pane shows once it is loaded, as regular expressions."""
 
 
-@pytest.fixture(params=[(80, 24), (120, 36)], ids=["80x24", "120x36"])
+@pytest.fixture
 def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
-    with Terminal(*request.param) as terminal:
+    """A terminal with panes side by side; another size by `SIZES`."""
+    with Terminal(*getattr(request, "param", (120, 36))) as terminal:
         terminal.wait_for("No runs yet")
         quiet(terminal)
         yield terminal
+
+
+SIZES = pytest.mark.parametrize("terminal", [(80, 24), (120, 36)], ids=["80x24", "120x36"], indirect=True)
 
 
 def quiet(terminal: Terminal, seconds: float = 0.6) -> None:
@@ -69,6 +73,7 @@ def steady(terminal: Terminal) -> str:
     return re.sub(r" +", " ", text).replace("▄", "▀")
 
 
+@SIZES
 def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Terminal) -> None:
     assert len(terminal.received) <= FIRST_FRAME
     sent, images = {}, 0
@@ -84,12 +89,14 @@ def test_bytes_of_the_first_frame_of_panes_and_of_an_idle_screen(terminal: Termi
     quiet(terminal, 3)
 
 
+@SIZES
 def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
     """After differences only, in every pane and dialog, a redraw of all cells changes nothing."""
     terminal.press("2").wait(
         lambda text: bool(re.search(r"85(\.\d)?k", text)) and "disk" in text, "the layers"
     )
-    for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "z", "1"]:
+    zoom = ["z"] if terminal.columns >= 100 else []  # elsewhere a passing notice says that it has no effect
+    for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "1", *zoom]:
         terminal.press(key)
         if key == "5":
             terminal.wait(lambda _: image_cells(terminal) > 300, "images from another process")
@@ -137,14 +144,12 @@ def test_a_training_sends_little(terminal: Terminal) -> None:
     assert 0 < sent <= 2_000
 
 
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
 SLOW_PIPE = (sys.executable, "-m", "tests.end_to_end.slow_pipe", "--rate", str(RATE))
 
 
-@SIZES
-def test_a_slow_line_carries_the_last_of_many_frames_only(size: tuple[int, int]) -> None:
+def test_a_slow_line_carries_the_last_of_many_frames_only() -> None:
     """Sixteen panes are asked for at once; a line of 4 kB/s shows the last one without all those before it."""
-    with Terminal(*size, answers=True, command=SLOW_PIPE) as terminal:
+    with Terminal(120, 36, answers=True, command=SLOW_PIPE) as terminal:
         ready(terminal)
         before = len(terminal.received)
         terminal.process.send("3467234672346237")
@@ -152,10 +157,9 @@ def test_a_slow_line_carries_the_last_of_many_frames_only(size: tuple[int, int])
         assert len(terminal.received) - before < 4 * RATE
 
 
-@SIZES
-def test_on_a_slow_line_little_is_on_its_way_when_a_key_is_pressed(size: tuple[int, int]) -> None:
+def test_on_a_slow_line_little_is_on_its_way_when_a_key_is_pressed() -> None:
     """A pipe that buffers everything, as SSH does, is never filled: a terminal that does not answer gets no more."""
-    with Terminal(*size, answers=True, command=SLOW_PIPE) as terminal:
+    with Terminal(120, 36, answers=True, command=SLOW_PIPE) as terminal:
         ready(terminal)
         terminal.process.send("3467234")
         quiet(terminal)

@@ -78,7 +78,7 @@ def on_cuda(fake_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The mode, entered; components are put on the fake device."""
     monkeypatch.setattr(building, "pick_training_device", lambda name, is_assigned: DeviceChoice(CUDA))
     # Values tell whether outputs are probabilities; fake tensors have none.
-    monkeypatch.setattr(building, "detect_output_kind", lambda *_: OutputKind.LOGITS)
+    monkeypatch.setattr(building, "detect_output_kind", lambda *_, **__: OutputKind.LOGITS)
     monkeypatch.setattr(building, "configure_determinism", lambda device, deterministic: None)
     with fake_cuda, FusedKernels():
         yield fake_cuda

@@ -38,7 +38,7 @@ CRASH = Path(__file__).with_name("crash")
 
 @pytest.mark.timeout(900)
 def test_kills_at_random(home: Path) -> None:
-    kill_many.kill_many(8, seed=random.randrange(10**6))
+    kill_many.kill_many(4, seed=random.randrange(10**6))
 
 
 @pytest.mark.timeout(900)

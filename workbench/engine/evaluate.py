@@ -48,7 +48,7 @@ def evaluate(
     if task.name == "regression":
         return _regression(outputs, targets, split)
     class_probabilities = probabilities(module, outputs.double())
-    loss = float(F.cross_entropy(loss_outputs(module, outputs.double()), targets))
+    loss = F.cross_entropy(loss_outputs(module, outputs.double()), targets)
     evaluation = _classification(outputs, class_probabilities, targets, loss, split=split, classes=classes)
     if tta != "none":
         with evaluation_mode(module):
@@ -118,16 +118,16 @@ def _classification(
     outputs: Tensor,
     class_probabilities: Tensor,
     targets: Tensor,
-    loss: float,
+    loss: Tensor,
     *,
     split: str,
     classes: Sequence[str],
 ) -> Evaluation:
-    """The evaluation of `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]."""
+    """The evaluation of `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]; `loss`, a scalar."""
     top = top_k(outputs, TOP_K).indices
     true, predicted = (class_probabilities.gather(1, index)[:, 0] for index in (targets[:, None], top[:, :1]))
     samples = ClassifiedSamples(targets.numpy(), top.numpy(), true.numpy(), predicted.numpy())
-    return classification_evaluation(split, classes, samples, loss)
+    return classification_evaluation(split, classes, samples, float(loss))
 
 
 def _accuracy(outputs: Tensor, targets: Tensor) -> float:
