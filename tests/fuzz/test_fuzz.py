@@ -85,9 +85,8 @@ def test_faults_are_found_and_made_smaller(tmp_path: Path, monkeypatch: pytest.M
         return path
 
     tally = fuzz(Reader(path, [b"sound", *seeds], read), 1, lambda done: done >= 20, save)
-    assert b"!" in saved and all(len(data) == 1 for data in saved), (
-        "a seed holds one fault, chance may add others"
-    )
+    # A seed holds one fault. Chance may add others: whether memory was taken is not the same at each try.
+    assert b"!" in saved and all(len(data) == 1 for data in saved if b"%" not in data)
     assert tally.faults
 
 

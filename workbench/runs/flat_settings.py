@@ -22,4 +22,4 @@ def _flatten(section: Mapping[str, SettingValue], prefix: str = "") -> Iterator[
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield prefix + key, list(value) if isinstance(value, tuple) else value  # as JSON has it
