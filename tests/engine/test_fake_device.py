@@ -217,7 +217,7 @@ def test_an_evaluation_reads_its_outputs_once(
     parts = fake_components("train.label_smoothing=0", model="resnet", data=made_data(IMAGES, task))
     seen: list[Tensor] = []
 
-    def scored(outputs: Tensor, *values: Any) -> evaluate.Evaluation:
+    def scored(outputs: Tensor, *values: Any, **_: Any) -> evaluate.Evaluation:
         seen.extend([outputs, *(value for value in values if isinstance(value, Tensor))])
         return cast(evaluate.Evaluation, SimpleNamespace(scores={}))
 
