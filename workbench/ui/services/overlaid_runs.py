@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.runs.reader import RunReader, RunView
-from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
 
 
@@ -23,13 +22,13 @@ class OverlaidRuns:
         self._selected = tuple(run_ids)
 
     def poll(self) -> list[RunView] | None:
-        """The views of all runs, which this object goes on to change; `None` if nothing has changed."""
+        """The views of all runs, which later polls change; `None` if nothing has changed."""
         selected = self._selected
         for run_id in self._readers.keys() - set(selected):
             self._readers.pop(run_id).close()
         for run_id in selected:
             if run_id not in self._readers:
-                self._readers[run_id] = RunReader(RunFolder(self._store.root / run_id))
+                self._readers[run_id] = RunReader(self._store.folder(run_id))
         views = [self._readers[run_id].poll() for run_id in selected]
         versions = {view.folder.id: view.version for view in views}
         if versions == self._versions:
