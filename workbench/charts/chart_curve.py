@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from workbench.charts.axes import Axis
 from workbench.charts.point_index import PointIndex
 from workbench.charts.run_metrics import Points
+from workbench.runs.metric_direction import named_direction
 
-_LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "rmse")
-_HIGHER_IS_BETTER = ("acc", "f1", "auc", "precision", "recall", "r2", "top5", "map50", "iou")
 SAMPLES_PER_COLUMN = 4
 """Smoothed values that are looked at for each column: neighbors hardly differ."""
 RELATIVE_GAP = 1e-9
@@ -94,10 +93,9 @@ class ChartCurve:
         return self._index.y(position)
 
     def best(self) -> tuple[float, float] | None:
-        """The point with the best value, if the metric's name tells which values are better."""
-        last = self._name.lower().rpartition("/")[2]
-        lower = any(word in last for word in _LOWER_IS_BETTER)
-        if not lower and not any(word in last for word in _HIGHER_IS_BETTER):
+        """The point with the best value, if the metric's name shows which values are better."""
+        lower = named_direction(self._name)
+        if lower is None:
             return None
         low, high = self._index.extremes(0, len(self._index))
         value = low if lower else high

@@ -25,7 +25,7 @@ from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.outputs import extra_metrics
 from workbench.runs.data_files import check_folder_content
-from workbench.runs.reader import RunReader
+from workbench.runs.reader import read_view
 from workbench.runs.records import Launch
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunEvaluation, effective_experiment
@@ -92,11 +92,7 @@ def load_as_trained(
 
 def _experiment(folder: RunFolder, moved_to: str) -> Experiment:
     """The validated experiment of a run, with its dataset at `moved_to` if that is given. Raises `UserError`."""
-    reader = RunReader(folder)
-    try:
-        experiment = effective_experiment(reader.read_all())
-    finally:
-        reader.close()
+    experiment = effective_experiment(read_view(folder))
     if experiment is None:
         raise UserError(f"{folder.experiment} is missing or damaged, so the experiment of the run is unknown")
     if moved_to:

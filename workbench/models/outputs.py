@@ -85,8 +85,8 @@ def loss_outputs(module: nn.Module, outputs: Tensor) -> Tensor:
 def detect_output_kind(module: nn.Module, inputs: Tensor, *, training: bool = False) -> OutputKind:
     """What the outputs [N, classes] for model inputs are, by the last operation and by their values.
 
-    Values alone tell a softmax and a log-softmax; a sigmoid is told by the operation. Modes, buffers and random states
-    are unchanged; errors of the module are passed on.
+    Values alone show a softmax and a log-softmax; a sigmoid is recognized by the operation. Modes, buffers and random
+    states are unchanged; errors of the module are passed on.
     """
     with trial_mode(module, training=training), torch.enable_grad():
         outputs = module(inputs.detach().clone().requires_grad_(inputs.is_floating_point()))

@@ -410,3 +410,12 @@ def _open_logs(view: RunView, found: FoundLogs | None) -> RunLogs | None:
         return RunLogs(sources=[log.source for log in view.external.external])
     paths = (view.script.logs if view.script else ()) or (found.paths if found else ())
     return RunLogs(paths) if paths else None
+
+
+def read_view(folder: RunFolder) -> RunView:
+    """Everything that a run has recorded until now. Raises `OSError`."""
+    reader = RunReader(folder)
+    try:
+        return reader.read_all()
+    finally:
+        reader.close()

@@ -109,6 +109,17 @@ class RunQuery:
     keys: tuple[str, ...]
     """The keys of its conditions, as typed."""
 
+    def select(self, rows: Sequence[RunSummary]) -> list[RunSummary]:
+        """The runs that match, in the same order. Raises `UserError` for a key that no run has."""
+        for key in self.keys:
+            if (
+                rows
+                and all(_lookup(row, key) is None for row in rows)
+                and key.lower() not in FIELDS | ALIASES
+            ):
+                raise UserError(f"no run has '{key}'{did_you_mean(key, known_keys(rows))}")
+        return [row for row in rows if self.matches(row)]
+
 
 def parse_query(text: str) -> RunQuery:
     """The expression `text`; an empty one matches every run. Raises `UserError` in one line."""
@@ -122,11 +133,7 @@ def parse_query(text: str) -> RunQuery:
 
 def filter_runs(text: str, rows: Sequence[RunSummary]) -> list[RunSummary]:
     """The runs that match an expression, in the same order. Raises `UserError`, for a key too that no run has."""
-    query = parse_query(text)
-    for key in query.keys:
-        if rows and all(_lookup(row, key) is None for row in rows) and key.lower() not in FIELDS | ALIASES:
-            raise UserError(f"no run has '{key}'{did_you_mean(key, known_keys(rows))}")
-    return [row for row in rows if query.matches(row)]
+    return parse_query(text).select(rows)
 
 
 def known_keys(rows: Iterable[RunSummary]) -> list[str]:

@@ -28,11 +28,10 @@ from workbench.runs.journal import (
     attempts_of,
     refused_attempts,
 )
-from workbench.runs.jsonl import read_last_lines
 from workbench.runs.metric_series import MetricSummary, metric_series, summarize
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
-from workbench.runs.reader import RunReader, RunView
+from workbench.runs.reader import RunView, read_view
 from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
@@ -179,11 +178,7 @@ def class_to_json(row: ClassMetrics) -> dict[str, str | float | None]:
 
 def read_report(folder: RunFolder) -> RunReport:
     """The report of the run in `folder`."""
-    reader = RunReader(folder)
-    try:
-        return build_report(reader.read_all())
-    finally:
-        reader.close()
+    return build_report(read_view(folder))
 
 
 def build_report(view: RunView) -> RunReport:
@@ -361,9 +356,8 @@ def final_evaluation(view: RunView) -> EvaluationRow | None:
     return next((row for row in reversed(view.evaluations) if row.final), None)
 
 
-def read_result(folder: RunFolder) -> dict[str, float | None] | None:
-    """The test metrics of the result of an ended run, from the end of its metrics; `None` without a result."""
-    rows = read_last_lines(folder.metrics, MetricLine)
+def last_result(rows: Sequence[MetricLine]) -> dict[str, float | None] | None:
+    """The test metrics of the result of an ended run, among its last rows; `None` without a result."""
     return result_metrics(
         next((row for row in reversed(rows) if isinstance(row, EvaluationRow) and row.final), None)
     )

@@ -33,7 +33,7 @@ from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs
-from workbench.runs.run_report import read_result
+from workbench.runs.run_report import last_result
 from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
 from workbench.runs.script import Script, ScriptConfig, read_description
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
@@ -173,7 +173,7 @@ class Store:
     def list_runs(self, log_seconds: float = math.inf) -> list[RunSummary]:
         """All runs, newest first. Ended runs with an unchanged folder come from the index.
 
-        Logs of other programs are read for `log_seconds` together; the next list goes on there.
+        Logs of other programs are read for `log_seconds` together; the next list continues there.
         """
         self._digests.start_look(log_seconds)
         if self.opened is not None:
@@ -276,7 +276,8 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
-    newest = {**digest.values, **newest_values(read_last_lines(folder.metrics, MetricLine))}
+    rows: list[MetricLine] = read_last_lines(folder.metrics, MetricLine)
+    newest = {**digest.values, **newest_values(rows)}
     return RunSummary(
         id=folder.id,
         name=notes.name or (described.name if described else "") or folder.id,
@@ -289,7 +290,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         steps_total=beat.steps_total or 0,
         phase=beat.phase if status.live else None,
         best=best.value if best else None,
-        test=None if status.live else read_result(folder),
+        test=None if status.live else last_result(rows),
         latest_test=None if best else latest_test_score(beat.latest),
         best_epoch=best.epoch if best else None,
         monitor=_monitor(best, beat.latest, experiment),

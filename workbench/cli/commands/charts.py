@@ -11,8 +11,7 @@ from workbench.cli import console
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
 from workbench.core.paths import expand_user_path
-from workbench.runs.reader import RunReader, RunView
-from workbench.runs.run_folder import RunFolder
+from workbench.runs.reader import read_view
 from workbench.runs.store import Store
 from workbench.ui.charts.export import export_charts
 from workbench.ui.charts.run_styles import MAX_RUNS
@@ -23,7 +22,7 @@ X_KINDS = {"step": XKind.STEP, "epoch": XKind.EPOCH, "relative": XKind.RELATIVE,
 def charts(options: argparse.Namespace) -> int:
     """Draw the metrics of some runs, as the charts pane does."""
     store = Store.default()
-    views = [_read(folder) for folder in dict.fromkeys(store.find(name) for name in options.run)]
+    views = [read_view(folder) for folder in dict.fromkeys(store.find(name) for name in options.run)]
     if len(views) > MAX_RUNS:
         raise UserError(f"at most {MAX_RUNS} runs fit into one chart")
     chart_set, names = ChartSet(), {view.folder.id: view.name for view in views}
@@ -45,11 +44,3 @@ def charts(options: argparse.Namespace) -> int:
     target.write_text(content, encoding="utf-8")
     console.print_result(str(target))
     return DONE
-
-
-def _read(folder: RunFolder) -> RunView:
-    reader = RunReader(folder)
-    try:
-        return reader.read_all()
-    finally:
-        reader.close()

@@ -17,7 +17,7 @@ from workbench.inference.pipeline_steps import classifier_steps
 from workbench.inference.results import PipelineStep
 from workbench.models import catalog as models
 from workbench.runs.confusions import confused_pairs
-from workbench.runs.reader import RunReader, RunView
+from workbench.runs.reader import RunView, read_view
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 
@@ -64,11 +64,7 @@ def _published_accuracy(name: str) -> float | None:
 
 def _reliability(run: RunFolder, label: str) -> ClassReliability | None:
     """The metrics of class `label` in the run's newest evaluation; `None` if there is none."""
-    reader = RunReader(run)
-    try:
-        view = reader.read_all()
-    finally:
-        reader.close()
+    view = read_view(run)
     evaluation = read_evaluation(run, newest_evaluation(view))
     metrics = next((row for row in evaluation.per_class if row.name == label), None) if evaluation else None
     if evaluation is None or metrics is None:

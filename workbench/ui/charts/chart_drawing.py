@@ -101,7 +101,7 @@ def legend(chart_names: Sequence[tuple[str, str]], styles: RunStyles, width: int
 
 
 def shorten_name(name: str, width: int) -> str:
-    """The name of a metric in `width` cells; of a longer one the end, which tells it from others."""
+    """The name of a metric in `width` cells; of a longer one the end, in which names differ."""
     if cell_width(name) <= width:
         return name
     while cell_width(name) > max(0, width - 1):

@@ -1,4 +1,4 @@
-"""How runs are told apart in a chart: colors that people with any color vision tell apart, and a letter each."""
+"""How runs differ in a chart: by colors that people with any color vision distinguish, and a mark each."""
 
 from __future__ import annotations
 

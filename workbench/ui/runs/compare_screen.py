@@ -17,7 +17,7 @@ from workbench.charts.axes import Axis, Curve, smooth
 from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
 from workbench.runs.comparison import ComparedRun, compare_runs, differing_keys, display_names
 from workbench.runs.metrics import EvaluationFile
-from workbench.runs.reader import RunReader, RunView
+from workbench.runs.reader import RunView, read_view
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 from workbench.runs.scores import Score, score_key, split_label
@@ -57,23 +57,14 @@ class RunComparison:
 
 def read_comparison(folders: Sequence[RunFolder]) -> RunComparison:
     """Read all records of these runs. Raises `OSError`."""
-    views = []
-    for folder in folders:
-        reader = RunReader(folder)
-        views.append(reader.read_all())
-        reader.close()
-    return RunComparison(views, compare_runs(list(folders)))
+    return RunComparison([read_view(folder) for folder in folders], compare_runs(list(folders)))
 
 
 def read_newest_evaluation(folder: RunFolder, split: str = "") -> EvaluationFile | None:
     """The newest evaluation on `split`, else the final one, else the newest; `None` for a run without evaluations."""
-    reader = RunReader(folder)
-    try:
-        view = reader.read_all()
-        same_split = [row for row in view.evaluations if row.split == split]
-        return read_evaluation(folder, same_split[-1] if same_split else newest_evaluation(view))
-    finally:
-        reader.close()
+    view = read_view(folder)
+    same_split = [row for row in view.evaluations if row.split == split]
+    return read_evaluation(folder, same_split[-1] if same_split else newest_evaluation(view))
 
 
 def runs_to_compare(

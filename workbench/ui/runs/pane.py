@@ -15,7 +15,7 @@ from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import short_name
-from workbench.runs.run_query import complete_query, filter_runs, parse_query
+from workbench.runs.run_query import complete_query, parse_query
 from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.scores import score_key
 from workbench.runs.status import Status
@@ -141,11 +141,12 @@ class RunsPane(Pane):
     def _filtered_rows(self, rows: list[RunSummary]) -> list[RunSummary]:
         """The rows that match the filter; of one that is no expression (yet), those of the last one that was."""
         try:
-            found = filter_runs(self.filter, rows)
+            query = parse_query(self.filter)
+            found = query.select(rows)
         except UserError as error:
             self._filter_problem = str(error)
             return [row for row in rows if self._valid_query.matches(row)]
-        self._valid_query, self._filter_problem = parse_query(self.filter), ""
+        self._valid_query, self._filter_problem = query, ""
         return found
 
     def complete_filter(self, text: str) -> list[str]:

@@ -97,7 +97,7 @@ class RunRows:
     runs: Sequence[RunSummary]
     marked: frozenset[str] = frozenset()
     shared_names: frozenset[str] = frozenset()
-    """Names that several runs have: the ends of their ids tell them apart."""
+    """Names that several runs have: the ends of their ids distinguish them."""
     repeats: Mapping[str, Repeats] = field(default_factory=dict)
     """By the id of a row that stands for several runs, those runs."""
 
