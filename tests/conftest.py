@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,7 @@ import pytest
 from workbench.cli.follow import Follower
 from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
+from workbench.launcher.fork_client import start_fork_server, stop_fork_server
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
@@ -35,6 +37,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("WORKBENCH_DATA", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return place
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[None]:
+    """Processes that the tests start from here are forked, as those of a screen are; commands import PyTorch."""
+    start_fork_server()
+    yield
+    stop_fork_server()
 
 
 @pytest.fixture(scope="session")

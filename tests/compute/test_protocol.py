@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -134,7 +135,12 @@ def test_a_response_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.Monk
 
 async def test_a_process_that_sends_an_invalid_message_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print('nonsense', flush=True); time.sleep(600)"
-    monkeypatch.setattr("workbench.compute.client.python_command", lambda *_: [sys.executable, "-c", code])
+
+    def start(*_: object, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code]
+        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
+
+    monkeypatch.setattr("workbench.compute.client.start_python", start)
     client = ComputeClient()
     try:
         with pytest.raises(ComputeError, match="SIGKILL"):

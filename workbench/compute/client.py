@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from workbench.compute.protocol import (
     Call,
     Cancel,
     ClientMessage,
+    OpenImage,
     ProgressUpdate,
     Request,
     Result,
@@ -28,7 +28,7 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
-from workbench.system.processes import python_command
+from workbench.launcher.fork_client import start_python, wait_for_fork_server
 
 A = TypeVar("A", bound=Response)
 OnProgress = Callable[[Progress], None]
@@ -49,6 +49,7 @@ class ComputeClient:
         self._numbers = itertools.count(1)
         self._starting = threading.Lock()
         self._process: _Process | None = None
+        self._closed = False
 
     async def request(self, request: Request[A], progress: OnProgress | None = None) -> A:
         """The response to `request`. Cancelling the awaiting task cancels the request.
@@ -58,7 +59,7 @@ class ComputeClient:
         loop = asyncio.get_running_loop()
         report = _in_loop(loop, progress) if progress else None
         number = next(self._numbers)
-        process = await asyncio.to_thread(self._running_process)
+        process = await asyncio.to_thread(self._running_process, isinstance(request, OpenImage))
         future = process.expect(number, report)
         try:
             await asyncio.to_thread(process.send, Call(number, cast(AnyRequest, request)))
@@ -69,14 +70,17 @@ class ComputeClient:
 
     def close(self) -> None:
         """Kill the process; running requests fail."""
+        self._closed = True
         with self._starting:
             if self._process is not None:
                 self._process.kill()
                 self._process = None
 
-    def _running_process(self) -> _Process:
+    def _running_process(self, immediately: bool) -> _Process:
+        """The process; a new one has imported PyTorch already, unless it is needed `immediately`."""
         with self._starting:
             if self._process is None or self._process.ended:
+                wait_for_fork_server(lambda: immediately or self._closed)
                 self._process = _Process(self._log)
             return self._process
 
@@ -96,15 +100,13 @@ class _Process:
         self._expected: dict[int, tuple[Future[Response], OnProgress | None]] = {}
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self.ended = False
-        with _open_log(log) as errors:
-            self._popen = subprocess.Popen(
-                python_command("workbench.compute.server"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,
+        stdin, requests = os.pipe()
+        responses, stdout = os.pipe()
+        self._requests = os.fdopen(requests, "w", encoding="utf-8")
+        self._responses = os.fdopen(responses, encoding="utf-8")
+        with _open_log(log) as errors, os.fdopen(stdin), os.fdopen(stdout, "w"):
+            self._process = start_python(
+                "workbench.compute.server", [], stdin=stdin, stdout=stdout, stderr=errors.fileno()
             )
         self._reader = threading.Thread(target=self._read, daemon=True, name="compute")
         self._reader.start()
@@ -121,9 +123,8 @@ class _Process:
 
     def send(self, message: ClientMessage) -> None:
         """Write a message. If the process has died, its reader thread fails the request."""
-        assert self._popen.stdin
         with contextlib.suppress(OSError, ValueError), self._writing:
-            print(encode(message), file=self._popen.stdin, flush=True)
+            print(encode(message), file=self._requests, flush=True)
 
     def kill(self) -> None:
         """Kill the process and its children."""
@@ -132,18 +133,18 @@ class _Process:
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self) -> None:
-        assert self._popen.stdout
         try:
-            for line in self._popen.stdout:
+            for line in self._responses:
                 self._receive(decode_server_message(line))
         except ValueError:  # truncated, or of another version: later responses would be lost
             self._end()
-        # Closing stdin flushes its buffer, which fails as the process is gone.
-        with contextlib.suppress(OSError), self._writing, self._popen:
-            pass
+        # Closing flushes the buffer, which fails as the process is gone.
+        with contextlib.suppress(OSError), self._writing, self._responses:
+            self._requests.close()
+        self._process.wait()
         with self._lock:
             self.ended = True
             pending, self._expected = list(self._expected.values()), {}
@@ -168,7 +169,7 @@ class _Process:
             _settle(future, ComputeError(message.error))
 
     def _exit_message(self) -> str:
-        code = self._popen.returncode or 0
+        code = self._process.returncode or 0
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the compute process ended ({cause}); the next request restarts it"
 

@@ -24,6 +24,7 @@ from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import VERSION, read_record, write_record
+from workbench.launcher.fork_client import fork_program
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
@@ -42,6 +43,8 @@ from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import python_command, this_process
 
 NO_NOTES = Notes()
+
+SUPERVISOR = "workbench.launcher.supervisor"
 
 
 def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
@@ -293,25 +296,43 @@ def check_owner(folder: RunFolder) -> None:
 def _start_supervisor(
     folder: RunFolder, overrides: Mapping[str, SettingValue], launcher: str, flags: Sequence[str] = ()
 ) -> None:
-    command = python_command("workbench.launcher.supervisor", str(folder.path), "--launcher", launcher)
-    command += ["--overrides", json.dumps(dict(overrides)), *flags]
-    command += ["--no-driver"] if driver_is_silent() else []  # nobody waits for it a second time
+    arguments = [str(folder.path), "--launcher", launcher, "--overrides", json.dumps(dict(overrides)), *flags]
+    arguments += ["--no-driver"] if driver_is_silent() else []  # nobody waits for it a second time
     scope = logout.scope_command(logout.logout_policy())
     # The user's service manager may be unreachable (sudo, cron): then start without it.
-    reply = (scope and _spawn([*scope, *command], folder)) or _spawn(command, folder)
+    reply = (scope and _spawn(scope, arguments, folder)) or _spawn([], arguments, folder)
     if reply != "ready":
         raise UserError(f"{folder.id} could not be started: {reply or 'see ' + str(folder.log)}")
 
 
-def _spawn(command: list[str], folder: RunFolder) -> str:
-    """Start a supervisor in a new session; returns its reply: `ready`, or why it can't hold the run."""
+def _spawn(scope: Sequence[str], arguments: Sequence[str], folder: RunFolder) -> str:
+    """Start a supervisor in a new session; returns its reply: `ready`, or why it can't hold the run.
+
+    `scope`: the command that starts its command outside of the scope of this login, if one is needed.
+    """
     reading, writing = os.pipe()
-    with folder.log.open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--ready-fd", str(writing)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            start_new_session=True, pass_fds=(writing,),
-        )  # fmt: skip
-    os.close(writing)
-    process.wait()
-    with os.fdopen(reading, "rb") as reply:
+    with folder.log.open("ab") as log, os.fdopen(reading, "rb") as reply:
+        try:
+            if (
+                scope
+                or read_script(folder.experiment) is not None
+                or not _fork(arguments, log.fileno(), writing)
+            ):
+                command = [*scope, *python_command(SUPERVISOR, *arguments, "--ready-fd", str(writing))]
+                subprocess.run(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                    pass_fds=(writing,), check=False,
+                )  # fmt: skip
+        finally:
+            os.close(writing)
         return reply.read().decode(errors="replace").strip()
+
+
+def _fork(arguments: Sequence[str], log: int, ready: int) -> bool:
+    """Fork a supervisor whose worker need not import PyTorch; returns whether that was possible."""
+    arguments = [*arguments, "--forked", "--ready-fd", "3"]
+    process = fork_program(SUPERVISOR, arguments, os.environ, (subprocess.DEVNULL, log, log, ready))
+    if process is None:
+        return False
+    process.wait()  # the supervisor goes on in a child of this process
+    return True

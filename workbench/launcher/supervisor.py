@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,8 @@ from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
+from workbench.launcher.fork_protocol import Program
+from workbench.launcher.forked_worker import ForkedWorker
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.launcher.source_version import record_source
 from workbench.launcher.suspended_run import SuspendedRunHolder
@@ -93,6 +95,9 @@ def main() -> None:
     parser.add_argument("--from-start", action="store_true")
     parser.add_argument("--data", default="")
     parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
+    parser.add_argument(
+        "--forked", action="store_true", help="forked with PyTorch imported, as the worker can be"
+    )
     arguments = parser.parse_args()
     if os.fork():  # the launcher waits for this first process, so that no zombie remains
         os._exit(0)
@@ -103,6 +108,7 @@ def main() -> None:
 
 def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     """Hold the run until its end, and make sure that the end is recorded."""
+    forked = ForkedWorker(FORWARDED_SIGNALS, [arguments.ready_fd]) if arguments.forked else None
     lock = RunLock(folder.lock)
     if not lock.acquire(SUPERVISOR) or _has_leftover_writer(folder):
         _notify_launcher(arguments.ready_fd, f"{describe_holder(folder)} already runs it")
@@ -123,9 +129,12 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     _notify_launcher(arguments.ready_fd, "ready")
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
-        while (code := _run_worker(folder, journal, attempt, signals, gpus)) == SUSPENDED_EXIT_CODE and (
+        while (
+            code := _run_worker(folder, journal, attempt, signals, gpus, forked=forked)
+        ) == SUSPENDED_EXIT_CODE and (
             reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
         ) is None:
+            forked = None  # this process has used the GPU's driver and threads by now
             arguments.overrides, arguments.from_start, arguments.no_driver = "{}", False, False
             attempt = _open_attempt(folder, journal, arguments, gpus)
     except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
@@ -136,11 +145,23 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
         _run_end_hook(folder, attempt.attempt)
 
 
+class Worker(Protocol):
+    """A started worker."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code, or minus the number of the signal that killed it."""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+
+
 class SignalForwarder:
     """Forwards signals to the worker, which saves a checkpoint and ends, and this process after it."""
 
     def __init__(self) -> None:
-        self.worker: subprocess.Popen[bytes] | None = None
+        self.worker: Worker | None = None
         self.reason: StopReason | None = None
         """Why to stop, by the last signal. A worker gets the signal too, but may be about to suspend itself."""
         for name in FORWARDED_SIGNALS:
@@ -152,17 +173,26 @@ class SignalForwarder:
         if self.worker is not None:
             self.worker.send_signal(number)
 
-    def attach(self, worker: subprocess.Popen[bytes]) -> None:
+    def attach(self, worker: Worker) -> None:
         """Forward signals to `worker` from now on, including one that came before."""
         self.worker = worker
         if self.reason is not None:
-            worker.terminate()
+            worker.send_signal(signal.SIGTERM)
 
 
 def _run_worker(
-    folder: RunFolder, journal: Journal, attempt: Attempt, signals: SignalForwarder, gpus: GpuAssigner
+    folder: RunFolder,
+    journal: Journal,
+    attempt: Attempt,
+    signals: SignalForwarder,
+    gpus: GpuAssigner,
+    *,
+    forked: ForkedWorker | None,
 ) -> int:
-    """Run one worker until it ends; returns its exit code, or minus the number of the signal that killed it."""
+    """Run one worker until it ends, `forked` if there is one.
+
+    Returns its exit code, or minus the number of the signal that killed it.
+    """
     monitor = WorkerMonitor(
         folder, journal, attempt.attempt,
         stall_seconds=_read_settings(folder).stall_seconds,
@@ -170,7 +200,7 @@ def _run_worker(
     )  # fmt: skip
     if is_script := read_script(folder.experiment) is not None:
         adopt_orphans()
-    worker = _start_worker(folder, attempt, SCRIPT_WORKER if is_script else TRAINING_WORKER)
+    worker = _start_worker(folder, attempt, SCRIPT_WORKER if is_script else TRAINING_WORKER, forked)
     signals.attach(worker)
     gpu = attempt.gpu.uuid if attempt.gpu else None
     monitor.start(worker.pid, gpu, all_gpus=is_script and gpu is None)
@@ -289,8 +319,11 @@ def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None 
     return convert(apply_overrides(content, overrides or {}), SupervisorSettings) or SupervisorSettings()
 
 
-def _start_worker(folder: RunFolder, attempt: Attempt, module: str) -> subprocess.Popen[bytes]:
+def _start_worker(folder: RunFolder, attempt: Attempt, module: str, forked: ForkedWorker | None) -> Worker:
     environment = worker_environment(os.environ, attempt.gpu)
+    if forked is not None:
+        forked.start(Program(module=module, arguments=(str(folder.path),), environment=environment))
+        return forked
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     command = python_command(module, str(folder.path))
     # Block signals until the worker has its handlers: before that they would kill it without a message.

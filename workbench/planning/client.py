@@ -26,6 +26,7 @@ from workbench.io.atomic_files import write_json
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
+from workbench.launcher.fork_client import start_python
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.models import catalog as models
 from workbench.models.weights_check import check_weights
@@ -33,7 +34,6 @@ from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
-from workbench.system.processes import python_command
 
 POLL_SECONDS = 0.1
 
@@ -61,11 +61,11 @@ class PlanProcess:
         journal = Journal(self._folder.journal)
         journal.append(Attempt(attempt=1, gpu=gpu))
         journal.close()
-        with self._folder.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                python_command("workbench.planning.worker", str(self._folder.path)),
-                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=worker_environment(os.environ, gpu),
+        reading, self._stdin = os.pipe()
+        with self._folder.log.open("ab") as log, os.fdopen(reading):
+            self._process = start_python(
+                "workbench.planning.worker", [str(self._folder.path)], stdin=reading, stdout=log.fileno(),
+                stderr=log.fileno(), environment=worker_environment(os.environ, gpu),
             )  # fmt: skip
 
     def _remove_folder(self) -> None:
@@ -78,8 +78,7 @@ class PlanProcess:
         self.cancel()
         self._process.wait()
         self._gpus.release()
-        if self._process.stdin:
-            self._process.stdin.close()
+        os.close(self._stdin)
         self._remove_folder()
 
     def cancel(self) -> None:

@@ -46,7 +46,8 @@ def parent_pid(pid: int) -> int | None:
 def command_line(pid: int) -> list[str]:
     """The arguments of a process; empty where unknown."""
     try:
-        return [os.fsdecode(part) for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+        content = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+        return [os.fsdecode(part) for part in content.split(b"\0")] if content else []
     except OSError:
         return []
 

@@ -6,6 +6,7 @@ import os
 import sys
 
 from workbench.core import paths
+from workbench.launcher.fork_client import stop_fork_server
 from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.store import Store
 from workbench.ui import terminal
@@ -32,6 +33,7 @@ def run(opened: OpenedLogs | None = None) -> int:
 
     terminal.exit_on_hangup(sys.stdin.fileno(), hang_up)
     exit_code = app.run_reporting_crashes()
+    stop_fork_server()
     if text := live_runs_text(app.runs.rows or []):
         print(text)
     return exit_code

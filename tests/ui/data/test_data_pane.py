@@ -26,6 +26,7 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_records import ImageItem, Scatter, ValueRow
 from workbench.compute.protocol_responses import DatasetOverview, ImageDetail, ImagePage, Pipeline, ValuePage
+from workbench.compute.user_process import USER_CODE
 from workbench.config.experiment import build_experiment
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, SkippedFiles, SplitFacts, TensorFacts
 from workbench.inference.results import PipelineStep
@@ -338,7 +339,9 @@ async def test_slow_user_code_shows_the_elapsed_time_and_can_be_cancelled(
             await until(pilot, "running user code")
             await until(pilot, lambda: Path(f"{code}.ran").exists())
             await until(pilot, "esc cancels")
-            children = psutil.Process(client._process._popen.pid).children()  # type: ignore[union-attr]
+            children = [
+                child for child in psutil.Process().children(recursive=True) if USER_CODE in child.cmdline()
+            ]
             await pilot.press("escape")
             await until(pilot, "Press enter to load the dataset again")
             await until(pilot, lambda: not any(child.is_running() for child in children))
