@@ -219,11 +219,14 @@ def test_a_program_gets_its_arguments_directory_streams_and_exit_code(
 
 
 def test_a_server_that_has_ended_forks_nothing() -> None:
-    server = ForkServer()
-    os.kill(server._process.pid, signal.SIGKILL)
-    server._process.wait()
+    before = set(psutil.Process().children())
+    server = ForkServer.start()
+    until(server.ready, "server")
+    (process,) = set(psutil.Process().children()) - before
+    process.kill()
+    process.wait()
     program = Program(module="json.tool", environment=dict(os.environ))
-    assert server.fork(program, []) is None
+    assert server.fork(program, []) is None and server.ended
     server.close()
 
 

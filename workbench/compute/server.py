@@ -32,6 +32,8 @@ from workbench.core.errors import RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import one_line
 from workbench.core.user_code import user_code_file
+from workbench.launcher.fork_client import fork_off_server
+from workbench.launcher.fork_protocol import FORKED
 
 
 class Server:
@@ -152,6 +154,8 @@ def _private_pipes() -> tuple[IO[str], IO[str]]:
 
 def main() -> None:
     """Serve until stdin closes."""
+    if FORKED in sys.argv[1:] and USER_CODE not in sys.argv[1:]:
+        fork_off_server()  # for the processes that run user code
     requests, output = _private_pipes()
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         Server(output, USER_CODE in sys.argv[1:]).serve(requests)

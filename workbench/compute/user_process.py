@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import threading
 from collections import deque
@@ -22,7 +21,7 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import sanitize, truncate
 from workbench.io.regular_files import file_stamp
-from workbench.system.processes import python_command
+from workbench.launcher.fork_client import start_python
 
 USER_CODE = "--user-code"
 FILES_CHANGED_EXIT_CODE = 75
@@ -39,10 +38,20 @@ class UserProcess:
     """One process for requests that run the same files of the user, one request at a time."""
 
     def __init__(self) -> None:
-        self._popen = subprocess.Popen(
-            python_command("workbench.compute.server", USER_CODE),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-        )  # fmt: skip
+        (stdin, requests), (responses, stdout), (printed, stderr) = os.pipe(), os.pipe(), os.pipe()
+        self._process = start_python(
+            "workbench.compute.server",
+            [USER_CODE],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            new_session=False,
+        )
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
+        self._requests = os.fdopen(requests, "w", encoding="utf-8")
+        self._responses = os.fdopen(responses, encoding="utf-8", errors="replace")
+        self._errors = os.fdopen(printed, encoding="utf-8", errors="replace")
         self._printed: deque[str] = deque(maxlen=PRINTED_LINES)
         self._task: Task | None = None
         self._has_answered = False
@@ -52,16 +61,15 @@ class UserProcess:
     @property
     def ended(self) -> bool:
         """Whether it has exited."""
-        return self._popen.poll() is not None
+        return self._process.poll() is not None
 
     def kill(self) -> None:
         """Kill it, and wait for its end."""
-        self._popen.kill()
-        self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._requests, self._responses):
+            with contextlib.suppress(OSError):
+                pipe.close()
 
     def compute(self, task: Task) -> Result | Failure | None:
         """The result or failure of a task; `None` where user files have changed, and another process must do it.
@@ -71,18 +79,17 @@ class UserProcess:
         task.stop, self._task = self._cancel, task
         if task.cancelled():
             raise Cancelled
-        assert self._popen.stdin and self._popen.stdout
         try:
             # It may exit before it reads the request; the missing response is reported below.
             with contextlib.suppress(BrokenPipeError):
-                print(encode(Call(task.id, task.request)), file=self._popen.stdin, flush=True)
-            outcome = self._relay(self._popen.stdout, task)
+                print(encode(Call(task.id, task.request)), file=self._requests, flush=True)
+            outcome = self._relay(self._responses, task)
         finally:
             self._task = task.stop = None
         if outcome is not None:
             self._has_answered = True
             return self._with_printed(outcome)
-        code = self._popen.wait()
+        code = self._process.wait()
         self._reader.join(5)
         if task.cancelled():
             raise Cancelled
@@ -94,12 +101,12 @@ class UserProcess:
         """Stop the current task. One that only reads what the code returned before is done at once, and not killed."""
         task = self._task
         if not self._has_answered:
-            self._popen.kill()
+            self._process.kill()
             return
 
         def kill_if_busy() -> None:
             if self._task is task is not None:
-                self._popen.kill()
+                self._process.kill()
 
         timer = threading.Timer(_CANCEL_SECONDS, kill_if_busy)
         timer.daemon = True
@@ -129,8 +136,7 @@ class UserProcess:
 
     def _read_printed(self) -> None:
         """Keep what the process prints, copy it to our own log, and show its last line as progress."""
-        assert self._popen.stderr
-        with self._popen.stderr as lines, contextlib.suppress(ValueError, OSError):
+        with self._errors as lines, contextlib.suppress(ValueError, OSError):
             for line in lines:
                 sys.stderr.write(line)
                 sys.stderr.flush()

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from workbench.io.record_codec import encode
+from workbench.launcher import fork_server
 from workbench.launcher.fork_protocol import (
     FAILED,
+    FORKED,
     LENGTH_BYTES,
     READY,
     REPLY_BYTES,
@@ -96,37 +98,72 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A server process, which ends with `close` or with this process. It is `ready` after some seconds."""
+    """A server process at the other end of a connection; it ends with `close` or with this process."""
 
-    def __init__(self) -> None:
-        self._connection, remote = socket.socketpair()
+    def __init__(self, connection: socket.socket, kill: Callable[[], object]) -> None:
+        self._connection, self._kill, self._ready = connection, kill, False
         self._environment, self._files = _fixed_variables(os.environ), _code_stamp()
-        self._lock, self._is_ready = threading.Lock(), False
+        self._lock = threading.Lock()
+        self.ended = False
+        """Whether it was found to have ended."""
+
+    @classmethod
+    def start(cls) -> ForkServer:
+        """A server in a new process. It is `ready` when it has imported PyTorch, after some seconds."""
+        connection, remote = socket.socketpair()
         command = python_command("workbench.launcher.fork_server", str(remote.fileno()), PADDING)
         with remote:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 pass_fds=(remote.fileno(),), start_new_session=True,
             )  # fmt: skip
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self._process.poll() is None
+        def kill() -> None:
+            process.kill()
+            process.wait()
+
+        return cls(connection, kill)
+
+    @classmethod
+    def fork_off(cls) -> ForkServer:
+        """A server that is a copy of this process; it has imported what this process has."""
+        connection, remote = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in (
+                0,
+                1,
+            ):  # the other ends of these pipes see the end of this process, not of its copy
+                os.dup2(null, number)
+            os.close(null)
+            fork_server.serve(remote)
+            sys.exit()
+        remote.close()
+
+        def kill() -> None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+        return cls(connection, kill)
 
     @property
-    def is_outdated(self) -> bool:
+    def outdated(self) -> bool:
         """Whether a file has changed that it has imported."""
         return self._files != _code_stamp()
 
     def ready(self) -> bool:
         """Whether it can fork by now."""
         with self._lock:
-            if not self._is_ready and select.select([self._connection], [], [], 0)[0]:
-                self._is_ready = receive(self._connection, len(READY)) == READY
-            return self._is_ready
+            if not self._ready and select.select([self._connection], [], [], 0)[0]:
+                self._ready = receive(self._connection, len(READY)) == READY
+                self.ended = not self._ready
+            return self._ready
 
-    def fork(self, program: Program, descriptors: Sequence[int]) -> ForkedProcess | None:
+    def fork(
+        self, program: Program, descriptors: Sequence[int], *, new_session: bool = True
+    ) -> ForkedProcess | None:
         """A process that runs `program`; `descriptors` become its file descriptors from 0 on.
 
         `None` where the server can't fork it: it is not ready, has ended, or its environment is too different.
@@ -135,14 +172,10 @@ class ForkServer:
             return None
         reading, writing = os.pipe()
         try:
-            request = encode(ForkRequest(program=program, directory=str(Path.cwd())))
-            with self._lock:
-                head = len(request).to_bytes(LENGTH_BYTES, "big")
-                socket.send_fds(self._connection, [head], [*descriptors, writing])
-                self._connection.sendall(request)
-                pid = int.from_bytes(receive(self._connection, REPLY_BYTES), "big")
+            request = ForkRequest(program=program, directory=str(Path.cwd()), new_session=new_session)
+            pid = self._request(request, [*descriptors, writing])
         except OSError:
-            pid = FAILED
+            pid, self.ended = FAILED, True
         finally:
             os.close(writing)
         if pid == FAILED:
@@ -150,11 +183,18 @@ class ForkServer:
             return None
         return ForkedProcess(pid, reading)
 
+    def _request(self, request: ForkRequest, descriptors: Sequence[int]) -> int:
+        content = encode(request)
+        with self._lock:
+            head = len(content).to_bytes(LENGTH_BYTES, "big")
+            socket.send_fds(self._connection, [head], list(descriptors))
+            self._connection.sendall(content)
+            return int.from_bytes(receive(self._connection, REPLY_BYTES), "big")
+
     def close(self) -> None:
         """End the server; what it has forked lives on."""
+        self._kill()
         self._connection.close()
-        self._process.kill()
-        self._process.wait()
 
 
 class _SharedServer:
@@ -169,18 +209,24 @@ class _SharedServer:
         if sys.platform != "linux":  # other systems' libraries may use threads as soon as they are loaded
             return None
         with self._lock:
-            if self._server is not None and (not self._server.is_running or self._server.is_outdated):
+            if self._server is not None and (self._server.ended or self._server.outdated):
                 self._server.close()
                 self._server = None
             if self._server is None:
-                self._server = ForkServer()
+                self._server = ForkServer.start()
             return self._server
 
     def running(self) -> ForkServer | None:
         """The server, if it was started; a new one where its code is outdated."""
         return None if self._server is None else self.start()
 
+    def fork_off(self) -> None:
+        """Let a copy of this process be the server."""
+        with self._lock:
+            self._server = ForkServer.fork_off()
+
     def close(self) -> None:
+        """End the server, if there is one."""
         with self._lock:
             if self._server is not None:
                 self._server.close()
@@ -198,8 +244,16 @@ def start_fork_server() -> None:
 def wait_for_fork_server(cancelled: Callable[[], bool]) -> None:
     """Start the server of this process and wait until it can fork, has ended, or `cancelled()` holds."""
     server = _shared.start()
-    while server is not None and server.is_running and not server.ready() and not cancelled():
+    while server is not None and not server.ready() and not server.ended and not cancelled():
         time.sleep(POLL_SECONDS)
+
+
+def fork_off_server() -> None:
+    """Let a copy of this process, which was forked itself, fork the processes that this one will start.
+
+    Call it before anything else: neither threads nor the driver of a GPU survive a fork.
+    """
+    _shared.fork_off()
 
 
 def stop_fork_server() -> None:
@@ -209,37 +263,43 @@ def stop_fork_server() -> None:
 
 def start_python(
     module: str,
-    arguments: Sequence[str],
+    arguments: Sequence[str] = (),
     *,
     stdin: int = subprocess.DEVNULL,
     stdout: int,
     stderr: int,
     environment: Mapping[str, str] | None = None,
+    new_session: bool = True,
 ) -> PythonProcess:
-    """Start `module` as a program that leads its own session; it is forked where the server of this process is ready.
+    """Start `module` as a program; it is forked, with the argument `--forked`, where this process's server is ready.
 
     `stdin`, `stdout`, `stderr`: file descriptors, or `subprocess.DEVNULL`.
     """
     environment = dict(os.environ if environment is None else environment)
-    process = fork_program(module, arguments, environment, (stdin, stdout, stderr))
+    process = fork_program(module, arguments, environment, (stdin, stdout, stderr), new_session=new_session)
     if process is not None:
         return process
     return subprocess.Popen(
         python_command(module, *arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=environment,
-        start_new_session=True,
+        start_new_session=new_session,
     )  # fmt: skip
 
 
 def fork_program(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int],
+    *,
+    new_session: bool = True,
 ) -> ForkedProcess | None:
     """A forked process that runs `module`, with these descriptors from 0 on; `None` where it can't be forked."""
     server = _shared.running()
     if server is None:
         return None
-    program = Program(module=module, arguments=tuple(arguments), environment=dict(environment))
+    program = Program(module=module, arguments=(*arguments, FORKED), environment=dict(environment))
     with _opened(descriptors) as opened:
-        return server.fork(program, opened)
+        return server.fork(program, opened, new_session=new_session)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ REPLY_BYTES = 8
 FAILED = 0
 MAX_DESCRIPTORS = 8
 
+FORKED = "--forked"
+"""The last argument of a program that was forked."""
+
 
 class Program(Record, frozen=True, kw_only=True):
     """A module to run as a program, as `python -m` would."""
@@ -48,6 +51,8 @@ class ForkRequest(Record, frozen=True, kw_only=True):
     program: Program
     directory: str
     """The working directory."""
+    new_session: bool
+    """Whether it leads a session of its own; else it stays in the one of the server."""
 
 
 def receive(connection: socket.socket, size: int) -> bytes:

@@ -34,6 +34,7 @@ PRELOADED = (
     "workbench.datasets.builtin",
     "workbench.compute.handlers.models",
     "workbench.planning.worker",
+    "torchvision",
 )
 """With these modules all is imported that the forked programs need."""
 
@@ -102,7 +103,8 @@ class ForkServer:
 
     def _take_over(self, request: ForkRequest, descriptors: list[int]) -> None:
         """Make a forked process independent of this server, with the given file descriptors from 0 on."""
-        os.setsid()
+        if request.new_session:
+            os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._client.close()
@@ -119,18 +121,23 @@ class ForkServer:
         os.chdir(request.directory)
 
 
+def serve(client: socket.socket) -> None:
+    """Serve a client until it ends, and become the program of a request in each forked process."""
+    set_command(python_command("workbench.launcher.fork_server", str(client.fileno())))
+    request = ForkServer(client).serve()
+    if request is not None:
+        request.program.run()
+
+
 def main() -> None:
-    """Serve, and become the program of a request in each forked process."""
-    set_command(python_command("workbench.launcher.fork_server", sys.argv[1]))
+    """Import everything, then serve."""
     client = socket.socket(fileno=int(sys.argv[1]))
     client.set_inheritable(False)
     for module in PRELOADED:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is imported stays: a forked process shares this memory as long as it does not write to it
-    request = ForkServer(client).serve()
-    if request is not None:
-        request.program.run()
+    serve(client)
 
 
 if __name__ == "__main__":

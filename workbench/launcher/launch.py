@@ -330,7 +330,7 @@ def _spawn(scope: Sequence[str], arguments: Sequence[str], folder: RunFolder) ->
 
 def _fork(arguments: Sequence[str], log: int, ready: int) -> bool:
     """Fork a supervisor whose worker need not import PyTorch; returns whether that was possible."""
-    arguments = [*arguments, "--forked", "--ready-fd", "3"]
+    arguments = [*arguments, "--ready-fd", "3"]
     process = fork_program(SUPERVISOR, arguments, os.environ, (subprocess.DEVNULL, log, log, ready))
     if process is None:
         return False
