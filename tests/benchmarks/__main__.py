@@ -18,6 +18,7 @@ from tests.benchmarks import (
     record,
     screen,
     slow_line,
+    starting,
     tracking,
 )  # fmt: skip
 from tests.benchmarks.measure import FULL, QUICK, Row, Scale, say
@@ -32,6 +33,7 @@ GROUPS: dict[str, Callable[[Path, Scale], list[Row]]] = {
     "charts": charts.rows,
     "slow-line": slow_line.rows,
     "event-files": event_files.rows,
+    "start": starting.rows,
     "classify": classifying.rows,
     "tracking": tracking.rows,
     "gpu": gpu.rows,

@@ -21,7 +21,9 @@ from tests.benchmarks import (
     record,
     screen,
     scripts,
+    starting,
 )
+from workbench.launcher import fork_client
 from workbench.runs.jsonl import read_lines
 from workbench.runs.metrics import MetricLine, StepRow
 from workbench.worker.metrics_writer import auto_log_every
@@ -84,6 +86,14 @@ def test_images_are_classified_alike(tmp_path: Path) -> None:
     theirs = classifying.one_at_a_time(str(tmp_path / "photos"), str(tmp_path / "weights.pth"))
     assert len(mine["first"]) == 6
     assert classifying.agreement(mine["first"], theirs["first"]) == 1
+
+
+def test_runs_start_forked_and_in_fresh_interpreters(tmp_path: Path) -> None:
+    try:
+        first_step, whole = starting.rows(tmp_path, replace(measure.QUICK, rounds=1))
+    finally:
+        fork_client.start_fork_server()
+    assert float(first_step.ratio.split()[0]) > 0 and float(whole.ratio.split()[0]) > 0
 
 
 def test_four_long_curves_are_refreshed() -> None:
