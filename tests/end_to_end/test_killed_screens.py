@@ -43,12 +43,14 @@ def written(folder: RunFolder) -> int:
 
 
 def ours(home: Path) -> list[psutil.Process]:
-    """Every process of this test's home."""
+    """Every process of this test's home; forked ones have the environment of their server, but name the run."""
     found = []
     for process in psutil.process_iter(["environ", "pid", "status", "cmdline"]):
-        environment = process.info["environ"] or {}
+        environment, command = process.info["environ"] or {}, process.info["cmdline"] or []
         alive = process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
-        if alive and environment.get("WORKBENCH_HOME") == str(home):
+        if alive and (
+            environment.get("WORKBENCH_HOME") == str(home) or any(str(home) in part for part in command)
+        ):
             found.append(process)
     return found
 
