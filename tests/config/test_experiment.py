@@ -41,6 +41,26 @@ def test_another_dataset_keeps_the_other_values_of_a_recipe() -> None:
     assert experiment.train == build_experiment("digits-mlp").train
 
 
+@pytest.mark.parametrize(
+    "sets", [["model.name=linear"], ["model.name={file}:Net"], ["data.name=clusters", "model.name=mlp"]]
+)
+def test_another_model_by_a_setting_has_none_of_the_options_of_the_former_one(
+    sets: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text("class Net: ...\n")
+    sets = [assignment.format(file=tmp_path / "net.py") for assignment in sets]
+    chosen = dict(assignment.split("=") for assignment in sets)
+    expected = build_experiment("digits-mlp", dataset=chosen.get("data.name"), model=chosen["model.name"])
+    assert build_experiment("digits-mlp", sets=sets) == expected
+
+
+def test_options_beside_the_name_of_another_model_are_kept_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("class Net: ...\n")
+    sets = ["model.hidden=16", f"model.name={tmp_path}/net.py:Net"]
+    options = [build_experiment("digits-mlp", sets=order).model.options for order in (sets, sets[::-1])]
+    assert options == [{"hidden": 16}] * 2
+
+
 def test_defaults_come_from_the_pair() -> None:
     assert build_experiment(dataset="digits", model="mlp").train.epochs == 30
     assert build_experiment(dataset="digits", model="mlp").name == "digits-mlp"

@@ -36,3 +36,10 @@ def test_the_processes_that_a_worker_starts_are_part_of_it() -> None:
         during = usage.sample(1)
         child.communicate("\n")
     assert before.rss is not None and during.rss is not None and during.rss - before.rss > 150_000_000
+
+
+def test_a_process_that_has_ended_uses_no_known_memory() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        usage = UsageSampler(ended.pid, None)
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie until it is waited for
+        assert usage.sample(1).rss is None

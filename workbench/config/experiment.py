@@ -142,8 +142,9 @@ def build_experiment(
         content["data"] = _replace_choice(content.get("data"), dataset)
     if model:
         content["model"] = _replace_choice(content.get("model"), model)
-    for text in sets:
-        _set_value(content, *parse_assignment(text))
+    # A name first: it replaces the options of the recipe's choice, and not those that are set beside it.
+    for key, value in sorted(map(parse_assignment, sets), key=lambda setting: not setting[0].endswith(".name")):
+        _set_value(content, key, value)
     if name is not None:
         content["name"] = name
     if device is not None:
@@ -233,7 +234,10 @@ def _set_value(content: RecipeContent, key: str, value: str) -> None:
             "(workbench train --settings lists them)"
         )
     inner = content.setdefault(section, {})
-    content[section] = {**inner, field: value} if isinstance(inner, Mapping) else inner
+    if field == "name":
+        content[section] = _replace_choice(inner, value)
+    elif isinstance(inner, Mapping):
+        content[section] = {**inner, field: value}
 
 
 def _chosen(content: RecipeContent, section: str) -> str | None:

@@ -99,9 +99,12 @@ def _cpu_seconds(pids: Sequence[int]) -> float | None:
 
 
 def _rss(pids: Sequence[int]) -> int | None:
-    """Resident memory of processes in bytes; `None` without /proc. What they share counts for each of them."""
-    pages = [int(fields[1]) for pid in pids if len(fields := _proc_fields(pid, "statm")) > 1]
-    return sum(pages) * os.sysconf("SC_PAGE_SIZE") if pages else None
+    """Resident memory of processes in bytes; `None` without /proc. What they share counts for each of them.
+
+    `None` too where all have ended: a zombie has a file, and no memory.
+    """
+    pages = sum(int(fields[1]) for pid in pids if len(fields := _proc_fields(pid, "statm")) > 1)
+    return pages * os.sysconf("SC_PAGE_SIZE") or None
 
 
 def _proc_fields(pid: int, name: str, after: str = "") -> list[str]:
