@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from workbench.launcher.fork_client import start_fork_server, stop_fork_server
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
+# Tests start hundreds of processes: without bytecode each one would compile torch and the package anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # No deadlines: machines that run tests are busy. In CI every run tries the same examples.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -25,6 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Shuffle the tests, but leave the random generators alone: a test that needs a seed sets it itself."""
     if hasattr(config.option, "randomly_reset_seed"):
         config.option.randomly_reset_seed = False
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules imported so far out of garbage collections, and collect less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter free them as it exits: libraries that count their objects would report leaks."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

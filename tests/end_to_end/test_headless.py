@@ -97,7 +97,7 @@ def test_few_imbalanced_images_with_a_resnet_whose_head_is_trained_first(tmp_pat
         draw(images / kind, kind, count, seed)
     result = train(
         "--dataset", f"folder:{images}", "--model", "resnet18",
-        *sets(model__pretrained="no", model__input_size=48, train__epochs=8, train__freeze_epochs=1,
+        *sets(model__pretrained="no", model__input_size=32, train__epochs=4, train__freeze_epochs=1,
               train__class_weights="balanced", train__monitor="balanced_accuracy", train__batch_size=16),
     )  # fmt: skip
     assert result["status"] == "finished"

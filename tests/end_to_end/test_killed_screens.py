@@ -15,6 +15,7 @@ import pytest
 
 from tests.end_to_end.terminal import Terminal
 from tests.end_to_end.test_screen import drawn, ended, until
+from tests.idle_model import IDLE_MODEL
 from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
 from workbench.runs.journal import attempts_of, read_journal
@@ -30,7 +31,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
     """A long run that is past its first epochs."""
     monkeypatch.setenv("TERM", "xterm-256color")
     sets = ["train.epochs=1000000", "train.threads=1", "train.log_every=20"]
-    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
+    folder = launch.start_run(build_experiment("digits-mlp", model=IDLE_MODEL, sets=sets), "test")
     until(lambda: written(folder) > 2000, "first steps")
     yield folder
     for process in ours(home):

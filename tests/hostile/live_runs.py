@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.idle_model import IDLE_MODEL
 from workbench.io.record_codec import read_record
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
@@ -23,7 +24,7 @@ SETTINGS = (
     "--set",
     "train.checkpoint_seconds=0.5",
 )
-LIVE = ("digits-mlp", *SETTINGS)
+LIVE = ("digits-mlp", "--model", IDLE_MODEL, *SETTINGS)
 """The arguments of `train` for a run that takes hours and checkpoints twice a second."""
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.hostile.live_runs import SETTINGS, kill_all, start_live_run, step, until
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.main import run
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
@@ -158,7 +159,7 @@ def test_a_folder_that_is_deleted_while_a_run_trains_on_it(
     for name, color in (("cat", (200, 0, 0)), ("dog", (0, 0, 200))):
         for number in range(20):
             draw(tmp_path / "pets" / name / f"{number}.png", (color[0], number, color[2]))
-    data = ("--dataset", f"folder:{tmp_path / 'pets'}", "--model", "mlp", "--set", "data.size=8")
+    data = ("--dataset", f"folder:{tmp_path / 'pets'}", "--model", IDLE_MODEL, "--set", "data.size=8")
     folder = start_live_run(tmp_path / "home", arguments=(*data, *SETTINGS))
     try:
         shutil.rmtree(tmp_path / "pets")

@@ -60,6 +60,8 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def __init__(self, store: Store | None = None, driver_class: type[Driver] | None = None) -> None:
         # With NO_COLOR alone Textual would send grays; with the terminal's own colors it sends none.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None, driver_class=driver_class)
+        self.register_theme(THEME)
+        self.theme = THEME.name
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
         self.compute = ComputeClient(self.store.home / "compute.log")
@@ -92,8 +94,6 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     async def on_mount(self) -> None:
         """Show the runs at once, the other panes after the first frame."""
-        self.register_theme(THEME)
-        self.theme = THEME.name
         self.navigation.resize(self.size)
         await self.navigation.mount_pane(PaneId.RUNS)
         self.updates.start()

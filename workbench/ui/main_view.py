@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from workbench.compute.client import ComputeClient
 from workbench.ui.actions.navigation import Navigation
-from workbench.ui.base.layout import SIZE_CLASSES, Body, PaneId, pane_class
+from workbench.ui.base.layout import SIZE_CLASSES, Body, PaneId, pane_class, switch_classes
 from workbench.ui.base.messages import ClassifyRequested, PaneMounted, RecipeSelected
 from workbench.ui.base.pane import ExperimentEditor, Pane, PaneServices
 from workbench.ui.runs.compact_status import CompactStatus, PaneTabs
@@ -94,8 +94,7 @@ class MainView(Vertical):
 
     def show_layout(self, size_classes: set[str], front: PaneId, *, single: bool) -> None:
         """Arrange the panes for a terminal of these size classes."""
-        for name in SIZE_CLASSES:
-            self.screen.set_class(name in size_classes, name)
+        switch_classes(self.screen, SIZE_CLASSES, size_classes)
         self.query_one(Body).arrange_panes(front, single=single)
         self.query_one(PaneTabs).show_active(front)
         self.query_one(CompactStatus).hide_lines_of(front)

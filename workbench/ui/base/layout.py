@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
+from textual.dom import DOMNode
 from textual.geometry import Size
 from textual.widget import Widget
 
@@ -85,6 +88,15 @@ def size_classes(size: Size) -> set[str]:
         "-roomy": size.width >= ROOMY[0] and size.height >= ROOMY[1],
     }
     return {name for name in SIZE_CLASSES if applies[name]}
+
+
+def switch_classes(node: DOMNode, names: Iterable[str], active: AbstractSet[str]) -> None:
+    """Give a node those of the CSS classes `names` that are in `active`; its styles are computed once, if at all."""
+    before = node.classes
+    for name in names:
+        node.set_class(name in active, name, update=False)
+    if node.classes != before:
+        node.update_node_styles()
 
 
 def pane_class(pane_id: PaneId) -> type[Pane]:

@@ -20,7 +20,7 @@ from workbench.compute.protocol_responses import DatasetOverview
 from workbench.core.text import sanitize
 from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.io.images import open_image
-from workbench.ui.base.layout import PaneId
+from workbench.ui.base.layout import PaneId, switch_classes
 from workbench.ui.base.pane import PaneServices
 from workbench.ui.data.dataset_pane import DatasetPane
 from workbench.ui.data.dataset_text import (
@@ -97,6 +97,7 @@ class DataPane(DatasetPane):
 
     def __init__(self, services: PaneServices | None = None, *, id: str | None = None) -> None:
         super().__init__(services, id=id)
+        self.add_class(Mode.EMPTY)
         self.split: Split = "train"
         self.label: int | None = None
         """The class whose samples are shown; `None` for all classes."""
@@ -112,10 +113,6 @@ class DataPane(DatasetPane):
             yield Table(id="classes")
         yield SampleView()
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._set_mode(Mode.EMPTY)
-
     def on_show(self) -> None:
         self.refresh_dataset()
 
@@ -129,8 +126,7 @@ class DataPane(DatasetPane):
 
     def _set_mode(self, mode: Mode) -> None:
         had_focus = self.has_focus_within
-        for each in Mode:
-            self.set_class(each is mode, each)
+        switch_classes(self, Mode, {mode})
         self.sample_view.set_class(mode is Mode.TRANSFORMS, "-transforms")
         if had_focus:
             self.focus_content()

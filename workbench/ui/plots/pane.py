@@ -18,7 +18,7 @@ from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
 from workbench.runs.reader import RunView
 from workbench.runs.run_report import elapsed_seconds, inexact_reasons, throughput
-from workbench.ui.base.layout import PaneId
+from workbench.ui.base.layout import PaneId, switch_classes
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.plots.curves import ACCURACY, R2, Curves, Metric
 from workbench.ui.plots.decision_plot import POINTS, decision_drawing, has_drawing
@@ -79,9 +79,7 @@ class PlotsPane(Pane):
         yield TextLine(id="insights")
 
     def on_resize(self) -> None:
-        charts = self.query_one("#charts")
-        for name in ("beside", "stacked", "single"):
-            charts.set_class(name == self._arrangement(), name)
+        switch_classes(self.query_one("#charts"), ("beside", "stacked", "single"), {self._arrangement()})
         self.call_after_refresh(self._redraw)
 
     def _arrangement(self) -> str:
