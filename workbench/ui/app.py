@@ -150,6 +150,10 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def _overlays_requested(self, event: messages.OverlaysRequested) -> None:
         self.updates.overlay(event.run_ids)
 
+    @on(messages.RangesRequested)
+    def _ranges_requested(self, event: messages.RangesRequested) -> None:
+        self.updates.read_ranges(event.wanted)
+
     @on(messages.ExperimentProposed)
     def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:
         self.run_actions.propose(event.experiment, event.assignment)
