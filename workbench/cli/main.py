@@ -243,7 +243,10 @@ def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") 
 
 def _add_run_commands(commands: Subparsers) -> None:
     add_list_options(_add(commands, "runs", "runs:runs", "list the runs"))
-    _add_paths(_add(commands, "show", "runs:show", "show runs, or logs of other programs"))
+    command = _add_paths(_add(commands, "show", "runs:show", "show runs, or logs of other programs"))
+    command.add_argument(
+        "--command", dest="commands", action="store_true", help="print the command that starts it once more"
+    )
     summary = "follow a run until it ends, or logs of other programs (Ctrl-C leaves it running)"
     _add_paths(_add(commands, "watch", "runs:watch", summary, json=False))
     _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")

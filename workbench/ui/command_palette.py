@@ -39,6 +39,7 @@ SYNONYMS = {
     "export": "save write download csv onnx safetensors",
     "trash": "delete remove rm discard",
     "log": "output errors stdout stderr traceback",
+    "copy_command": "reproduce repeat rerun shell clipboard yank",
     "copy": "yank clipboard path",
     "columns": "table fields settings metrics show hide width order sort",
     "sort": "order column",

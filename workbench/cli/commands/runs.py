@@ -22,6 +22,7 @@ from workbench.runs.external_log import read_external_log
 from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.metric_ranges import MetricRanges
 from workbench.runs.run_columns import RunColumn, parse_columns, sort_runs
+from workbench.runs.run_command import later_changes, run_command
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
@@ -73,6 +74,8 @@ def _print_runs(rows: Sequence[RunSummary], names: Sequence[str], columns: Seque
 def show(options: argparse.Namespace) -> int:
     """`workbench show`."""
     with runs_and_logs(options.run) as folders:
+        if options.commands:
+            return _print_commands(folders)
         reports = [read_report(folder) for folder in folders]
     if options.json:
         documents = [report.to_json() for report in reports]
@@ -80,6 +83,15 @@ def show(options: argparse.Namespace) -> int:
         return DONE
     for report in reports:
         run_text.print_run_report(report)
+    return DONE
+
+
+def _print_commands(folders: Sequence[RunFolder]) -> int:
+    """A line for each run: the command that starts it once more."""
+    for folder in folders:
+        console.print_result(run_command(folder))
+        if changes := later_changes(folder):
+            console.print_status(f"{folder.id} was changed later: {', '.join(changes)}")
     return DONE
 
 
