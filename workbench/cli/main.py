@@ -24,6 +24,7 @@ from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
+from workbench.runs.metrics import CLASS_METRICS
 from workbench.runs.script import GRACE_SECONDS
 from workbench.system.memory import is_out_of_memory
 from workbench.system.terminal_info import plain_reason
@@ -256,6 +257,12 @@ def _add_run_commands(commands: Subparsers) -> None:
         "--groups", nargs="?", const="", metavar="EXPR",
         help="compare repeats (runs of a group, or that differ only in their seed): mean, deviation, Welch's test",
     )  # fmt: skip
+    command.add_argument(
+        "--by",
+        default="accuracy",
+        choices=CLASS_METRICS,
+        help="what is compared of each class (default: accuracy)",
+    )
     _add_charts(commands)
     _add_resume(commands)
     command = _add_run(commands, "evaluate", "runs:evaluate", "evaluate a run's best checkpoint again")

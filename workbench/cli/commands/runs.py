@@ -17,10 +17,17 @@ from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.launcher import launch
 from workbench.launcher.gpu_assignment import claimed_gpu
+from workbench.runs.class_comparison import (
+    METRIC_TITLES,
+    ClassComparison,
+    compare_classes,
+)
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
 from workbench.runs.external_log import read_external_log
 from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.metric_ranges import MetricRanges
+from workbench.runs.metrics import ClassMetric
+from workbench.runs.reader import read_view
 from workbench.runs.run_columns import RunColumn, parse_columns, sort_runs
 from workbench.runs.run_command import later_changes, run_command
 from workbench.runs.run_folder import RunFolder
@@ -32,6 +39,8 @@ from workbench.runs.store import RunSummary, Store
 
 COLUMNS = ("run", "name", "status", "epoch", "test", "val", "newest", "dataset", "model", "started", "tags")
 """The columns that are listed by default."""
+MAX_LISTED_CLASSES = 20
+"""The classes of a comparison that are printed as text."""
 OPTIONAL_COLUMNS = {"newest", "tags"}
 """Those of them that are left out where they are empty in every row."""
 
@@ -148,14 +157,36 @@ def compare(options: argparse.Namespace) -> int:
     with runs_and_logs(options.run) as folders:
         if len({folder.id for folder in folders}) < max(2, len(folders)):
             raise UserError("compare needs at least two different runs: workbench compare last RUN")
-        comparison = compare_runs(folders)
+        views = [read_view(folder) for folder in folders]
+    comparison, classes = compare_runs(views), compare_classes(views)
     rows = [run.row for run in comparison]
     if options.json:
-        console.print_json(rows)
+        per_class = [
+            {"per_class_split": classes.split, "per_class": classes.to_json(number)} if classes.split else {}
+            for number in range(len(rows))
+        ]
+        console.print_json([{**row, **more} for row, more in zip(rows, per_class, strict=True)])
         return DONE
+    names = display_names(comparison)
     table = [(key, *(text.format_setting(row[key]) for row in rows)) for key in differing_keys(comparison)]
-    print_table(("", *display_names(comparison)), table)
+    print_table(("", *names), table)
+    if classes.split:
+        _print_classes(classes, options.by, names)
     return DONE
+
+
+def _print_classes(classes: ClassComparison, metric: ClassMetric, names: Sequence[str]) -> None:
+    """The classes with the largest differences; a narrow terminal shows the first runs."""
+    compared = classes.classes(metric)
+    console.print_result("")
+    console.print_result(
+        f"{METRIC_TITLES[metric]} of each class, {classes.split} data, and the difference to {names[0]}"
+    )
+    rows = [(one.name, *(value.text for value in one.values)) for one in compared[:MAX_LISTED_CLASSES]]
+    print_table(("class", *names), rows, droppable=names[:1:-1])
+    if len(compared) > MAX_LISTED_CLASSES:
+        rest = text.plural(len(compared) - MAX_LISTED_CLASSES, "more class")
+        console.print_status(f"{rest} with smaller differences; --json has all")
 
 
 def evaluate(options: argparse.Namespace) -> int:
