@@ -45,6 +45,16 @@ def test_repeats_are_filtered_and_compared(capsys: pytest.CaptureFixture[str]) -
     assert "No run matches 'lr>1'." in capsys.readouterr().err
     assert "no run has 'learning'" in output(capsys, "runs", "--filter", "learning=1", code=2)
 
+    columns = ("runs", "--columns", "lr,seed,best:val/loss,host", "--sort", "best:val/loss")
+    head, *lines = output(capsys, *columns).splitlines()
+    assert head.split() == ["lr", "seed", "best:val/loss", "host"]
+    best = {(row["settings"]["train.lr"], row["settings"]["seed"]): row["best"] for row in filtered("")}
+    cells = [line.split() for line in lines]
+    assert {(float(lr), int(seed)) for lr, seed, *_ in cells} == best.keys() and len(cells) == len(best)
+    assert [loss for _, _, loss, _ in cells] == sorted((loss for _, _, loss, _ in cells), key=float)
+    assert output(capsys, *columns, "--reverse").splitlines()[1:] == lines[::-1]
+    assert "(did you mean 'seed'?)" in output(capsys, "runs", "--columns", "name,sed", code=2)
+
     document = json.loads(output(capsys, "compare", "--groups", "--json"))
     groups = {group["settings"]["train.lr"]: group for group in document["groups"]}
     accuracies = {

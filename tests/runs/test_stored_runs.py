@@ -97,7 +97,8 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     figure = run["test"]
     latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
     return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
-            "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False}  # fmt: skip
+            "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False, "host": "atlas",
+            "notes": shown["notes"], "seconds": shown["seconds"]["total"]}  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -141,3 +141,16 @@ async def test_a_filter_never_leaves_a_hidden_run_selected(make_run: MakeRun, un
         await until(pilot, "Move wanted to the trash?")
         await pilot.press("enter")
         assert isinstance(app.screen, Confirm)
+
+
+async def test_the_command_that_repeats_a_run_is_copied(make_run: MakeRun, until: Until) -> None:
+    make_run("mine", epochs=9)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.runs.selected is not None)
+        await pilot.press("Y")
+        await until(
+            pilot, lambda: app.copied_text == "workbench train digits-mlp --name mine --set train.epochs=9"
+        )
+        await pilot.press("colon", *"reproduce")
+        await until(pilot, "copy the command that repeats the run")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from workbench.cli.console import activity, print_status
 from workbench.cli.run_argument import is_path
+from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
@@ -23,6 +24,7 @@ from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
 from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
+from workbench.runs.metrics import CLASS_METRICS
 from workbench.runs.script import GRACE_SECONDS
 from workbench.system.memory import is_out_of_memory
 from workbench.system.terminal_info import plain_reason
@@ -32,11 +34,7 @@ if TYPE_CHECKING:
 
 OPEN = "open"
 """The command of `workbench PATH…`."""
-MAX_SMOOTHING = 0.999
 RUN_HELP = "last, or a run's id, name or a prefix of either"
-FILTER_HELP = (
-    "only the runs that match, e.g. 'model=resnet lr<0.01 acc>0.9 tag:baseline !status:failed started<2d'"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -245,9 +243,11 @@ def _add_device(command: argparse.ArgumentParser, default: str | None = "auto") 
 
 
 def _add_run_commands(commands: Subparsers) -> None:
-    command = _add(commands, "runs", "runs:runs", "list the runs")
-    command.add_argument("--filter", default="", metavar="EXPR", help=FILTER_HELP)
-    _add_paths(_add(commands, "show", "runs:show", "show runs, or logs of other programs"))
+    add_list_options(_add(commands, "runs", "runs:runs", "list the runs"))
+    command = _add_paths(_add(commands, "show", "runs:show", "show runs, or logs of other programs"))
+    command.add_argument(
+        "--command", dest="commands", action="store_true", help="print the command that starts it once more"
+    )
     summary = "follow a run until it ends, or logs of other programs (Ctrl-C leaves it running)"
     _add_paths(_add(commands, "watch", "runs:watch", summary, json=False))
     _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")
@@ -257,6 +257,12 @@ def _add_run_commands(commands: Subparsers) -> None:
         "--groups", nargs="?", const="", metavar="EXPR",
         help="compare repeats (runs of a group, or that differ only in their seed): mean, deviation, Welch's test",
     )  # fmt: skip
+    command.add_argument(
+        "--by",
+        default="accuracy",
+        choices=CLASS_METRICS,
+        help="what is compared of each class (default: accuracy)",
+    )
     _add_charts(commands)
     _add_resume(commands)
     command = _add_run(commands, "evaluate", "runs:evaluate", "evaluate a run's best checkpoint again")
@@ -277,31 +283,7 @@ def _add_charts(commands: Subparsers) -> None:
     summary = "draw the metrics of runs as charts"
     command = _add(commands, "charts", "charts:charts", summary, json=False)
     command.add_argument("run", metavar="RUN", nargs="+", help=RUN_HELP)
-    command.add_argument(
-        "--metrics", default="", metavar="FILTER", help="words, globs or regular expressions (default: all)"
-    )
-    command.add_argument(
-        "--format",
-        default="txt",
-        choices=("txt", "svg", "csv"),
-        help="text (default), a picture, or the points",
-    )
-    command.add_argument("--to", metavar="PATH", help="file to write (default: stdout)")
-    command.add_argument(
-        "--x", default="step", choices=("step", "epoch", "relative", "wall"), help="what the x axis counts"
-    )
-    command.add_argument(
-        "--smooth", type=_smoothing, default=0.0, metavar="FACTOR", help="smoothing from 0 to 0.999"
-    )
-    command.add_argument("--log", default="off", choices=("off", "y", "xy"), help="logarithmic axes")
-    command.add_argument("--outliers", action="store_true", help="show values that are far above the others")
-
-
-def _smoothing(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= MAX_SMOOTHING:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_SMOOTHING}")
-    return value
+    add_chart_options(command)
 
 
 def _add_resume(commands: Subparsers) -> None:

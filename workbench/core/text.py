@@ -185,6 +185,12 @@ def format_fraction(value: float | None) -> str:
     return digits[1:] if digits.startswith("0") else f"{value:.2f}"
 
 
+def format_difference(value: float) -> str:
+    """A difference of fractions with its sign: `+.020`, `-.004`, `.000`."""
+    digits = f"{value:+.3f}"
+    return ".000" if float(digits) == 0 else digits.replace("0.", ".", 1) if abs(value) < 0.9995 else digits
+
+
 def format_compact(value: float | None) -> str:
     """A number in about four cells: `.214`, `2.31`, `183`, `1.2e-4`; `-` where it is unknown or NaN."""
     if value is None or math.isnan(value):

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import reduce
+from operator import add
 
 from workbench.core.distribution import version_of
 from workbench.io.record_codec import read_record
-from workbench.runs.journal import Attempt, GpuChoice, JournalLine, Notice, attempts_of, read_journal
-from workbench.runs.records import Exit, Heartbeat
+from workbench.runs.journal import (
+    Attempt,
+    GpuChoice,
+    JournalLine,
+    Notice,
+    PhaseChange,
+    attempts_of,
+    read_journal,
+)
+from workbench.runs.records import Exit, Heartbeat, Seconds
 from workbench.runs.run_folder import RunFolder
 
 RECORDED_PACKAGES = ("workbench", "torch", "torchvision", "numpy")
@@ -44,3 +54,13 @@ def start_steps(journal: Iterable[JournalLine]) -> dict[int, int]:
         for record in journal
         if isinstance(record, Attempt | Notice) and record.from_step is not None
     }
+
+
+def total_seconds(journal: Iterable[JournalLine], beat: Heartbeat) -> Seconds:
+    """Wall time by activity, in seconds, summed over attempts including the current one."""
+    by_attempt = {
+        line.attempt: line.seconds for line in journal if isinstance(line, PhaseChange) and line.seconds
+    }
+    if beat.seconds and beat.seconds.total >= by_attempt.get(beat.attempt, Seconds()).total:
+        by_attempt[beat.attempt] = beat.seconds
+    return reduce(add, by_attempt.values(), Seconds())

@@ -9,8 +9,8 @@ import msgspec
 from workbench.core.settings_schema import SettingValue
 from workbench.runs.flat_settings import flat_settings
 from workbench.runs.lookup import id_suffix
-from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_report import RunReport, read_report
+from workbench.runs.reader import RunView
+from workbench.runs.run_report import RunReport, build_report
 from workbench.runs.status import Status
 
 IDENTITY_COLUMNS = {"run", "name"}
@@ -65,9 +65,9 @@ def display_names(runs: Sequence[ComparedRun]) -> list[str]:
     return [run.name if names.count(run.name) == 1 else f"{run.name} {id_suffix(run.run)}" for run in runs]
 
 
-def compare_runs(folders: Sequence[RunFolder]) -> list[ComparedRun]:
-    """The comparison of the runs in `folders`, in the same order."""
-    reports = [read_report(folder) for folder in folders]
+def compare_runs(views: Sequence[RunView]) -> list[ComparedRun]:
+    """The comparison of runs, in the same order."""
+    reports = [build_report(view) for view in views]
     settings = [_compared_settings(report) for report in reports]
     changed = [name for name in _union(settings) if _differs(name, settings)]
     measured = [_test_metrics(report) for report in reports]

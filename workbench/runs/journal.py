@@ -11,9 +11,10 @@ import msgspec
 from workbench.core.settings_schema import SettingValue
 from workbench.core.text import plural
 from workbench.io.record_codec import Record
+from workbench.io.regular_files import read_regular_file
 from workbench.runs import upgrades
 from workbench.runs.enums import ChangeCause, Outcome, Phase, RequestKind
-from workbench.runs.jsonl import LineWriter, read_lines
+from workbench.runs.jsonl import LineWriter, decode_lines, read_lines
 from workbench.runs.records import Seconds
 from workbench.system.processes import ProcessId
 
@@ -250,6 +251,16 @@ class Journal(LineWriter):
 def read_journal(path: Path) -> list[JournalLine]:
     """All records of a journal, oldest first."""
     return without_refused_settings(read_lines(path, JournalLine))
+
+
+def read_starts_and_ends(path: Path) -> list[JournalLine]:
+    """Only the attempts and the phases of a journal, oldest first: of a long one, few of its lines."""
+    try:
+        lines = read_regular_file(path).split(b"\n")
+    except OSError:
+        return []
+    few = [line for line in lines if b'"kind":"attempt"' in line or b'"kind":"phase"' in line]
+    return decode_lines(few, JournalLine)
 
 
 def without_refused_settings(journal: list[JournalLine]) -> list[JournalLine]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,13 +82,18 @@ def replace_with_prefix(path: Path, offset: int) -> int:
     return offset - left
 
 
+def decode_lines(lines: Iterable[bytes], type: Any) -> list[Any]:
+    """The records of lines; damaged and empty lines are left out."""
+    return [record for line in lines if line and (record := decode(line, type)) is not None]
+
+
 def read_lines(path: Path, type: Any) -> list[Any]:
     """All records of a short file; damaged lines are left out."""
     try:
         lines = read_regular_file(path).split(b"\n")
     except OSError:
         return []
-    return [record for line in lines if line and (record := decode(line, type)) is not None]
+    return decode_lines(lines, type)
 
 
 def read_last_lines(path: Path, type: Any, size: int = 1 << 16) -> list[Any]:
@@ -97,4 +102,4 @@ def read_last_lines(path: Path, type: Any, size: int = 1 << 16) -> list[Any]:
         lines = read_tail(path, size)[0].split(b"\n")
     except OSError:
         return []
-    return [record for line in lines if line and (record := decode(line, type)) is not None]
+    return decode_lines(lines, type)

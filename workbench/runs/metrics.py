@@ -5,7 +5,7 @@ Values that depend on time or load are under `wall`: without it two runs can be 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import msgspec
 
@@ -133,6 +133,11 @@ class ClassMetrics(Record, frozen=True, kw_only=True):
     recall: float | None = None
     f1: float | None = None
     support: int = 0
+
+
+ClassMetric = Literal["accuracy", "f1", "precision"]
+CLASS_METRICS: tuple[ClassMetric, ...] = get_args(ClassMetric)
+"""The metrics by which classes are compared."""
 
 
 class RecordLayout(Record, frozen=True, kw_only=True):

@@ -59,8 +59,10 @@ FIELDS: dict[str, Callable[[RunSummary], FieldValue]] = {
     "data": lambda row: row.dataset,
     "model": lambda row: row.model,
     "device": lambda row: row.device,
+    "host": lambda row: row.host,
     "group": lambda row: row.group,
     "tag": lambda row: row.tags,
+    "notes": lambda row: row.notes,
     "command": lambda row: row.command,
     "format": lambda row: row.format,
     "reason": lambda row: row.reason,
@@ -69,6 +71,7 @@ FIELDS: dict[str, Callable[[RunSummary], FieldValue]] = {
     "epochs": lambda row: row.epochs_total,
     "step": lambda row: row.step,
     "eta": lambda row: row.eta,
+    "duration": lambda row: row.seconds or None,
     "acc": _figure("accuracy"),
     "loss": _figure("loss"),
     "test": lambda row: _value(row.test_score),
@@ -76,7 +79,7 @@ FIELDS: dict[str, Callable[[RunSummary], FieldValue]] = {
 }
 """What the list of runs shows, by key; times are seconds."""
 ALIASES = {"dataset": "data", "tags": "tag", "accuracy": "acc", "age": "started", "best": "val"}
-TIMES = {"started", "eta"}
+TIMES = {"started", "eta", "duration"}
 HAS = "has"
 
 _TOKEN = re.compile(
@@ -112,11 +115,7 @@ class RunQuery:
     def select(self, rows: Sequence[RunSummary]) -> list[RunSummary]:
         """The runs that match, in the same order. Raises `UserError` for a key that no run has."""
         for key in self.keys:
-            if (
-                rows
-                and all(_lookup(row, key) is None for row in rows)
-                and key.lower() not in FIELDS | ALIASES
-            ):
+            if rows and all(lookup(row, key) is None for row in rows) and key.lower() not in FIELDS | ALIASES:
                 raise UserError(f"no run has '{key}'{did_you_mean(key, known_keys(rows))}")
         return [row for row in rows if self.matches(row)]
 
@@ -162,7 +161,7 @@ def complete_query(text: str, rows: Sequence[RunSummary]) -> list[str]:
 def _values(rows: Sequence[RunSummary], key: str) -> list[str]:
     found: dict[str, None] = {}
     for row in rows:
-        value = _lookup(row, key)
+        value = lookup(row, key)
         for item in value if isinstance(value, tuple | list) else [value]:
             if isinstance(item, str) and item:
                 found[f'"{item}"' if re.search(r"[\s()]", item) else item] = None
@@ -234,7 +233,7 @@ class _Parser:
         if not token.value:
             raise UserError(f"'{token.text}' needs a value")
         if key == HAS:
-            return lambda row: _lookup(row, value) is not None
+            return lambda row: lookup(row, value) is not None
         self.keys.append(token.key)
         if token.operator in _COMPARISONS:
             return _compares(token.key, _COMPARISONS[token.operator], _number(token.key, value))
@@ -292,14 +291,14 @@ def _contains_word(word: str) -> Predicate:
 
 def _compares(key: str, comparison: Callable[[float, float], bool], limit: float) -> Predicate:
     def compares(row: RunSummary) -> bool:
-        value = _lookup(row, key)
+        value = lookup(row, key)
         return isinstance(value, int | float) and not isinstance(value, bool) and comparison(value, limit)
 
     return compares
 
 
 def _equals(key: str, wanted: str) -> Predicate:
-    return lambda row: any(_same(item, wanted) for item in _items(_lookup(row, key)))
+    return lambda row: any(_same(item, wanted) for item in _items(lookup(row, key)))
 
 
 def _contains(key: str, wanted: str) -> Predicate:
@@ -307,7 +306,7 @@ def _contains(key: str, wanted: str) -> Predicate:
     is_pattern = any(character in pattern for character in "*?")
 
     def contains(row: RunSummary) -> bool:
-        for item in _items(_lookup(row, key)):
+        for item in _items(lookup(row, key)):
             if isinstance(item, str):
                 text = item.lower()
                 if fnmatchcase(text, pattern) if is_pattern else pattern in text:
@@ -334,17 +333,26 @@ def _same(value: FieldValue, wanted: str) -> bool:
     return str(value).lower() == wanted.lower()
 
 
-def _lookup(row: RunSummary, key: str) -> FieldValue:
+def lookup(row: RunSummary, key: str) -> FieldValue:
     """The value of a field, a setting or a metric of a run; `None` where it has none of this name."""
     field = FIELDS.get(ALIASES.get(key.lower(), key.lower()))
     if field is not None:
         return field(row)
-    setting = _full_name(key, tuple(row.settings))
-    if setting is not None:
-        return row.settings[setting]
-    metrics = tuple(row.metrics)
-    metric = _full_name(key, metrics) or _full_name(re.sub("^val/", "validation/", key), metrics)
-    return None if metric is None else row.metrics[metric]
+    setting = setting_value(row, key)
+    metric = metric_name(row, key) if setting is None else None
+    return setting if metric is None else row.metrics[metric]
+
+
+def setting_value(row: RunSummary, key: str) -> SettingValue:
+    """The value of a setting of a run by its full or its short name; `None` without it."""
+    name = _full_name(key, tuple(row.settings))
+    return None if name is None else row.settings[name]
+
+
+def metric_name(row: RunSummary, key: str) -> str | None:
+    """The full name of a metric of a run: `validation/loss` for `val/loss`; `None` without it."""
+    names = tuple(row.metrics)
+    return _full_name(key, names) or _full_name(re.sub("^val/", "validation/", key), names)
 
 
 @cache

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 import msgspec
@@ -14,7 +12,7 @@ from workbench.core.settings_schema import SettingValue
 from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.io.record_codec import read_record
 from workbench.models.loaded_weights import LoadedWeights
-from workbench.runs.attempts import start_steps
+from workbench.runs.attempts import start_steps, total_seconds
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
 from workbench.runs.journal import (
@@ -342,13 +340,7 @@ def inexact_reasons(view: RunView) -> list[str]:
 
 def elapsed_seconds(view: RunView) -> Seconds:
     """Wall time by activity, in seconds, summed over attempts including the current one."""
-    by_attempt = {
-        line.attempt: line.seconds for line in view.journal if isinstance(line, PhaseChange) and line.seconds
-    }
-    beat = view.heartbeat
-    if beat.seconds and beat.seconds.total >= by_attempt.get(beat.attempt, Seconds()).total:
-        by_attempt[beat.attempt] = beat.seconds
-    return reduce(add, by_attempt.values(), Seconds())
+    return total_seconds(view.journal, view.heartbeat)
 
 
 def final_evaluation(view: RunView) -> EvaluationRow | None:

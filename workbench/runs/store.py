@@ -20,13 +20,16 @@ from workbench.io.atomic_files import write_bytes
 from workbench.io.record_codec import read_record
 from workbench.io.regular_files import read_regular_file
 from workbench.runs import trash
+from workbench.runs.attempts import total_seconds
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.eta import eta
 from workbench.runs.external_log import ExternalLog, stamp_text
 from workbench.runs.flat_settings import flat_settings
+from workbench.runs.journal import attempts_of, read_starts_and_ends
 from workbench.runs.jsonl import read_last_lines
 from workbench.runs.log_digests import LogDigest, LogDigests
 from workbench.runs.lookup import resolve_run_id
+from workbench.runs.metric_ranges import MetricRange
 from workbench.runs.metric_series import newest_values
 from workbench.runs.metrics import MetricLine
 from workbench.runs.opened_logs import OpenedLogs
@@ -91,6 +94,14 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """The settings of a training by full name, or what a script reports of its settings."""
     metrics: dict[str, float] = {}
     """The newest value of each metric, by name as in `metric_series`."""
+    ranges: dict[str, MetricRange] | msgspec.UnsetType = msgspec.UNSET
+    """The range of each metric, where `MetricRanges` has filled them in."""
+    host: str = ""
+    """Where the newest attempt was started."""
+    seconds: float = 0.0
+    """Wall time of all attempts."""
+    notes: str = ""
+    """The user's notes."""
     created: float = 0.0
     """Unix seconds."""
     changed: int = 0
@@ -129,7 +140,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[7] = 7
+    v: Literal[8] = 8
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -278,6 +289,8 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
     status, best = status_of(folder), beat.best
     rows: list[MetricLine] = read_last_lines(folder.metrics, MetricLine)
     newest = {**digest.values, **newest_values(rows)}
+    journal = read_starts_and_ends(folder.journal)
+    attempts = attempts_of(journal)
     return RunSummary(
         id=folder.id,
         name=notes.name or (described.name if described else "") or folder.id,
@@ -308,6 +321,9 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         tags=notes.tags,
         settings=flat_settings(experiment) if experiment else {**digest.config, **_script_settings(folder)},
         metrics=newest,
+        host=attempts[-1].host if attempts else "",
+        seconds=total_seconds(journal, beat).total,
+        notes=notes.notes,
         created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,
     )

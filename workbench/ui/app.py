@@ -16,7 +16,7 @@ from workbench.compute.client import ComputeClient
 from workbench.runs.store import Store
 from workbench.ui.actions.app_host import AppHost
 from workbench.ui.actions.compare import compare_runs, find_second_run
-from workbench.ui.actions.copy import copy_item
+from workbench.ui.actions.copy import copy_command, copy_item
 from workbench.ui.actions.export import choose_export
 from workbench.ui.actions.live_tuning import LiveTuning
 from workbench.ui.actions.logged_images import show_logged_images
@@ -150,6 +150,10 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def _overlays_requested(self, event: messages.OverlaysRequested) -> None:
         self.updates.overlay(event.run_ids)
 
+    @on(messages.RangesRequested)
+    def _ranges_requested(self, event: messages.RangesRequested) -> None:
+        self.updates.read_ranges(event.wanted)
+
     @on(messages.ExperimentProposed)
     def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:
         self.run_actions.propose(event.experiment, event.assignment)
@@ -271,6 +275,10 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         """Copy the item under the cursor, else the path of the selected run's folder."""
         pane = self.navigation.front_pane
         copy_item(self.host, self.runs, pane.text_to_copy() if pane else "")
+
+    def action_copy_command(self) -> None:
+        """Copy the command that starts the selected run once more."""
+        copy_command(self.host, self.runs)
 
     def action_undo(self) -> None:
         """Undo the last change of the experiment, of a live run or of the trash."""

@@ -23,6 +23,7 @@ RUN_KEYS = [
     Binding("c", "checkpoint", "checkpoint now", show=False),
     Binding("d", "duplicate", "duplicate into the experiment", show=False),
     Binding("equals_sign", "compare", "compare", key_display="="),
+    Binding("Y", "copy_command", "copy the command that repeats the run", show=False),
     Binding("i", "notes", "name, tags and notes", show=False),
     Binding("I", "logged_images", "images that the run has logged", show=False),
     Binding("e", "export", "export", show=False),

@@ -39,7 +39,11 @@ SYNONYMS = {
     "export": "save write download csv onnx safetensors",
     "trash": "delete remove rm discard",
     "log": "output errors stdout stderr traceback",
+    "copy_command": "reproduce repeat rerun shell clipboard yank",
     "copy": "yank clipboard path",
+    "columns": "table fields settings metrics show hide width order sort",
+    "sort": "order column",
+    "reverse": "order sort descending ascending",
     "undo": "revert restore take back ctrl+z",
     "zoom": "maximize fullscreen full screen",
     "filter": "search find grep",
@@ -136,7 +140,8 @@ class ActionCommands(Provider):
                 if binding.show:
                     name = f"{pane.spec.title}: {binding.description}"
                     run = partial(self._run_in_pane, binding.action, pane)
-                    yield Command(name, f"{pane.spec.key} {binding.key}", _help(pane, binding), run)
+                    key = f"{pane.spec.key} {binding.key}"
+                    yield Command(name, key, _help(pane, binding), run, _synonyms(binding.action))
 
     async def _run(self, action: str, node: DOMNode) -> None:
         await self.app.run_action(action, node)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from textual.containers import Vertical
 
 from tests.ui.screen_steps import Hold, MakeRun, Until, choose, notification_texts, ready
 from workbench.core import paths
@@ -15,7 +17,7 @@ from workbench.io.record_codec import read_record, write_record
 from workbench.runs import requests
 from workbench.runs.comparison import ComparedRun
 from workbench.runs.enums import Outcome, Phase
-from workbench.runs.metrics import EvaluationRow
+from workbench.runs.metrics import EvaluationFile, EvaluationRow
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat, Notes, RequestValues
 from workbench.runs.requests import Answer
@@ -30,8 +32,8 @@ from workbench.ui.runs.compare_screen import (
     overlay_curves,
     read_comparison,
     runs_to_compare,
-    table_rows,
 )
+from workbench.ui.runs.compare_tables import table_rows
 from workbench.ui.runs.notes_screen import NotesScreen
 from workbench.ui.services import notifications
 from workbench.ui.widgets.confirm_screen import Confirm
@@ -186,6 +188,39 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
+
+
+async def test_runs_are_compared_class_by_class(make_run: MakeRun, until: Until) -> None:
+    folders = [make_run(name, accuracy=0.5) for name in ("one", "two", "three", "four", "five")]
+    for folder, recalls in zip(folders[1:], ((0.65, 0.3), (0.6, 0.9), (0.1, 0.9), (0.6, 0.95)), strict=True):
+        for path in folder.evaluations.glob("*.json"):
+            record = read_record(path, EvaluationFile)
+            assert record is not None
+            classes = tuple(
+                replace(one, accuracy=value) for one, value in zip(record.per_class, recalls, strict=True)
+            )
+            write_record(path, replace(record, per_class=classes))
+    async with WorkbenchApp().run_test(size=(120, 36)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("M", "=")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        table = app.screen.query_one(Table)
+        await pilot.press("c")
+        await until(pilot, "val accuracy of each class, difference to 1")
+        assert [line.strip(" ▸").split()[0] for line in table.lines[1:3]] == ["dog", "cat"], (
+            "largest difference first"
+        )
+        assert ".300" in table.lines[1]
+        await pilot.press("enter")
+        await until(pilot, "-.650")
+        await pilot.press("escape", "c")
+        await until(pilot, "val F1 of each class")
+        await pilot.press("c", "c")
+        await until(pilot, lambda: "of each class" not in str(app.screen.query_one(Vertical).border_title))
+        await pilot.press("c")
+        await pilot.resize_terminal(50, 24)
+        await until(pilot, lambda: len(table.lines[0]) <= 48)
+        assert "1 five" in table.lines[0] and "5 one" not in table.lines[0]
 
 
 def row(name: str, best: float | None, monitor: str = "accuracy", dataset: str = "digits") -> RunSummary:

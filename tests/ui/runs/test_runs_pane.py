@@ -199,12 +199,12 @@ async def test_sorting_by_every_column_and_back() -> None:
     async with app.run_test(size=(46, 12)) as pilot:
         await pilot.pause()
         orders = {}
-        while app.pane.order not in orders:
-            orders[app.pane.order] = "".join(r.name for r in app.pane.visible_rows)
-            app.pane.action_sort()
-        assert orders["newest"] == "cab" and orders["val"] == "bca" and orders["name"] == "abc"
+        while app.pane.arrangement.order not in orders:
+            orders[app.pane.arrangement.order] = "".join(r.name for r in app.pane.visible_rows)
+            await pilot.press("o")
+        assert orders["run"] == "cab" and orders["val"] == "bca" and orders["name"] == "abc"
         assert orders["status"][0] == "c", "live runs come first"
-        app.pane.reverse = True
+        await pilot.press("O")
         assert "".join(r.name for r in app.pane.visible_rows) == "bac"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from workbench.cli import console, follow, run_text
 from workbench.cli.commands import groups
@@ -14,13 +15,21 @@ from workbench.cli.watch_logs import watch_logs
 from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
-from workbench.core.user_code import short_name
 from workbench.launcher import launch
 from workbench.launcher.gpu_assignment import claimed_gpu
+from workbench.runs.class_comparison import (
+    METRIC_TITLES,
+    ClassComparison,
+    compare_classes,
+)
 from workbench.runs.comparison import compare_runs, differing_keys, display_names
-from workbench.runs.enums import Phase
 from workbench.runs.external_log import read_external_log
 from workbench.runs.lookup import shortest_unique_ids
+from workbench.runs.metric_ranges import MetricRanges
+from workbench.runs.metrics import ClassMetric
+from workbench.runs.reader import read_view
+from workbench.runs.run_columns import RunColumn, parse_columns, sort_runs
+from workbench.runs.run_command import later_changes, run_command
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
@@ -29,11 +38,17 @@ from workbench.runs.status import Status
 from workbench.runs.store import RunSummary, Store
 
 COLUMNS = ("run", "name", "status", "epoch", "test", "val", "newest", "dataset", "model", "started", "tags")
+"""The columns that are listed by default."""
+MAX_LISTED_CLASSES = 20
+"""The classes of a comparison that are printed as text."""
+OPTIONAL_COLUMNS = {"newest", "tags"}
+"""Those of them that are left out where they are empty in every row."""
 
 
 def runs(options: argparse.Namespace) -> int:
     """`workbench runs`."""
-    every = Store.default().list_runs()
+    store = Store.default()
+    every = store.list_runs()
     rows = filter_runs(options.filter, every)
     if options.json:
         console.print_json(rows)
@@ -44,43 +59,32 @@ def runs(options: argparse.Namespace) -> int:
     if not rows:
         console.print_status("There are no runs yet; 'workbench train digits-mlp' starts one.")
         return DONE
-    optional = {"newest": any(row.newest_score for row in rows), "tags": any(row.tags for row in rows)}
-    shown = [name for name in COLUMNS if optional.get(name, True)]
-    print_table(
-        shown,
-        [tuple(cells[name] for name in shown) for cells in map(_cells, rows)],
-        droppable=("model", "dataset", "started", "tags"),
-        short_ids=shortest_unique_ids([row.id for row in rows]),
-    )
+    names = [name.strip() for name in options.columns.split(",") if name.strip()]
+    columns = parse_columns(names or COLUMNS, rows)
+    order = parse_columns([options.sort or "run"], rows)[0]
+    if any(column.needs_ranges for column in (*columns, order)):
+        rows = MetricRanges(store.folder).fill(rows)
+    _print_runs(sort_runs(rows, order, reverse=options.reverse), names or list(COLUMNS), columns)
     return DONE
 
 
-def _cells(row: RunSummary) -> dict[str, str]:
-    return {
-        "run": row.id,
-        "name": row.name,
-        "status": row.phase if row.phase is Phase.PAUSED else row.status,
-        "epoch": _progress_cell(row),
-        "test": row.test_score.unlabeled_split if row.test_score else "-",
-        "val": row.best_score.unlabeled_split if row.best_score else "-",
-        "newest": row.newest_score.text_without_epoch if row.newest_score else "-",
-        "dataset": short_name(row.dataset) or row.command or "".join(row.logs[:1]),
-        "model": short_name(row.model) or row.format,
-        "started": text.format_time(row.created),
-        "tags": ", ".join(row.tags),
-    }
-
-
-def _progress_cell(row: RunSummary) -> str:
-    """Epochs; of a script or a log that does not count them, its steps."""
-    if row.epochs_total or row.is_training:
-        return f"{row.epoch}/{row.epochs_total}"
-    return f"step {row.step}" if row.step else "-"
+def _print_runs(rows: Sequence[RunSummary], names: Sequence[str], columns: Sequence[RunColumn]) -> None:
+    """The table; on a terminal that is too narrow, columns of the default ones are left out, long ids are cut."""
+    cells = {name: [column.text(row) for row in rows] for name, column in zip(names, columns, strict=True)}
+    shown = [name for name in names if name not in OPTIONAL_COLUMNS or any(cells[name])]
+    print_table(
+        shown,
+        [tuple(cells[name][number] or "-" for name in shown) for number in range(len(rows))],
+        droppable=("model", "dataset", "started", "tags") if tuple(names) == COLUMNS else (),
+        short_ids=shortest_unique_ids([row.id for row in rows]) if shown[0] == "run" else (),
+    )
 
 
 def show(options: argparse.Namespace) -> int:
     """`workbench show`."""
     with runs_and_logs(options.run) as folders:
+        if options.commands:
+            return _print_commands(folders)
         reports = [read_report(folder) for folder in folders]
     if options.json:
         documents = [report.to_json() for report in reports]
@@ -88,6 +92,15 @@ def show(options: argparse.Namespace) -> int:
         return DONE
     for report in reports:
         run_text.print_run_report(report)
+    return DONE
+
+
+def _print_commands(folders: Sequence[RunFolder]) -> int:
+    """A line for each run: the command that starts it once more."""
+    for folder in folders:
+        console.print_result(run_command(folder))
+        if changes := later_changes(folder):
+            console.print_status(f"{folder.id} was changed later: {', '.join(changes)}")
     return DONE
 
 
@@ -144,14 +157,36 @@ def compare(options: argparse.Namespace) -> int:
     with runs_and_logs(options.run) as folders:
         if len({folder.id for folder in folders}) < max(2, len(folders)):
             raise UserError("compare needs at least two different runs: workbench compare last RUN")
-        comparison = compare_runs(folders)
+        views = [read_view(folder) for folder in folders]
+    comparison, classes = compare_runs(views), compare_classes(views)
     rows = [run.row for run in comparison]
     if options.json:
-        console.print_json(rows)
+        per_class = [
+            {"per_class_split": classes.split, "per_class": classes.to_json(number)} if classes.split else {}
+            for number in range(len(rows))
+        ]
+        console.print_json([{**row, **more} for row, more in zip(rows, per_class, strict=True)])
         return DONE
+    names = display_names(comparison)
     table = [(key, *(text.format_setting(row[key]) for row in rows)) for key in differing_keys(comparison)]
-    print_table(("", *display_names(comparison)), table)
+    print_table(("", *names), table)
+    if classes.split:
+        _print_classes(classes, options.by, names)
     return DONE
+
+
+def _print_classes(classes: ClassComparison, metric: ClassMetric, names: Sequence[str]) -> None:
+    """The classes with the largest differences; a narrow terminal shows the first runs."""
+    compared = classes.classes(metric)
+    console.print_result("")
+    console.print_result(
+        f"{METRIC_TITLES[metric]} of each class, {classes.split} data, and the difference to {names[0]}"
+    )
+    rows = [(one.name, *(value.text for value in one.values)) for one in compared[:MAX_LISTED_CLASSES]]
+    print_table(("class", *names), rows, droppable=names[:1:-1])
+    if len(compared) > MAX_LISTED_CLASSES:
+        rest = text.plural(len(compared) - MAX_LISTED_CLASSES, "more class")
+        console.print_status(f"{rest} with smaller differences; --json has all")
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -19,10 +19,20 @@ from workbench.runs.script import Script, script_name
 
 def run(options: argparse.Namespace) -> int:
     """`workbench run -- COMMAND ARG…`."""
+    script = script_of(options)
+    check_detached(options)
+    with SignalRecorder() as signals:
+        folder = launch.start_script(script, LAUNCHER, Notes(group=options.group, tags=tuple(options.tag)))
+        console.print_status(f"Started {folder.id} in the background.")
+        return wait_and_report(folder, options, signals)
+
+
+def script_of(options: argparse.Namespace) -> Script:
+    """The script that the options of `workbench run` describe. Raises `UserError`."""
     if not (math.isfinite(options.grace) and options.grace >= 0):
         raise UserError(f"--grace must be a number of seconds, not {options.grace}")
     name = check_run_name(options.name) if options.name else script_name(options.argv)
-    script = Script(
+    return Script(
         command=tuple(options.argv),
         name=name,
         working_directory=str(expand_user_path(options.cwd).absolute() if options.cwd else Path.cwd()),
@@ -31,8 +41,3 @@ def run(options: argparse.Namespace) -> int:
         pty=options.pty,
         grace_seconds=options.grace,
     )
-    check_detached(options)
-    with SignalRecorder() as signals:
-        folder = launch.start_script(script, LAUNCHER, Notes(group=options.group, tags=tuple(options.tag)))
-        console.print_status(f"Started {folder.id} in the background.")
-        return wait_and_report(folder, options, signals)

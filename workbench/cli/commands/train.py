@@ -12,7 +12,7 @@ from workbench.cli.signals import SignalRecorder, is_init_process, wait_for_orph
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import RunWaiter
 from workbench.config.data_summary import experiment_data
-from workbench.config.experiment import all_settings, build_experiment
+from workbench.config.experiment import Experiment, all_settings, build_experiment
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
@@ -30,10 +30,7 @@ def train(options: argparse.Namespace) -> int:
     """`workbench train`."""
     if options.settings:
         return _list_settings(options)
-    experiment = build_experiment(
-        options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
-        device=options.device,
-    )  # fmt: skip
+    experiment = experiment_of(options)
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
@@ -42,6 +39,14 @@ def train(options: argparse.Namespace) -> int:
         folder = launch.start_run(experiment, LAUNCHER)
         console.print_status(f"Started {folder.id} in the background.")
         return wait_and_report(folder, options, signals)
+
+
+def experiment_of(options: argparse.Namespace) -> Experiment:
+    """The experiment that the options of `workbench train` describe. Raises `UserError`."""
+    return build_experiment(
+        options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
+        device=options.device,
+    )  # fmt: skip
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.core.text import sanitize
+from workbench.runs.run_command import later_changes, run_command
 from workbench.ui.actions.host import ActionHost
 from workbench.ui.actions.targets import RunSelection
 
@@ -15,3 +16,18 @@ def copy_item(host: ActionHost, selection: RunSelection, item: str) -> None:
         host.run_in_background(lambda: host.copy_to_clipboard(text))
     else:
         host.show_notice("nothing to copy here", transient=True)
+
+
+def copy_command(host: ActionHost, selection: RunSelection) -> None:
+    """Copy the command that starts the selected run once more."""
+    row = selection.selected
+    if row is None:
+        return
+    folder = host.store.folder(row.id)
+
+    def copy() -> str:
+        changes = later_changes(folder)
+        remark = f"; changed later: {', '.join(changes)}" if changes else ""
+        return host.copy_to_clipboard(sanitize(run_command(folder))) + remark
+
+    host.run_in_background(copy)

@@ -15,7 +15,7 @@ OURS_ONLY = {*LIVE_ONLY, "resume", "log"}
 """Actions on a process of our own, or its output: a log of another program can only be read."""
 TRAINING_ONLY = {"pause", "suspend", "checkpoint", "multiply_lr", "add_epochs", "duplicate"}
 """Actions on a training of our own, which no script understands."""
-ANY_STATUS = {"log", "duplicate", "notes", "export", "compare", "logged_images"}
+ANY_STATUS = {"log", "duplicate", "notes", "export", "compare", "logged_images", "copy_command"}
 
 
 class RunSelection(Protocol):
@@ -99,6 +99,8 @@ def action_label(action: str, *parameters: object) -> str:
             return f"epochs {count:+d}"
         case "trash", *_:
             return "move to trash"
+        case "copy_command", *_:
+            return "command"
         case "logged_images", *_:
             return "images"
     return action

@@ -40,6 +40,13 @@ class OverlaysRequested(Message):
 
 
 @dataclass
+class RangesRequested(Message):
+    """Whether the list shows values over whole runs, the best ones: they are read while it does."""
+
+    wanted: bool
+
+
+@dataclass
 class ClassifyRequested(Message):
     """The user chose a recipe that classifies and does not train."""
 

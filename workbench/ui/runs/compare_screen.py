@@ -15,13 +15,15 @@ from textual.screen import ModalScreen
 
 from workbench.charts.axes import Axis, Curve, smooth
 from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
-from workbench.runs.comparison import ComparedRun, compare_runs, differing_keys, display_names
-from workbench.runs.metrics import EvaluationFile
+from workbench.runs.class_comparison import METRIC_TITLES, ClassComparison, compare_classes
+from workbench.runs.comparison import ComparedRun, compare_runs, display_names
+from workbench.runs.metrics import CLASS_METRICS, ClassMetric, EvaluationFile
 from workbench.runs.reader import RunView, read_view
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 from workbench.runs.scores import Score, score_key, split_label
 from workbench.runs.store import RunSummary
+from workbench.ui.base.messages import Notify
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import (
     CURSOR_STYLE,
@@ -34,8 +36,14 @@ from workbench.ui.plots.curves import (
     value_at,
 )
 from workbench.ui.plots.plot_options import PlotOptions, clipped_note
+from workbench.ui.runs.compare_tables import (
+    class_columns,
+    class_rows,
+    table_columns,
+    table_rows,
+)
 from workbench.ui.widgets.plot import Drawing, Mark, Plot, Series
-from workbench.ui.widgets.table import Column, Row, Table
+from workbench.ui.widgets.table import Table
 from workbench.ui.widgets.text_screen import TextScreen
 
 STYLES = ("$primary", "$warning", "$success", "$secondary", "$accent", "$error")
@@ -43,8 +51,6 @@ MAX_RUNS = 6
 """The most runs in one plot: one for each style."""
 MIN_NAME_WIDTH, MAX_NAME_WIDTH = 6, 30
 """Cells of a name in the plot's title; fewer say nothing, and its number stands alone."""
-COLUMN_WIDTH = 26
-"""Cells of a run's column in the table."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,13 @@ class RunComparison:
 
     views: Sequence[RunView]
     runs: Sequence[ComparedRun]
+    classes: ClassComparison
 
 
 def read_comparison(folders: Sequence[RunFolder]) -> RunComparison:
     """Read all records of these runs. Raises `OSError`."""
-    return RunComparison([read_view(folder) for folder in folders], compare_runs(list(folders)))
+    views = [read_view(folder) for folder in folders]
+    return RunComparison(views, compare_runs(views), compare_classes(views))
 
 
 def read_newest_evaluation(folder: RunFolder, split: str = "") -> EvaluationFile | None:
@@ -182,26 +190,6 @@ def _curve(run: Curves, metric: Metric) -> Curve:
     return held_out if len(held_out) else run.train(metric)
 
 
-def table_columns(runs: Sequence[ComparedRun]) -> list[Column]:
-    """A column of labels and one per run; in a narrow table the first runs are kept."""
-    keys = max((len(key) for key in differing_keys(runs)), default=8)
-    names = shorten_distinct([sanitize(name) for name in display_names(runs)], COLUMN_WIDTH - 2)
-    columns = [
-        Column(str(number), f"{number + 1} {name}", COLUMN_WIDTH, priority=len(runs) - number, min_width=10)
-        for number, name in enumerate(names)
-    ]
-    return [Column("key", "", min(24, keys), priority=100), *columns]
-
-
-def table_rows(runs: Sequence[ComparedRun]) -> list[Row]:
-    """A row for each result and for each setting that differs."""
-    rows = []
-    for key in differing_keys(runs):
-        cells = {str(number): sanitize(format_setting(run.row.get(key))) for number, run in enumerate(runs)}
-        rows.append(Row(key, {"key": key, **cells}))
-    return rows
-
-
 class CompareScreen(ModalScreen[None]):
     """The curves of several runs in one plot, and a table of their results; `m` cycles through the metrics."""
 
@@ -218,6 +206,7 @@ class CompareScreen(ModalScreen[None]):
         Binding("m", "metric", "metric"),
         Binding("a", "smooth", "smoothing"),
         Binding("v", "log", "log axes"),
+        Binding("c", "classes", "class by class"),
         Binding("f", "follow", "follow", show=False),
         Binding("comma,left", "step(-1)", "cursor left", key_display=",", show=False),
         Binding("full_stop,right", "step(1)", "cursor right", key_display=".", show=False),
@@ -234,24 +223,44 @@ class CompareScreen(ModalScreen[None]):
         shared = self._shared_metrics()
         self.metric = LOSS if LOSS in shared or not shared else shared[0]
         self.options = PlotOptions()
-        self._notes: list[str] = []
+        self.class_metric: ClassMetric | None = None
+        """What the table shows of each class; `None`: results and settings."""
         self._axes: dict[tuple[str, str], Axis] = {}
         """Y axes by metric and scale, without a zoom."""
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
-            frame.border_subtitle = "m metric  a smooth  v log  < > zoom  , . cursor  enter values  esc back"
+            frame.border_subtitle = (
+                "m metric  a smooth  v log  < > zoom  , . step  c classes  ⏎ values  esc back"
+            )
             yield Plot()
             yield Table()
 
     def on_mount(self) -> None:
-        runs, table = self._comparison.runs, self.query_one(Table)
-        rows = table_rows(runs)
-        self._notes = [] if rows else ["all results and settings are the same"]
-        table.show(table_columns(runs), rows)
-        table.styles.height = len(rows) + 1
-        table.focus()
+        self._show_table()
+        self.query_one(Table).focus()
         self.call_after_refresh(self._draw)
+
+    def _show_table(self) -> None:
+        runs, classes, table = self._comparison.runs, self._comparison.classes, self.query_one(Table)
+        if self.class_metric is None:
+            columns, rows = table_columns(runs), table_rows(runs)
+        else:
+            columns, rows = class_columns(classes, runs), class_rows(classes, self.class_metric)
+        table.user_moved = False
+        table.show(columns, rows)
+        table.move_to(0)
+        table.styles.height = len(rows) + 1
+
+    def action_classes(self) -> None:
+        """Show accuracy, F1 or precision of each class, and the differences to the first run; or the settings again."""
+        if not self._comparison.classes.split:
+            self.post_message(Notify("fewer than two of these runs have metrics of their classes", "warning"))
+            return
+        shown = [None, *CLASS_METRICS]
+        self.class_metric = shown[(shown.index(self.class_metric) + 1) % len(shown)]
+        self._show_table()
+        self._draw()
 
     @on(Plot.Resized)
     def _plot_resized(self) -> None:
@@ -263,10 +272,19 @@ class CompareScreen(ModalScreen[None]):
         event.stop()
         runs = self._comparison.runs
         lines = [
-            Content(f"{number} {sanitize(name)}  {sanitize(format_setting(run.row.get(event.key)))}")
-            for number, (name, run) in enumerate(zip(display_names(runs), runs, strict=True), 1)
+            Content(f"{number} {sanitize(name)}  {sanitize(value)}")
+            for number, (name, value) in enumerate(
+                zip(display_names(runs), self._values(event.key), strict=True), 1
+            )
         ]
         self.app.push_screen(TextScreen(event.key, lines))
+
+    def _values(self, key: str) -> list[str]:
+        """The values of all runs in a row of the table."""
+        if self.class_metric is None:
+            return [format_setting(run.row.get(key)) for run in self._comparison.runs]
+        compared = self._comparison.classes.classes(self.class_metric)
+        return [value.text for one in compared if one.name == key for value in one.values]
 
     def action_metric(self) -> None:
         """Plot the next metric that all runs have."""
@@ -304,6 +322,13 @@ class CompareScreen(ModalScreen[None]):
         self._draw_with(self.options.zoomed(factor, end, self._last_x))
 
     @property
+    def _table_title(self) -> list[str]:
+        if self.class_metric is not None:
+            split = split_label(self._comparison.classes.split)
+            return [f"{split} {METRIC_TITLES[self.class_metric]} of each class, difference to 1"]
+        return [] if self.query_one(Table).rows else ["all results and settings are the same"]
+
+    @property
     def _last_x(self) -> float:
         return max(run.last_x for run in self._curves)
 
@@ -320,5 +345,5 @@ class CompareScreen(ModalScreen[None]):
             self._axes[key] = drawing.y_axis
         plot.draw(drawing.series, drawing.x_axis, drawing.y_axis, drawing.marks, drawing.title)
         units = " and ".join(dict.fromkeys(run.unit for run in self._curves))
-        title = [f"compare {len(self._curves)} runs", units, *self.options.labels, *self._notes]
+        title = [f"compare {len(self._curves)} runs", units, *self.options.labels, *self._table_title]
         self.query_one(Vertical).border_title = "──".join(title)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,32 +16,21 @@ from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import short_name
+from workbench.runs.run_columns import run_column, sort_runs
 from workbench.runs.run_query import complete_query, parse_query
 from workbench.runs.run_report import CRASH_REASON
-from workbench.runs.scores import score_key
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.layout import PaneId
-from workbench.ui.base.messages import MarksChanged, RunOpened, RunSelected
+from workbench.ui.base.messages import MarksChanged, RangesRequested, RunOpened, RunSelected
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.status_style import MUTED, status_mark
+from workbench.ui.runs.columns_screen import ColumnsScreen, sortable_columns
 from workbench.ui.runs.repeats import Repeats, fold_repeats
 from workbench.ui.runs.run_table import RunTable
 from workbench.ui.runs.status_line import FIRST_RECIPE
+from workbench.ui.services.saved_layout import RunsLayout, load_layout, save_layout
 from workbench.ui.widgets.text_line import TextLine
-
-_STATUS_ORDER = list(reversed(Status))
-SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
-    "newest": lambda row: row.id,
-    "test": lambda row: score_key(row.test_score),
-    "val": lambda row: score_key(row.best_score),
-    "epochs": lambda row: row.epoch,
-    "status": lambda row: _STATUS_ORDER.index(row.status),
-    "name": lambda row: row.name.lower(),
-    "model": lambda row: row.model,
-    "data": lambda row: row.dataset,
-}
-_ASCENDING = {"name", "model", "data"}
 
 
 class RunsPane(Pane):
@@ -52,6 +42,7 @@ class RunsPane(Pane):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "columns", "columns"),
         Binding("o", "sort", "next sort column", show=False),
         Binding("O", "reverse", "reverse order", show=False),
         Binding("F", "fold", "fold repeats into one row", show=False),
@@ -63,8 +54,8 @@ class RunsPane(Pane):
 
     FILTERABLE = True
 
-    order: reactive[str] = reactive("newest")
-    reverse: reactive[bool] = reactive(False)
+    arrangement: reactive[RunsLayout] = reactive(RunsLayout())
+    """The columns, and by which of them the runs are sorted."""
     folded: reactive[bool] = reactive(False)
     """Whether runs that repeat each other have one row."""
 
@@ -82,6 +73,11 @@ class RunsPane(Pane):
         yield RunTable()
         yield TextLine(id="run-details")
 
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.arrangement = load_layout(self.services.store.home).runs
+        self._request_ranges()
+
     def watch_rows(self) -> None:
         self._refresh_rows()
 
@@ -91,10 +87,7 @@ class RunsPane(Pane):
     def watch_filter(self) -> None:
         self._refresh_rows()
 
-    def watch_order(self) -> None:
-        self._refresh_rows()
-
-    def watch_reverse(self) -> None:
+    def watch_arrangement(self) -> None:
         self._refresh_rows()
 
     def watch_folded(self) -> None:
@@ -110,14 +103,39 @@ class RunsPane(Pane):
         self._show()
         self.post_message(MarksChanged(self.marked))
 
+    def action_columns(self) -> None:
+        """Choose the columns, their order and width, and by which the runs are sorted."""
+        self.app.push_screen(ColumnsScreen(self.arrangement, self.rows or [], self._arrange))
+
+    def _arrange(self, arrangement: RunsLayout) -> None:
+        """Show the list in another way, and remember it."""
+        self.arrangement = arrangement
+        save_layout(self.services.store.home, runs=arrangement)
+        self._request_ranges()
+
+    def _request_ranges(self) -> None:
+        """What only whole records show is read while a column shows it."""
+        names = [*(choice.name for choice in self.arrangement.columns), self.arrangement.order]
+        self.post_message(RangesRequested(any(run_column(name).needs_ranges for name in names)))
+
     def action_sort(self) -> None:
         """Sort by the next column."""
-        names = list(SORT_KEYS)
-        self.order = names[(names.index(self.order) + 1) % len(names)]
+        names = sortable_columns(self.arrangement)
+        order = self.arrangement.order
+        index = names.index(order) if order in names else -1
+        self._arrange(replace(self.arrangement, order=names[(index + 1) % len(names)], reverse=False))
 
     def action_reverse(self) -> None:
         """Reverse the sort order."""
-        self.reverse = not self.reverse
+        self._arrange(replace(self.arrangement, reverse=not self.arrangement.reverse))
+
+    @on(RunTable.HeaderSelected)
+    def _sort_by(self, event: RunTable.HeaderSelected) -> None:
+        """Sort by the clicked column; a second click reverses the order."""
+        event.stop()
+        again = event.column == self.arrangement.order
+        reverse = again and not self.arrangement.reverse
+        self._arrange(replace(self.arrangement, order=event.column, reverse=reverse))
 
     @on(RunTable.MarkToggled)
     def _toggle_mark(self, event: RunTable.MarkToggled) -> None:
@@ -134,8 +152,9 @@ class RunsPane(Pane):
         """Filter and sort; not on every cursor move, as there may be ten thousand runs."""
         rows = self._filtered_rows(self.rows or [])
         rows, self._repeats = fold_repeats(rows) if self.folded else (rows, {})
-        descending = (self.order not in _ASCENDING) != self.reverse
-        self.visible_rows = sorted(rows, key=SORT_KEYS[self.order], reverse=descending)
+        order = run_column(self.arrangement.order)
+        groups = {run_id: one.runs for run_id, one in self._repeats.items()}
+        self.visible_rows = sort_runs(rows, order, reverse=self.arrangement.reverse, repeats=groups)
         self._show()
 
     def _filtered_rows(self, rows: list[RunSummary]) -> list[RunSummary]:
@@ -198,7 +217,7 @@ class RunsPane(Pane):
             return
         rows = self.visible_rows
         table = self.query_one(RunTable)
-        table.show_runs(rows, self.run_id, self.marked, self._repeats)
+        table.show_runs(rows, self.run_id, self.marked, self._repeats, self.arrangement)
         self.headline = self._counts(rows)
         selected = rows[table.cursor] if rows else None
         if selected is not None and selected.id != self.run_id and self._is_listed(self.run_id):
@@ -234,8 +253,11 @@ class RunsPane(Pane):
             parts.append("repeats folded")
         if self._range is not None:
             parts.append("range: v ends")
-        if self.order != "newest" or self.reverse:
-            parts.append(f"by {self.order}{' reversed' if self.reverse else ''}")
+        order, reverse = self.arrangement.order, self.arrangement.reverse
+        if (order, reverse) != (RunsLayout().order, False):
+            parts.append(
+                f"by {'start' if order == RunsLayout().order else order}{' reversed' if reverse else ''}"
+            )
         if self.marked and (listed := self.marked & {row.id for row in self.rows or []}):
             parts.append(f"{len(listed)} marked")
         return "──".join(part for part in parts if part)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from workbench.core.text import format_compact, format_decimals
+from workbench.core.text import format_decimals
 from workbench.runs.groups import Statistics, group_runs, statistics_of
-from workbench.runs.metric_direction import lower_is_better
 from workbench.runs.scores import Score
 from workbench.runs.store import RunSummary
 
@@ -44,7 +43,7 @@ class Repeats:
 def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str, Repeats]]:
     """One row for each group, and by its id what it stands for where that is more than one run.
 
-    The row is that of a live run, else of the newest one, with the mean of the results.
+    The row is that of a live run, else of the newest one, under the name of the group.
     """
     folded, repeats = [], {}
     for group in group_runs(rows):
@@ -55,41 +54,15 @@ def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str
                 _statistics([run.best_score for run in group]),
             )
             repeats[shown.id] = Repeats(group, test, best)
-            shown = _with_means(shown, test, best)
+            shown = replace(shown, name=shown.group or shown.name)
         folded.append(shown)
     return folded, repeats
-
-
-def _with_means(row: RunSummary, test: Statistics | None, best: Statistics | None) -> RunSummary:
-    metric = row.test_score.metric if row.test_score else row.monitor
-    return replace(
-        row,
-        name=row.group or row.name,
-        test={metric: test.mean} if test else None,
-        best=best.mean if best else None,
-        best_epoch=None,
-    )
 
 
 def _statistics(scores: Sequence[Score | None]) -> Statistics | None:
     known = [score for score in scores if score is not None]
     values = [score.value for score in known if score.metric == known[0].metric]
     return statistics_of(values) if values else None
-
-
-def deviation(score: Score | None, repeats: Repeats | None) -> str:
-    """`±.004` for the figure `score` of a row, as exact as that; empty for a row of one run."""
-    if score is None or repeats is None:
-        return ""
-    statistics = repeats.test if score.split == "test" else repeats.best
-    if statistics is None or statistics.sd is None:
-        return ""
-    sd = (
-        format_compact(statistics.sd)
-        if lower_is_better(score.metric)
-        else f"{statistics.sd:.3f}".removeprefix("0")
-    )
-    return f"±{sd}"
 
 
 NO_REPEATS: Mapping[str, Repeats] = {}

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from workbench.core import text
 from workbench.core.text import cell_width, sanitize
-from workbench.core.user_code import short_name
-from workbench.runs.scores import Score
+from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
-from workbench.ui.runs.repeats import NO_REPEATS, Repeats, deviation
-from workbench.ui.widgets.table import CellContent, Cells, Column, Row, Table
-
-
-def _epoch(run: RunSummary) -> str:
-    """Epochs; of a script or a log that does not count them, its steps."""
-    if run.epochs_total:
-        return f"{run.epoch}/{run.epochs_total}"
-    return text.format_count(run.step) if not run.is_training and run.step else ""
-
-
-def _time(run: RunSummary) -> str:
-    if run.status.live:
-        return str(run.phase or run.status) if run.eta is None else text.format_duration(run.eta)
-    return text.format_age(time.time() - run.created) if run.created else ""
-
+from workbench.ui.runs.repeats import NO_REPEATS, Repeats
+from workbench.ui.services.saved_layout import ColumnChoice, RunsLayout
+from workbench.ui.widgets.cell_grid import Cell
+from workbench.ui.widgets.table import (
+    HEADER_STYLE,
+    CellContent,
+    Cells,
+    Column,
+    PlacedColumn,
+    Row,
+    Table,
+    fit_columns,
+)
 
 SCORE_WIDTH, LOSS_WIDTH = 5, 9
 """Cells of a figure in a column that names its split: `.913`, `loss .31`."""
@@ -44,29 +39,53 @@ MAX_NEWEST_WIDTH = 18
 """Cells of a value with the name that a script has given it."""
 SPLIT_WIDTH = 5
 """Cells of the split before a figure: `test .913`."""
+TWO_FIGURES = 50
+"""Cells of a table from which test and validation figures have columns of their own."""
+MARKED = "◆"
+DESCENDING, ASCENDING = "▼", "▲"
+"""Marks the header of the column that the runs are sorted by."""
+MORE_LEFT, MORE_RIGHT = "‹", "›"
+"""Stand in the header where there are more columns than fit."""
+FIXED_COLUMNS = ("status", "marked", "name")
+"""These stand first and stay in sight while the others scroll."""
+MIN_CHOSEN_WIDTH, MAX_CHOSEN_WIDTH = 3, 24
+"""Cells of a chosen column at least, and at most where the width is not chosen."""
+MAX_HEADER_WIDTH = 18
+"""Cells that a column has for its header alone."""
+MEASURED_RUNS = 200
+"""The runs whose content is measured for the width of a column."""
 
 
 def table_columns(
-    runs: Sequence[RunSummary], repeats: Mapping[str, Repeats] = NO_REPEATS
+    runs: Sequence[RunSummary],
+    repeats: Mapping[str, Repeats] = NO_REPEATS,
+    layout: RunsLayout = RunsLayout(),  # noqa: B008 - immutable
 ) -> tuple[Column, ...]:
-    """The columns for these runs, wider if some figure is a `loss` and says so, or has a deviation.
+    """The columns for these runs, those that the user has chosen or the default ones."""
+    chosen = _chosen_columns(runs, repeats, layout.columns) if layout.columns else ()
+    order = run_column(layout.order)
+    return tuple(
+        _with_sort_mark(column, order, reverse=layout.reverse)
+        for column in chosen or _default_columns(runs, repeats)
+    )
+
+
+def _default_columns(runs: Sequence[RunSummary], repeats: Mapping[str, Repeats]) -> tuple[Column, ...]:
+    """Wider if some figure is a `loss` and says so, or has a deviation.
 
     A narrow table has one figure for each run, the test result or else the best on validation data, with its split.
     """
     losses = any(score.metric == "loss" for run in runs for score in run.scores)
     width = (LOSS_WIDTH if losses else SCORE_WIDTH) + (DEVIATION_WIDTH if repeats else 0)
-    name = max((cell_width(run.name) for run in runs), default=0)
-    epochs = max((len(_epoch(run)) for run in runs), default=0)
+    epochs = max((len(RUN_FIELDS["epoch"].text(run)) for run in runs), default=0)
     return (
-        Column("status", "", 1, priority=9, gap=0),
-        Column("marked", "", 1, priority=8, gap=0),
-        Column("name", "name", min(max(8, name), MIN_NAME_WIDTH), priority=9, stretch=True),
+        *_fixed_columns(runs),
         Column("epoch", "epoch", min(max(5, epochs), 9), priority=7),
-        Column("score", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
+        Column("result", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
         Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
         Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
-        *newest_column(runs),
-        Column("time", "ETA/age", 7, priority=5),
+        *_newest_column(runs),
+        Column("time", RUN_FIELDS["time"].header, 7, priority=5),
         Column("device", "device", 7, priority=4, min_table_width=TWO_FIGURES),
         Column("model", "model", 14, priority=3, min_table_width=71),
         Column("data", "data", 14, priority=2, min_table_width=83),
@@ -74,7 +93,16 @@ def table_columns(
     )
 
 
-def newest_column(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+def _fixed_columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+    name = max((cell_width(run.name) for run in runs), default=0)
+    return (
+        Column("status", "", 1, priority=9, gap=0),
+        Column("marked", "", 1, priority=8, gap=0),
+        Column("name", "name", min(max(8, name), MIN_NAME_WIDTH), priority=9, stretch=True),
+    )
+
+
+def _newest_column(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
     """A column for what scripts and logs of other programs call neither test nor validation, if there is any."""
     figures = [run.newest_score.text_without_epoch for run in runs if run.newest_score]
     width = min(max(map(cell_width, figures), default=0), MAX_NEWEST_WIDTH)
@@ -85,9 +113,39 @@ def newest_column(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
     )
 
 
-TWO_FIGURES = 50
-"""Cells of a table from which test and validation figures have columns of their own."""
-MARKED = "◆"
+def _chosen_columns(
+    runs: Sequence[RunSummary], repeats: Mapping[str, Repeats], choices: Sequence[ColumnChoice]
+) -> tuple[Column, ...]:
+    """After the fixed ones; as wide as the user has chosen, else as their content."""
+    columns = {
+        choice.name: _chosen_column(run_column(choice.name), choice.width, runs, repeats)
+        for choice in choices
+        if choice.name not in FIXED_COLUMNS
+    }
+    return (*_fixed_columns(runs), *columns.values())
+
+
+def _chosen_column(
+    column: RunColumn, width: int | None, runs: Sequence[RunSummary], repeats: Mapping[str, Repeats]
+) -> Column:
+    if width is None:
+        texts = (_text(column, run, repeats) for run in islice(runs, MEASURED_RUNS))
+        content = min(max(map(cell_width, texts), default=0), MAX_CHOSEN_WIDTH)
+        width = max(content, min(cell_width(column.header) + 1, MAX_HEADER_WIDTH))  # with its sort mark
+    return Column(column.name, sanitize(column.header), width, min_width=min(width, MIN_CHOSEN_WIDTH))
+
+
+def _with_sort_mark(column: Column, order: RunColumn, *, reverse: bool) -> Column:
+    if column.key != order.name:
+        return column
+    mark = DESCENDING if order.descending != reverse else ASCENDING
+    header = f"{column.header}{mark}"
+    return replace(column, header=header, width=max(column.width, cell_width(header)))
+
+
+def _text(column: RunColumn, run: RunSummary, repeats: Mapping[str, Repeats]) -> str:
+    group = repeats.get(run.id)
+    return sanitize(column.text(run, group.runs if group else ()))
 
 
 @dataclass(frozen=True)
@@ -95,6 +153,8 @@ class RunRows:
     """Runs as rows of a table. A row is built when it is drawn: there may be ten thousand runs."""
 
     runs: Sequence[RunSummary]
+    columns: Sequence[RunColumn] = ()
+    """Those after the name."""
     marked: frozenset[str] = frozenset()
     shared_names: frozenset[str] = frozenset()
     """Names that several runs have: the ends of their ids distinguish them."""
@@ -109,21 +169,10 @@ class RunRows:
         repeats = self.repeats.get(run.id)
         ids = repeats.ids if repeats else {run.id}
         cells: Cells = {
+            **{column.name: _text(column, run, self.repeats) for column in self.columns},
             "status": status_mark(run.status, run.phase),
             "marked": (MARKED, "bold $accent") if ids <= self.marked else "",
             "name": self._name(run, repeats),
-            "epoch": _epoch(run),
-            "score": _figure(run.scores[0].text_without_epoch, run.scores[0], repeats) if run.scores else "",
-            "test": _figure(run.test_score.unlabeled_split, run.test_score, repeats)
-            if run.test_score
-            else "",
-            "val": _figure(run.best_score.unlabeled_split, run.best_score, repeats) if run.best_score else "",
-            "time": _time(run),
-            "device": sanitize(run.device),
-            "newest": run.newest_score.text_without_epoch if run.newest_score else "",
-            "model": sanitize(short_name(run.model) or run.format),
-            "data": sanitize(short_name(run.dataset) or run.command or "".join(run.logs[:1])),
-            "started": text.format_time(run.created) if run.created else "",
         }
         return Row(run.id, cells)
 
@@ -131,10 +180,6 @@ class RunRows:
         if repeats is not None:
             return partial(fit_suffixed, sanitize(run.name), f" ×{len(repeats.runs)}")
         return partial(fit_name, run, shared=True) if run.name in self.shared_names else sanitize(run.name)
-
-
-def _figure(text: str, score: Score, repeats: Repeats | None) -> str:
-    return f"{text} {deviation(score, repeats)}".rstrip()
 
 
 class RunTable(Table):
@@ -145,13 +190,19 @@ class RunTable(Table):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "mark", show=False),
+        Binding("left", "cursor_left", "columns to the left", show=False),
+        Binding("right", "cursor_right", "columns to the right", show=False),
     ]
     cursor_style = "bold on $primary 30%"
 
     def __init__(self) -> None:
         super().__init__()
         self._runs: Sequence[RunSummary] = ()
+        self._layout = RunsLayout()
+        self._run_columns: Sequence[RunColumn] = ()
         self._shared_names: frozenset[str] = frozenset()
+        self._first = 0
+        """The first chosen column in sight."""
 
     @dataclass
     class MarkToggled(Message):
@@ -165,22 +216,76 @@ class RunTable(Table):
         run_id: str | None,
         marked: frozenset[str] = frozenset(),
         repeats: Mapping[str, Repeats] = NO_REPEATS,
+        layout: RunsLayout = RunsLayout(),  # noqa: B008 - immutable
     ) -> None:
         """Show `runs` with the cursor on `run_id`; where it is not among them, the cursor's index stays.
 
         `repeats`: by the id of a row that stands for several runs, those runs.
         """
-        if runs is not self._runs:  # not on every cursor move: there may be ten thousand runs
-            self._runs, self._columns, self._shared_names = (
-                runs,
-                table_columns(runs, repeats),
-                shared_names(runs),
-            )
+        if (
+            runs is not self._runs or layout != self._layout
+        ):  # not on every move: there may be ten thousand runs
+            self._runs, self._layout = runs, layout
+            self._columns, self._shared_names = table_columns(runs, repeats, layout), shared_names(runs)
+            names = [column.key for column in self._columns if column.key not in FIXED_COLUMNS]
+            self._run_columns = [run_column(name) for name in names]
+            self._first = min(self._first, max(0, len(names) - 1)) if layout.columns else 0
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
-        self.set_rows(RunRows(runs, marked, self._shared_names, repeats), index)
+        rows = RunRows(runs, self._run_columns, marked, self._shared_names, repeats)
+        self.set_rows(rows, index)
+
+    def placed_columns(self, width: int) -> list[PlacedColumn]:
+        """Of the default columns the most important ones; of chosen ones as many as fit after the first in sight."""
+        if not self._layout.columns:
+            return fit_columns(self._columns, width)
+        fixed, chosen = self._columns[: len(FIXED_COLUMNS)], self._columns[len(FIXED_COLUMNS) :]
+        room = width - 1 - sum(column.width + column.gap for column in fixed)
+        count = len(_fitting(chosen[self._first :], room)) or 1
+        return fit_columns([*fixed, *chosen[self._first : self._first + count]], width - 1)
+
+    def action_cursor_left(self) -> None:
+        """Show the columns to the left."""
+        self._scroll_columns(-1)
+
+    def action_cursor_right(self) -> None:
+        """Show the columns to the right."""
+        if self._is_cut_right(self.placed_columns(self.size.width - 1)):
+            self._scroll_columns(1)
+
+    def _scroll_columns(self, by: int) -> None:
+        if self._layout.columns:
+            self._first = max(0, self._first + by)
+            self.redraw()
+
+    def _is_cut_right(self, placed: Sequence[PlacedColumn]) -> bool:
+        return bool(self._layout.columns) and placed[-1].column.key != self._columns[-1].key
+
+    def paint(self, grid: list[list[Cell]]) -> None:
+        """Show the rows; the header says where there are more columns."""
+        if grid and self._layout.columns:
+            placed = self.placed_columns(self.size.width - 1)
+            fixed = [one for one in placed if one.column.key in FIXED_COLUMNS]
+            left = sum(one.width + one.column.gap for one in fixed)
+            if self._first > 0 and left < len(grid[0]):
+                grid[0][left] = (MORE_LEFT, HEADER_STYLE)
+            if self._is_cut_right(placed):
+                grid[0][-1] = (MORE_RIGHT, HEADER_STYLE)
+        super().paint(grid)
 
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor and move to the next one."""
         if self.key is not None:
             self.post_message(self.MarkToggled(self.key))
             self.move_to(self.cursor + 1)
+
+
+def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
+    """The first of these columns, as many as fit in `room` cells."""
+    fitting = []
+    for column in columns:
+        room -= column.width
+        if room < 0:
+            break
+        fitting.append(column)
+        room -= column.gap
+    return fitting

@@ -6,6 +6,7 @@ import threading
 import time
 
 from workbench.core.errors import UserError
+from workbench.runs.metric_ranges import MetricRanges
 from workbench.runs.status import status_of
 from workbench.runs.store import RunSummary, Store
 
@@ -24,7 +25,13 @@ class RunList:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._ranges = MetricRanges(store.folder)
+        self.with_ranges = False
+        """Whether the ranges of metrics are filled in; set from any thread."""
         self._rows: list[RunSummary] = []
+        self._filled: list[RunSummary] = []
+        self._filled_for: list[RunSummary] | None = None
+        """The runs with their ranges, and the list of which they are."""
         self._listed_at, self._cost = 0.0, 0.0
         """When the runs were listed, and the processor time that it took, in seconds."""
         self._modified: int | None = None
@@ -46,7 +53,13 @@ class RunList:
             except (UserError, OSError):
                 self._expired.set()
                 raise
-        return self._rows
+        return self._with_ranges() if self.with_ranges else self._rows
+
+    def _with_ranges(self) -> list[RunSummary]:
+        """The runs with the ranges of their metrics, as far as there was time to read them."""
+        if self._filled_for is not self._rows or self._ranges.pending:
+            self._filled, self._filled_for = self._ranges.fill(self._rows, LOG_SECONDS), self._rows
+        return self._filled
 
     def _read(self, modified: int | None) -> None:
         # The time of this thread alone: the wall time of one listing on a busy machine may be a hundred times as long.

@@ -155,6 +155,13 @@ class RunMonitor:
         self._overlaid.select(run_ids)
         self._wake.set()
 
+    def read_ranges(self, wanted: bool) -> None:
+        """Fill the ranges of all metrics in, or don't."""
+        if self._list.with_ranges != wanted:
+            self._list.with_ranges = wanted
+            self._rows_due = 0.0
+            self._wake.set()
+
     def poll_soon(self) -> None:
         """Poll without waiting for the next half second: an action just changed something."""
         self._list.expire()

@@ -98,6 +98,10 @@ class RunUpdates:
         """Show other runs beside the selected one."""
         self._monitor.overlay(run_ids)
 
+    def read_ranges(self, wanted: bool) -> None:
+        """Show the ranges of all metrics in the list, or don't."""
+        self._monitor.read_ranges(wanted)
+
     def select(self, run_id: str | None) -> None:
         """Show another run."""
         if self._state.select(run_id):

@@ -170,9 +170,13 @@ class Table(VirtualList):
         if self.key is not None:
             self.post_message(self.RowSelected(self.key))
 
+    def placed_columns(self, width: int) -> list[PlacedColumn]:
+        """The columns that are visible in `width` cells."""
+        return fit_columns(self._columns, width)
+
     def header_clicked(self, x: int) -> None:
         start = 1
-        for placed in fit_columns(self._columns, self.size.width - 1):
+        for placed in self.placed_columns(self.size.width - 1):
             if start <= x < start + placed.width:
                 self.post_message(self.HeaderSelected(placed.column.key))
                 return
@@ -186,7 +190,7 @@ class Table(VirtualList):
         width, height = self.size
         if width < 1 or height < 1:
             return
-        columns = fit_columns(self._columns, width - 1)
+        columns = self.placed_columns(width - 1)
         headers = {p.column.key: (p.column.header, HEADER_STYLE) for p in columns}
         grid = [_row_cells(columns, headers, width, "", " ")]
         for index in self.visible_rows:

@@ -1,0 +1,51 @@
+"""How the user has arranged the screen, kept beside the runs, so that the next screen looks like the last one."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from workbench.io.record_codec import Record, read_record, write_record
+
+FILE_NAME = "layout.json"
+
+
+class ColumnChoice(Record, frozen=True, kw_only=True):
+    """A column that the user has chosen for the list of runs."""
+
+    name: str
+    """As of a `RunColumn`."""
+    width: int | None = None
+    """Cells; `None`: as many as its content needs."""
+
+
+class RunsLayout(Record, frozen=True, kw_only=True):
+    """The list of runs."""
+
+    columns: tuple[ColumnChoice, ...] = ()
+    """From left to right; none: the default ones."""
+    order: str = "run"
+    """The name of the column that it is sorted by."""
+    reverse: bool = False
+
+
+class Layout(Record, frozen=True, kw_only=True):
+    """`layout.json`."""
+
+    runs: RunsLayout = RunsLayout()
+
+
+def load_layout(home: Path) -> Layout:
+    """The saved layout; the default one without a readable file."""
+    return read_record(home / FILE_NAME, Layout) or Layout()
+
+
+def save_layout(home: Path, *, runs: RunsLayout | None = None) -> None:
+    """Replace parts of the saved layout. A home that can't be written to is not an error."""
+    changed = {name: part for name, part in {"runs": runs}.items() if part is not None}
+    with contextlib.suppress(OSError):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layout = msgspec.structs.replace(load_layout(home), **changed)
+        write_record(home / FILE_NAME, layout, durable=False)
