@@ -143,7 +143,9 @@ def build_experiment(
     if model:
         content["model"] = _replace_choice(content.get("model"), model)
     # A name first: it replaces the options of the recipe's choice, and not those that are set beside it.
-    for key, value in sorted(map(parse_assignment, sets), key=lambda setting: not setting[0].endswith(".name")):
+    for key, value in sorted(
+        map(parse_assignment, sets), key=lambda setting: not setting[0].endswith(".name")
+    ):
         _set_value(content, key, value)
     if name is not None:
         content["name"] = name
