@@ -218,6 +218,23 @@ def test_a_program_gets_its_arguments_directory_streams_and_exit_code(
     assert process.wait() == -signal.SIGKILL
 
 
+def test_forked_programs_draw_different_random_numbers(tmp_path: Path, server: None) -> None:
+    (tmp_path / "data.py").write_text(
+        "import random\nimport numpy\nimport torch\n"
+        "def make():\n"
+        f"    with open({str(tmp_path / 'drawn')!r}, 'a') as drawn:\n"
+        "        print(random.random(), numpy.random.rand(), float(torch.rand(1)), file=drawn)\n"
+        "    x = torch.zeros(8, 1, 4, 4)\n"
+        "    return (x, torch.arange(8) % 2), (x, torch.arange(8) % 2)\n"
+    )
+    for _ in range(2):
+        run = start("train.epochs=1", f"data.name={tmp_path}/data.py:make")
+        wait_for_end(run)
+        assert is_forked(run)
+    first, second = (line.split() for line in (tmp_path / "drawn").read_text().splitlines())
+    assert all(one != other for one, other in zip(first, second, strict=True))
+
+
 def test_a_server_that_has_ended_forks_nothing() -> None:
     before = set(psutil.Process().children())
     server = ForkServer.start()

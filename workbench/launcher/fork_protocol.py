@@ -38,8 +38,17 @@ class Program(Record, frozen=True, kw_only=True):
         sys.orig_argv = python_command(self.module, *self.arguments)
         sys.argv = [self.module, *self.arguments]
         set_command(sys.orig_argv)
+        _seed_global_generators()
         sys.modules.pop(self.module, None)  # another module may have imported it
         runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+
+
+def _seed_global_generators() -> None:
+    """Seed numpy's and torch's from the operating system, as they are in a new process; `random` does this itself."""
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.default_generator.seed()
 
 
 class ForkRequest(Record, frozen=True, kw_only=True):
