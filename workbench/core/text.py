@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from rich.cells import cell_len, split_graphemes
 
@@ -22,13 +23,18 @@ def sanitize(text: object, width: int | None = None) -> str:
     """
     line = str(text)
     if not (line.isascii() and line.isprintable()):
-        line = "".join(REPLACEMENT if _is_unsafe(c) else c for c in line)
+        line = _replace_unsafe(line)
     return line if width is None else truncate(line, width)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """The message of an exception as one line of at most `limit` characters; its type where the message is empty."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+@lru_cache(1024)  # a list is drawn with the same names again and again
+def _replace_unsafe(line: str) -> str:
+    return "".join(REPLACEMENT if _is_unsafe(c) else c for c in line)
 
 
 def _is_unsafe(character: str) -> bool:
