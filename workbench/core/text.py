@@ -54,11 +54,12 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def grapheme_widths(text: str) -> list[tuple[str, int]]:
+@lru_cache(1024)
+def grapheme_widths(text: str) -> tuple[tuple[str, int], ...]:
     """The characters of `text` as a terminal draws them, combining ones with their base, each with its cells."""
     if text.isascii() and text.isprintable():
-        return [(character, 1) for character in text]
-    return [(text[start:end], width) for start, end, width in split_graphemes(text)[0]]
+        return tuple((character, 1) for character in text)
+    return tuple((text[start:end], width) for start, end, width in split_graphemes(text)[0])
 
 
 def truncate(text: str, width: int) -> str:
