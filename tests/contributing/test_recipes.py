@@ -14,6 +14,7 @@ import pytest
 
 from tests.contributing.recipes import copy_with, read_recipes
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import read_report
 
 MAX_LINES = 10
 
@@ -50,8 +51,9 @@ def workbench(python: Python, *arguments: str) -> Any:
     return json.loads(python("-m", "workbench", *arguments, "--json"))
 
 
-def train(python: Python, *arguments: str) -> Any:
-    return workbench(python, "train", *arguments, "--set", "train.epochs=1", "--set", "train.threads=1")
+def train(python: Python, *arguments: str, epochs: int = 1) -> Any:
+    sets = ("--set", f"train.epochs={epochs}", "--set", "train.threads=1")
+    return workbench(python, "train", *arguments, *sets)
 
 
 LIST_OPTIONS = """
@@ -102,17 +104,19 @@ def test_a_new_model_is_listed_chosen_and_trained(edited: Python) -> None:
 
 
 @recipe("setting")
-def test_a_new_setting_is_listed_checked_and_used(edited: Python) -> None:
+def test_a_new_setting_is_listed_checked_and_used(edited: Python, digits_run: RunFolder) -> None:
     settings = {row["key"]: row for row in workbench(edited, "train", "--settings")}
     assert settings["train.adam_eps"]["help"] == "epsilon in the denominator of Adam"
     form = (
         "from workbench.ui.experiment.draft import Draft\nprint(*(field.key for field in Draft().fields()))"
     )
     assert "train.adam_eps" in edited("-c", form)
-    default = train(edited, "digits-mlp")
-    changed = train(edited, "digits-mlp", "--set", "train.adam_eps=0.5")
+    default = read_report(digits_run)
+    assert default.experiment is not None and default.test is not None
+    epochs = default.experiment.train.epochs
+    changed = train(edited, "digits-mlp", "--set", "train.adam_eps=0.5", epochs=epochs)
     assert changed["experiment"]["train"]["adam_eps"] == 0.5
-    assert changed["test"]["loss"] != default["test"]["loss"]
+    assert changed["test"]["loss"] != default.test["loss"]
 
 
 @recipe("pane")

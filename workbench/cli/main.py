@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -150,6 +151,7 @@ def parser() -> Parser:
     return _build_parser()[0]
 
 
+@functools.cache
 def _build_parser() -> tuple[Parser, Subparsers]:
     top = Parser(prog="workbench", description="Train image classifiers from the terminal.")
     top.set_defaults(command="screen:screen")

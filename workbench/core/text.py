@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from rich.cells import cell_len, split_graphemes
 
@@ -22,13 +23,18 @@ def sanitize(text: object, width: int | None = None) -> str:
     """
     line = str(text)
     if not (line.isascii() and line.isprintable()):
-        line = "".join(REPLACEMENT if _is_unsafe(c) else c for c in line)
+        line = _replace_unsafe(line)
     return line if width is None else truncate(line, width)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """The message of an exception as one line of at most `limit` characters; its type where the message is empty."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+@lru_cache(1024)  # a list is drawn with the same names again and again
+def _replace_unsafe(line: str) -> str:
+    return "".join(REPLACEMENT if _is_unsafe(c) else c for c in line)
 
 
 def _is_unsafe(character: str) -> bool:
@@ -48,11 +54,12 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def grapheme_widths(text: str) -> list[tuple[str, int]]:
+@lru_cache(1024)
+def grapheme_widths(text: str) -> tuple[tuple[str, int], ...]:
     """The characters of `text` as a terminal draws them, combining ones with their base, each with its cells."""
     if text.isascii() and text.isprintable():
-        return [(character, 1) for character in text]
-    return [(text[start:end], width) for start, end, width in split_graphemes(text)[0]]
+        return tuple((character, 1) for character in text)
+    return tuple((text[start:end], width) for start, end, width in split_graphemes(text)[0])
 
 
 def truncate(text: str, width: int) -> str:
