@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from workbench.charts.chart_options import ChartOptions
+from workbench.charts.chart_options import ALL_METRICS, ChartOptions, YSpan, parse_limits
 from workbench.charts.chart_set import ChartSet
 from workbench.charts.metric_names import matches, sections
 from workbench.charts.run_metrics import XKind
@@ -32,15 +32,19 @@ def charts(options: argparse.Namespace) -> int:
     if not found:
         reason = f"no metric matches '{options.metrics}'" if shown else "it has no metrics"
         raise UserError(f"there is nothing to draw: {reason}")
-    how = ChartOptions(X_KINDS[options.x], options.smooth, options.log, options.outliers)
-    content = export_charts(chart_set, found, names, how, options.format)
+    span: YSpan = "all" if options.outliers else "inner" if options.no_outliers else "usual"
+    limits = {} if options.y is None else {ALL_METRICS: parse_limits(options.y)}
+    how = ChartOptions(X_KINDS[options.x], options.smooth, options.log, span, limits)
+    if options.to is None and options.format == "png":
+        raise UserError("a PNG is written to a file: add --to FILE.png")
+    content = export_charts(chart_set, found, names, how, options.format)()
     if options.to is None:
-        for line in content.rstrip("\n").split("\n"):
+        for line in content.decode().rstrip("\n").split("\n"):
             console.print_result(line)
         return DONE
     target: Path = expand_user_path(options.to)
     if target.exists():
         raise UserError(f"{target} already exists; choose another path with --to")
-    target.write_text(content, encoding="utf-8")
+    target.write_bytes(content)
     console.print_result(str(target))
     return DONE
