@@ -8,11 +8,11 @@ from workbench.charts.chart_set import ChartSet
 from workbench.charts.metric_names import matches, sections
 from workbench.charts.run_metrics import XKind
 from workbench.cli import console
+from workbench.cli.run_argument import runs_and_logs
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
 from workbench.core.paths import expand_user_path
 from workbench.runs.reader import read_view
-from workbench.runs.store import Store
 from workbench.ui.charts.export import export_charts
 from workbench.ui.charts.run_styles import MAX_RUNS
 
@@ -20,9 +20,9 @@ X_KINDS = {"step": XKind.STEP, "epoch": XKind.EPOCH, "relative": XKind.RELATIVE,
 
 
 def charts(options: argparse.Namespace) -> int:
-    """Draw the metrics of some runs, as the charts pane does."""
-    store = Store.default()
-    views = [read_view(folder) for folder in dict.fromkeys(store.find(name) for name in options.run)]
+    """Draw the metrics of some runs, and of logs of other programs, as the charts pane does."""
+    with runs_and_logs(options.run) as folders:
+        views = [read_view(folder) for folder in dict.fromkeys(folders)]
     if len(views) > MAX_RUNS:
         raise UserError(f"at most {MAX_RUNS} runs fit into one chart")
     chart_set, names = ChartSet(), {view.folder.id: view.name for view in views}
