@@ -5,8 +5,9 @@ import time
 import pytest
 
 from workbench.charts.axes import Axis
-from workbench.charts.chart_options import SMOOTHING, ChartOptions, Extent
+from workbench.charts.chart_options import SMOOTHING, ChartOptions, Extent, format_limits, parse_limits
 from workbench.charts.run_metrics import XKind
+from workbench.core.errors import UserError
 
 EXTENT = Extent(0.0, 100.0, 1.0)
 
@@ -72,3 +73,20 @@ def test_times_have_round_ticks_and_readable_labels(monkeypatch):
         time.tzset()
     assert ChartOptions(x=XKind.RELATIVE, cursor=3700.0).cursor_label == "1h01"
     assert ChartOptions(x=XKind.EPOCH, cursor=1.25).cursor_label == "epoch 1.25"
+
+
+def test_a_range_is_typed_as_two_numbers():
+    assert parse_limits("0..1") == (0.0, 1.0) and parse_limits("-2.5 .. 1e3") == (-2.5, 1000.0)
+    assert parse_limits(format_limits((0.25, 3.0))) == (0.25, 3.0)
+    for wrong in ("", "1", "1..1", "2..1", "a..b", "0..inf", "nan..1", "1.."):
+        with pytest.raises(UserError, match=r"LOW\.\.HIGH"):
+            parse_limits(wrong)
+
+
+def test_the_span_of_the_y_axis_is_cycled():
+    options = ChartOptions()
+    labels = []
+    for _ in range(3):
+        options = options.with_next_span()
+        labels.append(options.labels)
+    assert labels == [["with outliers"], ["without outliers"], []]

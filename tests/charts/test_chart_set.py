@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from workbench.charts.axes import Axis
 from workbench.charts.chart_files import to_csv
-from workbench.charts.chart_options import ChartOptions
+from workbench.charts.chart_options import ALL_METRICS, ChartOptions
 from workbench.charts.chart_set import ChartSet
 from workbench.charts.point_index import POINTS_AT_ONCE
 from workbench.charts.run_metrics import RunMetrics, XKind
 from workbench.logs.series import Series
-from workbench.runs.journal import GpuSample, SystemSample
+from workbench.runs.journal import Attempt, GpuSample, Notice, RefusedResume, SettingChange, SystemSample
 from workbench.runs.metrics import EvaluationRow, StepRow, Wall
 from workbench.runs.reader import MetricColumns, RunView
 from workbench.runs.records import Setup
@@ -158,8 +160,48 @@ def test_a_long_series_is_indexed_in_parts(monkeypatch):
 def test_outliers_are_cut_off_unless_they_are_wanted():
     charts = charts_of(script(x=[1.0] * 100 + [500.0] + [1.0] * 100))
     assert charts.chart("x", ChartOptions(), 400).y_axis.high < 10
-    assert charts.chart("x", ChartOptions(outliers=True), 400).y_axis.high >= 500
+    assert charts.chart("x", ChartOptions(span="all"), 400).y_axis.high >= 500
     assert charts.chart("x", ChartOptions(log="y"), 400).y_axis.scale == "log"
+
+
+def test_an_axis_without_outliers_spans_the_1st_to_the_99th_percentile_of_what_is_visible():
+    values = [-400.0, *(10 + k / 100 for k in range(198)), 500.0]
+    charts = charts_of(script(x=values))
+    axis = charts.chart("x", ChartOptions(span="inner"), 400).y_axis
+    assert 9 <= axis.low <= 10.1 and 11.8 <= axis.high < 13
+    assert charts.chart("x", ChartOptions(span="inner", window=(50.0, 100.0)), 400).y_axis.low > 9
+
+
+def test_a_fixed_axis_is_that_of_its_metric():
+    charts = charts_of(script(x=[1.0, 2.0], y=[1.0, 2.0]))
+    options = ChartOptions().with_limits("x", (-1.0, 7.0)).with_limits(ALL_METRICS, (0.5, 3.0))
+    axes = {name: charts.chart(name, options, 100).y_axis for name in "xy"}
+    assert {name: (axis.low, axis.high) for name, axis in axes.items()} == {"x": (-1.0, 7.0), "y": (0.5, 3.0)}
+    assert charts.chart("y", replace(options, log="y"), 100).y_axis == Axis(0.5, 3.0, "log")
+    follows = options.with_limits("x", None).with_limits(ALL_METRICS, None)
+    assert follows.limits == {} and charts.chart("x", follows, 100).y_axis == Axis(1.0, 2.0)
+
+
+def test_events_stand_where_they_happened_on_each_axis():
+    view = training()
+    view.journal = [
+        Attempt(attempt=1, time=990.0),
+        SettingChange(setting="train.lr", before=0.1, value=0.05, step=10, time=1010.0),
+        SystemSample(step=14, time=1014.0),
+        Notice(text="no progress for\n10 minutes", time=1014.5),
+        Attempt(attempt=2, from_step=20, overrides={"train.epochs": 4}, time=1050.0),
+        Attempt(attempt=3, from_step=25, time=1060.0),
+        RefusedResume(attempt=3, reason="no", time=1061.0),
+    ]
+    charts = charts_of(view)
+    found = {kind: charts.events(ChartOptions(kind)) for kind in XKind}
+    texts = ["lr 0.1 → 0.05", "no progress for 10 minutes", "resumed, epochs 4"]
+    assert all([event.text for event in events] == texts for events in found.values())
+    xs = {kind: [event.x for event in events] for kind, events in found.items()}
+    assert xs[XKind.STEP] == [10, 14, 20] and xs[XKind.EPOCH] == pytest.approx([1.0, 1.4, 2.0])
+    assert xs[XKind.RELATIVE] == [9.0, 13.5, 49.0] and xs[XKind.WALL] == [1010.0, 1014.5, 1050.0]
+    zoomed = ChartOptions(window=(12.0, 16.0))
+    assert [event.x for event in charts.chart("train/loss", zoomed, 100).events] == [14]
 
 
 def test_steps_of_a_series_with_epochs_of_its_own():

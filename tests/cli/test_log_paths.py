@@ -130,6 +130,18 @@ def test_compare_sets_the_newest_values_side_by_side(
     assert "at least two" in capsys.readouterr().err
 
 
+def test_logs_that_are_not_added_are_drawn(
+    tables: Path, temporary: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["charts", str(tables), "--metrics", "loss"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 lr1  2 lr2") and "loss 1 .500 2 .250" in printed
+    picture = tmp_path / "a.png"
+    assert run(["charts", str(tables / "lr2"), "--format", "png", "--to", str(picture)]) == 0
+    assert picture.exists() and list(temporary.iterdir()) == []
+    assert not runs().exists(), "nothing was added"
+
+
 def test_settings_that_differ_are_compared(tmp_path: Path, document: Document) -> None:
     for name, rate in (("a", 0.1), ("b", 0.2)):
         folder = tmp_path / name / "version_0"
@@ -151,7 +163,7 @@ def test_a_name_of_a_run_wins_over_a_path_of_that_name(
     assert document("show", "./lr1")["run"] == str(tables / "lr1" / "log.csv")
 
 
-@pytest.mark.parametrize("command", [["add"], ["show"], ["watch"], ["compare"], []])
+@pytest.mark.parametrize("command", [["add"], ["show"], ["watch"], ["compare"], ["charts"], []])
 def test_a_path_without_a_log_is_one_line_and_exit_code_2(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], temporary: Path
 ) -> None:

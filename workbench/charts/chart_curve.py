@@ -14,6 +14,8 @@ from workbench.runs.metric_direction import named_direction
 
 SAMPLES_PER_COLUMN = 4
 """Smoothed values that are looked at for each column: neighbors hardly differ."""
+INNER_SAMPLES, INNER_SHARE = 2000, 0.01
+"""Values that percentiles are taken of, and the share of them that is left out at each end."""
 RELATIVE_GAP = 1e-9
 """A cursor that was moved in cells may be this much of its position before a point that it stands on."""
 
@@ -101,6 +103,14 @@ class ChartCurve:
         value = low if lower else high
         position = self._index.position_of(value, "lows" if lower else "highs") if low <= high else None
         return None if position is None else (self._points.shown(self._index.x(position)), value)
+
+    def inner_range(self, axis: Axis) -> tuple[float, float] | None:
+        """The 1st and the 99th percentile of the values on an axis: of evenly spaced ones, if there are many."""
+        first, end = self._visible(axis)
+        step = max(1, (end - first) // INNER_SAMPLES)
+        values = sorted(value for i in range(first, end, step) if math.isfinite(value := self._index.y(i)))
+        cut = round(INNER_SHARE * (len(values) - 1))
+        return (values[cut], values[-1 - cut]) if values else None
 
     def _visible(self, axis: Axis) -> tuple[int, int]:
         return self._index.range(self._points.recorded(axis.low), self._points.recorded(axis.high))

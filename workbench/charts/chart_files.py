@@ -18,6 +18,7 @@ DASHES = ("", "8 3", "2 3", "8 3 2 3", "12 4", "4 4", "1 4", "12 3 2 3 2 3")
 """The patterns of the lines, by which they differ without colors."""
 WIDTH, HEIGHT, COLUMNS = 640, 300, 2
 """The size of a chart in an SVG file, and the charts beside each other."""
+LEGEND_HEIGHT = 30
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 14, 28, 26
 FILE_COLUMNS = 2 * (WIDTH - _LEFT - _RIGHT)
 """Columns of a chart in a file: each has the lowest and the highest value of its points."""
@@ -56,7 +57,7 @@ def _rows(metric: str, name: str, line: Line) -> list[list[str | float]]:
 def to_svg(charts: Sequence[Chart], names: Mapping[str, str], options: ChartOptions) -> str:
     """All charts below each other in columns, with a legend if there are several runs."""
     columns = min(COLUMNS, max(1, len(charts)))
-    top = 30 if len(names) > 1 else 0
+    top = LEGEND_HEIGHT if len(names) > 1 else 0
     height = top + HEIGHT * -(-len(charts) // columns)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH * columns}" height="{height}" '
@@ -70,7 +71,7 @@ def to_svg(charts: Sequence[Chart], names: Mapping[str, str], options: ChartOpti
         x, y = WIDTH * (number % columns), top + HEIGHT * (number // columns)
         parts += [
             f'<g transform="translate({x},{y})">',
-            *_chart(chart, f"clip{number}", styles, options),
+            *_chart(chart, f"clip{number}", styles, options, several=len(names) > 1),
             "</g>",
         ]
     return "\n".join([*parts, "</svg>", ""])
@@ -88,50 +89,105 @@ def _legend(names: Mapping[str, str], styles: Mapping[str, int]) -> list[str]:
     return parts
 
 
-def _chart(chart: Chart, clip: str, styles: Mapping[str, int], options: ChartOptions) -> list[str]:
-    width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+class ChartFrame:
+    """Where the parts of a chart stand in a picture of `WIDTH` × `HEIGHT`."""
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        """The position in the SVG of a point of the chart."""
-        across, up = chart.x_axis.position(x), chart.y_axis.position(y)
-        return _LEFT + across * width, _TOP + (1 - min(max(up, -0.5), 1.5)) * height
+    left, top, right, bottom = _LEFT, _TOP, WIDTH - _RIGHT, HEIGHT - _BOTTOM
 
+    def __init__(self, chart: Chart) -> None:
+        self._x_axis, self._y_axis = chart.x_axis, chart.y_axis
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """The position in the picture of a point of the chart; one far outside is a little outside."""
+        across, up = self._x_axis.position(x), self._y_axis.position(y)
+        height = self.bottom - self.top
+        return self.left + across * (self.right - self.left), self.top + (
+            1 - min(max(up, -0.5), 1.5)
+        ) * height
+
+    def finite_places(self, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        """The positions of points, without those that have no place on a log axis."""
+        places = (self.place(x, y) for x, y in points)
+        return [(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)]
+
+    def y_ticks(self) -> list[tuple[str, float]]:
+        """The labels of the y axis and their heights."""
+        ticks = [tick for tick in self._y_axis.ticks(5) if self._y_axis.contains(tick)]
+        labels = self._y_axis.labels(ticks)
+        return [
+            (label, self.place(self._x_axis.low, tick)[1]) for tick, label in zip(ticks, labels, strict=True)
+        ]
+
+    def x_ticks(self) -> list[tuple[str, float]]:
+        """The labels of the x axis and their positions."""
+        ticks = [tick for tick in self._x_axis.ticks(6) if self._x_axis.contains(tick)]
+        labels = self._x_axis.labels(ticks)
+        return [
+            (label, self.place(tick, self._y_axis.low)[0]) for tick, label in zip(ticks, labels, strict=True)
+        ]
+
+    @property
+    def border(self) -> list[tuple[float, float]]:
+        """The corners of the plot area, the first one again at the end."""
+        left, top, right, bottom = self.left, self.top, self.right, self.bottom
+        return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+
+    def event_mark(self, x: float) -> list[tuple[float, float]]:
+        """The corners of the mark of an event on the x axis."""
+        return [(x - 4, self.bottom + 6), (x + 4, self.bottom + 6), (x, self.bottom - 2)]
+
+
+def line_points(line: Line) -> tuple[list[tuple[float, float]], list[tuple[float, float]] | None]:
+    """The points of a line through the lowest and highest values of each column, and those of the smoothed ones."""
+    values, smoothed = line.curve.values, line.curve.smoothed
+    pairs = [point for x, low, high in zip(values.xs, values.lows, values.highs, strict=True)
+             for point in ([(x, low)] if low == high else [(x, low), (x, high)])]  # fmt: skip
+    return pairs, None if smoothed is None else list(zip(smoothed.xs, smoothed.lows, strict=True))
+
+
+def chart_title(chart: Chart) -> str:
+    """`val/accuracy  .947`; not escaped."""
+    values = "".join(f"  {format_compact(line.at_cursor)}" for line in chart.by_value()[:1])
+    return sanitize(chart.name) + values
+
+
+def _chart(
+    chart: Chart, clip: str, styles: Mapping[str, int], options: ChartOptions, *, several: bool
+) -> list[str]:
+    frame = ChartFrame(chart)
+    width, height = frame.right - frame.left, frame.bottom - frame.top
     parts = [
         f'<clipPath id="{clip}"><rect x="{_LEFT}" y="{_TOP}" width="{width}" height="{height}"/></clipPath>',
-        f'<text x="{_LEFT}" y="18" fill="#fff" font-weight="bold">{_text(chart.name)}{_values(chart)}</text>',
+        f'<text x="{_LEFT}" y="18" fill="#fff" font-weight="bold">{escape(chart_title(chart))}</text>',
+        f'<text x="{frame.right}" y="18" fill="#aaa" text-anchor="end">{options.x}</text>',
         f'<rect x="{_LEFT}" y="{_TOP}" width="{width}" height="{height}" fill="none" stroke="#666"/>',
     ]
-    ticks = [tick for tick in chart.y_axis.ticks(5) if chart.y_axis.contains(tick)]
-    for tick, label in zip(ticks, chart.y_axis.labels(ticks), strict=True):
-        _, y = place(chart.x_axis.low, tick)
+    for label, y in frame.y_ticks():
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" fill="#aaa" text-anchor="end">{label}</text>')
-    ticks = [tick for tick in chart.x_axis.ticks(6) if chart.x_axis.contains(tick)]
-    for tick, label in zip(ticks, chart.x_axis.labels(ticks), strict=True):
-        x, _ = place(tick, chart.y_axis.low)
+    for label, x in frame.x_ticks():
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" fill="#aaa" text-anchor="middle">{label}</text>')
+    for event in chart.events:
+        x, _ = frame.place(event.x, chart.y_axis.low)
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in frame.event_mark(x))
+        parts.append(
+            f'<polygon points="{corners}" fill="#CC79A7"><title>{_text(event.text)}</title></polygon>'
+        )
     parts.append(f'<g clip-path="url(#{clip})" fill="none">')
     for line in chart.lines:
-        values, smoothed = line.curve.values, line.curve.smoothed
-        pairs = [point for x, low, high in zip(values.xs, values.lows, values.highs, strict=True)
-                 for point in ([(x, low)] if low == high else [(x, low), (x, high)])]  # fmt: skip
+        values, smoothed = line_points(line)
         if smoothed is not None:
-            parts.append(_polyline([place(*pair) for pair in pairs], 'stroke="#777" stroke-width="0.5"'))
-            pairs = list(zip(smoothed.xs, smoothed.lows, strict=True))
-        parts.append(_polyline([place(*pair) for pair in pairs], _stroke(styles.get(line.run_id, 0))))
+            parts.append(_polyline(frame.finite_places(values), 'stroke="#777" stroke-width="0.5"'))
+        parts.append(_polyline(frame.finite_places(smoothed or values), _stroke(styles.get(line.run_id, 0))))
+        if line.curve.best and not several:
+            x, y = frame.place(*line.curve.best)
+            parts.append(f'<path d="M{x - 5:.1f},{y + 5:.1f}h10l-5,-10z" fill="#009E73" stroke="none"/>')
     if options.cursor is not None:
-        x, _ = place(options.cursor, chart.y_axis.low)
+        x, _ = frame.place(options.cursor, chart.y_axis.low)
         parts.append(f'<line x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_TOP + height}" stroke="#fff"/>')
     return [*parts, "</g>"]
 
 
-def _values(chart: Chart) -> str:
-    return "".join(f"  {format_compact(line.at_cursor)}" for line in chart.by_value()[:1])
-
-
-def _polyline(points: Sequence[tuple[float, float]], attributes: str) -> str:
-    drawn = [
-        (x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)
-    ]  # without what has no place on a log axis
+def _polyline(drawn: Sequence[tuple[float, float]], attributes: str) -> str:
     if len(drawn) == 1:
         return f'<circle cx="{drawn[0][0]:.1f}" cy="{drawn[0][1]:.1f}" r="2.5" {attributes}/>'
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from workbench.charts.axes import Axis, Unit, format_clock, format_seconds
 from workbench.charts.run_metrics import XKind
+from workbench.core.errors import UserError
 from workbench.core.text import format_compact
 
 SMOOTHING = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -16,6 +18,9 @@ MIN_WINDOW = 1 / 4096
 """The smallest part of the x axis that can be zoomed to."""
 UNITS: Mapping[XKind, Unit] = {XKind.RELATIVE: "duration", XKind.WALL: "time of day"}
 
+YSpan = Literal["usual", "all", "inner"]
+ALL_METRICS = ""
+"""Stands for all metrics without a fixed y axis of their own."""
 LogAxes = Literal["off", "y", "xy"]
 _NEXT_LOG: Mapping[LogAxes, LogAxes] = {"off": "y", "y": "xy", "xy": "off"}
 
@@ -36,8 +41,10 @@ class ChartOptions:
     x: XKind = XKind.STEP
     smoothing: float = 0.0
     log: LogAxes = "off"
-    outliers: bool = False
-    """Whether the y axis spans all values, even a few far above the others."""
+    span: YSpan = "usual"
+    """The values that the y axis spans: all but a few far above the others, all, or the 1st to the 99th percentile."""
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The fixed y axes of metrics by their names; that of `ALL_METRICS` is of all others."""
     window: tuple[float, float] | None = None
     """The visible range of x; `None`: all."""
     cursor: float | None = None
@@ -50,10 +57,19 @@ class ChartOptions:
             "" if self.x is XKind.STEP else f"by {self.x}",
             f"smooth {format_compact(self.smoothing)}" if self.smoothing else "",
             {"off": "", "y": "log y", "xy": "log x y"}[self.log],
-            "with outliers" if self.outliers else "",
+            {"usual": "", "all": "with outliers", "inner": "without outliers"}[self.span],
             "" if self.window is None else "zoomed",
         ]
         return [part for part in parts if part]
+
+    def limits_of(self, metric: str) -> tuple[float, float] | None:
+        """The fixed y axis of a metric; `None` if it follows the values."""
+        return self.limits.get(metric, self.limits.get(ALL_METRICS))
+
+    def with_limits(self, metric: str, limits: tuple[float, float] | None) -> ChartOptions:
+        """With a fixed y axis of a metric, or with one that follows the values."""
+        others = {name: fixed for name, fixed in self.limits.items() if name != metric}
+        return replace(self, limits=others if limits is None else {**others, metric: limits})
 
     @property
     def cursor_label(self) -> str:
@@ -76,6 +92,11 @@ class ChartOptions:
         kinds = list(XKind)
         following = kinds[(kinds.index(self.x) + 1) % len(kinds)]
         return replace(self, x=following, window=None, cursor=None)
+
+    def with_next_span(self) -> ChartOptions:
+        """With the y axis over all values, then without outliers, then the usual one."""
+        spans = get_args(YSpan)
+        return replace(self, span=spans[(spans.index(self.span) + 1) % len(spans)])
 
     def with_next_log(self) -> ChartOptions:
         """With the next logarithmic axes: none, y, both."""
@@ -124,10 +145,30 @@ class ChartOptions:
         target = axis.value_at(axis.position(max(start, axis.low)) + cells / columns)
         if target > extent.high:
             return replace(self, cursor=None)
-        target = max(target, extent.low)
+        return self.stepped_to(max(target, extent.low), extent)
+
+    def stepped_to(self, target: float, extent: Extent) -> ChartOptions:
+        """With the cursor at `target`, and a window around it where there is one without it."""
         window = self.window
         if window is not None and not window[0] <= target <= window[1]:
             width = window[1] - window[0]
             low = min(max(extent.low, target - width / 2), extent.high - width)
             window = (low, low + width)
         return replace(self, cursor=target, window=window)
+
+
+def parse_limits(text: str) -> tuple[float, float]:
+    """A fixed range typed as `lo..hi` (`0..1`, `-2 .. 1e3`). Raises `UserError`."""
+    low, dots, high = text.partition("..")
+    try:
+        limits = float(low), float(high)
+    except ValueError:
+        limits = math.nan, math.nan
+    if not dots or not (-math.inf < limits[0] < limits[1] < math.inf):
+        raise UserError(f"a range is typed as LOW..HIGH, for example 0..1, not '{text}'")
+    return limits
+
+
+def format_limits(limits: tuple[float, float]) -> str:
+    """`0..1`: what `parse_limits` reads."""
+    return f"{limits[0]:g}..{limits[1]:g}"

@@ -32,6 +32,8 @@ class DrawnCurve:
     """Of the smoothed values, if they are smoothed."""
     best: tuple[float, float] | None
     """The point with the best value of all, where it is known which values are better."""
+    inner: tuple[float, float] | None = None
+    """The 1st and the 99th percentile of the visible values, where they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class ChartEvent:
+    """Something that happened to a run."""
+
+    x: float
+    run_id: str
+    text: str
+    """Not sanitized."""
+
+
+@dataclass(frozen=True)
 class Chart:
     """One metric of some runs."""
 
@@ -58,6 +70,8 @@ class Chart:
     lines: Sequence[Line]
     x_axis: Axis
     y_axis: Axis
+    events: Sequence[ChartEvent] = ()
+    """On the visible part of the x axis."""
 
     def by_value(self) -> list[Line]:
         """The lines with a value at the cursor, the highest first."""
@@ -72,14 +86,17 @@ class _Indexed:
         self.index = PointIndex()
         self._drawn: tuple[object, DrawnCurve] | None = None
 
-    def draw(self, curve: ChartCurve, axis: Axis, smoothing: float, columns: int) -> DrawnCurve:
+    def draw(
+        self, curve: ChartCurve, axis: Axis, smoothing: float, columns: int, *, inner: bool
+    ) -> DrawnCurve:
         """The curve on an axis, in at most this number of points."""
-        drawn_for = axis, smoothing, columns, len(self.index)
+        drawn_for = axis, smoothing, columns, len(self.index), inner
         if self._drawn is None or self._drawn[0] != drawn_for:
             drawn = DrawnCurve(
                 curve.reduce(axis, columns),
                 curve.reduce_smoothed(axis, columns, smoothing) if smoothing else None,
                 curve.best(),
+                curve.inner_range(axis) if inner else None,
             )
             self._drawn = drawn_for, drawn
         return self._drawn[1]
@@ -95,7 +112,7 @@ class ChartSet:
         self._live = False
         self._names: Sequence[str] = ()
         self._indexes: OrderedDict[tuple[str, str, XKind], _Indexed] = OrderedDict()
-        self._axes: dict[tuple[str, bool], Axis] = {}
+        self._axes: dict[tuple[str, str], Axis] = {}
         self._extents: dict[XKind, Extent] = {}
         self._deadline = math.inf
         self.pending = False
@@ -183,9 +200,21 @@ class ChartSet:
             if len(found) > 1:
                 lines.append(_mean_line(run_ids[0], curves, options, axis, columns))
             elif found:
-                drawn = found[0][1].draw(curves[0], axis, options.smoothing, columns)
+                drawn = found[0][1].draw(
+                    curves[0], axis, options.smoothing, columns, inner=options.span == "inner"
+                )
                 lines.append(Line(run_ids[0], drawn, curves[0].value_at(options.cursor, options.smoothing)))
-        return Chart(name, lines, axis, self._y_axis(name, lines, options))
+        events = [event for event in self.events(options) if axis.contains(event.x)]
+        return Chart(name, lines, axis, self._y_axis(name, lines, options), events)
+
+    def events(self, options: ChartOptions) -> list[ChartEvent]:
+        """What happened to the runs, by its position on the x axis."""
+        found = [
+            ChartEvent(x, run_id, text)
+            for run_id, metrics in self._metrics.items()
+            for x, text in metrics.events(options.x)
+        ]
+        return sorted(found, key=lambda event: event.x)
 
     def _indexed(self, run_id: str, name: str, kind: XKind, points: Points) -> _Indexed:
         key = run_id, name, kind
@@ -202,11 +231,15 @@ class ChartSet:
             for line in lines
         ]
         values = [value for one in drawn for part in (one.lows, one.highs) for value in part]
+        if (limits := options.limits_of(name)) is not None:
+            return Axis(*limits, "log" if options.log != "off" and limits[0] > 0 else "linear")
+        if options.span == "inner":
+            values = [value for line in lines for value in line.curve.inner or ()] or values
         if options.log != "off" and any(value > 0 for value in values):
             return fit_axis(values, scale="log")
-        key = name, options.outliers
+        key = name, options.span
         before = self._axes.get(key)
-        axis = fit_axis(values, before, cut_spikes=not options.outliers)
+        axis = fit_axis(values, before, cut_spikes=options.span == "usual")
         if options.window is None:
             self._axes[key] = axis
         return axis

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from workbench.charts.run_events import RunEvent, run_events
 from workbench.logs.series import Series
 from workbench.runs.journal import SystemSample
 from workbench.runs.metric_series import NOT_METRICS, TRAINING, machine_values
@@ -62,6 +63,7 @@ class RunMetrics:
         self._machine: dict[str, Series] = {}
         self._num_lines = 0
         self._steps_per_epoch = 0.0
+        self._events: Sequence[RunEvent] = ()
         self._start = math.nan
         """The earliest known time of a point, Unix seconds."""
 
@@ -76,6 +78,8 @@ class RunMetrics:
             self._source, self._evaluations, self._num_evaluations = view.curve, {}, 0
         if len(view.journal) < self._num_lines:
             self._machine, self._num_lines = {}, 0
+        if len(view.journal) != self._num_lines:
+            self._events = run_events(view.journal)
         self._add_evaluations(view)
         self._add_machine_samples(view)
         self._steps_per_epoch = float(view.setup.steps_per_epoch if view.setup else 0)
@@ -104,6 +108,22 @@ class RunMetrics:
         offset = self._start if kind is XKind.RELATIVE else 0.0
         known = len(columns.times) and math.isfinite(self._start)
         return Points(columns.times, columns.values, offset) if known else None
+
+    def events(self, kind: XKind) -> list[tuple[float, str]]:
+        """What happened to the run: positions on an x axis, where they are known, and texts."""
+        scale = 1 / self._steps_per_epoch if kind is XKind.EPOCH and self._steps_per_epoch else math.nan
+        found = []
+        for event in self._events:
+            time = event.time or math.nan
+            x = {
+                XKind.STEP: float(event.step),
+                XKind.EPOCH: event.step * scale,
+                XKind.RELATIVE: time - self._start,
+                XKind.WALL: time,
+            }[kind]
+            if math.isfinite(x):
+                found.append((x, event.text))
+        return found
 
     def _training_columns(self, rows: MetricColumns) -> dict[str, _Columns]:
         names = list(rows.values)  # a copy: the columns of a run that is read in a thread may grow meanwhile

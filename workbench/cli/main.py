@@ -282,10 +282,8 @@ def _add_run_commands(commands: Subparsers) -> None:
 
 
 def _add_charts(commands: Subparsers) -> None:
-    summary = "draw the metrics of runs as charts"
-    command = _add(commands, "charts", "charts:charts", summary, json=False)
-    command.add_argument("run", metavar="RUN", nargs="+", help=RUN_HELP)
-    add_chart_options(command)
+    summary = "draw the metrics of runs, or of logs of other programs, as charts"
+    add_chart_options(_add_paths(_add(commands, "charts", "charts:charts", summary, json=False)))
 
 
 def _add_resume(commands: Subparsers) -> None:

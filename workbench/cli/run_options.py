@@ -32,7 +32,7 @@ def add_chart_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format",
         default="txt",
-        choices=("txt", "svg", "csv"),
+        choices=("txt", "png", "svg", "csv"),
         help="text (default), a picture, or the points",
     )
     command.add_argument("--to", metavar="PATH", help="file to write (default: stdout)")
@@ -43,7 +43,14 @@ def add_chart_options(command: argparse.ArgumentParser) -> None:
         "--smooth", type=_smoothing, default=0.0, metavar="FACTOR", help="smoothing from 0 to 0.999"
     )
     command.add_argument("--log", default="off", choices=("off", "y", "xy"), help="logarithmic axes")
-    command.add_argument("--outliers", action="store_true", help="show values that are far above the others")
+    command.add_argument("--y", metavar="LOW..HIGH", help="a fixed y axis, for example 0..1")
+    spans = command.add_mutually_exclusive_group()
+    spans.add_argument("--outliers", action="store_true", help="show values that are far above the others")
+    spans.add_argument(
+        "--no-outliers",
+        action="store_true",
+        help="cut off what is below the 1st or above the 99th percentile",
+    )
 
 
 def _smoothing(text: str) -> float:

@@ -277,17 +277,17 @@ def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
     """The changes during the run, oldest first."""
     starts, refused = start_steps(journal), refused_attempts(journal)
     journal = [line for line in journal if not (isinstance(line, Attempt) and line.attempt in refused)]
-    return [Change(_step_of(line, starts), what) for line in journal if (what := _describe_change(line))]
+    return [Change(change_step(line, starts), what) for line in journal if (what := describe_change(line))]
 
 
-def _step_of(line: JournalLine, starts: dict[int, int]) -> int | None:
+def change_step(line: JournalLine, starts: dict[int, int]) -> int | None:
     """The step at which a change took effect."""
     if isinstance(line, Attempt | Notice):
         return starts.get(line.attempt)
     return line.step if isinstance(line, SettingChange | PhaseChange) else None
 
 
-def _describe_change(line: JournalLine) -> str:
+def describe_change(line: JournalLine) -> str:
     """The change in a journal line, for people; empty for most lines."""
     match line:
         case SettingChange():

@@ -5,14 +5,18 @@ from array import array
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from textual.app import App
 
 from workbench.logs.series import Series
+from workbench.runs.journal import Attempt, SettingChange
 from workbench.runs.reader import RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
-from workbench.runs.store import RunSummary
+from workbench.runs.store import RunSummary, Store
 from workbench.ui.charts.pane import ChartsPane
+from workbench.ui.services.saved_layout import load_layout
+from workbench.ui.widgets.chooser import Chooser
 from workbench.ui.widgets.text_line import TextLine
 
 
@@ -144,7 +148,7 @@ async def test_the_keys_change_how_all_charts_are_drawn():
         await show(pilot, make_view())
         pane = pilot.app.pane
         await pilot.press("a", "a", "A", "v", "m", "o")
-        assert (pane.options.smoothing, pane.options.log, pane.options.outliers) == (0.3, "y", True)
+        assert (pane.options.smoothing, pane.options.log, pane.options.span) == (0.3, "y", "all")
         assert pane.options.x == "epoch" and "smooth .300──log y──with outliers" in pane.headline
         await pilot.press("m", "m", "m", "greater_than_sign")
         assert pane.options.window == (99.5, 199.0)
@@ -233,7 +237,7 @@ async def test_the_page_is_exported_to_a_file_in_the_working_directory(tmp_path,
         await pilot.press("e")
         await pilot.pause()
         await pilot.press(*"csv", "enter")
-        await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
         lines = (tmp_path / "charts-a.csv").read_text().splitlines()
         assert len({line.split(",")[0] for line in lines[1:]}) == 4
 
@@ -256,3 +260,83 @@ async def test_repeats_are_drawn_as_their_mean_with_its_deviation():
         await pilot.press("F")
         await pilot.pause()
         assert "±" not in pilot.app.text
+
+
+async def test_the_filter_and_how_charts_are_drawn_are_remembered_for_the_runs_folder():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press("a", "v", "m", "b", "o", "o", "F")
+        pilot.app.pane.filter = "loss"
+        await pilot.pause()
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        pane = pilot.app.pane
+        assert pilot.app.shown == ["train/loss"], "one chart"
+        assert pane.headline.startswith(
+            "a──/loss──by epoch──smooth .300──log y──without outliers──means of repeats"
+        )
+        await pilot.press("comma")  # where the cursor is is not remembered
+        pane.filter = ""
+        await pilot.pause()
+    saved = load_layout(Store.default().home).charts
+    assert (saved.filter, saved.side, saved.means, saved.x) == ("", 1, True, "epoch")
+
+
+async def test_the_y_axis_of_a_chart_is_fixed_and_follows_again():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        pane = pilot.app.pane
+
+        async def choose_range(text):
+            await pilot.press("O")
+            await pilot.pause()
+            await pilot.press(*text, "enter")
+            await pilot.pause()
+
+        assert pane.grid.selected == "val/loss"
+        await choose_range("2..x")
+        assert isinstance(pilot.app.screen, Chooser), "not a range"
+        await pilot.press("escape")
+        await choose_range("2.2..2.8")
+        assert pane.options.limits == {"val/loss": (2.2, 2.8)} and "y 2.2..2.8" in pane.headline
+        assert "↑ max 3.00  ↓ min 2.02" in pilot.app.text
+        await pilot.press("right")
+        assert "y 2.2" not in pane.headline
+        await pilot.press("left")
+        await choose_range("follow")
+        assert pane.options.limits == {} and "↓" not in pilot.app.text
+
+
+async def test_events_are_marked_and_described_at_the_cursor():
+    view = make_view()
+    view.journal = [
+        SettingChange(setting="train.lr", before=0.1, value=0.05, step=50),
+        Attempt(attempt=2, from_step=120),
+    ]
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, view)
+        assert pilot.app.text.count("▴") == 2 * len(pilot.app.shown)
+        pane = pilot.app.pane
+        await pilot.press("n")
+        assert pane.headline == "a──step 50──lr 0.1 → 0.05"
+        await pilot.press("n")
+        assert pane.headline == "a──step 120──resumed" and "resumed" in pane.text_to_copy()
+        await pilot.press("n")
+        assert pane.options.cursor == 50
+        await pilot.press(*["comma"] * 5)
+        assert "lr" not in pane.headline
+        await show(pilot, view, make_view("b"))
+        await pilot.press("n", "n")
+        assert "──1 " in pane.headline, "which run it was"
+
+
+async def test_a_png_of_the_page_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        await show(pilot, make_view())
+        await pilot.press("e")
+        await pilot.pause()
+        await pilot.press(*"png", "enter")
+        await pilot.app.workers.wait_for_complete()
+        with Image.open(tmp_path / "charts-a.png") as picture:
+            assert picture.format == "PNG" and picture.width > picture.height

@@ -33,7 +33,7 @@ def draw_chart(
         elif line.curve.best and not several:
             marks.append(Mark(*line.curve.best, "▲", style=BEST_STYLE))
     title = _title(chart, options, styles, width, selected=selected)
-    return Drawing(series, chart.x_axis, chart.y_axis, marks, title)
+    return Drawing(series, chart.x_axis, chart.y_axis, marks, title, [event.x for event in chart.events])
 
 
 def _series(line: Line, styles: RunStyles, *, several: bool) -> list[Series]:
@@ -79,10 +79,18 @@ def _value_texts(chart: Chart, options: ChartOptions, styles: RunStyles) -> list
     if line.curve.best and options.cursor is None:
         x, value = line.curve.best
         texts.append((f"  ▲{format_compact(value)}@{options.format_x(x)}", BEST_STYLE))
-    highest = max(line.curve.values.highs, default=0.0)
-    if chart.y_axis.scale == "linear" and highest > chart.y_axis.high * (1 + 1e-9):
-        texts.append((f"  ↑ max {format_compact(highest)}", MUTED))
-    return texts
+    return texts + _cut_notes(chart, line)
+
+
+def _cut_notes(chart: Chart, line: Line) -> list[tuple[str, str]]:
+    """`↑ max 812`, `↓ min -3`: how far the values go beyond the ends of the y axis."""
+    axis, values = chart.y_axis, line.curve.values
+    highest, lowest = max(values.highs, default=axis.high), min(values.lows, default=axis.low)
+    margin = 1e-9 * max(abs(axis.low), abs(axis.high))
+    notes = [(f"  ↑ max {format_compact(highest)}", MUTED)] if highest > axis.high + margin else []
+    if lowest < axis.low - margin:
+        notes.append((f"  ↓ min {format_compact(lowest)}", MUTED))
+    return [] if axis.scale == "log" else notes
 
 
 def _value_text(line: Line) -> str:

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from workbench.charts.chart_files import FILE_COLUMNS, to_csv, to_svg
 from workbench.charts.chart_options import ChartOptions
-from workbench.charts.chart_set import ChartSet
+from workbench.charts.chart_set import Chart, ChartSet
 from workbench.ui.charts.chart_drawing import draw_chart, legend
 from workbench.ui.charts.run_styles import RunStyles
 from workbench.ui.widgets.plot import LABEL_GUTTER, render_drawing
 
-FORMATS = {"svg": "a picture of the charts", "csv": "their points", "txt": "the charts as text"}
+FORMATS = {
+    "png": "a picture for slides and documents",
+    "svg": "a picture that can be scaled and searched",
+    "csv": "their points",
+    "txt": "the charts as text",
+}
 TEXT_WIDTH, TEXT_HEIGHT = 100, 18
 """The size of a chart as text, in cells."""
 
 
 def export_charts(
     charts: ChartSet, metrics: Sequence[str], names: Mapping[str, str], options: ChartOptions, format: str
-) -> str:
-    """The content of a file with the charts of some metrics; `names`: those of the runs, by their ids."""
+) -> Callable[[], bytes]:
+    """What makes the content of a file with the charts of some metrics; `names`: those of the runs, by their ids.
+
+    It needs the charts no more, so that it may be called in another thread.
+    """
     charts.index_completely()
     if format == "txt":
-        return _to_text(charts, metrics, names, options)
+        text = _to_text(charts, metrics, names, options)
+        return text.encode
     drawn = [charts.chart(metric, options, FILE_COLUMNS) for metric in metrics]
-    return (to_svg if format == "svg" else to_csv)(drawn, names, options)
+    if format == "png":
+        return partial(_to_png, drawn, dict(names), options)
+    return (to_svg if format == "svg" else to_csv)(drawn, names, options).encode
+
+
+def _to_png(drawn: Sequence[Chart], names: Mapping[str, str], options: ChartOptions) -> bytes:
+    """Pillow takes a while to be imported."""
+    from workbench.charts.chart_png import to_png  # noqa: PLC0415
+
+    return to_png(drawn, names, options)
 
 
 def _to_text(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,10 +13,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from workbench.charts.chart_options import ChartOptions, Extent
+from workbench.charts.chart_options import ChartOptions, Extent, format_limits, parse_limits
 from workbench.charts.chart_set import Chart, ChartSet
 from workbench.charts.metric_names import matches, sections
-from workbench.core.text import plural
+from workbench.core.text import plural, sanitize
 from workbench.runs.groups import group_runs
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
@@ -25,6 +27,7 @@ from workbench.ui.charts.chart_grid import ChartGrid
 from workbench.ui.charts.export import FORMATS, export_charts, unused_path
 from workbench.ui.charts.grid_layout import MAX_SIDE, Page, Slot, lay_out, single_page
 from workbench.ui.charts.run_styles import MAX_RUNS, RunStyles
+from workbench.ui.services.saved_layout import ChartsLayout, load_layout, save_layout
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.plot import LABEL_GUTTER, Drawing
 from workbench.ui.widgets.text_line import TextLine
@@ -33,6 +36,10 @@ DOTS_PER_CELL = 2
 """Columns of a chart per cell: those of a braille character."""
 PAUSE_SECONDS = 0.005
 """The pause before the next part of a long series is drawn, in which keys are handled."""
+FOLLOW_VALUES = "follow the values"
+"""The choice of a y axis that is not fixed."""
+MAX_EVENT_WIDTH = 60
+"""Cells of the text of an event."""
 NO_RUN, LOADING, NO_METRICS = "No run selected.", "Loading…", "No metrics yet."
 
 
@@ -52,7 +59,9 @@ class ChartsPane(Pane):
         Binding("v", "log", "log axes"),
         Binding("b", "grid", "grid"),
         Binding("f", "follow", "follow"),
-        Binding("o", "outliers", "with outliers", show=False),
+        Binding("o", "span", "y axis with or without outliers", show=False),
+        Binding("O", "limits", "fixed y axis", show=False),
+        Binding("n", "next_event", "cursor to the next event", show=False),
         Binding("F", "means", "means of repeats", show=False),
         Binding("e", "export_charts", "export charts"),
         Binding("comma", "step(-1)", "cursor left", key_display=",", show=False),
@@ -75,6 +84,8 @@ class ChartsPane(Pane):
         self._enlarged = False
         self.means = False
         """Whether repeats are one line, their mean."""
+        self._saved = ChartsLayout()
+        """The layout as it was saved last."""
         self._layout: tuple[object, ...] = ()
         """What the pages were laid out for."""
 
@@ -86,6 +97,24 @@ class ChartsPane(Pane):
     def grid(self) -> ChartGrid:
         """The charts."""
         return self.query_one(ChartGrid)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._saved = saved = load_layout(self.services.store.home).charts
+        self.options = ChartOptions(saved.x, saved.smoothing, saved.log, saved.span, saved.limits)
+        self._side, self.means = saved.side, saved.means
+        self.filter = saved.filter
+
+    def _save(self) -> None:
+        """Remember how the charts are shown, if that has changed."""
+        how = self.options
+        layout = ChartsLayout(
+            filter=self.filter, x=how.x, smoothing=how.smoothing, log=how.log, span=how.span, limits=dict(how.limits),
+            side=self._side, means=self.means,
+        )  # fmt: skip
+        if layout != self._saved:
+            self._saved = layout
+            save_layout(self.services.store.home, charts=layout)
 
     # Values
 
@@ -174,6 +203,7 @@ class ChartsPane(Pane):
     def _redraw(self) -> None:
         if not self._in_view:
             return
+        self._save()
         self._show_legend()
         if message := self._message():
             self.grid.show_message(message)
@@ -217,11 +247,14 @@ class ChartsPane(Pane):
 
     def _headline(self) -> str:
         views, grid = self.shown_views, self.grid
+        limits = self.options.limits_of(grid.selected)
         parts = [
             plural(len(views), "run") if len(views) > 1 else views[0].name if views else "",
             f"/{self.filter}" if self.filter else "",
             self.options.cursor_label,
+            *self._events_at_cursor,
             *self.options.labels,
+            "" if limits is None else f"y {format_limits(limits)}",
             "means of repeats" if self.means else "",
             f"{grid.page_number + 1}/{grid.num_pages}" if grid.num_pages > 1 else "",
         ]
@@ -236,7 +269,24 @@ class ChartsPane(Pane):
         values = [
             f"{names.get(line.run_id, line.run_id)} {line.at_cursor}" for line in self._chart(slot).by_value()
         ]
-        return ", ".join([f"{slot.name} {self.options.cursor_label}".rstrip(), *values])
+        return ", ".join(
+            [f"{slot.name} {self.options.cursor_label}".rstrip(), *self._events_at_cursor, *values]
+        )
+
+    @property
+    def _events_at_cursor(self) -> list[str]:
+        """What happened where the cursor is: `lr 0.1 → 0.05`, of several runs after the mark of the run."""
+        slot, cursor = self.grid.selected_slot, self.options.cursor
+        if slot is None or cursor is None:
+            return []
+        axis = self.options.x_axis(self._extent)
+        at, cell = axis.position(cursor), 1 / max(1, slot.width - LABEL_GUTTER)
+        near = [
+            event for event in self._charts.events(self.options) if abs(axis.position(event.x) - at) <= cell
+        ]
+        styles = self._styles if len(self._styles) > 1 else None
+        texts = (f"{styles.mark_of(event.run_id)} {event.text}" if styles else event.text for event in near)
+        return [sanitize(text, MAX_EVENT_WIDTH) for text in texts]
 
     # Actions
 
@@ -258,7 +308,7 @@ class ChartsPane(Pane):
         self._lay_out()
 
     def action_export_charts(self) -> None:
-        """Write the charts of this page to the working directory: as a picture, their points, or as text."""
+        """Write the charts of this page to the working directory: as a picture (PNG, SVG), their points, or as text."""
         options = [Option(name, (name, title)) for name, title in FORMATS.items()]
         if self.grid.page.slots:
             self.app.push_screen(
@@ -271,13 +321,17 @@ class ChartsPane(Pane):
         names = self._line_names
         metrics = [slot.name for slot in self.grid.page.slots]
         target = unused_path(Path.cwd(), list(names), format)
-        try:
-            content = export_charts(self._charts, metrics, names, self.options, format)
-            target.write_text(content, encoding="utf-8")
-        except OSError as error:
-            self.post_message(Notify(f"{target} can't be written: {error.strerror}", "error"))
-        else:
-            self.post_message(Notify(f"exported to {target}"))
+        make = export_charts(self._charts, metrics, names, self.options, format)
+
+        def write() -> None:
+            try:
+                target.write_bytes(make())
+            except OSError as error:
+                self.post_message(Notify(f"{target} can't be written: {error.strerror}", "error"))
+            else:
+                self.post_message(Notify(f"exported to {target}"))
+
+        self.run_worker(write, thread=True, exit_on_error=False)
 
     def action_means(self) -> None:
         """Draw runs that differ only in their seed, or are of one group, as their mean with its deviation, or not."""
@@ -303,9 +357,39 @@ class ChartsPane(Pane):
         """Cycle logarithmic axes: none, y, both."""
         self._draw_with(self.options.with_next_log())
 
-    def action_outliers(self) -> None:
-        """Show all values, or cut off a few that are far above the others."""
-        self._draw_with(replace(self.options, outliers=not self.options.outliers))
+    def action_span(self) -> None:
+        """Cycle what the y axes span: all but values far above the others, all, the 1st to the 99th percentile."""
+        self._draw_with(self.options.with_next_span())
+
+    def action_limits(self) -> None:
+        """Fix the y axis of the selected chart, or let it follow the values again."""
+        slot = self.grid.selected_slot
+        if slot is None:
+            return
+        axis, fixed = self._chart(slot).y_axis, self.options.limits_of(slot.name)
+        finder = Finder(
+            filter_options([Option(FOLLOW_VALUES, (FOLLOW_VALUES,))]), allow_text=True,
+            hint=f"a range is typed as LOW..HIGH; it is {format_limits((axis.low, axis.high))} now",
+            check=lambda text: text == FOLLOW_VALUES or parse_limits(text),
+            current=FOLLOW_VALUES if fixed is None else format_limits(fixed),
+        )  # fmt: skip
+        title = f"y axis of {slot.name}"
+        self.app.push_screen(Chooser(title, finder), partial(self._set_limits, slot.name))
+
+    def _set_limits(self, metric: str, text: str | None) -> None:
+        if text is not None:
+            limits = None if text == FOLLOW_VALUES else parse_limits(text)
+            self._draw_with(self.options.with_limits(metric, limits))
+
+    def action_next_event(self) -> None:
+        """Move the cursor to the next change of a setting, resume, pause or notice; from the last one to the first."""
+        xs = [event.x for event in self._charts.events(self.options)]
+        if not xs:
+            self.post_message(Notify("nothing has happened to these runs while they trained", transient=True))
+            return
+        cursor = -math.inf if self.options.cursor is None else self.options.cursor
+        following = next((x for x in xs if x > cursor + abs(cursor) * 1e-9), xs[0])
+        self._draw_with(self.options.stepped_to(following, self._extent))
 
     def action_follow(self) -> None:
         """Remove the cursor and the zoom, and follow the newest values."""

@@ -40,6 +40,10 @@ class RunStyles:
         """The runs that are shown."""
         return len(self._given)
 
+    def mark_of(self, run_id: str) -> str:
+        """The mark of a run that is shown; empty for another one, as of those that a mean stands for."""
+        return self._given[run_id].mark if run_id in self._given else ""
+
     def __getitem__(self, run_id: str) -> RunStyle:
         """The style of a run that is shown."""
         return self._given[run_id]

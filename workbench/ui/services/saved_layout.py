@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.charts.chart_options import LogAxes, YSpan
+from workbench.charts.run_metrics import XKind
 from workbench.io.record_codec import Record, read_record, write_record
 
 FILE_NAME = "layout.json"
@@ -31,10 +33,27 @@ class RunsLayout(Record, frozen=True, kw_only=True):
     reverse: bool = False
 
 
+class ChartsLayout(Record, frozen=True, kw_only=True):
+    """The charts pane."""
+
+    filter: str = ""
+    x: XKind = XKind.STEP
+    smoothing: float = 0.0
+    log: LogAxes = "off"
+    span: YSpan = "usual"
+    limits: dict[str, tuple[float, float]] = {}
+    """As in `ChartOptions`."""
+    side: int | None = None
+    """Charts across and down; `None`: as many as fit."""
+    means: bool = False
+    """Whether repeats are one line."""
+
+
 class Layout(Record, frozen=True, kw_only=True):
     """`layout.json`."""
 
     runs: RunsLayout = RunsLayout()
+    charts: ChartsLayout = ChartsLayout()
 
 
 def load_layout(home: Path) -> Layout:
@@ -42,9 +61,9 @@ def load_layout(home: Path) -> Layout:
     return read_record(home / FILE_NAME, Layout) or Layout()
 
 
-def save_layout(home: Path, *, runs: RunsLayout | None = None) -> None:
+def save_layout(home: Path, *, runs: RunsLayout | None = None, charts: ChartsLayout | None = None) -> None:
     """Replace parts of the saved layout. A home that can't be written to is not an error."""
-    changed = {name: part for name, part in {"runs": runs}.items() if part is not None}
+    changed = {name: part for name, part in {"runs": runs, "charts": charts}.items() if part is not None}
     with contextlib.suppress(OSError):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout = msgspec.structs.replace(load_layout(home), **changed)

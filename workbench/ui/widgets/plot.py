@@ -14,6 +14,9 @@ from workbench.ui.widgets.braille_canvas import Canvas
 from workbench.ui.widgets.cell_grid import Cell, CellView, Grid, to_cells
 
 AXIS_STYLE = "$foreground-muted"
+EVENT_MARK, EVENT_STYLE = "▴", "$text-secondary"
+EVENT_CELLS = 3
+"""Cells by which the mark of an event gives way to a number."""
 LABEL_ROWS = 4
 """Rows, from the top, that may have the label of a vertical line."""
 LABEL_GUTTER = 7
@@ -64,6 +67,8 @@ class Drawing:
     marks: Sequence[Mark] = ()
     title: Title = ()
     """Texts with their styles."""
+    events: Sequence[float] = ()
+    """Positions on the x axis that have a small mark."""
 
 
 class Plot(CellView):
@@ -127,7 +132,7 @@ def render_drawing(drawing: Drawing, width: int, height: int) -> Grid:
         _mark(canvas, mark, x_axis, y_axis)
     rows = [_title(drawing.title, _log_note(drawing), width)]
     rows += [[*left, *row] for left, row in zip(_gutter(y_axis, canvas.height), canvas.rows, strict=True)]
-    rows.append(_x_axis_row(x_axis, canvas.width))
+    rows.append(_x_axis_row(x_axis, canvas.width, drawing.events))
     return [row[:width] for row in rows[:height]]
 
 
@@ -221,12 +226,17 @@ def _gutter(axis: Axis, height: int) -> Grid:
     return [[(c, AXIS_STYLE) for c in label] for label in labels]
 
 
-def _x_axis_row(x_axis: Axis, width: int) -> list[Cell]:
-    """The x axis with its numbers."""
+def _x_axis_row(x_axis: Axis, width: int, events: Sequence[float] = ()) -> list[Cell]:
+    """The x axis with its numbers, and the marks of events beside them."""
     canvas = Canvas(width, 1)
     ticks = x_axis.ticks(max(1, width // 7))
     for tick, label in zip(ticks, x_axis.labels(ticks), strict=True):
         _label(canvas, label, x_axis.position(tick), AXIS_STYLE)
+    columns = {canvas.cell(x_axis.position(event), 0)[0] for event in events if x_axis.contains(event)}
+    for column in sorted(columns):
+        near = sorted(range(column - EVENT_CELLS, column + EVENT_CELLS + 1), key=lambda x: abs(x - column))
+        free = (x for x in near if 0 <= x < width and canvas.is_free(x, 0, 1))
+        canvas.write(next(free, column), 0, EVENT_MARK, EVENT_STYLE)
     row = [cell if cell[1] else ("─", AXIS_STYLE) for cell in canvas.rows[0]]
     return [*((c, AXIS_STYLE) for c in " " * (LABEL_GUTTER - 1) + "└"), *row]
 
