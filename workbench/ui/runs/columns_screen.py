@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from msgspec.structs import replace
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -60,7 +61,7 @@ class ColumnsScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,m", "dismiss", "back"),
-        Binding("a,insert", "add", "add"),
+        Binding("a", "add", "add"),
         Binding("x,delete", "remove", "remove"),
         Binding("shift+up,K,less_than_sign", "move(-1)", "move left"),
         Binding("shift+down,J,greater_than_sign", "move(1)", "move right"),
@@ -82,7 +83,7 @@ class ColumnsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "columns of the list"
-            box.border_subtitle = "a add  x remove  < > move  + - width  o O sort  d default  esc back"
+            box.border_subtitle = "a add  x remove  < > move  + - width  enter sort  d default  esc back"
             yield Static(Content.styled(HINT, MUTED))
             yield Table()
 
@@ -194,6 +195,11 @@ class ColumnsScreen(ModalScreen[None]):
         name = self._choices[self._index].name
         again = name == self._layout.order
         self._change(replace(self._layout, order=name, reverse=again and not self._layout.reverse))
+
+    @on(Table.RowSelected)
+    def _row_selected(self, event: Table.RowSelected) -> None:
+        event.stop()
+        self.action_sort()
 
     def action_reverse(self) -> None:
         """Reverse the order of the runs."""
