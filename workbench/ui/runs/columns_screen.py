@@ -18,12 +18,8 @@ from workbench.core.text import sanitize
 from workbench.runs.run_columns import check_column, known_columns, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import MUTED
-from workbench.ui.runs.run_table import (
-    ASCENDING,
-    DESCENDING,
-    MIN_CHOSEN_WIDTH,
-)
-from workbench.ui.services.saved_layout import ColumnChoice, RunsLayout
+from workbench.ui.runs.run_table import ASCENDING, DESCENDING
+from workbench.ui.services.saved_layout import MAX_WIDTH, MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.table import Column, Row, Table
 
@@ -31,8 +27,8 @@ DEFAULT_COLUMNS = ("epoch", "test", "val", "time", "device", "model", "data", "s
 """What the first change starts from."""
 FIGURES_FIRST = ("test", "val")
 """The columns that `o` sorts by first while the default ones are shown."""
-USUAL_WIDTH, MAX_WIDTH = 10, 60
-"""Cells from which an automatic width is changed, and the most that a column can have."""
+USUAL_WIDTH = 10
+"""Cells from which an automatic width is changed."""
 HINT = (
     "The name and the status always stand first. Columns that do not fit are reached with ← → in the list; a"
     " click on a header sorts."
@@ -179,7 +175,7 @@ class ColumnsScreen(ModalScreen[None]):
     def action_widen(self, by: int) -> None:
         """Make the column under the cursor wider or narrower."""
         width = (self._choices[self._index].width or USUAL_WIDTH) + by
-        self._set_width(min(max(MIN_CHOSEN_WIDTH, width), MAX_WIDTH))
+        self._set_width(min(max(MIN_WIDTH, width), MAX_WIDTH))
 
     def action_fit(self) -> None:
         """Make the column under the cursor as wide as its content."""

@@ -16,7 +16,7 @@ from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
 from workbench.ui.runs.repeats import NO_REPEATS, Repeats
-from workbench.ui.services.saved_layout import ColumnChoice, RunsLayout
+from workbench.ui.services.saved_layout import MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.cell_grid import Cell
 from workbench.ui.widgets.table import (
     HEADER_STYLE,
@@ -48,8 +48,8 @@ MORE_LEFT, MORE_RIGHT = "‹", "›"
 """Stand in the header where there are more columns than fit."""
 FIXED_COLUMNS = ("status", "marked", "name")
 """These stand first and stay in sight while the others scroll."""
-MIN_CHOSEN_WIDTH, MAX_CHOSEN_WIDTH = 3, 24
-"""Cells of a chosen column at least, and at most where the width is not chosen."""
+MAX_CHOSEN_WIDTH = 24
+"""The most cells of a chosen column whose width is not chosen."""
 MAX_HEADER_WIDTH = 18
 """Cells that a column has for its header alone."""
 MEASURED_RUNS = 200
@@ -132,7 +132,7 @@ def _chosen_column(
         texts = (_text(column, run, repeats) for run in islice(runs, MEASURED_RUNS))
         content = min(max(map(cell_width, texts), default=0), MAX_CHOSEN_WIDTH)
         width = max(content, min(cell_width(column.header) + 1, MAX_HEADER_WIDTH))  # with its sort mark
-    return Column(column.name, sanitize(column.header), width, min_width=min(width, MIN_CHOSEN_WIDTH))
+    return Column(column.name, sanitize(column.header), width, min_width=min(width, MIN_WIDTH))
 
 
 def _with_sort_mark(column: Column, order: RunColumn, *, reverse: bool) -> Column:
