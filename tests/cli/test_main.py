@@ -385,25 +385,6 @@ def test_a_finished_run_is_compared_with_one_that_failed(
     assert not same & {"status", "name", "title", "teaches", "reference.source"}
 
 
-def test_runs_are_compared_class_by_class(
-    digits_run: RunFolder, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("again", "third"):
-        shutil.copytree(digits_run.path, home / "runs" / name)
-    assert run(["compare", digits_run.id, "again", "--json"]) == 0
-    first, second = printed_json(capsys)
-    expected = {one["class"]: one["accuracy"] for one in read_report(digits_run).to_json()["per_class"]}
-    assert {one["class"]: one["accuracy"] for one in first["per_class"]} == expected
-    assert first["per_class_split"] == "test" and first["per_class"][0]["accuracy_difference"] is None
-    assert {one["accuracy_difference"] for one in second["per_class"]} == {0.0}
-    monkeypatch.setenv("COLUMNS", "60")
-    printed = stdout_of(capsys, "compare", digits_run.id, "again", "third", "--by", "f1")
-    title, head, *classes = printed.splitlines()[printed.splitlines().index("") + 1 :]
-    assert title.startswith("F1 of each class, test data, and the difference to ")
-    assert head.startswith("class") and len(classes) == len(expected)
-    assert all(len(line) <= 60 and ".000" in line for line in classes)
-
-
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     digits_run: RunFolder, tmp_path: Path
 ) -> None:

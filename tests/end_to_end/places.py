@@ -103,7 +103,7 @@ def reached_classes() -> set[type[DOMNode]]:
 
 
 PLACES = [
-    Place("1 Runs", ("runs.pane:RunsPane", "runs.run_table:RunTable"), ("1",), "epoch +(test|result)",
+    Place("1 Runs", ("runs.pane:RunsPane", "runs.run_table:RunTable"), ("1",), "1 Runs──",
           everywhere=True),
     Place("2 Experiment", ("experiment.pane:ExperimentPane", "widgets.form:Form"), ("2",), "a recipe +f data",
           sizes=((80, 24), (200, 50)), everywhere=True),
@@ -129,6 +129,7 @@ PLACES = [
     Place("models", ("widgets.chooser:Finder",), ("2", "m"), "enter choose"),
     Place("comparison", ("runs.compare_screen:CompareScreen", "widgets.table:Table"), ("1", "equals_sign"),
           "compare 2 runs"),
+    Place("columns", ("runs.columns_screen:ColumnsScreen", "widgets.table:Table"), ("1", "m"), "columns of the list"),
     Place("notes", ("runs.notes_screen:NotesScreen",), ("1", "i"), "comma-separated"),
     Place("keys", ("widgets.text_screen:TextScreen",), ("1", "question_mark"), "in the list|the selected run"),
     Place("layers", ("experiment.layers_screen:LayersScreen",), ("2", "v"), "esc back"),

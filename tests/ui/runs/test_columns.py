@@ -63,7 +63,7 @@ async def test_a_setting_is_added_moved_widened_and_remembered(until: Until) -> 
         await pilot.press("less_than_sign", "plus", "plus", "o")
         assert header(app)[:3] == ["name", "lr▲", "epoch"]
         assert shown(app) == "123", "a setting is sorted upwards first"
-        await pilot.press("o")
+        await pilot.press("enter")
         assert (header(app)[1], shown(app)) == ("lr▼", "321")
         await pilot.press("down", "x", "x", "x", "x", "x", "x", "x", "x", "x", "escape")
         assert header(app) == ["name", "lr▼"]
@@ -127,6 +127,19 @@ async def test_columns_that_do_not_fit_are_reached_by_scrolling() -> None:
         assert "‹" in app.table.lines[0]
         await pilot.press(*["left"] * len(names))
         assert header(app)[1] == "duration" and "‹" not in app.table.lines[0]
+
+
+async def test_default_columns_that_give_way_are_reached_by_scrolling_too() -> None:
+    app = Bench(lr_runs())
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        before = header(app)
+        assert "started" not in before and "data" not in before
+        for _ in range(12):
+            await pilot.press("right")
+        assert {"data", "started"} <= set(header(app)) and app.table.lines[0].count("‹") == 1
+        await pilot.press(*["left"] * 12)
+        assert header(app) == before
 
 
 async def test_folded_repeats_have_the_mean_and_deviation_of_a_chosen_metric() -> None:

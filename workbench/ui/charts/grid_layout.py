@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.charts.metric_names import Section
+from workbench.ui.services.saved_layout import MAX_SIDE
 
-MAX_SIDE = 4
-"""The most charts across, and down."""
 USUAL_CELLS, USUAL_ROWS = 38, 6
 """The size that charts have at least where the grid is not chosen by the user."""
 LEAST_CELLS, LEAST_ROWS = 20, 5

@@ -25,9 +25,9 @@ from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.charts.chart_drawing import draw_chart, legend
 from workbench.ui.charts.chart_grid import ChartGrid
 from workbench.ui.charts.export import FORMATS, export_charts, unused_path
-from workbench.ui.charts.grid_layout import MAX_SIDE, Page, Slot, lay_out, single_page
+from workbench.ui.charts.grid_layout import Page, Slot, lay_out, single_page
 from workbench.ui.charts.run_styles import MAX_RUNS, RunStyles
-from workbench.ui.services.saved_layout import ChartsLayout, load_layout, save_layout
+from workbench.ui.services.saved_layout import MAX_SIDE, ChartsLayout, load_layout, save_layout
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.plot import LABEL_GUTTER, Drawing
 from workbench.ui.widgets.text_line import TextLine

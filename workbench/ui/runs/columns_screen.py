@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from msgspec.structs import replace
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -17,12 +18,8 @@ from workbench.core.text import sanitize
 from workbench.runs.run_columns import check_column, known_columns, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import MUTED
-from workbench.ui.runs.run_table import (
-    ASCENDING,
-    DESCENDING,
-    MIN_CHOSEN_WIDTH,
-)
-from workbench.ui.services.saved_layout import ColumnChoice, RunsLayout
+from workbench.ui.runs.run_table import ASCENDING, DESCENDING
+from workbench.ui.services.saved_layout import MAX_WIDTH, MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.table import Column, Row, Table
 
@@ -30,8 +27,8 @@ DEFAULT_COLUMNS = ("epoch", "test", "val", "time", "device", "model", "data", "s
 """What the first change starts from."""
 FIGURES_FIRST = ("test", "val")
 """The columns that `o` sorts by first while the default ones are shown."""
-USUAL_WIDTH, MAX_WIDTH = 10, 60
-"""Cells from which an automatic width is changed, and the most that a column can have."""
+USUAL_WIDTH = 10
+"""Cells from which an automatic width is changed."""
 HINT = (
     "The name and the status always stand first. Columns that do not fit are reached with ← → in the list; a"
     " click on a header sorts."
@@ -60,7 +57,7 @@ class ColumnsScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,m", "dismiss", "back"),
-        Binding("a,insert", "add", "add"),
+        Binding("a", "add", "add"),
         Binding("x,delete", "remove", "remove"),
         Binding("shift+up,K,less_than_sign", "move(-1)", "move left"),
         Binding("shift+down,J,greater_than_sign", "move(1)", "move right"),
@@ -82,7 +79,7 @@ class ColumnsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "columns of the list"
-            box.border_subtitle = "a add  x remove  < > move  + - width  o O sort  d default  esc back"
+            box.border_subtitle = "a add  x remove  < > move  + - width  enter sort  d default  esc back"
             yield Static(Content.styled(HINT, MUTED))
             yield Table()
 
@@ -178,7 +175,7 @@ class ColumnsScreen(ModalScreen[None]):
     def action_widen(self, by: int) -> None:
         """Make the column under the cursor wider or narrower."""
         width = (self._choices[self._index].width or USUAL_WIDTH) + by
-        self._set_width(min(max(MIN_CHOSEN_WIDTH, width), MAX_WIDTH))
+        self._set_width(min(max(MIN_WIDTH, width), MAX_WIDTH))
 
     def action_fit(self) -> None:
         """Make the column under the cursor as wide as its content."""
@@ -194,6 +191,11 @@ class ColumnsScreen(ModalScreen[None]):
         name = self._choices[self._index].name
         again = name == self._layout.order
         self._change(replace(self._layout, order=name, reverse=again and not self._layout.reverse))
+
+    @on(Table.RowSelected)
+    def _row_selected(self, event: Table.RowSelected) -> None:
+        event.stop()
+        self.action_sort()
 
     def action_reverse(self) -> None:
         """Reverse the order of the runs."""

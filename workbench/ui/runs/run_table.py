@@ -16,7 +16,7 @@ from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
 from workbench.ui.runs.repeats import NO_REPEATS, Repeats
-from workbench.ui.services.saved_layout import ColumnChoice, RunsLayout
+from workbench.ui.services.saved_layout import MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.cell_grid import Cell
 from workbench.ui.widgets.table import (
     HEADER_STYLE,
@@ -48,8 +48,8 @@ MORE_LEFT, MORE_RIGHT = "‹", "›"
 """Stand in the header where there are more columns than fit."""
 FIXED_COLUMNS = ("status", "marked", "name")
 """These stand first and stay in sight while the others scroll."""
-MIN_CHOSEN_WIDTH, MAX_CHOSEN_WIDTH = 3, 24
-"""Cells of a chosen column at least, and at most where the width is not chosen."""
+MAX_CHOSEN_WIDTH = 24
+"""The most cells of a chosen column whose width is not chosen."""
 MAX_HEADER_WIDTH = 18
 """Cells that a column has for its header alone."""
 MEASURED_RUNS = 200
@@ -132,7 +132,7 @@ def _chosen_column(
         texts = (_text(column, run, repeats) for run in islice(runs, MEASURED_RUNS))
         content = min(max(map(cell_width, texts), default=0), MAX_CHOSEN_WIDTH)
         width = max(content, min(cell_width(column.header) + 1, MAX_HEADER_WIDTH))  # with its sort mark
-    return Column(column.name, sanitize(column.header), width, min_width=min(width, MIN_CHOSEN_WIDTH))
+    return Column(column.name, sanitize(column.header), width, min_width=min(width, MIN_WIDTH))
 
 
 def _with_sort_mark(column: Column, order: RunColumn, *, reverse: bool) -> Column:
@@ -229,46 +229,55 @@ class RunTable(Table):
             self._columns, self._shared_names = table_columns(runs, repeats, layout), shared_names(runs)
             names = [column.key for column in self._columns if column.key not in FIXED_COLUMNS]
             self._run_columns = [run_column(name) for name in names]
-            self._first = min(self._first, max(0, len(names) - 1)) if layout.columns else 0
+            self._first = min(self._first, max(0, len(names) - 1))
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
         rows = RunRows(runs, self._run_columns, marked, self._shared_names, repeats)
         self.set_rows(rows, index)
 
+    @property
+    def _scrollable(self) -> list[Column]:
+        """The columns after the name, from left to right, that scroll; `result` stands only for two of them."""
+        others = self._columns[len(FIXED_COLUMNS) :]
+        if self._layout.columns:
+            return list(others)
+        return [replace(column, min_table_width=0) for column in others if column.key != "result"]
+
     def placed_columns(self, width: int) -> list[PlacedColumn]:
-        """Of the default columns the most important ones; of chosen ones as many as fit after the first in sight."""
-        if not self._layout.columns:
+        """As many as fit from the first in sight on; of default ones that are not scrolled, the most important."""
+        if not self._layout.columns and self._first == 0:
             return fit_columns(self._columns, width)
-        fixed, chosen = self._columns[: len(FIXED_COLUMNS)], self._columns[len(FIXED_COLUMNS) :]
+        fixed, rest = self._columns[: len(FIXED_COLUMNS)], self._scrollable[self._first :]
         room = width - 1 - sum(column.width + column.gap for column in fixed)
-        count = len(_fitting(chosen[self._first :], room)) or 1
-        return fit_columns([*fixed, *chosen[self._first : self._first + count]], width - 1)
+        count = len(_fitting(rest, room)) or 1
+        return fit_columns([*fixed, *rest[:count]], width - 1)
 
     def action_cursor_left(self) -> None:
         """Show the columns to the left."""
-        self._scroll_columns(-1)
+        self._show_from(self._first - 1)
 
     def action_cursor_right(self) -> None:
         """Show the columns to the right."""
         if self._is_cut_right(self.placed_columns(self.size.width - 1)):
-            self._scroll_columns(1)
+            self._show_from(self._first + 1)
 
-    def _scroll_columns(self, by: int) -> None:
-        if self._layout.columns:
-            self._first = max(0, self._first + by)
-            self.redraw()
+    def _show_from(self, first: int) -> None:
+        self._first = max(0, first)
+        self.redraw()
 
     def _is_cut_right(self, placed: Sequence[PlacedColumn]) -> bool:
-        return bool(self._layout.columns) and placed[-1].column.key != self._columns[-1].key
+        return self._scrollable[-1:] != [] and all(
+            one.column.key != self._scrollable[-1].key for one in placed
+        )
 
     def paint(self, grid: list[list[Cell]]) -> None:
-        """Show the rows; the header says where there are more columns."""
-        if grid and self._layout.columns:
+        """Show the rows; the header says where there are more columns, if it has room."""
+        if grid and self._columns:
             placed = self.placed_columns(self.size.width - 1)
             fixed = [one for one in placed if one.column.key in FIXED_COLUMNS]
             left = sum(one.width + one.column.gap for one in fixed)
             if self._first > 0 and left < len(grid[0]):
                 grid[0][left] = (MORE_LEFT, HEADER_STYLE)
-            if self._is_cut_right(placed):
+            if self._is_cut_right(placed) and grid[0][-1][0] == " ":
                 grid[0][-1] = (MORE_RIGHT, HEADER_STYLE)
         super().paint(grid)
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from workbench.charts.chart_options import LogAxes, YSpan
+from workbench.charts.chart_options import SMOOTHING, LogAxes, YSpan
 from workbench.charts.run_metrics import XKind
 from workbench.io.record_codec import Record, read_record, write_record
 
 FILE_NAME = "layout.json"
+MIN_WIDTH, MAX_WIDTH = 3, 60
+"""Cells of a column."""
+MAX_SIDE = 4
+"""The most charts across, and down."""
 
 
 class ColumnChoice(Record, frozen=True, kw_only=True):
@@ -19,7 +25,7 @@ class ColumnChoice(Record, frozen=True, kw_only=True):
 
     name: str
     """As of a `RunColumn`."""
-    width: int | None = None
+    width: Annotated[int, Meta(ge=MIN_WIDTH, le=MAX_WIDTH)] | None = None
     """Cells; `None`: as many as its content needs."""
 
 
@@ -38,12 +44,12 @@ class ChartsLayout(Record, frozen=True, kw_only=True):
 
     filter: str = ""
     x: XKind = XKind.STEP
-    smoothing: float = 0.0
+    smoothing: Annotated[float, Meta(ge=0, le=SMOOTHING[-1])] = 0.0
     log: LogAxes = "off"
     span: YSpan = "usual"
     limits: dict[str, tuple[float, float]] = {}
     """As in `ChartOptions`."""
-    side: int | None = None
+    side: Annotated[int, Meta(ge=1, le=MAX_SIDE)] | None = None
     """Charts across and down; `None`: as many as fit."""
     means: bool = False
     """Whether repeats are one line."""
