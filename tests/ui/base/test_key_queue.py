@@ -1,19 +1,38 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from textual import events
 from textual.widgets import Input
 
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.key_queue import IDLE_SECONDS
 from workbench.ui.base.layout import PANES, PaneId
+from workbench.ui.photo.pane import PhotoPane
 
 
+@pytest.mark.parametrize("busy_seconds", [0.0, 2 * IDLE_SECONDS])
 async def test_text_typed_after_enter_reaches_the_input_that_enter_opens(
-    make_run: Callable[..., Any], hold: Callable[..., Any], until: Callable[..., Any]
+    make_run: Callable[..., Any],
+    hold: Callable[..., Any],
+    until: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    busy_seconds: float,
 ) -> None:
-    """Keys that arrive all at once: none of them may stop the run or quit the app."""
+    """Keys that arrive all at once: none of them may stop the run or quit the app, however busy the machine is."""
+    open_input = PhotoPane.action_type_path
+
+    async def open_slowly(pane: PhotoPane) -> None:
+        for _ in range(10):  # as many tasks that get little time
+            time.sleep(busy_seconds / 10)
+            await asyncio.sleep(0)
+        await open_input(pane)
+
+    monkeypatch.setattr(PhotoPane, "action_type_path", open_slowly)
     run = make_run(status=None)
     hold(run)
     app = WorkbenchApp()

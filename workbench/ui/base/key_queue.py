@@ -10,14 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 
 from textual import events
 from textual.app import App
 from textual.driver import Driver
 from textual.message_pump import MessagePump
 
-MAX_WAIT_SECONDS = 1.0
-"""After this time the next key is handled, whatever the previous one still does."""
+IDLE_SECONDS = 1.0
+"""Once the app has had nothing to do for so long, the next key is handled, whatever the previous one still awaits."""
+MAX_WAIT_SECONDS = 10.0
+"""After this time the next key is handled in any case."""
+CHECK_SECONDS = 0.05
+LATE_SECONDS = 0.02
+"""An app whose timer is later than this was busy, or the machine was."""
 
 
 class OrderedKeys(App[None]):
@@ -41,12 +47,27 @@ class OrderedKeys(App[None]):
     async def _handle(self, event: events.Event) -> None:
         self._counter += 1
         finish = partial(self._finish, self._counter)
-        self.set_timer(MAX_WAIT_SECONDS, finish)
+        self._check_later(self._counter, monotonic(), 0.0)
         target = self.focused
         await super().on_event(event)
         nodes = [] if target is None else list(target.ancestors_with_self)[:-1]
         # Twice: behind the key itself, and behind the messages that widgets posted in response to it.
         self._call_after(nodes, partial(self._call_after, nodes, finish))
+
+    def _check_later(self, counter: int, began: float, idle: float) -> None:
+        """Check after a moment whether the key of this number, handled since `began`, holds up an idle app."""
+        due = monotonic() + CHECK_SECONDS
+        self.set_timer(CHECK_SECONDS, partial(self._check, counter, began, idle, due))
+
+    async def _check(self, counter: int, began: float, idle: float, due: float) -> None:
+        if counter != self._counter:
+            return
+        now = monotonic()
+        idle += CHECK_SECONDS if now - due < LATE_SECONDS else 0.0
+        if idle >= IDLE_SECONDS or now - began >= MAX_WAIT_SECONDS:
+            await self._finish(counter)
+        else:
+            self._check_later(counter, began, idle)
 
     def _call_after(self, nodes: Sequence[MessagePump], callback: Callable[[], object]) -> None:
         """Follow what bubbles: queue a callback behind it in each of the `nodes`, the innermost first."""
