@@ -7,7 +7,8 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,25 @@ def short_name(name: str) -> str:
     return f"{kind}:{Path(path).name}" if separator and kind == "folder" else name
 
 
+class _FreshSource(SourceFileLoader):
+    """Compiles the source at every import.
+
+    Bytecode is taken for current when size and whole seconds of its source match: an edit can go unnoticed.
+    """
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        raise OSError(f"no bytecode of {path} is read or written")
+
+
 def load_object(name: str) -> Callable[..., Any]:
     """The class or function `FILE.py:NAME`; the file is imported as a module. Raises `UserError`."""
     path, attribute = user_code_file(name), name.rpartition(":")[2]
     if not path.is_file():
         raise UserError(f"file not found: {path}")
     module_name = f"{_MODULE_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(
+        module_name, path, loader=_FreshSource(module_name, str(path))
+    )
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

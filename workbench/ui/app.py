@@ -123,7 +123,7 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     @on(messages.SnapshotReady)
     def _snapshot_ready(self, event: messages.SnapshotReady) -> None:
-        exiting = not self.query(StatusLine)
+        exiting = not self.main_view.query_children(StatusLine)
         self.updates.apply(None if exiting else event.snapshot)
 
     @on(messages.PaneMounted)
@@ -173,7 +173,7 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     @on(messages.Notify)
     def _notify(self, event: messages.Notify) -> None:
-        for bar in self.query(NotificationBar):  # none is left while the app exits
+        for bar in self.main_view.query_children(NotificationBar):  # none is left while the app exits
             bar.add(event.text, event.severity, transient=event.transient)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -351,6 +351,6 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         """A transient notification and what happened during an absence disappear at the next key press."""
         if isinstance(event, events.Key):
             self.main_view.hide_absence()
-            for bar in self.query(NotificationBar):
+            for bar in self.main_view.query_children(NotificationBar):
                 bar.dismiss_transient()
         await super().on_event(event)

@@ -145,7 +145,7 @@ class MainView(Vertical):
 
     def hide_absence(self) -> None:
         """What happened while the app was closed has been read."""
-        for line in self.query(StatusLine):  # none is left while the app exits
+        for line in self.query_children(StatusLine):  # none is left while the app exits
             line.show_since_last_visit("")
 
     def show_rows(self) -> None:
