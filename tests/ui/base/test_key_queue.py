@@ -13,6 +13,7 @@ from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.key_queue import IDLE_SECONDS
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.photo.pane import PhotoPane
+from workbench.ui.widgets.chooser import Finder
 
 
 @pytest.mark.parametrize("busy_seconds", [0.0, 2 * IDLE_SECONDS])
@@ -24,15 +25,15 @@ async def test_text_typed_after_enter_reaches_the_input_that_enter_opens(
     busy_seconds: float,
 ) -> None:
     """Keys that arrive all at once: none of them may stop the run or quit the app, however busy the machine is."""
-    open_input = PhotoPane.action_type_path
+    open_input = PhotoPane._open_finder
 
-    async def open_slowly(pane: PhotoPane) -> None:
+    async def open_slowly(pane: PhotoPane, finder: Finder) -> None:
         for _ in range(10):  # as many tasks that get little time
             time.sleep(busy_seconds / 10)
             await asyncio.sleep(0)
-        await open_input(pane)
+        await open_input(pane, finder)
 
-    monkeypatch.setattr(PhotoPane, "action_type_path", open_slowly)
+    monkeypatch.setattr(PhotoPane, "_open_finder", open_slowly)
     run = make_run(status=None)
     hold(run)
     app = WorkbenchApp()
