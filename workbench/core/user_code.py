@@ -7,10 +7,10 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
@@ -46,7 +46,7 @@ class _FreshSource(SourceFileLoader):
     Bytecode is taken for current when size and whole seconds of its source match: an edit can go unnoticed.
     """
 
-    def path_stats(self, path: str) -> Mapping[str, Any]:
+    def path_stats(self, path: str) -> NoReturn:
         raise OSError(f"no bytecode of {path} is read or written")
 
 
