@@ -76,6 +76,7 @@ CHECKS: tuple[Check, ...] = (
     Check("classify", "processes:classify", "inference/classifier.py: TF32, memory format"),
     Check("plan", "processes:plan", "planning/worker.py: timing by phase, memory of the device"),
     Check("two-runs", "processes:two_runs", "launcher/supervisor.py: the choice of a GPU", seconds=120),
+    Check("forked-run", "processes:forked_run", "launcher/fork_server.py: what initializes CUDA before the fork"),
     Check("utilisation", "speed:utilisation", "what keeps the GPU waiting: engine/batches.py, worker/step_callback.py",
           seconds=60, alone=True),
     Check("speed mnist-mlp", "speed:against_eager", "engine/cuda_graphs.py, engine/batches.py", "mnist-mlp", 120, True),

@@ -23,11 +23,18 @@ from tests.gpu.support import (
     workbench,
 )
 from tests.worker.support import Worker, outcome, same, setup_of
+from workbench.cli.follow import wait_for_end
+from workbench.config.experiment import build_experiment
 from workbench.datasets.input_record import InputRecord
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import RunTransform
+from workbench.launcher import fork_client, launch
+from workbench.launcher.fork_protocol import FORKED
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.torchvision_models import build
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.run_report import read_report
+from workbench.runs.status import Status
 
 KILLS = 2
 NEAR_LOGITS = 1e-3
@@ -127,3 +134,21 @@ def two_runs(env: Env) -> str:
     if reports[0]["directory"] == reports[1]["directory"]:
         raise Failed("the two runs share a folder")
     return f"test accuracy {accuracies[0]:.4f} and {accuracies[1]:.4f}"
+
+
+def forked_run(env: Env) -> str:
+    """A run that is forked from a process with PyTorch imported trains on the device, as those of a screen do."""
+    fork_client.wait_for_fork_server(lambda: False)
+    try:
+        sets = ["train.epochs=2", f"train.device={env.device}"]
+        run = launch.start_run(build_experiment("digits-mlp", sets=sets), "check")
+        wait_for_end(run)
+    finally:
+        fork_client.stop_fork_server()
+    report = read_report(run)
+    if report.status is not Status.FINISHED:
+        raise Failed(f"the run {report.status}: {report.reason}")
+    check_device(env, setup_of(run).device)
+    if FORKED not in attempts_of(read_journal(run.journal))[-1].command:
+        raise Failed("the run was not forked")
+    return f"trained on {setup_of(run).device}"

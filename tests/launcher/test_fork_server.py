@@ -235,6 +235,20 @@ def test_forked_programs_draw_different_random_numbers(tmp_path: Path, server: N
     assert all(one != other for one, other in zip(first, second, strict=True))
 
 
+def test_a_fresh_interpreter_takes_the_place_of_a_process_that_has_lost_cuda() -> None:
+    code = (
+        "import os, sys, types\n"
+        "from workbench.launcher.fork_protocol import FORKED, Program\n"
+        "sys.modules['torch'] = types.SimpleNamespace(cuda=types.SimpleNamespace(_is_in_bad_fork=lambda: True))\n"
+        'shown = \'import os, sys; print(os.getpid(), "torch" in sys.modules, os.environ["NEW"])\'\n'
+        "arguments = ('-n1', '-r1', shown, FORKED)\n"
+        "Program(module='timeit', arguments=arguments, environment={**os.environ, 'NEW': 'value'}).run()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        output, _ = process.communicate()
+    assert output.splitlines()[0] == f"{process.pid} False value"
+
+
 def test_a_server_that_has_ended_forks_nothing() -> None:
     before = set(psutil.Process().children())
     server = ForkServer.start()

@@ -32,7 +32,13 @@ class Program(Record, frozen=True, kw_only=True):
     """All environment variables; names and values as `os.environ` has them."""
 
     def run(self) -> None:
-        """Run the module in this process. Returns, or raises `SystemExit`, as the module does."""
+        """Run the module in this process. Returns, or raises `SystemExit`, as the module does.
+
+        A fresh interpreter takes the place of this process if CUDA was initialized before the fork.
+        """
+        if _has_lost_cuda():
+            arguments = [argument for argument in self.arguments if argument != FORKED]
+            os.execve(sys.executable, python_command(self.module, *arguments), self.environment)
         os.environ.clear()
         os.environ.update(self.environment)
         sys.orig_argv = python_command(self.module, *self.arguments)
@@ -41,6 +47,12 @@ class Program(Record, frozen=True, kw_only=True):
         _seed_global_generators()
         sys.modules.pop(self.module, None)  # another module may have imported it
         runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+
+
+def _has_lost_cuda() -> bool:
+    """Whether this process was forked from one that had initialized CUDA, and can't use it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda._is_in_bad_fork())
 
 
 def _seed_global_generators() -> None:

@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from workbench.io.record_codec import decode
 from workbench.launcher.fork_protocol import (
@@ -34,9 +35,12 @@ PRELOADED = (
     "workbench.datasets.builtin",
     "workbench.compute.handlers.models",
     "workbench.planning.worker",
-    "torchvision",
 )
-"""With these modules all is imported that the forked programs need."""
+"""With these modules nearly all is imported that the forked programs need."""
+COUNTS_GPUS = "torchvision"
+"""Imports `torch._dynamo`, which counts the GPUs; that may initialize CUDA, which does not survive a fork."""
+GPU_FILES = ("nvidia[0-9]*", "kfd", "dxg")
+"""What is in /dev where a GPU of NVIDIA (of AMD, or of WSL) can be used."""
 
 
 class ForkServer:
@@ -116,7 +120,7 @@ class ForkServer:
         for descriptor in descriptors:
             os.close(descriptor)
         for number, descriptor in enumerate(above):
-            os.dup2(descriptor, number, inheritable=number <= 2)
+            os.dup2(descriptor, number)
             os.close(descriptor)
         os.chdir(request.directory)
 
@@ -133,7 +137,8 @@ def main() -> None:
     """Import everything, then serve."""
     client = socket.socket(fileno=int(sys.argv[1]))
     client.set_inheritable(False)
-    for module in PRELOADED:
+    has_gpu = any(file for pattern in GPU_FILES for file in Path("/dev").glob(pattern))
+    for module in PRELOADED if has_gpu else (*PRELOADED, COUNTS_GPUS):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is imported stays: a forked process shares this memory as long as it does not write to it
