@@ -186,17 +186,20 @@ def test_a_variable_that_libraries_read_when_they_are_loaded_needs_a_fresh_inter
     assert not is_forked(run) and read_report(run).status is Status.FINISHED
 
 
-def test_changed_code_needs_a_fresh_interpreter_and_a_new_server(own_server: None) -> None:
+def test_changed_code_needs_a_fresh_interpreter_and_a_new_server(
+    own_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_client, "_code_folders", lambda: (str(tmp_path),))
+    (tmp_path / "module.py").touch()
     fork_client.wait_for_fork_server(lambda: False)
-    changed = Path(launch.__file__)
-    before = changed.stat()
-    try:
-        os.utime(changed)
-        run = start("train.epochs=1")
-        wait_for_end(run)
-    finally:
-        os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(tmp_path / "module.py", ns=(0, 0))
+    run = start("train.epochs=1")
+    wait_for_end(run)
     assert not is_forked(run)
+    fork_client.wait_for_fork_server(lambda: False)
+    run = start("train.epochs=1")
+    wait_for_end(run)
+    assert is_forked(run)
 
 
 def test_a_program_gets_its_arguments_directory_streams_and_exit_code(

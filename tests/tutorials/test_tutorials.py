@@ -18,7 +18,7 @@ from workbench.io.atomic_files import write_json
 from workbench.runs.run_folder import create_run_folder
 from workbench.runs.run_report import RunReport, read_report
 
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 def ours(home: Path, recipe: str, seed: int, *sets: str) -> RunReport:
