@@ -7,6 +7,7 @@ user code are delegated to subprocesses of the same kind (`user_process`).
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import sys
@@ -149,6 +150,8 @@ def _private_pipes() -> tuple[IO[str], IO[str]]:
     os.dup2(empty, 0)
     os.close(empty)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what user code prints is shown while it runs
     return reading, writing
 
 

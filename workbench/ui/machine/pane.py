@@ -67,7 +67,7 @@ class MachinePane(Pane):
         id: str | None = None,
     ) -> None:
         super().__init__(services, id=id)
-        self._read_state = read_state
+        self._read_state, self._is_reading = read_state, False
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
@@ -92,12 +92,16 @@ class MachinePane(Pane):
         return self.is_on_screen and self.size.area > 0 and self.screen is self.app.screen
 
     def _update_if_in_view(self) -> None:
-        if self.in_view:
+        if self.in_view and not self._is_reading:
             self._update_now()
 
-    @work(group="machine", exclusive=True)
+    @work(group="machine")
     async def _update_now(self) -> None:
-        self.machine = await asyncio.to_thread(self._read_state)
+        self._is_reading = True  # a machine that takes longer than the interval shall still show its state
+        try:
+            self.machine = await asyncio.to_thread(self._read_state)
+        finally:
+            self._is_reading = False
 
     def _show(self) -> None:
         if self.machine is None or not self.is_mounted:
