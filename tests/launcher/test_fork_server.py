@@ -36,6 +36,8 @@ from workbench.runs.status import Status, status_of
 __all__ = ["driver"]
 
 LONG = "train.epochs=100000"
+ENVIRONMENT, CODE_FOLDERS = dict(os.environ), fork_client._code_folders
+"""As they are outside of every test."""
 
 
 @pytest.fixture
@@ -50,7 +52,13 @@ def own_server() -> Iterator[None]:
     fork_client.stop_fork_server()
     yield
     fork_client.stop_fork_server()
-    fork_client.start_fork_server()
+    with pytest.MonkeyPatch.context() as patch:  # what the test has patched is still so
+        patch.setattr(fork_client, "_code_folders", CODE_FOLDERS)
+        for name in os.environ.keys() - ENVIRONMENT.keys():
+            patch.delenv(name)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        fork_client.start_fork_server()
 
 
 def start(*sets: str) -> RunFolder:
