@@ -10,6 +10,7 @@ from tests.benchmarks.screen import environment
 from workbench.cli.follow import wait_for_end
 from workbench.config.experiment import build_experiment
 from workbench.launcher import fork_client, launch
+from workbench.launcher.fork_protocol import FORKED
 from workbench.runs.enums import Phase
 from workbench.runs.journal import PhaseChange, attempts_of, read_journal
 from workbench.runs.run_folder import RunFolder
@@ -57,7 +58,7 @@ def _run(first_steps: list[float], forked: bool) -> float:
     wait_for_end(run)
     seconds = time.perf_counter() - began
     assert read_report(run).status is Status.FINISHED
-    assert ("--forked" in attempts_of(read_journal(run.journal))[0].command) == forked
+    assert (FORKED in attempts_of(read_journal(run.journal))[0].command) == forked
     first_steps.append(_first_step(run) - now)
     return seconds
 

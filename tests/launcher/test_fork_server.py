@@ -21,7 +21,7 @@ from workbench.cli.follow import wait_for_end
 from workbench.config.experiment import build_experiment
 from workbench.launcher import fork_client, launch
 from workbench.launcher.fork_client import ForkServer, start_python
-from workbench.launcher.fork_protocol import Program
+from workbench.launcher.fork_protocol import FORKED, Program
 from workbench.runs import locks
 from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, RequestKind
@@ -66,7 +66,7 @@ def start(*sets: str) -> RunFolder:
 
 
 def is_forked(run: RunFolder) -> bool:
-    return "--forked" in attempts_of(read_journal(run.journal))[-1].command
+    return FORKED in attempts_of(read_journal(run.journal))[-1].command
 
 
 def weights(run: RunFolder) -> Any:
@@ -163,7 +163,7 @@ def test_a_suspended_run_continues_in_a_fresh_interpreter(server: None) -> None:
         launch.stop_run(run)
         wait_for_end(run)
     first, second = attempts_of(read_journal(run.journal))
-    assert "--forked" in first.command and first.pid == second.pid
+    assert FORKED in first.command and first.pid == second.pid
 
 
 def test_a_forked_run_sees_only_its_gpu(

@@ -19,6 +19,8 @@ DASHES = ("", "8 3", "2 3", "8 3 2 3", "12 4", "4 4", "1 4", "12 3 2 3 2 3")
 WIDTH, HEIGHT, COLUMNS = 640, 300, 2
 """The size of a chart in an SVG file, and the charts beside each other."""
 LEGEND_HEIGHT = 30
+EVENT_COLOR, BEST_COLOR = "#CC79A7", "#009E73"
+"""Colors of the marks of events, and of the best point."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 14, 28, 26
 FILE_COLUMNS = 2 * (WIDTH - _LEFT - _RIGHT)
 """Columns of a chart in a file: each has the lowest and the highest value of its points."""
@@ -170,7 +172,7 @@ def _chart(
         x, _ = frame.place(event.x, chart.y_axis.low)
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in frame.event_mark(x))
         parts.append(
-            f'<polygon points="{corners}" fill="#CC79A7"><title>{_text(event.text)}</title></polygon>'
+            f'<polygon points="{corners}" fill="{EVENT_COLOR}"><title>{_text(event.text)}</title></polygon>'
         )
     parts.append(f'<g clip-path="url(#{clip})" fill="none">')
     for line in chart.lines:
@@ -180,7 +182,7 @@ def _chart(
         parts.append(_polyline(frame.finite_places(smoothed or values), _stroke(styles.get(line.run_id, 0))))
         if line.curve.best and not several:
             x, y = frame.place(*line.curve.best)
-            parts.append(f'<path d="M{x - 5:.1f},{y + 5:.1f}h10l-5,-10z" fill="#009E73" stroke="none"/>')
+            parts.append(f'<path d="M{x - 5:.1f},{y + 5:.1f}h10l-5,-10z" fill="{BEST_COLOR}" stroke="none"/>')
     if options.cursor is not None:
         x, _ = frame.place(options.cursor, chart.y_axis.low)
         parts.append(f'<line x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_TOP + height}" stroke="#fff"/>')

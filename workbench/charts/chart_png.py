@@ -10,9 +10,11 @@ from itertools import pairwise
 from PIL import Image, ImageDraw, ImageFont
 
 from workbench.charts.chart_files import (
+    BEST_COLOR,
     COLORS,
     COLUMNS,
     DASHES,
+    EVENT_COLOR,
     HEIGHT,
     LEGEND_HEIGHT,
     WIDTH,
@@ -29,8 +31,8 @@ DENSITY = 2
 OVERSAMPLING = 2
 """Charts are drawn in so many times more pixels and reduced, for smooth lines."""
 _SCALE = DENSITY * OVERSAMPLING
-BACKGROUND, FRAME, GRID, LABEL, TITLE, FAINT, EVENT, BEST = (
-    "#1a1a1a", "#666666", "#333333", "#aaaaaa", "#ffffff", "#777777", "#CC79A7", "#009E73",
+BACKGROUND, FRAME, GRID, LABEL, TITLE, FAINT = (
+    "#1a1a1a", "#666666", "#333333", "#aaaaaa", "#ffffff", "#777777",
 )  # fmt: skip
 FONT_SIZE, TITLE_SIZE = 12, 13
 MARK_SIZE = 5
@@ -122,7 +124,7 @@ def _chart(chart: Chart, styles: Mapping[str, int], options: ChartOptions, *, se
         pencil.text(x, HEIGHT - 8, label, LABEL, anchor="ms")
     for event in chart.events:
         x, _ = frame.place(event.x, chart.y_axis.low)
-        pencil.polygon(frame.event_mark(x), EVENT)
+        pencil.polygon(frame.event_mark(x), EVENT_COLOR)
     pencil.text(frame.left, 18, chart_title(chart), TITLE, size=TITLE_SIZE)
     pencil.text(frame.right, 18, options.x, LABEL, anchor="rs")
     return pencil.image
@@ -142,7 +144,7 @@ def _line(
     if line.curve.best and not several:
         x, y = frame.place(*line.curve.best)
         pencil.polygon(
-            [(x - MARK_SIZE, y + MARK_SIZE), (x + MARK_SIZE, y + MARK_SIZE), (x, y - MARK_SIZE)], BEST
+            [(x - MARK_SIZE, y + MARK_SIZE), (x + MARK_SIZE, y + MARK_SIZE), (x, y - MARK_SIZE)], BEST_COLOR
         )
 
 

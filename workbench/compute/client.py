@@ -28,7 +28,7 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
-from workbench.launcher.fork_client import start_python, wait_for_fork_server
+from workbench.launcher.fork_client import start_fork_server, start_python, wait_for_fork_server
 
 A = TypeVar("A", bound=Response)
 OnProgress = Callable[[Progress], None]
@@ -80,7 +80,7 @@ class ComputeClient:
         """The process; a new one has imported PyTorch already, unless it is needed `immediately`."""
         with self._starting:
             if self._process is None or self._process.ended:
-                wait_for_fork_server(lambda: immediately or self._closed)
+                start_fork_server() if immediately else wait_for_fork_server(lambda: self._closed)
                 self._process = _Process(self._log)
             return self._process
 

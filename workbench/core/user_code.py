@@ -43,7 +43,7 @@ def short_name(name: str) -> str:
 class _FreshSource(SourceFileLoader):
     """Compiles the source at every import.
 
-    Bytecode is taken for current when size and whole seconds of its source match: an edit can go unnoticed.
+    Bytecode counts as current when size and whole seconds of its source match: an edit can go unnoticed.
     """
 
     def path_stats(self, path: str) -> NoReturn:

@@ -132,10 +132,7 @@ class ForkServer:
         if pid == 0:
             connection.close()
             null = os.open(os.devnull, os.O_RDWR)
-            for number in (
-                0,
-                1,
-            ):  # the other ends of these pipes see the end of this process, not of its copy
+            for number in (0, 1):  # their other ends shall see the end of this process, not of its copy
                 os.dup2(null, number)
             os.close(null)
             fork_server.serve(remote)

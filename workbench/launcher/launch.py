@@ -313,11 +313,9 @@ def _spawn(scope: Sequence[str], arguments: Sequence[str], folder: RunFolder) ->
     reading, writing = os.pipe()
     with folder.log.open("ab") as log, os.fdopen(reading, "rb") as reply:
         try:
-            if (
-                scope
-                or read_script(folder.experiment) is not None
-                or not _fork(arguments, log.fileno(), writing)
-            ):
+            # The worker of a script needs no PyTorch.
+            is_training = read_script(folder.experiment) is None
+            if scope or not (is_training and _fork(arguments, log.fileno(), writing)):
                 command = [*scope, *python_command(SUPERVISOR, *arguments, "--ready-fd", str(writing))]
                 subprocess.run(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -334,5 +332,5 @@ def _fork(arguments: Sequence[str], log: int, ready: int) -> bool:
     process = fork_program(SUPERVISOR, arguments, os.environ, (subprocess.DEVNULL, log, log, ready))
     if process is None:
         return False
-    process.wait()  # the supervisor goes on in a child of this process
+    process.wait()  # the supervisor continues in a child of this process
     return True

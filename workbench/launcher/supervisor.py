@@ -31,7 +31,7 @@ from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import convert, read_record
 from workbench.launcher import hooks
-from workbench.launcher.fork_protocol import Program
+from workbench.launcher.fork_protocol import FORKED, Program
 from workbench.launcher.forked_worker import ForkedWorker
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.launcher.source_version import record_source
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--data", default="")
     parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
     parser.add_argument(
-        "--forked", action="store_true", help="forked with PyTorch imported, as the worker can be"
+        FORKED, action="store_true", help="forked with PyTorch imported, as the worker can be"
     )
     arguments = parser.parse_args()
     if os.fork():  # the launcher waits for this first process, so that no zombie remains

@@ -11,12 +11,13 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from workbench.system.processes import stat_fields
 
 PADDING = " " * 4096
 
 _ARGUMENTS_START, _ARGUMENTS_END = 45, 46
-"""The places of `arg_start` and `arg_end` in /proc/self/stat, counted behind the name of the program."""
+"""The places of `arg_start` and `arg_end` in /proc/self/stat, among the `stat_fields`."""
 
 
 def set_command(command: Sequence[str]) -> None:
@@ -24,7 +25,7 @@ def set_command(command: Sequence[str]) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = stat_fields(os.getpid())
         start, size = (
             int(fields[_ARGUMENTS_START]),
             int(fields[_ARGUMENTS_END]) - int(fields[_ARGUMENTS_START]),

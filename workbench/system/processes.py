@@ -26,10 +26,15 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def stat_fields(pid: int) -> list[str]:
+    """The words of /proc/PID/stat behind the name of the program, from the state on. Raises `OSError`."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; 0 where unknown, `None` for a process that has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(pid)
     except OSError:
         return _alive_without_proc(pid)
     return None if fields[0] in {"Z", "X"} else int(fields[19])
@@ -38,7 +43,7 @@ def start_ticks(pid: int) -> int | None:
 def parent_pid(pid: int) -> int | None:
     """The pid of a process's parent; `None` where unknown."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(stat_fields(pid)[1])
     except (OSError, ValueError, IndexError):
         return None
 
@@ -55,7 +60,7 @@ def command_line(pid: int) -> list[str]:
 def is_suspended(pid: int) -> bool:
     """Whether a process is stopped by SIGSTOP or a debugger; false where this is unknown."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+        return stat_fields(pid)[0] in {"T", "t"}
     except (OSError, IndexError):
         return False
 
