@@ -96,8 +96,14 @@ def test_the_cells_are_what_a_redraw_shows(terminal: Terminal) -> None:
         lambda text: bool(re.search(r"85(\.\d)?k", text)) and "disk" in text, "the layers"
     )
     zoom = ["z"] if terminal.columns >= 100 else []  # elsewhere a passing notice says that it has no effect
-    for key in ["2", "enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "1", *zoom]:
-        terminal.press(key)
+    for key in ["enter", "esc", "3", "4", "5", "6", "7", "?", "esc", ":", "esc", "1", *zoom]:
+        shown = steady(terminal)
+        terminal.press(key).wait(
+            lambda text, key=key, shown=shown: (
+                steady(terminal) != shown and _contains(CONTENTS.get(key, ""), text)
+            ),
+            CONTENTS.get(key, f"what {key} does"),
+        )
         if key == "5":
             terminal.wait(lambda _: image_cells(terminal) > 300, "images from another process")
         quiet(terminal, 1.0)

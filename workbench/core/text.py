@@ -256,8 +256,9 @@ def format_setting(value: object) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def format_time(when: float) -> str:
-    """A time as `23:11` on the same day, else `11-21 23:11` (local time)."""
+def format_time(when: float, now: float | None = None) -> str:
+    """A time as `23:11` on the day of `now` (default: today), else as `11-21 23:11` (local time)."""
     moment = datetime.fromtimestamp(when)
-    same_day = moment.date() == datetime.now().date()
+    today = datetime.now() if now is None else datetime.fromtimestamp(now)
+    same_day = moment.date() == today.date()
     return moment.strftime("%H:%M" if same_day else "%m-%d %H:%M")

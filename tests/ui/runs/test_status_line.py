@@ -11,7 +11,6 @@ import pytest
 from workbench.cli.progress_line import progress_line
 from workbench.config.experiment import build_experiment
 from workbench.core.progress import Progress
-from workbench.core.text import format_time
 from workbench.io.record_codec import convert, to_json
 from workbench.runs.enums import Ending, Phase
 from workbench.runs.journal import Attempt, Journal, PhaseChange
@@ -32,8 +31,8 @@ from workbench.ui.runs.compact_status import (
 )
 from workbench.ui.runs.status_line import fit_summary, status_text
 
-NOW = time.mktime((*time.localtime()[:3], 12, 0, 0, 0, 0, -1))
-"""Noon: the end of a run that ends on another day is shown with its date, which takes more room."""
+NOW = time.mktime((2026, 11, 30, 12, 0, 0, 0, 0, -1))
+NIGHT = time.mktime((2026, 11, 30, 22, 0, 0, 0, 0, -1))
 
 
 @pytest.fixture
@@ -47,8 +46,12 @@ def view(make_run: Callable[..., RunFolder]) -> RunView:
 
 def test_at_120_columns_everything_is_visible(view: RunView) -> None:
     shown = status_text(view, "away 6h: +9 epochs", 120, NOW).plain
-    expected = f"23%  best val .913@14  ETA 3h08 → {format_time(NOW + 11280)} │ away 6h: +9 epochs"
+    expected = "23%  best val .913@14  ETA 3h08 → 15:08 │ away 6h: +9 epochs"
     assert shown.startswith(" lr3e-2 ● 14/60 ━━━") and shown.endswith(expected)
+
+
+def test_an_end_on_another_day_has_a_date(view: RunView) -> None:
+    assert status_text(view, "", 120, NIGHT).plain.endswith("ETA 3h08 → 12-01 01:08")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])

@@ -150,7 +150,7 @@ def _state_text(view: RunView, now: float) -> Content:
     seconds = eta(heartbeat)
     if seconds is None:
         return Content(f"{heartbeat.phase}")
-    return Content(f"ETA {text.format_duration(seconds)} → {text.format_time(now + seconds)}")
+    return Content(f"ETA {text.format_duration(seconds)} → {text.format_time(now + seconds, now)}")
 
 
 def _clock(view: RunView, now: float) -> str:
