@@ -251,6 +251,17 @@ def test_names_that_differ_in_case_are_one_class_across_splits_and_reported_with
     assert any("are separate classes" in remark for remark in separate.remarks)
 
 
+def test_equal_numbers_are_one_class_across_splits_and_reported_within_one(tmp_path):
+    labeled(tmp_path / "a" / "train", "01", "02", "10")
+    labeled(tmp_path / "a" / "test", "1", "2", "10")
+    merged = facts(tmp_path / "a")
+    assert merged.classes == ("01", "02", "10") and merged.counts["test"] == (3, 3, 3)
+    assert "'01' and '1' are the same number and are one class" in merged.remarks
+    separate = facts(labeled(tmp_path / "b", "1", "01", "2"))
+    assert separate.classes == ("01", "1", "2")
+    assert "'01' and '1' are the same number and are separate classes" in separate.remarks
+
+
 def test_numbers_are_in_natural_order(tmp_path):
     assert facts(labeled(tmp_path, "1", "10", "2")).classes == ("1", "2", "10")
     assert natural_order(["10", "9", "b"]) == ["10", "9", "b"]

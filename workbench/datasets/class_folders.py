@@ -1,4 +1,4 @@
-"""Classes from the names of folders: one class for names that differ only in Unicode form or case, in natural order."""
+"""Classes from the names of folders: names that differ only in Unicode form, case or leading zeros; natural order."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class ClassFolders:
 def group_classes(by_split: Mapping[str, Sequence[FolderTree]]) -> tuple[list[ClassFolders], list[str]]:
     """The classes of folders, in order, and a remark on each group of similar names.
 
-    Names that differ only in their Unicode form (NFC, NFD) are one class. So are names that differ in case, unless one
-    split has several of them: `a/` and `A/` may be letters. The spelling is that of the first split, in NFC.
+    Names that differ only in their Unicode form (NFC, NFD) are one class. So are names that differ in case, or that are
+    the same number (`01/` and `1/`), unless one split has several of them: `a/` and `A/` may be letters. The spelling
+    is that of the first split, in NFC.
     """
     by_name: dict[str, dict[str, list[FolderTree]]] = {}
     for split, folders in by_split.items():
@@ -32,19 +33,20 @@ def group_classes(by_split: Mapping[str, Sequence[FolderTree]]) -> tuple[list[Cl
             name = unicodedata.normalize("NFC", folder.name)
             by_name.setdefault(name, {}).setdefault(split, []).append(folder)
     remarks = [_unicode_remark(name) for name, parts in by_name.items() if _differ_in_form(parts)]
-    by_casefold: dict[str, list[str]] = {}
+    similar: dict[str | float, list[str]] = {}
     for name in by_name:
-        by_casefold.setdefault(name.casefold(), []).append(name)
+        number = _NUMBER.fullmatch(name)
+        similar.setdefault(float(name) if number else name.casefold(), []).append(name)
     merged: dict[str, dict[str, list[FolderTree]]] = {}
-    for names in by_casefold.values():
+    for key, names in similar.items():
         used = [split for name in names for split in by_name[name]]
         if len(names) > 1 and len(set(used)) == len(used):
             merged[names[0]] = {split: folders for name in names for split, folders in by_name[name].items()}
-            remarks.append(f"{_listed(names)} differ only in case and are one class")
+            remarks.append(f"{_listed(names)} {_likeness(key)} and are one class")
         else:
             merged |= {name: by_name[name] for name in names}
             if len(names) > 1:
-                remarks.append(f"{_listed(names)} differ only in case and are separate classes")
+                remarks.append(f"{_listed(names)} {_likeness(key)} and are separate classes")
     return [ClassFolders(name, merged[name]) for name in natural_order(merged)], remarks
 
 
@@ -54,6 +56,10 @@ def _differ_in_form(parts: Mapping[str, Sequence[FolderTree]]) -> bool:
 
 def _unicode_remark(name: str) -> str:
     return f"folders called {name!r} that differ only in Unicode form (NFC, NFD) are one class"
+
+
+def _likeness(key: str | float) -> str:
+    return "differ only in case" if isinstance(key, str) else "are the same number"
 
 
 def _listed(names: Sequence[str]) -> str:
