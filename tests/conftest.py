@@ -27,6 +27,12 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-model", action="store_true", help="models on a fake GPU: all, not one of each family"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Shuffle the tests, but leave the random generators alone: a test that needs a seed sets it itself."""
     if hasattr(config.option, "randomly_reset_seed"):

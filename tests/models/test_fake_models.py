@@ -1,4 +1,7 @@
-"""Every model of the catalog on a fake CUDA device: the forward pass of a training step, and classification."""
+"""Models of the catalog on a fake CUDA device: the forward pass of a training step, and classification.
+
+`--every-model` takes all of them; without it, one of each family, whose sizes differ in numbers only.
+"""
 
 from __future__ import annotations
 
@@ -70,27 +73,34 @@ CLASSIFIERS = [info for info in catalog.CATALOG if "classification" in info.task
 
 
 def family(info: ModelInfo) -> str:
-    """The name up to its size: `vgg`, `swin_v2_`, `regnet_y_`."""
-    return re.sub(r"(_[a-z]+|\d.*|_\d.*)$", "", info.name)
+    """The name up to its size: `vgg`, `swin_v2`, `regnet_y`; of built-in models the name itself."""
+    return re.sub(r"(_[a-z]|_[a-z]_\d\d|\d+.*|_\d.*)$", "", info.name) if info.kind == "torchvision" else info.name
 
 
-FIRST_OF_FAMILY = {
-    next(other.name for other in CLASSIFIERS if family(other) == family(info)) for info in CLASSIFIERS
-}
-"""Evaluation runs the same layers in all sizes of a family; one is enough."""
+def representatives() -> list[ModelInfo]:
+    """The smallest model of each family; and of the one whose larger sizes have other blocks, the first of those."""
+    by_size = sorted(CLASSIFIERS, key=lambda info: -(info.parameters or 0))
+    smallest = {family(info): info for info in by_size}
+    return [*smallest.values(), catalog.find("resnet50")]
 
 
-@pytest.mark.parametrize("info", CLASSIFIERS, ids=lambda info: info.name)
-def test_a_model_trains_and_classifies_on_the_device(info: ModelInfo, fake_cuda: FakeTensorMode) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "classifier" in metafunc.fixturenames:
+        models = CLASSIFIERS if metafunc.config.getoption("--every-model") else representatives()
+        metafunc.parametrize("classifier", models, ids=lambda info: info.name)
+
+
+def test_a_model_trains_and_classifies_on_the_device(
+    classifier: ModelInfo, fake_cuda: FakeTensorMode
+) -> None:
     shape = (3, 32, 32)
-    model = built(info, CLASSES, "classification", shape)
+    model = built(classifier, CLASSES, "classification", shape)
     with fake_cuda, FusedKernels():
         to_fake_cuda(model.module)
         images = torch.zeros(2 * BATCH, *shape, dtype=torch.uint8)
         targets = torch.zeros(2 * BATCH, dtype=torch.int64)
         train_forward(model, Split(images, targets), Classification(CLASSES, 0.1), CLASSES)
-        if info.name in FIRST_OF_FAMILY:
-            check_classification(info, model, images)
+        check_classification(classifier, model, images)
 
 
 def check_classification(info: ModelInfo, model: BuiltModel, images: Tensor) -> None:
