@@ -84,7 +84,7 @@ def on_cuda(fake_cuda: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield fake_cuda
 
 
-def fake_components(*sets: str, model: str = "cifar-fast", data: Dataset | None = None) -> TrainingComponents:
+def fake_components(*sets: str, model: str = "convnet", data: Dataset | None = None) -> TrainingComponents:
     sets = ("train.precision=bf16", "train.batch_size=16", "train.tta=none", *sets)
     return FakeComponents(data or made_data(IMAGES), list(sets), model)
 

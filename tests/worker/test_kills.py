@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -33,7 +32,6 @@ POINTS = {
     "in the middle of the copy of the metrics": r"half 1 metrics\.jsonl\.kept",
     "before the copy of the metrics takes their place": r"before 1 metrics\.jsonl",
 }
-CRASH = Path(__file__).with_name("crash")
 
 
 @pytest.mark.timeout(900)
@@ -47,7 +45,6 @@ def test_kills_at_every_named_point(home: Path, monkeypatch: pytest.MonkeyPatch)
     folder = None
     for name, crash in POINTS.items():
         with monkeypatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(CRASH), prepend=os.pathsep)
             patch.setenv("WORKBENCH_CRASH", crash)
             folder = again(folder)
         assert ended(folder) is Status.FAILED, (name, folder.log.read_text())

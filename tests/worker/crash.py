@@ -1,4 +1,4 @@
-"""Kills a worker at a named point of its work: what Python imports first where `PYTHONPATH` leads here.
+"""Kills a worker at a named point of its work: the data and the model of the run call `arm` as they are imported.
 
 `WORKBENCH_CRASH` is `EVENT COUNT PATTERN`: at the COUNTth time that EVENT happens to a path that PATTERN (a regular
 expression) is found in, the process ends by SIGKILL.
@@ -76,5 +76,8 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-if "workbench.worker.main" in sys.orig_argv:
-    Crash(os.environ["WORKBENCH_CRASH"]).install()
+def arm() -> None:
+    """Prepare the crash if one is wanted, in a worker only: the process of the tests imports the same module."""
+    crash = os.environ.get("WORKBENCH_CRASH")
+    if crash is not None and b"workbench.worker.main" in Path("/proc/self/cmdline").read_bytes().split(b"\0"):
+        Crash(crash).install()
