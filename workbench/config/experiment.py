@@ -112,6 +112,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
 VERSION = 1
 """Version of the JSON and TOML form."""
+MAX_NAME_BYTES = 80
+"""Of the name of a run, which is part of the name of its folder."""
 SECTIONS = {"data", "model", "train", "reference"}
 TOP_LEVEL_SETTINGS = {"name", "seed", "weights", "on_finish", "on_fail", "stall_seconds"}
 """The settings outside of all sections."""
@@ -373,7 +375,7 @@ def check_sources(*names: str) -> None:
 def check_run_name(name: Any) -> str:
     """`name` if it is a valid run name, which becomes part of a folder name. Raises `UserError`."""
     plain = isinstance(name, str) and all(c.isalnum() or c in "-_.+@" for c in name) and name.isprintable()
-    if not plain or not name[:1].isalnum() or len(os.fsencode(name)) > 80 or name == "last":
+    if not plain or not name[:1].isalnum() or len(os.fsencode(name)) > MAX_NAME_BYTES or name == "last":
         raise UserError(
             f"invalid run name {name!r}: use letters, digits and - _ . + @, starting with a letter or digit "
             "(not 'last')"

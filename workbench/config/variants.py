@@ -1,0 +1,95 @@
+"""Several experiments from one: every combination of a grid of settings, and repeats with other seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+
+import msgspec
+
+from workbench.config.experiment import MAX_NAME_BYTES, Experiment, check_run_name, run_name_part
+from workbench.core.errors import UserError
+
+SEPARATORS = ("|", ",")
+"""Between the values of a grid; the first that occurs, so that `256,128 | 64` are two values of a list."""
+SEED = "seed"
+MAX_VARIANTS = 1000
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several experiments."""
+
+    experiment: Experiment
+    changed: tuple[tuple[str, str], ...]
+    """The settings that make it this one, by full name, as they are typed; empty where there is only one."""
+
+
+def make_variants(
+    build: Callable[[Sequence[str]], Experiment], grid: Iterable[str] = (), repeat: int = 1
+) -> list[Variant]:
+    """The experiments of `grid` (`KEY=V1,V2` each), each of them with `repeat` seeds: seed … seed + repeat - 1.
+
+    `build` makes an experiment of additional settings (`KEY=VALUE`). All are built, and so validated, before the first
+    is started. Repeats of one combination follow each other. Raises `UserError`.
+    """
+    axes = [parse_axis(text) for text in grid]
+    _check(axes, repeat)
+    made = []
+    for combination in product(*([(key, value) for value in values] for key, values in axes)):
+        first = build([f"{key}={value}" for key, value in combination]).seed
+        for seed in range(first, first + repeat):
+            changed = (*combination, *([(SEED, str(seed))] if repeat > 1 else []))
+            experiment = build([f"{key}={value}" for key, value in changed])
+            made.append(Variant(experiment=_named(experiment, changed), changed=changed))
+    return made
+
+
+def parse_axis(text: str) -> tuple[str, list[str]]:
+    """Setting and values of `KEY=V1,V2,…`; with `|` between values that contain commas. Raises `UserError`."""
+    key, equals, listed = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UserError(f"--grid expects KEY=V1,V2,…, not '{text}' (for example --grid train.lr=0.1,0.03)")
+    values = split_values(listed)
+    if not values or not all(values):
+        raise UserError(f"--grid {key} has an empty value (for example --grid train.lr=0.1,0.03)")
+    if len(set(values)) < len(values):
+        raise UserError(f"--grid {key} has the same value twice: {listed}")
+    return key, values
+
+
+def split_values(text: str) -> list[str]:
+    """The values of `0.1 | 0.03`, or of `0.1,0.03` where there is no `|`."""
+    separator = next((mark for mark in SEPARATORS if mark in text), SEPARATORS[0])
+    return [part.strip() for part in text.split(separator)]
+
+
+def _check(axes: Sequence[tuple[str, Sequence[str]]], repeat: int) -> None:
+    keys = [key for key, _ in axes]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UserError(f"--grid {key} is there twice: put all its values into one, KEY=V1,V2")
+    if SEED in keys and repeat > 1:
+        raise UserError("--grid seed and --repeat both choose seeds: leave one of them out")
+    if repeat < 1:
+        raise UserError(f"--repeat must be at least 1, not {repeat}")
+    count = repeat
+    for _, values in axes:
+        count *= len(values)
+    if count > MAX_VARIANTS:
+        raise UserError(f"these are {count:,} runs, more than {MAX_VARIANTS:,}: fewer values, or a sweep")
+
+
+def _named(experiment: Experiment, changed: Sequence[tuple[str, str]]) -> Experiment:
+    """The experiment with a name that tells it from the others: `digits-mlp-lr0.03-seed1`."""
+    parts = [f"{key.rpartition('.')[2]}{_name_part(value)}" for key, value in changed if key != "name"]
+    name = "-".join([experiment.name, *parts])
+    return msgspec.structs.replace(experiment, name=os.fsdecode(os.fsencode(name)[:MAX_NAME_BYTES]))
+
+
+def _name_part(value: str) -> str:
+    try:
+        return check_run_name(value)
+    except UserError:
+        return run_name_part(value)
