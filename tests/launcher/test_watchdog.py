@@ -19,7 +19,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.system.processes import is_suspended
 
 WORKER = """
-import signal, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from workbench.runs.enums import Phase
 from workbench.runs.records import Heartbeat
@@ -27,8 +27,8 @@ from workbench.runs.run_folder import RunFolder, write_heartbeat
 
 hanging = []
 signal.signal(signal.SIGUSR1, lambda *_: hanging.append(True))
-step = 0
-while True:
+step, parent = 0, os.getppid()
+while os.getppid() == parent:
     step += not hanging
     write_heartbeat(RunFolder(Path(sys.argv[1])), Heartbeat(attempt=1, phase=Phase.TRAINING, step=step))
     time.sleep(0.05)
