@@ -248,12 +248,13 @@ def answer_dialogs(kind: Kind, size: tuple[int, int], template: Path) -> None:
     """Move a run to the trash and back; train, stop and resume; each dialog is answered, and the runs are checked."""
     with fresh_home(template), Shown(kind, *size) as shown:
         shown.wait_for("second")
+        runs = len(Store.default().list_runs())
         shown.press("x", "y")
-        shown.until(lambda: len(Store.default().list_runs()) == 1, "a run in the trash")
+        shown.until(lambda: len(Store.default().list_runs()) == runs - 1, "a run in the trash")
         shown.press("u")
-        shown.until(lambda: len(Store.default().list_runs()) == 2, "the run taken back")
+        shown.until(lambda: len(Store.default().list_runs()) == runs, "the run taken back")
         shown.press("t")
-        shown.until(lambda: len(Store.default().list_runs()) == 3, "a new run")
+        shown.until(lambda: len(Store.default().list_runs()) == runs + 1, "a new run")
         run = Store.default().find("last")
         shown.until(lambda: status_of(run) is Status.RUNNING, "a running run")
         shown.wait_for("s stop")
