@@ -101,6 +101,11 @@ def make():
     t = T.Compose([T.Resize({side} + 4), T.CenterCrop({side}), T.ToTensor()])
     return Items(0, 60, t), Items(1, 24, t)
 """,
+    "made gray and resized, found on the dataset": """
+def make():
+    t = T.Compose([T.Grayscale(), T.Resize({side} - 3), T.ToTensor()])
+    return Items(0, 60, t), Items(1, 24, t)
+""",
     "a function of its own": """
 def make():
     return Items(0, 60, squares), Items(1, 24, squares)
@@ -128,7 +133,7 @@ CASES = [
     ("built in", 1), ("folder", 3), ("uint8", 1), ("channels last", 3), ("0 to 1, told", 1),
     ("0 to 255, told by a function", 3), ("normalized, found on the dataset", 3),
     ("normalized by v2, found on a subset", 1), ("resized and cropped, found on the dataset", 3),
-    ("a function of its own", 1),
+    ("a function of its own", 1), ("made gray and resized, found on the dataset", 3),
 ]  # fmt: skip
 """The kind of data, and its channels."""
 WITH_SAMPLES = {
@@ -138,7 +143,8 @@ WITH_SAMPLES = {
     "resized and cropped, found on the dataset",
 }
 """Listing samples of own data starts a process, which takes seconds."""
-WITHOUT_ONNX = {"channels last", "0 to 1, told", "normalized by v2, found on a subset"}
+WITHOUT_ONNX = {"channels last", "0 to 1, told", "normalized by v2, found on a subset",
+                "made gray and resized, found on the dataset"}  # fmt: skip
 """Exporting a graph takes seconds: other cases show the same."""
 
 

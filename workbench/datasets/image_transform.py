@@ -176,9 +176,13 @@ def as_input(value: Any) -> Tensor:
 
 def resizes_itself(function: ImageFunction, shape: Sequence[int], mode: str) -> bool:
     """Whether a function gives inputs of `shape` for images of any size and shape."""
-    probe = Image.new(mode, (2 * shape[2] + 3, 2 * shape[1] + 6))
+    return makes_shape(function, (2 * shape[2] + 3, 2 * shape[1] + 6), shape, mode)
+
+
+def makes_shape(function: ImageFunction, size: tuple[int, int], shape: Sequence[int], mode: str) -> bool:
+    """Whether a function gives inputs of `shape` for images of `size` (width, height)."""
     try:
-        return tuple(as_input(function(probe)).shape) == tuple(shape)
+        return tuple(as_input(function(Image.new(mode, size))).shape) == tuple(shape)
     except (Exception, SystemExit):
         return False
 
