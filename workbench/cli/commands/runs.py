@@ -121,7 +121,7 @@ def _watch_run(folder: RunFolder) -> int:
         status = waiter.wait()
     if waiter.interrupted:
         return INTERRUPTED
-    run_text.print_run_report(read_report(folder))
+    run_text.print_run_report(read_report(folder), with_notices=False)
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
 
