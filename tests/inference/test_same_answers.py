@@ -110,6 +110,7 @@ def make():
 def make():
     return Items(0, 60, squares), Items(1, 24, squares)
 def squares(image):
+    print("squares of an image")
     return (torch.from_numpy(np.array(image)).reshape(*image.size[::-1], -1).permute(2, 0, 1) / 255.) ** 2
 make.preprocess = squares
 """,
@@ -278,11 +279,16 @@ async def test_the_same_images_give_the_same_answers(
     answers: dict[str, Tensor] = {}
     classifier = Classifier.from_run(folder.path, device="cpu")
     answers["python"] = classifier.classify([Image.open(path) for path in paths])
+    capsys.readouterr()  # what the user's code has printed in this process
     assert (
         command(["classify", *map(str, paths), "--run", "last", "--top", "3", "--json", "--device", "cpu"])
         == 0
     )
     results = json.loads(capsys.readouterr().out)["results"]
+    if name == "a function of its own":
+        assert command(["evaluate", "last", "--json", "--device", "cpu"]) == 0
+        output = capsys.readouterr()
+        assert json.loads(output.out)["split"] == "test" and "squares of an image" in output.err
     rows = [{top["index"]: top["probability"] for top in result["top"]} for result in results]
     answers["command"] = torch.tensor([[row[i] for i in range(3)] for row in rows]) if name != "built in" else (
         torch.tensor([[row.get(i, 0.0) for i in range(10)] for row in rows])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from workbench.cli import console, follow, run_text
 from workbench.cli.commands import groups
+from workbench.cli.result_stream import user_output_on_stderr
 from workbench.cli.run_argument import resolve_target_run, runs_and_logs
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
@@ -189,6 +190,7 @@ def _print_classes(classes: ClassComparison, metric: ClassMetric, names: Sequenc
         console.print_status(f"{rest} with smaller differences; --json has all")
 
 
+@user_output_on_stderr()
 def evaluate(options: argparse.Namespace) -> int:
     """`workbench evaluate`."""
     folder = Store.default().find(options.run)
@@ -205,6 +207,7 @@ def evaluate(options: argparse.Namespace) -> int:
     return DONE
 
 
+@user_output_on_stderr()
 def export(options: argparse.Namespace) -> int:
     """`workbench export`."""
     folder = Store.default().find(options.run)
