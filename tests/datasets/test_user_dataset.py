@@ -170,6 +170,7 @@ def test_the_same_data_has_the_same_fingerprint(custom):
         ("class S:\n    def __len__(self): return 2\n"
          "    def __getitem__(self, i): return Image.new('L', (4 + i, 4)), i\n"
          "def make(): return S(), S()", r"item 1 has shape \(1, 4, 5\), item 0 has \(1, 4, 4\): resize them"),
+        ("def make(): return (np.ma.masked_less([1., 2.], 2), [0, 1]), ([1.], [0])", "the inputs have masked values"),
         ("def make(): return ([1., 2.], [0, 3]), ([1.], [0]), {'cat': 0, 'dog': 1}", "label 3 has no class name"),
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
@@ -214,6 +215,9 @@ FLOATS = "x = torch.rand(8, 3)\ndef made(y): return (x, torch.as_tensor(y)), (x,
         ("(*made([[1.], [0.]] * 4), ['cat', 'dog'])", ("cat", "dog"), [1, 0] * 4),
         ("[(x, ['10', '9'] * 4)] * 2", ("9", "10"), [1, 0] * 4),
         ("[(x, np.array([b'owl', b'cat'] * 4))] * 2", ("cat", "owl"), [1, 0] * 4),
+        ("[(x.numpy().astype('>f4'), np.array([7, 5] * 4, '>i8'))] * 2", ("5", "7"), [1, 0] * 4),
+        ("[(x.numpy().astype('longdouble'), np.array([7, 5] * 4, '>u2'))] * 2", ("5", "7"), [1, 0] * 4),
+        ("[(x.to_sparse(), [0, 1] * 4)] * 2", ("0", "1"), [0, 1] * 4),
     ],
 )  # fmt: skip
 def test_labels_of_any_values_become_class_indices_with_their_names(custom, returned, classes, targets):

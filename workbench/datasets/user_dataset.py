@@ -303,10 +303,16 @@ def _to_targets(values: Any, where: str) -> Targets:
 def _to_tensor(values: Any, where: str, what: str) -> Tensor:
     """The numbers in a tensor, an array, a list or a column of a table. Raises `UserError` for anything else."""
     if isinstance(values, Tensor):
-        tensor = values.detach().cpu()
+        tensor = values.detach().cpu().to_dense()
+    elif isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise UserError(f"{where}: the {what} have masked values: fill them or drop their samples")
     elif isinstance(values, (list, tuple, np.ndarray, np.generic)) or hasattr(values, "to_numpy"):
         try:
             array = np.array(values.to_numpy() if hasattr(values, "to_numpy") else values)
+            if array.dtype.kind in "iuf":  # torch has neither other byte orders nor long doubles
+                array = array.astype(
+                    "f8" if array.dtype.itemsize > 8 else array.dtype.newbyteorder("="), copy=False
+                )
             tensor = torch.from_numpy(array)
         except (ValueError, TypeError):
             raise UserError(
