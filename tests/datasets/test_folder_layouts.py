@@ -22,6 +22,7 @@ from workbench.datasets.image_folder_scan import scan_folder
 from workbench.datasets.image_listing import ImageListing
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
+from workbench.datasets.pixel_notices import pixel_notices
 from workbench.datasets.split_names import parse_split_name
 
 
@@ -165,6 +166,36 @@ def test_litter_is_no_class_and_no_image(tmp_path):
     assert found.skipped.count == 0
     assert {Path(one.path).name for one in found.left_out} == {"runs", "weights", "checkpoints"}
     assert found.other_files[".csv"] == 1 and found.other_files["no extension"] == 1
+
+
+def test_images_of_programs_beside_the_classes_are_no_class(tmp_path):
+    root = litter(labeled(tmp_path / "r"))
+    images(root / "node_modules" / "package" / "icons")
+    images(root / "venv" / "lib" / "matplotlib")
+    images(root / "runs" / "detect")
+    found = facts(root)
+    assert found.classes == ("cat", "dog")
+    assert any(
+        "runs (named like the output of a trainer: rename it" in line for line in summary(root).warnings
+    )
+    deeper = labeled(tmp_path / "d" / "Dataset").parent
+    images(deeper / "outputs")
+    assert facts(deeper).classes == ("cat", "dog")
+    assert facts(labeled(tmp_path / "two", "other", "results")).classes == ("other", "results")
+
+
+def test_classes_with_the_same_folders_inside_are_remarked_on(tmp_path):
+    """Parts of a dataset under names that are not known as splits: their classes would be mixed without a word."""
+    for part in ("original", "augmented", "extra"):
+        labeled(tmp_path / "parts" / part)
+    images(tmp_path / "parts" / "extra" / "owl")
+    for name in ("cat", "dog"):
+        labeled(tmp_path / "views" / name, f"{name} left", f"{name} right")
+    (line,) = (x for x in summary(tmp_path / "parts").lines if "same folders" in x)
+    assert line.startswith(
+        "augmented/, extra/, original/ have the same folders inside (cat/, dog/), which are not told"
+    )
+    assert not any("same folders" in line for line in summary(tmp_path / "views").lines)
 
 
 def test_images_that_can_not_be_read_here_are_counted_and_named(tmp_path):
@@ -315,6 +346,18 @@ def test_a_class_that_is_only_tested_can_not_be_learned():
     assert imbalance(("0", "1", "2"), counts, TrainingSettings()) == [
         "class '2' has no training images, so it can't be learned: add some, or remove the class"
     ]
+
+
+def test_a_class_that_is_not_tested_is_named():
+    counts = {"train": (70, 74), "validation": (8, 8), "test": (10, 0)}
+    assert imbalance(("cat", "dog"), counts, TrainingSettings()) == ["no test images: dog"]
+
+
+def test_kinds_of_files_that_take_turns_are_all_seen(tmp_path):
+    for i in range(128):
+        Image.new("RGBA" if i % 2 else "RGB", (8, 8)).save(tmp_path / f"{i:03}.png")
+    (notice,) = pixel_notices(sorted(tmp_path.glob("*.png")), "RGB", 8, "crop")
+    assert "images checked: transparency blended with white" in notice
 
 
 # The same data

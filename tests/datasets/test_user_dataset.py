@@ -162,6 +162,16 @@ def test_the_same_data_has_the_same_fingerprint(custom):
         ("def make(): return (torch.rand(4, 1, 5, 5) * 9, [0, 1] * 2), (torch.rand(4, 1, 5, 5) * 9, [0, 1] * 2)\n"
          "make.preprocess = lambda image: torch.from_numpy(np.array(image))[None] / 255.",
          r"make\.preprocess can't have made these inputs: it makes values from 0 to 1"),
+        ("def make(): return ([1., 2., 3.], ['cat', None, 'dog']), ([1.], ['cat'])",
+         r"train has no label \(None\) for 1 of 3 samples \(the first is sample 1\)"),
+        ("class S:\n    def __len__(self): return 3\n"
+         "    def __getitem__(self, i): return [i], ('a', float('nan'), 'b')[i]\n"
+         "def make(): return S(), S()", r"train has no label \(nan\) for 1 of 3 samples"),
+        ("class S:\n    def __len__(self): return 2\n"
+         "    def __getitem__(self, i): return Image.new('L', (4 + i, 4)), i\n"
+         "def make(): return S(), S()", r"item 1 has shape \(1, 4, 5\), item 0 has \(1, 4, 4\): resize them"),
+        ("def make(): return (np.ma.masked_less([1., 2.], 2), [0, 1]), ([1.], [0])", "the inputs have masked values"),
+        ("def make(): return ([1., 2.], [0, 3]), ([1.], [0]), {'cat': 0, 'dog': 1}", "label 3 has no class name"),
         ("class S(list):\n    pass\ndef make(): return S([1]), S([2])", "must be a pair"),
     ],
 )  # fmt: skip
@@ -199,6 +209,15 @@ FLOATS = "x = torch.rand(8, 3)\ndef made(y): return (x, torch.as_tensor(y)), (x,
         ("((x, ['owl', 'cat'] * 4), (x, np.array(['cat', 'owl'] * 4)))", ("cat", "owl"), [1, 0] * 4),
         ("dict(zip(('train', 'test'), made([0., 1.] * 4)), task='classification')", ("0", "1"), [0, 1] * 4),
         ("[(x, [torch.tensor([4]), torch.tensor([6])] * 4), (x, [np.array([4])] * 8)]", ("4", "6"), [0, 1] * 4),
+        ("(*made([1, 2] * 4), {'one': 1, 'two': 2, 'three': 3})", ("one", "two", "three"), [0, 1] * 4),
+        ("(*made([0, 20] * 4), {'c': 20, 'a': 0, 'b': 10})", ("a", "b", "c"), [0, 2] * 4),
+        ("(*made([0., 1.] * 4), ['cat', 'dog'])", ("cat", "dog"), [0, 1] * 4),
+        ("(*made([[1.], [0.]] * 4), ['cat', 'dog'])", ("cat", "dog"), [1, 0] * 4),
+        ("[(x, ['10', '9'] * 4)] * 2", ("9", "10"), [1, 0] * 4),
+        ("[(x, np.array([b'owl', b'cat'] * 4))] * 2", ("cat", "owl"), [1, 0] * 4),
+        ("[(x.numpy().astype('>f4'), np.array([7, 5] * 4, '>i8'))] * 2", ("5", "7"), [1, 0] * 4),
+        ("[(x.numpy().astype('longdouble'), np.array([7, 5] * 4, '>u2'))] * 2", ("5", "7"), [1, 0] * 4),
+        ("[(x.to_sparse(), [0, 1] * 4)] * 2", ("0", "1"), [0, 1] * 4),
     ],
 )  # fmt: skip
 def test_labels_of_any_values_become_class_indices_with_their_names(custom, returned, classes, targets):
@@ -211,8 +230,11 @@ def test_class_names_on_the_function_are_used_and_changes_reported(custom):
     data = custom(f"{FLOATS}\ndef make(): return made([1, 2] * 4)\nmake.classes = ('cat', 'dog')")
     assert data.classes == ("cat", "dog")
     assert data.notices == ("labels 1 to 2 are used as class indices 0 to 1",)
-    whole = custom(f"{FLOATS}\ndef make(): return made([1., 2.] * 4)")
-    assert whole.task == "regression" and "return integers for classes" in whole.notices[0]
+    for labels in ("[1., 2.]", "[[1.], [2.]]"):
+        whole = custom(f"{FLOATS}\ndef make(): return made({labels} * 4)")
+        assert whole.task == "regression" and "return integers or class names" in whole.notices[0]
+    unlabeled = custom(f"{FLOATS}\ndef make(): return made([-1, 0, 1, 2] * 2)")
+    assert "label -1 is a class of its own" in unlabeled.notices[1]
 
 
 @pytest.mark.parametrize(
@@ -332,3 +354,74 @@ def test_a_preprocess_may_return_what_the_function_itself_returns(custom, told):
     )
     assert data.input.kind is InputKind.AFFINE
     assert data.input.scale == pytest.approx((1 / 255,)) and data.input.offset == pytest.approx((0,))
+
+
+def test_the_training_images_decide_what_integers_are(custom):
+    """Dark test images of the same type are pixels too: as floats they would be classified on another scale."""
+    data = custom(
+        """
+        def make():
+            x = torch.arange(6 * 81).reshape(6, 1, 9, 9) % 256
+            return (x, [0, 1] * 3), (x * 0 + 1, [0, 1] * 3)
+        """
+    )
+    assert data.test.inputs.dtype == data.train.inputs.dtype == torch.uint8 and not data.notices
+
+
+@pytest.mark.parametrize("highest", [1, 16])
+def test_whole_numbers_far_below_255_are_not_the_pixels_of_image_files(custom, highest):
+    code = f"""
+        def make():
+            x = (torch.arange(6 * 81).reshape(6, 1, 9, 9) % {highest + 1}).to(torch.uint8)
+            return (x, [0, 1] * 3), (x, [0, 1] * 3)
+        """
+    data = custom(code)
+    assert data.input.kind is InputKind.UNKNOWN
+    assert f"whole numbers from 0 to {highest}, and how an image becomes one is not known" in data.notices[0]
+    told = custom(
+        f"{code}\n        make.preprocess = lambda image: np.array(image) // {256 // (highest + 1)}\n"
+    )
+    assert told.input.kind is InputKind.CODE
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_said"),
+    [("28, 28, 7", True), ("32, 48, 4", True), ("64, 8, 8", False), ("16, 5, 4", False)],
+)
+def test_what_looks_like_channels_last_is_said(custom, inputs, is_said):
+    data = custom(
+        f"def make():\n    x = torch.rand(6, {inputs})\n    return (x, [0, 1] * 3), (x, [0, 1] * 3)"
+    )
+    assert any("if the channels come last, put them first" in notice for notice in data.notices) == is_said
+
+
+def test_grayscale_images_among_color_ones_are_color(custom):
+    data = custom(
+        """
+        class Set:
+            def __len__(self): return 4
+            def __getitem__(self, i): return Image.new(("RGB", "L", "P", "1")[i], (5, 4), 1), i % 2
+        def make(): return Set(), Set()
+        """
+    )
+    assert data.train.shape == (3, 4, 5) and data.train.inputs[1].eq(1).all()
+
+
+@pytest.mark.parametrize("change", ["1 - x", "x.flip(0)", "x"])
+@pytest.mark.parametrize("test", ["Set()", "torch.utils.data.Subset(Set(), range(4))"])
+def test_a_dataset_that_changes_what_its_transform_returns_is_not_described_by_it(custom, change, test):
+    data = custom(
+        f"""
+        from torchvision import transforms
+        class Set:
+            def __init__(self): self.transform = transforms.ToTensor()
+            def __len__(self): return 6
+            def __getitem__(self, i):
+                pixels = np.random.default_rng(i).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+                x = self.transform(Image.fromarray(pixels))
+                return {change}, i % 2
+        def make(): return Set(), {test}
+        """
+    )
+    assert data.input.kind is (InputKind.AFFINE if change == "x" else InputKind.UNKNOWN)
+    assert any("the inputs are not what that returns" in notice for notice in data.notices) == (change != "x")

@@ -101,10 +101,16 @@ def make():
     t = T.Compose([T.Resize({side} + 4), T.CenterCrop({side}), T.ToTensor()])
     return Items(0, 60, t), Items(1, 24, t)
 """,
+    "made gray and resized, found on the dataset": """
+def make():
+    t = T.Compose([T.Grayscale(), T.Resize({side} - 3), T.ToTensor()])
+    return Items(0, 60, t), Items(1, 24, t)
+""",
     "a function of its own": """
 def make():
     return Items(0, 60, squares), Items(1, 24, squares)
 def squares(image):
+    print("squares of an image")
     return (torch.from_numpy(np.array(image)).reshape(*image.size[::-1], -1).permute(2, 0, 1) / 255.) ** 2
 make.preprocess = squares
 """,
@@ -128,7 +134,7 @@ CASES = [
     ("built in", 1), ("folder", 3), ("uint8", 1), ("channels last", 3), ("0 to 1, told", 1),
     ("0 to 255, told by a function", 3), ("normalized, found on the dataset", 3),
     ("normalized by v2, found on a subset", 1), ("resized and cropped, found on the dataset", 3),
-    ("a function of its own", 1),
+    ("a function of its own", 1), ("made gray and resized, found on the dataset", 3),
 ]  # fmt: skip
 """The kind of data, and its channels."""
 WITH_SAMPLES = {
@@ -138,7 +144,8 @@ WITH_SAMPLES = {
     "resized and cropped, found on the dataset",
 }
 """Listing samples of own data starts a process, which takes seconds."""
-WITHOUT_ONNX = {"channels last", "0 to 1, told", "normalized by v2, found on a subset"}
+WITHOUT_ONNX = {"channels last", "0 to 1, told", "normalized by v2, found on a subset",
+                "made gray and resized, found on the dataset"}  # fmt: skip
 """Exporting a graph takes seconds: other cases show the same."""
 
 
@@ -272,11 +279,16 @@ async def test_the_same_images_give_the_same_answers(
     answers: dict[str, Tensor] = {}
     classifier = Classifier.from_run(folder.path, device="cpu")
     answers["python"] = classifier.classify([Image.open(path) for path in paths])
+    capsys.readouterr()  # what the user's code has printed in this process
     assert (
         command(["classify", *map(str, paths), "--run", "last", "--top", "3", "--json", "--device", "cpu"])
         == 0
     )
     results = json.loads(capsys.readouterr().out)["results"]
+    if name == "a function of its own":
+        assert command(["evaluate", "last", "--json", "--device", "cpu"]) == 0
+        output = capsys.readouterr()
+        assert json.loads(output.out)["split"] == "test" and "squares of an image" in output.err
     rows = [{top["index"]: top["probability"] for top in result["top"]} for result in results]
     answers["command"] = torch.tensor([[row[i] for i in range(3)] for row in rows]) if name != "built in" else (
         torch.tensor([[row.get(i, 0.0) for i in range(10)] for row in rows])

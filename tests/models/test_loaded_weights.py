@@ -210,6 +210,12 @@ def test_weights_that_are_not_finite_classify_nothing(
         tuned(tmp_path / "w.pth")
 
 
+def test_quantized_weights_are_no_weights(state: State, tmp_path: Path) -> None:
+    torch.save({name: (10 * tensor).to(torch.int8) for name, tensor in state.items()}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"has weights of type torch\.int8 in .*: save them as floats"):
+        tuned(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [("model_state_dict", "loaded 52 tensors of model_state_dict"),

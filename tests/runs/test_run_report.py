@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from workbench.cli.run_text import print_run_report
 from workbench.config.experiment import build_experiment
 from workbench.io.record_codec import write_record
 from workbench.runs.enums import Cause, Ending, Phase, RequestKind
@@ -14,6 +16,7 @@ from workbench.runs.journal import (
     AnsweredRequest,
     Attempt,
     Journal,
+    Notice,
     PhaseChange,
     RefusedResume,
     SettingChange,
@@ -94,6 +97,25 @@ def test_settings_changed_during_training_are_in_the_experiment(folder: RunFolde
     assert report.changes == (
         Change(4, "lr 0.001 → 0.01"), Change(5, "paused"), Change(6, "resumed, epochs 8")
     )  # fmt: skip
+
+
+def test_notices_are_reported_once_after_the_run_too(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(folder.journal)
+    for attempt in (1, 2):
+        journal.append(Notice(text="the model ends in a softmax\x1b[31m", attempt=attempt))
+    journal.append(Notice(text="rows were lost", attempt=2))
+    journal.close()
+    report = read_report(folder)
+    assert report.notices == ("the model ends in a softmax\x1b[31m", "rows were lost")
+    print_run_report(report)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("  notice  ")] == [
+        "  notice  the model ends in a softmax\ufffd[31m", "  notice  rows were lost",
+    ]  # fmt: skip
+    print_run_report(report, with_notices=False)
+    assert "  notice  " not in capsys.readouterr().out
 
 
 def test_seconds_are_summed_over_attempts(folder: RunFolder) -> None:

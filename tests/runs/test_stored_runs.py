@@ -32,6 +32,7 @@ CAUSES = {"finished": "completed", "stopped": "requested"}
 """The key `cause`, which 0.1.0 did not have, by the status of its runs."""
 ADDED: dict[str, Any] = {
     "unreadable_files": [],
+    "notices": [],
     "data_notices": [],
     "skipped": {"count": 0, "files": []},
     "weights": None,

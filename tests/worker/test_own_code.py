@@ -91,8 +91,11 @@ def make(tmp_path: Path, home: Path) -> Callable[..., RunFolder]:
 
 
 def test_a_regression_of_ones_own_monitors_the_loss(make: Callable[..., RunFolder]) -> None:
-    folder = make("regression", {"name": "mlp", "widths": [4]}, epochs=2, patience=1)
+    folder = make(
+        "regression", {"name": "mlp", "widths": [4]}, epochs=2, patience=1, class_weights="balanced"
+    )
     trainer = run_until(folder, None)
+    assert "train.class_weights: without effect in a regression" in {one.text for one in notices(folder)}
     assert trainer.state.settings.monitor == "loss"
     assert trainer.state.best is not None and trainer.state.best.value <= 0
     assert evaluation_rows(folder)[-1].final

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from workbench.cli.result_stream import result_stream
 from workbench.cli.tables import print_table
 from workbench.core import text
 from workbench.core.progress import Progress, ProgressCallback
@@ -78,7 +79,7 @@ def activity(what: str) -> Iterator[None]:
 
 def print_result(message: str) -> None:
     """Print one line of a result on stdout."""
-    print(sanitize(message))
+    print(sanitize(message), file=result_stream())
 
 
 def print_json(document: object) -> None:
@@ -91,7 +92,7 @@ def print_json(document: object) -> None:
     except UnicodeEncodeError:  # file names that are not UTF-8
         plain = _without_nonfinite(msgspec.to_builtins(document))
         encoded = json.dumps(plain, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode()
-    print(encoded)
+    print(encoded, file=result_stream())
 
 
 def _without_nonfinite(value: Any) -> Any:

@@ -20,14 +20,16 @@ from workbench.runs.scores import split_label
 
 SHOWN_CHANGES = 8
 """Number of newest setting changes that are shown."""
+SHOWN_NOTICES = 8
+"""Number of newest notices that are shown."""
 MAX_METRICS = 40
 MAX_SETTINGS = 20
 MAX_CLASSES = 30
 """Per-class metrics of more classes are not printed."""
 
 
-def print_run_report(report: RunReport) -> None:
-    """Print the report of a run."""
+def print_run_report(report: RunReport, *, with_notices: bool = True) -> None:
+    """Print the report of a run; `with_notices`: also those that were printed while it was followed."""
     details = "".join(f", {detail}" for detail in (report.phase, report.format) if detail)
     print_result(f"{report.name} ({report.run}): {report.status}{details}")
     if report.test:
@@ -41,6 +43,8 @@ def print_run_report(report: RunReport) -> None:
         print_result(f"  now   {now}")
     _print_changes(report.changes)
     _print_remarks(report)
+    for notice in report.notices[-SHOWN_NOTICES:] if with_notices else ():
+        print_result(f"  notice  {sanitize(notice)}")
     if report.format:
         _print_config(report.config)
         print_result(f"  logs  {', '.join(report.logs)}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 
+from workbench.cli.result_stream import result_stream
 from workbench.core import text
 from workbench.core.text import sanitize
 
@@ -34,12 +34,12 @@ def print_table(
     """
     table = [list(header), *([sanitize(cell) for cell in row] for row in rows)]
     for line in fit_table(table, _columns(), droppable, short_ids):
-        print(line)
+        print(line, file=result_stream())
 
 
 def _columns() -> int | None:
     """The terminal's width, or `$COLUMNS`; `None` where stdout is a file or a pipe."""
-    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+    if not result_stream().isatty() and not os.environ.get("COLUMNS"):
         return None
     return shutil.get_terminal_size().columns
 

@@ -120,7 +120,7 @@ def _shapes(
 def imbalance(
     classes: Sequence[str], counts: Mapping[str, Sequence[int]], train: TrainingSettings
 ) -> list[str]:
-    """Lines on classes without training images, with few of them, and without validation images; often none."""
+    """Lines on classes without training images, with few of them, and without validation or test images; often none."""
     training = counts["train"]
     lines = [untrained_class(name) for name, count in zip(classes, training, strict=True) if not count]
     rare = sorted(
@@ -137,6 +137,9 @@ def imbalance(
     ]
     if missing:
         lines.append(f"no validation images: {list_names(missing)}")
+    untested = [classes[i] for i, count in enumerate(counts.get("test", ())) if not count and training[i]]
+    if untested:
+        lines.append(f"no test images: {list_names(untested)}")
     return lines
 
 

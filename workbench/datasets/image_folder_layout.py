@@ -23,6 +23,7 @@ from workbench.io.image_files import FolderTree
 
 ALL = "all"
 """The only split of a folder without folders of splits."""
+_OUTPUT_REASON = "named like the output of a trainer: rename it to use it as a class"
 _MAX_DESCENT = 8
 _OUTPUT_FOLDERS = frozenset(
     {
@@ -31,6 +32,8 @@ _OUTPUT_FOLDERS = frozenset(
     }
 )  # fmt: skip
 """Folders that trainers leave; empty ones are not classes without images."""
+_NO_CLASS_NAMES = _OUTPUT_FOLDERS - {"exp", "log", "logs", "models", "weights"}
+"""Those that are not classes beside two others even with images in them: `logs` may be of wood."""
 
 
 @dataclass
@@ -77,8 +80,9 @@ def _no_classes_message(root: FolderTree) -> str:
 def _only_folder(root: FolderTree) -> FolderTree | None:
     """The only subfolder with images if its own subfolders have images too; images beside it prevent that."""
     _refuse_outside(root.folders)
-    with_content = [f for f in root.folders if f.has_images or f.all_skipped()]
-    may_be_classes = [f for f in root.folders if f not in with_content and not _has_only_others(f)]
+    outputs = _output_folders(root)
+    with_content = [f for f in root.folders if f not in outputs and (f.has_images or f.all_skipped())]
+    may_be_classes = [f for f in root.folders if f not in with_content + outputs and not _has_only_others(f)]
     if root.images or len(with_content) != 1 or may_be_classes:
         return None
     inner = with_content[0]
@@ -98,8 +102,9 @@ def _refuse_outside(folders: Iterable[FolderTree]) -> None:
 def _leave_out_others(layout: FolderLayout, inner: FolderTree) -> None:
     """Note the folders beside the only one with images."""
     layout.left_out += [
-        (f.path, "a folder without images") for f in layout.root.folders if f is not inner and f.all_others()
-    ]
+        (f.path, _OUTPUT_REASON if f.has_images else "a folder without images") for f in layout.root.folders
+        if f is not inner and (f.has_images or f.all_others())
+    ]  # fmt: skip
 
 
 # Splits
@@ -275,7 +280,7 @@ def _class_folders(layout: FolderLayout, parent: FolderTree) -> list[FolderTree]
     _refuse_outside(parent.folders)
     if parent.images:
         layout.left_out.append((parent.path, f"{plural(len(parent.images), 'image')} in no class folder"))
-    flat_splits = _flat_split_folders(parent)
+    flat_splits, outputs = _flat_split_folders(parent), _output_folders(parent)
     classes = []
     for folder in parent.folders:
         if folder in flat_splits:
@@ -284,11 +289,41 @@ def _class_folders(layout: FolderLayout, parent: FolderTree) -> list[FolderTree]
                 (folder.path, f"{plural(count, 'image')} without class folders, named like a split: rename it to use "
                               "it as a class")
             )  # fmt: skip
+        elif folder in outputs:
+            layout.left_out.append((folder.path, _OUTPUT_REASON))
         elif folder.has_images or folder.all_skipped():
             classes.append(folder)
         else:
             layout.left_out.append((folder.path, "a folder without images"))
+    if remark := _same_folders_remark(classes):
+        layout.remarks.append(remark)
     return classes
+
+
+def _same_folders_remark(classes: Sequence[FolderTree]) -> str:
+    """A remark on classes that all have the same folders inside, which may be the classes; else empty."""
+    inside = [{f.name.lower() for f in folder.folders if f.has_images} for folder in classes]
+    common = sorted(set.intersection(*inside)) if inside else []
+    if len(classes) < 2 or len(common) < 2 or any(folder.images for folder in classes):
+        return ""
+    outer, inner = (
+        ", ".join(f"{name}/" for name in names[:4]) for names in ([f.name for f in classes], common)
+    )
+    return (
+        f"{outer} have the same folders inside ({inner}), which are not told apart: if those are the classes, use one "
+        f"of the outer folders ({classes[0].path}), or call them train and test"
+    )
+
+
+def _output_folders(parent: FolderTree) -> list[FolderTree]:
+    """Folders with images that a trainer has left beside the data: `runs/` beside `cat/` and `dog/`.
+
+    They are not classes; the only one beside the classes in another folder is left out, too.
+    """
+    outputs = [f for f in parent.folders if f.has_images and f.name.lower() in _NO_CLASS_NAMES]
+    others = [f for f in parent.folders if f.has_images and f not in outputs]
+    has_classes = len(others) > 1 or any(len([i for i in f.folders if i.has_images]) > 1 for f in others)
+    return outputs if has_classes else []
 
 
 def _flat_split_folders(parent: FolderTree) -> list[FolderTree]:

@@ -53,23 +53,29 @@ _PIXEL_TOLERANCE = 0.02
 _GRAYS = (0, 51, 128, 255)
 
 
-def find_transforms(dataset: Any) -> list[Any]:
-    """The transforms that a torch Dataset applies to its images, the first one first, also of datasets it wraps."""
-    chain: list[Any] = []
+def wrapped_datasets(dataset: Any) -> Iterator[Any]:
+    """A torch Dataset, then those that it wraps, the outermost first."""
     seen: set[int] = set()
     while dataset is not None and id(dataset) not in seen:
         seen.add(id(dataset))
-        found = getattr(dataset, "transform", None)
-        if found is None:
-            joint = getattr(dataset, "transforms", None)
-            found = getattr(joint, "transform", joint)
-        if callable(found):
-            chain.insert(0, found)
+        yield dataset
         several = getattr(dataset, "datasets", None)
         first = several[0] if isinstance(several, (list, tuple)) and several else None
         dataset = next(
             (inner for name in _WRAPPED if (inner := getattr(dataset, name, None)) is not None), first
         )
+
+
+def find_transforms(dataset: Any) -> list[Any]:
+    """The transforms that a torch Dataset applies to its images, the first one first, also of datasets it wraps."""
+    chain: list[Any] = []
+    for one in wrapped_datasets(dataset):
+        found = getattr(one, "transform", None)
+        if found is None:
+            joint = getattr(one, "transforms", None)
+            found = getattr(joint, "transform", joint)
+        if callable(found):
+            chain.insert(0, found)
     return chain
 
 
@@ -170,9 +176,13 @@ def as_input(value: Any) -> Tensor:
 
 def resizes_itself(function: ImageFunction, shape: Sequence[int], mode: str) -> bool:
     """Whether a function gives inputs of `shape` for images of any size and shape."""
-    probe = Image.new(mode, (2 * shape[2] + 3, 2 * shape[1] + 6))
+    return makes_shape(function, (2 * shape[2] + 3, 2 * shape[1] + 6), shape, mode)
+
+
+def makes_shape(function: ImageFunction, size: tuple[int, int], shape: Sequence[int], mode: str) -> bool:
+    """Whether a function gives inputs of `shape` for images of `size` (width, height)."""
     try:
-        return tuple(as_input(function(probe)).shape) == tuple(shape)
+        return tuple(as_input(function(Image.new(mode, size))).shape) == tuple(shape)
     except (Exception, SystemExit):
         return False
 

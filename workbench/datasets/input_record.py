@@ -23,7 +23,7 @@ class InputKind(StrEnum):
     CODE = "code"
     """Inputs are what the attribute `preprocess` of the user's function `code` returns for an image."""
     UNKNOWN = "unknown"
-    """Inputs are float images, and how they were made of images is not known."""
+    """Inputs are float images, or whole numbers far below 255, and how they were made of images is not known."""
     VALUES = "values"
     """Inputs are not made of images."""
 
@@ -48,7 +48,7 @@ class InputRecord(Record, frozen=True, kw_only=True):
     """`uint8` or `float32`."""
     low: float | None = None
     high: float | None = None
-    """The range of the training inputs; `None` for uint8."""
+    """The range of the training inputs; `None` for pixels."""
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     """Per channel: an input is the pixel (0 to 255) of an image, cropped and resized to its size, times `scale` plus
@@ -74,7 +74,8 @@ def is_image_shape(shape: Sequence[int]) -> bool:
 
 def unknown_input_message(record: InputRecord) -> str:
     """Why images can't become inputs, and how to tell it, in one line."""
-    values = "floats" if record.low is None else f"floats from {record.low:.4g} to {record.high:.4g}"
+    values = "floats" if record.dtype != "uint8" else "whole numbers"
+    values += "" if record.low is None else f" from {record.low:.4g} to {record.high:.4g}"
     name = record.code.rpartition(":")[2] or "make"
     found = f" ({record.reason})" if record.reason else ""
     return (

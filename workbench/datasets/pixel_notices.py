@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,13 @@ _CROP_WORTH_SAYING = 0.7
 
 
 def pixel_notices(paths: Sequence[Path], mode: Literal["RGB", "L"], side: int, fit: Fit) -> tuple[str, ...]:
-    """Notices on evenly spaced ones of `paths` that become `side` × `side`; their headers are read only."""
+    """Notices on some of `paths` that become `side` × `side`; their headers are read only.
+
+    They are drawn: evenly spaced ones may all be of one kind where kinds of files take turns.
+    """
     changes: Counter[str] = Counter()
     sizes = []
-    for path in paths[:: max(1, len(paths) // _MEASURED_IMAGES)]:
+    for path in random.Random(0).sample(paths, min(_MEASURED_IMAGES, len(paths))):
         try:
             size, found = header_changes(path, mode)
         except UserError:

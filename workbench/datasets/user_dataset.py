@@ -22,18 +22,24 @@ from workbench.core.user_code import describe_user_code_error, load_object, with
 from workbench.datasets.catalog import Task
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.image_transform import PREPROCESS, find_transforms, record_input
-from workbench.datasets.input_record import IMAGE_CHANNELS
+from workbench.datasets.input_record import InputRecord
 from workbench.datasets.load_request import LoadRequest
 from workbench.datasets.split_scaling import scaling_difference
-from workbench.datasets.user_targets import Targets, check_finite, resolve_targets, signed
+from workbench.datasets.user_inputs import (
+    are_integer_pixels,
+    channels_first,
+    convert_inputs,
+    few_levels,
+    unknown_pixels,
+    unless_changed,
+)
+from workbench.datasets.user_targets import Targets, check_finite, read_texts, resolve_targets
 from workbench.io.image_fit import crop_to_square
 from workbench.io.images import convert_mode
 
 _RETURN_FORMS = "(train, test), (train, validation, test) or a dict of those"
 _PROGRESS_INTERVAL = 100
 """Samples between two progress reports."""
-_SMALL_MAP = 4
-"""Float inputs of this height or width are feature maps rather than images."""
 _SPLITS = ("train", "validation", "test")
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
 _IMAGE_KEYS = ("image", "img", "pixel_values", "input", "inputs", "x")
@@ -86,6 +92,7 @@ class _Returned:
     def __init__(self, returned: Any, function: Any, request: LoadRequest) -> None:
         self._name, self._function, self._reader = request.info.name, function, _Reader(request)
         self._notices: list[str] = []
+        self._are_pixels: bool | None = None
         self._parts, self._extra = _split_parts(returned, self._name)
 
     def dataset(self) -> Dataset:
@@ -112,7 +119,10 @@ class _Returned:
             raise UserError(f"{where} has {len(inputs)} inputs but {len(targets)} targets")
         if not len(inputs):
             raise UserError(f"{where} is empty: every split needs at least one sample")
-        inputs, notice = _convert_inputs(inputs, where)
+        inputs, notice = channels_first(inputs, where)
+        if self._are_pixels is None:  # of the training split, which comes first
+            self._are_pixels = inputs.dtype == torch.uint8 or are_integer_pixels(inputs)
+        inputs = convert_inputs(inputs, where, are_pixels=self._are_pixels)
         if notice and notice not in self._notices:
             self._notices.append(notice)
         check_finite(inputs, where, "inputs")
@@ -125,7 +135,7 @@ class _Returned:
                 return names
         return _dataset_classes(self._parts["train"])
 
-    def _record_input(self, inputs: Mapping[str, Tensor]) -> Any:
+    def _record_input(self, inputs: Mapping[str, Tensor]) -> tuple[InputRecord, list[str]]:
         """The record of the inputs and its notices. The images to classify later resemble those of the test split."""
         on_function = hasattr(self._function, PREPROCESS)
         is_declared = on_function or PREPROCESS in self._extra
@@ -134,10 +144,13 @@ class _Returned:
             if PREPROCESS in self._extra
             else getattr(self._function, PREPROCESS, None)
         )
-        return record_input(
+        if not is_declared and not self._reader.has_pil_images and (top := few_levels(inputs["train"])):
+            return unknown_pixels(top, self._name)
+        record, notices = record_input(
             inputs["train"], inputs["test"], declared, self._transforms("test"), self._name,
             is_declared=is_declared, is_loadable=on_function,
         )  # fmt: skip
+        return (record, notices) if is_declared else unless_changed(record, notices, self._parts["test"])
 
     def _transforms(self, split: str) -> list[Any]:
         part = self._parts[split]
@@ -182,6 +195,13 @@ class _Reader:
             converted = crop_to_square(converted, size)
         pixels = torch.from_numpy(np.array(converted))
         return pixels.unsqueeze(0) if grayscale else pixels.permute(2, 0, 1).contiguous()
+
+    def in_one_mode(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """`inputs`, grayscale PIL images among color ones as color."""
+        channels = {len(value) for value in inputs if value.ndim == 3}
+        if not self.has_pil_images or channels != {1, 3}:
+            return inputs
+        return [value.expand(3, *value.shape[1:]) if len(value) == 1 else value for value in inputs]
 
     def report(self, done: int, total: int) -> None:
         """Report the number of read samples. Raises `Cancelled`."""
@@ -261,7 +281,7 @@ def _to_inputs(values: Any, where: str, reader: _Reader) -> Tensor:
         and values
         and isinstance(values[0], (Image.Image, Tensor, np.ndarray))
     ):
-        return _stack([reader.convert(value, where) for value in values], where)
+        return _stack(reader.in_one_mode([reader.convert(value, where) for value in values]), where)
     return _to_tensor(values, where, "inputs")
 
 
@@ -274,21 +294,25 @@ def _to_targets(values: Any, where: str) -> Targets:
         return _stack([torch.as_tensor(value) for value in values], where)
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
-    texts = np.asarray(values) if isinstance(values, (list, tuple, np.ndarray)) and len(values) else None
-    if texts is not None and (
-        texts.dtype.kind == "U" or (texts.dtype.kind == "O" and isinstance(texts[0], str))
-    ):
-        return [str(text) for text in texts.reshape(len(texts))]
+    texts = read_texts(values, where) if isinstance(values, (list, tuple, np.ndarray)) else None
+    if texts is not None:
+        return texts
     return _to_tensor(values, where, "targets")
 
 
 def _to_tensor(values: Any, where: str, what: str) -> Tensor:
     """The numbers in a tensor, an array, a list or a column of a table. Raises `UserError` for anything else."""
     if isinstance(values, Tensor):
-        tensor = values.detach().cpu()
+        tensor = values.detach().cpu().to_dense()
+    elif isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise UserError(f"{where}: the {what} have masked values: fill them or drop their samples")
     elif isinstance(values, (list, tuple, np.ndarray, np.generic)) or hasattr(values, "to_numpy"):
         try:
             array = np.array(values.to_numpy() if hasattr(values, "to_numpy") else values)
+            if array.dtype.kind in "iuf":  # torch has neither other byte orders nor long doubles
+                array = array.astype(
+                    "f8" if array.dtype.itemsize > 8 else array.dtype.newbyteorder("="), copy=False
+                )
             tensor = torch.from_numpy(array)
         except (ValueError, TypeError):
             raise UserError(
@@ -304,61 +328,6 @@ def _to_tensor(values: Any, where: str, what: str) -> Tensor:
     return tensor.contiguous()
 
 
-def _convert_inputs(inputs: Tensor, where: str) -> tuple[Tensor, str]:
-    """uint8 [N, C, H, W] for images, float32 for other data; and a notice if the dimensions were exchanged."""
-    if inputs.is_complex():
-        raise UserError(f"{where} has complex inputs: return real numbers, for example x.abs()")
-    notice = ""
-    inputs = signed(inputs)
-    channels_last = _channels_last(inputs)
-    if channels_last in IMAGE_CHANNELS:
-        before = list(inputs.shape[1:])
-        inputs = inputs.permute(0, 3, 1, 2).contiguous()
-        notice = f"inputs with channels last, {before}, are used as {list(inputs.shape[1:])}"
-    elif channels_last:
-        raise UserError(
-            f"{where} has inputs of shape {tuple(inputs.shape)}, which have {channels_last} channels last: put the "
-            f"channels first (x.permute(0, 3, 1, 2)){_drop_alpha(channels_last)}"
-        )
-    if _are_integer_pixels(inputs):
-        inputs = inputs.to(torch.uint8)
-    if inputs.dtype == torch.uint8 and inputs.ndim == 3:
-        return inputs.unsqueeze(1), notice
-    if inputs.dtype == torch.uint8 and inputs.ndim == 4:
-        if inputs.shape[1] not in IMAGE_CHANNELS:
-            raise UserError(
-                f"{where} has uint8 inputs of shape {tuple(inputs.shape)}; images are [N, 1 or 3, H, W]"
-                f"{_drop_alpha(inputs.shape[1])}"
-            )
-        return inputs, notice
-    inputs = inputs.to(torch.float32)
-    return inputs.unsqueeze(1) if inputs.ndim == 1 else inputs, notice
-
-
-def _channels_last(inputs: Tensor) -> int:
-    """The number of channels of images [N, H, W, C]; 0 where the inputs are not such images.
-
-    The feature maps of a network can have any number of channels in front of a small height and width.
-    """
-    if inputs.ndim != 4 or inputs.shape[1] in IMAGE_CHANNELS:
-        return 0
-    height, width, channels = inputs.shape[1:]
-    if channels in IMAGE_CHANNELS and (inputs.dtype == torch.uint8 or min(height, width) > _SMALL_MAP):
-        return channels
-    return channels if channels in {2, 4} and height == width > channels else 0
-
-
-def _are_integer_pixels(inputs: Tensor) -> bool:
-    """Whether images are stored as integers of another type than uint8, from 0 to 255."""
-    if inputs.ndim != 4 or inputs.shape[1] not in IMAGE_CHANNELS or inputs.dtype in {torch.uint8, torch.bool}:
-        return False
-    return not inputs.is_floating_point() and int(inputs.min()) >= 0 and 1 < int(inputs.max()) <= 255
-
-
-def _drop_alpha(channels: int) -> str:
-    return "; drop the alpha channel" if channels == 4 else ""
-
-
 def _read_torch_dataset(dataset: Any, where: str, reader: _Reader) -> tuple[Tensor, Targets]:
     """Inputs and targets of a map-style `torch.utils.data.Dataset`, each item read once."""
     inputs: list[Tensor] = []
@@ -371,10 +340,11 @@ def _read_torch_dataset(dataset: Any, where: str, reader: _Reader) -> tuple[Tens
             reader.report(index, len(dataset))
     if not inputs:
         raise UserError(f"{where} is empty: every split needs at least one sample")
-    if isinstance(targets[0], str):
-        return _stack(inputs, where), [str(target) for target in targets]
+    stacked = _stack(reader.in_one_mode(inputs), where)
+    if any(isinstance(target, (str, bytes)) for target in targets):
+        return stacked, read_texts(targets, where) or []
     try:
-        return _stack(inputs, where), torch.stack([torch.as_tensor(target) for target in targets])
+        return stacked, torch.stack([torch.as_tensor(target) for target in targets])
     except (TypeError, ValueError, RuntimeError):
         kinds = {type(target).__name__ for target in targets}
         raise UserError(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.datasets.catalog import Task
+from workbench.datasets.class_folders import natural_order
 
 Targets = Tensor | Sequence[str]
 """Numbers, or class names."""
@@ -46,8 +47,14 @@ def resolve_targets(
         names = [str(index) for index in range(tensors["train"].shape[1])] if names is None else names
         tensors = {split: values.argmax(1) for split, values in tensors.items()}
         return _classes(tensors, names, where, ("one-hot targets are used as class indices",))
+    notices: tuple[str, ...] = ()
     if task is None:
         task = "regression" if tensors["train"].is_floating_point() else "classification"
+        if task == "regression" and names is not None and all(map(_are_whole, tensors.values())):
+            task, notices = (
+                "classification",
+                ("whole numbers stored as floats are used as labels of the classes",),
+            )
         if task == "regression" and any(_is_distribution(values) for values in tensors.values()):
             raise UserError(
                 f"{where}: each target is a row of numbers that sum to 1: return class indices (y.argmax(1)), or a "
@@ -56,7 +63,27 @@ def resolve_targets(
     if task == "regression":
         return _numbers(tensors)
     integers = {split: _to_integers(values, f"{where}: {split}") for split, values in tensors.items()}
-    return _classes(integers, names, where)
+    return _classes(integers, names, where, notices)
+
+
+def read_texts(values: Any, where: str) -> list[str] | None:
+    """Labels that are texts (or bytes), one per sample; `None` where none of them is one.
+
+    Raises `UserError` where some samples have no label (`None`, NaN): a class called "None" would be learned.
+    """
+    if isinstance(values, np.ndarray):
+        labels = values.ravel().tolist() if values.dtype.kind in "USO" and values.size == len(values) else []
+    else:  # not np.asarray, which would make a text of NaN
+        labels = list(values)
+    if not any(isinstance(label, (str, bytes)) for label in labels):
+        return None
+    missing = [index for index, label in enumerate(labels) if label is None or isinstance(label, float)]
+    if missing:
+        raise UserError(
+            f"{where} has no label ({labels[missing[0]]}) for {len(missing):,} of {len(labels):,} samples "
+            f"(the first is sample {missing[0]}): drop them, or give them one"
+        )
+    return [label.decode(errors="replace") if isinstance(label, bytes) else str(label) for label in labels]
 
 
 def signed(values: Tensor) -> Tensor:
@@ -93,6 +120,11 @@ def _is_one_hot(values: Tensor) -> bool:
     return bool(((values == 0) | (values == 1)).all() and (values.sum(1) == 1).all())
 
 
+def _are_whole(values: Tensor) -> bool:
+    """Whether there is one number per sample, and all of them are whole."""
+    return values.numel() == len(values) and bool((values == values.round()).all())
+
+
 def _is_distribution(values: Tensor) -> bool:
     if values.ndim != 2 or values.shape[1] < 2:
         return False
@@ -103,9 +135,10 @@ def _numbers(tensors: Mapping[str, Tensor]) -> ResolvedTargets:
     """The targets of a regression. A single number per sample becomes a column like the output of a model."""
     train = tensors["train"]
     notices = []
-    if train.is_floating_point() and train.ndim == 1 and bool((train == train.round()).all()):
+    if train.is_floating_point() and _are_whole(train):
         notices.append(
-            "targets are whole numbers stored as floats: trained as a regression (return integers for classes)"
+            "targets are whole numbers stored as floats: trained as a regression (return integers or class names for "
+            "classes)"
         )
     columns = {
         split: values.to(torch.float32).unsqueeze(1) if values.ndim == 1 else values.to(torch.float32)
@@ -133,7 +166,7 @@ def _to_integers(values: Tensor, where: str) -> Tensor:
 def _from_texts(targets: Mapping[str, Targets], task: Task | None, names: Any, where: str) -> ResolvedTargets:
     if task == "regression" or any(isinstance(values, Tensor) for values in targets.values()):
         raise UserError(f"{where}: some targets are texts and some are numbers; use one kind")
-    found = sorted({label for values in targets.values() for label in values})
+    found = natural_order({label for values in targets.values() for label in values})
     classes = tuple(found) if names is None else _name_tuple(names, where)
     indices = {label: index for index, label in enumerate(classes)}
     unknown = next((label for label in found if label not in indices), None)
@@ -158,6 +191,11 @@ def _classes(
         _check_number_of_classes(labels, len(tensors["train"]), where)
     if values != list(range(len(values))):
         notices = (*notices, f"labels {_listed(values)} are used as class indices 0 to {len(values) - 1}")
+        if values[0] < 0 and 0 in values:
+            notices = (
+                *notices,
+                f"label {values[0]} is a class of its own: drop its samples if it marks missing labels",
+            )
         order = torch.tensor(values)
         tensors = {split: torch.searchsorted(order, labels) for split, labels in tensors.items()}
     return ResolvedTargets("classification", classes, tensors, notices)
@@ -167,6 +205,7 @@ def _label_values(labels: list[int], names: Any, where: str) -> tuple[list[int],
     """The label of each class, ascending, and the names of the classes."""
     if names is None:
         return labels, tuple(map(str, labels))
+    names = _by_label(names, where)
     if isinstance(names, Mapping) and all(isinstance(key, (int, np.integer)) for key in names):
         values = sorted(int(key) for key in names)
         missing = next((label for label in labels if label not in values), None)
@@ -186,10 +225,25 @@ def _label_values(labels: list[int], names: Any, where: str) -> tuple[list[int],
     )
 
 
+def _by_label(names: Any, where: str) -> Any:
+    """A mapping from names to labels, as torchvision's `class_to_idx`, turned around; anything else unchanged."""
+    if not isinstance(names, Mapping) or not all(_is_label(label) for label in names.values()):
+        return names
+    turned = {int(label): name for name, label in names.items()}
+    if len(turned) < len(names):
+        raise UserError(f"{where}: classes has two names for the same label")
+    return turned
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _name_tuple(names: Any, where: str) -> tuple[str, ...]:
-    """Class names in order; of a mapping from names to indices, in the order of the indices."""
+    """Class names in order; of a mapping of names and labels, in the order of the labels."""
+    names = _by_label(names, where)
     if isinstance(names, Mapping):
-        names = sorted(names, key=names.__getitem__)
+        names = [names[label] for label in sorted(names)]
     if isinstance(names, str):
         raise UserError(f"{where}: classes must be a list of names, not the text {names!r}")
     try:

@@ -21,6 +21,7 @@ from workbench.datasets.image_transform import (
     describe_step,
     image_function,
     input_mode,
+    makes_shape,
     resizes_itself,
     scale_pixels,
 )
@@ -79,7 +80,10 @@ class RunTransform:
         self._has_fit = has_fit and not record.code
         has_function = record.kind in {InputKind.CODE, InputKind.TRANSFORMS}
         self._function = image_function(record) if has_function else None
-        self._fits = self._function is None or not resizes_itself(self._function, self._shape, self._mode)
+        self._takes_all = self._function is not None and resizes_itself(
+            self._function, self._shape, self._mode
+        )
+        self._sizes: dict[tuple[int, int], bool] = {}
 
     def for_samples(self) -> RunTransform:
         """The transform for images that show the pixels of a sample. Raises `UserError` where it has none."""
@@ -115,7 +119,7 @@ class RunTransform:
     def changes(self, image: Image.Image) -> ImageChanges:
         """What is lost or changed of an image."""
         conversions = describe_conversion(image, self._mode)
-        if not self._fits:
+        if self._takes(image.size):
             seen, is_stretched = seen_by_steps(image.size, self._record.steps)
             return ImageChanges(conversions, _describe_own_fit(image.size, seen, is_stretched), seen)
         target = image.size, self._width, self._height, self._record.fit
@@ -123,7 +127,20 @@ class RunTransform:
         return ImageChanges(conversions, text, visible_fraction(*target))
 
     def _fit(self, image: Image.Image) -> Image.Image:
-        return fit_image(image, self._width, self._height, self._record.fit) if self._fits else image
+        if self._takes(image.size):
+            return image
+        return fit_image(image, self._width, self._height, self._record.fit)
+
+    def _takes(self, size: tuple[int, int]) -> bool:
+        """Whether the dataset's own transform makes an input of an image of `size` itself, as it does in training.
+
+        `Resize(20)` does so of square ones only.
+        """
+        if self._takes_all or self._function is None:
+            return self._takes_all
+        if size not in self._sizes:
+            self._sizes[size] = makes_shape(self._function, size, self._shape, self._mode)
+        return self._sizes[size]
 
     def _scaled(self, raw: Tensor) -> Tensor:
         """Inputs as the dataset has them: of the kind `affine`, scaled pixels."""

@@ -66,6 +66,9 @@ _JUNK_FOLDERS = frozenset(
         "#recycle",
         "$recycle.bin",
         "system volume information",
+        "node_modules",
+        "site-packages",
+        "venv",
         "lost+found",
     }
 )

@@ -109,18 +109,34 @@ def load_into(
 ) -> None:
     """Load the weights in `state` into `module`, except those that begin with one of `ignored_prefixes`.
 
-    Raises `UserError` with one line if they don't fit, or are NaN or infinite.
+    Raises `UserError` with one line if they don't fit, or are NaN, infinite or quantized.
     """
-    if problem := mismatch_reason(shapes_of(state), shapes_of(module.state_dict()), ignored_prefixes):
+    own = module.state_dict()
+    if problem := mismatch_reason(shapes_of(state), shapes_of(own), ignored_prefixes):
         raise UserError(f"the weights in {source} do not fit the model: {problem}")
     skipped = _name_prefixes(ignored_prefixes)
     selected = {k: v for k, v in state.items() if not k.startswith(skipped)}
+    _check_numbers(own, selected, source)
     _check_finite(module, selected, source)
     module.load_state_dict(selected, strict=False)
 
 
 def _name_prefixes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
+
+
+def _check_numbers(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+    """Raise `UserError` for whole or complex numbers where the module has real ones: torch would convert them."""
+    bad = [
+        name
+        for name, tensor in state.items()
+        if name in own and own[name].is_floating_point() and not tensor.is_floating_point()
+    ]
+    if bad:
+        raise UserError(
+            f"{source} has {join_names(f'weights of type {state[bad[0]].dtype} in', bad)}, as quantized weights are: "
+            "save them as floats"
+        )
 
 
 def _check_finite(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -81,6 +81,7 @@ def build_model(
     if info.images_only and len(shape) != 3:
         raise UserError(
             f"{info.name} takes images, but the inputs of the data have the shape {list(shape)}: try mlp or linear"
+            f"{', or make images of one channel of them (x[:, None])' if len(shape) == 2 else ''}"
         )
     size = info.size_for(choice.options, shape)
     if info.kind == "custom":

@@ -119,6 +119,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the run is identical to an uninterrupted one."""
     seconds: Seconds
     """Wall time, summed over attempts."""
+    notices: tuple[str, ...]
+    """What was said while it ran, oldest first: outputs that are not logits, a GPU that can't be used, …"""
     data_notices: tuple[str, ...]
     """What was taken as classes and splits, what was left out, resizing and imbalance, for people."""
     skipped: SkippedFiles
@@ -217,6 +219,7 @@ def build_report(view: RunView) -> RunReport:
         changes=tuple(list_changes(view.journal)),
         exact=not inexact_reasons(view),
         seconds=elapsed_seconds(view),
+        notices=_run_notices(view, setup.data_notices),
         data_notices=setup.data_notices,
         skipped=SkippedFiles.of(setup.skipped_files),
         class_counts=setup.class_counts,
@@ -229,6 +232,12 @@ def build_report(view: RunView) -> RunReport:
         reference=compare_to_reference(view, final),
         system=summarize_usage([line for line in view.journal if isinstance(line, SystemSample)]),
     )
+
+
+def _run_notices(view: RunView, others: tuple[str, ...]) -> tuple[str, ...]:
+    """The notices of all attempts, each once, without `others`."""
+    said = dict.fromkeys(line.text for line in view.journal if isinstance(line, Notice) and line.text)
+    return tuple(text for text in said if text not in others)
 
 
 def _directory(view: RunView) -> Path:

@@ -58,6 +58,9 @@ from workbench.worker.context import Context
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
 
+_FOR_CLASSES = ("label_smoothing", "class_weights", "balanced_sampling")
+"""Settings that only a classification has a use for."""
+
 
 def supports_channels_last_on_gpu(built: BuiltModel, inputs: Tensor, name: str) -> bool:
     """Whether to use the channels-last memory format on a GPU, where it is faster. Only custom models are tried."""
@@ -175,6 +178,12 @@ class TrainingComponents:
             raise UserError("train.augment: mixup and cutmix need classes, and a regression has none")
         if self.settings.patience and data.validation is None:
             raise UserError("train.patience needs validation data: set train.validation, or patience to 0")
+        defaults, settings = TrainingSettings(), self.settings
+        unused = [key for key in _FOR_CLASSES if getattr(settings, key) != getattr(defaults, key)]
+        if unused and not data.classes:
+            self._context.notice(
+                f"{', '.join(f'train.{key}' for key in unused)}: without effect in a regression"
+            )
 
     def _build_model(self, *, pretrained: bool) -> BuiltModel:
         self._context.heartbeat.report_progress(Progress(f"building {self.experiment.model.name}"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from workbench.cli import console
+from workbench.cli.result_stream import user_output_on_stderr
 from workbench.cli.run_text import reference_line
 from workbench.cli.tables import print_table
 from workbench.config import classification_recipe as recipes
@@ -43,6 +44,7 @@ from workbench.models.torchvision_models import WeightsLoading
 from workbench.runs.store import Store
 
 
+@user_output_on_stderr()
 def classify(options: argparse.Namespace) -> int:
     """Classify all images; the exit code is 2 if one of them can't be read."""
     if options.top < 1:

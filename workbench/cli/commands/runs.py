@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from workbench.cli import console, follow, run_text
 from workbench.cli.commands import groups
+from workbench.cli.result_stream import user_output_on_stderr
 from workbench.cli.run_argument import resolve_target_run, runs_and_logs
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
@@ -121,7 +122,7 @@ def _watch_run(folder: RunFolder) -> int:
         status = waiter.wait()
     if waiter.interrupted:
         return INTERRUPTED
-    run_text.print_run_report(read_report(folder))
+    run_text.print_run_report(read_report(folder), with_notices=False)
     return DONE if status in {Status.FINISHED, Status.STOPPED} else FAILED
 
 
@@ -189,6 +190,7 @@ def _print_classes(classes: ClassComparison, metric: ClassMetric, names: Sequenc
         console.print_status(f"{rest} with smaller differences; --json has all")
 
 
+@user_output_on_stderr()
 def evaluate(options: argparse.Namespace) -> int:
     """`workbench evaluate`."""
     folder = Store.default().find(options.run)
@@ -205,6 +207,7 @@ def evaluate(options: argparse.Namespace) -> int:
     return DONE
 
 
+@user_output_on_stderr()
 def export(options: argparse.Namespace) -> int:
     """`workbench export`."""
     folder = Store.default().find(options.run)

@@ -93,7 +93,7 @@ def wait_and_report(
         if options.json:
             console.print_json(report.to_json())
         else:
-            run_text.print_run_report(report)
+            run_text.print_run_report(report, with_notices=False)
     if report.refused is not None:
         console.print_status(f"workbench: not resumed: {report.refused}")
         return BAD_INPUT
