@@ -141,7 +141,8 @@ class MetricColumns:
     def add(self, row: StepRow) -> None:
         """Append the metrics of a row."""
         columns = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
-                   ("lr", row.lr), ("grad_norm", row.grad_norm), (THROUGHPUT, row.wall.samples_per_second),
+                   ("lr", row.lr), ("grad_norm", row.grad_norm), ("update_ratio", row.update_ratio),
+                   (THROUGHPUT, row.wall.samples_per_second),
                    (TIME, row.wall.time or None))  # fmt: skip
         for name, value in columns:
             if value is not None:
