@@ -21,7 +21,7 @@ from workbench.runs.groups import group_runs
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import Notify, OverlaysRequested
-from workbench.ui.base.pane import Pane, PaneServices
+from workbench.ui.base.pane import TYPING_HINTS, Pane, PaneServices
 from workbench.ui.charts.chart_drawing import draw_chart, legend
 from workbench.ui.charts.chart_grid import ChartGrid
 from workbench.ui.charts.export import FORMATS, export_charts, unused_path
@@ -41,6 +41,7 @@ FOLLOW_VALUES = "follow the values"
 MAX_EVENT_WIDTH = 60
 """Cells of the text of an event."""
 NO_RUN, LOADING, NO_METRICS = "No run selected.", "Loading…", "No metrics yet."
+IMAGES_HINT = " I shows the images that it has logged."
 
 
 class ChartsPane(Pane):
@@ -119,6 +120,7 @@ class ChartsPane(Pane):
     # Values
 
     def watch_view(self) -> None:
+        self.refresh_hints()
         self._show_runs()
 
     def watch_overlays(self) -> None:
@@ -223,7 +225,9 @@ class ChartsPane(Pane):
         views = self.shown_views
         if not views:
             return NO_RUN
-        return NO_METRICS if any(view.version for view in views) else LOADING
+        if not any(view.version for view in views):
+            return LOADING
+        return NO_METRICS + (IMAGES_HINT if self._has_images else "")
 
     def _chart(self, slot: Slot) -> Chart:
         return self._charts.chart(slot.name, self.options, (slot.width - LABEL_GUTTER) * DOTS_PER_CELL)
@@ -287,6 +291,15 @@ class ChartsPane(Pane):
         styles = self._styles if len(self._styles) > 1 else None
         texts = (f"{styles.mark_of(event.run_id)} {event.text}" if styles else event.text for event in near)
         return [sanitize(text, MAX_EVENT_WIDTH) for text in texts]
+
+    @property
+    def _has_images(self) -> bool:
+        return self.view is not None and self.view.has_images
+
+    def key_hints(self) -> str:
+        """The pane's own keys; first the key of the app that shows images, while the selected run has logged some."""
+        hints = super().key_hints()
+        return f"I images  {hints}" if self._has_images and hints != TYPING_HINTS else hints
 
     # Actions
 
