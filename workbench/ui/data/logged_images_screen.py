@@ -57,7 +57,7 @@ class LoggedImagesScreen(ModalScreen[None]):
         Binding("enter,ctrl+j", "all", "all images"),
         Binding("f", "one_name", "one name"),
     ]
-    OF_GRID, OF_ONE = frozenset({"one_name"}), frozenset({"step", "step_to", "name", "all"})
+    OF_LARGE = frozenset({"step", "step_to", "name", "all"})
 
     def __init__(
         self, compute: ComputeClient, run_name: str, list_images: Callable[[], Sequence[LoggedImage]]
@@ -100,7 +100,7 @@ class LoggedImagesScreen(ModalScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The grid has arrow keys of its own."""
-        return action not in (self.OF_GRID if self.enlarged else self.OF_ONE)
+        return self.enlarged or action not in self.OF_LARGE
 
     def action_back(self) -> None:
         """Back from one image to the grid it was opened in, from one name to all, or to the panes."""
@@ -160,8 +160,11 @@ class LoggedImagesScreen(ModalScreen[None]):
 
     def action_all(self) -> None:
         """Show all images in a grid, with the cursor at this one."""
+        self._show_grid(self.name_shown)
+
+    def _show_grid(self, name: str) -> None:
         self._enlarge(enlarged=False)
-        self.call_after_refresh(self._show_name, self.name_shown, self.image)
+        self.call_after_refresh(self._show_name, name, self.image)
 
     def _enlarge(self, *, enlarged: bool) -> None:
         self.set_class(enlarged, "-enlarged")
@@ -198,9 +201,12 @@ class LoggedImagesScreen(ModalScreen[None]):
         return self.query_one(SampleGrid)
 
     def action_one_name(self) -> None:
-        """Show only images with the name of the one under the cursor, or all."""
-        image = self._at_cursor()
-        self._show_name("" if self.name_shown or image is None else image.name, image)
+        """Show only images with the name of this one, or all."""
+        if self.enlarged and self.image is not None:
+            self._show_grid(self.image.name)
+        elif not self.enlarged:
+            image = self._at_cursor()
+            self._show_name("" if self.name_shown or image is None else image.name, image)
 
     def _show_name(self, name: str, keep: LoggedImage | None = None) -> None:
         keep = keep or self._at_cursor()
