@@ -48,7 +48,7 @@ SIDES = {
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
-    """Microseconds a call, calls a second until all is written, import time, and bytes on the disk, against each of the others that is installed."""
+    """A call, a whole run, importing, and bytes on the disk, against each of the others that is installed."""
     names = [name for name in SIDES if importlib.util.find_spec(name) is not None]
     found = alternate(scale.rounds, {name: _side(name, place) for name in names})
     return [row for name in names[1:] for row in _rows(name, found["workbench"], found[name])]
