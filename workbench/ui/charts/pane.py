@@ -38,6 +38,8 @@ PAUSE_SECONDS = 0.005
 """The pause before the next part of a long series is drawn, in which keys are handled."""
 FOLLOW_VALUES = "follow the values"
 """The choice of a y axis that is not fixed."""
+MAX_MEAN_RUNS = 40
+"""The most runs in a chart of means, which has as many lines as any other."""
 MAX_EVENT_WIDTH = 60
 """Cells of the text of an event."""
 NO_RUN, LOADING, NO_METRICS = "No run selected.", "Loading…", "No metrics yet."
@@ -140,7 +142,11 @@ class ChartsPane(Pane):
     def _request_overlays(self) -> None:
         """The marked runs are read only while the pane can be seen."""
         if self._in_view:
-            self.post_message(OverlaysRequested(tuple(sorted(self.marked)[-MAX_RUNS:])))
+            self.post_message(OverlaysRequested(tuple(sorted(self.marked)[-self._max_runs :])))
+
+    @property
+    def _max_runs(self) -> int:
+        return MAX_MEAN_RUNS if self.means else MAX_RUNS
 
     @property
     def _in_view(self) -> bool:
@@ -156,9 +162,9 @@ class ChartsPane(Pane):
         """The marked runs; with fewer than two of them the selected one, too."""
         marked = [view for view in self.overlays if view.folder.id in self.marked]
         if self.view is None or (len(self.marked) > 1 and marked):
-            return marked
+            return marked[-self._max_runs :]
         others = [view for view in marked if view.folder.id != self.view.folder.id]
-        return [self.view, *others][:MAX_RUNS]
+        return [self.view, *others][: self._max_runs]
 
     def _show_runs(self) -> None:
         if not self._in_view:
@@ -168,7 +174,7 @@ class ChartsPane(Pane):
         self._charts.update(views)
         if self._charts.run_ids != before:
             self.options = replace(self.options, window=None, cursor=None)
-        self._charts.groups = self._repeats() if self.means else ()
+        self._charts.groups = self._repeats()[:MAX_RUNS] if self.means else ()
         self._styles.show([run_ids[0] for run_ids in self._charts.lines])
         self._lay_out()
 
@@ -349,6 +355,7 @@ class ChartsPane(Pane):
     def action_means(self) -> None:
         """Draw runs that differ only in their seed, or are of one group, as their mean with its deviation, or not."""
         self.means = not self.means
+        self._request_overlays()
         self._show_runs()
 
     def action_grid(self) -> None:
