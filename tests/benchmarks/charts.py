@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import tempfile
 import time
@@ -101,8 +102,13 @@ async def _press(view: RunView, presses: int) -> Opened:
 
 def open_and_press(view: RunView, presses: int) -> Opened:
     """Open the charts of a run as on the first day, in a home where no layout is remembered, and press keys."""
-    with tempfile.TemporaryDirectory() as home, environment(WORKBENCH_HOME=Path(home)):
-        return asyncio.run(_press(view, presses))
+    gc.collect()
+    gc.freeze()  # what this process has imported and the screen has not, as PyTorch, would be looked through
+    try:
+        with tempfile.TemporaryDirectory() as home, environment(WORKBENCH_HOME=Path(home)):
+            return asyncio.run(_press(view, presses))
+    finally:
+        gc.unfreeze()
 
 
 def keys_row(what: str, waits: list[float], goal: str) -> Row:

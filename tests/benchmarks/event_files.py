@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import scalar
 
 from tests.benchmarks.charts import keys_row, open_and_press
 from tests.benchmarks.measure import Row, Scale, alternate, median, quotient, say
@@ -22,12 +25,16 @@ METRICS = 20
 
 
 def write(folder: Path, points: int) -> None:
-    """The same metrics at every step, as `add_scalar` writes them."""
+    """The same metrics at every step, as `add_scalar` writes them, but without its queue, which takes minutes."""
     draws = random.Random(0)
-    with SummaryWriter(str(folder), max_queue=10_000) as writer:
+    SummaryWriter(str(folder)).close()
+    (path,) = folder.iterdir()
+    with path.open("ab") as file:
+        writer = RecordWriter(file)
         for step in range(points // METRICS):
             for metric in range(METRICS):
-                writer.add_scalar(f"m{metric:02d}", draws.random(), step)
+                summary = scalar(f"m{metric:02d}", draws.random())
+                writer.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
 
 
 def ours(folder: Path) -> Log:
@@ -90,5 +97,6 @@ def _on_screen(folder: Path, what: str, scale: Scale) -> list[Row]:
     shown = f"{read + charts.complete:.2f} s"
     return [
         Row(f"{what}: charts with all points", shown, "-", f"reading {read:.2f} s", "≤ 0.5 s"),
-        keys_row(f"charts of {what}", charts.waits, "≤ 13 ms"),
+        Row(f"charts of {what}: frame", f"{median(charts.waits):.0f} ms", "-", "-", "≤ 13 ms"),
+        keys_row(f"charts of {what}", charts.waits, "≤ 33 ms"),
     ]
