@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import tempfile
 import time
 from array import array
 from itertools import cycle, islice
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from tests.benchmarks.measure import Row, Scale, median, say
-from tests.benchmarks.screen import COLUMNS, ROWS
+from tests.benchmarks.screen import COLUMNS, ROWS, environment
 from workbench.logs.series import Series
 from workbench.runs.reader import RunView
 from workbench.runs.run_folder import RunFolder
@@ -98,26 +100,42 @@ async def _press(view: RunView, presses: int) -> Opened:
     return Opened(first, complete, waits)
 
 
+def open_and_press(view: RunView, presses: int) -> Opened:
+    """Open the charts of a run as on the first day, in a home where no layout is remembered, and press keys."""
+    gc.collect()
+    gc.freeze()  # what this process has imported and the screen has not, as PyTorch, would be looked through
+    try:
+        with tempfile.TemporaryDirectory() as home, environment(WORKBENCH_HOME=Path(home)):
+            return asyncio.run(_press(view, presses))
+    finally:
+        gc.unfreeze()
+
+
+def keys_row(what: str, waits: list[float], goal: str) -> Row:
+    """The time from a key to its frame."""
+    at_99 = sorted(waits)[min(len(waits) - 1, int(0.99 * len(waits)))]
+    key = "key to frame, 99th percentile"
+    return Row(f"{what}: {key}", f"{at_99:.0f} ms", "-", f"median {median(waits):.0f}", goal)
+
+
 def measure(metrics: int, points: int, presses: int) -> list[Row]:
     """The rows for a run with this number of metrics and points."""
     say(f"  {metrics:,} metrics with {points:,} points")
     view = many_points(metrics, points)
     process = psutil.Process()
     before = process.memory_info().rss
-    first, complete, waits = asyncio.run(_press(view, presses))
+    opened = open_and_press(view, presses)
     added = (process.memory_info().rss - before) / 1e6
-    waits.sort()
-    at_99 = waits[min(len(waits) - 1, int(0.99 * len(waits)))]
     what = f"charts of {metrics:,} metrics with {points:,} points"
     return [
-        Row(f"{what}: first frame", f"{first:.2f} s", "-", f"complete {complete:.1f} s", "≤ 0.5 s"),
         Row(
-            f"{what}: key to frame, 99th percentile",
-            f"{at_99:.0f} ms",
+            f"{what}: first frame",
+            f"{opened.first:.2f} s",
             "-",
-            f"median {median(waits):.0f}",
-            "≤ 33 ms",
+            f"complete {opened.complete:.1f} s",
+            "≤ 0.5 s",
         ),
+        keys_row(what, opened.waits, "≤ 33 ms"),
         Row(f"{what}: memory beside the points", f"{added:.0f} MB", "-", "-", "≤ 100 MB"),
     ]
 

@@ -1,4 +1,4 @@
-"""Reading the event files of a long training: tensorboard's own reader beside ours."""
+"""Reading the event files of a long training: tensorboard's own reader beside ours, and its charts."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import scalar
 
+from tests.benchmarks.charts import keys_row, open_and_press
 from tests.benchmarks.measure import Row, Scale, alternate, median, quotient, say
 from workbench.logs.discovery import find_logs
 from workbench.logs.log import Log
 from workbench.logs.open_log import open_log
+from workbench.runs.opened_logs import OpenedLogs
+from workbench.runs.reader import RunReader
 
 METRICS = 20
 
 
 def write(folder: Path, points: int) -> None:
-    """The same metrics at every step, as `add_scalar` writes them."""
+    """The same metrics at every step, as `add_scalar` writes them, but without its queue, which takes minutes."""
     draws = random.Random(0)
-    with SummaryWriter(str(folder), max_queue=10_000) as writer:
+    SummaryWriter(str(folder)).close()
+    (path,) = folder.iterdir()
+    with path.open("ab") as file:
+        writer = RecordWriter(file)
         for step in range(points // METRICS):
             for metric in range(METRICS):
-                writer.add_scalar(f"m{metric:02d}", draws.random(), step)
+                summary = scalar(f"m{metric:02d}", draws.random())
+                writer.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
 
 
 def ours(folder: Path) -> Log:
@@ -56,7 +66,7 @@ def timed(read: Callable[[Path], object], folder: Path) -> float:
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
-    """One row."""
+    """Reading, and the charts of what was read."""
     say(f"  writing {scale.rows:,} points")
     write(place, scale.rows)
     check_same_points(ours(place), theirs(place))
@@ -71,5 +81,22 @@ def rows(place: Path, scale: Scale) -> list[Row]:
             f"{median(seconds['tensorboard']):.2f} s",
             str(quotient(seconds["ours"], seconds["tensorboard"])),
             "≤ 0.05",
-        )
+        ),
+        *_on_screen(place, f"{megabytes:.0f} MB of event files", scale),
+    ]
+
+
+def _on_screen(folder: Path, what: str, scale: Scale) -> list[Row]:
+    """From opening the log to all of its charts with all points, and the frames after that."""
+    opened = OpenedLogs([folder])
+    began = time.process_time()
+    view = RunReader(opened.folders[0]).read_all()
+    read = time.process_time() - began
+    charts = open_and_press(view, scale.keys)
+    opened.close()
+    shown = f"{read + charts.complete:.2f} s"
+    return [
+        Row(f"{what}: charts with all points", shown, "-", f"reading {read:.2f} s", "≤ 0.5 s"),
+        Row(f"charts of {what}: frame", f"{median(charts.waits):.0f} ms", "-", "-", "≤ 13 ms"),
+        keys_row(f"charts of {what}", charts.waits, "≤ 33 ms"),
     ]

@@ -19,14 +19,16 @@ imported = time.perf_counter() - began
 place = pathlib.Path(sys.argv[1])
 {start}
 times = []
+began = time.perf_counter()
 for step in range({calls}):
     values = {{"loss": 1 / (step + 1), "accuracy": 0.5, "lr": 0.1}}
     before = time.perf_counter()
     {log}
     times.append(time.perf_counter() - before)
 {end}
+whole = time.perf_counter() - began
 size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file() and path.name != "reserve")
-print(json.dumps({{"import": imported, "median": statistics.median(times), "sum": sum(times), "bytes": size}}))
+print(json.dumps({{"import": imported, "median": statistics.median(times), "whole": whole, "bytes": size}}))
 """
 SIDES = {
     "workbench": ("import workbench", "run = workbench.init()", "run.log(values, step=step)", "run.finish()"),
@@ -46,7 +48,7 @@ SIDES = {
 
 
 def rows(place: Path, scale: Scale) -> list[Row]:
-    """Microseconds a call, import time, and bytes on the disk, against each of the others that is installed."""
+    """A call, a whole run, importing, and bytes on the disk, against each of the others that is installed."""
     names = [name for name in SIDES if importlib.util.find_spec(name) is not None]
     found = alternate(scale.rounds, {name: _side(name, place) for name in names})
     return [row for name in names[1:] for row in _rows(name, found["workbench"], found[name])]
@@ -61,6 +63,11 @@ def _rows(name: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -
 
     return [
         row("one call that logs 3 values", "median", lambda seconds: f"{seconds * 1e6:.1f} µs"),
+        row(
+            f"{CALLS:,} calls in one run, and its end",
+            "whole",
+            lambda seconds: f"{CALLS / seconds:,.0f} calls/s",
+        ),
         row("import", "import", lambda seconds: f"{seconds * 1e3:.0f} ms"),
         row(f"bytes of {CALLS:,} calls", "bytes", lambda size: f"{size / 1e6:.2f} MB", "-"),
     ]

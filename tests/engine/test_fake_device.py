@@ -102,7 +102,7 @@ def fake_state(parts: TrainingComponents) -> FakeState:
 class Steps:
     """Reports and hooks of a loop: what was read from the device up to the end of each step."""
 
-    log_every = 1 << 60
+    log_every, update_every = 1 << 60, 2
 
     def __init__(self, found: list[str]) -> None:
         self._found, self.per_step = found, list[list[str]]()

@@ -51,7 +51,7 @@ class Rows:
     """Writes a row every `log_every` steps, and notes what was read in each step."""
 
     def __init__(self, state: TrainState, found: list[str], log_every: int) -> None:
-        self._state, self._found, self.log_every = state, found, log_every
+        self._state, self._found, self.log_every, self.update_every = state, found, log_every, 2
         self.steps: list[list[str]] = []
         self.rows: list[list[str]] = []
 

@@ -20,6 +20,7 @@ from workbench.engine.torch_compat import (
     copy_tensors_,
     has_batch_norm,
     lerp_tensors_,
+    relative_change,
     unwrapped_step,
     use_full_fp32_convolutions,
     warn_about_nondeterminism,
@@ -141,6 +142,13 @@ def test_lists_of_tensors_are_copied_and_interpolated_in_place() -> None:
     assert [target.tolist() for target in targets] == [[0.5] * 2, [1.0] * 3]
     copy_tensors_(targets, sources)
     assert [target.tolist() for target in targets] == [[1.0] * 2, [2.0] * 3]
+
+
+def test_a_relative_change_is_that_of_all_tensors_together() -> None:
+    now = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
+    change = relative_change([torch.tensor([3.0, 1.0]), torch.tensor([[2.0]])], now)
+    assert change.shape == () and float(change) == pytest.approx(5**0.5 / 5)
+    assert [value.tolist() for value in now] == [[3.0, 0.0], [[4.0]]]
 
 
 def test_deterministic_algorithms_are_on_without_filling_memory() -> None:

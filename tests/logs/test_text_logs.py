@@ -150,6 +150,34 @@ def test_records_of_json_lines_are_flattened(tmp_path: Path) -> None:
     assert log.notices == {NoticeKind.INVALID_LINE: 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "seconds"),
+    [
+        ("timestamp", ("2024-03-01T10:00:00Z", "2024-03-01T10:00:30.5+00:00"), 30.5),
+        ("Wall time", (1.7e9, 1.7e9 + 8), 8.0),
+        ("time", (1.7e9, 1.7e9 + 8), 8.0),
+        ("date", ("2024-03-01 10:00:00", "2024-03-01 10:01:00"), 60.0),
+        ("time", (3.5, 3.75), None),  # what an epoch took
+        ("timestamp", ("today", "tomorrow"), None),
+    ],
+)
+def test_dates_of_rows_are_their_wall_times(
+    tmp_path: Path, name: str, cells: tuple[str | float, ...], seconds: float | None
+) -> None:
+    with (tmp_path / "log.csv").open("w") as file:
+        csv.writer(file).writerows(
+            [("step", name, "loss"), *((i, cell, i / 2) for i, cell in enumerate(cells))]
+        )
+    rows = [{"step": i, name: cell, "loss": i / 2} for i, cell in enumerate(cells)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for format in (LogFormat.CSV, LogFormat.JSONL):
+        log = open_file(tmp_path / f"log.{format}", format)
+        first, last = log.series["loss"].wall_times
+        assert log.notices == {}
+        assert (name in log.series) == (seconds is None and isinstance(cells[0], float))
+        assert (math.isnan(first) and math.isnan(last)) if seconds is None else last - first == seconds
+
+
 def write_state(path: Path, *losses: float) -> None:
     history = [{"step": step, "epoch": step / 2, "loss": loss} for step, loss in enumerate(losses, 1)]
     path.write_text(json.dumps({"log_history": history, "max_steps": 9, "best_metric": min(losses)}))

@@ -120,7 +120,7 @@ def write_hugging_face(folder: Path) -> Expected:
 
 
 def write_wandb(folder: Path) -> Expected:
-    """Nested metrics, NaN and infinity, steps left out, a histogram, an image, and a setting that changes."""
+    """Nested metrics, NaN and infinity, steps left out, a histogram, images, and a setting that changes."""
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     import numpy
     import wandb
@@ -132,8 +132,12 @@ def write_wandb(folder: Path) -> Expected:
         value = math.nan if step == 2 else math.inf if step == 3 else 1 / (step + 1)
         run.log({"loss": value, "nested": {"count": step, "text": "x"}, "val/accuracy": step / 40})
         expected.add(step, {"loss": value, "nested/count": step, "val/accuracy": step / 40})
-    image = wandb.Image(numpy.zeros((4, 4, 3), numpy.uint8))
-    run.log({"late": 3, "weights": wandb.Histogram([1, 2, 3]), "picture": image}, step=100)
+
+    def image(brightness: int) -> wandb.Image:
+        return wandb.Image(numpy.full((4, 4, 3), brightness, numpy.uint8), caption="plain")
+
+    run.log({"samples": {"picture": image(50)}, "several": [image(60), image(70)]}, step=60)
+    run.log({"late": 3, "weights": wandb.Histogram([1, 2, 3]), "samples": {"picture": image(80)}}, step=100)
     expected.add(100, {"late": 3})
     run.log({"long": 1.5, "comment": "c" * 40_000})  # longer than a block
     expected.add(100, {"long": 1.5})  # the step is open until one without a number follows
@@ -141,7 +145,7 @@ def write_wandb(folder: Path) -> Expected:
     run.summary["best"] = 0.7
     run.finish()
     for file in folder.rglob("*"):
-        if file.is_symlink() or (file.is_file() and file.suffix != ".wandb"):
+        if file.is_symlink() or (file.is_file() and file.suffix not in {".wandb", ".png"}):
             file.unlink()
     expected.config = {
         "lr": 0.2, "optimizer/name": "adam", "optimizer/betas": "[0.9, 0.99]", "augment": True, "seed": None,

@@ -15,6 +15,7 @@ from workbench.runs import log_digests
 from workbench.runs.external_log import create_external_run, external_log
 from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.reader import RunReader
+from workbench.runs.records import Seconds
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.scores import Score
@@ -54,6 +55,19 @@ def test_a_log_is_listed_with_its_newest_value_and_is_not_copied(table: Path) ->
     assert (row.name, row.status, row.format, row.logs) == ("lr1", Status.LOG, "csv", (str(table),))
     assert (row.step, row.best_score) == (2, Score("validation", "accuracy", 0.75))
     assert not any("0.75" in path.read_text() for path in folder.path.rglob("*.json*"))
+
+
+def test_its_duration_is_the_time_from_its_first_value_to_its_newest(table: Path) -> None:
+    path = table.with_name("lr2.csv")
+    path.write_text("timestamp,step,loss\n1700000000,1,0.5\n1700000090,2,0.25\n")
+    folder, store = add(path), Store.default()
+    assert (only_row(store).seconds, only_row(store).created) == (90.0, 1.7e9)
+    with path.open("a") as file:
+        file.write("1700000100,3,0.125\n")
+    assert only_row(store).seconds == 100.0  # the first value is known, although it is not kept
+    assert read_report(folder).seconds == Seconds(total=100.0)
+    add(table)
+    assert {row.name: row.seconds for row in store.list_runs()} == {"lr1": 0.0, "lr2": 100.0}
 
 
 def test_a_log_is_read_while_it_grows_and_after_it_was_rewritten(table: Path) -> None:

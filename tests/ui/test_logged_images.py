@@ -37,15 +37,38 @@ def script_run(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "job.py"], check=True, cwd=tmp_path)
 
 
-async def test_the_images_of_a_script_are_shown_newest_first(
+async def test_the_images_of_a_script_are_gone_through_step_by_step_and_shown_in_a_grid(
     script_run: None, text_of: TextOf, until: Until
 ) -> None:
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
         await until(pilot, lambda: app.runs.view is not None and app.runs.view.version > 0)
+        await pilot.press("8")
+        await until(pilot, "I images")
         await pilot.press("I")
         await until(pilot, lambda: isinstance(app.screen, LoggedImagesScreen))
+        await until(pilot, "inputs/first  step 30 (3/3)  name 2/2")
+        screen = app.screen
+        assert isinstance(screen, LoggedImagesScreen) and screen.enlarged
+        view = screen.query_one(ImageView)
+
+        async def shows(text: str, brightness: int) -> None:
+            await until(pilot, text)
+            await until(pilot, lambda: view.image is not None and view.image.getpixel((0, 0)) in {
+                brightness, (brightness,) * 3
+            })  # fmt: skip
+
+        await shows("step 30 (3/3)", 30)
+        await pilot.press("left", "left", "left")  # there is none before the first
+        await shows("step 10 (1/3)", 10)
+        await pilot.press("up")  # the only one, although it is later
+        await shows("filters  step 20 (1/1)  name 1/2", 0)
+        await pilot.press("down")
+        await shows("inputs/first  step 20 (2/3)  name 2/2", 20)
+        await pilot.press("G")
+        await shows("step 30 (3/3)", 30)
+        await pilot.press("enter")
         await until(pilot, "4 images of mine, newest first")
         await until(pilot, "▀")
         shown = text_of(app)
@@ -55,14 +78,7 @@ async def test_the_images_of_a_script_are_shown_newest_first(
         await pilot.press("f")
         await until(pilot, "3 images inputs/first of mine")
         await pilot.press("escape", "right", "right", "enter")  # the middle one of its name
-        await until(pilot, "inputs/first  step 20  (2 of 3)")
-        screen = app.screen
-        assert isinstance(screen, LoggedImagesScreen) and screen.enlarged
-        view = screen.query_one(ImageView)
-        await until(pilot, lambda: view.image is not None and view.image.getpixel((0, 0)) == (20, 20, 20))
-        await pilot.press("right")
-        await until(pilot, "inputs/first  step 10  (3 of 3)")
-        await until(pilot, lambda: view.image is not None and view.image.getpixel((0, 0)) == (10, 10, 10))
+        await shows("step 20 (2/3)", 20)
         await pilot.press("escape")
         await until(pilot, lambda: screen.query_one(SampleGrid).size.height > 5)
         await pilot.press("escape")
@@ -79,13 +95,17 @@ async def test_the_images_in_a_log_are_shown_and_new_ones_appear(tmp_path: Path,
         async with app.run_test(size=(100, 30)) as pilot:
             await ready(pilot, until)
             await until(pilot, lambda: app.runs.view is not None and bool(app.runs.view.logged_images))
-            await pilot.press("I")
-            await until(pilot, "1 image of tb, newest first")
+            await pilot.press("8", "I")
+            await until(pilot, "sample  step 1 (1/1)")
             await until(pilot, "▀")
             writer.add_image("sample", np.full((3, 8, 8), 100, np.uint8), 2)
             writer.flush()
-            await until(pilot, "2 images of tb, newest first")
-            await until(pilot, "sample  step 2  (1 of 2)")
+            await until(pilot, "sample  step 2 (2/2)")  # the newest is followed
+            await until(pilot, "2 images of tb")
+            await pilot.press("left")
+            writer.add_image("sample", np.full((3, 8, 8), 50, np.uint8), 3)
+            writer.flush()
+            await until(pilot, "sample  step 1 (1/3)")
         opened.close()
 
 

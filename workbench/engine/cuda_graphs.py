@@ -118,17 +118,19 @@ class GraphedStep:
         """Discard the captured graph; the next step captures a new one."""
         self._replay_graph = None
 
-    def replay(self, batch: Batch) -> bool:
-        """Replay a step with `batch`; `False`, with nothing done, where the graph does not apply to it."""
+    def is_ready(self, batch: Batch) -> bool:
+        """Whether a graph applies to `batch`; captures it where that is still to be done."""
         if self.failure is not None or len(batch) != self._size:
             return False
         if self._replay_graph is None:
             self.capture(batch)
-        if self._replay_graph is None:
-            return False
+        return self._replay_graph is not None
+
+    def replay(self, batch: Batch) -> None:
+        """Replay a step with `batch`, for which the graph is ready."""
         self._copy_in(batch)
-        self._replay_graph()
-        return True
+        if self._replay_graph is not None:
+            self._replay_graph()
 
     def capture(self, batch: Batch) -> None:
         """Capture a step with batches of this one's shape; parameters and random states are restored."""
@@ -148,7 +150,7 @@ class GraphedStep:
         """Compare two steps, computed and replayed; the second shows whether the first one's update was applied."""
         other = Batch(batch.inputs.flip(0), batch.targets, batch.soft_targets)
         losses = []
-        for make_step in (self._compute, self._replay_on):
+        for make_step in (self._compute, self.replay):
             snapshot.restore(self._state.mutated_tensors())
             make_step(batch)
             make_step(other)
@@ -157,11 +159,6 @@ class GraphedStep:
             raise ValueError(
                 f"the replayed step gives another loss ({losses[1]:.6g} instead of {losses[0]:.6g})"
             )
-
-    def _replay_on(self, batch: Batch) -> None:
-        self._copy_in(batch)
-        if self._replay_graph is not None:
-            self._replay_graph()
 
     def _copy_in(self, batch: Batch) -> None:
         """Copy a batch into the tensors that the graph reads."""

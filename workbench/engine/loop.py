@@ -15,6 +15,10 @@ class StepReporter(Protocol):
     log_every: int
     """Steps per row."""
 
+    @property
+    def update_every(self) -> int:
+        """Steps from one measured update to the next; a multiple of `log_every`."""
+
     def write_step(self, step: int, epoch: float, lr: float) -> None:
         """Write a row of the steps since the previous one; `epoch` is fractional."""
 
@@ -57,8 +61,9 @@ def train_epoch(state: TrainState, batches: Batches, reporter: StepReporter, hoo
     state.begin_epoch(len(batches))
     for batch in batches.iter_from(state.position):
         state.begin_step()
-        if not state.replay(batch):  # a CUDA graph of the whole step
-            compute_step(state, batch)
+        measured = (state.step + 1) % reporter.update_every == 0
+        if not state.replay(batch, measure_update=measured):  # a CUDA graph of the whole step
+            compute_step(state, batch, measure_update=measured)
         state.end_step(len(batch))
         if state.step % reporter.log_every == 0:
             state.guard.check(state.step)
@@ -67,7 +72,7 @@ def train_epoch(state: TrainState, batches: Batches, reporter: StepReporter, hoo
     state.guard.check(state.step)  # before the epoch is evaluated
 
 
-def compute_step(state: TrainState, batch: Batch) -> None:
+def compute_step(state: TrainState, batch: Batch, *, measure_update: bool = False) -> None:
     """Forward, backward, step: everything that the device computes for one batch."""
     state.zero_grad()
     for micro_batch, share in state.micro_batches(batch):
@@ -75,4 +80,4 @@ def compute_step(state: TrainState, batch: Batch) -> None:
         state.backward(loss)
         # Stays on the device until a row is written.
         state.sums.add(loss, outputs, micro_batch.targets, samples=len(batch))
-    state.optimizer_step()
+    state.optimizer_step(measure_update=measure_update)

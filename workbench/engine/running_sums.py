@@ -38,6 +38,10 @@ class RunningSums:
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         self.grad_norm = torch.full((), math.nan, dtype=dtype, device=device)
         """Of the last step, before clipping; NaN if it is not computed."""
+        self.update_ratio = torch.full((), math.nan, dtype=dtype, device=device)
+        """Of the last step in which it was measured."""
+        self.last_update_ratio: float | None = None
+        """`update_ratio` at the last read, if it was finite."""
         self.last_grad_norm: float | None = None
         """`grad_norm` at the last read, if it was finite."""
         self._samples = self._steps = 0
@@ -67,9 +71,11 @@ class RunningSums:
     def read(self) -> None:
         """Move the sums on the device into `window` and `epoch`."""
         # A single read, because each one synchronizes with the device.
-        on_device = torch.stack((self.loss, self._correct.to(self.loss.dtype), self.grad_norm))
-        loss, correct, grad_norm = on_device.tolist()
+        correct_sum = self._correct.to(self.loss.dtype)
+        on_device = torch.stack((self.loss, correct_sum, self.grad_norm, self.update_ratio))
+        loss, correct, grad_norm, update_ratio = on_device.tolist()
         self.last_grad_norm = grad_norm if math.isfinite(grad_norm) else None
+        self.last_update_ratio = update_ratio if math.isfinite(update_ratio) else None
         read = (loss, correct, float(self._samples), float(self._steps))
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]

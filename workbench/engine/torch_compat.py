@@ -34,6 +34,19 @@ def lerp_tensors_(targets: list[Tensor], ends: list[Tensor], weight: float) -> N
     torch._foreach_lerp_(targets, ends, weight)
 
 
+def relative_change(before: list[Tensor], now: list[Tensor]) -> Tensor:
+    """‖now - before‖ / ‖now‖, each the norm of all tensors of a list together (a scalar); `before` is overwritten.
+
+    By `torch._foreach_sub_` and `torch._foreach_norm`: `nn.utils.get_total_norm` takes three times as long for small
+    tensors.
+    """
+    torch._foreach_sub_(before, now)
+    norms = torch.stack(torch._foreach_norm([*before, *now]))
+    of_change, of_weights = torch.linalg.vector_norm(norms.view(2, -1), dim=1).unbind()
+    ratio: Tensor = of_change / of_weights
+    return ratio
+
+
 def avoid_dynamo_import() -> None:
     """Keep the bookkeeping methods of `Optimizer` from importing `torch._dynamo`, which takes 3 seconds.
 

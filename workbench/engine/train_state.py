@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from workbench.engine.running_sums import RunningSums
 from workbench.engine.settings_history import SettingsHistory
 from workbench.engine.state_content import BestEpochContent, StateDict, TrainingContent
 from workbench.engine.task import Task
-from workbench.engine.torch_compat import has_batch_norm, unwrapped_step
+from workbench.engine.torch_compat import has_batch_norm, relative_change, unwrapped_step
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,14 @@ class TrainState:
             self.sums.grad_norm.fill_(math.nan)
         self._next_change = self.settings_history.next_change(self.step)
 
-    def replay(self, batch: Batch) -> bool:
+    def replay(self, batch: Batch, *, measure_update: bool = False) -> bool:
         """Make the step with `batch` by replaying its CUDA graph; `False`, with nothing done, where there is none."""
-        return self.graphed_step is not None and self.graphed_step.replay(batch)
+        graph = self.graphed_step
+        if graph is None or not graph.is_ready(batch):
+            return False
+        with self._update_measured(measure_update):
+            graph.replay(batch)
+        return True
 
     def zero_grad(self) -> None:
         """Discard all gradients."""
@@ -192,18 +198,31 @@ class TrainState:
         """Add the gradients of `loss`."""
         (loss if self._scaler is None else self._scaler.scale(loss * self.guard.nan_scale)).backward()
 
-    def optimizer_step(self) -> None:
-        """One optimizer step, with the gradients clipped to `train.max_grad_norm` if that is set."""
+    def optimizer_step(self, *, measure_update: bool = False) -> None:
+        """One optimizer step, with the gradients clipped to `train.max_grad_norm` if that is set.
+
+        The update is measured here where the step is computed: the memory of its activations is free by now.
+        """
         self.guard.skip_if_nonfinite()
         if self._needs_grad_norm:
             if self._scaler is not None:
                 self._scaler.unscale_(self.optimizer)
             self.sums.grad_norm.copy_(self._clip_gradients())
-        if self._scaler is None:
-            self._step_optimizer()
-        else:
-            self._scaler.step(self.optimizer)
-            self._scaler.update()
+        with self._update_measured(measure_update):
+            if self._scaler is None:
+                self._step_optimizer()
+            else:
+                self._scaler.step(self.optimizer)
+                self._scaler.update()
+
+    @contextmanager
+    def _update_measured(self, measured: bool) -> Iterator[None]:
+        """Compute the norm of the change inside the context, divided by that of the weights, if `measured`."""
+        weights = [p.detach() for p in self._parameters if p.requires_grad] if measured else []
+        before = [weight.clone() for weight in weights]
+        yield
+        if weights:
+            self.sums.update_ratio.copy_(relative_change(before, weights))
 
     @property
     def _needs_grad_norm(self) -> bool:

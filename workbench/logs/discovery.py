@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from workbench.logs.columns import is_axis
+from workbench.logs.columns import begin_with_axis
 from workbench.logs.event_log import EVENT_FILE_MARK
 from workbench.logs.json_values import decode_json
 from workbench.logs.source import LogFormat, LogSource
@@ -110,7 +110,7 @@ def _begins_with_axis(line: str) -> bool:
         record = decode_json(line)
     except ValueError:
         return False
-    return isinstance(record, dict) and is_axis(next(iter(record), ""))
+    return isinstance(record, dict) and begin_with_axis(record)
 
 
 def _table_format(file: Path, header: TableHeader) -> LogFormat | None:
@@ -118,7 +118,7 @@ def _table_format(file: Path, header: TableHeader) -> LogFormat | None:
     names = header.names
     if file.name == "metrics.csv" and {"step", "epoch"} <= set(names):
         return LogFormat.LIGHTNING
-    if len(names) < 2 or not is_axis(names[0]):
+    if len(names) < 2 or not begin_with_axis(names):
         return None
     has_settings = file.with_name("args.yaml").is_file()
     if file.name == "results.csv" and (has_settings or "train/box_loss" in names):

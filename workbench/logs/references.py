@@ -13,20 +13,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reference(Generic[T]):
-    """A value in a file: `size` bytes at `offset`."""
+    """A value in a file: `size` bytes at `offset`, or the whole file."""
 
     name: str
     step: int
     wall_time: float
     path: Path
     offset: int
-    size: int
+    size: int | None
     _decode: Callable[[bytes], T | None] = field(repr=False, compare=False)
 
     def read(self) -> T | None:
         """Read and decode the value; `None` if the file is gone or has other content now."""
         try:
             with self.path.open("rb") as file:
+                if self.size is None:
+                    return self._decode(file.read())
                 data = os.pread(file.fileno(), self.size, self.offset)
         except OSError:
             return None

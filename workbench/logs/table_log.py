@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from workbench.logs.columns import MISSING, Role, is_axis, is_number, role
+from workbench.logs.columns import MIN_DATE, MISSING, Role, is_axis, is_number, role, wall_seconds
 from workbench.logs.line_log import LineLog
 from workbench.logs.log import NoticeKind
 from workbench.logs.series import as_step
@@ -57,7 +57,10 @@ class TableLog(LineLog):
     def __init__(self, source: LogSource) -> None:
         super().__init__(source)
         self._header: TableHeader | None = None
-        self._axes: tuple[int | None, int | None, int | None] = (None, None, None)
+        self._axes: tuple[int | None, int | None] = (None, None)
+        self._wall_time: int | None = None
+        self._time: int | None = None
+        """The column that is a wall time if it holds dates, which its first cell shows."""
         self._metrics: list[tuple[int, str]] = []
 
     def _read(self) -> Iterator[None]:
@@ -89,20 +92,31 @@ class TableLog(LineLog):
 
     def _use_header(self, header: TableHeader) -> None:
         self._header = header
-        self._axes = header.index(Role.STEP), header.index(Role.EPOCH), header.index(Role.WALL_TIME)
-        names = enumerate(header.names)
-        self._metrics = [(index, name) for index, name in names if name and index not in self._axes]
+        self._axes = header.index(Role.STEP), header.index(Role.EPOCH)
+        self._use_wall_time(header.index(Role.WALL_TIME))
+        self._time = header.index(Role.TIME) if self._wall_time is None else None
+
+    def _use_wall_time(self, column: int | None) -> None:
+        """Take a column as the wall time; all that are no axis either are metrics."""
+        assert self._header is not None
+        self._wall_time, names = column, enumerate(self._header.names)
+        self._metrics = [(i, name) for i, name in names if name and i not in {*self._axes, column}]
 
     def _read_row(self, line: str) -> bool:
-        """Add the points in a row; whether it fits the header, and its step, epoch and time are numbers or missing."""
+        """Add the points in a row; whether it fits the header, and its step and epoch are numbers or missing."""
         assert self._header is not None
         cells = self._header.split(line)
         if len(cells) != len(self._header.names):
             return False
+        if self._time is not None:
+            column, self._time = self._time, None
+            if wall_seconds(cells[column]) > MIN_DATE:
+                self._use_wall_time(column)
         try:
-            step, epoch, wall_time = (_axis_value(cells, index) for index in self._axes)
+            step, epoch = (_axis_value(cells, index) for index in self._axes)
         except ValueError:
             return False
+        wall_time = math.nan if self._wall_time is None else wall_seconds(cells[self._wall_time])
         row_step = as_step(epoch if math.isnan(step) else step)
         for index, name in self._metrics:
             try:

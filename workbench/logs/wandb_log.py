@@ -1,4 +1,4 @@
-"""Files that W&B writes when it is offline: history, config and summary.
+"""Files that W&B writes when it is offline: history with images, config and summary.
 
 The messages: `wandb_internal.proto` in https://github.com/wandb/wandb/tree/main/wandb/proto
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import NamedTuple
 
 from workbench.logs.columns import Row
@@ -16,6 +17,8 @@ from workbench.logs.json_values import decode_json
 from workbench.logs.leveldb import read_records
 from workbench.logs.log import Log, NoticeKind
 from workbench.logs.protobuf import VARINT, Field, InvalidMessage, double, fields, signed, text, zigzag
+from workbench.logs.references import Reference
+from workbench.logs.series import as_step
 from workbench.logs.source import LogSource
 
 CHUNK_BYTES = 1 << 18
@@ -25,6 +28,12 @@ _UPDATE, _REMOVE = 1, 2
 _RUN_CONFIG, _RUN_SUMMARY = 4, 5
 _AXES = frozenset({"_step", "_timestamp"})
 """What of W&B's own values is used."""
+MEDIA_FOLDER = "files"
+"""Beside the log: the folder of the files of images and other media."""
+
+
+Media = dict[tuple[str, ...], dict[str, object]]
+"""The parts of histograms, images and tables by the names of these."""
 
 
 class Item(NamedTuple):
@@ -43,9 +52,13 @@ class Item(NamedTuple):
         """The name as text."""
         return "/".join(self.name)
 
+    def is_part_of(self, media: Media) -> bool:
+        """Whether it is one of some media, or inside one."""
+        return any(self.name[: length + 1] in media for length in range(len(self.name)))
+
 
 class WandbLog(Log):
-    """The scalars, settings and results in a `.wandb` file."""
+    """The scalars, images, settings and results in a `.wandb` file."""
 
     def __init__(self, source: LogSource) -> None:
         super().__init__(source)
@@ -98,11 +111,22 @@ class WandbLog(Log):
                 items.append(_item(record, part))
             elif part.number == 2:
                 step = next((signed(inner.value) for inner in fields(record, part.start, part.end)), 0)
-        items = _without_media(items)
+        media = _media(items)
+        items = [item for item in items if not item.is_part_of(media)]
         row = Row.of({item.path: item.value for item in items if item.path in _AXES or not item.is_internal})
         if row.step is None:
             row.step = step
         self._add_row(row)
+        for name, path in _image_files(media):
+            self._add_image(name, path, as_step(row.step) or 0, row.wall_time)
+
+    def _add_image(self, name: str, path: str, step: int, wall_time: float) -> None:
+        """Add an image whose file is at `path` below the folder of the run's files, and nowhere else."""
+        if ".." in PurePath(path).parts:
+            self._notice(NoticeKind.INVALID_VALUE)
+            return
+        file = self.source.path.parent / MEDIA_FOLDER / path.lstrip("/")
+        self._add_reference(self.images, Reference(name, step, wall_time, file, 0, None, bytes))
 
     def _update(self, target: dict[str, ConfigValue], record: bytes, message: Field) -> None:
         """Apply an update to the config or the summary."""
@@ -147,8 +171,24 @@ def _item_value(record: bytes, part: Field) -> object:
     return text(record, part) if part.number == 7 else None
 
 
-def _without_media(items: list[Item]) -> list[Item]:
-    """The items without the parts of histograms, images and tables: objects with a `_type`."""
-    media = {item.name[:-1] for item in items if item.name[-1] == "_type"}
-    media |= {item.name for item in items if isinstance(item.value, dict) and "_type" in item.value}
-    return [item for item in items if not any(item.name[: i + 1] in media for i in range(len(item.name)))]
+def _media(items: list[Item]) -> Media:
+    """The histograms, images and tables among the items of a step: objects with a `_type`."""
+    found: Media = {
+        item.name: item.value for item in items if isinstance(item.value, dict) and "_type" in item.value
+    }
+    divided: Media = {item.name[:-1]: {} for item in items if item.name[-1] == "_type"}
+    for item in items if divided else ():
+        if (parts := divided.get(item.name[:-1])) is not None:
+            parts[item.name[-1]] = item.value
+    return {**found, **divided}
+
+
+def _image_files(media: Media) -> Iterator[tuple[str, str]]:
+    """The names of images and the paths of their files; those that were logged as a list are numbered."""
+    for name, parts in media.items():
+        match parts:
+            case {"_type": "image-file", "path": str(path)}:
+                yield "/".join(name), path
+            case {"_type": "images/separated", "filenames": list(paths)}:
+                for number, path in enumerate(paths):
+                    yield f"{'/'.join(name)}/{number}", str(path)

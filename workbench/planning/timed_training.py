@@ -87,9 +87,9 @@ class TimedState(TrainState):
     use_graph = True
     """Whether steps are replayed as a CUDA graph, where one was captured."""
 
-    def replay(self, batch: Batch) -> bool:
+    def replay(self, batch: Batch, *, measure_update: bool = False) -> bool:
         """Replay the step, unless phases are timed."""
-        return self.use_graph and super().replay(batch)
+        return self.use_graph and super().replay(batch, measure_update=measure_update)
 
     def forward(self, batch: Batch, share: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As it is, timed."""
@@ -104,10 +104,10 @@ class TimedState(TrainState):
         super().backward(loss)
         self.model_seconds += self.clock.now() - start
 
-    def optimizer_step(self) -> None:
+    def optimizer_step(self, *, measure_update: bool = False) -> None:
         """As it is, timed."""
         start = self.clock.now()
-        super().optimizer_step()
+        super().optimizer_step(measure_update=measure_update)
         self.optimizer_seconds += self.clock.now() - start
 
 

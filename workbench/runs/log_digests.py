@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import msgspec
 from workbench.logs.config_files import ConfigValue
 from workbench.runs.external_log import ExternalLog
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_logs import RunLogs, first_time
+from workbench.runs.run_logs import RunLogs, first_time, last_time
 
 
 class LogDigest(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +25,8 @@ class LogDigest(msgspec.Struct, frozen=True, gc=False):
     step: int = 0
     started: float = 0.0
     """The time of the first value, Unix seconds; 0 where unknown."""
+    seconds: float = 0.0
+    """The time from the first value to the newest one; 0 where unknown."""
 
 
 @dataclass
@@ -43,11 +46,13 @@ class _Reading:
         series = {name: one for name, one in self.logs.series.items() if len(one)}
         first = first_time(series.values())
         self.started = self.started or (first if first > 0 else 0.0)
+        last = last_time(series.values())
         self.digest = LogDigest(
             values={name: one.values[-1] for name, one in series.items()},
             config=self.logs.config,
             step=max((one.steps[-1] for one in series.values()), default=0),
             started=self.started,
+            seconds=max(0.0, last - self.started) if self.started and math.isfinite(last) else 0.0,
         )
         self.logs.forget_history()
 

@@ -51,6 +51,8 @@ class StepRow(TrainingRow, tag="step", frozen=True, kw_only=True):
     lr: float | None = None
     grad_norm: float | None = None
     """The norm of all gradients in the last of these steps, before clipping, if it was computed."""
+    update_ratio: float | None = None
+    """The norm of the update in the last of these steps, divided by that of the trained weights, if it was computed."""
 
 
 class EpochRow(TrainingRow, tag="epoch", frozen=True, kw_only=True):

@@ -141,7 +141,8 @@ class MetricColumns:
     def add(self, row: StepRow) -> None:
         """Append the metrics of a row."""
         columns = (("epoch", row.epoch), ("count", row.count), ("loss", row.loss), ("accuracy", row.accuracy),
-                   ("lr", row.lr), ("grad_norm", row.grad_norm), (THROUGHPUT, row.wall.samples_per_second),
+                   ("lr", row.lr), ("grad_norm", row.grad_norm), ("update_ratio", row.update_ratio),
+                   (THROUGHPUT, row.wall.samples_per_second),
                    (TIME, row.wall.time or None))  # fmt: skip
         for name, value in columns:
             if value is not None:
@@ -184,6 +185,8 @@ class RunView:
     """The highest step that it has logged."""
     logged_images: dict[str, list[Reference[bytes]]] = field(default_factory=dict)
     """The images in the logs of other programs, by name."""
+    has_saved_images: bool = False
+    """Whether its script has logged images, which are in its folder."""
     log_notices: tuple[str, ...] = ()
     """What in the logs of other programs could not be read as it was, for people."""
     setup: Setup | None = None
@@ -225,6 +228,11 @@ class RunView:
     def curve(self) -> MetricColumns:
         """The training steps read so far, or evenly spaced rows until all are read."""
         return self.sampled if self.sampled is not None else self.steps
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images were logged for it."""
+        return self.has_saved_images or bool(self.logged_images)
 
     def evaluations_of(self, split: str) -> list[EvaluationRow]:
         """The evaluations of a split, by step."""
@@ -303,13 +311,14 @@ class RunReader:
         view.notes = self._newer(folder.notes, partial(read_record, type=Notes)) or view.notes
         self._newer(folder.manifest, partial(read_record, type=Manifest))  # only whether it is readable
         view.unreadable_files = tuple(sorted(self._unreadable - {folder.exit.name}))
+        view.has_saved_images = view.script is not None and folder.images.is_dir()
         return before != self._contents()
 
     def _contents(self) -> tuple[object, ...]:
         view = self.view
         return (
             view.experiment, view.script, view.external, view.config, view.setup, view.heartbeat, view.exit, view.notes,
-            view.unreadable_files,
+            view.unreadable_files, view.has_saved_images,
         )  # fmt: skip
 
     def _newer(self, path: Path, read: Callable[[Path], T | None]) -> T | None:

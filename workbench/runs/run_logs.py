@@ -99,5 +99,11 @@ def first_time(series: Iterable[Series]) -> float:
     return min(times, default=math.nan)
 
 
+def last_time(series: Iterable[Series]) -> float:
+    """The latest wall time of the newest points of some series, Unix seconds; NaN where none is known."""
+    times = [one.wall_times[-1] for one in series if one.wall_times and math.isfinite(one.wall_times[-1])]
+    return max(times, default=math.nan)
+
+
 def _merged(parts: Iterable[Mapping[str, ConfigValue]]) -> dict[str, ConfigValue]:
     return {name: value for part in parts for name, value in part.items()}

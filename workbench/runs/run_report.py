@@ -33,6 +33,7 @@ from workbench.runs.reader import RunView, read_view
 from workbench.runs.records import Best, Seconds, Setup
 from workbench.runs.resource_usage import UsageSummary, summarize_usage
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_logs import first_time, last_time
 from workbench.runs.scores import Score, logged_score, order_scores, test_score
 from workbench.runs.script import Script
 from workbench.runs.status import Status
@@ -348,7 +349,14 @@ def inexact_reasons(view: RunView) -> list[str]:
 
 
 def elapsed_seconds(view: RunView) -> Seconds:
-    """Wall time by activity, in seconds, summed over attempts including the current one."""
+    """Wall time by activity, in seconds, summed over attempts including the current one.
+
+    Of the log of another program only the total is known: the time from its first value to its newest.
+    """
+    if view.external is not None:
+        series = view.logged.values()
+        total = last_time(series) - first_time(series)
+        return Seconds(total=round(total, 3)) if total > 0 else Seconds()
     return total_seconds(view.journal, view.heartbeat)
 
 

@@ -99,7 +99,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     host: str = ""
     """Where the newest attempt was started."""
     seconds: float = 0.0
-    """Wall time of all attempts."""
+    """Wall time of all attempts; of the log of another program the time from its first value to its newest."""
     notes: str = ""
     """The user's notes."""
     created: float = 0.0
@@ -140,7 +140,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[8] = 8
+    v: Literal[9] = 9
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -322,7 +322,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         settings=flat_settings(experiment) if experiment else {**digest.config, **_script_settings(folder)},
         metrics=newest,
         host=attempts[-1].host if attempts else "",
-        seconds=total_seconds(journal, beat).total,
+        seconds=digest.seconds if external else total_seconds(journal, beat).total,
         notes=notes.notes,
         created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,

@@ -16,6 +16,8 @@ MAX_STEP_ROWS = 10_000
 """The maximum number of step rows per run."""
 ROWS_PER_EPOCH = 40
 """About the columns of a plot of the first epoch; writing a row takes a third of the time of a small model's step."""
+MIN_UPDATE_EVERY = 20
+"""Steps from one measured update to the next, at least: on the CPU, measuring takes a third of a small model's step."""
 
 
 def auto_log_every(steps_per_epoch: int, epochs: int) -> int:
@@ -58,16 +60,22 @@ class MetricsWriter:
         self.sums, self.lines, self.log_every = sums, lines, log_every
         self.clock = RowClock()
 
+    @property
+    def update_every(self) -> int:
+        """Steps from one measured update to the next: a multiple of `log_every`."""
+        return self.log_every * -(-MIN_UPDATE_EVERY // self.log_every)
+
     def write_step(self, step: int, epoch: float, lr: float) -> None:
         """Write a row of the means since the previous one; `epoch` is fractional."""
         self.sums.read()
         wall = _wall(self.clock.seconds, self.sums.window[2])
         self.clock.restart()
         means = self.sums.means(self.sums.window)
+        update_ratio = self.sums.last_update_ratio if step % self.update_every == 0 else None
         self.lines.write(
             StepRow(
                 step=step, epoch=round(epoch, 6), count=means.count, loss=means.loss, accuracy=means.accuracy,
-                lr=lr, grad_norm=self.sums.last_grad_norm, wall=wall,
+                lr=lr, grad_norm=self.sums.last_grad_norm, update_ratio=update_ratio, wall=wall,
             )
         )  # fmt: skip
         self.sums.window = [0.0] * 4

@@ -262,6 +262,27 @@ async def test_repeats_are_drawn_as_their_mean_with_its_deviation():
         assert "±" not in pilot.app.text
 
 
+async def test_groups_of_repeats_may_have_more_runs_than_there_are_colors():
+    views = [make_view(f"{'ab'[n // 5]}{n}", shift=n // 5 + n / 10) for n in range(10)]
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        pane = pilot.app.pane
+        pane.rows = [
+            RunSummary(
+                id=view.folder.id, name=view.folder.id[0], status=Status.FINISHED, group=view.folder.id[0]
+            )
+            for view in views
+        ]
+        await show(pilot, views[0], *views)
+        assert len(pilot.app.requested[-1]) == len(pane.shown_views) == 8
+        await pilot.press("F")
+        await pilot.pause()
+        assert len(pilot.app.requested[-1]) == len(pane.shown_views) == 10
+        assert pane.query_one("#legend", TextLine).text.count("×5") == 2
+        await pilot.press("F")  # while all are still there
+        await pilot.pause()
+        assert len(pane.shown_views) == 8 and "×" not in pane.query_one("#legend", TextLine).text
+
+
 async def test_the_filter_and_how_charts_are_drawn_are_remembered_for_the_runs_folder():
     async with Shown().run_test(size=(120, 36)) as pilot:
         await show(pilot, make_view())

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from tests.ui.screen_steps import MakeRun, Until
+from workbench.core import paths
 from workbench.io.record_codec import write_record
+from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.status import Status
 from workbench.runs.store import Store
 from workbench.ui.app import WorkbenchApp
@@ -60,6 +62,20 @@ def test_many_endings_are_counted(make_run: MakeRun) -> None:
     for number in range(5):
         make_run(f"r{number}", done=0)
     assert "2 more ended" in summary(visit())
+
+
+def test_logs_of_other_programs_that_are_new_do_not_count(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("new", done=1, epochs=1)
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n")
+    opened = OpenedLogs([tmp_path / "metrics.csv"])
+    store = Store(paths.runs(), opened)
+    rows = store.list_runs()
+    assert {row.status for row in rows} == {Status.LOG, Status.FINISHED}
+    assert (
+        last_visit.summarize(visit(), rows, store, HOUR)
+        == "away 1h00: +1 epoch, new finished, best val .900 of new"
+    )
+    opened.close()
 
 
 def test_a_short_absence_is_not_summarized(make_run: MakeRun) -> None:

@@ -121,6 +121,10 @@ class Pane(Vertical, can_focus=False):
         self.border_subtitle = hints.replace("[", "\\[")
 
     def on_resize(self) -> None:
+        self.refresh_hints()
+
+    def refresh_hints(self) -> None:
+        """Show the keys that work now, while the pane has the focus."""
         if self.has_focus_within:
             self.on_descendant_focus()
 

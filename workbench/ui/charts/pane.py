@@ -21,7 +21,7 @@ from workbench.runs.groups import group_runs
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import Notify, OverlaysRequested
-from workbench.ui.base.pane import Pane, PaneServices
+from workbench.ui.base.pane import TYPING_HINTS, Pane, PaneServices
 from workbench.ui.charts.chart_drawing import draw_chart, legend
 from workbench.ui.charts.chart_grid import ChartGrid
 from workbench.ui.charts.export import FORMATS, export_charts, unused_path
@@ -38,9 +38,12 @@ PAUSE_SECONDS = 0.005
 """The pause before the next part of a long series is drawn, in which keys are handled."""
 FOLLOW_VALUES = "follow the values"
 """The choice of a y axis that is not fixed."""
+MAX_MEAN_RUNS = 40
+"""The most runs in a chart of means, which has as many lines as any other."""
 MAX_EVENT_WIDTH = 60
 """Cells of the text of an event."""
 NO_RUN, LOADING, NO_METRICS = "No run selected.", "Loading…", "No metrics yet."
+IMAGES_HINT = " I shows the images that it has logged."
 
 
 class ChartsPane(Pane):
@@ -119,6 +122,7 @@ class ChartsPane(Pane):
     # Values
 
     def watch_view(self) -> None:
+        self.refresh_hints()
         self._show_runs()
 
     def watch_overlays(self) -> None:
@@ -138,7 +142,11 @@ class ChartsPane(Pane):
     def _request_overlays(self) -> None:
         """The marked runs are read only while the pane can be seen."""
         if self._in_view:
-            self.post_message(OverlaysRequested(tuple(sorted(self.marked)[-MAX_RUNS:])))
+            self.post_message(OverlaysRequested(tuple(sorted(self.marked)[-self._max_runs :])))
+
+    @property
+    def _max_runs(self) -> int:
+        return MAX_MEAN_RUNS if self.means else MAX_RUNS
 
     @property
     def _in_view(self) -> bool:
@@ -154,9 +162,9 @@ class ChartsPane(Pane):
         """The marked runs; with fewer than two of them the selected one, too."""
         marked = [view for view in self.overlays if view.folder.id in self.marked]
         if self.view is None or (len(self.marked) > 1 and marked):
-            return marked
+            return marked[-self._max_runs :]
         others = [view for view in marked if view.folder.id != self.view.folder.id]
-        return [self.view, *others][:MAX_RUNS]
+        return [self.view, *others][: self._max_runs]
 
     def _show_runs(self) -> None:
         if not self._in_view:
@@ -166,7 +174,7 @@ class ChartsPane(Pane):
         self._charts.update(views)
         if self._charts.run_ids != before:
             self.options = replace(self.options, window=None, cursor=None)
-        self._charts.groups = self._repeats() if self.means else ()
+        self._charts.groups = self._repeats()[:MAX_RUNS] if self.means else ()
         self._styles.show([run_ids[0] for run_ids in self._charts.lines])
         self._lay_out()
 
@@ -223,7 +231,9 @@ class ChartsPane(Pane):
         views = self.shown_views
         if not views:
             return NO_RUN
-        return NO_METRICS if any(view.version for view in views) else LOADING
+        if not any(view.version for view in views):
+            return LOADING
+        return NO_METRICS + (IMAGES_HINT if self._has_images else "")
 
     def _chart(self, slot: Slot) -> Chart:
         return self._charts.chart(slot.name, self.options, (slot.width - LABEL_GUTTER) * DOTS_PER_CELL)
@@ -288,6 +298,15 @@ class ChartsPane(Pane):
         texts = (f"{styles.mark_of(event.run_id)} {event.text}" if styles else event.text for event in near)
         return [sanitize(text, MAX_EVENT_WIDTH) for text in texts]
 
+    @property
+    def _has_images(self) -> bool:
+        return self.view is not None and self.view.has_images
+
+    def key_hints(self) -> str:
+        """The pane's own keys; first the key of the app that shows images, while the selected run has logged some."""
+        hints = super().key_hints()
+        return f"I images  {hints}" if self._has_images and hints != TYPING_HINTS else hints
+
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -336,6 +355,7 @@ class ChartsPane(Pane):
     def action_means(self) -> None:
         """Draw runs that differ only in their seed, or are of one group, as their mean with its deviation, or not."""
         self.means = not self.means
+        self._request_overlays()
         self._show_runs()
 
     def action_grid(self) -> None:

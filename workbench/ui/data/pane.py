@@ -177,8 +177,7 @@ class DataPane(DatasetPane):
             self.split = "train"
         self.query_one("#classes", Table).show(CLASS_COLUMNS, class_rows(overview.facts))
         self.show_facts()
-        if self.has_focus_within:
-            self.on_descendant_focus()
+        self.refresh_hints()
         self._set_mode(Mode.GRID if overview.facts.has_images else Mode.VALUES)
         self.refresh_bindings()
         self.call_after_refresh(self._show_first)

@@ -91,11 +91,11 @@ def _best(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]
 
 
 def _endings(known: dict[str, RunAtVisit], rows: Sequence[RunSummary]) -> list[str]:
-    """The runs that ended, failures first."""
-    ended = [
-        row for row in rows if not row.status.live and known.get(row.id, UNSEEN).status is not row.status
-    ]
+    """The runs that ended, failures first; of a log of another program it isn't known."""
     order = [Status.FAILED, Status.CRASHED, Status.UNKNOWN, Status.STOPPED, Status.FINISHED]
+    ended = [
+        row for row in rows if row.status in order and known.get(row.id, UNSEEN).status is not row.status
+    ]
     ended.sort(key=lambda row: order.index(row.status))
     parts = [ending_text(row, rows) for row in ended[:MAX_NAMED_RUNS]]
     return parts + ([f"{len(ended) - MAX_NAMED_RUNS} more ended"] if len(ended) > MAX_NAMED_RUNS else [])
