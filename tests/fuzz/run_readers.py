@@ -36,6 +36,7 @@ from workbench.launcher.resume_settings import ResumedRun
 from workbench.planning.plan import PlanResult
 from workbench.runs.enums import RequestKind
 from workbench.runs.predictions import read_predictions
+from workbench.runs.queue_state import read_queue
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Launch, Notes, RequestFile
 from workbench.runs.requests import pending_requests, read_answer
@@ -43,6 +44,7 @@ from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import status_of
 from workbench.runs.store import INDEX_FILE, Store
+from workbench.runs.tickets import Origin, QueueMove, ResumeOptions, Ticket, TicketQueue
 from workbench.system.device_claims import DeviceClaim
 from workbench.ui.services import last_visit
 from workbench.worker.resume import build_settings_history
@@ -176,6 +178,26 @@ def _index(run: Path, place: Path) -> Reader:
     store.list_runs()
     path = store.root / INDEX_FILE
     return Reader(path, [path.read_bytes()], lambda: view_run(folder))
+
+
+@reader("ticket.json")
+def _ticket(run: Path, place: Path) -> Reader:
+    folder = copied_run(run, place)
+    queue, options = TicketQueue.of(folder), ResumeOptions(overrides={"train.epochs": 9}, max_hours=2.0)
+    origin = Origin(launcher="command", directory="/", python="/usr/bin/python3", environment={"A": "b"})
+    queue.add(
+        Ticket(run=folder.id, attempt=9, held=True, after=("other",), not_before=1e9, memory=10**9, share=True,
+               resume=options, origin=origin)
+    )  # fmt: skip
+
+    def read() -> bool:
+        texts = [one.waiting.text for one in read_queue(queue)]
+        status_of(folder)
+        RunReader(folder).read_all()
+        queue.move(folder.id, QueueMove.FIRST.target)
+        return bool(texts)
+
+    return Reader(folder.ticket, [folder.ticket.read_bytes()], read)
 
 
 @reader("screen.json")

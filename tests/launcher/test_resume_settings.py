@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """The run and the changed settings of each supervisor that would be started."""
     calls: Started = []
     monkeypatch.setattr(
-        launch, "_start_supervisor", lambda folder, changed, *_: calls.append((folder.id, changed))
+        launch, "_start_supervisor", lambda folder, resume, _: calls.append((folder.id, resume.overrides))
     )
     return calls
 

@@ -46,6 +46,8 @@ ADDED: dict[str, Any] = {
     "format": None,
     "log_notices": [],
     "logs": [],
+    "position": None,
+    "waits_for": None,
 }
 """Other keys of `show` that 0.1.0 did not have."""
 
@@ -99,7 +101,8 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
     return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
             "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False, "host": "atlas",
-            "notes": shown["notes"], "seconds": shown["seconds"]["total"]}  # fmt: skip
+            "notes": shown["notes"], "seconds": shown["seconds"]["total"],
+            "position": None, "waits_for": None}  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -132,8 +132,8 @@ def test_the_status_lost_of_0_1_0_is_crashed() -> None:
     row = decode(b'{"id": "x", "name": "x", "status": "lost"}', RunSummary)
     assert row is not None and row.status is Status.CRASHED
     assert Status.CRASHED.value == "crashed"
-    with pytest.raises(ValueError, match="queued"):
-        Status("queued")
+    with pytest.raises(ValueError, match="asleep"):
+        Status("asleep")
 
 
 def test_the_unit_of_progress_of_0_1_0_is_read() -> None:

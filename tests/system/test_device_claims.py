@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -9,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from workbench.system.device_claims import ClaimHolder, Claims, claims_folder, live_claims
+from tests.run_folders import folder, holding
+from workbench.core import paths
+from workbench.core.errors import UserError
+from workbench.launcher.launch import check_device
+from workbench.runs.locks import WRITER
+from workbench.runs.run_folder import RunFolder
+from workbench.system.device_claims import ClaimHolder, Claims, DeviceClaim, claims_folder, live_claims
+
+__all__ = ["folder"]
 
 HOLD = """
 import sys
@@ -105,3 +115,55 @@ def test_claims_are_in_the_home_where_the_user_has_no_data_folder(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     assert claims_folder() == home / "claims"
+
+
+def test_a_claim_lasts_until_the_worker_of_a_killed_holder_has_ended(folder: RunFolder) -> None:
+    kept = DeviceClaim(device="", worker_lock=str(folder.lock), worker_byte=WRITER)
+    with holding(folder, WRITER) as worker:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD.replace("pick)", f"pick, {kept!r})").replace(
+                "ClaimHolder\n", "ClaimHolder, DeviceClaim\nfrom workbench.system.processes import ProcessId\n"
+            ), "run", "GPU-a"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert held(holder) == "GPU-a 0"
+        end(holder)
+        assert [claim.run for claim in live_claims()["GPU-a"]] == ["run"]
+        other = ClaimHolder().claim("other", lambda _: "GPU-a")
+        assert other is not None and other.slot == 1
+        worker.kill()
+        worker.wait()
+        assert [claim.run for claim in live_claims()["GPU-a"]] == ["other"]
+
+
+def test_the_claims_of_a_group_are_seen_and_written_by_all_of_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, secret = tmp_path / "shared", tmp_path / "secret"
+    monkeypatch.setenv(paths.SHARED_VARIABLE, str(shared))
+    assert claims_folder() == tmp_path / "user-data" / "workbench" / "claims"
+    with pytest.raises(
+        UserError, match=r"WORKBENCH_SHARED=.*shared: it is not a folder, .*install -d -m 2770"
+    ):
+        check_device("cpu")
+    shared.mkdir()
+    previous = os.umask(0o077)
+    try:
+        process = hold("theirs", "GPU-a")
+        assert held(process) == "GPU-a 0"
+    finally:
+        os.umask(previous)
+    try:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another-user"))
+        assert [claim.run for claim in live_claims()["GPU-a"]] == ["theirs"]
+        assert stat.S_IMODE(claims_folder().stat().st_mode) == 0o2770
+        modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in claims_folder().iterdir()}
+        assert modes == {".json": 0o660, ".lock": 0o660}
+    finally:
+        end(process)
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    (claims_folder() / "GPU-b.lock").symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic link"):
+        ClaimHolder().claim("mine", lambda _: "GPU-b")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600

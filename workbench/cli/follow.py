@@ -8,9 +8,10 @@ import time
 import msgspec
 
 from workbench.cli.console import clear_line, print_status, show_line, terminal_width
-from workbench.cli.progress_line import current_activity, evaluation_line, progress_line
+from workbench.cli.progress_line import current_activity, evaluation_line, progress_line, waiting_text
 from workbench.io.line_follower import LineFollower
 from workbench.io.record_codec import encode
+from workbench.launcher.queue import ensure_runner
 from workbench.runs.enums import Phase
 from workbench.runs.journal import Notice
 from workbench.runs.metrics import EvaluationRow, Wall
@@ -57,7 +58,7 @@ class Follower:
             self._show_evaluations(view)
             if view.script is not None:
                 self._show_output()
-            if view.status.live:
+            if not view.status.ended:
                 self._show_progress(view)
                 return None
             if not self._reader.has_unread:
@@ -99,8 +100,10 @@ class Follower:
             print_status(line)
 
     def _show_progress(self, view: RunView) -> None:
+        if view.waiting is not None:
+            ensure_runner(view.folder.path.parent.parent)  # the one that was there may have been killed
         if not self._is_terminal:
-            self._show_long_activity(view)
+            self._show_waiting(view) if view.waiting is not None else self._show_long_activity(view)
             return
         line = progress_line(view, terminal_width(), time.time())
         if line != self._line:
@@ -118,6 +121,12 @@ class Follower:
         if not self._activity_shown and time.monotonic() - self._activity_since >= SHOWN_ACTIVITY_SECONDS:
             self._activity_shown = True
             print_status(f"  {activity}")
+
+    def _show_waiting(self, view: RunView) -> None:
+        """In a file or a pipe: what a queued run waits for, whenever that changes."""
+        if view.waiting is not None and view.waiting.text != self._activity:
+            self._activity, self._activity_shown = view.waiting.text, False
+            print_status(f"  {waiting_text(view.waiting)}")
 
     def clear(self) -> None:
         """Remove the progress line, before another line is printed."""

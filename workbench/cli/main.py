@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from workbench.cli.console import activity, print_status
+from workbench.cli.queue_options import add_queue_actions, add_queue_options
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
@@ -165,6 +166,8 @@ def _build_parser() -> tuple[Parser, Subparsers]:
     _add_notes(commands)
     _add_trash(commands)
     _add_control(commands)
+    summary = "list the runs that wait for their turn, or change their order"
+    add_queue_actions(_add(commands, "queue", "queue:queue", summary), Parser, RUN_HELP)
     _add_classify(commands)
     _add_fetch(commands)
     _add_lists(commands)
@@ -187,6 +190,7 @@ def _add_train(commands: Subparsers) -> None:
     _add_experiment(command)
     command.add_argument("--name", help="name of the run")
     _add_detach(command)
+    add_queue_options(command)
     command.add_argument("--settings", action="store_true", help="list all settings and exit")
 
 
@@ -221,6 +225,7 @@ def _add_script(commands: Subparsers) -> None:
     )  # fmt: skip
     _add_device(command, default="")
     _add_detach(command)
+    add_queue_options(command)
 
 
 def _add_experiment(command: argparse.ArgumentParser) -> None:
@@ -296,6 +301,7 @@ def _add_resume(commands: Subparsers) -> None:
         help="change a train.* setting (repeatable)",
     )
     _add_detach(command)
+    add_queue_options(command)
     command.add_argument(
         "--accept-changed-data", action="store_true", help="resume even if the data has changed"
     )

@@ -9,6 +9,7 @@ from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
 from workbench.runs.journal import PhaseChange
 from workbench.runs.metrics import EpochRow, EvaluationRow
+from workbench.runs.queue_state import Waiting
 from workbench.runs.reader import RunView
 from workbench.runs.run_report import effective_experiment, phase_seconds, throughput
 
@@ -27,6 +28,8 @@ def progress_line(view: RunView, width: int, now: float) -> str:
     What does not fit is left out, the throughput first. `now`: Unix seconds, for the clock of phases without steps.
     """
     name = sanitize(view.name, min(NAME_CELLS, max(8, width // 3)))
+    if view.waiting is not None:
+        return text.truncate(f"{name}: {waiting_text(view.waiting)}", width)
     if view.script is not None and view.heartbeat.phase is Phase.RUNNING:
         return text.truncate(GAP.join([f"{name}:", *_script_parts(view, now)]), width)
     if view.heartbeat.phase is not Phase.TRAINING:
@@ -41,6 +44,11 @@ def progress_line(view: RunView, width: int, now: float) -> str:
         if text.cell_width(line) <= width:
             break
     return text.truncate(line, width)
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """`queued #2, waits for a free CPU slot (1 of 1 taken by a)`."""
+    return f"queued #{waiting.position}, waits for {waiting.text}"
 
 
 def current_activity(view: RunView) -> str:

@@ -26,7 +26,7 @@ def resolve_target_run(run: str, *, live: bool = True) -> RunFolder:
     rows = store.list_runs() if run != folder.id else []
     target = next((row for row in rows if row.id == folder.id and row.name.startswith(run)), None)
     same_name = [row for row in rows if target and row.name == target.name]
-    if target and any(row.id != folder.id and (row.status.live or not live) for row in same_name):
+    if target and any(row.id != folder.id and (not row.status.ended or not live) for row in same_name):
         console.print_status(
             f"{len(same_name)} runs are named {target.name}; using the newest, {folder.id} "
             f"(started {text.format_time(target.created)})"

@@ -16,6 +16,7 @@ from workbench.runs.enums import RequestKind
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import read_script
 from workbench.runs.status import Status, status_of
+from workbench.runs.tickets import withdraw
 
 MERGE_SECONDS = 0.25
 """Signals that arrive this soon after the first one, and before it is answered, count as one."""
@@ -25,8 +26,8 @@ class RunWaiter:
     """Follows a run until it ends.
 
     SIGUSR1 requests a checkpoint. With `owner`, Ctrl-C and SIGTERM stop the run after a checkpoint, and a second one
-    leaves it; SIGHUP leaves it at once. Without, each of them leaves it. Process 1 of a container never leaves: with
-    it the run would be killed. `since` as in `Follower`.
+    leaves it; a queued run leaves the queue at the first one. SIGHUP leaves the run at once. Without `owner`, each of
+    them leaves it. Process 1 of a container never leaves: with it the run would be killed. `since` as in `Follower`.
     """
 
     def __init__(
@@ -40,13 +41,16 @@ class RunWaiter:
         self._stop_sent = False
         self.interrupted = False
         """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
+        self.withdrawn = False
+        """Whether that has taken the run out of the queue."""
 
     def wait(self) -> Status:
-        """The status of the run at its end, or `running` where it is left running."""
+        """The status of the run at its end, `running` where it is left running, `queued` where it is left waiting."""
         while (status := self._follower.poll()) is None:
             for number in self._signals.take():
                 if self._handle(number):
-                    return Status.RUNNING
+                    queued = status_of(self._folder) is Status.QUEUED
+                    return Status.QUEUED if queued else Status.RUNNING
             self._show_answers()
             time.sleep(follow.POLL_SECONDS)
         self._show_answers()
@@ -80,6 +84,12 @@ class RunWaiter:
             print_status(f"SIGUSR1: requested a checkpoint of {self._folder.id}.")
 
     def _stop(self, number: signal.Signals) -> None:
+        if status_of(self._folder) is Status.QUEUED and withdraw(self._folder):
+            self._stop_sent = self.withdrawn = True
+            if number is signal.SIGINT:
+                print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
+            print_status(f"{number.name}: {self._folder.id} is taken out of the queue.")
+            return
         try:
             launch.stop_run(self._folder)
         except UserError as error:
@@ -102,6 +112,8 @@ class RunWaiter:
     def _leave(self) -> str:
         """Withdraw a stop that has not started; returns how to come back to the run."""
         run = self._folder.id
+        if status_of(self._folder) is Status.QUEUED:
+            return f"{run} stays in the queue; follow it with 'workbench watch {run}' or in 'workbench'."
         withdrawn = self._owner and requests.withdraw_requests(self._folder, RequestKind.STOP)
         if self._stop_sent and not withdrawn:
             return f"{run} is left running until it has stopped; 'workbench resume {run}' continues it."

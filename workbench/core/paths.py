@@ -11,6 +11,7 @@ import platformdirs
 
 from workbench.core.errors import UserError
 
+SHARED_VARIABLE = "WORKBENCH_SHARED"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 
@@ -44,13 +45,33 @@ def trash() -> Path:
 def claims() -> Path:
     """The folder of the claims of GPUs: one for all homes of a user, because they share the GPUs.
 
-    Not a temporary folder: those are cleared at logout or after some days, and runs go on. It is in `home()` where
-    the platform's user data folder can't be written.
+    With `WORKBENCH_SHARED`, one for the users of that folder. Not a temporary folder: those are cleared at logout or
+    after some days, and runs go on. It is in `home()` where the platform's user data folder can't be written.
     """
+    if (shared := shared_folder()) is not None and not shared_folder_problem():
+        return shared / "claims"
     folder = expand_user_path(_user_data_folder()) / "claims"
     existing = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), Path())
     usable = folder.is_absolute() and os.path.isdir(existing) and os.access(existing, os.W_OK)
     return folder if usable else home() / "claims"
+
+
+def shared_folder() -> Path | None:
+    """`$WORKBENCH_SHARED`, the folder of a group whose members leave each other's GPUs alone; `None` without one."""
+    place = os.environ.get(SHARED_VARIABLE)
+    return expand_user_path(place).absolute() if place else None
+
+
+def shared_folder_problem() -> str:
+    """Why `$WORKBENCH_SHARED` can't be used, with the mend, in one line; empty where it can, or is not set."""
+    folder = shared_folder()
+    if folder is None or (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        return ""
+    state = "you may not write to it" if os.path.isdir(folder) else "it is not a folder"
+    return (
+        f"{SHARED_VARIABLE}={folder}: {state}, so GPUs of other users may be taken: create it for your group "
+        f"(install -d -m 2770 -g GROUP {shlex.quote(str(folder))}) or unset the variable"
+    )
 
 
 def data_cache() -> Path:

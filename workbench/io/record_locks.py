@@ -13,7 +13,14 @@ import fcntl
 import os
 import struct
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
+
+MUTEX_SECONDS, POLL_SECONDS = 2.0, 0.005
+"""A mutex is held for milliseconds: a process that holds it for longer is suspended, and nobody waits for it."""
 
 UNSUPPORTED_ERRNOS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -32,8 +39,8 @@ def _file_key(status: os.stat_result) -> tuple[int, int]:
 class RecordLock:
     """A lock file, and the bytes of it that this process holds."""
 
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
+        self.descriptor = _open_for_locks(path, mode)
         self.held: set[int] = set()
         _open_locks[_file_key(os.fstat(self.descriptor))] = self
 
@@ -66,7 +73,9 @@ def holder_pid(path: Path, byte: int) -> int | None:
     """
     try:
         lock = _open_locks.get(_file_key(path.stat()))
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if lock is None else lock.descriptor
+        descriptor = (
+            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if lock is None else lock.descriptor
+        )
     except FileNotFoundError:
         return None
     if lock is not None and byte in lock.held:
@@ -82,3 +91,45 @@ def holder_pid(path: Path, byte: int) -> int | None:
         if lock is None:
             os.close(descriptor)
     return None if answer[type_at] == fcntl.F_UNLCK else max(0, answer[pid_at])
+
+
+def _open_for_locks(path: Path, mode: int) -> int:
+    """Open a file, and create it with exactly this mode, whatever the umask; a link is not followed."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchmod(descriptor, mode)  # only of a file that is new: another one may be somebody else's
+    return descriptor
+
+
+class FileMutex:
+    """Lets one process, and one thread of it, at a time change the files of a folder. There is one for each file."""
+
+    _known: ClassVar[dict[Path, FileMutex]] = {}
+
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
+        self._lock = RecordLock(path, mode)
+        self._thread_mutex = threading.Lock()
+        """Record locks exclude other processes, not other threads."""
+
+    @classmethod
+    def of(cls, path: Path, mode: int = 0o600) -> FileMutex:
+        """The mutex of this process for a file; a second lock on it would not exclude the first. Raises `OSError`."""
+        if path not in cls._known or not path.exists():
+            cls._known[path] = cls(path, mode)
+        return cls._known[path]
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold it inside the context; a suspended process that holds it delays this only for `MUTEX_SECONDS`."""
+        with self._thread_mutex:
+            until = time.monotonic() + MUTEX_SECONDS
+            while not (held := self._lock.acquire(0)) and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+            try:
+                yield
+            finally:
+                if held:
+                    self._lock.release(0)

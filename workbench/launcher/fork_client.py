@@ -125,12 +125,14 @@ class ForkServer:
         return cls(connection, kill)
 
     @classmethod
-    def fork_off(cls) -> ForkServer:
-        """A server that is a copy of this process; it has imported what this process has."""
+    def fork_off(cls, not_inherited: Sequence[int] = ()) -> ForkServer:
+        """A server that is a copy of this process, without these descriptors; it has imported what this process has."""
         connection, remote = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             connection.close()
+            for number in not_inherited:
+                os.close(number)
             null = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1):  # their other ends shall see the end of this process, not of its copy
                 os.dup2(null, number)
@@ -159,9 +161,11 @@ class ForkServer:
             return self._ready
 
     def fork(
-        self, program: Program, descriptors: Sequence[int], *, new_session: bool = True
+        self, program: Program, descriptors: Sequence[int], *, new_session: bool = True, directory: str = ""
     ) -> ForkedProcess | None:
-        """A process that runs `program`; `descriptors` become its file descriptors from 0 on.
+        """A process that runs `program` in `directory` (by default the current one).
+
+        `descriptors` become its file descriptors from 0 on.
 
         `None` where the server can't fork it: it is not ready, has ended, or its environment is too different.
         """
@@ -169,7 +173,9 @@ class ForkServer:
             return None
         reading, writing = os.pipe()
         try:
-            request = ForkRequest(program=program, directory=str(Path.cwd()), new_session=new_session)
+            request = ForkRequest(
+                program=program, directory=directory or str(Path.cwd()), new_session=new_session
+            )
             pid = self._request(request, [*descriptors, writing])
         except OSError:
             pid, self.ended = FAILED, True
@@ -217,10 +223,10 @@ class _SharedServer:
         """The server, if it was started; a new one where its code is outdated."""
         return None if self._server is None else self.start()
 
-    def fork_off(self) -> None:
+    def fork_off(self, not_inherited: Sequence[int]) -> None:
         """Let a copy of this process be the server."""
         with self._lock:
-            self._server = ForkServer.fork_off()
+            self._server = ForkServer.fork_off(not_inherited)
 
     def close(self) -> None:
         """End the server, if there is one."""
@@ -245,12 +251,14 @@ def wait_for_fork_server(cancelled: Callable[[], bool]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def fork_off_server() -> None:
+def fork_off_server(not_inherited: Sequence[int] = ()) -> None:
     """Let a copy of this process, which was forked itself, fork the processes that this one will start.
+
+    `not_inherited`: descriptors that the copy closes.
 
     Call it before anything else: neither threads nor the driver of a GPU survive a fork.
     """
-    _shared.fork_off()
+    _shared.fork_off(not_inherited)
 
 
 def stop_fork_server() -> None:
@@ -289,14 +297,18 @@ def fork_program(
     descriptors: Sequence[int],
     *,
     new_session: bool = True,
+    directory: str = "",
 ) -> ForkedProcess | None:
-    """A forked process that runs `module`, with these descriptors from 0 on; `None` where it can't be forked."""
+    """A forked process that runs `module` in `directory` (by default the current one); `None` if it can't be forked.
+
+    It has these descriptors from 0 on.
+    """
     server = _shared.running()
     if server is None:
         return None
     program = Program(module=module, arguments=(*arguments, FORKED), environment=dict(environment))
     with _opened(descriptors) as opened:
-        return server.fork(program, opened, new_session=new_session)
+        return server.fork(program, opened, new_session=new_session, directory=directory)
 
 
 @contextlib.contextmanager

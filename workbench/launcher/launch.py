@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ from workbench.core.settings_schema import SettingValue
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
-from workbench.io.record_codec import VERSION, read_record, write_record
-from workbench.launcher.fork_client import fork_program
+from workbench.io.record_codec import VERSION, encode, read_record, write_record
+from workbench.launcher.detached import HERE, Reply, Surroundings, start_detached
+from workbench.launcher.queue import QueueOptions, enqueue
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
@@ -35,34 +35,42 @@ from workbench.runs.records import Heartbeat, Launch, Notes, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
-from workbench.runs.script import Script, read_script
+from workbench.runs.script import NO_DEVICE, Script, read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
+from workbench.runs.tickets import ResumeOptions, Ticket, withdraw
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
-from workbench.system.processes import python_command, this_process
+from workbench.system.processes import this_process
 
 NO_NOTES = Notes()
 
 SUPERVISOR = "workbench.launcher.supervisor"
 
 
-def start_run(experiment: Experiment, launcher: str, runs: Path | None = None) -> RunFolder:
-    """Start a new run in the background, in the folder `runs` (by default `paths.runs()`).
+def start_run(
+    experiment: Experiment, launcher: str, runs: Path | None = None, *, queue: QueueOptions | None = None,
+    max_hours: float = 0.0,
+) -> RunFolder:  # fmt: skip
+    """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue it.
 
-    Returns once its supervisor holds the lock of the run. Raises `UserError`.
+    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
     """
     check_device(experiment.train.device)
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
-    return _start(folder, launcher, lambda: write_json(folder.experiment, experiment.to_dict()))
+    start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, experiment.train.device)
+    return _create(folder, launcher, lambda: write_json(folder.experiment, experiment.to_dict()), start)
 
 
-def start_script(script: Script, launcher: str, notes: Notes = NO_NOTES) -> RunFolder:
-    """Start a script as a new run in the background, with tags and a group in `notes`.
+def start_script(
+    script: Script, launcher: str, notes: Notes = NO_NOTES, *, queue: QueueOptions | None = None,
+    max_hours: float = 0.0,
+) -> RunFolder:  # fmt: skip
+    """Start a script as a new run in the background, or queue it, with tags and a group in `notes`.
 
-    Returns once its supervisor holds the lock of the run. Raises `UserError`.
+    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
     """
     check_script(script)
     folder = create_run_folder(paths.runs(), run_name_part(script.name))
@@ -72,7 +80,8 @@ def start_script(script: Script, launcher: str, notes: Notes = NO_NOTES) -> RunF
         if notes != NO_NOTES:
             write_record(folder.notes, notes)
 
-    return _start(folder, launcher, describe)
+    start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, script.device or NO_DEVICE)
+    return _create(folder, launcher, describe, start)
 
 
 def check_script(script: Script) -> None:
@@ -88,14 +97,25 @@ def check_script(script: Script) -> None:
         raise UserError(f"{program} is {f'not executable (chmod +x {program})' if exists else 'not found'}")
 
 
-def _start(folder: RunFolder, launcher: str, describe: Callable[[], None]) -> RunFolder:
-    """Start the supervisor of a new run; `describe` writes what the run does. Raises `UserError`."""
+def _starter(
+    folder: RunFolder, resume: ResumeOptions, launcher: str, queue: QueueOptions | None, device: str
+) -> Callable[[], None]:
+    """What starts a run: its supervisor, or its ticket in the queue."""
+    if queue is None:
+        return lambda: _start_supervisor(folder, resume, launcher)
+    return lambda: enqueue(folder, queue, resume, device, launcher)
+
+
+def _create(
+    folder: RunFolder, launcher: str, describe: Callable[[], None], start: Callable[[], None]
+) -> RunFolder:
+    """Start a new run; `describe` writes what the run does. Raises `UserError`."""
     try:
         describe()
         process = msgspec.structs.asdict(this_process())
         write_record(folder.launch, Launch(launcher=launcher, time=time.time(), **process))
         allocate_reserve(folder)  # without it the end of a run might not find room either
-        _start_supervisor(folder, {}, launcher)
+        start()
     except (OSError, UserError) as error:
         _discard(folder)
         if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
@@ -136,10 +156,12 @@ def resume_run(
     take_over: bool = False,
     from_start: bool = False,
     data: str = "",
+    queue: QueueOptions | None = None,
+    max_hours: float = 0.0,
     announce: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = ignore_progress,
 ) -> None:
-    """Resume an ended run, with settings changed by full name. Raises `UserError`.
+    """Resume an ended run, or queue that, with settings changed by full name. Raises `UserError`.
 
     `announce` is called before the start with what becomes of the learning rate if that changes, and with warnings.
 
@@ -150,7 +172,8 @@ def resume_run(
     status = _check_resumable(folder, take_over)
     if (script := read_script(folder.experiment)) is not None:
         _check_script_resume(folder, script, overrides, data)
-        _start_supervisor(folder, {}, launcher)
+        options = ResumeOptions(max_hours=max_hours)
+        _starter(folder, options, launcher, queue, script.device or NO_DEVICE)()
         return
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)
@@ -166,10 +189,11 @@ def resume_run(
         resumed.check_epochs(status)
         if remark := resumed.learning_rate_remark():
             announce(remark)
-    flags = {"--accept-changed-data": accept_changed_data, "--from-start": from_start}
-    enabled_flags = [flag for flag, enabled in flags.items() if enabled]
-    enabled_flags += ["--data", resumed.after.data.name] if data else []
-    _start_supervisor(folder, resumed.changed_settings, launcher, enabled_flags)
+    options = ResumeOptions(
+        overrides=resumed.changed_settings, accept_changed_data=accept_changed_data, from_start=from_start,
+        data=resumed.after.data.name if data else "", max_hours=max_hours,
+    )  # fmt: skip
+    _starter(folder, options, launcher, queue, resumed.after.train.device)()
 
 
 def _check_script_resume(
@@ -188,6 +212,11 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
     """The status of a run. Raises `UserError` where it is or may be live, is no run of ours, or another user's."""
     check_is_ours(folder)
     status = status_of(folder)
+    if status is Status.QUEUED:
+        raise UserError(
+            f"{folder.id} is queued and starts by itself (workbench queue shows what it waits for, "
+            f"workbench queue set {folder.id} changes its settings)"
+        )
     if status.live:
         beat = read_record(folder.heartbeat, Heartbeat)
         paused = beat is not None and beat.phase is Phase.PAUSED
@@ -232,8 +261,12 @@ def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = N
 def stop_run(folder: RunFolder) -> str | None:
     """Request a live run to stop. On a full disk, which has no space for a request, send its process SIGTERM.
 
-    Returns why SIGTERM was used, else `None`. Raises `UserError`.
+    A queued run leaves the queue. Returns why SIGTERM was used, else `None`. Raises `UserError`.
     """
+    if status_of(folder) is Status.QUEUED:
+        check_owner(folder)
+        if withdraw(folder):
+            return None
     attempt = _live_attempt(folder)
     try:
         requests.send_request(folder, RequestKind.STOP, attempt)
@@ -263,6 +296,8 @@ def _live_attempt(folder: RunFolder) -> int:
     """The number of the live attempt. Raises `UserError` where none is live, or the run is another user's."""
     check_is_ours(folder)
     status = status_of(folder)
+    if status is Status.QUEUED:
+        raise UserError(f"{folder.id} is queued and accepts no requests before it starts")
     if not status.live:
         more = " --set train.epochs=…" if status is Status.FINISHED else ""
         raise UserError(
@@ -273,7 +308,12 @@ def _live_attempt(folder: RunFolder) -> int:
 
 
 def check_device(device: str) -> None:
-    """Raise `UserError` for a device that this host does not have, as far as this is known without torch."""
+    """Raise `UserError` for a device that this host does not have, as far as this is known without torch.
+
+    Also where the group's folder, in which others would see who holds it, can't be used.
+    """
+    if problem := paths.shared_folder_problem():
+        raise UserError(problem)
     if device in {"auto", "cpu"}:
         return
     try:
@@ -293,44 +333,32 @@ def check_owner(folder: RunFolder) -> None:
         )
 
 
-def _start_supervisor(
-    folder: RunFolder, overrides: Mapping[str, SettingValue], launcher: str, flags: Sequence[str] = ()
-) -> None:
-    arguments = [str(folder.path), "--launcher", launcher, "--overrides", json.dumps(dict(overrides)), *flags]
-    arguments += ["--no-driver"] if driver_is_silent() else []  # nobody waits for it a second time
-    scope = logout.scope_command(logout.logout_policy())
-    # The user's service manager may be unreachable (sudo, cron): then start without it.
-    reply = (scope and _spawn(scope, arguments, folder)) or _spawn([], arguments, folder)
-    if reply != "ready":
+def start_queued_run(folder: RunFolder, ticket: Ticket) -> str:
+    """Start the supervisor of a queued run, which takes the ticket; returns its reply, see `Reply`.
+
+    The run starts in the folder, with the environment and by the interpreter of the process that queued it.
+    """
+    origin = ticket.origin
+    surroundings = Surroundings(
+        origin.environment or os.environ,
+        origin.directory if is_folder(Path(origin.directory)) else str(folder.path),
+        origin.python if is_file(Path(origin.python)) else sys.executable,
+    )
+    return _spawn_supervisor(folder, ["--launcher", origin.launcher, "--queued"], surroundings)
+
+
+def _start_supervisor(folder: RunFolder, resume: ResumeOptions, launcher: str) -> None:
+    arguments = ["--launcher", launcher, "--resume", encode(resume).decode()]
+    reply = _spawn_supervisor(folder, arguments)
+    if reply != Reply.READY:
         raise UserError(f"{folder.id} could not be started: {reply or 'see ' + str(folder.log)}")
 
 
-def _spawn(scope: Sequence[str], arguments: Sequence[str], folder: RunFolder) -> str:
-    """Start a supervisor in a new session; returns its reply: `ready`, or why it can't hold the run.
-
-    `scope`: the command that starts its command outside of the scope of this login, if one is needed.
-    """
-    reading, writing = os.pipe()
-    with folder.log.open("ab") as log, os.fdopen(reading, "rb") as reply:
-        try:
-            # The worker of a script needs no PyTorch.
-            is_training = read_script(folder.experiment) is None
-            if scope or not (is_training and _fork(arguments, log.fileno(), writing)):
-                command = [*scope, *python_command(SUPERVISOR, *arguments, "--ready-fd", str(writing))]
-                subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                    pass_fds=(writing,), check=False,
-                )  # fmt: skip
-        finally:
-            os.close(writing)
-        return reply.read().decode(errors="replace").strip()
-
-
-def _fork(arguments: Sequence[str], log: int, ready: int) -> bool:
-    """Fork a supervisor whose worker need not import PyTorch; returns whether that was possible."""
-    arguments = [*arguments, "--ready-fd", "3"]
-    process = fork_program(SUPERVISOR, arguments, os.environ, (subprocess.DEVNULL, log, log, ready))
-    if process is None:
-        return False
-    process.wait()  # the supervisor continues in a child of this process
-    return True
+def _spawn_supervisor(folder: RunFolder, arguments: Sequence[str], surroundings: Surroundings = HERE) -> str:
+    """Start a supervisor; returns its reply."""
+    silent = ["--no-driver"] if driver_is_silent() else []  # nobody waits for it a second time
+    # The worker of a script needs no PyTorch.
+    is_training = read_script(folder.experiment) is None
+    return start_detached(
+        SUPERVISOR, [str(folder.path), *arguments, *silent], folder.log, surroundings, may_fork=is_training
+    )

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Protocol
+from typing import Annotated, NoReturn, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -29,11 +29,13 @@ from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.file_tail import read_tail
-from workbench.io.record_codec import convert, read_record
+from workbench.io.record_codec import convert, decode, read_record
 from workbench.launcher import hooks
+from workbench.launcher.detached import Reply
 from workbench.launcher.fork_protocol import FORKED, Program
 from workbench.launcher.forked_worker import ForkedWorker
-from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
+from workbench.launcher.gpu_assignment import GpuAssigner, NoPlaceError, worker_environment
+from workbench.launcher.queue import ensure_runner
 from workbench.launcher.source_version import record_source
 from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
@@ -42,6 +44,7 @@ from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Phase
 from workbench.runs.journal import (
     Attempt,
+    GpuChoice,
     Journal,
     Notice,
     PhaseChange,
@@ -55,8 +58,9 @@ from workbench.runs.records import Exit, Heartbeat
 from workbench.runs.requests import SUSPENDED_EXIT_CODE, StopReason, signal_stop_reason
 from workbench.runs.restart import archive_record
 from workbench.runs.run_folder import RunFolder, write_exit
-from workbench.runs.script import read_script
+from workbench.runs.script import NO_DEVICE, read_script
 from workbench.runs.status import describe_holder
+from workbench.runs.tickets import ResumeOptions, TicketQueue
 from workbench.system.process_tree import adopt_orphans, end_descendants
 from workbench.system.processes import python_command, this_process
 
@@ -65,9 +69,6 @@ FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 TRAINING_WORKER, SCRIPT_WORKER = "workbench.worker.main", "workbench.scripts.worker"
 """The modules that work on a run: a training of our own, a script."""
-
-NO_DEVICE = "cpu"
-"""For a script that is given no device: it sees all GPUs."""
 
 CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
@@ -89,11 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--ready-fd", type=int, required=True)
-    parser.add_argument("--overrides", default="{}")
     parser.add_argument("--launcher", default="")
-    parser.add_argument("--accept-changed-data", action="store_true")
-    parser.add_argument("--from-start", action="store_true")
-    parser.add_argument("--data", default="")
+    parser.add_argument("--resume", default="{}", help="`ResumeOptions` as JSON")
+    parser.add_argument("--queued", action="store_true", help="the run waits in the queue: take its ticket")
     parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
     parser.add_argument(
         FORKED, action="store_true", help="forked with PyTorch imported, as the worker can be"
@@ -111,22 +110,24 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     forked = ForkedWorker(FORWARDED_SIGNALS, [arguments.ready_fd]) if arguments.forked else None
     lock = RunLock(folder.lock)
     if not lock.acquire(SUPERVISOR) or _has_leftover_writer(folder):
-        _notify_launcher(arguments.ready_fd, f"{describe_holder(folder)} already runs it")
-        sys.exit(1)
-    journal, gpus = Journal(folder.journal), GpuAssigner(folder.id)
+        busy = f"{describe_holder(folder)} already runs it"
+        _refuse(arguments, Reply.NO_PLACE if arguments.queued else busy)
+    journal, gpus = Journal(folder.journal), GpuAssigner(folder.id, folder)
     try:
-        attempt = _open_attempt(folder, journal, arguments, gpus)
+        start = _take_place(folder, arguments, gpus)
+        attempt = _open_attempt(folder, journal, start)
+    except NoPlaceError:
+        _refuse(arguments, Reply.NO_PLACE)
+    except TicketGone:
+        _refuse(arguments, Reply.NOT_QUEUED)
     except OSError as error:
         hint = "; free some space" if error.errno in DISK_FULL_ERRNOS else ""
-        _notify_launcher(
-            arguments.ready_fd,
-            f"its folder can't be written: {describe_disk_error(error, folder.path.parent)}{hint}",
-        )
-        sys.exit(1)
+        text = f"its folder can't be written: {describe_disk_error(error, folder.path.parent)}{hint}"
+        _refuse(arguments, text)
     # The index of ended runs compares the folder's modification time: this run is no longer ended.
     os.utime(folder.path)
     signals = SignalForwarder()
-    _notify_launcher(arguments.ready_fd, "ready")
+    _notify_launcher(arguments.ready_fd, Reply.READY)
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
         while (
@@ -135,14 +136,52 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
             reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
         ) is None:
             forked = None  # this process has used the GPU's driver and threads by now
-            arguments.overrides, arguments.from_start, arguments.no_driver = "{}", False, False
-            attempt = _open_attempt(folder, journal, arguments, gpus)
+            gpu = gpus.assign(_read_settings(folder).train.device)
+            attempt = _open_attempt(folder, journal, Start(start.launcher, gpu, start.resume.continued))
     except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
         cause = Cause.DISK_FULL if error.errno in DISK_FULL_ERRNOS else Cause.ERROR
         reason = StopReason(cause, describe_disk_error(error, folder.path.parent))
     if not _is_taken_over(folder, attempt.attempt):
         _close_attempt(folder, journal, attempt.attempt, code, reason)
         _run_end_hook(folder, attempt.attempt)
+    ensure_runner(TicketQueue.of(folder).home)
+
+
+def _refuse(arguments: argparse.Namespace, reply: str) -> NoReturn:
+    _notify_launcher(arguments.ready_fd, reply)
+    sys.exit(1)
+
+
+class TicketGone(Exception):
+    """The run has left the queue, or its ticket was changed, since this process was started for it."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How an attempt starts."""
+
+    launcher: str
+    gpu: GpuChoice | None
+    resume: ResumeOptions
+
+
+def _take_place(folder: RunFolder, arguments: argparse.Namespace, gpus: GpuAssigner) -> Start:
+    """Claim a device for the first attempt; of a queued run, then take its ticket.
+
+    Raises `NoPlaceError`, `TicketGone` and `OSError`.
+    """
+    if not arguments.queued:
+        resume = decode(arguments.resume.encode(), ResumeOptions) or ResumeOptions()
+        device = _read_settings(folder, resume.overrides).train.device
+        return Start(arguments.launcher, gpus.assign(device, ask_driver=not arguments.no_driver), resume)
+    queue = TicketQueue.of(folder)
+    ticket = queue.ticket(folder.id)
+    if ticket is None:
+        raise TicketGone
+    gpu = gpus.assign_place(ticket)
+    if not queue.take(ticket):
+        raise TicketGone
+    return Start(arguments.launcher, gpu, ticket.resume)
 
 
 class Worker(Protocol):
@@ -197,6 +236,7 @@ def _run_worker(
         folder, journal, attempt.attempt,
         stall_seconds=_read_settings(folder).stall_seconds,
         stalled=lambda: _report_stall(folder, journal, attempt.attempt),
+        max_hours=attempt.max_hours,
     )  # fmt: skip
     if is_script := read_script(folder.experiment) is not None:
         adopt_orphans()
@@ -261,25 +301,23 @@ def _has_leftover_writer(folder: RunFolder) -> bool:
     return False
 
 
-def _open_attempt(
-    folder: RunFolder, journal: Journal, arguments: argparse.Namespace, gpus: GpuAssigner
-) -> Attempt:
-    number = last_attempt_number(folder) + 1
+def _open_attempt(folder: RunFolder, journal: Journal, start: Start) -> Attempt:
+    number, resume = last_attempt_number(folder) + 1, start.resume
     notices = _close_previous_attempt(folder, journal, number - 1)
-    if arguments.from_start:
+    if resume.from_start:
         text = f"restarted from step 0; the previous record is archived in {archive_record(folder).name}"
         notices.append(Notice(text=text))
-    overrides: dict[str, SettingValue] = json.loads(arguments.overrides)
     record = Attempt(
         attempt=number,
-        overrides=overrides,
-        accept_changed_data=arguments.accept_changed_data,
-        from_start=arguments.from_start,
-        data=arguments.data,
+        overrides=resume.overrides,
+        accept_changed_data=resume.accept_changed_data,
+        from_start=resume.from_start,
+        data=resume.data,
+        max_hours=resume.max_hours,
         from_step=newest_checkpoint_step(folder),
-        gpu=None if arguments.no_driver else gpus.assign(_read_settings(folder, overrides).train.device),
+        gpu=start.gpu,
         versions=installed_versions(),
-        launcher=arguments.launcher,
+        launcher=start.launcher,
         job=os.environ.get("SLURM_JOB_ID"),
         command=tuple(sys.argv),
         source=record_source(folder, number),

@@ -68,7 +68,7 @@ class SuspendedRunHolder:
             return Answer(Outcome.REJECTED, requests.TOO_LATE)
         match request.kind:
             case RequestKind.STOP:
-                self._done, self._reason = True, requests.STOP_REQUESTED
+                self._done, self._reason = True, requests.stop_reason(request.values)
                 return Answer(Outcome.DONE, "stopping")
             case RequestKind.CONTINUE:
                 return Answer(Outcome.DONE, "continuing")

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 
 from workbench.io.record_codec import read_record
+from workbench.runs.enums import RequestKind
 from workbench.runs.journal import Journal, SystemSample, read_journal
-from workbench.runs.records import Heartbeat
+from workbench.runs.records import Heartbeat, RequestValues
+from workbench.runs.requests import send_request
 from workbench.runs.resource_usage import FIRST_SAMPLE_SECONDS, UsageSampler, sample_interval
 from workbench.runs.run_folder import RunFolder
 from workbench.system.processes import is_suspended
@@ -55,12 +57,15 @@ class StallDetector:
 
 
 class WorkerMonitor:
-    """A thread that monitors one attempt. It calls `stalled` after `stall_seconds` without progress (0: never)."""
+    """A thread that monitors one attempt.
+
+    It calls `stalled` after `stall_seconds` without progress, and asks the run to stop after `max_hours` (0: never).
+    """
 
     def __init__(self, folder: RunFolder, journal: Journal, attempt: int, stall_seconds: float,
-                 stalled: Callable[[], None]) -> None:  # fmt: skip
+                 stalled: Callable[[], None], *, max_hours: float = 0.0) -> None:  # fmt: skip
         self._folder, self._journal, self._attempt = folder, journal, attempt
-        self._seconds, self._stalled = stall_seconds, stalled
+        self._seconds, self._stalled, self._max_hours = stall_seconds, stalled, max_hours
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,7 +82,11 @@ class WorkerMonitor:
             self._thread.join()
 
     def _monitor(self, pid: int, usage: UsageSampler) -> None:
-        check_interval = max(0.1, min(CHECK_SECONDS, self._seconds / 4 or CHECK_SECONDS))
+        limit = 3600 * self._max_hours
+        check_interval = max(
+            0.1, min(CHECK_SECONDS, self._seconds / 4 or CHECK_SECONDS, limit or CHECK_SECONDS)
+        )
+        stop_due: float | None = time.monotonic() + limit if limit else None
         detector = StallDetector(self._seconds, time.monotonic(), check_interval)
         samples = sum(isinstance(record, SystemSample) for record in read_journal(self._folder.journal))
         due: float | None = time.monotonic() + FIRST_SAMPLE_SECONDS
@@ -85,11 +94,21 @@ class WorkerMonitor:
             now, beat = time.monotonic(), read_record(self._folder.heartbeat, Heartbeat) or Heartbeat()
             if detector.update(beat, now, suspended=is_suspended(pid)):
                 self._stalled()
+            if stop_due is not None and now >= stop_due and self._request_stop():
+                stop_due = None
             if due is not None and now >= due:
                 self._write_sample(usage, beat.step)
                 samples += 1
                 interval = sample_interval(samples)
                 due = None if interval is None else now + interval
+
+    def _request_stop(self) -> bool:
+        """Ask the run to write a checkpoint and stop; false on a full disk."""
+        with contextlib.suppress(OSError):
+            values = RequestValues(max_hours=self._max_hours)
+            send_request(self._folder, RequestKind.STOP, self._attempt, values)
+            return True
+        return False
 
     def _write_sample(self, usage: UsageSampler, step: int) -> None:
         with contextlib.suppress(OSError):  # a full disk: samples are not essential

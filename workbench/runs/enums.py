@@ -43,6 +43,10 @@ class Cause(StrEnum):
     COMPLETED = "completed"
     EARLY_STOPPING = "early stopping"
     REQUESTED = "requested"
+    TIME_LIMIT = "time limit"
+    """`--max-hours` had passed."""
+    DEPENDENCY = "dependency"
+    """The run was queued to follow another one, which did not succeed."""
     SIGNAL = "signal"
     SUPERVISOR_ENDED = "supervisor ended"
     DISK_FULL = "disk full"
@@ -61,7 +65,7 @@ class Cause(StrEnum):
         """Whether this end was requested or planned, and is not a failure."""
         return self in {
             Cause.COMPLETED, Cause.EARLY_STOPPING, Cause.REQUESTED, Cause.SIGNAL, Cause.SUPERVISOR_ENDED,
-            Cause.TAKEN_OVER,
+            Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY,
         }  # fmt: skip
 
 

@@ -68,6 +68,8 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     from_start: bool = False
     data: str = ""
     """The name of the dataset at its new location, if the user gave one."""
+    max_hours: float = 0.0
+    """The hours after which it is stopped; 0: no limit."""
     from_step: int | None = None
     """Steps done at the start: those of the newest checkpoint."""
     host: str = ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from workbench.config.experiment import Experiment, read_experiment
+from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import decode, read_record
 from workbench.io.regular_files import open_regular_descriptor
@@ -25,6 +26,7 @@ from workbench.runs.journal import (
     without_refused_settings,
 )
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
+from workbench.runs.queue_state import Waiting, read_queued
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs, RunLogs
@@ -170,6 +172,10 @@ class RunView:
     status: Status = Status.UNKNOWN
     unknown_reason: str = ""
     """Why the status is unknown, in one line."""
+    waiting: Waiting | None = None
+    """What a queued run waits for."""
+    pending_overrides: dict[str, SettingValue] = field(default_factory=dict)
+    """Settings by full name that a queued run will start with instead of those of its record."""
     experiment: Experiment | None = None
     """The experiment as started, with its dataset where it is now; `None` for a script or an external log, and where
     its file is missing or damaged.
@@ -260,11 +266,19 @@ class RunReader:
         changed |= self._poll_metrics(budget)
         changed |= self._poll_logs()
         status = status_of(view.folder, view.attempts)
+        changed |= self._poll_queue(status)
         if changed or status is not view.status:
             view.status = status
             view.unknown_reason = unknown_reason(view.folder) if status is Status.UNKNOWN else ""
             view.version += 1
         return view
+
+    def _poll_queue(self, status: Status) -> bool:
+        view, queued = self.view, read_queued(self.view.folder) if status is Status.QUEUED else None
+        before = view.waiting, view.pending_overrides
+        view.waiting = queued.waiting if queued else None
+        view.pending_overrides = dict(queued.ticket.resume.overrides) if queued else {}
+        return before != (view.waiting, view.pending_overrides)
 
     def read_all(self) -> RunView:
         """The view after reading everything."""

@@ -254,6 +254,8 @@ class RequestValues(Record, frozen=True, kw_only=True):
     """`epochs`: number of additional epochs."""
     suspend: bool = msgspec.field(default=False, name="release")
     """`pause`: end the worker process, which frees its memory. Its key is the one that live workers of 0.1.0 read."""
+    max_hours: float = 0.0
+    """`stop`: the time limit that has passed, if that is the reason."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):

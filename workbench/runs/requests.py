@@ -60,6 +60,13 @@ class StopReason(NamedTuple):
 STOP_REQUESTED = StopReason(Cause.REQUESTED, "stopped on request")
 
 
+def stop_reason(values: RequestValues) -> StopReason:
+    """The reason of a stop by a request with these values."""
+    if not values.max_hours:
+        return STOP_REQUESTED
+    return StopReason(Cause.TIME_LIMIT, f"stopped after {values.max_hours:g} h, its time limit (--max-hours)")
+
+
 def signal_stop_reason(number: int) -> StopReason:
     """The reason of a stop by the signal with this number."""
     return StopReason(Cause.SIGNAL, f"stopped by {signal.Signals(number).name}")

@@ -255,6 +255,8 @@ def _over_run(kind: str, metric: str, name: str) -> RunColumn:
 def _status(row: RunSummary) -> Ranked:
     """Live runs first."""
     status = row.phase if row.phase is Phase.PAUSED else row.status
+    if row.position:
+        return Ranked(list(Status).index(row.status) + row.position / 1e6, f"{status} #{row.position}")
     return Ranked(float(list(Status).index(row.status)), str(status))
 
 
@@ -266,7 +268,9 @@ def _progress(row: RunSummary) -> Ranked:
 
 
 def _eta_or_age(row: RunSummary) -> Ranked:
-    """The phase of a live run, or how long it still takes; the age of an ended one."""
+    """The phase of a live run, or how long it still takes; the place of a queued one; the age of an ended one."""
+    if row.position:
+        return Ranked(float(row.position), f"{row.status} #{row.position}")
     if row.status.live:
         return Ranked(
             (row.eta or 0.0) - time.time(),

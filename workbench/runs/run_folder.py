@@ -155,6 +155,11 @@ class RunFolder:
         return self.path / "lock"
 
     @property
+    def ticket(self) -> Path:
+        """Its ticket in the queue, while it waits for its turn; outside of the folder."""
+        return self.path.parent.parent / "queue" / f"{self.id}.json"
+
+    @property
     def exit(self) -> Path:
         """How the newest attempt ended."""
         return self.path / "exit.json"

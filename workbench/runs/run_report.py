@@ -78,6 +78,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     phase: Phase | None
     """The current phase of a live run."""
+    position: int | None
+    """The position of a queued run, from 1."""
+    waits_for: str | None
+    """What a queued run waits for, for people."""
     reason: str | None
     """Why the run ended, for people."""
     refused: str | None
@@ -195,6 +199,8 @@ def build_report(view: RunView) -> RunReport:
         notes=view.notes.notes,
         status=view.status,
         phase=beat.phase if live else None,
+        position=view.waiting.position if view.waiting else None,
+        waits_for=view.waiting.text if view.waiting else None,
         reason=end_reason(view),
         refused=refusal(view),
         cause=end_cause(view),
@@ -207,7 +213,7 @@ def build_report(view: RunView) -> RunReport:
         environment={"host": attempt.host, "device": setup.device_name or beat.device, **attempt.versions},
         format=view.external.format if view.external else None,
         logs=tuple(map(str, view.external.paths)) if view.external else (),
-        exit_code=view.exit.exit_code if view.exit and not live else None,
+        exit_code=view.exit.exit_code if view.exit and view.status.ended else None,
         config=view.config.config,
         summary=view.config.summary,
         metrics={name: summarize(series) for name, series in metric_series(view).items()},
@@ -259,7 +265,7 @@ def effective_experiment(view: RunView) -> Experiment | None:
             overrides |= line.overrides
         elif isinstance(line, SettingChange):
             overrides[line.setting] = line.value
-    return view.experiment.with_overrides(overrides)
+    return view.experiment.with_overrides(overrides | view.pending_overrides)
 
 
 def live_metrics(view: RunView) -> LiveMetrics:
@@ -319,7 +325,7 @@ def end_reason(view: RunView) -> str | None:
         return f"{CRASH_REASON}; workbench resume continues it"
     if view.status is Status.UNKNOWN:
         return view.unknown_reason or None
-    return view.exit.reason if view.exit and not view.status.live else None
+    return view.exit.reason if view.exit and view.status.ended else None
 
 
 def refusal(view: RunView) -> str | None:
@@ -340,7 +346,7 @@ def end_cause(view: RunView) -> Cause | None:
     """The cause of the end; `None` for a live run."""
     if view.status is Status.CRASHED:
         return Cause.CRASH
-    return view.exit.cause if view.exit and not view.status.live else None
+    return view.exit.cause if view.exit and view.status.ended else None
 
 
 def inexact_reasons(view: RunView) -> list[str]:
@@ -388,7 +394,7 @@ def view_scores(view: RunView) -> tuple[Score, ...]:
     value = best.metric(monitor) if best else None
     latest = newest if newest is not None and newest.split == "test" else None
     return order_scores(
-        test_score(None if view.status.live else result_metrics(final_evaluation(view)), monitor),
+        test_score(result_metrics(final_evaluation(view)) if view.status.ended else None, monitor),
         Score(best.split, monitor, value, int(best.epoch))
         if best is not None and value is not None
         else None,

@@ -16,6 +16,9 @@ from workbench.runs.external_log import ExternalLog, read_external_log
 GRACE_SECONDS = 30.0
 """By default a script has so long after SIGINT, before it is sent SIGTERM."""
 
+NO_DEVICE = "cpu"
+"""For a script that is given no device: it sees all GPUs, and holds none."""
+
 RUN_VARIABLE, RESUME_VARIABLE = "WORKBENCH_RUN", "WORKBENCH_RESUME"
 """Environment variables of a script: the folder of its run, and `1` where it is run again to continue."""
 

@@ -18,6 +18,7 @@ from workbench.runs.external_log import read_external_log
 from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.tickets import queued_ticket
 from workbench.system.host import host_name
 from workbench.system.processes import ProcessId, command_line, is_alive, is_suspended
 
@@ -30,6 +31,8 @@ class Status(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    QUEUED = "queued"
+    """It waits for its turn, and no process works on it."""
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -45,6 +48,11 @@ class Status(StrEnum):
         """Whether a process works on the run."""
         return self in {Status.STARTING, Status.RUNNING}
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to the run by itself, as far as is known."""
+        return not self.live and self is not Status.QUEUED
+
     @classmethod
     def _missing_(cls, value: object) -> Status | None:
         return cls.CRASHED if value == "lost" else None  # the name in version 0.1.0
@@ -59,6 +67,9 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
         attempts = attempts_of(read_journal(folder.journal))
     attempt = attempts[-1] if attempts else None
     ended = read_record(folder.exit, Exit)
+    newest = max(attempt.attempt if attempt else 0, ended.attempt if ended else 0)
+    if queued_ticket(folder, newest) is not None:
+        return Status.QUEUED
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
     if attempt is None and (external := read_external_log(folder.experiment)) is not None:

@@ -33,6 +33,7 @@ from workbench.runs.metric_ranges import MetricRange
 from workbench.runs.metric_series import newest_values
 from workbench.runs.metrics import MetricLine
 from workbench.runs.opened_logs import OpenedLogs
+from workbench.runs.queue_state import read_waiting
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs
@@ -40,6 +41,7 @@ from workbench.runs.run_report import last_result
 from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
 from workbench.runs.script import Script, ScriptConfig, read_description
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
+from workbench.runs.tickets import withdraw
 
 INDEX_FILE = "index.json"
 SETTLED_NANOSECONDS = 60 * 10**9
@@ -106,6 +108,10 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """Unix seconds."""
     changed: int = 0
     """Modification time of the folder in nanoseconds."""
+    position: int | None = None
+    """The position of a queued run, from 1."""
+    waits_for: str | None = None
+    """What a queued run waits for, for people."""
 
     @property
     def test_score(self) -> Score | None:
@@ -220,6 +226,9 @@ class Store:
     def remove(self, folder: RunFolder, *, now: bool = False) -> Path | None:
         """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
+        if status is Status.QUEUED:
+            withdraw(folder)
+            status = status_of(folder)
         if self.opened is not None and folder.path.parent == self.opened.root:
             raise UserError(f"{folder.id} is only shown: it is not in the list of runs")
         if status.live:
@@ -264,7 +273,7 @@ class Store:
             modified = int(row.log_stamp.partition(" ")[0] or time.time_ns())
             return modified < time.time_ns() - SETTLED_NANOSECONDS and not row.opened
         unread = self._digests.has_unread(row.id)
-        return not row.status.live and row.status is not Status.UNKNOWN and not unread
+        return row.status.ended and row.status is not Status.UNKNOWN and not unread
 
 
 def _folders_in(root: Path) -> list[os.DirEntry[str]]:
@@ -287,6 +296,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
+    waiting = read_waiting(folder) if status is Status.QUEUED else None
     rows: list[MetricLine] = read_last_lines(folder.metrics, MetricLine)
     newest = {**digest.values, **newest_values(rows)}
     journal = read_starts_and_ends(folder.journal)
@@ -303,14 +313,14 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         steps_total=beat.steps_total or 0,
         phase=beat.phase if status.live else None,
         best=best.value if best else None,
-        test=None if status.live else last_result(rows),
+        test=last_result(rows) if status.ended else None,
         latest_test=None if best else latest_test_score(beat.latest),
         best_epoch=best.epoch if best else None,
         monitor=_monitor(best, beat.latest, experiment),
         device=beat.device,
         eta=eta(beat) if status.live else None,
         reason=_end_reason(folder, status, ended),
-        cause=ended.cause if ended and not status.live else None,
+        cause=ended.cause if ended and status.ended else None,
         logged=None if experiment else logged_score(newest),
         command=described.command_line if isinstance(described, Script) else "",
         logs=tuple(map(str, external.paths)) if external else (),
@@ -326,6 +336,8 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         notes=notes.notes,
         created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,
+        position=waiting.position if waiting else None,
+        waits_for=waiting.text if waiting else None,
     )
 
 
@@ -360,7 +372,7 @@ def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
     """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself."""
     if status is Status.UNKNOWN:
         return unknown_reason(folder)
-    return "" if ended is None or status.live or status is Status.CRASHED else ended.reason or ""
+    return "" if ended is None or not status.ended or status is Status.CRASHED else ended.reason or ""
 
 
 def _created_at(folder: RunFolder, external: ExternalLog | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from workbench.core.errors import UserError
+from workbench.core.paths import shared_folder_problem
 from workbench.core.text import plural
 from workbench.system.cpu import cpu_name, describe_cores, load_average, usable_cores
 from workbench.system.cuda_order import VARIABLE
@@ -201,11 +202,12 @@ def _visibility_warning(known: GpuInventory) -> str:
 
 
 def gpu_problems(inventory: GpuInventory | None = None) -> list[str]:
-    """Problems of driver, CUDA and `CUDA_VISIBLE_DEVICES`, each in one line."""
+    """Problems of driver, CUDA, `CUDA_VISIBLE_DEVICES` and `WORKBENCH_SHARED`, each in one line."""
     known = inventory or read_inventory()
     problem = cuda_problem(known)
     fallback = f"runs train on the CPU, although there is an NVIDIA GPU: {problem}" if problem else ""
-    return [text for text in (known.driver.problem, fallback, _visibility_warning(known)) if text]
+    problems = (known.driver.problem, fallback, _visibility_warning(known), shared_folder_problem())
+    return [text for text in problems if text]
 
 
 def device_warnings(requested: str, inventory: GpuInventory | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from workbench.compute.client import ComputeClient
 from workbench.runs.store import Store
+from workbench.runs.tickets import QueueMove
 from workbench.ui.actions.app_host import AppHost
 from workbench.ui.actions.compare import compare_runs, find_second_run
 from workbench.ui.actions.copy import copy_command, copy_item
@@ -22,6 +23,7 @@ from workbench.ui.actions.live_tuning import LiveTuning
 from workbench.ui.actions.logged_images import show_logged_images
 from workbench.ui.actions.navigation import move_cursor
 from workbench.ui.actions.notes import edit_notes
+from workbench.ui.actions.queue import hold_or_release, move_in_queue
 from workbench.ui.actions.runs import RunActions
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
@@ -213,6 +215,18 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def action_train(self) -> None:
         """Train the experiment of the experiment pane."""
         self.run_actions.train()
+
+    def action_train_queued(self) -> None:
+        """Train the experiment of the experiment pane when a GPU or a CPU slot is free."""
+        self.run_actions.train(queued=True)
+
+    def action_move_in_queue(self, where: str) -> None:
+        """Let the runs start earlier or later than the ones next to them in the queue."""
+        move_in_queue(self.host, self.targets, QueueMove(where))
+
+    def action_hold(self) -> None:
+        """Keep the queued runs from starting; release them if they are held."""
+        hold_or_release(self.host, self.targets)
 
     def action_stop(self) -> None:
         """Stop the marked runs or the selected one, after a confirmation."""

@@ -26,6 +26,9 @@ UNLISTED_ACTIONS = ("command_palette", "move_cursor(", "enter", "back")
 
 SYNONYMS = {
     "train": "start launch fit begin run",
+    "train_queued": "queue wait enqueue later start",
+    "move_in_queue": "order first last up down priority",
+    "hold": "queue wait release keep",
     "stop": "kill end terminate abort cancel",
     "resume": "continue restart go on",
     "pause": "hold wait continue unpause",

@@ -95,7 +95,7 @@ class RequestInbox:
 
     def accept_stop(self, request: Request, text: str = "checkpointing and stopping") -> None:
         """Accept a stop request and answer it with `text`."""
-        self.stop = requests.STOP_REQUESTED
+        self.stop = requests.stop_reason(request.values)
         self.answer(request, Answer(Outcome.DONE, text))
 
     def _stop_by_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.launcher import launch
 from workbench.launcher.gpu_assignment import claimed_gpu
+from workbench.launcher.queue import ensure_runner
 from workbench.runs.class_comparison import (
     METRIC_TITLES,
     ClassComparison,
@@ -35,7 +36,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
 from workbench.runs.script import read_script
-from workbench.runs.status import Status
+from workbench.runs.status import Status, status_of
 from workbench.runs.store import RunSummary, Store
 
 COLUMNS = ("run", "name", "status", "epoch", "test", "val", "newest", "dataset", "model", "started", "tags")
@@ -49,6 +50,7 @@ OPTIONAL_COLUMNS = {"newest", "tags"}
 def runs(options: argparse.Namespace) -> int:
     """`workbench runs`."""
     store = Store.default()
+    ensure_runner(store.home)
     every = store.list_runs()
     rows = filter_runs(options.filter, every)
     if options.json:
@@ -129,8 +131,11 @@ def _watch_run(folder: RunFolder) -> int:
 def stop(options: argparse.Namespace) -> int:
     """`workbench stop`: wait until the run has ended."""
     folder = resolve_target_run(options.run)
+    queued = status_of(folder) is Status.QUEUED
     if reason := launch.stop_run(folder):
         console.print_status(f"{reason}: {folder.id} can't read a request and was sent SIGTERM")
+    elif queued and status_of(folder).ended:
+        console.print_status(f"{folder.id} is taken out of the queue")
     else:
         after = "" if read_script(folder.experiment) else "writes a checkpoint and "
         console.print_status(f"{folder.id} {after}stops")

@@ -6,8 +6,10 @@ import argparse
 import math
 from pathlib import Path
 
-from workbench.cli import console
-from workbench.cli.commands.train import LAUNCHER, check_detached, wait_and_report
+import msgspec
+
+from workbench.cli.commands.train import LAUNCHER, check_detached, print_started, wait_and_report
+from workbench.cli.queue_options import queue_options
 from workbench.cli.signals import SignalRecorder
 from workbench.config.experiment import check_run_name
 from workbench.core.errors import UserError
@@ -19,11 +21,14 @@ from workbench.runs.script import Script, script_name
 
 def run(options: argparse.Namespace) -> int:
     """`workbench run -- COMMAND ARG…`."""
-    script = script_of(options)
+    script, queue = script_of(options), queue_options(options)
+    if queue is not None and not script.device:
+        script = msgspec.structs.replace(script, device="auto")  # it takes its turn for one GPU, not for all
     check_detached(options)
+    notes = Notes(group=options.group, tags=tuple(options.tag))
     with SignalRecorder() as signals:
-        folder = launch.start_script(script, LAUNCHER, Notes(group=options.group, tags=tuple(options.tag)))
-        console.print_status(f"Started {folder.id} in the background.")
+        folder = launch.start_script(script, LAUNCHER, notes, queue=queue, max_hours=options.max_hours)
+        print_started(folder, "Started", queued=queue is not None)
         return wait_and_report(folder, options, signals)
 
 

@@ -6,7 +6,10 @@ import argparse
 import contextlib
 import time
 
+import msgspec
+
 from workbench.cli import console, run_text
+from workbench.cli.queue_options import queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, is_init_process, wait_for_orphans
 from workbench.cli.tables import print_table
@@ -18,12 +21,16 @@ from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
 from workbench.launcher import launch
+from workbench.planning.client import PlanProcess
 from workbench.runs.enums import Cause
+from workbench.runs.queue_state import read_waiting
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 
 LAUNCHER = "command line"
+CONTEXT_BYTES = 600_000_000
+"""What a process on a GPU needs besides its tensors."""
 
 
 def train(options: argparse.Namespace) -> int:
@@ -35,10 +42,34 @@ def train(options: argparse.Namespace) -> int:
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
     check_detached(options)
+    queue = queue_options(options)
+    if queue is not None and queue.share and not queue.memory:
+        memory = _measure_memory(experiment)
+        queue = msgspec.structs.replace(queue, memory=memory, share=memory > 0)
     with SignalRecorder() as signals:
-        folder = launch.start_run(experiment, LAUNCHER)
-        console.print_status(f"Started {folder.id} in the background.")
+        folder = launch.start_run(experiment, LAUNCHER, queue=queue, max_hours=options.max_hours)
+        print_started(folder, "Started", queued=queue is not None)
         return wait_and_report(folder, options, signals)
+
+
+def _measure_memory(experiment: Experiment) -> int:
+    """The bytes of GPU memory that a run needs, by a few steps of it; 0 without a GPU. Raises `UserError`."""
+    console.print_status(
+        f"running a few steps of {experiment.name} to measure its memory (or say it: --memory 8GB)"
+    )
+    with PlanProcess(experiment) as planning:
+        measured = planning.wait(console.progress_printer()).memory["device"]
+    return measured + CONTEXT_BYTES if measured else 0
+
+
+def print_started(folder: RunFolder, verb: str, *, queued: bool) -> None:
+    """Say that a run works in the background, or waits in the queue."""
+    if not queued:
+        console.print_status(f"{verb} {folder.id} in the background.")
+        return
+    waiting = read_waiting(folder)
+    place = f" at position {waiting.position}; it waits for {waiting.text}" if waiting else ""
+    console.print_status(f"Queued {folder.id}{place}.")
 
 
 def experiment_of(options: argparse.Namespace) -> Experiment:
@@ -54,15 +85,16 @@ def resume(options: argparse.Namespace) -> int:
     folder = resolve_target_run(options.run, live=False)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
     check_detached(options)
+    queue = queue_options(options)
     with SignalRecorder() as signals:
         launch.resume_run(
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
-            from_start=options.from_start, data=options.data or "",
+            from_start=options.from_start, data=options.data or "", queue=queue, max_hours=options.max_hours,
             progress=console.progress_printer(),
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
-        console.print_status(f"Resumed {folder.id} in the background.")
+        print_started(folder, "Resumed", queued=queue is not None)
         return wait_and_report(folder, options, signals, start)
 
 
@@ -97,9 +129,9 @@ def wait_and_report(
     if report.refused is not None:
         console.print_status(f"workbench: not resumed: {report.refused}")
         return BAD_INPUT
-    if status is Status.FINISHED:
+    if status is Status.FINISHED and not waiter.withdrawn:
         return DONE
-    if waiter.interrupted or status in {Status.STOPPED, Status.RUNNING}:
+    if waiter.interrupted or status in {Status.STOPPED, Status.RUNNING, Status.QUEUED}:
         return INTERRUPTED
     bad_input = report.cause is Cause.INVALID_INPUT
     if options.json or bad_input:

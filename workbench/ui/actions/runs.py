@@ -14,7 +14,9 @@ from workbench.core.errors import UserError
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import Section, SettingValue
 from workbench.launcher import launch
+from workbench.launcher.queue import QueueOptions
 from workbench.launcher.resume_settings import ResumedRun
+from workbench.runs.queue_state import read_waiting
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost
@@ -49,11 +51,11 @@ class RunActions:
         if action is not None:
             action()
 
-    def train(self) -> None:
-        """Train the experiment of the experiment pane."""
+    def train(self, *, queued: bool = False) -> None:
+        """Train the experiment of the experiment pane; with `queued`, when a device is free."""
         editor = self._editor()
         if editor is None:
-            self._deferred = self.train
+            self._deferred = lambda: self.train(queued=queued)
             self._host.show_notice(
                 "loading the experiment; training starts when it is loaded", transient=True
             )
@@ -69,14 +71,14 @@ class RunActions:
             self._host.confirm(
                 f"Start {experiment.name} again?",
                 "The same experiment was started a moment ago; this would be a second run of it.",
-                lambda: self.start(experiment),
+                lambda: self.start(experiment, queued=queued),
             )
             return
-        self.start(experiment)
+        self.start(experiment, queued=queued)
 
-    def start(self, experiment: Experiment) -> None:
-        """Start a run of `experiment`, and select it."""
-        self._host.show_notice(f"starting {experiment.name}")
+    def start(self, experiment: Experiment, *, queued: bool = False) -> None:
+        """Start or queue a run of `experiment`, and select it."""
+        self._host.show_notice(f"{'queuing' if queued else 'starting'} {experiment.name}")
         self._started, self._started_at, self._starting = experiment, time.monotonic(), True
 
         def start() -> str:
@@ -86,10 +88,15 @@ class RunActions:
                 data = experiment_data(experiment)
                 for warning in data.warnings if data else ():
                     self._host.show_notice(f"data: {warning}", "warning")
-                folder = launch.start_run(experiment, LAUNCHER, self._host.store.root)
+                queue = QueueOptions() if queued else None
+                folder = launch.start_run(experiment, LAUNCHER, self._host.store.root, queue=queue)
             finally:
                 self._starting = False
             self._host.run_soon(lambda: self._host.refresh_runs(folder.id))
+            if queued and (waiting := read_waiting(folder)) is not None:
+                return (
+                    f"{experiment.name} is queued at position {waiting.position}; it waits for {waiting.text}"
+                )
             return f"{experiment.name} trains in the background; it keeps running when you quit"
 
         self._host.run_in_background(start)
@@ -98,6 +105,9 @@ class RunActions:
         """Stop the target runs, after a confirmation."""
         rows = self._targets.eligible_runs("stop")
         names = self._targets.display_names(rows)
+        if all(row.status is Status.QUEUED for row in rows):
+            self._leave_queue(rows)
+            return
 
         def stop() -> str:
             reasons = {reason for row in rows if (reason := launch.stop_run(self._host.store.folder(row.id)))}
@@ -105,6 +115,19 @@ class RunActions:
 
         details = "A checkpoint is written first; r resumes from it."
         self._host.confirm(f"Stop {names}?", details, lambda: self._host.run_in_background(stop))
+
+    def _leave_queue(self, rows: list[RunSummary]) -> None:
+        names = self._targets.display_names(rows)
+
+        def leave() -> str:
+            for row in rows:
+                launch.stop_run(self._host.store.folder(row.id))
+            return f"{names} taken out of the queue"
+
+        details = "Nothing is deleted; r starts it after all."
+        self._host.confirm(
+            f"Take {names} out of the queue?", details, lambda: self._host.run_in_background(leave)
+        )
 
     def resume(self) -> None:
         """Resume the target runs; finished ones with more epochs, after a confirmation."""

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from workbench.core.text import plural
+from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import display_name
 
 LIVE_ONLY = {"stop", "pause", "suspend", "checkpoint", "multiply_lr", "add_epochs"}
 ENDED_ONLY = {"resume", "trash"}
-OURS_ONLY = {*LIVE_ONLY, "resume", "log"}
+QUEUED_ONLY = {"move_in_queue", "hold"}
+QUEUED_TOO = {"stop", "trash"}
+"""Actions that take a run out of the queue."""
+OURS_ONLY = {*LIVE_ONLY, *QUEUED_ONLY, "resume", "log"}
 """Actions on a process of our own, or its output: a log of another program can only be read."""
 TRAINING_ONLY = {"pause", "suspend", "checkpoint", "multiply_lr", "add_epochs", "duplicate"}
 """Actions on a training of our own, which no script understands."""
@@ -54,9 +58,7 @@ class RunTargets:
     def eligible_runs(self, action: str) -> list[RunSummary]:
         """The target runs whose kind and status allow `action`."""
         runs = [row for row in self.target_runs if not _objection(action, row)]
-        if action in LIVE_ONLY:
-            return [row for row in runs if row.status.live]
-        return [row for row in runs if action not in ENDED_ONLY or not row.status.live]
+        return [row for row in runs if _is_possible(action, row.status)]
 
     def display_names(self, rows: Sequence[RunSummary]) -> str:
         """The name of the only run of `rows`, else their number."""
@@ -66,7 +68,7 @@ class RunTargets:
 
     def unavailable_reason(self, action: str, *parameters: object) -> str:
         """Why `action` is unavailable now, in one line; empty if it is available."""
-        if action not in LIVE_ONLY | ENDED_ONLY | ANY_STATUS or self.eligible_runs(action):
+        if action not in LIVE_ONLY | ENDED_ONLY | QUEUED_ONLY | ANY_STATUS or self.eligible_runs(action):
             return ""
         if not self.target_runs:
             return "no runs yet: t trains the experiment"
@@ -74,9 +76,24 @@ class RunTargets:
         if objection := _objection(action, first[0]):
             return f"{action_label(action, *parameters)}: {self.display_names(first)} {objection}"
         reason = f"{action_label(action, *parameters)}: {self.display_names(first)} is {first[0].status}"
+        if action in QUEUED_ONLY:
+            return f"{reason}, not queued; T queues the experiment"
+        if first[0].status is Status.QUEUED:
+            return f"{reason} and starts by itself; s takes it out of the queue"
         return (
             f"{reason}, not running; r resumes it" if action in LIVE_ONLY else f"{reason}; s stops it first"
         )
+
+
+def _is_possible(action: str, status: Status) -> bool:
+    """Whether a run with this status allows an action."""
+    if status is Status.QUEUED and action in QUEUED_TOO:
+        return True
+    if action in QUEUED_ONLY:
+        return status is Status.QUEUED
+    if action in LIVE_ONLY:
+        return status.live
+    return action not in ENDED_ONLY or status.ended
 
 
 def _objection(action: str, row: RunSummary) -> str:
@@ -99,6 +116,8 @@ def action_label(action: str, *parameters: object) -> str:
             return f"epochs {count:+d}"
         case "trash", *_:
             return "move to trash"
+        case "move_in_queue", *_:
+            return "move in the queue"
         case "copy_command", *_:
             return "command"
         case "logged_images", *_:

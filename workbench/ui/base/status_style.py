@@ -17,6 +17,7 @@ MUTED = "$foreground-muted"
 MARKS: dict[Status, tuple[str, str]] = {
     Status.STARTING: ("◌", "$primary"),
     Status.RUNNING: ("●", "$primary"),
+    Status.QUEUED: ("◦", "$secondary"),
     Status.FINISHED: ("✓", "$success"),
     Status.STOPPED: ("■", "$warning"),
     Status.FAILED: ("✗", "$error"),

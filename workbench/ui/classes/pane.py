@@ -338,7 +338,7 @@ class ClassesPane(Pane):
             return "No run selected."
         if self._regression:
             return "Regression run without classes: its errors are listed instead."
-        if self.view.status.live:
+        if not self.view.status.ended:
             return "No evaluation yet: the first one runs at the end of an epoch."
         return "This run was never evaluated."
 

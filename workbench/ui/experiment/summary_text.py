@@ -66,7 +66,11 @@ def experiment_summary(
 
 def _key_hints(device: str) -> Text:
     hints = Text("", no_wrap=True)
-    for key, action in (("t", f" train on {device}  " if device else " train  "), ("enter", " edit")):
+    for key, action in (
+        ("t", f" train on {device}  " if device else " train  "),
+        ("T", " queue  "),
+        ("enter", " edit"),
+    ):
         hints.append(key, style="bold")
         hints.append(action, style="dim")
     return hints

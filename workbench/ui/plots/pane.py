@@ -237,6 +237,8 @@ def empty_plot_text(view: RunView | None) -> str:
         return view.unknown_reason or "No metrics: the log has none so far."
     if view.script is not None:
         return "No metrics: the script logs none." if not view.status.live else "No metrics yet."
+    if view.waiting is not None:
+        return "No step yet (queued)."
     if not view.status.live:
         return "No steps recorded."
     phase = view.heartbeat.phase

@@ -280,6 +280,12 @@ def run_details(
         return Content("")
     started = f"  {text.format_time(row.created)}" if row.created else ""
     lines = [Content.styled(f"{_what(row)}{started}", MUTED)]
+    if row.waits_for:
+        mark, style = status_mark(row.status)
+        text_line = (
+            f"{mark} queued #{row.position}, waits for {sanitize(row.waits_for, 300)}  K J move  H hold"
+        )
+        lines.append(Content.styled(text_line, style))
     if repeats is not None:
         lines.append(Content(repeats.description))
     if reason := _end_reason(row):

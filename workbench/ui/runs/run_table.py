@@ -78,6 +78,7 @@ def _default_columns(runs: Sequence[RunSummary], repeats: Mapping[str, Repeats])
     losses = any(score.metric == "loss" for run in runs for score in run.scores)
     width = (LOSS_WIDTH if losses else SCORE_WIDTH) + (DEVIATION_WIDTH if repeats else 0)
     epochs = max((len(RUN_FIELDS["epoch"].text(run)) for run in runs), default=0)
+    queued = max((len(RUN_FIELDS["time"].text(run)) for run in runs if run.position), default=0)
     return (
         *_fixed_columns(runs),
         Column("epoch", "epoch", min(max(5, epochs), 9), priority=7),
@@ -85,7 +86,7 @@ def _default_columns(runs: Sequence[RunSummary], repeats: Mapping[str, Repeats])
         Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
         Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
         *_newest_column(runs),
-        Column("time", RUN_FIELDS["time"].header, 7, priority=5),
+        Column("time", RUN_FIELDS["time"].header, max(7, queued), priority=5),
         Column("device", "device", 7, priority=4, min_table_width=TWO_FIGURES),
         Column("model", "model", 14, priority=3, min_table_width=71),
         Column("data", "data", 14, priority=2, min_table_width=83),

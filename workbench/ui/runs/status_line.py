@@ -107,6 +107,8 @@ def run_text(view: RunView, width: int, now: float) -> Content:
         Status.UNKNOWN,
     }:  # the reason matters more than the progress
         return Content.assemble(*parts, " ", state, f"  {best}")
+    if view.waiting is not None and not view.heartbeat.step:  # there is no progress to show
+        return Content.assemble(*parts, " ", state)
     if view.external is not None:  # nobody knows how much is to come
         return Content.assemble(*parts, f" {best}  " if best else " ", state)
     done, left = bar(fraction, max(6, width // 7), BarStyle.PROGRESS)
@@ -137,6 +139,12 @@ def _state_text(view: RunView, now: float) -> Content:
     heartbeat = view.heartbeat
     if view.status is Status.LOG and view.external is not None:
         return Content.styled(f"{view.external.format} log, {last_change(view.external)}", MUTED)
+    if view.waiting is not None:
+        waiting = view.waiting
+        return Content.assemble(
+            (f"queued #{waiting.position}", status_mark(view.status)[1]),
+            f": waits for {sanitize(waiting.text)}",
+        )
     if not view.status.live:
         reason = None if view.status in {Status.FINISHED, Status.STOPPED} else end_reason(view)
         style = status_mark(view.status)[1]

@@ -30,7 +30,7 @@ def run_endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) ->
     notifications = []
     for row in rows:
         known = before.get(row.id)
-        if known is not None and known.status is not row.status and not row.status.live:
+        if known is not None and known.status is not row.status and row.status.ended:
             text = f"{display_name(row, rows)} {_ending(row)}"
             notifications.append(RunNotification(text, _severity(row)))
     return notifications

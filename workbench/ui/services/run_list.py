@@ -6,8 +6,10 @@ import threading
 import time
 
 from workbench.core.errors import UserError
+from workbench.launcher.queue import ensure_runner
 from workbench.runs.metric_ranges import MetricRanges
-from workbench.runs.status import status_of
+from workbench.runs.queue_state import read_waiting
+from workbench.runs.status import Status, status_of
 from workbench.runs.store import RunSummary, Store
 
 REST_FACTOR = 200
@@ -73,9 +75,16 @@ class RunList:
         return time.monotonic() >= self._listed_at + min(MAX_REST_SECONDS, factor * self._cost)
 
     def _has_run_changed(self) -> bool:
-        """Whether a live run has ended, or started to train."""
-        live = (row for row in self._rows if row.status.live)
-        return any(status_of(self._store.folder(row.id)) is not row.status for row in live)
+        """Whether a live run has ended, or started to train, or a queued one waits for something else."""
+        open_runs = [row for row in self._rows if not row.status.ended]
+        queued = [row for row in open_runs if row.status is Status.QUEUED]
+        for row in queued:
+            waiting = read_waiting(self._store.folder(row.id))
+            if waiting is None or (waiting.position, waiting.text) != (row.position, row.waits_for):
+                return True
+        if queued:
+            ensure_runner(self._store.home)  # the one that was there may have been killed
+        return any(status_of(self._store.folder(row.id)) is not row.status for row in open_runs)
 
     def _last_modified(self) -> int | None:
         """When an entry of the folder of runs was added or removed, in nanoseconds."""

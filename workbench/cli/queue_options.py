@@ -1,0 +1,121 @@
+"""The options of commands that start runs: whether a run is queued, and when and where it may start."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from datetime import datetime, timedelta
+
+from workbench.core.errors import UserError
+from workbench.launcher.queue import QueueOptions
+from workbench.runs.store import Store
+from workbench.runs.tickets import MAX_HOURS, MAX_TIME
+
+UNITS = {"": 1e9, "m": 1e6, "mb": 1e6, "mib": 2**20, "g": 1e9, "gb": 1e9, "gib": 2**30}
+SPANS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def add_queue_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `workbench train`, `run` and `resume`."""
+    group = command.add_argument_group(
+        "queue",
+        "A queued run starts when a GPU or a CPU slot is free ('workbench queue' shows the queue). Without --detach "
+        "this command waits; Ctrl-C takes the run out of the queue. The options below imply --queue.",
+    )
+    group.add_argument("--queue", action="store_true", help="wait for a free GPU, or a CPU slot without one")
+    group.add_argument("--after", action="append", default=[], metavar="RUN", help="start when RUN has ended")
+    group.add_argument(
+        "--after-ok", action="append", default=[], metavar="RUN",
+        help="start when RUN has finished; leave the queue if it does not succeed",
+    )  # fmt: skip
+    group.add_argument(
+        "--at", metavar="TIME", help="earliest start: 18:30, 2026-12-24T18:30 or +2h (m, h, d)"
+    )
+    group.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="GPU memory that the run needs, as 8GB (measured for --share)",
+    )
+    group.add_argument(
+        "--share", action="store_true", help="share a GPU with runs that do so too, if the memory suffices"
+    )
+    command.add_argument(
+        "--max-hours", type=float, default=0.0, metavar="H", help="checkpoint and stop after H hours"
+    )
+
+
+def add_queue_actions(
+    command: argparse.ArgumentParser, parser_class: type[argparse.ArgumentParser], run_help: str
+) -> None:
+    """Add the actions of `workbench queue`."""
+    actions = command.add_subparsers(metavar="ACTION", parser_class=parser_class)
+
+    def add(name: str, function: str, summary: str, *, run: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.set_defaults(command=f"queue:{function}")
+        action.add_argument("--json", action="store_true", help="print the queue as one JSON document")
+        if run:
+            action.add_argument("run", metavar="RUN", help=run_help)
+        return action
+
+    places = "up, down, first, last or a position from 1"
+    move = add("move", "move", "move a run in the queue")
+    move.add_argument("where", metavar="up|down|first|last|POSITION", help=places)
+    add("hold", "hold", "keep a run from starting")
+    add("release", "release", "let a held run start when its turn has come")
+    change = add("set", "change", "change train.* settings of a run that waits")
+    change.add_argument("settings", nargs="+", metavar="KEY=VALUE", help="a setting, as of resume --set")
+    slots = add("slots", "slots", "show or change how many queued runs use the CPU at once", run=False)
+    slots.add_argument("count", nargs="?", type=int, metavar="N", help="the new number")
+
+
+def queue_options(options: argparse.Namespace) -> QueueOptions | None:
+    """How the run is queued; `None` for a run that starts at once. Raises `UserError`."""
+    if not 0 <= options.max_hours <= MAX_HOURS:
+        raise UserError(f"--max-hours must be a number of hours, not {options.max_hours}")
+    implied = options.after or options.after_ok or options.share
+    if not (options.queue or implied or options.at is not None or options.memory is not None):
+        return None
+    store = Store.default()
+    return QueueOptions(
+        after=tuple(store.find(run).id for run in options.after),
+        after_ok=tuple(store.find(run).id for run in options.after_ok),
+        not_before=parse_time(options.at, time.time()) if options.at is not None else 0.0,
+        memory=parse_memory(options.memory) if options.memory is not None else 0,
+        share=options.share,
+    )
+
+
+def parse_time(text: str, now: float) -> float:
+    """The Unix time that `18:30` (the next one), `2026-12-24T18:30` or `+2h` means at the time `now`.
+
+    Raises `UserError`.
+    """
+    moment = _moment(text.strip(), now)
+    if moment is None or not 0 < moment <= MAX_TIME:
+        raise UserError(f"--at: '{text}' is not a time: write 18:30, 2026-12-24T18:30 or +2h")
+    return moment
+
+
+def _moment(stripped: str, now: float) -> float | None:
+    today = datetime.fromtimestamp(now)
+    if match := re.fullmatch(r"\+\s*(\d+(?:\.\d+)?)\s*([mhd])", stripped):
+        return now + float(match[1]) * SPANS[match[2]]
+    if match := re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", stripped):
+        hour, minute, second = (int(part or 0) for part in match.groups())
+        if hour < 24 and minute < 60 and second < 60:
+            moment = today.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            return (moment if moment > today else moment + timedelta(days=1)).timestamp()
+    try:
+        return datetime.fromisoformat(stripped).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def parse_memory(text: str) -> int:
+    """The bytes that `8GB`, `8` (gigabytes), `7.5GiB` or `500MB` means. Raises `UserError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in UNITS or not 0 < float(match[1]) < 1e6:
+        raise UserError(f"--memory: '{text}' is not a size: write 8GB, 7.5GiB or 500MB")
+    return round(float(match[1]) * UNITS[match[2]])

@@ -1,0 +1,39 @@
+"""Runs in the queue: their order, and which are held. File operations run in a thread."""
+
+from __future__ import annotations
+
+from workbench.launcher.queue import hold
+from workbench.runs.tickets import QueueMove, TicketQueue
+from workbench.ui.actions.host import ActionHost
+from workbench.ui.actions.targets import RunTargets
+
+
+def move_in_queue(host: ActionHost, targets: RunTargets, where: QueueMove) -> None:
+    """Move the target runs; several keep their order among each other."""
+    rows = sorted(
+        targets.eligible_runs("move_in_queue"),
+        key=lambda row: row.position or 0,
+        reverse=where in {QueueMove.DOWN, QueueMove.FIRST},
+    )
+    names, queue = targets.display_names(rows), TicketQueue(host.store.home)
+
+    def move() -> str:
+        positions = [queue.move(row.id, where.target) for row in rows]
+        return f"{names} moved {where}: position {', '.join(map(str, sorted(positions)))} of the queue"
+
+    host.run_in_background(move)
+
+
+def hold_or_release(host: ActionHost, targets: RunTargets) -> None:
+    """Keep the target runs from starting; release them if all are held."""
+    rows = targets.eligible_runs("hold")
+    names, queue = targets.display_names(rows), TicketQueue(host.store.home)
+
+    def change() -> str:
+        tickets = [queue.ticket(row.id) for row in rows]
+        held = not all(ticket is None or ticket.held for ticket in tickets)
+        for row in rows:
+            hold(host.store.folder(row.id), held=held)
+        return f"{names} held: H releases it" if held else f"{names} released"
+
+    host.run_in_background(change)
