@@ -78,15 +78,26 @@ def test_runs_that_differ_only_in_their_seed_are_a_group() -> None:
     assert {one.metric for one in comparison.differences} == {"test.accuracy", "validation.accuracy"}
 
 
-def test_a_named_group_may_vary_in_its_settings() -> None:
+def test_a_named_group_is_one_of_repeats_for_each_of_its_settings() -> None:
     rows = [
-        row(1, 0.9, "train.lr=0.1", group="sweep"),
-        row(2, 0.8, "train.lr=0.2", group="sweep"),
-        row(3, 0.7),
+        row(1, 0.9, "train.lr=0.1", group="grid"),
+        row(2, 0.8, "train.lr=0.2", group="grid"),
+        row(3, 0.8, "train.lr=0.2", "seed=1", group="grid"),
+        row(4, 0.7),
     ]
     groups = compare_groups(rows).groups
-    assert [(group.name, len(group.runs)) for group in groups] == [("digits-mlp", 1), ("sweep", 2)]
-    assert groups[1].settings == {"train.lr": None}
+    assert [(group.name, group.n) for group in groups] == [
+        ("digits-mlp", 1), ("grid lr=0.2", 2), ("grid lr=0.1", 1)
+    ]  # fmt: skip
+    assert groups[1].settings == {"train.lr": 0.2}
+
+
+def test_scripts_of_a_named_group_may_vary_in_their_settings() -> None:
+    rows = [
+        replace(row(n, 0.9, group="grid"), settings={"lr": n}, command="python train.py") for n in range(2)
+    ]
+    (group,) = compare_groups([*rows]).groups
+    assert (group.name, group.n) == ("grid", 2)
 
 
 def test_a_script_without_known_settings_is_not_grouped() -> None:

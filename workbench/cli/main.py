@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from workbench.cli.console import activity, print_status
-from workbench.cli.queue_options import add_queue_actions, add_queue_options
+from workbench.cli.queue_options import add_queue_actions, add_queue_options, add_variant_options
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
@@ -189,8 +189,10 @@ def _add_train(commands: Subparsers) -> None:
     command = _add(commands, "train", "train:train", "train a model in the background and follow it")
     _add_experiment(command)
     command.add_argument("--name", help="name of the run")
+    _add_group(command)
     _add_detach(command)
     add_queue_options(command)
+    add_variant_options(command)
     command.add_argument("--settings", action="store_true", help="list all settings and exit")
 
 

@@ -45,6 +45,21 @@ def add_queue_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_variant_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `workbench train` that start several runs."""
+    group = command.add_argument_group("several runs", "They are queued, as one group.")
+    group.add_argument(
+        "--repeat", type=int, metavar="N", help="N runs with the seeds seed, seed+1, … seed+N-1"
+    )
+    group.add_argument(
+        "--grid", action="append", default=[], metavar="KEY=V1,V2,…",
+        help="a run for each value, or combination if repeated; values with commas are separated by |",
+    )  # fmt: skip
+    group.add_argument(
+        "--dry-run", action="store_true", help="list the runs and the time they take; start nothing"
+    )
+
+
 def add_queue_actions(
     command: argparse.ArgumentParser, parser_class: type[argparse.ArgumentParser], run_help: str
 ) -> None:

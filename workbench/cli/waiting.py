@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from workbench.runs.script import read_script
 from workbench.runs.status import Status, status_of
 from workbench.runs.tickets import withdraw
 
+LAUNCHER = "command line"
 MERGE_SECONDS = 0.25
 """Signals that arrive this soon after the first one, and before it is answered, count as one."""
 
@@ -125,3 +127,12 @@ class RunWaiter:
                 self._checkpoints.remove(request_id)
                 self._follower.clear()
                 print_status(f"  checkpoint: {answer.text}")
+
+
+def check_detached(options: argparse.Namespace) -> None:
+    """Raise `UserError` where the end of this command would kill the run."""
+    if options.detach and is_init_process():
+        raise UserError(
+            "--detach: this command is process 1 of its container, so the run would be killed when it returns: "
+            "leave --detach out"
+        )

@@ -49,19 +49,30 @@ SUPERVISOR = "workbench.launcher.supervisor"
 
 
 def start_run(
-    experiment: Experiment, launcher: str, runs: Path | None = None, *, queue: QueueOptions | None = None,
-    max_hours: float = 0.0,
+    experiment: Experiment, launcher: str, runs: Path | None = None, *, notes: Notes = NO_NOTES,
+    queue: QueueOptions | None = None, max_hours: float = 0.0,
 ) -> RunFolder:  # fmt: skip
     """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue it.
 
-    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
+    It gets the tags and the group in `notes`. Returns once its supervisor holds the lock of the run, or it has its
+    ticket. Raises `UserError`.
     """
     check_device(experiment.train.device)
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
+
+    def describe() -> None:
+        write_json(folder.experiment, experiment.to_dict())
+        _write_notes(folder, notes)
+
     start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, experiment.train.device)
-    return _create(folder, launcher, lambda: write_json(folder.experiment, experiment.to_dict()), start)
+    return _create(folder, launcher, describe, start)
+
+
+def _write_notes(folder: RunFolder, notes: Notes) -> None:
+    if notes != NO_NOTES:
+        write_record(folder.notes, notes)
 
 
 def start_script(
@@ -77,8 +88,7 @@ def start_script(
 
     def describe() -> None:
         write_record(folder.experiment, script)
-        if notes != NO_NOTES:
-            write_record(folder.notes, notes)
+        _write_notes(folder, notes)
 
     start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, script.device or NO_DEVICE)
     return _create(folder, launcher, describe, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
@@ -36,14 +37,15 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of the runs."""
 
 
-class RunGroup(msgspec.Struct, frozen=True, kw_only=True):
+class RunGroup(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "group"}):
     """Repeats of one experiment."""
 
     name: str
+    n: int
     runs: tuple[str, ...]
     """Ids, oldest first."""
     settings: dict[str, SettingValue]
-    """The settings that differ between the groups, by full name; `None` where the runs of a group differ too."""
+    """The settings that differ between the groups, by full name; `None` where the scripts of a group differ too."""
     metrics: dict[str, Statistics]
     """Test results by `test.METRIC`, and the best value on validation data as `validation.METRIC`."""
 
@@ -126,9 +128,10 @@ def _conclusion(
 
 
 def group_runs(rows: Sequence[RunSummary]) -> list[list[RunSummary]]:
-    """The runs in groups, newest group first: by the user's group, else those that differ only in their seed.
+    """The runs in groups, newest group first: those that differ only in their seed, scripts by the user's group.
 
-    A run that nothing repeats is a group of its own.
+    Trainings of one group of the user with several settings, as a grid has them, are as many groups here; a run that
+    nothing repeats is one of its own.
     """
     groups: dict[tuple[str, bytes], list[RunSummary]] = {}
     for row in sorted(rows, key=lambda row: row.id):
@@ -137,12 +140,10 @@ def group_runs(rows: Sequence[RunSummary]) -> list[list[RunSummary]]:
 
 
 def _key(row: RunSummary) -> tuple[str, bytes]:
-    if row.group:
-        return "group", row.group.encode()
-    if not row.settings or not row.is_training:
-        return "run", row.id.encode()  # nothing is known of what it repeats
+    if not row.settings or not row.is_training:  # nothing is known of what it repeats but what the user says
+        return ("group", row.group.encode()) if row.group else ("run", row.id.encode())
     kept = {name: value for name, value in row.settings.items() if name not in NOT_VARIED}
-    return "settings", msgspec.json.encode(kept, order="sorted")
+    return row.group, msgspec.json.encode(kept, order="sorted")
 
 
 def compare_groups(rows: Sequence[RunSummary]) -> GroupComparison:
@@ -154,10 +155,10 @@ def compare_groups(rows: Sequence[RunSummary]) -> GroupComparison:
         name for name in names
         if name not in NOT_VARIED and len({repr(one.get(name)) for one in settings}) > 1
     ]  # fmt: skip
-    labels = _labels(members, [{name: one.get(name) for name in varied} for one in settings])
+    labels = group_labels(members)
     groups = tuple(
         RunGroup(
-            name=label, runs=tuple(row.id for row in group),
+            name=label, n=len(group), runs=tuple(row.id for row in group),
             settings={name: one.get(name) for name in varied}, metrics=group_metrics(group),
         )
         for label, group, one in zip(labels, members, settings, strict=True)
@@ -200,16 +201,33 @@ def _common_settings(group: Sequence[RunSummary]) -> dict[str, SettingValue]:
     }
 
 
-def _labels(members: Sequence[Sequence[RunSummary]], varied: Sequence[dict[str, SettingValue]]) -> list[str]:
+def group_labels(members: Sequence[Sequence[RunSummary]]) -> list[str]:
     """A name for each group: the user's, else that of its runs; groups of one name get what differs, or a number."""
     names = [group[0].group or group[0].name for group in members]
-    labels: list[str] = []
-    for name, settings in zip(names, varied, strict=True):
-        known = [
-            f"{key.rpartition('.')[2]}={format_setting(value)}"
-            for key, value in settings.items()
-            if value is not None
-        ]
-        label = " ".join([name, *known]) if names.count(name) > 1 else name
-        labels.append(label if label not in labels else f"{label} ({labels.count(label) + 2})")
+    labels = list(names)
+    for name, count in Counter(names).items():
+        if count > 1:
+            same = [index for index, other in enumerate(names) if other == name]
+            for index, differing in zip(same, _differing([members[i] for i in same]), strict=True):
+                labels[index] = " ".join([name, *differing])
+    used = Counter[str]()
+    for index, label in enumerate(labels):
+        used[label] += 1
+        if used[label] > 1:
+            labels[index] = f"{label} ({used[label]})"
     return labels
+
+
+def _differing(members: Sequence[Sequence[RunSummary]]) -> list[list[str]]:
+    """For each of some groups the settings in which not all of them are equal: `["lr=0.1"]`."""
+    settings = [_common_settings(group) for group in members]
+    names = dict.fromkeys(name for one in settings for name in one if name not in NOT_VARIED)
+    varied = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
+    return [
+        [
+            f"{name.rpartition('.')[2]}={format_setting(one[name])}"
+            for name in varied
+            if one.get(name) is not None
+        ]
+        for one in settings
+    ]

@@ -144,7 +144,9 @@ async def test_default_columns_that_give_way_are_reached_by_scrolling_too() -> N
 
 async def test_folded_repeats_have_the_mean_and_deviation_of_a_chosen_metric() -> None:
     choose_columns("validation/accuracy", "seed", "duration")
-    app = Bench([replace(one, group="seeds") for one in lr_runs(2)])
+    app = Bench(
+        [replace(one, group="seeds", settings={**one.settings, "train.lr": 0.1}) for one in lr_runs(2)]
+    )
     async with app.run_test(size=(80, 20)) as pilot:
         await pilot.press("F")
         assert ".150 ±.071" in app.table.lines[1] and "varied" in app.table.lines[1]

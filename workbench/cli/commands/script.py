@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.cli.commands.train import LAUNCHER, check_detached, print_started, wait_and_report
+from workbench.cli.commands.train import print_started, wait_and_report
 from workbench.cli.queue_options import queue_options
 from workbench.cli.signals import SignalRecorder
+from workbench.cli.waiting import LAUNCHER, check_detached
 from workbench.config.experiment import check_run_name
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from workbench.cli import console, run_text
+from workbench.cli.commands import many
 from workbench.cli.queue_options import queue_options
 from workbench.cli.run_argument import resolve_target_run
-from workbench.cli.signals import SignalRecorder, is_init_process, wait_for_orphans
+from workbench.cli.signals import SignalRecorder, wait_for_orphans
 from workbench.cli.tables import print_table
-from workbench.cli.waiting import RunWaiter
+from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, all_settings, build_experiment
-from workbench.core.errors import UserError
+from workbench.config.variants import make_variants
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
@@ -24,11 +26,11 @@ from workbench.launcher import launch
 from workbench.planning.client import PlanProcess
 from workbench.runs.enums import Cause
 from workbench.runs.queue_state import read_waiting
+from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status
 
-LAUNCHER = "command line"
 CONTEXT_BYTES = 600_000_000
 """What a process on a GPU needs besides its tensors."""
 
@@ -38,6 +40,13 @@ def train(options: argparse.Namespace) -> int:
     if options.settings:
         return _list_settings(options)
     experiment = experiment_of(options)
+    variants = make_variants(
+        lambda sets: experiment_of(options, sets),
+        options.grid,
+        1 if options.repeat is None else options.repeat,
+    )
+    if options.dry_run:
+        return many.dry_run(options, variants)
     for remark in launch.start_warnings(experiment):
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
@@ -46,8 +55,16 @@ def train(options: argparse.Namespace) -> int:
     if queue is not None and queue.share and not queue.memory:
         memory = _measure_memory(experiment)
         queue = msgspec.structs.replace(queue, memory=memory, share=memory > 0)
+    if options.grid or options.repeat is not None:
+        return many.train_many(options, experiment.name, variants, queue)
     with SignalRecorder() as signals:
-        folder = launch.start_run(experiment, LAUNCHER, queue=queue, max_hours=options.max_hours)
+        folder = launch.start_run(
+            experiment,
+            LAUNCHER,
+            notes=Notes(group=options.group, tags=tuple(options.tag)),
+            queue=queue,
+            max_hours=options.max_hours,
+        )
         print_started(folder, "Started", queued=queue is not None)
         return wait_and_report(folder, options, signals)
 
@@ -72,10 +89,10 @@ def print_started(folder: RunFolder, verb: str, *, queued: bool) -> None:
     console.print_status(f"Queued {folder.id}{place}.")
 
 
-def experiment_of(options: argparse.Namespace) -> Experiment:
-    """The experiment that the options of `workbench train` describe. Raises `UserError`."""
+def experiment_of(options: argparse.Namespace, sets: Sequence[str] = ()) -> Experiment:
+    """The experiment that the options of `workbench train` describe, with more settings. Raises `UserError`."""
     return build_experiment(
-        options.recipe, dataset=options.dataset, model=options.model, sets=options.set, name=options.name,
+        options.recipe, dataset=options.dataset, model=options.model, sets=[*options.set, *sets], name=options.name,
         device=options.device,
     )  # fmt: skip
 
@@ -96,15 +113,6 @@ def resume(options: argparse.Namespace) -> int:
         )  # fmt: skip
         print_started(folder, "Resumed", queued=queue is not None)
         return wait_and_report(folder, options, signals, start)
-
-
-def check_detached(options: argparse.Namespace) -> None:
-    """Raise `UserError` where the end of this command would kill the run."""
-    if options.detach and is_init_process():
-        raise UserError(
-            "--detach: this command is process 1 of its container, so the run would be killed when it returns: "
-            "leave --detach out"
-        )
 
 
 def wait_and_report(

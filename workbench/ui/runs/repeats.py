@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from workbench.core.text import format_decimals
-from workbench.runs.groups import Statistics, group_runs, statistics_of
+from workbench.runs.groups import Statistics, group_labels, group_runs, statistics_of
 from workbench.runs.scores import Score
 from workbench.runs.store import RunSummary
 
@@ -46,7 +46,10 @@ def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str
     The row is that of a live run, else of the newest one, under the name of the group.
     """
     folded, repeats = [], {}
-    for group in group_runs(rows):
+    groups = group_runs(rows)
+    named = [group for group in groups if group[0].group]
+    labels = dict(zip((group[-1].id for group in named), group_labels(named), strict=True))
+    for group in groups:
         shown = next((run for run in reversed(group) if run.status.live), group[-1])
         if len(group) > 1:
             test, best = (
@@ -54,7 +57,7 @@ def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str
                 _statistics([run.best_score for run in group]),
             )
             repeats[shown.id] = Repeats(group, test, best)
-            shown = replace(shown, name=shown.group or shown.name)
+            shown = replace(shown, name=labels.get(group[-1].id, shown.name))
         folded.append(shown)
     return folded, repeats
 

@@ -1,0 +1,88 @@
+"""`workbench train --repeat` and `--grid`: several runs of one group by one command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_control import until
+from workbench.cli.main import run
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_report import read_report
+from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
+
+SHORT = ["--set", "train.epochs=1", "--set", "train.threads=1", "--device", "cpu"]
+GRID = ["--grid", "train.lr=0.001,0.003,0.01", "--grid", "train.batch_size=32,64"]
+
+
+def test_a_grid_with_repeats_is_one_group_of_queued_runs(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["queue", "slots", "2"]) == 0
+    capsys.readouterr()
+    assert run(["train", "digits-mlp", *GRID, "--repeat", "2", *SHORT, "--tag", "first", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["group"] == "digits-mlp" and len(document["runs"]) == 12
+    assert {(one["status"], one["group"], *one["tags"]) for one in document["runs"]} == {
+        ("finished", "digits-mlp", "first")
+    }
+    settings = [one["experiment"] for one in document["runs"]]
+    assert [(one["train"]["lr"], one["train"]["batch_size"], one["seed"]) for one in settings] == [
+        (lr, size, seed) for lr in (0.001, 0.003, 0.01) for size in (32, 64) for seed in (0, 1)
+    ]
+
+    assert run(["compare", "--groups", "group:digits-mlp", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [one["n"] for one in groups] == [2] * 6
+    assert {(one["settings"]["train.lr"], one["settings"]["train.batch_size"]) for one in groups} == {
+        (lr, size) for lr in (0.001, 0.003, 0.01) for size in (32, 64)
+    }
+    assert any(one["group"] == "digits-mlp batch_size=64 lr=0.01" for one in groups)
+
+    assert run(["train", "digits-mlp", "--repeat", "1", "--detach", *SHORT]) == 0
+    assert read_report(Store.default().find(capsys.readouterr().out.strip())).group == "digits-mlp-2"
+    until(lambda: all(row.status is Status.FINISHED for row in Store.default().list_runs()), "the end")
+
+
+def test_a_dry_run_lists_the_runs_and_their_time_and_starts_none(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "digits-mlp", "--repeat", "2", "--grid", "train.lr=0.001,0.01", "--dry-run", *SHORT]
+    assert run([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [one["settings"] for one in document["runs"]] == [
+        {"train.lr": lr, "seed": seed} for lr in ("0.001", "0.01") for seed in ("0", "1")
+    ]
+    assert document["at_once"] == 1
+    assert document["seconds"] == pytest.approx(sum(one["seconds"] for one in document["runs"]))
+    assert not Store.default().list_runs()
+
+
+def test_ctrl_c_takes_those_that_wait_out_of_the_queue_and_stops_the_others(home: Path) -> None:
+    command = [sys.executable, "-m", "workbench", "train", "digits-mlp", "--repeat", "3", "--device", "cpu",
+               "--set", "train.epochs=100000", "--set", "train.threads=1"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def folders() -> list[RunFolder]:
+        return [Store.default().find(row.id) for row in Store.default().list_runs()]
+
+    until(lambda: sum(status_of(folder) is Status.RUNNING for folder in folders()) == 1, "the first run")
+    until(lambda: len(folders()) == 3, "all runs")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "2 runs taken out of the queue, 1 stopped after a checkpoint" in errors
+    assert {status_of(folder) for folder in folders()} == {Status.STOPPED}
+
+
+def test_a_wrong_grid_is_one_line_and_starts_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (["--grid", "train.lr=0.1,fast"], ["--repeat", "0"], ["--grid", "train.lr=1,1"]):
+        assert run(["train", "digits-mlp", *options]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not Store.default().list_runs()
