@@ -74,7 +74,11 @@ CLASSIFIERS = [info for info in catalog.CATALOG if "classification" in info.task
 
 def family(info: ModelInfo) -> str:
     """The name up to its size: `vgg`, `swin_v2`, `regnet_y`; of built-in models the name itself."""
-    return re.sub(r"(_[a-z]|_[a-z]_\d\d|\d+.*|_\d.*)$", "", info.name) if info.kind == "torchvision" else info.name
+    return (
+        re.sub(r"(_[a-z]|_[a-z]_\d\d|\d+.*|_\d.*)$", "", info.name)
+        if info.kind == "torchvision"
+        else info.name
+    )
 
 
 def representatives() -> list[ModelInfo]:

@@ -92,6 +92,10 @@ def test_weights_are_of_their_own_epoch_or_of_the_evaluated_one() -> None:
     file = EvaluationFile(step=9, epoch=3, split="test", weights_epoch=0)
     assert file.weights_of_epoch == 0
     assert EvaluationRow(step=9, epoch=3.0).weights_of_epoch == 3
+    moments = [(9, 3.0, "epoch 3"), (9, 0.0, "step 9"), (0, 0.0, "epoch 0")]
+    assert [EvaluationRow(step=step, epoch=epoch).moment for step, epoch, _ in moments] == [
+        moment for *_, moment in moments
+    ]
 
 
 def test_seconds_are_added_by_activity() -> None:
