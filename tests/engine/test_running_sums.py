@@ -25,9 +25,10 @@ def test_means_are_weighted_by_samples_and_sums_continue_from_a_checkpoint() -> 
     step(sums, 2.0, 1, 4)
     step(sums, 1.0, 3, 6)
     sums.read()
-    assert sums.means(sums.window) == sums.means(sums.epoch) == Means(2, 1.4, 0.4)
+    assert repr(sums.means(sums.window)) == repr(sums.means(sums.epoch)) == repr(Means(2, 1.4, 0.4))
     sums.window = [0.0] * 4
     step(sums, 3.0, 0, 2)
+    assert repr(sums.state_dict()["device"]) == "[6.0, 0, 2, 1]"
     continued = RunningSums(Classification(2), CPU)
     continued.load_state_dict(sums.state_dict())
     assert continued.state_dict() == sums.state_dict()

@@ -70,9 +70,9 @@ def eval_batch_size(placed_split: PlacedSplit, limit: int = 0) -> int:
 def with_tta(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor], Tensor]:
     """`module` with test-time augmentation: its outputs are averaged over several views of an image.
 
-    `how`, as `train.tta` but not `none`. `mirror`: the image and its mirror image. `translate`: half the weight on those two, half on the same two of the
-    image moved by one pixel to the upper left and to the lower right with reflected borders (airbench94; Jordan,
-    arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
+    `how`, as `train.tta` but not `none`. `mirror`: the image and its mirror image. `translate`: half the weight on
+    those two, half on the same two of the image moved by one pixel to the upper left and to the lower right with
+    reflected borders (airbench94; Jordan, arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
     """
 
     def mirrored(x: Tensor) -> Tensor:

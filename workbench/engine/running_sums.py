@@ -70,7 +70,7 @@ class RunningSums:
         on_device = torch.stack((self.loss, self._correct.to(self.loss.dtype), self.grad_norm))
         loss, correct, grad_norm = on_device.tolist()
         self.last_grad_norm = grad_norm if math.isfinite(grad_norm) else None
-        read = (loss, correct, float(self._samples), float(self._steps))
+        read = (loss, correct, self._samples, self._steps)
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
         self.loss.zero_()
@@ -86,7 +86,7 @@ class RunningSums:
     def state_dict(self) -> RunningSumsContent:
         """The sums for a checkpoint; reads the device without resetting it."""
         device = [float(self.loss), int(self._correct), self._samples, self._steps]
-        return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
+        return {"device": device, "window": self.window, "epoch": self.epoch}
 
     def load_state_dict(self, state: RunningSumsContent) -> None:
         """Restore the sums of a checkpoint."""
@@ -94,4 +94,4 @@ class RunningSums:
         self._samples, self._steps = int(samples), int(steps)
         self.loss.fill_(loss)
         self._correct.fill_(correct)
-        self.window, self.epoch = list(state["window"]), list(state["epoch"])
+        self.window, self.epoch = state["window"], state["epoch"]
