@@ -111,6 +111,7 @@ def test_few_classes_have_no_top5() -> None:
     found = measured(torch.eye(3), torch.tensor([0, 1, 1]), 3)
     assert "top5" not in found.scores
     assert found.scores["accuracy"] == pytest.approx(2 / 3)
+    assert "top5" not in measured(torch.eye(10), torch.arange(10), 10).scores
     assert measured(torch.arange(11.0).expand(11, 11), torch.arange(11), 11).scores["top5"] == 5 / 11
 
 
