@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def test_balanced_class_weights_equal_scikit_learns() -> None:
-    targets = torch.tensor([0] * 70 + [1] * 25 + [2] * 5)
+    targets = torch.tensor([0] * 70 + [1] * 29 + [2])
     theirs = compute_class_weight("balanced", classes=np.arange(3), y=targets.numpy())
     assert balanced_class_weights(targets, 3).tolist() == pytest.approx(theirs.tolist())
     assert balanced_class_weights(targets, 4)[3] == 0
@@ -43,6 +43,9 @@ def test_settings_reach_the_loss() -> None:
     theirs = nn.CrossEntropyLoss(weight=weights, label_smoothing=0.1)(outputs, targets)
     assert task.loss(outputs, targets) == theirs
     assert task.num_outputs == 2
+    assert make_task(data, TrainingSettings(), CPU).loss(outputs, targets) == nn.CrossEntropyLoss()(
+        outputs, targets
+    )
 
 
 def test_a_regression_computes_in_full_precision_by_default() -> None:
@@ -57,5 +60,6 @@ def test_a_regression_never_broadcasts_over_pairs() -> None:
     assert Regression(1).num_correct(wanted, wanted) is None
     with pytest.raises(RunFailed, match=r"output shape per sample is \(2,\)"):
         Regression(1).loss(torch.zeros(3, 2), wanted)
-    data = Dataset("regression", (), *[Split(torch.zeros(3, 1), wanted.reshape(3, 1))] * 3)
-    assert make_task(data, TrainingSettings(), CPU).num_outputs == 1
+    for targets, outputs in ((wanted, 1), (wanted[:, None], 1), (torch.zeros(3, 2, 2), 4)):
+        data = Dataset("regression", (), *[Split(torch.zeros(3, 1), targets)] * 3)
+        assert make_task(data, TrainingSettings(), CPU).num_outputs == outputs

@@ -35,6 +35,7 @@ class Whole(Record, frozen=True, kw_only=True):
     pair: tuple[int, str] = (0, "")
     parts: tuple[Part, ...] = ()
     by_name: dict[str, Named] = {}
+    by_number: dict[int, float] = {}
     named: Named | None = None
 
 
@@ -75,6 +76,11 @@ def test_content_without_a_needed_field_is_no_record(content: object) -> None:
     [
         ({"label": 5}, Whole()),
         ({"count": "3"}, Whole(count=3)),
+        ({"count": 2**64 - 1}, Whole(count=2**64 - 1)),
+        ({"count": -(2**63)}, Whole(count=-(2**63))),
+        ({"count": 2**64, "label": "x"}, Whole(label="x")),
+        ({"count": -(2**63) - 1, "label": "x"}, Whole(label="x")),
+        ({"values": [10**30]}, Whole(values=(1e30,))),
         ({"values": [1, "x", "2.5", None]}, Whole(values=(1.0, 2.5))),
         ({"values": 7}, Whole()),
         ({"values": {"0": 7}}, Whole()),
@@ -84,6 +90,7 @@ def test_content_without_a_needed_field_is_no_record(content: object) -> None:
         ({"parts": [{"size": 1}, [], {"size": "x", "name": "b"}]}, Whole(parts=(Part(size=1), Part(), Part(name="b")))),
         ({"by_name": {"a": {"name": "x", "size": []}, "b": {}, "c": 7}}, Whole(by_name={"a": Named(name="x")})),
         ({"by_name": []}, Whole()),
+        ({"by_number": {"1": 2.5, "x": 3.5, "4": []}}, Whole(by_number={1: 2.5})),
         ({"named": {"name": "x", "size": "?"}}, Whole(named=Named(name="x"))),
         ({"named": {"size": 3}}, Whole()),
         ({"named": 3}, Whole()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.logs.logged_runs import find_logged_runs
-from workbench.runs import log_digests
+from workbench.runs import locks, log_digests
 from workbench.runs.external_log import create_external_run, external_log
 from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.reader import RunReader
@@ -141,13 +142,20 @@ def test_removing_and_restoring_leave_the_log_alone(table: Path) -> None:
     assert table.read_bytes() == content and store.list_runs() == []
 
 
-def test_a_log_that_is_gone_says_so_and_can_be_removed(table: Path) -> None:
+def test_a_log_that_is_gone_says_so_and_can_be_removed(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = add(table)
     table.unlink()
     row = only_row()
     assert row.status is Status.UNKNOWN and str(table) in row.reason and "missing" in row.reason
     assert read_report(folder).reason == row.reason
     assert not may_be_live(folder)
+    with monkeypatch.context() as patch:
+
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        patch.setattr(locks, "holder_pid", no_locks)
+        assert not may_be_live(folder)
     Store.default().remove(folder)
     assert Store.default().list_runs() == []
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from types import NoneType
 from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
 
-from workbench.io.record_codec import Record, to_json
+from workbench.io.record_codec import Record, decode, to_json
 from workbench.runs import metrics, records
-from workbench.runs.metrics import EvaluationFile, EvaluationRow, StepRow
-from workbench.runs.records import Exit, Heartbeat, Seconds, Setup
+from workbench.runs.metrics import (
+    ClassMetrics,
+    EpochRow,
+    EvaluationFile,
+    EvaluationRow,
+    LineDrawing,
+    LogRow,
+    RegionsDrawing,
+    StepRow,
+)
+from workbench.runs.records import Exit, Heartbeat, RequestValues, Seconds, Setup
 
 REQUIRED = {
     "Best": {"value", "epoch", "metric"},
@@ -68,13 +78,38 @@ def test_an_omitted_field_has_the_value_of_all_versions(type: Any) -> None:
 def test_records_are_immutable_and_built_by_name(type: Any) -> None:
     assert issubclass(type, Record) and type.__struct_config__.frozen
     with pytest.raises(TypeError, match="positional"):
-        type(*[None] * len(type.__struct_fields__))
+        type(None)
 
 
 @pytest.mark.parametrize("type", [Setup, Heartbeat, Exit])
 def test_files_that_other_programs_read_have_all_their_keys(type: Any) -> None:
     record = msgspec.convert({"status": "failed"}, type)
     assert to_json(record).keys() == {"v", *type.__struct_encode_fields__}
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (StepRow(step=7), '{"v":1,"kind":"step","step":7,"epoch":0.0,"count":1}'),
+        (EpochRow(step=7), '{"v":1,"kind":"epoch","step":7,"epoch":0.0,"count":1}'),
+        (EvaluationRow(step=7), '{"v":1,"kind":"evaluation","step":7,"epoch":0.0,"split":"test"}'),
+        (LogRow(step=7), '{"v":1,"kind":"log","step":7}'),
+        (ClassMetrics(name="cat"), '{"v":1,"class":"cat"}'),
+        (RequestValues(suspend=True), '{"v":1,"release":true}'),
+        (
+            LineDrawing(x=(0.5,), y=(1.5,), predicted=(2.5,)),
+            '{"v":1,"kind":"line","x":[0.5],"y":[1.5],"said":[2.5]}',
+        ),
+        (
+            RegionsDrawing(x=(), y=(), label=(), x_range=(0, 1), y_range=(0, 1), columns=0, rows=0, cells=()),
+            '{"v":1,"kind":"regions","x":[],"y":[],"label":[],"x_range":[0,1],"y_range":[0,1],"columns":0,"rows":0,"cells":[]}',
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_kinds_and_keys_of_lines_are_those_of_all_versions(record: Any, text: str) -> None:
+    assert to_json(record) == json.loads(text)
+    assert decode(text.encode(), type(record)) == record
 
 
 def test_metrics_are_found_by_name() -> None:
@@ -92,6 +127,10 @@ def test_weights_are_of_their_own_epoch_or_of_the_evaluated_one() -> None:
     file = EvaluationFile(step=9, epoch=3, split="test", weights_epoch=0)
     assert file.weights_of_epoch == 0
     assert EvaluationRow(step=9, epoch=3.0).weights_of_epoch == 3
+    moments = [(9, 3.0, "epoch 3"), (9, 0.0, "step 9"), (0, 0.0, "epoch 0")]
+    assert [EvaluationRow(step=step, epoch=epoch).moment for step, epoch, _ in moments] == [
+        moment for *_, moment in moments
+    ]
 
 
 def test_seconds_are_added_by_activity() -> None:

@@ -31,7 +31,7 @@ from workbench.runs.store import Store
     [
         (Score("validation", "accuracy", 0.482, 12), "val .482@12"), (Score("test", "accuracy", 0.312), "test .312"),
         (Score("test", "loss", 2.314), "test loss 2.31"), (Score("test", "loss", 3e-6), "test loss 3e-6"),
-        (Score("validation", "macro_f1", 0.5, 3), "val macro-F1 .500@3"),
+        (Score("validation", "macro_f1", 0.5, 3), "val macro-F1 .500@3"), (Score("test", "accuracy", 0.0), "test .000"),
     ],
 )  # fmt: skip
 def test_a_figure_has_its_split_and_a_metric_that_is_not_the_accuracy(score: Score, text: str) -> None:
@@ -45,6 +45,7 @@ def test_the_test_result_comes_first() -> None:
     assert scores_text(order_scores(test, best)) == "test .312  best val .482@12"
     assert scores_text(order_scores(None, best), best="") == "val .482@12"
     assert order_scores(None, None, latest_test_score(Latest(loss=0.5)))[0].text == "test loss .500"
+    assert latest_test_score(Latest(loss=0.5, accuracy=0.25)) == Score("test", "accuracy", 0.25)
     assert (
         order_scores(None, None) == ()
         and score_of_test(None, "loss") is None
@@ -59,8 +60,11 @@ def test_the_test_result_comes_first() -> None:
 def test_losses_are_sorted_after_accuracies_and_lower_ones_first() -> None:
     low, high, share = Score("test", "loss", 0.1), Score("test", "loss", 0.9), Score("test", "accuracy", 0.05)
     unknown = Score("test", "accuracy", float("nan"))
-    assert sorted([None, high, unknown, low, share], key=score_key, reverse=True) == [
+    worse_than_the_mean = Score("test", "r2", -3.0)
+    scores = [None, high, worse_than_the_mean, unknown, low, share]
+    assert sorted(scores, key=score_key, reverse=True) == [
         share,
+        worse_than_the_mean,
         low,
         high,
         None,
@@ -90,6 +94,14 @@ def test_the_list_has_the_figures_of_the_reports(home: Path) -> None:
         ({"eval_acc": 0.5}, "val .500"),
         ({"train/loss": 2.5, "lr": 0.1}, "train loss 2.50"),
         ({"my_accuracy": 0.25}, "my_accuracy .250"),
+        ({"lr": 0.1, "Loss": 2.5, "ACC": 0.25}, "ACC .250"),
+        ({"lr": 0.1, "Loss": 2.5}, "Loss 2.50"),
+        ({"Val/acc": 0.5}, "val .500"),
+        ({"valid_acc": 0.5}, "val .500"),
+        ({"validation/acc": 0.5}, "val .500"),
+        ({"test_acc": 0.5}, "test .500"),
+        ({"test/balanced_accuracy": 0.5}, "test balanced .500"),
+        ({"eval_macro_f1": 0.5}, "val macro-F1 .500"),
         ({"reward": 0.125}, "reward .125"),
     ],
 )

@@ -3,6 +3,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from workbench.runs import locks
 from workbench.runs.enums import Ending
 from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
-from workbench.runs.run_folder import RunFolder, write_exit, write_heartbeat
+from workbench.runs.run_folder import RunFolder, create_run_folder, write_exit, write_heartbeat
 from workbench.runs.status import (
     Status,
     describe_holder,
@@ -24,9 +27,11 @@ from workbench.runs.status import (
     heartbeat_is_live,
     may_be_live,
     status_of,
+    suspended_worker,
+    unknown_reason,
 )
 from workbench.system.host import host_name
-from workbench.system.processes import this_process
+from workbench.system.processes import start_ticks, this_process
 
 
 def end(folder: RunFolder, status: Ending, attempt: int) -> None:
@@ -90,6 +95,37 @@ def test_a_reused_pid_is_not_mistaken_for_the_launcher(folder: RunFolder) -> Non
     assert status_of(folder) is Status.CRASHED
 
 
+def test_the_launcher_of_a_copied_run_works_on_the_original(folder: RunFolder, home: Path) -> None:
+    original = create_run_folder(home / "runs", "original")
+    original.lock.touch()
+    folder.lock.touch()
+    for named, expected in (((original,), Status.CRASHED), ((original, folder), Status.STARTING)):
+        command = [sys.executable, "-c", "import sys; sys.stdin.read()", *(str(run.path) for run in named)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            start_attempt(folder, 2, pid=process.pid, start=start_ticks(process.pid))
+            assert status_of(folder) is expected
+
+
+def test_a_suspended_worker_is_found(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert suspended_worker(folder) is None
+    with holding(folder, locks.WRITER) as process:
+        assert suspended_worker(folder) is None
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert suspended_worker(folder) == process.pid
+        monkeypatch.setattr(locks, "holder_pid", no_locks)
+        assert suspended_worker(folder) is None
+
+
+def test_the_reason_of_an_unknown_status_is_given(folder: RunFolder) -> None:
+    start_attempt(folder, 2, pid=7, host="elsewhere")
+    assert unknown_reason(folder) == "may still be running (process 7 on elsewhere)"
+    folder.exit.write_bytes(b"{")
+    assert unknown_reason(folder).startswith("exit.json is damaged")
+    end(folder, Ending.FINISHED, 1)
+    assert unknown_reason(folder) == "may still be running (process 7 on elsewhere)"
+
+
 def test_a_run_of_another_host_is_judged_by_its_heartbeat(folder: RunFolder) -> None:
     start_attempt(folder, 2, host="elsewhere", boot_id="another")
     write_heartbeat(folder, Heartbeat(counter=3))
@@ -105,7 +141,9 @@ def beat(folder: RunFolder, counter: int, age: float, attempt: int = 2) -> None:
     os.utime(folder.heartbeat, (then, then))
 
 
-def test_a_changing_heartbeat_is_live_whatever_the_clocks_say(folder: RunFolder) -> None:
+def test_a_changing_heartbeat_is_live_whatever_the_clocks_say(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start_attempt(folder, 2, host="elsewhere", boot_id="another")
     for age in (600, -600):
         beat(folder, 3, age)
@@ -113,6 +151,10 @@ def test_a_changing_heartbeat_is_live_whatever_the_clocks_say(folder: RunFolder)
     beat(folder, 4, 600)
     assert status_of(folder) is Status.RUNNING
     assert status_of(folder) is Status.RUNNING
+    monkeypatch.setattr("workbench.runs.status.HEARTBEAT_TIMEOUT", 0.001)
+    ends = time.monotonic() + 10
+    while heartbeat_is_live(folder):
+        assert time.monotonic() < ends
 
 
 def no_locks(*_: object) -> None:
@@ -156,6 +198,8 @@ def test_an_empty_folder_is_a_crashed_run(home: Path) -> None:
 
 
 def test_a_process_works_on_a_run_that_is_live() -> None:
+    named = ["starting", "running", "finished", "stopped", "failed", "crashed", "unknown", "log"]
+    assert [str(status) for status in Status] == named  # in the output of --json
     assert {status for status in Status if status.live} == {Status.STARTING, Status.RUNNING}
 
 

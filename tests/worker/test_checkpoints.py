@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.worker.support import make_run, run_until
+from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import RunFailed, UserError
 from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.inference.run_checkpoint import load_run_checkpoint
@@ -73,8 +76,28 @@ def test_the_last_two_and_the_best_are_kept(folder: RunFolder) -> None:
 def test_one_of_every_k_epochs_is_kept(folder: RunFolder) -> None:
     checkpoints = CheckpointManager(folder)
     checkpoints.keep_checkpoint_every = 2
-    save(checkpoints, 10, 20, 30, 40, 50, 60, 70)
-    assert [e.epoch for e in read_entries(folder)] == [2, 4, 6, 7]
+    save(checkpoints, 10, 20)
+    checkpoints.save(content(25, 5), MetricsPlace(0), best=False, sync=lambda: None)  # within an epoch
+    save(checkpoints, 30, 40, 50, 60, 70)
+    assert [e.step for e in read_entries(folder)] == [20, 40, 60, 70]
+    checkpoints.close()
+
+
+def test_the_newest_and_the_best_checkpoint_are_known(folder: RunFolder) -> None:
+    folder.checkpoints.rmdir()
+    checkpoints = CheckpointManager(folder)
+    assert stat.S_IMODE(folder.checkpoints.stat().st_mode) == 0o700
+    assert (checkpoints.saved_at, checkpoints.best(), checkpoints.busy) == (None, None, False)
+    before = checkpoints.last_started
+    save(checkpoints, 20, best=True)
+    save(checkpoints, 10)
+    assert checkpoints.last_started > before
+    other, last = checkpoints.entries
+    assert (other.step, last.step) == (10, 20)
+    assert checkpoints.saved_at == last.time
+    assert checkpoints.best() == last
+    assert checkpoints.load(other)["step"] == 10
+    assert checkpoints.load(last)["wall"] == {"time": last.time, "metrics_offset": 2000, "row_seconds": 0.0}
     checkpoints.close()
 
 
@@ -86,6 +109,17 @@ def test_the_estimated_checkpoint_size_is_accurate(home: Path, settings: dict[st
     trainer = run_until(run, None)
     estimate = estimate_checkpoint_bytes(trainer.state.module, trainer.state.settings)
     assert estimate < next(run.checkpoints.glob("step-*.pt")).stat().st_size < 1.1 * estimate
+
+
+def test_the_estimated_checkpoint_has_the_copies_of_each_optimizer() -> None:
+    module = nn.Sequential(nn.Linear(9, 10), nn.Linear(10, 10))  # of 400 and 440 bytes
+    module[0].requires_grad_(False)
+    copies = {("sgd", 0.0): 0, ("sgd", 0.9): 1, ("rmsprop", 0.0): 1, ("rmsprop", 0.9): 2, ("adam", 0.9): 2}
+    for (optimizer, momentum), moments in copies.items():
+        settings: dict[str, Any] = {"optimizer": optimizer, "momentum": momentum}
+        assert estimate_checkpoint_bytes(module, TrainingSettings(**settings)) == 840 + moments * 440
+        with_lookahead = TrainingSettings(**settings, lookahead=5)
+        assert estimate_checkpoint_bytes(module, with_lookahead) == 2 * 840 + moments * 440
 
 
 def test_a_truncated_newest_checkpoint_is_skipped(folder: RunFolder) -> None:
@@ -132,6 +166,29 @@ def test_metrics_are_durable_before_a_checkpoint_counts(folder: RunFolder) -> No
     checkpoints.close()
 
 
+def test_a_checkpoint_that_could_not_be_written_is_retried(folder: RunFolder) -> None:
+    checkpoints, errors = CheckpointManager(folder), [OSError(28, "No space left on device")] * 3
+
+    def sync() -> None:
+        if errors:
+            raise errors.pop()
+
+    checkpoints.save(content(10), MetricsPlace(0), best=False, sync=sync)
+    checkpoints._executor.submit(int).result()  # the thread is done
+    assert not checkpoints.busy
+    for left in (2, 1, 0):
+        with pytest.raises(OSError, match="No space"):
+            checkpoints.flush()
+        assert (len(errors), files(folder)) == (left, set())
+    save(checkpoints, 20)
+    assert files(folder) == {"step-10.pt", "step-20.pt", "manifest.json"}
+    errors.append(OSError(28, "No space left on device"))
+    checkpoints.save(content(30), MetricsPlace(0), best=False, sync=sync)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.close()
+    assert all(not thread.is_alive() for thread in checkpoints._executor._threads)
+
+
 def test_training_and_inference_skip_the_same_checkpoints(home: Path) -> None:
     run = make_run(home, {"epochs": 3})
     run_until(run, None)
@@ -152,13 +209,22 @@ def test_a_damaged_manifest_of_an_empty_folder_lists_nothing(folder: RunFolder, 
     assert CheckpointManager(folder).newest() is None
 
 
-def test_paths_outside_the_folder_are_ignored(folder: RunFolder) -> None:
-    checkpoints = CheckpointManager(folder)
-    save(checkpoints, 10)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"file": "../checkpoints/step-10.pt"},
+        {"step": -1},
+        {"epoch": -1},
+        {"position": -1},
+        {"metrics_offset": -1},
+    ],
+)
+def test_entries_with_impossible_values_are_ignored(folder: RunFolder, damage: dict[str, object]) -> None:
+    save(CheckpointManager(folder), 10, 20)
     manifest = json.loads(folder.manifest.read_text())
-    manifest["checkpoints"][0]["file"] = "../checkpoints/step-10.pt"
+    manifest["checkpoints"][0].update(damage)
     folder.manifest.write_text(json.dumps(manifest))
-    assert read_entries(folder) == []
+    assert [entry.step for entry in read_entries(folder)] == [20]
 
 
 def test_random_states_are_restored() -> None:

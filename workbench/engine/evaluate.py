@@ -47,9 +47,11 @@ def evaluate(
     targets = placed_split.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
-    class_probabilities = probabilities(module, outputs.double())
-    loss = F.cross_entropy(loss_outputs(module, outputs.double()), targets)
-    evaluation = _classification(outputs, class_probabilities, targets, loss, split=split, classes=classes)
+    exact = outputs.double()
+    loss = F.cross_entropy(loss_outputs(module, exact), targets)
+    evaluation = _classification(
+        outputs, probabilities(module, exact), targets, loss, split=split, classes=classes
+    )
     if tta != "none":
         with evaluation_mode(module):
             averaged = _outputs(
@@ -66,14 +68,12 @@ def eval_batch_size(placed_split: PlacedSplit, limit: int = 0) -> int:
 
 
 def with_tta(module: Callable[[Tensor], Tensor], how: str) -> Callable[[Tensor], Tensor]:
-    """`module` with test-time augmentation `how` (as `train.tta`): outputs are averaged over several views of an image.
+    """`module` with test-time augmentation: its outputs are averaged over several views of an image.
 
-    `mirror`: the image and its mirror image. `translate`: half the weight on those two, half on the same two of the
-    image moved by one pixel to the upper left and to the lower right with reflected borders (airbench94; Jordan,
-    arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
+    `how`, as `train.tta` but not `none`. `mirror`: the image and its mirror image. `translate`: half the weight on
+    those two, half on the same two of the image moved by one pixel to the upper left and to the lower right with
+    reflected borders (airbench94; Jordan, arXiv:2404.00498, section 3.5). Inputs: float [N, C, H, W].
     """
-    if how == "none":
-        return module
 
     def mirrored(x: Tensor) -> Tensor:
         return (module(x) + module(x.flip(-1))) / 2
@@ -125,7 +125,7 @@ def _classification(
 ) -> Evaluation:
     """The evaluation of `outputs` [N, classes]; `class_probabilities`, float64 [N, classes]; `loss`, a scalar."""
     top = top_k(outputs, TOP_K).indices
-    true, predicted = (class_probabilities.gather(1, index)[:, 0] for index in (targets[:, None], top[:, :1]))
+    true, predicted = (class_probabilities.gather(1, index[:, None])[:, 0] for index in (targets, top[:, 0]))
     samples = ClassifiedSamples(targets.numpy(), top.numpy(), true.numpy(), predicted.numpy())
     return classification_evaluation(split, classes, samples, float(loss))
 
@@ -135,11 +135,8 @@ def _accuracy(outputs: Tensor, targets: Tensor) -> float:
 
 
 def _regression(outputs: Tensor, targets: Tensor, split: str) -> Evaluation:
-    predictions, expected = (
-        reshape_like(outputs, targets).double().flatten(1 if targets.ndim > 1 else 0),
-        targets.double(),
-    )
-    predictions, expected = predictions.reshape(len(targets), -1), expected.reshape(len(targets), -1)
+    predictions = reshape_like(outputs, targets).double().reshape(len(targets), -1)
+    expected = targets.double().reshape(len(targets), -1)
     error = predictions - expected
     mse = float((error**2).mean())
     spread = ((expected - expected.mean(0)) ** 2).sum(0)

@@ -76,7 +76,7 @@ class RunningSums:
         loss, correct, grad_norm, update_ratio = on_device.tolist()
         self.last_grad_norm = grad_norm if math.isfinite(grad_norm) else None
         self.last_update_ratio = update_ratio if math.isfinite(update_ratio) else None
-        read = (loss, correct, float(self._samples), float(self._steps))
+        read = (loss, correct, self._samples, self._steps)
         self.window = [a + b for a, b in zip(self.window, read, strict=True)]
         self.epoch = [a + b for a, b in zip(self.epoch, read, strict=True)]
         self.loss.zero_()
@@ -92,7 +92,7 @@ class RunningSums:
     def state_dict(self) -> RunningSumsContent:
         """The sums for a checkpoint; reads the device without resetting it."""
         device = [float(self.loss), int(self._correct), self._samples, self._steps]
-        return {"device": device, "window": list(self.window), "epoch": list(self.epoch)}
+        return {"device": device, "window": self.window, "epoch": self.epoch}
 
     def load_state_dict(self, state: RunningSumsContent) -> None:
         """Restore the sums of a checkpoint."""
@@ -100,4 +100,4 @@ class RunningSums:
         self._samples, self._steps = int(samples), int(steps)
         self.loss.fill_(loss)
         self._correct.fill_(correct)
-        self.window, self.epoch = list(state["window"]), list(state["epoch"])
+        self.window, self.epoch = state["window"], state["epoch"]

@@ -31,7 +31,7 @@ class Task(ABC):
 
     def loss_weight(self, targets: Tensor) -> float | Tensor:
         """The weight of a batch's mean loss among other batches: its number of samples, or the sum of their weights."""
-        return float(len(targets))
+        return len(targets)
 
 
 class Classification(Task):
@@ -83,8 +83,6 @@ def reshape_like(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Raises `RunFailed` where they have different numbers of elements.
     """
-    if outputs.shape == targets.shape:
-        return outputs
     if outputs.numel() != targets.numel():
         raise RunFailed(
             f"the model's output shape per sample is {tuple(outputs.shape[1:])}, "
@@ -115,4 +113,4 @@ def balanced_class_weights(targets: Tensor, classes: int) -> Tensor:
     `targets`: int64 [N].
     """
     counts = torch.zeros(classes).index_add_(0, targets, torch.ones(len(targets)))
-    return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 0.0)
+    return torch.where(counts > 0, len(targets) / (classes * counts), 0.0)

@@ -151,7 +151,7 @@ def _salvage_value(value: Any, type: Any) -> Any:
         return msgspec.UNSET if isinstance(found, int) and not fits_64_bits(found) else found
     except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
         pass  # UnicodeEncodeError: half a surrogate pair in place of a number or a choice
-    if isinstance(value, list) and get_origin(type) is tuple and get_args(type)[1:] == (...,):
+    if isinstance(value, list) and get_args(type)[1:] == (...,):
         items = [_salvage_item(item, get_args(type)[0]) for item in value]
         return tuple(item for item in items if item is not msgspec.UNSET)
     if isinstance(value, dict) and get_origin(type) is dict:

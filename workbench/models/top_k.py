@@ -11,4 +11,4 @@ def top_k(scores: Tensor, k: int) -> torch.return_types.topk:
 
     The highest come first.
     """
-    return scores.topk(min(k, scores.shape[1]), dim=1)
+    return scores.topk(min(k, scores.shape[1]))

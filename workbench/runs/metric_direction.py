@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 _LOWER_IS_BETTER = frozenset({"loss", "mse", "mae"})
-_LOWER_WORDS = ("loss", "error", "perplexity", "mse", "mae", "rmse")
+_LOWER_WORDS = ("loss", "error", "perplexity", "mse", "mae")
 _HIGHER_WORDS = ("acc", "f1", "auc", "precision", "recall", "r2", "top5", "map50", "iou")
 
 

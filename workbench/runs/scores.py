@@ -95,7 +95,8 @@ def logged_score(values: Mapping[str, float]) -> Score | None:
 
 def _named_score(name: str, value: float) -> Score:
     """A value under a script's own name; `val/acc` and `eval_accuracy` are an accuracy on validation data."""
-    prefix, _, metric = name.replace("_", "/", 1).rpartition("/")
+    path = name if "/" in name else name.replace("_", "/", 1)
+    prefix, _, metric = path.rpartition("/")
     split = _LOGGED_SPLITS.get(prefix.lower(), "")
     return Score(split, _LOGGED_METRICS.get(metric, metric), value) if split else Score("", name, value)
 
