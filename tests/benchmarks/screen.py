@@ -33,9 +33,7 @@ COLUMNS, ROWS = 120, 36
 POINTS = 100_000
 CURSOR = "▸".encode()
 IDLE_SECONDS = 30.0
-EXPRESSION = (
-    "(model=mlp or model=resnet) lr<0.01 accuracy>0.5 !tag:baseline status:finished started<1000d"
-)
+EXPRESSION = "(model=mlp or model=resnet) lr<0.01 accuracy>0.5 !tag:baseline status:finished started<1000d"
 """A filter of every kind of condition."""
 LONG = build_experiment("digits-mlp", name="long", sets=["train.epochs=10"])
 

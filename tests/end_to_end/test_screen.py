@@ -65,14 +65,8 @@ def drawn(text: str) -> int:
 def start_long_run(terminal: Terminal) -> RunFolder:
     """Choose another model and more epochs by keys alone, and train."""
     terminal.wait_for("digits-mlp").press("2").wait_for("recipe" if terminal.columns < 100 else "data")
-<<<<<<< HEAD
     terminal.press("m").wait_for("built-in").press("lin")
     terminal.wait(lambda text: "convnet" not in text, "one row").press("enter")
-=======
-    terminal.press("m").wait_for("built-in").press("lin").wait(
-        lambda text: "convnet" not in text, "one row"
-    ).press("enter")
->>>>>>> mutants
     terminal.wait(lambda text: "linear" in text and "enter choose" not in text, "the chosen model")
     if "▸ recipe" not in terminal.text:  # the pane is low: a summary, which opens into the form
         terminal.press("enter").wait_for("▸ recipe")
