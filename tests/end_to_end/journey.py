@@ -44,7 +44,8 @@ FIRST = ((), ("down",), ("up",), ("right",), ("left", "left"), ("end",), (">",),
 TRAINING = ["train", "digits-mlp", "--set", "train.epochs=2", "--name", "first"]
 NONE = "no effect"
 ATTEMPTS = 12
-SIDEWAYS = ("move_cursor('left')", "move_cursor('right')")
+ELSEWHERE = ("move_cursor('left')", "move_cursor('right')", "move('first')", "move('last')")
+"""What has an effect in some places only: lists have one column, and a short text does not scroll."""
 MACHINE = next(place for place in PLACES if place.path == (PANES[PaneId.MACHINE].key,))
 """Its figures change all the time."""
 
@@ -307,10 +308,10 @@ def main() -> None:
 
 
 def _fails(effects: Mapping[tuple[str, str, str], str], tried: tuple[str, str, str]) -> bool:
-    """Whether a key has no effect; one that moves sideways needs one only in some place: lists have one column."""
+    """Whether a key has no effect; some keys need one only in some place."""
     _, key, action = tried
     everywhere = {effect for (_, other, _), effect in effects.items() if other == key}
-    return effects.get(tried) == NONE and (action not in SIDEWAYS or everywhere == {NONE})
+    return effects.get(tried) == NONE and (action not in ELSEWHERE or everywhere == {NONE})
 
 
 def _whole_journey(
