@@ -15,6 +15,9 @@ SEPARATORS = ("|", ",")
 """Between the values of a grid; the first that occurs, so that `256,128 | 64` are two values of a list."""
 SEED = "seed"
 MAX_VARIANTS = 1000
+BAR = SEPARATORS[0]
+COMMANDS = ("on_finish", "on_fail")
+"""Settings in which a `|` is one of the shell."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +56,9 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
         raise UserError(f"--grid expects KEY=V1,V2,…, not '{text}' (for example --grid train.lr=0.1,0.03)")
     values = split_values(listed)
     if not values or not all(values):
-        raise UserError(f"--grid {key} has an empty value (for example --grid train.lr=0.1,0.03)")
+        raise UserError(f"{key}: an empty value among several: '{listed}'")
     if len(set(values)) < len(values):
-        raise UserError(f"--grid {key} has the same value twice: {listed}")
+        raise UserError(f"{key}: the same value twice: '{listed}'")
     return key, values
 
 
@@ -63,6 +66,11 @@ def split_values(text: str) -> list[str]:
     """The values of `0.1 | 0.03`, or of `0.1,0.03` where there is no `|`."""
     separator = next((mark for mark in SEPARATORS if mark in text), SEPARATORS[0])
     return [part.strip() for part in text.split(separator)]
+
+
+def is_axis(key: str, text: str) -> bool:
+    """Whether the typed value of a setting is several, as `0.1 | 0.03`."""
+    return BAR in text and key not in COMMANDS
 
 
 def _check(axes: Sequence[tuple[str, Sequence[str]]], repeat: int) -> None:

@@ -101,7 +101,7 @@ def shorten_distinct(names: Sequence[str], width: int) -> list[str]:
         return shortened
     shared = len(common_prefix(names))
     ends = [name if cell_width(name) <= width else _from_difference(name, shared, width) for name in names]
-    return ends if len(set(ends)) == len(set(names)) else [_without_middle(name, width) for name in names]
+    return ends if len(set(ends)) == len(set(names)) else [without_middle(name, width) for name in names]
 
 
 def _from_difference(name: str, shared: int, width: int) -> str:
@@ -112,7 +112,7 @@ def _from_difference(name: str, shared: int, width: int) -> str:
     return truncate("…" + name[start:], width)
 
 
-def _without_middle(name: str, width: int) -> str:
+def without_middle(name: str, width: int) -> str:
     """The start and the end of a name that is longer than `width` cells."""
     if cell_width(name) <= width:
         return name

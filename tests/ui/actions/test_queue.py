@@ -82,6 +82,24 @@ def test_a_queued_run_shows_its_position_and_what_it_waits_for(host: FakeHost, q
     assert len(set(marks)) == 3
 
 
+def test_settings_with_several_values_are_queued_as_a_group(host: FakeHost, queue: TicketQueue) -> None:
+    queue.add(Ticket(run=queue.tickets()[0].run, attempt=1, not_before=time.time() + 86_400))
+    editor = Editor()
+    editor.draft.set("train.device", "cpu")
+    editor.draft.set("train.epochs", "1")
+    editor.draft.set("train.lr", "0.1 | 0.01")
+    actions(host, FakeSelection(), editor).train()
+    assert host.questions == ["Queue 2 runs of digits-mlp?"]
+    assert host.texts[-1] == "2 runs of the group digits-mlp are queued"
+    rows = [row for row in host.store.list_runs() if row.group == "digits-mlp"]
+    assert {(row.name, row.settings["train.lr"]) for row in rows} == {
+        ("digits-mlp-lr0.1", 0.1), ("digits-mlp-lr0.01", 0.01)
+    }  # fmt: skip
+    for row in rows:
+        folder = host.store.folder(row.id)
+        until(lambda folder=folder: read_view(folder).status is Status.FINISHED, "end")
+
+
 def test_the_experiment_is_queued(host: FakeHost, queue: TicketQueue) -> None:
     held = queue.change(queue.tickets()[0].run, lambda ticket: ticket)
     editor = Editor()

@@ -9,6 +9,7 @@ import pytest
 from tests.ui.actions.fakes import FakeHost, FakeSelection
 from tests.ui.screen_steps import Hold, MakeRun
 from workbench.config.experiment import Experiment, build_experiment
+from workbench.config.variants import Variant
 from workbench.core.errors import UserError
 from workbench.launcher import launch
 from workbench.runs import requests
@@ -36,6 +37,11 @@ class Editor:
         if self.error:
             raise UserError(self.error)
         return self.draft.experiment()
+
+    def variants(self) -> list[Variant]:
+        if self.error:
+            raise UserError(self.error)
+        return self.draft.variants()
 
     def load(self, experiment: Experiment) -> None:
         self.draft.load(experiment)

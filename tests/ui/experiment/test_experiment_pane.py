@@ -115,6 +115,28 @@ def test_overrides_are_kept_and_the_defaults_of_the_new_pair_apply() -> None:
     assert draft.experiment() == fresh
 
 
+def test_settings_with_several_values_are_several_experiments() -> None:
+    draft = Draft()
+    draft.set("train.lr", "0.1 | 0.03")
+    draft.set("model.widths", "256,256 | 64 | 32")
+    assert (draft.count, draft.state) == (6, ("digits-mlp", "6 runs"))
+    made = draft.variants()
+    assert {(one.experiment.train.lr, one.experiment.model.options["widths"]) for one in made} == {
+        (lr, widths) for lr in (0.1, 0.03) for widths in ((256, 256), (64,), (32,))
+    }
+    assert draft.experiment().train.lr == 0.1
+    shown = {field.key: field.value for field in draft.fields()}
+    assert (shown["train.lr"], shown["model.widths"]) == ("0.1 | 0.03", "256,256 | 64 | 32")
+    for text, words in (("0.1 | fast", "train.lr"), ("0.1 |", "empty value"), ("1 | 1", "twice")):
+        with pytest.raises(UserError, match=words):
+            draft.set("train.lr", text)
+    draft.set("on_finish", "date | cat")
+    assert draft.count == 6 and draft.variants()[0].experiment.on_finish == "date | cat"
+    draft.reset("train.lr")
+    draft.reset("model.widths")
+    assert (draft.count, draft.state) == (1, ("digits-mlp", "changed"))
+
+
 def test_options_are_dropped_with_their_model() -> None:
     draft = Draft()
     draft.set("model.widths", "32, 16")

@@ -62,6 +62,17 @@ async def test_a_row_shows_name_epochs_best_metric_and_eta(text_of: TextOf) -> N
             assert part in line
 
 
+async def test_long_names_are_cut_where_they_are_alike() -> None:
+    app = Bench(
+        [row(n, f"digits-convnet-with-a-long-name-lr0.0{n}") for n in (1, 2)] + [row(3, "resnet-" * 9)]
+    )
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.pause()
+        shown = [line.split()[1] for line in app.table.lines[1:4]]
+        assert [name[-6:] for name in shown if name.startswith("digits")] == ["lr0.02", "lr0.01"]
+        assert [name[-1] for name in shown if name.startswith("resnet")] == ["…"]
+
+
 async def test_the_cursor_selects_and_enter_opens() -> None:
     app = Bench(rows(3))
     async with app.run_test(size=(46, 12)) as pilot:

@@ -21,6 +21,7 @@ from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.core.paths import home
 from workbench.launcher import launch
+from workbench.launcher.group_start import free_group, queue_group
 from workbench.launcher.queue import QueueOptions, ensure_runner
 from workbench.planning.client import PlanProcess
 from workbench.runs.enums import RequestKind
@@ -55,15 +56,13 @@ def train_many(
 
     `name`: that of the experiment without the variation, by which the group is called if the user gives it no name.
     """
-    group = options.group or free_group(name)
+    store = Store.default()
+    group = options.group or free_group(name, store)
     notes, queue = Notes(group=group, tags=tuple(options.tag)), queue or QueueOptions()
     with SignalRecorder() as signals:
-        folders = [
-            launch.start_run(
-                variant.experiment, LAUNCHER, notes=notes, queue=queue, max_hours=options.max_hours
-            )
-            for variant in variants
-        ]
+        folders = queue_group(
+            variants, LAUNCHER, store, notes=notes, queue=queue, max_hours=options.max_hours
+        )
         at_once = runs_at_once(variants)
         console.print_status(
             f"Queued {text.plural(len(folders), 'run')} of the group {group}; {at_once} at once."
@@ -119,16 +118,6 @@ def _test_text(report: RunReport) -> str:
     return "  ".join(
         f"{name} {text.format_decimals(value)}" for name, value in list(test.items())[:2] if value is not None
     )
-
-
-def free_group(name: str) -> str:
-    """`name`, or with a number behind it if runs have that group already."""
-    used = {row.group for row in Store.default().list_runs()}
-    return next(group for number in range(1, len(used) + 2) if (group := _numbered(name, number)) not in used)
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
 
 
 def runs_at_once(variants: Sequence[Variant]) -> int:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, apply_overrides, experiment_from_dict, read_experiment
+from workbench.config.variants import Variant
 from workbench.core.errors import UserError
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import Section, SettingValue
 from workbench.launcher import launch
+from workbench.launcher.group_start import free_group, queue_group
 from workbench.launcher.queue import QueueOptions
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.runs.queue_state import read_waiting
+from workbench.runs.records import Notes
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.actions.host import ActionHost
@@ -61,11 +64,15 @@ class RunActions:
             )
             return
         try:
-            experiment = editor.experiment()
+            variants = editor.variants()
         except UserError as error:
             self._host.show_notice(str(error), "error")
             return
         editor.clear_filter()
+        if len(variants) > 1:
+            self._queue_group(editor.experiment().name, variants)
+            return
+        experiment = variants[0].experiment
         recent = self._starting or time.monotonic() - self._started_at <= REPEAT_SECONDS
         if recent and experiment == self._started:
             self._host.confirm(
@@ -75,6 +82,23 @@ class RunActions:
             )
             return
         self.start(experiment, queued=queued)
+
+    def _queue_group(self, name: str, variants: Sequence[Variant]) -> None:
+        """Queue the runs of settings with several values as one group, after a confirmation."""
+        store = self._host.store
+
+        def queue() -> str:
+            group = free_group(name, store)
+            folders = queue_group(variants, LAUNCHER, store, notes=Notes(group=group), queue=QueueOptions())
+            self._host.run_soon(lambda: self._host.refresh_runs(folders[0].id))
+            return f"{len(folders)} runs of the group {group} are queued"
+
+        settings = ", ".join(key for key, _ in variants[0].changed)
+        self._host.confirm(
+            f"Queue {len(variants)} runs of {name}?",
+            f"One for each combination of the values of {settings}; they take their turns.",
+            lambda: self._host.run_in_background(queue),
+        )
 
     def start(self, experiment: Experiment, *, queued: bool = False) -> None:
         """Start or queue a run of `experiment`, and select it."""

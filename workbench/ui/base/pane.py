@@ -15,6 +15,7 @@ from textual.widgets import Input
 
 from workbench.compute.client import ComputeClient
 from workbench.config.experiment import Experiment
+from workbench.config.variants import Variant
 from workbench.core.text import cell_width, sanitize
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
@@ -45,7 +46,10 @@ class ExperimentEditor(Protocol):
     """The pane in which an experiment is configured."""
 
     def experiment(self) -> Experiment:
-        """The experiment as it is configured now. Raises `UserError`."""
+        """The experiment as it is configured now; of several the first. Raises `UserError`."""
+
+    def variants(self) -> Sequence[Variant]:
+        """All experiments: more than one where settings have several values. Raises `UserError`."""
 
     def load(self, experiment: Experiment) -> None:
         """Replace it by the experiment of a run. Raises `UserError`."""

@@ -16,7 +16,9 @@ from workbench.config.experiment import (
     experiment_from_dict,
 )
 from workbench.config.recipes import load_recipe
+from workbench.config.variants import Variant, is_axis, make_variants, split_values
 from workbench.core.errors import UserError
+from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import Choice, Setting
 from workbench.datasets import catalog as datasets
 from workbench.models import catalog as models
@@ -126,6 +128,18 @@ class Draft:
         return str(self._base.get("recipe") or "")
 
     @property
+    def state(self) -> tuple[str, str]:
+        """The recipe, and whether settings were changed or how many runs they mean; each may be empty."""
+        if self.count > 1:
+            return self.recipe, f"{self.count} runs"
+        return self.recipe, "" if self.is_unmodified else "changed"
+
+    @property
+    def count(self) -> int:
+        """How many experiments are edited, see `variants`."""
+        return math.prod(len(split_values(text)) for text in self.axes.values())
+
+    @property
     def is_unmodified(self) -> bool:
         """Whether no setting was overridden."""
         return not self._overrides
@@ -165,8 +179,21 @@ class Draft:
         return _problem(self._settings)
 
     def experiment(self) -> Experiment:
-        """The edited experiment. Raises `UserError`."""
-        return _experiment(self._settings)
+        """The edited experiment; of several the first. Raises `UserError`."""
+        return _experiment(_first_of_axes(self._settings))
+
+    def variants(self) -> list[Variant]:
+        """The edited experiments: one for each combination of values like `0.1 | 0.03`. Raises `UserError`."""
+        first, axes = _first_of_axes(self._settings), self.axes
+        return make_variants(
+            lambda sets: _experiment({**first, **dict(map(parse_assignment, sets))}),
+            [f"{key}={text}" for key, text in axes.items()],
+        )
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """The settings with several values, as typed, by full name."""
+        return _axes(self._settings)
 
     def choices(self) -> tuple[Choice, Choice]:
         """Dataset and model with their options, as the run will use them; as typed while the draft is invalid."""
@@ -229,7 +256,7 @@ class Draft:
     def _values(self) -> Settings:
         """Every setting with its default; as typed while the draft is invalid."""
         try:
-            return _flatten(self.experiment().to_dict())
+            return {**_flatten(self.experiment().to_dict()), **self.axes}
         except UserError:
             return {**self._defaults(), **self._settings}
 
@@ -294,8 +321,9 @@ def format_value(value: object) -> str:
 
 
 def _number(value: object) -> float | None:
+    """A value as a number, of several the first."""
     try:
-        number = float(str(value))
+        number = float(split_values(str(value))[0])
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None
@@ -321,9 +349,23 @@ def _experiment(settings: Settings) -> Experiment:
     return experiment_from_dict(apply_overrides({}, settings))
 
 
+def _axes(settings: Settings) -> dict[str, str]:
+    return {key: text for key, text in settings.items() if isinstance(text, str) and is_axis(key, text)}
+
+
+def _first_of_axes(settings: Settings) -> Settings:
+    return {**settings, **{key: split_values(text)[0] for key, text in _axes(settings).items()}}
+
+
 def _problem(settings: Settings) -> str | None:
+    """The first error; of settings with several values each value is tried."""
+    first = _first_of_axes(settings)
     try:
-        _experiment(settings)
+        for key, text in _axes(settings).items():
+            make_variants(
+                lambda sets: _experiment({**first, **dict(map(parse_assignment, sets))}), [f"{key}={text}"]
+            )
+        _experiment(first)
     except UserError as error:
         return str(error)
     return None

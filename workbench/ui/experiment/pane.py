@@ -16,6 +16,7 @@ from textual.widgets import Static
 from workbench.config.data_summary import DataSummary
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
+from workbench.config.variants import Variant
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
@@ -41,8 +42,9 @@ from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
 
-FORM_MIN_ROWS = 12
-"""Height in rows from which the form is visible; a lower pane shows the summary until it is opened."""
+FORM_MIN_ROWS = (
+    12  # from this height on the form is visible; a lower pane shows the summary until it is opened
+)
 
 
 class ExperimentPane(Pane):
@@ -79,8 +81,7 @@ class ExperimentPane(Pane):
         self._saved = self.draft.content
         self._summaries = ModelSummaries(self.services.compute)
         self._device = TrainingDevice("", "")
-        self._plans, self._plan_status = PlanCache(), ""
-        self._folders = FolderContents()
+        self._plans, self._plan_status, self._folders = PlanCache(), "", FolderContents()
 
     def compose(self) -> ComposeResult:
         yield ExperimentSummary()
@@ -98,8 +99,12 @@ class ExperimentPane(Pane):
         self._plans.cancel()
 
     def experiment(self) -> Experiment:
-        """The edited experiment. Raises `UserError`."""
+        """The edited experiment; of several the first. Raises `UserError`."""
         return self.draft.experiment()
+
+    def variants(self) -> list[Variant]:
+        """The edited experiments, see `Draft.variants`. Raises `UserError`."""
+        return self.draft.variants()
 
     def load(self, experiment: Experiment) -> None:
         """Replace the draft by the experiment of a run. Raises `UserError`."""
@@ -123,7 +128,7 @@ class ExperimentPane(Pane):
     def text_to_copy(self) -> str:
         """The setting under the cursor, in the syntax of `--set`."""
         field = self.query_one(Form).highlighted if self.has_class("-form") else None
-        return f"{field.key}={field.value}" if field is not None and "." in field.key else ""
+        return f"{field.key}={field.value}" if field and "." in field.key else ""
 
     def focus_content(self) -> None:
         """Focus the form, or the summary if that is visible."""
@@ -192,19 +197,13 @@ class ExperimentPane(Pane):
             self._summarize_in_background()
 
     def _update_headline(self) -> None:
-        parts = (
-            self.draft.recipe,
-            "" if self.draft.is_unmodified else "changed",
-            f"/{self.filter}" * bool(self.filter),
-        )
+        parts = (*self.draft.state, f"/{self.filter}" * bool(self.filter))
         self.headline = "──".join(part for part in parts if part)
 
     def _show(self) -> None:
         if not self.is_mounted or not self.query(Form):
             return
-        content = (
-            self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts(),
-        )  # fmt: skip
+        content = (self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts())
         if self.has_class("-form"):
             width = value_width(self.content_size.width - 2)  # without the scroll bar
             layers = layers_line(self.model_summary.summary, width)

@@ -61,16 +61,13 @@ def experiment_summary(
         *cost_lines(draft, model_summary, device, width, planned, contents=contents),
     ]
     lines[3 if contents else 2].stylize("dim")
-    return [*lines, _key_hints(_device_name(device.device))]
+    return [*lines, _key_hints(_device_name(device.device), draft.count)]
 
 
-def _key_hints(device: str) -> Text:
+def _key_hints(device: str, runs: int) -> Text:
     hints = Text("", no_wrap=True)
-    for key, action in (
-        ("t", f" train on {device}  " if device else " train  "),
-        ("T", " queue  "),
-        ("enter", " edit"),
-    ):
+    start = [("t", f" train on {device}  " if device else " train  "), ("T", " queue  ")]
+    for key, action in ([("t", f" queue {runs} runs  ")] if runs > 1 else start) + [("enter", " edit")]:
         hints.append(key, style="bold")
         hints.append(action, style="dim")
     return hints

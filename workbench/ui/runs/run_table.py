@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from workbench.core.text import cell_width, sanitize
+from workbench.core.text import cell_width, sanitize, truncate, without_middle
 from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
 from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
@@ -149,6 +150,26 @@ def _text(column: RunColumn, run: RunSummary, repeats: Mapping[str, Repeats]) ->
     return sanitize(column.text(run, group.runs if group else ()))
 
 
+class DistinctNames:
+    """Names of runs that stay distinct where they are cut: `digits-m…-lr0.03` where others begin alike."""
+
+    def __init__(self, runs: Sequence[RunSummary] = ()) -> None:
+        self._runs = runs
+        self._starts: dict[int, Counter[str]] = {}
+        """By width, how many of the names have this start; made when a name is cut, as there may be many runs."""
+
+    def fit(self, name: str, width: int) -> str:
+        """A sanitized name in `width` cells."""
+        if cell_width(name) <= width:
+            return name
+        if width not in self._starts:
+            self._starts[width] = Counter(
+                truncate(other, width) for other in {sanitize(run.name) for run in self._runs}
+            )
+        start = truncate(name, width)
+        return start if self._starts[width][start] < 2 else without_middle(name, width)
+
+
 @dataclass(frozen=True)
 class RunRows:
     """Runs as rows of a table. A row is built when it is drawn: there may be ten thousand runs."""
@@ -161,6 +182,7 @@ class RunRows:
     """Names that several runs have: the ends of their ids distinguish them."""
     repeats: Mapping[str, Repeats] = field(default_factory=dict)
     """By the id of a row that stands for several runs, those runs."""
+    names: DistinctNames = field(default_factory=DistinctNames)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -180,7 +202,9 @@ class RunRows:
     def _name(self, run: RunSummary, repeats: Repeats | None) -> CellContent | Callable[[int], CellContent]:
         if repeats is not None:
             return partial(fit_suffixed, sanitize(run.name), f" ×{len(repeats.runs)}")
-        return partial(fit_name, run, shared=True) if run.name in self.shared_names else sanitize(run.name)
+        if run.name in self.shared_names:
+            return partial(fit_name, run, shared=True)
+        return partial(self.names.fit, sanitize(run.name))
 
 
 class RunTable(Table):
@@ -202,6 +226,7 @@ class RunTable(Table):
         self._layout = RunsLayout()
         self._run_columns: Sequence[RunColumn] = ()
         self._shared_names: frozenset[str] = frozenset()
+        self._names = DistinctNames()
         self._first = 0
         """The first chosen column in sight."""
 
@@ -228,11 +253,12 @@ class RunTable(Table):
         ):  # not on every move: there may be ten thousand runs
             self._runs, self._layout = runs, layout
             self._columns, self._shared_names = table_columns(runs, repeats, layout), shared_names(runs)
+            self._names = DistinctNames(runs)
             names = [column.key for column in self._columns if column.key not in FIXED_COLUMNS]
             self._run_columns = [run_column(name) for name in names]
             self._first = min(self._first, max(0, len(names) - 1))
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
-        rows = RunRows(runs, self._run_columns, marked, self._shared_names, repeats)
+        rows = RunRows(runs, self._run_columns, marked, self._shared_names, repeats, self._names)
         self.set_rows(rows, index)
 
     @property
