@@ -65,7 +65,7 @@ def test_each_kind_of_change_is_one_line(classified: Callable[..., list[str]], t
     ]
     assert classified(*images) == [
         "2 of 5 images: transparency blended with white",
-        "1 of 5 images: 16-bit values up to 4095 scaled to 0…255",
+        "1 of 5 images: 16-bit values up to 4095 scaled to the range 0 to 255",
         "2 of 5 images: 33 % of a 300×100 image is seen (its center square); data.fit=pad or stretch shows all of it",
     ]
     assert classified(images[0]) == []

@@ -204,7 +204,7 @@ def test_changes_to_pixels_are_reported(tmp_path):
     samples = {
         "plain.png": (Image.new("RGB", (6, 4)), {}, ()),
         "clear.png": (Image.new("RGBA", (6, 4)), {}, ("transparency blended with white",)),
-        "deep.png": (twelve_bits, {}, ("16-bit values up to 4095 scaled to 0…255",)),
+        "deep.png": (twelve_bits, {}, ("16-bit values up to 4095 scaled to the range 0 to 255",)),
         "print.jpg": (Image.new("CMYK", (6, 4)), {}, ("CMYK converted without a color profile",)),
         "turned.jpg": (Image.new("RGB", (6, 4)), {"exif": exif}, ("rotated by its EXIF orientation",)),
         "moves.gif": (

@@ -237,8 +237,8 @@ def format_outputs(outputs: Iterable[float]) -> str:
 
 
 def format_range(low: float, high: float) -> str:
-    """A range of values as `-2.12…2.64`."""
-    return f"{low:.3g}…{high:.3g}"
+    """A range of values as `-2.12 to 2.64`."""
+    return f"{low:.3g} to {high:.3g}"
 
 
 def format_progress(done: float | None, total: float | None, unit: object) -> str:

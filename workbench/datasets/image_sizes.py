@@ -28,9 +28,9 @@ class ImageSizes(msgspec.Struct, frozen=True, kw_only=True):
     """The median of the shorter sides."""
 
     def describe(self) -> str:
-        """`32×32`, or `64×48…640×480`."""
+        """`32×32`, or `64×48 to 640×480`."""
         ends = [format_shape(size) for size in (self.smallest, self.largest)]
-        return ends[0] if ends[0] == ends[1] else "…".join(ends)
+        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def measure_sizes(root: Path, paths: Sequence[str]) -> ImageSizes | None:

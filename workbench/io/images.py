@@ -132,9 +132,9 @@ def describe_conversion(image: Image.Image, mode: Literal["RGB", "L"]) -> tuple[
         changes.append("transparency blended with white")
     if image.mode == "I" or image.mode.startswith("I;16"):
         bits = used_bits(image)
-        changes.append(f"16-bit values up to {(1 << bits) - 1} scaled to 0…255")
+        changes.append(f"16-bit values up to {(1 << bits) - 1} scaled to the range 0 to 255")
     elif image.mode == "F":
-        changes.append("float values scaled to 0…255")
+        changes.append("float values scaled to the range 0 to 255")
     elif image.mode in {"CMYK", "YCbCr", "LAB", "HSV"}:
         changes.append(f"{image.mode} converted without a color profile")
     if mode == "L" and image.mode not in _GRAY_MODES:

@@ -248,7 +248,7 @@ async def test_transforms_are_previewed_adjusted_chained_and_rerolled(until: Unt
         await ready(app, pilot, until)
         await pilot.press("v")
         await until(pilot, lambda: getattr(session.last, "chain", None) == (("rotation", 45),))
-        await until(pilot, "[3, 8, 8] float32 0…255")
+        await until(pilot, "[3, 8, 8] float32 0 to 255")
         await until(pilot, "space keeps it, b re-rolls, esc")
         assert (red(app, "#before"), red(app, "#after")) == (1, 200)
         await until(pilot, lambda: app.pane.query_one(TransformList).has_focus)

@@ -70,7 +70,7 @@ EXPLANATION = Explanation(
     model="first",
     first=Prediction(0, "cat", 0.9, 3.25),
     second=Prediction(1, "dog", 0.048, 0.5),
-    steps=("resized 8×8 RGB", "batched [1, 3, 8, 8] 0…1"),
+    steps=("resized 8×8 RGB", "batched [1, 3, 8, 8] 0 to 1"),
     reliability=ClassReliability(
         split="test", epoch=3, recall=0.9, precision=0.8, support=10, predicted_as=(),
         confused_with=(ClassCount("dog", 2),),
@@ -365,7 +365,7 @@ async def test_the_steps_between_image_and_prediction(
         await pilot.press("j")
         await until(pilot, ".unsqueeze(0)   on cpu")
         if size[0] >= 80:
-            for text in ("[1, 3, 224, 224]", "float32", "-2.1…2.64", "a view", "dog.png by alexnet"):
+            for text in ("[1, 3, 224, 224]", "float32", "-2.1 to 2.64", "a view", "dog.png by alexnet"):
                 await until(pilot, text)
         await pilot.press("v")
         await until(pilot, lambda: not isinstance(app.screen, PipelineStepsScreen))
@@ -473,7 +473,7 @@ async def test_a_prediction_is_explained(photo: Path, make_run: MakeRun, until: 
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, TextScreen))
         assert isinstance(session.requests[-1], Explain)
-        for text in ("margin .852: clear", "batched [1, 3, 8, 8] 0…1", "recall of cat: .900 of 10 images",
+        for text in ("margin .852: clear", "batched [1, 3, 8, 8] 0 to 1", "recall of cat: .900 of 10 images",
                      "false positives for cat: dog ×2", "cat predicted as: none"):  # fmt: skip
             await until(pilot, text)
 

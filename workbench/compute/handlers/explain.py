@@ -48,7 +48,7 @@ def explain(request: Explain, task: Task) -> Explanation:
 
 
 def _format_step(step: PipelineStep) -> str:
-    """`resized 256×256 RGB`, `normalised [3, 224, 224] -2.1…2.6`."""
+    """`resized 256×256 RGB`, `normalised [3, 224, 224] -2.1 to 2.6`."""
     if step.kind == "image":
         return f"{step.name} {'×'.join(map(str, step.shape))} {step.dtype}"
     return f"{step.name} {list(step.shape)} {format_range(step.low, step.high)}"

@@ -127,7 +127,7 @@ def _element(target: ElementFacts) -> str:
 
 
 def format_tensor(facts: TensorFacts) -> str:
-    """`[1, 28, 28] uint8 0…255`."""
+    """`[1, 28, 28] uint8 0 to 255`."""
     return f"{list(facts.shape)} {facts.dtype} {format_range(facts.low, facts.high)}"
 
 
