@@ -198,7 +198,7 @@ def test_an_empty_folder_is_a_crashed_run(home: Path) -> None:
 
 
 def test_a_process_works_on_a_run_that_is_live() -> None:
-    named = ["starting", "running", "finished", "stopped", "failed", "crashed", "unknown", "log"]
+    named = ["starting", "running", "queued", "finished", "stopped", "failed", "crashed", "unknown", "log"]
     assert [str(status) for status in Status] == named  # in the output of --json
     assert {status for status in Status if status.live} == {Status.STARTING, Status.RUNNING}
 
