@@ -12,9 +12,10 @@ import io
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from workbench.cli.console import activity, print_status
+from workbench.cli.parser import Parser, one_line
 from workbench.cli.queue_options import add_queue_actions, add_queue_options, add_variant_options
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
@@ -24,7 +25,6 @@ from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.paths import check_current_folder
 from workbench.core.plain_text import ERROR_HANDLER
 from workbench.core.progress import Cancelled
-from workbench.core.text import sanitize
 from workbench.export.formats import FORMATS
 from workbench.runs.metrics import CLASS_METRICS
 from workbench.runs.script import GRACE_SECONDS
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 OPEN = "open"
 """The command of `workbench PATH…`."""
 RUN_HELP = "last, or a run's id, name or a prefix of either"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports an error in one line instead of a usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `UserError` with argparse's message and the command that prints help."""
-        command = self.prog.split()[1:2]
-        raise UserError(f"{_one_line(message)} (see 'workbench {command[0] + ' ' if command else ''}--help')")
 
 
 def main() -> None:
@@ -101,10 +92,10 @@ def run(arguments: list[str]) -> int:
             code: int = getattr(commands, function)(options)
         sys.stdout.flush()  # an error of the last output is reported here, not by the interpreter at its end
     except UserError as error:
-        print_status(f"workbench: {_one_line(str(error))}")
+        print_status(f"workbench: {one_line(str(error))}")
         return BAD_INPUT
     except RunFailed as error:
-        print_status(f"workbench: {_one_line(str(error))}")
+        print_status(f"workbench: {one_line(str(error))}")
         return FAILED
     except (KeyboardInterrupt, Cancelled) as error:
         print_status(f"workbench: interrupted{f' by {error}' if str(error) else ''}")
@@ -115,26 +106,20 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
-        print_status(f"workbench: {_one_line(where + (error.strerror or str(error)))}")
+        print_status(f"workbench: {one_line(where + (error.strerror or str(error)))}")
         _discard_unwritable_stdout()
         return BAD_INPUT
     except ImportError as error:
         # A broken installation, or a memory limit (`ulimit -v`) below the size of torch's libraries.
         hint = "check the installation with 'workbench doctor' and the memory limit with 'ulimit -v'"
-        print_status(f"workbench: a library can't be loaded: {_one_line(str(error))}; {hint}")
+        print_status(f"workbench: a library can't be loaded: {one_line(str(error))}; {hint}")
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print_status(
-            f"workbench: out of memory: {_one_line(str(error))} (try --device cpu or a smaller size)"
-        )
+        print_status(f"workbench: out of memory: {one_line(str(error))} (try --device cpu or a smaller size)")
         return FAILED
     return code
-
-
-def _one_line(message: str) -> str:
-    return sanitize(" ".join(message.split()))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

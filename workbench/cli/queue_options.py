@@ -7,8 +7,10 @@ import re
 import time
 from datetime import datetime, timedelta
 
+from workbench.cli.console import print_status
 from workbench.core.errors import UserError
 from workbench.launcher.queue import QueueOptions
+from workbench.runs.status import status_of
 from workbench.runs.store import Store
 from workbench.runs.tickets import MAX_HOURS, MAX_TIME
 
@@ -93,6 +95,9 @@ def queue_options(options: argparse.Namespace) -> QueueOptions | None:
     if not (options.queue or implied or options.at is not None or options.memory is not None):
         return None
     store = Store.default()
+    for folder in map(store.find, options.after):
+        if status_of(folder).ended:
+            print_status(f"{folder.id} has ended already, so --after does not wait for it")
     return QueueOptions(
         after=tuple(store.find(run).id for run in options.after),
         after_ok=tuple(store.find(run).id for run in options.after_ok),
@@ -110,6 +115,8 @@ def parse_time(text: str, now: float) -> float:
     moment = _moment(text.strip(), now)
     if moment is None or not 0 < moment <= MAX_TIME:
         raise UserError(f"--at: '{text}' is not a time: write 18:30, 2026-12-24T18:30 or +2h")
+    if moment < now:
+        raise UserError(f"--at: {text.strip()} has passed already")
     return moment
 
 

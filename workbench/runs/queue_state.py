@@ -81,7 +81,7 @@ class Waiting:
             case WaitReason.RUN_SUCCESS | WaitReason.UNMET:
                 return f"{self.run} to succeed"
             case WaitReason.TIME:
-                return format_time(self.time)
+                return f"the time {format_time(self.time)}"
             case WaitReason.CPU_SLOT:
                 return f"a free CPU slot{taken}"
             case WaitReason.GPU:

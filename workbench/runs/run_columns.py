@@ -256,8 +256,12 @@ def _status(row: RunSummary) -> Ranked:
     """Live runs first."""
     status = row.phase if row.phase is Phase.PAUSED else row.status
     if row.position:
-        return Ranked(list(Status).index(row.status) + row.position / 1e6, f"{status} #{row.position}")
+        return Ranked(list(Status).index(row.status) + row.position / 1e6, _queue_text(row))
     return Ranked(float(list(Status).index(row.status)), str(status))
+
+
+def _queue_text(row: RunSummary) -> str:
+    return f"{'held' if row.held else row.status} #{row.position}"
 
 
 def _progress(row: RunSummary) -> Ranked:
@@ -270,7 +274,7 @@ def _progress(row: RunSummary) -> Ranked:
 def _eta_or_age(row: RunSummary) -> Ranked:
     """The phase of a live run, or how long it still takes; the place of a queued one; the age of an ended one."""
     if row.position:
-        return Ranked(float(row.position), f"{row.status} #{row.position}")
+        return Ranked(float(row.position), _queue_text(row))
     if row.status.live:
         return Ranked(
             (row.eta or 0.0) - time.time(),

@@ -33,7 +33,7 @@ from workbench.runs.metric_ranges import MetricRange
 from workbench.runs.metric_series import newest_values
 from workbench.runs.metrics import MetricLine
 from workbench.runs.opened_logs import OpenedLogs
-from workbench.runs.queue_state import read_waiting
+from workbench.runs.queue_state import WaitReason, read_waiting
 from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs
@@ -110,6 +110,8 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """Modification time of the folder in nanoseconds."""
     position: int | None = None
     """The position of a queued run, from 1."""
+    held: bool = False
+    """Whether a queued run starts only after its release."""
     waits_for: str | None = None
     """What a queued run waits for, for people."""
 
@@ -337,6 +339,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,
         position=waiting.position if waiting else None,
+        held=waiting is not None and waiting.reason is WaitReason.HELD,
         waits_for=waiting.text if waiting else None,
     )
 

@@ -53,12 +53,13 @@ def test_queued_runs_are_moved_held_and_taken_out(host: FakeHost, queue: TicketQ
     assert order(host) == ["b", "c", "a"]
     move_in_queue(host, RunTargets(FakeSelection(marked=named(host, "b", "c"))), QueueMove.DOWN)
     assert order(host) == ["a", "b", "c"]
-    assert host.texts[-1] == "2 runs moved down: position 2, 3 of the queue"
+    assert host.texts[-1] == "2 runs moved down: positions 2, 3 of the queue"
     (row,) = named(host, "a")
     targets = RunTargets(FakeSelection(rows=[row], selected=row))
     hold_or_release(host, targets)
     assert host.texts[-1] == "a held: H releases it"
-    assert named(host, "a")[0].waits_for == "its release (held)"
+    (held,) = named(host, "a")
+    assert (held.waits_for, run_column("status").text(held)) == ("its release (held)", "held #1")
     hold_or_release(host, targets)
     assert host.texts[-1] == "a released" and not any(ticket.held for ticket in queue.tickets())
     actions(host, FakeSelection(rows=[row], selected=row)).stop()

@@ -9,7 +9,7 @@ from workbench.cli.tables import print_table
 from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
-from workbench.runs.groups import RunGroup, Statistics, compare_groups
+from workbench.runs.groups import MIN_FOR_TEST, RunGroup, Statistics, compare_groups
 from workbench.runs.run_query import filter_runs
 from workbench.runs.store import RunSummary, Store
 
@@ -36,14 +36,19 @@ def compare(options: argparse.Namespace) -> int:
         [_cells(group, metrics, varied) for group in comparison.groups],
         droppable=(*reversed(varied), *reversed(metrics)),
     )
-    differences = [one for one in comparison.differences if one.metric in metrics]
+    small = {group.name for group in comparison.groups if group.n < MIN_FOR_TEST}
+    differences = [
+        one for one in comparison.differences if one.metric in metrics and not {one.first, one.second} & small
+    ]
     for difference in differences[:MAX_DIFFERENCES]:
         console.print_result(f"{difference.first} → {difference.second}: {difference.conclusion}")
     if len(differences) > MAX_DIFFERENCES:
         console.print_result(
             f"and {len(differences) - MAX_DIFFERENCES} more comparisons: --json has them all"
         )
-    if len(comparison.groups) > 2:
+    if small and len(comparison.groups) > 1:
+        console.print_result(f"Groups of fewer than {MIN_FOR_TEST} runs are too small for a comparison.")
+    if len(differences) > 2:
         console.print_result("Of many comparisons some have a small p by chance.")
     return DONE
 

@@ -106,7 +106,12 @@ def _print_results(group: str, reports: Sequence[RunReport]) -> None:
     print_table(
         ("run", "status", "test", "time"),
         [
-            (report.name, report.status, _test_text(report), text.format_duration(report.seconds.total))
+            (
+                report.name,
+                report.status,
+                _test_text(report) or "-",
+                text.format_duration(report.seconds.total),
+            )
             for report in reports
         ],
     )
@@ -114,10 +119,8 @@ def _print_results(group: str, reports: Sequence[RunReport]) -> None:
 
 
 def _test_text(report: RunReport) -> str:
-    test = report.test or {}
-    return "  ".join(
-        f"{name} {text.format_decimals(value)}" for name, value in list(test.items())[:2] if value is not None
-    )
+    test = list((report.test or {}).items())[:2]
+    return "  ".join(f"{name} {text.format_decimals(value)}" for name, value in test if value is not None)
 
 
 def runs_at_once(variants: Sequence[Variant]) -> int:
@@ -196,6 +199,7 @@ class GroupWaiter:
             if any(self._handle(number) for number in self._signals.take()):
                 return
             time.sleep(POLL_SECONDS)
+        self._clear()
 
     def _all_ended(self) -> bool:
         """Show what is new; whether nothing is to come."""

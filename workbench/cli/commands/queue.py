@@ -17,7 +17,7 @@ from workbench.core.paths import home
 from workbench.core.setting_parser import parse_assignment
 from workbench.launcher import queue as run_queue
 from workbench.runs.lookup import shortest_unique_ids
-from workbench.runs.queue_state import QueuedRun, display_name, read_queue
+from workbench.runs.queue_state import QueuedRun, display_name, read_queue, read_waiting
 from workbench.runs.tickets import QueueMove, TicketQueue
 
 
@@ -87,6 +87,12 @@ def hold(options: argparse.Namespace) -> int:
 def release(options: argparse.Namespace) -> int:
     """`workbench queue release RUN`."""
     folder = resolve_target_run(options.run, live=False)
+    run_queue.check_queued(folder)
+    ticket, waiting = TicketQueue.of(folder).ticket(folder.id), read_waiting(folder)
+    if ticket is not None and not ticket.held:
+        return _finish(
+            options, f"{folder.id} is not held; it waits for {waiting.text if waiting else 'its turn'}"
+        )
     run_queue.hold(folder, held=False)
     return _finish(options, f"{folder.id} starts when its turn has come")
 
@@ -106,7 +112,7 @@ def slots(options: argparse.Namespace) -> int:
         if not 0 < options.count <= 10_000:
             raise UserError(f"the number of CPU slots must be from 1 to 10000, not {options.count}")
         tickets.set_slots(options.count)
-    return _finish(options, f"{text.plural(tickets.slots, 'queued run')} at once on the CPU")
+    return _finish(options, f"up to {text.plural(tickets.slots, 'run')} at once on the CPU")
 
 
 def _finish(options: argparse.Namespace, message: str) -> int:

@@ -19,7 +19,8 @@ def move_in_queue(host: ActionHost, targets: RunTargets, where: QueueMove) -> No
 
     def move() -> str:
         positions = [queue.move(row.id, where.target) for row in rows]
-        return f"{names} moved {where}: position {', '.join(map(str, sorted(positions)))} of the queue"
+        numbers = "position" if len(rows) == 1 else "positions"
+        return f"{names} moved {where}: {numbers} {', '.join(map(str, sorted(positions)))} of the queue"
 
     host.run_in_background(move)
 
@@ -34,6 +35,8 @@ def hold_or_release(host: ActionHost, targets: RunTargets) -> None:
         held = not all(ticket is None or ticket.held for ticket in tickets)
         for row in rows:
             hold(host.store.folder(row.id), held=held)
-        return f"{names} held: H releases it" if held else f"{names} released"
+        return (
+            f"{names} held: H releases {'it' if len(rows) == 1 else 'them'}" if held else f"{names} released"
+        )
 
     host.run_in_background(change)

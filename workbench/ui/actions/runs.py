@@ -96,7 +96,7 @@ class RunActions:
         settings = ", ".join(key for key, _ in variants[0].changed)
         self._host.confirm(
             f"Queue {len(variants)} runs of {name}?",
-            f"One for each combination of the values of {settings}; they take their turns.",
+            f"One for each combination of the values of {settings}; they run as devices become free.",
             lambda: self._host.run_in_background(queue),
         )
 

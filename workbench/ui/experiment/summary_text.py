@@ -116,7 +116,7 @@ def _estimates(
     """The cost as far as it is known without a plan."""
     estimate = cost(draft, model_summary.parameters, contents)
     if estimate.steps is not None:
-        yield f"{estimate.steps:,} steps"
+        yield f"{f'{draft.count} × ' if draft.count > 1 else ''}{estimate.steps:,} steps"
     if estimate.parameters and width > 60:
         yield f"{format_count(estimate.parameters)} parameters"
     if device.device and width > 60:

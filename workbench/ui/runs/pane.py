@@ -282,10 +282,9 @@ def run_details(
     lines = [Content.styled(f"{_what(row)}{started}", MUTED)]
     if row.waits_for:
         mark, style = status_mark(row.status)
-        text_line = (
-            f"{mark} queued #{row.position}, waits for {sanitize(row.waits_for, 300)}  K J move  H hold"
-        )
-        lines.append(Content.styled(text_line, style))
+        hold = "release" if row.held else "hold"
+        waits = f"queued #{row.position}, waits for {sanitize(row.waits_for, 300)}"
+        lines.append(Content.styled(f"{mark} {waits}  K J move  H {hold}  s take out", style))
     if repeats is not None:
         lines.append(Content(repeats.description))
     if reason := _end_reason(row):

@@ -13,9 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from workbench.core.text import cell_width, sanitize, truncate, without_middle
+from workbench.runs.lookup import id_suffix
 from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import fit_name, fit_suffixed, shared_names, status_mark
+from workbench.ui.base.status_style import fit_suffixed, shared_names, status_mark
 from workbench.ui.runs.repeats import NO_REPEATS, Repeats
 from workbench.ui.services.saved_layout import MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.cell_grid import Cell
@@ -158,8 +159,11 @@ class DistinctNames:
         self._starts: dict[int, Counter[str]] = {}
         """By width, how many of the names have this start; made when a name is cut, as there may be many runs."""
 
-    def fit(self, name: str, width: int) -> str:
-        """A sanitized name in `width` cells."""
+    def fit(self, name: str, suffix: str, width: int) -> str:
+        """A sanitized name and its suffix, which is not cut, in `width` cells."""
+        return self._fit(name, max(1, width - cell_width(suffix))) + suffix
+
+    def _fit(self, name: str, width: int) -> str:
         if cell_width(name) <= width:
             return name
         if width not in self._starts:
@@ -202,9 +206,8 @@ class RunRows:
     def _name(self, run: RunSummary, repeats: Repeats | None) -> CellContent | Callable[[int], CellContent]:
         if repeats is not None:
             return partial(fit_suffixed, sanitize(run.name), f" ×{len(repeats.runs)}")
-        if run.name in self.shared_names:
-            return partial(fit_name, run, shared=True)
-        return partial(self.names.fit, sanitize(run.name))
+        suffix = f" {id_suffix(run.id)}" if run.name in self.shared_names else ""
+        return partial(self.names.fit, sanitize(run.name), suffix)
 
 
 class RunTable(Table):
