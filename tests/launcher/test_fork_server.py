@@ -204,6 +204,16 @@ def test_changed_code_needs_a_fresh_interpreter_and_a_new_server(
     assert is_forked(run)
 
 
+def test_bytecode_that_python_writes_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "module.py").touch()
+    monkeypatch.setattr(fork_client, "_code_folders", lambda: (str(tmp_path), str(tmp_path / "package")))
+    before = fork_client._code_stamp()
+    (tmp_path / "package" / "__pycache__").mkdir()
+    os.utime(tmp_path / "package", ns=(1, 1))
+    assert fork_client._code_stamp() == before
+
+
 def test_a_program_gets_its_arguments_directory_streams_and_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

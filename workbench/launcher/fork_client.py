@@ -332,10 +332,9 @@ def _code_stamp() -> tuple[tuple[str, int], ...]:
 
 
 def _changed(folder: Path) -> int:
+    """When the files in a folder were changed; not its folders, which change with the bytecode that Python writes."""
     with contextlib.suppress(OSError):
-        return max(
-            entry.stat().st_mtime_ns for entry in os.scandir(folder) if not entry.name.startswith("__pycache")
-        )
+        return max((entry.stat().st_mtime_ns for entry in os.scandir(folder) if entry.is_file()), default=0)
     return 0
 
 
