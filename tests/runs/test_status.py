@@ -100,8 +100,11 @@ def test_the_launcher_of_a_copied_run_works_on_the_original(folder: RunFolder, h
     original.lock.touch()
     folder.lock.touch()
     for named, expected in (((original,), Status.CRASHED), ((original, folder), Status.STARTING)):
-        command = [sys.executable, "-c", "import sys; sys.stdin.read()", *(str(run.path) for run in named)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        code = "import sys; print(flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", code, *(str(run.path) for run in named)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            process.stdout.readline()  # by then its command is known
             start_attempt(folder, 2, pid=process.pid, start=start_ticks(process.pid))
             assert status_of(folder) is expected
 

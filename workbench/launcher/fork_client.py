@@ -38,8 +38,8 @@ FIXED_VARIABLES = (
 )  # fmt: skip
 """Beginnings of the names of variables that are read when the interpreter or a library is loaded."""
 
-READ_LATER = {"TORCH_HOME"}
-"""Variables with such a name that are read when they are needed."""
+READ_LATER = {"TORCH_HOME", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+"""Variables with such a name that are read when they are needed, or that scikit-learn sets as it is imported."""
 
 UPGRADED_PACKAGES = ("torch", "torchvision", "numpy", "PIL")
 
