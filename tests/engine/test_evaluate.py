@@ -173,26 +173,16 @@ def test_evaluation_leaves_the_model_unchanged_and_calls_back_per_batch() -> Non
     before = {k: v.clone() for k, v in model.state_dict().items()}
     source = place_split(Split(torch.randn(2500, 2), torch.zeros(2500, dtype=torch.int64)), plain, CPU)
     asked: list[int] = []
-    evaluate(
-        model,
-        source,
-        Classification(3),
-        split="test",
-        classes="abc",
-        precision=FP32,
-        after_batch=lambda: asked.append(1),
-    )
+
+    def run(**options: int) -> None:
+        evaluate(
+            model, source, Classification(3), split="test", classes="abc", precision=FP32,
+            after_batch=lambda: asked.append(1), **options,
+        )  # fmt: skip
+
+    run()
     assert len(asked) == 3
-    evaluate(
-        model,
-        source,
-        Classification(3),
-        split="test",
-        classes="abc",
-        precision=FP32,
-        after_batch=lambda: asked.append(1),
-        batch_size=500,
-    )
+    run(batch_size=500)
     assert len(asked) == 3 + 5
     assert model.training
     assert not model[1].training

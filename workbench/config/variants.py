@@ -40,10 +40,11 @@ def make_variants(
     _check(axes, repeat)
     made = []
     for combination in product(*([(key, value) for value in values] for key, values in axes)):
-        first = build([f"{key}={value}" for key, value in combination]).seed
-        for seed in range(first, first + repeat):
+        settings = [f"{key}={value}" for key, value in combination]
+        first = build(settings)
+        for seed in range(first.seed, first.seed + repeat):
             changed = (*combination, *([(SEED, str(seed))] if repeat > 1 else []))
-            experiment = build([f"{key}={value}" for key, value in changed])
+            experiment = first if seed == first.seed else build([*settings, f"{SEED}={seed}"])
             made.append(Variant(experiment=_named(experiment, changed), changed=changed))
     return made
 

@@ -214,15 +214,8 @@ def _status(queue: TicketQueue, run: str) -> Status | None:
 
 
 def _wait_for_place(queue: TicketQueue, ticket: Ticket, place: NoPlace, slots: int) -> Waiting:
-    reasons = {
-        Shortage.CPU_SLOT: WaitReason.CPU_SLOT,
-        Shortage.GPU: WaitReason.GPU,
-        Shortage.MEMORY: WaitReason.MEMORY,
-        Shortage.OTHER_PROCESSES: WaitReason.OTHER_PROCESSES,
-        Shortage.EARLIER_RUN: WaitReason.EARLIER_RUN,
-    }
     return Waiting(
-        reasons[place.shortage],
+        WaitReason(place.shortage),  # each shortage is a reason of the same value
         memory=ticket.memory,
         places=slots if place.shortage is Shortage.CPU_SLOT else len(place.devices),
         holders=tuple(display_name(queue, run) for run in place.holders),

@@ -17,7 +17,7 @@ from workbench.core.paths import home
 from workbench.core.setting_parser import parse_assignment
 from workbench.launcher import queue as run_queue
 from workbench.runs.lookup import shortest_unique_ids
-from workbench.runs.queue_state import QueuedRun, display_name, read_queue, read_waiting
+from workbench.runs.queue_state import QueuedRun, display_name, read_queue, read_queued
 from workbench.runs.tickets import QueueMove, TicketQueue
 
 
@@ -88,11 +88,9 @@ def release(options: argparse.Namespace) -> int:
     """`workbench queue release RUN`."""
     folder = resolve_target_run(options.run, live=False)
     run_queue.check_queued(folder)
-    ticket, waiting = TicketQueue.of(folder).ticket(folder.id), read_waiting(folder)
-    if ticket is not None and not ticket.held:
-        return _finish(
-            options, f"{folder.id} is not held; it waits for {waiting.text if waiting else 'its turn'}"
-        )
+    queued = read_queued(folder)
+    if queued is not None and not queued.ticket.held:
+        return _finish(options, f"{folder.id} is not held; it waits for {queued.waiting.text}")
     run_queue.hold(folder, held=False)
     return _finish(options, f"{folder.id} starts when its turn has come")
 

@@ -184,11 +184,7 @@ class Draft:
 
     def variants(self) -> list[Variant]:
         """The edited experiments: one for each combination of values like `0.1 | 0.03`. Raises `UserError`."""
-        first, axes = _first_of_axes(self._settings), self.axes
-        return make_variants(
-            lambda sets: _experiment({**first, **dict(map(parse_assignment, sets))}),
-            [f"{key}={text}" for key, text in axes.items()],
-        )
+        return _variants(self._settings, self.axes)
 
     @property
     def axes(self) -> dict[str, str]:
@@ -357,15 +353,21 @@ def _first_of_axes(settings: Settings) -> Settings:
     return {**settings, **{key: split_values(text)[0] for key, text in _axes(settings).items()}}
 
 
+def _variants(settings: Settings, axes: Mapping[str, str]) -> list[Variant]:
+    """An experiment for each combination of the values in `axes`; of other settings the first value."""
+    first = _first_of_axes(settings)
+    return make_variants(
+        lambda sets: _experiment({**first, **dict(map(parse_assignment, sets))}),
+        [f"{key}={text}" for key, text in axes.items()],
+    )
+
+
 def _problem(settings: Settings) -> str | None:
     """The first error; of settings with several values each value is tried."""
-    first = _first_of_axes(settings)
     try:
         for key, text in _axes(settings).items():
-            make_variants(
-                lambda sets: _experiment({**first, **dict(map(parse_assignment, sets))}), [f"{key}={text}"]
-            )
-        _experiment(first)
+            _variants(settings, {key: text})
+        _experiment(_first_of_axes(settings))
     except UserError as error:
         return str(error)
     return None
