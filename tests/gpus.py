@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from workbench.system import nvml
+from workbench.system import nvml, nvml_driver
 
 STUB = Path(__file__).parent / "nvml_stub"
 GB = 10**9
@@ -65,7 +65,7 @@ def install(tmp_path: Path, patch: pytest.MonkeyPatch) -> StubDriver:
     patch.setenv("PYTHONPATH", os.pathsep.join([str(STUB), *([before] if before else [])]))
     for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         patch.delenv(name, raising=False)
-    patch.setattr(nvml, "pynvml", _load_stub())
+    patch.setattr(nvml_driver, "pynvml", _load_stub())
     patch.setattr(nvml, "_pending", None)
     return driver
 

@@ -81,10 +81,11 @@ async def _press(view: RunView, presses: int) -> Opened:
         pane.grid.paint = timed  # type: ignore[method-assign]
         pane.focus_content()
         await pilot.pause()
+        painted.clear()
         began = time.process_time()
         pane.view = view
         await pilot.pause()
-        first = painted[-1] - began
+        first = painted[0] - began
         while pane.is_indexing:
             await pilot.pause()
         complete, waits = time.process_time() - began, []

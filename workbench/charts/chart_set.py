@@ -19,7 +19,7 @@ from workbench.runs.reader import RunView
 
 MAX_INDEXES = 256
 """Indexes of series that are kept, those that were drawn last."""
-INDEX_SECONDS = 0.012
+INDEX_SECONDS = 0.015
 """The time for indexing in a frame; long series take several, so that keys are not delayed."""
 
 

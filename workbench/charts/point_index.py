@@ -16,7 +16,7 @@ from typing import Literal
 
 BLOCK = 64
 """Points in a block, and blocks in a group."""
-POINTS_AT_ONCE = 16_384
+POINTS_AT_ONCE = 4_096
 MAX_SMOOTHED_POINTS = 65_536
 """A longer series is smoothed over the means of its blocks: one pass over all points would delay the keys."""
 

@@ -161,8 +161,8 @@ class Store:
     opened: OpenedLogs | None = None
     """Logs that are shown with the runs, without being in the folder."""
     _digests: LogDigests = field(default_factory=LogDigests, compare=False, repr=False)
-    _log_rows: dict[str, RunSummary] = field(default_factory=dict, compare=False, repr=False)
-    """The rows of external logs in the last list."""
+    _known: dict[str, RunSummary] | None = field(default=None, compare=False, repr=False)
+    """The rows of the last list that are used again until their folder or log changes; before it, the index."""
 
     @classmethod
     def default(cls) -> Store:
@@ -190,14 +190,15 @@ class Store:
         return self._digests.pending
 
     def list_runs(self, log_seconds: float = math.inf) -> list[RunSummary]:
-        """All runs, newest first. Ended runs with an unchanged folder come from the index.
+        """All runs, newest first. Ended runs with an unchanged folder come from the last list, at first the index.
 
         Logs of other programs are read for `log_seconds` together; the next list continues there.
         """
         self._digests.start_look(log_seconds)
         if self.opened is not None:
             self.opened.update()
-        known, rows, stale = {**self._index().runs, **self._log_rows}, [], False
+        known = self._index().runs if self._known is None else self._known
+        rows, stale = [], False
         for entry in self._entries():
             try:
                 changed = entry.stat().st_mtime_ns
@@ -210,7 +211,7 @@ class Store:
             rows.append(row)
         if stale or len(known) > len(rows):
             self._save_index(rows)
-        self._log_rows = {row.id: row for row in rows if row.log_stamp}
+        self._known = {row.id: row for row in rows if row.log_stamp or self._is_settled(row)}
         return sorted(rows, key=lambda row: row.id, reverse=True)
 
     def find(self, query: str) -> RunFolder:

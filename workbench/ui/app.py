@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.actions import ActionParseResult, parse
@@ -12,17 +13,11 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.widgets import Input, Static
 
-from workbench.compute.client import ComputeClient
 from workbench.runs.store import Store
 from workbench.runs.tickets import QueueMove
 from workbench.ui.actions.app_host import AppHost
-from workbench.ui.actions.compare import compare_runs, find_second_run
-from workbench.ui.actions.copy import copy_command, copy_item
-from workbench.ui.actions.export import choose_export
 from workbench.ui.actions.live_tuning import LiveTuning
-from workbench.ui.actions.logged_images import show_logged_images
 from workbench.ui.actions.navigation import move_cursor
-from workbench.ui.actions.notes import edit_notes
 from workbench.ui.actions.queue import hold_or_release, move_in_queue
 from workbench.ui.actions.runs import RunActions
 from workbench.ui.actions.targets import RunTargets
@@ -38,14 +33,15 @@ from workbench.ui.base.theme import THEME
 from workbench.ui.bindings import PANE_KEYS, RUN_KEYS, SCREEN_KEYS
 from workbench.ui.command_palette import ActionCommands, Palette
 from workbench.ui.key_bar import KeyBar
-from workbench.ui.key_help import key_table
 from workbench.ui.main_screen import MainScreen
 from workbench.ui.main_view import MainView
 from workbench.ui.runs.status_line import StatusLine
 from workbench.ui.services.run_state import RunState
 from workbench.ui.services.run_updates import RunUpdates
 from workbench.ui.widgets.notice_bar import NotificationBar
-from workbench.ui.widgets.text_screen import TextScreen
+
+if TYPE_CHECKING:
+    from workbench.compute.client import ComputeClient
 
 SAVE_SECONDS = 60.0
 
@@ -66,8 +62,8 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         self.theme = THEME.name
         self.runs = RunState(store or Store.default())
         self.store = self.runs.store
-        self.compute = ComputeClient(self.store.home / "compute.log")
-        self.main_view = MainView(self.runs, self.compute)
+        self._compute: ComputeClient | None = None
+        self.main_view = MainView(self.runs, self.open_compute)
         self.navigation = self.main_view.navigation
         self.host = AppHost(self, self.store, self.refresh_runs)
         self.targets, self.undo_stack = RunTargets(self.runs), UndoStack(self.host)
@@ -76,6 +72,14 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
             self.host, self.targets, self.undo_stack, lambda: self.main_view.experiment_editor
         )
         self.updates = RunUpdates(self.runs, self.main_view, self.host, self._deliver)
+
+    def open_compute(self) -> ComputeClient:
+        """The client of the compute process, which starts with its first request."""
+        from workbench.compute.client import ComputeClient
+
+        if self._compute is None:
+            self._compute = ComputeClient(self.store.home / "compute.log")
+        return self._compute
 
     def _deliver(self, snapshot: Snapshot) -> None:
         """Called in the thread of the monitor."""
@@ -105,11 +109,13 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     async def _mount_other_panes(self) -> None:
         await self.navigation.mount_all()
         if not self.is_headless:
+            gc.enable()
             gc.freeze()  # modules stay loaded: scanning them at every collection would delay keys
 
     def on_unmount(self) -> None:
         self.updates.stop()
-        self.compute.close()
+        if self._compute is not None:
+            self._compute.close()
 
     def refresh_runs(self, run_id: str | None = None) -> None:
         """Poll the runs at once; show `run_id` if it is given, a run that was just started."""
@@ -162,6 +168,8 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
+        from workbench.ui.actions.compare import find_second_run
+
         find_second_run(self.host, self.runs, event.show, event.split)
 
     @on(messages.Undoable)
@@ -271,27 +279,39 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     def action_notes(self) -> None:
         """Edit the name, tags and notes of the selected run."""
+        from workbench.ui.actions.notes import edit_notes
+
         edit_notes(self.host, self.runs)
 
     def action_logged_images(self) -> None:
         """Show the images that the selected run has logged."""
-        show_logged_images(self.host, self.runs, self.compute)
+        from workbench.ui.actions.logged_images import show_logged_images
+
+        show_logged_images(self.host, self.runs, self.open_compute())
 
     def action_export(self) -> None:
         """Export the selected run in another format."""
+        from workbench.ui.actions.export import choose_export
+
         choose_export(self.host, self.runs)
 
     def action_compare(self) -> None:
         """Compare the marked runs, or the selected one with the best."""
+        from workbench.ui.actions.compare import compare_runs
+
         compare_runs(self.host, self.runs)
 
     def action_copy(self) -> None:
         """Copy the item under the cursor, else the path of the selected run's folder."""
+        from workbench.ui.actions.copy import copy_item
+
         pane = self.navigation.front_pane
         copy_item(self.host, self.runs, pane.text_to_copy() if pane else "")
 
     def action_copy_command(self) -> None:
         """Copy the command that starts the selected run once more."""
+        from workbench.ui.actions.copy import copy_command
+
         copy_command(self.host, self.runs)
 
     def action_undo(self) -> None:
@@ -338,11 +358,16 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
     def action_keys(self) -> None:
         """Show all keys that are available now."""
+        from workbench.ui.key_help import key_table
+        from workbench.ui.widgets.text_screen import TextScreen
+
         table = key_table(self.screen.active_bindings.values(), self.get_key_display)
         self.push_screen(TextScreen("keys", table))
 
     def action_notifications(self) -> None:
         """Show the notification history."""
+        from workbench.ui.widgets.text_screen import TextScreen
+
         history = [notification.content() for notification in self.query_one(NotificationBar).notifications]
         self.push_screen(TextScreen("notifications", history, at_end=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -11,7 +11,6 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from workbench.compute.client import ComputeClient
 from workbench.ui.actions.navigation import Navigation
 from workbench.ui.base.layout import SIZE_CLASSES, Body, PaneId, pane_class, switch_classes
 from workbench.ui.base.messages import ClassifyRequested, PaneMounted, RecipeSelected
@@ -23,6 +22,7 @@ from workbench.ui.widgets.filter_input import FilterInput
 from workbench.ui.widgets.notice_bar import NotificationBar
 
 if TYPE_CHECKING:
+    from workbench.compute.client import ComputeClient
     from workbench.config.experiment import Experiment
 
 
@@ -37,10 +37,10 @@ class MainView(Vertical):
     MainView { height: 1fr; }
     """
 
-    def __init__(self, runs: RunState, compute: ComputeClient) -> None:
+    def __init__(self, runs: RunState, open_compute: Callable[[], ComputeClient]) -> None:
         super().__init__()
         self._runs = runs
-        self._services = PaneServices(compute, runs.store, self.current_experiment)
+        self._services = PaneServices(open_compute, runs.store, self.current_experiment)
         self.panes: dict[PaneId, Pane] = {}
         """The panes that are mounted."""
         self.navigation = Navigation(self)

@@ -26,7 +26,7 @@ class Shown(App[None]):
         self.session = session
 
     def compose(self) -> ComposeResult:
-        yield ClassesPane(PaneServices(compute=self.session))
+        yield ClassesPane(PaneServices(lambda: self.session))
 
 
 async def test_truth_and_prediction_side_by_side(digits_run: RunFolder, until: Until) -> None:

@@ -125,7 +125,7 @@ class DataApp(App[None]):
         return build_experiment(None, dataset=self.data, model="mlp", sets=["train.batch_size=32"])
 
     def compose(self) -> ComposeResult:
-        yield DataPane(PaneServices(self.session, current_experiment=self.experiment))
+        yield DataPane(PaneServices(lambda: self.session, current_experiment=self.experiment))
 
     @property
     def pane(self) -> DataPane:
@@ -403,7 +403,7 @@ async def test_nothing_is_requested_before_the_pane_is_visible(home: Path, until
         pane = app.main_view.panes[PaneId.DATA]
         assert isinstance(pane, DataPane)
         session = FakeCompute()
-        pane.services = dataclasses.replace(pane.services, compute=session)
+        pane.services = dataclasses.replace(pane.services, open_compute=lambda: session)
         await pilot.press("2", "1")
         assert session.requests == []
         await pilot.press("5")

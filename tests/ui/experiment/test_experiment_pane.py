@@ -83,7 +83,7 @@ class Shown(App[None]):
         self.session, self.notices = session or FakeComputeClient(), list[str]()
 
     def compose(self) -> ComposeResult:
-        yield ExperimentPane(PaneServices(compute=self.session))
+        yield ExperimentPane(PaneServices(lambda: self.session))
 
     @property
     def pane(self) -> ExperimentPane:

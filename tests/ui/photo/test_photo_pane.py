@@ -150,7 +150,7 @@ class PhotoApp(App[None]):
         self.session, self.store = session, Store.default()
 
     def compose(self) -> ComposeResult:
-        yield PhotoPane(PaneServices(self.session))
+        yield PhotoPane(PaneServices(lambda: self.session))
 
     @property
     def pane(self) -> PhotoPane:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,7 +14,6 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Input
 
-from workbench.compute.client import ComputeClient
 from workbench.config.experiment import Experiment
 from workbench.config.variants import Variant
 from workbench.core.text import cell_width, sanitize
@@ -21,6 +21,9 @@ from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary, Store
 from workbench.ui.base.layout import PANES, PaneId, PaneSpec
+
+if TYPE_CHECKING:
+    from workbench.compute.client import ComputeClient
 
 TYPING_HINTS = "enter accept  esc cancel"
 FRAME_CELLS = 4
@@ -31,14 +34,25 @@ def _no_experiment() -> None:
     return None
 
 
+def _new_compute_client() -> ComputeClient:
+    from workbench.compute.client import ComputeClient  # noqa: PLC0415  (see `PaneServices.compute`)
+
+    return ComputeClient()
+
+
 @dataclass(frozen=True)
 class PaneServices:
     """What the panes share, made and closed by the app."""
 
-    compute: ComputeClient = field(default_factory=ComputeClient)
+    open_compute: Callable[[], ComputeClient] = _new_compute_client
     store: Store = field(default_factory=Store.default)
     current_experiment: Callable[[], Experiment | None] = _no_experiment
     """The experiment of the experiment pane; `None` until that pane is mounted. Raises `UserError`."""
+
+    @cached_property
+    def compute(self) -> ComputeClient:
+        """The client of the compute process. Not imported earlier: the pane of the first frame has no use for it."""
+        return self.open_compute()
 
 
 @runtime_checkable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from workbench.runs.journal import JournalLine
 from workbench.runs.reader import JsonlReader
-from workbench.runs.store import RunSummary, Store
+from workbench.runs.store import Store
 from workbench.ui.base.snapshot import JournalLines
 
 MAX_RUNS = 50
@@ -20,9 +20,12 @@ class JournalWatch:
         self._store = store
         self._readers: dict[str, JsonlReader[JournalLine]] = {}
 
-    def poll(self, rows: Iterable[RunSummary], followed: str | None) -> JournalLines:
-        """New lines since the last poll, except those of the run `followed`, which the caller reads itself."""
-        live = [row.id for row in rows if row.status.live][:MAX_RUNS]
+    def poll(self, live_ids: Sequence[str], followed: str | None) -> JournalLines:
+        """New lines since the last poll, except those of the run `followed`, which the caller reads itself.
+
+        `live_ids` are the live runs, the newest first.
+        """
+        live = live_ids[:MAX_RUNS]
         lines = [(run_id, self._new(reader)) for run_id, reader in self._readers.items()]
         for run_id in set(self._readers) - set(live):
             self._readers.pop(run_id).close()

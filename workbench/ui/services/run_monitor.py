@@ -218,8 +218,9 @@ class RunMonitor:
         self._rows_due = now + POLL_SECONDS  # before the read: `poll_soon` may be called meanwhile
         try:
             rows = self._list.poll()
-            error = self._disk_full_error(rows)
-            snapshot.journal_lines = self._journals.poll(rows, snapshot.run_id)
+            live = [row for row in self._list.open_rows if row.status.live]
+            error = self._disk_full_error() if live else None
+            snapshot.journal_lines = self._journals.poll([row.id for row in live], snapshot.run_id)
         except (UserError, OSError) as failure:
             rows, error = [], str(failure)
         if error != self._error:
@@ -227,12 +228,9 @@ class RunMonitor:
         if rows != self._rows:
             snapshot.rows = self._rows = rows
 
-    def _disk_full_error(self, rows: list[RunSummary]) -> str | None:
+    def _disk_full_error(self) -> str | None:
         """Live runs can't report a full disk themselves."""
-        if (
-            not any(row.status.live for row in rows)
-            or shutil.disk_usage(self._store.root).free >= MIN_FREE_BYTES
-        ):
+        if shutil.disk_usage(self._store.root).free >= MIN_FREE_BYTES:
             return None
         return f"The disk is full at {self._store.root}; runs wait until space is free"
 
