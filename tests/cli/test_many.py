@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_control import until
+from workbench.cli.commands.many import GroupWaiter
 from workbench.cli.main import run
+from workbench.cli.signals import SignalRecorder
+from workbench.cli.waiting import RunWaiter
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
@@ -59,7 +63,7 @@ def test_a_dry_run_lists_the_runs_and_their_time_and_starts_none(
     assert [one["settings"] for one in document["runs"]] == [
         {"train.lr": lr, "seed": seed} for lr in ("0.001", "0.01") for seed in ("0", "1")
     ]
-    assert document["at_once"] == 1
+    assert document["at_once"] == 1 and 0 <= document["cpu_wait"] < 1
     assert document["seconds"] == pytest.approx(sum(one["seconds"] for one in document["runs"]))
     assert not Store.default().list_runs()
 
@@ -81,8 +85,35 @@ def test_ctrl_c_takes_those_that_wait_out_of_the_queue_and_stops_the_others(home
     assert {status_of(folder) for folder in folders()} == {Status.STOPPED}
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["one run", "a group"])
+def test_two_signals_at_once_count_as_one(
+    home: Path, several: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`timeout` sends SIGTERM to its child and to the process group."""
+    repeat = ["--repeat", "2"] if several else []
+    long = ["--set", "train.epochs=100000", "--set", "train.threads=1", "--device", "cpu"]
+    assert run(["train", "digits-mlp", *repeat, *long, "--detach"]) == 0
+    folders = [Store.default().find(run_id) for run_id in capsys.readouterr().out.split()]
+    until(lambda: status_of(folders[0]) is Status.RUNNING, "the first run")
+    with SignalRecorder() as signals:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        waiter = GroupWaiter(folders, signals) if several else RunWaiter(folders[0], signals, owner=True)
+        waiter.wait()
+    assert {status_of(folder) for folder in folders} == {Status.STOPPED}
+    assert waiter.interrupted and "are left" not in capsys.readouterr().err
+
+
 def test_a_wrong_grid_is_one_line_and_starts_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options in (["--grid", "train.lr=0.1,fast"], ["--repeat", "0"], ["--grid", "train.lr=1,1"]):
         assert run(["train", "digits-mlp", *options]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not Store.default().list_runs()
+
+
+def test_a_group_with_a_run_that_cannot_be_trained_here_starts_none(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "digits-mlp", "--grid", "train.device=cpu,GPU-12345678"]) == 2
+    assert "no device GPU-12345678" in capsys.readouterr().err
     assert not Store.default().list_runs()

@@ -16,15 +16,21 @@ from tests.worker.support import metrics, outcome, same
 from workbench.cli.follow import Follower
 from workbench.cli.main import run
 from workbench.config.experiment import build_experiment
+from workbench.config.variants import make_variants
+from workbench.core.errors import UserError
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
+from workbench.launcher.group_start import queue_group
+from workbench.launcher.queue import QueueOptions
 from workbench.runs.checkpoint_index import read_entries
 from workbench.runs.enums import Cause, Phase
 from workbench.runs.reader import RunReader
-from workbench.runs.records import Heartbeat
+from workbench.runs.records import Heartbeat, Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import end_reason, read_report
 from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
+from workbench.runs.tickets import TicketQueue
 from workbench.worker.checkpoint_reader import load_entry
 
 
@@ -156,3 +162,14 @@ def test_a_run_whose_checkpoints_cannot_fit_is_refused_before_its_first_step(sma
     assert "the run needs about" in reason
     assert "set WORKBENCH_HOME to a folder on a larger disk" in reason
     assert metrics(folder) == []
+
+
+def test_a_group_for_which_the_disk_has_no_room_is_not_queued_at_all(small_disk: Path) -> None:
+    variants = make_variants(lambda sets: build_experiment("digits-mlp", sets=sets), repeat=8)
+    fill(small_disk, leave=100_000)  # enough for some of them
+    waiting = QueueOptions(not_before=time.time() + 1000)
+    with pytest.raises(
+        UserError, match=r"digits-mlp-seed[1-7] can't be queued: .* is full.*; nothing is queued"
+    ):
+        queue_group(variants, "test", Store.default(), notes=Notes(), queue=waiting)
+    assert Store.default().list_runs() == [] and TicketQueue(small_disk).tickets() == []

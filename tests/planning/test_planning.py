@@ -53,6 +53,7 @@ def test_a_plan_matches_the_run_and_creates_none(digits_run: RunFolder, home: Pa
     # The run that was kept holds three such checkpoints at the most, and little else.
     largest = max(path.stat().st_size for path in digits_run.checkpoints.glob("*.pt"))
     assert found["disk"]["checkpoint"] == pytest.approx(largest, rel=0.05)
+    assert 0 <= found["cpu_wait"] < 1
     assert found["fits"] and found["disk"]["total"] > sum(
         p.stat().st_size for p in digits_run.path.rglob("*")
     )

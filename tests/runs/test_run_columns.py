@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.run_folders import attempt, folder  # noqa: F401
 from workbench.core.errors import UserError
@@ -49,6 +50,19 @@ def test_settings_and_metrics_have_their_short_names() -> None:
     assert texts("reward", first, script) == ["", "7.50"]
     assert {"train.lr": "setting", "reward": "metric, newest value", "best:validation/loss": "metric, best value",
             "min:reward": "metric, lowest value"}.items() <= known_columns([first, script]).items()  # fmt: skip
+
+
+def test_queued_runs_start_after_all_others_in_the_order_of_the_queue() -> None:
+    waiting = [row(1, position=2), row(4, position=1), row(3, position=3)]
+    rows = [replace(one, status=Status.QUEUED, created=1e9) for one in waiting] + [
+        row(2, created=2e9), row(5, created=3e9)
+    ]  # fmt: skip
+    for name in ("run", "started"):
+        assert order(name, *rows) == "31452", (
+            "newest first: the one that starts next is beside those that run"
+        )
+        assert order(name, *rows, reverse=True) == "25413"
+    assert order("status", *rows)[-3:] == "413" or order("status", *rows)[:3] == "413"
 
 
 def test_a_metric_is_sorted_best_first_and_runs_without_it_come_last_in_any_order() -> None:

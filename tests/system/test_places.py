@@ -76,3 +76,20 @@ def test_earlier_runs_keep_what_they_wait_for(driver: StubDriver, home: object) 
     assert later.find(PlaceRequest("auto")) == uuid(1)
     assert shortage(later.find(PlaceRequest("cuda:0"))) is Shortage.EARLIER_RUN
     assert later.find(PlaceRequest("cpu")) == CPU
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        (["auto"] * 3, 2),
+        (["cuda:1"] * 3, 1),
+        (["cuda:0", "cuda:1"], 2),
+        (["cpu"] * 5, 3),
+        (["cuda:1", "cuda:1", "cpu", "cpu"], 3),
+    ],
+)
+def test_how_many_runs_have_a_place_at_once(
+    devices: list[str], expected: int, driver: StubDriver, home: object
+) -> None:
+    driver.write([gpu(0), gpu(1)])
+    assert places(slots=3).capacity([PlaceRequest(device) for device in devices]) == expected

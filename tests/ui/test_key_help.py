@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.command import Hit
 
+from tests.cli.test_control import until as wait_until
 from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready
+from workbench.runs.tickets import Ticket, TicketQueue
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.command_palette import ActionCommands
+from workbench.ui.key_bar import KeyBar
 from workbench.ui.widgets.confirm_screen import Confirm
 
 
@@ -29,6 +36,57 @@ async def test_keys_of_live_runs_are_shown_for_live_runs_only(
         assert "s stop" not in keys and keys.rstrip().endswith("q quit")
         await pilot.press("s")
         assert not isinstance(app.screen, Confirm)
+
+
+async def test_keys_of_the_queue_are_shown_for_queued_runs_only(
+    home: Path, make_run: MakeRun, until: Until, text_of: TextOf
+) -> None:
+    queue = TicketQueue(home)
+    for name in ("a", "b"):
+        ticket = Ticket(run=make_run(name, done=0, status=None).id, attempt=1, held=name == "b")
+        queue.add(replace(ticket, not_before=time.time() + 86_400))
+    make_run("done")
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, until)
+        bar = app.query_one(KeyBar)
+
+        def keys() -> str:
+            return " ".join(bar.text.split())
+
+        await pilot.press("g")
+        await until(pilot, lambda: "T queue s take out K J move H release" in keys())
+        await pilot.press("question_mark")
+        await until(pilot, "earlier in the queue")
+        assert re.search("H +release", text_of(app)) and re.search("s +take out", text_of(app))
+        await pilot.press("escape", "j")
+        await until(pilot, lambda: "T queue s take out K J move H hold" in keys())
+        await pilot.press("j")
+        await until(pilot, lambda: "r resume" in keys())
+        assert "queue" not in keys() and "H " not in keys()
+    for ticket in queue.tickets():
+        queue.remove(ticket.run)
+    await asyncio.to_thread(wait_until, lambda: queue.runner_pid is None, "end of the queue runner")
+
+
+async def test_the_key_that_exports_says_what(make_run: MakeRun, text_of: TextOf, until: Until) -> None:
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await ready(pilot, until)
+        for pane, label, title in (
+            ("1", "export the run", "Export the run"),
+            ("8", "export charts", "Export these charts"),
+        ):
+            await pilot.press(pane, "question_mark")
+            await until(pilot, label)
+            assert re.findall("e +(export .*?) *│", text_of(app)) == [label]
+            await pilot.press("escape", "e")
+            await until(pilot, title)
+            await pilot.press("escape")
+        commands = ActionCommands(app.screen)
+        hits = [str(hit.text) async for hit in commands.search("export") if isinstance(hit, Hit)]
+        assert {"export the run", "export charts"} <= set(hits), "both can be found in the charts pane"
 
 
 @pytest.mark.parametrize("key", ["question_mark", "？", "f1"])
@@ -83,7 +141,7 @@ async def test_the_palette_reports_that_nothing_matches(make_run: MakeRun, until
         ("lr", "learning rate ÷2"),
         ("stop", "stop"),
         ("kill", "stop"),
-        ("export", "export"),
+        ("export", "export the run"),
         ("save", "checkpoint now"),
         ("rename", "name, tags and notes"),
     ],

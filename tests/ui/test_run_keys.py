@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, requested
+from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready, requested
 from workbench.launcher import launch
 from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.records import RequestValues
 from workbench.ui.app import WorkbenchApp
+from workbench.ui.base.layout import PaneId
 from workbench.ui.widgets.confirm_screen import Confirm
 from workbench.ui.widgets.text_screen import TextScreen
 
@@ -154,3 +155,22 @@ async def test_the_command_that_repeats_a_run_is_copied(make_run: MakeRun, until
         )
         await pilot.press("colon", *"reproduce")
         await until(pilot, "copy the command that repeats the run")
+
+
+async def test_keys_act_on_all_runs_of_a_folded_row_and_the_charts_show_them(
+    make_run: MakeRun, until: Until
+) -> None:
+    for accuracy in (0.7, 0.8, 0.9):
+        make_run("repeated", accuracy=accuracy)
+    app = WorkbenchApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot, until)
+        charts = app.main_view.panes[PaneId.CHARTS]
+        await pilot.press("F", "x")
+        await until(pilot, "Move 3 runs to the trash?")
+        await pilot.press("escape", "8")
+        await until(pilot, lambda: charts.headline.startswith("3 runs"))
+        await pilot.press("F")
+        await until(pilot, lambda: "means of repeats" in charts.headline)
+        await pilot.press("1", "F", "8")
+        await until(pilot, lambda: charts.headline.startswith("repeated"))

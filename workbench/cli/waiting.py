@@ -1,4 +1,4 @@
-"""Waiting for a run that this command started, or only watches, and what signals do meanwhile."""
+"""Waiting for runs that this command started, or only watches, and what signals do meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 
 from workbench.cli import follow
 from workbench.cli.console import print_status
@@ -21,61 +22,106 @@ from workbench.runs.tickets import withdraw
 
 LAUNCHER = "command line"
 MERGE_SECONDS = 0.25
-"""Signals that arrive this soon after the first one, and before it is answered, count as one."""
+"""The wait for a second signal that belongs to the first one."""
 
 
-class RunWaiter:
-    """Follows a run until it ends.
+class SignalWaiter(ABC):
+    """Waits for runs, and reacts to signals meanwhile.
 
-    SIGUSR1 requests a checkpoint. With `owner`, Ctrl-C and SIGTERM stop the run after a checkpoint, and a second one
-    leaves it; a queued run leaves the queue at the first one. SIGHUP leaves the run at once. Without `owner`, each of
-    them leaves it. Process 1 of a container never leaves: with it the run would be killed. `since` as in `Follower`.
+    SIGUSR1 requests a checkpoint. With `owner`, Ctrl-C and SIGTERM stop the runs, and a second one leaves them; SIGHUP
+    leaves them at once. Without `owner`, each of them leaves them. Process 1 of a container never leaves: with it the
+    runs would be killed.
+    """
+
+    def __init__(self, signals: SignalRecorder, runs: str, *, owner: bool) -> None:
+        """`runs`: how messages name what it waits for."""
+        self._signals, self._runs, self._owner = signals, runs, owner
+        self._stop_sent = False
+        self.interrupted = False
+        """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
+
+    def _handle_signals(self) -> bool:
+        """React to the signals that were received; returns whether to leave the runs.
+
+        The first one that ends the wait may have company: `timeout` sends SIGTERM to its child and then to the process
+        group. What arrives within `MERGE_SECONDS`, and so before it is answered, counts as one with it.
+        """
+        received = self._signals.take()
+        if not received:
+            return False
+        self._clear_line()
+        if self._owner and not self._stop_sent and any(number is not signal.SIGUSR1 for number in received):
+            time.sleep(MERGE_SECONDS)
+            received += self._signals.take()
+        if signal.SIGUSR1 in received:
+            self._request_checkpoint()
+        ends = [number for number in received if number is not signal.SIGUSR1]
+        return bool(ends) and self._handle_end(ends[0])
+
+    def _handle_end(self, number: signal.Signals) -> bool:
+        self.interrupted = True
+        if self._owner and not self._stop_sent and number is not signal.SIGHUP:
+            if number is signal.SIGINT:
+                print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
+            self._stop_sent = self._stop(number)
+            return False
+        if self._owner and is_init_process():
+            self.interrupted = self._stop_sent
+            print_status(
+                f"{number.name}: this command is process 1, whose end would kill {self._runs}; it waits on"
+            )
+            return False
+        print_status(f"{'' if number is signal.SIGINT else number.name + ': '}{self._leave()}")
+        return True
+
+    @abstractmethod
+    def _clear_line(self) -> None:
+        """Remove the line of progress."""
+
+    @abstractmethod
+    def _request_checkpoint(self) -> None:
+        """Request a checkpoint of the runs, and say so."""
+
+    @abstractmethod
+    def _stop(self, number: signal.Signals) -> bool:
+        """Stop the runs, and say so; whether that was requested."""
+
+    @abstractmethod
+    def _leave(self) -> str:
+        """Withdraw a stop that has not started; returns how to come back to the runs."""
+
+
+class RunWaiter(SignalWaiter):
+    """Follows a run until it ends. A queued run leaves the queue at the first Ctrl-C or SIGTERM.
+
+    `since` as in `Follower`.
     """
 
     def __init__(
         self, folder: RunFolder, signals: SignalRecorder, *, owner: bool, since: float = 0.0
     ) -> None:
-        self._folder, self._signals, self._owner = folder, signals, owner
+        super().__init__(signals, folder.id, owner=owner)
+        self._folder = folder
         self._follower = follow.Follower(folder, since, whole_output=owner and not since)
         self._after = "" if read_script(folder.experiment) else " after a checkpoint"
         self._checkpoints: list[str] = []
         """Ids of requests for a checkpoint without an answer."""
-        self._stop_sent = False
-        self.interrupted = False
-        """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
         self.withdrawn = False
-        """Whether that has taken the run out of the queue."""
+        """Whether a signal has taken the run out of the queue."""
 
     def wait(self) -> Status:
         """The status of the run at its end, `running` where it is left running, `queued` where it is left waiting."""
         while (status := self._follower.poll()) is None:
-            for number in self._signals.take():
-                if self._handle(number):
-                    queued = status_of(self._folder) is Status.QUEUED
-                    return Status.QUEUED if queued else Status.RUNNING
+            if self._handle_signals():
+                queued = status_of(self._folder) is Status.QUEUED
+                return Status.QUEUED if queued else Status.RUNNING
             self._show_answers()
             time.sleep(follow.POLL_SECONDS)
         self._show_answers()
         return status
 
-    def _handle(self, number: signal.Signals) -> bool:
-        """React to a signal; returns whether to leave the run."""
+    def _clear_line(self) -> None:
         self._follower.clear()
-        if number is signal.SIGUSR1:
-            self._request_checkpoint()
-            return False
-        self.interrupted = True
-        if self._owner and not self._stop_sent and number is not signal.SIGHUP:
-            self._stop(number)
-            return False
-        if self._owner and is_init_process():
-            self.interrupted = self._stop_sent
-            print_status(
-                f"{number.name}: this command is process 1, whose end would kill {self._folder.id}; it waits on"
-            )
-            return False
-        print_status(f"{'' if number is signal.SIGINT else number.name + ': '}{self._leave()}")
-        return True
 
     def _request_checkpoint(self) -> None:
         try:
@@ -85,38 +131,30 @@ class RunWaiter:
         else:
             print_status(f"SIGUSR1: requested a checkpoint of {self._folder.id}.")
 
-    def _stop(self, number: signal.Signals) -> None:
+    def _stop(self, number: signal.Signals) -> bool:
         if status_of(self._folder) is Status.QUEUED and withdraw(self._folder):
-            self._stop_sent = self.withdrawn = True
-            if number is signal.SIGINT:
-                print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
+            self.withdrawn = True
             print_status(f"{number.name}: {self._folder.id} is taken out of the queue.")
-            return
+            return True
         try:
             launch.stop_run(self._folder)
         except UserError as error:
             if status_of(self._folder).live:  # else it has ended in this moment
                 print_status(str(error))
-            return
-        self._stop_sent = True
-        time.sleep(MERGE_SECONDS)
-        for other in self._signals.take():
-            if other is signal.SIGUSR1:
-                self._request_checkpoint()
+            return False
         if number is signal.SIGINT:
-            print(file=sys.stderr)  # ends the line on which the terminal echoed ^C
             print_status(f"Stopping {self._folder.id}{self._after}; press Ctrl-C again to leave it running.")
         else:
             print_status(
                 f"{number.name}: stopping {self._folder.id}{self._after}; a second one leaves it running."
             )
+        return True
 
     def _leave(self) -> str:
-        """Withdraw a stop that has not started; returns how to come back to the run."""
         run = self._folder.id
         if status_of(self._folder) is Status.QUEUED:
             return f"{run} stays in the queue; follow it with 'workbench watch {run}' or in 'workbench'."
-        withdrawn = self._owner and requests.withdraw_requests(self._folder, RequestKind.STOP)
+        withdrawn = self._stop_sent and requests.withdraw_requests(self._folder, RequestKind.STOP)
         if self._stop_sent and not withdrawn:
             return f"{run} is left running until it has stopped; 'workbench resume {run}' continues it."
         return f"{run} keeps running; follow it with 'workbench watch {run}' or in 'workbench'."

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
+from workbench.compute.pipes import start_server
 from workbench.compute.protocol import (
     AnyRequest,
     Call,
@@ -28,7 +29,7 @@ from workbench.compute.protocol import (
 )
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
-from workbench.launcher.fork_client import start_fork_server, start_python, wait_for_fork_server
+from workbench.launcher.fork_client import start_fork_server, wait_for_fork_server
 
 A = TypeVar("A", bound=Response)
 OnProgress = Callable[[Progress], None]
@@ -100,14 +101,8 @@ class _Process:
         self._expected: dict[int, tuple[Future[Response], OnProgress | None]] = {}
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self.ended = False
-        stdin, requests = os.pipe()
-        responses, stdout = os.pipe()
-        self._requests = os.fdopen(requests, "w", encoding="utf-8")
-        self._responses = os.fdopen(responses, encoding="utf-8")
-        with _open_log(log) as errors, os.fdopen(stdin), os.fdopen(stdout, "w"):
-            self._process = start_python(
-                "workbench.compute.server", [], stdin=stdin, stdout=stdout, stderr=errors.fileno()
-            )
+        with _open_log(log) as errors:
+            self._server = start_server(stderr=errors.fileno())
         self._reader = threading.Thread(target=self._read, daemon=True, name="compute")
         self._reader.start()
 
@@ -124,7 +119,7 @@ class _Process:
     def send(self, message: ClientMessage) -> None:
         """Write a message. If the process has died, its reader thread fails the request."""
         with contextlib.suppress(OSError, ValueError), self._writing:
-            print(encode(message), file=self._requests, flush=True)
+            print(encode(message), file=self._server.requests, flush=True)
 
     def kill(self) -> None:
         """Kill the process and its children."""
@@ -133,18 +128,18 @@ class _Process:
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._server.process.pid, signal.SIGKILL)
 
     def _read(self) -> None:
         try:
-            for line in self._responses:
+            for line in self._server.responses:
                 self._receive(decode_server_message(line))
         except ValueError:  # truncated, or of another version: later responses would be lost
             self._end()
         # Closing flushes the buffer, which fails as the process is gone.
-        with contextlib.suppress(OSError), self._writing, self._responses:
-            self._requests.close()
-        self._process.wait()
+        with contextlib.suppress(OSError), self._writing, self._server.responses:
+            self._server.requests.close()
+        self._server.process.wait()
         with self._lock:
             self.ended = True
             pending, self._expected = list(self._expected.values()), {}
@@ -169,7 +164,7 @@ class _Process:
             _settle(future, ComputeError(message.error))
 
     def _exit_message(self) -> str:
-        code = self._process.returncode or 0
+        code = self._server.process.returncode or 0
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the compute process ended ({cause}); the next request restarts it"
 

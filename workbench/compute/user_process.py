@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from workbench.compute.pipes import start_server
 from workbench.compute.protocol import Call, Failure, Result, ServerMessage, decode_server_message, encode
 from workbench.compute.protocol_responses import DatasetOverview
 from workbench.compute.task import Task
@@ -21,7 +22,6 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.core.text import sanitize, truncate
 from workbench.io.regular_files import file_stamp
-from workbench.launcher.fork_client import start_python
 
 USER_CODE = "--user-code"
 FILES_CHANGED_EXIT_CODE = 75
@@ -38,19 +38,9 @@ class UserProcess:
     """One process for requests that run the same files of the user, one request at a time."""
 
     def __init__(self) -> None:
-        (stdin, requests), (responses, stdout), (printed, stderr) = os.pipe(), os.pipe(), os.pipe()
-        self._process = start_python(
-            "workbench.compute.server",
-            [USER_CODE],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            new_session=False,
-        )
-        for descriptor in (stdin, stdout, stderr):
-            os.close(descriptor)
-        self._requests = os.fdopen(requests, "w", encoding="utf-8")
-        self._responses = os.fdopen(responses, encoding="utf-8", errors="replace")
+        printed, stderr = os.pipe()
+        with os.fdopen(stderr, "w"):
+            self._server = start_server([USER_CODE], stderr=stderr, new_session=False)
         self._errors = os.fdopen(printed, encoding="utf-8", errors="replace")
         self._printed: deque[str] = deque(maxlen=PRINTED_LINES)
         self._task: Task | None = None
@@ -61,13 +51,13 @@ class UserProcess:
     @property
     def ended(self) -> bool:
         """Whether it has exited."""
-        return self._process.poll() is not None
+        return self._server.process.poll() is not None
 
     def kill(self) -> None:
         """Kill it, and wait for its end."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._requests, self._responses):
+        self._server.process.kill()
+        self._server.process.wait()
+        for pipe in (self._server.requests, self._server.responses):
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -82,14 +72,14 @@ class UserProcess:
         try:
             # It may exit before it reads the request; the missing response is reported below.
             with contextlib.suppress(BrokenPipeError):
-                print(encode(Call(task.id, task.request)), file=self._requests, flush=True)
-            outcome = self._relay(self._responses, task)
+                print(encode(Call(task.id, task.request)), file=self._server.requests, flush=True)
+            outcome = self._relay(self._server.responses, task)
         finally:
             self._task = task.stop = None
         if outcome is not None:
             self._has_answered = True
             return self._with_printed(outcome)
-        code = self._process.wait()
+        code = self._server.process.wait()
         self._reader.join(5)
         if task.cancelled():
             raise Cancelled
@@ -101,12 +91,12 @@ class UserProcess:
         """Stop the current task. One that only reads what the code returned before is done at once, and not killed."""
         task = self._task
         if not self._has_answered:
-            self._process.kill()
+            self._server.process.kill()
             return
 
         def kill_if_busy() -> None:
             if self._task is task is not None:
-                self._process.kill()
+                self._server.process.kill()
 
         timer = threading.Timer(_CANCEL_SECONDS, kill_if_busy)
         timer.daemon = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -66,6 +67,8 @@ def truncate(text: str, width: int) -> str:
     """`text` within `width` terminal cells; a longer one ends in an ellipsis."""
     if len(text) * 2 <= width or cell_width(text) <= width:
         return text
+    if text.isascii() and text.isprintable():
+        return text[: width - 1] + "…" if width > 0 else ""
     used, prefix = 1, []
     for grapheme, cells in grapheme_widths(text):
         used += cells
@@ -89,27 +92,59 @@ def common_prefix(texts: Iterable[str]) -> str:
     return first[: next(differences, min(len(first), len(last)))]
 
 
-def shorten_distinct(names: Sequence[str], width: int) -> list[str]:
-    """Names in at most `width` cells that stay distinct where the originals are: what all share is left out first.
+class DistinctNames:
+    """Shortens names so that they stay distinct.
 
-    `resnet18-cifar10-lr.1` and `resnet18-cifar10-lr.01` become `…10-lr.1` and `…10-lr.01`, not the same start twice.
+    Of a name that is too long the start is shown. Where others start alike, start and end are (`resne…-lr0.01`), and
+    where they end alike too, the part from where they begin to differ (`…lr0.01-seed…`).
     """
-    if all(cell_width(name) <= width for name in names):
-        return list(names)
-    shortened = [truncate(name, width) for name in names]
-    if len(set(shortened)) == len(set(names)):
-        return shortened
-    shared = len(common_prefix(names))
-    ends = [name if cell_width(name) <= width else _from_difference(name, shared, width) for name in names]
-    return ends if len(set(ends)) == len(set(names)) else [without_middle(name, width) for name in names]
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = frozenset(names)
+        self._uses: dict[tuple[int, Callable[[str, int], str]], Counter[str]] = {}
+        """By width and way to cut, how many names look like this; made when a name is cut, as there may be many."""
+        self._shared: dict[int, dict[str, str]] = {}
+        """By width and the start that some names share there, all that these names share."""
+
+    def fit(self, name: str, width: int) -> str:
+        """One of the names in at most `width` cells."""
+        if cell_width(name) <= width:
+            return name
+        for cut in (truncate, without_middle, self._from_difference):
+            shown = cut(name, width)
+            if self._count(cut, width)[shown] < 2:
+                return shown
+        return without_middle(name, width)
+
+    def _count(self, cut: Callable[[str, int], str], width: int) -> Counter[str]:
+        if (width, cut) not in self._uses:
+            self._uses[width, cut] = Counter(cut(name, width) for name in self._names)
+        return self._uses[width, cut]
+
+    def _from_difference(self, name: str, width: int) -> str:
+        """The part from the word in which a name differs from those that start alike, and as much before as fits."""
+        if cell_width(name) <= width:
+            return name
+        shared = self._shared_prefixes(width).get(truncate(name, width), "")
+        word = max(shared.rfind(separator) for separator in "- ") + 1
+        start = word if len(shared) - word <= width // 2 else len(shared)
+        while start > 0 and cell_width(name[start - 1 :]) < width:
+            start -= 1
+        return truncate("…" + name[start:], width)
+
+    def _shared_prefixes(self, width: int) -> dict[str, str]:
+        if width not in self._shared:
+            shared = self._shared[width] = {}
+            for name in self._names:
+                start = truncate(name, width)
+                shared[start] = common_prefix([shared.get(start, name), name])
+        return self._shared[width]
 
 
-def _from_difference(name: str, shared: int, width: int) -> str:
-    """The part of a name after the `shared` characters, with as many of those before it as fit."""
-    start = shared
-    while start > 0 and cell_width(name[start - 1 :]) < width:
-        start -= 1
-    return truncate("…" + name[start:], width)
+def shorten_distinct(names: Sequence[str], width: int) -> list[str]:
+    """Names in at most `width` cells that stay distinct where the originals are, see `DistinctNames`."""
+    distinct = DistinctNames(names)
+    return [distinct.fit(name, width) for name in names]
 
 
 def without_middle(name: str, width: int) -> str:
@@ -117,10 +152,10 @@ def without_middle(name: str, width: int) -> str:
     if cell_width(name) <= width:
         return name
     head = truncate(name, (width + 1) // 2)
-    tail = name
-    while cell_width(head) + cell_width(tail) > width:
-        tail = tail[1:]
-    return head + tail
+    room, start = width - cell_width(head), len(name)
+    while start > 0 and cell_width(name[start - 1 :]) <= room:
+        start -= 1
+    return head + name[start:]
 
 
 def format_duration(seconds: float | None) -> str:

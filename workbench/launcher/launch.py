@@ -37,7 +37,7 @@ from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
 from workbench.runs.script import NO_DEVICE, Script, read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
-from workbench.runs.tickets import ResumeOptions, Ticket, withdraw
+from workbench.runs.tickets import ResumeOptions, Ticket, TicketQueue, withdraw
 from workbench.system import devices, logout
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
@@ -57,9 +57,7 @@ def start_run(
     It gets the tags and the group in `notes`. Returns once its supervisor holds the lock of the run, or it has its
     ticket. Raises `UserError`.
     """
-    check_device(experiment.train.device)
-    folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
-    check_weights(experiment.model)
+    check_experiment(experiment)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
 
     def describe() -> None:
@@ -68,6 +66,13 @@ def start_run(
 
     start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, experiment.train.device)
     return _create(folder, launcher, describe, start)
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Raise `UserError` for an experiment that can't be trained here, as far as this is known before the start."""
+    check_device(experiment.train.device)
+    folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
+    check_weights(experiment.model)
 
 
 def _write_notes(folder: RunFolder, notes: Notes) -> None:
@@ -140,6 +145,14 @@ def _discard(folder: RunFolder) -> None:
     """Remove the folder of a run that failed to start, unless its log contains the reason."""
     if not folder.log.exists() or not folder.log.stat().st_size:
         shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def discard_queued(folder: RunFolder) -> bool:
+    """Remove a new run that waits in the queue, as if it had never been queued; false where it has been started."""
+    if TicketQueue.of(folder).remove(folder.id) is None:
+        return False
+    shutil.rmtree(folder.path, ignore_errors=True)
+    return True
 
 
 def start_warnings(experiment: Experiment) -> list[str]:

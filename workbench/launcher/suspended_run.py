@@ -13,7 +13,7 @@ from workbench.core.errors import UserError
 from workbench.io.record_codec import read_record
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, Phase, RequestKind
-from workbench.runs.journal import AnsweredRequest, Journal
+from workbench.runs.journal import Journal
 from workbench.runs.reader import RunReader
 from workbench.runs.records import Heartbeat
 from workbench.runs.requests import Answer, Request, StopReason
@@ -54,11 +54,7 @@ class SuspendedRunHolder:
         with contextlib.suppress(OSError):
             if request.id not in self._answers:
                 self._answers[request.id] = answer = self._execute(request)
-                self._journal.append(
-                    AnsweredRequest(
-                        request=request.kind, id=request.id, text=answer.text, outcome=answer.outcome
-                    )
-                )
+                self._journal.append(requests.journal_line(request, answer))
             answer = self._answers[request.id]
             requests.write_answer(self._folder, request, answer)
             self._done |= request.kind is RequestKind.CONTINUE and answer.outcome is Outcome.DONE

@@ -45,6 +45,10 @@ class Plan(msgspec.Struct, frozen=True):
     samples_per_second: float
     seconds: dict[str, float]
     """`load`, `train`, `evaluate` and `total`, without early stopping."""
+    cpu_wait: float
+    """The share of the measured time, from 0 to 1, in which the training waited for a processor that other processes
+    used. The times of the plan are those without these waits.
+    """
     shares: dict[str, float]
     """Shares of a step's time, from 0 to 1: `data`, `model` (forward and backward), `optimizer`, `record` (metrics)."""
     memory: dict[str, int | None]
@@ -62,6 +66,20 @@ class Plan(msgspec.Struct, frozen=True):
         """Whether the run's folder fits on its disk."""
         free = self.disk["free"]
         return free is None or (self.disk["total"] or 0) < free
+
+
+BUSY = 0.05
+"""The share of waits from which a plan says that the machine was busy."""
+
+
+def describe_cpu_wait(share: float) -> str:
+    """What the waits for a processor mean for the estimated time; empty where there were hardly any."""
+    if share < BUSY:
+        return ""
+    return (
+        f"other processes used the processors: the steps waited for one {100 * share:.0f} % of the time, which is left "
+        "out of the estimates; while that goes on, a run takes longer"
+    )
 
 
 class PlanResult(Record, frozen=True, kw_only=True):

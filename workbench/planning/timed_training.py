@@ -19,12 +19,16 @@ from workbench.engine.settings_history import SettingsHistory
 from workbench.engine.train_state import TrainState
 from workbench.runs.jsonl import LineWriter
 from workbench.runs.run_folder import RunFolder
+from workbench.system.cpu_wait import CpuWait
 from workbench.worker.components import TrainingComponents
 from workbench.worker.metrics_writer import MetricsWriter
 from workbench.worker.requests import RequestInbox
 
 WARMUP_SECONDS = 0.1
 """Duration of the warm-up (at least one step), in which kernels are chosen and memory is allocated."""
+
+MAX_WAIT = 0.9
+"""The largest share of a measured time that is left out as a wait for a processor."""
 
 
 class TimeBudgetExceeded(Exception):
@@ -38,17 +42,30 @@ class Throughput:
     steps: int
     samples: int
     seconds: float
+    """Wall time."""
     by_phase: dict[str, float]
+    waited: float = 0.0
+    """The part of it in which the training waited for a processor that other processes used."""
+
+    @property
+    def cpu_wait(self) -> float:
+        """The share of the wall time that is such waits, from 0 to 1."""
+        return self.waited / self.seconds
+
+    @property
+    def undisturbed_seconds(self) -> float:
+        """The time without these waits."""
+        return self.seconds - self.waited
 
     @property
     def samples_per_second(self) -> float:
-        """Trained samples per second."""
-        return self.samples / self.seconds
+        """Trained samples per second, where no other process uses the processors."""
+        return self.samples / self.undisturbed_seconds
 
     @property
     def step_seconds(self) -> float:
-        """Seconds per step."""
-        return self.seconds / self.steps
+        """Seconds per step, likewise."""
+        return self.undisturbed_seconds / self.steps
 
 
 class BudgetClock:
@@ -171,10 +188,10 @@ class TimedTraining:
             self._train(WARMUP_SECONDS)
         step, state.model_seconds, state.optimizer_seconds = state.step, 0.0, 0.0
         clock.wait()
-        start = time.perf_counter()
+        start, cpu_wait = time.perf_counter(), CpuWait()
         samples, data_seconds = self._train(seconds)
         clock.wait()
-        elapsed = time.perf_counter() - start
+        elapsed, waited = time.perf_counter() - start, cpu_wait.seconds()
         remainder = max(0.0, elapsed - data_seconds - state.model_seconds - state.optimizer_seconds)
         seconds_by_phase = {
             "data": data_seconds,
@@ -182,7 +199,9 @@ class TimedTraining:
             "optimizer": state.optimizer_seconds,
             "record": remainder,
         }
-        return Throughput(state.step - step, samples, elapsed, seconds_by_phase)
+        return Throughput(
+            state.step - step, samples, elapsed, seconds_by_phase, min(waited, MAX_WAIT * elapsed)
+        )
 
     def _train(self, seconds: float) -> tuple[int, float]:
         """Train for this time; returns the number of samples, and the seconds spent on making batches."""

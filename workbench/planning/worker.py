@@ -29,13 +29,14 @@ from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import device_name
 from workbench.engine.evaluate import evaluate
 from workbench.io.record_codec import write_record
-from workbench.planning.plan import RESULT_FILE, Plan, PlanResult, Proposal
-from workbench.planning.timed_training import Throughput, TimedTraining
+from workbench.planning.plan import RESULT_FILE, Plan, PlanResult, Proposal, describe_cpu_wait
+from workbench.planning.timed_training import MAX_WAIT, Throughput, TimedTraining
 from workbench.runs.evaluation import TOP_K
 from workbench.runs.journal import Notice, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.system import machine_info
 from workbench.system.cpu import usable_cores
+from workbench.system.cpu_wait import CpuWait
 from workbench.system.memory import host_memory
 from workbench.system.processes import process_age
 from workbench.worker.attempt import TrainingAttempt
@@ -112,11 +113,12 @@ class Planner:
             samples_per_second=throughput.samples_per_second,
             seconds=durations,
             shares={name: seconds / phases.seconds for name, seconds in phases.by_phase.items()},
+            cpu_wait=throughput.cpu_wait,
             memory=memory,
             disk=self._disk(),
             proposals=tuple(sorted(self._proposals(durations), key=lambda row: -row.factor)),
             tried=tuple(self._tried),
-            notices=tuple(self._notices()),
+            notices=tuple(self._notices(throughput)),
         )
 
     def _durations(self, throughput: Throughput, frozen_throughput: Throughput | None) -> dict[str, float]:
@@ -140,7 +142,7 @@ class Planner:
         placed_split = components.splits[split]
         count = 64
         while True:
-            start = time.perf_counter()
+            start, cpu_wait = time.perf_counter(), CpuWait()
             evaluate(
                 components.model.module,
                 first_samples(placed_split, count),
@@ -153,6 +155,7 @@ class Planner:
             )
             elapsed = time.perf_counter() - start
             if count >= len(placed_split) or elapsed > TRIAL_SECONDS / 2:
+                elapsed -= min(cpu_wait.seconds(), MAX_WAIT * elapsed)
                 return elapsed * len(placed_split) / min(count, len(placed_split))
             count *= 4
 
@@ -238,11 +241,14 @@ class Planner:
             before = self._training.run(TRIAL_SECONDS / 2, epoch=last)
             throughput = training.run(TRIAL_SECONDS, epoch=last)
             after = self._training.run(TRIAL_SECONDS / 2, epoch=last)
-        base = (before.samples + after.samples) / (before.seconds + after.seconds)
+        seconds = before.undisturbed_seconds + after.undisturbed_seconds
+        base = (before.samples + after.samples) / seconds
         return throughput.samples_per_second / base, throughput
 
-    def _notices(self) -> Iterator[str]:
+    def _notices(self, throughput: Throughput) -> Iterator[str]:
         """The notices that the worker would have recorded, and what the total time depends on."""
+        if remark := describe_cpu_wait(throughput.cpu_wait):
+            yield remark
         for record in read_journal(self._context.folder.journal):
             if isinstance(record, Notice):
                 yield record.text

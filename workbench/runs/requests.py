@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from workbench.io.record_codec import read_record, write_record
 from workbench.runs.enums import Cause, Outcome, RequestKind
+from workbench.runs.journal import AnsweredRequest
 from workbench.runs.records import RequestFile, RequestValues
 from workbench.runs.run_folder import RunFolder
 
@@ -91,6 +92,11 @@ def pending_requests(folder: RunFolder) -> list[Request]:
         if record is not None:
             pending.append(Request(path.stem, record.request, record.values, record.attempt, record.time))
     return sorted(pending, key=lambda request: (request.time, request.id))
+
+
+def journal_line(request: Request, answer: Answer) -> AnsweredRequest:
+    """The line of the journal about an answer."""
+    return AnsweredRequest(request=request.kind, id=request.id, text=answer.text, outcome=answer.outcome)
 
 
 def write_answer(folder: RunFolder, request: Request, answer: Answer) -> None:

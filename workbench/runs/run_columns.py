@@ -66,6 +66,8 @@ class RunColumn:
     """Whether the largest come first until the order is reversed."""
     varies: bool = False
     """Whether repeats that do not share its text say so; else they show that of one of them."""
+    by_start: bool = False
+    """Whether its order is that of the starts: runs that wait come after all others, in the order of the queue."""
     needs_ranges: bool = False
     """Whether it shows what only `MetricRanges` knows."""
 
@@ -96,11 +98,15 @@ class RunColumn:
 
     def key(self, row: RunSummary, repeats: Sequence[RunSummary] = ()) -> SortKey | None:
         """The place of a run in the order, or of several by their mean; `None` comes last."""
+        if self.by_start and row.position:
+            return _AFTER_ALL, float(row.position), ""
         statistics = _statistics([self.value(run) for run in repeats])
         value = self.value(row)
         return _key(value if statistics is None else _with_number(value, statistics.mean))
 
 
+_AFTER_ALL = 2.0
+"""The kind of a key after numbers and texts."""
 LABELED = {"result", "newest"}
 """The columns whose figures name their split, as their header does not."""
 
@@ -285,13 +291,14 @@ def _eta_or_age(row: RunSummary) -> Ranked:
 
 
 def _started(row: RunSummary) -> Ranked | None:
+    """When a run was started or queued."""
     return Ranked(row.created, text.format_time(row.created)) if row.created else None
 
 
 RUN_FIELDS: dict[str, RunColumn] = {
     column.name: column
     for column in (
-        RunColumn("run", "run", lambda row: row.id, descending=True),
+        RunColumn("run", "run", lambda row: row.id, descending=True, by_start=True),
         RunColumn("name", "name", lambda row: row.name),
         RunColumn("status", "status", _status),
         RunColumn("epoch", "epoch", _progress, descending=True),
@@ -313,7 +320,7 @@ RUN_FIELDS: dict[str, RunColumn] = {
         RunColumn(
             "data", "data", lambda row: short_name(row.dataset) or row.command or "".join(row.logs[:1])
         ),
-        RunColumn("started", "started", _started, descending=True),
+        RunColumn("started", "started", _started, descending=True, by_start=True),
         RunColumn("command", "command", lambda row: row.command),
         RunColumn("reason", "reason", lambda row: row.reason),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -87,6 +88,12 @@ class Places:
         found = {*shortages.values()} or {Shortage.EARLIER_RUN}
         order = (Shortage.MEMORY, Shortage.GPU, Shortage.OTHER_PROCESSES, Shortage.EARLIER_RUN)
         return NoPlace(next(kind for kind in order if kind in found), uuids, self._holders(uuids))
+
+    def capacity(self, requests: Sequence[PlaceRequest]) -> int:
+        """How many of these runs can have a place of their own at once, where no other run has one."""
+        gpus = [candidates for request in requests if (candidates := self._candidates(request))]
+        distinct = {gpu.uuid for candidates in gpus for gpu in candidates}
+        return min(len(gpus), len(distinct)) + min(len(requests) - len(gpus), self.slots)
 
     def _candidates(self, request: PlaceRequest) -> list[Gpu]:
         """The GPUs that the run could use if they were free; none for a run on the CPU."""

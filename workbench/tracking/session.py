@@ -15,10 +15,10 @@ from workbench.core import paths
 from workbench.io.record_codec import read_record, write_record
 from workbench.runs.attempts import installed_versions
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
-from workbench.runs.journal import AnsweredRequest, Attempt, Journal, PhaseChange
+from workbench.runs.journal import Attempt, Journal, PhaseChange
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock
 from workbench.runs.records import Exit, Heartbeat, Launch, Notes, Seconds
-from workbench.runs.requests import Answer, pending_requests, write_answer
+from workbench.runs.requests import Answer, journal_line, pending_requests, write_answer
 from workbench.runs.run_folder import (
     RunFolder,
     allocate_reserve,
@@ -90,12 +90,13 @@ class OwnRun:
         """Write the heartbeat when it is due, and stop the script if that was requested."""
         for request in pending_requests(self.folder):
             stops = request.kind is RequestKind.STOP
-            text = "interrupting the script" if stops else "a script can only be stopped"
-            outcome = Outcome.DONE if stops else Outcome.REJECTED
-            self._journal.append(
-                AnsweredRequest(request=request.kind, id=request.id, text=text, outcome=outcome)
+            answer = (
+                Answer(Outcome.DONE, "interrupting the script")
+                if stops
+                else Answer(Outcome.REJECTED, "a script can only be stopped")
             )
-            write_answer(self.folder, request, Answer(outcome, text))
+            self._journal.append(journal_line(request, answer))
+            write_answer(self.folder, request, answer)
             if stops:
                 self.stopped = True
                 os.kill(os.getpid(), signal.SIGINT)

@@ -18,7 +18,7 @@ from workbench.runs.tickets import QueueMove
 from workbench.ui.actions.app_host import AppHost
 from workbench.ui.actions.live_tuning import LiveTuning
 from workbench.ui.actions.navigation import move_cursor
-from workbench.ui.actions.queue import hold_or_release, move_in_queue
+from workbench.ui.actions.queue import hold_or_release, move_in_queue, queue_labels
 from workbench.ui.actions.runs import RunActions
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
@@ -89,6 +89,7 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
         return MainScreen(
             lambda: {
                 "pause": self.live_tuning.pause_label,
+                **queue_labels(self.targets),
                 "zoom": "all panes" if self.navigation.zoomed else "zoom",
             }
         )
@@ -152,6 +153,12 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def _marks_changed(self, event: messages.MarksChanged) -> None:
         self.runs.marked_ids = event.run_ids
         self.main_view.show_marks()
+        self.refresh_bindings()
+
+    @on(messages.GroupSelected)
+    def _group_selected(self, event: messages.GroupSelected) -> None:
+        self.runs.group_ids = event.run_ids
+        self.main_view.show_group()
         self.refresh_bindings()
 
     @on(messages.OverlaysRequested)

@@ -12,7 +12,7 @@ PANE_KEYS = [
 
 RUN_KEYS = [
     Binding("t", "train", "train"),
-    Binding("T", "train_queued", "train when a device is free (queue)", show=False),
+    Binding("T", "train_queued", "train when a device is free (queue)"),
     Binding("s", "stop", "stop"),
     Binding("r", "resume", "resume"),
     Binding("p", "pause", "pause"),
@@ -22,15 +22,15 @@ RUN_KEYS = [
     Binding("plus", "add_epochs(1)", "one epoch more", key_display="+"),
     Binding("P", "suspend", "suspend: pause and free the memory", show=False),
     Binding("c", "checkpoint", "checkpoint now", show=False),
-    Binding("K", "move_in_queue('up')", "earlier in the queue", show=False),
-    Binding("J", "move_in_queue('down')", "later in the queue", show=False),
-    Binding("H", "hold", "hold in the queue, or release", show=False),
+    Binding("K", "move_in_queue('up')", "earlier in the queue"),
+    Binding("J", "move_in_queue('down')", "later in the queue"),
+    Binding("H", "hold", "hold in the queue, or release"),
     Binding("d", "duplicate", "duplicate into the experiment", show=False),
     Binding("equals_sign", "compare", "compare", key_display="="),
     Binding("Y", "copy_command", "copy the command that repeats the run", show=False),
     Binding("i", "notes", "name, tags and notes", show=False),
     Binding("I", "logged_images", "images that the run has logged", show=False),
-    Binding("e", "export", "export", show=False),
+    Binding("e", "export", "export the run", show=False),
     Binding("x", "trash", "move to trash", show=False),
     Binding("exclamation_mark,fullwidth_exclamation_mark", "log", "log", show=False, key_display="!"),
 ]

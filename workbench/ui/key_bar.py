@@ -12,8 +12,15 @@ from workbench.ui.base.status_style import MUTED
 from workbench.ui.bindings import RUN_KEYS, SCREEN_KEYS
 from workbench.ui.widgets.text_line import TextLine
 
-PAIRS = {"multiply_lr(0.5)": ("multiply_lr(2)", "lr"), "add_epochs(-1)": ("add_epochs(1)", "epochs")}
+PAIRS = {
+    "multiply_lr(0.5)": ("multiply_lr(2)", "lr"),
+    "add_epochs(-1)": ("add_epochs(1)", "epochs"),
+    "move_in_queue('up')": ("move_in_queue('down')", "move"),
+}
 """Pairs of bindings with one hint: `[ ] lr`."""
+
+BESIDE_OTHERS = {"train_queued": ("hold", "queue")}
+"""What is always available, but shown only beside another action; and its label there."""
 
 ALWAYS_SHOWN = {"command_palette", "keys", "quit"}
 """Hints at the right end that are kept on a narrow terminal."""
@@ -83,7 +90,10 @@ class KeyBar(TextLine):
         for binding in (*RUN_KEYS, *SCREEN_KEYS):
             if binding.action not in by_action or not binding.show:
                 continue
-            other, label = PAIRS.get(binding.action, ("", by_action[binding.action].description))
+            beside, label = BESIDE_OTHERS.get(binding.action, ("", by_action[binding.action].description))
+            if beside and beside not in by_action:
+                continue
+            other, label = PAIRS.get(binding.action, ("", label))
             key = self.app.get_key_display(binding)
             if other:
                 key += " " + next(self.app.get_key_display(b) for b in RUN_KEYS if b.action == other)

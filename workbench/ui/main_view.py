@@ -73,6 +73,7 @@ class MainView(Vertical):
         self._assign_rows([pane])
         pane.run_id, pane.evaluations = self._runs.run_id, self._runs.evaluations
         pane.marked, pane.overlays = self._runs.marked_ids, self._runs.overlays
+        pane.group = self._runs.group_ids
         pane.view = self._runs.view
         self.post_message(PaneMounted(pane_id))
         return pane
@@ -184,6 +185,11 @@ class MainView(Vertical):
         """Show which runs are marked."""
         for pane in self.panes.values():
             pane.marked = self._runs.marked_ids
+
+    def show_group(self) -> None:
+        """Show which runs the row under the cursor stands for."""
+        for pane in self.panes.values():
+            pane.group = self._runs.group_ids
 
     def clear_marks(self) -> None:
         """Unmark all runs."""

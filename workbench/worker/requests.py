@@ -12,7 +12,7 @@ from types import FrameType
 
 from workbench.runs import requests
 from workbench.runs.enums import Cause, Outcome, RequestKind
-from workbench.runs.journal import AnsweredRequest, Journal
+from workbench.runs.journal import Journal
 from workbench.runs.requests import Answer, Request, StopReason, signal_stop_reason
 from workbench.runs.run_folder import RunFolder
 
@@ -76,8 +76,7 @@ class RequestInbox:
 
     def answer(self, request: Request, answer: Answer) -> None:
         """Write the answer, to the journal too."""
-        outcome, text = answer
-        self._journal.append(AnsweredRequest(request=request.kind, id=request.id, text=text, outcome=outcome))
+        self._journal.append(requests.journal_line(request, answer))
         self._journal.retry(lambda: requests.write_answer(self._folder, request, answer))
 
     def stop_requested(self) -> bool:

@@ -127,6 +127,24 @@ async def test_marked_runs_are_overlaid_with_their_values_sorted():
         assert "train/loss .019" in pilot.app.text and not pilot.app.query_one("#legend").display
 
 
+async def test_all_runs_of_a_folded_row_are_drawn_unless_others_are_marked():
+    async with Shown().run_test(size=(120, 36)) as pilot:
+        pane, views = pilot.app.pane, [make_view(name) for name in "abc"]
+        await show(pilot, views[0])
+        pane.group = frozenset("ab")
+        await pilot.pause()
+        assert pilot.app.requested[-1] == ("a", "b")
+        pane.overlays = views
+        await pilot.pause()
+        assert "2 runs" in pane.headline
+        pane.marked = frozenset("c")
+        await pilot.pause()
+        assert [view.folder.id for view in pane.shown_views] == ["a", "c"]
+        pane.marked = pane.group = frozenset()
+        await pilot.pause()
+        assert [view.folder.id for view in pane.shown_views] == ["a"]
+
+
 async def test_the_filter_selects_charts_and_says_if_nothing_matches():
     async with Shown().run_test(size=(120, 36)) as pilot:
         await show(pilot, make_view())

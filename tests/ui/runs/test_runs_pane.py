@@ -10,7 +10,7 @@ from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.scores import Score
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
-from workbench.ui.base.messages import RunOpened, RunSelected
+from workbench.ui.base.messages import GroupSelected, RunOpened, RunSelected
 from workbench.ui.runs.pane import RunsPane, run_details
 from workbench.ui.runs.run_table import RunTable
 
@@ -21,6 +21,7 @@ class Bench(App[None]):
     def __init__(self, rows: list[RunSummary] | None) -> None:
         super().__init__()
         self.start, self.heard = rows, list[str]()
+        self.groups: list[frozenset[str]] = []
 
     def compose(self) -> ComposeResult:
         yield RunsPane()
@@ -39,6 +40,9 @@ class Bench(App[None]):
 
     def on_run_selected(self, event: RunSelected) -> None:
         self.heard.append(f"selected {event.run_id}")
+
+    def on_group_selected(self, event: GroupSelected) -> None:
+        self.groups.append(event.run_ids)
 
     def on_run_opened(self, event: RunOpened) -> None:
         self.heard.append(f"opened {event.run_id}")
@@ -182,6 +186,40 @@ async def test_repeats_fold_into_one_row(text_of: TextOf) -> None:
         await pilot.press("F")
         await pilot.pause()
         assert len(app.pane.visible_rows) == 4
+
+
+async def test_a_folded_row_tells_its_runs_and_is_the_one_that_starts_next() -> None:
+    queued = [row(number, "g", Status.QUEUED, group="g", position=number) for number in (2, 3)]
+    app = Bench([row(1, "other"), *queued])
+    async with app.run_test(size=(80, 12)) as pilot:
+        await pilot.press("g")
+        await pilot.pause()
+        assert [one.position for one in app.pane.visible_rows] == [3, 2, None] and not app.groups
+        await pilot.press("F", "g")
+        await pilot.pause()
+        assert [one.position for one in app.pane.visible_rows] == [2, None]
+        assert app.groups[-1] == {"20260002", "20260003"}
+        await pilot.press("down")
+        await pilot.pause()
+        assert app.groups[-1] == frozenset()
+
+
+async def test_folded_rows_whose_names_begin_alike_stay_distinct(text_of: TextOf) -> None:
+    repeats = [
+        row(
+            2 * number + seed,
+            "long",
+            group="digits-convnet-with-a-long-name",
+            settings={"train.lr": lr, "seed": seed},
+        )
+        for number, lr in enumerate((0.1, 0.01), 1)
+        for seed in (0, 1)
+    ]
+    app = Bench(repeats)
+    async with app.run_test(size=(46, 12)) as pilot:
+        await pilot.press("F")
+        await pilot.pause()
+        assert "lr=0.1 ×2" in text_of(app) and "lr=0.01 ×2" in text_of(app)
 
 
 async def test_marking_a_range_and_all_that_the_filter_shows() -> None:

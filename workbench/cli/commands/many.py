@@ -7,14 +7,15 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from workbench.cli import console
-from workbench.cli.signals import SignalRecorder, is_init_process
+from workbench.cli.commands.plan import make_plan
+from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
-from workbench.cli.waiting import LAUNCHER
+from workbench.cli.waiting import LAUNCHER, SignalWaiter
 from workbench.config.variants import SEED, Variant
 from workbench.core import text
 from workbench.core.errors import UserError
@@ -23,20 +24,24 @@ from workbench.core.paths import home
 from workbench.launcher import launch
 from workbench.launcher.group_start import free_group, queue_group
 from workbench.launcher.queue import QueueOptions, ensure_runner
-from workbench.planning.client import PlanProcess
+from workbench.planning.plan import Plan, describe_cpu_wait
+from workbench.runs import requests
 from workbench.runs.enums import RequestKind
+from workbench.runs.queue_state import read_places
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunReport, read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 from workbench.runs.tickets import TicketQueue, withdraw
-from workbench.system.gpu import read_inventory
+from workbench.system.places import PlaceRequest
 
 POLL_SECONDS = 0.5
-CPU = "cpu"
 MAX_PLANNED = 8
 """Settings of which a plan is made; the time of others is the mean of these."""
+
+Settings = tuple[tuple[str, str], ...]
+"""What distinguishes a variant, without its seed."""
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
@@ -57,7 +62,7 @@ def train_many(
     `name`: that of the experiment without the variation, by which the group is called if the user gives it no name.
     """
     store = Store.default()
-    group = options.group or free_group(name, store)
+    group = options.group or free_group(name, store.list_runs())
     notes, queue = Notes(group=group, tags=tuple(options.tag)), queue or QueueOptions()
     with SignalRecorder() as signals:
         folders = queue_group(
@@ -124,19 +129,20 @@ def _test_text(report: RunReport) -> str:
 
 
 def runs_at_once(variants: Sequence[Variant]) -> int:
-    """How many of the runs the queue starts at once where nothing else runs: one per GPU, else per CPU slot."""
-    uses_cpu = all(variant.experiment.train.device == CPU for variant in variants)
-    gpus = 0 if uses_cpu else len(read_inventory().usable)
-    return min(gpus or TicketQueue(home()).slots, len(variants))
+    """How many of the runs the queue starts at once where nothing else runs."""
+    wanted = [PlaceRequest(variant.experiment.train.device) for variant in variants]
+    return read_places(TicketQueue(home())).capacity(wanted)
 
 
 def dry_run(options: argparse.Namespace, variants: Sequence[Variant]) -> int:
     """List the runs that would be started, and the time that they take by a few steps of each."""
-    rows = _estimated(variants)
+    plans = _plans(variants)
+    rows = _estimated(variants, plans)
+    cpu_wait = max(plan.cpu_wait for plan in plans.values())
     at_once = runs_at_once(variants)
     seconds = sum(row.seconds for row in rows) / at_once
     if options.json:
-        console.print_json({"runs": rows, "at_once": at_once, "seconds": seconds})
+        console.print_json({"runs": rows, "at_once": at_once, "seconds": seconds, "cpu_wait": cpu_wait})
         return DONE
     print_table(
         ("run", "settings", "time"),
@@ -152,17 +158,23 @@ def dry_run(options: argparse.Namespace, variants: Sequence[Variant]) -> int:
     console.print_result(
         f"{text.plural(len(rows), 'run')}, {at_once} at once: about {text.format_duration(seconds)}; nothing is started"
     )
+    if remark := describe_cpu_wait(cpu_wait):
+        console.print_status(f"workbench: {remark}")
     return DONE
 
 
-def _estimated(variants: Sequence[Variant]) -> list[PlannedRun]:
-    """The runs with their estimated time, which does not depend on the seed."""
+def _plans(variants: Sequence[Variant]) -> dict[Settings, Plan]:
+    """Plans of the first settings, which do not depend on the seed."""
     distinct = {_without_seed(variant): variant for variant in reversed(variants)}
-    planned = dict[tuple[tuple[str, str], ...], float]()
-    for key, variant in list(reversed(distinct.items()))[:MAX_PLANNED]:
-        console.print_status(f"running a few steps of {variant.experiment.name}; nothing is saved")
-        with PlanProcess(variant.experiment) as planning:
-            planned[key] = planning.wait(console.progress_printer()).seconds["total"]
+    return {
+        key: make_plan(variant.experiment, "; nothing is saved")
+        for key, variant in list(reversed(distinct.items()))[:MAX_PLANNED]
+    }
+
+
+def _estimated(variants: Sequence[Variant], plans: Mapping[Settings, Plan]) -> list[PlannedRun]:
+    """The runs with their estimated time."""
+    planned = {key: plan.seconds["total"] for key, plan in plans.items()}
     mean = sum(planned.values()) / len(planned)
     return [
         PlannedRun(
@@ -174,32 +186,26 @@ def _estimated(variants: Sequence[Variant]) -> list[PlannedRun]:
     ]
 
 
-def _without_seed(variant: Variant) -> tuple[tuple[str, str], ...]:
+def _without_seed(variant: Variant) -> Settings:
     return tuple((key, value) for key, value in variant.changed if key != SEED)
 
 
-class GroupWaiter:
-    """Follows several runs until all have ended.
-
-    SIGUSR1 requests a checkpoint of those that run. Ctrl-C and SIGTERM take those that wait out of the queue and stop
-    the others after a checkpoint; a second one leaves them. SIGHUP leaves all of them at once.
-    """
+class GroupWaiter(SignalWaiter):
+    """Follows several runs until all have ended; a signal to stop takes those that wait out of the queue."""
 
     def __init__(self, folders: Sequence[RunFolder], signals: SignalRecorder) -> None:
-        self._folders, self._signals = folders, signals
+        super().__init__(signals, "the runs", owner=True)
+        self._folders = folders
         self._statuses = dict.fromkeys((folder.id for folder in folders), Status.QUEUED)
         self._is_terminal = sys.stderr.isatty()
-        self._stopping = False
-        self.interrupted = False
-        """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
 
     def wait(self) -> None:
         """Wait until all have ended, or are left."""
         while not self._all_ended():
-            if any(self._handle(number) for number in self._signals.take()):
+            if self._handle_signals():
                 return
             time.sleep(POLL_SECONDS)
-        self._clear()
+        self._clear_line()
 
     def _all_ended(self) -> bool:
         """Show what is new; whether nothing is to come."""
@@ -217,7 +223,7 @@ class GroupWaiter:
         return ended == len(self._folders)
 
     def _show_end(self, report: RunReport) -> None:
-        self._clear()
+        self._clear_line()
         reason = f": {report.reason}" if report.reason and report.status != Status.FINISHED else ""
         console.print_status(f"  {report.name} {report.status}{reason}  {_test_text(report)}".rstrip())
 
@@ -228,41 +234,24 @@ class GroupWaiter:
             parts.append(f"{report.name} {report.epoch}/{report.epochs_total or '?'}")
         console.show_line(text.truncate("  ".join(parts), console.terminal_width()))
 
-    def _handle(self, number: signal.Signals) -> bool:
-        """React to a signal; returns whether to leave the runs."""
-        self._clear()
-        live = [folder for folder in self._folders if status_of(folder).live]
-        if number is signal.SIGUSR1:
-            self._request_checkpoints(live)
-            return False
-        self.interrupted = True
-        if not self._stopping and number is not signal.SIGHUP:
-            self._stop(number)
-            return False
-        if is_init_process():
-            console.print_status(
-                f"{number.name}: this command is process 1, whose end would kill the runs; it waits on"
-            )
-            return False
-        console.print_status(
-            "The runs are left as they are; 'workbench queue' and 'workbench runs' show them."
-        )
-        return True
-
-    def _clear(self) -> None:
+    def _clear_line(self) -> None:
         if self._is_terminal:
             console.clear_line()
 
-    def _request_checkpoints(self, live: Sequence[RunFolder]) -> None:
+    @property
+    def _live(self) -> list[RunFolder]:
+        return [folder for folder in self._folders if status_of(folder).live]
+
+    def _request_checkpoint(self) -> None:
+        live = self._live
         for folder in live:
             with contextlib.suppress(UserError):  # it has ended in this moment
                 launch.send_request(folder, RequestKind.CHECKPOINT)
         console.print_status(f"SIGUSR1: requested a checkpoint of {text.plural(len(live), 'run')}.")
 
-    def _stop(self, number: signal.Signals) -> None:
-        self._stopping = True
+    def _stop(self, number: signal.Signals) -> bool:
         withdrawn = sum(withdraw(folder) for folder in self._folders)
-        live = [folder for folder in self._folders if status_of(folder).live]
+        live = self._live
         for folder in live:
             with contextlib.suppress(UserError):  # it has ended in this moment
                 launch.stop_run(folder)
@@ -270,3 +259,9 @@ class GroupWaiter:
             f"{number.name}: {text.plural(withdrawn, 'run')} taken out of the queue, {len(live)} stopped after a "
             "checkpoint; a second one leaves them running."
         )
+        return True
+
+    def _leave(self) -> str:
+        for folder in self._folders if self._stop_sent else ():
+            requests.withdraw_requests(folder, RequestKind.STOP)
+        return "The runs are left as they are; 'workbench queue' and 'workbench runs' show them."

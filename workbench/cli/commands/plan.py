@@ -10,7 +10,7 @@ from workbench.cli import console
 from workbench.cli.run_text import print_data
 from workbench.cli.tables import print_table
 from workbench.config.data_summary import experiment_data
-from workbench.config.experiment import build_experiment
+from workbench.config.experiment import Experiment, build_experiment
 from workbench.core.exit_codes import DONE
 from workbench.core.text import format_bytes, format_count, format_duration, plural, sanitize
 from workbench.planning.client import PlanProcess
@@ -24,9 +24,7 @@ def plan(options: argparse.Namespace) -> int:
     )
     summary = experiment_data(experiment)
     print_data(summary)
-    console.print_status(f"running a few steps of {experiment.name}; nothing is saved")
-    with PlanProcess(experiment) as planning:
-        estimate = planning.wait(console.progress_printer())
+    estimate = make_plan(experiment, "; nothing is saved")
     if options.json:
         console.print_json(
             {
@@ -45,6 +43,16 @@ def plan(options: argparse.Namespace) -> int:
     for notice in estimate.notices:
         console.print_status(f"workbench: {sanitize(notice)}")
     return DONE
+
+
+def make_plan(experiment: Experiment, remark: str) -> Plan:
+    """Run a few steps of an experiment, after a line that says so and ends in `remark`.
+
+    Raises `UserError`, or `RunFailed` where it would fail in training too.
+    """
+    console.print_status(f"running a few steps of {experiment.name}{remark}")
+    with PlanProcess(experiment) as planning:
+        return planning.wait(console.progress_printer())
 
 
 def plan_rows(estimate: Plan) -> list[tuple[str, str]]:

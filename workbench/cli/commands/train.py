@@ -11,6 +11,7 @@ import msgspec
 
 from workbench.cli import console, run_text
 from workbench.cli.commands import many
+from workbench.cli.commands.plan import make_plan
 from workbench.cli.queue_options import queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
@@ -23,7 +24,6 @@ from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
 from workbench.launcher import launch
-from workbench.planning.client import PlanProcess
 from workbench.runs.enums import Cause
 from workbench.runs.queue_state import read_waiting
 from workbench.runs.records import Notes
@@ -71,11 +71,7 @@ def train(options: argparse.Namespace) -> int:
 
 def _measure_memory(experiment: Experiment) -> int:
     """The bytes of GPU memory that a run needs, by a few steps of it; 0 without a GPU. Raises `UserError`."""
-    console.print_status(
-        f"running a few steps of {experiment.name} to measure its memory (or say it: --memory 8GB)"
-    )
-    with PlanProcess(experiment) as planning:
-        measured = planning.wait(console.progress_printer()).memory["device"]
+    measured = make_plan(experiment, " to measure its memory (or say it: --memory 8GB)").memory["device"]
     return measured + CONTEXT_BYTES if measured else 0
 
 

@@ -27,7 +27,7 @@ def choose_export(host: ActionHost, selection: RunSelection) -> None:
         host.show_notice(f"exporting {row.name} as {format_name}…")
         host.run_in_background(lambda: export_run(host.store.folder(row.id), row.name, format_name))
 
-    host.show_screen(Chooser(f"Export {row.name}", export_format_finder()), export)
+    host.show_screen(Chooser(f"Export the run {row.name}", export_format_finder()), export)
 
 
 def export_run(folder: RunFolder, name: str, format_name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.launcher.queue import hold
+from workbench.runs.status import Status
 from workbench.runs.tickets import QueueMove, TicketQueue
 from workbench.ui.actions.host import ActionHost
 from workbench.ui.actions.targets import RunTargets
@@ -40,3 +41,13 @@ def hold_or_release(host: ActionHost, targets: RunTargets) -> None:
         )
 
     host.run_in_background(change)
+
+
+def queue_labels(targets: RunTargets) -> dict[str, str]:
+    """What keys do to queued target runs, by the name of the action."""
+    rows = targets.eligible_runs("hold")
+    if not rows:
+        return {}
+    stops = targets.eligible_runs("stop")
+    stop = {"stop": "take out"} if all(row.status is Status.QUEUED for row in stops) else {}
+    return {"hold": "release" if all(row.held for row in rows) else "hold", **stop}

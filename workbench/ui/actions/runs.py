@@ -85,17 +85,16 @@ class RunActions:
 
     def _queue_group(self, name: str, variants: Sequence[Variant]) -> None:
         """Queue the runs of settings with several values as one group, after a confirmation."""
-        store = self._host.store
+        store, group = self._host.store, free_group(name, self._targets.rows)
 
         def queue() -> str:
-            group = free_group(name, store)
             folders = queue_group(variants, LAUNCHER, store, notes=Notes(group=group), queue=QueueOptions())
             self._host.run_soon(lambda: self._host.refresh_runs(folders[0].id))
             return f"{len(folders)} runs of the group {group} are queued"
 
         settings = ", ".join(key for key, _ in variants[0].changed)
         self._host.confirm(
-            f"Queue {len(variants)} runs of {name}?",
+            f"Queue {len(variants)} runs as the group {group}?",
             f"One for each combination of the values of {settings}; they run as devices become free.",
             lambda: self._host.run_in_background(queue),
         )

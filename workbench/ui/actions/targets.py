@@ -35,7 +35,7 @@ class RunSelection(Protocol):
 
     @property
     def marked(self) -> list[RunSummary]:
-        """The marked runs."""
+        """The marked runs, else those of a folded row."""
 
 
 class RunTargets:
@@ -50,6 +50,11 @@ class RunTargets:
         return self._selection.selected
 
     @property
+    def rows(self) -> Sequence[RunSummary]:
+        """All runs, as far as they are known."""
+        return self._selection.rows or ()
+
+    @property
     def target_runs(self) -> list[RunSummary]:
         """The marked runs, else the selected one."""
         selected = self._selection.selected
@@ -62,9 +67,7 @@ class RunTargets:
 
     def display_names(self, rows: Sequence[RunSummary]) -> str:
         """The name of the only run of `rows`, else their number."""
-        return (
-            display_name(rows[0], self._selection.rows or ()) if len(rows) == 1 else plural(len(rows), "run")
-        )
+        return display_name(rows[0], self.rows) if len(rows) == 1 else plural(len(rows), "run")
 
     def unavailable_reason(self, action: str, *parameters: object) -> str:
         """Why `action` is unavailable now, in one line; empty if it is available."""

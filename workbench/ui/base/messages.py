@@ -26,6 +26,13 @@ class RunSelected(Message):
 
 
 @dataclass
+class GroupSelected(Message):
+    """The row under the cursor now stands for these runs, repeats of each other; for one run alone there are none."""
+
+    run_ids: frozenset[str]
+
+
+@dataclass
 class RunOpened(Message):
     """The user opened a run, to see its curves."""
 

@@ -96,6 +96,9 @@ class Pane(Vertical, can_focus=False):
     marked: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
     """The ids of the marked runs."""
 
+    group: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
+    """The ids of the runs that the row under the cursor stands for, if repeats are folded."""
+
     overlays: reactive[Sequence[RunView]] = reactive((), always_update=True, repaint=False)
     """The runs that the charts pane has asked for beside the selected one, as far as they are read."""
 

@@ -46,9 +46,5 @@ def shared_names(rows: Iterable[RunSummary]) -> frozenset[str]:
 
 def fit_name(row: RunSummary, width: int, *, shared: bool = False) -> str:
     """The sanitized name in `width` cells; if it is `shared`, with the end of the id, which is not cut."""
-    return fit_suffixed(sanitize(row.name), f" {id_suffix(row.id)}" if shared else "", width)
-
-
-def fit_suffixed(name: str, suffix: str, width: int) -> str:
-    """A sanitized name and its suffix, which is not cut, in `width` cells."""
-    return truncate(name, max(1, width - cell_width(suffix))) + suffix
+    suffix = f" {id_suffix(row.id)}" if shared else ""
+    return truncate(sanitize(row.name), max(1, width - cell_width(suffix))) + suffix

@@ -131,6 +131,10 @@ class ChartsPane(Pane):
     def watch_marked(self) -> None:
         self._request_overlays()
 
+    def watch_group(self) -> None:
+        self._request_overlays()
+        self._show_runs()
+
     def watch_filter(self) -> None:
         self._enlarged = False
         self._lay_out()
@@ -140,9 +144,14 @@ class ChartsPane(Pane):
         self._show_runs()
 
     def _request_overlays(self) -> None:
-        """The marked runs are read only while the pane can be seen."""
+        """The other runs are read only while the pane can be seen."""
         if self._in_view:
-            self.post_message(OverlaysRequested(tuple(sorted(self.marked)[-self._max_runs :])))
+            self.post_message(OverlaysRequested(tuple(sorted(self._chosen)[-self._max_runs :])))
+
+    @property
+    def _chosen(self) -> frozenset[str]:
+        """The marked runs, else those of the folded row under the cursor."""
+        return self.marked or self.group
 
     @property
     def _max_runs(self) -> int:
@@ -159,11 +168,11 @@ class ChartsPane(Pane):
 
     @property
     def shown_views(self) -> list[RunView]:
-        """The marked runs; with fewer than two of them the selected one, too."""
-        marked = [view for view in self.overlays if view.folder.id in self.marked]
-        if self.view is None or (len(self.marked) > 1 and marked):
-            return marked[-self._max_runs :]
-        others = [view for view in marked if view.folder.id != self.view.folder.id]
+        """The marked runs, else those of a folded row; with fewer than two of them the selected one, too."""
+        chosen = [view for view in self.overlays if view.folder.id in self._chosen]
+        if self.view is None or (len(self._chosen) > 1 and chosen):
+            return chosen[-self._max_runs :]
+        others = [view for view in chosen if view.folder.id != self.view.folder.id]
         return [self.view, *others][: self._max_runs]
 
     def _show_runs(self) -> None:

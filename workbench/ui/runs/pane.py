@@ -22,7 +22,7 @@ from workbench.runs.run_report import CRASH_REASON
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.ui.base.layout import PaneId
-from workbench.ui.base.messages import MarksChanged, RangesRequested, RunOpened, RunSelected
+from workbench.ui.base.messages import GroupSelected, MarksChanged, RangesRequested, RunOpened, RunSelected
 from workbench.ui.base.pane import Pane, PaneServices
 from workbench.ui.base.status_style import MUTED, status_mark
 from workbench.ui.runs.columns_screen import ColumnsScreen, sortable_columns
@@ -66,6 +66,8 @@ class RunsPane(Pane):
         self._valid_query, self._filter_problem = parse_query(""), ""
         self._repeats: dict[str, Repeats] = {}
         """By the id of a row that stands for several runs, those runs."""
+        self._group = frozenset[str]()
+        """The runs that the row under the cursor stands for, if they are several."""
         self._range: tuple[str, frozenset[str]] | None = None
         """While a range is marked: the run where it begins, and the marks outside of it."""
 
@@ -206,6 +208,7 @@ class RunsPane(Pane):
         self.run_id = event.key
         self._extend_range()
         self.post_message(RunSelected(event.key))
+        self._select_group(event.key)
 
     @on(RunTable.RowSelected)
     def _row_selected(self, event: RunTable.RowSelected) -> None:
@@ -225,6 +228,15 @@ class RunsPane(Pane):
             self.set_reactive(RunsPane.run_id, selected.id)
             self.post_message(RunSelected(selected.id))
         self._show_details(selected)
+        self._select_group(None if selected is None else selected.id)
+
+    def _select_group(self, row_id: str | None) -> None:
+        """Tell which runs the row under the cursor stands for, if that has changed."""
+        repeats = self._repeats.get(row_id or "")
+        group = repeats.ids if repeats else frozenset()
+        if group != self._group:
+            self._group = group
+            self.post_message(GroupSelected(group))
 
     def _is_listed(self, run_id: str | None) -> bool:
         """Whether the run is listed; one that has just been started is not yet."""
@@ -282,9 +294,8 @@ def run_details(
     lines = [Content.styled(f"{_what(row)}{started}", MUTED)]
     if row.waits_for:
         mark, style = status_mark(row.status)
-        hold = "release" if row.held else "hold"
         waits = f"queued #{row.position}, waits for {sanitize(row.waits_for, 300)}"
-        lines.append(Content.styled(f"{mark} {waits}  K J move  H {hold}  s take out", style))
+        lines.append(Content.styled(f"{mark} {waits}", style))
     if repeats is not None:
         lines.append(Content(repeats.description))
     if reason := _end_reason(row):

@@ -43,14 +43,16 @@ class Repeats:
 def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str, Repeats]]:
     """One row for each group, and by its id what it stands for where that is more than one run.
 
-    The row is that of a live run, else of the newest one, under the name of the group.
+    The row is that of a live run, else of the one that starts next, else of the newest, under the name of the group.
     """
     folded, repeats = [], {}
     groups = group_runs(rows)
     named = [group for group in groups if group[0].group]
     labels = dict(zip((group[-1].id for group in named), group_labels(named), strict=True))
     for group in groups:
-        shown = next((run for run in reversed(group) if run.status.live), group[-1])
+        queued = sorted((run for run in group if run.position), key=lambda run: run.position or 0)
+        live = [run for run in reversed(group) if run.status.live]
+        shown = [*live, *queued, group[-1]][0]
         if len(group) > 1:
             test, best = (
                 _statistics([run.test_score for run in group]),

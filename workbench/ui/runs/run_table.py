@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,11 +11,11 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from workbench.core.text import cell_width, sanitize, truncate, without_middle
+from workbench.core.text import DistinctNames, cell_width, sanitize
 from workbench.runs.lookup import id_suffix
 from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
-from workbench.ui.base.status_style import fit_suffixed, shared_names, status_mark
+from workbench.ui.base.status_style import shared_names, status_mark
 from workbench.ui.runs.repeats import NO_REPEATS, Repeats
 from workbench.ui.services.saved_layout import MIN_WIDTH, ColumnChoice, RunsLayout
 from workbench.ui.widgets.cell_grid import Cell
@@ -151,29 +150,6 @@ def _text(column: RunColumn, run: RunSummary, repeats: Mapping[str, Repeats]) ->
     return sanitize(column.text(run, group.runs if group else ()))
 
 
-class DistinctNames:
-    """Names of runs that stay distinct where they are cut: `digits-m…-lr0.03` where others begin alike."""
-
-    def __init__(self, runs: Sequence[RunSummary] = ()) -> None:
-        self._runs = runs
-        self._starts: dict[int, Counter[str]] = {}
-        """By width, how many of the names have this start; made when a name is cut, as there may be many runs."""
-
-    def fit(self, name: str, suffix: str, width: int) -> str:
-        """A sanitized name and its suffix, which is not cut, in `width` cells."""
-        return self._fit(name, max(1, width - cell_width(suffix))) + suffix
-
-    def _fit(self, name: str, width: int) -> str:
-        if cell_width(name) <= width:
-            return name
-        if width not in self._starts:
-            self._starts[width] = Counter(
-                truncate(other, width) for other in {sanitize(run.name) for run in self._runs}
-            )
-        start = truncate(name, width)
-        return start if self._starts[width][start] < 2 else without_middle(name, width)
-
-
 @dataclass(frozen=True)
 class RunRows:
     """Runs as rows of a table. A row is built when it is drawn: there may be ten thousand runs."""
@@ -205,9 +181,14 @@ class RunRows:
 
     def _name(self, run: RunSummary, repeats: Repeats | None) -> CellContent | Callable[[int], CellContent]:
         if repeats is not None:
-            return partial(fit_suffixed, sanitize(run.name), f" ×{len(repeats.runs)}")
-        suffix = f" {id_suffix(run.id)}" if run.name in self.shared_names else ""
-        return partial(self.names.fit, sanitize(run.name), suffix)
+            return partial(self._fit, sanitize(run.name), f" ×{len(repeats.runs)}")
+        return partial(
+            self._fit, sanitize(run.name), f" {id_suffix(run.id)}" if run.name in self.shared_names else ""
+        )
+
+    def _fit(self, name: str, suffix: str, width: int) -> str:
+        """A name and its suffix, which is not cut, in `width` cells."""
+        return self.names.fit(name, max(1, width - cell_width(suffix))) + suffix
 
 
 class RunTable(Table):
@@ -256,7 +237,7 @@ class RunTable(Table):
         ):  # not on every move: there may be ten thousand runs
             self._runs, self._layout = runs, layout
             self._columns, self._shared_names = table_columns(runs, repeats, layout), shared_names(runs)
-            self._names = DistinctNames(runs)
+            self._names = DistinctNames(sanitize(run.name) for run in runs)
             names = [column.key for column in self._columns if column.key not in FIXED_COLUMNS]
             self._run_columns = [run_column(name) for name in names]
             self._first = min(self._first, max(0, len(names) - 1))

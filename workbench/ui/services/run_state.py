@@ -47,6 +47,8 @@ class RunState:
         self.mirror: RunMirror | None = None
         self.evaluations: Sequence[EvaluationFile] = ()
         self.marked_ids: frozenset[str] = frozenset()
+        self.group_ids: frozenset[str] = frozenset()
+        """The runs that the row under the cursor stands for, if repeats are folded."""
         self.overlays: Sequence[RunView] = ()
         """Other runs that are shown beside the selected one."""
         self._by_id: dict[str, RunSummary] = {}
@@ -61,10 +63,9 @@ class RunState:
 
     @property
     def marked(self) -> list[RunSummary]:
-        """The marked runs, newest first."""
-        return [
-            self._by_id[run_id] for run_id in sorted(self.marked_ids, reverse=True) if run_id in self._by_id
-        ]
+        """The marked runs, else those that the row under the cursor stands for; newest first."""
+        ids = self.marked_ids or self.group_ids
+        return [self._by_id[run_id] for run_id in sorted(ids, reverse=True) if run_id in self._by_id]
 
     @property
     def view(self) -> RunView | None:
