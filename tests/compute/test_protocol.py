@@ -136,11 +136,11 @@ def test_a_response_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.Monk
 async def test_a_process_that_sends_an_invalid_message_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print('nonsense', flush=True); time.sleep(600)"
 
-    def start(*_: object, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    def start(*_: object, stdin: int, stdout: int, stderr: int, **_options: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", code]
         return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
-    monkeypatch.setattr("workbench.compute.client.start_python", start)
+    monkeypatch.setattr("workbench.compute.pipes.start_python", start)
     client = ComputeClient()
     try:
         with pytest.raises(ComputeError, match="SIGKILL"):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from workbench.core import text
-from workbench.core.text import sanitize, shorten_distinct, truncate
+from workbench.core.distinct_names import shorten_distinct
+from workbench.core.text import sanitize, truncate
 from workbench.core.user_code import short_name
 from workbench.ui.widgets.cell_grid import to_cells
 

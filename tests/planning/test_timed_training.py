@@ -119,7 +119,7 @@ def test_frozen_epochs_and_patience_count_in_the_plan(bench: Any, monkeypatch: p
     assert found.seconds["train"] == pytest.approx(2 * frozen + 3 * whole)
     assert found.seconds["load"] == 1.5
     assert found.tried == () and found.proposals == ()
-    assert "3 epochs without improvement" in found.notices[0]
+    assert "3 epochs without improvement" in found.notices[-1]
 
 
 def weights_of(training: TimedTraining) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
@@ -92,67 +91,14 @@ def common_prefix(texts: Iterable[str]) -> str:
     return first[: next(differences, min(len(first), len(last)))]
 
 
-class DistinctNames:
-    """Shortens names so that they stay distinct.
-
-    Of a name that is too long the start is shown. Where others start alike, start and end are (`resne…-lr0.01`), and
-    where they end alike too, the part from where they begin to differ (`…lr0.01-seed…`).
-    """
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self._names = frozenset(names)
-        self._uses: dict[tuple[int, Callable[[str, int], str]], Counter[str]] = {}
-        """By width and way to cut, how many names look like this; made when a name is cut, as there may be many."""
-        self._shared: dict[int, dict[str, str]] = {}
-        """By width and the start that some names share there, all that these names share."""
-
-    def fit(self, name: str, width: int) -> str:
-        """One of the names in at most `width` cells."""
-        if cell_width(name) <= width:
-            return name
-        for cut in (truncate, without_middle, self._from_difference):
-            shown = cut(name, width)
-            if self._count(cut, width)[shown] < 2:
-                return shown
-        return without_middle(name, width)
-
-    def _count(self, cut: Callable[[str, int], str], width: int) -> Counter[str]:
-        if (width, cut) not in self._uses:
-            self._uses[width, cut] = Counter(cut(name, width) for name in self._names)
-        return self._uses[width, cut]
-
-    def _from_difference(self, name: str, width: int) -> str:
-        """The part from the word in which a name differs from those that start alike, and as much before as fits."""
-        if cell_width(name) <= width:
-            return name
-        shared = self._shared_prefixes(width).get(truncate(name, width), "")
-        word = max(shared.rfind(separator) for separator in "- ") + 1
-        start = word if len(shared) - word <= width // 2 else len(shared)
-        while start > 0 and cell_width(name[start - 1 :]) < width:
-            start -= 1
-        return truncate("…" + name[start:], width)
-
-    def _shared_prefixes(self, width: int) -> dict[str, str]:
-        if width not in self._shared:
-            shared = self._shared[width] = {}
-            for name in self._names:
-                start = truncate(name, width)
-                shared[start] = common_prefix([shared.get(start, name), name])
-        return self._shared[width]
-
-
-def shorten_distinct(names: Sequence[str], width: int) -> list[str]:
-    """Names in at most `width` cells that stay distinct where the originals are, see `DistinctNames`."""
-    distinct = DistinctNames(names)
-    return [distinct.fit(name, width) for name in names]
-
-
 def without_middle(name: str, width: int) -> str:
     """The start and the end of a name that is longer than `width` cells."""
     if cell_width(name) <= width:
         return name
     head = truncate(name, (width + 1) // 2)
     room, start = width - cell_width(head), len(name)
+    if name.isascii():
+        return head + name[max(0, start - room) :] if room > 0 else head
     while start > 0 and cell_width(name[start - 1 :]) <= room:
         start -= 1
     return head + name[start:]

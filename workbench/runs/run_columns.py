@@ -149,8 +149,13 @@ def sort_runs(
     reverse: bool = False,
     repeats: Mapping[str, Sequence[RunSummary]] | None = None,
 ) -> list[RunSummary]:
-    """The runs by a column, those without a value last. `repeats`: by the id of a row all runs that it stands for."""
+    """The runs by a column, those without a value last; among equal ones, queued runs by their starts.
+
+    `repeats`: by the id of a row all runs that it stands for.
+    """
     groups = repeats or {}
+    if any(row.position for row in rows):
+        rows = sorted(rows, key=lambda row: RUN_FIELDS["run"].key(row) or (0.0, 0.0, ""), reverse=True)
     keys = [(column.key(row, groups.get(row.id, ())), row) for row in rows]
     known = [(key, row) for key, row in keys if key is not None]
     known.sort(key=lambda item: item[0], reverse=column.descending != reverse)

@@ -74,9 +74,9 @@ class KeyBar(TextLine):
         self._positions, parts, x = [], [], 1
         for hint in shown:
             self._positions.append((x, hint))
-            parts += [(hint.key, "bold $accent"), (f" {hint.label}{' ' * gap}", MUTED)]
+            parts += [" " * (gap if parts else 1), (hint.key, "bold $accent"), (f" {hint.label}", MUTED)]
             x += hint.width + gap
-        self.show(Content.assemble(" ", *parts))
+        self.show(Content.assemble(*parts))
 
     def _hints(self) -> list[Hint]:
         if isinstance(self.app.focused, Input):

@@ -147,7 +147,7 @@ class RunActions:
                 launch.stop_run(self._host.store.folder(row.id))
             return f"{names} taken out of the queue"
 
-        details = "Nothing is deleted; r starts it after all."
+        details = f"Nothing is deleted; r starts {'it' if len(rows) == 1 else 'them'} after all."
         self._host.confirm(
             f"Take {names} out of the queue?", details, lambda: self._host.run_in_background(leave)
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.charts.axes import Axis, fit_axis
-from workbench.core.text import sanitize, shorten_distinct
+from workbench.core.distinct_names import shorten_distinct
+from workbench.core.text import sanitize
 from workbench.runs.metrics import EvaluationFile, LineDrawing, RegionsDrawing
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import HELD_OUT_STYLE, TRAIN_STYLE, Metric

@@ -14,7 +14,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from workbench.charts.axes import Axis, Curve, smooth
-from workbench.core.text import cell_width, format_compact, format_setting, sanitize, shorten_distinct
+from workbench.core.distinct_names import shorten_distinct
+from workbench.core.text import cell_width, format_compact, format_setting, sanitize
 from workbench.runs.class_comparison import METRIC_TITLES, ClassComparison, compare_classes
 from workbench.runs.comparison import ComparedRun, compare_runs, display_names
 from workbench.runs.metrics import CLASS_METRICS, ClassMetric, EvaluationFile

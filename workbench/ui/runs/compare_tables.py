@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.core.distinct_names import shorten_distinct
 from workbench.core.text import (
     class_text,
     format_setting,
     sanitize,
-    shorten_distinct,
 )
 from workbench.runs.class_comparison import ClassComparison, ClassValue
 from workbench.runs.comparison import ComparedRun, differing_keys, display_names

@@ -11,7 +11,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from workbench.core.text import DistinctNames, cell_width, sanitize
+from workbench.core.distinct_names import DistinctNames
+from workbench.core.text import cell_width, sanitize
 from workbench.runs.lookup import id_suffix
 from workbench.runs.run_columns import RUN_FIELDS, RunColumn, run_column
 from workbench.runs.store import RunSummary
@@ -82,7 +83,7 @@ def _default_columns(runs: Sequence[RunSummary], repeats: Mapping[str, Repeats])
     queued = max((len(RUN_FIELDS["time"].text(run)) for run in runs if run.position), default=0)
     return (
         *_fixed_columns(runs),
-        Column("epoch", "epoch", min(max(5, epochs), 9), priority=7),
+        Column("epoch", "epoch", min(max(5, epochs), 11), priority=7),
         Column("result", "result", SPLIT_WIDTH + width, priority=6, max_table_width=TWO_FIGURES - 1),
         Column("test", "test", width, priority=6, min_table_width=TWO_FIGURES),
         Column("val", "val", width, priority=6, min_table_width=TWO_FIGURES),
@@ -210,7 +211,7 @@ class RunTable(Table):
         self._layout = RunsLayout()
         self._run_columns: Sequence[RunColumn] = ()
         self._shared_names: frozenset[str] = frozenset()
-        self._names = DistinctNames()
+        self._names, self._known_names = DistinctNames(), frozenset[str]()
         self._first = 0
         """The first chosen column in sight."""
 
@@ -237,13 +238,18 @@ class RunTable(Table):
         ):  # not on every move: there may be ten thousand runs
             self._runs, self._layout = runs, layout
             self._columns, self._shared_names = table_columns(runs, repeats, layout), shared_names(runs)
-            self._names = DistinctNames(sanitize(run.name) for run in runs)
+            self._keep_distinct(frozenset(run.name for run in runs))
             names = [column.key for column in self._columns if column.key not in FIXED_COLUMNS]
             self._run_columns = [run_column(name) for name in names]
             self._first = min(self._first, max(0, len(names) - 1))
         index = next((index for index, run in enumerate(runs) if run.id == run_id), None)
         rows = RunRows(runs, self._run_columns, marked, self._shared_names, repeats, self._names)
         self.set_rows(rows, index)
+
+    def _keep_distinct(self, names: frozenset[str]) -> None:
+        """Cut these names so that they differ; while a run trains, the names of all stay the same."""
+        if names != self._known_names:
+            self._names, self._known_names = DistinctNames(map(sanitize, names)), names
 
     @property
     def _scrollable(self) -> list[Column]:
