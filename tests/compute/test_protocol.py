@@ -136,7 +136,9 @@ def test_a_response_that_cannot_be_encoded_is_a_failure(monkeypatch: pytest.Monk
 async def test_a_process_that_sends_an_invalid_message_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print('nonsense', flush=True); time.sleep(600)"
 
-    def start(*_: object, stdin: int, stdout: int, stderr: int, **_options: object) -> subprocess.Popen[bytes]:
+    def start(
+        *_: object, stdin: int, stdout: int, stderr: int, **_options: object
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", code]
         return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 

@@ -146,6 +146,17 @@ def test_names_stay_distinct_where_they_are_cut() -> None:
     assert len(set(shorten_distinct(["数" * 20 + "a", "数" * 20 + "b"], 9))) == 2
     both = shorten_distinct([f"digits-mlp-lr{lr}-batch_size32" for lr in ("0.1", "0.03", "0.01")], 14)
     assert both == ["…lr0.1-batch_…", "…lr0.03-batch…", "…lr0.01-batch…"]
+    grid = [f"digits-mlp-lr{lr}-batch_size{size}-seed0" for lr in (0.1, 0.03) for size in (32, 64)]
+    shown = shorten_distinct([*grid, "digits-mlp-lr0.3"], 18)
+    assert shown == ["…lr0.1-…32", "…lr0.1-…64", "…lr0.03-…32", "…lr0.03-…64", "digits-mlp-lr0.3"]
+    labels = [
+        f"digits{n}-mlp batch_size={size} lr={lr}"
+        for n in ("", "-2")
+        for size in (32, 64)
+        for lr in (0.1, 0.03)
+    ]
+    shown = shorten_distinct(labels, 14)
+    assert len(set(shown)) == 4, "as many of them as can be distinguished"
     others = shorten_distinct(["digits-mlp-lr0.1", "digits-mlp-lr0.3", "another-long-name"], 12)
     assert others == ["digit…-lr0.1", "digit…-lr0.3", "another-lon…"]
 

@@ -68,7 +68,7 @@ class Shown(App[None]):
 def test_the_legend_distinguishes_names_with_the_same_start() -> None:
     drawing = decision_drawing(REGIONS, 3, ("points of class a", "points of class b"), (80, 20), before=False)
     assert len({text.split(" ", 2)[2] for text, _ in drawing.title[1:3]}) == 2
-    assert "class a" in title(drawing)
+    assert "point…lass a" in title(drawing) and "point…lass b" in title(drawing)
 
 
 def test_classes_are_distinguished_in_ascii() -> None:

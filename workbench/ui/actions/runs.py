@@ -92,10 +92,13 @@ class RunActions:
             self._host.run_soon(lambda: self._host.refresh_runs(folders[0].id))
             return f"{len(folders)} runs of the group {group} are queued"
 
-        settings = ", ".join(key for key, _ in variants[0].changed)
+        keys = [key for key, _ in variants[0].changed]
+        values = (
+            f"value of {keys[0]}" if len(keys) == 1 else f"combination of the values of {', '.join(keys)}"
+        )
         self._host.confirm(
             f"Queue {len(variants)} runs as the group {group}?",
-            f"One for each combination of the values of {settings}; they run as devices become free.",
+            f"One for each {values}; they run as devices become free.",
             lambda: self._host.run_in_background(queue),
         )
 
