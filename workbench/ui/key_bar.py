@@ -71,7 +71,8 @@ class KeyBar(TextLine):
         if not self.is_attached or self.size.width == 0 or self.screen is not self.app.screen:
             return
         shown, gap = fit_hints(self._hints(), self.size.width - 1)
-        self._positions, parts, x = [], [], 1
+        parts: list[str | tuple[str, str]] = []
+        self._positions, x = [], 1
         for hint in shown:
             self._positions.append((x, hint))
             parts += [" " * (gap if parts else 1), (hint.key, "bold $accent"), (f" {hint.label}", MUTED)]

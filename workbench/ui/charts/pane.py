@@ -17,7 +17,6 @@ from workbench.charts.chart_options import ChartOptions, Extent, format_limits, 
 from workbench.charts.chart_set import Chart, ChartSet
 from workbench.charts.metric_names import matches, sections
 from workbench.core.text import plural, sanitize
-from workbench.runs.groups import group_runs
 from workbench.runs.reader import RunView
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import Notify, OverlaysRequested
@@ -27,6 +26,7 @@ from workbench.ui.charts.chart_grid import ChartGrid
 from workbench.ui.charts.export import FORMATS, export_charts, unused_path
 from workbench.ui.charts.grid_layout import Page, Slot, lay_out, single_page
 from workbench.ui.charts.run_styles import MAX_RUNS, RunStyles
+from workbench.ui.charts.shown_runs import repeats_among, select_views
 from workbench.ui.services.saved_layout import MAX_SIDE, ChartsLayout, load_layout, save_layout
 from workbench.ui.widgets.chooser import Chooser, Finder, Option, filter_options
 from workbench.ui.widgets.plot import LABEL_GUTTER, Drawing
@@ -169,11 +169,7 @@ class ChartsPane(Pane):
     @property
     def shown_views(self) -> list[RunView]:
         """The marked runs, else those of a folded row; with fewer than two of them the selected one, too."""
-        chosen = [view for view in self.overlays if view.folder.id in self._chosen]
-        if self.view is None or (len(self._chosen) > 1 and chosen):
-            return chosen[-self._max_runs :]
-        others = [view for view in chosen if view.folder.id != self.view.folder.id]
-        return [self.view, *others][: self._max_runs]
+        return select_views(self.view, self.overlays, self._chosen, self._max_runs)
 
     def _show_runs(self) -> None:
         if not self._in_view:
@@ -183,18 +179,10 @@ class ChartsPane(Pane):
         self._charts.update(views)
         if self._charts.run_ids != before:
             self.options = replace(self.options, window=None, cursor=None)
-        self._charts.groups = self._repeats()[:MAX_RUNS] if self.means else ()
+        groups = repeats_among(self._charts.run_ids, self.rows or []) if self.means else ()
+        self._charts.groups = groups[:MAX_RUNS]
         self._styles.show([run_ids[0] for run_ids in self._charts.lines])
         self._lay_out()
-
-    def _repeats(self) -> list[list[str]]:
-        """The ids of the shown runs by the groups that repeat each other, in the order of the runs."""
-        shown = self._charts.run_ids
-        groups = [
-            [row.id for row in group] for group in group_runs([r for r in self.rows or [] if r.id in shown])
-        ]
-        unlisted = [[run_id] for run_id in shown if not any(run_id in group for group in groups)]
-        return sorted([*groups, *unlisted], key=lambda group: shown.index(group[0]))
 
     # Drawing
 
