@@ -35,6 +35,15 @@ CHEAP = ["--set", "train.epochs=2", "--set", "train.threads=1", "--set", "model.
 LR = ["--param", "train.lr=log:1e-4:1e-1"]
 LONG = ["--set", "train.epochs=100000", "--pruner", "none"]
 
+NET = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self, broken: int = 0) -> None:
+        if broken:
+            raise ValueError("this net is broken")
+        super().__init__(nn.Flatten(), nn.Linear(64, 10))
+"""
+
 
 @pytest.fixture(autouse=True)
 def everything_ends(home: Path) -> Iterator[None]:
@@ -108,7 +117,9 @@ def test_thirty_trials_by_two_workers_of_which_one_is_killed(
     sizes = ["--param", "train.batch_size=16,32,64", "--param", "model.dropout=0.0..0.5"]
     folder = start(*LR, *sizes, "--set", "train.lr=0.0001", "--trials", "30", "--workers", "2")
     assert folder.live_workers() == 2
-    os.kill(worker_of(folder, 5), signal.SIGKILL)
+    until(lambda: folder.worked_on(5), "sixth trial")
+    victim = next(pid for n in range(4, 30) if (pid := holder_pid(folder.lock, FIRST_TRIAL_BYTE + n)))
+    os.kill(victim, signal.SIGKILL)
     until(lambda: folder.live_workers() == 1, "death of a worker")
     view = ended(folder)
 
@@ -227,11 +238,11 @@ def test_the_same_seed_gives_the_same_trials_and_a_grid_each_combination(home: P
 
 
 def test_a_trial_that_is_worse_than_the_median_is_pruned_and_says_so(home: Path) -> None:
-    """After five good trials the sixth has a learning rate at which nothing is learned."""
-    grid = ["--param", "train.lr=0.001,0.0011,0.0012,0.0013,0.0014,1e-9", "--sampler", "grid"]
-    view = ended(start(*grid, "--set", "train.epochs=300", "--set", "train.patience=3"))
+    """After five good trials, one with so few samples per step, at this learning rate, that it learns nothing."""
+    grid = ["--param", "train.batch_size=64,65,66,67,68,1", "--sampler", "grid"]
+    view = ended(start(*grid, "--set", "train.epochs=10", "--set", "train.lr=0.05"))
     *_, last = view.summary.trials
-    assert last.state is TrialState.PRUNED and last.value is not None and last.value < 0.3
+    assert last.state is TrialState.PRUNED and last.value is not None and 1 < last.epoch < 10
     report = read_report(RunFolder(view.folder.runs / last.run))
     assert (report.status, report.cause, report.reason) == (Status.STOPPED, Cause.PRUNED, last.reason)
     assert "pruned by the sweep digits-mlp-sweep at epoch" in last.reason
@@ -248,13 +259,16 @@ def test_what_can_not_be_measured_stops_the_sweep_with_its_reason(
 
 
 def test_a_trial_whose_run_fails_does_not_end_the_sweep(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diverges = ["--param", "train.lr=0.001,1e30", "--sampler", "grid", "--set", "train.optimizer=sgd"]
-    assert run(["sweep", "digits-mlp", *CHEAP, *diverges]) == 0
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    options = ["--param", "model.broken=0,1", "--sampler", "grid", "--set", "train.epochs=1"]
+    command = ["sweep", "--dataset", "digits", "--model", "./net.py:Net", "--device", "cpu", *options]
+    assert run(command) == 0
     view = read_sweep(SweepStore.default().find("last"))
     assert [trial.state for trial in view.summary.trials] == [TrialState.FINISHED, TrialState.FAILED]
-    assert "NaN" in view.summary.trials[1].reason or "infinite" in view.summary.trials[1].reason
+    assert "this net is broken" in view.summary.trials[1].reason
     assert "trial 1 failed: " in capsys.readouterr().err
 
 

@@ -271,9 +271,10 @@ def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = N
 
 
 def stop_run(folder: RunFolder, values: RequestValues = NO_VALUES) -> str | None:
-    """Request a live run to stop, with the reason in `values`. On a full disk, which has no space for a request, send its process SIGTERM.
+    """Request a live run to stop, with the reason in `values`.
 
-    A queued run leaves the queue. Returns why SIGTERM was used, else `None`. Raises `UserError`.
+    On a full disk, which has no space for a request, send its process SIGTERM. A queued run leaves the queue.
+    Returns why SIGTERM was used, else `None`. Raises `UserError`.
     """
     if status_of(folder) is Status.QUEUED:
         check_owner(folder)

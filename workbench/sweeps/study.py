@@ -36,6 +36,8 @@ RUN, REASON = "run", "reason"
 """Attributes of a trial: the id of its run, and why it was pruned or has failed."""
 MIN_FOR_IMPORTANCES = 5
 """Finished trials from which on importances say anything."""
+FIRST_PRUNED_EPOCH = 2
+"""After one epoch a low learning rate looks worse than it is."""
 _STATES = {
     optuna.trial.TrialState.WAITING: TrialState.WAITING,
     optuna.trial.TrialState.RUNNING: TrialState.RUNNING,
@@ -242,7 +244,7 @@ def _make_sampler(definition: SweepDefinition, number: int) -> optuna.samplers.B
 def _make_pruner(definition: SweepDefinition) -> optuna.pruners.BasePruner:
     match definition.pruner:
         case PrunerName.MEDIAN:
-            return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+            return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=FIRST_PRUNED_EPOCH)
         case PrunerName.HYPERBAND:
             return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(definition.epochs, 1))
     return optuna.pruners.NopPruner()

@@ -47,15 +47,17 @@ class TrialRun:
     """Works on one trial, which no other worker has."""
 
     def __init__(
-        self, folder: SweepFolder, definition: SweepDefinition, trial: OpenTrial, reported: Callable[[], None]
+        self, folder: SweepFolder, definition: SweepDefinition, trial: OpenTrial, changed: Callable[[], None]
     ) -> None:
-        self._folder, self._definition, self._trial, self._reported = folder, definition, trial, reported
+        """`changed` is called when the run has started, and after each value."""
+        self._folder, self._definition, self._trial, self._changed = folder, definition, trial, changed
         self._stop_sent = False
 
     def work(self) -> Outcome:
         """Start, resume or only follow the run, and tell Optuna how it ended."""
         try:
             run = self._begin()
+            self._changed()
             while (outcome := self._follow(run)) is None:
                 self._resume(run)
         except UserError as error:
@@ -122,7 +124,7 @@ class TrialRun:
         values = metric_by_epoch(view, self._definition.metric)
         prune = self._trial.report(values)
         if values:
-            self._reported()
+            self._changed()
         if prune and view.status.live:
             epoch = max(values)
             reason = (

@@ -96,8 +96,8 @@ class SweepWorker:
         return not self._study.open_trials() and self._study.started() >= self._count()
 
     def _work(self, trial: OpenTrial) -> None:
-        self._write_summary()
-        outcome = TrialRun(self._folder, self._definition, trial, self._reported).work()
+        self._next_summary = 0.0
+        outcome = TrialRun(self._folder, self._definition, trial, self._update_summary).work()
         self._lock.release_trial(trial.number)
         if outcome is Outcome.NO_METRIC:
             error = (
@@ -106,7 +106,7 @@ class SweepWorker:
             write_record(self._folder.stop, StopRecord(time=round(time.time(), 3), error=error))
         self._write_summary()
 
-    def _reported(self) -> None:
+    def _update_summary(self) -> None:
         if time.monotonic() >= self._next_summary:
             self._write_summary()
 

@@ -25,6 +25,7 @@ from workbench.ui.actions.navigation import move_cursor
 from workbench.ui.actions.notes import edit_notes
 from workbench.ui.actions.queue import hold_or_release, move_in_queue
 from workbench.ui.actions.runs import RunActions
+from workbench.ui.actions.sweeps import resume_sweep, stop_sweep
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.actions.undo import UndoStack
 from workbench.ui.base import messages
@@ -159,6 +160,18 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     @on(messages.ExperimentProposed)
     def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:
         self.run_actions.propose(event.experiment, event.assignment)
+
+    @on(messages.TrialChosen)
+    def _trial_chosen(self, event: messages.TrialChosen) -> None:
+        self.run_actions.load_run(event.run_id, f"trial {event.number}")
+
+    @on(messages.SweepStopRequested)
+    def _sweep_stop_requested(self, event: messages.SweepStopRequested) -> None:
+        stop_sweep(self.host, event.folder)
+
+    @on(messages.SweepResumeRequested)
+    def _sweep_resume_requested(self, event: messages.SweepResumeRequested) -> None:
+        resume_sweep(self.host, event.folder)
 
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
