@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -59,7 +58,7 @@ class JournalLock(JournalFileSymlinkLock):
     def __init__(self, folder: SweepFolder, lock: SweepLock) -> None:
         super().__init__(str(folder.journal))
         self._lock_target_file = f"../{folder.name}/{folder.journal.name}"
-        self._context, self._lock = contextlib.ExitStack(), lock
+        self._context, self._lock, self._journal = contextlib.ExitStack(), lock, folder.journal
         try:
             holder_pid(folder.lock, JOURNAL_BYTE)
             self._excludes = True
@@ -67,12 +66,14 @@ class JournalLock(JournalFileSymlinkLock):
             self._excludes = False
 
     def acquire(self) -> bool:
-        """Wait for the lock and take it."""
+        """Wait for the lock and take it, to append lines behind whole ones."""
         self._context.enter_context(self._lock.mutex(JOURNAL_BYTE))
         with contextlib.suppress(OSError):
             if self._excludes and os.readlink(self._lock_file) == self._lock_target_file:  # noqa: PTH115
                 Path(self._lock_file).unlink()
-        return super().acquire()
+        acquired = super().acquire()
+        _remove_torn_line(self._journal)
+        return acquired
 
     def release(self) -> None:
         """Free the lock."""
@@ -251,24 +252,14 @@ def _make_pruner(definition: SweepDefinition) -> optuna.pruners.BasePruner:
 
 
 def _open_storage(folder: SweepFolder, lock: SweepLock) -> JournalStorage:
-    journal_lock = JournalLock(folder, lock)
-    with _held(journal_lock):
-        _remove_torn_line(folder.journal)
-    return JournalStorage(JournalFileBackend(str(folder.journal), lock_obj=journal_lock))
-
-
-@contextlib.contextmanager
-def _held(lock: JournalLock) -> Iterator[None]:
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return JournalStorage(JournalFileBackend(str(folder.journal), lock_obj=JournalLock(folder, lock)))
 
 
 def _remove_torn_line(journal: Path) -> None:
-    """Remove what a crash of the machine left of a line: Optuna reads nothing behind it."""
+    """Remove what a full disk or a crash of the machine left of a line: Optuna could read nothing behind it."""
     with contextlib.suppress(FileNotFoundError), journal.open("r+b") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read(1) not in {b"", b"\n"}:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

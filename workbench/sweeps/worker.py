@@ -7,6 +7,7 @@ matters: a trial whose worker was killed is taken by another one, which finds it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import time
@@ -111,7 +112,7 @@ class SweepWorker:
             self._write_summary()
 
     def _write_summary(self) -> None:
-        with self._lock.mutex():
+        with self._lock.mutex(), contextlib.suppress(OSError):  # a full disk: the next one has it all
             write_record(self._folder.summary, self._study.summary(), durable=False)
         self._next_summary = time.monotonic() + SUMMARY_SECONDS
 
