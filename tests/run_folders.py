@@ -16,6 +16,7 @@ from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.run_folder import RunFolder, create_run_folder
+from workbench.sweeps.sweep_folder import SweepFolder
 from workbench.system.processes import this_process
 
 DEAD_PID = 2**22 + 1
@@ -47,8 +48,8 @@ def attempt(folder: RunFolder, number: int, **changed: Any) -> None:
 
 
 @contextmanager
-def holding(folder: RunFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
-    """A real process that holds bytes of a run's lock, until it is killed at the end."""
+def holding(folder: RunFolder | SweepFolder, *held: int) -> Iterator[subprocess.Popen[str]]:
+    """A real process that holds bytes of the lock of a run or a sweep, until it is killed at the end."""
     command = [sys.executable, "-c", HOLD, str(folder.lock), *map(str, held)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

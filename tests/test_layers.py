@@ -12,7 +12,7 @@ IMPORT_AND_LIST = """
 import importlib, json, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-heavy = ("torch", "torchvision", "numpy", "sklearn", "textual", "plotext", "PIL")
+heavy = ("torch", "torchvision", "numpy", "sklearn", "textual", "plotext", "PIL", "optuna")
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
 
@@ -27,7 +27,7 @@ def heavy_imports(*modules: str) -> set[str]:
 RUNS = [f"workbench.{m}" for m in (
     "runs.run_folder", "runs.locks", "runs.records", "runs.requests", "runs.status", "runs.reader", "runs.run_report",
     "runs.store", "runs.comparison", "runs.checkpoint_index", "runs.metric_direction", "launcher.launch",
-    "launcher.supervisor", "system.gpu", "system.machine_info",
+    "launcher.supervisor", "sweeps.sweep_folder", "sweeps.control", "system.gpu", "system.machine_info",
 )]  # fmt: skip
 
 
@@ -38,14 +38,14 @@ def test_the_run_folder_and_the_launcher_import_no_heavy_package() -> None:
 def test_the_command_line_and_the_catalogs_import_no_heavy_package() -> None:
     modules = [
         "cli.main", "cli.console", "cli.follow", "cli.tables", "cli.commands.runs", "cli.commands.train",
-        "cli.commands.catalogs", "core.text", "core.paths", "config.experiment", "datasets.catalog", "models.catalog",
-        "compute.client", "compute.protocol", "io.atomic_files", "io.record_codec",
+        "cli.commands.sweep", "cli.commands.catalogs", "core.text", "core.paths", "config.experiment",
+        "datasets.catalog", "models.catalog", "compute.client", "compute.protocol", "io.atomic_files", "io.record_codec",
     ]  # fmt: skip
     assert heavy_imports(*(f"workbench.{m}" for m in modules)) == set()
 
 
 def test_the_screen_imports_no_torch() -> None:
-    assert not heavy_imports("workbench.ui.app") & {"torch", "torchvision", "numpy", "sklearn"}
+    assert not heavy_imports("workbench.ui.app") & {"torch", "torchvision", "numpy", "sklearn", "optuna"}
 
 
 @pytest.mark.parametrize("module", ["workbench.worker.main", "workbench.inference.classifier"])

@@ -121,10 +121,10 @@ def test_a_new_setting_is_listed_checked_and_used(edited: Python, digits_run: Ru
 
 @recipe("pane")
 def test_a_new_pane_has_its_key(edited: Python) -> None:
-    edited("-c", PRESS_9)
+    edited("-c", PRESS_0)
 
 
-PRESS_9 = """
+PRESS_0 = """
 import asyncio
 from workbench.core import paths
 from workbench.ui.app import WorkbenchApp
@@ -135,7 +135,7 @@ async def main():
     app = WorkbenchApp()
     async with app.run_test(size=(120, 36)) as pilot:
         for _ in range(200):
-            await pilot.press("9")
+            await pilot.press("0")
             if app.query(CachePane) and app.query_one(CachePane).is_on_screen and app.query_one(CachePane).size.area:
                 break
         pane = app.query_one(CachePane)

@@ -25,6 +25,7 @@ import psutil
 from tests.benchmarks.measure import say
 from tests.end_to_end.kinds import AT_WORK, KINDS, Kind, Shown, differing
 from tests.end_to_end.places import PLACES, Place, classes_with_keys, declared, reached_classes, sequence
+from tests.sweep_folders import write_sweep
 from workbench.cli.tables import print_table
 from workbench.core.plain_text import to_plain
 from workbench.runs.status import Status, status_of
@@ -182,7 +183,7 @@ workbench.finish()
 
 def make_template(folder: Path) -> Path:
     """A home with three finished runs: a script that logs images, and newer than it one that the product trains, and
-    a copy of that with another name and settings.
+    a copy of that with another name and settings; and with two sweeps.
     """
     for command in (["-c", LOG_IMAGES], ["-m", "workbench", *TRAINING]):
         environment = {**os.environ, "WORKBENCH_HOME": str(folder)}
@@ -195,6 +196,8 @@ def make_template(folder: Path) -> Path:
     experiment["name"] = "second"
     experiment["train"] |= {"lr": 0.01, "weight_decay": 0.01, "label_smoothing": 0.0}
     file.write_text(json.dumps(experiment))
+    for number in (1, 2):
+        write_sweep(folder, [run.name, copy.name], f"sweep-{number}", trials=13, created=number)
     return folder
 
 

@@ -22,6 +22,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tests.run_folders import holding
+from tests.sweep_folders import write_sweep
 from workbench.config.experiment import read_experiment
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record, write_record
@@ -31,6 +32,7 @@ from workbench.runs.locks import SUPERVISOR, WRITER
 from workbench.runs.records import Heartbeat, Launch, Seconds
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.store import Store
+from workbench.sweeps.sweep_folder import FIRST_TRIAL_BYTE, FIRST_WORKER_BYTE
 from workbench.system import devices, machine_info
 from workbench.system.devices import DeviceInfo, TrainingDevice
 from workbench.system.machine_info import DiskPlace, DiskSpace, HostInfo, MachineInfo
@@ -147,7 +149,13 @@ def _live_run(home: Path) -> Iterator[None]:
     write_json(folder.experiment, msgspec.structs.replace(experiment, name=LIVE_NAME).to_dict())
     _resume(folder)
     _set_file_times(home / "runs")
-    with holding(folder, SUPERVISOR, WRITER):
+    sweep = write_sweep(home, [LIVE_RUN], created=NOW - 600)
+    with (
+        holding(folder, SUPERVISOR, WRITER),
+        holding(
+            sweep, FIRST_WORKER_BYTE, FIRST_WORKER_BYTE + 1, FIRST_TRIAL_BYTE + 13, FIRST_TRIAL_BYTE + 14
+        ),
+    ):
         yield
 
 

@@ -20,6 +20,7 @@ from workbench.cli.queue_options import add_queue_actions, add_queue_options, ad
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
+from workbench.cli.sweep_options import add_sweep_options
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.paths import check_current_folder
@@ -145,6 +146,7 @@ def _build_parser() -> tuple[Parser, Subparsers]:
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_plan(commands)
+    _add_sweep(commands)
     _add_script(commands)
     _add_logs(commands)
     _add_run_commands(commands)
@@ -184,6 +186,16 @@ def _add_train(commands: Subparsers) -> None:
 def _add_plan(commands: Subparsers) -> None:
     summary = "estimate time, memory and disk space from a few real steps, and suggest faster settings"
     _add_experiment(_add(commands, "plan", "plan:plan", summary))
+
+
+def _add_sweep(commands: Subparsers) -> None:
+    summary = (
+        "search settings: many trials of an experiment, each a run; or list, show, stop or resume sweeps"
+    )
+    command = _add(commands, "sweep", "sweep:sweep", summary)
+    _add_experiment(command)
+    add_sweep_options(command)
+    _add_detach(command)
 
 
 def _add_script(commands: Subparsers) -> None:

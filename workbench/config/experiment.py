@@ -135,6 +135,23 @@ def build_experiment(
     Precedence, lowest first: defaults of the dataset and model, the recipe, `dataset` and `model`, `sets`. Raises
     `UserError`.
     """
+    content = experiment_content(recipe, dataset=dataset, model=model, sets=sets, name=name, device=device)
+    return experiment_from_dict(content)
+
+
+def experiment_content(
+    recipe: str | Section | None = None,
+    *,
+    dataset: str | None = None,
+    model: str | None = None,
+    sets: Iterable[str] = (),
+    name: str | None = None,
+    device: str | None = None,
+) -> RecipeContent:
+    """What these arguments of `build_experiment` say, before defaults and validation, as a recipe. Raises `UserError`.
+
+    More settings can follow: it is a recipe itself.
+    """
     content = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe) if recipe else {}
     if content.get("do", "train") == "classify":
         raise UserError(
@@ -153,7 +170,7 @@ def build_experiment(
         content["name"] = name
     if device is not None:
         _set_value(content, "train.device", device)
-    return experiment_from_dict(content)
+    return content
 
 
 def experiment_from_dict(content: Section) -> Experiment:

@@ -51,16 +51,18 @@ SUPERVISOR = "workbench.launcher.supervisor"
 def start_run(
     experiment: Experiment, launcher: str, runs: Path | None = None, *, notes: Notes = NO_NOTES,
     queue: QueueOptions | None = None, max_hours: float = 0.0,
+    before_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> RunFolder:  # fmt: skip
     """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue it.
 
-    It gets the tags and the group in `notes`. Returns once its supervisor holds the lock of the run, or it has its
-    ticket. Raises `UserError`.
+    It gets the tags and the group in `notes`. `before_start` is called with its folder before anything else is in it.
+    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
     """
     check_experiment(experiment)
     folder = create_run_folder(runs or paths.runs(), experiment.name)
 
     def describe() -> None:
+        before_start(folder)
         write_json(folder.experiment, experiment.to_dict())
         _write_notes(folder, notes)
 
@@ -281,10 +283,11 @@ def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = N
         ) from None
 
 
-def stop_run(folder: RunFolder) -> str | None:
-    """Request a live run to stop. On a full disk, which has no space for a request, send its process SIGTERM.
+def stop_run(folder: RunFolder, values: RequestValues = NO_VALUES) -> str | None:
+    """Request a live run to stop, with the reason in `values`.
 
-    A queued run leaves the queue. Returns why SIGTERM was used, else `None`. Raises `UserError`.
+    On a full disk, which has no space for a request, send its process SIGTERM. A queued run leaves the queue.
+    Returns why SIGTERM was used, else `None`. Raises `UserError`.
     """
     if status_of(folder) is Status.QUEUED:
         check_owner(folder)
@@ -292,7 +295,7 @@ def stop_run(folder: RunFolder) -> str | None:
             return None
     attempt = _live_attempt(folder)
     try:
-        requests.send_request(folder, RequestKind.STOP, attempt)
+        requests.send_request(folder, RequestKind.STOP, attempt, values)
     except OSError as error:
         if error.errno not in DISK_FULL_ERRNOS:
             raise

@@ -47,6 +47,8 @@ class Cause(StrEnum):
     """`--max-hours` had passed."""
     DEPENDENCY = "dependency"
     """The run was queued to follow another one, which did not succeed."""
+    PRUNED = "pruned"
+    """A sweep stopped it early, because other trials were better at the same epoch."""
     SIGNAL = "signal"
     SUPERVISOR_ENDED = "supervisor ended"
     DISK_FULL = "disk full"
@@ -65,7 +67,7 @@ class Cause(StrEnum):
         """Whether this end was requested or planned, and is not a failure."""
         return self in {
             Cause.COMPLETED, Cause.EARLY_STOPPING, Cause.REQUESTED, Cause.SIGNAL, Cause.SUPERVISOR_ENDED,
-            Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY,
+            Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY, Cause.PRUNED,
         }  # fmt: skip
 
 

@@ -256,6 +256,8 @@ class RequestValues(Record, frozen=True, kw_only=True):
     """`pause`: end the worker process, which frees its memory. Its key is the one that live workers of 0.1.0 read."""
     max_hours: float = 0.0
     """`stop`: the time limit that has passed, if that is the reason."""
+    pruned: str = ""
+    """`stop`: why a sweep prunes the run, for people, if that is the reason."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):

@@ -63,6 +63,8 @@ STOP_REQUESTED = StopReason(Cause.REQUESTED, "stopped on request")
 
 def stop_reason(values: RequestValues) -> StopReason:
     """The reason of a stop by a request with these values."""
+    if values.pruned:
+        return StopReason(Cause.PRUNED, values.pruned)
     if not values.max_hours:
         return STOP_REQUESTED
     return StopReason(Cause.TIME_LIMIT, f"stopped after {values.max_hours:g} h, its time limit (--max-hours)")

@@ -173,6 +173,22 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def _experiment_proposed(self, event: messages.ExperimentProposed) -> None:
         self.run_actions.propose(event.experiment, event.assignment)
 
+    @on(messages.TrialChosen)
+    def _trial_chosen(self, event: messages.TrialChosen) -> None:
+        self.run_actions.load_run(event.run_id, f"trial {event.number}")
+
+    @on(messages.SweepStopRequested)
+    def _sweep_stop_requested(self, event: messages.SweepStopRequested) -> None:
+        from workbench.ui.actions.sweeps import stop_sweep
+
+        stop_sweep(self.host, event.folder)
+
+    @on(messages.SweepResumeRequested)
+    def _sweep_resume_requested(self, event: messages.SweepResumeRequested) -> None:
+        from workbench.ui.actions.sweeps import resume_sweep
+
+        resume_sweep(self.host, event.folder)
+
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
         from workbench.ui.actions.compare import find_second_run

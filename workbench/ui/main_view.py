@@ -73,7 +73,7 @@ class MainView(Vertical):
         self._assign_rows([pane])
         pane.run_id, pane.evaluations = self._runs.run_id, self._runs.evaluations
         pane.marked, pane.overlays = self._runs.marked_ids, self._runs.overlays
-        pane.group = self._runs.group_ids
+        pane.group, pane.sweeps = self._runs.group_ids, self._runs.sweeps
         pane.view = self._runs.view
         self.post_message(PaneMounted(pane_id))
         return pane
@@ -180,6 +180,11 @@ class MainView(Vertical):
         """Show the runs beside the selected one."""
         for pane in self.panes.values():
             pane.overlays = self._runs.overlays
+
+    def show_sweeps(self) -> None:
+        """Show the list of sweeps."""
+        for pane in self.panes.values():
+            pane.sweeps = self._runs.sweeps
 
     def show_marks(self) -> None:
         """Show which runs are marked."""

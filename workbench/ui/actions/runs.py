@@ -226,19 +226,24 @@ class RunActions:
 
     def duplicate(self) -> None:
         """Load the selected run's experiment into the experiment pane."""
-        editor, row = self._editor(), self._targets.selected
+        row = self._targets.selected
+        if row is not None:
+            self.load_run(row.id, row.name)
+
+    def load_run(self, run_id: str, name: str) -> None:
+        """Load the experiment of a run, which notices call `name`, into the experiment pane."""
+        editor = self._editor()
         if editor is None:
-            self._deferred = self.duplicate
-        if editor is None or row is None:
+            self._deferred = lambda: self.load_run(run_id, name)
             return
-        path = self._host.store.folder(row.id).experiment
+        path = self._host.store.folder(run_id).experiment
         experiment = read_experiment(path)
         if experiment is None:
-            self._host.show_notice(f"the experiment of {row.name} can't be read: {path}", "error")
+            self._host.show_notice(f"the experiment of {name} can't be read: {path}", "error")
             return
         if self._load(editor, experiment.to_dict()):
             self._host.show_notice(
-                f"loaded the experiment of {row.name} into the experiment pane: change it and press t"
+                f"loaded the experiment of {name} into the experiment pane: change it and press t"
             )
 
     def propose(self, experiment: Experiment, assignment: str) -> None:

@@ -30,6 +30,7 @@ class PaneId(StrEnum):
     PHOTO = "photo"
     MACHINE = "machine"
     CHARTS = "charts"
+    SWEEPS = "sweeps"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ PANES: dict[PaneId, PaneSpec] = {
     PaneId.PHOTO: PaneSpec("6", "Photo", "Photo", "workbench.ui.photo.pane:PhotoPane"),
     PaneId.MACHINE: PaneSpec("7", "Machine", "Mach", "workbench.ui.machine.pane:MachinePane"),
     PaneId.CHARTS: PaneSpec("8", "Charts", "Charts", "workbench.ui.charts.pane:ChartsPane"),
+    PaneId.SWEEPS: PaneSpec("9", "Sweeps", "Sweep", "workbench.ui.sweeps.pane:SweepsPane"),
 }
 """In the order of the tabs. Imported one by one after the first frame: plotext alone takes longer than that frame."""
 
@@ -63,6 +65,7 @@ COLUMNS: dict[str, tuple[PaneId, ...]] = {
         PaneId.DATA,
         PaneId.MACHINE,
         PaneId.CHARTS,
+        PaneId.SWEEPS,
     ),
 }
 """The panes of each column, from top to bottom."""

@@ -14,6 +14,7 @@ from workbench.ui.base.snapshot import Snapshot
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
     from workbench.runs.metrics import EvaluationFile
+    from workbench.sweeps.sweep_folder import SweepFolder
 
 Severity = Literal["information", "warning", "error"]
 
@@ -85,6 +86,28 @@ class ExperimentProposed(Message):
     """That of the shown run."""
     assignment: str
     """The setting to change, as `KEY=VALUE`."""
+
+
+@dataclass
+class TrialChosen(Message):
+    """The settings of a trial of a sweep shall become a new experiment."""
+
+    run_id: str
+    number: int
+
+
+@dataclass
+class SweepStopRequested(Message):
+    """The user asked to stop a sweep."""
+
+    folder: SweepFolder
+
+
+@dataclass
+class SweepResumeRequested(Message):
+    """The user asked to continue a sweep."""
+
+    folder: SweepFolder
 
 
 @dataclass

@@ -20,6 +20,7 @@ from workbench.core.text import cell_width, sanitize
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary, Store
+from workbench.sweeps.sweep_folder import SweepView
 from workbench.ui.base.layout import PANES, PaneId, PaneSpec
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class Pane(Vertical, can_focus=False):
 
     overlays: reactive[Sequence[RunView]] = reactive((), always_update=True, repaint=False)
     """The runs that the charts pane has asked for beside the selected one, as far as they are read."""
+
+    sweeps: reactive[Sequence[SweepView]] = reactive((), always_update=True, repaint=False)
+    """All sweeps, newest first."""
 
     evaluations: reactive[Sequence[EvaluationFile]] = reactive((), always_update=True, repaint=False)
     """Evaluation files of the selected run: the one that is shown, then others, newest first."""

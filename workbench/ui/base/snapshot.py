@@ -8,6 +8,7 @@ from workbench.runs.journal import JournalLine
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary
+from workbench.sweeps.sweep_folder import SweepView
 
 JournalLines = list[tuple[str, list[JournalLine]]]
 """Ids of runs with the new lines of their journals."""
@@ -33,6 +34,8 @@ class Snapshot:
     """Of the selected run: the final evaluation, then the others of the split that is shown, newest first."""
     overlays: list[RunView] | None = None
     """The runs that are shown beside the selected one."""
+    sweeps: list[SweepView] | None = None
+    """All sweeps, newest first."""
     journal_lines: JournalLines = field(default_factory=list)
     """New lines in the journals of other runs."""
     error: str | None = None
@@ -42,5 +45,5 @@ class Snapshot:
     def has_changes(self) -> bool:
         """Whether anything changed."""
         return bool(self.journal_lines) or any(
-            part is not None for part in (self.rows, self.change, self.overlays, self.error)
+            part is not None for part in (self.rows, self.change, self.overlays, self.sweeps, self.error)
         )

@@ -37,8 +37,10 @@ def run_endings(before: Mapping[str, RunSummary], rows: Sequence[RunSummary]) ->
 
 
 def _severity(row: RunSummary) -> Severity:
-    """A requested stop is not a warning."""
-    if row.status is Status.FINISHED or (row.status is Status.STOPPED and row.cause is Cause.REQUESTED):
+    """A stop that was requested, by the user or by a sweep, is not a warning."""
+    if row.status is Status.FINISHED:
+        return "information"
+    if row.status is Status.STOPPED and row.cause in {Cause.REQUESTED, Cause.PRUNED}:
         return "information"
     return "warning" if row.status is Status.STOPPED else "error"
 

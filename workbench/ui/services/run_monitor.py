@@ -23,6 +23,7 @@ from workbench.ui.base.snapshot import Snapshot, ViewChange
 from workbench.ui.services.journal_watch import JournalWatch
 from workbench.ui.services.overlaid_runs import OverlaidRuns
 from workbench.ui.services.run_list import RunList
+from workbench.ui.services.sweep_list import SweepList
 
 POLL_SECONDS = 0.5
 MIN_FREE_BYTES = 1 << 20
@@ -128,7 +129,7 @@ class RunMonitor:
         self._selected: str | None = None
         self._watched: _Watched | None = None
         self._overlaid = OverlaidRuns(store)
-        self._list = RunList(store)
+        self._list, self._sweeps = RunList(store), SweepList(store)
         self._rows: list[RunSummary] | None = None
         self._rows_due = 0.0
         self._error: str | None = None
@@ -165,6 +166,7 @@ class RunMonitor:
     def poll_soon(self) -> None:
         """Poll without waiting for the next half second: an action just changed something."""
         self._list.expire()
+        self._sweeps.expire()
         self._rows_due = 0.0
         self._wake.set()
 
@@ -181,6 +183,7 @@ class RunMonitor:
         if self._watched is not None:
             self._poll_run(self._watched, snapshot)
         self._poll_overlays(snapshot)
+        snapshot.sweeps = self._sweeps.poll()
         return snapshot
 
     def _poll_overlays(self, snapshot: Snapshot) -> None:

@@ -9,6 +9,7 @@ from workbench.core.text import sanitize
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary, Store
+from workbench.sweeps.sweep_folder import SweepView
 from workbench.ui.base.snapshot import Snapshot
 from workbench.ui.base.status_style import display_name
 from workbench.ui.services.notifications import (
@@ -33,6 +34,7 @@ class StateChange:
     view: bool = False
     evaluations: bool = False
     overlays: bool = False
+    sweeps: bool = False
 
 
 class RunState:
@@ -51,6 +53,8 @@ class RunState:
         """The runs that the row under the cursor stands for, if repeats are folded."""
         self.overlays: Sequence[RunView] = ()
         """Other runs that are shown beside the selected one."""
+        self.sweeps: Sequence[SweepView] = ()
+        """All sweeps, newest first."""
         self._by_id: dict[str, RunSummary] = {}
         self._expected: str | None = None
         """A run that was just started and is not listed yet."""
@@ -98,6 +102,8 @@ class RunState:
             self._apply_view(snapshot, change)
         if snapshot.overlays is not None:
             self.overlays, change.overlays = snapshot.overlays, True
+        if snapshot.sweeps is not None:
+            self.sweeps, change.sweeps = snapshot.sweeps, True
         return change
 
     def _apply_rows(self, rows: list[RunSummary], change: StateChange) -> None:

@@ -35,6 +35,9 @@ class RunDisplay(Protocol):
     def show_overlays(self) -> None:
         """Show the runs beside the selected one."""
 
+    def show_sweeps(self) -> None:
+        """Show the list of sweeps."""
+
 
 class Notifier(Protocol):
     """Notifies the user."""
@@ -93,6 +96,8 @@ class RunUpdates:
             self._display.show_evaluations()
         if change.overlays:
             self._display.show_overlays()
+        if change.sweeps:
+            self._display.show_sweeps()
 
     def overlay(self, run_ids: Sequence[str]) -> None:
         """Show other runs beside the selected one."""

@@ -1,0 +1,1 @@
+"""Sweeps: searching settings with Optuna, each trial an ordinary run."""
