@@ -55,7 +55,7 @@ def _make_folder(store: SweepStore, name: str, *, exact: bool) -> SweepFolder:
     """A folder whose name is that of no sweep and no group of runs."""
     runs = Store(store.home / paths.runs().name)
     while True:
-        folder = SweepFolder(store.root / (name if exact else free_group(name, runs)))
+        folder = SweepFolder(store.root / (name if exact else free_group(name, runs.list_runs())))
         try:
             folder.path.mkdir(mode=0o700, parents=True)
         except FileExistsError:
