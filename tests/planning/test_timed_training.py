@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.busy_core import busy_core, counts_waits
 from tests.worker.support import make_run, open_attempt, same
 from workbench.core.errors import RunFailed
+from workbench.planning.plan import describe_cpu_wait
 from workbench.planning.timed_training import Throughput, TimedTraining
 from workbench.planning.worker import Planner, candidate_settings, first_samples
 from workbench.runs.run_folder import RunFolder
@@ -19,6 +21,8 @@ from workbench.worker.checkpoints import CheckpointManager
 from workbench.worker.components import TrainingComponents
 from workbench.worker.context import make_context
 from workbench.worker.resume import StartPoint
+
+__all__ = ["busy_core"]
 
 
 class Bench:
@@ -120,6 +124,15 @@ def test_frozen_epochs_and_patience_count_in_the_plan(bench: Any, monkeypatch: p
     assert found.seconds["load"] == 1.5
     assert found.tried == () and found.proposals == ()
     assert "3 epochs without improvement" in found.notices[-1]
+
+
+@counts_waits
+def test_waits_for_a_busy_processor_are_left_out_and_said(bench: Any, busy_core: None) -> None:
+    found = bench(threads=1).training().run(0.5)
+    assert 0.2 < found.cpu_wait < 0.9
+    assert found.samples_per_second > 1.2 * found.samples / found.seconds
+    assert f"waited for one {100 * found.cpu_wait:.0f} % of the time" in describe_cpu_wait(found.cpu_wait)
+    assert describe_cpu_wait(0.01) == ""
 
 
 def weights_of(training: TimedTraining) -> Any:
