@@ -52,17 +52,15 @@ def test_settings_and_metrics_have_their_short_names() -> None:
             "min:reward": "metric, lowest value"}.items() <= known_columns([first, script]).items()  # fmt: skip
 
 
-def test_queued_runs_start_after_all_others_in_the_order_of_the_queue() -> None:
+def test_queued_runs_stand_above_all_others_in_the_order_of_the_queue() -> None:
     waiting = [row(1, position=2), row(4, position=1), row(3, position=3)]
     rows = [replace(one, status=Status.QUEUED, created=1e9) for one in waiting] + [
         row(2, created=2e9), row(5, created=3e9)
     ]  # fmt: skip
     for name in ("run", "started"):
-        assert order(name, *rows) == "31452", (
-            "newest first: the one that starts next is beside those that run"
-        )
-        assert order(name, *rows, reverse=True) == "25413"
-    assert order("status", *rows) == "41352" and order("test", *rows) == "31452"
+        assert order(name, *rows) == "41352", "above all others, numbered downwards as in `workbench queue`"
+        assert order(name, *rows, reverse=True) == "25314"
+    assert order("status", *rows) == "41352" and order("test", *rows) == "41352"
 
 
 def test_a_metric_is_sorted_best_first_and_runs_without_it_come_last_in_any_order() -> None:

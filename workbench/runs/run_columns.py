@@ -67,7 +67,10 @@ class RunColumn:
     varies: bool = False
     """Whether repeats that do not share its text say so; else they show that of one of them."""
     by_start: bool = False
-    """Whether its order is that of the starts: runs that wait come after all others, in the order of the queue."""
+    """Whether its order is that of the starts: runs that wait are newer than all others.
+
+    They are numbered downwards where the newest come first, as a person expects of a queue.
+    """
     needs_ranges: bool = False
     """Whether it shows what only `MetricRanges` knows."""
 
@@ -99,7 +102,7 @@ class RunColumn:
     def key(self, row: RunSummary, repeats: Sequence[RunSummary] = ()) -> SortKey | None:
         """The place of a run in the order, or of several by their mean; `None` comes last."""
         if self.by_start and row.position:
-            return _AFTER_ALL, float(row.position), ""
+            return _AFTER_ALL, -float(row.position), ""
         statistics = _statistics([self.value(run) for run in repeats])
         value = self.value(row)
         return _key(value if statistics is None else _with_number(value, statistics.mean))

@@ -194,7 +194,7 @@ async def test_a_folded_row_tells_its_runs_and_is_the_one_that_starts_next() -> 
     async with app.run_test(size=(80, 12)) as pilot:
         await pilot.press("g")
         await pilot.pause()
-        assert [one.position for one in app.pane.visible_rows] == [3, 2, None] and not app.groups
+        assert [one.position for one in app.pane.visible_rows] == [2, 3, None] and not app.groups
         await pilot.press("F", "g")
         await pilot.pause()
         assert [one.position for one in app.pane.visible_rows] == [2, None]
