@@ -39,7 +39,8 @@ def test_the_command_line_and_the_catalogs_import_no_heavy_package() -> None:
     modules = [
         "cli.main", "cli.console", "cli.follow", "cli.tables", "cli.commands.runs", "cli.commands.train",
         "cli.commands.sweep", "cli.commands.catalogs", "core.text", "core.paths", "config.experiment",
-        "datasets.catalog", "models.catalog", "compute.client", "compute.protocol", "io.atomic_files", "io.record_codec",
+        "datasets.catalog", "models.catalog", "compute.client", "compute.protocol", "io.atomic_files",
+        "io.record_codec",
     ]  # fmt: skip
     assert heavy_imports(*(f"workbench.{m}" for m in modules)) == set()
 
