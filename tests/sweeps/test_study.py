@@ -91,8 +91,9 @@ def test_bad_trials_are_pruned_unless_nobody_shall(pruner: PrunerName, make: Mak
     for number in range(20):
         trial = study.ask()
         quality = 0.1 if number % 2 else 0.9
-        if any(trial.report({epoch: quality}) for epoch in range(1, 13)):
-            assert quality == 0.1
+        ended = [at for epoch in range(1, 13) if (at := trial.report({epoch: quality})) is not None]
+        if ended:
+            assert quality == 0.1 and ended[0] >= 1
             trial.prune("worse")
             pruned += 1
         else:

@@ -64,7 +64,7 @@ def start(*options: str) -> SweepFolder:
 
 
 def ended(folder: SweepFolder) -> SweepView:
-    until(lambda: not folder.live_workers(), "end of the workers", 120)
+    until(lambda: not folder.live_workers(), "end of the workers", 500)
     return read_sweep(folder)
 
 
@@ -110,6 +110,7 @@ def kill_run(folder: RunFolder) -> None:
     until(lambda: not status_of(folder).live, "death of the run")
 
 
+@pytest.mark.timeout(600)
 def test_thirty_trials_by_two_workers_of_which_one_is_killed(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,7 +246,7 @@ def test_a_trial_that_is_worse_than_the_median_is_pruned_and_says_so(home: Path)
     assert last.state is TrialState.PRUNED and last.value is not None and 1 < last.epoch < 10
     report = read_report(RunFolder(view.folder.runs / last.run))
     assert (report.status, report.cause, report.reason) == (Status.STOPPED, Cause.PRUNED, last.reason)
-    assert "pruned by the sweep digits-mlp-sweep at epoch" in last.reason
+    assert f"pruned by the sweep digits-mlp-sweep at epoch {last.epoch}: validation/accuracy" in last.reason
 
 
 def test_what_can_not_be_measured_stops_the_sweep_with_its_reason(

@@ -100,15 +100,18 @@ class OpenTrial:
         """Record the run, before it starts."""
         self._trial.set_user_attr(RUN, run)
 
-    def report(self, values: dict[int, float]) -> bool:
-        """Report the metric by epoch; returns whether the trial should be pruned. Values that are known are ignored."""
+    def report(self, values: dict[int, float]) -> int | None:
+        """Report the metric by epoch; returns the epoch at which the trial should be pruned, if it should be.
+
+        Values that are known are ignored, and so are those behind that epoch.
+        """
         new = [epoch for epoch in sorted(values) if epoch not in self._reported]
         for epoch in new:
             self._trial.report(values[epoch], epoch)
             self._reported.add(epoch)
             if self._trial.should_prune():
-                return True
-        return False
+                return epoch
+        return None
 
     def finish(self, value: float) -> None:
         """End it with its result, a finite number."""

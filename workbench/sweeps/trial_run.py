@@ -122,11 +122,10 @@ class TrialRun:
 
     def _report(self, run: RunFolder, view: RunView) -> None:
         values = metric_by_epoch(view, self._definition.metric)
-        prune = self._trial.report(values)
+        epoch = self._trial.report(values)
         if values:
             self._changed()
-        if prune and view.status.live:
-            epoch = max(values)
+        if epoch is not None and view.status.live:
             reason = (
                 f"pruned by the sweep {self._folder.name} at epoch {epoch}: "
                 f"{self._definition.metric} {values[epoch]:.4g} ({self._definition.pruner})"

@@ -199,14 +199,16 @@ class SweepsPane(Pane):
                 return view is not None and view.status in stopped
             case "load_best":
                 return view is not None and view.summary.best is not None
-            case "load_trial" | "open_run" | "next_setting" | "order":
+            case "next_setting":
                 return view is not None
+            case "load_trial" | "open_run" | "order":
+                return view is not None and self.trial_table.display
         return True
 
     @on(SweepTable.RowSelected)
     def _sweep_selected(self) -> None:
-        if self.trial_table.display and len(self.trial_table.rows):
-            self.trial_table.focus()
+        self._show_part(0)
+        self.call_after_refresh(self.trial_table.focus)  # it may have been hidden until now
 
     @on(TrialTable.RowSelected)
     def action_load_trial(self) -> None:
@@ -237,11 +239,14 @@ class SweepsPane(Pane):
 
     def action_next_part(self) -> None:
         """Show the trials, the history or the settings, where there is no room for all."""
-        self._part = (self._part + 1) % len(PARTS)
-        for index, name in enumerate(PARTS):
-            self.set_class(index == self._part, name)
-        if not self.trial_table.display or self._part:
+        self._show_part((self._part + 1) % len(PARTS))
+        if self._part:  # the trials, which may have the focus, are hidden now
             self.sweep_table.focus()
+
+    def _show_part(self, part: int) -> None:
+        self._part = part
+        for index, name in enumerate(PARTS):
+            self.set_class(index == part, name)
         self.call_after_refresh(self._show)
 
     def action_order(self) -> None:
