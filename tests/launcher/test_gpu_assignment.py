@@ -217,6 +217,44 @@ def test_a_suspended_run_holds_no_gpu(driver: StubDriver, runs: list[RunFolder])
     assert given(folder) == "cuda:1" and list(live_claims()) == [uuid(1)]
 
 
+def test_each_process_gets_a_gpu_of_its_own(
+    driver: StubDriver, runs: list[RunFolder], tmp_path: Path
+) -> None:
+    """torch of this machine finds no CUDA, so that both processes compute on the CPU."""
+    driver.write([gpu(0, pids=[FOREIGN_PID]), gpu(1), gpu(2)])
+    source = tmp_path / "net.py"
+    source.write_text(NET)
+    sets = ["train.epochs=100000", "train.threads=1", "train.device=cuda", "train.processes=2"]
+    experiment = build_experiment(dataset="digits", model=f"{source}:Net", sets=sets)
+    runs.append(folder := launch.start_run(experiment, "test"))
+    until(lambda: read_report(folder).step > 0, "steps")
+    assert set(live_claims()) == {uuid(1), uuid(2)}
+    attempt = attempts_of(read_journal(folder.journal))[-1]
+    assert [choice.uuid for choice in attempt.gpus] == [uuid(1), uuid(2)]
+    assert attempt.processes == 2
+    seen = {path.name: path.read_text() for path in tmp_path.glob("visible-*")}
+    assert seen == {"visible-0": uuid(1), "visible-1": uuid(2)}
+    launch.stop_run(folder)
+    until(lambda: live_claims() == {}, "the GPUs to be free")
+
+
+NET = """
+import os
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, shape):
+        super().__init__()
+        self.layer = nn.Linear(64, classes)
+        rank, visible = os.environ["RANK"], os.environ["CUDA_VISIBLE_DEVICES"]
+        Path(__file__).with_name(f"visible-{rank}").write_text(visible)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+"""
+
+
 def test_a_plan_takes_a_gpu_as_a_run_does(driver: StubDriver, home: Path) -> None:
     driver.write([gpu(0), gpu(1)])
     run = GpuAssigner("run")

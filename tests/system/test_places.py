@@ -93,3 +93,17 @@ def test_how_many_runs_have_a_place_at_once(
 ) -> None:
     driver.write([gpu(0), gpu(1)])
     assert places(slots=3).capacity([PlaceRequest(device) for device in devices]) == expected
+
+
+def test_several_processes_get_all_their_gpus_or_none(driver: StubDriver, home: object) -> None:
+    driver.write([gpu(0), gpu(1), gpu(2)])
+    free = places()
+    two = PlaceRequest("cuda", processes=2)
+    assert free.find_all(two) == (uuid(0), uuid(1))
+    assert free.find_all(PlaceRequest("cuda:0,2", processes=2)) == (uuid(0), uuid(2))
+    assert free.with_claims(claims(uuid(0))).find_all(two) == (uuid(1), uuid(2))
+    taken = free.with_claims(claims(uuid(0), uuid(1))).find_all(two)
+    assert isinstance(taken, NoPlace) and taken.shortage is Shortage.GPU
+    named = free.with_claims(claims(uuid(2))).find_all(PlaceRequest("cuda:0,2", processes=2))
+    assert isinstance(named, NoPlace) and named.devices == (uuid(0), uuid(2))
+    assert free.find_all(PlaceRequest("cpu", processes=2)) == (CPU,)

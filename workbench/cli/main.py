@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.console import activity, print_status
 from workbench.cli.parser import Parser, one_line
+from workbench.cli.process_options import add_process_options
 from workbench.cli.queue_options import add_queue_actions, add_queue_options, add_variant_options
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
@@ -237,6 +238,7 @@ def _add_experiment(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting (repeatable)"
     )
     _add_device(command, default=None)
+    add_process_options(command)
 
 
 def _add_detach(command: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from workbench.config.data_location import with_current_dataset
+from workbench.config.process_count import check_processes
 from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.setting_aliases import (
     upgrade_experiment,
@@ -370,6 +371,7 @@ def check_compatibility(experiment: Experiment) -> None:
         )
     if experiment.model.options.get("softmax") and data.task == "regression":
         raise UserError("model.softmax must be no for a regression")
+    check_processes(experiment.train)
     if experiment.train.monitor != "loss" and data.task == "regression":
         raise UserError("train.monitor must be loss for a regression")
 

@@ -17,6 +17,15 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     epochs: Annotated[int, Meta(ge=1, le=1_000_000, description="passes over the training data")] = 10
     batch_size: Annotated[int, Meta(ge=1, le=1_000_000, description="samples per step")] = 64
+    batch_per_process: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="samples per step of each of several processes, instead of batch_size, which they share; the "
+            "learning rate stays as it is set; 0 is off",
+        ),
+    ] = 0
     optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], Meta(description="optimizer")] = "adam"
     lr: Annotated[float, Meta(gt=0, le=1000, description="learning rate; with a schedule its maximum")] = 1e-3
     momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum (sgd, rmsprop)")] = 0.0
@@ -128,12 +137,27 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
     ] = "auto"
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="processes that train together (DistributedDataParallel), each on its own GPU or its share "
+            "of the CPU",
+        ),
+    ] = 1
+    sync_batch_norm: Annotated[
+        bool,
+        Meta(
+            description="batch norm with the statistics of all processes, not of each one's samples; GPUs only"
+        ),
+    ] = False
     device: Annotated[
         str,
         Meta(
-            pattern=r"^(auto|cpu|mps|cuda(:\d{1,4})?|(GPU|MIG)-[0-9A-Za-z-]+(/\d+/\d+)?)\Z",
-            description="auto, cpu, mps, cuda (any GPU), cuda:N (CUDA's number) or the start of a UUID (GPU-…, MIG-…); "
-            "the command workbench devices lists them",
+            pattern=r"^(auto|cpu|mps|cuda(:\d{1,4}(,\d{1,4})*)?|(GPU|MIG)-[0-9A-Za-z-]+(/\d+/\d+)?)\Z",
+            description="auto, cpu, mps, cuda (any GPU), cuda:N (CUDA's number), cuda:0,1 (a process on each) or the "
+            "start of a UUID (GPU-…, MIG-…); the command workbench devices lists them",
         ),
     ] = "auto"
     log_every: Annotated[

@@ -32,10 +32,21 @@ def accelerate_step(state: TrainState, epochs: Epochs, notify: Notify) -> Accele
 
     `notify` is called with one line for each requested acceleration that is not available. The state is unchanged.
     """
+    if state.group.size > 1:
+        return _without_acceleration(state, notify)
     compiled = Feature(enabled=False, reason="train.compile is no")
     if state.settings.compile:
         compiled = _enable_compile(state, _first_batch(state, epochs), notify)
     return Acceleration(compiled, _enable_cuda_graph(state, epochs, notify))
+
+
+def _without_acceleration(state: TrainState, notify: Notify) -> Acceleration:
+    """Several processes exchange gradients during a step, which is neither compiled nor captured."""
+    settings, reason = state.settings, "several processes train together"
+    for key, requested in (("compile", settings.compile), ("cuda_graph", settings.cuda_graph == "yes")):
+        if requested:
+            notify(f"train.{key} is not used: {reason}")
+    return Acceleration(Feature(enabled=False, reason=reason), Feature(enabled=False, reason=reason))
 
 
 def _enable_cuda_graph(state: TrainState, epochs: Epochs, notify: Notify) -> Feature:
@@ -52,12 +63,14 @@ def _enable_cuda_graph(state: TrainState, epochs: Epochs, notify: Notify) -> Fea
     return Feature(enabled=graphed_step.failure is None, reason=graphed_step.failure or "")
 
 
-def describe_step(precision: Precision, threads: int, acceleration: Acceleration) -> str:
-    """How a step is computed, as one line of text: precision, device, compiled or not, CUDA graph or eager."""
-    device = precision.device
-    parts = [f"{precision.name} on {device}"]
+def describe_step(precision: Precision, threads: int, acceleration: Acceleration, processes: int = 1) -> str:
+    """How a step is computed, in one line: processes, precision, device, compiled or not, CUDA graph or eager."""
+    device, several = precision.device, processes > 1
+    parts = [f"{precision.name} on {device.type if several else device}"]
     if device.type == "cpu":
-        parts[0] += f" with {plural(threads, 'thread')}"
+        parts[0] += f" with {plural(threads, 'thread')}{' each' if several else ''}"
+    if several:
+        parts.insert(0, f"{processes} processes")
     if acceleration.compile.enabled:
         parts.append("compiled")
     if acceleration.cuda_graph.enabled:

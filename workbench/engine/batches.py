@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,9 +18,29 @@ from workbench.datasets.drawing import derived_seed
 from workbench.datasets.mixup import Mix, mixing_partners
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.prefetch import ChunkReader
+from workbench.engine.process_group import SINGLE, ProcessGroup
 
 CHUNK_BYTES = {"cpu": 4_000_000, "cuda": 256_000_000}
 """Size of a chunk's float inputs: about a CPU's caches, and an amount of memory that a GPU can spare."""
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """The batch of a step of several processes, of which each computes a part."""
+
+    targets: Tensor
+    """Of all its samples."""
+    processes: int
+    is_copied: bool = False
+    """Whether it is too small to be divided, so that every process computes all of it."""
+    is_counted: bool = True
+    """Whether this process counts its correct predictions: one process does so for a batch that is copied."""
+
+    @property
+    def part_sizes(self) -> tuple[int, int]:
+        """The number of samples in the smallest and in the largest part."""
+        count = len(self.targets)
+        return (count, count) if self.is_copied else (count // self.processes, -(-count // self.processes))
 
 
 @dataclass(frozen=True)
@@ -28,17 +48,28 @@ class Batch:
     """A batch on the compute device: `inputs` as the model takes them (float32 [B, ...]) and `targets`.
 
     `targets`: int64 [B] class indices, or float32 [B, ...] of a regression. `soft_targets`: the class shares of mixed
-    images (mixup, cutmix), float32 [B, classes].
+    images (mixup, cutmix), float32 [B, classes]. `whole`: the batch of which this is the part of one process.
     """
 
     inputs: Tensor
     targets: Tensor
     soft_targets: Tensor | None = None
+    whole: WholeBatch | None = None
 
     @property
     def loss_targets(self) -> Tensor:
         """The targets of the loss: `soft_targets` where there are some, else `targets`."""
         return self.targets if self.soft_targets is None else self.soft_targets
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of the step, those of other processes included."""
+        return len(self.targets if self.whole is None else self.whole.targets)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether this process counts its correct predictions."""
+        return self.whole is None or self.whole.is_counted
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -91,7 +122,9 @@ def _draw_balanced(indices: Tensor, count: int, generator: torch.Generator) -> T
 class Batches:
     """The batches of one pass over `placed_split` in `order` (int64 [N] sample indices).
 
-    `augment` and `mix` are applied with the epoch's random numbers in `draws` (one row per sample).
+    `augment` and `mix` are applied with the epoch's random numbers in `draws` (one row per sample). Each process of
+    `group` gets its part of every batch, consecutive samples; a batch too small for that (with `merge_last_singleton`
+    each part has two samples or more) is not divided: all of them get it.
     """
 
     def __init__(
@@ -104,11 +137,13 @@ class Batches:
         augment: Augment | None = None,
         mix: Mix | None = None,
         draws: Tensor | None = None,
+        group: ProcessGroup = SINGLE,
     ) -> None:
         self._split, self._size, self._augment, self._mix = placed_split, size, augment, mix
         self._order, self._device_order = order, order.to(placed_split.device)
         self._draws = None if draws is None else draws.to(placed_split.device)
         self._bounds = batch_bounds(len(order), size, merge_last_singleton)
+        self._group, self._smallest_part = group, 1 + merge_last_singleton
 
     def __len__(self) -> int:
         return len(self._bounds)
@@ -120,19 +155,44 @@ class Batches:
         """
         per_chunk = self._batches_per_chunk()
         starts = range(position - position % per_chunk, len(self), per_chunk)
-        chunks = [self._bounds[first : first + per_chunk] for first in starts]
+        chunks = [
+            [self._part(*bounds) for bounds in self._bounds[first : first + per_chunk]] for first in starts
+        ]
         order = self._device_order if self._split.resident else self._order
-        raw = ChunkReader(self._split).chunks(order[c[0][0] : c[-1][1]] for c in chunks)
+        raw = ChunkReader(self._split).chunks(_rows(order, parts) for parts in chunks)
         with contextlib.closing(raw):
-            for first, chunk_bounds, inputs in zip(starts, chunks, raw, strict=True):
-                chunk_start = chunk_bounds[0][0]
-                chunk = self._prepare(chunk_bounds, inputs)
-                for start, stop in chunk_bounds[max(0, position - first) :]:
-                    yield chunk.slice(start - chunk_start, stop - chunk_start)
+            for first, parts, inputs in zip(starts, chunks, raw, strict=True):
+                chunk, start = self._prepare(parts, inputs), 0
+                for number, part in enumerate(parts, first):
+                    stop = start + part.stop - part.start
+                    if number >= position:
+                        yield self._select(chunk.slice(start, stop), part, *self._bounds[number])
+                    start = stop
 
-    def _prepare(self, chunk_bounds: list[tuple[int, int]], raw: Tensor) -> Batch:
+    def _part(self, start: int, stop: int) -> range:
+        """The places in the order that this process prepares of a batch."""
+        count, group = stop - start, self._group
+        # The partners of mixed images may be in the parts of others.
+        if count < group.size * self._smallest_part or self._mix is not None:
+            return range(start, stop)
+        first, last = group.span(count)
+        return range(start + first, start + last)
+
+    def _select(self, prepared: Batch, part: range, start: int, stop: int) -> Batch:
+        """What this process computes of the batch from `start` to `stop`, of which it has prepared `part`."""
+        group = self._group
+        if group.size == 1:
+            return prepared
+        targets = self._split.targets.index_select(0, self._device_order[start:stop])
+        if stop - start < group.size * self._smallest_part:
+            whole = WholeBatch(targets, group.size, is_copied=True, is_counted=group.is_writer)
+            return replace(prepared, whole=whole)
+        own = prepared if len(part) < stop - start else prepared.slice(*group.span(stop - start))
+        return replace(own, whole=WholeBatch(targets, group.size))
+
+    def _prepare(self, parts: list[range], raw: Tensor) -> Batch:
         """One batch of all samples of consecutive batches: gathered, augmented, normalized and mixed."""
-        split, indices = self._split, self._device_order[chunk_bounds[0][0] : chunk_bounds[-1][1]]
+        split, indices = self._split, _rows(self._device_order, parts)
         targets = split.targets.index_select(0, indices)
         if self._augment is None or self._draws is None:
             return Batch(split.to_model_input(raw), targets)
@@ -140,7 +200,8 @@ class Batches:
         inputs = split.to_model_input(self._augment(raw, draws))
         if self._mix is None:
             return Batch(inputs, targets)
-        partner_indices = mixing_partners(chunk_bounds).to(split.device, non_blocking=True)
+        partner_indices = mixing_partners([(part.start, part.stop) for part in parts])
+        partner_indices = partner_indices.to(split.device, non_blocking=True)
         return Batch(*self._mix(inputs, targets, draws[:, -Mix.COLUMNS :], partner_indices))
 
     def _batches_per_chunk(self) -> int:
@@ -161,7 +222,9 @@ class Epochs:
         merge_last_singleton: bool,
         augment: Augment | None,
         classes: int = 0,
+        group: ProcessGroup = SINGLE,
     ) -> None:
+        self._group = group
         self._split, self._size, self._seed = placed_split, size, seed
         self._balanced, self._merge_last_singleton, self._augment = balanced, merge_last_singleton, augment
         self._mix = None if augment is None else augment.mixer(classes)
@@ -183,9 +246,17 @@ class Epochs:
             augment=self._augment,
             mix=self._mix,
             draws=draws,
+            group=self._group,
         )
 
 
-def sequential_batches(placed_split: PlacedSplit, size: int) -> Batches:
-    """All samples of `placed_split` once, in their stored order: for evaluation."""
-    return Batches(placed_split, torch.arange(len(placed_split)), size)
+def sequential_batches(placed_split: PlacedSplit, size: int, group: ProcessGroup = SINGLE) -> Batches:
+    """All samples of `placed_split` once, in their stored order, for evaluation; each process gets its part of them."""
+    return Batches(placed_split, torch.arange(*group.span(len(placed_split))), size)
+
+
+def _rows(order: Tensor, parts: list[range]) -> Tensor:
+    """The indices at consecutive `parts` of `order`; a view of it where nothing is left out between them."""
+    if parts[-1].stop - parts[0].start == sum(map(len, parts)):
+        return order[parts[0].start : parts[-1].stop]
+    return torch.cat([order[part.start : part.stop] for part in parts])

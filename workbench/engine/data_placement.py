@@ -52,10 +52,18 @@ class PlacedSplit:
         return inputs
 
 
-def place_split(split: Split, preprocess: Preprocess, device: torch.device) -> PlacedSplit:
-    """`split` copied to `device` where it fits into half of the free memory there, else left in place."""
+def place_split(
+    split: Split, preprocess: Preprocess, device: torch.device, *, processes: int = 1
+) -> PlacedSplit:
+    """`split` copied to `device` where it fits into half of the free memory there, else left in place.
+
+    Several processes on the CPU share the memory of a mapped file: they leave it in place.
+    """
     sample_bytes = max(split.inputs[:1].nbytes, preprocess(split.inputs[:1], device).nbytes)
-    placed_split, resident, reason = _place(split, device)
+    if split.mapped and device.type == "cpu" and processes > 1:
+        placed_split, resident, reason = split, False, f"mapped from the cache by {processes} processes"
+    else:
+        placed_split, resident, reason = _place(split, device)
     return PlacedSplit(
         placed_split, split.targets.to(device), preprocess, device, resident, reason, sample_bytes
     )

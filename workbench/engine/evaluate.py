@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.engine.batches import Batches, sequential_batches
+from workbench.engine.batches import sequential_batches
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import Precision
+from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.task import Task, reshape_like
 from workbench.models.outputs import loss_outputs, probabilities
 from workbench.models.top_k import top_k
@@ -33,17 +34,21 @@ def evaluate(
     after_batch: Callable[[], None] = lambda: None,
     batch_size: int | None = None,
     tta: str = "none",
+    group: ProcessGroup = SINGLE,
 ) -> Evaluation:
     """Evaluate `module` on all samples of `placed_split`, in evaluation mode, without gradients.
 
     The loss is the plain cross-entropy (or squared error) whatever the training loss is, so that runs with different
     loss settings can be compared. `after_batch` is called after each batch, and may raise to abort. The mode of the
     module is restored. With test-time augmentation (`tta`, as `train.tta`), `scores` also has `tta_accuracy`; all
-    other scores are without it.
+    other scores are without it. Each process of `group` computes a part of the samples, with the writer's running
+    statistics; all return the evaluation of all samples.
     """
     size = batch_size or eval_batch_size(placed_split)
+    collector = _OutputCollector(placed_split, size, precision, after_batch, group)
+    group.broadcast_tensors(module.buffers())
     with evaluation_mode(module):
-        outputs = _outputs(module, sequential_batches(placed_split, size), precision, after_batch)
+        outputs = collector.outputs(module)
     targets = placed_split.targets.cpu()
     if task.name == "regression":
         return _regression(outputs, targets, split)
@@ -54,9 +59,7 @@ def evaluate(
     )
     if tta != "none":
         with evaluation_mode(module):
-            averaged = _outputs(
-                with_tta(module, tta), sequential_batches(placed_split, size), precision, after_batch
-            )
+            averaged = collector.outputs(with_tta(module, tta))
         evaluation.scores["tta_accuracy"] = _accuracy(averaged, targets)
     return evaluation
 
@@ -98,20 +101,36 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _outputs(
-    module: Callable[[Tensor], Tensor],
-    batches: Batches,
-    precision: Precision,
-    after_batch: Callable[[], None],
-) -> Tensor:
-    """The outputs of the module for all samples: float32 [N, ...] on the CPU."""
-    collected = []
-    for batch in batches.iter_from(0):
-        with precision.autocast():
-            outputs = module(batch.inputs)
-        collected.append(outputs.float())
-        after_batch()
-    return torch.cat(collected).cpu()
+class _OutputCollector:
+    """Computes the outputs of modules for all samples of a split."""
+
+    def __init__(
+        self,
+        placed_split: PlacedSplit,
+        size: int,
+        precision: Precision,
+        after_batch: Callable[[], None],
+        group: ProcessGroup,
+    ) -> None:
+        self._precision, self._after_batch, self._count = precision, after_batch, len(placed_split)
+        # So few samples that a process would have none are computed by each of them.
+        self._group = group if len(placed_split) >= group.size else SINGLE
+        self._batches = sequential_batches(placed_split, size, self._group)
+        largest_part = -(-len(placed_split) // self._group.size)
+        self._rounds = -(-largest_part // size)
+        """Batches of the process that has most; `after_batch` may have to be called by all at the same time."""
+
+    def outputs(self, module: Callable[[Tensor], Tensor]) -> Tensor:
+        """The outputs of `module` for all samples: float32 [N, ...] on the CPU."""
+        collected = []
+        for batch in self._batches.iter_from(0):
+            with self._precision.autocast():
+                outputs = module(batch.inputs)
+            collected.append(outputs.float())
+            self._after_batch()
+        for _ in range(self._rounds - len(self._batches)):
+            self._after_batch()
+        return self._group.gather_rows(torch.cat(collected).cpu(), self._count)
 
 
 def _classification(

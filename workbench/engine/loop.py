@@ -64,7 +64,7 @@ def train_epoch(state: TrainState, batches: Batches, reporter: StepReporter, hoo
         measured = (state.step + 1) % reporter.update_every == 0
         if not state.replay(batch, measure_update=measured):  # a CUDA graph of the whole step
             compute_step(state, batch, measure_update=measured)
-        state.end_step(len(batch))
+        state.end_step(batch.samples)
         if state.step % reporter.log_every == 0:
             state.guard.check(state.step)
             reporter.write_step(state.step, state.progress, state.lr)
@@ -79,5 +79,5 @@ def compute_step(state: TrainState, batch: Batch, *, measure_update: bool = Fals
         loss, outputs = state.forward(micro_batch, share)
         state.backward(loss)
         # Stays on the device until a row is written.
-        state.sums.add(loss, outputs, micro_batch.targets, samples=len(batch))
+        state.sums.add(loss, outputs, micro_batch.targets, samples=batch.samples, is_counted=batch.is_counted)
     state.optimizer_step(measure_update=measure_update)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from workbench.core.errors import NonFiniteLoss
+from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.torch_compat import attach_found_inf, copy_tensors_
 
 
@@ -25,11 +26,15 @@ class NonFiniteGuard:
     """Prevents the optimizer update of a step with a NaN or infinite loss, and all updates after it.
 
     On the CPU every loss is checked at once. On other devices (`deferred`) that would synchronize host and device in
-    each step: a flag on the device suppresses and counts the updates instead, until `check` reads the count.
+    each step: a flag on the device suppresses and counts the updates instead, until `check` reads the count. So it is
+    with several processes, where a bad loss of one of them suppresses the update of all.
     """
 
-    def __init__(self, device: torch.device, *, deferred: bool | None = None) -> None:
-        self.deferred = device.type != "cpu" if deferred is None else deferred
+    def __init__(
+        self, device: torch.device, *, deferred: bool | None = None, group: ProcessGroup = SINGLE
+    ) -> None:
+        self.deferred = device.type != "cpu" or group.size > 1 if deferred is None else deferred
+        self._group = group
         self.found_inf = torch.zeros((), device=device)
         """1 while updates are skipped, else 0: the `found_inf` of PyTorch's fused optimizers (float32 scalar)."""
         self._nan_marker = torch.zeros((), device=device)
@@ -46,7 +51,7 @@ class NonFiniteGuard:
         return [self.found_inf, self._nan_marker, self._skipped]
 
     def observe(self, loss: Tensor, step: int) -> None:
-        """Check the loss (a scalar) of step number `step`. On the CPU, raises `Diverged` if it is NaN or infinite."""
+        """Check the loss (a scalar) of step number `step`. Raises `Diverged` if it is bad, unless that is deferred."""
         if self.deferred:
             # 0 times a finite loss is 0, 0 times infinity or NaN is NaN; and a sum with NaN stays NaN.
             self._nan_marker.addcmul_(loss.detach(), self._zero)
@@ -59,8 +64,9 @@ class NonFiniteGuard:
         return 1 + self._nan_marker
 
     def skip_if_nonfinite(self) -> None:
-        """Before an update: mark it as skipped if a loss was NaN or infinite."""
+        """Before an update: mark it as skipped if a loss was NaN or infinite, in any process."""
         if self.deferred:
+            self._group.sum(self._nan_marker)
             torch.ne(self._nan_marker, self._nan_marker, out=self.found_inf)
             self._skipped.add_(self.found_inf.long())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -25,8 +25,17 @@ class RunningSumsContent(TypedDict):
     """Losses and correct predictions that are not reported yet, see `RunningSums`."""
 
     device: list[float]
+    """Of all processes together."""
     window: list[float]
     epoch: list[float]
+
+
+class ProcessContent(TypedDict):
+    """What differs between the processes of a training."""
+
+    random: RandomStates
+    sums: list[float]
+    """Its part of `RunningSumsContent.device`."""
 
 
 class TrainingContent(TypedDict):
@@ -44,3 +53,5 @@ class TrainingContent(TypedDict):
     stale: int
     sums: RunningSumsContent
     random: RandomStates
+    ranks: NotRequired[list[ProcessContent]]
+    """By rank; missing where one process trained, whose `random` and `sums` are above."""

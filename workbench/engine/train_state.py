@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
 from workbench.config.lr_schedule import lr_at
-from workbench.engine.batches import Batch, batch_bounds
+from workbench.engine.batches import Batch, WholeBatch, batch_bounds
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
+from workbench.engine.data_parallel import ParallelNetwork
 from workbench.engine.device import Precision
 from workbench.engine.freezing import Backbone
 from workbench.engine.lookahead import Lookahead, make_lookahead
 from workbench.engine.nan_guard import NonFiniteGuard
 from workbench.engine.optimizer import load_optimizer_state, make_optimizer, set_lr
+from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.engine.running_sums import RunningSums
 from workbench.engine.settings_history import SettingsHistory
-from workbench.engine.state_content import BestEpochContent, StateDict, TrainingContent
+from workbench.engine.state_content import (
+    BestEpochContent,
+    ProcessContent,
+    StateDict,
+    TrainingContent,
+)
 from workbench.engine.task import Task
 from workbench.engine.torch_compat import has_batch_norm, relative_change, unwrapped_step
 
@@ -64,11 +72,13 @@ class TrainState:
         precision: Precision,
         settings_history: SettingsHistory,
         sums: RunningSums,
+        group: ProcessGroup = SINGLE,
     ) -> None:
+        self.group = group
         self.module = module = backbone.module
         self.task, self.precision, self.settings_history = task, precision, settings_history
         self.settings = settings_history.at(0)
-        self.guard = NonFiniteGuard(precision.device)
+        self.guard = NonFiniteGuard(precision.device, group=group)
         self._scaler = precision.scaler()
         self._parameters = list(module.parameters())
         self._create_optimizer()
@@ -85,7 +95,10 @@ class TrainState:
         """Whether a step is under way, so that an error was raised by the step itself."""
         self._frozen = False
         self.network: Callable[[Tensor], Tensor] = module
-        """Computes the outputs in training: the module, or its compiled version."""
+        """Computes the outputs in training: the module, or its compiled or parallel version."""
+        self._parallel = ParallelNetwork(module, group) if group.size > 1 else None
+        if self._parallel is not None:
+            self.network = self._parallel
         self.graphed_step: GraphedStep | None = None
         """Replays steps as a CUDA graph; `None` where they run eagerly."""
 
@@ -115,6 +128,8 @@ class TrainState:
         if frozen != self._frozen:
             self._frozen = frozen
             self._invalidate_graph()
+            if self._parallel is not None:
+                self._parallel.invalidate()
 
     def _invalidate_graph(self) -> None:
         if self.graphed_step is not None:
@@ -153,11 +168,13 @@ class TrainState:
         """The sum of the losses not reported yet (a scalar on the device)."""
         return self.sums.loss
 
-    def micro_batches(self, batch: Batch) -> list[tuple[Batch, float | Tensor | None]]:
+    def micro_batches(self, batch: Batch) -> Iterable[tuple[Batch, float | Tensor | None]]:
         """`batch` in micro-batches of `train.micro_batch`, each with its share in the loss of the batch.
 
         A batch that is computed as a whole has no share (`None`).
         """
+        if batch.whole is not None and self._parallel is not None:
+            return self._parallel_micro_batches(batch, batch.whole, self._parallel)
         size = self.settings.micro_batch or len(batch)
         if size >= len(batch):
             return [(batch, None)]
@@ -170,6 +187,31 @@ class TrainState:
             (micro_batch, self.task.loss_weight(micro_batch.loss_targets) / total_weight)
             for micro_batch in micro_batches
         ]
+
+    def _parallel_micro_batches(
+        self, batch: Batch, whole: WholeBatch, network: ParallelNetwork
+    ) -> Iterator[tuple[Batch, float | Tensor]]:
+        """The micro-batches of this process's part of a batch: equally many in every process.
+
+        Their shares are those in the loss of the whole batch. The gradients are averaged once, by the last one.
+        """
+        smallest, largest = whole.part_sizes
+        size = self.settings.micro_batch or largest
+        count = max(1, min(-(-largest // size), smallest // (1 + self._merge_last_singleton)))
+        bounds = [(len(batch) * i // count, len(batch) * (i + 1) // count) for i in range(count)]
+        network.prepare(partial(self._compute_gradients, batch.slice(*bounds[0])), self.mutated_tensors())
+        is_soft = batch.soft_targets is not None  # then each sample has the same weight
+        total = len(whole.targets) if is_soft else self.task.loss_weight(whole.targets)
+        for number, (start, end) in enumerate(bounds, 1):
+            network.synchronize(number == count)
+            micro_batch = batch.slice(start, end)
+            weight = self.task.loss_weight(micro_batch.loss_targets) / total
+            yield micro_batch, weight / whole.processes if whole.is_copied else weight
+
+    def _compute_gradients(self, batch: Batch, network: Callable[[Tensor], Tensor]) -> None:
+        """A forward and a backward pass without consequences, see `ParallelNetwork.prepare`."""
+        with self.precision.autocast():
+            self.task.loss(network(batch.inputs), batch.loss_targets).backward()
 
     def begin_step(self) -> None:
         """Apply the settings and the learning rate of the next step."""
@@ -195,7 +237,9 @@ class TrainState:
         return loss if share is None else loss * share, outputs
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of `loss`."""
+        """Add the gradients of `loss`; of several processes, which then average them, each of its part of the loss."""
+        if self.group.size > 1:
+            loss = loss * self.group.size
         (loss if self._scaler is None else self._scaler.scale(loss * self.guard.nan_scale)).backward()
 
     def optimizer_step(self, *, measure_update: bool = False) -> None:
@@ -278,7 +322,9 @@ class TrainState:
     def state_dict(self) -> TrainingContent:
         """The state for a checkpoint, to be copied before the next step. Raises `Diverged` after a bad loss."""
         self.guard.check(self.step)
-        return {
+        sums, random = self.sums.state_dict(), random_states()
+        ranks = self.group.gather(ProcessContent(random=random, sums=sums["device"]))
+        content: TrainingContent = {
             "v": 1,
             "model": self.module.state_dict(),
             "optimizer": {"name": self.settings.optimizer, **self.optimizer.state_dict()},
@@ -289,9 +335,14 @@ class TrainState:
             "position": self.position,
             "best": None if self.best is None else self.best.to_dict(),
             "stale": self.epochs_since_best,
-            "sums": self.sums.state_dict(),
-            "random": random_states(),
+            "sums": sums,
+            "random": random,
         }
+        if self.group.size > 1:
+            loss, correct = (sum(rank["sums"][i] for rank in ranks) for i in (0, 1))
+            content["sums"] = {**sums, "device": [loss, correct, *sums["device"][2:]]}
+            content["ranks"] = ranks
+        return content
 
     def load_state_dict(self, state: TrainingContent) -> list[str]:
         """Restore the state of a checkpoint; returns one line for each part that could not be restored exactly."""
@@ -303,7 +354,9 @@ class TrainState:
             None if best is None else BestEpoch.from_dict(best),
             state["stale"],
         )
-        self.sums.load_state_dict(state["sums"])
+        ranks = state.get("ranks") or []
+        own = ranks[self.group.rank] if len(ranks) == self.group.size > 1 else None
+        self.sums.load_state_dict(state["sums"], None if own is None else own["sums"])
         self.module.load_state_dict(state["model"])
         self.settings = self.settings_history.at(self.step)
         self._create_optimizer()
@@ -311,7 +364,9 @@ class TrainState:
         notes = self._load_optimizer_state(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
-        random_note = restore_random_states(state["random"])
+        if own is None and not self.group.is_writer:
+            return notes  # the random numbers of each process are its own
+        random_note = restore_random_states(state["random"] if own is None else own["random"])
         return notes if random_note is None else [*notes, random_note]
 
     def _create_optimizer(self) -> None:

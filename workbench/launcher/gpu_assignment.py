@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.core.errors import UserError
@@ -19,7 +19,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.tickets import Ticket, TicketQueue
 from workbench.system.cuda_order import VARIABLE
 from workbench.system.device_claims import ClaimHolder, Claims, DeviceClaim, cpu_device
-from workbench.system.devices import find_gpu
+from workbench.system.devices import find_gpus
 from workbench.system.gpu import GpuInventory, read_inventory
 from workbench.system.nvml import Gpu
 from workbench.system.places import ANY_GPU, NoPlace
@@ -47,59 +47,74 @@ class GpuAssigner:
         self._run, self._holder = run, ClaimHolder()
         self._queue = None if folder is None else TicketQueue.of(folder)
         self._worker_lock = "" if folder is None else str(folder.lock)
-        self._current: Assignment | None = None
+        self._current: tuple[Assignment, ...] = ()
 
     def assign(self, device: str, *, ask_driver: bool = True) -> GpuChoice | None:
-        """The GPU for an attempt with this `train.device`; `None` for another device, or where CUDA has to find one.
+        """The GPU for an attempt in one process; `None` for another device. See `assign_all`."""
+        return next(iter(self.assign_all(device, ask_driver=ask_driver)), None)
 
-        Replaces the claim of the previous attempt. With `ask_driver=False` no GPU is claimed.
+    def assign_all(
+        self, device: str, processes: int = 1, *, ask_driver: bool = True
+    ) -> tuple[GpuChoice, ...]:
+        """The GPUs for an attempt with this `train.device`, one for each of its processes.
+
+        Empty for another device, or where CUDA has to find them. Replaces the claims of the previous attempt. With
+        `ask_driver=False` no GPU is claimed.
         """
         self.release()
         if device in {"cpu", "mps"} or not ask_driver:
             self._claim_cpu()
-            return None
-        inventory = read_inventory()
+            return ()
         try:
-            self._current = self._claim_gpu(device, inventory)
+            self._current = self._claim_gpus(device, processes, read_inventory())
         except UserError:  # the worker reports it
-            return None
-        if self._current is None:
+            return ()
+        if not self._current:
             self._claim_cpu()
-        return None if self._current is None else self._current.gpu
+        return self._chosen
+
+    @property
+    def _chosen(self) -> tuple[GpuChoice, ...]:
+        return tuple(one.gpu for one in self._current if one.gpu is not None)
 
     def assign_place(self, ticket: Ticket) -> GpuChoice | None:
-        """The GPU for a queued run; `None` for a slot of the CPU. Raises `NoPlaceError` and `OSError`."""
+        """The GPU for a queued run in one process; `None` for a slot of the CPU. See `assign_places`."""
+        return next(iter(self.assign_places(ticket)), None)
+
+    def assign_places(self, ticket: Ticket) -> tuple[GpuChoice, ...]:
+        """The GPUs for a queued run; empty for a slot of the CPU. Raises `NoPlaceError` and `OSError`."""
         assert self._queue is not None
         self.release()
         # By now some time has passed since the look that found the place: whoever took it meanwhile is seen.
         places, request = read_places(self._queue, fresh=True), request_of(ticket)
 
-        def pick(claims: Claims) -> str | None:
-            place = places.with_claims(claims).find(request)
-            return None if isinstance(place, NoPlace) else place
+        def pick(claims: Claims) -> tuple[str, ...]:
+            place = places.with_claims(claims).find_all(request)
+            return () if isinstance(place, NoPlace) else place
 
-        claim = self._claim(pick, memory=ticket.memory, shared=ticket.share)
-        if claim is None:
+        claims = self._claim(pick, memory=ticket.memory, shared=ticket.share)
+        if not claims:
             raise NoPlaceError
-        gpu = next((g for g in places.inventory.usable if g.uuid == claim.device), None)
-        self._current = Assignment(None if gpu is None else _record(gpu, places.inventory), claim)
-        return self._current.gpu
+        gpus = {gpu.uuid: _record(gpu, places.inventory) for gpu in places.inventory.usable}
+        self._current = tuple(Assignment(gpus.get(claim.device), claim) for claim in claims)
+        return self._chosen
 
-    def _claim_gpu(self, device: str, inventory: GpuInventory) -> Assignment | None:
-        gpu = find_gpu(device, inventory)
-        if gpu is None:
-            return None
+    def _claim_gpus(self, device: str, processes: int, inventory: GpuInventory) -> tuple[Assignment, ...]:
+        gpus = find_gpus(device, processes, inventory)
+        if not gpus:
+            return ()
         any_gpu = device in ANY_GPU
 
-        def pick(claims: Claims) -> str:
-            chosen = inventory.choose(claims) if any_gpu else None
-            return (chosen or gpu).uuid
+        def pick(claims: Claims) -> tuple[str, ...]:
+            chosen = inventory.choose_several(processes, claims) if any_gpu else gpus
+            return tuple(gpu.uuid for gpu in chosen)
 
-        claim: DeviceClaim | None = None
-        with contextlib.suppress(OSError):
-            claim = self._claim(pick)
-        taken = gpu if claim is None else next(g for g in inventory.usable if g.uuid == claim.device)
-        return Assignment(_record(taken, inventory), claim)
+        try:
+            claims = self._claim(pick)
+        except OSError:
+            return tuple(Assignment(_record(gpu, inventory), None) for gpu in gpus)
+        by_uuid = {gpu.uuid: gpu for gpu in inventory.usable}
+        return tuple(Assignment(_record(by_uuid[claim.device], inventory), claim) for claim in claims)
 
     def _claim_cpu(self) -> None:
         """Take a slot of the CPU: queued runs wait while this one computes."""
@@ -107,21 +122,22 @@ class GpuAssigner:
             return
         cpu = cpu_device(self._queue.home)
         with contextlib.suppress(OSError):
-            self._current = Assignment(None, self._claim(lambda _: cpu))
+            self._current = tuple(Assignment(None, claim) for claim in self._claim(lambda _: (cpu,)))
 
     def _claim(
-        self, pick: Callable[[Claims], str | None], *, memory: int = 0, shared: bool = False
-    ) -> DeviceClaim | None:
+        self, pick: Callable[[Claims], Sequence[str]], *, memory: int = 0, shared: bool = False
+    ) -> list[DeviceClaim]:
         kept = DeviceClaim(
             device="", memory=memory, shared=shared, worker_lock=self._worker_lock, worker_byte=WRITER
         )
-        return self._holder.claim(self._run, pick, kept)
+        return self._holder.claim_all(self._run, pick, kept)
 
     def release(self) -> None:
-        """End the claim: the attempt has ended, or freed the GPU's memory."""
-        if self._current is not None and self._current.claim is not None:
-            self._holder.release(self._current.claim)
-        self._current = None
+        """End the claims: the attempt has ended, or freed the GPUs' memory."""
+        for one in self._current:
+            if one.claim is not None:
+                self._holder.release(one.claim)
+        self._current = ()
 
 
 def _record(gpu: Gpu, inventory: GpuInventory) -> GpuChoice:
@@ -150,6 +166,6 @@ def claimed_gpu(what: str, device: str) -> Iterator[str]:
             os.environ[VARIABLE] = before
 
 
-def worker_environment(environment: Mapping[str, str], gpu: GpuChoice | None) -> dict[str, str]:
-    """The environment of a worker: with its GPU as the only one that CUDA sees."""
-    return {**environment, **({} if gpu is None else {VARIABLE: gpu.uuid})}
+def worker_environment(environment: Mapping[str, str], *gpus: GpuChoice) -> dict[str, str]:
+    """The environment of a worker: with its GPUs, if it has some, as the only ones that CUDA sees."""
+    return {**environment, **({VARIABLE: ",".join(gpu.uuid for gpu in gpus)} if gpus else {})}

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from workbench.config.experiment import Experiment, run_name_part
+from workbench.config.process_count import process_count
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.paths import is_file, is_folder
@@ -59,6 +60,7 @@ def start_run(
     Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
     """
     check_experiment(experiment)
+    train = experiment.train
     folder = create_run_folder(runs or paths.runs(), experiment.name)
 
     def describe() -> None:
@@ -66,13 +68,14 @@ def start_run(
         write_json(folder.experiment, experiment.to_dict())
         _write_notes(folder, notes)
 
-    start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, experiment.train.device)
+    options = ResumeOptions(max_hours=max_hours)
+    start = _starter(folder, options, launcher, queue, train.device, processes=process_count(train))
     return _create(folder, launcher, describe, start)
 
 
 def check_experiment(experiment: Experiment) -> None:
     """Raise `UserError` for an experiment that can't be trained here, as far as this is known before the start."""
-    check_device(experiment.train.device)
+    check_device(experiment.train.device, process_count(experiment.train))
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
 
@@ -115,12 +118,13 @@ def check_script(script: Script) -> None:
 
 
 def _starter(
-    folder: RunFolder, resume: ResumeOptions, launcher: str, queue: QueueOptions | None, device: str
-) -> Callable[[], None]:
+    folder: RunFolder, resume: ResumeOptions, launcher: str, queue: QueueOptions | None, device: str,
+    *, processes: int = 1,
+) -> Callable[[], None]:  # fmt: skip
     """What starts a run: its supervisor, or its ticket in the queue."""
     if queue is None:
         return lambda: _start_supervisor(folder, resume, launcher)
-    return lambda: enqueue(folder, queue, resume, device, launcher)
+    return lambda: enqueue(folder, queue, resume, device, launcher, processes=processes)
 
 
 def _create(
@@ -207,8 +211,9 @@ def resume_run(
         resumed.check_classes()
         if not from_start:
             resumed.check_content(progress)
-    check_device(resumed.after.train.device)
-    for warning in device_warnings(resumed.after.train.device):
+    train = resumed.after.train
+    check_device(train.device, process_count(train))
+    for warning in device_warnings(train.device):
         announce(warning)
     if not from_start:
         resumed.check_epochs(status)
@@ -218,7 +223,7 @@ def resume_run(
         overrides=resumed.changed_settings, accept_changed_data=accept_changed_data, from_start=from_start,
         data=resumed.after.data.name if data else "", max_hours=max_hours,
     )  # fmt: skip
-    _starter(folder, options, launcher, queue, resumed.after.train.device)()
+    _starter(folder, options, launcher, queue, train.device, processes=process_count(train))()
 
 
 def _check_script_resume(
@@ -333,17 +338,17 @@ def _live_attempt(folder: RunFolder) -> int:
     return last_attempt_number(folder) or 1
 
 
-def check_device(device: str) -> None:
-    """Raise `UserError` for a device that this host does not have, as far as this is known without torch.
+def check_device(device: str, processes: int = 1) -> None:
+    """Raise `UserError` for devices that this host does not have, as far as this is known without torch.
 
     Also where the group's folder, in which others would see who holds it, can't be used.
     """
     if problem := paths.shared_folder_problem():
         raise UserError(problem)
-    if device in {"auto", "cpu"}:
+    if device == "cpu" or (device == "auto" and processes == 1):
         return
     try:
-        devices.find_gpu(device, read_inventory())
+        devices.find_gpus(device, processes, read_inventory())
     except UserError as error:
         raise UserError(f"train.device: {error}") from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from workbench.config.process_count import process_count
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import SettingValue
 from workbench.core.text import format_bytes
@@ -43,8 +44,9 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enqueue(
-    folder: RunFolder, options: QueueOptions, resume: ResumeOptions, device: str, launcher: str
-) -> None:
+    folder: RunFolder, options: QueueOptions, resume: ResumeOptions, device: str, launcher: str,
+    *, processes: int = 1,
+) -> None:  # fmt: skip
     """Give a run a ticket at the end of the queue. Raises `UserError` and `OSError`."""
     check_memory(options)
     queue = TicketQueue.of(folder)
@@ -53,7 +55,7 @@ def enqueue(
         Ticket(
             run=folder.id, attempt=last_attempt_number(folder), after=options.after, after_ok=options.after_ok,
             not_before=options.not_before, memory=options.memory, share=options.share, device=device,
-            resume=resume, origin=_origin(launcher),
+            processes=processes, resume=resume, origin=_origin(launcher),
         )
     )  # fmt: skip
     # The index of ended runs compares the folder's modification time: this run waits from now on.
@@ -118,10 +120,11 @@ def change_settings(folder: RunFolder, overrides: Mapping[str, SettingValue]) ->
     ticket = TicketQueue.of(folder).ticket(folder.id)
     before = ticket.resume.overrides if ticket else {}
     resumed = ResumedRun(folder, {**before, **overrides})
-    changed, device = resumed.changed_settings, resumed.after.train.device
+    changed, train = resumed.changed_settings, resumed.after.train
 
     def change(ticket: Ticket) -> Ticket:
-        return replace(ticket, device=device, resume=replace(ticket.resume, overrides=changed))
+        resume = replace(ticket.resume, overrides=changed)
+        return replace(ticket, device=train.device, processes=process_count(train), resume=resume)
 
     TicketQueue.of(folder).change(folder.id, change)
     return changed

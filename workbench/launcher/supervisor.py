@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from workbench.config.experiment import apply_overrides
+from workbench.config.process_count import process_count
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import read_json
@@ -42,6 +43,7 @@ from workbench.launcher.watchdog import WorkerMonitor
 from workbench.runs.attempts import installed_versions, last_attempt_number
 from workbench.runs.checkpoint_index import newest_checkpoint_step
 from workbench.runs.enums import Cause, Ending, Phase
+from workbench.runs.exit_text import describe_exit
 from workbench.runs.journal import (
     Attempt,
     GpuChoice,
@@ -69,6 +71,8 @@ FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 TRAINING_WORKER, SCRIPT_WORKER = "workbench.worker.main", "workbench.scripts.worker"
 """The modules that work on a run: a training of our own, a script."""
+AGENT = "workbench.worker.agent"
+"""The module that works on a training in several processes, which it starts."""
 
 CRASHES = {
     -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
@@ -136,8 +140,9 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
             reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
         ) is None:
             forked = None  # this process has used the GPU's driver and threads by now
-            gpu = gpus.assign(_read_settings(folder).train.device)
-            attempt = _open_attempt(folder, journal, Start(start.launcher, gpu, start.resume.continued))
+            train = _read_settings(folder).train
+            given = gpus.assign_all(train.device, process_count(train))
+            attempt = _open_attempt(folder, journal, Start(start.launcher, given, start.resume.continued))
     except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
         cause = Cause.DISK_FULL if error.errno in DISK_FULL_ERRNOS else Cause.ERROR
         reason = StopReason(cause, describe_disk_error(error, folder.path.parent))
@@ -161,7 +166,7 @@ class Start:
     """How an attempt starts."""
 
     launcher: str
-    gpu: GpuChoice | None
+    gpus: tuple[GpuChoice, ...]
     resume: ResumeOptions
 
 
@@ -172,16 +177,17 @@ def _take_place(folder: RunFolder, arguments: argparse.Namespace, gpus: GpuAssig
     """
     if not arguments.queued:
         resume = decode(arguments.resume.encode(), ResumeOptions) or ResumeOptions()
-        device = _read_settings(folder, resume.overrides).train.device
-        return Start(arguments.launcher, gpus.assign(device, ask_driver=not arguments.no_driver), resume)
+        train, asks = _read_settings(folder, resume.overrides).train, not arguments.no_driver
+        given = gpus.assign_all(train.device, process_count(train), ask_driver=asks)
+        return Start(arguments.launcher, given, resume)
     queue = TicketQueue.of(folder)
     ticket = queue.ticket(folder.id)
     if ticket is None:
         raise TicketGone
-    gpu = gpus.assign_place(ticket)
+    given = gpus.assign_places(ticket)
     if not queue.take(ticket):
         raise TicketGone
-    return Start(arguments.launcher, gpu, ticket.resume)
+    return Start(arguments.launcher, given, ticket.resume)
 
 
 class Worker(Protocol):
@@ -240,7 +246,8 @@ def _run_worker(
     )  # fmt: skip
     if is_script := read_script(folder.experiment) is not None:
         adopt_orphans()
-    worker = _start_worker(folder, attempt, SCRIPT_WORKER if is_script else TRAINING_WORKER, forked)
+    module = SCRIPT_WORKER if is_script else AGENT if attempt.processes > 1 else TRAINING_WORKER
+    worker = _start_worker(folder, attempt, module, forked)
     signals.attach(worker)
     gpu = attempt.gpu.uuid if attempt.gpu else None
     monitor.start(worker.pid, gpu, all_gpus=is_script and gpu is None)
@@ -315,7 +322,9 @@ def _open_attempt(folder: RunFolder, journal: Journal, start: Start) -> Attempt:
         data=resume.data,
         max_hours=resume.max_hours,
         from_step=newest_checkpoint_step(folder),
-        gpu=start.gpu,
+        gpu=start.gpus[0] if start.gpus else None,
+        gpus=start.gpus if len(start.gpus) > 1 else (),
+        processes=process_count(_read_settings(folder, resume.overrides).train),
         versions=installed_versions(),
         launcher=start.launcher,
         job=os.environ.get("SLURM_JOB_ID"),
@@ -358,7 +367,7 @@ def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None 
 
 
 def _start_worker(folder: RunFolder, attempt: Attempt, module: str, forked: ForkedWorker | None) -> Worker:
-    environment = worker_environment(os.environ, attempt.gpu)
+    environment = worker_environment(os.environ, *attempt.assigned)
     if forked is not None:
         forked.start(Program(module=module, arguments=(str(folder.path),), environment=environment))
         return forked
@@ -384,7 +393,9 @@ def _close_attempt(
     ended = read_record(folder.exit, Exit)
     if ended is not None and ended.attempt == attempt:
         return
-    text = _describe_exit(code) + (_crash_location(folder.log, code) or last_log_line(folder.log))
+    text = f"the worker {describe_exit(code)}" + (
+        _crash_location(folder.log, code) or last_log_line(folder.log)
+    )
     _write_end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
     with contextlib.suppress(OSError):
         journal.append(Notice(attempt=attempt, text=text))
@@ -394,17 +405,6 @@ def _write_end(folder: RunFolder, attempt: int, status: Ending, reason: StopReas
     record = Exit(status=status, attempt=attempt, cause=reason.cause, reason=reason.text, time=time.time())
     with contextlib.suppress(OSError):
         write_exit(folder, record)
-
-
-def _describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"the worker exited with code {code}, no error message"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = " (out of memory? see dmesg)" if name == "SIGKILL" else ""
-    return f"the worker was killed by {name}{hint}"
 
 
 def _crash_location(log: Path, code: int) -> str:

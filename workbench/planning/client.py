@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 
 from workbench.config.experiment import Experiment
+from workbench.config.process_count import global_batch_size, process_count
 from workbench.config.recipes import download_hint
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.progress import Cancelled, Progress, ProgressCallback
@@ -34,6 +35,7 @@ from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
+from workbench.system.device_names import device_names
 
 POLL_SECONDS = 0.1
 
@@ -42,11 +44,13 @@ class PlanProcess:
     """The process that makes one plan; as a context manager it ends the process and removes its folder."""
 
     def __init__(self, experiment: Experiment) -> None:
-        launch.check_device(experiment.train.device)
+        launch.check_device(experiment.train.device, process_count(experiment.train))
         # Raises for folders that can't be trained on.
         folder_facts(experiment.data.name, experiment.data.options)
         check_weights(experiment.model)
-        experiment, self._notices = without_downloads(experiment)
+        experiment, notices = without_downloads(experiment)
+        experiment, more = in_one_process(experiment)
+        self._notices = (*notices, *more)
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
         try:
             self._start(experiment)
@@ -65,7 +69,7 @@ class PlanProcess:
         with self._folder.log.open("ab") as log, os.fdopen(reading):
             self._process = start_python(
                 "workbench.planning.worker", [str(self._folder.path)], stdin=reading, stdout=log.fileno(),
-                stderr=log.fileno(), environment=worker_environment(os.environ, gpu),
+                stderr=log.fileno(), environment=worker_environment(os.environ, *([gpu] if gpu else [])),
             )  # fmt: skip
 
     def _remove_folder(self) -> None:
@@ -117,6 +121,22 @@ class PlanProcess:
             lines = read_tail(self._folder.log, 16_000)[0].decode(errors="replace").splitlines()
             return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
         return ""
+
+
+def in_one_process(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
+    """The experiment as one process tries it, with the whole batches, and a notice if it is one of several."""
+    train, count = experiment.train, process_count(experiment.train)
+    if count == 1:
+        return experiment, ()
+    changed = msgspec.structs.replace(
+        train, processes=1, batch_per_process=0, batch_size=global_batch_size(train), sync_batch_norm=False,
+        device=device_names(train.device)[0],
+    )  # fmt: skip
+    notice = (
+        f"the plan is of one process, which computes the whole batches of {changed.batch_size}; each of {count} "
+        f"processes computes 1/{count} of them, and exchanges gradients"
+    )
+    return msgspec.structs.replace(experiment, train=changed), (notice,)
 
 
 def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:

@@ -37,10 +37,10 @@ def last_attempt_number(folder: RunFolder) -> int:
     return max((record.attempt for record in known), default=0)
 
 
-def assigned_gpu(folder: RunFolder, attempt: int) -> GpuChoice | None:
-    """The GPU that the supervisor gave to an attempt; `None` without one."""
+def assigned_gpus(folder: RunFolder, attempt: int) -> tuple[GpuChoice, ...]:
+    """The GPUs that the supervisor gave to an attempt, one for each process; empty without one."""
     records = attempts_of(read_journal(folder.journal))
-    return next((record.gpu for record in reversed(records) if record.attempt == attempt), None)
+    return next((record.assigned for record in reversed(records) if record.attempt == attempt), ())
 
 
 def start_steps(journal: Iterable[JournalLine]) -> dict[int, int]:

@@ -77,6 +77,11 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     pid: int = 0
     start: int | None = None
     gpu: GpuChoice | None = None
+    """The first of its GPUs."""
+    gpus: tuple[GpuChoice, ...] = ()
+    """All of them, by rank, where several processes train: see `assigned`."""
+    processes: int = 1
+    """The number of processes that train together (world size)."""
     versions: dict[str, str | None] = {}
     launcher: str = ""
     job: str | None = None
@@ -89,6 +94,11 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     def upgrade(content: upgrades.JsonObject) -> upgrades.JsonObject:
         """Content of an older version in the current form."""
         return upgrades.attempt(content)
+
+    @property
+    def assigned(self) -> tuple[GpuChoice, ...]:
+        """Its GPUs, one for each process."""
+        return self.gpus or ((self.gpu,) if self.gpu else ())
 
     @property
     def process(self) -> ProcessId:

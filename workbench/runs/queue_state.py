@@ -64,6 +64,8 @@ class Waiting:
     """The earliest start, Unix seconds."""
     memory: int = 0
     """The bytes of GPU memory that it needs."""
+    gpus: int = 1
+    """How many GPUs it needs."""
     places: int = 0
     """How many places of its kind there are."""
     holders: tuple[str, ...] = ()
@@ -85,9 +87,9 @@ class Waiting:
             case WaitReason.CPU_SLOT:
                 return f"a free CPU slot{taken}"
             case WaitReason.GPU:
-                return f"a free GPU{taken}"
+                return f"{'a free GPU' if self.gpus == 1 else f'{self.gpus} free GPUs'}{taken}"
             case WaitReason.OTHER_PROCESSES:
-                return "a GPU that no other process uses"
+                return f"{'a GPU' if self.gpus == 1 else f'{self.gpus} GPUs'} that no other process uses"
             case WaitReason.MEMORY:
                 return f"{format_bytes(self.memory)} of GPU memory{taken}"
             case WaitReason.EARLIER_RUN:
@@ -110,7 +112,7 @@ class QueuedRun:
     ticket: Ticket
     waiting: Waiting
     device: str = ""
-    """The place for a run that can start now."""
+    """The place for a run that can start now, the first of several GPUs."""
 
     @property
     def on_gpu(self) -> bool:
@@ -153,7 +155,7 @@ def as_seen_by(places: Places, environment: Mapping[str, str]) -> Places:
 
 def request_of(ticket: Ticket) -> PlaceRequest:
     """The place that a queued run asks for."""
-    return PlaceRequest(ticket.device, ticket.memory, ticket.share)
+    return PlaceRequest(ticket.device, ticket.memory, ticket.share, ticket.processes)
 
 
 def read_queue(queue: TicketQueue, places: Places | None = None) -> list[QueuedRun]:
@@ -179,14 +181,15 @@ def decide(queue: TicketQueue, tickets: Sequence[Ticket], places: Places, now: f
         if waiting is not None:
             found.append(QueuedRun(ticket, replace(waiting, position=position)))
             continue
-        place = as_seen_by(places, ticket.origin.environment).find(request_of(ticket))
+        place = as_seen_by(places, ticket.origin.environment).find_all(request_of(ticket))
         if isinstance(place, NoPlace):
             places = places.reserve(place.devices)
             waiting = _wait_for_place(queue, ticket, place, places.slots)
             found.append(QueuedRun(ticket, replace(waiting, position=position)))
             continue
-        places = places.with_claims(_with_claim(places.claims, place, ticket))
-        found.append(QueuedRun(ticket, Waiting(WaitReason.NOTHING, position), place))
+        for device in place:
+            places = places.with_claims(_with_claim(places.claims, device, ticket))
+        found.append(QueuedRun(ticket, Waiting(WaitReason.NOTHING, position), place[0]))
     return found
 
 
@@ -217,6 +220,7 @@ def _wait_for_place(queue: TicketQueue, ticket: Ticket, place: NoPlace, slots: i
     return Waiting(
         WaitReason(place.shortage),  # each shortage is a reason of the same value
         memory=ticket.memory,
+        gpus=ticket.processes,
         places=slots if place.shortage is Shortage.CPU_SLOT else len(place.devices),
         holders=tuple(display_name(queue, run) for run in place.holders),
     )

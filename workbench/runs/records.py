@@ -100,8 +100,10 @@ class Setup(Record, frozen=True, kw_only=True, omit_defaults=False):
     cuda_graph: Feature = Feature()
     execution: dict[str, str] = {}
     """How data is provided (`data`) and how steps are computed (`step`), for people."""
+    processes: int = 1
+    """The number of processes that train together (world size)."""
     threads: int = 0
-    """CPU threads."""
+    """CPU threads, of each process."""
     channels_last: bool = False
     """Whether images are in torch's `channels_last` memory format."""
     precision: str = ""

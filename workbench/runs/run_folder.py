@@ -144,6 +144,14 @@ class RunFolder:
         """The stdout and stderr of the worker, or of a script."""
         return self.path / "worker.log"
 
+    def rank_log(self, rank: int) -> Path:
+        """The stdout and stderr of a process that trains the run together with that of `log`, which is rank 0."""
+        return self.path / f"worker.rank{rank}.log"
+
+    def rank_exit(self, rank: int) -> Path:
+        """Why such a process failed by itself, in its newest attempt that did."""
+        return self.path / f"exit.rank{rank}.json"
+
     @property
     def earlier_log(self) -> Path:
         """What was written before `log`, if a script has written much."""

@@ -136,6 +136,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """The pretrained weights that the run started from."""
     execution: dict[str, str]
     """How data is provided and how steps are computed, for people."""
+    processes: int
+    """How many train together."""
     test: dict[str, float | None] | None
     """Test metrics of the result; `None` until it is measured."""
     per_class: tuple[ClassMetrics, ...] | None
@@ -232,6 +234,7 @@ def build_report(view: RunView) -> RunReport:
         class_counts=setup.class_counts,
         weights=setup.weights,
         execution=setup.execution,
+        processes=setup.processes,
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
         per_class_split=newest.split if newest else None,

@@ -96,6 +96,8 @@ class Ticket(Record, frozen=True, kw_only=True):
     share: bool = False
     device: str = "auto"
     """As in `train.device`."""
+    processes: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """How many processes train together, each on a GPU of its own."""
     resume: ResumeOptions = ResumeOptions()
     origin: Origin = Origin()
 

@@ -91,7 +91,18 @@ class ClaimHolder:
     def claim(
         self, run: str, pick: Callable[[Claims], str | None], kept: DeviceClaim | None = None
     ) -> DeviceClaim | None:
-        """Claim the device that `pick` chooses, given all live claims; `None` where it chooses none.
+        """Claim the device that `pick` chooses, given all live claims; `None`: it chooses none. See `claim_all`."""
+
+        def pick_all(claims: Claims) -> Sequence[str]:
+            device = pick(claims)
+            return () if device is None else (device,)
+
+        return next(iter(self.claim_all(run, pick_all, kept)), None)
+
+    def claim_all(
+        self, run: str, pick: Callable[[Claims], Sequence[str]], kept: DeviceClaim | None = None
+    ) -> list[DeviceClaim]:
+        """Claim all devices that `pick` chooses, given all live claims.
 
         No other process claims a device meanwhile. `kept`: a claim with what else is to be recorded. Raises `OSError`.
         """
@@ -99,18 +110,18 @@ class ClaimHolder:
         with FileMutex.of(self._folder / "mutex.lock", _mode(self._folder)).hold():
             _remove_stale_records(self._folder)
             claims = live_claims(self._folder)
-            device = pick(claims)
-            if device is None:
-                return None
-            taken = {claim.slot for claim in claims.get(device, ())}
-            lock = self._lock(_lock_path(self._folder, device))
-            slot = next(n for n in range(len(taken) + 1024) if n not in taken and lock.acquire(n))
-            claim = msgspec.structs.replace(
-                kept or DeviceClaim(device=device),
-                device=device, slot=slot, run=run, process=this_process(), time=round(time.time(), 3),
-            )  # fmt: skip
-            _write(_record_path(self._folder, claim), claim)
-            return claim
+            return [self._claim(device, run, claims, kept) for device in pick(claims)]
+
+    def _claim(self, device: str, run: str, claims: Claims, kept: DeviceClaim | None) -> DeviceClaim:
+        taken = {claim.slot for claim in claims.get(device, ())}
+        lock = self._lock(_lock_path(self._folder, device))
+        slot = next(n for n in range(len(taken) + 1024) if n not in taken and lock.acquire(n))
+        claim = msgspec.structs.replace(
+            kept or DeviceClaim(device=device),
+            device=device, slot=slot, run=run, process=this_process(), time=round(time.time(), 3),
+        )  # fmt: skip
+        _write(_record_path(self._folder, claim), claim)
+        return claim
 
     def release(self, claim: DeviceClaim) -> None:
         """End a claim of this process."""

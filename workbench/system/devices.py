@@ -9,6 +9,7 @@ from workbench.core.paths import shared_folder_problem
 from workbench.core.text import plural
 from workbench.system.cpu import cpu_name, describe_cores, load_average, usable_cores
 from workbench.system.cuda_order import VARIABLE
+from workbench.system.device_names import device_names
 from workbench.system.gpu import (
     GpuInventory,
     has_cuda_library,
@@ -92,11 +93,12 @@ def training_device(requested: str = "auto", inventory: GpuInventory | None = No
     """The device that a run with this `train.device` uses. A device that is not there has a `warning`."""
     known = inventory or read_inventory()
     try:
-        gpu = find_gpu(requested, known)
+        gpus = find_gpus(requested, len(device_names(requested)), known)
     except UserError as error:
         return TrainingDevice(requested, "not available", str(error))
-    if gpu is None:
+    if not gpus:
         return _device_without_gpu(requested, known)
+    gpu = gpus[0]
     problem = cuda_problem(known)
     if problem:
         return TrainingDevice("cpu", f"torch can't use {known.name(gpu)}", _fallback_warning(known, problem))
@@ -150,6 +152,25 @@ def find_gpu(requested: str, inventory: GpuInventory) -> Gpu | None:
         available = f"available: {', '.join(_names(inventory))} (or auto)"
         raise UserError(f"no device {requested} on this host{reason}; {available}")
     return gpu
+
+
+def find_gpus(requested: str, count: int, inventory: GpuInventory) -> tuple[Gpu, ...]:
+    """The GPUs of a run of `count` processes with this `train.device`, one for each of them.
+
+    Empty for other devices, and where CUDA has to find them. Raises `UserError` as `find_gpu`, and for too few GPUs.
+    """
+    names = device_names(requested)
+    found = [find_gpu(name, inventory) for name in names]
+    gpus = tuple(gpu for gpu in found if gpu is not None)
+    if len(names) > 1 or count == 1 or not gpus:
+        return gpus
+    if len(inventory.usable) < count:
+        have = plural(len(inventory.usable), "GPU")
+        raise UserError(
+            f"{count} processes need {count} GPUs, and this host has {have} ({', '.join(inventory.names())}); "
+            "processes on the CPU need train.device=cpu"
+        )
+    return inventory.choose_several(count)
 
 
 def _cuda_may_find_one(inventory: GpuInventory) -> bool:

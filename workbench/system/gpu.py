@@ -92,6 +92,14 @@ class GpuInventory:
         """
         return choose_gpu(self.usable if among is None else among, self.claims if claims is None else claims)
 
+    def choose_several(self, count: int, claims: Claims | None = None) -> tuple[Gpu, ...]:
+        """Up to `count` GPUs for a new run, by the same rule."""
+        left, chosen = list(self.usable), list[Gpu]()
+        while len(chosen) < count and (gpu := self.choose(claims, left)) is not None:
+            left.remove(gpu)
+            chosen.append(gpu)
+        return tuple(chosen)
+
     def state(self, gpu: Gpu) -> str:
         """`idle`, `2 runs`, `busy`: what happens on a GPU, for people."""
         runs = len(self.claims.get(gpu.uuid, ()))

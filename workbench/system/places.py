@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from workbench.core.errors import UserError
 from workbench.system.device_claims import Claims
-from workbench.system.devices import find_gpu
+from workbench.system.devices import find_gpus
 from workbench.system.gpu import GpuInventory, choose_gpu, is_foreign
 from workbench.system.nvml import Gpu
 
@@ -37,6 +37,8 @@ class PlaceRequest:
     """The bytes of GPU memory that it needs; 0: unknown."""
     share: bool = False
     """Whether it may share a GPU with runs that allow it too."""
+    processes: int = 1
+    """Each gets a GPU of its own; on the CPU they share a slot."""
 
 
 @dataclass(frozen=True)
@@ -75,37 +77,47 @@ class Places:
         return replace(self, reserved=self.reserved | {*devices})
 
     def find(self, request: PlaceRequest) -> str | NoPlace:
-        """The device for a run, or why it has none now."""
+        """The device for a run in one process, or why it has none now."""
+        place = self.find_all(request)
+        return place if isinstance(place, NoPlace) else place[0]
+
+    def find_all(self, request: PlaceRequest) -> tuple[str, ...] | NoPlace:
+        """The devices for a run, one for each process or the CPU for all; or why it has none now."""
         gpus = self._candidates(request)
         if not gpus:
-            return self._find_cpu_slot()
+            slot = self._find_cpu_slot()
+            return slot if isinstance(slot, NoPlace) else (slot,)
         uuids = tuple(gpu.uuid for gpu in gpus)
         unreserved = [gpu for gpu in gpus if gpu.uuid not in self.reserved]
         shortages = {gpu.uuid: self._shortage(gpu, request) for gpu in unreserved}
-        chosen = choose_gpu([gpu for gpu in unreserved if shortages[gpu.uuid] is None], self.claims)
-        if chosen is not None:
-            return chosen.uuid
-        found = {*shortages.values()} or {Shortage.EARLIER_RUN}
+        free, chosen = [gpu for gpu in unreserved if shortages[gpu.uuid] is None], list[str]()
+        while len(chosen) < request.processes and (gpu := choose_gpu(free, self.claims)) is not None:
+            free.remove(gpu)
+            chosen.append(gpu.uuid)
+        if len(chosen) == request.processes:
+            return tuple(chosen)
+        found = {kind for kind in shortages.values() if kind is not None} or {Shortage.EARLIER_RUN}
         order = (Shortage.MEMORY, Shortage.GPU, Shortage.OTHER_PROCESSES, Shortage.EARLIER_RUN)
         return NoPlace(next(kind for kind in order if kind in found), uuids, self._holders(uuids))
 
     def capacity(self, requests: Sequence[PlaceRequest]) -> int:
         """How many of these runs can have a place of their own at once, where no other run has one."""
-        gpus = [candidates for request in requests if (candidates := self._candidates(request))]
-        distinct = {gpu.uuid for candidates in gpus for gpu in candidates}
-        return min(len(gpus), len(distinct)) + min(len(requests) - len(gpus), self.slots)
+        on_gpus = [(one, gpus) for one in requests if (gpus := self._candidates(one))]
+        distinct = {gpu.uuid for _, gpus in on_gpus for gpu in gpus}
+        each = max((request.processes for request, _ in on_gpus), default=1)
+        return min(len(on_gpus), len(distinct) // each) + min(len(requests) - len(on_gpus), self.slots)
 
     def _candidates(self, request: PlaceRequest) -> list[Gpu]:
         """The GPUs that the run could use if they were free; none for a run on the CPU."""
         if request.device in {"cpu", "mps"}:
             return []
         try:
-            gpu = find_gpu(request.device, self.inventory)
+            gpus = find_gpus(request.device, request.processes, self.inventory)
         except UserError:  # the worker reports it
             return []
-        if gpu is None:
+        if not gpus:
             return []
-        gpus = self.inventory.usable if request.device in ANY_GPU else (gpu,)
+        gpus = self.inventory.usable if request.device in ANY_GPU else gpus
         return [one for one in gpus if one.memory_total >= request.memory] or list(gpus)
 
     def _shortage(self, gpu: Gpu, request: PlaceRequest) -> Shortage | None:

@@ -30,6 +30,8 @@ class ExecutionEnvironment(TypedDict):
     device: str
     processor: NotRequired[str]
     torch: NotRequired[str]
+    processes: NotRequired[int]
+    """The number of processes that train together; `batch_size` is that of all of them."""
 
 
 class RunContent(ExecutionEnvironment):

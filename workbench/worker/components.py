@@ -25,6 +25,7 @@ from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
 from workbench.engine.device import configure_determinism, device_name, pick_precision, pick_training_device
+from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
@@ -46,15 +47,17 @@ from workbench.models.outputs import (
     training_output_kind,
 )
 from workbench.models.preprocessing import Preprocessing
-from workbench.runs.attempts import assigned_gpu
+from workbench.runs.attempts import assigned_gpus
 from workbench.runs.enums import Phase
 from workbench.runs.journal import GpuChoice
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
-from workbench.system.cpu import cpu_name, usable_cores
+from workbench.system.cpu import cpu_name
+from workbench.system.device_names import device_names, join_names
 from workbench.system.memory import is_out_of_memory
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
+from workbench.worker.group import adapt_settings, threads_per_process, with_synchronized_batch_norm
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
 
@@ -89,13 +92,16 @@ class PreviousEnvironment:
     threads: int
     channels_last: bool
     log_every: int
+    processes: int = 1
 
 
 def recorded_environment(setup: Setup) -> PreviousEnvironment | None:
     """The execution environment in `setup`; `None` if that is not of a CPU, or incomplete."""
     if setup.device != "cpu" or setup.threads < 1 or setup.log_every < 1:
         return None
-    return PreviousEnvironment(setup.device, setup.threads, setup.channels_last, setup.log_every)
+    return PreviousEnvironment(
+        setup.device, setup.threads, setup.channels_last, setup.log_every, setup.processes
+    )
 
 
 class TrainingComponents:
@@ -105,17 +111,23 @@ class TrainingComponents:
     `Cancelled` or `Stop` where the run is stopped meanwhile.
     """
 
-    def __init__(self, context: Context, start: StartPoint) -> None:
-        self._context = context
+    def __init__(self, context: Context, start: StartPoint, group: ProcessGroup = SINGLE) -> None:
+        self._context, self.group = context, group
         self.experiment: Experiment = start.experiment
         self.settings: TrainingSettings = start.settings
-        self.gpu: GpuChoice | None = assigned_gpu(context.folder, context.attempt)
+        if group.size > 1 or self.settings.batch_per_process:
+            self.settings = adapt_settings(context, start.settings_history, start.step, group)
+        self._gpus = assigned_gpus(context.folder, context.attempt)
+        own = self._gpus[group.local_rank :]
+        self.gpu: GpuChoice | None = own[0] if own else None
+        """The GPU of this process."""
         self.device, self._device_reason = self._pick_device()
         self.precision = pick_precision(self.settings.precision, self.device)
         configure_determinism(self.device, self.settings.deterministic)
-        self.data: Dataset = self._load_dataset(start)
-        self.precision = pick_precision(precision_setting(self.settings, self.data.task), self.device)
-        self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
+        with group.writer_first():  # the others find decoded images and downloaded weights in the caches
+            self.data: Dataset = self._load_dataset(start)
+            self.precision = pick_precision(precision_setting(self.settings, self.data.task), self.device)
+            self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
         self.task: Task = make_task(self.data, self.settings, self.device)
         self.splits: dict[str, PlacedSplit] = self._place_splits()
         """By name: `train`, `test` and perhaps `validation`."""
@@ -126,7 +138,9 @@ class TrainingComponents:
 
     def _pick_device(self) -> tuple[torch.device, str]:
         """The device, and why it is the CPU although a GPU was requested or given; the reason is noticed, too."""
-        choice = pick_training_device(self.settings.device, self.gpu is not None)
+        names = device_names(self.settings.device)
+        name = names[self.group.rank % len(names)]
+        choice = pick_training_device(name, self.gpu is not None)
         if not choice.reason:
             return choice.device, ""
         instead = f", not on {self.gpu.device}" if self.gpu else ""
@@ -135,9 +149,9 @@ class TrainingComponents:
 
     @property
     def device_label(self) -> str:
-        """The device as `train.device` calls it; in this process the run's GPU is always `cuda:0`."""
-        on_gpu = self.device.type == "cuda" and self.gpu is not None and self.gpu.device
-        return self.gpu.device if on_gpu and self.gpu else str(self.device)
+        """The devices of the run as `train.device` calls them; the GPU of this process is always `cuda:0` here."""
+        names = [gpu.device for gpu in self._gpus if gpu.device]
+        return join_names(names) if names and self.device.type == "cuda" else str(self.device)
 
     def _load_dataset(self, start: StartPoint) -> Dataset:
         info = models.find(self.experiment.model.name)
@@ -212,6 +226,8 @@ class TrainingComponents:
         self._channels_last_on_gpu = supports_channels_last_on_gpu(
             built, self.preprocessing(data.train.inputs[:2]), choice.name
         )
+        if self.settings.sync_batch_norm and self.group.size > 1:
+            built = replace(built, module=with_synchronized_batch_norm(built.module, self.device))
         built.module.to(self.device)
         return built
 
@@ -250,7 +266,7 @@ class TrainingComponents:
 
     def _place_splits(self) -> dict[str, PlacedSplit]:
         return {
-            name: place_split(split, self.preprocessing, self.device)
+            name: place_split(split, self.preprocessing, self.device, processes=self.group.size)
             for name, split in self.data.splits.items()
         }
 
@@ -272,6 +288,7 @@ class TrainingComponents:
             merge_last_singleton=has_batch_norm(self.model.module),
             augment=Augment(settings.augment) if settings.augment else None,
             classes=len(self.data.classes),
+            group=self.group,
         )
 
     def _previous_environment(self, start: StartPoint) -> PreviousEnvironment | None:
@@ -283,6 +300,7 @@ class TrainingComponents:
                 content["threads"],
                 content.get("channels_last", False),
                 content["log_every"],
+                content.get("processes", 1),
             )
         setup = read_record(self._context.folder.setup, Setup) if self._context.attempt > 1 else None
         return None if setup is None else recorded_environment(setup)
@@ -292,13 +310,14 @@ class TrainingComponents:
         requested, previous = self.settings.threads, self._previous
         if self.device.type != "cpu":
             self._set_memory_format(self.device.type == "cuda" and self._channels_last_on_gpu)
-            return min(torch.get_num_threads(), usable_cores()) if requested == "auto" else requested
-        if previous is not None:
+            threads = min(torch.get_num_threads(), threads_per_process(self.group))
+            return threads if requested == "auto" else requested
+        if previous is not None and previous.processes == self.group.size:
             self._set_memory_format(previous.channels_last and previous.device == "cpu")
             return previous.threads if requested == "auto" else requested
-        if requested != "auto":
+        if requested != "auto" or self.group.size > 1:
             self._set_memory_format(False)
-            return requested
+            return threads_per_process(self.group) if requested == "auto" else requested
         self._context.enter_phase(Phase.TUNING)
         self._context.heartbeat.report_progress(Progress("choosing CPU threads"))
         batch = next(self.epochs.batches(0).iter_from(0))
@@ -330,12 +349,12 @@ class TrainingComponents:
         """
         summary = {
             "data": self.splits["train"].reason,
-            "step": describe_step(self.precision, self.threads, acceleration),
+            "step": describe_step(self.precision, self.threads, acceleration, self.group.size),
         }
         if self._device_reason:
             summary["device"] = self._device_reason
         elif self.gpu is not None:
-            summary["device"] = f"{self.gpu.device} ({self.gpu.name}, {self.gpu.uuid})"
+            summary["device"] = ", ".join(f"{gpu.device} ({gpu.name}, {gpu.uuid})" for gpu in self._gpus)
         return summary
 
     def with_settings(self, **changes: SettingValue) -> TrainingComponents:
@@ -356,6 +375,7 @@ class TrainingComponents:
             "device": self.device.type,
             "processor": cpu_name() if self.device.type == "cpu" else device_name(self.device),
             "torch": str(torch.__version__),
+            "processes": self.group.size,
         }
 
     def checkpoint_content(self) -> RunContent:

@@ -14,6 +14,7 @@ from workbench.runs.locks import WRITER, RunLock
 from workbench.runs.run_folder import RunFolder, remove_temporary_files
 from workbench.worker.disk_space import DiskSpaceWaiter
 from workbench.worker.heartbeat import HeartbeatThread, Stopwatch
+from workbench.worker.membership import Membership
 from workbench.worker.requests import RequestInbox
 
 
@@ -25,7 +26,7 @@ class PhaseValues(TypedDict, total=False):
     threads: int
 
 
-def open_attempt(started: float) -> Context | None:
+def open_attempt(started: float, membership: Membership | None = None) -> Context | None:
     """The context of the newest attempt at the run whose folder is this process's argument, which it now writes.
 
     `None` where another process writes it. `started`: monotonic seconds.
@@ -35,16 +36,18 @@ def open_attempt(started: float) -> Context | None:
         print(f"another process is already writing {folder.path}", file=sys.stderr)
         return None
     remove_temporary_files(folder)
-    return make_context(folder, max(1, last_attempt_number(folder)), started)
+    return make_context(folder, max(1, last_attempt_number(folder)), started, membership)
 
 
-def make_context(folder: RunFolder, attempt: int, started: float) -> Context:
+def make_context(
+    folder: RunFolder, attempt: int, started: float, membership: Membership | None = None
+) -> Context:
     """The context of an attempt that started at `started` (monotonic seconds)."""
     journal, watch = Journal(folder.journal), Stopwatch(started)
     heartbeat, requests = HeartbeatThread(folder, attempt, watch), RequestInbox(folder, journal, attempt)
     room = DiskSpaceWaiter(folder, journal, attempt, heartbeat, requests, stopwatch=watch)
     journal.retry = room.retry
-    return Context(folder, attempt, journal, watch, heartbeat, requests, room)
+    return Context(folder, attempt, journal, watch, heartbeat, requests, room, membership)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,13 @@ class Context:
     heartbeat: HeartbeatThread
     requests: RequestInbox
     disk_space: DiskSpaceWaiter
+    membership: Membership | None = None
+    """The place among the processes that train the run together; `None` for a single one."""
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.membership is None or self.membership.rank == 0
 
     def enter_phase(self, phase: Phase, **values: Unpack[PhaseValues]) -> None:
         """Record the current phase in the heartbeat and the journal, with `step` where it matters."""

@@ -19,8 +19,10 @@ from workbench.runs.evaluation_writer import write_evaluation
 from workbench.runs.metric_direction import oriented_value
 from workbench.runs.metrics import EvaluationFile, EvaluationRow, Wall
 from workbench.runs.records import CheckpointEntry, Latest
+from workbench.runs.requests import STOP_REQUESTED
 from workbench.worker.attempt import TrainingAttempt
 from workbench.worker.recovery import Recovery
+from workbench.worker.requests import Stop
 
 PROGRESS_AFTER_SECONDS = 2.0
 """An evaluation reports its progress after this time."""
@@ -61,6 +63,7 @@ class Evaluator:
                     after_batch=self._after_batch(split),
                     batch_size=size,
                     tta=tta,
+                    group=components.group,
                 )
             except (RuntimeError, MemoryError) as error:
                 size = self._recovery.shrink_evaluation_batch(error, size)
@@ -68,12 +71,18 @@ class Evaluator:
     def _after_batch(self, split: str) -> Callable[[], None]:
         """A function for each batch's end: reports the progress of a long evaluation, and raises on a stop request."""
         batches, start = itertools.count(1), time.monotonic()
+        group, requests = self._components.group, self._context.requests
 
         def after_batch() -> None:
             done = next(batches)
             if time.monotonic() - start > PROGRESS_AFTER_SECONDS:
                 self._context.heartbeat.report_progress(Progress(f"{split}, batch", done, None, "batches"))
-            self._context.requests.raise_if_stopped()
+            if group.size > 1 and group.broadcast(requests.stop_requested(), bool):
+                # Those that get no requests stop too, but record no reason.
+                requests.stop, requests.stop_is_agreed = requests.stop or STOP_REQUESTED, True
+                raise Stop(requests.stop)
+            if group.size == 1:
+                requests.raise_if_stopped()
 
         return after_batch
 
@@ -105,6 +114,8 @@ class Evaluator:
 
     def _write_file(self, evaluation: Evaluation) -> None:
         """Write the evaluation's file, and thin out the files of older epochs."""
+        if not self._context.is_writer:
+            return
         state, split = self._state, evaluation.split
         first = read_record(self._folder.evaluation(0, split), EvaluationFile)
         before = None if first is None else first.draw
@@ -153,6 +164,7 @@ class Evaluator:
     def evaluate_result(self) -> None:
         """Write the run's result: the test split, with the weights of the best epoch if there is one."""
         best = self._checkpoints.best() if self._components.experiment.weights == "best" else None
+        best = self._components.group.broadcast(best, CheckpointEntry | None)
         weights = None if best is None else self._load_weights(best)
         evaluation, seconds, tta = self._latest_test, 0.0, self._state.settings.tta
         if evaluation is None or best is not None or tta != "none":

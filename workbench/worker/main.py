@@ -30,20 +30,32 @@ from workbench.system.memory import is_out_of_memory
 from workbench.system.processes import process_age
 from workbench.worker.attempt_end import AttemptEnd, close_attempt, log, record_end
 from workbench.worker.context import Context, open_attempt
+from workbench.worker.membership import Membership
 from workbench.worker.requests import Stop, Suspend
 
 STARTED = time.monotonic() - process_age()
 
 
-def main() -> int:
-    """Run one attempt, from the lock to the record of its end; returns the exit code, 1 for a failure."""
-    context = open_attempt(STARTED)
+class LostPeer(Exception):
+    """Another process that trains the run has ended, so that this one can't continue."""
+
+
+def main(membership: Membership | None = None) -> int:
+    """Run one attempt, from the lock to the record of its end; returns the exit code, 1 for a failure.
+
+    `membership`: as rank 0 of several processes. Raises `LostPeer`, with no end recorded, where another one has ended.
+    """
+    context = open_attempt(STARTED, membership)
     if context is None:
         return 1
     faulthandler.enable(all_threads=False)  # a crash leaves its stack in the log
     context.requests.install()
     context.heartbeat.start()
-    end = run_attempt(context)
+    try:
+        end = run_attempt(context)
+    except LostPeer:
+        close_attempt(context, Phase.FAILED)
+        raise
     if end is not None and is_refused_resume(context, end):
         end = refuse_resume(context, end)
     close_attempt(context, Phase.PAUSED if end is None else Phase(end.status))
@@ -54,7 +66,7 @@ def main() -> int:
 
 
 def run_attempt(context: Context) -> AttemptEnd | None:
-    """Train, and describe the end in one line; `None` where the run is suspended."""
+    """Train, and describe the end in one line; `None` where the run is suspended. Raises `LostPeer`."""
     try:
         allocate_reserve(context.folder)
         context.enter_phase(Phase.LOADING)
@@ -78,6 +90,8 @@ def run_attempt(context: Context) -> AttemptEnd | None:
         return AttemptEnd(Ending.FAILED, Cause.ERROR, one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
+        if context.membership is not None and context.membership.has_lost_peer():
+            raise LostPeer from error
         return AttemptEnd(Ending.FAILED, failure_cause(error), describe_error(error))
     return AttemptEnd(Ending.FINISHED, cause)
 

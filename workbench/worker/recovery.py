@@ -18,8 +18,10 @@ from workbench.engine.settings_history import SettingOverride
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.runs.enums import ChangeCause
 from workbench.runs.journal import Attempt, SettingChange, read_journal
+from workbench.runs.records import CheckpointEntry
 from workbench.system.memory import address_space_left, host_memory, is_out_of_memory
 from workbench.worker.attempt import TrainingAttempt
+from workbench.worker.checkpoint_reader import LoadedCheckpoint
 from workbench.worker.resume import load_checkpoint_into, open_metrics, row_seconds
 
 MAX_ROLLBACKS = 5
@@ -43,6 +45,7 @@ class Recovery:
     def __init__(self, attempt: TrainingAttempt) -> None:
         self._context, self._state = attempt.context, attempt.state
         self._checkpoints, self._metrics = attempt.checkpoints, attempt.metrics
+        self._group = attempt.components.group
         self._batch_size = attempt.components.settings.batch_size
         self._device = attempt.components.device
         self._device_label = attempt.components.device_label
@@ -63,25 +66,19 @@ class Recovery:
                 raise error
 
     def _roll_back(self, error: Diverged) -> None:
-        """Load the newest checkpoint and halve the learning rate; the change is recorded before it is used."""
-        with contextlib.suppress(Diverged):  # a checkpoint with bad weights, which is dropped
-            self._context.disk_space.retry(self._checkpoints.flush)
-        restored = self._checkpoints.newest()
-        epoch = self._state.epoch
-        rollbacks = 1 + sum(change.during_epoch == epoch for change in self._rollbacks())
-        if restored is None or rollbacks > MAX_ROLLBACKS:
-            reason = (
-                "there is no checkpoint to roll back to"
-                if rollbacks == 1
-                else f"after {rollbacks - 1} rollbacks in this epoch"
-            )
-            raise NonFiniteLoss(f"{error} ({reason})")
-        step = restored.entry.step
+        """Load the newest checkpoint and halve the learning rate; the change is recorded before it is used.
+
+        All processes roll back; one of them chooses the checkpoint.
+        """
+        restored = self._choose_checkpoint(error) if self._context.is_writer else None
+        entry = self._group.broadcast(None if restored is None else restored.entry, CheckpointEntry)
+        restored = restored or LoadedCheckpoint(self._checkpoints.load(entry), entry, [])
+        step, epoch = entry.step, self._state.epoch
         before = self._state.settings_history.at(step).lr
         self._override_setting(step, "lr", before / 2, before, ChangeCause.ROLLBACK, during_epoch=epoch)
         self._context.notice(
             f"{error.what} at step {error.step}: rolled back to step {step} with half the learning rate, "
-            f"{before / 2:g} (rollback {rollbacks} of {MAX_ROLLBACKS} in this epoch)"
+            f"{before / 2:g} (rollback {self._rollbacks_during(epoch)} of {MAX_ROLLBACKS} in this epoch)"
         )
         self._metrics.lines.close()
         self._metrics.lines = open_metrics(self._context, restored)
@@ -89,16 +86,37 @@ class Recovery:
         self._metrics.clock.restart(row_seconds(restored))
         self._context.heartbeat.update(step=self._state.step, epoch=self._state.epoch)
 
+    def _choose_checkpoint(self, error: Diverged) -> LoadedCheckpoint:
+        """The newest checkpoint. Raises `NonFiniteLoss` where there is none, or after too many rollbacks."""
+        with contextlib.suppress(Diverged):  # a checkpoint with bad weights, which is dropped
+            self._context.disk_space.retry(self._checkpoints.flush)
+        restored = self._checkpoints.newest()
+        rollbacks = 1 + self._rollbacks_during(self._state.epoch)
+        if restored is None or rollbacks > MAX_ROLLBACKS:
+            reason = (
+                "there is no checkpoint to roll back to"
+                if rollbacks == 1
+                else f"after {rollbacks - 1} rollbacks in this epoch"
+            )
+            raise NonFiniteLoss(f"{error} ({reason})")
+        return restored
+
     def _split_batch(self, shortage: OutOfMemory) -> None:
         """Compute the step's batch in smaller micro-batches; their gradients add up to those of the whole batch."""
         state, settings = self._state, self._state.settings
-        size = settings.micro_batch or self._batch_size
+        size = settings.micro_batch or -(-self._batch_size // self._group.size)
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))
         description = f"out of memory on {self._device_label} with {size} samples at once ({shortage})"
         if not settings.auto_micro_batch:
+            several = self._group.size > 1
+            key = "micro_batch" if several else "batch_size"
+            way_out = (
+                ""
+                if several
+                else "; or set train.auto_micro_batch=yes to compute each batch in micro-batches"
+            )
             raise NotEnoughMemory(
-                f"{description}: train.batch_size={fitting_size} should fit, by estimate; or set "
-                "train.auto_micro_batch=yes to compute each batch in micro-batches"
+                f"{description}: train.{key}={fitting_size} should fit, by estimate{way_out}"
             )
         has_norms = has_batch_norm(state.module)
         if size <= 1 + has_norms:
@@ -129,6 +147,10 @@ class Recovery:
         if size == 1:
             raise NotEnoughMemory(f"{description}: not even one fits; use smaller images or a smaller model")
         fitting_size = largest_fitting_batch(size, shortage, free_memory(self._device))
+        if self._group.size > 1:  # the others wait for the results of this batch
+            raise NotEnoughMemory(
+                f"{description}: train.evaluation_batch={fitting_size} should fit, by estimate"
+            )
         before = self._state.settings.evaluation_batch
         self._override_setting(
             self._state.step, "evaluation_batch", fitting_size, before, ChangeCause.OUT_OF_MEMORY
@@ -158,15 +180,16 @@ class Recovery:
         self._state.settings_history.add(SettingOverride(step, key, value))
         self._state.refresh_settings()
 
-    def _rollbacks(self) -> list[SettingChange]:
-        """The rollbacks of this attempt; a resume restarts the count."""
+    def _rollbacks_during(self, epoch: int) -> int:
+        """The rollbacks of this attempt that an epoch required; a resume restarts the count."""
         records = read_journal(self._context.folder.journal)
         starts = [i for i, record in enumerate(records) if isinstance(record, Attempt)]
-        return [
-            record
+        return sum(
+            isinstance(record, SettingChange)
+            and record.cause is ChangeCause.ROLLBACK
+            and record.during_epoch == epoch
             for record in records[max(starts, default=0) :]
-            if isinstance(record, SettingChange) and record.cause is ChangeCause.ROLLBACK
-        ]
+        )
 
 
 def release_memory(error: BaseException, device: torch.device) -> None:

@@ -43,6 +43,8 @@ class RequestInbox:
         """Why to stop, once that was requested."""
         self.checkpoint = False
         """Whether a signal requested a checkpoint."""
+        self.stop_is_agreed = False
+        """Of several processes: whether all of them know of the stop and end at the same point."""
 
     def install(self) -> None:
         """Handle SIGTERM, SIGINT (stop) and SIGUSR1 (checkpoint), and watch the supervisor's pipe on stdin."""

@@ -29,6 +29,7 @@ from workbench.worker.checkpoint_content import ExecutionEnvironment
 from workbench.worker.checkpoint_reader import LoadedCheckpoint
 from workbench.worker.checkpoints import CheckpointManager
 from workbench.worker.context import Context
+from workbench.worker.follower import DiscardedLines
 
 PREFIX = "train."
 DIFFERENCE_FORMATS = {
@@ -37,6 +38,7 @@ DIFFERENCE_FORMATS = {
     "processor": "computed by {}",
     "torch": "torch {}",
     "batch_size": "batches of {}",
+    "processes": "world size {}",
 }
 """The parts of the environment that change a result's bits, as worded in a notice."""
 
@@ -145,7 +147,7 @@ def nondeterminism_sources(
 
     `deterministic`: whether deterministic GPU kernels are enabled, as `train.deterministic`.
     """
-    previous_values, current_values = dict(previous), dict(current)
+    previous_values, current_values = {"processes": 1, **previous}, {"processes": 1, **current}
     sources = [
         f"{template.format(current_values[name])} instead of {previous_values[name]}"
         for name, template in DIFFERENCE_FORMATS.items()
@@ -164,6 +166,8 @@ def row_seconds(restored: LoadedCheckpoint | None) -> float | None:
 
 def open_metrics(context: Context, restored: LoadedCheckpoint | None) -> LineWriter:
     """The writer of the metrics, after removing the rows of steps after the checkpoint, which are repeated."""
+    if not context.is_writer:
+        return DiscardedLines()
     path, offset = context.folder.metrics, 0 if restored is None else restored.entry.metrics_offset
     length = context.disk_space.retry(lambda: replace_with_prefix(path, offset)) if path.exists() else 0
     if length < offset:

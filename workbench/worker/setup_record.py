@@ -43,6 +43,7 @@ def _describe_execution(components: TrainingComponents, acceleration: Accelerati
         compile=acceleration.compile,
         cuda_graph=acceleration.cuda_graph,
         execution=components.execution_summary(acceleration),
+        processes=components.group.size,
         threads=components.threads,
         channels_last=components.channels_last,
         precision=components.precision.name,

@@ -6,6 +6,7 @@ import time
 
 from workbench.config.lr_schedule import describe_lr_change
 from workbench.core.errors import UserError
+from workbench.core.settings_schema import SettingValue
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.train_state import TrainState
 from workbench.runs.enums import Outcome, Phase, RequestKind
@@ -40,8 +41,13 @@ class StepCallback:
 
     def save_checkpoint(self, *, best: bool = False, wait: bool = True) -> None:
         """Save a checkpoint of the current state; with `wait`, return once it is durable."""
+        self._write(self._content(), best=best, wait=wait)
+
+    def _content(self) -> CheckpointPayload:
+        return {**self._state.state_dict(), **self._run_content}
+
+    def _write(self, content: CheckpointPayload, *, best: bool, wait: bool) -> None:
         self._update_heartbeat()
-        content: CheckpointPayload = {**self._state.state_dict(), **self._run_content}
         place = MetricsPlace(self._metrics.lines.offset, self._metrics.clock.seconds)
         self._disk_space.retry(
             lambda: self._checkpoints.save(content, place, best=best, sync=self._before_publish)
@@ -127,8 +133,7 @@ class StepCallback:
             )
         except UserError as error:
             return Answer(Outcome.REJECTED, str(error))
-        state.settings_history.add(SettingOverride(step, changed.key, changed.value))
-        state.refresh_settings()
+        self._override(changed.key, changed.value)
         epochs = self._state.settings.epochs
         self._context.heartbeat.update(steps_total=epochs * self._state.steps_per_epoch, epochs_total=epochs)
         steps = state.steps_per_epoch
@@ -136,6 +141,11 @@ class StepCallback:
             before, state.settings, step, steps, steps
         )
         return Answer(Outcome.DONE, f"{changed} from step {step} on{f'; {remark}' if remark else ''}")
+
+    def _override(self, key: str, value: SettingValue) -> None:
+        """Use a new value of `train.KEY` from this step on."""
+        self._state.settings_history.add(SettingOverride(self._state.step, key, value))
+        self._state.refresh_settings()
 
     def _checkpoint_by_time(self) -> None:
         if self._checkpoints.busy:

@@ -26,6 +26,8 @@ from workbench.worker.components import TrainingComponents
 from workbench.worker.context import Context
 from workbench.worker.disk_space import check_disk_space
 from workbench.worker.evaluator import Evaluator
+from workbench.worker.group import join_group
+from workbench.worker.group_callback import make_step_callback
 from workbench.worker.metrics_writer import MetricsWriter
 from workbench.worker.recovery import Recovery
 from workbench.worker.resume import (
@@ -36,7 +38,6 @@ from workbench.worker.resume import (
     row_seconds,
 )
 from workbench.worker.setup_record import describe_setup
-from workbench.worker.step_callback import StepCallback
 from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 
 
@@ -62,11 +63,12 @@ class Trainer:
         self.checkpoints, self.metrics, self.start = attempt.checkpoints, attempt.metrics, start
         self.recovery = Recovery(attempt)
         self.evaluator = Evaluator(attempt, self.recovery)
-        self.step_callback = StepCallback(attempt)
+        self.step_callback = make_step_callback(attempt)
         self.upgrade_check = UpgradeCheck(attempt, self.evaluator)
 
     def evaluate_start(self) -> None:
         """Evaluate the weights before the first step: those of a new run, and of a run resumed after an upgrade."""
+        self.components.group.barrier()  # the writer has cut off the metrics that the check reads
         restored = self.start.restored
         if restored is not None:
             if changed := changed_versions(read_journal(self.context.folder.journal)):
@@ -139,17 +141,19 @@ def _show_changed_length(context: Context, start: StartPoint) -> None:
 
 
 def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: StartPoint) -> TrainingAttempt:
-    components = TrainingComponents(context, start)
+    group = join_group(context, start.settings)
+    components = TrainingComponents(context, start, group)
     warm_up_imports(components.settings, components.precision)
-    sums = RunningSums(components.task, components.device)
+    sums = RunningSums(components.task, components.device, group)
     metrics = MetricsWriter(sums, open_metrics(context, start.restored), components.log_every)
     state = _restored_state(context, components, start, sums)
     rows = components.epochs.steps * components.settings.epochs // metrics.log_every
     check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
     acceleration = accelerate_step(state, components.epochs, context.notice)
-    write_record(context.folder.setup, describe_setup(components, acceleration))
-    if components.experiment.data.name.startswith(PREFIX):
-        record_data_files(context.folder, components.data.file_hashes)
+    if context.is_writer:
+        write_record(context.folder.setup, describe_setup(components, acceleration))
+        if components.experiment.data.name.startswith(PREFIX):
+            record_data_files(context.folder, components.data.file_hashes)
     return TrainingAttempt(context, components, state, checkpoints, metrics)
 
 
@@ -164,10 +168,12 @@ def _restored_state(
         precision=components.precision,
         settings_history=start.settings_history,
         sums=sums,
+        group=components.group,
     )
     state.steps_per_epoch = components.epochs.steps
     # Random numbers drawn while building and timing must not affect the first step.
-    torch.manual_seed(derived_seed(components.experiment.seed, "training"))
+    rank = components.group.rank
+    torch.manual_seed(derived_seed(components.experiment.seed, "training", *([rank] if rank else [])))
     if start.restored is not None:
         notes = load_checkpoint_into(state, start.restored, settings.batch_size)
         previous, current = start.restored.content, components.environment()

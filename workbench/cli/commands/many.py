@@ -16,6 +16,7 @@ from workbench.cli.commands.plan import make_plan
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, SignalWaiter
+from workbench.config.process_count import process_count
 from workbench.config.variants import SEED, Variant
 from workbench.core import text
 from workbench.core.errors import UserError
@@ -130,7 +131,8 @@ def _test_text(report: RunReport) -> str:
 
 def runs_at_once(variants: Sequence[Variant]) -> int:
     """How many of the runs the queue starts at once where nothing else runs."""
-    wanted = [PlaceRequest(variant.experiment.train.device) for variant in variants]
+    settings = [variant.experiment.train for variant in variants]
+    wanted = [PlaceRequest(train.device, processes=process_count(train)) for train in settings]
     return read_places(TicketQueue(home())).capacity(wanted)
 
 

@@ -7,6 +7,7 @@ import argparse
 import msgspec
 
 from workbench.cli import console
+from workbench.cli.process_options import process_sets
 from workbench.cli.run_text import print_data
 from workbench.cli.tables import print_table
 from workbench.config.data_summary import experiment_data
@@ -20,7 +21,11 @@ from workbench.planning.plan import Plan, describe_shares
 def plan(options: argparse.Namespace) -> int:
     """Run a few steps of the experiment and print the estimates."""
     experiment = build_experiment(
-        options.recipe, dataset=options.dataset, model=options.model, sets=options.set, device=options.device
+        options.recipe,
+        dataset=options.dataset,
+        model=options.model,
+        device=options.device,
+        sets=[*options.set, *process_sets(options)],
     )
     summary = experiment_data(experiment)
     print_data(summary)

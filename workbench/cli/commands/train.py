@@ -12,6 +12,7 @@ import msgspec
 from workbench.cli import console, run_text
 from workbench.cli.commands import many
 from workbench.cli.commands.plan import make_plan
+from workbench.cli.process_options import process_sets
 from workbench.cli.queue_options import queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
@@ -88,8 +89,8 @@ def print_started(folder: RunFolder, verb: str, *, queued: bool) -> None:
 def experiment_of(options: argparse.Namespace, sets: Sequence[str] = ()) -> Experiment:
     """The experiment that the options of `workbench train` describe, with more settings. Raises `UserError`."""
     return build_experiment(
-        options.recipe, dataset=options.dataset, model=options.model, sets=[*options.set, *sets], name=options.name,
-        device=options.device,
+        options.recipe, dataset=options.dataset, model=options.model, name=options.name, device=options.device,
+        sets=[*options.set, *process_sets(options), *sets],
     )  # fmt: skip
 
 

@@ -272,9 +272,16 @@ def _facts(view: RunView, now: float) -> list[str]:
         _resumes(view),
         f"elapsed {text.format_duration(elapsed)}" if elapsed else "",
         f"ETA {text.format_duration(remaining)}" if live and remaining is not None else "",
-        sanitize(heartbeat.device or (setup.device if setup else ""), 24),
+        _device(view),
         f"data {sanitize(data, 80)}" if data else "",
     ]
+
+
+def _device(view: RunView) -> str:
+    """`cpu`, or `cuda:0,1, 2 processes`."""
+    setup = view.setup
+    device = sanitize(view.heartbeat.device or (setup.device if setup else ""), 24)
+    return f"{device}, {setup.processes} processes" if setup and setup.processes > 1 else device
 
 
 def _saved(saved: float | None, now: float) -> str:

@@ -1,0 +1,80 @@
+"""Joining the processes that train a run together, and the settings that are different for several."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from workbench.config.process_count import global_batch_size
+from workbench.config.training_settings import TrainingSettings
+from workbench.core.errors import UserError
+from workbench.core.progress import Progress
+from workbench.core.text import plural
+from workbench.engine.process_group import SINGLE, DistributedGroup, ProcessGroup
+from workbench.engine.settings_history import SettingOverride, SettingsHistory
+from workbench.system.cpu import usable_cores
+from workbench.system.processes import this_process
+from workbench.worker.context import Context
+
+
+def join_group(context: Context, settings: TrainingSettings) -> ProcessGroup:
+    """The group of the processes that train the run; waits for all of them."""
+    if context.membership is None:
+        return SINGLE
+    context.heartbeat.report_progress(Progress(f"connecting {context.membership.size} processes"))
+    if context.membership.size == int(os.environ["LOCAL_WORLD_SIZE"]):
+        # One host: no interface that others can reach. The name of the host may have no address at all.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    uses_gpu = settings.device != "cpu" and torch.cuda.is_available() and dist.is_nccl_available()
+    group = DistributedGroup(torch.device("cuda" if uses_gpu else "cpu"))
+    context.membership.peers = group.gather(this_process())
+    return group
+
+
+def threads_per_process(group: ProcessGroup) -> int:
+    """The CPU threads of each process on this host, which share its cores."""
+    return max(1, usable_cores() // int(os.environ["LOCAL_WORLD_SIZE"])) if group.size > 1 else usable_cores()
+
+
+def adapt_settings(
+    context: Context, history: SettingsHistory, step: int, group: ProcessGroup
+) -> TrainingSettings:
+    """The settings at `step` for the processes of `group`; notices say what is different with several."""
+    settings = history.at(step)
+    if settings.batch_per_process:
+        size = global_batch_size(settings)
+        context.notice(_batch_notice(settings, size, group.size))
+        history.add(SettingOverride(step, "batch_size", size))
+    if group.size > 1:
+        if settings.auto_micro_batch:
+            context.notice("train.auto_micro_batch is not used: several processes train together")
+            history.add(SettingOverride(step, "auto_micro_batch", False))
+        cores, local = usable_cores(), int(os.environ["LOCAL_WORLD_SIZE"])
+        if settings.device == "cpu" and cores < local:
+            context.notice(f"{local} processes share {plural(cores, 'CPU core')}: fewer processes are faster")
+    return history.at(step)
+
+
+def _batch_notice(settings: TrainingSettings, size: int, processes: int) -> str:
+    text = (
+        f"train.batch_per_process: each step has {size} samples, {settings.batch_per_process} in each of "
+        f"{plural(processes, 'process')}; the learning rate stays {settings.lr:g}"
+    )
+    if size == settings.batch_size:
+        return text
+    scaled = settings.lr * size / settings.batch_size
+    return f"{text} (in proportion to the batch size it would be train.lr={scaled:g})"
+
+
+def with_synchronized_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
+    """`module` with batch norms that use the statistics of all processes. Raises `UserError` on a CPU."""
+    if device.type != "cuda":
+        raise UserError(
+            "train.sync_batch_norm needs GPUs: PyTorch's SyncBatchNorm does not compute on a CPU; set it to no"
+        )
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    return converted

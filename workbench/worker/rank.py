@@ -1,0 +1,113 @@
+"""One of the processes that train a run together: `python -m workbench.worker.rank RUN_DIR`, started by `worker.agent`.
+
+Rank 0 does what the only process of other runs does (`worker.main`). The others compute their part of each batch, and
+write nothing but their log and, where they fail by themselves, why.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from workbench.io.record_codec import read_record, write_record
+from workbench.runs.attempts import assigned_gpus, last_attempt_number
+from workbench.runs.enums import Ending
+from workbench.runs.records import Exit
+from workbench.runs.run_folder import RunFolder
+from workbench.system.cuda_order import VARIABLE
+from workbench.system.process_title import set_command
+from workbench.system.process_tree import end_with_parent
+from workbench.system.processes import process_age, python_command
+from workbench.worker import main as worker
+from workbench.worker.follower import follower_context
+from workbench.worker.membership import Membership
+
+RANK = "workbench.worker.rank"
+
+ENDED_EXIT_CODE = 70
+"""Of rank 0 where it has recorded an end before the last epoch: the agent then ends the others."""
+LOST_PEER_EXIT_CODE = 71
+"""Where another process has ended: its end is the one to record."""
+AGENT_SECONDS = 2.0
+"""The agent sees the process that ended first, if the others wait so long for their own end."""
+
+
+def run_forked(run_dir: str, agent: int, stdin: int) -> None:
+    """Be a rank in a process that the agent with this pid has forked; `stdin`: a descriptor of its stdin."""
+    os.dup2(stdin, 0)  # multiprocessing has closed it
+    sys.stdin = os.fdopen(0, closefd=False)
+    membership = Membership.from_environment()
+    set_command(python_command(RANK, run_dir, str(membership.rank)))
+    if code := run_rank(RunFolder(Path(run_dir)), membership, agent):
+        _exit(code)
+
+
+def run_rank(folder: RunFolder, membership: Membership, agent: int) -> int:
+    """Train as one of the processes of `folder`, below the agent with this pid; returns the exit code."""
+    end_with_parent()
+    if os.getppid() != agent:  # it has ended already
+        return ENDED_EXIT_CODE
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    gpus = assigned_gpus(folder, last_attempt_number(folder))
+    if gpus:
+        os.environ[VARIABLE] = gpus[membership.local_rank].uuid
+    if membership.rank == 0:
+        return _lead(folder, membership)
+    return _follow(folder, membership)
+
+
+def _lead(folder: RunFolder, membership: Membership) -> int:
+    try:
+        code = worker.main(membership)
+    except worker.LostPeer:
+        return _wait_for_agent()
+    ended = read_record(folder.exit, Exit)
+    is_finished = ended is not None and ended.status is Ending.FINISHED
+    return code if code or is_finished else ENDED_EXIT_CODE
+
+
+def _follow(folder: RunFolder, membership: Membership) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+    log = os.open(folder.rank_log(membership.rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+    faulthandler.enable(all_threads=False)
+    context = follower_context(folder, membership, time.monotonic() - process_age())
+    try:
+        end = worker.run_attempt(context)
+    except worker.LostPeer:
+        return _wait_for_agent()
+    if end is None or end.status is Ending.STOPPED:
+        return 0
+    if end.status is Ending.FAILED:
+        record = Exit(
+            status=end.status, attempt=context.attempt, cause=end.cause, time=time.time(),
+            reason=f"rank {membership.rank}: {end.reason}",
+        )  # fmt: skip
+        write_record(folder.rank_exit(membership.rank), record)
+        return 1
+    return 0
+
+
+def _wait_for_agent() -> int:
+    """Wait for the signal of the agent, which has to find out which process ended first."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    signal.sigtimedwait((signal.SIGTERM,), AGENT_SECONDS)
+    return LOST_PEER_EXIT_CODE
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # everything is written; unloading torch's libraries would take another second
+
+
+if __name__ == "__main__":
+    _exit(run_rank(RunFolder(Path(sys.argv[1]).absolute()), Membership.from_environment(), int(sys.argv[2])))
