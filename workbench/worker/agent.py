@@ -21,7 +21,6 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from workbench.core.text import one_line
 from workbench.io.record_codec import read_record
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Cause, Ending
@@ -131,7 +130,7 @@ def _killed_rank(attempt: int, codes: Mapping[int, int]) -> Exit:
         return 2 if codes[rank] in consequences else int(codes[rank] >= 0)
 
     rank = min(sorted(codes), key=importance)
-    text = one_line(f"rank {rank} {describe_exit(codes[rank])}")
+    text = f"rank {rank} {describe_exit(codes[rank])}"
     return Exit(status=Ending.FAILED, attempt=attempt, cause=Cause.CRASH, reason=text, time=time.time())
 
 
