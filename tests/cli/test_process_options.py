@@ -12,7 +12,6 @@ from tests.gpus import gpu
 from workbench.cli.commands.train import experiment_of
 from workbench.cli.main import parse, run
 from workbench.config.process_count import process_count
-from workbench.config.training_settings import TrainingSettings
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_options_become_settings(
         (["--device", "cuda:1,1"], "a GPU is named twice"),
         (["--device", "cuda:0,1", "--set", "train.processes=3"], "names 2 GPUs"),
         (["--device", "cuda:0", "--set", "train.processes=2"], "several processes train on cpu, cuda"),
-        (["--processes", "80"], "train.batch_size 64 can't be divided among 80 processes"),
+        (["--processes", "80"], "train.batch_size 32 can't be divided among 80 processes"),
     ],
 )
 def test_bad_options_are_one_line(
@@ -77,5 +76,5 @@ def test_the_record_has_the_world_size(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_plan_is_of_one_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "digits-mlp", "--processes", "2", "--set", "train.threads=1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["batch_size"] == TrainingSettings().batch_size
+    assert document["batch_size"] == 32
     assert any("each of 2 processes computes 1/2 of them" in notice for notice in document["notices"])

@@ -43,6 +43,7 @@ REQUIRED = {
 """Fields without a default, by record; a record without them counts as damaged."""
 DEFAULTS = {
     ("Setup", "task"): "classification",
+    ("Setup", "processes"): 1,
     ("TrainingRow", "count"): 1,
     ("StepRow", "count"): 1,
     ("EpochRow", "count"): 1,

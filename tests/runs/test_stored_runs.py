@@ -48,6 +48,7 @@ ADDED: dict[str, Any] = {
     "logs": [],
     "position": None,
     "waits_for": None,
+    "processes": 1,
 }
 """Other keys of `show` that 0.1.0 did not have."""
 
@@ -90,7 +91,12 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
     answered = {RENAMED.get(key, key): value for key, value in run.items()}
     if isinstance(answered.get("experiment"), dict):
         answered["experiment"] = upgrade_experiment(answered["experiment"])
-        answered["experiment"]["train"]["log_grad_norm"] = False
+        answered["experiment"]["train"] |= {
+            "log_grad_norm": False,
+            "batch_per_process": 0,
+            "processes": 1,
+            "sync_batch_norm": False,
+        }
     assert not answered["phase"] and "cause" not in answered
     return {**answered, "cause": CAUSES[answered["status"]], "phase": None}
 
