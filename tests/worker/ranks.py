@@ -25,7 +25,7 @@ def experiment(
         "seed": seed,
         "data": {"name": data},
         "model": model or {"name": "mlp", "widths": [32], "dropout": 0.2},
-        "train": {"threads": 1, "device": "cpu", "processes": 2, **settings},
+        "train": {"threads": 1, "device": "cpu", "processes": 2} | settings,
     }
     return experiment_from_dict(content)
 

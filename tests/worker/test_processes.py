@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.folder_data import draw_classes
 from tests.worker import ranks
 from tests.worker.kill_many import ended, finished
 from tests.worker.support import (
@@ -31,8 +32,9 @@ from tests.worker.support import (
 )
 from workbench.io.record_codec import read_record
 from workbench.launcher import launch
-from workbench.runs.checkpoint_index import newest_checkpoint_step
+from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
 from workbench.runs.enums import Cause, RequestKind
+from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.records import Exit, RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
@@ -77,11 +79,11 @@ def test_two_processes_train_like_one(home: Any, settings: dict[str, Any], model
 def test_a_killed_rank_leads_back_to_the_last_checkpoint(
     settings: dict[str, Any], model: dict[str, Any] | None
 ) -> None:
-    settings = {**SETTINGS, "epochs": 6, "checkpoint_seconds": 0.05, **settings}
+    settings = {**SETTINGS, "epochs": 4, "checkpoint_seconds": 0.05, **settings}
     uncut = finished(ranks.start(model, **settings))
     cut = ranks.start(model, **settings)
     chance = random.Random()
-    for kills in range(3):
+    for kills in range(2):
         before = newest_checkpoint_step(cut)
         ranks.wait_for(lambda before=before: newest_checkpoint_step(cut) > before or not_live(cut), cut)
         if not_live(cut):
@@ -297,9 +299,71 @@ class Net(nn.Module):
 """
 
 
+def test_decoded_images_are_mapped_from_one_cache(home: Path, tmp_path: Path) -> None:
+    draw_classes(tmp_path / "shapes", circle=40, square_=37)
+    settings, data = {**SETTINGS, "epochs": 1, "batch_size": 10}, f"folder:{tmp_path / 'shapes'}"
+    runs = [
+        finished(
+            launch.start_run(
+                ranks.experiment({"name": "convnet"}, data=data, **settings, processes=count), "test"
+            )
+        )
+        for count in (2, 1)
+    ]
+    assert setup_of(runs[0]).execution["data"] == "mapped from the cache by 2 processes"
+    assert len({last_checkpoint(folder)["fingerprint"] for folder in runs}) == 1
+
+
 def test_synchronized_batch_norm_is_refused_on_a_cpu() -> None:
     folder = ranks.start(RESNET, **{**SETTINGS, "sync_batch_norm": True})
     assert ended(folder) is Status.FAILED
     end = read_record(folder.exit, Exit)
     assert end is not None and end.cause is Cause.INVALID_INPUT
     assert (end.reason or "").startswith("train.sync_batch_norm needs GPUs")
+
+
+def test_a_suspended_run_continues_with_all_processes() -> None:
+    folder = ranks.start(PLAIN, **{**SETTINGS, "epochs": 5000})
+    ranks.wait_for(lambda: step_rows(folder), folder)
+    before = ranks.ranks(folder)
+    launch.send_request(folder, RequestKind.PAUSE, RequestValues(suspend=True))
+    ranks.wait_for(lambda: ranks.all_gone(before), folder)
+    ranks.wait_for(lambda: read_report(folder).phase == "paused", folder)
+    paused = newest_checkpoint_step(folder)
+    launch.send_request(folder, RequestKind.CONTINUE)
+    ranks.wait_for(lambda: newest_checkpoint_step(folder) > paused, folder)
+    launch.stop_run(folder)
+    assert ended(folder) is Status.STOPPED
+    assert [attempt.processes for attempt in attempts_of(read_journal(folder.journal))] == [2, 2]
+    assert read_report(folder).exact
+
+
+def test_a_stop_during_an_evaluation_ends_all_processes(tmp_path: Path) -> None:
+    source = tmp_path / "net.py"
+    source.write_text(SLOW)
+    settings = {**SETTINGS, "epochs": 2, "evaluation_batch": 4}
+    folder = launch.start_run(ranks.experiment({"name": f"{source}:Net"}, **settings), "test")
+    ranks.wait_for(lambda: read_report(folder).phase == "evaluating", folder)
+    launch.stop_run(folder)
+    assert ended(folder) is Status.STOPPED
+    (entry,) = read_entries(folder)
+    assert (entry.step, entry.epoch) == (STEPS, 0), "the epoch is not counted before it is evaluated"
+    source.write_text(SLOW.replace("0.05", "0"))
+    launch.resume_run(folder, {}, "test")
+    finished(folder)
+    assert [row.step for row in step_rows(folder)] == list(range(1, 2 * STEPS + 1))
+
+
+SLOW = """
+import time
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, shape):
+        super().__init__()
+        self.layer = nn.Linear(64, classes)
+
+    def forward(self, x):
+        time.sleep(0 if self.training else 0.05)
+        return self.layer(x.flatten(1))
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 
 import torch
@@ -13,11 +14,13 @@ from workbench.engine.optimizer import make_optimizer
 from workbench.engine.torch_compat import unwrapped_step
 
 
-def warm_up_imports(train: TrainingSettings, precision: Precision) -> None:
+def warm_up_imports(train: TrainingSettings, precision: Precision, *, processes: int = 1) -> None:
     """Make one step, one checkpoint and one load with a minimal model and the run's own settings.
 
-    No random generator is advanced.
+    No random generator is advanced. With several processes, also import what DistributedDataParallel needs.
     """
+    if processes > 1:
+        importlib.import_module("torch._dynamo")
     module = nn.utils.skip_init(nn.Linear, 1, 1).to(precision.device)
     nn.init.zeros_(module.weight)
     optimizer, scaler = make_optimizer(module, train, precision.device), precision.scaler()

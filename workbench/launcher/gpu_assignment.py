@@ -19,6 +19,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.tickets import Ticket, TicketQueue
 from workbench.system.cuda_order import VARIABLE
 from workbench.system.device_claims import ClaimHolder, Claims, DeviceClaim, cpu_device
+from workbench.system.device_names import device_names
 from workbench.system.devices import find_gpus
 from workbench.system.gpu import GpuInventory, read_inventory
 from workbench.system.nvml import Gpu
@@ -148,8 +149,11 @@ def _record(gpu: Gpu, inventory: GpuInventory) -> GpuChoice:
 def claimed_gpu(what: str, device: str) -> Iterator[str]:
     """Claim a GPU for this process while it computes, by the rule for runs; gives the device as CUDA sees it here.
 
-    CUDA must not have been used yet: as for a worker, the claimed GPU becomes the only one that it sees.
+    CUDA must not have been used yet: as for a worker, the claimed GPU becomes the only one that it sees. Raises
+    `UserError` for several GPUs.
     """
+    if len(device_names(device)) > 1:
+        raise UserError(f"--device {device}: this command uses a single GPU; name one of them")
     gpus, before = GpuAssigner(what), os.environ.get(VARIABLE)
     try:
         choice = gpus.assign(device)

@@ -20,6 +20,7 @@ from workbench.core.errors import UserError
 from workbench.core.paths import is_file, is_folder
 from workbench.core.progress import ProgressCallback, ignore_progress
 from workbench.core.settings_schema import SettingValue
+from workbench.core.text import plural
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
@@ -40,6 +41,8 @@ from workbench.runs.script import NO_DEVICE, Script, read_script
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
 from workbench.runs.tickets import ResumeOptions, Ticket, TicketQueue, withdraw
 from workbench.system import devices, logout
+from workbench.system.cpu import usable_cores
+from workbench.system.device_names import device_names
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import this_process
@@ -100,7 +103,7 @@ def start_script(
         write_record(folder.experiment, script)
         _write_notes(folder, notes)
 
-    start = _starter(folder, ResumeOptions(max_hours=max_hours), launcher, queue, script.device or NO_DEVICE)
+    start = _script_starter(folder, script, launcher, queue, max_hours)
     return _create(folder, launcher, describe, start)
 
 
@@ -125,6 +128,13 @@ def _starter(
     if queue is None:
         return lambda: _start_supervisor(folder, resume, launcher)
     return lambda: enqueue(folder, queue, resume, device, launcher, processes=processes)
+
+
+def _script_starter(
+    folder: RunFolder, script: Script, launcher: str, queue: QueueOptions | None, max_hours: float
+) -> Callable[[], None]:
+    device, options = script.device or NO_DEVICE, ResumeOptions(max_hours=max_hours)
+    return _starter(folder, options, launcher, queue, device, processes=len(device_names(device)))
 
 
 def _create(
@@ -163,12 +173,18 @@ def discard_queued(folder: RunFolder) -> bool:
 
 def start_warnings(experiment: Experiment) -> list[str]:
     """Warnings before a run starts: a GPU that it can't use, its shell commands, and whether it ends at logout."""
+    count, cores = process_count(experiment.train), usable_cores()
+    crowded = (
+        [f"{count} processes share {plural(cores, 'CPU core')}: fewer processes train faster"]
+        if experiment.train.device == "cpu" and count > cores
+        else []
+    )
     commands = [(name, getattr(experiment, name)) for name in ("on_finish", "on_fail")]
     warnings = [
         f"{name}: the run will execute the command: {command}" for name, command in commands if command
     ]
     problem = logout.logout_policy().problem
-    return [*device_warnings(experiment.train.device), *warnings, *([problem] if problem else [])]
+    return [*device_warnings(experiment.train.device), *crowded, *warnings, *([problem] if problem else [])]
 
 
 def device_warnings(device: str) -> list[str]:
@@ -201,8 +217,7 @@ def resume_run(
     status = _check_resumable(folder, take_over)
     if (script := read_script(folder.experiment)) is not None:
         _check_script_resume(folder, script, overrides, data)
-        options = ResumeOptions(max_hours=max_hours)
-        _starter(folder, options, launcher, queue, script.device or NO_DEVICE)()
+        _script_starter(folder, script, launcher, queue, max_hours)()
         return
     if not from_start and (error := missing_checkpoints_error(folder)):
         raise UserError(error)

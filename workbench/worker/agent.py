@@ -7,6 +7,7 @@ ended too early. Its own end is that of rank 0; where another rank was killed or
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -38,6 +39,8 @@ FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 POLL_SECONDS = 0.05
 MONITOR_SECONDS = 0.1
 """How often the agent looks whether a rank has ended."""
+FORKED_MODULES = ("workbench.worker.trainer", "torch._dynamo")
+"""What each rank would import otherwise; DistributedDataParallel asks `torch._dynamo` for its settings."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -47,8 +50,10 @@ def main() -> int:
     attempt = attempts_of(read_journal(folder.journal))[-1]
     forward_signals(folder)
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
-    # CUDA does not survive a fork, and some systems offer none.
-    failures = run_ranks(folder, attempt, forked=sys.platform == "linux" and not attempt.gpus)
+    forked = sys.platform == "linux" and not attempt.gpus  # CUDA does not survive a fork
+    for module in FORKED_MODULES if forked else ():
+        importlib.import_module(module)
+    failures = run_ranks(folder, attempt, forked=forked)
     return end_code(folder, attempt, failures)
 
 

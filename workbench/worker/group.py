@@ -49,13 +49,9 @@ def adapt_settings(
         size = global_batch_size(settings)
         context.notice(_batch_notice(settings, size, group.size))
         history.add(SettingOverride(step, "batch_size", size))
-    if group.size > 1:
-        if settings.auto_micro_batch:
-            context.notice("train.auto_micro_batch is not used: several processes train together")
-            history.add(SettingOverride(step, "auto_micro_batch", False))
-        cores, local = usable_cores(), int(os.environ["LOCAL_WORLD_SIZE"])
-        if settings.device == "cpu" and cores < local:
-            context.notice(f"{local} processes share {plural(cores, 'CPU core')}: fewer processes are faster")
+    if group.size > 1 and settings.auto_micro_batch:
+        context.notice("train.auto_micro_batch is not used: several processes train together")
+        history.add(SettingOverride(step, "auto_micro_batch", False))
     return history.at(step)
 
 

@@ -143,7 +143,7 @@ def _show_changed_length(context: Context, start: StartPoint) -> None:
 def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: StartPoint) -> TrainingAttempt:
     group = join_group(context, start.settings)
     components = TrainingComponents(context, start, group)
-    warm_up_imports(components.settings, components.precision)
+    warm_up_imports(components.settings, components.precision, processes=group.size)
     sums = RunningSums(components.task, components.device, group)
     metrics = MetricsWriter(sums, open_metrics(context, start.restored), components.log_every)
     state = _restored_state(context, components, start, sums)

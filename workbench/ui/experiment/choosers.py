@@ -23,7 +23,7 @@ from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
 from workbench.runs.store import RunSummary
-from workbench.system.devices import device_state, find_gpu, list_devices, training_device
+from workbench.system.devices import device_state, find_gpus, list_devices, training_device
 from workbench.system.gpu import GpuInventory
 from workbench.ui.base.status_style import fit_name, shared_names
 from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
@@ -50,10 +50,11 @@ def device_finder(inventory: GpuInventory, current: str) -> Finder:
     options = [Option(name, (name, *rest)) for name, *rest in rows]
 
     def check(name: str) -> None:
-        find_gpu(name, inventory)
+        find_gpus(name, 1, inventory)
 
     return Finder(
-        filter_options(options), hint="or the start of a GPU's UUID", headers=("device", "description", "memory"),
+        filter_options(options), hint="or the start of a GPU's UUID, or cuda:0,1",
+        headers=("device", "description", "memory"),
         check=check, allow_text=True, current=current,
     )  # fmt: skip
 
