@@ -39,6 +39,9 @@ STARTED = time.monotonic() - process_age()
 class LostPeer(Exception):
     """Another process that trains the run has ended, so that this one can't continue."""
 
+    is_signaled = False
+    """Whether the agent has seen that, and has asked this process to end."""
+
 
 def main(membership: Membership | None = None) -> int:
     """Run one attempt, from the lock to the record of its end; returns the exit code, 1 for a failure.
@@ -53,7 +56,8 @@ def main(membership: Membership | None = None) -> int:
     context.heartbeat.start()
     try:
         end = run_attempt(context)
-    except LostPeer:
+    except LostPeer as lost:
+        lost.is_signaled = context.requests.stop is not None
         close_attempt(context, Phase.FAILED)
         raise
     if end is not None and is_refused_resume(context, end):

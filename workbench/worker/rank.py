@@ -32,7 +32,7 @@ ENDED_EXIT_CODE = 70
 """Of rank 0 where it has recorded an end before the last epoch: the agent then ends the others."""
 LOST_PEER_EXIT_CODE = 71
 """Where another process has ended: its end is the one to record."""
-AGENT_SECONDS = 2.0
+AGENT_SECONDS = 20.0
 """The agent sees the process that ended first, if the others wait so long for their own end."""
 
 
@@ -63,8 +63,8 @@ def run_rank(folder: RunFolder, membership: Membership, agent: int) -> int:
 def _lead(folder: RunFolder, membership: Membership) -> int:
     try:
         code = worker.main(membership)
-    except worker.LostPeer:
-        return _wait_for_agent()
+    except worker.LostPeer as lost:
+        return LOST_PEER_EXIT_CODE if lost.is_signaled else _wait_for_agent()
     ended = read_record(folder.exit, Exit)
     is_finished = ended is not None and ended.status is Ending.FINISHED
     return code if code or is_finished else ENDED_EXIT_CODE

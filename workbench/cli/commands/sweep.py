@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from workbench.cli import console
+from workbench.cli.process_options import process_sets
 from workbench.cli.signals import SignalRecorder, is_init_process
 from workbench.cli.sweep_options import ACTIONS
 from workbench.cli.tables import print_table
@@ -87,7 +88,7 @@ def sweep(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     check_optuna(options.sampler)
     arguments = {"dataset": options.dataset, "model": options.model, "device": options.device}
-    content = experiment_content(options.recipe, sets=options.set, **arguments)
+    content = experiment_content(options.recipe, sets=[*options.set, *process_sets(options)], **arguments)
     experiment = build_experiment(content)
     request = SweepRequest(
         content=content, params=options.param, trials=options.trials, workers=options.workers or 1,
