@@ -290,7 +290,7 @@ def test_a_resume_waits_and_leaves_the_run_as_it_was_if_it_is_taken_out(
 
 def test_a_run_stops_after_its_time_limit_with_a_checkpoint(queue: TicketQueue) -> None:
     experiment = build_experiment("digits-mlp", sets=LONG)
-    folder = launch.start_run(experiment, "test", queue=QueueOptions(), max_hours=4 / 3600)
+    folder = launch.start_run(experiment, "test", queue=QueueOptions(), max_hours=12 / 3600)
     until(lambda: status_of(folder) is Status.STOPPED, "stop")
     report = read_report(folder)
     assert report.cause is Cause.TIME_LIMIT and "its time limit (--max-hours)" in (report.reason or "")
