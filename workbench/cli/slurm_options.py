@@ -1,17 +1,14 @@
-"""The options of commands that submit runs to Slurm, and what is checked before."""
+"""The options of commands that submit runs to Slurm."""
 
 from __future__ import annotations
 
 import argparse
 
-from workbench.cli import console
 from workbench.cli.queue_options import LOCAL, SLURM
-from workbench.config.experiment import Experiment
 from workbench.core.errors import UserError
 from workbench.launcher.queue import QueueOptions
 from workbench.launcher.slurm import check_available
 from workbench.launcher.slurm_script import SlurmOptions, parse_option, read_defaults
-from workbench.offline.bundle import WorkCallbacks, download_requirements, experiment_requirements
 
 
 def slurm_options(
@@ -34,11 +31,3 @@ def slurm_options(
     defaults = read_defaults()
     given = dict(parse_option(text) for text in options.slurm)
     return SlurmOptions(options=given if again else {**defaults.options, **given}, setup=defaults.setup)
-
-
-def fetch_data(experiment: Experiment) -> None:
-    """Download the data and the weights that are not here yet: a compute node may have no network.
-
-    Raises `UserError`, `Cancelled`.
-    """
-    download_requirements(experiment_requirements(experiment), WorkCallbacks(console.progress_printer()))

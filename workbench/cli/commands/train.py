@@ -15,7 +15,7 @@ from workbench.cli.commands.plan import make_plan
 from workbench.cli.queue_options import LOCAL, queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
-from workbench.cli.slurm_options import fetch_data, slurm_options
+from workbench.cli.slurm_options import slurm_options
 from workbench.cli.slurm_restart import continue_run, earlier_run
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
@@ -57,7 +57,9 @@ def train(options: argparse.Namespace) -> int:
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
     if slurm is not None:
-        fetch_data(experiment)
+        from workbench.cli.commands.fetch import fetch_for_nodes
+
+        fetch_for_nodes(experiment)
     else:
         check_detached(options)
     if queue is not None and queue.share and not queue.memory:
