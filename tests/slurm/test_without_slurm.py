@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from workbench.cli.main import run as command
 from workbench.core.errors import UserError
@@ -19,12 +20,14 @@ from workbench.launcher.slurm_script import (
     script_text,
     warning_seconds,
 )
+from workbench.runs.run_columns import parse_columns
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.slurm_job import SlurmJob, end_text, forget_answers, waits_for
 from workbench.runs.status import Status, status_of
-from workbench.runs.store import Store
+from workbench.runs.store import RunSummary, Store
 from workbench.system.slurm import Job, JobState, describe_slurm, job_state, own_job
+from workbench.ui.runs.pane import run_details
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +154,17 @@ def test_a_run_of_slurm_on_a_host_without_it(
     write_record(digits_run.slurm, SlurmJob(job="7", attempt=1, end="TIMEOUT"))
     assert status_of(digits_run) is Status.CRASHED
     assert "its time limit passed (TIMEOUT)" in (read_report(digits_run).reason or "")
+
+
+def test_the_screen_says_what_a_run_in_slurm_waits_for() -> None:
+    row = RunSummary(
+        id="a", name="a", status=Status.QUEUED, slurm_job="7", slurm_reason="Resources",
+        waits_for="free resources (Resources)",
+    )  # fmt: skip
+    assert "queued in Slurm (job 7), waits for free resources (Resources)" in str(run_details(row))
+    (column,) = parse_columns(["status"], [row])
+    assert column.text(row) == "queued: Resources"
+    crashed = replace(
+        row, status=Status.CRASHED, waits_for=None, reason="Slurm ended its job 7: its node failed"
+    )
+    assert "its node failed; r resumes it" in str(run_details(crashed))
