@@ -49,6 +49,7 @@ ADDED: dict[str, Any] = {
     "position": None,
     "waits_for": None,
     "processes": 1,
+    "slurm": None,
 }
 """Other keys of `show` that 0.1.0 did not have."""
 
@@ -108,7 +109,7 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
             "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False, "host": "atlas",
             "notes": shown["notes"], "seconds": shown["seconds"]["total"],
-            "position": None, "held": False, "waits_for": None}  # fmt: skip
+            "position": None, "held": False, "waits_for": None, "slurm_job": "", "slurm_reason": ""}  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

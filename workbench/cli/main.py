@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 from workbench.cli.console import activity, print_status
 from workbench.cli.parser import Parser, one_line
 from workbench.cli.process_options import add_process_options
-from workbench.cli.queue_options import add_queue_actions, add_queue_options, add_variant_options
+from workbench.cli.queue_options import (
+    add_queue_actions,
+    add_queue_options,
+    add_slurm_options,
+    add_variant_options,
+)
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
@@ -180,6 +185,7 @@ def _add_train(commands: Subparsers) -> None:
     _add_group(command)
     _add_detach(command)
     add_queue_options(command)
+    add_slurm_options(command)
     add_variant_options(command)
     command.add_argument("--settings", action="store_true", help="list all settings and exit")
 
@@ -226,6 +232,7 @@ def _add_script(commands: Subparsers) -> None:
     _add_device(command, default="")
     _add_detach(command)
     add_queue_options(command)
+    add_slurm_options(command)
 
 
 def _add_experiment(command: argparse.ArgumentParser) -> None:
@@ -258,7 +265,10 @@ def _add_run_commands(commands: Subparsers) -> None:
     )
     summary = "follow a run until it ends, or logs of other programs (Ctrl-C leaves it running)"
     _add_paths(_add(commands, "watch", "runs:watch", summary, json=False))
-    _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")
+    command = _add_run(commands, "stop", "runs:stop", "checkpoint a run and stop it")
+    command.add_argument(
+        "--now", action="store_true", help="let Slurm end its job, which leaves little time for a checkpoint"
+    )
     summary = "compare runs, logs of other programs, or groups of repeats"
     command = _add_paths(_add(commands, "compare", "runs:compare", summary), nargs="*")
     command.add_argument(
@@ -303,6 +313,7 @@ def _add_resume(commands: Subparsers) -> None:
     )
     _add_detach(command)
     add_queue_options(command)
+    add_slurm_options(command)
     command.add_argument(
         "--accept-changed-data", action="store_true", help="resume even if the data has changed"
     )

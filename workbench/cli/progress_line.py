@@ -48,7 +48,7 @@ def progress_line(view: RunView, width: int, now: float) -> str:
 
 def waiting_text(waiting: Waiting) -> str:
     """`queued #2, waits for a free CPU slot (1 of 1 taken by a)`."""
-    return f"queued #{waiting.position}, waits for {waiting.text}"
+    return f"queued {waiting.place}, waits for {waiting.text}"
 
 
 def current_activity(view: RunView) -> str:

@@ -1,4 +1,4 @@
-"""The options of commands that start runs: whether a run is queued, and when and where it may start."""
+"""The options of commands that start runs: whether a run is queued or submitted, and when and where it may start."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 from workbench.cli.console import print_status
 from workbench.core.errors import UserError
 from workbench.launcher.queue import QueueOptions
+from workbench.launcher.slurm_script import DEFAULTS_FILE
 from workbench.runs.status import status_of
 from workbench.runs.store import Store
 from workbench.runs.tickets import MAX_HOURS, MAX_TIME
 
 UNITS = {"": 1e9, "m": 1e6, "mb": 1e6, "mib": 2**20, "g": 1e9, "gb": 1e9, "gib": 2**30}
+LOCAL, SLURM = "local", "slurm"
+"""Values of `--launcher`."""
 SPANS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -45,6 +48,25 @@ def add_queue_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-hours", type=float, default=0.0, metavar="H", help="checkpoint and stop after H hours"
     )
+
+
+def add_slurm_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `workbench train`, `run` and `resume`."""
+    group = command.add_argument_group(
+        "Slurm",
+        "The run is submitted as a batch job, by the script slurm.sh in its folder, which you may change. Before its "
+        "time limit, or if another job needs its nodes, it writes a checkpoint, goes back into the queue and "
+        f"continues. Defaults are in {DEFAULTS_FILE} in the folder of workbench (see the README).",
+    )
+    group.add_argument(
+        "--launcher",
+        choices=(LOCAL, SLURM),
+        help="start the run on this host (default), or submit it to Slurm",
+    )
+    group.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE",
+        help="an option of sbatch: partition, time, gres, account, … (repeatable; implies --launcher slurm)",
+    )  # fmt: skip
 
 
 def add_variant_options(command: argparse.ArgumentParser) -> None:

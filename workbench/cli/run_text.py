@@ -72,8 +72,11 @@ def _print_code(report: RunReport) -> None:
 
 def _print_remarks(report: RunReport) -> None:
     """Print why the run ended, what can't be read, and what the user has noted."""
-    if report.position:
-        print_result(f"  position {report.position} in the queue, waits for {report.waits_for}")
+    if report.waits_for:
+        place = f"position {report.position} in the queue" if report.position else "queued in Slurm"
+        print_result(f"  {place}, waits for {report.waits_for}")
+    if report.slurm:
+        print_result(f"  Slurm job {report.slurm.job}: {report.slurm.script}")
     if report.reason:
         print_result(f"  {report.reason}")
     if report.unreadable_files:

@@ -13,12 +13,16 @@ from workbench.cli.console import print_status
 from workbench.cli.signals import SignalRecorder, is_init_process
 from workbench.core.errors import UserError
 from workbench.launcher import launch
+from workbench.launcher.slurm_attempt import requeue_own_job
 from workbench.runs import requests
+from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import RequestKind
+from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import read_script
+from workbench.runs.slurm_job import leave_queue, read_job
 from workbench.runs.status import Status, status_of
-from workbench.runs.tickets import withdraw
+from workbench.system.slurm import restartable_job
 
 LAUNCHER = "command line"
 MERGE_SECONDS = 0.25
@@ -94,6 +98,9 @@ class SignalWaiter(ABC):
 class RunWaiter(SignalWaiter):
     """Follows a run until it ends. A queued run leaves the queue at the first Ctrl-C or SIGTERM.
 
+    With `owner`, in a batch job that Slurm may start again, the run stops after the checkpoint that SIGUSR1 requests,
+    and the job goes back into Slurm's queue.
+
     `since` as in `Follower`.
     """
 
@@ -106,6 +113,8 @@ class RunWaiter(SignalWaiter):
         self._after = "" if read_script(folder.experiment) else " after a checkpoint"
         self._checkpoints: list[str] = []
         """Ids of requests for a checkpoint without an answer."""
+        self._requeues = False
+        """Whether Slurm is to start the batch job of this command once more."""
         self.withdrawn = False
         """Whether a signal has taken the run out of the queue."""
 
@@ -118,12 +127,18 @@ class RunWaiter(SignalWaiter):
             self._show_answers()
             time.sleep(follow.POLL_SECONDS)
         self._show_answers()
+        if self._requeues:
+            requeue_own_job(self._folder, last_attempt_number(self._folder))
         return status
 
     def _clear_line(self) -> None:
         self._follower.clear()
 
     def _request_checkpoint(self) -> None:
+        # The batch job of a run that was submitted itself is told by Slurm.
+        if self._owner and read_job(self._folder) is None and (job := restartable_job()):
+            self._request_requeue(job)
+            return
         try:
             self._checkpoints.append(launch.send_request(self._folder, RequestKind.CHECKPOINT))
         except UserError as error:
@@ -131,8 +146,19 @@ class RunWaiter(SignalWaiter):
         else:
             print_status(f"SIGUSR1: requested a checkpoint of {self._folder.id}.")
 
+    def _request_requeue(self, job: str) -> None:
+        try:
+            launch.send_request(self._folder, RequestKind.STOP, RequestValues(requeue=True))
+        except UserError as error:
+            print_status(f"SIGUSR1: {error}")
+            return
+        self._requeues = self.interrupted = True
+        print_status(
+            f"SIGUSR1: {self._folder.id} stops{self._after}, and goes on once Slurm starts job {job} again."
+        )
+
     def _stop(self, number: signal.Signals) -> bool:
-        if status_of(self._folder) is Status.QUEUED and withdraw(self._folder):
+        if status_of(self._folder) is Status.QUEUED and leave_queue(self._folder):
             self.withdrawn = True
             print_status(f"{number.name}: {self._folder.id} is taken out of the queue.")
             return True

@@ -28,6 +28,8 @@ from workbench.io.record_codec import VERSION, encode, read_record, write_record
 from workbench.launcher.detached import HERE, Reply, Surroundings, start_detached
 from workbench.launcher.queue import QueueOptions, enqueue
 from workbench.launcher.resume_settings import ResumedRun
+from workbench.launcher.slurm import forget_job, resubmission, submit_run
+from workbench.launcher.slurm_script import SlurmOptions
 from workbench.models.weights_check import check_weights
 from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
@@ -38,8 +40,9 @@ from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
 from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
 from workbench.runs.script import NO_DEVICE, Script, read_script
+from workbench.runs.slurm_job import cancel_job, leave_queue, read_job
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
-from workbench.runs.tickets import ResumeOptions, Ticket, TicketQueue, withdraw
+from workbench.runs.tickets import ResumeOptions, Ticket, TicketQueue
 from workbench.system import devices, logout
 from workbench.system.cpu import usable_cores
 from workbench.system.device_names import device_names
@@ -54,15 +57,15 @@ SUPERVISOR = "workbench.launcher.supervisor"
 
 def start_run(
     experiment: Experiment, launcher: str, runs: Path | None = None, *, notes: Notes = NO_NOTES,
-    queue: QueueOptions | None = None, max_hours: float = 0.0,
+    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0,
     before_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> RunFolder:  # fmt: skip
-    """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue it.
+    """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue or submit it.
 
     It gets the tags and the group in `notes`. `before_start` is called with its folder before anything else is in it.
-    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
+    Returns once its supervisor holds the lock of the run, or it has its ticket or its Slurm job. Raises `UserError`.
     """
-    check_experiment(experiment)
+    check_experiment(experiment, here=not isinstance(queue, SlurmOptions))
     train = experiment.train
     folder = create_run_folder(runs or paths.runs(), experiment.name)
 
@@ -76,9 +79,13 @@ def start_run(
     return _create(folder, launcher, describe, start)
 
 
-def check_experiment(experiment: Experiment) -> None:
-    """Raise `UserError` for an experiment that can't be trained here, as far as this is known before the start."""
-    check_device(experiment.train.device, process_count(experiment.train))
+def check_experiment(experiment: Experiment, *, here: bool = True) -> None:
+    """Raise `UserError` for an experiment that can't be trained, as far as this is known before the start.
+
+    `here`: on a device of this host.
+    """
+    if here:
+        check_device(experiment.train.device, process_count(experiment.train))
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
 
@@ -89,14 +96,14 @@ def _write_notes(folder: RunFolder, notes: Notes) -> None:
 
 
 def start_script(
-    script: Script, launcher: str, notes: Notes = NO_NOTES, *, queue: QueueOptions | None = None,
-    max_hours: float = 0.0,
+    script: Script, launcher: str, notes: Notes = NO_NOTES, *,
+    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0,
 ) -> RunFolder:  # fmt: skip
-    """Start a script as a new run in the background, or queue it, with tags and a group in `notes`.
+    """Start a script as a new run in the background, or queue or submit it, with tags and a group in `notes`.
 
-    Returns once its supervisor holds the lock of the run, or it has its ticket. Raises `UserError`.
+    Returns once its supervisor holds the lock of the run, or it has its ticket or its Slurm job. Raises `UserError`.
     """
-    check_script(script)
+    check_script(script, here=not isinstance(queue, SlurmOptions))
     folder = create_run_folder(paths.runs(), run_name_part(script.name))
 
     def describe() -> None:
@@ -107,9 +114,9 @@ def start_script(
     return _create(folder, launcher, describe, start)
 
 
-def check_script(script: Script) -> None:
-    """Raise `UserError` for a command, a working directory or a device that does not exist."""
-    if script.device:
+def check_script(script: Script, *, here: bool = True) -> None:
+    """Raise `UserError` for a command, a working directory or (`here`) a device that does not exist."""
+    if script.device and here:
         check_device(script.device)
     if not is_folder(Path(script.working_directory)):
         raise UserError(f"the working directory {script.working_directory} does not exist")
@@ -121,18 +128,22 @@ def check_script(script: Script) -> None:
 
 
 def _starter(
-    folder: RunFolder, resume: ResumeOptions, launcher: str, queue: QueueOptions | None, device: str,
-    *, processes: int = 1,
+    folder: RunFolder, resume: ResumeOptions, launcher: str, queue: QueueOptions | SlurmOptions | None,
+    device: str, *, processes: int = 1,
 ) -> Callable[[], None]:  # fmt: skip
-    """What starts a run: its supervisor, or its ticket in the queue."""
+    """What starts a run: its supervisor, its ticket in the queue, or a Slurm job."""
+    if isinstance(queue, SlurmOptions):
+        return lambda: submit_run(folder, queue, resume, launcher)
+    forget_job(folder)
     if queue is None:
         return lambda: _start_supervisor(folder, resume, launcher)
     return lambda: enqueue(folder, queue, resume, device, launcher, processes=processes)
 
 
 def _script_starter(
-    folder: RunFolder, script: Script, launcher: str, queue: QueueOptions | None, max_hours: float
-) -> Callable[[], None]:
+    folder: RunFolder, script: Script, launcher: str, queue: QueueOptions | SlurmOptions | None,
+    max_hours: float,
+) -> Callable[[], None]:  # fmt: skip
     device, options = script.device or NO_DEVICE, ResumeOptions(max_hours=max_hours)
     return _starter(folder, options, launcher, queue, device, processes=len(device_names(device)))
 
@@ -171,8 +182,8 @@ def discard_queued(folder: RunFolder) -> bool:
     return True
 
 
-def start_warnings(experiment: Experiment) -> list[str]:
-    """Warnings before a run starts: a GPU that it can't use, its shell commands, and whether it ends at logout."""
+def start_warnings(experiment: Experiment, *, here: bool = True) -> list[str]:
+    """Warnings before a run starts: its shell commands, and (`here`) a GPU that it can't use, and its end at logout."""
     count, cores = process_count(experiment.train), usable_cores()
     crowded = (
         [f"{count} processes share {plural(cores, 'CPU core')}: fewer processes train faster"]
@@ -183,6 +194,8 @@ def start_warnings(experiment: Experiment) -> list[str]:
     warnings = [
         f"{name}: the run will execute the command: {command}" for name, command in commands if command
     ]
+    if not here:
+        return warnings
     problem = logout.logout_policy().problem
     return [*device_warnings(experiment.train.device), *crowded, *warnings, *([problem] if problem else [])]
 
@@ -201,7 +214,8 @@ def resume_run(
     take_over: bool = False,
     from_start: bool = False,
     data: str = "",
-    queue: QueueOptions | None = None,
+    queue: QueueOptions | SlurmOptions | None = None,
+    without_slurm: bool = False,
     max_hours: float = 0.0,
     announce: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = ignore_progress,
@@ -212,11 +226,14 @@ def resume_run(
 
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
     `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now;
-    the worker records it once it has found the same data there.
+    the worker records it once it has found the same data there. A run of Slurm is submitted again, with the options
+    that it had and those in `queue`, unless `without_slurm`.
     """
     status = _check_resumable(folder, take_over)
+    if not without_slurm and not isinstance(queue, QueueOptions):
+        queue = resubmission(folder, queue)
     if (script := read_script(folder.experiment)) is not None:
-        _check_script_resume(folder, script, overrides, data)
+        _check_script_resume(folder, script, overrides, data, here=not isinstance(queue, SlurmOptions))
         _script_starter(folder, script, launcher, queue, max_hours)()
         return
     if not from_start and (error := missing_checkpoints_error(folder)):
@@ -227,9 +244,10 @@ def resume_run(
         if not from_start:
             resumed.check_content(progress)
     train = resumed.after.train
-    check_device(train.device, process_count(train))
-    for warning in device_warnings(train.device):
-        announce(warning)
+    if not isinstance(queue, SlurmOptions):
+        check_device(train.device, process_count(train))
+        for warning in device_warnings(train.device):
+            announce(warning)
     if not from_start:
         resumed.check_epochs(status)
         if remark := resumed.learning_rate_remark():
@@ -242,7 +260,7 @@ def resume_run(
 
 
 def _check_script_resume(
-    folder: RunFolder, script: Script, overrides: Mapping[str, SettingValue], data: str
+    folder: RunFolder, script: Script, overrides: Mapping[str, SettingValue], data: str, *, here: bool
 ) -> None:
     """Raise `UserError` for a script that can't be run again, or options that only a training has."""
     option = "--set" if overrides else "--data" if data else ""
@@ -250,7 +268,7 @@ def _check_script_resume(
         raise UserError(
             f"{folder.id} is a script: {option} is for trainings of workbench; start a new run of it"
         )
-    check_script(script)
+    check_script(script, here=here)
 
 
 def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
@@ -261,6 +279,8 @@ def _check_resumable(folder: RunFolder, take_over: bool) -> Status:
         raise UserError(
             f"{folder.id} is queued and starts by itself (workbench queue shows what it waits for, "
             f"workbench queue set {folder.id} changes its settings)"
+            if read_job(folder) is None
+            else f"{folder.id} waits in Slurm and starts by itself; workbench stop {folder.id} cancels it"
         )
     if status.live:
         beat = read_record(folder.heartbeat, Heartbeat)
@@ -306,12 +326,12 @@ def send_request(folder: RunFolder, kind: RequestKind, values: RequestValues = N
 def stop_run(folder: RunFolder, values: RequestValues = NO_VALUES) -> str | None:
     """Request a live run to stop, with the reason in `values`.
 
-    On a full disk, which has no space for a request, send its process SIGTERM. A queued run leaves the queue.
-    Returns why SIGTERM was used, else `None`. Raises `UserError`.
+    On a full disk, which has no space for a request, send its process SIGTERM. A queued run leaves the queue, of Slurm
+    too. Returns why SIGTERM was used, else `None`. Raises `UserError`.
     """
     if status_of(folder) is Status.QUEUED:
         check_owner(folder)
-        if withdraw(folder):
+        if leave_queue(folder):
             return None
     attempt = _live_attempt(folder)
     try:
@@ -320,7 +340,9 @@ def stop_run(folder: RunFolder, values: RequestValues = NO_VALUES) -> str | None
         if error.errno not in DISK_FULL_ERRNOS:
             raise
         reason = describe_disk_error(error, folder.path.parent)
-        if not _terminate(folder):
+        if read_job(folder) is not None:
+            cancel_job(folder)
+        elif not _terminate(folder):
             raise UserError(
                 f"{reason}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
             ) from None

@@ -135,3 +135,7 @@ def check_queued(folder: RunFolder) -> None:
     status = status_of(folder)
     if status is not Status.QUEUED:
         raise UserError(f"{folder.id} is {status}, not queued")
+    if TicketQueue.of(folder).ticket(folder.id) is None:
+        raise UserError(
+            f"{folder.id} waits in Slurm, which decides when it starts; workbench stop cancels it"
+        )

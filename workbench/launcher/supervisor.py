@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn, Protocol
@@ -29,14 +30,15 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.settings_schema import SettingValue
 from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
-from workbench.io.file_tail import read_tail
 from workbench.io.record_codec import convert, decode, read_record
 from workbench.launcher import hooks
+from workbench.launcher.crash_text import crash_location
 from workbench.launcher.detached import Reply
 from workbench.launcher.fork_protocol import FORKED, Program
 from workbench.launcher.forked_worker import ForkedWorker
 from workbench.launcher.gpu_assignment import GpuAssigner, NoPlaceError, worker_environment
 from workbench.launcher.queue import ensure_runner
+from workbench.launcher.slurm_attempt import NothingToStart, ask_to_requeue, requeue_own_job, take_job
 from workbench.launcher.source_version import record_source
 from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
@@ -65,6 +67,7 @@ from workbench.runs.status import describe_holder
 from workbench.runs.tickets import ResumeOptions, TicketQueue
 from workbench.system.process_tree import adopt_orphans, end_descendants
 from workbench.system.processes import python_command, this_process
+from workbench.system.slurm import own_job
 
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are forwarded to the worker."""
@@ -73,11 +76,6 @@ TRAINING_WORKER, SCRIPT_WORKER = "workbench.worker.main", "workbench.scripts.wor
 """The modules that work on a run: a training of our own, a script."""
 AGENT = "workbench.worker.agent"
 """The module that works on a training in several processes, which it starts."""
-
-CRASHES = {
-    -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-}
-"""Exit codes after which the worker's log ends in a Python stack, written by `faulthandler`."""
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True):
@@ -93,15 +91,19 @@ def main() -> None:
     """Leave the launcher's session, then supervise one attempt."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--launcher", default="")
     parser.add_argument("--resume", default="{}", help="`ResumeOptions` as JSON")
     parser.add_argument("--queued", action="store_true", help="the run waits in the queue: take its ticket")
+    parser.add_argument("--slurm", action="store_true", help="this is the process of a Slurm job: stay in it")
     parser.add_argument("--no-driver", action="store_true", help="the NVIDIA driver does not respond")
     parser.add_argument(
         FORKED, action="store_true", help="forked with PyTorch imported, as the worker can be"
     )
     arguments = parser.parse_args()
+    if arguments.slurm:
+        arguments.ready_fd = os.dup(sys.stderr.fileno())
+        sys.exit(supervise(RunFolder(arguments.run_dir), arguments))
     if os.fork():  # the launcher waits for this first process, so that no zombie remains
         os._exit(0)
     os.setsid()
@@ -109,8 +111,8 @@ def main() -> None:
     supervise(RunFolder(arguments.run_dir), arguments)
 
 
-def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
-    """Hold the run until its end, and make sure that the end is recorded."""
+def supervise(folder: RunFolder, arguments: argparse.Namespace) -> int:
+    """Hold the run until its end, and make sure that the end is recorded; returns the exit code, 1 for a failure."""
     forked = ForkedWorker(FORWARDED_SIGNALS, [arguments.ready_fd]) if arguments.forked else None
     lock = RunLock(folder.lock)
     if not lock.acquire(SUPERVISOR) or _has_leftover_writer(folder):
@@ -122,7 +124,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
         attempt = _open_attempt(folder, journal, start)
     except NoPlaceError:
         _refuse(arguments, Reply.NO_PLACE)
-    except TicketGone:
+    except (TicketGone, NothingToStart):
         _refuse(arguments, Reply.NOT_QUEUED)
     except OSError as error:
         hint = "; free some space" if error.errno in DISK_FULL_ERRNOS else ""
@@ -131,6 +133,8 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     # The index of ended runs compares the folder's modification time: this run is no longer ended.
     os.utime(folder.path)
     signals = SignalForwarder()
+    if arguments.slurm:
+        signals.at_warning = partial(ask_to_requeue, folder)
     _notify_launcher(arguments.ready_fd, Reply.READY)
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
@@ -149,7 +153,11 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> None:
     if not _is_taken_over(folder, attempt.attempt):
         _close_attempt(folder, journal, attempt.attempt, code, reason)
         _run_end_hook(folder, attempt.attempt)
-    ensure_runner(TicketQueue.of(folder).home)
+    if arguments.slurm:
+        requeue_own_job(folder, attempt.attempt)
+    else:
+        ensure_runner(TicketQueue.of(folder).home)
+    return int(code not in {0, SUSPENDED_EXIT_CODE})
 
 
 def _refuse(arguments: argparse.Namespace, reply: str) -> NoReturn:
@@ -175,6 +183,10 @@ def _take_place(folder: RunFolder, arguments: argparse.Namespace, gpus: GpuAssig
 
     Raises `NoPlaceError`, `TicketGone` and `OSError`.
     """
+    if arguments.slurm:
+        job, resume = take_job(folder)
+        train = _read_settings(folder, resume.overrides).train
+        return Start(job.launcher, gpus.assign_all(train.device, process_count(train)), resume)
     if not arguments.queued:
         resume = decode(arguments.resume.encode(), ResumeOptions) or ResumeOptions()
         train, asks = _read_settings(folder, resume.overrides).train, not arguments.no_driver
@@ -207,12 +219,20 @@ class SignalForwarder:
 
     def __init__(self) -> None:
         self.worker: Worker | None = None
+        self.at_warning: Callable[[Callable[[], None]], None] | None = None
+        """What SIGUSR1 does instead: in a Slurm job it announces the end. It is given what ends the run."""
         self.reason: StopReason | None = None
         """Why to stop, by the last signal. A worker gets the signal too, but may be about to suspend itself."""
         for name in FORWARDED_SIGNALS:
             signal.signal(name, self._handle)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGUSR1 and self.at_warning is not None:
+            self.at_warning(lambda: self._forward(signal.SIGTERM))
+        else:
+            self._forward(number)
+
+    def _forward(self, number: int) -> None:
         if number != signal.SIGUSR1:
             self.reason = signal_stop_reason(number)
         if self.worker is not None:
@@ -327,7 +347,7 @@ def _open_attempt(folder: RunFolder, journal: Journal, start: Start) -> Attempt:
         processes=process_count(_read_settings(folder, resume.overrides).train),
         versions=installed_versions(),
         launcher=start.launcher,
-        job=os.environ.get("SLURM_JOB_ID"),
+        job=own_job() or None,
         command=tuple(sys.argv),
         source=record_source(folder, number),
         **msgspec.structs.asdict(this_process()),
@@ -394,7 +414,7 @@ def _close_attempt(
     if ended is not None and ended.attempt == attempt:
         return
     text = f"the worker {describe_exit(code)}" + (
-        _crash_location(folder.log, code) or last_log_line(folder.log)
+        crash_location(folder.log, code) or last_log_line(folder.log)
     )
     _write_end(folder, attempt, Ending.FAILED, StopReason(Cause.CRASH, text))
     with contextlib.suppress(OSError):
@@ -405,23 +425,6 @@ def _write_end(folder: RunFolder, attempt: int, status: Ending, reason: StopReas
     record = Exit(status=status, attempt=attempt, cause=reason.cause, reason=reason.text, time=time.time())
     with contextlib.suppress(OSError):
         write_exit(folder, record)
-
-
-def _crash_location(log: Path, code: int) -> str:
-    """Where the worker crashed, from the stack that `faulthandler` wrote to the log; empty without one."""
-    _, crashed, stack = _log_tail(log).rpartition("Fatal Python error")
-    frames = re.findall(r'File ".*?([^/"]+)", line (\d+) in (\S+)', stack)[:2]
-    if code not in CRASHES or not crashed or not frames:
-        return ""
-    where = ", called by ".join(f"{name} ({file} line {line})" for file, line, name in frames)
-    return f" in {where}; the log has the full stack"
-
-
-def _log_tail(log: Path) -> str:
-    try:
-        return read_tail(log, 16_000)[0].decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _notify_launcher(descriptor: int, text: str) -> None:

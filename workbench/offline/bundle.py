@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from workbench.config import classification_recipe as recipes
-from workbench.config.experiment import build_experiment
+from workbench.config.experiment import Experiment, build_experiment
 from workbench.config.recipes import load_recipe
 from workbench.core import paths
 from workbench.core.errors import UserError
@@ -84,7 +84,11 @@ def network_requirements(recipe: str) -> NetworkRequirements:
     if load_recipe(recipe).get("do", "train") == "classify":
         model = recipes.load_classification_recipe(recipe).model
         return NetworkRequirements(None, None if model.weights else model.name)
-    experiment = build_experiment(recipe)
+    return experiment_requirements(build_experiment(recipe))
+
+
+def experiment_requirements(experiment: Experiment) -> NetworkRequirements:
+    """What an experiment needs from the network."""
     data, model_info = datasets.find(experiment.data.name), models.find(experiment.model.name)
     options = experiment.model.options
     pretrained = model_info.kind == "torchvision" and options.get("pretrained") and not options.get("weights")

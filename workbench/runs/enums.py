@@ -45,6 +45,8 @@ class Cause(StrEnum):
     REQUESTED = "requested"
     TIME_LIMIT = "time limit"
     """`--max-hours` had passed."""
+    REQUEUED = "requeued"
+    """Slurm needed its nodes; it has put the job back into its queue, and the run goes on from there."""
     DEPENDENCY = "dependency"
     """The run was queued to follow another one, which did not succeed."""
     PRUNED = "pruned"
@@ -67,7 +69,7 @@ class Cause(StrEnum):
         """Whether this end was requested or planned, and is not a failure."""
         return self in {
             Cause.COMPLETED, Cause.EARLY_STOPPING, Cause.REQUESTED, Cause.SIGNAL, Cause.SUPERVISOR_ENDED,
-            Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY, Cause.PRUNED,
+            Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY, Cause.PRUNED, Cause.REQUEUED,
         }  # fmt: skip
 
 

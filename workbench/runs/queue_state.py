@@ -12,18 +12,21 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from workbench.core.settings_schema import SettingValue
 from workbench.core.text import format_bytes, format_time
 from workbench.io.record_codec import read_record
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import read_description
+from workbench.runs.slurm_job import find_job, read_job, waits_for
 from workbench.runs.status import Status, may_be_live, status_of
-from workbench.runs.tickets import Ticket, TicketQueue
+from workbench.runs.tickets import ResumeOptions, Ticket, TicketQueue
 from workbench.system.cuda_order import visible_gpus
 from workbench.system.device_claims import CPU_PREFIX, Claims, DeviceClaim, cpu_device, live_claims
 from workbench.system.gpu import GpuInventory
 from workbench.system.nvml import DriverReport, DriverState, query_driver
 from workbench.system.places import NoPlace, PlaceRequest, Places, Shortage
+from workbench.system.slurm import JobState
 
 DRIVER_SECONDS, NO_DRIVER_SECONDS = 2.0, 60.0
 """How long an answer of the NVIDIA driver is used, and that there is none."""
@@ -47,6 +50,8 @@ class WaitReason(StrEnum):
     EARLIER_RUN = "earlier run"
     NOTHING = "nothing"
     """It starts at any moment."""
+    SLURM = "slurm"
+    """Slurm decides when it starts."""
     UNMET = "unmet"
     """A run that should have succeeded before has not, so this one never starts."""
 
@@ -57,7 +62,13 @@ class Waiting:
 
     reason: WaitReason
     position: int = 0
-    """In the queue, from 1."""
+    """In the queue, from 1; 0 in Slurm's."""
+    job: str = ""
+    """The Slurm job that waits."""
+    slurm_reason: str = ""
+    """What that waits for, as Slurm calls it."""
+    slurm_text: str = ""
+    """What that waits for, for people."""
     run: str = ""
     """The name of the run that has to end before."""
     time: float = 0.0
@@ -70,6 +81,11 @@ class Waiting:
     """How many places of its kind there are."""
     holders: tuple[str, ...] = ()
     """The names of the runs that hold them."""
+
+    @property
+    def place(self) -> str:
+        """Where it is queued: `#2`, or `in Slurm (job 12)`."""
+        return queue_place(self.position, self.job)
 
     @property
     def text(self) -> str:
@@ -94,7 +110,14 @@ class Waiting:
                 return f"{format_bytes(self.memory)} of GPU memory{taken}"
             case WaitReason.EARLIER_RUN:
                 return f"its turn (position {self.position})"
+            case WaitReason.SLURM:
+                return self.slurm_text
         return "its start"
+
+
+def queue_place(position: int, job: str) -> str:
+    """`#2`, or `in Slurm (job 12)` for a run that waits there."""
+    return f"in Slurm (job {job})" if job else f"#{position}"
 
 
 def _taken(holders: Sequence[str], places: int) -> str:
@@ -272,6 +295,20 @@ def read_queued(folder: RunFolder) -> QueuedRun | None:
 
 
 def read_waiting(folder: RunFolder) -> Waiting | None:
-    """What a queued run waits for; `None` where it is not queued."""
+    """What a queued run waits for, also in Slurm; `None` where it is not queued."""
     queued = read_queued(folder)
-    return None if queued is None else queued.waiting
+    if queued is not None:
+        return queued.waiting
+    job = read_job(folder)
+    if job is None or job.withdrawn:
+        return None
+    found = find_job(folder, job)
+    reason = found.reason if found.state is JobState.WAITING else str(found.state)
+    return Waiting(WaitReason.SLURM, job=job.job, slurm_reason=reason, slurm_text=waits_for(found))
+
+
+def pending_overrides(folder: RunFolder) -> dict[str, SettingValue]:
+    """The settings by full name that a queued run will start with instead of those of its record."""
+    queued, job = read_queued(folder), read_job(folder)
+    resume = queued.ticket.resume if queued else job.resume if job else ResumeOptions()
+    return dict(resume.overrides)

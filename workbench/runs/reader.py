@@ -26,11 +26,12 @@ from workbench.runs.journal import (
     without_refused_settings,
 )
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
-from workbench.runs.queue_state import Waiting, read_queued
+from workbench.runs.queue_state import Waiting, pending_overrides, read_waiting
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs, RunLogs
 from workbench.runs.script import Script, ScriptConfig, read_description
+from workbench.runs.slurm_job import SlurmJob, read_job, unrecorded_end
 from workbench.runs.status import Status, status_of, unknown_reason
 
 MAX_LINE_BYTES = 1 << 20
@@ -172,8 +173,12 @@ class RunView:
     status: Status = Status.UNKNOWN
     unknown_reason: str = ""
     """Why the status is unknown, in one line."""
+    slurm_end: str = ""
+    """How its Slurm job ended, where the run has not recorded its end itself."""
     waiting: Waiting | None = None
     """What a queued run waits for."""
+    slurm_job: SlurmJob | None = None
+    """The Slurm job that it was last submitted as."""
     pending_overrides: dict[str, SettingValue] = field(default_factory=dict)
     """Settings by full name that a queued run will start with instead of those of its record."""
     experiment: Experiment | None = None
@@ -270,15 +275,16 @@ class RunReader:
         if changed or status is not view.status:
             view.status = status
             view.unknown_reason = unknown_reason(view.folder) if status is Status.UNKNOWN else ""
+            view.slurm_end = unrecorded_end(view.folder, view.exit) if status.ended else ""
             view.version += 1
         return view
 
     def _poll_queue(self, status: Status) -> bool:
-        view, queued = self.view, read_queued(self.view.folder) if status is Status.QUEUED else None
-        before = view.waiting, view.pending_overrides
-        view.waiting = queued.waiting if queued else None
-        view.pending_overrides = dict(queued.ticket.resume.overrides) if queued else {}
-        return before != (view.waiting, view.pending_overrides)
+        view, waits = self.view, status is Status.QUEUED
+        before = view.waiting, view.pending_overrides, view.slurm_job
+        view.waiting, view.slurm_job = read_waiting(view.folder) if waits else None, read_job(view.folder)
+        view.pending_overrides = pending_overrides(view.folder) if waits else {}
+        return before != (view.waiting, view.pending_overrides, view.slurm_job)
 
     def read_all(self) -> RunView:
         """The view after reading everything."""

@@ -260,6 +260,8 @@ class RequestValues(Record, frozen=True, kw_only=True):
     """`stop`: the time limit that has passed, if that is the reason."""
     pruned: str = ""
     """`stop`: why a sweep prunes the run, for people, if that is the reason."""
+    requeue: bool = False
+    """`stop`: whether Slurm starts the run again."""
 
 
 class RequestFile(Record, frozen=True, kw_only=True):

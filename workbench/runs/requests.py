@@ -59,12 +59,15 @@ class StopReason(NamedTuple):
 
 
 STOP_REQUESTED = StopReason(Cause.REQUESTED, "stopped on request")
+REQUEUED = StopReason(Cause.REQUEUED, "stopped for Slurm, which has its job in the queue again")
 
 
 def stop_reason(values: RequestValues) -> StopReason:
     """The reason of a stop by a request with these values."""
     if values.pruned:
         return StopReason(Cause.PRUNED, values.pruned)
+    if values.requeue:
+        return REQUEUED
     if not values.max_hours:
         return STOP_REQUESTED
     return StopReason(Cause.TIME_LIMIT, f"stopped after {values.max_hours:g} h, its time limit (--max-hours)")

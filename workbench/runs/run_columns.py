@@ -269,13 +269,15 @@ def _over_run(kind: str, metric: str, name: str) -> RunColumn:
 def _status(row: RunSummary) -> Ranked:
     """Live runs first."""
     status = row.phase if row.phase is Phase.PAUSED else row.status
-    if row.position:
-        return Ranked(list(Status).index(row.status) + row.position / 1e6, _queue_text(row))
+    if row.status is Status.QUEUED:
+        return Ranked(list(Status).index(row.status) + (row.position or 0) / 1e6, _queue_text(row))
     return Ranked(float(list(Status).index(row.status)), str(status))
 
 
 def _queue_text(row: RunSummary) -> str:
-    return f"{'held' if row.held else row.status} #{row.position}"
+    if row.slurm_reason:
+        return f"{row.status}: {row.slurm_reason}"
+    return f"{'held' if row.held else row.status} #{row.position}" if row.position else str(row.status)
 
 
 def _progress(row: RunSummary) -> Ranked:
@@ -287,8 +289,8 @@ def _progress(row: RunSummary) -> Ranked:
 
 def _eta_or_age(row: RunSummary) -> Ranked:
     """The phase of a live run, or how long it still takes; the place of a queued one; the age of an ended one."""
-    if row.position:
-        return Ranked(float(row.position), _queue_text(row))
+    if row.status is Status.QUEUED:
+        return Ranked(float(row.position or 0), _queue_text(row))
     if row.status.live:
         return Ranked(
             (row.eta or 0.0) - time.time(),

@@ -168,6 +168,21 @@ class RunFolder:
         return self.path.parent.parent / "queue" / f"{self.id}.json"
 
     @property
+    def slurm(self) -> Path:
+        """The Slurm job that the run was last submitted as."""
+        return self.path / "slurm.json"
+
+    @property
+    def slurm_script(self) -> Path:
+        """The batch script that Slurm runs; people may replace it."""
+        return self.path / "slurm.sh"
+
+    @property
+    def slurm_log(self) -> Path:
+        """The output of that script, without that of the worker."""
+        return self.path / "slurm.log"
+
+    @property
     def exit(self) -> Path:
         """How the newest attempt ended."""
         return self.path / "exit.json"

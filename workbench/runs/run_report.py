@@ -36,6 +36,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import first_time, last_time
 from workbench.runs.scores import Score, logged_score, order_scores, test_score
 from workbench.runs.script import Script
+from workbench.runs.slurm_job import SlurmReport, slurm_report
 from workbench.runs.status import Status
 
 THROUGHPUT_PHASES = {Phase.TRAINING, Phase.EVALUATING}
@@ -82,6 +83,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """The position of a queued run, from 1."""
     waits_for: str | None
     """What a queued run waits for, for people."""
+    slurm: SlurmReport | None
+    """The Slurm job that it was last submitted as."""
     reason: str | None
     """Why the run ended, for people."""
     refused: str | None
@@ -201,8 +204,9 @@ def build_report(view: RunView) -> RunReport:
         notes=view.notes.notes,
         status=view.status,
         phase=beat.phase if live else None,
-        position=view.waiting.position if view.waiting else None,
+        position=(view.waiting.position or None) if view.waiting else None,
         waits_for=view.waiting.text if view.waiting else None,
+        slurm=slurm_report(view.folder, view.slurm_job),
         reason=end_reason(view),
         refused=refusal(view),
         cause=end_cause(view),
@@ -324,6 +328,8 @@ def describe_change(line: JournalLine) -> str:
 
 def end_reason(view: RunView) -> str | None:
     """Why the run ended, in one line; `None` for a live run, and where no reason is recorded."""
+    if view.slurm_end:
+        return f"{view.slurm_end}; workbench resume {view.folder.id} submits it again"
     if view.status is Status.CRASHED:
         return f"{CRASH_REASON}; workbench resume continues it"
     if view.status is Status.UNKNOWN:

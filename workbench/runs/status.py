@@ -14,13 +14,16 @@ from workbench.core.paths import is_file
 from workbench.core.text import sanitize
 from workbench.io.record_codec import read_record
 from workbench.runs import locks
+from workbench.runs.enums import Cause
 from workbench.runs.external_log import read_external_log
 from workbench.runs.journal import Attempt, attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, Launch
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.slurm_job import find_job, read_job
 from workbench.runs.tickets import queued_ticket
 from workbench.system.host import host_name
 from workbench.system.processes import ProcessId, command_line, is_alive, is_suspended
+from workbench.system.slurm import EndWord, JobState
 
 HEARTBEAT_TIMEOUT = 60.0
 """Seconds after which an unchanged heartbeat no longer counts as live."""
@@ -70,12 +73,15 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
     newest = max(attempt.attempt if attempt else 0, ended.attempt if ended else 0)
     if queued_ticket(folder, newest) is not None:
         return Status.QUEUED
+    origin = _origin(folder, attempts)
+    on_this_host = _is_on_this_host(origin)
+    by_slurm = _status_by_slurm(folder, newest, ended, is_visible=held is not None and on_this_host)
+    if by_slurm is not None:
+        return by_slurm
     if ended is not None and ended.attempt >= (attempt.attempt if attempt else 0):
         return Status(ended.status)
     if attempt is None and (external := read_external_log(folder.experiment)) is not None:
         return Status.UNKNOWN if external.missing_reason else Status.LOG
-    origin = _origin(folder, attempts)
-    on_this_host = _is_on_this_host(origin)
     if held is None and attempt and heartbeat_is_live(folder, attempt.attempt):
         return Status.RUNNING
     if is_alive(origin) and not _works_elsewhere(origin, folder):
@@ -86,6 +92,37 @@ def status_of(folder: RunFolder, attempts: list[Attempt] | None = None) -> Statu
         return Status.UNKNOWN
     # No lock is held on this host, so a recent heartbeat must be from before a reboot.
     return Status.CRASHED if on_this_host and held is not None else Status.UNKNOWN
+
+
+def _status_by_slurm(
+    folder: RunFolder, newest: int, ended: Exit | None, *, is_visible: bool
+) -> Status | None:
+    """The status of a run whose job has not started it, or whose end is not recorded; `None` for any other run.
+
+    `newest`: the number of the newest attempt. `is_visible`: whether its processes would be seen from here.
+    """
+    job = read_job(folder)
+    if job is None or job.withdrawn or not job.job:
+        return None
+    has_started, has_ended = newest > job.attempt, ended is not None and ended.attempt >= newest
+    cause = ended.cause if has_started and has_ended and ended is not None else None
+    if has_started and has_ended and cause not in {Cause.REQUEUED, Cause.SIGNAL}:
+        return None
+    works = has_started and not has_ended
+    if works and not is_visible and heartbeat_is_live(folder, newest):
+        return Status.RUNNING
+    found = find_job(folder, job)
+    match found.state:
+        case JobState.WAITING:
+            return Status.QUEUED
+        case JobState.STARTED:  # after a signal it is ending, and may wait then
+            return Status.RUNNING if works or cause is Cause.SIGNAL else Status.QUEUED
+        case JobState.SILENT:
+            return None if works or cause is Cause.SIGNAL else Status.QUEUED
+    if cause is Cause.SIGNAL:
+        return None
+    is_cancelled = found.word == EndWord.CANCELLED and not works
+    return Status.STOPPED if is_cancelled else Status.CRASHED
 
 
 def may_be_live(folder: RunFolder) -> bool:

@@ -40,8 +40,8 @@ from workbench.runs.run_logs import FoundLogs
 from workbench.runs.run_report import last_result
 from workbench.runs.scores import Score, latest_test_score, logged_score, order_scores, test_score
 from workbench.runs.script import Script, ScriptConfig, read_description
+from workbench.runs.slurm_job import leave_queue, read_job, unrecorded_end
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of, unknown_reason
-from workbench.runs.tickets import withdraw
 
 INDEX_FILE = "index.json"
 SETTLED_NANOSECONDS = 60 * 10**9
@@ -110,6 +110,10 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """Modification time of the folder in nanoseconds."""
     position: int | None = None
     """The position of a queued run, from 1."""
+    slurm_job: str = ""
+    """The Slurm job that it was last submitted as."""
+    slurm_reason: str = ""
+    """What a run that waits in Slurm waits for, as Slurm calls it."""
     held: bool = False
     """Whether a queued run starts only after its release."""
     waits_for: str | None = None
@@ -148,7 +152,7 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct):
-    v: Literal[9] = 9
+    v: Literal[10] = 10
     """An index of another version is rebuilt."""
     runs: dict[str, RunSummary] = {}
 
@@ -230,7 +234,7 @@ class Store:
         """Move an ended run to the trash and return its path there, or delete it (`now`). Raises `UserError`."""
         status = status_of(folder)
         if status is Status.QUEUED:
-            withdraw(folder)
+            leave_queue(folder)
             status = status_of(folder)
         if self.opened is not None and folder.path.parent == self.opened.root:
             raise UserError(f"{folder.id} is only shown: it is not in the list of runs")
@@ -299,7 +303,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
     ended, notes = read_record(folder.exit, Exit), read_record(folder.notes, Notes) or Notes()
     status, best = status_of(folder), beat.best
-    waiting = read_waiting(folder) if status is Status.QUEUED else None
+    waiting, job = read_waiting(folder) if status is Status.QUEUED else None, read_job(folder)
     rows: list[MetricLine] = read_last_lines(folder.metrics, MetricLine)
     newest = {**digest.values, **newest_values(rows)}
     journal = read_starts_and_ends(folder.journal)
@@ -339,7 +343,9 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         notes=notes.notes,
         created=(digest.started if external else 0.0) or _created_at(folder, external),
         changed=changed,
-        position=waiting.position if waiting else None,
+        position=(waiting.position or None) if waiting else None,
+        slurm_job=job.job if job else "",
+        slurm_reason=waiting.slurm_reason if waiting else "",
         held=waiting is not None and waiting.reason is WaitReason.HELD,
         waits_for=waiting.text if waiting else None,
     )
@@ -373,7 +379,12 @@ def _monitor(best: Best | None, latest: Latest | None, experiment: Experiment | 
 
 
 def _end_reason(folder: RunFolder, status: Status, ended: Exit | None) -> str:
-    """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself."""
+    """Why the newest attempt ended; empty for a live run, and for a crash, which each view describes itself.
+
+    Slurm says why it has ended a job.
+    """
+    if status.ended and (by_slurm := unrecorded_end(folder, ended)):
+        return by_slurm
     if status is Status.UNKNOWN:
         return unknown_reason(folder)
     return "" if ended is None or not status.ended or status is Status.CRASHED else ended.reason or ""

@@ -21,6 +21,7 @@ from workbench.system.cpu import describe_cores
 from workbench.system.logout import logout_policy
 from workbench.system.machine_info import MachineInfo
 from workbench.system.packages import cuda_of_torch
+from workbench.system.slurm import SlurmInfo, describe_slurm
 
 
 class Terminal(msgspec.Struct, frozen=True):
@@ -60,6 +61,8 @@ class DoctorReport(MachineInfo, frozen=True, kw_only=True):
     clearable: ClearableBytes = msgspec.field(name="taken")
     """Under the key that scripts know from `doctor --json`."""
     logout: LogoutBehavior
+    slurm: SlurmInfo | None
+    """`None` where Slurm is not installed."""
     problems: tuple[str, ...]
     """Each includes its fix."""
 
@@ -82,6 +85,7 @@ def _build_report() -> DoctorReport:
         terminal=detect_terminal([sys.stdout, sys.stderr, sys.stdin], os.environ),
         clearable=ClearableBytes(disk_usage(paths.trash()), disk_usage(paths.caches())),
         logout=LogoutBehavior(logout.kills, logout.lingers),
+        slurm=describe_slurm(),
         problems=tuple(machine_info.find_problems()),
     )
 
@@ -130,11 +134,23 @@ def _print_report(report: DoctorReport) -> None:
         print(
             "runs survive a logout: they are started in a scope of the user's systemd manager, which lingers"
         )
+    if report.slurm is not None:
+        _print_slurm(report.slurm)
     print()
     for problem in report.problems:
         print(f"✗ {sanitize(problem)}")
     if not report.problems:
         print("✓ No problems found.")
+
+
+def _print_slurm(info: SlurmInfo) -> None:
+    print()
+    inside = f"; this is inside its job {sanitize(info.job)}" if info.job else ""
+    answer = "answers" if info.answers else f"does not answer: {sanitize(info.problem)}"
+    print(f"Slurm {sanitize(info.version)}: its controller {answer}{inside}")
+    if info.partitions:
+        rows = [msgspec.structs.astuple(partition) for partition in info.partitions]
+        print_table(("partition", "state", "time limit", "nodes", "CPUs each", "GPUs and more"), rows)
 
 
 def _terminal_line(terminal: Terminal | None) -> str:

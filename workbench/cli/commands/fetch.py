@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from workbench.cli import console
+from workbench.config.experiment import Experiment
 from workbench.core import paths, text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE
@@ -17,6 +18,7 @@ from workbench.offline.bundle import (
     bundle_size,
     create_bundle,
     download_requirements,
+    experiment_requirements,
     import_bundle,
     network_requirements,
     validate_imported,
@@ -44,6 +46,14 @@ def fetch(options: argparse.Namespace) -> int:
         download_requirements(needed, work)
     _print_summary(options, needed, files, folder)
     return DONE
+
+
+def fetch_for_nodes(experiment: Experiment) -> None:
+    """Download the data and the weights that are not here yet: a compute node may have no network.
+
+    Raises `UserError`, `Cancelled`.
+    """
+    download_requirements(experiment_requirements(experiment), WorkCallbacks(console.progress_printer()))
 
 
 def _print_summary(

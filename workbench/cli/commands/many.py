@@ -13,6 +13,7 @@ import msgspec
 
 from workbench.cli import console
 from workbench.cli.commands.plan import make_plan
+from workbench.cli.queue_options import SLURM
 from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, SignalWaiter
@@ -25,6 +26,7 @@ from workbench.core.paths import home
 from workbench.launcher import launch
 from workbench.launcher.group_start import free_group, queue_group
 from workbench.launcher.queue import QueueOptions, ensure_runner
+from workbench.launcher.slurm_script import SlurmOptions
 from workbench.planning.plan import Plan, describe_cpu_wait
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
@@ -32,9 +34,10 @@ from workbench.runs.queue_state import read_places
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunReport, read_report
+from workbench.runs.slurm_job import leave_queue, read_job
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
-from workbench.runs.tickets import TicketQueue, withdraw
+from workbench.runs.tickets import TicketQueue
 from workbench.system.places import PlaceRequest
 
 POLL_SECONDS = 0.5
@@ -56,9 +59,12 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 def train_many(
-    options: argparse.Namespace, name: str, variants: Sequence[Variant], queue: QueueOptions | None
+    options: argparse.Namespace,
+    name: str,
+    variants: Sequence[Variant],
+    queue: QueueOptions | SlurmOptions | None,
 ) -> int:
-    """Queue the runs as one group, then wait for their ends, or return at once with `--detach`.
+    """Queue the runs as one group, or submit them to Slurm; then wait for their ends, unless `--detach`.
 
     `name`: that of the experiment without the variation, by which the group is called if the user gives it no name.
     """
@@ -69,15 +75,19 @@ def train_many(
         folders = queue_group(
             variants, LAUNCHER, store, notes=notes, queue=queue, max_hours=options.max_hours
         )
-        at_once = runs_at_once(variants)
-        console.print_status(
-            f"Queued {text.plural(len(folders), 'run')} of the group {group}; {at_once} at once."
-        )
+        console.print_status(_started_text(folders, group, runs_at_once(variants)))
         if options.detach:
             return _print_ids(folders, group, options)
         waiter = GroupWaiter(folders, signals)
         waiter.wait()
     return _finish(folders, group, options, interrupted=waiter.interrupted)
+
+
+def _started_text(folders: Sequence[RunFolder], group: str, at_once: int) -> str:
+    runs = f"{text.plural(len(folders), 'run')} of the group {group}"
+    if (job := read_job(folders[0])) is not None:
+        return f"Submitted {runs} as the array {job.job.partition('_')[0]} of Slurm."
+    return f"Queued {runs}; {at_once} at once."
 
 
 def _print_ids(folders: Sequence[RunFolder], group: str, options: argparse.Namespace) -> int:
@@ -141,7 +151,8 @@ def dry_run(options: argparse.Namespace, variants: Sequence[Variant]) -> int:
     plans = _plans(variants)
     rows = _estimated(variants, plans)
     cpu_wait = max(plan.cpu_wait for plan in plans.values())
-    at_once = runs_at_once(variants)
+    in_slurm = options.launcher == SLURM or options.slurm
+    at_once = len(variants) if in_slurm else runs_at_once(variants)
     seconds = sum(row.seconds for row in rows) / at_once
     if options.json:
         console.print_json({"runs": rows, "at_once": at_once, "seconds": seconds, "cpu_wait": cpu_wait})
@@ -252,7 +263,8 @@ class GroupWaiter(SignalWaiter):
         console.print_status(f"SIGUSR1: requested a checkpoint of {text.plural(len(live), 'run')}.")
 
     def _stop(self, number: signal.Signals) -> bool:
-        withdrawn = sum(withdraw(folder) for folder in self._folders)
+        waiting = [folder for folder in self._folders if status_of(folder) is Status.QUEUED]
+        withdrawn = sum(leave_queue(folder) for folder in waiting)
         live = self._live
         for folder in live:
             with contextlib.suppress(UserError):  # it has ended in this moment

@@ -36,6 +36,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_query import filter_runs
 from workbench.runs.run_report import read_report
 from workbench.runs.script import read_script
+from workbench.runs.slurm_job import cancel_job
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import RunSummary, Store
 
@@ -132,7 +133,9 @@ def stop(options: argparse.Namespace) -> int:
     """`workbench stop`: wait until the run has ended."""
     folder = resolve_target_run(options.run)
     queued = status_of(folder) is Status.QUEUED
-    if reason := launch.stop_run(folder):
+    if options.now:
+        console.print_status(f"{folder.id}: Slurm ends its job {cancel_job(folder)}")
+    elif reason := launch.stop_run(folder):
         console.print_status(f"{reason}: {folder.id} can't read a request and was sent SIGTERM")
     elif queued and status_of(folder).ended:
         console.print_status(f"{folder.id} is taken out of the queue")

@@ -13,9 +13,11 @@ from workbench.cli import console, run_text
 from workbench.cli.commands import many
 from workbench.cli.commands.plan import make_plan
 from workbench.cli.process_options import process_sets
-from workbench.cli.queue_options import queue_options
+from workbench.cli.queue_options import LOCAL, queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
+from workbench.cli.slurm_options import slurm_options
+from workbench.cli.slurm_restart import continue_run, earlier_run
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
 from workbench.config.data_summary import experiment_data
@@ -25,11 +27,13 @@ from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
 from workbench.launcher import launch
+from workbench.launcher.slurm import has_own_script
 from workbench.runs.enums import Cause
 from workbench.runs.queue_state import read_waiting
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
+from workbench.runs.slurm_job import read_job
 from workbench.runs.status import Status
 
 CONTEXT_BYTES = 600_000_000
@@ -48,25 +52,35 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return many.dry_run(options, variants)
-    for remark in launch.start_warnings(experiment):
+    queue = queue_options(options)
+    slurm = slurm_options(options, queue)
+    for remark in launch.start_warnings(experiment, here=slurm is None):
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
-    check_detached(options)
-    queue = queue_options(options)
+    if slurm is not None:
+        from workbench.cli.commands.fetch import fetch_for_nodes
+
+        fetch_for_nodes(experiment)
+    else:
+        check_detached(options)
     if queue is not None and queue.share and not queue.memory:
         memory = _measure_memory(experiment)
         queue = msgspec.structs.replace(queue, memory=memory, share=memory > 0)
     if options.grid or options.repeat is not None:
-        return many.train_many(options, experiment.name, variants, queue)
+        return many.train_many(options, experiment.name, variants, slurm or queue)
     with SignalRecorder() as signals:
+        if slurm is None and queue is None and (earlier := earlier_run(experiment)) is not None:
+            since = time.time()
+            continue_run(earlier, LAUNCHER, options)
+            return wait_and_report(earlier, options, signals, since)
         folder = launch.start_run(
             experiment,
             LAUNCHER,
             notes=Notes(group=options.group, tags=tuple(options.tag)),
-            queue=queue,
+            queue=slurm or queue,
             max_hours=options.max_hours,
         )
-        print_started(folder, "Started", queued=queue is not None)
+        print_started(folder, "Started")
         return wait_and_report(folder, options, signals)
 
 
@@ -76,14 +90,18 @@ def _measure_memory(experiment: Experiment) -> int:
     return measured + CONTEXT_BYTES if measured else 0
 
 
-def print_started(folder: RunFolder, verb: str, *, queued: bool) -> None:
-    """Say that a run works in the background, or waits in the queue."""
-    if not queued:
+def print_started(folder: RunFolder, verb: str) -> None:
+    """Say that a run works in the background, or waits in the queue, or in Slurm's."""
+    waiting, job = read_waiting(folder), read_job(folder)
+    if job is not None:
+        waits = f"; it waits for {waiting.text}" if waiting else ""
+        console.print_status(f"Submitted {folder.id} as Slurm job {job.job}{waits}.")
+    elif waiting is not None:
+        console.print_status(
+            f"Queued {folder.id} at position {waiting.position}; it waits for {waiting.text}."
+        )
+    else:
         console.print_status(f"{verb} {folder.id} in the background.")
-        return
-    waiting = read_waiting(folder)
-    place = f" at position {waiting.position}; it waits for {waiting.text}" if waiting else ""
-    console.print_status(f"Queued {folder.id}{place}.")
 
 
 def experiment_of(options: argparse.Namespace, sets: Sequence[str] = ()) -> Experiment:
@@ -98,17 +116,22 @@ def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
     folder = resolve_target_run(options.run, live=False)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
-    check_detached(options)
     queue = queue_options(options)
+    slurm = slurm_options(options, queue, again=read_job(folder) is not None)
+    without_slurm = options.launcher == LOCAL or queue is not None
+    if slurm is None and (without_slurm or read_job(folder) is None):
+        check_detached(options)
+    elif has_own_script(folder):
+        console.print_status(f"{folder.slurm_script} was changed, and is submitted as it is.")
     with SignalRecorder() as signals:
         launch.resume_run(
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
-            from_start=options.from_start, data=options.data or "", queue=queue, max_hours=options.max_hours,
-            progress=console.progress_printer(),
+            from_start=options.from_start, data=options.data or "", queue=slurm or queue, max_hours=options.max_hours,
+            without_slurm=without_slurm, progress=console.progress_printer(),
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
-        print_started(folder, "Resumed", queued=queue is not None)
+        print_started(folder, "Resumed")
         return wait_and_report(folder, options, signals, start)
 
 

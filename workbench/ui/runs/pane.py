@@ -16,6 +16,7 @@ from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.core.user_code import short_name
+from workbench.runs.queue_state import queue_place
 from workbench.runs.run_columns import run_column, sort_runs
 from workbench.runs.run_query import complete_query, parse_query
 from workbench.runs.run_report import CRASH_REASON
@@ -294,7 +295,8 @@ def run_details(
     lines = [Content.styled(f"{_what(row)}{started}", MUTED)]
     if row.waits_for:
         mark, style = status_mark(row.status)
-        waits = f"queued #{row.position}, waits for {sanitize(row.waits_for, 300)}"
+        place = queue_place(row.position or 0, row.slurm_job)
+        waits = f"queued {place}, waits for {sanitize(row.waits_for, 300)}"
         lines.append(Content.styled(f"{mark} {waits}", style))
     if repeats is not None:
         lines.append(Content(repeats.description))
@@ -319,5 +321,5 @@ def _what(row: RunSummary) -> str:
 
 def _end_reason(row: RunSummary) -> str:
     if row.status is Status.CRASHED:
-        return f"{CRASH_REASON}; r resumes it"
+        return f"{row.reason or CRASH_REASON}; r resumes it"
     return "" if row.status is Status.FINISHED else row.reason

@@ -142,7 +142,7 @@ def _state_text(view: RunView, now: float) -> Content:
     if view.waiting is not None:
         waiting = view.waiting
         return Content.assemble(
-            (f"queued #{waiting.position}", status_mark(view.status)[1]),
+            (f"queued {waiting.place}", status_mark(view.status)[1]),
             f": waits for {sanitize(waiting.text)}",
         )
     if not view.status.live:

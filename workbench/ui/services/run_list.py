@@ -82,7 +82,7 @@ class RunList:
         queued = [row for row in self.open_rows if row.status is Status.QUEUED]
         for row in queued:
             waiting = read_waiting(self._store.folder(row.id))
-            if waiting is None or (waiting.position, waiting.text) != (row.position, row.waits_for):
+            if waiting is None or (waiting.position, waiting.text) != (row.position or 0, row.waits_for):
                 return True
         if queued:
             ensure_runner(self._store.home)  # the one that was there may have been killed

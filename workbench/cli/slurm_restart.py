@@ -1,0 +1,55 @@
+"""Commands inside a batch script of the user that Slurm starts once more: they continue the run that they started."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from workbench.cli import console
+from workbench.config.experiment import Experiment
+from workbench.io.record_codec import to_json
+from workbench.launcher import launch
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import Script, read_description
+from workbench.runs.status import Status, status_of
+from workbench.runs.store import Store
+from workbench.system.slurm import own_job, restart_count
+
+
+def earlier_run(described: Experiment | Script) -> RunFolder | None:
+    """The newest run of the same description that this batch job worked on last, before it was started once more."""
+    job = own_job()
+    if not job or not restart_count():
+        return None
+    store, wanted = Store.default(), _as_written(described)
+    for row in store.list_runs():
+        folder = store.folder(row.id)
+        attempts = attempts_of(read_journal(folder.journal))
+        if not attempts or attempts[-1].job != job:
+            continue
+        known = read_description(folder.experiment)
+        if isinstance(known, type(described)) and _as_written(known) == wanted:
+            return folder
+    return None
+
+
+def _as_written(described: Experiment | Script) -> bytes:
+    """A description as JSON: in one that was read, lists stand for tuples."""
+    content = described.to_dict() if isinstance(described, Experiment) else to_json(described)
+    return msgspec.json.encode(content, order="sorted")
+
+
+def continue_run(folder: RunFolder, launcher: str, options: argparse.Namespace) -> None:
+    """Resume a run of this batch job; a finished one is left as it is. Raises `UserError`."""
+    status = status_of(folder)
+    if status is Status.FINISHED:
+        console.print_status(f"Slurm has started job {own_job()} again: {folder.id} is finished already.")
+        return
+    console.print_status(f"Slurm has started job {own_job()} again: {folder.id} continues.")
+    # Slurm starts a job again once no process of it is left, on whichever host.
+    launch.resume_run(
+        folder, {}, launcher, take_over=True, without_slurm=True, max_hours=options.max_hours,
+        announce=console.print_status,
+    )  # fmt: skip

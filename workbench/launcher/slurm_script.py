@@ -1,0 +1,187 @@
+"""The batch script of a run: its options, their defaults in `$WORKBENCH_HOME/slurm.toml`, and its text."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from workbench.core.errors import UserError
+from workbench.core.parsing import parse_toml
+from workbench.core.paths import home
+from workbench.runs.run_folder import RunFolder
+from workbench.system.processes import python_command
+
+SUPERVISOR = "workbench.launcher.supervisor"
+DEFAULTS_FILE = "slurm.toml"
+SETUP = "setup"
+"""The key of the defaults with lines of shell for the start of every script, such as `module load cuda`."""
+ARRAY, SIGNAL, TIME = "array", "signal", "time"
+OWN_OPTIONS = ("parsable", "wrap", "wait", "test-only", "help", "usage", "version", "chdir", "export-file")
+"""Options of `sbatch` that would keep a run from being submitted or found."""
+SEVERAL_PROCESSES = ("nodes", "ntasks", "ntasks-per-node")
+MAX_WARNING_SECONDS, WARNING_SHARE = 120, 4
+"""How long before its time limit a job is told of it: at most so long, and at most this fraction of its time."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_TIME = re.compile(r"(?:(\d+)-(\d+)(?::(\d+))?(?::(\d+))?|(?:(\d+):)?(\d+):(\d+)|(\d+))")
+
+SCRIPT = """\
+#!/bin/bash
+# Written by workbench for one run. If you change this file, 'workbench resume' submits it as it is.
+{header}
+
+export WORKBENCH_HOME={home}
+{setup}trap '' USR1  # it may come before the run can handle it
+exec {command}
+"""
+ARRAY_SCRIPT = """\
+#!/bin/bash
+# Written by workbench for the runs of one group: each task executes the script of its run.
+{header}
+
+runs=(
+{runs}
+)
+run="${{runs[$SLURM_ARRAY_TASK_ID]}}"
+exec bash "$run/{script}" >>"$run/{log}" 2>&1
+"""
+
+
+class SlurmOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is submitted to Slurm."""
+
+    options: dict[str, str] = {}
+    """Options of `sbatch` by their long names; those without a value have an empty one."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell for the start of the script."""
+    in_array: bool = False
+    """Whether the run is submitted later, as a task of an array."""
+
+
+class SlurmDefaults(msgspec.Struct, frozen=True):
+    """`slurm.toml`."""
+
+    options: dict[str, str]
+    setup: tuple[str, ...]
+
+
+def read_defaults(place: Path | None = None) -> SlurmDefaults:
+    """The defaults in `$WORKBENCH_HOME/slurm.toml`, or another file. Raises `UserError`."""
+    path = place or home() / DEFAULTS_FILE
+    try:
+        content = parse_toml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return SlurmDefaults({}, ())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read: {error}") from None
+    setup = content.pop(SETUP, [])
+    lines = setup.splitlines() if isinstance(setup, str) else setup
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise UserError(f"{path}: {SETUP} must be lines of shell, in a text or a list of texts")
+    options = {}
+    for name, value in content.items():
+        if value is False:
+            continue
+        if not isinstance(value, str | int | float):
+            raise UserError(f"{path}: {name} must be a text, a number or true")
+        options[name] = "" if value is True else str(value)
+        check_option(name, options[name], f"{path}: ")
+    return SlurmDefaults(options, tuple(lines))
+
+
+def parse_option(text: str) -> tuple[str, str]:
+    """The name and the value in `KEY=VALUE`, or `KEY` alone. Raises `UserError`."""
+    name, _, value = text.strip().removeprefix("--").partition("=")
+    check_option(name, value, "--slurm ")
+    return name, value
+
+
+def check_option(name: str, value: str, where: str) -> None:
+    """Raise `UserError` for what is no option of `sbatch`, or one that workbench sets itself."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{where}'{name}' is no option of sbatch: write its long name, as in partition=gpu")
+    if any(character in value for character in "\n\r\0"):
+        raise UserError(f"{where}{name}: a value is one line")
+    if name in OWN_OPTIONS:
+        raise UserError(f"{where}{name} is set by workbench")
+    if name == ARRAY and not re.fullmatch(r"%[1-9]\d*", value):
+        raise UserError(
+            f"{where}{name}: --repeat and --grid make the array; {ARRAY}=%4 lets at most 4 of its runs run at once"
+        )
+
+
+def check_options(options: Mapping[str, str], *, is_training: bool) -> None:
+    """Raise `UserError` for options that a run can't make use of."""
+    for name in SEVERAL_PROCESSES if is_training else ():
+        if options.get(name, "1") != "1":
+            raise UserError(
+                f"--slurm {name}={options[name]}: a training has one process; "
+                "'workbench run -- srun …' runs a script of yours on several"
+            )
+
+
+def script_text(folder: RunFolder, slurm: SlurmOptions) -> str:
+    """The batch script of a run."""
+    command = python_command(SUPERVISOR, str(folder.path), "--slurm")
+    return SCRIPT.format(
+        header=_header(folder, {k: v for k, v in slurm.options.items() if k != ARRAY}, str(folder.slurm_log)),
+        home=shlex.quote(str(folder.path.parent.parent)),
+        setup="".join(f"{line}\n" for line in slurm.setup),
+        command=shlex.join(command),
+    )
+
+
+def array_script_text(folders: Sequence[RunFolder], slurm: SlurmOptions) -> str:
+    """The script of an array with a task for each run."""
+    limit = slurm.options.get(ARRAY, "")
+    options = {**slurm.options, ARRAY: f"0-{len(folders) - 1}{limit}"}
+    return ARRAY_SCRIPT.format(
+        header=_header(folders[0], options, "/dev/null"),
+        runs="\n".join(f"  {shlex.quote(str(folder.path))}" for folder in folders),
+        script=folders[0].slurm_script.name,
+        log=folders[0].slurm_log.name,
+    )
+
+
+def _header(folder: RunFolder, options: Mapping[str, str], output: str) -> str:
+    """The `#SBATCH` lines: the user's options take precedence over ours."""
+    ours = {
+        "job-name": folder.id,
+        "output": output.replace("%", "%%"),
+        "open-mode": "append",
+        "signal": f"B:USR1@{warning_seconds(options.get(TIME, ''))}",
+    }
+    if "no-requeue" not in options:
+        ours["requeue"] = ""
+    lines = {**ours, **options}
+    return "\n".join(
+        f"#SBATCH --{name}{'=' + _quoted(value) if value else ''}" for name, value in lines.items()
+    )
+
+
+def _quoted(value: str) -> str:
+    """A value as `sbatch` reads it in a script: in quotes where it has spaces or a comment would begin."""
+    return f'"{value}"' if re.search(r"[\s#\"']", value) else value
+
+
+def warning_seconds(limit: str) -> int:
+    """How long before the time limit a job is told of it; a short one may not use up its time with that."""
+    seconds = parse_limit(limit)
+    return (
+        MAX_WARNING_SECONDS if seconds is None else max(1, min(MAX_WARNING_SECONDS, seconds // WARNING_SHARE))
+    )
+
+
+def parse_limit(text: str) -> int | None:
+    """The seconds of a time limit as Slurm writes them: `90` (minutes), `30:00`, `4:00:00`, `2-12`; else `None`."""
+    if (match := _TIME.fullmatch(text.strip())) is None:
+        return None
+    days, hours, minutes, seconds, hours_too, minutes_too, seconds_too, only_minutes = (
+        int(part or 0) for part in match.groups()
+    )
+    total = 86400 * days + 3600 * (hours + hours_too) + 60 * (minutes + minutes_too + only_minutes)
+    return total + seconds + seconds_too
