@@ -91,6 +91,18 @@ def common_prefix(texts: Iterable[str]) -> str:
     return first[: next(differences, min(len(first), len(last)))]
 
 
+def complete_name(text: str, names: Iterable[str]) -> list[str]:
+    """What `text` can be completed to: names that begin as all of it does, else as its last word, ignoring case."""
+    every, begin = list(dict.fromkeys(names)), text.rfind(" ") + 1
+    if begin == len(text):
+        return []
+    return _beginning(text, every) or [text[:begin] + name for name in _beginning(text[begin:], every)]
+
+
+def _beginning(start: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.casefold().startswith(start.casefold()) and name != start]
+
+
 def without_middle(name: str, width: int) -> str:
     """The start and the end of a name that is longer than `width` cells."""
     if cell_width(name) <= width:

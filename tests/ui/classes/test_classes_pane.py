@@ -163,6 +163,7 @@ async def test_the_filter_and_errors_only_hide_rows():
         await pilot.press("f")
         assert pilot.app.names() == ["bad"]
         await pilot.press("f")
+        assert pilot.app.pane.complete_filter("A") == ["ace"]
         pilot.app.pane.filter = "AC"
         await pilot.pause()
         assert pilot.app.names() == ["ace"] and "/AC" in pilot.app.pane.border_title
