@@ -194,7 +194,7 @@ def test_hostile_names_are_sanitized(tmp_path: Path) -> None:
         terminal.wait_for("finished").press("4").wait_for("[@click=app.qu")
         terminal.press("1", "/", *"tag:").wait_for("tag:\ufffd]52;c;aGk=\ufffdred")
         terminal.press("tab").wait_for("/tag:\ufffd]52;c;aGk=\ufffdred")
-        assert b"52;c;" not in terminal.received.replace(b"\xef\xbf\xbd]52;c;", b"")
+        assert b"\x1b]52" not in terminal.received
         terminal.press("ctrl+q").wait_until_gone()
 
 
