@@ -368,8 +368,9 @@ class ClassesPane(Pane):
             return "regression errors"
         if evaluation is None:
             return ""
-        labels = {"pairs": "most frequent first", "confusion": f"confusion──{self._matrix_note}".strip("─")}
         order = self.order.label + (" (reversed)" if self.reverse else "")
+        matrix = "──".join(filter(None, ("confusion", self._matrix_note, order)))
+        labels = {"pairs": "most frequent first", "confusion": matrix}
         parts = [
             evaluation.moment,
             evaluation.split,
