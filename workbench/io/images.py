@@ -82,7 +82,7 @@ def header_changes(source: Path, mode: Literal["RGB", "L"]) -> tuple[tuple[int, 
     8 bits. Raises `UserError`.
     """
     with open_regular_file(source) as file:
-        image = _open_header(file, str(source))
+        image: Image.Image = _open_header(file, str(source))
         size, orientation = image.size, _exif_orientation(image)
         if image.mode == "I" or image.mode.startswith("I;16"):
             image = _decode_image(file, str(source))
