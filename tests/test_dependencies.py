@@ -70,7 +70,7 @@ def test_an_extra_is_only_for_its_own_modules(tmp_path: Path, monkeypatch: pytes
     for folder in ("workbench/export", "workbench/runs"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a.py").write_text(
-            "def f():\n    import onnx\n    from scipy.io import loadmat\n"
+            "def f():\n    import onnx\n    from sklearn.datasets import load_digits\n"
         )
     assert undeclared(tmp_path / "workbench/export/a.py") == set()
     assert undeclared(tmp_path / "workbench/runs/a.py") == {"onnx"}

@@ -240,6 +240,7 @@ def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         "train digits-mlp --nonsense",
         "train digits-mlp --set train.epochs=0",
         "train digits-mlp --set nonsense",
+        "train digits-mlp --set train.epochs=\udcff",
         "train digits-mlp --set train.device=gpu7",
         "train digits-mlp --device gpu7",
         "train --dataset nonsense --model mlp",

@@ -4,7 +4,7 @@ import pytest
 
 from workbench.core import text
 from workbench.core.distinct_names import shorten_distinct
-from workbench.core.text import sanitize, truncate
+from workbench.core.text import complete_name, sanitize, truncate
 from workbench.core.user_code import short_name
 from workbench.ui.widgets.cell_grid import to_cells
 
@@ -165,3 +165,12 @@ def test_a_short_name_has_no_path() -> None:
     assert short_name("/tmp/fresh/w/net.py:Net") == "net.py:Net"
     assert short_name("folder:/data/my pets") == "folder:my pets"
     assert short_name("fashion-mnist") == "fashion-mnist"
+
+
+def test_a_text_is_completed_to_names_that_begin_as_all_of_it_or_as_its_last_word() -> None:
+    names = ["golden retriever", "Golden eagle", "retina", "golden eagle"]
+    assert complete_name("gold", names) == ["golden retriever", "Golden eagle", "golden eagle"]
+    assert complete_name("golden r", names) == ["golden retriever"]
+    assert complete_name("loss ret", names) == ["loss retina"]
+    assert complete_name("golden eagle", names) == ["Golden eagle"]
+    assert complete_name("", names) == complete_name("loss ", names) == []

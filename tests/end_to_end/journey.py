@@ -30,6 +30,7 @@ from workbench.cli.tables import print_table
 from workbench.core.plain_text import to_plain
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
+from workbench.runs.tickets import Ticket, TicketQueue
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 
@@ -43,6 +44,7 @@ WALK_SECONDS, MAX_ROWS = 2.0, 90
 FIRST = ((), ("down",), ("up",), ("right",), ("left", "left"), ("end",), (">",), ("space",), ("enter",))
 """What is pressed before a key until it has an effect: at the first row, `up` rightly has none."""
 TRAINING = ["train", "digits-mlp", "--set", "train.epochs=2", "--name", "first"]
+ENDLESS = ["train", "digits-mlp", "--set", "train.epochs=5000", "--name", "endless", "--detach"]
 NONE = "no effect"
 ATTEMPTS = 12
 ELSEWHERE = ("move_cursor('left')", "move_cursor('right')", "move('first')", "move('last')")
@@ -274,6 +276,46 @@ def answer_dialogs(kind: Kind, size: tuple[int, int], template: Path) -> None:
         shown.terminal.wait_until_gone(30)
 
 
+def order_queue(kind: Kind, size: tuple[int, int], template: Path) -> None:
+    """Queue two runs behind one that trains; move, hold, release and take out the second one, and check the tickets."""
+    with fresh_home(template) as home, Shown(kind, *size) as shown:
+        queue = TicketQueue(home)
+
+        def press_until(key: str, condition: Callable[[list[Ticket]], bool], what: str) -> None:
+            shown.press(key)
+            shown.until(lambda: condition(queue.tickets()), what)
+            shown.settle()
+
+        shown.wait_for("second")
+        command = [sys.executable, "-m", "workbench", *ENDLESS]
+        subprocess.run(command, check=True, capture_output=True)
+        shown.wait_for("endless")
+        for count in (1, 2):
+
+            def is_queued(count: int = count) -> bool:
+                if "again?" in shown.text:  # the first one was queued a moment ago
+                    shown.press("y")
+                return len(queue.tickets()) == count
+
+            shown.press("T")
+            shown.until(is_queued, f"{count} in the queue")
+            shown.wait_for(f"queued #{count}")  # it is selected
+        first, second = (ticket.run for ticket in queue.tickets())
+        shown.press("1")
+        press_until("K", lambda tickets: [one.run for one in tickets] == [second, first], "run moved up")
+        shown.wait_for("queued #1: waits for a free CPU slot")
+        press_until("J", lambda tickets: [one.run for one in tickets] == [first, second], "run moved down")
+        press_until("H", lambda tickets: tickets[1].held, "held run")
+        shown.wait_for("held #2")
+        press_until("H", lambda tickets: not tickets[1].held, "released run")
+        shown.wait_for("queued #2: waits for its turn")
+        shown.press("s")
+        press_until(
+            "y", lambda tickets: [one.run for one in tickets] == [first], "run taken out of the queue"
+        )
+        shown.wait_for("stopped")
+
+
 def main() -> None:
     """Try the keys that are asked for and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.journey", description=__doc__)
@@ -334,11 +376,12 @@ def _whole_journey(
             if {"down", "end"} <= place.own_keys().keys():
                 found[place.name, "down … up", "walk"] = "-" if journey.walk(place) else NONE
     if not options.place:
-        say(f"{kind.name} {size[0]}x{size[1]} quit, suspend, redraw, and the dialogs")
+        say(f"{kind.name} {size[0]}x{size[1]} quit, suspend, redraw, the dialogs and the queue")
         actions = dict(declared(WorkbenchApp))
         for key, effect in leaving_keys(kind, size, template).items():
             found["everywhere", key, actions[key].action] = effect
         answer_dialogs(kind, size, template)
+        order_queue(kind, size, template)
     return found
 
 

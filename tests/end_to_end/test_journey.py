@@ -12,6 +12,7 @@ from tests.end_to_end.journey import (
     keys_to_try,
     leaving_keys,
     make_template,
+    order_queue,
 )
 from tests.end_to_end.kinds import KINDS
 from tests.end_to_end.places import PLACES, Place, classes_with_keys, reached_classes
@@ -45,3 +46,7 @@ def test_every_key_of_a_pane_or_dialog_has_an_effect(place: Place, template: Pat
 
 def test_keys_that_leave_the_screen(template: Path) -> None:
     assert NONE not in leaving_keys(PTY, SIZE, template).values()
+
+
+def test_the_keys_of_queued_runs(template: Path) -> None:
+    order_queue(PTY, SIZE, template)

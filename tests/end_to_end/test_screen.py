@@ -176,7 +176,7 @@ def heavy_libraries(pid: int) -> list[str]:
 
 
 def test_hostile_names_are_sanitized(tmp_path: Path) -> None:
-    """Class folders with escape sequences, through training and the table of classes."""
+    """Class folders with escape sequences, through training and the table of classes; tags, completed in a filter."""
     hostile = "\x1b]52;c;aGk=\x07red"
     for name, grey in ((hostile, 30), ("[@click=app.quit]x", 220)):
         folder = tmp_path / "data" / name
@@ -188,9 +188,13 @@ def test_hostile_names_are_sanitized(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert b"\x1b" not in done.stdout + done.stderr
+    command = [sys.executable, "-m", "workbench", "tag", "last", hostile]
+    subprocess.run(command, capture_output=True, check=True)
     with Terminal(120, 36) as terminal:
         terminal.wait_for("finished").press("4").wait_for("[@click=app.qu")
-        assert b"52;c;" not in terminal.received.replace(b"\xef\xbf\xbd]52;c;", b"")
+        terminal.press("1", "/", *"tag:").wait_for("tag:\ufffd]52;c;aGk=\ufffdred")
+        terminal.press("tab").wait_for("/tag:\ufffd]52;c;aGk=\ufffdred")
+        assert b"\x1b]52" not in terminal.received
         terminal.press("ctrl+q").wait_until_gone()
 
 

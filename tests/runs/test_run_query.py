@@ -119,3 +119,8 @@ def test_completion_offers_keys_and_values_of_the_runs() -> None:
     assert 'data="folder:/data/my photos"' in complete_query("data=", ROWS)
     assert "has:val/f1" in complete_query("has:val", ROWS)
     assert "(train.weight_decay" in complete_query("(train.weight", ROWS)
+
+
+def test_a_value_with_control_characters_is_found_as_it_is_displayed() -> None:
+    one, other = row("one", tags=("\x1b[31mred", "\udcff")), row("other", tags=("red",))
+    assert filter_runs("tag:\ufffd[31m", [one, other]) == filter_runs("tag=\udcff", [one, other]) == [one]

@@ -10,6 +10,7 @@ from workbench.core.errors import UserError
 from workbench.io.atomic_files import write_json
 from workbench.launcher import launch
 from workbench.runs.enums import Cause, Ending, Outcome, RequestKind
+from workbench.runs.groups import group_runs
 from workbench.runs.lookup import shortest_unique_ids
 from workbench.runs.records import Exit, RequestValues
 from workbench.runs.requests import Answer, pending_requests, read_answer, send_request, write_answer
@@ -78,6 +79,21 @@ def test_the_newest_of_one_name_is_changed_and_named(
     assert warning == warned
     run([command, older.id])
     assert "are named" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["\udcff", "\ud800"])
+def test_a_run_with_names_that_are_not_utf8_is_listed_and_grouped(home: Path, name: str) -> None:
+    ended_run(home, "plain")
+    folder = ended_run(home, "strange")
+    write_json(folder.notes, {"v": 1, "tags": [name], "group": name, "notes": name})
+    experiment = build_experiment("digits-mlp", name="strange", sets=["train.epochs=2"]).to_dict()
+    write_json(folder.experiment, {**experiment, "data": {"name": f"folder:/{name}"}})
+    for _ in range(2):
+        strange, plain = Store.default().list_runs()
+        assert (strange.name, strange.tags, strange.group) == ("strange", (name,), name)
+        assert group_runs([strange, plain]) == [[strange], [plain]]
+    index = (home / "runs" / INDEX_FILE).read_text()
+    assert plain.id in index and strange.id not in index
 
 
 def test_the_index_is_only_a_cache(home: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from textual.app import App
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from tests.ui.screen_steps import MakeRun, TextOf, Until, ready
 from workbench.ui.app import WorkbenchApp
@@ -80,6 +80,25 @@ async def test_choosers_lie_over_the_screen_and_show_their_cursor_without_color(
             row.text for row in rows if any(s.style and s.style.underline and s.text.strip() for s in row)
         ]
         assert at_cursor.startswith("mlp ")
+
+
+async def test_an_input_shows_its_cursor_and_what_is_selected_without_color(
+    make_run: MakeRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    make_run()
+    app = WorkbenchApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, until)
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        line = app.focused
+        assert isinstance(line, Input)
+        await until(
+            pilot, lambda: [s.text for s in line.render_line(0) if s.style and s.style.reverse] == [" "]
+        )
+        line.select_all()
+        await until(pilot, lambda: any(s.style and s.style.underline and s.text for s in line.render_line(0)))
 
 
 async def test_a_tiny_terminal_shows_the_required_size(text_of: TextOf, until: Until) -> None:

@@ -94,9 +94,13 @@ async def check_list(pilot: Pilot[None], until: Until, name: str, size: tuple[in
         app.push_screen(ListScreen("lines", "heading", [f"line {number}" for number in range(ROWS)]))
     await pilot.press(*LISTS[name])
     await until(pilot, lambda: bool(app.screen.query("VirtualList, OptionList")))
+    visited = set[int]()
     for key in MOVES:
         await pilot.press(key)
         assert cursor_is_visible(current_list(app)), f"{name}, {key}: line {cursor_lines(current_list(app))}"
+        visited.add(cursor_lines(current_list(app))[0])
+    if name != "comparison":  # which has one row here
+        assert len(visited) > 1, f"{name}: arrow and page keys move nothing"
     for each in (SMALL, size):
         await pilot.resize_terminal(*each)
         await until(pilot, lambda: cursor_is_visible(current_list(app)))

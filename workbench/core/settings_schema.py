@@ -13,6 +13,7 @@ import msgspec
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.setting_parser import item_type, literal_values, parse_value
+from workbench.core.text import sanitize
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -120,6 +121,18 @@ def convert(struct: type[S], values: Section, where: str) -> S:
         return msgspec.convert(plain, struct)
     except msgspec.ValidationError as error:
         raise UserError(_error_line(error, where, plain, struct)) from None
+    except (
+        UnicodeEncodeError
+    ):  # half a surrogate pair in place of a number or a choice; the next error names it
+        return convert(struct, {key: _sanitized(value) for key, value in plain.items()}, where)
+
+
+def _sanitized(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {sanitize(key): _sanitized(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sanitized(item) for item in value]
+    return sanitize(value) if isinstance(value, str) else value
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "yes or no", "str": "text", "array": "a list"}

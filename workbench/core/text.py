@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -89,6 +89,18 @@ def common_prefix(texts: Iterable[str]) -> str:
     first, last = min(every, default=""), max(every, default="")
     differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     return first[: next(differences, min(len(first), len(last)))]
+
+
+def complete_name(text: str, names: Iterable[str]) -> list[str]:
+    """What `text` can be completed to: names that begin as all of it does, else as its last word, ignoring case."""
+    every, begin = list(dict.fromkeys(names)), text.rfind(" ") + 1
+    if begin == len(text):
+        return []
+    return _beginning(text, every) or [text[:begin] + name for name in _beginning(text[begin:], every)]
+
+
+def _beginning(start: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.casefold().startswith(start.casefold()) and name != start]
 
 
 def without_middle(name: str, width: int) -> str:

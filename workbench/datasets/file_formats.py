@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
+from workbench.datasets.mat_file import read_arrays
 from workbench.io.archives import open_decompressed
 
 _MAX_RATIO = 1100
@@ -129,12 +130,9 @@ def read_svhn(path: Path) -> tuple[Tensor, Tensor]:
 
 def read_mat(path: Path, *names: str) -> dict[str, np.ndarray]:
     """The arrays of integers `names` in a MATLAB file. Raises `UserError` naming the file."""
-    import scipy.io  # noqa: PLC0415 - only two datasets need it
-
     try:
-        content = scipy.io.loadmat(str(path), variable_names=names)
-        arrays = {name: content[name] for name in names}
-    except Exception as error:  # scipy raises many exceptions for damaged data
+        arrays = read_arrays(path, names)
+    except (OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "MATLAB", error) from None
     if any(array.dtype.kind not in "ui" for array in arrays.values()):
         raise UserError(f"{path} contains values other than integers: replace it")

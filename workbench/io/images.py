@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from workbench.core.errors import UserError
 from workbench.core.text import one_line
@@ -22,6 +22,9 @@ from workbench.io.regular_files import open_regular_file
 
 MAX_PIXELS = 100_000_000
 """Larger images are rejected: decoded they would take 0.4 GB and more."""
+
+MAX_PIXEL_BYTES = 8
+"""Of the encoded pixels of formats without compression: four values of 16 bits."""
 
 # MPO (phones) is opened as JPEG. Not EPS, PDF or WMF: Pillow runs other programs for them. Not TGA: it has no
 # signature, so that any text may pass for one.
@@ -79,7 +82,7 @@ def header_changes(source: Path, mode: Literal["RGB", "L"]) -> tuple[tuple[int, 
     8 bits. Raises `UserError`.
     """
     with open_regular_file(source) as file:
-        image = _open_header(file, str(source))
+        image: Image.Image = _open_header(file, str(source))
         size, orientation = image.size, _exif_orientation(image)
         if image.mode == "I" or image.mode.startswith("I;16"):
             image = _decode_image(file, str(source))
@@ -144,6 +147,8 @@ def describe_conversion(image: Image.Image, mode: Literal["RGB", "L"]) -> tuple[
 
 def _decode_image(file: BinaryIO, name: str) -> Image.Image:
     image = _open_header(file, name)
+    # Pillow copies what it has of a row with every block that it reads of it: a row of millions of pixels took seconds.
+    image.decodermaxblock = max(image.decodermaxblock, image.width * MAX_PIXEL_BYTES)
     try:
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -156,7 +161,7 @@ def _decode_image(file: BinaryIO, name: str) -> Image.Image:
     return _apply_exif_orientation(image)
 
 
-def _open_header(file: BinaryIO, name: str) -> Image.Image:
+def _open_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:

@@ -39,11 +39,15 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 def encode(record: msgspec.Struct) -> bytes:
     """`record` as one line of JSON, without a newline."""
-    content = to_json(record)
+    return encode_json(to_json(record))
+
+
+def encode_json(content: object, *, sort_keys: bool = False) -> bytes:
+    """JSON values as one line; a file name that is not UTF-8 survives as an escape."""
     try:
-        return msgspec.json.encode(content)
-    except UnicodeEncodeError:  # a file name that is not UTF-8 survives as an escape
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
+        return msgspec.json.encode(content, order="sorted" if sort_keys else None)
+    except UnicodeEncodeError:
+        return json.dumps(content, separators=(",", ":"), sort_keys=sort_keys).encode("ascii")
 
 
 def to_json(record: msgspec.Struct) -> dict[str, Any]:

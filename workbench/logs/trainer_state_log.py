@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
+from workbench.io.record_codec import encode_json
 from workbench.logs.columns import Row
 from workbench.logs.config_files import flatten
 from workbench.logs.json_values import decode_json
@@ -97,4 +96,4 @@ class TrainerStateLog(Log):
 
 
 def _digest(rows: Sequence[object]) -> bytes:
-    return hashlib.blake2b(msgspec.json.encode(rows)).digest()
+    return hashlib.blake2b(encode_json(rows)).digest()

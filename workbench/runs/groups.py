@@ -13,6 +13,7 @@ import msgspec
 from workbench.core import student_t
 from workbench.core.settings_schema import SettingValue
 from workbench.core.text import format_compact, format_setting, plural
+from workbench.io.record_codec import encode_json
 from workbench.runs.store import RunSummary
 
 SEED = "seed"
@@ -133,17 +134,17 @@ def group_runs(rows: Sequence[RunSummary]) -> list[list[RunSummary]]:
     Trainings of one group of the user with several settings, as a grid has them, are as many groups here; a run that
     nothing repeats is one of its own.
     """
-    groups: dict[tuple[str, bytes], list[RunSummary]] = {}
+    groups: dict[tuple[str, str | bytes], list[RunSummary]] = {}
     for row in sorted(rows, key=lambda row: row.id):
         groups.setdefault(_key(row), []).append(row)
     return sorted(groups.values(), key=lambda group: group[-1].id, reverse=True)
 
 
-def _key(row: RunSummary) -> tuple[str, bytes]:
+def _key(row: RunSummary) -> tuple[str, str | bytes]:
     if not row.settings or not row.is_training:  # nothing is known of what it repeats but what the user says
-        return ("group", row.group.encode()) if row.group else ("run", row.id.encode())
+        return ("group", row.group) if row.group else ("run", row.id)
     kept = {name: value for name, value in row.settings.items() if name not in NOT_VARIED}
-    return row.group, msgspec.json.encode(kept, order="sorted")
+    return row.group, encode_json(kept, sort_keys=True)
 
 
 def compare_groups(rows: Sequence[RunSummary]) -> GroupComparison:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.settings_schema import SettingValue
+from workbench.core.text import sanitize
 from workbench.runs.scores import Score
 from workbench.runs.store import RunSummary
 
@@ -302,13 +303,13 @@ def _equals(key: str, wanted: str) -> Predicate:
 
 
 def _contains(key: str, wanted: str) -> Predicate:
-    pattern = wanted.lower()
+    pattern = sanitize(wanted).lower()  # control characters can neither be typed nor displayed
     is_pattern = any(character in pattern for character in "*?")
 
     def contains(row: RunSummary) -> bool:
         for item in _items(lookup(row, key)):
             if isinstance(item, str):
-                text = item.lower()
+                text = sanitize(item).lower()
                 if fnmatchcase(text, pattern) if is_pattern else pattern in text:
                     return True
             elif _same(item, wanted):
@@ -330,7 +331,7 @@ def _same(value: FieldValue, wanted: str) -> bool:
             return math.isclose(value, float(wanted), rel_tol=1e-9)
         except ValueError:
             return False
-    return str(value).lower() == wanted.lower()
+    return sanitize(value).lower() == sanitize(wanted).lower()
 
 
 def lookup(row: RunSummary, key: str) -> FieldValue:

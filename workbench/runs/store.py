@@ -270,7 +270,7 @@ class Store:
     def _save_index(self, rows: list[RunSummary]) -> None:
         ended = {row.id: row for row in rows if self._is_settled(row)}
         try:
-            write_bytes(self.root / INDEX_FILE, msgspec.json.encode(_Index(runs=ended)), durable=False)
+            write_bytes(self.root / INDEX_FILE, _encode_index(ended), durable=False)
         except OSError:
             return  # only a cache: without it the next listing reads the folders again
 
@@ -281,6 +281,24 @@ class Store:
             return modified < time.time_ns() - SETTLED_NANOSECONDS and not row.opened
         unread = self._digests.has_unread(row.id)
         return row.status.ended and row.status is not Status.UNKNOWN and not unread
+
+
+def _encode_index(rows: dict[str, RunSummary]) -> bytes:
+    """The index as JSON, without runs that have names that are not UTF-8: each listing reads their folders."""
+    try:
+        return msgspec.json.encode(_Index(runs=rows))
+    except UnicodeEncodeError:
+        return msgspec.json.encode(
+            _Index(runs={row_id: row for row_id, row in rows.items() if _is_utf8(row)})
+        )
+
+
+def _is_utf8(row: RunSummary) -> bool:
+    try:
+        msgspec.json.encode(row)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folders_in(root: Path) -> list[os.DirEntry[str]]:

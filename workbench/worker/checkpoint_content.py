@@ -121,7 +121,9 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         """The spec that `to_json` encoded. Raises `UserError` with the reason where it is damaged."""
         try:
             spec = msgspec.convert(values, _SpecJson)
-        except msgspec.ValidationError as error:
+        except (
+            ValueError
+        ) as error:  # UnicodeEncodeError is one, too: half a surrogate pair in place of a number
             raise UserError(f"the model's description is damaged: {error}") from None
         name = spec.model.get("name")
         if not isinstance(name, str):

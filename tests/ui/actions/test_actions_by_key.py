@@ -190,6 +190,22 @@ async def test_the_selected_run_is_compared_with_the_best(make_run: MakeRun, unt
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
 
 
+async def test_a_comparison_without_metrics_of_classes_says_so_where_it_is_seen(
+    make_run: MakeRun, until: Until
+) -> None:
+    for path in make_run("one").evaluations.glob("*"):
+        path.unlink()
+    make_run("two")
+    async with WorkbenchApp().run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot, until)
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await pilot.press("c")
+        await until(pilot, "fewer than two have metrics of classes")
+        await pilot.press("c")
+        await until(pilot, lambda: "fewer" not in str(app.screen.query_one(Vertical).border_title))
+
+
 async def test_runs_are_compared_class_by_class(make_run: MakeRun, until: Until) -> None:
     folders = [make_run(name, accuracy=0.5) for name in ("one", "two", "three", "four", "five")]
     for folder, recalls in zip(folders[1:], ((0.65, 0.3), (0.6, 0.9), (0.1, 0.9), (0.6, 0.95)), strict=True):

@@ -54,6 +54,10 @@ def test_queued_runs_are_moved_held_and_taken_out(host: FakeHost, queue: TicketQ
     move_in_queue(host, RunTargets(FakeSelection(marked=named(host, "b", "c"))), QueueMove.DOWN)
     assert order(host) == ["a", "b", "c"]
     assert host.texts[-1] == "2 runs moved down: positions 2, 3 of the queue"
+    move_in_queue(host, RunTargets(FakeSelection(marked=named(host, "c"))), QueueMove.DOWN)
+    assert (
+        order(host) == ["a", "b", "c"] and host.texts[-1] == "c can't move down from position 3 of the queue"
+    )
     (row,) = named(host, "a")
     targets = RunTargets(FakeSelection(rows=[row], selected=row))
     hold_or_release(host, targets)

@@ -152,6 +152,7 @@ async def test_the_filter_selects_charts_and_says_if_nothing_matches():
         pilot.app.pane.filter = "loss"
         await pilot.pause()
         assert pilot.app.shown == ["train/loss", "val/loss"] and "/loss" in pilot.app.pane.headline
+        assert pilot.app.pane.complete_filter("loss va") == ["loss val/loss"]
         pilot.app.pane.filter = "nothing"
         await pilot.pause()
         assert "No metric matches 'nothing'." in pilot.app.text

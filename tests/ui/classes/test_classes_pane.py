@@ -163,6 +163,7 @@ async def test_the_filter_and_errors_only_hide_rows():
         await pilot.press("f")
         assert pilot.app.names() == ["bad"]
         await pilot.press("f")
+        assert pilot.app.pane.complete_filter("A") == ["ace"]
         pilot.app.pane.filter = "AC"
         await pilot.pause()
         assert pilot.app.names() == ["ace"] and "/AC" in pilot.app.pane.border_title
@@ -181,6 +182,13 @@ async def test_the_confusions_are_shown_as_a_matrix_and_as_pairs():
         pilot.app.pane.focus_content()  # as the pane's key does
         await pilot.pause()
         assert pilot.app.query_one("#matrix").has_focus
+        for title in (
+            "worst first (reversed)",
+            "worst first",
+        ):  # seen even where all classes are equal in the order
+            await pilot.press("O")
+            await pilot.pause()
+            assert pilot.app.pane.headline.endswith(f"confusion──{title}")
         await pilot.press("m")
         await pilot.pause()
         assert pilot.app.table.lines[1].split()[:3] == ["▸bird", "cat", "4"]

@@ -529,6 +529,8 @@ async def test_settings_are_filtered_by_words(until: Until) -> None:
         app.pane.filter = "rate maximum"
         await until(pilot, lambda: [f.field.key for f in app.pane.query_one(Form).rows] == ["train.lr"])
         assert app.pane.headline.endswith("/rate maximum")
+        assert app.pane.complete_filter("label_s") == ["label_smoothing"]
+        assert app.pane.complete_filter("train.label_s") == ["train.label_smoothing"]
         app.pane.filter = "nonsense"
         await until(pilot, lambda: not app.pane.query_one(Form).rows)
         await pilot.press("enter", "down", "delete", "y")  # no field to act on

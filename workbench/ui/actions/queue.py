@@ -19,9 +19,11 @@ def move_in_queue(host: ActionHost, targets: RunTargets, where: QueueMove) -> No
     names, queue = targets.display_names(rows), TicketQueue(host.store.home)
 
     def move() -> str:
+        before = queue.tickets()
         positions = [queue.move(row.id, where.target) for row in rows]
         numbers = "position" if len(rows) == 1 else "positions"
-        return f"{names} moved {where}: {numbers} {', '.join(map(str, sorted(positions)))} of the queue"
+        moved = f"moved {where}: " if queue.tickets() != before else f"can't move {where} from "
+        return f"{names} {moved}{numbers} {', '.join(map(str, sorted(positions)))} of the queue"
 
     host.run_in_background(move)
 

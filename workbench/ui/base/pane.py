@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from workbench.config.experiment import Experiment
 from workbench.config.variants import Variant
-from workbench.core.text import cell_width, sanitize
+from workbench.core.text import cell_width, complete_name, sanitize
 from workbench.runs.metrics import EvaluationFile
 from workbench.runs.reader import RunView
 from workbench.runs.store import RunSummary, Store
@@ -175,9 +175,13 @@ class Pane(Vertical, can_focus=False):
                 return "" if self.check_action(action, ()) else f"{binding.description}: not in this view"
         return ""
 
-    def complete_filter(self, _text: str) -> list[str]:
+    def filter_names(self) -> Iterable[str]:
+        """The names to which the text of a filter can be completed."""
+        return ()
+
+    def complete_filter(self, text: str) -> list[str]:
         """What the text of a filter can be completed to."""
-        return []
+        return complete_name(text, self.filter_names())
 
     def text_to_copy(self) -> str:
         """What `y` copies while the pane is in front; empty for the path of the selected run's folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -138,6 +139,9 @@ class ChartsPane(Pane):
     def watch_filter(self) -> None:
         self._enlarged = False
         self._lay_out()
+
+    def filter_names(self) -> Iterable[str]:
+        return self._charts.names
 
     def on_show(self) -> None:
         self._request_overlays()
@@ -325,11 +329,9 @@ class ChartsPane(Pane):
 
     def action_export_charts(self) -> None:
         """Write the charts of this page to the working directory: as a picture (PNG, SVG), their points, or as text."""
-        options = [Option(name, (name, title)) for name, title in FORMATS.items()]
+        finder = Finder(filter_options([Option(name, (name, title)) for name, title in FORMATS.items()]))
         if self.grid.page.slots:
-            self.app.push_screen(
-                Chooser("Export these charts", Finder(filter_options(options))), self._export
-            )
+            self.app.push_screen(Chooser("Export these charts", finder), self._export)
 
     def _export(self, format: str | None) -> None:
         if format is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -104,6 +104,9 @@ class ClassesPane(Pane):
 
     def watch_filter(self) -> None:
         self._redraw()
+
+    def filter_names(self) -> Iterable[str]:
+        return (row.display_name for row in self.class_rows)
 
     @property
     def _regression(self) -> bool:
@@ -365,8 +368,9 @@ class ClassesPane(Pane):
             return "regression errors"
         if evaluation is None:
             return ""
-        labels = {"pairs": "most frequent first", "confusion": f"confusion──{self._matrix_note}".strip("─")}
         order = self.order.label + (" (reversed)" if self.reverse else "")
+        matrix = "──".join(filter(None, ("confusion", self._matrix_note, order)))
+        labels = {"pairs": "most frequent first", "confusion": matrix}
         parts = [
             evaluation.moment,
             evaluation.split,

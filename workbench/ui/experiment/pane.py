@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -42,9 +42,8 @@ from workbench.ui.services.plans import PLANNING_TEXT, PlanCache, cost_parts
 from workbench.ui.widgets.chooser import Chooser, Finder
 from workbench.ui.widgets.form import Field, Form, filter_fields, shows_help, value_width
 
-FORM_MIN_ROWS = (
-    12  # from this height on the form is visible; a lower pane shows the summary until it is opened
-)
+FORM_MIN_ROWS = 12
+"""From this height on the form is visible; a lower pane shows the summary until it is opened."""
 
 
 class ExperimentPane(Pane):
@@ -139,6 +138,9 @@ class ExperimentPane(Pane):
         self._arrange()
         self._show()
 
+    def filter_names(self) -> Iterable[str]:
+        return [name for field in self.draft.fields() for name in (field.key, field.key.rpartition(".")[2])]
+
     def watch_filter(self) -> None:
         if self.filter:
             self.opened = True
@@ -197,8 +199,7 @@ class ExperimentPane(Pane):
             self._summarize_in_background()
 
     def _update_headline(self) -> None:
-        parts = (*self.draft.state, f"/{self.filter}" * bool(self.filter))
-        self.headline = "──".join(part for part in parts if part)
+        self.headline = "──".join(filter(None, (*self.draft.state, f"/{self.filter}" * bool(self.filter))))
 
     def _show(self) -> None:
         if not self.is_mounted or not self.query(Form):

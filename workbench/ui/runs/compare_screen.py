@@ -24,7 +24,6 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 from workbench.runs.scores import Score, score_key, split_label
 from workbench.runs.store import RunSummary
-from workbench.ui.base.messages import Notify
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import (
     CURSOR_STYLE,
@@ -52,6 +51,7 @@ MAX_RUNS = 6
 """The most runs in one plot: one for each style."""
 MIN_NAME_WIDTH, MAX_NAME_WIDTH = 6, 30
 """Cells of a name in the plot's title; fewer say nothing, and its number stands alone."""
+NO_CLASSES = "fewer than two have metrics of classes"
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,8 @@ class CompareScreen(ModalScreen[None]):
         self.options = PlotOptions()
         self.class_metric: ClassMetric | None = None
         """What the table shows of each class; `None`: results and settings."""
+        self.lacks_classes = False
+        """Whether the title says that there is nothing to compare class by class; this screen covers notifications."""
         self._axes: dict[tuple[str, str], Axis] = {}
         """Y axes by metric and scale, without a zoom."""
 
@@ -255,12 +257,12 @@ class CompareScreen(ModalScreen[None]):
 
     def action_classes(self) -> None:
         """Show accuracy, F1 or precision of each class, and the differences to the first run; or the settings again."""
-        if not self._comparison.classes.split:
-            self.post_message(Notify("fewer than two of these runs have metrics of their classes", "warning"))
-            return
-        shown = [None, *CLASS_METRICS]
-        self.class_metric = shown[(shown.index(self.class_metric) + 1) % len(shown)]
-        self._show_table()
+        if self._comparison.classes.split:
+            shown = [None, *CLASS_METRICS]
+            self.class_metric = shown[(shown.index(self.class_metric) + 1) % len(shown)]
+            self._show_table()
+        else:
+            self.lacks_classes = not self.lacks_classes
         self._draw()
 
     @on(Plot.Resized)
@@ -327,6 +329,8 @@ class CompareScreen(ModalScreen[None]):
         if self.class_metric is not None:
             split = split_label(self._comparison.classes.split)
             return [f"{split} {METRIC_TITLES[self.class_metric]} of each class, difference to 1"]
+        if self.lacks_classes:
+            return [NO_CLASSES]
         return [] if self.query_one(Table).rows else ["all results and settings are the same"]
 
     @property

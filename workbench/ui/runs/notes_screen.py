@@ -15,6 +15,7 @@ from workbench.config.experiment import check_run_name
 from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.runs.records import Notes
+from workbench.ui.widgets.text_input import TextInput
 
 FIELDS = (
     ("name", "name", "display name of the run"),
@@ -50,7 +51,7 @@ class NotesScreen(ModalScreen[Notes | None]):
             box.border_subtitle = "enter save · tab next · esc cancel"
             for key, label, about in FIELDS:
                 yield Static(f"{label}: {about}", markup=False)
-                yield Input(sanitize(self._values[key]), compact=True, select_on_focus=False, id=key)
+                yield TextInput(self._values[key], compact=True, select_on_focus=False, id=key)
             yield Static("", id="error", markup=False)
 
     def on_mount(self) -> None:

@@ -20,6 +20,7 @@ from workbench.core.errors import UserError
 from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, common_prefix, pad, sanitize, truncate
 from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
+from workbench.ui.widgets.text_input import TextInput
 
 MIN_ROWS, MAX_ROWS, FRAME_ROWS = 4, 30, 2
 """Rows of the smallest finder, of the largest box around one, and of the box's frame."""
@@ -202,7 +203,7 @@ class Finder(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static("filter ▸ " if self._highlight_first else "▸ ", id="prompt")
-            yield Input(self._value, compact=True, select_on_focus=False)
+            yield TextInput(self._paths.display(self._value), compact=True, select_on_focus=False)
         yield Static(self._hint, id="hint", markup=False)
         yield Static("", id="headers", markup=False)
         yield Static("", id="no-match", markup=False)

@@ -7,15 +7,15 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.suggester import Suggester
-from textual.widgets import Input
 
-from workbench.core.text import common_prefix
+from workbench.core.text import common_prefix, sanitize
+from workbench.ui.widgets.text_input import TextInput
 
 Complete = Callable[[str], Sequence[str]]
 """The texts that a text can be completed to, the most likely first."""
 
 
-class FilterInput(Input):
+class FilterInput(TextInput):
     """An input line that completes what is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "complete", show=False)]
@@ -39,4 +39,4 @@ class _Completion(Suggester):
         self._complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        return next(iter(self._complete(value)), None)
+        return next(map(sanitize, self._complete(value)), None)

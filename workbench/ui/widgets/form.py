@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, pad, sanitize, truncate
+from workbench.ui.widgets.text_input import TextInput
 
 LABEL_WIDTH = 18
 """Cells of the label column."""
@@ -137,13 +138,16 @@ class Editor(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static("▸ " + pad(self.field.label, LABEL_WIDTH) + " ", classes="-label", markup=False)
-            yield Input(self.field.value, compact=True, select_on_focus=True)
+            yield TextInput(self.field.value, compact=True, select_on_focus=True)
         yield Static(self._hint(), id="message", markup=False)
 
     @property
     def value(self) -> str:
-        """The typed text; of a quoted path, the path."""
-        text = self.query_one(Input).value.strip()
+        """The typed text; of a quoted path, the path; of an unchanged text, what the field has."""
+        text = self.query_one(Input).value
+        if text == sanitize(self.field.value):
+            return self.field.value
+        text = text.strip()
         path = unquote_path(text)
         return path if path.startswith(("/", "~", "./")) else text
 
@@ -155,7 +159,7 @@ class Editor(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the text while it is typed."""
         event.stop()
-        if event.value != self.field.value:
+        if event.value != sanitize(self.field.value):
             event.input.select_on_focus = False  # the next key continues what is typed, even after a resize
         problem = self.problem
         message = self.query_one("#message", Static)
