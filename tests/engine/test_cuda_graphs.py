@@ -182,6 +182,7 @@ def test_conditions_for_a_cuda_graph(home: Path, monkeypatch: pytest.MonkeyPatch
     assert "train.cuda_graph is no" in why(cuda_graph="no")
     assert "fp16" in why("fp16")
     assert "undo" in why(auto_micro_batch=True)
+    assert "again" in why(activation_checkpointing=True)
     monkeypatch.setattr(cuda_graphs, "MAX_PARAMETERS", 10)
     assert "0 million parameters keep the device busy (train.cuda_graph=yes forces it)" in why()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.worker.support import evaluation_rows, notices, prepared, run_until, setup_of
+from tests.worker.support import evaluation_rows, notices, outcome, prepared, run_until, same, setup_of
 from workbench.config.experiment import experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.progress import ignore_progress
@@ -60,6 +60,17 @@ class Net(nn.Sequential):
         norms = [nn.BatchNorm1d(8)] if norm else []
         super().__init__(nn.Flatten(), nn.LazyLinear(8), *norms, nn.ReLU(), nn.Linear(8, outputs), *ends[end])
         self(torch.zeros(2, 1, 4, 4)) if outputs > 1 else None
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3))
+    def forward(self, x):
+        return x + self.layers(x)
+
+class Blocks(nn.Sequential):
+    def __init__(self, outputs):
+        super().__init__(nn.Conv2d(1, 4, 3), *[Block() for _ in range(3)], nn.Flatten(), nn.LazyLinear(outputs))
 
 def functional(outputs):
     class Functional(nn.Module):
@@ -216,3 +227,21 @@ def test_batch_norm_never_gets_a_single_sample(make: Callable[..., RunFolder]) -
     leftover = make("images", model, validation=0.0)  # 41 images: five batches of 8, and one image
     assert run_until(leftover, None).state.step == 5
     assert setup_of(leftover).counts["train"] == 41
+
+
+def test_activation_checkpointing_changes_no_bit_of_a_run(make: Callable[..., RunFolder]) -> None:
+    plain, checkpointed = (
+        make("images", {"name": "Blocks"}),
+        make("images", {"name": "Blocks"}, activation_checkpointing=True, compile=True),
+    )
+    for folder in (plain, checkpointed):
+        run_until(folder, None)
+    (rows, content), (expected_rows, expected) = outcome(checkpointed), outcome(plain)
+    assert rows == expected_rows and same(content["model"], expected["model"])
+    said = {one.text for one in notices(checkpointed)}
+    assert "train.compile is not used: train.activation_checkpointing can't be compiled" in said
+    layers = make("images", {"name": "Net", "end": "none"}, activation_checkpointing=True)
+    run_until(layers, None)
+    assert any(
+        one.text.startswith("train.activation_checkpointing: without effect") for one in notices(layers)
+    )

@@ -188,6 +188,10 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     auto_micro_batch: Annotated[
         bool, Meta(description="on out of memory, continue with a smaller micro_batch")
     ] = False
+    activation_checkpointing: Annotated[
+        bool,
+        Meta(description="keep only the inputs of each block for the backward pass: less memory, more time"),
+    ] = False
     evaluation_batch: Annotated[
         int, Meta(ge=0, description="samples per batch of evaluation; 0 chooses automatically")
     ] = 0

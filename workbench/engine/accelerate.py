@@ -35,7 +35,10 @@ def accelerate_step(state: TrainState, epochs: Epochs, notify: Notify) -> Accele
     if state.group.size > 1:
         return _without_acceleration(state, notify)
     compiled = Feature(enabled=False, reason="train.compile is no")
-    if state.settings.compile:
+    if state.settings.compile and state.settings.activation_checkpointing:
+        compiled = Feature(enabled=False, reason="train.activation_checkpointing can't be compiled")
+        notify(f"train.compile is not used: {compiled.reason}")
+    elif state.settings.compile:
         compiled = _enable_compile(state, _first_batch(state, epochs), notify)
     return Acceleration(compiled, _enable_cuda_graph(state, epochs, notify))
 

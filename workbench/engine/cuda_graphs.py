@@ -201,6 +201,8 @@ def select_recorder(
         return None, "the gradient scaler of fp16 synchronizes with the device in each step"
     if settings.auto_micro_batch:
         return None, "train.auto_micro_batch must be able to undo a step, and a graph can't"
+    if settings.activation_checkpointing:
+        return None, "train.activation_checkpointing computes activations again, which a graph can't hold"
     parameters = sum(p.numel() for p in module.parameters())
     if requested == "auto" and parameters > MAX_PARAMETERS:
         return (

@@ -21,6 +21,7 @@ from workbench.datasets.dataset import Dataset
 from workbench.datasets.drawing import derived_seed
 from workbench.datasets.loader import load
 from workbench.engine.accelerate import Acceleration, describe_step
+from workbench.engine.activation_checkpointing import checkpoint_blocks
 from workbench.engine.autotune import autotune
 from workbench.engine.batches import Epochs
 from workbench.engine.data_placement import PlacedSplit, place_split
@@ -228,6 +229,10 @@ class TrainingComponents:
         )
         if self.settings.sync_batch_norm and self.group.size > 1:
             built = replace(built, module=with_synchronized_batch_norm(built.module, self.device))
+        if self.settings.activation_checkpointing and not checkpoint_blocks(built.module):
+            self._context.notice(
+                f"train.activation_checkpointing: without effect: {choice.name} has no blocks of several layers"
+            )
         built.module.to(self.device)
         return built
 
