@@ -93,6 +93,7 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
     if isinstance(answered.get("experiment"), dict):
         answered["experiment"] = upgrade_experiment(answered["experiment"])
         answered["experiment"]["train"] |= {
+            "activation_checkpointing": False,
             "log_grad_norm": False,
             "batch_per_process": 0,
             "processes": 1,

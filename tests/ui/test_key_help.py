@@ -43,7 +43,7 @@ async def test_keys_of_the_queue_are_shown_for_queued_runs_only(
 ) -> None:
     queue = TicketQueue(home)
     for name in ("a", "b"):
-        ticket = Ticket(run=make_run(name, done=0, status=None).id, attempt=1, held=name == "b")
+        ticket = Ticket(run=make_run(name, done=0, status=None).id, attempt=1, held=name == "a")
         queue.add(replace(ticket, not_before=time.time() + 86_400))
     make_run("done")
     app = WorkbenchApp()
