@@ -51,6 +51,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "log_every": (LATE, 4),
     "random.cpu": (LATE, None),
     "threads": (LATE, 2),
+    "processes": (LATE, 2),
     "batch_size": (LATE, 5),
     "device": (LATE, "cuda"),
     "channels_last": (LATE, True),
