@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from workbench.runs import queue_state
 from workbench.system import nvml, nvml_driver
 
 STUB = Path(__file__).parent / "nvml_stub"
@@ -67,6 +68,7 @@ def install(tmp_path: Path, patch: pytest.MonkeyPatch) -> StubDriver:
         patch.delenv(name, raising=False)
     patch.setattr(nvml_driver, "pynvml", _load_stub())
     patch.setattr(nvml, "_pending", None)
+    patch.setattr(queue_state, "_driver", queue_state._Driver())  # an answer from before is used for a minute
     return driver
 
 
