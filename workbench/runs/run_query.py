@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from workbench.core.errors import UserError, did_you_mean
@@ -291,25 +291,28 @@ def _contains_word(word: str) -> Predicate:
 
 
 def _compares(key: str, comparison: Callable[[float, float], bool], limit: float) -> Predicate:
+    get = _getter(key)
+
     def compares(row: RunSummary) -> bool:
-        value = lookup(row, key)
+        value = get(row)
         return isinstance(value, int | float) and not isinstance(value, bool) and comparison(value, limit)
 
     return compares
 
 
 def _equals(key: str, wanted: str) -> Predicate:
-    return lambda row: any(_same(item, wanted) for item in _items(lookup(row, key)))
+    get = _getter(key)
+    return lambda row: any(_same(item, wanted) for item in _items(get(row)))
 
 
 def _contains(key: str, wanted: str) -> Predicate:
-    pattern = sanitize(wanted).lower()  # control characters can neither be typed nor displayed
+    get, pattern = _getter(key), _plain(wanted)
     is_pattern = any(character in pattern for character in "*?")
 
     def contains(row: RunSummary) -> bool:
-        for item in _items(lookup(row, key)):
+        for item in _items(get(row)):
             if isinstance(item, str):
-                text = sanitize(item).lower()
+                text = _plain(item)
                 if fnmatchcase(text, pattern) if is_pattern else pattern in text:
                     return True
             elif _same(item, wanted):
@@ -331,17 +334,29 @@ def _same(value: FieldValue, wanted: str) -> bool:
             return math.isclose(value, float(wanted), rel_tol=1e-9)
         except ValueError:
             return False
-    return sanitize(value).lower() == sanitize(wanted).lower()
+    return _plain(value) == _plain(wanted)
+
+
+@lru_cache(10_000)
+def _plain(value: FieldValue) -> str:
+    """A value for comparisons, which control characters and upper case do not count in: nobody can type the former."""
+    return sanitize(value).lower()
+
+
+def _getter(key: str) -> Callable[[RunSummary], FieldValue]:
+    """The value of a field, a setting or a metric of a run; `None` where it has none of this name."""
+
+    def get(row: RunSummary) -> FieldValue:
+        setting = setting_value(row, key)
+        metric = metric_name(row, key) if setting is None else None
+        return setting if metric is None else row.metrics[metric]
+
+    return FIELDS.get(ALIASES.get(key.lower(), key.lower())) or get
 
 
 def lookup(row: RunSummary, key: str) -> FieldValue:
-    """The value of a field, a setting or a metric of a run; `None` where it has none of this name."""
-    field = FIELDS.get(ALIASES.get(key.lower(), key.lower()))
-    if field is not None:
-        return field(row)
-    setting = setting_value(row, key)
-    metric = metric_name(row, key) if setting is None else None
-    return setting if metric is None else row.metrics[metric]
+    """What `key` is of a run, see `_getter`."""
+    return _getter(key)(row)
 
 
 def setting_value(row: RunSummary, key: str) -> SettingValue:
