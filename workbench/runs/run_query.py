@@ -334,12 +334,12 @@ def _same(value: FieldValue, wanted: str) -> bool:
             return math.isclose(value, float(wanted), rel_tol=1e-9)
         except ValueError:
             return False
-    return _plain(value) == _plain(wanted)
+    return _plain(str(value)) == _plain(wanted)
 
 
 @lru_cache(10_000)
-def _plain(value: FieldValue) -> str:
-    """A value for comparisons, which control characters and upper case do not count in: nobody can type the former."""
+def _plain(value: str) -> str:
+    """A text for comparisons, which control characters and upper case do not count in: nobody can type the former."""
     return sanitize(value).lower()
 
 
