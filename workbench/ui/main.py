@@ -25,7 +25,7 @@ def run(opened: OpenedLogs | None = None) -> int:
     terminal.use_utf8()
     terminal.drop_exported_size(os.environ)
     terminal.set_no_color(os.environ)
-    # A key waits this long whenever a thread computes: listing 10,000 runs delayed it by a fifth of a second.
+    # By default a key waits up to 5 ms each time that it needs the interpreter while another thread lists 10,000 runs.
     sys.setswitchinterval(SWITCH_SECONDS)
     app = WorkbenchApp(Store(paths.runs(), opened), driver_class=DiffDriver)
     terminal.exit_on_signals(lambda: app.call_later(app.exit))
