@@ -17,8 +17,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.cli.test_control import until
+from workbench.cli.commands.sweep import SweepWaiter
 from workbench.cli.follow import wait_for_end
 from workbench.cli.main import run
+from workbench.cli.signals import SignalRecorder
 from workbench.io.record_locks import holder_pid
 from workbench.launcher import launch
 from workbench.runs import locks
@@ -221,6 +223,19 @@ def test_ctrl_c_stops_the_sweep_and_a_second_sweep_has_another_name(home: Path) 
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and "stopping the sweep and its runs after a checkpoint" in errors
     assert read_sweep(folder).status is SweepStatus.STOPPED
+    assert status_of(run_of(folder, 0)) is Status.STOPPED
+
+
+def test_two_signals_at_once_count_as_one(home: Path) -> None:
+    """`timeout` sends SIGTERM to its child and to the process group."""
+    folder = start(*LR, *LONG, "--trials", "3", "--detach")
+    worker_of(folder, 0)
+    with SignalRecorder() as signals:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        waiter = SweepWaiter(folder, signals, set())
+        view = waiter.wait()
+    assert waiter.interrupted and view.status is SweepStatus.STOPPED
     assert status_of(run_of(folder, 0)) is Status.STOPPED
 
 

@@ -13,10 +13,10 @@ import msgspec
 
 from workbench.cli import console
 from workbench.cli.process_options import process_sets
-from workbench.cli.signals import SignalRecorder, is_init_process
+from workbench.cli.signals import SignalRecorder
 from workbench.cli.sweep_options import ACTIONS
 from workbench.cli.tables import print_table
-from workbench.cli.waiting import check_detached
+from workbench.cli.waiting import SignalWaiter, check_detached
 from workbench.config.experiment import build_experiment, experiment_content
 from workbench.core import text
 from workbench.core.errors import UserError
@@ -258,18 +258,13 @@ def _goal(definition: SweepDefinition) -> str:
     return f"{'lower' if definition.minimize else 'higher'} {definition.metric} is better"
 
 
-class SweepWaiter:
-    """Follows a sweep until nobody works on it.
-
-    Ctrl-C and SIGTERM stop it, with its runs, after a checkpoint; a second one leaves it. SIGHUP leaves it at once.
-    """
+class SweepWaiter(SignalWaiter):
+    """Follows a sweep until nobody works on it; a signal to stop stops it, with its runs, after a checkpoint."""
 
     def __init__(self, folder: SweepFolder, signals: SignalRecorder, shown: set[int]) -> None:
-        self._folder, self._signals, self._shown = folder, signals, shown
+        super().__init__(signals, "the runs", owner=True)
+        self._folder, self._shown = folder, shown
         self._is_terminal = sys.stderr.isatty()
-        self._stopping = False
-        self.interrupted = False
-        """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
 
     def wait(self) -> SweepView:
         """Wait for the end; returns the sweep as it is then, or as it is left."""
@@ -278,13 +273,13 @@ class SweepWaiter:
             self._show(view)
             if not view.workers:
                 break
-            if any(self._handle(number) for number in self._signals.take()):
+            if self._handle_signals():
                 return view
             time.sleep(POLL_SECONDS)
-        if self._stopping:
+        if self._stop_sent:
             wait_until_stopped(self._folder)
             view = read_sweep(self._folder)
-        self._clear()
+        self._clear_line()
         return view
 
     def _show(self, view: SweepView) -> None:
@@ -296,7 +291,7 @@ class SweepWaiter:
             console.show_line(_progress(view))
 
     def _show_end(self, view: SweepView, trial: TrialSummary) -> None:
-        self._clear()
+        self._clear_line()
         value = (
             "" if trial.value is None else f"  {view.definition.metric} {text.format_decimals(trial.value)}"
         )
@@ -306,30 +301,22 @@ class SweepWaiter:
             f"  trial {trial.number} {trial.state}{reason}{value}  {_settings_text(trial)}{best}"
         )
 
-    def _handle(self, number: signal.Signals) -> bool:
-        """React to a signal; returns whether to leave the sweep."""
-        if number is signal.SIGUSR1:
-            return False
-        self._clear()
-        self.interrupted = True
-        if not self._stopping and number is not signal.SIGHUP:
-            self._stopping = True
-            stop_sweep(self._folder)
-            console.print_status(
-                f"{number.name}: stopping the sweep and its runs after a checkpoint; a second one leaves them."
-            )
-            return False
-        if is_init_process():
-            console.print_status(f"{number.name}: this command is process 1, whose end would kill the runs")
-            return False
+    def _clear_line(self) -> None:
+        if self._is_terminal:
+            console.clear_line()
+
+    def _request_checkpoint(self) -> None:
+        """Nothing: a trial writes its checkpoints by itself, and is stopped with one."""
+
+    def _stop(self, number: signal.Signals) -> bool:
+        stop_sweep(self._folder)
         console.print_status(
-            f"The sweep is left as it is; 'workbench sweep show {self._folder.name}' shows it."
+            f"{number.name}: stopping the sweep and its runs after a checkpoint; a second one leaves them."
         )
         return True
 
-    def _clear(self) -> None:
-        if self._is_terminal:
-            console.clear_line()
+    def _leave(self) -> str:
+        return f"The sweep is left as it is; 'workbench sweep show {self._folder.name}' shows it."
 
 
 def _progress(view: SweepView) -> str:
