@@ -25,8 +25,8 @@ from workbench.runs.run_query import ALIASES as QUERY_ALIASES
 from workbench.runs.run_query import (
     FIELDS,
     FieldValue,
+    getter,
     known_keys,
-    lookup,
     metric_name,
     setting_value,
 )
@@ -173,13 +173,13 @@ def run_column(name: str) -> RunColumn:
     prefix, colon, metric = name.partition(":")
     if colon and metric and prefix.lower() in OVER_RUN:
         return _over_run(prefix.lower(), metric, name)
-    lowest = named_direction(name)
+    lowest, get = named_direction(name), getter(name)
 
     def value(row: RunSummary) -> CellValue:
         setting = None if key in FIELDS else setting_value(row, name)
         if isinstance(setting, int | float):
             return Ranked(float(setting), text.format_setting(setting))
-        return lookup(row, name)
+        return get(row)
 
     return RunColumn(
         name, _header(name), value, lambda number: format_metric(name, number), descending=lowest is False, varies=True
@@ -214,7 +214,7 @@ def check_column(column: RunColumn, rows: Sequence[RunSummary]) -> None:
             return
         near = did_you_mean(metric, _metric_names(rows))
         raise UserError(f"no run has a metric '{metric}'{near}")
-    if all(lookup(row, column.name) is None for row in rows):
+    if all(value is None for value in map(getter(column.name), rows)):
         near = did_you_mean(column.name, [*RUN_FIELDS, *ALIASES, *known_keys(rows)])
         raise UserError(f"no run has a column '{column.name}'{near}")
 

@@ -116,7 +116,11 @@ class RunQuery:
     def select(self, rows: Sequence[RunSummary]) -> list[RunSummary]:
         """The runs that match, in the same order. Raises `UserError` for a key that no run has."""
         for key in self.keys:
-            if rows and all(lookup(row, key) is None for row in rows) and key.lower() not in FIELDS | ALIASES:
+            if (
+                rows
+                and all(value is None for value in map(getter(key), rows))
+                and key.lower() not in FIELDS | ALIASES
+            ):
                 raise UserError(f"no run has '{key}'{did_you_mean(key, known_keys(rows))}")
         return [row for row in rows if self.matches(row)]
 
@@ -161,8 +165,7 @@ def complete_query(text: str, rows: Sequence[RunSummary]) -> list[str]:
 
 def _values(rows: Sequence[RunSummary], key: str) -> list[str]:
     found: dict[str, None] = {}
-    for row in rows:
-        value = lookup(row, key)
+    for value in map(getter(key), rows):
         for item in value if isinstance(value, tuple | list) else [value]:
             if isinstance(item, str) and item:
                 found[f'"{item}"' if re.search(r"[\s()]", item) else item] = None
@@ -234,7 +237,8 @@ class _Parser:
         if not token.value:
             raise UserError(f"'{token.text}' needs a value")
         if key == HAS:
-            return lambda row: lookup(row, value) is not None
+            get = getter(value)
+            return lambda row: get(row) is not None
         self.keys.append(token.key)
         if token.operator in _COMPARISONS:
             return _compares(token.key, _COMPARISONS[token.operator], _number(token.key, value))
@@ -291,7 +295,7 @@ def _contains_word(word: str) -> Predicate:
 
 
 def _compares(key: str, comparison: Callable[[float, float], bool], limit: float) -> Predicate:
-    get = _getter(key)
+    get = getter(key)
 
     def compares(row: RunSummary) -> bool:
         value = get(row)
@@ -301,12 +305,12 @@ def _compares(key: str, comparison: Callable[[float, float], bool], limit: float
 
 
 def _equals(key: str, wanted: str) -> Predicate:
-    get = _getter(key)
+    get = getter(key)
     return lambda row: any(_same(item, wanted) for item in _items(get(row)))
 
 
 def _contains(key: str, wanted: str) -> Predicate:
-    get, pattern = _getter(key), _plain(wanted)
+    get, pattern = getter(key), _plain(wanted)
     is_pattern = any(character in pattern for character in "*?")
 
     def contains(row: RunSummary) -> bool:
@@ -343,7 +347,7 @@ def _plain(value: str) -> str:
     return sanitize(value).lower()
 
 
-def _getter(key: str) -> Callable[[RunSummary], FieldValue]:
+def getter(key: str) -> Callable[[RunSummary], FieldValue]:
     """The value of a field, a setting or a metric of a run; `None` where it has none of this name."""
 
     def get(row: RunSummary) -> FieldValue:
@@ -352,11 +356,6 @@ def _getter(key: str) -> Callable[[RunSummary], FieldValue]:
         return setting if metric is None else row.metrics[metric]
 
     return FIELDS.get(ALIASES.get(key.lower(), key.lower())) or get
-
-
-def lookup(row: RunSummary, key: str) -> FieldValue:
-    """What `key` is of a run, see `_getter`."""
-    return _getter(key)(row)
 
 
 def setting_value(row: RunSummary, key: str) -> SettingValue:
