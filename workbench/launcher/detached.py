@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,17 @@ def start_detached(
     # The user's service manager may be unreachable (sudo, cron): then start without it.
     reply = _start(scope, module, arguments, log, surroundings, may_fork=False) if scope else ""
     return reply or _start([], module, arguments, log, surroundings, may_fork=may_fork)
+
+
+def leave_session() -> None:
+    """Continue in a session of its own, in a child of this process, which ends: what `start_detached` started calls it.
+
+    The starter waits for the process that ends, so that no zombie remains. The end of the terminal is ignored.
+    """
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _start(

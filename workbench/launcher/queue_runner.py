@@ -11,14 +11,13 @@ import argparse
 import contextlib
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.io.record_locks import RecordLock
-from workbench.launcher.detached import Reply
+from workbench.launcher.detached import Reply, leave_session
 from workbench.launcher.fork_client import fork_off_server, start_fork_server
 from workbench.launcher.fork_protocol import FORKED
 from workbench.launcher.launch import start_queued_run
@@ -48,10 +47,7 @@ def main() -> None:
     parser.add_argument("--ready-fd", type=int, required=True)
     parser.add_argument(FORKED, action="store_true", help="forked with PyTorch imported, as runs can be")
     arguments = parser.parse_args()
-    if os.fork():  # the starter waits for this first process, so that no zombie remains
-        os._exit(0)
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    leave_session()
     os.chdir("/")
     os.environ["WORKBENCH_HOME"] = str(arguments.home)
     if arguments.forked:

@@ -33,7 +33,7 @@ from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import convert, decode, read_record
 from workbench.launcher import hooks
 from workbench.launcher.crash_text import crash_location
-from workbench.launcher.detached import Reply
+from workbench.launcher.detached import Reply, leave_session
 from workbench.launcher.fork_protocol import FORKED, Program
 from workbench.launcher.forked_worker import ForkedWorker
 from workbench.launcher.gpu_assignment import GpuAssigner, NoPlaceError, worker_environment
@@ -104,10 +104,7 @@ def main() -> None:
     if arguments.slurm:
         arguments.ready_fd = os.dup(sys.stderr.fileno())
         sys.exit(supervise(RunFolder(arguments.run_dir), arguments))
-    if os.fork():  # the launcher waits for this first process, so that no zombie remains
-        os._exit(0)
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    leave_session()
     supervise(RunFolder(arguments.run_dir), arguments)
 
 

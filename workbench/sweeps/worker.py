@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import time
 from pathlib import Path
 
 from workbench.core.paths import is_folder
 from workbench.io.record_codec import write_record
-from workbench.launcher.detached import Reply
+from workbench.launcher.detached import Reply, leave_session
 from workbench.launcher.fork_client import fork_off_server, start_fork_server
 from workbench.launcher.fork_protocol import FORKED
 from workbench.sweeps.records import MAX_WORKERS, StopRecord
@@ -35,10 +34,7 @@ def main() -> None:
     parser.add_argument("--ready-fd", type=int, required=True)
     parser.add_argument(FORKED, action="store_true", help="forked with PyTorch imported, as runs can be")
     arguments = parser.parse_args()
-    if os.fork():  # the starter waits for this first process, so that no zombie remains
-        os._exit(0)
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    leave_session()
     if arguments.forked:
         fork_off_server(not_inherited=[arguments.ready_fd])
     else:
