@@ -98,6 +98,7 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
             "batch_per_process": 0,
             "processes": 1,
             "sync_batch_norm": False,
+            "fsdp": False,
         }
     assert not answered["phase"] and "cause" not in answered
     return {**answered, "cause": CAUSES[answered["status"]], "phase": None}

@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "random.cpu": (LATE, None),
     "threads": (LATE, 2),
     "processes": (LATE, 2),
+    "fsdp": (LATE, True),
     "batch_size": (LATE, 5),
     "device": (LATE, "cuda"),
     "channels_last": (LATE, True),

@@ -74,6 +74,7 @@ def test_two_processes_train_like_one(home: Any, settings: dict[str, Any], model
     [
         ({"optimizer": "adam", "augment": ["crop"], "log_every": 7}, None),
         ({"freeze_epochs": 1, "lookahead": 3, "augment": ["mixup"], "batch_size": 128}, RESNET),
+        ({"fsdp": True, "optimizer": "adam", "lookahead": 3, "augment": ["crop"], "log_every": 7}, RESNET),
     ],
 )
 def test_a_killed_rank_leads_back_to_the_last_checkpoint(
@@ -183,12 +184,12 @@ def test_signals_reach_the_run(number: signal.Signals) -> None:
     assert newest_checkpoint_step(folder) > before
 
 
-@pytest.mark.parametrize("on_nan", ["stop", "rollback"])
-def test_a_loss_that_is_not_finite_is_seen_by_all_processes(on_nan: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("on_nan", "fsdp"), [("stop", False), ("rollback", False), ("rollback", True)])
+def test_a_loss_that_is_not_finite_is_seen_by_all_processes(on_nan: str, fsdp: bool, tmp_path: Path) -> None:
     """The loss of one process is NaN; neither may apply the update."""
     source = tmp_path / "net.py"
     source.write_text(SPIKE)
-    settings = {**SETTINGS, "epochs": 3, "on_nan": on_nan, "checkpoint_seconds": 0.05}
+    settings = {**SETTINGS, "epochs": 3, "on_nan": on_nan, "fsdp": fsdp, "checkpoint_seconds": 0.05}
     folder = launch.start_run(ranks.experiment({"name": f"{source}:Net"}, **settings), "test")
     status = ended(folder)
     texts = [notice.text for notice in notices(folder)]

@@ -152,6 +152,13 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             description="batch norm with the statistics of all processes, not of each one's samples; GPUs only"
         ),
     ] = False
+    fsdp: Annotated[
+        bool,
+        Meta(
+            description="shard weights, gradients and optimizer state over the processes (FSDP), for models that one "
+            "GPU can't hold"
+        ),
+    ] = False
     device: Annotated[
         str,
         Meta(

@@ -66,14 +66,21 @@ def _enable_cuda_graph(state: TrainState, epochs: Epochs, notify: Notify) -> Fea
     return Feature(enabled=graphed_step.failure is None, reason=graphed_step.failure or "")
 
 
-def describe_step(precision: Precision, threads: int, acceleration: Acceleration, processes: int = 1) -> str:
+def describe_step(
+    precision: Precision,
+    threads: int,
+    acceleration: Acceleration,
+    processes: int = 1,
+    *,
+    is_sharded: bool = False,
+) -> str:
     """How a step is computed, in one line: processes, precision, device, compiled or not, CUDA graph or eager."""
     device, several = precision.device, processes > 1
     parts = [f"{precision.name} on {device.type if several else device}"]
     if device.type == "cpu":
         parts[0] += f" with {plural(threads, 'thread')}{' each' if several else ''}"
     if several:
-        parts.insert(0, f"{processes} processes")
+        parts.insert(0, f"{processes} processes{' with FSDP' if is_sharded else ''}")
     if acceleration.compile.enabled:
         parts.append("compiled")
     if acceleration.cuda_graph.enabled:

@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from workbench.engine.torch_compat import is_batch_norm
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+"""Modules that are sequences of others."""
 
 
 def blocks_of(module: nn.Module) -> list[nn.Module]:
@@ -26,8 +27,8 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
     """
     blocks: list[nn.Module] = []
     for part in module.children():
-        is_container = isinstance(part, _CONTAINERS)
-        is_block = isinstance(module, _CONTAINERS) and not is_container and any(part.children())
+        is_container = isinstance(part, CONTAINERS)
+        is_block = isinstance(module, CONTAINERS) and not is_container and any(part.children())
         blocks += [part] if is_block else blocks_of(part)
     return list(dict.fromkeys(blocks))
 

@@ -1,9 +1,10 @@
-"""DistributedDataParallel around a module that several processes train."""
+"""The network of a training in several processes: DistributedDataParallel around a module, or a sharded module."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,33 @@ from torch.nn.parallel import DistributedDataParallel
 
 from workbench.engine.cuda_graphs import TensorSnapshot
 from workbench.engine.process_group import ProcessGroup
+from workbench.engine.sharded_tensors import ShardedNetwork, is_sharded
 
 
-class ParallelNetwork:
-    """Computes the outputs of `module` in training; the gradients are the means over all processes.
+class ParallelNetwork(Protocol):
+    """Computes the outputs of a module in training; the gradients are the means over all processes."""
+
+    def __call__(self, inputs: Tensor) -> Tensor: ...  # noqa: D102
+
+    def invalidate(self) -> None:
+        """Other parameters need gradients from now on."""
+
+    def prepare(self, compute: Callable[[Callable[[Tensor], Tensor]], None], changed: list[Tensor]) -> None:
+        """Called before each step; `compute` makes a forward and a backward pass, which changes `changed`."""
+
+    def synchronize(self, enabled: bool) -> None:
+        """Whether the next backward pass averages the gradients: only that of the last micro-batch of a step."""
+
+
+def make_parallel_network(module: nn.Module, group: ProcessGroup) -> ParallelNetwork | None:
+    """The network of the processes of `group`; `None` for a single process."""
+    if group.size == 1:
+        return None
+    return ShardedNetwork(module, group) if is_sharded(module) else ReplicatedNetwork(module, group)
+
+
+class ReplicatedNetwork:
+    """DistributedDataParallel around a module that each process has as a whole.
 
     Running statistics of batch norms are those of the writer, which the other processes take over before each step.
     """

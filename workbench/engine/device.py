@@ -134,12 +134,16 @@ class Precision:
     name: Literal["fp32", "bf16", "fp16"]
     device: torch.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype called `name`."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The autocast context for the forward pass; none in fp32."""
         if self.name == "fp32":
             return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.name == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype)
+        return torch.autocast(self.device.type, self.dtype)
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """The gradient scaler, which keeps small fp16 gradients from underflowing; `None` for fp32 and bf16."""

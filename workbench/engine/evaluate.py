@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.engine.batches import sequential_batches
+from workbench.engine.batches import Batch, sequential_batches
 from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import Precision
 from workbench.engine.process_group import SINGLE, ProcessGroup
+from workbench.engine.sharded_tensors import is_sharded
 from workbench.engine.task import Task, reshape_like
 from workbench.models.outputs import loss_outputs, probabilities
 from workbench.models.top_k import top_k
@@ -94,7 +95,8 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        with torch.inference_mode():
+        # FSDP would reuse for training what it has gathered in inference mode.
+        with torch.no_grad() if is_sharded(module) else torch.inference_mode():
             yield
     finally:
         for part, mode in modes:
@@ -118,19 +120,24 @@ class _OutputCollector:
         self._batches = sequential_batches(placed_split, size, self._group)
         largest_part = -(-len(placed_split) // self._group.size)
         self._rounds = -(-largest_part // size)
-        """Batches of the process that has most; `after_batch` may have to be called by all at the same time."""
+        """Batches of the process that has most: all compute so many, as FSDP and `after_batch` exchange messages."""
 
     def outputs(self, module: Callable[[Tensor], Tensor]) -> Tensor:
         """The outputs of `module` for all samples: float32 [N, ...] on the CPU."""
         collected = []
-        for batch in self._batches.iter_from(0):
+        for batch in self._padded_batches():
             with self._precision.autocast():
                 outputs = module(batch.inputs)
             collected.append(outputs.float())
             self._after_batch()
+        return self._group.gather_rows(torch.cat(collected[: len(self._batches)]).cpu(), self._count)
+
+    def _padded_batches(self) -> Iterator[Batch]:
+        """The batches of this process; the last one is repeated where others have more."""
+        for batch in self._batches.iter_from(0):
+            yield batch
         for _ in range(self._rounds - len(self._batches)):
-            self._after_batch()
-        return self._group.gather_rows(torch.cat(collected).cpu(), self._count)
+            yield batch
 
 
 def _classification(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from workbench.engine.sharded_tensors import local_shard, shard_like
 from workbench.engine.torch_compat import copy_tensors_, lerp_tensors_
 
 FINAL_RETENTION = 0.95**5
@@ -19,8 +20,10 @@ class Lookahead:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._fast = [value for value in module.state_dict().values() if value.is_floating_point()]
-        self._slow = [value.clone() for value in self._fast]
+        values = [value for value in module.state_dict().values() if value.is_floating_point()]
+        self._values = [value.clone() for value in values]
+        # Of a module that is sharded over processes, the shards of this one.
+        self._fast, self._slow = ([local_shard(value) for value in each] for each in (values, self._values))
 
     def update(self, progress: float) -> None:
         """Synchronize both at `progress` of the run (0 to 1); at 1 the fast weights become the slow ones, unmixed."""
@@ -30,12 +33,12 @@ class Lookahead:
 
     def state_dict(self) -> list[Tensor]:
         """The slow weights, not copied."""
-        return self._slow
+        return self._values
 
     def load_state_dict(self, slow: list[Tensor]) -> None:
         """Copy the slow weights of a checkpoint."""
-        for value, before in zip(self._slow, slow, strict=True):
-            value.copy_(before)
+        for value, before in zip(self._values, slow, strict=True):
+            local_shard(value).copy_(local_shard(shard_like(before, value)))
 
 
 def make_lookahead(slow: list[Tensor] | None, every: int, module: nn.Module) -> Lookahead | None:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
+from workbench.engine.sharded_tensors import is_sharded, shard_like
 from workbench.engine.torch_compat import avoid_dynamo_import, is_batch_norm
 
 
@@ -19,10 +20,12 @@ def make_optimizer(module: nn.Module, train: TrainingSettings, device: torch.dev
 
     Weight decay applies to weights only, not to biases and norm scales (parameters with fewer than two dimensions).
     Fused kernels are used where torch has them for the device. On CUDA the optimizer is `capturable` and keeps its
-    learning rate on the device, where a captured step reads it. Raises `UserError` for a model without parameters.
+    learning rate on the device, where a captured step reads it; not for a module that is sharded over processes, whose
+    steps are not captured. Raises `UserError` for a model without parameters.
     """
     avoid_dynamo_import()
-    capturable = device.type == "cuda"
+    sharded = is_sharded(module)
+    capturable = device.type == "cuda" and not sharded
     groups = _parameter_groups(module, train)
     if not groups:
         raise UserError("the model has no parameters to train")
@@ -31,7 +34,7 @@ def make_optimizer(module: nn.Module, train: TrainingSettings, device: torch.dev
         group["lr"] = torch.tensor(rate, device=device) if capturable else rate
     fused = device.type in {"cpu", "cuda", "mps"}
     if train.optimizer == "sgd":
-        return _sgd(groups, train, fused)
+        return _sgd(groups, train, fused and not sharded)  # torch has no fused SGD for sharded parameters
     if train.optimizer == "adam":
         return torch.optim.Adam(groups, fused=fused, capturable=capturable)
     if train.optimizer == "adamw":
@@ -46,7 +49,9 @@ def _sgd(groups: list[dict[str, Any]], train: TrainingSettings, fused: bool) -> 
     buffer, as after epochs in which only the head was trained.
     """
     nesterov = train.nesterov and train.momentum > 0
-    optimizer = torch.optim.SGD(groups, train.lr, train.momentum, nesterov=nesterov, fused=fused)
+    optimizer = torch.optim.SGD(
+        groups, train.lr, train.momentum, nesterov=nesterov, fused=fused, foreach=not fused
+    )
     if train.momentum:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -67,8 +72,22 @@ def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> bool
         {**mine, "params": saved["params"]}
         for mine, saved in zip(groups_here, state["param_groups"], strict=True)
     ]
-    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    parameters = {
+        index: parameter
+        for mine, saved in zip(groups_here, state["param_groups"], strict=True)
+        for parameter, index in zip(mine["params"], saved["params"], strict=True)
+    }
+    values = {index: _sharded_state(state["state"][index], parameters[index]) for index in state["state"]}
+    optimizer.load_state_dict({"state": values, "param_groups": groups})
     return True
+
+
+def _sharded_state(state: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
+    """The state of a parameter, with its tensors sharded as the parameter is."""
+    return {
+        name: shard_like(value, parameter) if isinstance(value, Tensor) else value
+        for name, value in state.items()
+    }
 
 
 def _parameter_groups(module: nn.Module, train: TrainingSettings) -> list[dict[str, Any]]:

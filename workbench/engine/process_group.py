@@ -95,9 +95,15 @@ class DistributedGroup(ProcessGroup):
         return msgspec.json.decode(data.numpy().tobytes(), type=type)
 
     def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite `tensors` with those of the writer."""
+        """Overwrite `tensors` with those of the writer; all tensors of a dtype and device in one message."""
+        kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
         for tensor in tensors:
-            dist.broadcast(tensor.detach(), 0)
+            kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor.detach())
+        for same in kinds.values():
+            message = torch.cat([tensor.flatten() for tensor in same])
+            dist.broadcast(message, 0)
+            for tensor, values in zip(same, message.split([t.numel() for t in same]), strict=True):
+                tensor.copy_(values.view(tensor.shape))
 
     def barrier(self) -> None:
         """Wait until every process is here."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from workbench.config.lr_schedule import lr_at
 from workbench.engine.batches import Batch, WholeBatch, batch_bounds
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
-from workbench.engine.data_parallel import ParallelNetwork
+from workbench.engine.data_parallel import ParallelNetwork, make_parallel_network
 from workbench.engine.device import Precision
 from workbench.engine.freezing import Backbone
 from workbench.engine.lookahead import Lookahead, make_lookahead
@@ -23,6 +23,7 @@ from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.rng_state import random_states, restore_random_states
 from workbench.engine.running_sums import RunningSums
 from workbench.engine.settings_history import SettingsHistory
+from workbench.engine.sharded_tensors import full_state, full_tensor, is_sharded, load_weights, local_shard
 from workbench.engine.state_content import (
     BestEpochContent,
     ProcessContent,
@@ -81,6 +82,7 @@ class TrainState:
         self.guard = NonFiniteGuard(precision.device, group=group)
         self._scaler = precision.scaler()
         self._parameters = list(module.parameters())
+        self._is_sharded = is_sharded(module)
         self._create_optimizer()
         self.lookahead = Lookahead(module) if self.settings.lookahead else None
         self.step = self.epoch = self.position = self.epochs_since_best = 0
@@ -96,7 +98,7 @@ class TrainState:
         self._frozen = False
         self.network: Callable[[Tensor], Tensor] = module
         """Computes the outputs in training: the module, or its compiled or parallel version."""
-        self._parallel = ParallelNetwork(module, group) if group.size > 1 else None
+        self._parallel = make_parallel_network(module, group)
         if self._parallel is not None:
             self.network = self._parallel
         self.graphed_step: GraphedStep | None = None
@@ -262,11 +264,12 @@ class TrainState:
     @contextmanager
     def _update_measured(self, measured: bool) -> Iterator[None]:
         """Compute the norm of the change inside the context, divided by that of the weights, if `measured`."""
-        weights = [p.detach() for p in self._parameters if p.requires_grad] if measured else []
+        weights = [local_shard(p.detach()) for p in self._parameters if p.requires_grad] if measured else []
         before = [weight.clone() for weight in weights]
         yield
         if weights:
-            self.sums.update_ratio.copy_(relative_change(before, weights))
+            add_up = self.group.sum if self._is_sharded else None
+            self.sums.update_ratio.copy_(relative_change(before, weights, add_up))
 
     @property
     def _needs_grad_norm(self) -> bool:
@@ -274,9 +277,10 @@ class TrainState:
 
     def _clip_gradients(self) -> Tensor:
         """Clip the gradients if that is set; returns their norm before it (a scalar)."""
+        norm = full_tensor(nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None]))
         if self.settings.max_grad_norm:
-            return nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
-        return nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+            nn.utils.clip_grads_with_norm_(self._parameters, self.settings.max_grad_norm, norm)
+        return norm
 
     def end_step(self, samples: int) -> None:
         """Count a completed step of this number of samples."""
@@ -320,7 +324,10 @@ class TrainState:
         return is_best
 
     def state_dict(self) -> TrainingContent:
-        """The state for a checkpoint, to be copied before the next step. Raises `Diverged` after a bad loss."""
+        """The state for a checkpoint, to be copied before the next step. Raises `Diverged` after a bad loss.
+
+        Of a sharded module, the writer has the full tensors, and the other processes have none.
+        """
         self.guard.check(self.step)
         sums, random = self.sums.state_dict(), random_states()
         ranks = self.group.gather(ProcessContent(random=random, sums=sums["device"]))
@@ -342,7 +349,7 @@ class TrainState:
             loss, correct = (sum(rank["sums"][i] for rank in ranks) for i in (0, 1))
             content["sums"] = {**sums, "device": [loss, correct, *sums["device"][2:]]}
             content["ranks"] = ranks
-        return content
+        return full_state(content, keep=self.group.is_writer) if self._is_sharded else content
 
     def load_state_dict(self, state: TrainingContent) -> list[str]:
         """Restore the state of a checkpoint; returns one line for each part that could not be restored exactly."""
@@ -357,7 +364,7 @@ class TrainState:
         ranks = state.get("ranks") or []
         own = ranks[self.group.rank] if len(ranks) == self.group.size > 1 else None
         self.sums.load_state_dict(state["sums"], None if own is None else own["sums"])
-        self.module.load_state_dict(state["model"])
+        load_weights(self.module, state["model"])
         self.settings = self.settings_history.at(self.step)
         self._create_optimizer()
         self.lookahead = make_lookahead(state.get("lookahead"), self.settings.lookahead, self.module)
@@ -374,7 +381,8 @@ class TrainState:
         step = unwrapped_step(self.optimizer)
         # A scaler skips updates by itself, by their gradients.
         plain = self._scaler is None
-        self._step_optimizer = self.guard.wrap_step(self.optimizer, step, self._parameters) if plain else step
+        parts = [local_shard(parameter) for parameter in self._parameters]
+        self._step_optimizer = self.guard.wrap_step(self.optimizer, step, parts) if plain else step
 
     def _load_optimizer_state(self, state: StateDict) -> list[str]:
         """Load the optimizer's state, with the hyperparameters of the current settings."""

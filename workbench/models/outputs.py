@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +137,16 @@ def probabilities(module: nn.Module, outputs: Tensor) -> Tensor:
     return outputs.softmax(1)
 
 
+def has_extra_metrics(module: nn.Module) -> bool:
+    """Whether a module has additional metrics of its own."""
+    return callable(_extra_metrics_method(module))
+
+
 def extra_metrics(module: nn.Module) -> dict[str, float]:
     """Additional metrics by name, from the method `extra_metrics` (formerly `figures`) of a module that has one."""
-    method = getattr(module, "extra_metrics", None) or getattr(module, "figures", None)
+    method = _extra_metrics_method(module)
     return dict(method()) if callable(method) else {}
+
+
+def _extra_metrics_method(module: nn.Module) -> Any:
+    return getattr(module, "extra_metrics", None) or getattr(module, "figures", None)

@@ -130,7 +130,7 @@ def in_one_process(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]
         return experiment, ()
     changed = msgspec.structs.replace(
         train, processes=1, batch_per_process=0, batch_size=global_batch_size(train), sync_batch_norm=False,
-        device=device_names(train.device)[0],
+        fsdp=False, device=device_names(train.device)[0],
     )  # fmt: skip
     notice = (
         f"the plan is of one process, which computes the whole batches of {changed.batch_size}; each of {count} "

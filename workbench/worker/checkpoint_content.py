@@ -32,6 +32,8 @@ class ExecutionEnvironment(TypedDict):
     torch: NotRequired[str]
     processes: NotRequired[int]
     """The number of processes that train together; `batch_size` is that of all of them."""
+    fsdp: NotRequired[bool]
+    """Whether the model is sharded over them (`train.fsdp`); the checkpoint has all of it."""
 
 
 class RunContent(ExecutionEnvironment):

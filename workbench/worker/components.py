@@ -15,6 +15,7 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import SettingValue
+from workbench.core.text import plural
 from workbench.core.user_code import is_user_code
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset
@@ -28,6 +29,7 @@ from workbench.engine.data_placement import PlacedSplit, place_split
 from workbench.engine.device import configure_determinism, device_name, pick_precision, pick_training_device
 from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.settings_history import SettingOverride
+from workbench.engine.sharded_tensors import local_shard
 from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
 from workbench.io.record_codec import read_record
@@ -116,7 +118,7 @@ class TrainingComponents:
         self._context, self.group = context, group
         self.experiment: Experiment = start.experiment
         self.settings: TrainingSettings = start.settings
-        if group.size > 1 or self.settings.batch_per_process:
+        if group.size > 1 or self.settings.batch_per_process or self.settings.fsdp:
             self.settings = adapt_settings(context, start.settings_history, start.step, group)
         self._gpus = assigned_gpus(context.folder, context.attempt)
         own = self._gpus[group.local_rank :]
@@ -134,6 +136,7 @@ class TrainingComponents:
         """By name: `train`, `test` and perhaps `validation`."""
         self.epochs: Epochs = self._make_epochs()
         self._previous = self._previous_environment(start)
+        self._sharding = ""
         self.threads: int = self._choose_threads()
         torch.set_num_threads(self.threads)
 
@@ -233,7 +236,8 @@ class TrainingComponents:
             self._context.notice(
                 f"train.activation_checkpointing: without effect: {choice.name} has no blocks of several layers"
             )
-        built.module.to(self.device)
+        if not self.settings.fsdp:
+            built.module.to(self.device)
         return built
 
     def _check_batch_norm(self, module: nn.Module) -> None:
@@ -279,7 +283,8 @@ class TrainingComponents:
         """Put images and convolution weights into the `channels_last` memory format, or leave them."""
         self.channels_last = channels_last
         if channels_last:
-            self.model.module.to(memory_format=torch.channels_last)
+            if not self.settings.fsdp:  # FSDP needs contiguous weights
+                self.model.module.to(memory_format=torch.channels_last)
             self.splits = {name: replace(s, channels_last=True) for name, s in self.splits.items()}
             self.epochs = self._make_epochs()
 
@@ -333,6 +338,21 @@ class TrainingComponents:
         self._set_memory_format(tuned.channels_last)
         return tuned.threads
 
+    def shard_model(self) -> None:
+        """Shard the model over the processes, if `train.fsdp` is set."""
+        if not self.settings.fsdp:
+            return
+        from workbench.engine.sharding import shard_module  # noqa: PLC0415 - takes half a second
+
+        module = self.model.module
+        units = shard_module(module, self.precision)
+        full = sum(parameter.numel() for parameter in module.parameters())
+        own = sum(local_shard(parameter).numel() for parameter in module.parameters())
+        self._sharding = (
+            f"sharded over {self.group.size} processes: {own:,} of {full:,} parameters in each, gathered in "
+            f"{plural(units, 'unit')}"
+        )
+
     @property
     def folder(self) -> RunFolder:
         """The folder of the run."""
@@ -349,13 +369,17 @@ class TrainingComponents:
         return auto_log_every(self.epochs.steps, self.settings.epochs)
 
     def execution_summary(self, acceleration: Acceleration) -> dict[str, str]:
-        """How data is provided (`data`), steps are computed (`step`) and which GPU does it, or why none does
-        (`device`): one line of text each.
+        """How data is provided (`data`), steps are computed (`step`), the model is sharded (`model`) and which GPU does
+        it, or why none does (`device`): one line of text each.
         """
         summary = {
             "data": self.splits["train"].reason,
-            "step": describe_step(self.precision, self.threads, acceleration, self.group.size),
+            "step": describe_step(
+                self.precision, self.threads, acceleration, self.group.size, is_sharded=self.settings.fsdp
+            ),
         }
+        if self._sharding:
+            summary["model"] = self._sharding
         if self._device_reason:
             summary["device"] = self._device_reason
         elif self.gpu is not None:
@@ -381,6 +405,7 @@ class TrainingComponents:
             "processor": cpu_name() if self.device.type == "cpu" else device_name(self.device),
             "torch": str(torch.__version__),
             "processes": self.group.size,
+            "fsdp": self.settings.fsdp,
         }
 
     def checkpoint_content(self) -> RunContent:

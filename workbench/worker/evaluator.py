@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
 from workbench.engine import evaluate
 from workbench.engine.decision_plot import decision_plot
+from workbench.engine.sharded_tensors import load_weights, unsharded
 from workbench.io.record_codec import read_record
-from workbench.models.outputs import extra_metrics
+from workbench.models.outputs import extra_metrics, has_extra_metrics
 from workbench.runs.enums import Phase
 from workbench.runs.evaluation import Evaluation
 from workbench.runs.evaluation_retention import MAX_SPACED, prune_evaluations
@@ -96,12 +98,14 @@ class Evaluator:
         weights: CheckpointEntry | None = None,
     ) -> None:
         """Write an evaluation of the newest step, with the current weights or those of the checkpoint `weights`."""
-        state = self._state
+        state, module = self._state, self._components.model.module
+        with unsharded(module) if has_extra_metrics(module) else nullcontext():
+            extra = extra_metrics(module)
         row = EvaluationRow(
             step=state.step,
             epoch=state.epoch,
             split=evaluation.split,
-            model=extra_metrics(self._components.model.module),
+            model=extra,
             best=best,
             final=final,
             weights_step=weights.step if weights else None,
@@ -114,14 +118,14 @@ class Evaluator:
 
     def _write_file(self, evaluation: Evaluation) -> None:
         """Write the evaluation's file, and thin out the files of older epochs."""
-        if not self._context.is_writer:
-            return
         state, split = self._state, evaluation.split
         first = read_record(self._folder.evaluation(0, split), EvaluationFile)
         before = None if first is None else first.draw
         draw = decision_plot(
             self._components.model.module, self._components.splits[split], evaluation, before
         )
+        if not self._context.is_writer:  # but its shards of the module were needed
+            return
         self._context.disk_space.retry(
             lambda: write_evaluation(evaluation, self._folder, state.step, state.epoch, draw=draw)
         )
@@ -176,7 +180,7 @@ class Evaluator:
         """Load the weights of a checkpoint into the module; returns its entry, or `None` where it is not readable."""
         if entry.step != self._state.step:
             try:
-                self._components.model.module.load_state_dict(self._checkpoints.load(entry)["model"])
+                load_weights(self._components.model.module, self._checkpoints.load(entry)["model"])
             except UserError as error:
                 self._context.notice(
                     f"the result is of the last weights; the best checkpoint is not readable: {error}"

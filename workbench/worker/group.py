@@ -49,6 +49,9 @@ def adapt_settings(
         size = global_batch_size(settings)
         context.notice(_batch_notice(settings, size, group.size))
         history.add(SettingOverride(step, "batch_size", size))
+    if group.size == 1 and settings.fsdp:
+        context.notice("train.fsdp is not used: one process trains alone")
+        history.add(SettingOverride(step, "fsdp", False))
     if group.size > 1 and settings.auto_micro_batch:
         context.notice("train.auto_micro_batch is not used: several processes train together")
         history.add(SettingOverride(step, "auto_micro_batch", False))

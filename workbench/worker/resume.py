@@ -14,6 +14,7 @@ from workbench.config.data_location import (
 from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
+from workbench.core.text import format_setting
 from workbench.datasets.dataset import Dataset
 from workbench.engine.settings_history import SettingOverride, SettingsHistory
 from workbench.engine.train_state import TrainState
@@ -39,6 +40,7 @@ DIFFERENCE_FORMATS = {
     "torch": "torch {}",
     "batch_size": "batches of {}",
     "processes": "world size {}",
+    "fsdp": "train.fsdp={}",
 }
 """The parts of the environment that change a result's bits, as worded in a notice."""
 
@@ -147,9 +149,10 @@ def nondeterminism_sources(
 
     `deterministic`: whether deterministic GPU kernels are enabled, as `train.deterministic`.
     """
-    previous_values, current_values = {"processes": 1, **previous}, {"processes": 1, **current}
+    older = {"processes": 1, "fsdp": False}
+    previous_values, current_values = {**older, **previous}, {**older, **current}
     sources = [
-        f"{template.format(current_values[name])} instead of {previous_values[name]}"
+        f"{template.format(format_setting(current_values[name]))} instead of {format_setting(previous_values[name])}"
         for name, template in DIFFERENCE_FORMATS.items()
         # Older versions stored fewer of these.
         if name in previous_values and current_values[name] != previous_values[name]

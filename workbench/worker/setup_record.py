@@ -12,14 +12,23 @@ from workbench.datasets.image_folder_facts import describe_resizing
 from workbench.engine.accelerate import Acceleration
 from workbench.engine.device import device_name
 from workbench.io.record_codec import read_record
+from workbench.models.layer_row import LayerRow
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.summary import summarize
 from workbench.runs.records import PreprocessingRecord, Setup
 from workbench.worker.components import TrainingComponents
 
 
-def describe_setup(components: TrainingComponents, acceleration: Acceleration) -> Setup:
-    """The record of `setup.json`."""
+def model_layers(components: TrainingComponents) -> tuple[LayerRow, ...]:
+    """The layers of the model for the inputs of the run."""
+    shape = components.preprocessing.output_shape(tuple(components.data.train.inputs.shape[1:]))
+    return tuple(summarize(components.model.module, (2, *shape)))
+
+
+def describe_setup(
+    components: TrainingComponents, acceleration: Acceleration, layers: tuple[LayerRow, ...]
+) -> Setup:
+    """The record of `setup.json`; `layers`, see `model_layers`."""
     data, shape = components.data, tuple(components.data.train.inputs.shape[1:])
     setup = _describe_data(_describe_execution(components, acceleration), data)
     input_shape = components.preprocessing.output_shape(shape)
@@ -30,7 +39,7 @@ def describe_setup(components: TrainingComponents, acceleration: Acceleration) -
     # A later attempt loads its weights from a checkpoint.
     weights = components.model.weights or (previous.weights if previous else None)
     setup = msgspec.structs.replace(setup, data_notices=tuple(notices), weights=weights)
-    return _describe_model(setup, components.model.module, components.preprocessing, shape)
+    return _describe_model(setup, components.model.module, components.preprocessing, layers)
 
 
 def _describe_execution(components: TrainingComponents, acceleration: Acceleration) -> Setup:
@@ -78,13 +87,13 @@ def class_counts(split: Split, classes: int) -> tuple[int, ...]:
 
 
 def _describe_model(
-    setup: Setup, module: nn.Module, preprocessing: Preprocessing, shape: tuple[int, ...]
+    setup: Setup, module: nn.Module, preprocessing: Preprocessing, layers: tuple[LayerRow, ...]
 ) -> Setup:
-    """`setup` with layers for raw inputs of `shape`, parameters, and the preprocessing."""
+    """`setup` with layers, parameters, and the preprocessing."""
     parameters = list(module.parameters())
     return msgspec.structs.replace(
         setup,
-        layers=tuple(summarize(module, (2, *preprocessing.output_shape(shape)))),
+        layers=layers,
         parameters=sum(p.numel() for p in parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         preprocessing=PreprocessingRecord(

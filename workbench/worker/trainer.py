@@ -37,7 +37,7 @@ from workbench.worker.resume import (
     open_metrics,
     row_seconds,
 )
-from workbench.worker.setup_record import describe_setup
+from workbench.worker.setup_record import describe_setup, model_layers
 from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 
 
@@ -144,6 +144,9 @@ def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: St
     group = join_group(context, start.settings)
     components = TrainingComponents(context, start, group)
     warm_up_imports(components.settings, components.precision, processes=group.size)
+    # Here, because a forward pass of a sharded model needs all processes.
+    layers = model_layers(components) if context.is_writer else ()
+    components.shard_model()
     sums = RunningSums(components.task, components.device, group)
     metrics = MetricsWriter(sums, open_metrics(context, start.restored), components.log_every)
     state = _restored_state(context, components, start, sums)
@@ -151,7 +154,7 @@ def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: St
     check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
     acceleration = accelerate_step(state, components.epochs, context.notice)
     if context.is_writer:
-        write_record(context.folder.setup, describe_setup(components, acceleration))
+        write_record(context.folder.setup, describe_setup(components, acceleration, layers))
         if components.experiment.data.name.startswith(PREFIX):
             record_data_files(context.folder, components.data.file_hashes)
     return TrainingAttempt(context, components, state, checkpoints, metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workbench.core.errors import UserError
+from workbench.engine.sharded_tensors import load_weights
 from workbench.runs.attempts import RECORDED_PACKAGES
 from workbench.runs.evaluation import Evaluation
 from workbench.runs.journal import JournalLine, Notice, attempts_of
@@ -45,9 +46,9 @@ class UpgradeCheck:
             return
         module = self._components.model.module
         checkpoint, before = match
-        module.load_state_dict(checkpoint.content["model"])
+        load_weights(module, checkpoint.content["model"])
         evaluation, _ = self._evaluator.evaluate(self._components.held_out_split)
-        module.load_state_dict(restored.content["model"])
+        load_weights(module, restored.content["model"])
         self._note(f"{', '.join(changed)}: the weights of epoch {checkpoint.entry.epoch}", before, evaluation)
 
     def _note(self, subject: str, row: EvaluationRow, evaluation: Evaluation) -> None:
