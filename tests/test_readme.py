@@ -73,7 +73,9 @@ def test_commands_of_the_readme_are_understood() -> None:
 def test_every_command_is_in_the_readme() -> None:
     text = README.read_text(encoding="utf-8")
     choices = re.search(r"\{(.*?)\}", parser().format_usage())
-    names = choices[1].split(",") if choices else re.findall(r"^    ([a-z]+)\b", parser().format_help(), re.M)
+    names = (
+        choices[1].split(",") if choices else re.findall(r"^    ([a-z-]+)\b", parser().format_help(), re.M)
+    )
     assert len(names) > 15
     assert [name for name in names if f"`{name}`" not in text and f"workbench {name}" not in text] == []
 

@@ -37,6 +37,7 @@ SETTINGS: list[dict[str, Any]] = [
         "schedule": "cosine",
         "augment": ["flip", "mixup"],
     },
+    {"optimizer": "nadam", "epochs": 3, "ema": 0.99},
 ]
 
 
@@ -183,6 +184,7 @@ def test_conditions_for_a_cuda_graph(home: Path, monkeypatch: pytest.MonkeyPatch
     assert "fp16" in why("fp16")
     assert "undo" in why(auto_micro_batch=True)
     assert "again" in why(activation_checkpointing=True)
+    assert "adagrad" in why(optimizer="adagrad") and "muon" in why(optimizer="muon")
     monkeypatch.setattr(cuda_graphs, "MAX_PARAMETERS", 10)
     assert "0 million parameters keep the device busy (train.cuda_graph=yes forces it)" in why()
 

@@ -51,6 +51,16 @@ def test_one_cycle_schedule_equals_torchs() -> None:
     assert ours == pytest.approx(theirs)
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_warm_restarts_equal_torchs(factor: int) -> None:
+    train = TrainingSettings(epochs=7, lr=0.3, schedule="restarts", restart_every=2, restart_factor=factor)
+
+    def make(optimizer: Any) -> Any:
+        return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 20, factor)
+
+    assert curve(train, 10) == pytest.approx(torch_curve(make, 70, 0.3))
+
+
 def test_step_schedule_equals_torchs() -> None:
     ours = curve(TrainingSettings(epochs=7, lr=0.3, schedule="step", step_every=2, step_factor=0.5), 10)
     theirs = torch_curve(lambda o: torch.optim.lr_scheduler.StepLR(o, 20, 0.5), 70, 0.3)
@@ -90,6 +100,73 @@ def test_biases_and_norms_have_no_weight_decay() -> None:
     assert [(g["weight_decay"], len(g["params"])) for g in groups] == [(0.1, 1), (0.0, 3)]
 
 
+def test_weight_decay_can_apply_to_all_parameters() -> None:
+    train = TrainingSettings(optimizer="adamw", weight_decay=0.1, decay_all=True)
+    groups = make_optimizer(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), train, CPU).param_groups
+    assert [(g["weight_decay"], len(g["params"])) for g in groups] == [(0.1, 4)]
+
+
+def rates_by_name(module: nn.Module, train: TrainingSettings, head: tuple[str, ...]) -> dict[str, float]:
+    optimizer = make_optimizer(module, train, CPU, head)
+    set_lr(optimizer, train.lr, train)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    return {name: rates[id(parameter)] for name, parameter in module.named_parameters()}
+
+
+def test_the_rate_falls_from_the_head_to_the_input() -> None:
+    module = nn.Sequential(*(nn.Linear(2, 2) for _ in range(4)), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    train = TrainingSettings(lr=0.8, layer_decay=0.5, weight_decay=0.1, head_lr=0.3)
+    rates = rates_by_name(module, train, ("5",))
+    by_layer = {name.split(".")[0]: rate for name, rate in rates.items()}
+    assert by_layer == pytest.approx({"0": 0.05, "1": 0.1, "2": 0.2, "3": 0.4, "4": 0.4, "5": 0.3})
+    assert all(rates[name] == by_layer[name.split(".")[0]] for name in rates)
+
+
+def test_the_rate_of_the_head_follows_the_schedule() -> None:
+    module, train = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), TrainingSettings(lr=0.1, head_lr=0.4)
+    optimizer = make_optimizer(module, train, CPU, ("1",))
+    set_lr(optimizer, 0.01, train)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([0.01, 0.04])
+
+
+def test_groups_without_new_settings_are_those_of_stored_runs() -> None:
+    """The states of optimizers are stored by the order of their parameters."""
+    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    train = TrainingSettings(optimizer="adamw", weight_decay=0.1, norm_bias_lr_scale=2.0)
+    groups = make_optimizer(module, train, CPU, ("2",)).param_groups
+    names = {id(p): name for name, p in module.named_parameters()}
+    assert [[names[id(p)] for p in group["params"]] for group in groups] == [
+        ["1.bias"], ["0.weight", "2.weight"], ["0.bias", "1.weight", "2.bias"],
+    ]  # fmt: skip
+
+
+def test_muon_updates_the_matrices_as_torchs_and_adamw_the_rest() -> None:
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    theirs = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    theirs.load_state_dict(ours.state_dict())
+    train = TrainingSettings(optimizer="muon", lr=0.02, weight_decay=0.1)
+    first = make_optimizer(ours, train, CPU, ("2",))
+    rest = [p for name, p in theirs.named_parameters() if name not in {"0.weight", "1.weight"}]
+    others = [
+        torch.optim.Muon([theirs[0].weight, theirs[1].weight], lr=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([rest[2]], lr=0.02, weight_decay=0.1, fused=True),
+        torch.optim.AdamW([rest[0], rest[1], rest[3]], lr=0.02, weight_decay=0.0, fused=True),
+    ]
+    for step in range(4):
+        for module in (ours, theirs):
+            module.zero_grad()
+            module(torch.ones(3, 4)).square().sum().backward()
+        for optimizer in (first, *others):
+            unwrapped_step(optimizer)()
+        if step == 1:  # a resume
+            again = make_optimizer(ours, train, CPU, ("2",))
+            assert load_optimizer_state(again, first.state_dict())
+            first = again
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+
+
 def test_set_lr_reaches_every_group() -> None:
     optimizer = make_optimizer(nn.Linear(2, 2), TrainingSettings(optimizer="sgd", weight_decay=0.1), CPU)
     set_lr(optimizer, 0.123)
@@ -109,7 +186,7 @@ def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
 
     def learned(frozen: bool) -> dict[str, bool]:
         before = {k: v.clone() for k, v in module.state_dict().items()}
-        backbone.train(frozen=frozen)
+        backbone.train(len(backbone.stages) if frozen else 0)
         module(torch.randn(8, 4)).square().sum().backward()
         step()
         return {k: not torch.equal(v, before[k]) for k, v in module.state_dict().items()}
@@ -121,6 +198,18 @@ def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     assert changed["body.1.running_mean"]
     assert not changed["fixed"]
     assert not fixed.requires_grad
+
+
+def test_stages_are_unfrozen_from_the_head_on() -> None:
+    layers = [nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(4)]
+    module = nn.Sequential(*layers, nn.Linear(2, 2))
+    backbone, train = Backbone(module, ("4",)), TrainingSettings(freeze_epochs=2, unfreeze_every=2)
+    frozen = [backbone.num_frozen(epoch, train) for epoch in range(10)]
+    assert frozen == [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    backbone.train(2)
+    trained = {name.split(".")[0] for name, p in module.named_parameters() if p.requires_grad}
+    assert trained == {"2", "3", "4"}
+    assert [layer[1].training for layer in layers] == [False, False, True, True]
 
 
 def test_the_triangular_schedule_is_piecewise_linear() -> None:

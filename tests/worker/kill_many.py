@@ -56,7 +56,7 @@ def experiment(**changed: Any) -> Experiment:
     train = {
         "threads": 1, "device": "cpu", "epochs": 60, "batch_size": 16, "optimizer": "sgd", "lr": 0.005, "momentum": 0.9,
         "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine", "warmup": 1.0, "patience": 10,
-        "max_grad_norm": 5.0, "lookahead": 3,
+        "max_grad_norm": 5.0, "lookahead": 3, "ema": 0.99,
         "augment": ["crop", "erase"], "log_every": 1, "checkpoint_seconds": 0.05,
     }  # fmt: skip
     data, model = {"name": f"{PROBLEM}:make"}, {"name": f"{PROBLEM}:Net"}

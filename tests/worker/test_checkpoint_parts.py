@@ -39,6 +39,9 @@ CASES: dict[str, tuple[str, Any]] = {
     "optimizer.state": (LATE, None),
     "optimizer.name": (LATE, "adam"),
     "lookahead": (LATE, None),
+    "average.kind": (LATE, "swa"),
+    "average.updates": (EARLY, None),
+    "average.weights": (LATE, None),
     "scaler": (LATE, None),
     "step": (LATE, None),
     "epoch": (LATE, None),
@@ -118,7 +121,7 @@ def cuts(tmp_path_factory: pytest.TempPathFactory, half_precision: None) -> Cuts
 
 
 def parts(
-    content: dict[str, Any], nested: tuple[str, ...] = ("model", "optimizer", "sums", "random")
+    content: dict[str, Any], nested: tuple[str, ...] = ("model", "optimizer", "average", "sums", "random")
 ) -> set[str]:
     """The names of all parts."""
     inner = {f"{key}.{name}" for key in nested for name in content[key]}

@@ -42,6 +42,12 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ({"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 0.5, "log_every": 7}, None),
     ({"optimizer": "sgd", "momentum": 0.9, "augment": AUGMENT, "batch_size": 60}, RESNET),
     ({"class_weights": "balanced", "balanced_sampling": True, "label_smoothing": 0.1, "patience": 1}, None),
+    ({"ema": 0.99, "lookahead": 3, "optimizer": "sgd", "momentum": 0.9}, RESNET),
+    ({"optimizer": "muon", "layer_decay": 0.5, "head_lr": 0.01, "weight_decay": 0.1}, None),
+    ({"optimizer": "nadam", "schedule": "restarts", "restart_every": 0.7, "restart_factor": 2}, None),
+    ({"optimizer": "radam", "decay_all": True, "weight_decay": 0.1}, None),
+    ({"optimizer": "adagrad", "unfreeze_every": 1, "head_lr": 0.01, "batch_size": 100}, RESNET),
+    ({"swa": 0.3, "swa_lr": 0.01, "batch_size": 60}, RESNET),
     ({"freeze_epochs": 1, "validation": 0.0, "precision": "bf16", "batch_size": 100}, RESNET),
 ]  # fmt: skip
 

@@ -72,9 +72,19 @@ def test_two_processes_train_like_one(home: Any, settings: dict[str, Any], model
 @pytest.mark.parametrize(
     ("settings", "model"),
     [
-        ({"optimizer": "adam", "augment": ["crop"], "log_every": 7}, None),
-        ({"freeze_epochs": 1, "lookahead": 3, "augment": ["mixup"], "batch_size": 128}, RESNET),
-        ({"fsdp": True, "optimizer": "adam", "lookahead": 3, "augment": ["crop"], "log_every": 7}, RESNET),
+        ({"optimizer": "adam", "augment": ["crop"], "log_every": 7, "ema": 0.99}, None),
+        ({"freeze_epochs": 1, "lookahead": 3, "augment": ["mixup"], "batch_size": 128, "swa": 0.3}, RESNET),
+        (
+            {
+                "fsdp": True,
+                "optimizer": "adam",
+                "lookahead": 3,
+                "augment": ["crop"],
+                "log_every": 7,
+                "ema": 0.99,
+            },
+            RESNET,
+        ),
     ],
 )
 def test_a_killed_rank_leads_back_to_the_last_checkpoint(

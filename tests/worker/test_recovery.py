@@ -97,6 +97,15 @@ def test_a_run_with_rollbacks_resumes_exactly(home: Path) -> None:
     assert same(outcome(cut), outcome(uncut))
 
 
+def test_a_rollback_halves_the_rate_of_the_head_too(home: Path) -> None:
+    folder = make_run(home, {**WILD, "lr": 30.0, "head_lr": 60.0, "on_nan": "rollback"}, DEEP)
+    run_until(folder, None)
+    rates: dict[str, list[Any]] = {"train.lr": [], "train.head_lr": []}
+    for change in changes(folder):
+        rates[change.setting].append(change.value)
+    assert rates["train.lr"] and rates["train.head_lr"] == [2 * value for value in rates["train.lr"]]
+
+
 def test_a_bad_last_checkpoint_causes_a_rollback(home: Path) -> None:
     folder = make_run(home, {**WILD, "epochs": 1, "on_nan": "rollback"}, DEEP)
     trainer = prepared(folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.worker.support import make_run, prepared, setup_of
+from tests.worker.support import make_run, notices, prepared, setup_of
 from workbench.runs.records import Setup
 from workbench.worker.components import PreviousEnvironment, recorded_environment
 
@@ -27,6 +27,14 @@ def test_setup_describes_data_model_and_environment(home: Path) -> None:
     assert setup.steps_per_epoch == -(-counts["train"] // 50)
     assert setup.steps_total == 2 * setup.steps_per_epoch
     assert (setup.device, setup.threads, setup.precision) == ("cpu", 1, "fp32")
+
+
+def test_a_model_without_stochastic_depth_has_no_drop_path(home: Path) -> None:
+    folder = make_run(home, {"epochs": 1, "drop_path": 0.2})
+    prepared(folder).close()
+    assert [n.text for n in notices(folder)] == [
+        "train.drop_path: without effect: mlp has no stochastic depth"
+    ]
 
 
 def test_a_later_attempt_keeps_the_recorded_environment_if_it_is_complete() -> None:

@@ -152,6 +152,7 @@ def _build_parser() -> tuple[Parser, Subparsers]:
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_plan(commands)
+    _add_finders(commands)
     _add_sweep(commands)
     _add_script(commands)
     _add_logs(commands)
@@ -193,6 +194,13 @@ def _add_train(commands: Subparsers) -> None:
 def _add_plan(commands: Subparsers) -> None:
     summary = "estimate time, memory and disk space from a few real steps, and suggest faster settings"
     _add_experiment(_add(commands, "plan", "plan:plan", summary))
+
+
+def _add_finders(commands: Subparsers) -> None:
+    summary = "find a learning rate: the loss of real steps at rising rates, and what it suggests"
+    _add_experiment(_add(commands, "lr-find", "find:lr_find", summary))
+    summary = "find the largest batch size that fits into memory, with the throughput of each that is tried"
+    _add_experiment(_add(commands, "batch-find", "find:batch_find", summary))
 
 
 def _add_sweep(commands: Subparsers) -> None:
@@ -287,6 +295,11 @@ def _add_run_commands(commands: Subparsers) -> None:
     splits = ("train", "validation", "test")
     command.add_argument(
         "--split", default="test", choices=splits, help="split to evaluate on (default: test)"
+    )
+    command.add_argument(
+        "--raw",
+        action="store_true",
+        help="the weights themselves, where the run averages them (train.ema, train.swa)",
     )
     _add_device(command)
     _add_data(command)

@@ -21,6 +21,7 @@ from workbench.config.setting_aliases import (
     upgrade_setting,
     upgrade_train_section,
 )
+from workbench.config.training_checks import check_training
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.parsing import parse_toml
@@ -372,6 +373,7 @@ def check_compatibility(experiment: Experiment) -> None:
     if experiment.model.options.get("softmax") and data.task == "regression":
         raise UserError("model.softmax must be no for a regression")
     check_processes(experiment.train)
+    check_training(experiment.train)
     if experiment.train.monitor != "loss" and data.task == "regression":
         raise UserError("train.monitor must be loss for a regression")
 

@@ -22,8 +22,11 @@ def lr_at(step: int, train: TrainingSettings, steps_per_epoch: int) -> float:
 
     A linear warm-up over `train.warmup` epochs is followed by the schedule over the remaining steps. `one-cycle`
     (Smith & Topin, arXiv:1708.07120) rises over the warm-up, or 30 % of the run, and does not cycle the momentum.
-    `triangular` (Jordan, arXiv:2404.00498) rises linearly over the warm-up, or 23 %, and falls linearly.
+    `triangular` (Jordan, arXiv:2404.00498) rises linearly over the warm-up, or 23 %, and falls linearly. `restarts` are
+    those of PyTorch's `CosineAnnealingWarmRestarts`.
     """
+    if train.swa and train.swa_lr and step // steps_per_epoch >= first_averaged_epoch(train):
+        return train.swa_lr
     total = max(1, train.epochs * steps_per_epoch)
     warm = min(round(train.warmup * steps_per_epoch), total)
     if train.schedule == "one-cycle":
@@ -34,10 +37,17 @@ def lr_at(step: int, train: TrainingSettings, steps_per_epoch: int) -> float:
         return train.lr * (step + 1) / warm
     if train.schedule == "step":
         return train.lr * train.step_factor ** (step // steps_per_epoch // train.step_every)
+    if train.schedule == "restarts":
+        return train.lr * _restarts(step - warm, train.restart_every * steps_per_epoch, train.restart_factor)
     if train.schedule == "cosine":
         done = (step - warm) / max(1, total - warm)
         return train.lr * (1 + math.cos(math.pi * min(1.0, done))) / 2
     return train.lr
+
+
+def first_averaged_epoch(train: TrainingSettings) -> int:
+    """The first epoch (counted from 0) whose last weights are part of the average of `train.swa`."""
+    return min(math.floor(train.swa * train.epochs), train.epochs - 1)
 
 
 def describe_lr_change(
@@ -81,6 +91,17 @@ def _triangle(step: int, total: int, rise: float) -> float:
     if step < rise:
         return TRIANGLE_START + (1 - TRIANGLE_START) * step / rise
     return 1 + (TRIANGLE_END - 1) * min(1.0, (step - rise) / max(1.0, total - rise))
+
+
+def _restarts(step: int, length: float, factor: int) -> float:
+    """The factor on the peak rate at `step`: cosines from 1 to 0 (Loshchilov & Hutter, arXiv:1608.03983).
+
+    The first takes `length` steps, each other one `factor` times as many as the one before it.
+    """
+    start = 0.0 if factor > 1 else step // length * length
+    while step >= start + length:
+        start, length = start + length, length * factor
+    return _cosine_interpolation(1.0, 0.0, (step - start) / length)
 
 
 def _cosine_interpolation(start: float, end: float, done: float) -> float:

@@ -16,6 +16,15 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """How a model is trained. Every field is a setting `train.NAME`; the descriptions are shown as its help."""
 
     epochs: Annotated[int, Meta(ge=1, le=1_000_000, description="passes over the training data")] = 10
+    hours: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="time limit in hours, instead of epochs: before its first step the run times a few and sets "
+            "train.epochs to what fits, and with it the schedule; 0 is off",
+        ),
+    ] = 0.0
     batch_size: Annotated[int, Meta(ge=1, le=1_000_000, description="samples per step")] = 64
     batch_per_process: Annotated[
         int,
@@ -26,13 +35,41 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             "learning rate stays as it is set; 0 is off",
         ),
     ] = 0
-    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], Meta(description="optimizer")] = "adam"
+    optimizer: Annotated[
+        Literal["sgd", "adam", "adamw", "rmsprop", "nadam", "radam", "adagrad", "muon"],
+        Meta(
+            description="optimizer; muon is for the matrices of dense layers and attention outside the head, with a "
+            "rate like that of adamw, which it uses for all other parameters"
+        ),
+    ] = "adam"
     lr: Annotated[float, Meta(gt=0, le=1000, description="learning rate; with a schedule its maximum")] = 1e-3
-    momentum: Annotated[float, Meta(ge=0, lt=1, description="momentum (sgd, rmsprop)")] = 0.0
+    momentum: Annotated[
+        float, Meta(ge=0, lt=1, description="momentum (sgd, rmsprop; muon: 0 is its usual 0.95)")
+    ] = 0.0
     nesterov: Annotated[bool, Meta(description="Nesterov momentum (sgd)")] = False
     weight_decay: Annotated[
         float, Meta(ge=0, le=10, description="weight decay (L2 penalty; decoupled in adamw)")
     ] = 0.0
+    decay_all: Annotated[
+        bool, Meta(description="weight decay also for biases and the scales of norms, which it leaves out")
+    ] = False
+    head_lr: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="learning rate of the head (the last layer), which follows the schedule too; 0 is that of all",
+        ),
+    ] = 0.0
+    layer_decay: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="layer-wise learning rate decay: factor from each stage of the network to the one before it "
+            "(such as 0.7); the head keeps the full rate; 1 is off",
+        ),
+    ] = 1.0
     norm_bias_lr_scale: Annotated[
         float,
         Meta(gt=0, le=1000, description="learning rate multiplier for the biases of normalization layers"),
@@ -40,10 +77,42 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     lookahead: Annotated[
         int, Meta(ge=0, description="Lookahead: synchronize with the slow weights every k steps; 0 is off")
     ] = 0
+    ema: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="exponential moving average of the weights (decay, such as 0.999), which is evaluated, "
+            "exported and used for predictions instead of the raw weights; 0 is off",
+        ),
+    ] = 0.0
+    swa: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="stochastic weight averaging: share of the epochs (such as 0.75) after which the weights at "
+            "the end of each epoch are averaged; the mean is evaluated and used, with batch norm statistics computed "
+            "for it by a pass over the training data; 0 is off",
+        ),
+    ] = 0.0
+    swa_lr: Annotated[
+        float,
+        Meta(
+            ge=0, le=1000, description="learning rate of the epochs that swa averages; 0 follows the schedule"
+        ),
+    ] = 0.0
     schedule: Annotated[
-        Literal["constant", "step", "cosine", "one-cycle", "triangular"],
-        Meta(description="learning rate schedule"),
+        Literal["constant", "step", "cosine", "one-cycle", "triangular", "restarts"],
+        Meta(description="learning rate schedule; restarts is cosine with warm restarts (SGDR)"),
     ] = "constant"
+    restart_every: Annotated[
+        float, Meta(gt=0, le=1_000_000, description="restarts schedule: epochs of the first cycle")
+    ] = 10.0
+    restart_factor: Annotated[
+        int,
+        Meta(ge=1, le=100, description="restarts schedule: factor from the length of a cycle to the next"),
+    ] = 1
     warmup: Annotated[float, Meta(ge=0, le=1000, description="epochs of linear learning rate warm-up")] = 0.0
     step_every: Annotated[int, Meta(ge=1, description="step schedule: epochs between decays")] = 10
     step_factor: Annotated[
@@ -134,6 +203,21 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         int,
         Meta(ge=0, description="first epochs in which only the head is trained and the backbone is frozen"),
     ] = 0
+    unfreeze_every: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="gradual unfreezing, after freeze_epochs: every n epochs one more stage of the network is "
+            "trained, from the head on; 0 is all at once",
+        ),
+    ] = 0
+    drop_path: Annotated[
+        Literal["auto"] | Annotated[float, Meta(ge=0, lt=1)],
+        Meta(
+            description="drop path (stochastic depth) of the models that have it: probability of the last block, in "
+            "proportion before; auto is the model's own"
+        ),
+    ] = "auto"
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)], Meta(description="CPU threads")
     ] = "auto"

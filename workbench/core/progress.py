@@ -15,7 +15,7 @@ class Progress:
     """The operation, for people: `downloading cifar10`."""
     done: int = 0
     total: int | None = None
-    unit: Literal["", "bytes", "images", "batches"] = ""
+    unit: Literal["", "bytes", "images", "batches", "steps"] = ""
     """Empty for an operation without parts to count."""
 
 

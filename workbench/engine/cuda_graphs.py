@@ -13,6 +13,7 @@ from workbench.config.training_settings import TrainingSettings
 from workbench.core.text import one_line
 from workbench.engine.batches import Batch
 from workbench.engine.device import Precision
+from workbench.engine.optimizer import NOT_CAPTURABLE
 from workbench.engine.rng_state import random_states, restore_random_states
 
 MAX_PARAMETERS = 30_000_000
@@ -199,6 +200,8 @@ def select_recorder(
         return None, "CUDA graphs need a CUDA device"
     if precision.name == "fp16":
         return None, "the gradient scaler of fp16 synchronizes with the device in each step"
+    if settings.optimizer in NOT_CAPTURABLE:
+        return None, f"PyTorch's {settings.optimizer} reads the learning rate on the host in each step"
     if settings.auto_micro_batch:
         return None, "train.auto_micro_batch must be able to undo a step, and a graph can't"
     if settings.activation_checkpointing:

@@ -38,6 +38,16 @@ class ProcessContent(TypedDict):
     """Its part of `RunningSumsContent.device`."""
 
 
+class AverageContent(TypedDict):
+    """An average of the weights, see `WeightAverage`."""
+
+    kind: str
+    """`ema` or `swa`."""
+    updates: int
+    weights: dict[str, Tensor]
+    """All floating-point values of the module's state dict."""
+
+
 class TrainingContent(TypedDict):
     """The return value of `TrainState.state_dict`: everything that training changes."""
 
@@ -53,5 +63,15 @@ class TrainingContent(TypedDict):
     stale: int
     sums: RunningSumsContent
     random: RandomStates
+    average: NotRequired[AverageContent | None]
+    """Of `train.ema` or `train.swa`; missing in older checkpoints."""
     ranks: NotRequired[list[ProcessContent]]
     """By rank; missing where one process trained, whose `random` and `sums` are above."""
+
+
+def result_weights(content: TrainingContent) -> dict[str, Tensor]:
+    """The weights that are evaluated, exported and used for predictions: the average, where the run keeps one."""
+    average = content.get("average")
+    if not average or not average["updates"]:
+        return content["model"]
+    return {**content["model"], **average["weights"]}

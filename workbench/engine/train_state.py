@@ -32,6 +32,7 @@ from workbench.engine.state_content import (
 )
 from workbench.engine.task import Task
 from workbench.engine.torch_compat import has_batch_norm, relative_change, unwrapped_step
+from workbench.engine.weight_average import make_average
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,24 @@ class TrainState:
         self.module = module = backbone.module
         self.task, self.precision, self.settings_history = task, precision, settings_history
         self.settings = settings_history.at(0)
+        self._backbone, self.sums = backbone, sums
         self.guard = NonFiniteGuard(precision.device, group=group)
         self._scaler = precision.scaler()
         self._parameters = list(module.parameters())
         self._is_sharded = is_sharded(module)
         self._create_optimizer()
         self.lookahead = Lookahead(module) if self.settings.lookahead else None
+        self.average = make_average(module, self.settings)
         self.step = self.epoch = self.position = self.epochs_since_best = 0
         self.best: BestEpoch | None = None
         self.steps_per_epoch = 1
         self.lr = self.settings.lr
-        self._backbone, self.sums = backbone, sums
         self._merge_last_singleton = has_batch_norm(module)
         self._next_change: int | None = None
         self._step_snapshot: TensorSnapshot | None = None
         self.in_step = False
         """Whether a step is under way, so that an error was raised by the step itself."""
-        self._frozen = False
+        self._num_frozen = 0
         self.network: Callable[[Tensor], Tensor] = module
         """Computes the outputs in training: the module, or its compiled or parallel version."""
         self._parallel = make_parallel_network(module, group)
@@ -121,14 +123,14 @@ class TrainState:
         return self.epoch + self.position / self.steps_per_epoch
 
     def begin_epoch(self, steps: int) -> None:
-        """Start or continue an epoch of `steps` steps: training mode, backbone frozen or not."""
+        """Start or continue an epoch of `steps` steps: training mode, stages frozen or not."""
         self.in_step = False
         self.steps_per_epoch = steps
         self.refresh_settings()
-        frozen = self.epoch < self.settings.freeze_epochs
-        self._backbone.train(frozen)
-        if frozen != self._frozen:
-            self._frozen = frozen
+        num_frozen = self._backbone.num_frozen(self.epoch, self.settings)
+        self._backbone.train(num_frozen)
+        if num_frozen != self._num_frozen:
+            self._num_frozen = num_frozen
             self._invalidate_graph()
             if self._parallel is not None:
                 self._parallel.invalidate()
@@ -222,7 +224,7 @@ class TrainState:
         # Not `step`: a run resumed with another batch size has made a different number of steps for these epochs.
         done = self.epoch * self.steps_per_epoch + self.position
         self.lr = lr_at(done, self.settings, self.steps_per_epoch)
-        set_lr(self.optimizer, self.lr)
+        set_lr(self.optimizer, self.lr, self.settings)
         self._step_snapshot = self._snapshot_before_step() if self.settings.auto_micro_batch else None
         self.in_step = True
 
@@ -289,6 +291,9 @@ class TrainState:
         self.step += 1
         self.position += 1
         self._update_lookahead()
+        if self.average is not None:
+            ends_epoch = self.position == self.steps_per_epoch
+            self.average.after_step(self.settings, self.epoch, ends_epoch=ends_epoch)
 
     def _update_lookahead(self) -> None:
         """Update Lookahead every `train.lookahead` steps and at the end of the run."""
@@ -336,6 +341,7 @@ class TrainState:
             "model": self.module.state_dict(),
             "optimizer": {"name": self.settings.optimizer, **self.optimizer.state_dict()},
             "lookahead": None if self.lookahead is None else self.lookahead.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -368,6 +374,7 @@ class TrainState:
         self.settings = self.settings_history.at(self.step)
         self._create_optimizer()
         self.lookahead = make_lookahead(state.get("lookahead"), self.settings.lookahead, self.module)
+        self.average = make_average(self.module, self.settings, state.get("average"))
         notes = self._load_optimizer_state(state["optimizer"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
@@ -377,7 +384,8 @@ class TrainState:
         return notes if random_note is None else [*notes, random_note]
 
     def _create_optimizer(self) -> None:
-        self.optimizer = make_optimizer(self.module, self.settings, self.precision.device)
+        head = self._backbone.head
+        self.optimizer = make_optimizer(self.module, self.settings, self.precision.device, head)
         step = unwrapped_step(self.optimizer)
         # A scaler skips updates by itself, by their gradients.
         plain = self._scaler is None

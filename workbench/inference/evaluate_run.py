@@ -33,14 +33,20 @@ from workbench.worker.checkpoint_content import recorded_data
 
 
 def evaluate_run(
-    folder: RunFolder, split: str, device: str, progress: ProgressCallback, moved_to: str = ""
+    folder: RunFolder,
+    split: str,
+    device: str,
+    progress: ProgressCallback,
+    moved_to: str = "",
+    *,
+    raw: bool = False,
 ) -> RunEvaluation:
-    """Evaluate the best weights of a run on `split`.
+    """Evaluate the best weights of a run on `split`: their average, where the run averages them, unless `raw`.
 
     `moved_to`: where its dataset is now, which is recorded if it is the same data. Raises `UserError`: no checkpoint,
     no such split, or data other than the run was trained on.
     """
-    model = load_run_model(folder.path)
+    model = load_run_model(folder.path, raw=raw)
     content, module = model.content, model.module
     experiment = _experiment(folder, moved_to)
     recorded, name = recorded_data(content), experiment.data.name

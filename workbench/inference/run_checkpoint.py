@@ -15,6 +15,7 @@ from workbench.core.errors import UserError
 from workbench.core.user_code import is_user_code
 from workbench.datasets.image_transform import tell_input
 from workbench.datasets.input_record import InputKind, InputRecord, is_image_shape
+from workbench.engine.state_content import result_weights
 from workbench.io.record_codec import read_record
 from workbench.io.torch_files import load_into
 from workbench.models.factory import build_model
@@ -49,9 +50,9 @@ class RunModel:
         return self.spec.input
 
 
-def load_run_model(run: Path, which: Literal["best", "last"] = "best") -> RunModel:
-    """The best or newest readable checkpoint of a run, as a module. Raises `UserError`."""
-    content, notices = load_run_checkpoint(run, which)
+def load_run_model(run: Path, which: Literal["best", "last"] = "best", *, raw: bool = False) -> RunModel:
+    """The best or newest readable checkpoint of a run, as a module. `raw` as below. Raises `UserError`."""
+    content, notices = load_run_checkpoint(run, which, raw=raw)
     spec = read_spec(run, content)
     module = build_from_spec(spec)
     load_into(module, content["model"], f"{run.name}'s checkpoint")
@@ -59,11 +60,12 @@ def load_run_model(run: Path, which: Literal["best", "last"] = "best") -> RunMod
 
 
 def load_run_checkpoint(
-    run: Path, which: Literal["best", "last"] = "best"
+    run: Path, which: Literal["best", "last"] = "best", *, raw: bool = False
 ) -> tuple[CheckpointContent, tuple[str, ...]]:
     """The content of the best (if none is marked best, the newest) or newest readable checkpoint of a run, and notices.
 
-    Raises `UserError` if there is none, or if it was not written by a run.
+    Its `model` are the averaged weights where the run averages them (`train.ema`, `train.swa`), unless `raw`. Raises
+    `UserError` if there is none, or if it was not written by a run.
     """
     try:
         loaded = select_checkpoint(RunFolder(run), which, _check_model)
@@ -75,7 +77,8 @@ def load_run_checkpoint(
         raise UserError(
             f"{run.name} has no checkpoint yet: one is written every minute and at the end of every epoch"
         )
-    return loaded.content, loaded.notices
+    content = loaded.content
+    return content if raw else {**content, "model": result_weights(content)}, loaded.notices
 
 
 def _check_model(content: CheckpointContent) -> None:

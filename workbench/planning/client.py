@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -31,7 +31,9 @@ from workbench.launcher.fork_client import start_python
 from workbench.launcher.gpu_assignment import GpuAssigner, worker_environment
 from workbench.models import catalog as models
 from workbench.models.weights_check import check_weights
-from workbench.planning.plan import RESULT_FILE, Plan, PlanResult
+from workbench.planning.batch_sizes import BatchSizes
+from workbench.planning.lr_curve import LrCurve
+from workbench.planning.plan import RESULT_FILE, Measurement, Plan, PlanResult
 from workbench.runs.journal import Attempt, Journal
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_folder import RunFolder
@@ -39,18 +41,22 @@ from workbench.system.device_names import device_names
 
 POLL_SECONDS = 0.1
 
+Noted = TypeVar("Noted", Plan, LrCurve, BatchSizes)
+
 
 class PlanProcess:
-    """The process that makes one plan; as a context manager it ends the process and removes its folder."""
+    """The process that makes one plan, or another measurement; as a context manager it ends the process and removes its
+    folder.
+    """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, measurement: Measurement = Measurement.PLAN) -> None:
         launch.check_device(experiment.train.device, process_count(experiment.train))
         # Raises for folders that can't be trained on.
         folder_facts(experiment.data.name, experiment.data.options)
         check_weights(experiment.model)
         experiment, notices = without_downloads(experiment)
         experiment, more = in_one_process(experiment)
-        self._notices = (*notices, *more)
+        self._notices, self._measurement = (*notices, *more), measurement
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
         try:
             self._start(experiment)
@@ -68,8 +74,9 @@ class PlanProcess:
         reading, self._stdin = os.pipe()
         with self._folder.log.open("ab") as log, os.fdopen(reading):
             self._process = start_python(
-                "workbench.planning.worker", [str(self._folder.path)], stdin=reading, stdout=log.fileno(),
-                stderr=log.fileno(), environment=worker_environment(os.environ, *([gpu] if gpu else [])),
+                "workbench.planning.worker", [str(self._folder.path), self._measurement], stdin=reading,
+                stdout=log.fileno(), stderr=log.fileno(),
+                environment=worker_environment(os.environ, *([gpu] if gpu else [])),
             )  # fmt: skip
 
     def _remove_folder(self) -> None:
@@ -91,6 +98,27 @@ class PlanProcess:
 
     def wait(self, progress: ProgressCallback) -> Plan:
         """The plan. Raises `UserError`, `RunFailed` (it would fail in training too) or `Cancelled`."""
+        plan = self._wait(progress).plan
+        assert plan is not None
+        return self._noted(plan)
+
+    def wait_for_lr_curve(self, progress: ProgressCallback) -> LrCurve:
+        """The losses over the learning rate. Raises as `wait`."""
+        lr_curve = self._wait(progress).lr_curve
+        assert lr_curve is not None
+        return self._noted(lr_curve)
+
+    def wait_for_batch_sizes(self, progress: ProgressCallback) -> BatchSizes:
+        """The batch sizes that fit. Raises as `wait`."""
+        batch_sizes = self._wait(progress).batch_sizes
+        assert batch_sizes is not None
+        return self._noted(batch_sizes)
+
+    def _noted(self, result: Noted) -> Noted:
+        """A result, with the notices about the experiment before its own."""
+        return msgspec.structs.replace(result, notices=(*self._notices, *result.notices))
+
+    def _wait(self, progress: ProgressCallback) -> PlanResult:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(POLL_SECONDS)
@@ -105,16 +133,17 @@ class PlanProcess:
         elif beat.progress is not None:
             progress(beat.progress)
 
-    def _result(self) -> Plan:
-        result = read_record(self._folder.path / RESULT_FILE, PlanResult) or PlanResult()
-        if result.plan is not None:
-            plan = result.plan
-            return msgspec.structs.replace(plan, notices=(*self._notices, *plan.notices))
-        if result.error is not None:
+    def _result(self) -> PlanResult:
+        result = read_record(self._folder.path / RESULT_FILE, PlanResult)
+        if result is not None and result.error is None:
+            return result
+        if result is not None and result.error is not None:
             raise (UserError if result.invalid_input else RunFailed)(result.error)
         if self._process.returncode == -9:
             raise Cancelled
-        raise RunFailed(f"no plan was made: {self._last_log_line() or f'exit {self._process.returncode}'}")
+        raise RunFailed(
+            f"nothing was measured: {self._last_log_line() or f'exit {self._process.returncode}'}"
+        )
 
     def _last_log_line(self) -> str:
         with contextlib.suppress(OSError):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from workbench.core.text import sanitize
 from workbench.io.record_codec import Record
+from workbench.planning.batch_sizes import BatchSizes
+from workbench.planning.lr_curve import LrCurve
 
 RESULT_FILE = "plan.json"
 """The file with the `PlanResult` that the process writes to its folder."""
@@ -82,10 +86,20 @@ def describe_cpu_wait(share: float) -> str:
     )
 
 
+class Measurement(StrEnum):
+    """What the planning process measures."""
+
+    PLAN = "plan"
+    LEARNING_RATES = "lr-find"
+    BATCH_SIZES = "batch-find"
+
+
 class PlanResult(Record, frozen=True, kw_only=True):
-    """A plan, or the error that prevented it."""
+    """What was measured, or the error that prevented it."""
 
     plan: Plan | None = None
+    lr_curve: LrCurve | None = None
+    batch_sizes: BatchSizes | None = None
     error: str | None = None
     """One line of text."""
     invalid_input: bool = False

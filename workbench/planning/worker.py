@@ -1,12 +1,12 @@
-"""The planning process: `python -m workbench.planning.worker FOLDER` tries the experiment in FOLDER.
+"""The planning process: `python -m workbench.planning.worker FOLDER WHAT` tries the experiment in FOLDER.
 
-It uses the worker's components and training loop, and writes `plan.json`; it creates no run.
+It uses the worker's components and training loop, and writes `plan.json`; it creates no run. WHAT is a
+`Measurement`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import sys
 import time
@@ -29,7 +29,16 @@ from workbench.engine.data_placement import PlacedSplit
 from workbench.engine.device import device_name
 from workbench.engine.evaluate import evaluate
 from workbench.io.record_codec import write_record
-from workbench.planning.plan import RESULT_FILE, Plan, PlanResult, Proposal, describe_cpu_wait
+from workbench.planning.batch_search import find_batch_size
+from workbench.planning.lr_search import find_learning_rate
+from workbench.planning.plan import (
+    RESULT_FILE,
+    Measurement,
+    Plan,
+    PlanResult,
+    Proposal,
+    describe_cpu_wait,
+)
 from workbench.planning.timed_training import MAX_WAIT, Throughput, TimedTraining
 from workbench.runs.evaluation import TOP_K
 from workbench.runs.journal import Notice, read_journal
@@ -37,7 +46,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.system import machine_info
 from workbench.system.cpu import usable_cores
 from workbench.system.cpu_wait import CpuWait
-from workbench.system.memory import host_memory
+from workbench.system.memory import host_memory, peak_process_bytes
 from workbench.system.processes import process_age
 from workbench.worker.attempt import TrainingAttempt
 from workbench.worker.checkpoints import CheckpointManager, estimate_checkpoint_bytes
@@ -253,6 +262,8 @@ class Planner:
             if isinstance(record, Notice):
                 yield record.text
         yield from self._training.notices
+        if self._settings.hours:
+            yield "train.hours: the run itself chooses its epochs, by a timing before its first step"
         if self._settings.patience:
             yield f"early stopping may end the run sooner, after {self._settings.patience} epochs without improvement"
 
@@ -278,19 +289,16 @@ def first_samples(placed_split: PlacedSplit, count: int) -> PlacedSplit:
     return replace(placed_split, split=split, targets=placed_split.targets[:count])
 
 
-def peak_process_bytes() -> int | None:
-    """The peak memory of this process in bytes; `None` where the system does not report it."""
+def make_result(context: Context, measurement: Measurement) -> PlanResult:
+    """The plan or another measurement, or the error that prevented it."""
     try:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        return None
-    return 1024 * int(match[1]) if match else None
-
-
-def make_result(context: Context) -> PlanResult:
-    """The plan, or the error that prevented it."""
-    try:
-        return PlanResult(plan=make_plan(context))
+        match measurement:
+            case Measurement.PLAN:
+                return PlanResult(plan=make_plan(context))
+            case Measurement.LEARNING_RATES:
+                return PlanResult(lr_curve=find_learning_rate(context))
+            case Measurement.BATCH_SIZES:
+                return PlanResult(batch_sizes=find_batch_size(context))
     except UserError as error:
         return PlanResult(error=one_line(error, 500), invalid_input=True)
     except RunFailed as error:
@@ -303,13 +311,13 @@ def make_result(context: Context) -> PlanResult:
 
 
 def main() -> None:
-    """Make one plan. The client holds the other end of stdin, as a supervisor does for a worker."""
+    """Make one plan or measurement. The client holds the other end of stdin, as a supervisor does for a worker."""
     folder = RunFolder(Path(sys.argv[1]).absolute())
     context = make_context(folder, 1, time.monotonic() - process_age())
     context.requests.install()
     context.heartbeat.start()
     try:
-        write_record(folder.path / RESULT_FILE, make_result(context), durable=False)
+        write_record(folder.path / RESULT_FILE, make_result(context, Measurement(sys.argv[2])), durable=False)
     except (Stop, Cancelled):
         # The client is gone and can't remove the folder.
         shutil.rmtree(folder.path, ignore_errors=True)

@@ -78,6 +78,7 @@ class ChangeCause(StrEnum):
 
     ROLLBACK = "rollback"
     OUT_OF_MEMORY = "out of memory"
+    TIME_LIMIT = "time limit"
 
     @classmethod
     def _missing_(cls, value: object) -> ChangeCause | None:

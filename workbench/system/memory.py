@@ -46,6 +46,15 @@ def host_memory() -> tuple[int | None, int | None]:
     return total, free
 
 
+def peak_process_bytes() -> int | None:
+    """The peak memory of this process in bytes; `None` where the system does not report it."""
+    try:
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return 1024 * int(match[1]) if match else None
+
+
 def fits_in_budget(count: int, free: int | None = None) -> bool:
     """Whether `count` bytes of data fit into `MEMORY_SHARE` of `free` bytes (default: free host memory).
 

@@ -178,11 +178,14 @@ class CheckpointManager:
 
 
 def estimate_checkpoint_bytes(module: nn.Module, train: TrainingSettings) -> int:
-    """The size of a checkpoint in bytes: weights, the slow weights of Lookahead, and the optimizer's state."""
-    moments = {"sgd": bool(train.momentum), "rmsprop": 1 + bool(train.momentum)}.get(train.optimizer, 2)
+    """The size of a checkpoint in bytes: weights, their average, those of Lookahead, and the optimizer's state."""
+    moments = {"sgd": bool(train.momentum), "rmsprop": 1 + bool(train.momentum), "adagrad": 1}.get(
+        train.optimizer, 2
+    )
     trainable: int = sum(p.nbytes for p in module.parameters() if p.requires_grad)
     weights: int = sum(value.nbytes for value in module.state_dict().values())
-    return weights * (2 if train.lookahead else 1) + moments * trainable
+    copies = 1 + bool(train.lookahead) + bool(train.ema or train.swa)
+    return weights * copies + moments * trainable
 
 
 class HashingWriter:

@@ -30,8 +30,10 @@ from workbench.engine.device import configure_determinism, device_name, pick_pre
 from workbench.engine.process_group import SINGLE, ProcessGroup
 from workbench.engine.settings_history import SettingOverride
 from workbench.engine.sharded_tensors import local_shard
+from workbench.engine.stochastic_depth import set_drop_path
 from workbench.engine.task import Task, make_task, precision_setting
 from workbench.engine.torch_compat import has_batch_norm
+from workbench.engine.weight_average import describe_average
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.factory import (
@@ -223,8 +225,12 @@ class TrainingComponents:
         self._check_batch_norm(built.module)
         check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
         self._note_outputs(built.module)
-        if self.settings.freeze_epochs and not built.head:
-            raise UserError(f"train.freeze_epochs: {choice.name} has no separate head to train; set it to 0")
+        for key in ("freeze_epochs", "unfreeze_every", "head_lr"):
+            if getattr(self.settings, key) and not built.head:
+                raise UserError(f"train.{key}: {choice.name} has no separate head to train; set it to 0")
+        drop_path = self.settings.drop_path
+        if not isinstance(drop_path, str) and not set_drop_path(built.module, drop_path):
+            self._context.notice(f"train.drop_path: without effect: {choice.name} has no stochastic depth")
         if pretrained and built.weights is None:
             data_dependent_init(built.module, self.preprocessing, data.train)
         self._channels_last_on_gpu = supports_channels_last_on_gpu(
@@ -369,8 +375,8 @@ class TrainingComponents:
         return auto_log_every(self.epochs.steps, self.settings.epochs)
 
     def execution_summary(self, acceleration: Acceleration) -> dict[str, str]:
-        """How data is provided (`data`), steps are computed (`step`), the model is sharded (`model`) and which GPU does
-        it, or why none does (`device`): one line of text each.
+        """How data is provided (`data`), steps are computed (`step`), the model is sharded (`model`), which GPU does
+        it, or why none does (`device`), and which average of the weights is used (`weights`): one line of text each.
         """
         summary = {
             "data": self.splits["train"].reason,
@@ -380,6 +386,8 @@ class TrainingComponents:
         }
         if self._sharding:
             summary["model"] = self._sharding
+        if average := describe_average(self.settings):
+            summary["weights"] = f"evaluated and used: {average}"
         if self._device_reason:
             summary["device"] = self._device_reason
         elif self.gpu is not None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
 from workbench.engine import evaluate
 from workbench.engine.decision_plot import decision_plot
 from workbench.engine.sharded_tensors import load_weights, unsharded
+from workbench.engine.state_content import result_weights
+from workbench.engine.weight_average import recompute_batch_norm
 from workbench.io.record_codec import read_record
 from workbench.models.outputs import extra_metrics, has_extra_metrics
 from workbench.runs.enums import Phase
@@ -148,6 +150,10 @@ class Evaluator:
 
         The state changes only after the evaluation: a run that is stopped during it resumes at the epoch's end.
         """
+        with self._result_weights(self._state.epoch):
+            return self._evaluate_epoch()
+
+    def _evaluate_epoch(self) -> bool:
         split, state = self._components.held_out_split, self._state
         evaluation, seconds = self.evaluate(split)
         self._metrics.write_epoch(state.step, state.epoch + 1)
@@ -159,6 +165,29 @@ class Evaluator:
         self._context.heartbeat.update(latest=latest)
         return best
 
+    @contextmanager
+    def _result_weights(self, new_in_epoch: int | None = None) -> Iterator[None]:
+        """Inside the context, the module has the averaged weights, where the run averages them.
+
+        `new_in_epoch`: the epoch after which batch norm statistics are computed for a new mean of weights.
+        """
+        average = self._state.average
+        if average is None or not average.updates:
+            yield
+            return
+        with average.in_place():
+            if average.kind == "swa" and new_in_epoch is not None:
+                self._context.heartbeat.update(phase=Phase.EVALUATING)
+                with self._context.stopwatch.during("evaluate"):
+                    recompute_batch_norm(
+                        self._components.model.module,
+                        self._components.epochs.batches(new_in_epoch).iter_from(0),
+                        self._components.precision,
+                        self._after_batch("train"),
+                        self._components.group,
+                    )
+            yield
+
     def _monitored(self, evaluation: Evaluation) -> float:
         """The monitored metric, oriented so that larger is better."""
         monitor = self._state.settings.monitor
@@ -169,21 +198,27 @@ class Evaluator:
         """Write the run's result: the test split, with the weights of the best epoch if there is one."""
         best = self._checkpoints.best() if self._components.experiment.weights == "best" else None
         best = self._components.group.broadcast(best, CheckpointEntry | None)
-        weights = None if best is None else self._load_weights(best)
+        if best is not None and best.step != self._state.step and self._load_weights(best):
+            self._evaluate_result(best)
+            return
+        with self._result_weights():
+            self._evaluate_result(best if best is not None and best.step == self._state.step else None)
+
+    def _evaluate_result(self, weights: CheckpointEntry | None) -> None:
+        """Write the result of the weights in the module: those of the checkpoint `weights`, or `None`: the last."""
         evaluation, seconds, tta = self._latest_test, 0.0, self._state.settings.tta
-        if evaluation is None or best is not None or tta != "none":
+        if evaluation is None or weights is not None or tta != "none":
             evaluation, seconds = self.evaluate("test", tta)
         self.write_result(evaluation, seconds, final=True, weights=weights)
         self._metrics.lines.sync()
 
-    def _load_weights(self, entry: CheckpointEntry) -> CheckpointEntry | None:
-        """Load the weights of a checkpoint into the module; returns its entry, or `None` where it is not readable."""
-        if entry.step != self._state.step:
-            try:
-                load_weights(self._components.model.module, self._checkpoints.load(entry)["model"])
-            except UserError as error:
-                self._context.notice(
-                    f"the result is of the last weights; the best checkpoint is not readable: {error}"
-                )
-                return None
-        return entry
+    def _load_weights(self, entry: CheckpointEntry) -> bool:
+        """Load the weights of a checkpoint into the module; `False` where it is not readable."""
+        try:
+            load_weights(self._components.model.module, result_weights(self._checkpoints.load(entry)))
+        except UserError as error:
+            self._context.notice(
+                f"the result is of the last weights; the best checkpoint is not readable: {error}"
+            )
+            return False
+        return True

@@ -74,7 +74,12 @@ class Recovery:
         entry = self._group.broadcast(None if restored is None else restored.entry, CheckpointEntry)
         restored = restored or LoadedCheckpoint(self._checkpoints.load(entry), entry, [])
         step, epoch = entry.step, self._state.epoch
-        before = self._state.settings_history.at(step).lr
+        settings = self._state.settings_history.at(step)
+        before = settings.lr
+        if settings.head_lr:
+            self._override_setting(
+                step, "head_lr", settings.head_lr / 2, settings.head_lr, ChangeCause.ROLLBACK
+            )
         self._override_setting(step, "lr", before / 2, before, ChangeCause.ROLLBACK, during_epoch=epoch)
         self._context.notice(
             f"{error.what} at step {error.step}: rolled back to step {step} with half the learning rate, "

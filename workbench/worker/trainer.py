@@ -38,6 +38,7 @@ from workbench.worker.resume import (
     row_seconds,
 )
 from workbench.worker.setup_record import describe_setup, model_layers
+from workbench.worker.time_limit import fit_epochs
 from workbench.worker.upgrade_check import UpgradeCheck, changed_versions
 
 
@@ -150,9 +151,12 @@ def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: St
     sums = RunningSums(components.task, components.device, group)
     metrics = MetricsWriter(sums, open_metrics(context, start.restored), components.log_every)
     state = _restored_state(context, components, start, sums)
+    acceleration = accelerate_step(state, components.epochs, context.notice)
+    if fit_epochs(context, components, state):
+        components.settings = state.settings
+        metrics.log_every = components.log_every
     rows = components.epochs.steps * components.settings.epochs // metrics.log_every
     check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
-    acceleration = accelerate_step(state, components.epochs, context.notice)
     if context.is_writer:
         write_record(context.folder.setup, describe_setup(components, acceleration, layers))
         if components.experiment.data.name.startswith(PREFIX):

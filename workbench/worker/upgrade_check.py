@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from workbench.core.errors import UserError
 from workbench.engine.sharded_tensors import load_weights
+from workbench.engine.state_content import result_weights
 from workbench.runs.attempts import RECORDED_PACKAGES
 from workbench.runs.evaluation import Evaluation
 from workbench.runs.journal import JournalLine, Notice, attempts_of
@@ -46,7 +47,7 @@ class UpgradeCheck:
             return
         module = self._components.model.module
         checkpoint, before = match
-        load_weights(module, checkpoint.content["model"])
+        load_weights(module, result_weights(checkpoint.content))
         evaluation, _ = self._evaluator.evaluate(self._components.held_out_split)
         load_weights(module, restored.content["model"])
         self._note(f"{', '.join(changed)}: the weights of epoch {checkpoint.entry.epoch}", before, evaluation)

@@ -20,13 +20,7 @@ from workbench.planning.plan import Plan, describe_shares
 
 def plan(options: argparse.Namespace) -> int:
     """Run a few steps of the experiment and print the estimates."""
-    experiment = build_experiment(
-        options.recipe,
-        dataset=options.dataset,
-        model=options.model,
-        device=options.device,
-        sets=[*options.set, *process_sets(options)],
-    )
+    experiment = given_experiment(options)
     summary = experiment_data(experiment)
     print_data(summary)
     estimate = make_plan(experiment, "; nothing is saved")
@@ -48,6 +42,17 @@ def plan(options: argparse.Namespace) -> int:
     for notice in estimate.notices:
         console.print_status(f"workbench: {sanitize(notice)}")
     return DONE
+
+
+def given_experiment(options: argparse.Namespace) -> Experiment:
+    """The experiment that a command names. Raises `UserError`."""
+    return build_experiment(
+        options.recipe,
+        dataset=options.dataset,
+        model=options.model,
+        device=options.device,
+        sets=[*options.set, *process_sets(options)],
+    )
 
 
 def make_plan(experiment: Experiment, remark: str) -> Plan:

@@ -207,7 +207,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
     progress = console.progress_printer()
     with claimed_gpu(f"evaluate {folder.id}", options.device) as device:
-        evaluation = evaluate_run(folder, options.split, device, progress, options.data or "")
+        evaluation = evaluate_run(
+            folder, options.split, device, progress, options.data or "", raw=options.raw
+        )
     if options.json:
         console.print_json(evaluation.to_json())
     else:

@@ -22,6 +22,7 @@ from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import Choice, Setting
 from workbench.datasets import catalog as datasets
 from workbench.models import catalog as models
+from workbench.ui.experiment.schedule_screen import schedule_line
 from workbench.ui.widgets.form import Field
 
 COMMON_SETTINGS = (
@@ -34,6 +35,7 @@ DEVICE_SETTING = "train.device"
 """The setting whose values are the devices of this host."""
 
 CONTENTS_HELP = "classes, splits and files of the folder, and what is left out"
+SCHEDULE_HELP = "the learning rate over the run"
 FIRST_RECIPE = "digits-mlp"
 _RECIPE_KEYS = ("name", "recipe", "title", "teaches", "reference", "do")
 _SECTIONS = ("data", "model", "train")
@@ -211,6 +213,8 @@ class Draft:
         values = self._values()
         rows = {row.key: self._field(row, values) for row in all_settings(self.data, self.model)}
         common = [rows.pop(key) for key in COMMON_SETTINGS if key in rows]
+        place = COMMON_SETTINGS.index("train.schedule") + 1
+        common[place:place] = self._schedule_row()
         options = {
             section: [rows.pop(key) for key in list(rows) if key.startswith(f"{section}.")]
             for section in ("data", "model")
@@ -229,6 +233,13 @@ class Draft:
             Field("more", "other settings", "", "heading"),
             *rows.values(),
         ]
+
+    def _schedule_row(self) -> list[Field]:
+        """The course of the learning rate, where it changes."""
+        if self.problem is not None:
+            return []
+        line = schedule_line(self.experiment().train, steps_per_epoch(self))
+        return [Field("schedule", "  lr by step", line, "pick", help=SCHEDULE_HELP)] if line else []
 
     def _field(self, row: Setting, values: Settings) -> Field:
         section, dot, field = row.key.partition(".")
@@ -303,6 +314,12 @@ def cost(draft: Draft, parameters: int | None, contents: DataSummary | None = No
     # The best and the last two checkpoints, each with two optimizer moments, in float32.
     disk = download + 3 * 3 * 4 * (count or 0)
     return Cost(train, validation, test, steps, count, disk, download)
+
+
+def steps_per_epoch(draft: Draft) -> int | None:
+    """The steps of an epoch of the (first) edited experiment; `None` while the number of samples is not known."""
+    train, steps = draft.experiment().train, cost(draft, 0).steps
+    return None if not steps else max(1, steps // train.epochs)
 
 
 def format_value(value: object) -> str:

@@ -16,7 +16,6 @@ from textual.widgets import Static
 from workbench.config.data_summary import DataSummary
 from workbench.config.experiment import Experiment
 from workbench.config.recipes import load_recipe
-from workbench.config.variants import Variant
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
@@ -29,11 +28,12 @@ from workbench.system.devices import TrainingDevice
 from workbench.system.gpu import read_inventory
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
-from workbench.ui.base.pane import Pane, PaneServices
+from workbench.ui.base.pane import PaneServices
 from workbench.ui.experiment import choosers
 from workbench.ui.experiment.draft import DEVICE_SETTING, Draft
 from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
+from workbench.ui.experiment.previews import PreviewPane
 from workbench.ui.experiment.summary_text import cost_lines, experiment_summary, layers_line
 from workbench.ui.experiment.summary_view import CostLine, ExperimentSummary
 from workbench.ui.services.folder_contents import FolderContents
@@ -46,7 +46,7 @@ FORM_MIN_ROWS = 12
 """From this height on the form is visible; a lower pane shows the summary until it is opened."""
 
 
-class ExperimentPane(Pane):
+class ExperimentPane(PreviewPane):
     """The experiment that `t` trains: `experiment()` returns it, `load()` replaces it."""
 
     ID = PaneId.EXPERIMENT
@@ -96,14 +96,6 @@ class ExperimentPane(Pane):
 
     def on_unmount(self) -> None:
         self._plans.cancel()
-
-    def experiment(self) -> Experiment:
-        """The edited experiment; of several the first. Raises `UserError`."""
-        return self.draft.experiment()
-
-    def variants(self) -> list[Variant]:
-        """The edited experiments, see `Draft.variants`. Raises `UserError`."""
-        return self.draft.variants()
 
     def load(self, experiment: Experiment) -> None:
         """Replace the draft by the experiment of a run. Raises `UserError`."""
@@ -266,7 +258,8 @@ class ExperimentPane(Pane):
     async def _field_opened(self, event: Form.Opened) -> None:
         event.stop()
         actions = {"recipe": self.action_recipes, "data": self.action_datasets, "model": self.action_models,
-                   "layers": self.action_layers, "contents": self._show_contents}  # fmt: skip
+                   "layers": self.action_layers, "contents": self._show_contents,
+                   "schedule": self.action_schedule}  # fmt: skip
         if event.field.key in actions:
             await actions[event.field.key]()
         elif event.field.key == DEVICE_SETTING:
@@ -408,7 +401,7 @@ class ExperimentPane(Pane):
 
     def _notify_plan(self, plan: Plan | None) -> None:
         """Show the warnings of a finished plan and its best proposal."""
-        for notice in () if plan is None else plan.notices:
+        for notice in plan.notices if plan else ():
             self.post_message(Notify(f"plan: {notice}", "warning"))
         if plan and plan.proposals:
             self.post_message(Notify(f"{describe_proposal(plan.proposals[0])}; b selects"))
