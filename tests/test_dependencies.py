@@ -15,7 +15,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"export": "workbench/export/", "sweep": "workbench/sweeps/"}
+EXTRAS = {
+    "export": "workbench/export/",
+    "sweep": "workbench/sweeps/",
+    "parquet": "workbench/datasets/parquet_images.py",
+}
 """Extras, by the folder of the modules that may import their packages."""
 INTEGRATED = {"keras", "lightning", "lightning_fabric", "pytorch_lightning", "transformers"}
 """Libraries that modules of `workbench/integrations` import for users who have them."""

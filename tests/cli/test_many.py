@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_control import until
+from tests.folder_data import draw_classes
 from workbench.cli.commands.many import GroupWaiter
 from workbench.cli.main import run
 from workbench.cli.signals import SignalRecorder
@@ -53,6 +54,57 @@ def test_a_grid_with_repeats_is_one_group_of_queued_runs(
     assert run(["train", "digits-mlp", "--repeat", "1", "--detach", *SHORT]) == 0
     assert read_report(Store.default().find(capsys.readouterr().out.strip())).group == "digits-mlp-2"
     until(lambda: all(row.status is Status.FINISHED for row in Store.default().list_runs()), "the end")
+
+
+def test_folds_are_one_group_and_hold_out_every_sample_once(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_classes(tmp_path / "pets", cat=9, dog=7)
+    rows = [f"pets/{name}/{i}.png,{name},p{i // 2}" for name in ("cat", "dog") for i in range(9)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,patient", *rows]))
+    command = ["train", "--dataset", f"csv:{tmp_path}/labels.csv", "--model", "mlp", "--folds", "2", *SHORT]
+    assert run([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [one["experiment"]["train"]["fold"] for one in document["runs"]] == [1, 2]
+    assert {one["status"] for one in document["runs"]} == {"finished"}
+
+    files = [
+        json.loads(path.read_text())
+        for one in document["runs"]
+        for path in Path(one["directory"]).glob("evaluations/step-*-test.json")
+    ]
+    assert sorted(position for file in files for position in file["positions"]) == list(range(16))
+    correct = sum(file["accuracy"] * file["count"] for file in files)
+    assert document["out_of_fold"]["accuracy"] == [pytest.approx(correct / 16)]
+
+    assert run(["compare", "--groups", "--json"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    assert group["metrics"]["out_of_fold.accuracy"]["values"] == document["out_of_fold"]["accuracy"]
+
+    name = document["runs"][1]["name"]
+    assert run(["evaluate", name, "--json"]) == 0
+    assert (
+        json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == document["runs"][1]["test"]["accuracy"]
+    )
+    assert run(["resume", name, "--set", "train.epochs=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["epoch"] == 2
+    assert run(["resume", name, "--set", "train.epochs=3", "--set", "train.fold=1"]) == 2
+    assert "train.fold can't change when a run is resumed" in capsys.readouterr().err
+
+
+def test_a_dry_run_lists_folds_and_wrong_ones_are_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "digits-mlp", "--dry-run", "--json", *SHORT]
+    assert run([*command, "--folds", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert [one["settings"] for one in found] == [{"train.fold": fold} for fold in "123"]
+    assert len({one["seconds"] for one in found}) == 1
+    assert run([*command, "--folds", "1"]) == 2
+    assert "--folds must be at least 2, not 1" in capsys.readouterr().err
+    one = ["--set", "train.folds=200", "--set", "train.fold=1"]
+    assert run(["train", "digits-mlp", *one, *SHORT]) == 2
+    assert "digits has at most 183 samples of one class" in capsys.readouterr().err
 
 
 def test_a_dry_run_lists_the_runs_and_their_time_and_starts_none(

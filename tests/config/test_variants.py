@@ -48,6 +48,31 @@ def test_names_are_valid_and_short() -> None:
         assert check_run_name(variant.experiment.name)
 
 
+def test_folds_are_a_run_each_unless_one_is_chosen() -> None:
+    made = make_variants(build, ["train.lr=0.1,0.03", "train.folds=2,3"], repeat=2)
+    assert len(made) == 2 * 2 * (2 + 3)
+    assert [variant.experiment.train.fold for variant in made[:4]] == [1, 2, 1, 2]
+    assert made[1].changed[-2:] == (("seed", "3"), ("train.fold", "2"))
+    assert made[1].experiment.name == "digits-mlp-lr0.1-folds2-seed3-fold2"
+    (only,) = make_variants(build, ["train.folds=5", "train.fold=4"])
+    assert only.experiment.train.fold == 4
+    with pytest.raises(UserError, match="1,200 runs, more than 1,000"):
+        make_variants(build, ["train.folds=600", "train.lr=0.1,0.2"])
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        (["train.folds=1"], r"train\.folds can't be 1"),
+        (["train.fold=2"], r"train\.fold=2 needs train\.folds"),
+        (["train.folds=3", "train.fold=4"], "there are 3 folds"),
+    ],
+)
+def test_folds_that_do_not_exist_are_refused(sets: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build(sets)
+
+
 @pytest.mark.parametrize(
     ("grid", "repeat", "words"),
     [

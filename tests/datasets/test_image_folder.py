@@ -20,8 +20,9 @@ from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
 from workbench.datasets import image_cache
 from workbench.datasets.image_folder_facts import describe_folder, facts_of_scan, folder_facts
-from workbench.datasets.image_folder_scan import ListedImage, scan_folder
+from workbench.datasets.image_folder_scan import scan_folder
 from workbench.datasets.image_listing import ImageListing
+from workbench.datasets.image_scan import ListedImage
 from workbench.datasets.loader import load
 from workbench.io import file_cache
 from workbench.io.image_fit import crop_to_square

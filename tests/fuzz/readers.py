@@ -1,6 +1,6 @@
 """The readers that are fuzzed: the real files that are damaged, and how each is read."""
 
-from tests.fuzz import data_readers, run_readers
+from tests.fuzz import data_readers, dataset_readers, run_readers
 from tests.fuzz.registry import READERS, Reader
 
-__all__ = ["READERS", "Reader", "data_readers", "run_readers"]
+__all__ = ["READERS", "Reader", "data_readers", "dataset_readers", "run_readers"]

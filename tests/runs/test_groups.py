@@ -10,7 +10,7 @@ from scipy import stats
 
 from workbench.config.experiment import build_experiment
 from workbench.runs.flat_settings import flat_settings
-from workbench.runs.groups import compare_groups, group_runs, statistics_of, welch_test
+from workbench.runs.groups import compare_groups, group_runs, out_of_fold, statistics_of, welch_test
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 
@@ -103,3 +103,30 @@ def test_scripts_of_a_named_group_may_vary_in_their_settings() -> None:
 def test_a_script_without_known_settings_is_not_grouped() -> None:
     rows = [replace(row(n, 0.9), settings={}, command="python train.py") for n in range(2)]
     assert [len(group) for group in group_runs(rows)] == [1, 1]
+
+
+def folds(*accuracies: float, seed: int = 0, first: int = 1, count: int = 0) -> list[RunSummary]:
+    """The runs of a cross-validation, of which fold N has tested 10 · N samples."""
+    return [
+        replace(
+            row(number, accuracy, f"seed={seed}", f"train.folds={count or len(accuracies)}", f"train.fold={number}"),
+            test_count=10 * number, id=f"{seed}-{number}",
+        )
+        for number, accuracy in enumerate(accuracies, first)
+    ]  # fmt: skip
+
+
+def test_folds_are_one_group_with_the_accuracy_over_all_samples() -> None:
+    (group,) = compare_groups(folds(0.5, 0.8)).groups
+    assert (group.n, group.metrics["test.accuracy"].mean) == (2, pytest.approx(0.65))
+    assert group.metrics["out_of_fold.accuracy"].values == pytest.approx((0.7,))
+    repeated = compare_groups([*folds(0.5, 0.8), *folds(0.6, 0.9, seed=1)])
+    assert repeated.groups[0].metrics["out_of_fold.accuracy"].values == pytest.approx((0.7, 0.8))
+
+
+def test_without_all_folds_there_is_no_accuracy_over_all_samples() -> None:
+    complete = folds(0.5, 0.8, 0.9)
+    unfinished = [*complete[:2], replace(complete[2], test=None)]
+    for rows in (complete[:2], unfinished, [*complete, replace(complete[0], id="again")]):
+        assert "out_of_fold.accuracy" not in compare_groups(rows).groups[0].metrics
+    assert out_of_fold([row(1, 0.5)]) == {}

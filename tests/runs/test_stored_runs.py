@@ -110,6 +110,9 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
             "processes": 1,
             "sync_batch_norm": False,
             "fsdp": False,
+            "folds": 0,
+            "fold": 0,
+            "fold_seed": 0,
         }
     assert not answered["phase"] and "cause" not in answered
     return {**answered, "cause": CAUSES[answered["status"]], "phase": None}
@@ -120,7 +123,7 @@ def as_listed_now(run: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     figure = run["test"]
     latest = None if figure is None else {"split": "test", "metric": "loss", "value": figure, "epoch": None}
     return {**as_now(run), "test": shown["test"], "latest_test": latest, "logged": None, "command": "",
-            "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False, "host": "atlas",
+            "test_count": 0, "group": "", "logs": [], "format": "", "log_stamp": "", "opened": False, "host": "atlas",
             "notes": shown["notes"], "seconds": shown["seconds"]["total"],
             "position": None, "held": False, "waits_for": None, "slurm_job": "", "slurm_reason": ""}  # fmt: skip
 

@@ -34,6 +34,10 @@ BAD = [
     (["--param", "train.lr=log:1e-4:1e-1", "--trials", "3", "--sampler", "grit"], "--sampler"),
     (["--param", "train.lr=log:1e-4:1e-1", "--trials", "x"], "not a whole number"),
     (["--param", "train.lr=log:1e-4:1e-1", "--trials", "3", "--name", "../x"], "invalid run name"),
+    (
+        ["--param", "train.lr=0.1,1", "--set", "train.folds=3", "--trials", "2"],
+        "train.folds=3 is a run for each fold",
+    ),
     (["more", "--param", "train.lr=1:2", "--trials", "3"], "unexpected 'more'"),
 ]
 
@@ -58,6 +62,12 @@ def test_the_first_trial_has_the_experiments_own_values_where_they_are_in_the_sp
     sweep = define("train.lr=log:1e-4:1e-1", "train.batch_size=64:128", "train.augment=crop|rotate")
     assert sweep.baseline == {"train.lr": 0.001, "train.augment": "rotate"}
     assert define("train.lr=0.001,0.01", trials=None, sampler=SamplerName.GRID).baseline == {}
+
+
+def test_folds_can_be_swept() -> None:
+    sweep = define("train.fold=1,2,3", sets=["train.folds=3"], trials=None, sampler=SamplerName.GRID)
+    folds = [trial_experiment(sweep.content, {"train.fold": fold}).train.fold for fold in (1, 2, 3)]
+    assert (folds, sweep.trials) == ([1, 2, 3], 3)
 
 
 def test_the_metric_and_its_direction_follow_the_experiment() -> None:

@@ -247,7 +247,9 @@ def _add_experiment(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "recipe", nargs="?", metavar="RECIPE|FILE.toml", help="a recipe or an experiment file"
     )
-    command.add_argument("--dataset", metavar="D", help="a dataset's name, folder:PATH or ./file.py:function")
+    command.add_argument(
+        "--dataset", metavar="D", help="a name, folder:PATH, csv:FILE, … or ./file.py:function"
+    )
     command.add_argument("--model", metavar="M", help="a model's name or ./file.py:Class")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting (repeatable)"
@@ -446,7 +448,7 @@ def _add_lists(commands: Subparsers) -> None:
     _add(commands, "recipes", "catalogs:recipes", "list the recipes")
     summary = "list the datasets and which are downloaded, or say what a folder contains"
     command = _add(commands, "datasets", "catalogs:datasets", summary)
-    command.add_argument("dataset", nargs="?", metavar="D", help="a dataset's name or folder:PATH")
+    command.add_argument("dataset", nargs="?", metavar="D", help="a dataset's name, folder:PATH or csv:FILE")
     command.add_argument(
         "--set",
         metavar="KEY=VALUE",

@@ -76,6 +76,10 @@ def add_variant_options(command: argparse.ArgumentParser) -> None:
         "--repeat", type=int, metavar="N", help="N runs with the seeds seed, seed+1, … seed+N-1"
     )
     group.add_argument(
+        "--folds", type=int, metavar="K",
+        help="cross-validation: K runs, each tested on another of K parts of the data (train.folds)",
+    )  # fmt: skip
+    group.add_argument(
         "--grid", action="append", default=[], metavar="KEY=V1,V2,…",
         help="a run for each value, or combination if repeated; values with commas are separated by |",
     )  # fmt: skip

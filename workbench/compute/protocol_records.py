@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from workbench.config.cross_validation import chosen_fold
 from workbench.core.settings_schema import Choice
+from workbench.datasets.fold_choice import FoldChoice
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
@@ -75,6 +77,8 @@ class ExperimentDataset(
     seed: int = 0
     validation: float = 0.0
     """The fraction of the training split used for validation, 0..1."""
+    fold: FoldChoice | None = None
+    """The fold of a cross-validation that is the test split."""
 
     @classmethod
     def from_experiment(cls, experiment: Experiment) -> ExperimentDataset:
@@ -84,6 +88,7 @@ class ExperimentDataset(
             model=experiment.model,
             seed=experiment.seed,
             validation=experiment.train.validation,
+            fold=chosen_fold(experiment.train),
         )
 
 

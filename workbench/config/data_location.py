@@ -13,7 +13,7 @@ from workbench.core.paths import expand_user_path, is_folder
 from workbench.core.settings_schema import Section
 from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_scan import PREFIX
+from workbench.datasets.file_sources import find_source
 from workbench.io.atomic_files import read_json, write_json
 
 FILE_NAME = "data.json"
@@ -41,15 +41,18 @@ def record_location(run: Path, name: str) -> None:
 
 def can_be_moved(recorded: str) -> bool:
     """Whether the dataset of this name can be at another path."""
-    return recorded.startswith(PREFIX) or is_user_code(recorded)
+    return find_source(recorded) is not None or is_user_code(recorded)
 
 
 def moved_dataset(recorded: str, text: str) -> str:
     """The name of the dataset `recorded` at another path, given as a path or a name. Raises `UserError`."""
-    if recorded.startswith(PREFIX):
-        if not is_folder(path := expand_user_path(text.removeprefix(PREFIX))):
+    if source := find_source(recorded):
+        path = expand_user_path(text.removeprefix(source.prefix))
+        if source.is_folder and not is_folder(path):
             raise _wrong_place(text, path, f"the folder that has the images of {recorded} now")
-        return datasets.find(PREFIX + text.removeprefix(PREFIX)).name
+        if not source.is_folder and not source.is_there(f"{source.prefix}{path}"):
+            raise _wrong_place(text, path, f"the file that {recorded} is now")
+        return datasets.find(f"{source.prefix}{path}").name
     if is_user_code(recorded):
         function = recorded.rpartition(":")[2]
         path = expand_user_path(split_user_code_name(text)[0] if is_user_code(text) else text)
@@ -59,7 +62,7 @@ def moved_dataset(recorded: str, text: str) -> str:
             text if is_user_code(text) else f"{expand_user_path(text).absolute()}:{function}"
         ).name
     raise UserError(
-        f"--data is for folders of images and ./file.py:function; {recorded} is found by its name in WORKBENCH_DATA"
+        f"--data is for files of your own and ./file.py:function; {recorded} is found by its name in WORKBENCH_DATA"
     )
 
 
@@ -98,10 +101,13 @@ def changed_code_data(name: str, trained_at: float) -> str:
 
 
 def check_data_is_there(run_id: str, name: str, command: str) -> None:
-    """Raise `UserError` if the folder of a dataset has gone; `command` takes `--data`."""
-    path = name.removeprefix(PREFIX)
-    if name.startswith(PREFIX) and not is_folder(Path(path)):
-        raise UserError(
-            f"the images of {run_id} are not at {path} any more: workbench {command} {run_id} --data PATH names their "
-            "folder"
-        )
+    """Raise `UserError` if the folder or file of a dataset has gone; `command` takes `--data`."""
+    source = find_source(name)
+    if source is None or source.is_there(name):
+        return
+    place = source.path(name)
+    missing = f"images of {run_id} are" if source.is_folder else f"data of {run_id} is"
+    named = "their folder" if source.is_folder else "its file"
+    raise UserError(
+        f"the {missing} not at {place} any more: workbench {command} {run_id} --data PATH names {named}"
+    )

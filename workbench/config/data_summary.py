@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from workbench.config.cross_validation import chosen_fold
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.settings_schema import Choice
@@ -70,7 +71,7 @@ def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None =
     Lists the folder and reads the headers of a few images, so it may take seconds. Without `train`, no validation split
     is drawn, and imbalance is not reported.
     """
-    facts = folder_facts(data.name, data.options)
+    facts = folder_facts(data.name, data.options, chosen_fold(train) if train else None)
     if facts is None:
         return None
     counts = split_counts(facts, train.validation if train else 0.0)

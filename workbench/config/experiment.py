@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from workbench.config.cross_validation import check_folds
 from workbench.config.data_location import with_current_dataset
 from workbench.config.process_count import check_processes
 from workbench.config.recipes import RecipeContent, load_recipe
@@ -25,7 +26,7 @@ from workbench.config.training_checks import check_training
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.parsing import parse_toml
-from workbench.core.paths import expand_user_path, is_file, is_folder
+from workbench.core.paths import expand_user_path, is_file
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import (
     Choice,
@@ -38,6 +39,7 @@ from workbench.core.settings_schema import (
 from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.core.user_code_outline import check_data_function, check_model_class, check_user_code
 from workbench.datasets import catalog as datasets
+from workbench.datasets.file_sources import find_source
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
 from workbench.models import catalog as models
@@ -374,23 +376,21 @@ def check_compatibility(experiment: Experiment) -> None:
         raise UserError("model.softmax must be no for a regression")
     check_processes(experiment.train)
     check_training(experiment.train)
+    check_folds(experiment.train)
     if experiment.train.monitor != "loss" and data.task == "regression":
         raise UserError("train.monitor must be loss for a regression")
 
 
 def check_sources(*names: str) -> None:
-    """Raise `UserError` where the folder of a dataset or the file of a custom dataset or model is missing."""
+    """Raise `UserError` where the folder or file of a dataset, or of a custom dataset or model, is missing."""
     for name in names:
         file = split_user_code_name(name)[0] if is_user_code(name) else ""
-        path = expand_user_path(file or name.removeprefix("folder:"))
-        if file and not is_file(path):
+        if file and not is_file(path := expand_user_path(file)):
             raise UserError(f"file not found: {path.absolute()} (in {name})")
         if file:
             check_user_code(name)
-        if name.startswith("folder:") and not is_folder(path):
-            raise UserError(
-                f"folder not found: {path.absolute()} (folder:PATH expects one subfolder per class)"
-            )
+        elif source := find_source(name):
+            source.check(name)
 
 
 def check_run_name(name: Any) -> str:
@@ -407,8 +407,9 @@ def check_run_name(name: Any) -> str:
 def run_name_part(choice: str) -> str:
     """The name of a dataset or model as part of a run name (`folder:/data/my pets` → `my-pets`)."""
     label = choice
-    if choice.startswith("folder:"):
-        label = Path(choice[7:]).name
+    if source := find_source(choice):
+        path = source.path(choice)
+        label = path.name if source.is_folder else path.stem
     elif is_user_code(choice):
         label = split_user_code_name(choice)[1]
     ascii_label = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in label).strip("-_")

@@ -11,6 +11,8 @@ def check_training(train: TrainingSettings) -> None:
     if train.ema and train.swa:
         raise UserError("train.ema and train.swa are two averages of the weights: set one of them to 0")
     if train.fsdp and train.swa:
-        raise UserError("train.swa can't compute batch norm statistics of a sharded model (train.fsdp): use train.ema")
+        raise UserError(
+            "train.swa can't compute batch norm statistics of a sharded model (train.fsdp): use train.ema"
+        )
     if train.fsdp and train.optimizer == "muon":
         raise UserError("train.optimizer=muon needs whole matrices, which train.fsdp divides: use adamw")

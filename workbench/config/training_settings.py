@@ -188,6 +188,23 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     validation: Annotated[
         float, Meta(ge=0, le=0.9, description="fraction of the training data held out for validation")
     ] = 0.1
+    folds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="cross-validation: folds that the data is divided into, stratified by class, without "
+            "dividing a group; a run tests on one of them; 0 is off",
+        ),
+    ] = 0
+    fold: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="the fold that is held out, from 1; 0: a run for each of them"),
+    ] = 0
+    fold_seed: Annotated[
+        int,
+        Meta(ge=0, le=2**63 - 1, description="seed of the folds, independent of the seed of the experiment"),
+    ] = 0
     monitor: Annotated[
         Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"],
         Meta(description="metric that selects the best epoch"),

@@ -1,4 +1,4 @@
-"""Several experiments from one: every combination of a grid of settings, and repeats with other seeds."""
+"""Several experiments from one: every combination of a grid of settings, repeats with other seeds, and folds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workbench.core.errors import UserError
 SEPARATORS = ("|", ",")
 """Between the values of a grid; the first that occurs, so that `256,128 | 64` are two values of a list."""
 SEED = "seed"
+FOLD, FOLDS = "train.fold", "train.folds"
 MAX_VARIANTS = 1000
 BAR = SEPARATORS[0]
 COMMANDS = ("on_finish", "on_fail")
@@ -33,8 +34,9 @@ def make_variants(
 ) -> list[Variant]:
     """The experiments of `grid` (`KEY=V1,V2` each), each of them with `repeat` seeds: seed … seed + repeat - 1.
 
-    `build` makes an experiment of additional settings (`KEY=VALUE`). All are built, and so validated, before the first
-    is started. Repeats of one combination follow each other. Raises `UserError`.
+    Those with `train.folds` and without `train.fold` are one for each fold. `build` makes an experiment of additional
+    settings (`KEY=VALUE`). All are built, and so validated, before the first is started. Repeats of one combination
+    follow each other. Raises `UserError`.
     """
     axes = [parse_axis(text) for text in grid]
     _check(axes, repeat)
@@ -45,8 +47,27 @@ def make_variants(
         for seed in range(first.seed, first.seed + repeat):
             changed = (*combination, *([(SEED, str(seed))] if repeat > 1 else []))
             experiment = first if seed == first.seed else build([*settings, f"{SEED}={seed}"])
-            made.append(Variant(experiment=_named(experiment, changed), changed=changed))
+            made += [
+                Variant(experiment=_named(one, (*changed, *fold)), changed=(*changed, *fold))
+                for one, fold in _folds(experiment)
+            ]
+    if len(made) > MAX_VARIANTS:
+        raise _too_many(len(made))
     return made
+
+
+def _folds(experiment: Experiment) -> list[tuple[Experiment, tuple[tuple[str, str], ...]]]:
+    """The experiment of each fold, with the setting that makes it; the experiment itself where it is of one run."""
+    train = experiment.train
+    if not train.folds or train.fold:
+        return [(experiment, ())]
+    return [
+        (
+            msgspec.structs.replace(experiment, train=msgspec.structs.replace(train, fold=fold)),
+            ((FOLD, str(fold)),),
+        )
+        for fold in range(1, train.folds + 1)
+    ]
 
 
 def parse_axis(text: str) -> tuple[str, list[str]]:
@@ -87,7 +108,11 @@ def _check(axes: Sequence[tuple[str, Sequence[str]]], repeat: int) -> None:
     for _, values in axes:
         count *= len(values)
     if count > MAX_VARIANTS:
-        raise UserError(f"these are {count:,} runs, more than {MAX_VARIANTS:,}: fewer values, or a sweep")
+        raise _too_many(count)
+
+
+def _too_many(count: int) -> UserError:
+    return UserError(f"these are {count:,} runs, more than {MAX_VARIANTS:,}: fewer values, or a sweep")
 
 
 def _named(experiment: Experiment, changed: Sequence[tuple[str, str]]) -> Experiment:

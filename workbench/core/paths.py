@@ -89,6 +89,11 @@ def decoded_cache() -> Path:
     return caches() / "decoded"
 
 
+def unpacked_cache() -> Path:
+    """The cache of images taken out of archives and tables."""
+    return caches() / "unpacked"
+
+
 def download_cache() -> Path:
     """The cache of images downloaded from a URL."""
     return caches() / "fetched"

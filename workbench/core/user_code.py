@@ -32,12 +32,16 @@ def split_user_code_name(name: str) -> tuple[str, str]:
     return file, attribute
 
 
+_FILE_KINDS = {"folder", "csv", "npz", "tar", "parquet"}
+"""Those of `datasets.file_sources`."""
+
+
 def short_name(name: str) -> str:
     """The name of a dataset or a model without the path of its file or folder: `net.py:Net`, `folder:pets`."""
     kind, separator, path = name.partition(":")
     if is_user_code(name):
         return name.rpartition("/")[2]
-    return f"{kind}:{Path(path).name}" if separator and kind == "folder" else name
+    return f"{kind}:{Path(path).name}" if separator and kind in _FILE_KINDS else name
 
 
 class _FreshSource(SourceFileLoader):

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, Progress
 from workbench.datasets.dataset import Dataset, Split
-from workbench.datasets.drawing import derived_seed, stratified_split
+from workbench.datasets.drawing import derived_seed
 from workbench.datasets.load_request import LoadRequest
 
 Points = list[tuple[float, float]]
@@ -27,7 +27,7 @@ def digits(request: LoadRequest) -> Dataset:
     rows = _digit_rows()
     images = torch.from_numpy(np.rint(rows[:, :64] * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
     labels = torch.from_numpy(rows[:, 64].astype(np.int64))
-    train, test = stratified_split(labels.tolist(), request.options.test, request.options.seed, "digits test")
+    train, test = request.draw_test(labels.tolist(), "digits test")
     whole = Split(images, labels)
     return Dataset("classification", tuple("0123456789"), whole.take(train), None, whole.take(test),
                 source="scikit-learn")  # fmt: skip
@@ -56,7 +56,7 @@ def line(request: LoadRequest) -> Dataset:
     x = np.arange(options.points) / options.points
     y = options.slope * x + generator.normal(0, options.noise, options.points)
     whole = Split(_column(x), _column(y))
-    train, test = stratified_split([0] * options.points, options.test, options.seed, "line test")
+    train, test = request.draw_test([0] * options.points, "line test")
     return Dataset(
         "regression", (), whole.take(train), None, whole.take(test), source="generated from its seed"
     )
@@ -69,7 +69,7 @@ def clusters(request: LoadRequest) -> Dataset:
     labels = np.arange(options.points) % 2
     points = generator.normal(0, options.deviation, (options.points, 2)) + np.where(labels, 0.8, 0.2)[:, None]
     whole = Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))
-    train, test = stratified_split(labels.tolist(), options.test, options.seed, "clusters test")
+    train, test = request.draw_test(labels.tolist(), "clusters test")
     return Dataset("classification", ("around 0.2", "around 0.8"), whole.take(train), None, whole.take(test),
                 source="generated from its seed")  # fmt: skip
 

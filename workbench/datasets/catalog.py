@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,18 +14,18 @@ from msgspec import Meta
 from workbench.core import paths
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
-from workbench.core.settings_schema import Options, Section
+from workbench.core.settings_schema import Options, Section, convert
 from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.datasets.file_options import CsvOptions, NpzOptions, PackedOptions
+from workbench.datasets.file_sources import FileSource, find_source
 from workbench.datasets.found_counts import count_found
+from workbench.datasets.image_options import ImageFit, ImageSide, SplitSeed
+from workbench.datasets.npz_arrays import npz_facts
 from workbench.io.disk_usage import quick_disk_usage
-from workbench.io.fit_mode import Fit
 
 Task = Literal["classification", "regression"]
-DatasetKind = Literal["builtin", "published", "folder", "custom"]
+DatasetKind = Literal["builtin", "published", "folder", "csv", "npz", "tar", "parquet", "custom"]
 
-SplitSeed = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="seed of the split, independent of the seed of the experiment")
-]
 DrawingSeed = Annotated[
     int,
     Meta(
@@ -87,22 +88,6 @@ class EmnistOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "balanced"
 
 
-ImageSide = Annotated[
-    Literal["auto"] | Annotated[int, Meta(ge=1, le=2048)],
-    Meta(
-        description="images are resized and cropped to this square; auto: the input size of the model, never enlarged"
-    ),
-]
-
-
-ImageFit = Annotated[
-    Fit,
-    Meta(
-        description="images that are not square: crop takes the center square, pad adds black borders, stretch distorts"
-    ),
-]
-
-
 class PhotosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of published datasets whose images differ in size."""
 
@@ -140,6 +125,23 @@ class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["inside", "all"],
         Meta(description="links to follow: those to places inside the folder, or all"),
     ] = "inside"
+    pattern: Annotated[
+        str,
+        Meta(
+            description="the class in the name of a file instead of its folder: {label}_*.jpg, or a regular expression "
+            "with a group; {group} or (?P<group>…) is a group (patient, scene) that is in one split only"
+        ),
+    ] = ""
+
+
+FILE_OPTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "folder": FolderOptions,
+    "csv": CsvOptions,
+    "npz": NpzOptions,
+    "tar": PackedOptions,
+    "parquet": PackedOptions,
+}
+"""Options of the datasets of the user's files, by kind."""
 
 
 @dataclass(frozen=True)
@@ -255,16 +257,14 @@ EMNIST_COUNTS = {
 
 
 def find(name: str) -> DatasetInfo:
-    """The row of a dataset by name, `folder:PATH` or `./file.py:function`. Raises `UserError`.
+    """The row of a dataset by name, `folder:PATH`, `csv:FILE` or `./file.py:function`. Raises `UserError`.
 
-    Names match in any case, with or without dashes ("MNIST", "CIFAR-10", "FashionMNIST").
+    A path that ends in `.csv`, `.npz`, … needs no prefix. Names match in any case, with or without dashes ("MNIST",
+    "CIFAR-10", "FashionMNIST").
     """
-    if name.startswith("folder:"):
-        if not name[7:]:
-            raise UserError("folder: needs a path, for example folder:./pets")
-        path = expand_user_path(name[7:]).absolute()
-        return DatasetInfo(f"folder:{path}", f"images in {path}", kind="folder", options=FolderOptions,
-                           train=_PHOTOS)  # fmt: skip
+    source = find_source(name)
+    if source is not None:
+        return _file_dataset(source, name)
     if is_user_code(name):
         file, function = split_user_code_name(name)
         absolute = f"{expand_user_path(file).absolute()}:{function}"  # a worker may start elsewhere
@@ -274,7 +274,19 @@ def find(name: str) -> DatasetInfo:
             return info
     raise UserError(
         f"unknown dataset '{name}'{did_you_mean(name.lower(), [i.name for i in CATALOG])}; 'workbench datasets' "
-        "lists them, folder:PATH is a folder of your own images"
+        "lists them, folder:PATH is a folder of your own images, csv:FILE a table of them (also npz:, tar:, parquet:)"
+    )
+
+
+def _file_dataset(source: FileSource, name: str) -> DatasetInfo:
+    absolute = source.absolute_name(name)
+    kind = msgspec.convert(source.kind, DatasetKind)
+    return DatasetInfo(
+        absolute,
+        f"{source.title} {source.path(absolute)}",
+        kind=kind,
+        options=FILE_OPTIONS[kind],
+        train=_PHOTOS,
     )
 
 
@@ -338,6 +350,8 @@ class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it can be loaded without a download."""
     path: str | None
     """Its folder or file; `None` if there is none."""
+    draws_test: bool
+    """Whether its test split is drawn from all samples, and not its own."""
     bytes: int | None
     """Size on disk; 0 if there is nothing on disk, `None` if unknown."""
 
@@ -350,9 +364,14 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
     info = find(name)
     values = {**_default_options(info), **(options or {})}
     counts, classes, shape = _counts(info, values)
-    path = Path(info.name[7:]) if info.kind == "folder" else find_on_disk(info, values)
+    facts = None
+    source = find_source(info.name)
+    path = source.path(info.name) if source else find_on_disk(info, values)
     if info.kind == "custom":
         path = expand_user_path(info.name.rpartition(":")[0])
+    if info.kind == "npz" and path is not None:
+        facts = npz_facts(path, convert(NpzOptions, options or {}, "data"))
+        counts, shape = (facts.split_counts(values["test"]), facts.shape) if facts else (None, None)
     if info.kind == "published" and path is not None:
         counts = count_found(_located_files(info, path, values)) or counts
     return DatasetDescription(
@@ -365,10 +384,16 @@ def describe(name: str, options: Section | None = None, *, measure: bool = False
         classes=classes,
         shape=shape or None,
         download=info.bytes,
-        here=info.kind == "builtin" or (path is not None and path.exists()),
+        here=info.kind == "builtin" or _is_there(info, path),
         path=str(path) if path else None,
+        draws_test=isinstance(values.get("test"), float) and (facts is None or "test" not in facts.counts),
         bytes=_size(info, path, values, measure),
     )
+
+
+def _is_there(info: DatasetInfo, path: Path | None) -> bool:
+    source = find_source(info.name)
+    return source.is_there(info.name) if source else path is not None and path.exists()
 
 
 def published_counts(info: DatasetInfo, options: Section | None = None) -> tuple[int, int] | None:
@@ -401,7 +426,9 @@ def _counts(
 
 def _size(info: DatasetInfo, path: Path | None, values: Section, measure: bool) -> int | None:
     """Bytes on disk (0: nothing on disk), `None` if unknown."""
-    if path is None or info.kind not in {"published", "folder"} or not path.exists():
+    if info.kind in {"csv", "tar"}:
+        return None  # the images may be anywhere; a pattern is no path
+    if path is None or info.kind not in {"published", *FILE_OPTIONS} or not path.exists():
         return 0
     files = [path]
     if info.kind == "published":

@@ -35,8 +35,8 @@ def group_classes(by_split: Mapping[str, Sequence[FolderTree]]) -> tuple[list[Cl
     remarks = [_unicode_remark(name) for name, parts in by_name.items() if _differ_in_form(parts)]
     similar: dict[str | float, list[str]] = {}
     for name in by_name:
-        number = _NUMBER.fullmatch(name)
-        similar.setdefault(float(name) if number else name.casefold(), []).append(name)
+        number = parse_number(name)
+        similar.setdefault(name.casefold() if number is None else number, []).append(name)
     merged: dict[str, dict[str, list[FolderTree]]] = {}
     for key, names in similar.items():
         used = [split for name in names for split in by_name[name]]
@@ -64,6 +64,11 @@ def _likeness(key: str | float) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(repr(name) for name in names)
+
+
+def parse_number(name: str) -> float | None:
+    """The number that a name is; `None` for other names."""
+    return float(name) if _NUMBER.fullmatch(name) else None
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
-from workbench.datasets.drawing import stratified_split
+from workbench.datasets.drawing import draw_split
 from workbench.datasets.image_sizes import ImageSizes
 from workbench.datasets.input_record import InputRecord
 
@@ -30,6 +30,10 @@ class Split:
     `targets`: int64 [N] class indices, or float32 [N, ...] for a regression.
     `names`: one for each sample if samples have names (files), else empty.
     `rows`: the indices of the samples in mapped `inputs` (int64 [N]), in this order; `None`: all of them.
+    `groups`: int64 [N], the number of each sample's group (a patient, a scene), of which all samples are in one split;
+    `None`: there are none.
+    `folds`: int64 [N], the fold that each sample is given in, from 1 on, 0 for none; `None`: none is given.
+    `positions`: int64 [N], of a fold that is held out: the index of each sample in the whole data; else `None`.
     """
 
     inputs: Tensor
@@ -37,6 +41,9 @@ class Split:
     names: tuple[str, ...] = ()
     mapped: bool = False
     rows: Tensor | None = None
+    groups: Tensor | None = None
+    folds: Tensor | None = None
+    positions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -62,12 +69,17 @@ class Split:
     def take(self, indices: Sequence[int]) -> Split:
         """The samples at `indices`, in that order: copied, unless they are mapped."""
         selection = torch.as_tensor(indices, dtype=torch.int64)
-        names = tuple(self.names[i] for i in indices) if self.names else ()
-        targets = self.targets.index_select(0, selection)
+        taken = replace(
+            self,
+            targets=self.targets[selection],
+            names=tuple(self.names[i] for i in indices) if self.names else (),
+            groups=None if self.groups is None else self.groups[selection],
+            folds=None if self.folds is None else self.folds[selection],
+            positions=None if self.positions is None else self.positions[selection],
+        )
         if self.mapped:
-            rows = selection if self.rows is None else self.rows[selection]
-            return Split(self.inputs, targets, names, mapped=True, rows=rows)
-        return Split(self.inputs.index_select(0, selection), targets, names)
+            return replace(taken, rows=selection if self.rows is None else self.rows[selection])
+        return replace(taken, inputs=self.inputs.index_select(0, selection))
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,13 @@ def with_validation(data: Dataset, fraction: float, seed: int) -> Dataset:
         return data
     regression = data.task == "regression"
     labels = [0] * len(data.train) if regression else data.train.targets.tolist()
-    train, validation = stratified_split(labels, fraction, seed, "validation")
+    groups = None if data.train.groups is None else data.train.groups.tolist()
+    train, validation = draw_split(labels, groups, fraction, seed, "validation", required=False)
+    if not validation and groups is not None:
+        large = (
+            f"no validation split: each group is too large for {100 * fraction:.0f} % of the training data"
+        )
+        return replace(data, notices=(*data.notices, large))
     if not validation:
         return data
     return replace(data, train=data.train.take(train), validation=data.train.take(validation))
@@ -173,9 +191,13 @@ def fingerprint_of(splits: Iterable[Split | None], classes: Iterable[str]) -> st
     return digest.hexdigest()
 
 
-def validate(data: Dataset, name: str) -> Dataset:
-    """Return `data` unchanged, or raise `UserError`: no samples, only one class, labels out of range."""
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+def validate(data: Dataset, name: str, *, without_test: bool = False) -> Dataset:
+    """Return `data` unchanged, or raise `UserError`: no samples, only one class, labels out of range.
+
+    `without_test`: the test split may be empty.
+    """
+    test = None if without_test and not len(data.test) else data.test
+    splits = {"training": data.train, "validation": data.validation, "test": test}
     for kind, split in splits.items():
         if split is not None and not len(split):
             raise UserError(f"{name} has no {kind} samples: every split needs at least one")

@@ -24,8 +24,8 @@ from workbench.core.text import format_bytes
 from workbench.datasets.dataset import Dataset, Split, map_file
 from workbench.datasets.dataset_facts import SkippedFiles
 from workbench.datasets.image_folder_facts import describe_skipped
-from workbench.datasets.image_folder_scan import ListedImage
 from workbench.datasets.image_listing import ImageListing
+from workbench.datasets.image_scan import ListedImage
 from workbench.datasets.image_sizes import automatic_side, measure_sizes
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.load_request import LoadRequest
@@ -65,6 +65,8 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
     splits: dict[str, Split] = {}
     skipped = list(listing.skipped_files)
     for name, items in listing.splits.items():
+        if not items:
+            continue  # the test split of a cross-validation
         images, reasons = _DecodedSplit(listing.root, items, side, mode, fit).load(
             progress, request.cancelled
         )
@@ -74,14 +76,29 @@ def load_listing(listing: ImageListing, request: LoadRequest, side: int | None =
             raise UserError(
                 f"none of the {len(items)} {name} images in {listing.root} can be read: {skipped[-1][1]}"
             )
-        targets = torch.tensor([items[i].label for i in readable], dtype=torch.int64)
-        splits[name] = Split(images, targets, tuple(items[i].path for i in readable), mapped=True)
+        splits[name] = _split(images, [items[i] for i in readable], listing)
     return Dataset(
-        "classification", listing.classes, splits["train"], splits.get("validation"), splits["test"],
+        "classification", listing.classes, splits["train"], splits.get("validation"),
+        splits.get("test", splits["train"].take([])),
         fingerprint=identity.fingerprint, file_hashes=identity.hashes, skipped_files=tuple(skipped),
         source=str(listing.root), input=InputRecord(fit=fit),
         notices=_notices(listing, skipped, mode, side, fit), original_sizes=sizes,
     )  # fmt: skip
+
+
+def _split(images: Tensor, items: Sequence[ListedImage], listing: ImageListing) -> Split:
+    """The split of decoded `images`, which `items` list."""
+
+    groups = torch.tensor([item.group for item in items], dtype=torch.int64)
+    folds = torch.tensor([item.fold for item in items], dtype=torch.int64)
+    return Split(
+        images,
+        torch.tensor([item.label for item in items], dtype=torch.int64),
+        tuple(item.path for item in items),
+        mapped=True,
+        groups=groups if listing.has_groups else None,
+        folds=folds if folds.any() else None,
+    )
 
 
 def _notices(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,8 +16,10 @@ from workbench.core.settings_schema import Section
 from workbench.core.text import plural, sanitize
 from workbench.datasets.catalog import FolderOptions
 from workbench.datasets.dataset_facts import SkippedFile, SkippedFiles, drawn_count
+from workbench.datasets.dataset_scan import dataset_scan
+from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.image_folder_layout import ALL
-from workbench.datasets.image_folder_scan import FolderScan, dataset_scan
+from workbench.datasets.image_scan import ImageScan
 from workbench.datasets.image_sizes import ImageSizes
 
 _MAX_NAMES = 12
@@ -26,13 +28,14 @@ _MAX_REASONS = 3
 
 
 class FolderFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder of images contains."""
+    """What a folder of images, or a table of them, contains."""
 
     root: str
-    """The folder with the classes or splits: the named one, or one inside it."""
+    """The folder with the classes or splits (the named one, or one inside it), or the table."""
     classes: tuple[str, ...]
     folders: dict[str, str]
-    """The folder of each split below `root`; that of `test` is missing if the test split is drawn from `train`."""
+    """The folder of each split below `root`, or what the table calls it; that of `test` is missing if the test split is
+    drawn from `train`."""
     counts: dict[str, tuple[int, ...]]
     """Images of each class by split, before a validation split is drawn from `train`."""
     sizes: ImageSizes | None
@@ -43,6 +46,16 @@ class FolderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Number of files that are not images, by extension."""
     remarks: tuple[str, ...]
     """What is not obvious about the choice of classes and splits, one sentence each."""
+    table: str = ""
+    """The name of the table; empty for a folder of classes."""
+    columns: dict[str, str] = {}
+    """The columns of the table by what they are: `image`, `label`, `split`, `group`, `fold`."""
+    groups: int = 0
+    """Groups of images of which each is in one split only; 0 where there are none."""
+    fold: str = ""
+    """`fold 2 of 5`: the part of the training images that is the test split, of which the counts are estimates; empty
+    without cross-validation.
+    """
 
     @property
     def totals(self) -> dict[str, int]:
@@ -50,24 +63,41 @@ class FolderFacts(msgspec.Struct, frozen=True, kw_only=True):
         return {split: sum(counts) for split, counts in self.counts.items()}
 
 
-def folder_facts(name: str, options: Section) -> FolderFacts | None:
-    """The facts of a dataset `folder:PATH`; `None` for other datasets. Raises `UserError`.
+def folder_facts(name: str, options: Section, fold: FoldChoice | None = None) -> FolderFacts | None:
+    """The facts of a dataset `folder:PATH` or `csv:FILE`; `None` for other datasets. Raises `UserError`.
 
-    Lists the folder, once per process while it does not change, and reads the headers of a few images.
+    Lists the files, once per process while it does not change, and reads the headers of a few images.
     """
     scan = dataset_scan(name, options)
-    return None if scan is None else facts_of_scan(scan, float(options.get("test", FolderOptions().test)))
+    if scan is None:
+        return None
+    default = FolderOptions()
+    test, seed = float(options.get("test", default.test)), int(options.get("seed", default.seed))
+    return facts_of_scan(scan, test, seed, fold)
 
 
-def facts_of_scan(scan: FolderScan, test: float) -> FolderFacts:
-    """The facts of a scanned folder; `test`: the fraction of each class that is the test split if there is no other."""
+def facts_of_scan(scan: ImageScan, test: float, seed: int = 0, fold: FoldChoice | None = None) -> FolderFacts:
+    """The facts of a scan; `test`: the fraction of each class that is the test split if there is no other, drawn by
+    `seed`; `fold`: the fold of a cross-validation that is the test split instead, of which the counts are estimates.
+    """
     counts = {split: tuple(values) for split, values in scan.counts().items()}
     folders = dict(scan.split_folders)
     if ALL in counts:
         every = counts.pop(ALL)
-        drawn = tuple(drawn_count(count, test) for count in every)
+        if fold is not None:
+            drawn = (0,) * len(every)
+        elif scan.groups:
+            labels = Counter(item.label for item in scan.divided(test, seed)["test"])
+            drawn = tuple(labels[label] for label in range(len(scan.classes)))
+        else:
+            drawn = tuple(drawn_count(count, test) for count in every)
         counts = {"train": tuple(a - b for a, b in zip(every, drawn, strict=True)), "test": drawn}
         folders = {"train": folders[ALL]}
+    if fold is not None:
+        fold.check(max(counts["train"]), scan.groups, str(scan.root / scan.table))
+        held_out = tuple(map(fold.share, counts["train"]))
+        train = tuple(a - b for a, b in zip(counts["train"], held_out, strict=True))
+        counts |= {"train": train, "test": held_out}
     return FolderFacts(
         root=str(scan.root),
         classes=scan.classes,
@@ -78,6 +108,10 @@ def facts_of_scan(scan: FolderScan, test: float) -> FolderFacts:
         left_out=tuple(SkippedFile(*item) for item in scan.left_out),
         other_files=dict(scan.other_files),
         remarks=tuple(scan.remarks),
+        table=scan.table,
+        columns=dict(scan.columns),
+        groups=scan.groups,
+        fold="" if fold is None else fold.text,
     )
 
 
@@ -91,6 +125,8 @@ def folder_contents(facts: FolderFacts) -> Iterator[str]:
     """Lines about classes, splits and files that are not images."""
     yield f"{plural(len(facts.classes), 'class')}: {list_names(facts.classes)}"
     yield f"splits: {', '.join(_describe_split(facts, split) for split in facts.counts)}"
+    if facts.columns:
+        yield f"columns of {sanitize(facts.table, 40)}: {_describe_columns(facts.columns)}"
     if facts.other_files:
         kinds = Counter(facts.other_files).most_common(_MAX_NAMES)
         listed = ", ".join(f"{count:,} {sanitize(kind, 16)}" for kind, count in kinds)
@@ -143,11 +179,22 @@ def _with_rest(shown: Sequence[str], count: int) -> str:
 
 def _describe_split(facts: FolderFacts, split: str) -> str:
     folder = facts.folders.get(split)
+    if facts.fold and split == "test":
+        own = f" instead of {sanitize(folder, 40)}/" if folder and not facts.table else ""
+        return f"test about {facts.totals[split]:,} ({facts.fold}{own})"
     if folder is None:
-        origin = "drawn from each class of train"
+        origin = "drawn by groups" if facts.groups else "drawn from each class of train"
+    elif facts.table:
+        origin = f"{sanitize(facts.columns['split'], 24)} {sanitize(folder, 40)}" if folder else "all rows"
     else:
         origin = "the folder itself" if folder == "." else f"{sanitize(folder, 40)}/"
-    return f"{split} {facts.totals[split]:,} ({origin})"
+    about = "about " if facts.fold and split == "train" else ""
+    return f"{split} {about}{facts.totals[split]:,} ({origin})"
+
+
+def _describe_columns(columns: Mapping[str, str]) -> str:
+    """`file (image), breed (label)`."""
+    return ", ".join(f"{sanitize(name, 24)} ({what})" for what, name in columns.items())
 
 
 def relative_path(path: str, facts: FolderFacts) -> str:

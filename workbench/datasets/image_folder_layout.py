@@ -162,8 +162,8 @@ def _check_no_train(
     if flat and (len(kinds) > 1 or not others):
         raise UserError(
             f"{root.path}: {' and '.join(f'{folder.name}/' for folder in flat)} have the names of splits but no class "
-            "folders: put the images of each class into a folder of its own inside them (labels in a table need "
-            "./data.py:make)"
+            "folders: put the images of each class into a folder of its own inside them (labels in a table: "
+            "csv:FILE)"
         )
 
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
-from workbench.core.settings_schema import Choice, convert
-from workbench.datasets.catalog import FolderOptions
+from workbench.core.settings_schema import Choice
 from workbench.datasets.content_hashes import content_hashes
-from workbench.datasets.drawing import stratified_split
-from workbench.datasets.image_folder_layout import ALL
-from workbench.datasets.image_folder_scan import PREFIX, FolderScan, ListedImage, scan_folder
+from workbench.datasets.dataset_scan import FileOptions, parse_options, scan_files
+from workbench.datasets.image_scan import ImageScan, ListedImage
 from workbench.datasets.load_request import RecordedData
 
 
@@ -35,20 +33,21 @@ class ImageListing:
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[ListedImage]]
     skipped_files: tuple[tuple[str, str], ...] = ()
+    has_groups: bool = False
+    """Whether images of one group have to stay together."""
 
     @classmethod
-    def of_folder(cls, scan: FolderScan, options: FolderOptions) -> ImageListing:
-        """The images of a folder; its test split is drawn from all of them if it has none of its own."""
-        splits = dict(scan.splits)
-        if ALL in splits:
-            items = splits.pop(ALL)
-            labels = [item.label for item in items]
-            train, test = stratified_split(labels, options.test, options.seed, "folder test")
-            splits |= {"train": [items[i] for i in train], "test": [items[i] for i in test]}
-        return cls(scan.root, scan.classes, splits, tuple(scan.skipped_files))
+    def of_scan(cls, scan: ImageScan, options: FileOptions, *, whole: bool = False) -> ImageListing:
+        """The images of a scan; its test split is drawn from all of them if it has none of its own.
+
+        `whole`: it stays empty, for a cross-validation.
+        """
+        splits = scan.divided(options.test, options.seed, whole=whole)
+        return cls(scan.root, scan.classes, splits, tuple(scan.skipped_files), has_groups=scan.groups > 0)
 
     def fingerprint(self, hashes: Mapping[str, str]) -> str:
-        """SHA-256 (hex) of the class names, and of every image's split, path, class, size and content.
+        """SHA-256 (hex) of the class names, and of every image's split, path, class, size, content, and group if it has
+        one.
 
         `hashes`: of the contents, by path. Names in another Unicode form give the same fingerprint.
         """
@@ -57,7 +56,8 @@ class ImageListing:
         for split in sorted(self.splits):
             digest.update(f"\n{split}\n".encode())
             for image in self.splits[split]:
-                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}\n"
+                group = f" {image.group}" if self.has_groups else ""
+                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}{group}\n"
                 digest.update(line.encode())
         return digest.hexdigest()
 
@@ -92,15 +92,20 @@ class ImageListing:
         return ImageIdentity(self.fingerprint(by_path), {_nfc(path): by_path[path] for path in by_path})
 
 
-def identify_folder(
-    choice: Choice, recorded: RecordedData, progress: ProgressCallback = ignore_progress
+def identify_files(
+    choice: Choice,
+    recorded: RecordedData,
+    progress: ProgressCallback = ignore_progress,
+    *,
+    whole: bool = False,
 ) -> ImageIdentity:
-    """What identifies the dataset `folder:PATH` now, for a run. Raises `UserError` if it can't be trained on."""
-    options = convert(FolderOptions, choice.options, "data")
-    scan = scan_folder(
-        Path(choice.name.removeprefix(PREFIX)), links=options.links, recorded_classes=recorded.classes
-    )
-    return ImageListing.of_folder(scan, options).identify(recorded, progress)
+    """What identifies a dataset for which `is_listed` holds now, for a run; `whole` as `ImageListing.of_scan`.
+
+    Raises `UserError` if it can't be trained on.
+    """
+    options = parse_options(choice.name, choice.options)
+    scan = scan_files(choice.name, options, recorded_classes=recorded.classes)
+    return ImageListing.of_scan(scan, options, whole=whole).identify(recorded, progress)
 
 
 def _nfc(text: str) -> str:

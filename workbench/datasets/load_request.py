@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.progress import CancelCheck, ProgressCallback
 from workbench.datasets.catalog import DatasetInfo
+from workbench.datasets.drawing import draw_split
+from workbench.datasets.fold_choice import FoldChoice
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,22 @@ class LoadRequest:
     cancelled: CancelCheck
     recorded: RecordedData | None = None
     """That of a run, for its resume or evaluation: the order of classes and the size of images stay the same."""
+    fold: FoldChoice | None = None
+    """The fold of a cross-validation that becomes the test split afterwards, see `cross_validation`."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether no test split is drawn: a cross-validation divides the training split itself."""
+        return self.fold is not None
+
+    def draw_test(
+        self, labels: Sequence[int], purpose: str, groups: Sequence[int] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """The indices of the training and the test samples of data without a test split of its own.
+
+        By the options `test` and `seed`, without dividing one of `groups`. Both are ascending; of the whole data the
+        second is empty.
+        """
+        if self.whole:
+            return list(range(len(labels))), []
+        return draw_split(labels, groups, self.options.test, self.options.seed, purpose)

@@ -12,13 +12,19 @@ from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progre
 from workbench.core.settings_schema import Choice, convert
 from workbench.datasets import catalog
 from workbench.datasets.catalog import DatasetKind
+from workbench.datasets.cross_validation import hold_out_fold
 from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_statistics, with_validation
+from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.image_transform import default_input
 from workbench.datasets.load_request import LoadRequest, RecordedData
 
 _LOADERS: Mapping[DatasetKind, str] = {
     "published": "published:load",
     "folder": "image_folder:load",
+    "csv": "image_folder:load",
+    "npz": "npz_file:load",
+    "tar": "packed_images:load_tar",
+    "parquet": "packed_images:load_parquet",
     "custom": "user_dataset:load",
 }
 """Loaders of the kinds of datasets whose rows name none."""
@@ -34,6 +40,7 @@ def load(
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
     recorded: RecordedData | None = None,
+    fold: FoldChoice | None = None,
 ) -> Dataset:
     """Read, generate, download or decode a dataset.
 
@@ -42,15 +49,23 @@ def load(
     drawn by `seed`, if the dataset has no validation split of its own. Nothing else depends on `seed`: runs with
     different seeds are tested on the same samples.
 
+    `fold`: the fold of a cross-validation that is the test split; validation data is drawn from the others.
+
     `recorded`: what a run knows of its dataset. The order of classes and the size of images are those, and so is the
     fingerprint if the data is the same by the rules of the version that recorded it.
 
     Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
     data = load_all(
-        choice, size=size, channels=channels, progress=progress, cancelled=cancelled, recorded=recorded
-    )
-    return with_statistics(with_validation(data, validation, seed))
+        choice, size=size, channels=channels, progress=progress, cancelled=cancelled, recorded=recorded,
+        fold=fold,
+    )  # fmt: skip
+    return finish(data, validation, seed, fold, choice.name)
+
+
+def finish(data: Dataset, validation: float, seed: int, fold: FoldChoice | None, name: str) -> Dataset:
+    """What `load_all` returned, with its fold held out, validation data drawn, and its normalization measured."""
+    return with_statistics(with_validation(hold_out_fold(data, fold, name), validation, seed))
 
 
 def load_all(
@@ -61,19 +76,23 @@ def load_all(
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
     recorded: RecordedData | None = None,
+    fold: FoldChoice | None = None,
 ) -> Dataset:
-    """Like `load`, before validation data is drawn and normalization is measured."""
+    """Like `load`, before a fold is held out, validation data is drawn and normalization is measured.
+
+    With `fold`, no test split is drawn: it is empty where the dataset has none of its own.
+    """
     info = catalog.find(choice.name)
     options: Any = dict(choice.options)
     if info.options is not None:
         options = convert(info.options, options, "data")
     source = _loader(info.loader or _LOADERS[info.kind])
     try:
-        data = source(LoadRequest(info, options, size, channels, progress, cancelled, recorded))
+        data = source(LoadRequest(info, options, size, channels, progress, cancelled, recorded, fold))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None
-    data = validate(data, info.name)
+    data = validate(data, info.name, without_test=fold is not None)
     if data.input is None:
         data = replace(data, input=default_input(data.train.inputs))
     if not data.fingerprint:

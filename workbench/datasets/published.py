@@ -16,7 +16,6 @@ from workbench.core.parsing import parse_json
 from workbench.datasets import catalog, class_names
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.downloads import download_dataset, options_dict
-from workbench.datasets.drawing import stratified_split
 from workbench.datasets.file_formats import (
     read_cifar,
     read_idx,
@@ -27,8 +26,9 @@ from workbench.datasets.file_formats import (
 )
 from workbench.datasets.image_cache import load_listing
 from workbench.datasets.image_folder import listed_image
-from workbench.datasets.image_folder_scan import ListedImage, scan_folder
+from workbench.datasets.image_folder_scan import scan_folder
 from workbench.datasets.image_listing import ImageListing
+from workbench.datasets.image_scan import ListedImage
 from workbench.datasets.load_request import LoadRequest
 from workbench.io.regular_files import open_regular_file
 
@@ -136,8 +136,7 @@ def _eurosat(request: LoadRequest, root: Path) -> Dataset:
     folder = root / "eurosat" / "2750"
     scan = scan_folder(folder, request.cancelled)
     items = [item for split in scan.splits.values() for item in split]
-    options = request.options
-    train, test = stratified_split([item.label for item in items], options.test, options.seed, "eurosat test")
+    train, test = request.draw_test([item.label for item in items], "eurosat test")
     splits = {"train": [items[i] for i in train], "test": [items[i] for i in test]}
     return load_listing(
         ImageListing(folder, scan.classes, splits, tuple(scan.skipped_files)), request, side=64

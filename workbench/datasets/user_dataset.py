@@ -70,6 +70,11 @@ def load(request: LoadRequest) -> Dataset:
         raise UserError(f"{name} failed: {describe_user_code_error(error, path)}") from None
 
 
+def read_splits(parts: Mapping[str, Any], request: LoadRequest) -> Dataset:
+    """The dataset of arrays by split, as a user's function may return them. Raises `UserError`."""
+    return _Returned(parts, None, request).dataset()
+
+
 @contextlib.contextmanager
 def _process_state() -> Iterator[None]:
     """Undo what user code changes in this process: torch's defaults, and the working directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.config.cross_validation import chosen_fold
 from workbench.config.data_location import (
     changed_code_data,
     changed_data_error,
@@ -24,7 +25,7 @@ from workbench.inference.run_checkpoint import load_run_model
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
 from workbench.models.outputs import extra_metrics
-from workbench.runs.data_files import check_folder_content
+from workbench.runs.data_files import check_image_files
 from workbench.runs.reader import read_view
 from workbench.runs.records import Launch
 from workbench.runs.run_folder import RunFolder
@@ -50,7 +51,8 @@ def evaluate_run(
     content, module = model.content, model.module
     experiment = _experiment(folder, moved_to)
     recorded, name = recorded_data(content), experiment.data.name
-    check_folder_content(folder, experiment.data, recorded, "evaluate", progress)
+    whole = experiment.train.folds > 0
+    check_image_files(folder, experiment.data, recorded, "evaluate", progress, whole=whole)
     data = load_as_trained(experiment, progress, recorded)
     if recorded.fingerprint != data.fingerprint:
         launch = read_record(folder.launch, Launch)
@@ -93,6 +95,7 @@ def load_as_trained(
         seed=experiment.seed,
         progress=progress,
         recorded=recorded,
+        fold=chosen_fold(experiment.train),
     )
 
 

@@ -36,6 +36,9 @@ come near 1, idx files of mostly black digits near 10."""
 RATIO_FROM = 100_000_000
 MAX_ENTRIES = 5_000_000
 
+MAX_ENTRY_BYTES = 2_000_000_000
+"""The most bytes of a file in a tar that is read into memory."""
+
 _CHUNK = 1 << 20
 _UNPACK_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile,
             NotImplementedError, RuntimeError, ValueError, UnicodeError)  # fmt: skip
@@ -115,8 +118,8 @@ class _Extraction:
             for entry in file.infolist():
                 mode = entry.external_attr >> 16
                 if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                    raise self._unsafe_entry_error(entry.filename, "a link or a device")
-                path = self._entry_path(entry.filename)
+                    raise self.unsafe_entry_error(entry.filename, "a link or a device")
+                path = self.entry_path(entry.filename)
                 if entry.is_dir():
                     path.mkdir(parents=True, exist_ok=True)
                     continue
@@ -126,11 +129,11 @@ class _Extraction:
     def _tar(self) -> None:
         with tarfile.open(self.archive) as file:
             for entry in file:
-                path = self._entry_path(entry.name)
+                path = self.entry_path(entry.name)
                 if entry.isdir():
                     path.mkdir(parents=True, exist_ok=True)
                 elif not entry.isreg():
-                    raise self._unsafe_entry_error(entry.name, "a link or a device")
+                    raise self.unsafe_entry_error(entry.name, "a link or a device")
                 elif (source := file.extractfile(entry)) is not None:
                     with source:
                         self._copy(source, path)
@@ -142,14 +145,14 @@ class _Extraction:
                 raise UserError(f"{self.archive} is damaged or not a supported archive: download it again")
             self._copy(source, self.folder / self.archive.stem)
 
-    def _entry_path(self, name: str) -> Path:
+    def entry_path(self, name: str) -> Path:
         """The path that an entry is written to; raises `UserError` if it is not below the folder."""
         self.entries += 1
         if self.entries > MAX_ENTRIES:
             raise UserError(f"{self.archive} was rejected: it has more than {MAX_ENTRIES:,} entries")
         parts = PurePosixPath(name).parts
         if not name or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
-            raise self._unsafe_entry_error(name, "a path outside the folder")
+            raise self.unsafe_entry_error(name, "a path outside the folder")
         return self.folder.joinpath(*parts)
 
     def _copy(self, source: IO[bytes], path: Path) -> None:
@@ -163,6 +166,14 @@ class _Extraction:
                 self._report_progress()
         self._report_progress()
 
+    def count(self, content: bytes) -> bytes:
+        """`content`, counted as read. Raises `UserError` if that is too much."""
+        self.written += len(content)
+        if self.written > self.limit:
+            raise self._too_large_error()
+        self._report_progress()
+        return content
+
     def _report_progress(self) -> None:
         if self.cancelled():
             raise Cancelled
@@ -171,8 +182,38 @@ class _Extraction:
     def _too_large_error(self) -> UserError:
         return UserError(f"{self.archive} was rejected: unpacked it exceeds {self.limit / 1e9:,.1f} GB")
 
-    def _unsafe_entry_error(self, name: str, kind: str) -> UserError:
+    def unsafe_entry_error(self, name: str, kind: str) -> UserError:
         return UserError(f"{self.archive} was rejected: its entry {os.fsencode(name)!r:.200} is {kind}")
+
+
+def read_tar(
+    archive: Path,
+    progress: ProgressCallback = ignore_progress,
+    cancelled: CancelCheck = never_cancelled,
+) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of the files in a tar (plain, .gz, .bz2, .xz), one after the other.
+
+    Nothing is written. Raises as `unpack`, by the same rules, and for a file of more than `MAX_ENTRY_BYTES`.
+    """
+    reading = _Extraction(archive, Path(), progress, cancelled)
+    try:
+        with tarfile.open(archive) as file:
+            for entry in file:
+                reading.entry_path(entry.name)
+                if entry.isdir():
+                    continue
+                if not entry.isreg():
+                    raise reading.unsafe_entry_error(entry.name, "a link or a device")
+                if entry.size > MAX_ENTRY_BYTES:
+                    raise reading.unsafe_entry_error(
+                        entry.name, f"larger than {MAX_ENTRY_BYTES / 1e9:.0f} GB"
+                    )
+                if (source := file.extractfile(entry)) is not None:
+                    yield entry.name, reading.count(source.read())
+    except (*_UNPACK_ERRORS, OSError) as error:
+        if isinstance(error, UserError | Cancelled):
+            raise
+        raise UserError(f"{archive} is damaged or no tar archive: {one_line(error, 120)}") from None
 
 
 def open_decompressed(path: Path) -> IO[bytes]:

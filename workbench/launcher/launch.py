@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.config.cross_validation import check_one_run
 from workbench.config.experiment import Experiment, run_name_part
 from workbench.config.process_count import process_count
 from workbench.core import paths
@@ -86,6 +87,7 @@ def check_experiment(experiment: Experiment, *, here: bool = True) -> None:
     """
     if here:
         check_device(experiment.train.device, process_count(experiment.train))
+    check_one_run(experiment.train)
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
 

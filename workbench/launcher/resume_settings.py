@@ -24,7 +24,7 @@ from workbench.datasets.image_folder_facts import folder_facts, list_names
 from workbench.datasets.load_request import RecordedData
 from workbench.io.record_codec import read_record
 from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
-from workbench.runs.data_files import check_folder_content
+from workbench.runs.data_files import check_image_files
 from workbench.runs.enums import Cause
 from workbench.runs.journal import read_journal
 from workbench.runs.reader import RunView
@@ -38,6 +38,9 @@ END_SETTINGS = ("on_finish", "on_fail", "stall_seconds")
 """Settings of the hooks."""
 FIXED_SETTINGS = {
     "train.validation": "another validation split would contain samples that the model was trained on",
+    "train.folds": "the test data follows from it",
+    "train.fold": "the test data follows from it",
+    "train.fold_seed": "the test data follows from it",
     "seed": "the split and the order of the samples follow from it",
     "name": "it is part of the run; the notes (i on the screen) can give it another one",
     "weights": "it decides which checkpoints were kept",
@@ -133,7 +136,8 @@ class ResumedRun:
         setup = read_record(self._folder.setup, Setup)
         if setup is not None and read_entries(self._folder):
             recorded = RecordedData(setup.classes, setup.shape, setup.fingerprint)
-            check_folder_content(self._folder, self.before.data, recorded, "resume", progress)
+            whole = self.before.train.folds > 0
+            check_image_files(self._folder, self.before.data, recorded, "resume", progress, whole=whole)
 
     def check_epochs(self, status: Status) -> None:
         """Raise `UserError` where the resumed run would have nothing to train."""

@@ -1,4 +1,4 @@
-"""The image files that a run was trained on, and how a folder differs from them now: `data-files.json`."""
+"""The image files that a run was trained on, and how those of now differ from them: `data-files.json`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from workbench.core.errors import UserError
 from workbench.core.progress import ProgressCallback, ignore_progress
 from workbench.core.settings_schema import Choice
 from workbench.core.text import plural, sanitize
-from workbench.datasets.image_folder_scan import PREFIX
-from workbench.datasets.image_listing import identify_folder
+from workbench.datasets.file_sources import is_listed
+from workbench.datasets.image_listing import identify_files
 from workbench.datasets.load_request import RecordedData
 from workbench.io.record_codec import Record, read_record, write_record
 from workbench.runs.run_folder import RunFolder
@@ -36,20 +36,22 @@ def record_data_files(folder: RunFolder, hashes: Mapping[str, str]) -> None:
         )
 
 
-def check_folder_content(
+def check_image_files(
     folder: RunFolder,
     data: Choice,
     recorded: RecordedData,
     command: str,
     progress: ProgressCallback = ignore_progress,
+    *,
+    whole: bool = False,
 ) -> None:
-    """Raise `UserError` where the folder of images is not what a run was trained on, with what has changed.
+    """Raise `UserError` where its image files are not what a run was trained on, with what has changed.
 
-    Other data has to be loaded for that.
+    `whole` as `identify_files`. Other data has to be loaded for that.
     """
-    if not data.name.startswith(PREFIX) or not recorded.fingerprint:
+    if not is_listed(data.name) or not recorded.fingerprint:
         return
-    identity = identify_folder(data, recorded, progress)
+    identity = identify_files(data, recorded, progress, whole=whole)
     if identity.fingerprint == recorded.fingerprint:
         return
     before = (read_record(folder.data_files, DataFiles) or DataFiles()).files

@@ -21,12 +21,14 @@ def write_evaluation(
     *,
     draw: Drawing | None = None,
     paths: tuple[str, ...] = (),
+    positions: tuple[int, ...] = (),
 ) -> None:
     """Write `step-N-SPLIT.bin` and then `step-N-SPLIT.json`, which describes its layout.
 
     The `.bin` file is a sequence of records, see `RecordLayout`. Those of a classification: index, label, the top-k
     class ids (best first), probabilities of the true and of the predicted class. `draw`: the plot of the
-    evaluation, if there is one. `paths`: the files of the samples, if they are known.
+    evaluation, if there is one. `paths`: the files of the samples, if they are known. `positions`: their
+    indices in the whole data, of a fold that is held out.
     """
     path = folder.evaluation(step, evaluation.split)
     records = path.with_suffix(".bin")
@@ -40,6 +42,7 @@ def write_evaluation(
         confusion=evaluation.confusion,
         draw=draw,
         paths=paths,
+        positions=positions,
         records=record_layout(evaluation.records.dtype, records.name),
         # Given for the type checker, for which `scores` could contain them.
         weights_step=None,

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import msgspec
 
 from workbench.core import student_t
 from workbench.core.settings_schema import SettingValue
-from workbench.core.text import format_compact, format_setting, plural
+from workbench.core.text import format_compact, format_decimals, format_setting, plural
 from workbench.io.record_codec import encode_json
 from workbench.runs.store import RunSummary
 
 SEED = "seed"
-NOT_VARIED = {SEED, "recipe", "on_finish", "on_fail", "stall_seconds"}
+FOLD, FOLDS = "train.fold", "train.folds"
+NOT_VARIED = {SEED, FOLD, "recipe", "on_finish", "on_fail", "stall_seconds"}
 """Settings in which repeats may differ."""
+OUT_OF_FOLD = "out_of_fold"
+OUT_OF_FOLD_METRICS = ("accuracy", "loss")
 MIN_FOR_TEST = 3
 """Runs that a group needs for Welch's test to say anything in words."""
 CONFIDENCE = 0.95
@@ -37,6 +40,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     """In the order of the runs."""
 
+    @property
+    def text(self) -> str:
+        """`.9132 ± .0041`: mean and standard deviation, of a single value the value."""
+        mean = format_decimals(self.mean)
+        return mean if self.sd is None else f"{mean} ± {format_decimals(self.sd)}"
+
 
 class RunGroup(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "group"}):
     """Repeats of one experiment."""
@@ -48,7 +57,10 @@ class RunGroup(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "group
     settings: dict[str, SettingValue]
     """The settings that differ between the groups, by full name; `None` where the scripts of a group differ too."""
     metrics: dict[str, Statistics]
-    """Test results by `test.METRIC`, and the best value on validation data as `validation.METRIC`."""
+    """Test results by `test.METRIC`, the best value on validation data as `validation.METRIC`, and of a
+    cross-validation that has tested all folds `out_of_fold.METRIC`: over all samples, each held out once (a value for
+    each seed).
+    """
 
 
 class GroupDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,18 +180,53 @@ def compare_groups(rows: Sequence[RunSummary]) -> GroupComparison:
         welch_test(metric, (first.name, first.metrics[metric]), (second.name, second.metrics[metric]))
         for first, second in combinations(groups, 2)
         for metric in first.metrics.keys() & second.metrics.keys()
+        if not metric.startswith(OUT_OF_FOLD)  # a single value of all folds
     )
     return GroupComparison(groups=groups, differences=tuple(sorted(differences, key=lambda one: one.metric)))
 
 
-def group_metrics(group: Iterable[RunSummary]) -> dict[str, Statistics]:
+def group_metrics(group: Sequence[RunSummary]) -> dict[str, Statistics]:
     """The statistics of each result that the runs have; runs without it are left out."""
     found: dict[str, list[float]] = {}
     for row in group:
         for name, value in _results(row).items():
             if math.isfinite(value):
                 found.setdefault(name, []).append(value)
+    for name, values in out_of_fold(group).items():
+        found[f"{OUT_OF_FOLD}.{name}"] = values
     return {name: statistics_of(values) for name, values in found.items()}
+
+
+def out_of_fold(group: Sequence[RunSummary]) -> dict[str, list[float]]:
+    """The accuracy and the loss over all samples of a cross-validation, each held out once: a value for each seed.
+
+    The mean over the folds, weighted by their samples, is exactly that for these two metrics. Seeds whose folds have
+    not all been tested once are left out.
+    """
+    by_seed: dict[SettingValue, list[RunSummary]] = {}
+    for row in group:
+        if row.settings.get(FOLDS):
+            by_seed.setdefault(row.settings.get(SEED), []).append(row)
+    found: dict[str, list[float]] = {}
+    for rows in by_seed.values():
+        if not _is_complete(rows):
+            continue
+        total = sum(row.test_count for row in rows)
+        for name in OUT_OF_FOLD_METRICS:
+            values = [(row.test or {}).get(name) for row in rows]
+            known = [value for value in values if value is not None and math.isfinite(value)]
+            if len(known) == len(rows):
+                weighted = zip(known, (row.test_count for row in rows), strict=True)
+                found.setdefault(name, []).append(sum(value * count for value, count in weighted) / total)
+    return found
+
+
+def _is_complete(rows: Sequence[RunSummary]) -> bool:
+    """Whether some runs have tested every fold once."""
+    folds = sorted(fold for row in rows if isinstance(fold := row.settings.get(FOLD), int))
+    return folds == list(range(1, len(rows) + 1)) and all(
+        row.settings.get(FOLDS) == len(rows) and row.test and row.test_count for row in rows
+    )
 
 
 def _results(row: RunSummary) -> dict[str, float]:

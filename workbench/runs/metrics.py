@@ -198,4 +198,6 @@ class EvaluationFile(EvaluationMetrics, frozen=True, kw_only=True):
     draw: Drawing | None = None
     paths: tuple[str, ...] = ()
     """The files of the samples, as a script names them."""
+    positions: tuple[int, ...] = ()
+    """Of a fold that a cross-validation holds out: the index of each sample in the whole data."""
     records: RecordLayout | None = None

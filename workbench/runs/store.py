@@ -34,7 +34,7 @@ from workbench.runs.metric_series import newest_values
 from workbench.runs.metrics import MetricLine
 from workbench.runs.opened_logs import OpenedLogs
 from workbench.runs.queue_state import WaitReason, read_waiting
-from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes
+from workbench.runs.records import Best, Exit, Heartbeat, Latest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_logs import FoundLogs
 from workbench.runs.run_report import last_result
@@ -69,6 +69,8 @@ class RunSummary(msgspec.Struct, frozen=True, gc=False):
     """The monitored metric, which selects the best epoch."""
     test: dict[str, float | None] | None = None
     """Test metrics of the result of an ended run, as in `RunReport`; `None` until they are measured."""
+    test_count: int = 0
+    """Samples of the fold that a cross-validation holds out; 0 for other runs."""
     latest_test: Score | None = None
     """Newest test figure of a run without validation data, which has no best epoch."""
     device: str = ""
@@ -339,6 +341,7 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         phase=beat.phase if status.live else None,
         best=best.value if best else None,
         test=last_result(rows) if status.ended else None,
+        test_count=_held_out_count(folder, experiment),
         latest_test=None if best else latest_test_score(beat.latest),
         best_epoch=best.epoch if best else None,
         monitor=_monitor(best, beat.latest, experiment),
@@ -367,6 +370,14 @@ def summarize_run(folder: RunFolder, changed: int, digests: LogDigests) -> RunSu
         held=waiting is not None and waiting.reason is WaitReason.HELD,
         waits_for=waiting.text if waiting else None,
     )
+
+
+def _held_out_count(folder: RunFolder, experiment: Experiment | None) -> int:
+    """The samples of the fold that a run holds out; 0 without cross-validation, where nobody adds them up."""
+    if experiment is None or not experiment.train.folds:
+        return 0
+    setup = read_record(folder.setup, Setup)
+    return setup.counts.get("test", 0) if setup else 0
 
 
 def _script_settings(folder: RunFolder) -> dict[str, SettingValue]:

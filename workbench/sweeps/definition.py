@@ -9,6 +9,7 @@ from itertools import product
 from math import prod
 from pathlib import Path
 
+from workbench.config.cross_validation import check_one_run
 from workbench.config.experiment import MAX_NAME_BYTES, Experiment, build_experiment
 from workbench.config.recipes import RecipeContent
 from workbench.core.errors import UserError, did_you_mean
@@ -54,6 +55,8 @@ def define_sweep(request: SweepRequest) -> SweepDefinition:
     params = _parse_params(request.params)
     spaces = {key: parse_space(key, text) for key, text in params}
     experiment = build_experiment(request.content)
+    if "train.fold" not in spaces:
+        check_one_run(experiment.train)
     _check_counts(request)
     trials = _count_trials(request, spaces)
     baseline = _check_values(request.content, experiment, spaces)

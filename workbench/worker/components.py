@@ -10,6 +10,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from workbench.config.cross_validation import chosen_fold
 from workbench.config.experiment import Experiment
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
@@ -171,6 +172,7 @@ class TrainingComponents:
             progress=self._context.heartbeat.report_progress,
             cancelled=self._context.requests.stop_requested,
             recorded=None if start.restored is None else recorded_data(start.restored.content),
+            fold=chosen_fold(self.settings),
         )
         self._context.requests.raise_if_stopped()
         for notice in data.notices:

@@ -128,8 +128,12 @@ class Evaluator:
         )
         if not self._context.is_writer:  # but its shards of the module were needed
             return
+        held_out = self._components.data.splits[split].positions
+        positions = () if held_out is None else tuple(held_out.tolist())
         self._context.disk_space.retry(
-            lambda: write_evaluation(evaluation, self._folder, state.step, state.epoch, draw=draw)
+            lambda: write_evaluation(
+                evaluation, self._folder, state.step, state.epoch, draw=draw, positions=positions
+            )
         )
         if state.epoch > MAX_SPACED:
             best = [] if state.best is None else [state.best.step]

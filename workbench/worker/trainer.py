@@ -7,7 +7,7 @@ import contextlib
 import torch
 
 from workbench.datasets.drawing import derived_seed
-from workbench.datasets.image_folder_scan import PREFIX
+from workbench.datasets.file_sources import is_listed
 from workbench.engine.accelerate import accelerate_step
 from workbench.engine.freezing import Backbone
 from workbench.engine.import_warmup import warm_up_imports
@@ -159,7 +159,7 @@ def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: St
     check_disk_space(context.folder, estimate_checkpoint_bytes(state.module, components.settings), rows)
     if context.is_writer:
         write_record(context.folder.setup, describe_setup(components, acceleration, layers))
-        if components.experiment.data.name.startswith(PREFIX):
+        if is_listed(components.experiment.data.name):
             record_data_files(context.folder, components.data.file_hashes)
     return TrainingAttempt(context, components, state, checkpoints, metrics)
 

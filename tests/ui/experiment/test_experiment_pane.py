@@ -585,3 +585,39 @@ def test_the_model_row_uses_classes_size_and_options_of_the_run(tmp_path: Path) 
     contents = experiment_data(draft.experiment())
     assert cost(draft, None, contents).parameters == 11_178_051
     assert find_model("resnet18").parameters_for(3) == 11_178_051
+
+
+async def test_a_table_of_images_is_chosen_by_its_path(tmp_path: Path, until: Until) -> None:
+    draw_classes(tmp_path, cat=6, dog=5)
+    rows = [f"{name}/{i}.png,{name}" for name in ("cat", "dog") for i in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    (tmp_path / "notes.txt").touch()
+    async with Shown().run_test(size=(100, 40)) as pilot:
+        pane = pilot.app.query_one(ExperimentPane)
+        for typed in (f"csv:{tmp_path}/la", f"{tmp_path}/la"):
+            await pilot.press("f")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Chooser))
+            await pilot.press(*typed)
+            await until(pilot, "labels.csv")
+            await pilot.press("tab", "enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Chooser))
+            assert pane.draft.data == f"csv:{tmp_path}/labels.csv"
+            pane.draft.choose("data", "digits")
+        pane.draft.choose("data", f"csv:{tmp_path}/labels.csv")
+        pane._changed()
+        await until(pilot, "2 classes, 1 skipped")
+
+
+def test_folds_in_the_form_are_a_run_each() -> None:
+    draft = Draft()
+    draft.set("train.folds", "4")
+    assert draft.count == len(draft.variants()) == 4
+    assert draft.state == ("digits-mlp", "4 runs")
+    assert draft.experiment().train.fold == 0
+    estimate = cost(draft, None)
+    assert (estimate.train, estimate.validation, estimate.test) == (1213, 135, 449)
+    draft.set("train.lr", "0.1 | 0.01")
+    draft.set("train.folds", "4 | 2")
+    assert draft.count == len(draft.variants()) == 2 * (4 + 2)
+    draft.set("train.fold", "2")
+    assert draft.count == len(draft.variants()) == 4

@@ -18,6 +18,7 @@ from workbench.core.exit_codes import DONE
 from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
 from workbench.datasets import catalog as dataset_catalog
+from workbench.datasets.catalog import FILE_OPTIONS, DatasetDescription
 from workbench.models import catalog as model_catalog
 from workbench.system import devices as system_devices
 from workbench.system.gpu import read_inventory
@@ -61,13 +62,14 @@ def datasets(options: argparse.Namespace) -> int:
         ],
     )  # fmt: skip
     console.print_status(
-        "Custom datasets: --dataset folder:PATH (one folder per class) or --dataset ./data.py:make"
+        "Custom datasets: --dataset folder:PATH (one folder per class), csv:FILE (a table of images and classes), "
+        "npz:FILE, tar:PATTERN, parquet:PATH or ./data.py:make"
     )
     return DONE
 
 
 def _describe_dataset(options: argparse.Namespace) -> int:
-    """One dataset; of a folder of images what a run would use of it. Raises `UserError`."""
+    """One dataset; of images in files what a run would use of them. Raises `UserError`."""
     choice = dataset_choice(options.dataset, options.set)
     about = dataset_catalog.describe(options.dataset, choice.options, measure=True)
     summary = summarize_data(choice, Choice("mlp"), TrainingSettings(validation=0.0))
@@ -76,14 +78,20 @@ def _describe_dataset(options: argparse.Namespace) -> int:
         return DONE
     console.print_result(f"{about.name}: {about.title}")
     lines = summary.lines if summary else [
-        f"train+test {_pair(about.train, about.test)}, {about.classes or 'no'} classes, "
-        f"{'available' if about.here else 'not downloaded'}"
+        f"train+test {_pair(about.train, about.test)}, {_classes(about)}, "
+        f"{'available' if about.here else 'not found' if about.kind in FILE_OPTIONS else 'not downloaded'}"
     ]  # fmt: skip
     for line in lines:
         console.print_result(f"  {line}")
     for one in summary.facts.skipped.files if summary else ():
         console.print_result(f"  skipped {sanitize(one.path)}: {sanitize(one.reason)}")
     return DONE
+
+
+def _classes(about: DatasetDescription) -> str:
+    if about.classes is None and (about.kind == "custom" or about.kind in FILE_OPTIONS):
+        return "classes are known once it is loaded"
+    return f"{about.classes or 'no'} classes"
 
 
 def _pair(train: int | None, test: int | None) -> str:

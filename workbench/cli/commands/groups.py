@@ -69,8 +69,4 @@ def _cells(group: RunGroup, metrics: list[str], varied: list[str]) -> tuple[str,
 
 
 def _figure(statistics: Statistics | None) -> str:
-    """`.9132 ± .0041`: mean and standard deviation, of a single value the value."""
-    if statistics is None:
-        return "-"
-    mean = text.format_decimals(statistics.mean)
-    return mean if statistics.sd is None else f"{mean} ± {text.format_decimals(statistics.sd)}"
+    return "-" if statistics is None else statistics.text

@@ -1,4 +1,4 @@
-"""`workbench train --repeat` and `--grid`: the runs of one group, which take their turns in the queue."""
+"""`workbench train --repeat`, `--folds` and `--grid`: the runs of one group, which take their turns in the queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workbench.cli.signals import SignalRecorder
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, SignalWaiter
 from workbench.config.process_count import process_count
-from workbench.config.variants import SEED, Variant
+from workbench.config.variants import FOLD, SEED, Variant
 from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
@@ -30,13 +30,14 @@ from workbench.launcher.slurm_script import SlurmOptions
 from workbench.planning.plan import Plan, describe_cpu_wait
 from workbench.runs import requests
 from workbench.runs.enums import RequestKind
+from workbench.runs.groups import OUT_OF_FOLD, OUT_OF_FOLD_METRICS, group_metrics, group_runs, out_of_fold
 from workbench.runs.queue_state import read_places
 from workbench.runs.records import Notes
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import RunReport, read_report
 from workbench.runs.slurm_job import leave_queue, read_job
 from workbench.runs.status import Status, status_of
-from workbench.runs.store import Store
+from workbench.runs.store import RunSummary, Store
 from workbench.runs.tickets import TicketQueue
 from workbench.system.places import PlaceRequest
 
@@ -45,7 +46,7 @@ MAX_PLANNED = 8
 """Settings of which a plan is made; the time of others is the mean of these."""
 
 Settings = tuple[tuple[str, str], ...]
-"""What distinguishes a variant, without its seed."""
+"""What distinguishes a variant, without its seed and its fold."""
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
@@ -105,17 +106,42 @@ def _finish(
     reports = [read_report(folder) for folder in folders]
     with contextlib.suppress(OSError) if interrupted else contextlib.nullcontext():
         if options.json:
-            _print_json(group, reports)
+            _print_json(group, reports, out_of_fold(_rows(folders)))
         else:
             _print_results(group, reports)
+            _print_folds(_rows(folders))
     statuses = [Status(report.status) for report in reports]
     if interrupted or any(status in {Status.STOPPED, Status.QUEUED} for status in statuses):
         return INTERRUPTED
     return DONE if all(status is Status.FINISHED for status in statuses) else FAILED
 
 
-def _print_json(group: str, reports: Sequence[RunReport]) -> None:
-    console.print_json({"group": group, "runs": [report.to_json() for report in reports]})
+def _print_json(
+    group: str, reports: Sequence[RunReport], folds: Mapping[str, Sequence[float]] | None = None
+) -> None:
+    """Print the reports; of a cross-validation that has tested all folds also its metrics over all samples, by seed."""
+    content = {"group": group, "runs": [report.to_json() for report in reports]}
+    console.print_json({**content, OUT_OF_FOLD: folds} if folds else content)
+
+
+def _rows(folders: Sequence[RunFolder]) -> list[RunSummary]:
+    ids = {folder.id for folder in folders}
+    return [row for row in Store.default().list_runs() if row.id in ids]
+
+
+def _print_folds(rows: Sequence[RunSummary]) -> None:
+    """Print the results of a cross-validation: over the folds, and over all samples; nothing for other runs."""
+    for one in group_runs(rows):
+        metrics = group_metrics(one)
+        for name in OUT_OF_FOLD_METRICS:
+            whole, folds = metrics.get(f"{OUT_OF_FOLD}.{name}"), metrics.get(f"test.{name}")
+            if whole is None or folds is None:
+                continue
+            samples = sum(row.test_count for row in one) // whole.n
+            console.print_result(
+                f"out-of-fold {name} {text.format_decimals(whole.mean)} of {samples:,} samples; over "
+                f"{text.plural(folds.n, 'run')} {folds.text}"
+            )
 
 
 def _print_results(group: str, reports: Sequence[RunReport]) -> None:
@@ -177,8 +203,8 @@ def dry_run(options: argparse.Namespace, variants: Sequence[Variant]) -> int:
 
 
 def _plans(variants: Sequence[Variant]) -> dict[Settings, Plan]:
-    """Plans of the first settings, which do not depend on the seed."""
-    distinct = {_without_seed(variant): variant for variant in reversed(variants)}
+    """Plans of the first settings, which depend neither on the seed nor on the fold."""
+    distinct = {_without_repeats(variant): variant for variant in reversed(variants)}
     return {
         key: make_plan(variant.experiment, "; nothing is saved")
         for key, variant in list(reversed(distinct.items()))[:MAX_PLANNED]
@@ -193,14 +219,14 @@ def _estimated(variants: Sequence[Variant], plans: Mapping[Settings, Plan]) -> l
         PlannedRun(
             variant.experiment.name,
             dict(variant.changed),
-            round(planned.get(_without_seed(variant), mean), 3),
+            round(planned.get(_without_repeats(variant), mean), 3),
         )
         for variant in variants
     ]
 
 
-def _without_seed(variant: Variant) -> Settings:
-    return tuple((key, value) for key, value in variant.changed if key != SEED)
+def _without_repeats(variant: Variant) -> Settings:
+    return tuple((key, value) for key, value in variant.changed if key not in {SEED, FOLD})
 
 
 class GroupWaiter(SignalWaiter):

@@ -23,6 +23,7 @@ from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
 from workbench.config.data_summary import experiment_data
 from workbench.config.experiment import Experiment, all_settings, build_experiment
 from workbench.config.variants import make_variants
+from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.text import format_setting
@@ -66,7 +67,7 @@ def train(options: argparse.Namespace) -> int:
     if queue is not None and queue.share and not queue.memory:
         memory = _measure_memory(experiment)
         queue = msgspec.structs.replace(queue, memory=memory, share=memory > 0)
-    if options.grid or options.repeat is not None:
+    if options.grid or options.repeat is not None or len(variants) > 1:
         return many.train_many(options, experiment.name, variants, slurm or queue)
     with SignalRecorder() as signals:
         if slurm is None and queue is None and (earlier := earlier_run(experiment)) is not None:
@@ -108,8 +109,16 @@ def experiment_of(options: argparse.Namespace, sets: Sequence[str] = ()) -> Expe
     """The experiment that the options of `workbench train` describe, with more settings. Raises `UserError`."""
     return build_experiment(
         options.recipe, dataset=options.dataset, model=options.model, name=options.name, device=options.device,
-        sets=[*options.set, *process_sets(options), *sets],
+        sets=[*options.set, *process_sets(options), *fold_sets(options), *sets],
     )  # fmt: skip
+
+
+def fold_sets(options: argparse.Namespace) -> list[str]:
+    """The setting of `--folds`; other commands that describe an experiment have no such option. Raises `UserError`."""
+    folds: int | None = getattr(options, "folds", None)
+    if folds is not None and folds < 2:
+        raise UserError(f"--folds must be at least 2, not {folds}")
+    return [] if folds is None else [f"train.folds={folds}"]
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -25,9 +25,9 @@ from workbench.config.experiment import Experiment, read_experiment
 from workbench.core.errors import UserError
 from workbench.core.paths import expand_user_path
 from workbench.core.user_code import is_user_code
-from workbench.datasets.dataset import Dataset, with_statistics, with_validation
+from workbench.datasets.dataset import Dataset
 from workbench.datasets.load_request import RecordedData
-from workbench.datasets.loader import load, load_all
+from workbench.datasets.loader import finish, load, load_all
 from workbench.inference.classifier import Classifier
 from workbench.inference.image_pipeline import open_source
 from workbench.inference.labels import read_labels
@@ -79,6 +79,7 @@ def _load(dataset: ExperimentDataset, recorded: RecordedData | None, task: Task)
         channels=info.channels,
         validation=dataset.validation,
         seed=dataset.seed,
+        fold=dataset.fold,
         progress=task.progress,
         cancelled=task.cancelled,
         recorded=recorded,
@@ -100,9 +101,10 @@ def _load_custom(dataset: ExperimentDataset, recorded: RecordedData | None, task
             progress=task.progress,
             cancelled=task.cancelled,
             recorded=recorded,
+            fold=dataset.fold,
         )
         _custom_datasets[key] = kept, wanted
-    return with_statistics(with_validation(kept, dataset.validation, dataset.seed))
+    return finish(kept, dataset.validation, dataset.seed, dataset.fold, dataset.data.name)
 
 
 def experiment_dataset(ref: DatasetRef) -> ExperimentDataset:

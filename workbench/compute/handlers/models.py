@@ -47,6 +47,7 @@ from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
 from workbench.datasets.catalog import DatasetDescription
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.file_sources import is_listed
 from workbench.datasets.input_record import InputRecord, unknown_input_message
 from workbench.inference.image_pipeline import to_pil_image
 from workbench.inference.numeric import predict_numbers
@@ -142,7 +143,7 @@ def _shape_and_outputs(
 ) -> tuple[tuple[int, ...], int]:
     """The shape of one raw sample and the number of outputs, known or assumed without loading the dataset."""
     shape, classes = request.shape or dataset.shape, request.classes or dataset.classes
-    if dataset.kind == "folder" and not (request.shape and request.classes):
+    if is_listed(dataset.name) and not (request.shape and request.classes):
         contents = summarize_data(request.data, request.model)
         assert contents is not None
         shape, classes = contents.shape, len(contents.facts.classes)

@@ -18,6 +18,7 @@ from workbench.core.text import (
 )
 from workbench.core.user_code import is_user_code, short_name
 from workbench.datasets import catalog as datasets
+from workbench.datasets.file_sources import PREFIXES, SUFFIXES, find_source
 from workbench.datasets.image_folder_facts import folder_facts, relative_path
 from workbench.export.formats import FORMATS
 from workbench.models import catalog as models
@@ -99,7 +100,8 @@ def dataset_finder(current: str | None = None) -> Finder:
     """The dataset catalog, an image folder, or a custom dataset function."""
     rows = [_dataset_row(info.name) for info in datasets.CATALOG]
     return Finder(
-        filter_options(rows, _user_dataset_rows), hint="or custom data: folder:PATH, ./data.py:make",
+        filter_options(rows, _user_dataset_rows, PREFIXES),
+        hint="or custom data: folder:PATH, csv:FILE, npz:, tar:, parquet:, ./data.py:make",
         headers=("dataset", "description", "  size", "classes", "shape", "download"),
         check=_check_data, drop_columns=(2, 4), allow_text=True, current=current,
     )  # fmt: skip
@@ -129,18 +131,27 @@ _KIND_GROUPS = {"builtin": "built-in (no download)", "published": "published"}
 
 
 def _user_dataset_rows(text: str) -> list[Option]:
-    if text.startswith("folder:"):
-        return path_options((), prefix="folder:", folders_only=True, expand_folders=False)(text)
-    return _user_code_rows(text)
+    """The paths that complete a text: folders behind `folder:`, else files that are a dataset, or Python files."""
+    source = find_source(text)
+    if source is not None and text.startswith(source.prefix):
+        return path_options(
+            source.suffixes, prefix=source.prefix, folders_only=source.is_folder,
+            expand_folders=not source.is_folder,
+        )(text)  # fmt: skip
+    return _user_code_rows(text, SUFFIXES)
 
 
-def _user_code_rows(text: str) -> list[Option]:
-    """Python files to complete a path; the name after the colon is not completed, as that would run the file."""
+def _user_code_rows(text: str, suffixes: tuple[str, ...] = ()) -> list[Option]:
+    """Python files, and those with `suffixes`, to complete a path.
+
+    The name after the colon is not completed, as that would run the file.
+    """
     if is_user_code(text):
         return []
-    rows = path_options((".py",))(text)
+    rows = path_options((".py", *suffixes))(text)
     return [
-        row if row.expands else Option(row.key + ":", (row.cells[0] + ":",), expands=True) for row in rows
+        Option(row.key + ":", (row.cells[0] + ":",), expands=True) if row.key.endswith(".py") else row
+        for row in rows
     ]
 
 

@@ -16,18 +16,19 @@ from workbench.config.experiment import (
     experiment_from_dict,
 )
 from workbench.config.recipes import load_recipe
-from workbench.config.variants import Variant, is_axis, make_variants, split_values
+from workbench.config.variants import FOLD, FOLDS, Variant, is_axis, make_variants, split_values
 from workbench.core.errors import UserError
 from workbench.core.setting_parser import parse_assignment
 from workbench.core.settings_schema import Choice, Setting
 from workbench.datasets import catalog as datasets
+from workbench.datasets.fold_choice import fold_counts
 from workbench.models import catalog as models
 from workbench.ui.experiment.schedule_screen import schedule_line
 from workbench.ui.widgets.form import Field
 
 COMMON_SETTINGS = (
     "train.epochs", "train.batch_size", "train.optimizer", "train.lr", "train.schedule", "train.augment",
-    "train.validation", "train.device", "seed",
+    "train.validation", "train.folds", "train.device", "seed",
 )  # fmt: skip
 """The most frequently changed settings, in the order of the form."""
 
@@ -139,7 +140,12 @@ class Draft:
     @property
     def count(self) -> int:
         """How many experiments are edited, see `variants`."""
-        return math.prod(len(split_values(text)) for text in self.axes.values())
+        axes = dict(self.axes)
+        runs = 1
+        if _number(self.value(FOLD)) == 0:  # each number of folds is as many runs
+            folds = split_values(axes.pop(FOLDS, str(self.value(FOLDS))))
+            runs = sum(max(1, int(_number(count) or 0)) for count in folds)
+        return runs * math.prod(len(split_values(text)) for text in axes.values())
 
     @property
     def is_unmodified(self) -> bool:
@@ -297,9 +303,10 @@ def cost(draft: Draft, parameters: int | None, contents: DataSummary | None = No
     data, model = draft.choices()
     about, info = datasets.describe(data.name, data.options), models.find(model.name)
     fraction = float(_number(draft.value("train.validation")) or 0.0)
-    validation = None if about.train is None else round(about.train * fraction)
-    train = None if about.train is None or validation is None else about.train - validation
-    test, classes = about.test, about.classes
+    folds = int(_number(draft.value(FOLDS)) or 0)
+    total, test = fold_counts(about.train, about.test, folds, draws_test=about.draws_test)
+    validation = None if total is None else round(total * fraction)
+    train, classes = None if total is None or validation is None else total - validation, about.classes
     if contents is not None:
         totals = {split: sum(counts) for split, counts in contents.counts.items()}
         train, validation, test = totals["train"], totals.get("validation"), totals["test"]

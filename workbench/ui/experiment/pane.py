@@ -21,7 +21,7 @@ from workbench.core.settings_schema import Choice
 from workbench.core.text import sanitize
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
-from workbench.datasets.image_folder_scan import PREFIX as FOLDER_PREFIX
+from workbench.datasets.file_sources import is_listed
 from workbench.planning.plan import Plan, describe_proposal
 from workbench.system import devices
 from workbench.system.devices import TrainingDevice
@@ -291,7 +291,7 @@ class ExperimentPane(PreviewPane):
 
     @work(group="folder", exclusive=True)
     async def _list_folder(self) -> None:
-        if self.draft.problem or not self.draft.data.startswith(FOLDER_PREFIX):
+        if self.draft.problem or not is_listed(self.draft.data):
             return
         try:
             changed = await self._folders.update(self.experiment())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from workbench.core.text import format_decimals
-from workbench.runs.groups import Statistics, group_labels, group_runs, statistics_of
+from workbench.runs.groups import Statistics, group_labels, group_runs, out_of_fold, statistics_of
 from workbench.runs.scores import Score
 from workbench.runs.store import RunSummary
 
@@ -21,6 +21,8 @@ class Repeats:
     """Oldest first."""
     test: Statistics | None
     best: Statistics | None
+    out_of_fold: Statistics | None = None
+    """Of a cross-validation that has tested all folds: over all samples, each held out once."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -37,6 +39,8 @@ class Repeats:
                 parts.append(
                     f"{label} {format_decimals(one.mean)} ± {format_decimals(one.sd)}, 95 % interval {low} to {high}"
                 )
+        if self.out_of_fold is not None:
+            parts.insert(1, f"out-of-fold {format_decimals(self.out_of_fold.mean)}")
         return "  ".join(parts)
 
 
@@ -58,7 +62,8 @@ def fold_repeats(rows: Sequence[RunSummary]) -> tuple[list[RunSummary], dict[str
                 _statistics([run.test_score for run in group]),
                 _statistics([run.best_score for run in group]),
             )
-            repeats[shown.id] = Repeats(group, test, best)
+            whole = next(iter(out_of_fold(group).values()), None)
+            repeats[shown.id] = Repeats(group, test, best, statistics_of(whole) if whole else None)
             shown = replace(shown, name=labels.get(group[-1].id, shown.name))
         folded.append(shown)
     return folded, repeats

@@ -27,5 +27,5 @@ class FolderContents:
 
 def _key(experiment: Experiment) -> str:
     train = experiment.train
-    settings = (train.validation, train.class_weights, train.balanced_sampling)
+    settings = (train.validation, train.class_weights, train.balanced_sampling, train.folds, train.fold)
     return repr((experiment.data, experiment.model, settings))

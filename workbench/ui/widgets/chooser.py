@@ -48,14 +48,16 @@ FindOptions = Callable[[str], list[Option]]
 """The options that match a text."""
 
 
-def filter_options(options: Sequence[Option], paths: FindOptions | None = None) -> FindOptions:
+def filter_options(
+    options: Sequence[Option], paths: FindOptions | None = None, prefixes: tuple[str, ...] = ()
+) -> FindOptions:
     """A function that finds the options containing every word of a text, ignoring case.
 
-    Text that looks like a path is passed to `paths`.
+    Text that looks like a path, or begins with one of `prefixes`, is passed to `paths`.
     """
 
     def find(text: str) -> list[Option]:
-        if paths and (text.startswith((".", "/", "~", "folder:")) or ".py" in text):
+        if paths and (text.startswith((".", "/", "~", *prefixes)) or ".py" in text):
             return paths(text)
         words = text.lower().split()
         matches = [o for o in options if all(word in " ".join(o.cells).lower() for word in words)]
