@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.gpus import gpu
 from workbench.cli.commands.train import experiment_of
 from workbench.cli.main import parse, run
 from workbench.config.process_count import process_count
+from workbench.core import paths
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,74 @@ def test_bad_options_are_one_line(
     assert run(["train", "digits-mlp", *options]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("workbench:")]
     assert message in line
+
+
+NODES = ["--nnodes", "2", "--rdzv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--nnodes", "1", "--rdzv", "10.0.0.1:29400"],
+            "--nnodes 1 is this host alone: leave --nnodes and --rdzv out",
+        ),
+        (
+            ["--nnodes", "two", "--rdzv", "10.0.0.1:29400"],
+            "--nnodes must be a number from 2 to 4096, not 'two'",
+        ),
+        (["--nnodes", "2"], "--nnodes 2 needs --rdzv HOST:PORT, an address of the first node"),
+        (["--rdzv", "10.0.0.1:29400"], "--rdzv is for several nodes: add --nnodes M"),
+        (["--node-timeout", "9"], "--node-timeout is for several nodes: add --nnodes M"),
+        (
+            [*NODES, "10.0.0.1:port"],
+            "--rdzv must be HOST:PORT, the address of the first node, not '10.0.0.1:port'",
+        ),
+        (
+            [*NODES, "10.0.0.1:70000"],
+            "--rdzv must be HOST:PORT, the address of the first node, not '10.0.0.1:70000'",
+        ),
+        ([*NODES, "no.such.host.invalid:29400"], "the host name no.such.host.invalid can't be resolved"),
+        ([*NODES, "127.0.0.1:29400"], "127.0.0.1 is another host on each node"),
+        ([*NODES, "HOST:29400", "--node-timeout", "0"], "--node-timeout must be a number of seconds, not 0"),
+        ([*NODES, "HOST:PORT"], " of this host is in use; choose another one"),
+        ([*NODES, "HOST:29411", "--queue"], "--nnodes and --queue can't be combined"),
+        ([*NODES, "HOST:29411", "--repeat", "2"], "--nnodes and --repeat can't be combined"),
+        ([*NODES, "HOST:29411", "--launcher", "slurm"], "--nnodes and --launcher slurm can't be combined"),
+        (
+            [*NODES, "HOST:29411", "--device", "cuda:0,1"],
+            "--nnodes and GPUs by name (cuda:0,1) can't be combined",
+        ),
+        (
+            [*NODES, "HOST:29411", "--device", "cpu", "--set", "train.processes=3"],
+            "3 can't be divided among 2 nodes",
+        ),
+    ],
+)
+def test_bad_options_of_nodes_are_one_line(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    gpus.install(tmp_path, monkeypatch).write([gpu(0), gpu(1)])
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = [part.replace("HOST", socket.gethostname()).replace("PORT", port) for part in options]
+        assert run(["train", "digits-mlp", *options]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("workbench:")]
+    assert message in line
+    assert not list(paths.runs().glob("*"))
+
+
+def test_the_processes_of_a_script_are_those_of_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--processes", "2", "--", "true"]) == 2
+    assert "--processes is for several nodes; on one host use torchrun" in capsys.readouterr().err
+
+
+def test_processes_are_counted_on_each_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus.install(tmp_path, monkeypatch).write([gpu(0), gpu(1)])
+    for options, processes in ((["--gpus", "all"], 6), (["--processes", "4"], 12)):
+        train = experiment_of(parse(["train", "digits-mlp", *options, "--nnodes", "3"])).train
+        assert process_count(train) == processes
 
 
 def test_gpus_on_a_host_without_one(capsys: pytest.CaptureFixture[str]) -> None:

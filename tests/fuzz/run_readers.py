@@ -35,6 +35,7 @@ from workbench.launcher.notes import read_notes
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.planning.plan import PlanResult
 from workbench.runs.enums import RequestKind
+from workbench.runs.nodes import Node, NodeGpu, Nodes, NodeUsage, Placement
 from workbench.runs.predictions import read_predictions
 from workbench.runs.queue_state import read_queue
 from workbench.runs.reader import RunReader
@@ -63,6 +64,10 @@ def copied_run(run: Path, place: Path) -> RunFolder:
     if not folder.launch.exists():
         write_record(folder.launch, Launch(launcher="command"))
     write_json(folder.path / DATA_FILE, {"v": 1, "name": "digits"})
+    write_record(folder.placement, Placement(nodes=2, address="gpu01:29400", command="workbench train"))
+    usage = NodeUsage(cores=8, busy=0.5, memory_used=1, memory_total=2, gpus=(NodeGpu(name="GPU"),))
+    nodes = (Node(host="gpu01", usage=usage), Node(host="gpu02", lost_since=2e9))
+    write_record(folder.nodes, Nodes(attempt=1, count=2, nodes=nodes))
     return folder
 
 
@@ -139,6 +144,7 @@ def requests(folder: RunFolder) -> bool:
 RUN_FILES: dict[str, Callable[[RunFolder], bool]] = {
     "experiment.json": load_model, "setup.json": load_model, "heartbeat.json": view_run, "exit.json": view_run,
     "launch.json": view_run, "notes.json": lambda folder: view_run(folder) and bool(read_notes(folder)),
+    "placement.json": view_run, "nodes.json": view_run,
     DATA_FILE: view_run, "metrics.jsonl": view_run, "journal.jsonl": view_run, "worker.log": view_run,
     "manifest.json": load_model, "evaluation.json": evaluations, "evaluation.bin": evaluations,
     "request.json": requests, "answer.json": requests,

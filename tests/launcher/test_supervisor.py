@@ -16,7 +16,8 @@ from workbench.config.experiment import build_experiment
 from workbench.io.atomic_files import write_json
 from workbench.launcher import launch
 from workbench.launcher import supervisor as supervisor_module
-from workbench.launcher.supervisor import FORWARDED_SIGNALS, SignalForwarder, SupervisorSettings
+from workbench.launcher.supervisor import FORWARDED_SIGNALS, SignalForwarder
+from workbench.launcher.supervisor_settings import SupervisorSettings, read_settings
 from workbench.runs import locks
 from workbench.runs.enums import Cause
 from workbench.runs.journal import Journal
@@ -71,9 +72,9 @@ def test_a_supervisor_reads_its_settings_of_a_damaged_experiment(
     write_json(folder.experiment, {**build_experiment("digits-mlp", sets=sets).to_dict(), **damage})
     assert supervisor_module._command(folder, "on_fail") == "echo no"
     assert supervisor_module._command(folder, "on_finish") == "echo yes"
-    assert supervisor_module._read_settings(folder).stall_seconds == 5
+    assert read_settings(folder).stall_seconds == 5
     attempt(folder, 2, overrides={"stall_seconds": 9, "data.validation": 0.1, "train.device": "cuda:1"})
-    settings = supervisor_module._read_settings(folder, {"on_fail": "echo changed"})
+    settings = read_settings(folder, {"on_fail": "echo changed"})
     assert (settings.stall_seconds, settings.train.device) == (9, "cuda:1")
     assert (settings.on_fail, settings.on_finish) == ("echo changed", "echo yes")
 
@@ -81,4 +82,4 @@ def test_a_supervisor_reads_its_settings_of_a_damaged_experiment(
 @pytest.mark.parametrize("content", ["", "[]", '{"train": 3, "on_fail": [], "stall_seconds": -1}'])
 def test_a_supervisor_has_default_settings_without_an_experiment(content: str, folder: RunFolder) -> None:
     folder.experiment.write_text(content)
-    assert supervisor_module._read_settings(folder) == SupervisorSettings()
+    assert read_settings(folder) == SupervisorSettings()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from tests.ui.screen_steps import Hold, MakeRun, TextOf, Until, ready, requested
+from workbench.io.record_codec import write_record
 from workbench.launcher import launch
 from workbench.runs.enums import Phase, RequestKind
+from workbench.runs.nodes import Node, Nodes, Placement
 from workbench.runs.records import RequestValues
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PaneId
@@ -155,6 +158,22 @@ async def test_the_command_that_repeats_a_run_is_copied(make_run: MakeRun, until
         )
         await pilot.press("colon", *"reproduce")
         await until(pilot, "copy the command that repeats the run")
+
+
+async def test_of_a_run_that_waits_for_nodes_their_command_is_copied(
+    make_run: MakeRun, hold: Hold, until: Until
+) -> None:
+    folder = make_run("mine", status=None, phase=Phase.WAITING_FOR_NODES)
+    command = "workbench train digits-mlp --nnodes 2 --rdzv gpu01:29400"
+    write_record(folder.placement, Placement(nodes=2, address="gpu01:29400", command=command))
+    lost = Node(host="gpu02", lost_since=time.time())
+    write_record(folder.nodes, Nodes(attempt=1, count=2, nodes=(Node(host="gpu01"), lost)))
+    app = WorkbenchApp()
+    hold(folder)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "node gpu02 is lost since")
+        await pilot.press("Y")
+        await until(pilot, lambda: app.copied_text == command)
 
 
 async def test_keys_act_on_all_runs_of_a_folded_row_and_the_charts_show_them(

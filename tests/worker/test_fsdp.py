@@ -185,7 +185,8 @@ def test_bf16_metrics_of_the_model_and_decision_plots(tmp_path: Path) -> None:
     for row in evaluation_rows(folder):
         assert set(row.model) == {"weight_norm"} and row.model["weight_norm"] > 0
     expected = last_checkpoint(folder)["model"]["layer.weight"].norm()
-    assert evaluation_rows(folder)[-1].model["weight_norm"] == pytest.approx(float(expected))
+    norm = evaluation_rows(folder)[-1].model["weight_norm"]
+    assert norm == pytest.approx(float(expected), rel=1e-2), "of weights that are gathered in bf16"
 
 
 MEASURED = """

@@ -278,10 +278,11 @@ def test_the_ranks_can_be_programs_of_their_own(home: Path) -> None:
 from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.worker import agent
+from workbench.worker.elastic import run_ranks
 from pathlib import Path
 folder = RunFolder(Path({str(folder.path)!r}))
 attempt = attempts_of(read_journal(folder.journal))[-1]
-raise SystemExit(agent.end_code(folder, attempt, agent.run_ranks(folder, attempt, forked=False)))
+raise SystemExit(agent.end_code(folder, attempt, run_ranks(folder, attempt, forked=False)))
 """
     with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdin=subprocess.PIPE) as process:
         assert process.wait(ranks.LIMIT) == 0

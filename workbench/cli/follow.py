@@ -13,8 +13,9 @@ from workbench.io.line_follower import LineFollower
 from workbench.io.record_codec import encode
 from workbench.launcher.queue import ensure_runner
 from workbench.runs.enums import Phase
-from workbench.runs.journal import Notice
+from workbench.runs.journal import NodeChange, Notice
 from workbench.runs.metrics import EvaluationRow, Wall
+from workbench.runs.nodes import describe_node_change
 from workbench.runs.reader import RunReader, RunView
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status, status_of, suspended_worker
@@ -23,6 +24,8 @@ POLL_SECONDS = 0.2
 SHOWN_ACTIVITY_SECONDS = 2.0
 """In a file or a pipe, what a run does before its first step is a line of its own if it takes this long."""
 
+SILENT_PHASES = {None, Phase.LOADING, Phase.TUNING, Phase.WAITING_FOR_NODES}
+"""Phases without steps."""
 EARLIER_OUTPUT_BYTES = 2_000
 
 
@@ -36,6 +39,7 @@ class Follower:
     def __init__(self, folder: RunFolder, since: float = 0.0, *, whole_output: bool = False) -> None:
         self._reader, self._since = RunReader(folder), since
         self._is_terminal = sys.stderr.isatty()
+        self._opened = time.time()
         self._rows_shown = self._journal_shown = 0
         self._last: EvaluationRow | None = None
         self._metrics = b""
@@ -72,6 +76,9 @@ class Follower:
             if isinstance(record, Notice) and record.attempt == newest:
                 self.clear()
                 print_status("  " + record.text)
+            if isinstance(record, NodeChange) and record.time >= self._opened:
+                self.clear()
+                print_status("  " + describe_node_change(record))
         self._journal_shown = len(view.journal)
 
     def _show_evaluations(self, view: RunView) -> None:
@@ -112,7 +119,7 @@ class Follower:
 
     def _show_long_activity(self, view: RunView) -> None:
         """In a file or a pipe: a plain line about what takes long before the first step, such as an import."""
-        if view.script is not None or view.heartbeat.phase not in {None, Phase.LOADING, Phase.TUNING}:
+        if view.script is not None or view.heartbeat.phase not in SILENT_PHASES:
             return
         progress = view.heartbeat.progress
         activity = progress.what if progress else current_activity(view)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.console import activity, print_status
 from workbench.cli.parser import Parser, one_line
-from workbench.cli.process_options import add_process_options
+from workbench.cli.process_options import add_node_options, add_process_options
 from workbench.cli.queue_options import (
     add_queue_actions,
     add_queue_options,
@@ -185,6 +185,7 @@ def _add_train(commands: Subparsers) -> None:
     command.add_argument("--name", help="name of the run")
     _add_group(command)
     _add_detach(command)
+    add_node_options(command)
     add_queue_options(command)
     add_slurm_options(command)
     add_variant_options(command)
@@ -239,6 +240,7 @@ def _add_script(commands: Subparsers) -> None:
     )  # fmt: skip
     _add_device(command, default="")
     _add_detach(command)
+    add_node_options(command, of_script=True)
     add_queue_options(command)
     add_slurm_options(command)
 
@@ -327,6 +329,7 @@ def _add_resume(commands: Subparsers) -> None:
         help="change a train.* setting (repeatable)",
     )
     _add_detach(command)
+    add_node_options(command)
     add_queue_options(command)
     add_slurm_options(command)
     command.add_argument(

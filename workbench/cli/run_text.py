@@ -13,6 +13,7 @@ from workbench.core.settings_schema import SettingValue
 from workbench.core.text import sanitize
 from workbench.runs.metric_series import MetricSummary
 from workbench.runs.metrics import ClassMetrics
+from workbench.runs.nodes import NodesReport, describe_usage
 from workbench.runs.published_reference import ClassComparison, CurveComparison, ReferenceReport
 from workbench.runs.resource_usage import UsageSummary
 from workbench.runs.run_report import Change, LiveMetrics, RunEvaluation, RunReport
@@ -59,7 +60,18 @@ def print_run_report(report: RunReport, *, with_notices: bool = True) -> None:
         print_result(f"  {name}  {description}")
     if report.system:
         print_result(f"  {usage_line(report.system)}")
+    if report.nodes:
+        _print_nodes(report.nodes)
     print_result(f"  folder  {report.directory}  ({text.format_duration(report.seconds.total)})")
+
+
+def _print_nodes(nodes: NodesReport) -> None:
+    """Print the nodes of a run, and what starts those that are missing."""
+    if nodes.waits_for:
+        print_result(f"  {nodes.waits_for}; to be executed there: {nodes.command}")
+    for node in nodes.nodes:
+        lost = "" if node.lost_since is None else f"lost since {text.format_time(node.lost_since)}  "
+        print_result(f"  node  {sanitize(node.host)}  {lost}{describe_usage(node.usage)}")
 
 
 def _print_code(report: RunReport) -> None:

@@ -11,6 +11,7 @@ from workbench.config.experiment import Experiment
 from workbench.io.record_codec import to_json
 from workbench.launcher import launch
 from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.nodes import Placement
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import Script, read_description
 from workbench.runs.status import Status, status_of
@@ -41,7 +42,9 @@ def _as_written(described: Experiment | Script) -> bytes:
     return msgspec.json.encode(content, order="sorted")
 
 
-def continue_run(folder: RunFolder, launcher: str, options: argparse.Namespace) -> None:
+def continue_run(
+    folder: RunFolder, launcher: str, options: argparse.Namespace, placement: Placement | None = None
+) -> None:
     """Resume a run of this batch job; a finished one is left as it is. Raises `UserError`."""
     status = status_of(folder)
     if status is Status.FINISHED:
@@ -51,5 +54,6 @@ def continue_run(folder: RunFolder, launcher: str, options: argparse.Namespace) 
     # Slurm starts a job again once no process of it is left, on whichever host.
     launch.resume_run(
         folder, {}, launcher, take_over=True, without_slurm=True, max_hours=options.max_hours,
+        placement=placement,
         announce=console.print_status,
     )  # fmt: skip

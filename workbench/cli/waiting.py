@@ -17,6 +17,7 @@ from workbench.launcher.slurm_attempt import requeue_own_job
 from workbench.runs import requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import RequestKind
+from workbench.runs.nodes import read_placement
 from workbench.runs.records import RequestValues
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.script import read_script
@@ -135,6 +136,8 @@ class RunWaiter(SignalWaiter):
         self._follower.clear()
 
     def _request_checkpoint(self) -> None:
+        if read_placement(self._folder).joins:  # the first node has got the signal too
+            return
         # The batch job of a run that was submitted itself is told by Slurm.
         if self._owner and read_job(self._folder) is None and (job := restartable_job()):
             self._request_requeue(job)

@@ -37,6 +37,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def nodes() -> Path:
+    """The folder of what this host does as a node of runs that another host has."""
+    return home() / "nodes"
+
+
 def trash() -> Path:
     """The folder that `workbench rm` moves runs to; only the user deletes from it."""
     return home() / "trash"

@@ -68,7 +68,10 @@ def shard_module(module: nn.Module, precision: Precision) -> int:
     units = [*units_of(module), module]
     for unit in units:
         # The root, too, is resharded after its forward pass: `parameters()` are the sharded ones between all steps.
-        fully_shard(unit, mesh=mesh, reshard_after_forward=True, mp_policy=_policy(unit, precision))
+        sharded = fully_shard(unit, mesh=mesh, reshard_after_forward=True, mp_policy=_policy(unit, precision))
+        if precision.device.type == "cpu":
+            # The gloo of some versions returns the sum where the average is requested (pytorch/pytorch#162338).
+            sharded.set_force_sum_reduction_for_comms(True)
     return len(units)
 
 

@@ -27,6 +27,7 @@ from workbench.io.atomic_files import read_json, write_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
 from workbench.io.record_codec import VERSION, encode, read_record, write_record
 from workbench.launcher.detached import HERE, Reply, Surroundings, start_detached
+from workbench.launcher.placement import check_placement, local_processes, resumed_placement, write_placement
 from workbench.launcher.queue import QueueOptions, enqueue
 from workbench.launcher.resume_settings import ResumedRun
 from workbench.launcher.slurm import forget_job, resubmission, submit_run
@@ -36,6 +37,7 @@ from workbench.runs import locks, requests
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import Phase, RequestKind
 from workbench.runs.external_log import check_is_ours
+from workbench.runs.nodes import SINGLE_NODE, Placement
 from workbench.runs.records import Heartbeat, Launch, Notes, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
@@ -58,7 +60,7 @@ SUPERVISOR = "workbench.launcher.supervisor"
 
 def start_run(
     experiment: Experiment, launcher: str, runs: Path | None = None, *, notes: Notes = NO_NOTES,
-    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0,
+    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0, placement: Placement = SINGLE_NODE,
     before_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> RunFolder:  # fmt: skip
     """Start a new run in the background, in the folder `runs` (by default `paths.runs()`), or queue or submit it.
@@ -66,7 +68,7 @@ def start_run(
     It gets the tags and the group in `notes`. `before_start` is called with its folder before anything else is in it.
     Returns once its supervisor holds the lock of the run, or it has its ticket or its Slurm job. Raises `UserError`.
     """
-    check_experiment(experiment, here=not isinstance(queue, SlurmOptions))
+    check_experiment(experiment, placement, here=not isinstance(queue, SlurmOptions))
     train = experiment.train
     folder = create_run_folder(runs or paths.runs(), experiment.name)
 
@@ -74,19 +76,28 @@ def start_run(
         before_start(folder)
         write_json(folder.experiment, experiment.to_dict())
         _write_notes(folder, notes)
+        write_placement(folder, placement)
 
     options = ResumeOptions(max_hours=max_hours)
     start = _starter(folder, options, launcher, queue, train.device, processes=process_count(train))
     return _create(folder, launcher, describe, start)
 
 
-def check_experiment(experiment: Experiment, *, here: bool = True) -> None:
+def join_run(experiment: Experiment, launcher: str, placement: Placement) -> RunFolder:
+    """Join the run that another host has, as one of its nodes; returns the folder of what this host does for it."""
+    return start_run(experiment, launcher, paths.nodes(), placement=placement)
+
+
+def check_experiment(
+    experiment: Experiment, placement: Placement = SINGLE_NODE, *, here: bool = True
+) -> None:
     """Raise `UserError` for an experiment that can't be trained, as far as this is known before the start.
 
     `here`: on a device of this host.
     """
+    check_placement(experiment.train, placement)
     if here:
-        check_device(experiment.train.device, process_count(experiment.train))
+        check_device(experiment.train.device, local_processes(experiment.train, placement))
     check_one_run(experiment.train)
     folder_facts(experiment.data.name, experiment.data.options)  # raises for folders that can't be trained on
     check_weights(experiment.model)
@@ -99,18 +110,20 @@ def _write_notes(folder: RunFolder, notes: Notes) -> None:
 
 def start_script(
     script: Script, launcher: str, notes: Notes = NO_NOTES, *,
-    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0,
+    queue: QueueOptions | SlurmOptions | None = None, max_hours: float = 0.0, placement: Placement = SINGLE_NODE,
 ) -> RunFolder:  # fmt: skip
     """Start a script as a new run in the background, or queue or submit it, with tags and a group in `notes`.
 
     Returns once its supervisor holds the lock of the run, or it has its ticket or its Slurm job. Raises `UserError`.
     """
     check_script(script, here=not isinstance(queue, SlurmOptions))
-    folder = create_run_folder(paths.runs(), run_name_part(script.name))
+    runs = paths.nodes() if placement.joins else paths.runs()
+    folder = create_run_folder(runs, run_name_part(script.name))
 
     def describe() -> None:
         write_record(folder.experiment, script)
         _write_notes(folder, notes)
+        write_placement(folder, placement)
 
     start = _script_starter(folder, script, launcher, queue, max_hours)
     return _create(folder, launcher, describe, start)
@@ -219,6 +232,7 @@ def resume_run(
     queue: QueueOptions | SlurmOptions | None = None,
     without_slurm: bool = False,
     max_hours: float = 0.0,
+    placement: Placement | None = None,
     announce: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = ignore_progress,
 ) -> None:
@@ -229,13 +243,14 @@ def resume_run(
     `take_over`: also a run of another host that may still be live; its worker ends once it notices.
     `from_start`: restart from step 0 and archive the current record. `data`: where its dataset is now;
     the worker records it once it has found the same data there. A run of Slurm is submitted again, with the options
-    that it had and those in `queue`, unless `without_slurm`.
+    that it had and those in `queue`, unless `without_slurm`. `placement`: on other nodes than the last time.
     """
     status = _check_resumable(folder, take_over)
     if not without_slurm and not isinstance(queue, QueueOptions):
         queue = resubmission(folder, queue)
     if (script := read_script(folder.experiment)) is not None:
         _check_script_resume(folder, script, overrides, data, here=not isinstance(queue, SlurmOptions))
+        write_placement(folder, resumed_placement(folder, placement))
         _script_starter(folder, script, launcher, queue, max_hours)()
         return
     if not from_start and (error := missing_checkpoints_error(folder)):
@@ -245,9 +260,10 @@ def resume_run(
         resumed.check_classes()
         if not from_start:
             resumed.check_content(progress)
-    train = resumed.after.train
+    train, placement = resumed.after.train, resumed_placement(folder, placement)
+    check_placement(train, placement)
     if not isinstance(queue, SlurmOptions):
-        check_device(train.device, process_count(train))
+        check_device(train.device, local_processes(train, placement))
         for warning in device_warnings(train.device):
             announce(warning)
     if not from_start:
@@ -258,6 +274,7 @@ def resume_run(
         overrides=resumed.changed_settings, accept_changed_data=accept_changed_data, from_start=from_start,
         data=resumed.after.data.name if data else "", max_hours=max_hours,
     )  # fmt: skip
+    write_placement(folder, placement)
     _starter(folder, options, launcher, queue, train.device, processes=process_count(train))()
 
 

@@ -19,18 +19,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
-from msgspec import Meta
 
-from workbench.config.experiment import apply_overrides
 from workbench.config.process_count import process_count
-from workbench.config.training_settings import TrainingSettings
-from workbench.core.settings_schema import SettingValue
-from workbench.io.atomic_files import read_json
 from workbench.io.disk_full import DISK_FULL_ERRNOS, describe_disk_error
-from workbench.io.record_codec import convert, decode, read_record
+from workbench.io.record_codec import decode, read_record
 from workbench.launcher import hooks
 from workbench.launcher.crash_text import crash_location
 from workbench.launcher.detached import Reply, leave_session
@@ -40,6 +35,7 @@ from workbench.launcher.gpu_assignment import GpuAssigner, NoPlaceError, worker_
 from workbench.launcher.queue import ensure_runner
 from workbench.launcher.slurm_attempt import NothingToStart, ask_to_requeue, requeue_own_job, take_job
 from workbench.launcher.source_version import record_source
+from workbench.launcher.supervisor_settings import local_devices, read_settings
 from workbench.launcher.suspended_run import SuspendedRunHolder
 from workbench.launcher.watchdog import WorkerMonitor
 from workbench.runs.attempts import installed_versions, last_attempt_number
@@ -58,11 +54,17 @@ from workbench.runs.journal import (
 )
 from workbench.runs.locks import SUPERVISOR, WRITER, RunLock, holder_pid
 from workbench.runs.log_tail import last_log_line
+from workbench.runs.nodes import read_placement
 from workbench.runs.records import Exit, Heartbeat
-from workbench.runs.requests import SUSPENDED_EXIT_CODE, StopReason, signal_stop_reason
+from workbench.runs.requests import (
+    LOST_NODE_EXIT_CODE,
+    SUSPENDED_EXIT_CODE,
+    StopReason,
+    signal_stop_reason,
+)
 from workbench.runs.restart import archive_record
 from workbench.runs.run_folder import RunFolder, write_exit
-from workbench.runs.script import NO_DEVICE, read_script
+from workbench.runs.script import read_script
 from workbench.runs.status import describe_holder
 from workbench.runs.tickets import ResumeOptions, TicketQueue
 from workbench.system.process_tree import adopt_orphans, end_descendants
@@ -78,13 +80,8 @@ AGENT = "workbench.worker.agent"
 """The module that works on a training in several processes, which it starts."""
 
 
-class SupervisorSettings(msgspec.Struct, frozen=True):
-    """The settings of an experiment that its supervisor needs."""
-
-    on_finish: str = ""
-    on_fail: str = ""
-    stall_seconds: Annotated[float, Meta(ge=0)] = 600.0
-    train: TrainingSettings = TrainingSettings()
+CONTINUED = {SUSPENDED_EXIT_CODE, LOST_NODE_EXIT_CODE}
+"""Exit codes of workers after which another attempt follows."""
 
 
 def main() -> None:
@@ -135,14 +132,13 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> int:
     _notify_launcher(arguments.ready_fd, Reply.READY)
     code, reason = SUSPENDED_EXIT_CODE, None
     try:
-        while (
-            code := _run_worker(folder, journal, attempt, signals, gpus, forked=forked)
-        ) == SUSPENDED_EXIT_CODE and (
-            reason := _hold_suspended_run(folder, journal, attempt, signals, lock)
-        ) is None:
+        while (code := _run_worker(folder, journal, attempt, signals, gpus, forked=forked)) in CONTINUED:
+            if code == SUSPENDED_EXIT_CODE:
+                reason = _hold_suspended_run(folder, journal, attempt, signals, lock)
+            if reason := reason or signals.reason:
+                break
             forked = None  # this process has used the GPU's driver and threads by now
-            train = _read_settings(folder).train
-            given = gpus.assign_all(train.device, process_count(train))
+            given = gpus.assign_all(*local_devices(folder))
             attempt = _open_attempt(folder, journal, Start(start.launcher, given, start.resume.continued))
     except OSError as error:  # a full disk: no space for the worker's log or the journal line of an attempt
         cause = Cause.DISK_FULL if error.errno in DISK_FULL_ERRNOS else Cause.ERROR
@@ -182,12 +178,11 @@ def _take_place(folder: RunFolder, arguments: argparse.Namespace, gpus: GpuAssig
     """
     if arguments.slurm:
         job, resume = take_job(folder)
-        train = _read_settings(folder, resume.overrides).train
-        return Start(job.launcher, gpus.assign_all(train.device, process_count(train)), resume)
+        return Start(job.launcher, gpus.assign_all(*local_devices(folder, resume.overrides)), resume)
     if not arguments.queued:
         resume = decode(arguments.resume.encode(), ResumeOptions) or ResumeOptions()
-        train, asks = _read_settings(folder, resume.overrides).train, not arguments.no_driver
-        given = gpus.assign_all(train.device, process_count(train), ask_driver=asks)
+        devices = local_devices(folder, resume.overrides)
+        given = gpus.assign_all(*devices, ask_driver=not arguments.no_driver)
         return Start(arguments.launcher, given, resume)
     queue = TicketQueue.of(folder)
     ticket = queue.ticket(folder.id)
@@ -257,7 +252,7 @@ def _run_worker(
     """
     monitor = WorkerMonitor(
         folder, journal, attempt.attempt,
-        stall_seconds=_read_settings(folder).stall_seconds,
+        stall_seconds=read_settings(folder).stall_seconds,
         stalled=lambda: _report_stall(folder, journal, attempt.attempt),
         max_hours=attempt.max_hours,
     )  # fmt: skip
@@ -314,7 +309,7 @@ def _run_end_hook(folder: RunFolder, attempt: int) -> None:
 
 
 def _command(folder: RunFolder, name: str) -> str:
-    settings = _read_settings(folder)
+    settings = read_settings(folder)
     return {"on_finish": settings.on_finish, "on_fail": settings.on_fail}[name]
 
 
@@ -341,7 +336,8 @@ def _open_attempt(folder: RunFolder, journal: Journal, start: Start) -> Attempt:
         from_step=newest_checkpoint_step(folder),
         gpu=start.gpus[0] if start.gpus else None,
         gpus=start.gpus if len(start.gpus) > 1 else (),
-        processes=process_count(_read_settings(folder, resume.overrides).train),
+        processes=process_count(read_settings(folder, resume.overrides).train),
+        nodes=read_placement(folder).nodes,
         versions=installed_versions(),
         launcher=start.launcher,
         job=own_job() or None,
@@ -366,21 +362,6 @@ def _close_previous_attempt(folder: RunFolder, journal: Journal, number: int) ->
         return []
     text = f"attempt {number} is missing in the journal: settings changed during it are lost"
     return [Notice(text=text, exact=False)]
-
-
-def _read_settings(folder: RunFolder, overrides: dict[str, SettingValue] | None = None) -> SupervisorSettings:
-    """The settings with changes by resumes, and `overrides`; defaults where the experiment is missing or damaged.
-
-    A script has none of them, and may be silent for as long as it likes.
-    """
-    if (script := read_script(folder.experiment)) is not None:
-        return SupervisorSettings(
-            stall_seconds=0.0, train=TrainingSettings(device=script.device or NO_DEVICE)
-        )
-    content = read_json(folder.experiment) or {}
-    for attempt in attempts_of(read_journal(folder.journal)):
-        content = dict(apply_overrides(content, attempt.overrides))
-    return convert(apply_overrides(content, overrides or {}), SupervisorSettings) or SupervisorSettings()
 
 
 def _start_worker(folder: RunFolder, attempt: Attempt, module: str, forked: ForkedWorker | None) -> Worker:

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     """A script runs."""
     PAUSED = "paused"
     WAITING_FOR_SPACE = "waiting for space"
+    WAITING_FOR_NODES = "waiting for nodes"
     STOPPING = "stopping"
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -25,8 +26,8 @@ class Phase(StrEnum):
 
     @property
     def idle(self) -> bool:
-        """Whether no progress is expected: the run is paused, waits for disk space, or is stopping."""
-        return self in {Phase.PAUSED, Phase.WAITING_FOR_SPACE, Phase.STOPPING}
+        """Whether no progress is expected: the run is paused, waits for disk space or a node, or is stopping."""
+        return self in {Phase.PAUSED, Phase.WAITING_FOR_SPACE, Phase.WAITING_FOR_NODES, Phase.STOPPING}
 
 
 class Ending(StrEnum):
@@ -59,6 +60,8 @@ class Cause(StrEnum):
     INVALID_INPUT = "invalid input"
     """The experiment, the data or the model is invalid."""
     TAKEN_OVER = "taken over"
+    MISSING_NODE = "missing node"
+    """A node did not come, or not come back, in time."""
     CRASH = "crash"
     """The worker process died without recording its end."""
     ERROR = "error"
@@ -71,6 +74,15 @@ class Cause(StrEnum):
             Cause.COMPLETED, Cause.EARLY_STOPPING, Cause.REQUESTED, Cause.SIGNAL, Cause.SUPERVISOR_ENDED,
             Cause.TAKEN_OVER, Cause.TIME_LIMIT, Cause.DEPENDENCY, Cause.PRUNED, Cause.REQUEUED,
         }  # fmt: skip
+
+
+class NodeEvent(StrEnum):
+    """What has happened to a node of a run."""
+
+    JOINED = "joined"
+    LOST = "lost"
+    BACK = "back"
+    REFUSED = "refused"
 
 
 class ChangeCause(StrEnum):

@@ -13,7 +13,7 @@ from workbench.core.text import plural
 from workbench.io.record_codec import Record
 from workbench.io.regular_files import read_regular_file
 from workbench.runs import upgrades
-from workbench.runs.enums import ChangeCause, Outcome, Phase, RequestKind
+from workbench.runs.enums import ChangeCause, NodeEvent, Outcome, Phase, RequestKind
 from workbench.runs.jsonl import LineWriter, decode_lines, read_lines
 from workbench.runs.records import Seconds
 from workbench.system.processes import ProcessId
@@ -82,6 +82,8 @@ class Attempt(JournalRecord, tag="attempt", frozen=True, kw_only=True):
     """All of them, by rank, where several processes train: see `assigned`."""
     processes: int = 1
     """The number of processes that train together (world size)."""
+    nodes: int = 1
+    """The number of hosts that have them, the same number each."""
     versions: dict[str, str | None] = {}
     launcher: str = ""
     job: str | None = None
@@ -185,6 +187,18 @@ class Notice(JournalRecord, tag="notice", frozen=True, kw_only=True):
         return upgrades.notice(content)
 
 
+class NodeChange(JournalRecord, tag="node", frozen=True, kw_only=True):
+    """A node has joined the run, is lost, is back, or was refused."""
+
+    event: NodeEvent
+    host: str = ""
+    attempt: int = 0
+    step: int | None = None
+    """Steps done when it was lost, or those from which the run continues when it came back."""
+    reason: str = ""
+    """Why it was refused, for people."""
+
+
 class GpuSample(Record, frozen=True, kw_only=True):
     """The state of a GPU; `None` where a value is unknown."""
 
@@ -246,6 +260,7 @@ JournalLine = (
     | PhaseChange
     | AnsweredRequest
     | Notice
+    | NodeChange
     | SystemSample
     | SavedFile
 )

@@ -26,6 +26,7 @@ from workbench.runs.journal import (
     without_refused_settings,
 )
 from workbench.runs.metrics import EpochRow, EvaluationRow, LogRow, MetricLine, StepRow, Wall
+from workbench.runs.nodes import SINGLE_NODE, Nodes, Placement
 from workbench.runs.queue_state import Waiting, pending_overrides, read_waiting
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
@@ -210,6 +211,10 @@ class RunView:
     journal: list[JournalLine] = field(default_factory=list)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     exit: Exit | None = None
+    placement: Placement = SINGLE_NODE
+    """On how many nodes it trains, and where they meet."""
+    nodes: Nodes = field(default_factory=Nodes)
+    """Which of them are there."""
     notes: Notes = field(default_factory=Notes)
     last_wall: Wall = field(default_factory=Wall)
     """`wall` of the newest step row: its throughput."""
@@ -329,6 +334,8 @@ class RunReader:
         view.heartbeat = self._newer(folder.heartbeat, partial(read_record, type=Heartbeat)) or view.heartbeat
         view.exit = self._newer(folder.exit, partial(read_record, type=Exit)) or view.exit
         view.notes = self._newer(folder.notes, partial(read_record, type=Notes)) or view.notes
+        view.placement = self._newer(folder.placement, partial(read_record, type=Placement)) or view.placement
+        view.nodes = self._newer(folder.nodes, partial(read_record, type=Nodes)) or view.nodes
         self._newer(folder.manifest, partial(read_record, type=Manifest))  # only whether it is readable
         view.unreadable_files = tuple(sorted(self._unreadable - {folder.exit.name}))
         view.has_saved_images = view.script is not None and folder.images.is_dir()
@@ -338,6 +345,7 @@ class RunReader:
         view = self.view
         return (
             view.experiment, view.script, view.external, view.config, view.setup, view.heartbeat, view.exit, view.notes,
+            view.placement, view.nodes,
             view.unreadable_files, view.has_saved_images,
         )  # fmt: skip
 

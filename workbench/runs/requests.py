@@ -24,6 +24,8 @@ WITHDRAWN = "withdrawn before it took effect"
 """The answer to requests that were taken back."""
 SUSPENDED_EXIT_CODE = 75
 """The exit code of a worker that ended because its run is suspended: paused, with its memory freed."""
+LOST_NODE_EXIT_CODE = 76
+"""The exit code of a worker that ended because a node of its run is lost: another attempt waits for it."""
 POLL_SECONDS = 0.1
 ANSWER_TIMEOUT = 30.0
 """Seconds to wait for an answer: a training run reads requests twice a second, a loading one does not."""

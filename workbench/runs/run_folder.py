@@ -183,6 +183,16 @@ class RunFolder:
         return self.path / "slurm.log"
 
     @property
+    def placement(self) -> Path:
+        """On how many nodes the run trains, and where they meet; written at each start on several."""
+        return self.path / "placement.json"
+
+    @property
+    def nodes(self) -> Path:
+        """Its nodes and their load, rewritten every few seconds."""
+        return self.path / "nodes.json"
+
+    @property
     def exit(self) -> Path:
         """How the newest attempt ended."""
         return self.path / "exit.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from workbench.runs.eta import eta
 from workbench.runs.journal import (
     Attempt,
     JournalLine,
+    NodeChange,
     Notice,
     PhaseChange,
     SettingChange,
@@ -28,6 +30,7 @@ from workbench.runs.journal import (
 )
 from workbench.runs.metric_series import MetricSummary, metric_series, summarize
 from workbench.runs.metrics import ClassMetrics, EvaluationFile, EvaluationRow, MetricLine
+from workbench.runs.nodes import NodesReport, describe_node_change, nodes_report
 from workbench.runs.published_reference import ReferenceReport, compare_to_reference
 from workbench.runs.reader import RunView, read_view
 from workbench.runs.records import Best, Seconds, Setup
@@ -141,6 +144,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """How data is provided and how steps are computed, for people."""
     processes: int
     """How many train together."""
+    nodes: NodesReport | None
+    """The hosts that have them; `None` for a run on one."""
     test: dict[str, float | None] | None
     """Test metrics of the result; `None` until it is measured."""
     per_class: tuple[ClassMetrics, ...] | None
@@ -239,6 +244,7 @@ def build_report(view: RunView) -> RunReport:
         weights=setup.weights,
         execution=setup.execution,
         processes=setup.processes,
+        nodes=nodes_report(view.placement, view.nodes, live=live, now=time.time()),
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
         per_class_split=newest.split if newest else None,
@@ -305,7 +311,9 @@ def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
 
 def change_step(line: JournalLine, starts: dict[int, int]) -> int | None:
     """The step at which a change took effect."""
-    if isinstance(line, Attempt | Notice):
+    if isinstance(line, NodeChange) and line.step is not None:
+        return line.step
+    if isinstance(line, Attempt | Notice | NodeChange):
         return starts.get(line.attempt)
     return line.step if isinstance(line, SettingChange | PhaseChange) else None
 
@@ -318,6 +326,8 @@ def describe_change(line: JournalLine) -> str:
             return f"{line.setting.removeprefix('train.')} {line.before} → {line.value}{cause}"
         case PhaseChange(phase=Phase.PAUSED):
             return "paused"
+        case NodeChange():
+            return describe_node_change(line)
         case Notice(from_step=int()):
             return line.text
         case Attempt(attempt=number) if number > 1:

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from workbench.core.errors import UserError
 from workbench.core.paths import home
 from workbench.core.progress import Progress
@@ -20,9 +22,11 @@ from workbench.core.text import one_line
 from workbench.io.record_codec import read_record, write_record
 from workbench.logs.discovery import find_logs
 from workbench.runs.enums import Cause, Ending, Outcome, Phase, RequestKind
+from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.jsonl import read_last_lines
 from workbench.runs.log_tail import last_log_line
 from workbench.runs.metrics import MetricLine
+from workbench.runs.nodes import read_placement
 from workbench.runs.requests import Answer
 from workbench.runs.run_folder import allocate_reserve
 from workbench.runs.run_logs import FoundLogs
@@ -30,6 +34,7 @@ from workbench.runs.script import RESUME_VARIABLE, RUN_VARIABLE, Script, read_sc
 from workbench.scripts.output import OutputReader, RotatingLog
 from workbench.scripts.process import ScriptProcess
 from workbench.scripts.progress import ScriptProgress
+from workbench.scripts.torchrun import node_environment, torchrun_command
 from workbench.system.processes import process_age
 from workbench.worker.attempt_end import AttemptEnd, close_attempt, record_end
 from workbench.worker.context import Context, open_attempt
@@ -60,7 +65,12 @@ def _run_attempt(context: Context) -> AttemptEnd:
     try:
         if script is None:
             raise UserError(f"{context.folder.experiment} is missing or damaged, so the command is unknown")
-        process = ScriptProcess(script, _environment(context))
+        environment, placement = _environment(context), read_placement(context.folder)
+        if placement.nodes > 1:
+            attempt = attempts_of(read_journal(context.folder.journal))[-1]
+            script = replace(script, command=torchrun_command(script, placement, attempt))
+            environment = {**node_environment(placement), **environment}
+        process = ScriptProcess(script, environment)
     except UserError as error:
         context.requests.install()
         context.heartbeat.start()

@@ -33,16 +33,20 @@ from workbench.worker.checkpoint_reader import (
     make_entry,
     select_checkpoint,
 )
+from workbench.worker.file_sharing import FileSharing
 
 KEEP_NEWEST = 2
 """The number of newest checkpoints that are always kept."""
 
 
 class CheckpointManager:
-    """Writes and reads the checkpoints of one run, in the only process that writes them."""
+    """Writes and reads the checkpoints of one run, in the only process that writes them.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    `files`: how other processes get those that they read, where they have copies.
+    """
+
+    def __init__(self, folder: RunFolder, files: FileSharing | None = None) -> None:
+        self._folder, self._files = folder, files
         self.keep_checkpoint_every = 0
         """As `train.keep_checkpoint_every`; set later, because checkpoints are read before the settings are known."""
         folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
@@ -171,6 +175,11 @@ class CheckpointManager:
     def best(self) -> CheckpointEntry | None:
         """The entry of the best epoch, if there is one."""
         return next((entry for entry in self.entries if entry.best), None)
+
+    def share(self, entry: CheckpointEntry) -> None:
+        """Make a checkpoint readable for all processes, which call this together."""
+        if self._files is not None:
+            self._files.share_checkpoint(entry)
 
     def load(self, entry: CheckpointEntry) -> CheckpointContent:
         """The content of a checkpoint. Raises `UserError` where the file is missing or corrupt."""

@@ -63,7 +63,12 @@ from workbench.system.device_names import device_names, join_names
 from workbench.system.memory import is_out_of_memory
 from workbench.worker.checkpoint_content import ExecutionEnvironment, ModelSpec, RunContent, recorded_data
 from workbench.worker.context import Context
-from workbench.worker.group import adapt_settings, threads_per_process, with_synchronized_batch_norm
+from workbench.worker.group import (
+    adapt_settings,
+    check_same_data,
+    threads_per_process,
+    with_synchronized_batch_norm,
+)
 from workbench.worker.metrics_writer import auto_log_every
 from workbench.worker.resume import StartPoint
 
@@ -134,6 +139,7 @@ class TrainingComponents:
             self.data: Dataset = self._load_dataset(start)
             self.precision = pick_precision(precision_setting(self.settings, self.data.task), self.device)
             self.model: BuiltModel = self._build_model(pretrained=start.restored is None)
+        check_same_data(group, context, self.experiment.data.name, self.data.fingerprint)
         self.task: Task = make_task(self.data, self.settings, self.device)
         self.splits: dict[str, PlacedSplit] = self._place_splits()
         """By name: `train`, `test` and perhaps `validation`."""

@@ -218,6 +218,7 @@ class Evaluator:
 
     def _load_weights(self, entry: CheckpointEntry) -> bool:
         """Load the weights of a checkpoint into the module; `False` where it is not readable."""
+        self._checkpoints.share(entry)
         try:
             load_weights(self._components.model.module, result_weights(self._checkpoints.load(entry)))
         except UserError as error:

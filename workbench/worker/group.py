@@ -13,26 +13,64 @@ from workbench.config.process_count import global_batch_size
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
+from workbench.core.settings_schema import SettingValue
 from workbench.core.text import plural
 from workbench.engine.process_group import SINGLE, DistributedGroup, ProcessGroup
 from workbench.engine.settings_history import SettingOverride, SettingsHistory
+from workbench.io.record_codec import Record, read_record
+from workbench.runs.journal import attempts_of, read_journal
+from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import usable_cores
+from workbench.system.host import host_name
 from workbench.system.processes import this_process
 from workbench.worker.context import Context
 
 
-def join_group(context: Context, settings: TrainingSettings) -> ProcessGroup:
+def join_group(context: Context) -> ProcessGroup:
     """The group of the processes that train the run; waits for all of them."""
     if context.membership is None:
         return SINGLE
     context.heartbeat.report_progress(Progress(f"connecting {context.membership.size} processes"))
-    if context.membership.size == int(os.environ["LOCAL_WORLD_SIZE"]):
+    if not context.membership.spans_nodes:
         # One host: no interface that others can reach. The name of the host may have no address at all.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
-    uses_gpu = settings.device != "cpu" and torch.cuda.is_available() and dist.is_nccl_available()
+    uses_gpu = (
+        _requested_device(context.folder) != "cpu" and torch.cuda.is_available() and dist.is_nccl_available()
+    )
     group = DistributedGroup(torch.device("cuda" if uses_gpu else "cpu"))
     context.membership.peers = group.gather(this_process())
     return group
+
+
+class _Train(Record, frozen=True):
+    device: str = "auto"
+
+
+class _Experiment(Record, frozen=True):
+    """What has to be known of an experiment before the nodes that have none of its files are connected."""
+
+    train: _Train = _Train()
+
+
+def _requested_device(folder: RunFolder) -> str:
+    """`train.device` of the newest attempt."""
+    device: SettingValue = (read_record(folder.experiment, _Experiment) or _Experiment()).train.device
+    for attempt in attempts_of(read_journal(folder.journal)):
+        device = attempt.overrides.get("train.device", device)
+    return str(device)
+
+
+def check_same_data(group: ProcessGroup, context: Context, name: str, fingerprint: str) -> None:
+    """Raise `UserError`, in all processes, where a node has other data than the first one."""
+    if context.membership is None or not context.membership.spans_nodes:
+        return
+    (first, expected), *others = group.gather((host_name(), fingerprint))
+    for host, found in others:
+        if found != expected:
+            raise UserError(
+                f"node {host} has another dataset than {first}: {name} has other content there; "
+                "copy the same files to all nodes"
+            )
 
 
 def threads_per_process(group: ProcessGroup) -> int:

@@ -14,7 +14,9 @@ import msgspec
 from workbench.core.settings_schema import SettingValue
 from workbench.engine.nan_guard import Diverged
 from workbench.engine.train_state import TrainState
+from workbench.runs.requests import STOP_REQUESTED
 from workbench.worker.attempt import TrainingAttempt
+from workbench.worker.requests import Stop, Suspend
 from workbench.worker.step_callback import StepCallback
 
 EXCHANGE_SECONDS = 0.25
@@ -46,7 +48,11 @@ class Abandon(msgspec.Struct, frozen=True, tag=True):
     step: int
 
 
-Order = Proceed | SaveCheckpoint | ChangeSetting | Abandon
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Rank 0 has its checkpoint and ends the training: end, too."""
+
+
+Order = Proceed | SaveCheckpoint | ChangeSetting | Abandon | Leave
 
 
 def make_step_callback(attempt: TrainingAttempt) -> StepCallback:
@@ -96,6 +102,9 @@ class LeadingCallback(_GroupCallback):
         except Diverged as error:
             self._send(Abandon(error.what, error.step))
             raise
+        except (Stop, Suspend):
+            self._send(Leave())
+            raise
         finally:
             self._is_exchanging = False
         self._next = self._next_exchange(state.step)
@@ -137,7 +146,7 @@ class FollowingCallback(_GroupCallback):
     """The callback of the other processes."""
 
     def after_step(self, state: TrainState) -> None:
-        """Follow the orders of rank 0; where it ends the training, the agent ends this process."""
+        """Follow the orders of rank 0."""
         if not self._is_due(state.step):
             return
         while True:
@@ -152,6 +161,8 @@ class FollowingCallback(_GroupCallback):
                     self._override(key, value)
                 case Abandon(what, step):
                     raise Diverged(what, step)
+                case Leave():
+                    raise Stop(STOP_REQUESTED)
 
     def save_checkpoint(self, *, best: bool = False, wait: bool = True) -> None:
         """Send rank 0 the state of this process, and wait until it has the checkpoint."""

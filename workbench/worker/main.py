@@ -41,6 +41,8 @@ class LostPeer(Exception):
 
     is_signaled = False
     """Whether the agent has seen that, and has asked this process to end."""
+    own_failure: AttemptEnd | None = None
+    """Of several nodes: what has failed here, if no process of this host has ended."""
 
 
 def main(membership: Membership | None = None) -> int:
@@ -94,10 +96,21 @@ def run_attempt(context: Context) -> AttemptEnd | None:
         return AttemptEnd(Ending.FAILED, Cause.ERROR, one_line(error, 500))
     except Exception as error:
         log(traceback.format_exc())
-        if context.membership is not None and context.membership.has_lost_peer():
-            raise LostPeer from error
-        return AttemptEnd(Ending.FAILED, failure_cause(error), describe_error(error))
+        end = AttemptEnd(Ending.FAILED, failure_cause(error), describe_error(error))
+        if context.membership is not None:
+            _raise_if_lost_peer(context.membership, end, error)
+        return end
     return AttemptEnd(Ending.FINISHED, cause)
+
+
+def _raise_if_lost_peer(membership: Membership, end: AttemptEnd, error: Exception) -> None:
+    """Raise `LostPeer` where another process has ended, or where those of other nodes may have."""
+    if membership.has_lost_peer():
+        raise LostPeer from error
+    if membership.spans_nodes:
+        lost = LostPeer()
+        lost.own_failure = end
+        raise lost from error
 
 
 def is_refused_resume(context: Context, end: AttemptEnd) -> bool:

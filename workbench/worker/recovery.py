@@ -72,6 +72,7 @@ class Recovery:
         """
         restored = self._choose_checkpoint(error) if self._context.is_writer else None
         entry = self._group.broadcast(None if restored is None else restored.entry, CheckpointEntry)
+        self._checkpoints.share(entry)
         restored = restored or LoadedCheckpoint(self._checkpoints.load(entry), entry, [])
         step, epoch = entry.step, self._state.epoch
         settings = self._state.settings_history.at(step)

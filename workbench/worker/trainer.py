@@ -12,6 +12,7 @@ from workbench.engine.accelerate import accelerate_step
 from workbench.engine.freezing import Backbone
 from workbench.engine.import_warmup import warm_up_imports
 from workbench.engine.loop import StepHook, train
+from workbench.engine.process_group import ProcessGroup
 from workbench.engine.running_sums import RunningSums
 from workbench.engine.train_state import TrainState
 from workbench.io.record_codec import read_record, write_record
@@ -26,6 +27,7 @@ from workbench.worker.components import TrainingComponents
 from workbench.worker.context import Context
 from workbench.worker.disk_space import check_disk_space
 from workbench.worker.evaluator import Evaluator
+from workbench.worker.file_sharing import FileSharing
 from workbench.worker.group import join_group
 from workbench.worker.group_callback import make_step_callback
 from workbench.worker.metrics_writer import MetricsWriter
@@ -120,13 +122,16 @@ def prepare(context: Context) -> Trainer:
     Raises `Stop`, `UserError` or `Cancelled`.
     """
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(contextlib.closing(CheckpointManager(context.folder)))
+        group = join_group(context)
+        files = FileSharing(context, group)
+        files.share_start()
+        checkpoints = stack.enter_context(contextlib.closing(CheckpointManager(context.folder, files)))
         start = StartPoint(context, checkpoints)
         checkpoints.keep_checkpoint_every = start.settings.keep_checkpoint_every
         if start.restored is not None:
             _show_changed_length(context, start)
         context.disk_space.timeout = start.settings.disk_full_timeout
-        trainer = Trainer(_prepare_attempt(context, checkpoints, start), start)
+        trainer = Trainer(_prepare_attempt(context, checkpoints, start, group), start)
         context.heartbeat.training_started(trainer.state.step)
         trainer.update_heartbeat()
         trainer.evaluate_start()
@@ -141,8 +146,9 @@ def _show_changed_length(context: Context, start: StartPoint) -> None:
         context.heartbeat.update(epochs_total=epochs, steps_total=setup.steps_per_epoch * epochs)
 
 
-def _prepare_attempt(context: Context, checkpoints: CheckpointManager, start: StartPoint) -> TrainingAttempt:
-    group = join_group(context, start.settings)
+def _prepare_attempt(
+    context: Context, checkpoints: CheckpointManager, start: StartPoint, group: ProcessGroup
+) -> TrainingAttempt:
     components = TrainingComponents(context, start, group)
     warm_up_imports(components.settings, components.precision, processes=group.size)
     # Here, because a forward pass of a sharded model needs all processes.

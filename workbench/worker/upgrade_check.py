@@ -78,6 +78,7 @@ class UpgradeCheck:
                 continue
             if entry == restored.entry:
                 return restored, row
+            self._checkpoints.share(entry)
             try:
                 content = self._checkpoints.load(entry)
             except UserError:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from textual.app import App, ComposeResult
 
+from workbench.runs.nodes import SINGLE_NODE, Node, NodeGpu, Nodes, NodeUsage, Placement
+from workbench.runs.reader import RunView
+from workbench.runs.run_folder import RunFolder
+from workbench.runs.status import Status
 from workbench.system import machine_info
 from workbench.system.devices import DeviceInfo, TrainingDevice
 from workbench.system.machine_info import DiskPlace
-from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines
+from workbench.ui.machine.pane import MachinePane, MachineState, machine_lines, node_lines
 
 GB = 10**9
 GPU = DeviceInfo(
@@ -62,6 +67,31 @@ def test_problems_replace_the_all_clear() -> None:
     lines = [line.plain for line in machine_lines(make_state("torch is too old: pip install"), ["-"], 80)]
     assert lines[1] == "✗ torch is too old: pip install", "at the top, where every height shows it"
     assert not any("✓" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [20, 78, 160])
+def test_the_nodes_of_a_run_are_listed(width: int, tmp_path: Path) -> None:
+    gpu = NodeGpu(name="NVIDIA H200 \x1b[31m", load=0.5, memory_used=105 * GB, memory_total=140 * GB)
+    usage = NodeUsage(cores=64, busy=0.25, memory_used=6 * GB, memory_total=24 * GB, gpus=(gpu,))
+    nodes = (Node(host="gpu01", usage=usage), Node(host="gpu02"), Node(host="gpu03", lost_since=0.0))
+    view = RunView(
+        RunFolder(tmp_path),
+        placement=Placement(nodes=3, address="gpu01:29400"),
+        nodes=Nodes(attempt=1, count=3, nodes=nodes),
+        status=Status.RUNNING,
+    )
+    lines = node_lines(view, width, 60.0)
+    text = "\n".join(line.plain for line in lines)
+    assert "\x1b" not in text and all(line.cell_len <= width for line in lines)
+    assert "gpu01" in text and "gpu02" in text
+    if width == 160:
+        for fact in (
+            "which meet at gpu01:29400", "node gpu03 is lost since ", "25% of 64 cores", "18.0 GB free of 24.0 GB",
+            "50% NVIDIA H200", "35.0 GB free of 140 GB", "no report yet",
+        ):  # fmt: skip
+            assert fact in text
+    view.placement = SINGLE_NODE
+    assert node_lines(view, width, 60.0) == []
 
 
 class Shown(App[None]):

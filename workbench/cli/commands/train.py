@@ -12,7 +12,14 @@ import msgspec
 from workbench.cli import console, run_text
 from workbench.cli.commands import many
 from workbench.cli.commands.plan import make_plan
-from workbench.cli.process_options import process_sets
+from workbench.cli.process_options import (
+    check_starts_at_once,
+    node_placement,
+    print_joined,
+    print_placement,
+    process_sets,
+    with_command,
+)
 from workbench.cli.queue_options import LOCAL, queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
@@ -21,7 +28,8 @@ from workbench.cli.slurm_restart import continue_run, earlier_run
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
 from workbench.config.data_summary import experiment_data
-from workbench.config.experiment import Experiment, all_settings, build_experiment
+from workbench.config.experiment import Experiment, all_settings, build_experiment, read_experiment
+from workbench.config.process_count import process_count
 from workbench.config.variants import make_variants
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
@@ -30,10 +38,13 @@ from workbench.core.text import format_setting
 from workbench.launcher import launch
 from workbench.launcher.slurm import has_own_script
 from workbench.runs.enums import Cause
+from workbench.runs.nodes import Placement, read_placement
 from workbench.runs.queue_state import read_waiting
 from workbench.runs.records import Notes
+from workbench.runs.run_command import run_command
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
+from workbench.runs.script import read_script
 from workbench.runs.slurm_job import read_job
 from workbench.runs.status import Status
 
@@ -45,6 +56,8 @@ def train(options: argparse.Namespace) -> int:
     """`workbench train`."""
     if options.settings:
         return _list_settings(options)
+    if (placement := node_placement(options)) is not None:
+        return _train_on_nodes(options, placement)
     experiment = experiment_of(options)
     variants = make_variants(
         lambda sets: experiment_of(options, sets),
@@ -85,6 +98,40 @@ def train(options: argparse.Namespace) -> int:
         return wait_and_report(folder, options, signals)
 
 
+def _train_on_nodes(options: argparse.Namespace, placement: Placement) -> int:
+    """Start a run on several nodes, or join it where another host is the first of them."""
+    check_starts_at_once(options, "dry_run")
+    experiment = experiment_of(options)
+    if process_count(experiment.train) == 1:
+        experiment = experiment_of(options, [f"train.processes={placement.nodes}"])
+    for remark in launch.start_warnings(experiment):
+        console.print_status(remark)
+    run_text.print_data(experiment_data(experiment))
+    check_detached(options)
+    with SignalRecorder() as signals:
+        if placement.joins:
+            return _join(experiment, options, placement, signals)
+        if (earlier := earlier_run(experiment)) is not None:
+            since = time.time()
+            continue_run(earlier, LAUNCHER, options, placement)
+            return wait_and_report(earlier, options, signals, since)
+        notes = Notes(group=options.group, tags=tuple(options.tag))
+        folder = launch.start_run(
+            experiment, LAUNCHER, notes=notes, max_hours=options.max_hours, placement=placement
+        )
+        print_started(folder, "Started")
+        print_placement(placement)
+        return wait_and_report(folder, options, signals)
+
+
+def _join(
+    experiment: Experiment, options: argparse.Namespace, placement: Placement, signals: SignalRecorder
+) -> int:
+    folder = launch.join_run(experiment, LAUNCHER, placement)
+    print_joined(placement, folder)
+    return wait_and_report(folder, options, signals)
+
+
 def _measure_memory(experiment: Experiment) -> int:
     """The bytes of GPU memory that a run needs, by a few steps of it; 0 without a GPU. Raises `UserError`."""
     measured = make_plan(experiment, " to measure its memory (or say it: --memory 8GB)").memory["device"]
@@ -123,7 +170,13 @@ def fold_sets(options: argparse.Namespace) -> list[str]:
 
 def resume(options: argparse.Namespace) -> int:
     """`workbench resume`."""
+    placement = node_placement(options, may_be_one=True)
     folder = resolve_target_run(options.run, live=False)
+    if placement is not None and placement.nodes > 1:
+        check_starts_at_once(options)
+        placement = with_command(placement, run_command(folder), read_placement(folder).processes)
+        if placement.joins:
+            return _join_resumed(folder, options, placement)
     overrides, start = dict(parse_assignment(text) for text in options.set), time.time()
     queue = queue_options(options)
     slurm = slurm_options(options, queue, again=read_job(folder) is not None)
@@ -137,11 +190,30 @@ def resume(options: argparse.Namespace) -> int:
             folder, overrides, LAUNCHER,
             accept_changed_data=options.accept_changed_data, take_over=options.take_over,
             from_start=options.from_start, data=options.data or "", queue=slurm or queue, max_hours=options.max_hours,
-            without_slurm=without_slurm, progress=console.progress_printer(),
+            without_slurm=without_slurm, placement=placement, progress=console.progress_printer(),
             announce=lambda remark: console.print_status(f"{remark[0].upper()}{remark[1:].rstrip('.')}."),
         )  # fmt: skip
         print_started(folder, "Resumed")
+        if (now := read_placement(folder)).nodes > 1:
+            print_placement(now)
         return wait_and_report(folder, options, signals, start)
+
+
+def _join_resumed(folder: RunFolder, options: argparse.Namespace, placement: Placement) -> int:
+    """Join the run, which the first node resumes, with the experiment that it has on the disk of both."""
+    if (script := read_script(folder.experiment)) is not None:
+        before = read_placement(folder)
+        placement = msgspec.structs.replace(placement, processes=before.processes)
+        with SignalRecorder() as signals:
+            return wait_and_report(
+                launch.start_script(script, LAUNCHER, placement=placement), options, signals
+            )
+    experiment = read_experiment(folder.experiment)
+    if experiment is None:
+        raise UserError(f"{folder.experiment} can't be read: join with the command of its start")
+    check_detached(options)
+    with SignalRecorder() as signals:
+        return _join(experiment, options, placement, signals)
 
 
 def wait_and_report(

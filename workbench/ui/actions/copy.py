@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from workbench.core.text import sanitize
+from workbench.io.record_codec import read_record
+from workbench.runs.nodes import Nodes, read_placement
 from workbench.runs.run_command import later_changes, run_command
 from workbench.ui.actions.host import ActionHost
 from workbench.ui.actions.targets import RunSelection
@@ -19,13 +21,16 @@ def copy_item(host: ActionHost, selection: RunSelection, item: str) -> None:
 
 
 def copy_command(host: ActionHost, selection: RunSelection) -> None:
-    """Copy the command that starts the selected run once more."""
+    """Copy the command that starts the selected run once more; of a run that waits for nodes, the one that joins it."""
     row = selection.selected
     if row is None:
         return
     folder = host.store.folder(row.id)
 
     def copy() -> str:
+        placement, nodes = read_placement(folder), read_record(folder.nodes, Nodes)
+        if row.status.live and placement.nodes > 1 and (nodes is None or nodes.missing):
+            return f"{host.copy_to_clipboard(sanitize(placement.command))}: execute it on the missing nodes"
         changes = later_changes(folder)
         remark = f"; changed later: {', '.join(changes)}" if changes else ""
         return host.copy_to_clipboard(sanitize(run_command(folder))) + remark

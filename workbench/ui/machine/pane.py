@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from workbench.core.text import cell_width, format_bytes, pad, sanitize, truncate
+from workbench.core.text import cell_width, format_bytes, format_time, pad, plural, sanitize, truncate
+from workbench.runs.nodes import Node, describe_missing
+from workbench.runs.reader import RunView
 from workbench.system import machine_info as machine
 from workbench.system import terminal_info
 from workbench.system.devices import DeviceInfo, device_state
@@ -86,6 +89,9 @@ class MachinePane(Pane):
     def watch_machine(self) -> None:
         self._show()
 
+    def watch_view(self) -> None:
+        self._show()
+
     @property
     def in_view(self) -> bool:
         """Whether any part of the pane is visible."""
@@ -108,7 +114,9 @@ class MachinePane(Pane):
             return
         terminal = _terminal_lines(self.app.size)
         self.headline = sanitize(self.machine.info.host.name)
-        lines = machine_lines(self.machine, terminal, max(20, self.content_size.width - 1))
+        width = max(20, self.content_size.width - 1)
+        nodes = node_lines(self.view, width, time.time()) if self.view is not None else []
+        lines = [*machine_lines(self.machine, terminal, width), *nodes]
         self.query_one("#machine", Static).update(Text("\n").join(lines))
 
 
@@ -154,6 +162,45 @@ def machine_lines(state: MachineState, terminal: Sequence[str], width: int) -> l
         *(Text(limitation, "dim") for limitation in map(sanitize, terminal[1:])),
     ]
     return lines
+
+
+def node_lines(view: RunView, width: int, now: float) -> list[Text]:
+    """The nodes of a run on several, each in two lines, at the Unix time `now`; none for a run on one host."""
+    if view.placement.nodes == 1 or not view.nodes.nodes:
+        return []
+    title = f"nodes of {view.name}, which meet at {view.placement.address}"
+    lines = [Text(), Text(truncate(sanitize(title), width), "bold")]
+    if view.status.live and (missing := describe_missing(view.nodes, now)):
+        lines.append(Text(truncate(missing, width), THEME.warning or "yellow"))
+    for node in view.nodes.nodes:
+        lines += _node(node, width, now)
+    return lines
+
+
+def _node(node: Node, width: int, now: float) -> list[Text]:
+    if node.lost_since is not None:
+        return [
+            _line(
+                node.host,
+                Text(f"lost since {format_time(node.lost_since, now)}", THEME.error or "red"),
+                width,
+            )
+        ]
+    usage = node.usage
+    label = "no report yet" if usage.busy is None else f"{usage.busy:.0%} of {plural(usage.cores, 'core')}"
+    lines = [_line(node.host, _usage_bar(usage.busy, label), width)]
+    if usage.memory_total and usage.memory_used is not None:
+        lines.append(_line("  memory", _memory_bar(usage.memory_used, usage.memory_total), width))
+    for gpu in usage.gpus:
+        load = "" if gpu.load is None else f"{gpu.load:.0%}"
+        lines.append(_line("  load", _usage_bar(gpu.load, f"{load} {sanitize(gpu.name)}".strip()), width))
+        if gpu.memory_total and gpu.memory_used is not None:
+            lines.append(_line("  memory", _memory_bar(gpu.memory_used, gpu.memory_total), width))
+    return lines
+
+
+def _memory_bar(used: int, total: int) -> Text:
+    return _usage_bar(used / total, f"{format_bytes(total - used)} free of {format_bytes(total)}")
 
 
 def _device(row: DeviceInfo, width: int) -> list[Text]:

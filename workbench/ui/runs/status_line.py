@@ -12,6 +12,7 @@ from workbench.core.text import sanitize
 from workbench.runs.enums import Phase
 from workbench.runs.eta import eta
 from workbench.runs.external_log import last_change
+from workbench.runs.nodes import describe_missing
 from workbench.runs.reader import RunView
 from workbench.runs.records import Heartbeat
 from workbench.runs.run_report import end_reason, phase_seconds, view_scores
@@ -153,6 +154,8 @@ def _state_text(view: RunView, now: float) -> Content:
         return Content(f"{view.status}{_clock(view, now)}")
     if heartbeat.phase in {Phase.LOADING, Phase.TUNING}:
         return Content(f"{heartbeat.phase}{_progress(heartbeat)}{_clock(view, now)}")
+    if heartbeat.phase is Phase.WAITING_FOR_NODES:
+        return Content.styled(describe_missing(view.nodes, now) or f"{heartbeat.phase}", "$warning")
     if heartbeat.phase not in {Phase.TRAINING, Phase.RUNNING}:
         return Content(f"{heartbeat.phase or 'starting'}{_progress(heartbeat)}")
     seconds = eta(heartbeat)

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from workbench.runs.enums import Cause, Outcome, Phase
-from workbench.runs.journal import AnsweredRequest, JournalLine, Notice
+from workbench.runs.enums import Cause, NodeEvent, Outcome, Phase
+from workbench.runs.journal import AnsweredRequest, JournalLine, NodeChange, Notice
+from workbench.runs.nodes import describe_node_change
 from workbench.runs.scores import scores_text
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
@@ -78,6 +79,10 @@ def journal_notifications(name: str, lines: Iterable[JournalLine]) -> list[RunNo
             done = isinstance(line, AnsweredRequest) and line.outcome is Outcome.DONE
             text = f"{name}: {line.text}"
             notifications.append(RunNotification(text, "information" if done else "warning"))
+        if isinstance(line, NodeChange):
+            good = line.event in {NodeEvent.JOINED, NodeEvent.BACK}
+            text = f"{name}: {describe_node_change(line)}"
+            notifications.append(RunNotification(text, "information" if good else "warning"))
     return notifications
 
 

@@ -1,0 +1,114 @@
+"""Starting the ranks of this host with torchrun's elastic agent, on one node or together with those of others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from workbench.runs.journal import Attempt
+from workbench.runs.run_folder import RunFolder
+from workbench.system.network import Endpoint
+from workbench.system.process_tree import descendants
+from workbench.worker.rank import RANK, RankOptions, run_forked
+
+MONITOR_SECONDS = 0.1
+"""How often the agent looks whether a rank has ended."""
+LOOPBACK = "127.0.0.1"
+MEETING_SECONDS = 60
+"""How long the agents of nodes that are all there wait for each other."""
+LAST = "~"
+"""Begins the address of all nodes but the first: torchrun numbers nodes in the order of their addresses, and uses only
+that of the first one."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the agents of several nodes meet."""
+
+    endpoint: Endpoint
+    name: str
+    """Of this attempt at the run."""
+    place: int
+    """Of this node: 0 for the first one, which has rank 0."""
+
+
+def run_ranks(
+    folder: RunFolder,
+    attempt: Attempt,
+    *,
+    forked: bool,
+    meeting: Meeting | None = None,
+    has_copy: bool = False,
+) -> Mapping[int, ProcessFailure]:
+    """Start the ranks of this host, forked from this process or as programs of their own, and wait for their end.
+
+    `has_copy`: whether `folder` is a copy of that of rank 0. Returns the failures by rank. Raises `MeetingBroken`
+    where the agents of several nodes lose each other.
+    """
+    gpus = tuple(gpu.uuid for gpu in attempt.assigned)
+    options = msgspec.json.encode(RankOptions(agent=os.getpid(), gpus=gpus, has_copy=has_copy)).decode()
+    with tempfile.TemporaryDirectory(prefix="workbench-agent-") as logs:
+        config = LaunchConfig(
+            min_nodes=attempt.nodes,
+            max_nodes=attempt.nodes,
+            nproc_per_node=attempt.processes // attempt.nodes,
+            rdzv_backend="c10d",
+            max_restarts=0,
+            monitor_interval=MONITOR_SECONDS,
+            start_method="fork" if forked else "spawn",
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            **_meeting_options(folder, attempt, meeting),
+        )
+        try:
+            if forked:
+                elastic_launch(config, run_forked)(str(folder.path), options, os.dup(0))
+            else:
+                command = ("-P", "-m", RANK, str(folder.path), options)
+                elastic_launch(config, sys.executable)(*command)
+        except ChildFailedError as error:
+            return dict(error.failures)
+        except (RendezvousError, RuntimeError) as error:
+            if meeting is None:
+                raise
+            raise MeetingBroken(str(error)) from error
+    return {}
+
+
+class MeetingBroken(Exception):
+    """The elastic agents of several nodes have lost each other; the ranks of this host have ended."""
+
+
+def _meeting_options(folder: RunFolder, attempt: Attempt, meeting: Meeting | None) -> dict[str, Any]:
+    if meeting is None:
+        return {
+            "run_id": f"{folder.id}-{attempt.attempt}",
+            "rdzv_endpoint": f"{LOOPBACK}:0",
+            "local_addr": LOOPBACK,
+        }
+    return {
+        "run_id": meeting.name,
+        "rdzv_endpoint": str(meeting.endpoint),
+        "local_addr": meeting.endpoint.host if meeting.place == 0 else f"{LAST}{meeting.place:06}",
+        # The first node has the store before the agents meet in it.
+        "rdzv_configs": {"is_host": "false", "join_timeout": MEETING_SECONDS},
+    }
+
+
+def kill_ranks() -> None:
+    """Kill all ranks of this agent."""
+    for pid in descendants(os.getpid()):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
