@@ -19,6 +19,7 @@ EXTRAS = {
     "export": "workbench/export/",
     "sweep": "workbench/sweeps/",
     "parquet": "workbench/datasets/parquet_images.py",
+    "timm": "workbench/models/timm_models.py",
 }
 """Extras, by the folder of the modules that may import their packages."""
 INTEGRATED = {"keras", "lightning", "lightning_fabric", "pytorch_lightning", "transformers"}

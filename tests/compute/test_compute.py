@@ -51,7 +51,7 @@ from workbench.compute.protocol_records import (
 from workbench.compute.protocol_responses import ImagePage, Response
 from workbench.core.settings_schema import Choice
 from workbench.io.atomic_files import write_json
-from workbench.models import torchvision_models
+from workbench.models import catalog, torchvision_models
 from workbench.models.architectures.mlp import Mlp
 from workbench.runs.reader import RunReader
 from workbench.runs.run_folder import RunFolder, create_run_folder
@@ -172,7 +172,7 @@ async def test_an_explanation_includes_the_reliability_from_the_evaluation(
 @module_loop
 async def test_a_recipe_compares_with_its_published_prediction(shared: ComputeClient, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    torch.save(torchvision_models.build("squeezenet1_1", 1000).state_dict(), tmp_path / "w.pth")
+    torch.save(torchvision_models.build(catalog.find("squeezenet1_1"), 1000).state_dict(), tmp_path / "w.pth")
     (tmp_path / "labels.txt").write_text("\n".join(f"class {i}" for i in range(1000)))
     recipe = tmp_path / "mine.toml"
     recipe.write_text(

@@ -48,7 +48,7 @@ def wheel(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_distribution_has_our_name_and_its_command_keeps_its_own() -> None:
     assert PROJECT["name"] == distribution.NAME == "torch-workbench"
     assert PROJECT["scripts"] == {"workbench": "workbench.cli.main:main"}
-    assert f"{distribution.NAME}[export,sweep]" in PROJECT["optional-dependencies"]["dev"]
+    assert f"{distribution.NAME}[export,sweep,parquet,timm]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_a_checkout_is_installed_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

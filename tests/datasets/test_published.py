@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import io
@@ -14,7 +13,6 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ import scipy.io
 import torch
 from PIL import Image
 
+from tests.file_server import serving
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.progress import ignore_progress, never_cancelled
@@ -302,25 +301,15 @@ def test_damaged_lists_are_named(data, name, file, content):
     assert "\n" not in str(error.value)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     """A server of the files in a folder, in place of every host. Nothing it sends equals the published files."""
     folder = tmp_path / "mirror"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("WORKBENCH_MIRROR", f"http://127.0.0.1:{server.server_port}/")
-    yield folder
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(folder) as address:
+        monkeypatch.setenv("WORKBENCH_MIRROR", f"{address}/")
+        yield folder
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_published_model_predicts_as_in_the_tutorial(
     path = save_photo(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), mode, (400, 300))
     with torch.no_grad():
         wanted = module(steps(Image.open(path).convert("RGB"))[None]).softmax(1)[0]
-    classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", weights, device="cpu")
     found = classifier.classify([open_image(path)])[0]
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert classifier.classes[258] == "Samoyed" and len(classifier.classes) == 1000
@@ -185,7 +185,7 @@ def test_many_large_images_are_classified_in_small_batches_as_if_alone(
 ) -> None:
     weights, _ = published
     paths = [str(save_photo(tmp_path / f"{i}.png", size=(300, 240), seed=i)) for i in range(8)]
-    classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", weights, device="cpu")
     together = []
     classifier.module.register_forward_pre_hook(lambda _, inputs: together.append(len(inputs[0])))
     results = [result.top[0] for result in classifier.predict(paths, 1)]
@@ -202,14 +202,14 @@ def test_a_turned_photo_is_turned_upright_first(
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", published[0], device="cpu")
     one, other = classifier.classify([upright, open_image(tmp_path / "turned.png")])
     torch.testing.assert_close(one, other)
 
 
 def test_a_strip_costs_no_gigabytes(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
     path = save_photo(tmp_path / "strip.png", size=(20_000, 1))
-    classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", published[0], device="cpu")
     started = time.monotonic()
     assert next(classifier.predict([path])).error is None
     assert time.monotonic() - started < 5  # a resize of the whole would make 5 million × 256 pixels
@@ -217,8 +217,8 @@ def test_a_strip_costs_no_gigabytes(published: tuple[Path, torch.nn.Module], tmp
 
 def test_a_run_that_can_not_classify_is_one_line(published: tuple[Path, torch.nn.Module]) -> None:
     with pytest.raises(UserError, match="convnet has no published weights"):
-        Classifier.from_torchvision("convnet")
+        Classifier.from_published("convnet")
     with pytest.raises(UserError, match="do not fit the model"):
-        Classifier.from_torchvision("resnet18", published[0])
+        Classifier.from_published("resnet18", published[0])
     with pytest.raises(UserError, match=r"got 2 labels, but .* has 1,000 classes"):
-        Classifier.from_torchvision("squeezenet1_1", published[0], labels=["a", "b"])
+        Classifier.from_published("squeezenet1_1", published[0], labels=["a", "b"])

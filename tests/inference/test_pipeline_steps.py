@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from tests.file_server import serving
 from workbench.cli.main import run
 from workbench.core import paths
 from workbench.core.progress import Progress
@@ -64,7 +61,7 @@ def test_the_prediction_equals_that_of_the_tutorial(
     image = image.convert("RGB")
     with torch.no_grad():
         wanted = torch.nn.functional.softmax(module(torch.unsqueeze(transform(image), 0)), dim=1)[0]
-    classifier = Classifier.from_torchvision("squeezenet1_1", weights, device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", weights, device="cpu")
     steps, found = classifier_steps(classifier, open_source(str(path)))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     torch.testing.assert_close(found, classifier.classify([open_source(str(path))])[0], atol=1e-7, rtol=0)
@@ -78,7 +75,7 @@ def by_name(steps: list[PipelineStep]) -> dict[str, PipelineStep]:
 
 
 def test_each_step_is_described(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
-    classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", published[0], device="cpu")
     steps, probabilities = classifier_steps(classifier, open_source(str(photo(tmp_path, "RGB"))))
     assert [step.name for step in steps] == [
         "original", "resized", "cropped", "array", "from_numpy", "to tensor", "normalized", "batched", "flattened",
@@ -137,7 +134,7 @@ def test_at_80_columns_no_shape_is_cut_and_only_the_longest_code(
 @pytest.fixture
 def mine(published: tuple[Path, torch.nn.Module], tmp_path: Path) -> Path:
     """A recipe whose published probability is the one that our random network predicts for the photo."""
-    classifier = Classifier.from_torchvision("squeezenet1_1", published[0], device="cpu")
+    classifier = Classifier.from_published("squeezenet1_1", published[0], device="cpu")
     top = classifier.predict_image(open_source(str(photo(tmp_path, "RGB"))), 1)[0]
     path = tmp_path / "mine.toml"
     path.write_text(
@@ -186,20 +183,11 @@ def test_custom_labels(
     assert run(["classify", image, "--run", "x", "--labels", str(labels)]) == 2
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("no_proxy", "*")
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(tmp_path) as address:
+        yield address
 
 
 def test_a_url_is_downloaded_once_with_progress(make_run: MakeRun, tmp_path: Path, address: str) -> None:

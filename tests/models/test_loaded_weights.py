@@ -21,8 +21,9 @@ from workbench.config.experiment import experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.io.atomic_files import write_json
-from workbench.models import torchvision_models
+from workbench.models import catalog, torchvision_models
 from workbench.models.factory import BuiltModel, build_model
+from workbench.models.pretrained_weights import WeightsRequest
 from workbench.models.weights_check import check_weights
 from workbench.runs.run_folder import create_run_folder
 
@@ -33,7 +34,7 @@ NAME = "squeezenet1_1"
 @pytest.fixture(scope="module")
 def state() -> State:
     """Weights of ImageNet's shape, all different from those of a new model."""
-    module = torchvision_models.build(NAME, 1000, pretrained=True)
+    module = torchvision_models.build(catalog.find(NAME), 1000, pretrained=True)
     return {name: torch.full_like(tensor, 0.5) for name, tensor in module.state_dict().items()}
 
 
@@ -116,7 +117,7 @@ def test_safetensors_with_a_prefix(state: State, tmp_path: Path) -> None:
 
 
 def test_a_densenets_old_names_are_understood(tmp_path: Path) -> None:
-    module = torchvision_models.build("densenet121", 1000, pretrained=True)
+    module = torchvision_models.build(catalog.find("densenet121"), 1000, pretrained=True)
     old = {
         name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2.")
         if "denselayer" in name
@@ -126,7 +127,8 @@ def test_a_densenets_old_names_are_understood(tmp_path: Path) -> None:
     assert "features.denseblock1.denselayer2.norm.1.running_mean" in old
     torch.save(old, tmp_path / "w.pth")
     check_weights(Choice("densenet121", {"weights": str(tmp_path / "w.pth")}))
-    loaded = torchvision_models.load_published(module, "densenet121", str(tmp_path / "w.pth"))
+    request = WeightsRequest(str(tmp_path / "w.pth"), with_head=True)
+    loaded = torchvision_models.load_published(module, catalog.find("densenet121"), request)
     assert loaded.new == () and loaded.left_out == ()
 
 
@@ -136,7 +138,7 @@ class Network:
 
 BAD: dict[str, tuple[Callable[[State], Any], str]] = {
     "another architecture": (
-        lambda _: torchvision_models.build("squeezenet1_0", 10, pretrained=True).state_dict(),
+        lambda _: torchvision_models.build(catalog.find("squeezenet1_0"), 10, pretrained=True).state_dict(),
         "do not fit the model: missing "),
     "other names": (lambda state: {f"blocks.{n}.w": t for n, t in enumerate(state.values())},
                     "has names such as blocks.0.w, blocks.1.w, the model expects names such as features.0.weight"),

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.file_server import serving
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.models import catalog
@@ -23,17 +20,9 @@ def server(tmp_path: Path) -> Iterator[Path]:
     """The folder a local server gives files from, and that weights are downloaded from."""
     folder = tmp_path / "served"
     folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        (tmp_path / "url").write_text(f"http://127.0.0.1:{httpd.server_port}/")
+    with serving(folder) as address:
+        (tmp_path / "url").write_text(f"{address}/")
         yield folder
-        httpd.shutdown()
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from torch import nn
 
 from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
-from workbench.models import torchvision_models
+from workbench.models import catalog, torchvision_models
 from workbench.models.factory import BuiltModel, build_model, check_forward
+from workbench.models.pretrained_weights import WeightsRequest
 from workbench.models.summary import summarize
-from workbench.models.weights_file import head_names
 
 
 def published(name: str, path: Path, **arguments: object) -> dict[str, torch.Tensor]:
@@ -56,9 +56,10 @@ def test_side_heads_in_the_file_are_left_out(tmp_path: Path) -> None:
 
 def test_a_transformers_positions_are_stretched_to_another_size(tmp_path: Path) -> None:
     state = published("vit_b_32", tmp_path / "w.pth", image_size=64)
-    module = torchvision_models.build("vit_b_32", 3, size=96, pretrained=True)
+    module = torchvision_models.build(catalog.find("vit_b_32"), 3, size=96, pretrained=True)
     assert state["encoder.pos_embedding"].shape == (1, 5, 768)
-    torchvision_models.load_published(module, "vit_b_32", str(tmp_path / "w.pth"), head=head_names(module))
+    request = WeightsRequest(str(tmp_path / "w.pth"))
+    torchvision_models.load_published(module, catalog.find("vit_b_32"), request)
     assert module.state_dict()["encoder.pos_embedding"].shape == (1, 10, 768)
 
 
@@ -107,6 +108,6 @@ def test_a_summary_counts_what_is_shared_once_and_what_is_frozen_apart() -> None
 
 
 def test_a_summary_finds_parameters_outside_of_layers() -> None:
-    module = torchvision_models.build("vit_b_32", 3, size=64)
+    module = torchvision_models.build(catalog.find("vit_b_32"), 3, size=64)
     rows = summarize(module, (1, 3, 64, 64))
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in module.parameters())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import json
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.file_server import serving
 from workbench.cli.main import run
 from workbench.core import paths
 from workbench.core.errors import UserError
@@ -46,11 +44,6 @@ def mnist_files() -> dict[str, bytes]:
     return files
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server in place of all others; its files are the published ones."""
@@ -68,10 +61,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
         return [replace(remote, md5=sums[remote.name]) for remote in real(name, options)]
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}/"
+    with serving(folder) as url:
+        address = f"{url}/"
         info = replace(catalog.find("resnet18"), name="tiny", weights_file=weights.name)
         monkeypatch.setattr(downloads, "remote_files", remotes)
         monkeypatch.setattr(catalog, "CATALOG", (*catalog.CATALOG, info))
@@ -79,8 +70,6 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("WORKBENCH_MIRROR", address)
         monkeypatch.setenv("no_proxy", "*")
         yield folder
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -459,6 +459,9 @@ def _add_lists(commands: Subparsers) -> None:
         default=[],
         help="with D: a setting of it (data.links=all)",
     )
-    _add(commands, "models", "catalogs:models", "list the models and which weights are downloaded")
+    summary = "list the models and which weights are downloaded"
+    command = _add(commands, "models", "catalogs:models", summary)
+    command.add_argument("words", nargs="*", metavar="WORD", help="only those whose row contains all words")
+    command.add_argument("--timm", action="store_true", help="those of timm instead (extra timm)")
     _add(commands, "devices", "catalogs:devices", "list the devices and which one training uses")
     _add(commands, "doctor", "doctor:doctor", "check this machine")

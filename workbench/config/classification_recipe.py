@@ -45,7 +45,7 @@ class ClassifyRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A recipe with `do = "classify"`. It contains no image: those of the tutorials can't be redistributed."""
 
     model: _Model
-    """A torchvision model; `weights` and `labels` are files that replace the published ones."""
+    """A model of torchvision or timm; `weights` and `labels` are files that replace the published ones."""
     reference: PublishedProbability | None = None
     top: tuple[PublishedClass, ...] = ()
     """The published prediction, the likeliest class first."""
@@ -71,8 +71,8 @@ def load_classification_recipe(name: str) -> ClassifyRecipe:
     if content.get("reference"):
         sections["reference"] = convert(PublishedProbability, content["reference"], "reference")
     recipe = _convert_recipe({**content, **sections}, name)
-    if catalog.find(recipe.model.name).kind != "torchvision":
-        raise UserError(f"{name}: model.name must be a torchvision model, not {recipe.model.name}")
+    if not catalog.find(recipe.model.name).published:
+        raise UserError(f"{name}: model.name must be a model of torchvision or timm, not {recipe.model.name}")
     return recipe
 
 

@@ -382,8 +382,9 @@ def check_compatibility(experiment: Experiment) -> None:
 
 
 def check_sources(*names: str) -> None:
-    """Raise `UserError` where the folder or file of a dataset, or of a custom dataset or model, is missing."""
+    """Raise `UserError` where what a dataset or a model needs is missing: a folder, a file, a package."""
     for name in names:
+        models.check_installed(name)
         file = split_user_code_name(name)[0] if is_user_code(name) else ""
         if file and not is_file(path := expand_user_path(file)):
             raise UserError(f"file not found: {path.absolute()} (in {name})")

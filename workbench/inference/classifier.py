@@ -30,14 +30,14 @@ from workbench.datasets import catalog as datasets
 from workbench.engine.device import pick_device
 from workbench.engine.torch_compat import use_full_fp32_convolutions
 from workbench.inference.image_changes import ChangeCounts, ImageChanges
-from workbench.inference.image_pipeline import PipelineStage, RunTransform, TorchvisionTransform, open_source
+from workbench.inference.image_pipeline import PipelineStage, PublishedTransform, RunTransform, open_source
 from workbench.inference.labels import labels_for_outputs
 from workbench.inference.results import ImageResult, Prediction
 from workbench.inference.run_checkpoint import image_input, load_run_model
-from workbench.models import catalog, torchvision_models
+from workbench.models import catalog, published
 from workbench.models.outputs import OutputKind, output_kind, probabilities
+from workbench.models.pretrained_weights import WeightsLoading, WeightsRequest
 from workbench.models.top_k import top_k
-from workbench.models.weights_check import output_count
 from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import usable_cores
 
@@ -109,42 +109,44 @@ class Classifier:
         transform = RunTransform(
             spec.shape, spec.preprocessing, image_input(model), has_fit=_dataset_has_fit(run)
         )
-        channels_last = catalog.find(spec.model.name).kind == "torchvision"
+        channels_last = catalog.find(spec.model.name).published
         return cls(
             run.name, model.module, spec.classes, transform, pick_device(device), model.notices, spec.model.name,
             channels_last,
         )  # fmt: skip
 
     @classmethod
-    def from_torchvision(
+    def from_published(
         cls,
         name: str,
         weights: Path | None = None,
         labels: Sequence[str] | None = None,
         device: str = "auto",
         *,
-        loading: torchvision_models.WeightsLoading | None = None,
+        loading: WeightsLoading | None = None,
     ) -> Classifier:
-        """A torchvision architecture with its published weights, or those in a file, and its published transforms.
+        """An architecture of torchvision or timm with its published weights, or those in a file, and its transforms.
 
         Raises `UserError`: unknown model, weights that are not available or do not fit, wrong number of labels.
         """
         info = catalog.find(name)
-        if info.kind != "torchvision":
+        if not info.published:
             raise UserError(
                 f"{info.name} has no published weights: choose a run (--run) or a model such as resnet18"
             )
-        published = torchvision_models.published_classes(name)
-        outputs = (output_count(name, weights) if weights else None) or len(published)
-        if labels is None and outputs != len(published):
+        library, source = published.library(info), str(weights or "")
+        outputs = (library.output_count(info, weights) if weights else None) or info.classes
+        if labels is None and weights and outputs != info.classes:
             raise UserError(
                 f"the weights in {weights} have {outputs:,} outputs: pass their names (--labels FILE)"
             )
-        classes = published if labels is None else labels_for_outputs(labels, outputs, str(weights or name))
-        module = torchvision_models.build(name, outputs, size=info.input_size, pretrained=True)
-        loaded = torchvision_models.load_published(module, name, str(weights or ""), loading=loading)
-        notices = (loaded.describe(),) if weights is not None else ()
-        transform = TorchvisionTransform(torchvision_models.published_transforms(name))
+        classes = library.published_classes(info) if labels is None else ()
+        if labels is not None:
+            classes = labels_for_outputs(labels, outputs, source or name)
+        request = WeightsRequest(source, with_head=True, loading=loading or WeightsLoading())
+        module, loaded = library.build_pretrained(info, outputs, info.input_size, request)
+        notices = (loaded.describe(),) if source else ()
+        transform = PublishedTransform(library.published_transforms(info))
         return cls(name, module, classes, transform, pick_device(device), notices, channels_last=True)
 
     def for_samples(self) -> Classifier:

@@ -204,8 +204,8 @@ def _describe_own_fit(size: tuple[int, int], seen: float, is_stretched: bool) ->
     return f"a {size[0]}×{size[1]} image is stretched by the dataset's transform" if is_stretched else ""
 
 
-class TorchvisionTransform:
-    """The transforms of torchvision that the published accuracy was measured with."""
+class PublishedTransform:
+    """The transforms that the accuracy of published weights was measured with: a preset of torchvision, or timm's."""
 
     def __init__(self, transforms: Callable[[Image.Image], Tensor]) -> None:
         self._transforms = transforms
@@ -214,7 +214,7 @@ class TorchvisionTransform:
         """float32 [3, H, W], normalized."""
         return self._transforms(_crop_long_strip(convert_mode(image, "RGB")))
 
-    def for_samples(self) -> TorchvisionTransform:
+    def for_samples(self) -> PublishedTransform:
         """The same: images of a dataset are treated as any other."""
         return self
 
@@ -226,7 +226,8 @@ class TorchvisionTransform:
         if sizes[0] is None or sizes[1] is None:
             return ImageChanges(conversions)
         side = min(1.0, sizes[0][0] / sizes[1][0])
-        seen = side**2 * min(image.size) / max(image.size)
+        is_squashed = len(sizes[1]) == 2
+        seen = side**2 * (1 if is_squashed else min(image.size) / max(image.size))
         text = f"{100 * seen:.0f} % of a {image.width}×{image.height} image is seen (center crop)"
         return ImageChanges(conversions, text if seen < _CROP_WORTH_SAYING else "", seen)
 
@@ -242,6 +243,11 @@ class TorchvisionTransform:
         rgb = convert_mode(image, "RGB")
         if rgb is not image:
             yield PipelineStage("RGB", ".convert('RGB')", rgb)
+        if not hasattr(preset, "resize_size"):
+            batch = preset(_crop_long_strip(rgb)).unsqueeze(0)
+            yield PipelineStage("transformed", "".join(repr(preset).split()), batch[0])
+            yield from _batched(batch, device)
+            return
         resized = functional.resize(
             _crop_long_strip(rgb),
             preset.resize_size,
@@ -256,10 +262,14 @@ class TorchvisionTransform:
         yield PipelineStage("to tensor", "ToTensor()", tensor)
         normalized = functional.normalize(tensor, preset.mean, preset.std)
         yield PipelineStage("normalized", "Normalize(mean, std)", normalized)
-        batch = normalized.unsqueeze(0)
-        yield PipelineStage("batched", ".unsqueeze(0)", batch)
-        if device.type != "cpu":
-            yield PipelineStage("on the device", f".to('{device}')", batch.to(device))
+        yield from _batched(normalized.unsqueeze(0), device)
+
+
+def _batched(batch: Tensor, device: torch.device) -> Iterator[PipelineStage]:
+    """A batch of one image, on the CPU and on the device."""
+    yield PipelineStage("batched", ".unsqueeze(0)", batch)
+    if device.type != "cpu":
+        yield PipelineStage("on the device", f".to('{device}')", batch.to(device))
 
 
 def _arrays(image: Image.Image) -> Iterator[PipelineStage]:

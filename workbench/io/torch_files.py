@@ -116,9 +116,14 @@ def load_into(
         raise UserError(f"the weights in {source} do not fit the model: {problem}")
     skipped = _name_prefixes(ignored_prefixes)
     selected = {k: v for k, v in state.items() if not k.startswith(skipped)}
-    _check_numbers(own, selected, source)
-    _check_finite(module, selected, source)
+    check_values(module, selected, source)
     module.load_state_dict(selected, strict=False)
+
+
+def check_values(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Raise `UserError` for weights for `module` that are NaN, infinite, quantized or complex."""
+    _check_numbers(module.state_dict(), state, source)
+    _check_finite(module, state, source)
 
 
 def _name_prefixes(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,15 +14,20 @@ import msgspec
 from msgspec import Meta
 
 from workbench.core import paths
+from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError, did_you_mean
 from workbench.core.paths import expand_user_path
 from workbench.core.settings_schema import Options, Section
 from workbench.core.user_code import is_user_code, split_user_code_name
+from workbench.io import huggingface_cache
 
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
 
-ModelKind = Literal["builtin", "torchvision", "custom"]
+TIMM_PREFIX = "timm:"
+"""How the names of timm's models start here."""
+
+ModelKind = Literal["builtin", "torchvision", "timm", "custom"]
 Size = Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)]
 
 
@@ -79,8 +85,8 @@ class CifarFastOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = (64, 256, 256)
 
 
-class TorchvisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of torchvision's architectures."""
+class PublishedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the models of torchvision and timm."""
 
     pretrained: Annotated[bool, Meta(description="start from ImageNet weights")] = True
     weights: Annotated[str, Meta(description="local file of weights to start from")] = ""
@@ -96,7 +102,7 @@ class ModelInfo:
     name: str
     title: str
     factory: str = ""
-    """`module:class` in `models.architectures`, imported on demand; empty for torchvision and custom models."""
+    """`module:class` in `models.architectures`, imported on demand; empty for published and custom models."""
     tasks: tuple[str, ...] = ("classification",)
     images_only: bool = True
     kind: ModelKind = "builtin"
@@ -120,9 +126,27 @@ class ModelInfo:
     accuracy: float | None = None
     """Published ImageNet top-1 accuracy in percent."""
     body_parameters: int = 0
-    """Parameters of torchvision's models without their head; those published are for 1,000 classes."""
+    """Parameters of published models without their head."""
     class_parameters: int = 0
-    """Parameters of the head for each class, of torchvision's models."""
+    """Parameters of the head for each class, of published models."""
+    classes: int = 0
+    """Number of classes of the published weights; 0 for those that do not classify."""
+    gmacs: float | None = None
+    """Billions of multiplications for one image of the published size; `None` if unknown."""
+    hub: str = ""
+    """The repository on the Hugging Face Hub that has the weights; empty for those at another place."""
+    weights_base: str = ""
+    """The folder that the file with the weights is downloaded from; empty for torchvision's and for the Hub."""
+
+    @property
+    def published(self) -> bool:
+        """Whether it is an architecture of a library, with published weights for most of them."""
+        return self.kind in {"torchvision", "timm"}
+
+    @cached_property
+    def search_text(self) -> str:
+        """What words are searched in, in lower case."""
+        return f"{self.name} {describe_published(self)}".lower()
 
     def parameters_for(self, classes: int | None) -> int | None:
         """Parameters with a head for `classes` classes (`None`: unknown, as published); `None` if unknown."""
@@ -132,26 +156,31 @@ class ModelInfo:
 
     def train_defaults(self, options: Section) -> Options:
         """Default training settings for this model with these options."""
-        if self.kind != "torchvision":
+        if not self.published:
             return dict(self.train)
-        return _fine_tuning(self.name) if options.get("pretrained", True) else _from_scratch(self.name)
+        name = self.name.removeprefix(TIMM_PREFIX)
+        return _fine_tuning(name) if options.get("pretrained", True) else _from_scratch(name)
 
     @property
     def weights_url(self) -> str:
         """The URL of the published weights; empty if there are none."""
-        return WEIGHTS_URL + self.weights_file if self.weights_file else ""
+        if self.hub:
+            return huggingface_cache.file_url(self.hub, huggingface_cache.WEIGHTS)
+        return (self.weights_base or WEIGHTS_URL) + self.weights_file if self.weights_file else ""
 
     def local_weights(self) -> Path | None:
         """The file with the published weights if it exists on this machine."""
         if not self.weights_file:
             return None
         path = paths.weights() / self.weights_file
-        return path if path.is_file() else None
+        if path.is_file():
+            return path
+        return huggingface_cache.find_file(self.hub, huggingface_cache.WEIGHTS) if self.hub else None
 
     def size_for(self, options: Section, shape: tuple[int, ...] | None) -> int | None:
         """Side of the square that images of `shape` (C, H, W; `None` if it varies) are resized to; `None`: unchanged.
 
-        The option `input_size` takes precedence. Otherwise a pretrained torchvision model uses its published size; one
+        The option `input_size` takes precedence. Otherwise a pretrained published model uses its published size; one
         trained from scratch the size of the images, clamped between its minimum and its published size. Built-in models
         take images unchanged unless they are smaller than `min_size`.
         """
@@ -159,7 +188,7 @@ class ModelInfo:
         if input_size != "auto":
             return int(input_size)
         side = max(shape[1:]) if shape and len(shape) == 3 else None
-        if self.kind != "torchvision":
+        if not self.published:
             too_small = shape is not None and side is not None and min(shape[1:]) < self.min_size
             return self.input_size if too_small else None
         if side is None or options.get("pretrained", True) or self.input_size is None:
@@ -173,7 +202,13 @@ class ModelInfo:
 
 _WITHOUT_NORMALIZATION = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
 """Networks without normalization layers, which need a low learning rate."""
-_ATTENTION_PREFIXES = ("vit_", "swin_", "maxvit_", "convnext_")
+_ATTENTION_PREFIXES = (
+    "vit", "swin", "maxvit", "maxxvit", "convnext", "deit", "beit", "eva", "cait", "xcit", "caformer", "convformer",
+    "coat", "pit_", "pvt_", "mvit", "hiera", "flexivit", "naflexvit", "samvit", "tiny_vit", "tnt_", "twins_", "volo_",
+    "mixer_", "gmixer_", "resmlp_", "gmlp_", "metaformer", "poolformer", "inception_next", "davit", "gcvit", "nest_",
+    "focalnet", "crossvit", "visformer", "levit", "sequencer",
+)  # fmt: skip
+"""Networks with layer normalization, which need a low learning rate."""
 
 
 def _fine_tuning(name: str) -> Options:
@@ -239,7 +274,7 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
         kind="torchvision",
         input_size=int(values["input_size"]),
         parameters=int(values["parameters"]),
-        options=TorchvisionOptions,
+        options=PublishedOptions,
         min_size=int(values["min_size"]),
         channels=3,
         resize_size=int(values["resize_size"]),
@@ -248,6 +283,45 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
         accuracy=float(values["accuracy"]),
         body_parameters=int(values["body_parameters"]),
         class_parameters=int(values["class_parameters"]),
+        classes=1000,
+    )
+
+
+@cache
+def timm_models() -> tuple[ModelInfo, ...]:
+    """The pretrained models of timm by name, the default weights of each architecture before its others.
+
+    They are in a table of their own, as there are more than 1,800, which are read when somebody looks for them.
+    """
+    with Path(__file__).with_name("timm.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(_timm_row(values) for values in csv.DictReader(file))
+
+
+def _timm_row(values: Mapping[str, str]) -> ModelInfo:
+    name, size, classes = values["name"], int(values["input_size"]), int(values["classes"])
+    architecture, _, tag = name.removeprefix(TIMM_PREFIX).partition(".")
+    body, per_class = int(values["body_parameters"]), int(values["class_parameters"])
+    source = values["source"] or f"timm/{architecture}.{tag}"
+    file = source.rpartition("/")[2] if "://" in source else f"{architecture}.{tag}.safetensors"
+    base = source.removesuffix(file) if "://" in source else ""
+    return ModelInfo(
+        name,
+        f"{architecture} of timm, weights {tag}",
+        kind="timm",
+        input_size=size,
+        parameters=body + classes * per_class,
+        options=PublishedOptions,
+        min_size=size if values["fixed_size"] == "1" else 32,
+        channels=3,
+        weights_file=file,
+        weights_bytes=4 * (body + classes * per_class),
+        accuracy=float(values["accuracy"]) if values["accuracy"] else None,
+        body_parameters=body,
+        class_parameters=per_class,
+        classes=classes,
+        gmacs=float(values["gmacs"]) if values["gmacs"] else None,
+        hub="" if base else source,
+        weights_base=base,
     )
 
 
@@ -273,6 +347,17 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The path of that file on this machine; `None` if it is not downloaded."""
     accuracy: float | None
     """Published ImageNet top-1 accuracy, 0..1."""
+    gmacs: float | None
+    """Billions of multiplications for one image of the published size; `None` if unknown."""
+
+
+def describe_published(info: ModelInfo) -> str:
+    """A model in one line: its title; of timm's the published accuracy and the multiplications."""
+    if info.kind != "timm":
+        return info.title
+    result = f"top-1 {info.accuracy:.1f} %" if info.accuracy else "" if info.classes else "features"
+    multiplications = f"{info.gmacs:g} GMACs" if info.gmacs else ""
+    return ", ".join(part for part in (result, multiplications) if part)
 
 
 def describe(info: ModelInfo) -> ModelDescription:
@@ -283,13 +368,14 @@ def describe(info: ModelInfo) -> ModelDescription:
         title=info.title,
         kind=info.kind,
         tasks=info.tasks,
-        input_size=info.input_size if info.kind == "torchvision" else None,
+        input_size=info.input_size if info.published else None,
         min_size=info.min_size,
         parameters=info.parameters,
         weights_file=info.weights_file or None,
         weights_bytes=info.weights_bytes,
         weights_here=str(here) if here else None,
         accuracy=info.accuracy / 100 if info.accuracy else None,
+        gmacs=info.gmacs,
     )
 
 
@@ -300,10 +386,43 @@ def find(name: str) -> ModelInfo:
         full = f"{expand_user_path(file).absolute()}:{attribute}"
         return ModelInfo(full, f"custom model {attribute}", "", _BOTH,
                          images_only=False, kind="custom", options=None)  # fmt: skip
+    if name.startswith(TIMM_PREFIX):
+        return _find_timm(name)
     for info in CATALOG:
         if info.name == name:
             return info
     raise UserError(
         f"unknown model '{name}'{did_you_mean(name, [i.name for i in CATALOG])}; "
-        "'workbench models' lists them, ./file.py:Class is a custom model"
+        f"'workbench models' lists them, {TIMM_PREFIX}NAME is one of timm, ./file.py:Class is a custom model"
+    )
+
+
+def find_by_words(words: Sequence[str], infos: Sequence[ModelInfo]) -> list[ModelInfo]:
+    """Those whose name and description contain all words, ignoring case.
+
+    Names that begin with one of the words come first, those without a published accuracy last.
+    """
+    lowered = [word.lower() for word in words]
+    found = [info for info in infos if all(word in info.search_text for word in lowered)]
+    starts = tuple(word.removeprefix(TIMM_PREFIX) for word in lowered if word not in {"timm", TIMM_PREFIX})
+    return sorted(
+        found,
+        key=lambda info: (not info.name.removeprefix(TIMM_PREFIX).startswith(starts), not info.accuracy),
+    )
+
+
+def check_installed(name: str) -> None:
+    """Raise `UserError` where the model `name` needs a package that is not installed."""
+    if name.startswith(TIMM_PREFIX) and importlib.util.find_spec("timm") is None:
+        raise UserError(f"{name} needs the package timm: {install_hint('timm')}")
+
+
+def _find_timm(name: str) -> ModelInfo:
+    """The row of `timm:ARCHITECTURE.WEIGHTS`, or of an architecture's default weights. Raises `UserError`."""
+    for info in timm_models():
+        if name in {info.name, info.name.partition(".")[0]}:
+            return info
+    names = {info.name.partition(".")[0] for info in timm_models()} | {info.name for info in timm_models()}
+    raise UserError(
+        f"unknown model '{name}'{did_you_mean(name, sorted(names))}; 'workbench models --timm' lists those of timm"
     )

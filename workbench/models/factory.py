@@ -17,10 +17,11 @@ from workbench.core.settings_schema import Choice
 from workbench.core.text import one_line, plural
 from workbench.core.user_code import describe_user_code_error, is_user_code
 from workbench.datasets.dataset import Split
-from workbench.models import catalog, torchvision_models, user_model
+from workbench.models import catalog, published, user_model
 from workbench.models.loaded_weights import LoadedWeights
 from workbench.models.module_state import trial_mode
 from workbench.models.preprocessing import Preprocessing
+from workbench.models.pretrained_weights import WeightsLoading, WeightsRequest
 from workbench.models.weights_file import head_names, load_weights_file
 from workbench.system.memory import is_out_of_memory
 
@@ -86,10 +87,8 @@ def build_model(
     size = info.size_for(choice.options, shape)
     if info.kind == "custom":
         return _custom(choice, shape, outputs, load=load)
-    if info.kind == "torchvision":
-        return _torchvision(
-            info, choice, outputs, size, torchvision_models.WeightsLoading(load, progress, cancelled)
-        )
+    if info.published:
+        return _published(info, choice, outputs, size, WeightsLoading(load, progress, cancelled))
     input_shape = Preprocessing(size).output_shape(shape)
     module_name, _, function = info.factory.partition(":")
     architecture = importlib.import_module(f"workbench.models.architectures.{module_name}")
@@ -116,19 +115,21 @@ def _keyword_arguments(choice: Choice) -> dict[str, object]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in choice.options.items()}
 
 
-def _torchvision(
-    info: catalog.ModelInfo,
-    choice: Choice,
-    outputs: int,
-    size: int | None,
-    loading: torchvision_models.WeightsLoading,
+def _published(
+    info: catalog.ModelInfo, choice: Choice, outputs: int, size: int | None, loading: WeightsLoading
 ) -> BuiltModel:
-    module, pretrained, weights, notices = torchvision_models.build_for_experiment(
-        info, outputs, choice.options, size, loading
+    library, file = published.library(info), str(choice.options.get("weights", ""))
+    pretrained = bool(choice.options.get("pretrained", True) or file)
+    if pretrained and loading.enabled:
+        request = WeightsRequest(file, loading=loading)
+        module, weights = library.build_pretrained(info, outputs, size, request)
+        notices = (weights.describe(),) if file else ()
+    else:
+        module, weights, notices = library.build(info, outputs, size=size, pretrained=pretrained), None, ()
+    mean, std = library.normalization(info) if pretrained else ((), ())
+    return BuiltModel(
+        module, size, info.channels, library.head_of(info, module), pretrained, mean, std, notices, weights
     )
-    mean, std = torchvision_models.normalization(info.name) if pretrained else ((), ())
-    head = head_names(module)
-    return BuiltModel(module, size, 3, head, pretrained, mean, std, notices, weights)
 
 
 def build_shapes(choice: Choice, *, shape: tuple[int, ...], outputs: int, task: str) -> BuiltModel:

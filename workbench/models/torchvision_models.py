@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from workbench.core.errors import UserError
-from workbench.core.paths import expand_user_path
-from workbench.core.progress import CancelCheck, ProgressCallback, ignore_progress, never_cancelled
-from workbench.core.settings_schema import Options, Section
+from workbench.core.settings_schema import Options
 from workbench.core.text import one_line
 from workbench.io import torch_files
-from workbench.models import catalog
+from workbench.models import catalog, weights_check
 from workbench.models.loaded_weights import POSITIONS, LoadedWeights
-from workbench.models.pretrained_weights import ensure_weights
+from workbench.models.pretrained_weights import WeightsRequest
 from workbench.models.weights_file import head_names, read_matching_weights
 
-
-@dataclass(frozen=True)
-class WeightsLoading:
-    """Whether and how pretrained weights are loaded: with which progress callback and cancellation."""
-
-    enabled: bool = True
-    """False for a model whose weights come from a checkpoint."""
-    progress: ProgressCallback = ignore_progress
-    cancelled: CancelCheck = never_cancelled
+IMAGENET_CLASSES = 1000
 
 
 def torchvision_models() -> Any:
@@ -36,19 +25,21 @@ def torchvision_models() -> Any:
     return importlib.import_module("torchvision").models
 
 
-def build(name: str, outputs: int, *, size: int | None = None, pretrained: bool = False) -> nn.Module:
+def build(
+    info: catalog.ModelInfo, outputs: int, *, size: int | None = None, pretrained: bool = False
+) -> nn.Module:
     """An architecture with `outputs` outputs and randomly initialized weights, for images of `size` × `size`.
 
     `pretrained`: published weights will be loaded (Inception and GoogLeNet then transform their inputs as in their
     original training). Raises `UserError` for an unsupported size.
     """
-    builder = torchvision_models().get_model_builder(name)
+    builder = torchvision_models().get_model_builder(info.name)
     try:
         module: nn.Module = builder(
-            weights=None, num_classes=outputs, **_special_arguments(name, size, pretrained)
+            weights=None, num_classes=outputs, **_special_arguments(info.name, size, pretrained)
         )
     except ValueError as error:
-        raise UserError(f"{name} does not support images of {size}×{size}: {one_line(error)}") from None
+        raise UserError(f"{info.name} does not support images of {size}×{size}: {one_line(error)}") from None
     return module
 
 
@@ -64,20 +55,24 @@ def _special_arguments(name: str, size: int | None, pretrained: bool) -> Options
     return {}
 
 
-def load_published(
-    module: nn.Module,
-    name: str,
-    file: str = "",
-    *,
-    head: Sequence[str] = (),
-    loading: WeightsLoading | None = None,
-) -> LoadedWeights:
-    """Load published weights, or those in a local `file`, into `module`, except its `head`; returns what was loaded.
+def build_pretrained(
+    info: catalog.ModelInfo, outputs: int, size: int | None, request: WeightsRequest
+) -> tuple[nn.Module, LoadedWeights]:
+    """An architecture with its published weights or those in a file, and what was loaded.
+
+    Its head is newly initialized unless `request.with_head`. Raises `UserError` if weights are not available or do not
+    fit.
+    """
+    module = build(info, outputs, size=size, pretrained=True)
+    return module, load_published(module, info, request)
+
+
+def load_published(module: nn.Module, info: catalog.ModelInfo, request: WeightsRequest) -> LoadedWeights:
+    """Load the published weights of an architecture, or those in a file, into `module`; returns what was loaded.
 
     Raises `UserError` if they are not available or do not fit.
     """
-    loading = loading or WeightsLoading()
-    path = expand_user_path(file) if file else ensure_weights(name, loading.progress, loading.cancelled)
+    path, head = request.path_for(info), () if request.with_head else head_names(module)
     match, tensors = read_matching_weights(module, path)
     torch_files.load_into(module, resize_positions(tensors, module), str(path), head)
     return match.loaded(torch_files.shapes_of(module.state_dict()), head, str(path))
@@ -95,31 +90,27 @@ def resize_positions(state: dict[str, Tensor], module: nn.Module) -> dict[str, T
     return resized
 
 
-def published_transforms(name: str) -> Any:
+def published_transforms(info: catalog.ModelInfo) -> Any:
     """The transforms of the published evaluation: from a PIL image (RGB) to [3, H, W]."""
-    return torchvision_models().get_model_weights(name).DEFAULT.transforms()
+    return torchvision_models().get_model_weights(info.name).DEFAULT.transforms()
 
 
-def published_classes(name: str) -> tuple[str, ...]:
-    """The class names of the published weights, by index."""
-    return tuple(torchvision_models().get_model_weights(name).DEFAULT.meta["categories"])
+def published_classes(info: catalog.ModelInfo) -> tuple[str, ...]:
+    """The class names of the published weights, by index: ImageNet's, of whatever architecture."""
+    return tuple(torchvision_models().get_model_weights("resnet18").DEFAULT.meta["categories"])
 
 
-def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalization(info: catalog.ModelInfo) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel that the published weights were trained with."""
-    transforms = published_transforms(name)
+    transforms = published_transforms(info)
     return tuple(transforms.mean), tuple(transforms.std)
 
 
-def build_for_experiment(
-    info: catalog.ModelInfo, outputs: int, options: Section, size: int | None, loading: WeightsLoading
-) -> tuple[nn.Module, bool, LoadedWeights | None, tuple[str, ...]]:
-    """The module of an experiment, whether it is pretrained, what was loaded, and notices for the user."""
-    file = str(options.get("weights", ""))
-    pretrained = bool(options.get("pretrained", True) or file)
-    module = build(info.name, outputs, size=size, pretrained=pretrained)
-    if not pretrained or not loading.enabled:
-        return module, pretrained, None, ()
-    head = head_names(module)
-    loaded = load_published(module, info.name, file, head=head, loading=loading)
-    return module, True, loaded, ((loaded.describe(),) if file else ())
+def head_of(info: catalog.ModelInfo, module: nn.Module) -> tuple[str, ...]:
+    """The name of the layer that computes the outputs."""
+    return head_names(module)
+
+
+def output_count(info: catalog.ModelInfo, file: Path) -> int | None:
+    """The number of outputs of weights of this architecture in a file; `None` where this is unknown."""
+    return weights_check.output_count(info.name, file)

@@ -55,7 +55,7 @@ class NetworkRequirements:
 
     data: Choice | None
     weights: str | None
-    """The torchvision model whose published weights it starts from."""
+    """The model of torchvision or timm whose published weights it starts from."""
 
     def describe(self) -> str:
         """`data of mnist, weights of alexnet`."""
@@ -91,7 +91,7 @@ def experiment_requirements(experiment: Experiment) -> NetworkRequirements:
     """What an experiment needs from the network."""
     data, model_info = datasets.find(experiment.data.name), models.find(experiment.model.name)
     options = experiment.model.options
-    pretrained = model_info.kind == "torchvision" and options.get("pretrained") and not options.get("weights")
+    pretrained = model_info.published and options.get("pretrained") and not options.get("weights")
     return NetworkRequirements(
         experiment.data if data.kind == "published" else None, model_info.name if pretrained else None
     )

@@ -100,7 +100,9 @@ def _pair(train: int | None, test: int | None) -> str:
 
 def models(options: argparse.Namespace) -> int:
     """`workbench models`."""
-    rows = [model_catalog.describe(info) for info in model_catalog.CATALOG]
+    infos = model_catalog.timm_models() if options.timm else model_catalog.CATALOG
+    found = model_catalog.find_by_words(options.words, infos)
+    rows = [model_catalog.describe(info) for info in found]
     if options.json:
         console.print_json(rows)
         return DONE
@@ -108,12 +110,12 @@ def models(options: argparse.Namespace) -> int:
         ("model", "input", "parameters", "weights", "description"),
         [(r.name, r.input_size or "any", text.format_count(r.parameters),
           "-" if not r.weights_bytes else "downloaded" if r.weights_here else text.format_bytes(r.weights_bytes),
-          r.title)
-         for r in rows],
+          model_catalog.describe_published(info))
+         for info, r in zip(found, rows, strict=True)],
     )  # fmt: skip
     console.print_status(
         "Parameters are those of published models, with 1,000 classes, else with 10; workbench plan counts yours. "
-        "Custom models: --model ./net.py:Net"
+        "More pretrained models: workbench models --timm [WORD…]. Custom models: --model ./net.py:Net"
     )
     return DONE
 

@@ -40,7 +40,7 @@ from workbench.inference.published_comparison import PublishedComparison, compar
 from workbench.inference.results import ImageResult, NumericResult, PipelineStep, Prediction
 from workbench.io.image_files import misnamed_reason, read_tree
 from workbench.launcher.gpu_assignment import claimed_gpu
-from workbench.models.torchvision_models import WeightsLoading
+from workbench.models.pretrained_weights import WeightsLoading
 from workbench.runs.store import Store
 
 
@@ -179,7 +179,7 @@ def _classifier(
         return Classifier.from_run(Store.default().find(options.run).path, device=options.device)
     weights = options.weights or (recipe.model.weights if recipe else "")
     labels = options.labels or (recipe.model.labels if recipe else "")
-    return Classifier.from_torchvision(
+    return Classifier.from_published(
         recipe.model.name if recipe else options.model,
         expand_user_path(weights) if weights else None,
         read_labels(labels, progress) if labels else None,

@@ -34,7 +34,7 @@ from workbench.inference.labels import read_labels
 from workbench.io.images import open_image
 from workbench.io.record_codec import read_record
 from workbench.models import catalog as models
-from workbench.models.torchvision_models import WeightsLoading
+from workbench.models.pretrained_weights import WeightsLoading
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 
@@ -159,7 +159,7 @@ def _published_classifier(ref: PublishedClassifier, device: str, task: Task) -> 
 
     def make() -> Classifier:
         labels = read_labels(ref.labels, task.progress, task.cancelled) if ref.labels else None
-        return Classifier.from_torchvision(ref.model, path, labels, device, loading=loading)
+        return Classifier.from_published(ref.model, path, labels, device, loading=loading)
 
     return _cached((ref, device), make)
 

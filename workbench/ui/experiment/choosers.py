@@ -16,17 +16,14 @@ from workbench.core.text import (
     format_shape,
     sanitize,
 )
-from workbench.core.user_code import is_user_code, short_name
+from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.file_sources import PREFIXES, SUFFIXES, find_source
 from workbench.datasets.image_folder_facts import folder_facts, relative_path
 from workbench.export.formats import FORMATS
-from workbench.models import catalog as models
 from workbench.planning.plan import Plan, describe_shares
-from workbench.runs.store import RunSummary
 from workbench.system.devices import device_state, find_gpus, list_devices, training_device
 from workbench.system.gpu import GpuInventory
-from workbench.ui.base.status_style import fit_name, shared_names
 from workbench.ui.widgets.chooser import Finder, Option, filter_options, path_options
 
 DOWNLOADED = "✓ local"
@@ -138,10 +135,10 @@ def _user_dataset_rows(text: str) -> list[Option]:
             source.suffixes, prefix=source.prefix, folders_only=source.is_folder,
             expand_folders=not source.is_folder,
         )(text)  # fmt: skip
-    return _user_code_rows(text, SUFFIXES)
+    return user_code_rows(text, SUFFIXES)
 
 
-def _user_code_rows(text: str, suffixes: tuple[str, ...] = ()) -> list[Option]:
+def user_code_rows(text: str, suffixes: tuple[str, ...] = ()) -> list[Option]:
     """Python files, and those with `suffixes`, to complete a path.
 
     The name after the colon is not completed, as that would run the file.
@@ -172,112 +169,6 @@ def contents_finder(contents: DataSummary, train: TrainingSettings) -> Finder:
     if balance_hint(train) and contents.is_imbalanced:
         rows[:0] = [Option(key, (key, help)) for key, help in BALANCE_SETTINGS.items()]
     return Finder(filter_options(rows), hint="enter on a setting sets it; esc closes")
-
-
-def model_finder(task: str, classes: int | None = None, current: str | None = None) -> Finder:
-    """The models of the catalog that support `task`, the built-in ones first, or a custom model class.
-
-    Parameters are those for a dataset of `classes` classes.
-    """
-    rows = [_model_row(info, classes) for info in models.CATALOG if task in info.tasks]
-    return Finder(
-        filter_options(rows, _user_code_rows),
-        hint="or a custom model: ./net.py:Net",
-        headers=("model", "description", "input", "parameters", "weights"),
-        check=_check_model,
-        drop_columns=(1,),
-        allow_text=True,
-        current=current,
-    )
-
-
-def _model_row(info: models.ModelInfo, classes: int | None) -> Option:
-    about = models.describe(info)
-    input_size = f"{info.input_size}×{info.input_size}" if info.kind == "torchvision" else "any"
-    weights = ""
-    if info.weights_bytes:
-        weights = DOWNLOADED if about.weights_here else f"↓ {format_bytes(info.weights_bytes)}"
-    group = "built-in" if info.kind == "builtin" else "torchvision (parameters with ImageNet's 1,000 classes)"
-    return Option(
-        info.name,
-        (info.name, info.title, input_size, format_count(info.parameters_for(classes)).rjust(10), weights),
-        group=group,
-    )
-
-
-def _check_model(name: str) -> None:
-    check_sources(models.find(name).name)
-
-
-def classifier_finder(runs: Sequence[RunSummary], current: str | None = None) -> Finder:
-    """Classifiers: `selected:`, `run:ID`, `recipe:NAME`, or `model:NAME` of torchvision, downloaded models first."""
-    rows = [
-        Option(
-            "selected:", ("the selected run", "follows the cursor in the list of runs", "", ""), group="runs"
-        )
-    ]
-    shared = shared_names(runs)
-    rows += [
-        Option(
-            f"run:{run.id}",
-            (
-                fit_name(run, MAX_NAME_WIDTH, shared=run.name in shared),
-                f"{short_name(run.dataset)}, {short_name(run.model)}, {run.status}",
-                run.scores[0].text_without_epoch if run.scores else "-",
-                "",
-            ),
-            group="runs",
-        )
-        for run in runs
-    ]
-    rows += _classification_recipe_rows()
-    published = [info for info in models.CATALOG if info.kind == "torchvision"]
-    for is_local in (True, False):
-        rows += [
-            _classifier_row(info) for info in published if (info.local_weights() is not None) is is_local
-        ]
-    return Finder(
-        filter_options(rows), headers=("classifier", "description", "result", "weights"), current=current
-    )
-
-
-def _classification_recipe_rows() -> list[Option]:
-    rows = []
-    for path in recipe_files():
-        content = load_recipe(path.stem)
-        if content.get("do") == "classify":
-            rows.append(
-                Option(
-                    f"recipe:{path.stem}", (path.stem, str(content.get("title", "")), "", ""), group="recipes"
-                )
-            )
-    return rows
-
-
-def weights_finder(name: str) -> Finder:
-    """The source of a model's weights: a download (empty key), or a local file (the key is its path)."""
-    info = models.find(name)
-    rows = [Option("", (f"download {format_bytes(info.weights_bytes)}", info.weights_url))]
-    return Finder(
-        filter_options(rows, path_options((".pth", ".pt", ".safetensors"))),
-        hint=f"The weights are not on this machine: download them, enter the path of {info.weights_file}, "
-        f"or import a bundle made with workbench fetch{_recipe_for_model(info.name)}",
-        allow_text=True,
-    )
-
-
-def _recipe_for_model(model: str) -> str:
-    """A space and the name of a classification recipe that uses this model; empty if there is none."""
-    for path in recipe_files():
-        content = load_recipe(path.stem)
-        if (content.get("model") or {}).get("name") == model and content.get("do") == "classify":
-            return f" {path.stem}"
-    return ""
-
-
-def _classifier_row(info: models.ModelInfo) -> Option:
-    weights = DOWNLOADED if info.local_weights() else f"↓ {format_bytes(info.weights_bytes)}"
-    return Option(f"model:{info.name}", (info.name, info.title, "", weights), group="torchvision, ImageNet")
 
 
 def export_format_finder() -> Finder:

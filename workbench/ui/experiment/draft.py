@@ -313,7 +313,7 @@ def cost(draft: Draft, parameters: int | None, contents: DataSummary | None = No
         classes = len(contents.facts.classes)
     batch, epochs = _number(draft.value("train.batch_size")), _number(draft.value("train.epochs"))
     steps = int(math.ceil(train / batch) * epochs) if train and batch and epochs else None
-    expected = info.parameters_for(classes) if info.kind == "torchvision" else None
+    expected = info.parameters_for(classes) if info.published else None
     count = parameters if parameters is not None else expected
     pretrained = bool(draft.value("model.pretrained")) and not draft.value("model.weights")
     missing = info.weights_bytes if pretrained and info.local_weights() is None else 0

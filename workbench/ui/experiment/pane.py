@@ -29,7 +29,7 @@ from workbench.system.gpu import read_inventory
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import ClassifyRequested, Notify, Undoable
 from workbench.ui.base.pane import PaneServices
-from workbench.ui.experiment import choosers
+from workbench.ui.experiment import choosers, model_choosers
 from workbench.ui.experiment.draft import DEVICE_SETTING, Draft
 from workbench.ui.experiment.draft_file import load_draft, save_draft
 from workbench.ui.experiment.layers_screen import LayersScreen
@@ -321,7 +321,7 @@ class ExperimentPane(PreviewPane):
         """Select the model."""
         about = datasets.describe(self.draft.data)
         classes = len(self._contents.facts.classes) if self._contents else about.classes
-        finder = choosers.model_finder(about.task, classes, self.draft.model)
+        finder = model_choosers.model_finder(about.task, classes, self.draft.model)
         await self._choose("Models", finder, lambda name: self.draft.choose("model", name))
 
     async def _choose(self, title: str, finder: Finder, select: Callable[[str], None]) -> None:

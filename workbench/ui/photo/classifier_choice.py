@@ -23,7 +23,7 @@ from workbench.models import catalog as models
 from workbench.runs.store import RunSummary
 from workbench.ui.base.messages import Notify, RecipeSelected
 from workbench.ui.base.pane import Pane, PaneServices
-from workbench.ui.experiment.choosers import classifier_finder, weights_finder
+from workbench.ui.experiment.model_choosers import classifier_finder, weights_finder
 from workbench.ui.photo.prediction_view import PredictionView
 from workbench.ui.widgets.abstract_widget import AbstractWidgetMeta
 from workbench.ui.widgets.chooser import Chooser
