@@ -174,3 +174,11 @@ def test_labels_of_other_scales_are_as_short_as_possible():
     nines, log = Axis(0, 0.9999, "nines"), Axis(0.001, 100, "log")
     assert nines.labels(nines.ticks(4)) == ["0", ".9", ".99", ".999"]
     assert log.labels(log.ticks(6)) == [".001", ".01", ".1", "1", "10", "100"]
+
+
+def test_counts_have_no_ticks_between_them():
+    assert [Axis(0, 1, unit="count").ticks(9), Axis(0, 12, unit="count").ticks(5)] == [[0, 1], [0, 5, 10]]
+    for high in (3, 7, 19, 26, 99, 251, 1000):
+        assert all(
+            tick.is_integer() for count in range(2, 30) for tick in Axis(0, high, unit="count").ticks(count)
+        )

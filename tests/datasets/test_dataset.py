@@ -13,12 +13,11 @@ from workbench.datasets.dataset import (
     Split,
     fingerprint_of,
     mean_and_std,
-    stratified_split,
     validate,
     with_statistics,
     with_validation,
 )
-from workbench.datasets.drawing import derived_seed
+from workbench.datasets.drawing import derived_seed, stratified_split
 
 
 def make(labels=(0, 1) * 10, classes=("a", "b"), **changes):

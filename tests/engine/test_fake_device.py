@@ -141,7 +141,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("fp32", ["train.precision=fp32"]),
     ("lookahead", ["train.lookahead=1"]),
     ("ema", ["train.ema=0.99"]),
-    *((name, [f"train.optimizer={name}"]) for name in ("nadam", "radam", "adagrad", "muon")),
+    *((name, [f"train.optimizer={name}"]) for name in ("nadam", "radam", "muon")),
     ("layer decay", ["train.layer_decay=0.7", "train.head_lr=0.01"]),
     ("clipping", ["train.max_grad_norm=1"]),
     ("micro-batches", ["train.micro_batch=5", "train.class_weights=balanced"]),

@@ -13,8 +13,8 @@ def main() -> None:
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             screens = asyncio.run(capture_panes(size, Path(folder) / "home"))
-        for pane_id, text in screens.items():
-            path = golden_file(pane_id, size)
+        for name, text in screens.items():
+            path = golden_file(name, size)
             changed = not path.exists() or path.read_text(encoding="utf-8") != text
             path.write_text(text, encoding="utf-8")
             print(f"{path.name}{' changed' if changed else ''}")

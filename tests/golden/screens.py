@@ -87,25 +87,33 @@ class FixedDatetime(datetime):
         return cls.fromtimestamp(NOW, tz)
 
 
-def golden_file(pane_id: PaneId, size: tuple[int, int]) -> Path:
-    """The file with the expected text of a pane."""
-    return Path(__file__).parent / f"{pane_id}-{size[0]}x{size[1]}.txt"
+DIALOGS = {"new-sweep": "S"}
+"""Dialogs by the name of their golden file, and the key that opens each."""
 
 
-async def capture_panes(size: tuple[int, int], home: Path) -> dict[PaneId, str]:
-    """The masked text of every pane in a terminal of `size` (columns, rows), each after its key was pressed.
+def golden_file(name: str, size: tuple[int, int]) -> Path:
+    """The file with the expected text of a pane or a dialog."""
+    return Path(__file__).parent / f"{name}-{size[0]}x{size[1]}.txt"
+
+
+async def capture_panes(size: tuple[int, int], home: Path) -> dict[str, str]:
+    """The masked text of every pane and dialog in a terminal of `size` (columns, rows), after its key was pressed.
 
     `home` must not exist.
     """
     with _fixed_environment(home), _live_run(home):
         app = WorkbenchApp(store=Store.default())
-        screens = {}
+        screens: dict[str, str] = {}
         async with app.run_test(size=size) as pilot:
             await _wait(pilot, lambda: set(app.main_view.panes) == set(PANES) and _run_is_read(app))
             for pane_id, spec in PANES.items():
                 await pilot.press(spec.key)
                 await _fill(pilot, pane_id)
                 screens[pane_id] = mask(await _settled_text(pilot))
+            for name, key in DIALOGS.items():
+                await pilot.press(key)
+                screens[name] = mask(await _settled_text(pilot))
+                await pilot.press("escape")
         return screens
 
 

@@ -45,6 +45,7 @@ ADDED: dict[str, Any] = {
     "source": None,
     "format": None,
     "log_notices": [],
+    "nodes": None,
     "logs": [],
     "position": None,
     "waits_for": None,

@@ -37,10 +37,10 @@ def test_a_run_that_is_gone_is_not_removed_again(digits_run: RunFolder) -> None:
     """As by a second screen."""
     Store.default().remove(digits_run)
     with pytest.raises(UserError, match=f"^{digits_run.id} is already in the trash$"):
-        trash.move_to_trash(digits_run, paths.trash())
+        trash.move_to_trash(digits_run.path, paths.trash())
     trash.empty_trash(paths.trash())
     with pytest.raises(UserError, match=f"^{digits_run.id} no longer exists$"):
-        trash.move_to_trash(digits_run, paths.trash())
+        trash.move_to_trash(digits_run.path, paths.trash())
 
 
 def test_an_emptied_trash_can_not_be_restored(

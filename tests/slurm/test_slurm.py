@@ -302,3 +302,35 @@ def test_the_doctor_describes_slurm(
     command(["doctor", "--json"])
     slurm = json.loads(capsys.readouterr().out)["slurm"]
     assert slurm["answers"] and [row["name"] for row in slurm["partitions"]] == ["main", "urgent"]
+
+
+def test_repeats_of_a_batch_script_go_on_too(cluster: Cluster, uncut: RunFolder, tmp_path: Path) -> None:
+    log = tmp_path / "batch.log"
+    assert command(["queue", "slots", "1"]) == 0
+    words = " ".join(["srun", *WORKBENCH, "train", "digits-mlp", *EPOCHS, "--repeat", "2"])
+    options = ("--requeue", "--open-mode=append", f"--output={log}", f"--wrap={words}")
+    job = cluster.says("sbatch", "--parsable", *options)
+    until(lambda: len(Store.default().list_runs()) == 2, f"runs of job {job}")
+    second, first = (Store.default().folder(row.id) for row in Store.default().list_runs())
+    trains(first)
+    cluster.says("scancel", "--signal=USR1", job)
+    until(lambda: status_of(first) is Status.STOPPED, "stop")
+    assert status_of(second) is Status.QUEUED and read_report(second).waits_for == "its release (held)"
+    for folder in (first, second):
+        ends(folder)
+    assert [len(attempts(folder)) for folder in (first, second)] == [2, 1]
+    assert f"Slurm has started job {job} again: {second.id} continues." in log.read_text()
+    rows = Store.default().list_runs()
+    assert len(rows) == 2 and len({row.group for row in rows}) == 1 and same(outcome(first), outcome(uncut))
+
+
+@pytest.mark.parametrize("arguments", [("--slurm", "ntasks=2"), ("--processes", "2")])
+def test_two_tasks_train_together(cluster: Cluster, arguments: tuple[str, ...]) -> None:
+    folder = train(*SHORT, *arguments)
+    ends(folder)
+    (attempt,) = attempts(folder)
+    assert (attempt.processes, attempt.job) == (2, job_of(folder))
+    row = cluster.says(
+        "squeue", "--noheader", "--states=all", f"--jobs={job_of(folder)}", "--Format=NumTasks,NumCPUs"
+    )
+    assert row.split() == ["2", "2"]

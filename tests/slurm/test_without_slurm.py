@@ -13,7 +13,7 @@ from workbench.io.record_codec import write_record
 from workbench.launcher.slurm_script import (
     SlurmOptions,
     array_script_text,
-    check_options,
+    check_tasks,
     parse_limit,
     parse_option,
     read_defaults,
@@ -53,7 +53,7 @@ def test_a_short_limit_is_not_used_up_by_the_warning() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [("Partition=x", "no option of sbatch"), ("=x", "no option of sbatch"), ("time=1\n#SBATCH --x", "one line"),
-     ("wrap=rm", "set by workbench"), ("array=0-3", "--repeat and --grid"), ("array=%0", "--repeat and --grid")],
+     ("wrap=rm", "set by workbench"), ("array=0-3", "sweeps make the array"), ("array=%0", "sweeps make the array")],
 )  # fmt: skip
 def test_bad_options(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -81,11 +81,22 @@ def test_options_and_defaults(home: Path) -> None:
             read_defaults()
 
 
-def test_a_training_has_one_process() -> None:
-    with pytest.raises(UserError, match="a training has one process"):
-        check_options({"nodes": "2"}, is_training=True)
-    check_options({"nodes": "1", "ntasks": "1"}, is_training=True)
-    check_options({"nodes": "2"}, is_training=False)
+def test_a_training_has_a_task_for_each_process() -> None:
+    for options, message in (
+        ({"nodes": "2"}, "a training has one node"),
+        ({"ntasks": "2"}, "--slurm asks for 2 tasks, and the training has 3 processes: say --processes 2"),
+        ({"nodes": "1", "ntasks-per-node": "4"}, "asks for 4 tasks"),
+        ({"ntasks": "2-4"}, "a number of tasks"),
+        ({"nodes": "0"}, "a number of nodes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_tasks(options, 3)
+    check_tasks({}, 3)
+    check_tasks({"nodes": "1", "ntasks": "3"}, 3)
+    folder = RunFolder(Path("/home/runs/r"))
+    lines = script_text(folder, SlurmOptions(), 3).splitlines()
+    assert {"#SBATCH --nodes=1", "#SBATCH --ntasks=3"} <= set(lines)
+    assert "#SBATCH --nodes=1" not in script_text(folder, SlurmOptions(options={"ntasks": "3"}), 3)
 
 
 def test_the_batch_script(tmp_path: Path) -> None:

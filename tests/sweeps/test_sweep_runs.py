@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
+from workbench.sweeps import control
 from workbench.sweeps.records import SweepStatus, TrialState
 from workbench.sweeps.sweep_folder import FIRST_TRIAL_BYTE, SweepFolder, SweepStore, SweepView, read_sweep
 
@@ -295,3 +297,18 @@ def test_without_optuna_there_is_one_line_with_the_command_that_installs_it(
     assert run(["sweep", "digits-mlp", *LR, "--trials", "3"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "a sweep needs the package 'optuna': pip install" in line and "[sweep]" in line
+
+
+def test_several_workers_need_a_file_system_with_locks(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(control, "holder_pid", no_locks)
+    assert run(["sweep", "digits-mlp", *LR, "--trials", "3", "--workers", "2"]) == 2
+    assert (
+        "on a file system without locks, where one worker can work on a sweep, not 2"
+        in capsys.readouterr().err
+    )
+    assert SweepStore.default().list_sweeps() == []

@@ -13,8 +13,8 @@ from typing import Literal
 from workbench.core.text import format_compact, format_duration
 
 Scale = Literal["linear", "log", "nines"]
-Unit = Literal["number", "duration", "time of day"]
-"""What the values of a linear axis are; of the last two, seconds (since 1970)."""
+Unit = Literal["number", "count", "duration", "time of day"]
+"""What the values of a linear axis are: whole numbers are counts; of the last two, seconds (since 1970)."""
 
 MAX_VALUE = 1e9
 """Larger absolute values are left out: in a prefix sum they would leave no digits for the others."""
@@ -87,6 +87,8 @@ class Axis:
         """Round values on the axis, about `count` at most."""
         if self.scale == "linear":
             step = (self.high - self.low) / max(1, count)
+            if self.unit == "count":
+                return _multiples(self.low, self.high, _whole_step(step))
             if self.unit == "number":
                 return _multiples(self.low, self.high, nice_step(step))
             return _time_ticks(self.low, self.high, step, local=self.unit == "time of day")
@@ -162,6 +164,12 @@ def nice_step(step: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * s for s in _STEPS if power * s >= step * (1 - 1e-9))
+
+
+def _whole_step(step: float) -> float:
+    """A round whole number, `step` or more."""
+    nice = nice_step(max(step, 1.0))
+    return nice if nice.is_integer() else nice_step(2 * nice)
 
 
 def doubling_end(reached: float, planned: float | None) -> float:

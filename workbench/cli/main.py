@@ -15,9 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from workbench.cli.console import activity, print_status
+from workbench.cli.measuring_commands import MEASURING_COMMANDS
 from workbench.cli.parser import Parser, one_line
 from workbench.cli.process_options import add_node_options, add_process_options
 from workbench.cli.queue_options import (
+    JOBS_OF_SWEEP,
     add_queue_actions,
     add_queue_options,
     add_slurm_options,
@@ -151,8 +153,7 @@ def _build_parser() -> tuple[Parser, Subparsers]:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
-    _add_plan(commands)
-    _add_finders(commands)
+    _add_measuring(commands)
     _add_sweep(commands)
     _add_script(commands)
     _add_logs(commands)
@@ -192,26 +193,18 @@ def _add_train(commands: Subparsers) -> None:
     command.add_argument("--settings", action="store_true", help="list all settings and exit")
 
 
-def _add_plan(commands: Subparsers) -> None:
-    summary = "estimate time, memory and disk space from a few real steps, and suggest faster settings"
-    _add_experiment(_add(commands, "plan", "plan:plan", summary))
-
-
-def _add_finders(commands: Subparsers) -> None:
-    summary = "find a learning rate: the loss of real steps at rising rates, and what it suggests"
-    _add_experiment(_add(commands, "lr-find", "find:lr_find", summary))
-    summary = "find the largest batch size that fits into memory, with the throughput of each that is tried"
-    _add_experiment(_add(commands, "batch-find", "find:batch_find", summary))
+def _add_measuring(commands: Subparsers) -> None:
+    for name, handler, summary in MEASURING_COMMANDS:
+        _add_experiment(_add(commands, name, handler, summary))
 
 
 def _add_sweep(commands: Subparsers) -> None:
-    summary = (
-        "search settings: many trials of an experiment, each a run; or list, show, stop or resume sweeps"
-    )
+    summary = "search settings: many trials of an experiment, each a run; or list, show, stop, resume or remove sweeps"
     command = _add(commands, "sweep", "sweep:sweep", summary)
     _add_experiment(command)
     add_sweep_options(command)
     _add_detach(command)
+    add_slurm_options(command, JOBS_OF_SWEEP)
 
 
 def _add_script(commands: Subparsers) -> None:
@@ -301,9 +294,7 @@ def _add_run_commands(commands: Subparsers) -> None:
         "--split", default="test", choices=splits, help="split to evaluate on (default: test)"
     )
     command.add_argument(
-        "--raw",
-        action="store_true",
-        help="the weights themselves, where the run averages them (train.ema, train.swa)",
+        "--raw", action="store_true", help="not the average that train.ema or train.swa made"
     )
     _add_device(command)
     _add_data(command)

@@ -50,18 +50,24 @@ def add_queue_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_slurm_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `workbench train`, `run` and `resume`."""
+JOB_OF_RUN = (
+    "The run is submitted as a batch job, by the script slurm.sh in its folder, which you may change. Before its "
+    "time limit, or if another job needs its nodes, it writes a checkpoint, goes back into the queue and continues."
+)
+JOBS_OF_SWEEP = (
+    "The workers are submitted as the tasks of an array, by the script slurm.sh in the folder of the sweep, which you "
+    "may change. Before its time limit, or if another job needs its node, a worker stops its trial after a checkpoint "
+    "and goes back into the queue; the trial continues there, or with another worker."
+)
+
+
+def add_slurm_options(command: argparse.ArgumentParser, description: str = JOB_OF_RUN) -> None:
+    """Add the options of `workbench train`, `run`, `resume` and `sweep`."""
     group = command.add_argument_group(
-        "Slurm",
-        "The run is submitted as a batch job, by the script slurm.sh in its folder, which you may change. Before its "
-        "time limit, or if another job needs its nodes, it writes a checkpoint, goes back into the queue and "
-        f"continues. Defaults are in {DEFAULTS_FILE} in the folder of workbench (see the README).",
+        "Slurm", f"{description} Defaults are in {DEFAULTS_FILE} in the folder of workbench (see the README)."
     )
     group.add_argument(
-        "--launcher",
-        choices=(LOCAL, SLURM),
-        help="start the run on this host (default), or submit it to Slurm",
+        "--launcher", choices=(LOCAL, SLURM), help="start it on this host (default), or submit it to Slurm"
     )
     group.add_argument(
         "--slurm", action="append", default=[], metavar="KEY=VALUE",

@@ -7,21 +7,22 @@ import argparse
 from workbench.sweeps.records import PrunerName, SamplerName
 from workbench.sweeps.space import FORMS
 
-ACTIONS = ("show", "stop", "resume")
+ACTIONS = ("show", "stop", "resume", "remove")
 
 
 def add_sweep_options(command: argparse.ArgumentParser) -> None:
     """Add the options that follow the experiment."""
     command.description = (
         "Search settings: workbench sweep RECIPE --param train.lr=log:1e-4:1e-1 --trials 30 --workers 2. "
-        "workbench sweep show|stop|resume SWEEP looks at a sweep, or changes it; without arguments all are listed. "
+        "workbench sweep show|stop|resume|remove SWEEP looks at a sweep, or changes it; without arguments all are "
+        "listed. "
         "Each trial is a run, of the group that is called as the sweep."
     )
     for action in command._actions:
         if action.dest == "recipe":
-            action.metavar = "RECIPE|FILE.toml|show|stop|resume"
+            action.metavar = "|".join(("RECIPE|FILE.toml", *ACTIONS))
     command.add_argument(
-        "sweep", nargs="?", metavar="SWEEP", help="for show, stop and resume: last, or a sweep's name"
+        "sweep", nargs="?", metavar="SWEEP", help="for the actions on a sweep: last, or its name"
     )
     command.add_argument(
         "--param", action="append", default=[], metavar="KEY=SPACE", help=f"a setting to search: {FORMS}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from workbench.cli import follow
 from workbench.cli.console import print_status
 from workbench.cli.signals import SignalRecorder, is_init_process
 from workbench.core.errors import UserError
 from workbench.launcher import launch
+from workbench.launcher.queue import hold
 from workbench.launcher.slurm_attempt import requeue_own_job
 from workbench.runs import requests
-from workbench.runs.attempts import last_attempt_number
 from workbench.runs.enums import RequestKind
 from workbench.runs.nodes import read_placement
 from workbench.runs.records import RequestValues
@@ -33,15 +35,21 @@ MERGE_SECONDS = 0.25
 class SignalWaiter(ABC):
     """Waits for runs, and reacts to signals meanwhile.
 
-    SIGUSR1 requests a checkpoint. With `owner`, Ctrl-C and SIGTERM stop the runs, and a second one leaves them; SIGHUP
-    leaves them at once. Without `owner`, each of them leaves them. Process 1 of a container never leaves: with it the
-    runs would be killed.
+    SIGUSR1 requests a checkpoint. With `owner`, in a batch job that Slurm may start again, the runs stop after it,
+    those that wait are held, and the job goes back into Slurm's queue.
+
+    With `owner`, Ctrl-C and SIGTERM stop the runs, and a second one leaves them; SIGHUP leaves them at once. Without
+    `owner`, each of them leaves them. Process 1 of a container never leaves: with it the runs would be killed.
     """
 
     def __init__(self, signals: SignalRecorder, runs: str, *, owner: bool) -> None:
         """`runs`: how messages name what it waits for."""
         self._signals, self._runs, self._owner = signals, runs, owner
         self._stop_sent = False
+        self._requeues = False
+        """Whether Slurm is to start the batch job of this command once more."""
+        self._held, self._stopped = set[str](), set[str]()
+        """The ids of runs that are held, or have been asked to stop, for that."""
         self.interrupted = False
         """Whether Ctrl-C, SIGTERM or SIGHUP was received."""
 
@@ -51,6 +59,8 @@ class SignalWaiter(ABC):
         The first one that ends the wait may have company: `timeout` sends SIGTERM to its child and then to the process
         group. What arrives within `MERGE_SECONDS`, and so before it is answered, counts as one with it.
         """
+        if self._requeues:
+            self._stop_for_requeue()  # a run that waited may have started in the moment of the signal
         received = self._signals.take()
         if not received:
             return False
@@ -58,7 +68,7 @@ class SignalWaiter(ABC):
         if self._owner and not self._stop_sent and any(number is not signal.SIGUSR1 for number in received):
             time.sleep(MERGE_SECONDS)
             received += self._signals.take()
-        if signal.SIGUSR1 in received:
+        if signal.SIGUSR1 in received and not self._request_requeue():
             self._request_checkpoint()
         ends = [number for number in received if number is not signal.SIGUSR1]
         return bool(ends) and self._handle_end(ends[0])
@@ -78,6 +88,46 @@ class SignalWaiter(ABC):
             return False
         print_status(f"{'' if number is signal.SIGINT else number.name + ': '}{self._leave()}")
         return True
+
+    def _request_requeue(self) -> bool:
+        """Stop the runs for a requeue of the batch job, and hold those that wait; false where that is of no use."""
+        folders = self._started_runs()
+        if not folders or any(read_job(folder) is not None for folder in folders):
+            return False  # the batch job of a run that was submitted itself is told by Slurm
+        if not self._owner or not (job := restartable_job()):
+            return False
+        self._requeues = self.interrupted = True
+        self._stop_for_requeue()
+        print_status(
+            f"SIGUSR1: stopping {self._runs}; what is left goes on once Slurm starts job {job} again."
+        )
+        return True
+
+    def _stop_for_requeue(self) -> None:
+        """Hold the runs that wait, and stop those that work, each once."""
+        for folder in self._started_runs():
+            status = status_of(folder)
+            is_done = folder.id in (self._held if status is Status.QUEUED else self._stopped)
+            if is_done or status.ended:
+                continue
+            with contextlib.suppress(UserError):  # it has started, or ended, in this moment
+                if status is Status.QUEUED:
+                    hold(folder, held=True)
+                    self._held.add(folder.id)
+                else:
+                    launch.send_request(folder, RequestKind.STOP, RequestValues(requeue=True))
+                    self._stopped.add(folder.id)
+
+    def _requeue(self) -> None:
+        """Put the batch job back into Slurm's queue, if that was requested, once the runs have stopped."""
+        if self._requeues:
+            folders = self._started_runs()
+            waits = any(status_of(folder) is Status.QUEUED for folder in folders)
+            requeue_own_job(folders, others_wait=waits)
+
+    def _started_runs(self) -> Sequence[RunFolder]:
+        """The runs that this command started, if a new start of it would continue them."""
+        return ()
 
     @abstractmethod
     def _clear_line(self) -> None:
@@ -99,9 +149,6 @@ class SignalWaiter(ABC):
 class RunWaiter(SignalWaiter):
     """Follows a run until it ends. A queued run leaves the queue at the first Ctrl-C or SIGTERM.
 
-    With `owner`, in a batch job that Slurm may start again, the run stops after the checkpoint that SIGUSR1 requests,
-    and the job goes back into Slurm's queue.
-
     `since` as in `Follower`.
     """
 
@@ -114,23 +161,27 @@ class RunWaiter(SignalWaiter):
         self._after = "" if read_script(folder.experiment) else " after a checkpoint"
         self._checkpoints: list[str] = []
         """Ids of requests for a checkpoint without an answer."""
-        self._requeues = False
-        """Whether Slurm is to start the batch job of this command once more."""
         self.withdrawn = False
         """Whether a signal has taken the run out of the queue."""
 
     def wait(self) -> Status:
         """The status of the run at its end, `running` where it is left running, `queued` where it is left waiting."""
-        while (status := self._follower.poll()) is None:
+        while (status := self._follower.poll()) is None and not self._is_held():
             if self._handle_signals():
                 queued = status_of(self._folder) is Status.QUEUED
                 return Status.QUEUED if queued else Status.RUNNING
             self._show_answers()
             time.sleep(follow.POLL_SECONDS)
         self._show_answers()
-        if self._requeues:
-            requeue_own_job(self._folder, last_attempt_number(self._folder))
-        return status
+        self._requeue()
+        return Status.QUEUED if status is None else status
+
+    def _is_held(self) -> bool:
+        return self._requeues and status_of(self._folder) is Status.QUEUED
+
+    def _started_runs(self) -> Sequence[RunFolder]:
+        joins = read_placement(self._folder).joins  # its first node has got the signals too
+        return () if joins else (self._folder,)
 
     def _clear_line(self) -> None:
         self._follower.clear()
@@ -138,27 +189,12 @@ class RunWaiter(SignalWaiter):
     def _request_checkpoint(self) -> None:
         if read_placement(self._folder).joins:  # the first node has got the signal too
             return
-        # The batch job of a run that was submitted itself is told by Slurm.
-        if self._owner and read_job(self._folder) is None and (job := restartable_job()):
-            self._request_requeue(job)
-            return
         try:
             self._checkpoints.append(launch.send_request(self._folder, RequestKind.CHECKPOINT))
         except UserError as error:
             print_status(f"SIGUSR1: no checkpoint: {error}")
         else:
             print_status(f"SIGUSR1: requested a checkpoint of {self._folder.id}.")
-
-    def _request_requeue(self, job: str) -> None:
-        try:
-            launch.send_request(self._folder, RequestKind.STOP, RequestValues(requeue=True))
-        except UserError as error:
-            print_status(f"SIGUSR1: {error}")
-            return
-        self._requeues = self.interrupted = True
-        print_status(
-            f"SIGUSR1: {self._folder.id} stops{self._after}, and goes on once Slurm starts job {job} again."
-        )
 
     def _stop(self, number: signal.Signals) -> bool:
         if status_of(self._folder) is Status.QUEUED and leave_queue(self._folder):

@@ -42,6 +42,11 @@ def nodes() -> Path:
     return home() / "nodes"
 
 
+def sweeps() -> Path:
+    """Where sweeps are kept; those of the same home as `runs`."""
+    return home() / "sweeps"
+
+
 def trash() -> Path:
     """The folder that `workbench rm` moves runs to; only the user deletes from it."""
     return home() / "trash"

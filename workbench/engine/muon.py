@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 
 from workbench.engine.torch_compat import unwrapped_step
 
+ParameterGroup = dict[str, Any]
+"""A group of an optimizer's parameters with its hyperparameters, as PyTorch has it."""
 USUAL_MOMENTUM = 0.95
 
 
@@ -19,7 +21,7 @@ class MuonWithAdamW(Optimizer):
     The updates of Muon have the size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate suits both.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], momentum: float, *, fused: bool) -> None:
+    def __init__(self, groups: list[ParameterGroup], momentum: float, *, fused: bool) -> None:
         matrices, others = ([g for g in groups if bool(g.get("matrix")) is kind] for kind in (True, False))
         self._parts: list[tuple[bool, Optimizer, Callable[[], None]]] = []
         if matrices:

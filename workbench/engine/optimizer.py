@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
-from workbench.engine.muon import MuonWithAdamW
+from workbench.engine.muon import MuonWithAdamW, ParameterGroup
 from workbench.engine.sharded_tensors import is_sharded, shard_like
 from workbench.engine.torch_compat import avoid_dynamo_import, is_batch_norm
 from workbench.models.stages import in_head, stages_of
@@ -58,7 +58,7 @@ def make_optimizer(
     return torch.optim.RMSprop(groups, momentum=train.momentum, foreach=True, capturable=capturable)
 
 
-def _sgd(groups: list[dict[str, Any]], train: TrainingSettings, fused: bool) -> Optimizer:
+def _sgd(groups: list[ParameterGroup], train: TrainingSettings, fused: bool) -> Optimizer:
     """SGD with momentum buffers that start at zero, which is equivalent to torch's first step.
 
     They are created here because the fused kernel can't step a group in which only some parameters have a momentum
@@ -75,7 +75,7 @@ def _sgd(groups: list[dict[str, Any]], train: TrainingSettings, fused: bool) -> 
     return optimizer
 
 
-def _nadam(groups: list[dict[str, Any]], capturable: bool) -> Optimizer:
+def _nadam(groups: list[ParameterGroup], capturable: bool) -> Optimizer:
     """NAdam with the state that it would create at its first step.
 
     That does not begin with zeros only, as a state has to that is created while a step is captured or timed.
@@ -126,7 +126,7 @@ def _sharded_state(state: Mapping[str, Any], parameter: Tensor) -> dict[str, Any
 
 def _parameter_groups(
     module: nn.Module, train: TrainingSettings, head: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[ParameterGroup]:
     """Parameter groups by weight decay and by `lr_scale`, the factor on the learning rate.
 
     They are split further by what the settings need: stages, the head, and the matrices that Muon updates.
@@ -150,8 +150,19 @@ def _parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _traits(module: nn.Module, train: TrainingSettings, head: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """By the id of each parameter: its `layer_scale`, whether it is in the `head`, and whether Muon is for it.
+class _Traits(NamedTuple):
+    """What the settings make of a parameter, apart from weight decay."""
+
+    layer_scale: float
+    """The factor of its stage on the learning rate."""
+    head: bool
+    """Whether it has the rate of the head."""
+    matrix: bool
+    """Whether Muon updates it."""
+
+
+def _traits(module: nn.Module, train: TrainingSettings, head: Sequence[str]) -> dict[int, _Traits]:
+    """The traits of each parameter, by its id.
 
     The head has the scale 1, the last stage `train.layer_decay`, the one before it the square of that, and so on.
     """
@@ -160,27 +171,24 @@ def _traits(module: nn.Module, train: TrainingSettings, head: Sequence[str]) -> 
     traits = {}
     for name, parameter in module.named_parameters():
         is_head = in_head(name, head)
-        traits[id(parameter)] = {
-            "layer_scale": train.layer_decay ** depths.get(name, 0),
-            "head": is_head and train.head_lr > 0,
-            "matrix": train.optimizer == "muon" and parameter.ndim == 2 and not is_head,
-        }
+        traits[id(parameter)] = _Traits(
+            layer_scale=train.layer_decay ** depths.get(name, 0),
+            head=is_head and train.head_lr > 0,
+            matrix=train.optimizer == "muon" and parameter.ndim == 2 and not is_head,
+        )
     return traits
 
 
-def _split_groups(groups: list[dict[str, Any]], traits: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+def _split_groups(groups: list[ParameterGroup], traits: dict[int, _Traits]) -> list[ParameterGroup]:
     """The groups, each split into those of equal traits, which become part of them."""
-    split: list[dict[str, Any]] = []
+    split: list[ParameterGroup] = []
     for group in groups:
-        parts: dict[tuple[Any, ...], dict[str, Any]] = {}
+        parts: dict[_Traits, ParameterGroup] = {}
         for parameter in group["params"]:
             own = traits[id(parameter)]
-            scale = group["lr_scale"] * own["layer_scale"]
-            part = parts.setdefault(
-                tuple(own.values()),
-                {**group, "params": [], "lr_scale": scale, "head": own["head"], "matrix": own["matrix"]},
-            )
-            part["params"].append(parameter)
+            scale = group["lr_scale"] * own.layer_scale
+            empty = {**group, "params": [], "lr_scale": scale, "head": own.head, "matrix": own.matrix}
+            parts.setdefault(own, empty)["params"].append(parameter)
         split += parts.values()
     return split
 

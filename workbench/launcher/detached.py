@@ -14,6 +14,7 @@ from pathlib import Path
 from workbench.launcher.fork_client import fork_program
 from workbench.system import logout
 from workbench.system.processes import python_command
+from workbench.system.slurm import own_job
 
 
 class Reply(StrEnum):
@@ -51,7 +52,9 @@ def start_detached(
     The module forks, and its first process ends, so that none is left to wait for. It is forked where `may_fork` and a
     server for that is ready. Its output goes to `log`.
     """
-    scope = logout.scope_command(logout.logout_policy())
+    scope = (
+        [] if own_job() else logout.scope_command(logout.logout_policy())
+    )  # a scope is outside of a Slurm job
     # The user's service manager may be unreachable (sudo, cron): then start without it.
     reply = _start(scope, module, arguments, log, surroundings, may_fork=False) if scope else ""
     return reply or _start([], module, arguments, log, surroundings, may_fork=may_fork)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from workbench.config.process_count import process_count
 from workbench.config.variants import Variant
 from workbench.core.errors import UserError
 from workbench.launcher import launch
@@ -59,7 +60,7 @@ def _submit_group(
     try:
         for variant in variants:
             folders.append(start(variant, replace(options, in_array=True)))
-        submit_array(folders, options)
+        submit_array(folders, options, max(process_count(one.experiment.train) for one in variants))
     except (UserError, OSError, KeyboardInterrupt):
         for folder in folders:
             shutil.rmtree(folder.path, ignore_errors=True)

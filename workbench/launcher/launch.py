@@ -52,6 +52,7 @@ from workbench.system.device_names import device_names
 from workbench.system.gpu import read_inventory
 from workbench.system.nvml import driver_is_silent
 from workbench.system.processes import this_process
+from workbench.system.slurm import own_job
 
 NO_NOTES = Notes()
 
@@ -148,7 +149,7 @@ def _starter(
 ) -> Callable[[], None]:  # fmt: skip
     """What starts a run: its supervisor, its ticket in the queue, or a Slurm job."""
     if isinstance(queue, SlurmOptions):
-        return lambda: submit_run(folder, queue, resume, launcher)
+        return lambda: submit_run(folder, queue, resume, launcher, processes)
     forget_job(folder)
     if queue is None:
         return lambda: _start_supervisor(folder, resume, launcher)
@@ -170,7 +171,7 @@ def _create(
     try:
         describe()
         process = msgspec.structs.asdict(this_process())
-        write_record(folder.launch, Launch(launcher=launcher, time=time.time(), **process))
+        write_record(folder.launch, Launch(launcher=launcher, time=time.time(), job=own_job(), **process))
         allocate_reserve(folder)  # without it the end of a run might not find room either
         start()
     except (OSError, UserError) as error:

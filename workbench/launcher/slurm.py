@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from workbench.io.record_codec import write_record
 from workbench.launcher.slurm_script import (
     SlurmOptions,
     array_script_text,
-    check_options,
+    check_tasks,
     read_defaults,
     script_text,
 )
@@ -37,12 +38,21 @@ def check_available() -> None:
         raise UserError("--launcher slurm: sbatch is not in PATH; run this on a login node of the cluster")
 
 
-def submit_run(folder: RunFolder, options: SlurmOptions, resume: ResumeOptions, launcher: str) -> None:
-    """Submit a run as a job of its own, or only write its script (`in_array`). Raises `UserError`, `OSError`."""
+def submit_run(
+    folder: RunFolder, options: SlurmOptions, resume: ResumeOptions, launcher: str, processes: int
+) -> None:
+    """Submit a run as a job of its own, or only write its script (`in_array`). Raises `UserError`, `OSError`.
+
+    `processes`: those of a training. What a script needs, the user has to say.
+    """
     check_available()
-    check_options(options.options, is_training=read_script(folder.experiment) is None)
+    if read_script(folder.experiment) is None:
+        check_tasks(options.options, processes)
+    else:
+        processes = 1
     before = read_job(folder)
-    digest = _write_script(folder, options, before)
+    sha256 = before.script_sha256 if before else ""
+    digest = write_script(folder.slurm_script, script_text(folder, options, processes), sha256)
     job = SlurmJob(
         time=round(time.time(), 3), attempt=last_attempt_number(folder), options=options.options,
         script_sha256=digest, resume=resume, launcher=launcher,
@@ -50,9 +60,9 @@ def submit_run(folder: RunFolder, options: SlurmOptions, resume: ResumeOptions, 
     write_record(folder.slurm, job)  # a job that starts at once finds it
     if options.in_array:
         return
-    is_ours = digest == _digest(folder)
+    known = before.options if before else {}
     try:
-        number = slurm.submit(folder.slurm_script, [] if is_ours else _changed_options(options, before))
+        number = submit_script(folder.slurm_script, options.options, known, digest)
     except SlurmError as error:
         if before is not None:
             write_record(folder.slurm, before)
@@ -60,29 +70,39 @@ def submit_run(folder: RunFolder, options: SlurmOptions, resume: ResumeOptions, 
     _record_job(folder, number)
 
 
-def _write_script(folder: RunFolder, options: SlurmOptions, before: SlurmJob | None) -> str:
-    """Write the script, unless the user has replaced it; returns the SHA-256 of ours."""
-    if before is not None and folder.slurm_script.exists() and _digest(folder) != before.script_sha256:
-        return before.script_sha256
-    write_bytes(folder.slurm_script, script_text(folder, options).encode(), mode=0o700)
-    return _digest(folder)
-
-
 def has_own_script(folder: RunFolder) -> bool:
     """Whether the user has replaced the batch script of a run."""
     job = read_job(folder)
-    return job is not None and folder.slurm_script.exists() and _digest(folder) != job.script_sha256
+    return job is not None and is_changed(folder.slurm_script, job.script_sha256)
 
 
-def _digest(folder: RunFolder) -> str:
-    return hashlib.sha256(folder.slurm_script.read_bytes()).hexdigest()
+def is_changed(script: Path, known_sha256: str) -> bool:
+    """Whether the user has replaced the script that we have written with this SHA-256, empty where there is none."""
+    return bool(known_sha256) and script.exists() and _digest(script) != known_sha256
 
 
-def _changed_options(options: SlurmOptions, before: SlurmJob | None) -> list[str]:
-    """Options that differ from those of the last time, which a script of the user contains or has replaced."""
-    known = before.options if before else {}
-    changed = {name: value for name, value in options.options.items() if known.get(name) != value}
-    return [f"--{name}={value}" if value else f"--{name}" for name, value in changed.items()]
+def submit_script(script: Path, options: Mapping[str, str], known: Mapping[str, str], sha256: str) -> str:
+    """Submit a script, which is ours if it has this SHA-256; returns the id of the job. Raises `SlurmError`.
+
+    One of the user gets only those options that differ from the `known` ones of the last time, which it contains or
+    has replaced.
+    """
+    changed = {} if _digest(script) == sha256 else {k: v for k, v in options.items() if known.get(k) != v}
+    return slurm.submit(
+        script, [f"--{name}={value}" if value else f"--{name}" for name, value in changed.items()]
+    )
+
+
+def write_script(script: Path, text: str, known_sha256: str) -> str:
+    """Write a script, unless the user has replaced it, see `is_changed`; returns the SHA-256 of ours."""
+    if is_changed(script, known_sha256):
+        return known_sha256
+    write_bytes(script, text.encode(), mode=0o700)
+    return _digest(script)
+
+
+def _digest(script: Path) -> str:
+    return hashlib.sha256(script.read_bytes()).hexdigest()
 
 
 def _record_job(folder: RunFolder, number: str) -> None:
@@ -93,10 +113,13 @@ def _record_job(folder: RunFolder, number: str) -> None:
     forget_answers()
 
 
-def submit_array(folders: Sequence[RunFolder], options: SlurmOptions) -> str:
-    """Submit runs, whose scripts are written, as one array; returns its id. Raises `UserError`, `OSError`."""
+def submit_array(folders: Sequence[RunFolder], options: SlurmOptions, processes: int) -> str:
+    """Submit runs, whose scripts are written, as one array; returns its id. Raises `UserError`, `OSError`.
+
+    `processes`: those of the run that has most.
+    """
     script = folders[0].path / ARRAY_SCRIPT
-    write_bytes(script, array_script_text(folders, options).encode(), mode=0o700)
+    write_bytes(script, array_script_text(folders, options, processes).encode(), mode=0o700)
     try:
         number = slurm.submit(script)
     except SlurmError as error:

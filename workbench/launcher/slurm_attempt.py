@@ -10,14 +10,13 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from workbench.io.record_codec import read_record, write_record
-from workbench.runs.attempts import last_attempt_number
+from workbench.runs.attempts import last_attempt_number, repeated_start
 from workbench.runs.enums import Cause, Ending, RequestKind
-from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.records import Exit, Heartbeat, RequestValues
 from workbench.runs.requests import REQUEUED, StopReason, send_request
 from workbench.runs.run_folder import RunFolder, write_exit
@@ -79,32 +78,59 @@ def _request_stop(folder: RunFolder) -> bool:
 
 
 def _makes_progress(folder: RunFolder) -> bool:
-    """Whether another start is of use: several from the same step without another one are not."""
-    attempts = attempts_of(read_journal(folder.journal))[-REQUEUE_WITHOUT_PROGRESS:]
+    """Whether another start is of use."""
     beat = read_record(folder.heartbeat, Heartbeat) or Heartbeat()
-    starts = {attempt.from_step for attempt in attempts}
-    return len(attempts) < REQUEUE_WITHOUT_PROGRESS or len(starts) > 1 or beat.step not in starts
+    return repeated_start(folder, REQUEUE_WITHOUT_PROGRESS) != beat.step
 
 
-def requeue_own_job(folder: RunFolder, attempt: int) -> None:
-    """Put this job back into Slurm's queue if its run has stopped for that, and not because somebody cancelled it."""
-    ended = read_record(folder.exit, Exit)
-    if ended is None or ended.attempt != attempt or ended.cause not in {Cause.REQUEUED, Cause.SIGNAL}:
+def requeue_own_job(
+    folders: Sequence[RunFolder], attempt: int | None = None, *, others_wait: bool = False
+) -> None:
+    """Put this job back into Slurm's queue if its runs have stopped for that, and not because somebody cancelled it.
+
+    `attempt`: the one that this job has worked on; by default the newest of each run. `others_wait`: whether runs are
+    left that it has not started.
+    """
+    stopped = [
+        (folder, ended) for folder in folders if (ended := _stop_for_slurm(folder, attempt)) is not None
+    ]
+    if not stopped and not others_wait:
         return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm ends this job now
-    job, reason = slurm.own_job(), REQUEUED
+    reason = REQUEUED
+    was_announced = others_wait or any(ended.cause is Cause.REQUEUED for _, ended in stopped)
     try:
-        fields = slurm.job_fields(job)
-        if ended.cause is Cause.SIGNAL and not _is_for_slurm(fields):
+        if not put_job_back(was_announced=was_announced):
             return
-        if not slurm.is_requeued(fields):  # as Slurm does itself with a preempted job
-            slurm.requeue(job)
     except SlurmError as error:
         text = f"stopped for Slurm, which does not start it again: {error}; workbench resume submits it"
         reason = StopReason(Cause.SIGNAL, text)
-    if reason.cause is not ended.cause:
-        with contextlib.suppress(OSError):
-            write_exit(folder, replace(ended, cause=reason.cause, reason=reason.text, time=time.time()))
+    for folder, ended in stopped:
+        if reason.cause is not ended.cause:
+            with contextlib.suppress(OSError):
+                write_exit(folder, replace(ended, cause=reason.cause, reason=reason.text, time=time.time()))
+
+
+def _stop_for_slurm(folder: RunFolder, attempt: int | None) -> Exit | None:
+    """How an attempt ended that may have stopped because Slurm ends its job; `None` for any other end."""
+    ended = read_record(folder.exit, Exit)
+    number = last_attempt_number(folder) if attempt is None else attempt
+    may_be = ended is not None and ended.attempt == number and ended.cause in {Cause.REQUEUED, Cause.SIGNAL}
+    return ended if may_be else None
+
+
+def put_job_back(*, was_announced: bool) -> bool:
+    """Put the job of this process back into Slurm's queue; false where it has ended because somebody cancelled it.
+
+    `was_announced`: Slurm has told before that it would end the job. Raises `SlurmError`.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm ends this job now
+    job = slurm.own_job()
+    fields = slurm.job_fields(job)
+    if not was_announced and not _is_for_slurm(fields):
+        return False
+    if not slurm.is_requeued(fields):  # as Slurm does itself with a preempted job
+        slurm.requeue(job)
+    return True
 
 
 def _is_for_slurm(fields: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""The batch script of a run: its options, their defaults in `$WORKBENCH_HOME/slurm.toml`, and its text."""
+"""Batch scripts: their options, the defaults of these in `$WORKBENCH_HOME/slurm.toml`, and their text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from workbench.core.errors import UserError
 from workbench.core.parsing import parse_toml
 from workbench.core.paths import home
+from workbench.core.text import plural
 from workbench.runs.run_folder import RunFolder
 from workbench.system.processes import python_command
 
@@ -22,7 +23,7 @@ SETUP = "setup"
 ARRAY, SIGNAL, TIME = "array", "signal", "time"
 OWN_OPTIONS = ("parsable", "wrap", "wait", "test-only", "help", "usage", "version", "chdir", "export-file")
 """Options of `sbatch` that would keep a run from being submitted or found."""
-SEVERAL_PROCESSES = ("nodes", "ntasks", "ntasks-per-node")
+NODES, NTASKS, PER_NODE = "nodes", "ntasks", "ntasks-per-node"
 MAX_WARNING_SECONDS, WARNING_SHARE = 120, 4
 """How long before its time limit a job is told of it: at most so long, and at most this fraction of its time."""
 
@@ -31,11 +32,11 @@ _TIME = re.compile(r"(?:(\d+)-(\d+)(?::(\d+))?(?::(\d+))?|(?:(\d+):)?(\d+):(\d+)
 
 SCRIPT = """\
 #!/bin/bash
-# Written by workbench for one run. If you change this file, 'workbench resume' submits it as it is.
+# Written by workbench for {purpose}. If you change this file, '{again}' submits it as it is.
 {header}
 
 export WORKBENCH_HOME={home}
-{setup}trap '' USR1  # it may come before the run can handle it
+{setup}trap '' USR1  # it may come before the program can handle it
 exec {command}
 """
 ARRAY_SCRIPT = """\
@@ -110,53 +111,101 @@ def check_option(name: str, value: str, where: str) -> None:
         raise UserError(f"{where}{name} is set by workbench")
     if name == ARRAY and not re.fullmatch(r"%[1-9]\d*", value):
         raise UserError(
-            f"{where}{name}: --repeat and --grid make the array; {ARRAY}=%4 lets at most 4 of its runs run at once"
+            f"{where}{name}: --repeat, --grid and sweeps make the array; "
+            f"{ARRAY}=%4 lets at most 4 of its tasks run at once"
         )
 
 
-def check_options(options: Mapping[str, str], *, is_training: bool) -> None:
-    """Raise `UserError` for options that a run can't make use of."""
-    for name in SEVERAL_PROCESSES if is_training else ():
-        if options.get(name, "1") != "1":
-            raise UserError(
-                f"--slurm {name}={options[name]}: a training has one process; "
-                "'workbench run -- srun …' runs a script of yours on several"
-            )
+def task_count(options: Mapping[str, str]) -> int | None:
+    """The tasks that these options ask for; `None` where they say nothing of them. Raises `UserError`."""
+    counts = {name: _count(name, options[name]) for name in (NODES, NTASKS, PER_NODE) if name in options}
+    if NTASKS in counts:
+        return counts[NTASKS]
+    return counts.get(NODES, 1) * counts[PER_NODE] if PER_NODE in counts else None
 
 
-def script_text(folder: RunFolder, slurm: SlurmOptions) -> str:
-    """The batch script of a run."""
-    command = python_command(SUPERVISOR, str(folder.path), "--slurm")
+def _count(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
+        raise UserError(
+            f"--slurm {name}={text}: a number of {'nodes' if name == NODES else 'tasks'} from 1 on"
+        )
+    return int(text)
+
+
+def check_tasks(options: Mapping[str, str], processes: int) -> None:
+    """Raise `UserError` where a training would not have a task for each of its processes, on one node."""
+    tasks = task_count(options)
+    if options.get(NODES, "1") != "1":
+        raise UserError(
+            f"--slurm {NODES}={options[NODES]}: a training has one node; "
+            "'workbench run -- srun …' runs a script of yours on several"
+        )
+    if tasks is not None and tasks != processes:
+        raise UserError(
+            f"--slurm asks for {plural(tasks, 'task')}, and the training has {plural(processes, 'process')}: "
+            f"say --processes {tasks} (on CPUs) or --gpus {tasks}"
+        )
+
+
+def script_text(folder: RunFolder, slurm: SlurmOptions, processes: int = 1) -> str:
+    """The batch script of a run, with a task for each of its processes: the supervisor starts them."""
+    options = {key: value for key, value in slurm.options.items() if key != ARRAY}
+    return _script_text(
+        python_command(SUPERVISOR, str(folder.path), "--slurm"), slurm, purpose="one run", again="workbench resume",
+        header=_header(folder.id, options, str(folder.slurm_log), processes), home=folder.path.parent.parent,
+    )  # fmt: skip
+
+
+def worker_script_text(log: Path, module: str, slurm: SlurmOptions, processes: int) -> str:
+    """The batch script of the workers of a sweep, which are the tasks of one array, by the module that they execute.
+
+    `log` is in the folder of the sweep; `processes`: those of each trial.
+    """
+    sweep = log.parent
+    return _script_text(
+        python_command(module, str(sweep), "--slurm"), slurm, purpose="the workers of a sweep",
+        again=f"workbench sweep resume {sweep.name}", header=_header(sweep.name, slurm.options, str(log), processes),
+        home=sweep.parent.parent,
+    )  # fmt: skip
+
+
+def _script_text(
+    command: Sequence[str], slurm: SlurmOptions, *, purpose: str, again: str, header: str, home: Path
+) -> str:
     return SCRIPT.format(
-        header=_header(folder, {k: v for k, v in slurm.options.items() if k != ARRAY}, str(folder.slurm_log)),
-        home=shlex.quote(str(folder.path.parent.parent)),
-        setup="".join(f"{line}\n" for line in slurm.setup),
-        command=shlex.join(command),
-    )
+        purpose=purpose, again=again, header=header, home=shlex.quote(str(home)),
+        setup="".join(f"{line}\n" for line in slurm.setup), command=shlex.join(command),
+    )  # fmt: skip
 
 
-def array_script_text(folders: Sequence[RunFolder], slurm: SlurmOptions) -> str:
-    """The script of an array with a task for each run."""
-    limit = slurm.options.get(ARRAY, "")
-    options = {**slurm.options, ARRAY: f"0-{len(folders) - 1}{limit}"}
+def array_tasks(count: int, limit: str) -> str:
+    """The value of `array` for so many tasks, with the user's `limit` of how many may run at once (`%4`), if any."""
+    return f"0-{count - 1}{limit}"
+
+
+def array_script_text(folders: Sequence[RunFolder], slurm: SlurmOptions, processes: int = 1) -> str:
+    """The script of an array with a task for each run; `processes`: those of the run that has most."""
+    options = {**slurm.options, ARRAY: array_tasks(len(folders), slurm.options.get(ARRAY, ""))}
     return ARRAY_SCRIPT.format(
-        header=_header(folders[0], options, "/dev/null"),
+        header=_header(folders[0].id, options, "/dev/null", processes),
         runs="\n".join(f"  {shlex.quote(str(folder.path))}" for folder in folders),
         script=folders[0].slurm_script.name,
         log=folders[0].slurm_log.name,
     )
 
 
-def _header(folder: RunFolder, options: Mapping[str, str], output: str) -> str:
+def _header(name: str, options: Mapping[str, str], output: str, processes: int) -> str:
     """The `#SBATCH` lines: the user's options take precedence over ours."""
     ours = {
-        "job-name": folder.id,
+        "job-name": name,
         "output": output.replace("%", "%%"),
         "open-mode": "append",
         "signal": f"B:USR1@{warning_seconds(options.get(TIME, ''))}",
     }
     if "no-requeue" not in options:
         ours["requeue"] = ""
+    if processes > 1 and task_count(options) is None:
+        ours |= {NODES: "1", NTASKS: str(processes)}
     lines = {**ours, **options}
     return "\n".join(
         f"#SBATCH --{name}{'=' + _quoted(value) if value else ''}" for name, value in lines.items()

@@ -147,7 +147,7 @@ def supervise(folder: RunFolder, arguments: argparse.Namespace) -> int:
         _close_attempt(folder, journal, attempt.attempt, code, reason)
         _run_end_hook(folder, attempt.attempt)
     if arguments.slurm:
-        requeue_own_job(folder, attempt.attempt)
+        requeue_own_job([folder], attempt.attempt)
     else:
         ensure_runner(TicketQueue.of(folder).home)
     return int(code not in {0, SUSPENDED_EXIT_CODE})

@@ -1,1 +1,1 @@
-"""Plans: the time, memory and disk space that a run will need, measured by a few real steps."""
+"""Real steps before a run: the time, memory and disk space that it needs, a learning rate, and a batch size."""

@@ -37,6 +37,13 @@ def last_attempt_number(folder: RunFolder) -> int:
     return max((record.attempt for record in known), default=0)
 
 
+def repeated_start(folder: RunFolder, count: int) -> int | None:
+    """The step from which all of the newest `count` attempts started; `None` where there are fewer, or one got on."""
+    attempts = attempts_of(read_journal(folder.journal))[-count:]
+    steps = {attempt.from_step or 0 for attempt in attempts}
+    return steps.pop() if len(attempts) == count and len(steps) == 1 else None
+
+
 def assigned_gpus(folder: RunFolder, attempt: int) -> tuple[GpuChoice, ...]:
     """The GPUs that the supervisor gave to an attempt, one for each process; empty without one."""
     records = attempts_of(read_journal(folder.journal))

@@ -34,6 +34,8 @@ class Launch(ProcessId, frozen=True, kw_only=True):
     """`screen`, `command` or `python`."""
     time: float = 0.0
     """Unix seconds."""
+    job: str = ""
+    """The Slurm job that the process belonged to; empty outside of one."""
 
 
 # setup.json

@@ -200,6 +200,11 @@ def read_job(folder: RunFolder) -> SlurmJob | None:
     return read_record(folder.slurm, SlurmJob)
 
 
+def ask_slurm(uid: int, job: str, submitted: float) -> Job:
+    """What Slurm says of a job of a user, known for some seconds; `submitted`: when it was, Unix seconds."""
+    return _jobs.find(uid, job, submitted)
+
+
 def find_job(folder: RunFolder, job: SlurmJob) -> Job:
     """What Slurm says of a run's job, known for some seconds."""
     if job.end:
@@ -208,7 +213,7 @@ def find_job(folder: RunFolder, job: SlurmJob) -> Job:
         uid = folder.path.stat().st_uid
     except OSError:  # it was removed a moment ago
         return Job(job.job, JobState.GONE)
-    found = _jobs.find(uid, job.job, job.time)
+    found = ask_slurm(uid, job.job, job.time)
     if found.state is JobState.ENDED and uid == os.geteuid():
         _record_end(folder, job, found.word)
     return found

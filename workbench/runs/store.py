@@ -247,7 +247,7 @@ class Store:
                 f"{folder.id} may still be running ({describe_holder(folder)}): check there; if it is not, delete "
                 f"its folder {folder.path}"
             )
-        target = trash.move_to_trash(folder, self.trash)
+        target = trash.move_to_trash(folder.path, self.trash)
         if not now:
             return target
         shutil.rmtree(

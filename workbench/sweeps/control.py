@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import shutil
 import time
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from workbench.config.experiment import check_run_name
+from workbench.config.process_count import process_count
 from workbench.core import paths
 from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError
 from workbench.io.record_codec import write_record
+from workbench.io.record_locks import holder_pid
 from workbench.launcher import launch
 from workbench.launcher.detached import Reply, start_detached
 from workbench.launcher.fork_client import wait_for_fork_server
 from workbench.launcher.group_start import free_group
+from workbench.launcher.slurm import check_available, submit_script, write_script
+from workbench.launcher.slurm_script import (
+    ARRAY,
+    SlurmOptions,
+    array_tasks,
+    check_tasks,
+    read_defaults,
+    worker_script_text,
+)
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import status_of
 from workbench.runs.store import Store
-from workbench.sweeps.definition import grid_points
-from workbench.sweeps.records import MAX_TRIALS, MAX_WORKERS, SamplerName, StopRecord, SweepDefinition
-from workbench.sweeps.sweep_folder import SweepFolder, SweepLock, SweepStore
+from workbench.runs.trash import move_to_trash, restore_run
+from workbench.sweeps.definition import grid_points, trial_experiment
+from workbench.sweeps.records import (
+    MAX_TRIALS,
+    MAX_WORKERS,
+    SamplerName,
+    StopRecord,
+    SweepDefinition,
+)
+from workbench.sweeps.slurm_jobs import SlurmWorkers, cancel_waiting, list_workers, open_tasks, record_workers
+from workbench.sweeps.sweep_folder import FIRST_WORKER_BYTE, SweepFolder, SweepLock, SweepStore, read_sweep
+from workbench.system.slurm import JobState, SlurmError
 
 WORKER = "workbench.sweeps.worker"
 EXTRA = "sweep"
@@ -74,8 +96,34 @@ def _with_next_number(name: str) -> str:
     return f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{name}-2"
 
 
-def start_workers(folder: SweepFolder, count: int) -> None:
-    """Start processes that work on a sweep and outlive this one. Raises `UserError`."""
+def start_sweep(
+    definition: SweepDefinition, name: str, slurm: SlurmOptions | None, *, exact: bool
+) -> SweepFolder:
+    """Create a sweep and start its workers, or submit them to Slurm; see `create_sweep`. Raises `UserError`."""
+    if slurm is not None:
+        _check_slurm_options(slurm, definition)
+    folder = create_sweep(definition, name, exact=exact)
+    try:
+        start_workers(folder, definition.workers, slurm)
+    except (UserError, OSError):
+        if not folder.log.exists() or not folder.log.stat().st_size:  # else it has the reason
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def _check_slurm_options(slurm: SlurmOptions, definition: SweepDefinition) -> None:
+    """Raise `UserError` where workers can't be submitted, or not with these options."""
+    check_available()
+    check_tasks(slurm.options, _processes(definition))
+
+
+def start_workers(folder: SweepFolder, count: int, slurm: SlurmOptions | None = None) -> None:
+    """Start processes that work on a sweep and outlive this one, or submit them to Slurm. Raises `UserError`."""
+    _check_locks(folder, count)
+    if slurm is not None:
+        _submit_workers(folder, count, slurm)
+        return
     wait_for_fork_server(lambda: False)  # PyTorch is imported once for all of them, and for their runs
     for _ in range(count):
         reply = start_detached(WORKER, [str(folder.path)], folder.log, may_fork=True)
@@ -83,9 +131,45 @@ def start_workers(folder: SweepFolder, count: int) -> None:
             raise UserError(f"a worker of {folder.name} could not be started: {reply or f'see {folder.log}'}")
 
 
+def _check_locks(folder: SweepFolder, count: int) -> None:
+    """Raise `UserError` for several workers where they could not see which trials the others have."""
+    try:
+        holder_pid(folder.lock, FIRST_WORKER_BYTE)
+    except OSError:
+        if count > 1:
+            raise UserError(
+                f"{folder.path.parent} is on a file system without locks, where one worker can work on a sweep, not "
+                f"{count}: --workers 1"
+            ) from None
+
+
+def _processes(definition: SweepDefinition) -> int:
+    """The processes of each trial."""
+    return process_count(trial_experiment(definition.content, {}).train)
+
+
+def _submit_workers(folder: SweepFolder, count: int, slurm: SlurmOptions) -> None:
+    before = list_workers(folder.path)[-1:]
+    known, sha256 = (before[0].options, before[0].script_sha256) if before else ({}, "")
+    limit = slurm.options.get(ARRAY, "").lstrip("0123456789-")
+    options = {**slurm.options, ARRAY: array_tasks(count, limit)}
+    processes = _processes(folder.read_definition())
+    script = worker_script_text(folder.log, WORKER, replace(slurm, options=options), processes)
+    digest = write_script(folder.slurm_script, script, sha256)
+    try:
+        job = submit_script(folder.slurm_script, options, known, digest)
+    except SlurmError as error:
+        raise UserError(f"Slurm does not accept the workers of {folder.name}: {error}") from None
+    record_workers(
+        folder.path,
+        SlurmWorkers(job=job, count=count, time=round(time.time(), 3), options=options, script_sha256=digest),
+    )
+
+
 def stop_sweep(folder: SweepFolder) -> None:
     """Ask the workers to stop their runs after a checkpoint, and to end; `wait_until_stopped` waits for that."""
     write_record(folder.stop, StopRecord(time=round(time.time(), 3)))
+    cancel_waiting(folder.path)
 
 
 def wait_until_stopped(folder: SweepFolder, seconds: float = STOP_SECONDS) -> bool:
@@ -103,12 +187,33 @@ def wait_until_stopped(folder: SweepFolder, seconds: float = STOP_SECONDS) -> bo
     return True
 
 
-def resume_sweep(folder: SweepFolder, *, trials: int | None = None, workers: int | None = None) -> int:
+def remove_sweep(folder: SweepFolder) -> Path:
+    """Move a sweep on which nobody works to the trash, without its runs; returns its path there. Raises `UserError`."""
+    status = read_sweep(folder).status
+    if status.live:
+        raise UserError(f"{folder.name} is {status}: stop it first (workbench sweep stop {folder.name})")
+    return move_to_trash(folder.path, folder.path.parent.parent / paths.trash().name)
+
+
+def restore_sweep(folder: SweepFolder) -> None:
+    """Move a sweep back from the trash. Raises `UserError`."""
+    restore_run(folder.name, folder.path.parent.parent / paths.trash().name, folder.runs)
+
+
+def resume_sweep(
+    folder: SweepFolder, *, trials: int | None = None, workers: int | None = None,
+    slurm: SlurmOptions | None = None, without_slurm: bool = False,
+) -> int:  # fmt: skip
     """Continue a sweep, with this number of trials, by more workers; returns how many were started.
 
-    `workers`: by default as many as the sweep was started with, less those that work on it. Raises `UserError`.
+    `workers`: by default as many as the sweep was started with, less those that work on it, or wait. Those of a sweep
+    in Slurm are submitted again, with the options that they had and those in `slurm`, unless `without_slurm`. Raises
+    `UserError`.
     """
     definition = folder.read_definition()
+    slurm = None if without_slurm else _resubmission(folder, slurm)
+    if slurm is not None:
+        _check_slurm_options(slurm, definition)
     check_optuna(definition.sampler)
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
         raise UserError(f"--workers must be from 1 to {MAX_WORKERS}, not {workers}")
@@ -120,9 +225,20 @@ def resume_sweep(folder: SweepFolder, *, trials: int | None = None, workers: int
     if folder.stop.exists() and not wait_until_stopped(folder):
         raise UserError(f"{folder.name} is still stopping: try again when its runs have stopped")
     folder.stop.unlink(missing_ok=True)
-    count = max(definition.workers - folder.live_workers(), 0) if workers is None else workers
-    start_workers(folder, count)
+    waiting = sum(task.state is JobState.WAITING for task in open_tasks(folder.path))
+    count = max(definition.workers - folder.live_workers() - waiting, 0) if workers is None else workers
+    if count:
+        start_workers(folder, count, slurm)
     return count
+
+
+def _resubmission(folder: SweepFolder, changed: SlurmOptions | None) -> SlurmOptions | None:
+    """The options with which workers are submitted again; `None` for those that were never submitted."""
+    before = list_workers(folder.path)[-1:]
+    if not before:
+        return changed
+    new = changed or SlurmOptions(setup=read_defaults().setup)
+    return replace(new, options={**before[0].options, **new.options})
 
 
 def _with_trials(folder: SweepFolder, definition: SweepDefinition, trials: int) -> SweepDefinition:

@@ -8,6 +8,8 @@
 | `stop` | who stops the sweep; removed by a resume | the workers end while it exists |
 | `lock` | workers | locked bytes: who works, and on which trial (`sweep_folder`) |
 | `worker.log` | workers | their output |
+| `slurm.sh` | who submits workers to Slurm; the user | the batch script of a worker |
+| `slurm-JOB.json` | who submits them; who sees their end | `slurm_jobs.SlurmWorkers` |
 """
 
 from __future__ import annotations
@@ -62,6 +64,8 @@ class SweepStatus(StrEnum):
     """The status of a sweep, derived from its trials, its locks and whether it was stopped; never stored."""
 
     RUNNING = "running"
+    QUEUED = "queued"
+    """Its workers wait in Slurm, and none works."""
     STOPPING = "stopping"
     FINISHED = "finished"
     """All trials have ended."""
@@ -70,6 +74,11 @@ class SweepStatus(StrEnum):
     """The metric is in no run, or Optuna's storage can't be read."""
     INTERRUPTED = "interrupted"
     """Its workers were killed, or their host has restarted."""
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody works on the sweep, or will."""
+        return self in {SweepStatus.RUNNING, SweepStatus.QUEUED, SweepStatus.STOPPING}
 
 
 class SweepDefinition(Record, frozen=True, kw_only=True):

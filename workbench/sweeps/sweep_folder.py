@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from workbench.core import paths
 from workbench.core.errors import UserError, did_you_mean
 from workbench.io.record_codec import read_record
 from workbench.io.record_locks import RecordLock, holder_pid
+from workbench.runs.slurm_job import waits_for
+from workbench.runs.trash import SWEEP_FILE
 from workbench.sweeps.records import (
     MAX_WORKERS,
     StopRecord,
@@ -22,11 +24,16 @@ from workbench.sweeps.records import (
     SweepSummary,
     TrialState,
 )
+from workbench.sweeps.slurm_jobs import open_tasks
+from workbench.system.slurm import Job
 
 MUTEX_BYTE, JOURNAL_BYTE, FIRST_WORKER_BYTE, FIRST_TRIAL_BYTE = 0, 1, 100, 1000
 """The bytes of the lock file: of who takes a trial, of who writes Optuna's journal, and one per worker and trial."""
 POLL_SECONDS = 0.005
 LAST = "last"
+NO_SWEEPS = "No sweeps."
+EXAMPLE = "workbench sweep digits-mlp --param train.lr=log:1e-4:1e-1 --trials 20"
+"""A command that starts a sweep."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class SweepFolder:
     @property
     def definition(self) -> Path:
         """What is searched."""
-        return self.path / "sweep.json"
+        return self.path / SWEEP_FILE
 
     @property
     def journal(self) -> Path:
@@ -64,6 +71,11 @@ class SweepFolder:
     def lock(self) -> Path:
         """The file whose bytes are locked by those who work."""
         return self.path / "lock"
+
+    @property
+    def slurm_script(self) -> Path:
+        """The batch script of workers in Slurm, which the user may replace."""
+        return self.path / "slurm.sh"
 
     @property
     def log(self) -> Path:
@@ -115,6 +127,13 @@ class SweepView:
     status: SweepStatus
     workers: int
     """How many processes work on it."""
+    tasks: tuple[Job, ...] = ()
+    """Of workers in Slurm: those that wait, or have been started, as Slurm says; empty while a worker works."""
+
+    @property
+    def waits_for(self) -> str:
+        """What its workers in Slurm wait for, for people; empty unless it is queued."""
+        return waits_for(self.tasks[0]) if self.status is SweepStatus.QUEUED else ""
 
     @property
     def error(self) -> str:
@@ -132,20 +151,24 @@ def read_sweep(folder: SweepFolder) -> SweepView:
         else trial
         for trial in summary.trials
     )
-    status = _status(folder, definition, summary, workers)
-    return SweepView(folder, definition, replace(summary, trials=trials), status, workers)
+    is_finished = summary.ended >= definition.trials
+    tasks = () if workers or is_finished else tuple(open_tasks(folder.path))
+    status = SweepStatus.FINISHED if is_finished else _status(folder, workers, tasks)
+    return SweepView(folder, definition, replace(summary, trials=trials), status, workers, tasks)
 
 
-def _status(
-    folder: SweepFolder, definition: SweepDefinition, summary: SweepSummary, workers: int
-) -> SweepStatus:
-    if summary.ended >= definition.trials:
-        return SweepStatus.FINISHED
+def _status(folder: SweepFolder, workers: int, tasks: Sequence[Job]) -> SweepStatus:
+    """The status of a sweep of which trials are left."""
     if workers:
         return SweepStatus.STOPPING if folder.stop.exists() else SweepStatus.RUNNING
     if not folder.stop.exists():
-        return SweepStatus.INTERRUPTED
+        return SweepStatus.QUEUED if tasks else SweepStatus.INTERRUPTED
     return SweepStatus.FAILED if folder.stop_error() else SweepStatus.STOPPED
+
+
+def goal(definition: SweepDefinition) -> str:
+    """What is improved, for people."""
+    return f"{'lower' if definition.minimize else 'higher'} {definition.metric} is better"
 
 
 class SweepLock:
@@ -191,11 +214,11 @@ class SweepStore:
     @property
     def root(self) -> Path:
         """The folder of all sweeps."""
-        return self.home / "sweeps"
+        return self.home / paths.sweeps().name
 
     def list_sweeps(self) -> list[tuple[SweepFolder, SweepDefinition]]:
         """All sweeps, newest first."""
-        found = [SweepFolder(path.parent) for path in self.root.glob("*/sweep.json")]
+        found = [SweepFolder(path.parent) for path in self.root.glob(f"*/{SWEEP_FILE}")]
         read = [(folder, read_record(folder.definition, SweepDefinition)) for folder in found]
         sweeps = [(folder, definition) for folder, definition in read if definition is not None]
         return sorted(sweeps, key=lambda sweep: (sweep[1].created, sweep[0].name), reverse=True)

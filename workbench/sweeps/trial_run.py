@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from workbench.core.errors import UserError
 from workbench.launcher import launch
-from workbench.runs.attempts import last_attempt_number
+from workbench.runs.attempts import last_attempt_number, repeated_start
 from workbench.runs.enums import Cause
 from workbench.runs.metric_series import TRAINING, metric_series
 from workbench.runs.reader import RunReader, RunView
@@ -27,10 +27,10 @@ from workbench.sweeps.sweep_folder import SweepFolder
 
 LAUNCHER = "sweep"
 POLL_SECONDS = 0.1
-MAX_ATTEMPTS = 4
-"""A run that is killed again and again is a failed trial."""
-KILLED = {Cause.CRASH, Cause.SIGNAL, Cause.SUPERVISOR_ENDED, Cause.TAKEN_OVER}
-"""Ends after which a run is resumed: its processes were killed."""
+MAX_STARTS = 4
+"""A run that is killed again and again, and never gets on, is a failed trial."""
+KILLED = {Cause.CRASH, Cause.SIGNAL, Cause.SUPERVISOR_ENDED, Cause.TAKEN_OVER, Cause.REQUEUED}
+"""Ends after which a run is resumed: its processes were killed, or its worker had to leave it."""
 
 
 class Outcome(Enum):
@@ -38,7 +38,7 @@ class Outcome(Enum):
 
     ENDED = auto()
     LEFT = auto()
-    """The sweep was stopped: the trial goes on with it."""
+    """The worker leaves it: the trial goes on with the sweep, or with another worker."""
     NO_METRIC = auto()
     """The run has finished, and its record lacks the metric of the sweep."""
 
@@ -47,10 +47,15 @@ class TrialRun:
     """Works on one trial, which no other worker has."""
 
     def __init__(
-        self, folder: SweepFolder, definition: SweepDefinition, trial: OpenTrial, changed: Callable[[], None]
-    ) -> None:
-        """`changed` is called when the run has started, and after each value."""
-        self._folder, self._definition, self._trial, self._changed = folder, definition, trial, changed
+        self, folder: SweepFolder, definition: SweepDefinition, trial: OpenTrial, changed: Callable[[], None],
+        leave: Callable[[], RequestValues | None],
+    ) -> None:  # fmt: skip
+        """`changed` is called when the run has started, and after each value.
+
+        `leave` returns how to stop the run once the worker has to leave it, else `None`.
+        """
+        self._folder, self._definition, self._trial = folder, definition, trial
+        self._changed, self._leave = changed, leave
         self._stop_sent = False
 
     def work(self) -> Outcome:
@@ -96,8 +101,8 @@ class TrialRun:
 
     def _resume(self, run: RunFolder) -> None:
         """Resume a run whose processes were killed, or that was stopped with the sweep. Raises `UserError`."""
-        if last_attempt_number(run) >= MAX_ATTEMPTS:
-            raise UserError(f"its run was killed {MAX_ATTEMPTS} times")
+        if (step := repeated_start(run, MAX_STARTS)) is not None:
+            raise UserError(f"its run was killed {MAX_STARTS} times after its start from step {step}")
         launch.resume_run(
             run, {}, LAUNCHER, take_over=True, from_start=missing_checkpoints_error(run) is not None
         )
@@ -114,8 +119,8 @@ class TrialRun:
                 version = view.version
                 if view.status.ended:
                     return self._end(reader.read_all())
-                if self._folder.stop.exists():
-                    self._request_stop(run)
+                if (values := self._leave()) is not None:
+                    self._request_stop(run, values)
                 time.sleep(POLL_SECONDS)
         finally:
             reader.close()
@@ -132,11 +137,11 @@ class TrialRun:
             )
             self._request_stop(run, RequestValues(pruned=reason))
 
-    def _request_stop(self, run: RunFolder, values: RequestValues | None = None) -> None:
+    def _request_stop(self, run: RunFolder, values: RequestValues) -> None:
         if self._stop_sent:
             return
         with contextlib.suppress(UserError):  # it has ended in this moment
-            launch.stop_run(run, values or RequestValues())
+            launch.stop_run(run, values)
             self._stop_sent = True
 
     def _end(self, view: RunView) -> Outcome | None:
@@ -147,7 +152,7 @@ class TrialRun:
         if cause is Cause.PRUNED:
             self._trial.prune(end_reason(view) or "")
             return Outcome.ENDED
-        if self._folder.stop.exists():
+        if self._leave() is not None:
             return Outcome.LEFT
         if view.status in {Status.CRASHED, Status.UNKNOWN} or cause in KILLED:
             self._stop_sent = False

@@ -1,4 +1,4 @@
-"""A worker of a sweep: `python -m workbench.sweeps.worker SWEEP_DIR`.
+"""A worker of a sweep: `python -m workbench.sweeps.worker SWEEP_DIR`, on this host or as a task of a Slurm array.
 
 It takes one trial after the other, until all have ended or the sweep is stopped. It keeps nothing in memory that
 matters: a trial whose worker was killed is taken by another one, which finds its run by the id in Optuna's storage.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from workbench.io.record_codec import write_record
 from workbench.launcher.detached import Reply, leave_session
 from workbench.launcher.fork_client import fork_off_server, start_fork_server
 from workbench.launcher.fork_protocol import FORKED
+from workbench.runs.records import RequestValues
 from workbench.sweeps.records import MAX_WORKERS, StopRecord
+from workbench.sweeps.slurm_task import LEAVE, SlurmTask
 from workbench.sweeps.study import OpenTrial, SweepStudy
 from workbench.sweeps.sweep_folder import SweepFolder, SweepLock
 from workbench.sweeps.trial_run import Outcome, TrialRun
@@ -31,10 +34,15 @@ def main() -> None:
     """Leave the starter's session, then work."""
     parser = argparse.ArgumentParser()
     parser.add_argument("sweep_dir", type=Path)
-    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--slurm", action="store_true", help="this is the process of a Slurm job: stay in it")
     parser.add_argument(FORKED, action="store_true", help="forked with PyTorch imported, as runs can be")
     arguments = parser.parse_args()
-    leave_session()
+    task = SlurmTask() if arguments.slurm else None
+    if arguments.slurm:
+        arguments.ready_fd = os.dup(sys.stderr.fileno())
+    else:
+        leave_session()
     if arguments.forked:
         fork_off_server(not_inherited=[arguments.ready_fd])
     else:
@@ -42,9 +50,9 @@ def main() -> None:
     folder = SweepFolder(arguments.sweep_dir)
     os.environ["WORKBENCH_HOME"] = str(folder.path.parent.parent)
     lock = SweepLock(folder)
-    worker = SweepWorker(folder, lock) if lock.take_slot() else None
+    worker = SweepWorker(folder, lock, task) if lock.take_slot() else None
     reply = Reply.READY if worker else f"{folder.name} has {MAX_WORKERS} workers already"
-    os.write(arguments.ready_fd, reply.encode())
+    os.write(arguments.ready_fd, f"{reply}\n".encode())
     os.close(arguments.ready_fd)
     if worker:
         worker.run()
@@ -53,8 +61,9 @@ def main() -> None:
 class SweepWorker:
     """Takes trials of one sweep."""
 
-    def __init__(self, folder: SweepFolder, lock: SweepLock) -> None:
-        self._folder, self._lock = folder, lock
+    def __init__(self, folder: SweepFolder, lock: SweepLock, task: SlurmTask | None = None) -> None:
+        """`task`: the task of a Slurm array that it is."""
+        self._folder, self._lock, self._task = folder, lock, task
         self._definition = folder.read_definition()
         if is_folder(Path(self._definition.directory)):
             os.chdir(self._definition.directory)
@@ -62,9 +71,9 @@ class SweepWorker:
         self._next_summary = 0.0
 
     def run(self) -> None:
-        """Work until all trials have ended, or the sweep is stopped."""
+        """Work until all trials have ended, the sweep is stopped, or Slurm ends this worker."""
         self._write_summary()
-        while not self._folder.stop.exists():
+        while self._leave() is None:
             trial = self._take()
             if trial is not None:
                 self._work(trial)
@@ -73,6 +82,14 @@ class SweepWorker:
             else:
                 time.sleep(POLL_SECONDS)  # the worker of one that runs may be killed
         self._write_summary()
+        if self._task and self._task.ends and not self._folder.stop.exists() and not self._all_ended():
+            self._task.requeue()
+
+    def _leave(self) -> RequestValues | None:
+        """How to stop the run of a trial, if this worker has to leave it."""
+        if self._folder.stop.exists():
+            return RequestValues()
+        return LEAVE if self._task is not None and self._task.ends else None
 
     def _take(self) -> OpenTrial | None:
         """A trial that nobody works on: one that was left, else a new one; `None` where there is none."""
@@ -94,7 +111,7 @@ class SweepWorker:
 
     def _work(self, trial: OpenTrial) -> None:
         self._next_summary = 0.0
-        outcome = TrialRun(self._folder, self._definition, trial, self._update_summary).work()
+        outcome = TrialRun(self._folder, self._definition, trial, self._update_summary, self._leave).work()
         self._lock.release_trial(trial.number)
         if outcome is Outcome.NO_METRIC:
             error = (

@@ -117,9 +117,9 @@ def submit(script: Path, options: Sequence[str] = ()) -> str:
     return _run("sbatch", "--parsable", *options, str(script)).strip().partition(";")[0]
 
 
-def cancel(job: str) -> None:
-    """Cancel a job; one that has ended is left as it is. Raises `SlurmError`."""
-    _run("scancel", "--quiet", job)
+def cancel(job: str, *, only_waiting: bool = False) -> None:
+    """Cancel a job, or only those tasks of an array that wait; what has ended is left as it is. Raises `SlurmError`."""
+    _run("scancel", "--quiet", *(["--state=PENDING"] if only_waiting else []), job)
 
 
 def requeue(job: str) -> None:

@@ -189,6 +189,12 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
 
         resume_sweep(self.host, event.folder)
 
+    @on(messages.SweepRemovalRequested)
+    def _sweep_removal_requested(self, event: messages.SweepRemovalRequested) -> None:
+        from workbench.ui.actions.sweeps import remove_sweep
+
+        remove_sweep(self.host, self.undo_stack, event.folder)
+
     @on(messages.ComparisonRequested)
     def _comparison_requested(self, event: messages.ComparisonRequested) -> None:
         from workbench.ui.actions.compare import find_second_run
@@ -250,6 +256,16 @@ class WorkbenchApp(OrderedKeys, CrashReport, TerminalApp):
     def action_train_queued(self) -> None:
         """Train the experiment of the experiment pane when a GPU or a CPU slot is free."""
         self.run_actions.train(queued=True)
+
+    def action_search(self) -> None:
+        """Search settings of the experiment in the experiment pane: start a sweep."""
+        from workbench.ui.actions.sweeps import configure_sweep
+
+        configure_sweep(self.host, self.main_view.experiment_editor, self._show_sweep)
+
+    async def _show_sweep(self, name: str) -> None:
+        await self.navigation.go_to(PaneId.SWEEPS)
+        self.main_view.panes[PaneId.SWEEPS].post_message(messages.SweepStarted(name))
 
     def action_move_in_queue(self, where: str) -> None:
         """Let the runs start earlier or later than the ones next to them in the queue."""

@@ -13,6 +13,7 @@ PANE_KEYS = [
 RUN_KEYS = [
     Binding("t", "train", "train"),
     Binding("T", "train_queued", "train when a device is free (queue)"),
+    Binding("S", "search", "search settings (sweep)", show=False),
     Binding("s", "stop", "stop"),
     Binding("r", "resume", "resume"),
     Binding("p", "pause", "pause"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from tests.cli.test_control import until
@@ -18,7 +19,7 @@ from workbench.runs.run_columns import run_column
 from workbench.runs.status import Status
 from workbench.runs.store import RunSummary
 from workbench.runs.tickets import QueueMove, Ticket, TicketQueue
-from workbench.ui.actions.queue import hold_or_release, move_in_queue
+from workbench.ui.actions.queue import hold_or_release, move_in_queue, queue_labels
 from workbench.ui.actions.targets import RunTargets
 from workbench.ui.base.status_style import status_mark
 from workbench.ui.runs.pane import run_details
@@ -73,6 +74,10 @@ def test_queued_runs_are_moved_held_and_taken_out(host: FakeHost, queue: TicketQ
         == "pause: a is queued and starts by itself; s takes it out of the queue"
     )
     ended = RunTargets(FakeSelection(selected=named(host, "a")[0]))
+    submitted = RunTargets(FakeSelection(selected=msgspec.structs.replace(held, slurm_job="7")))
+    assert not submitted.eligible_runs("hold") and not submitted.eligible_runs("move_in_queue")
+    assert submitted.unavailable_reason("hold") == "hold: a waits in Slurm, which has an order of its own"
+    assert queue_labels(submitted) == {"stop": "take out"}
     assert ended.unavailable_reason("hold") == "hold: a is crashed, not queued; T queues the experiment"
 
 

@@ -136,7 +136,7 @@ async def test_without_sweeps_the_pane_says_how_to_start_one(make_run: MakeRun, 
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot, until)
         await pilot.press("9")
-        await until(pilot, "No sweeps. Start one: workbench sweep")
+        await until(pilot, "No sweeps. S searches settings of the experiment in pane 2")
         await pilot.press("b", "m", "enter")  # nothing to act on
         assert pane_of(app).sweep is None
 

@@ -15,6 +15,7 @@ from workbench.cli import console
 from workbench.cli.commands.plan import make_plan
 from workbench.cli.queue_options import SLURM
 from workbench.cli.signals import SignalRecorder
+from workbench.cli.slurm_restart import continue_run, earlier_run
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, SignalWaiter
 from workbench.config.process_count import process_count
@@ -40,6 +41,7 @@ from workbench.runs.status import Status, status_of
 from workbench.runs.store import RunSummary, Store
 from workbench.runs.tickets import TicketQueue
 from workbench.system.places import PlaceRequest
+from workbench.system.slurm import restart_count
 
 POLL_SECONDS = 0.5
 MAX_PLANNED = 8
@@ -69,19 +71,38 @@ def train_many(
 
     `name`: that of the experiment without the variation, by which the group is called if the user gives it no name.
     """
-    store = Store.default()
-    group = options.group or free_group(name, store.list_runs())
-    notes, queue = Notes(group=group, tags=tuple(options.tag)), queue or QueueOptions()
+    store, queue = Store.default(), queue or QueueOptions()
+    # Those of a batch job of the user, which Slurm has started once more.
+    earlier = {} if isinstance(queue, SlurmOptions) else _earlier_runs(variants)
+    known_groups = [row.group for row in store.list_runs() if row.id in {run.id for run in earlier.values()}]
+    group = options.group or next(iter(known_groups), "") or free_group(name, store.list_runs())
+    notes = Notes(group=group, tags=tuple(options.tag))
     with SignalRecorder() as signals:
-        folders = queue_group(
-            variants, LAUNCHER, store, notes=notes, queue=queue, max_hours=options.max_hours
+        new = [variant for number, variant in enumerate(variants) if number not in earlier]
+        made = iter(
+            queue_group(new, LAUNCHER, store, notes=notes, queue=queue, max_hours=options.max_hours)
+            if new
+            else []
         )
-        console.print_status(_started_text(folders, group, runs_at_once(variants)))
+        folders = [earlier.get(number) or next(made) for number in range(len(variants))]
+        if isinstance(queue, QueueOptions):
+            for folder in earlier.values():
+                continue_run(folder, LAUNCHER, options, queue=queue)
+        if new:
+            console.print_status(_started_text(folders, group, runs_at_once(variants)))
         if options.detach:
             return _print_ids(folders, group, options)
         waiter = GroupWaiter(folders, signals)
         waiter.wait()
     return _finish(folders, group, options, interrupted=waiter.interrupted)
+
+
+def _earlier_runs(variants: Sequence[Variant]) -> dict[int, RunFolder]:
+    """The runs of the variants, by their position, that this batch job has started before, see `earlier_run`."""
+    if not restart_count():
+        return {}
+    found = ((number, earlier_run(variant.experiment)) for number, variant in enumerate(variants))
+    return {number: folder for number, folder in found if folder is not None}
 
 
 def _started_text(folders: Sequence[RunFolder], group: str, at_once: int) -> str:
@@ -245,6 +266,7 @@ class GroupWaiter(SignalWaiter):
                 return
             time.sleep(POLL_SECONDS)
         self._clear_line()
+        self._requeue()
 
     def _all_ended(self) -> bool:
         """Show what is new; whether nothing is to come."""
@@ -259,7 +281,8 @@ class GroupWaiter(SignalWaiter):
         ended = sum(status.ended for status in self._statuses.values())
         if self._is_terminal:
             self._show_progress(live, ended)
-        return ended == len(self._folders)
+        held = sum(status is Status.QUEUED for status in self._statuses.values()) if self._requeues else 0
+        return ended + held == len(self._folders)
 
     def _show_end(self, report: RunReport) -> None:
         self._clear_line()
@@ -276,6 +299,9 @@ class GroupWaiter(SignalWaiter):
     def _clear_line(self) -> None:
         if self._is_terminal:
             console.clear_line()
+
+    def _started_runs(self) -> Sequence[RunFolder]:
+        return self._folders
 
     @property
     def _live(self) -> list[RunFolder]:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         starts_here = slurm is None and queue is None and not placement.joins
         if starts_here and (earlier := earlier_run(script)) is not None:
             since = time.time()
-            continue_run(earlier, LAUNCHER, options, placement)
+            continue_run(earlier, LAUNCHER, options, placement=placement)
             return wait_and_report(earlier, options, signals, since)
         folder = launch.start_script(
             script, LAUNCHER, notes, queue=slurm or queue, max_hours=options.max_hours, placement=placement

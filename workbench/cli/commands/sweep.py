@@ -13,7 +13,9 @@ import msgspec
 
 from workbench.cli import console
 from workbench.cli.process_options import process_sets
+from workbench.cli.queue_options import LOCAL
 from workbench.cli.signals import SignalRecorder
+from workbench.cli.slurm_options import slurm_options, slurm_sets
 from workbench.cli.sweep_options import ACTIONS
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import SignalWaiter, check_detached
@@ -22,18 +24,28 @@ from workbench.core import text
 from workbench.core.errors import UserError
 from workbench.core.exit_codes import DONE, FAILED, INTERRUPTED
 from workbench.launcher.launch import start_warnings
+from workbench.launcher.slurm import is_changed
 from workbench.sweeps.control import (
     check_optuna,
-    create_sweep,
+    remove_sweep,
     resume_sweep,
-    start_workers,
+    start_sweep,
     stop_sweep,
     wait_until_stopped,
 )
 from workbench.sweeps.definition import SweepRequest, define_sweep
-from workbench.sweeps.records import SweepDefinition, SweepStatus, TrialState, TrialSummary
+from workbench.sweeps.records import SweepStatus, TrialState, TrialSummary
+from workbench.sweeps.slurm_jobs import list_workers
 from workbench.sweeps.space import ParamValue, format_value
-from workbench.sweeps.sweep_folder import SweepFolder, SweepStore, SweepView, read_sweep
+from workbench.sweeps.sweep_folder import (
+    EXAMPLE,
+    NO_SWEEPS,
+    SweepFolder,
+    SweepStore,
+    SweepView,
+    goal,
+    read_sweep,
+)
 
 POLL_SECONDS = 0.3
 
@@ -57,6 +69,8 @@ class SweepReport(msgspec.Struct, frozen=True):
     status: SweepStatus
     error: str
     """Why it has failed, for people."""
+    waits_for: str
+    """What its workers in Slurm wait for, for people; empty unless it is queued."""
     metric: str
     minimize: bool
     trials_total: int
@@ -67,6 +81,16 @@ class SweepReport(msgspec.Struct, frozen=True):
     importances: dict[str, float]
     storage: str
     """Optuna's journal."""
+    slurm_jobs: tuple[str, ...]
+    """The arrays of workers that were submitted to Slurm, oldest first."""
+
+
+class RemovedSweep(msgspec.Struct, frozen=True):
+    """The document that `sweep remove --json` prints."""
+
+    sweep: str
+    directory: str
+    """Where it is in the trash."""
 
 
 def sweep(options: argparse.Namespace) -> int:
@@ -77,7 +101,8 @@ def sweep(options: argparse.Namespace) -> int:
         if options.param:
             raise UserError("--param is for a new sweep; the settings of one that exists can't change")
         folder = SweepStore.default().find(options.sweep)
-        return {"show": _show, "stop": _stop, "resume": _resume}[options.recipe](folder, options)
+        actions = {"show": _show, "stop": _stop, "resume": _resume, "remove": _remove}
+        return actions[options.recipe](folder, options)
     if options.sweep is not None:
         raise UserError(f"unexpected '{options.sweep}': actions are {', '.join(ACTIONS)}")
     if options.recipe is None and not (options.param or options.dataset or options.model):
@@ -88,7 +113,9 @@ def sweep(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     check_optuna(options.sampler)
     arguments = {"dataset": options.dataset, "model": options.model, "device": options.device}
-    content = experiment_content(options.recipe, sets=[*options.set, *process_sets(options)], **arguments)
+    content = experiment_content(
+        options.recipe, sets=[*slurm_sets(options), *options.set, *process_sets(options)], **arguments
+    )
     experiment = build_experiment(content)
     request = SweepRequest(
         content=content, params=options.param, trials=options.trials, workers=options.workers or 1,
@@ -98,25 +125,44 @@ def _start(options: argparse.Namespace) -> int:
     if options.workers == 0:
         raise UserError("--workers must be at least 1")
     definition = define_sweep(request)
-    check_detached(options)
-    for remark in start_warnings(experiment):
+    slurm = slurm_options(options, None)
+    for remark in start_warnings(experiment, here=slurm is None):
         console.print_status(remark)
+    if slurm is not None:
+        from workbench.cli.commands.fetch import fetch_for_nodes
+
+        fetch_for_nodes(experiment)
+    else:
+        check_detached(options)
     with SignalRecorder() as signals:
         name = options.name or f"{experiment.name}-sweep"
-        folder = create_sweep(definition, name, exact=options.name is not None)
-        start_workers(folder, definition.workers)
+        folder = start_sweep(definition, name, slurm, exact=options.name is not None)
         console.print_status(
             f"Started the sweep {folder.name}: {text.plural(definition.trials, 'trial')} by "
-            f"{text.plural(definition.workers, 'worker')}; {_goal(definition)}."
+            f"{text.plural(definition.workers, 'worker')}{_array(folder)}; {goal(definition)}."
         )
         return _wait(folder, options, signals)
 
 
+def _array(folder: SweepFolder) -> str:
+    """How newly started workers were submitted, for people."""
+    submitted = list_workers(folder.path)
+    return f" (array {submitted[-1].job} of Slurm)" if submitted else ""
+
+
 def _resume(folder: SweepFolder, options: argparse.Namespace) -> int:
-    check_detached(options)
+    submitted = list_workers(folder.path)
+    slurm = slurm_options(options, None, again=bool(submitted))
+    without_slurm = options.launcher == LOCAL
+    if slurm is None and (without_slurm or not submitted):
+        check_detached(options)
+    elif submitted and is_changed(folder.slurm_script, submitted[-1].script_sha256):
+        console.print_status(f"{folder.slurm_script} was changed, and is submitted as it is.")
     shown = {trial.number for trial in read_sweep(folder).summary.trials if trial.state.ended}
     with SignalRecorder() as signals:
-        count = resume_sweep(folder, trials=options.trials, workers=options.workers)
+        count = resume_sweep(
+            folder, trials=options.trials, workers=options.workers, slurm=slurm, without_slurm=without_slurm
+        )
         console.print_status(f"Resumed the sweep {folder.name} with {text.plural(count, 'more worker')}.")
         return _wait(folder, options, signals, shown)
 
@@ -184,15 +230,25 @@ def _stop(folder: SweepFolder, options: argparse.Namespace) -> int:
     return DONE
 
 
+def _remove(folder: SweepFolder, options: argparse.Namespace) -> int:
+    path = remove_sweep(folder)
+    if options.json:
+        console.print_json(RemovedSweep(folder.name, str(path)))
+    else:
+        console.print_result(
+            f"Moved the sweep {folder.name} to the trash, without its runs; "
+            f"'workbench trash restore {folder.name}' restores it."
+        )
+    return DONE
+
+
 def _list(options: argparse.Namespace) -> int:
     views = [read_sweep(folder) for folder, _ in SweepStore.default().list_sweeps()]
     if options.json:
         console.print_json([report_sweep(view) for view in views])
         return DONE
     if not views:
-        console.print_status(
-            "No sweeps. Start one: workbench sweep digits-mlp --param train.lr=log:1e-4:1e-1 --trials 20"
-        )
+        console.print_status(f"{NO_SWEEPS} Start one: {EXAMPLE}")
         return DONE
     print_table(("sweep", "status", "trials", "metric", "best"), [_list_row(view) for view in views])
     return DONE
@@ -215,7 +271,8 @@ def report_sweep(view: SweepView) -> SweepReport:
         minimize=definition.minimize, trials_total=definition.trials, workers=view.workers,
         trials=tuple(_report_trial(trial) for trial in summary.trials),
         best=None if best is None else _report_trial(best), importances=summary.importances,
-        storage=str(view.folder.journal),
+        storage=str(view.folder.journal), waits_for=view.waits_for,
+        slurm_jobs=tuple(workers.job for workers in list_workers(view.folder.path)),
     )  # fmt: skip
 
 
@@ -237,8 +294,10 @@ def print_sweep(view: SweepView) -> None:
             for trial in summary.trials
         ],
     )  # fmt: skip
+    waits = f", waits for {view.waits_for}" if view.waits_for else ""
     console.print_result(
-        f"{view.folder.name} is {view.status}: {summary.ended} of {text.plural(definition.trials, 'trial')} ended"
+        f"{view.folder.name} is {view.status}{waits}: "
+        f"{summary.ended} of {text.plural(definition.trials, 'trial')} ended"
     )
     if best := summary.best_trial:
         console.print_result(
@@ -254,10 +313,6 @@ def _settings_text(trial: TrialSummary) -> str:
     return " ".join(f"{key}={format_value(value)}" for key, value in trial.params.items())
 
 
-def _goal(definition: SweepDefinition) -> str:
-    return f"{'lower' if definition.minimize else 'higher'} {definition.metric} is better"
-
-
 class SweepWaiter(SignalWaiter):
     """Follows a sweep until nobody works on it; a signal to stop stops it, with its runs, after a checkpoint."""
 
@@ -271,7 +326,7 @@ class SweepWaiter(SignalWaiter):
         while True:
             view = read_sweep(self._folder)
             self._show(view)
-            if not view.workers:
+            if not view.workers and view.status is not SweepStatus.QUEUED:
                 break
             if self._handle_signals():
                 return view
@@ -323,6 +378,8 @@ def _progress(view: SweepView) -> str:
     best = view.summary.best_trial
     running: Sequence[TrialSummary] = [t for t in view.summary.trials if t.state is TrialState.RUNNING]
     parts = [f"{view.summary.ended} of {view.definition.trials} trials"]
+    if view.waits_for:
+        parts.append(f"waits for {view.waits_for}")
     if best is not None:
         parts.append(f"best {text.format_decimals(best.value)} (trial {best.number})")
     parts += [f"trial {trial.number}: epoch {trial.epoch}" for trial in running]

@@ -23,7 +23,7 @@ from workbench.cli.process_options import (
 from workbench.cli.queue_options import LOCAL, queue_options
 from workbench.cli.run_argument import resolve_target_run
 from workbench.cli.signals import SignalRecorder, wait_for_orphans
-from workbench.cli.slurm_options import slurm_options
+from workbench.cli.slurm_options import slurm_options, slurm_sets
 from workbench.cli.slurm_restart import continue_run, earlier_run
 from workbench.cli.tables import print_table
 from workbench.cli.waiting import LAUNCHER, RunWaiter, check_detached
@@ -113,7 +113,7 @@ def _train_on_nodes(options: argparse.Namespace, placement: Placement) -> int:
             return _join(experiment, options, placement, signals)
         if (earlier := earlier_run(experiment)) is not None:
             since = time.time()
-            continue_run(earlier, LAUNCHER, options, placement)
+            continue_run(earlier, LAUNCHER, options, placement=placement)
             return wait_and_report(earlier, options, signals, since)
         notes = Notes(group=options.group, tags=tuple(options.tag))
         folder = launch.start_run(
@@ -156,7 +156,7 @@ def experiment_of(options: argparse.Namespace, sets: Sequence[str] = ()) -> Expe
     """The experiment that the options of `workbench train` describe, with more settings. Raises `UserError`."""
     return build_experiment(
         options.recipe, dataset=options.dataset, model=options.model, name=options.name, device=options.device,
-        sets=[*options.set, *process_sets(options), *fold_sets(options), *sets],
+        sets=[*slurm_sets(options), *options.set, *process_sets(options), *fold_sets(options), *sets],
     )  # fmt: skip
 
 

@@ -47,9 +47,7 @@ def hold_or_release(host: ActionHost, targets: RunTargets) -> None:
 
 def queue_labels(targets: RunTargets) -> dict[str, str]:
     """What keys do to queued target runs, by the name of the action."""
-    rows = targets.eligible_runs("hold")
-    if not rows:
-        return {}
-    stops = targets.eligible_runs("stop")
-    stop = {"stop": "take out"} if all(row.status is Status.QUEUED for row in stops) else {}
-    return {"hold": "release" if all(row.held for row in rows) else "hold", **stop}
+    rows, stops = targets.eligible_runs("hold"), targets.eligible_runs("stop")
+    hold = {"hold": "release" if all(row.held for row in rows) else "hold"} if rows else {}
+    only_queued = stops and all(row.status is Status.QUEUED for row in stops)
+    return {**hold, "stop": "take out"} if only_queued else hold

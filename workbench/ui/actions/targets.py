@@ -105,6 +105,8 @@ def _objection(action: str, row: RunSummary) -> str:
         return "is a script"
     if row.logs and action in OURS_ONLY | TRAINING_ONLY:
         return "is a log of another program, which can only be read"
+    if row.slurm_job and row.status is Status.QUEUED and action in QUEUED_ONLY:
+        return "waits in Slurm, which has an order of its own"
     if row.opened and action == "trash":
         return "is only shown, not in the list of runs"
     return ""

@@ -111,6 +111,20 @@ class SweepResumeRequested(Message):
 
 
 @dataclass
+class SweepStarted(Message, bubble=False):
+    """Sent by the app to the sweeps pane: the user has started a sweep with this name."""
+
+    name: str
+
+
+@dataclass
+class SweepRemovalRequested(Message):
+    """The user asked to remove a sweep."""
+
+    folder: SweepFolder
+
+
+@dataclass
 class MarksChanged(Message):
     """Runs were marked or unmarked."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from workbench.config.experiment import Experiment
+from workbench.config.recipes import RecipeContent
 from workbench.config.variants import Variant
 from workbench.core.text import cell_width, complete_name, sanitize
 from workbench.runs.metrics import EvaluationFile
@@ -56,9 +57,24 @@ class PaneServices:
         return self.open_compute()
 
 
+class ExperimentDraft(Protocol):
+    """The experiment that is being edited."""
+
+    @property
+    def axes(self) -> Mapping[str, str]:
+        """The settings with several values, as typed, by full name."""
+
+    def recipe_content(self) -> RecipeContent:
+        """The experiment before defaults; of several the first. Raises `UserError`."""
+
+
 @runtime_checkable
 class ExperimentEditor(Protocol):
     """The pane in which an experiment is configured."""
+
+    @property
+    def draft(self) -> ExperimentDraft:
+        """What is edited."""
 
     def experiment(self) -> Experiment:
         """The experiment as it is configured now; of several the first. Raises `UserError`."""

@@ -15,7 +15,7 @@ from workbench.config.experiment import (
     default_train_settings,
     experiment_from_dict,
 )
-from workbench.config.recipes import load_recipe
+from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.variants import FOLD, FOLDS, Variant, is_axis, make_variants, split_values
 from workbench.core.errors import UserError
 from workbench.core.setting_parser import parse_assignment
@@ -189,6 +189,12 @@ class Draft:
     def experiment(self) -> Experiment:
         """The edited experiment; of several the first. Raises `UserError`."""
         return _experiment(_first_of_axes(self._settings))
+
+    def recipe_content(self) -> RecipeContent:
+        """The edited experiment before defaults; of several the first. Raises `UserError`."""
+        content = dict(apply_overrides({}, _first_of_axes(self._settings)))
+        experiment_from_dict(content)
+        return content
 
     def variants(self) -> list[Variant]:
         """The edited experiments: one for each combination of values like `0.1 | 0.03`. Raises `UserError`."""

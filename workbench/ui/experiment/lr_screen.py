@@ -23,6 +23,9 @@ from workbench.planning.lr_curve import HIGHEST_RATE, LOWEST_RATE, LrCurve
 from workbench.planning.plan import Measurement
 from workbench.ui.widgets.plot import Mark, Plot, Series
 
+HIGHEST_SHOWN = 1.3
+"""The plot ends at so many times the first loss: beyond it, the steps diverge."""
+
 
 class LrScreen(ModalScreen[float | None]):
     """The loss over the learning rate; `enter` and `v` return a suggested rate."""
@@ -100,7 +103,9 @@ class LrScreen(ModalScreen[float | None]):
         ]
         title = [("loss of a step", "$accent"), ("  over its learning rate, smoothed", "$foreground-muted")]
         x_axis = Axis(LOWEST_RATE, HIGHEST_RATE, "log")
-        self.query_one(Plot).draw(series, x_axis, fit_axis(curve.smoothed), marks, title)
+        first = curve.smoothed[0]
+        y_axis = fit_axis([loss for loss in curve.smoothed if loss <= HIGHEST_SHOWN * first])
+        self.query_one(Plot).draw(series, x_axis, y_axis, marks, title)
         self.query_one(Vertical).border_subtitle = (
             f"enter {curve.steepest:g} (steepest)  v {curve.valley:g} (valley)  esc back"
             if curve.steepest is not None and curve.valley is not None

@@ -15,12 +15,14 @@ from textual.widgets import Static
 from workbench.core.text import format_compact
 from workbench.sweeps.records import SweepStatus, TrialSummary
 from workbench.sweeps.space import Choices
-from workbench.sweeps.sweep_folder import SweepView
+from workbench.sweeps.sweep_folder import EXAMPLE, NO_SWEEPS, SweepView
 from workbench.ui.base.layout import PaneId
 from workbench.ui.base.messages import (
     Notify,
     RunOpened,
+    SweepRemovalRequested,
     SweepResumeRequested,
+    SweepStarted,
     SweepStopRequested,
     TrialChosen,
 )
@@ -47,7 +49,7 @@ WIDE_CELLS = 96
 MAX_SWEEP_ROWS = 5
 PARTS = ("-trials", "-history", "-settings")
 """What a narrow pane shows under the list of sweeps, one at a time."""
-NO_SWEEPS = "No sweeps. Start one: workbench sweep digits-mlp --param train.lr=log:1e-4:1e-1 --trials 20"
+HOW_TO_START = f"{NO_SWEEPS} S searches settings of the experiment in pane 2; so does {EXAMPLE}"
 NO_RESULT = "No result yet."
 
 
@@ -86,6 +88,7 @@ class SweepsPane(Pane):
         Binding("s", "stop_sweep", "stop the sweep"),
         Binding("r", "resume_sweep", "resume the sweep"),
         Binding("o", "order", "best or newest first", show=False),
+        Binding("x", "remove_sweep", "move the sweep to the trash", show=False),
     ]
 
     def __init__(
@@ -98,9 +101,11 @@ class SweepsPane(Pane):
         self._by_value = True
         self._shown: tuple[object, ...] = ()
         """What the trials and the plots were drawn for."""
+        self._wanted = ""
+        """The name of a sweep that the cursor shall go to once it is known."""
 
     def compose(self) -> ComposeResult:
-        yield Static(NO_SWEEPS, id="no-sweeps", markup=False)
+        yield Static(HOW_TO_START, id="no-sweeps", markup=False)
         yield SweepTable(id="sweeps")
         with Horizontal(id="sweep-parts"):
             yield TrialTable(id="trials")
@@ -163,6 +168,9 @@ class SweepsPane(Pane):
         self.set_class(not self.sweeps, "-empty")
         self.sweep_table.styles.height = 1 + max(1, min(len(self.sweeps), MAX_SWEEP_ROWS))
         self.sweep_table.show(SWEEP_COLUMNS, [sweep_row(view) for view in self.sweeps])
+        if any(view.folder.name == self._wanted for view in self.sweeps):
+            self.sweep_table.go_to(self._wanted)
+            self._wanted = ""
         view = self.sweep
         self.headline = _headline(view)
         self.refresh_bindings()
@@ -185,6 +193,11 @@ class SweepsPane(Pane):
         _write(self.query_one("#importances", Static), importance_lines(view, width, self._setting))
         _write(self.query_one("#choices", Static), choice_lines(view, self._setting, width))
 
+    @on(SweepStarted)
+    def _sweep_started(self, event: SweepStarted) -> None:
+        self._wanted = event.name
+        self._show()
+
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -193,10 +206,12 @@ class SweepsPane(Pane):
             case "next_part":
                 return view is not None and self.has_class("-one")
             case "stop_sweep":
-                return view is not None and view.status is SweepStatus.RUNNING
+                return view is not None and view.status in {SweepStatus.RUNNING, SweepStatus.QUEUED}
             case "resume_sweep":
                 stopped = {SweepStatus.STOPPED, SweepStatus.FAILED, SweepStatus.INTERRUPTED}
                 return view is not None and view.status in stopped
+            case "remove_sweep":
+                return view is not None and not view.status.live
             case "load_best":
                 return view is not None and view.summary.best is not None
             case "next_setting":
@@ -264,6 +279,11 @@ class SweepsPane(Pane):
         if self.sweep is not None:
             self.post_message(SweepResumeRequested(self.sweep.folder))
 
+    def action_remove_sweep(self) -> None:
+        """Move the sweep under the cursor to the trash, without its runs."""
+        if self.sweep is not None:
+            self.post_message(SweepRemovalRequested(self.sweep.folder))
+
     def text_to_copy(self) -> str:
         """The path of the sweep's folder."""
         return str(self.sweep.folder.path) if self.sweep else ""
@@ -275,8 +295,8 @@ def _headline(view: SweepView | None) -> str:
     parts = [view.folder.name, f"{view.summary.ended} of {view.definition.trials} trials"]
     if (best := view.summary.best_trial) is not None:
         parts.append(f"best {format_compact(best.value)}")
-    if view.error:
-        parts.append(view.error)
+    if view.error or view.waits_for:
+        parts.append(view.error or f"waits for {view.waits_for}")
     return "──".join(parts)
 
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from textual.content import Content
 
-from workbench.charts.axes import Axis, fit_axis
+from workbench.charts.axes import Axis, Unit, fit_axis
 from workbench.core.text import cell_width, format_compact, pad, sanitize
 from workbench.sweeps.records import SweepDefinition, TrialState, TrialSummary
 from workbench.sweeps.space import Choices, Range
@@ -42,7 +42,7 @@ def draw_history(view: SweepView) -> Drawing | None:
         Series("best so far", *line, BEST_STYLE),
         Series("trial", [t.number for t, _ in finished], [v for _, v in finished], POINT_STYLE, "points", POINT),
     ]  # fmt: skip
-    x_axis = Axis(0.0, float(max(view.definition.trials - 1, 1)))
+    x_axis = Axis(0.0, float(max(view.definition.trials - 1, 1)), unit="count")
     title = [
         (f"{view.definition.metric} by trial", MUTED), (f"  ─ best {format_compact(so_far[-1])}", BEST_STYLE),
     ]  # fmt: skip
@@ -80,7 +80,8 @@ def draw_marginal(view: SweepView, key: str) -> Drawing | None:
     marks = []
     if (best := view.summary.best_trial) is not None and best.value is not None:
         marks.append(Mark(_number(best, key), best.value, POINT, f"trial {best.number}", BEST_STYLE))
-    axis = Axis(float(space.low), float(space.high), "log" if space.log else "linear")
+    unit: Unit = "count" if space.whole else "number"
+    axis = Axis(float(space.low), float(space.high), "log" if space.log else "linear", unit)
     title = [(f"{view.definition.metric} by {sanitize(key)}", MUTED)]
     return Drawing(series, axis, _value_axis(finished), marks, title)
 

@@ -18,6 +18,7 @@ MIN_VALUE_CELLS = 6
 BEST_STYLE = "bold $accent"
 SWEEP_MARKS: dict[SweepStatus, tuple[str, str]] = {
     SweepStatus.RUNNING: ("●", "$primary"),
+    SweepStatus.QUEUED: ("◦", "$secondary"),
     SweepStatus.STOPPING: ("●", "$warning"),
     SweepStatus.FINISHED: ("✓", "$success"),
     SweepStatus.STOPPED: ("■", "$warning"),
