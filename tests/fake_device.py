@@ -17,7 +17,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from workbench.datasets.augmentation import luma_weights
+from workbench.datasets import random_ops
+from workbench.datasets.grayscale import luma_weights
 from workbench.engine import data_placement
 from workbench.engine.train_state import TrainState
 
@@ -33,11 +34,14 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
     monkeypatch.setattr(nn.Module, "_apply", replace_tensors)
-    luma_weights.cache_clear()
+    device_tables = (luma_weights, random_ops._magnitudes, random_ops._signed_operations)
+    for table in device_tables:
+        table.cache_clear()
     allow_tf32 = torch.backends.cudnn.allow_tf32
     yield FakeTensorMode(allow_non_fake_inputs=False)
     torch.backends.cudnn.allow_tf32 = allow_tf32
-    luma_weights.cache_clear()
+    for table in device_tables:
+        table.cache_clear()
 
 
 def replace_tensors(

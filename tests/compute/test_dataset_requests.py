@@ -6,6 +6,7 @@ import asyncio
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -25,6 +26,7 @@ from workbench.compute.protocol_records import ExperimentDataset, RunDataset
 from workbench.compute.protocol_responses import Response
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
+from workbench.datasets.augmentation_options import AugmentationOptions
 from workbench.ui.data.dataset_text import fact_lines, remarks
 
 COUNTED_CODE = """
@@ -139,6 +141,29 @@ async def test_an_image_before_and_after_transforms(shared: ComputeClient) -> No
     augmented = await shared.request(ask(augment=("crop", "flip"), draw=1))
     assert augmented.transformed != augmented.item.png
     assert augmented.result is not None and augmented.result.shape == (3, 96, 96)
+
+
+async def test_a_photograph_is_followed_from_its_file_and_cropped_as_in_training(
+    shared: ComputeClient, tmp_path: Path
+) -> None:
+    """The steps say what is stored and what a center crop loses; augmentations see all that is stored."""
+    draw_classes(tmp_path, size=(300, 150), cat=5, dog=5)
+    model = Choice("resnet18", {"pretrained": False, "input_size": 96})
+    photos = ExperimentDataset(data=Choice(f"folder:{tmp_path}"), model=model)
+    trained = (await shared.request(TraceDatasetImage(dataset=photos, split="train"))).steps
+    assert [(step.name, step.shape) for step in trained[:3]] == [
+        ("original", (300, 150)), ("stored", (110, 110)), ("cropped", (96, 96)),
+    ]  # fmt: skip
+    tested = (await shared.request(TraceDatasetImage(dataset=photos, split="test"))).steps
+    assert [step.name for step in tested[:2]] == ["original", "cropped"]
+    assert "Resize(110), CenterCrop(96); 38 % of a 300×150 image is seen" in tested[1].code
+    augment = TransformImage(dataset=photos, augment=("resized-crop",), draw=1)
+    whole = msgspec.structs.replace(augment, augment_options=AugmentationOptions(crop_scale=1.0))
+    results = [(await shared.request(request)).result for request in (augment, whole)]
+    assert all(result is not None and result.shape == (3, 96, 96) for result in results)
+    notices = (await shared.request(DescribeDataset(dataset=photos))).facts.notices
+    assert any("for training stored as 110×110 and cropped" in line for line in notices)
+    assert any("38 % of a 300×150 image" in line for line in notices)
 
 
 async def test_values_and_a_scatter_plot_of_a_dataset_without_images(shared: ComputeClient) -> None:

@@ -17,9 +17,11 @@ from workbench.core.errors import UserError
 from workbench.core.settings_schema import Choice
 from workbench.datasets.class_folders import natural_order
 from workbench.datasets.drawing import stratified_split
+from workbench.datasets.image_fitting import make_fittings
 from workbench.datasets.image_folder_facts import folder_facts
 from workbench.datasets.image_folder_scan import scan_folder
 from workbench.datasets.image_listing import ImageListing
+from workbench.datasets.image_sizes import StoredSides
 from workbench.datasets.load_request import RecordedData
 from workbench.datasets.loader import load
 from workbench.datasets.pixel_notices import pixel_notices
@@ -307,7 +309,12 @@ def test_numbers_are_in_natural_order(tmp_path):
     [
         ((32, 32), "resnet", (32, 32), "images: 32×32, not resized"),
         ((32, 32), "convnet", (32, 32), "images: 32×32, not resized"),
-        ((32, 32), "resnet18", (32, 224), "images resized: 32×32 → 224×224"),
+        (
+            (32, 32),
+            "resnet18",
+            (224, 224),
+            "images resized: 32×32 → 224×224 (for training stored as 32×32 and cropped)",
+        ),
         ((640, 480), "convnet", (32, 32), "images resized: 640×480 → 32×32"),
         ((8, 8), "convnet", (8, 32), "images resized: 8×8 → 32×32"),
     ],
@@ -356,7 +363,9 @@ def test_a_class_that_is_not_tested_is_named():
 def test_kinds_of_files_that_take_turns_are_all_seen(tmp_path):
     for i in range(128):
         Image.new("RGBA" if i % 2 else "RGB", (8, 8)).save(tmp_path / f"{i:03}.png")
-    (notice,) = pixel_notices(sorted(tmp_path.glob("*.png")), "RGB", 8, "crop")
+    (notice,) = pixel_notices(
+        sorted(tmp_path.glob("*.png")), make_fittings(StoredSides(8, None, None), "RGB", "crop")
+    )
     assert "images checked: transparency blended with white" in notice
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled
 from workbench.core.settings_schema import Choice
-from workbench.datasets import image_cache
+from workbench.datasets import image_cache, image_fitting
 from workbench.datasets.image_folder_facts import describe_folder, facts_of_scan, folder_facts
 from workbench.datasets.image_folder_scan import scan_folder
 from workbench.datasets.image_listing import ImageListing
@@ -272,13 +272,13 @@ def same(first, second):
 
 def decodings(monkeypatch):
     """The names of the files that are opened from now on."""
-    opened, really = [], image_cache.open_image
+    opened, really = [], image_fitting.open_image
 
-    def counted(path):
+    def counted(path, at_least=None):
         opened.append(path.name)
-        return really(path)
+        return really(path, at_least)
 
-    monkeypatch.setattr(image_cache, "open_image", counted)
+    monkeypatch.setattr(image_fitting, "open_image", counted)
     return opened
 
 
@@ -447,7 +447,10 @@ def test_the_cropped_share_of_images_is_reported(tmp_path):
         for number in range(8):
             Image.new("RGBA", (90, 30), (0, 0, 0, 0)).save(root / name / f"wide-{number}.png")
     cropped, said = load_folder(root, size=16).notices
-    assert "are cropped to their center square" in cropped and "33 % of a 90×30 image" in cropped
+    assert (
+        cropped.startswith("center crop: 57 % of an image is seen on average")
+        and "33 % of a 90×30 image" in cropped
+    )
     assert said.endswith("images checked: transparency blended with white")
     padded = load_folder(root, size=16, fit="pad")
     assert len(padded.notices) == 1 and padded.input.fit == "pad"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets import preview
+from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, Split, with_statistics
 from workbench.datasets.dataset_facts import ElementFacts, SplitFacts
 from workbench.datasets.transform_catalog import TRANSFORMS, TRANSFORMS_BY_NAME
@@ -143,8 +144,8 @@ def test_normalized_values_are_shown_and_drawn_as_they_were() -> None:
 
 def test_the_experiments_augmentation() -> None:
     x = images(3)
-    assert torch.equal(preview.apply_augmentation(x[0], [], 0), x[0])
-    draws = [preview.apply_augmentation(x[0], ["flip"], seed) for seed in range(12)]
+    assert torch.equal(preview.apply_augmentation(x[0], Augment([]), 0), x[0])
+    draws = [preview.apply_augmentation(x[0], Augment(["flip"]), seed) for seed in range(12)]
     assert {torch.equal(d, x[0]) for d in draws} == {True, False}
     assert all(torch.equal(d, x[0]) or torch.equal(d, x[0].flip(-1)) for d in draws)
 

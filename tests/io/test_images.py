@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from workbench.core.errors import UserError
-from workbench.io.image_fit import crop_to_square, describe_fit, fit_image
+from workbench.io.fit_mode import describe_fit
+from workbench.io.image_fit import crop_to_square, fit_image
 from workbench.io.images import (
     convert_mode,
     describe_conversion,

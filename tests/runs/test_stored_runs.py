@@ -95,6 +95,15 @@ def as_now(run: dict[str, Any]) -> dict[str, Any]:
         answered["experiment"] = upgrade_experiment(answered["experiment"])
         answered["experiment"]["train"] |= {
             "activation_checkpointing": False,
+            "crop_scale": 0.08,
+            "crop_ratio": 1.333,
+            "rotate_degrees": 15.0,
+            "jitter": 0.4,
+            "jitter_hue": 0.0,
+            "erase_chance": 0.5,
+            "rand_ops": 2,
+            "rand_magnitude": 9,
+            "resize": "",
             "log_grad_norm": False,
             "batch_per_process": 0,
             "ema": 0.0,

@@ -37,6 +37,7 @@ from workbench.compute.protocol_responses import (
 from workbench.core.parsing import parse_json
 from workbench.core.progress import Progress
 from workbench.core.settings_schema import Choice
+from workbench.datasets.augmentation_options import AugmentationOptions
 
 AnyResponse = (
     Ready
@@ -203,6 +204,7 @@ class TransformImage(Request[ImageDetail], frozen=True, kw_only=True):
     """Transforms by name, each with its parameter (`None` for the default)."""
     augment: tuple[str, ...] = ()
     """Augmentations by their names in an experiment; applied before the chain."""
+    augment_options: AugmentationOptions = AugmentationOptions()
     draw: int = 0
     """Seed of the random parameters."""
 

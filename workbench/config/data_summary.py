@@ -20,7 +20,8 @@ from workbench.datasets.image_folder_facts import (
     folder_warnings,
     list_names,
 )
-from workbench.datasets.image_sizes import automatic_side
+from workbench.datasets.image_sizes import StoredSides, stored_sides
+from workbench.io.fit_mode import describe_crops
 from workbench.models import catalog as models
 
 RARE_SHARE = 0.25
@@ -75,15 +76,18 @@ def summarize_data(data: Choice, model: Choice, train: TrainingSettings | None =
     if facts is None:
         return None
     counts = split_counts(facts, train.validation if train else 0.0)
-    shape, input_shape = _shapes(facts, data, model)
+    sides = _stored_sides(facts, data, model)
+    shape, input_shape = _shapes(sides.side, model)
+    crops = _describe_crops(facts, data, sides)
+    resizing = describe_resizing(facts.sizes, shape, input_shape, sides.store)
     rare = [] if train is None else imbalance(facts.classes, counts, train)
     return DataSummary(
         facts=facts,
         counts=counts,
         shape=shape,
         input_shape=input_shape,
-        lines=(*describe_folder(facts), *describe_resizing(facts.sizes, shape, input_shape), *rare),
-        warnings=(*folder_warnings(facts), *rare),
+        lines=(*describe_folder(facts), *resizing, *crops, *rare),
+        warnings=(*folder_warnings(facts), *crops, *rare),
     )
 
 
@@ -103,13 +107,28 @@ def split_counts(facts: FolderFacts, validation: float) -> dict[str, tuple[int, 
     return {"train": train, "validation": drawn, "test": facts.counts["test"]}
 
 
-def _shapes(
-    facts: FolderFacts, data: Choice, model: Choice
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The shapes of a stored image and of a model's input."""
+def _stored_sides(facts: FolderFacts, data: Choice, model: Choice) -> StoredSides:
+    """The sides of stored images."""
+    info, options = models.find(model.name), data.options
+    return stored_sides(
+        facts.sizes,
+        info.load_size(model.options),
+        info.center_crop(model.options),
+        size=options.get("size", "auto"),
+        store=options.get("store", "auto"),
+    )
+
+
+def _describe_crops(facts: FolderFacts, data: Choice, sides: StoredSides) -> tuple[str, ...]:
+    if facts.sizes is None:
+        return ()
+    fit, whole = data.options.get("fit", "crop"), sides.store is not None
+    return describe_crops(facts.sizes.squareness, facts.sizes.longest, fit, sides.crop, is_stored_whole=whole)
+
+
+def _shapes(side: int, model: Choice) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The shapes of a stored image of `side` and of a model's input."""
     info = models.find(model.name)
-    size = data.options.get("size", "auto")
-    side = size if isinstance(size, int) else automatic_side(facts.sizes, info.load_size(model.options))
     shape = (1 if info.channels == 1 else 3, side, side)
     input_side = info.size_for(model.options, shape) or side
     return shape, (info.channels or shape[0], input_side, input_side)

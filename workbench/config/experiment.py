@@ -15,6 +15,7 @@ from msgspec import Meta
 from workbench.config.cross_validation import check_folds
 from workbench.config.data_location import with_current_dataset
 from workbench.config.process_count import check_processes
+from workbench.config.progressive_resizing import resizing_steps
 from workbench.config.recipes import RecipeContent, load_recipe
 from workbench.config.setting_aliases import (
     upgrade_experiment,
@@ -40,6 +41,7 @@ from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.core.user_code_outline import check_data_function, check_model_class, check_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets.file_sources import find_source
+from workbench.datasets.image_sizes import LARGE_INPUT
 from workbench.io.atomic_files import read_json
 from workbench.io.record_codec import convert as convert_record
 from workbench.models import catalog as models
@@ -114,6 +116,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return {"v": VERSION, **plain, "data": self.data.to_dict(), "model": self.model.to_dict()}
 
 
+CROP_SCALE = 0.35
+"""The least area of random-resized crops by default, as in fastai's training of few epochs."""
 VERSION = 1
 """Version of the JSON and TOML form."""
 MAX_NAME_BYTES = 80
@@ -351,7 +355,19 @@ def default_train_settings(data: Choice, model: Choice) -> Options:
     """The default training settings for this dataset and model."""
     data_info, model_info = datasets.find(data.name), models.find(model.name)
     monitor = {"monitor": "loss"} if data_info.task == "regression" else {}
-    return {**data_info.train, **model_info.train_defaults(model.options), **monitor}
+    crops = _crop_defaults(data_info, data, model_info.load_size(model.options))
+    return {**data_info.train, **crops, **model_info.train_defaults(model.options), **monitor}
+
+
+def _crop_defaults(info: datasets.DatasetInfo, data: Choice, model_size: int) -> Options:
+    """Random-resized crops of photographs for large inputs, milder than for ImageNet's many epochs."""
+    size, augment = data.options.get("size", "auto"), info.train.get("augment", ())
+    side = size if isinstance(size, int) else model_size
+    has_store = info.options is not None and "store" in info.options.__struct_fields__
+    if not has_store or side < LARGE_INPUT or "crop" not in augment:
+        return {}
+    names = tuple("resized-crop" if name == "crop" else name for name in augment)
+    return {"augment": names, "crop_scale": CROP_SCALE}
 
 
 def check_compatibility(experiment: Experiment) -> None:
@@ -377,6 +393,7 @@ def check_compatibility(experiment: Experiment) -> None:
     check_processes(experiment.train)
     check_training(experiment.train)
     check_folds(experiment.train)
+    resizing_steps(experiment.train.resize)
     if experiment.train.monitor != "loss" and data.task == "regression":
         raise UserError("train.monitor must be loss for a regression")
 

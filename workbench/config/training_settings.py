@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from workbench.datasets.augmentation_options import AugmentationOptions
+
 Augmentation = Literal[
-    "crop", "translate", "flip", "altflip", "vflip", "rotate", "colour", "erase", "mixup", "cutmix"
-]
+    "resized-crop", "crop", "translate", "flip", "altflip", "vflip", "rotate", "colour", "erase", "grayscale", "blur",
+    "trivial-augment", "rand-augment", "mixup", "cutmix",
+]  # fmt: skip
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,11 +135,38 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     augment: Annotated[
         tuple[Augmentation, ...],
         Meta(
-            description="augmentations: crop, translate (by up to 2 pixels, reflected edges), flip (horizontal), "
-            "altflip (flip, alternating between epochs), vflip, rotate, colour (color jitter), erase (random "
-            "erasing), mixup, cutmix (the training accuracy then counts the class with the larger share)"
+            description="augmentations: resized-crop (random-resized crop of the stored image), crop (shift, black "
+            "edges), translate (by up to 2 pixels, reflected edges), flip (horizontal), altflip (flip, alternating "
+            "between epochs), vflip, rotate, colour (color jitter), erase (random erasing), grayscale (a fifth of the "
+            "images), blur (half of them), trivial-augment (TrivialAugmentWide), rand-augment, mixup, cutmix (the "
+            "training accuracy then counts the class with the larger share)"
         ),
     ] = ()
+    crop_scale: Annotated[
+        float, Meta(ge=0.01, le=1, description="resized-crop: least part of the area of an image")
+    ] = 0.08
+    crop_ratio: Annotated[
+        float, Meta(ge=1, le=10, description="resized-crop: greatest ratio of the sides, either way")
+    ] = 1.333
+    rotate_degrees: Annotated[float, Meta(ge=0, le=180, description="rotate: greatest angle")] = 15.0
+    jitter: Annotated[
+        float,
+        Meta(ge=0, le=1, description="colour: brightness, contrast and saturation change by up to this part"),
+    ] = 0.4
+    jitter_hue: Annotated[
+        float, Meta(ge=0, le=0.5, description="colour: the hue is shifted by up to this part of the circle")
+    ] = 0.0
+    erase_chance: Annotated[float, Meta(ge=0, le=1, description="erase: part of the images")] = 0.5
+    rand_ops: Annotated[int, Meta(ge=1, le=14, description="rand-augment: operations for each image")] = 2
+    rand_magnitude: Annotated[int, Meta(ge=0, le=30, description="rand-augment: magnitude")] = 9
+    resize: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="progressive resizing: sides of training images, each with the part of the training after "
+            "which it is used (128@0,192@0.5,224@0.8)",
+        ),
+    ] = ""
     normalize: Annotated[
         Literal["auto", "half", "none"],
         Meta(
@@ -307,3 +337,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         int,
         Meta(ge=0, description="keep a checkpoint every n epochs; 0 keeps only the best and the last two"),
     ] = 0
+
+    @property
+    def augmentation_options(self) -> AugmentationOptions:
+        """The settings of `augment`."""
+        names = AugmentationOptions.__struct_fields__
+        return AugmentationOptions(**{name: getattr(self, name) for name in names})

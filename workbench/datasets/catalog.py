@@ -19,7 +19,7 @@ from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.datasets.file_options import CsvOptions, NpzOptions, PackedOptions
 from workbench.datasets.file_sources import FileSource, find_source
 from workbench.datasets.found_counts import count_found
-from workbench.datasets.image_options import ImageFit, ImageSide, SplitSeed
+from workbench.datasets.image_options import ImageFit, ImageSide, SplitSeed, StoredSide
 from workbench.datasets.npz_arrays import npz_facts
 from workbench.io.disk_usage import quick_disk_usage
 
@@ -93,6 +93,7 @@ class PhotosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     size: ImageSide = "auto"
     fit: ImageFit = "crop"
+    store: StoredSide = "auto"
 
 
 class ImagenetteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +101,7 @@ class ImagenetteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     size: ImageSide = "auto"
     fit: ImageFit = "crop"
+    store: StoredSide = "auto"
     edition: Annotated[
         Literal["160px", "320px", "full"], Meta(description="the shorter side of the published images")
     ] = "320px"
@@ -117,6 +119,7 @@ class FolderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     size: ImageSide = "auto"
     fit: ImageFit = "crop"
+    store: StoredSide = "auto"
     test: Annotated[
         float, Meta(gt=0, lt=1, description="fraction held out for the test if there is no test/")
     ] = 0.2

@@ -6,7 +6,7 @@ Folds are those of scikit-learn: stratified by class, and where samples have gro
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,14 +31,26 @@ def hold_out_fold(data: Dataset, choice: FoldChoice | None, name: str) -> Datase
     whole = data.train
     held_out = fold_positions(whole, choice, name, stratified=data.task == "classification")
     rest = np.setdiff1d(np.arange(len(whole)), held_out)
-    test = replace(whole.take(held_out.tolist()), positions=torch.from_numpy(held_out))
+    test = replace((data.as_evaluated or whole.take)(held_out.tolist()), positions=torch.from_numpy(held_out))
     notice = (
         f"cross-validation: {choice.text} is held out as the test data, {len(held_out):,} of "
         f"{plural(len(whole), 'sample')}"
     )
     if len(data.test):
         notice += f"; the test split of the dataset itself ({plural(len(data.test), 'sample')}) is not used"
-    return replace(data, train=whole.take(rest.tolist()), test=test, notices=(*data.notices, notice))
+    return replace(
+        data,
+        train=whole.take(rest.tolist()),
+        test=test,
+        notices=(*data.notices, notice),
+        as_evaluated=_as_evaluated(data, rest),
+    )
+
+
+def _as_evaluated(data: Dataset, rest: np.ndarray) -> Callable[[Sequence[int]], Split] | None:
+    """`Dataset.as_evaluated` of the samples at `rest`."""
+    make = data.as_evaluated
+    return None if make is None else lambda indices: make(rest[list(indices)].tolist())
 
 
 def fold_positions(whole: Split, choice: FoldChoice, name: str, *, stratified: bool = True) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,12 +14,31 @@ from torch import Tensor
 
 from workbench.core.errors import UserError
 from workbench.datasets.catalog import Task
+from workbench.datasets.crops import center_boxes, crop_and_resize
 from workbench.datasets.drawing import draw_split
 from workbench.datasets.image_sizes import ImageSizes
 from workbench.datasets.input_record import InputRecord
 
 _STATISTICS_BYTES = 2_000_000_000
 """Mean and standard deviation of larger splits are computed from this many bytes of evenly spaced samples."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How model inputs are cut out of stored images: `side` × `side`, without augmentation the center of them."""
+
+    side: int
+    share: float = 1.0
+    """The side of the center by the shorter side of an image."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of inputs."""
+        return self.side, self.side
+
+    def boxes(self, aspects: Tensor) -> Tensor:
+        """The center of images as `center_boxes`; `aspects`: width / height of the images, float32 [N]."""
+        return center_boxes(aspects, self.share)
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,8 @@ class Split:
     `None`: there are none.
     `folds`: int64 [N], the fold that each sample is given in, from 1 on, 0 for none; `None`: none is given.
     `positions`: int64 [N], of a fold that is held out: the index of each sample in the whole data; else `None`.
+    `cut`: of images that are stored larger than inputs, each stretched to a square: how inputs are cut out of them.
+    `aspects`: their original width / height, float32 [N]; `None`: all are 1.
     """
 
     inputs: Tensor
@@ -44,6 +65,8 @@ class Split:
     groups: Tensor | None = None
     folds: Tensor | None = None
     positions: Tensor | None = None
+    cut: Cut | None = None
+    aspects: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -63,19 +86,31 @@ class Split:
         return self.inputs.index_select(0, indices if self.rows is None else self.rows[indices])
 
     def sample(self, index: int) -> Tensor:
-        """The input at `index`."""
+        """The input at `index`; of an image that is stored larger, its center, as it would be evaluated."""
+        if self.cut is not None:
+            return self.centers(torch.tensor([index]))[0]
         return self.inputs[index if self.rows is None else int(self.rows[index])]
+
+    def centers(self, indices: Tensor) -> Tensor:
+        """The inputs at `indices` (int64), copied; of images that are stored larger, their centers."""
+        raw = self.gather(indices)
+        if self.cut is None:
+            return raw
+        aspects = torch.ones(len(indices)) if self.aspects is None else self.aspects[indices]
+        cut = crop_and_resize(raw.float(), self.cut.boxes(aspects), self.cut.size)
+        return cut.round_().clamp_(0, 255).to(torch.uint8)
 
     def take(self, indices: Sequence[int]) -> Split:
         """The samples at `indices`, in that order: copied, unless they are mapped."""
         selection = torch.as_tensor(indices, dtype=torch.int64)
         taken = replace(
             self,
-            targets=self.targets[selection],
+            targets=self.targets.index_select(0, selection),
             names=tuple(self.names[i] for i in indices) if self.names else (),
             groups=None if self.groups is None else self.groups[selection],
             folds=None if self.folds is None else self.folds[selection],
             positions=None if self.positions is None else self.positions[selection],
+            aspects=None if self.aspects is None else self.aspects[selection],
         )
         if self.mapped:
             return replace(taken, rows=selection if self.rows is None else self.rows[selection])
@@ -93,6 +128,8 @@ class Dataset:
     `contents`: what was taken as its classes and splits, one line each. `notices`: what was changed, assumed or left
     out, for the user, one line each. `depends_on_model`: whether another size or number of channels of the model gives
     other data. `original_sizes`: the sizes of its images in files, before they were resized; `None` for other data.
+    `as_evaluated`: makes the split of some training samples that are to be evaluated, if they are stored in another
+    way for training; `None`: they are not.
     """
 
     task: Task
@@ -111,6 +148,17 @@ class Dataset:
     depends_on_model: bool = True
     original_sizes: ImageSizes | None = None
     file_hashes: Mapping[str, str] = field(default_factory=dict)
+    as_evaluated: Callable[[Sequence[int]], Split] | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, without preprocessing; training images may be stored larger."""
+        return self.test.shape
+
+    @property
+    def store(self) -> int | None:
+        """The side of the squares that training images are stored as; `None`: that of the inputs."""
+        return None if self.input is None else self.input.store
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -142,7 +190,8 @@ def with_validation(data: Dataset, fraction: float, seed: int) -> Dataset:
         return replace(data, notices=(*data.notices, large))
     if not validation:
         return data
-    return replace(data, train=data.train.take(train), validation=data.train.take(validation))
+    held_out = (data.as_evaluated or data.train.take)(validation)
+    return replace(data, train=data.train.take(train), validation=held_out, as_evaluated=None)
 
 
 def with_statistics(data: Dataset) -> Dataset:
@@ -203,7 +252,7 @@ def validate(data: Dataset, name: str, *, without_test: bool = False) -> Dataset
             raise UserError(f"{name} has no {kind} samples: every split needs at least one")
         if split is not None and len(split.inputs) != len(split.targets):
             raise UserError(f"{name}: {len(split.inputs)} {kind} inputs but {len(split.targets)} targets")
-    shapes = {tuple(split.inputs.shape[1:]) for split in splits.values() if split is not None}
+    shapes = {split.shape for split in splits.values() if split is not None and split.cut is None}
     if len(shapes) > 1:
         raise UserError(
             f"{name}: the inputs of the splits differ in shape: {', '.join(map(str, sorted(shapes)))}"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from workbench.datasets.image_options import ImageFit, ImageSide, SplitSeed
+from workbench.datasets.image_options import ImageFit, ImageSide, SplitSeed, StoredSide
 
 
 class NpzOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +37,7 @@ class PackedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     size: ImageSide = "auto"
     fit: ImageFit = "crop"
+    store: StoredSide = "auto"
     image: Annotated[
         str, Meta(description="column of images (parquet) or extension (tar); empty: found by itself")
     ] = ""
@@ -65,6 +66,7 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     size: ImageSide = "auto"
     fit: ImageFit = "crop"
+    store: StoredSide = "auto"
     image: Annotated[str, Meta(description="column of image paths; empty: found by its name and content")] = (
         ""
     )

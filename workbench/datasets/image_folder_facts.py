@@ -145,11 +145,12 @@ def folder_warnings(facts: FolderFacts) -> Iterator[str]:
 
 
 def describe_resizing(
-    sizes: ImageSizes | None, shape: Sequence[int], input_shape: Sequence[int]
+    sizes: ImageSizes | None, shape: Sequence[int], input_shape: Sequence[int], store: int | None = None
 ) -> list[str]:
     """A line on whether images are resized, from what to what; none if no image can be read.
 
-    `shape`: of a stored image, `input_shape`: of an input of the model; both (channels, height, width).
+    `shape`: of a stored image, `input_shape`: of an input of the model; both (channels, height, width). `store`: the
+    side of the squares that training images are stored as, if that is another one.
     """
     if sizes is None:
         return []
@@ -157,6 +158,8 @@ def describe_resizing(
     for _, height, width in (shape, input_shape):
         if (step := f"{width}×{height}") != steps[-1]:
             steps.append(step)
+    if store is not None:
+        steps[-1] += f" (for training stored as {store}×{store} and cropped)"
     return [f"images: {steps[0]}, not resized" if len(steps) == 1 else f"images resized: {' → '.join(steps)}"]
 
 

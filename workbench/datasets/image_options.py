@@ -26,3 +26,12 @@ ImageFit = Annotated[
         description="images that are not square: crop takes the center square, pad adds black borders, stretch distorts"
     ),
 ]
+
+
+StoredSide = Annotated[
+    Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)],
+    Meta(
+        description="training images are stored as squares of this side, whole, and cropped on the device; auto: 1.15 "
+        "times the input of networks that take 96 pixels and more, never enlarged; else the input"
+    ),
+]

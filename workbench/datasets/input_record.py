@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from workbench.io.fit_mode import Fit
+from workbench.io.fit_mode import CenterCrop, Fit
 from workbench.io.record_codec import Record
 
 IMAGE_CHANNELS = (1, 3)
@@ -58,6 +58,10 @@ class InputRecord(Record, frozen=True, kw_only=True):
     """`FILE.py:NAME`, the user's function that made the dataset; empty if there is none."""
     fit: Fit = "crop"
     """How images of another shape are fitted to the inputs."""
+    crop: CenterCrop | None = None
+    """The center crop that makes an input of an image, with `fit` of `crop`; `None`: its center square."""
+    store: int | None = None
+    """The side of the squares that training images are stored as, to be cropped; `None`: that of the inputs."""
     reason: str = ""
     """Why it is unknown, for people; empty if nothing was found."""
 

@@ -10,6 +10,8 @@ from workbench.core.progress import CancelCheck, ProgressCallback
 from workbench.datasets.catalog import DatasetInfo
 from workbench.datasets.drawing import draw_split
 from workbench.datasets.fold_choice import FoldChoice
+from workbench.datasets.input_record import InputRecord
+from workbench.io.fit_mode import CenterCrop
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class RecordedData:
     shape: tuple[int, ...]
     """Shape of one raw input."""
     fingerprint: str
+    input: InputRecord | None = None
 
     @property
     def side(self) -> int | None:
@@ -45,6 +48,8 @@ class LoadRequest:
     cancelled: CancelCheck
     recorded: RecordedData | None = None
     """That of a run, for its resume or evaluation: the order of classes and the size of images stay the same."""
+    crop: CenterCrop | None = None
+    """How images are evaluated for the model; `None`: by their center square."""
     fold: FoldChoice | None = None
     """The fold of a cross-validation that becomes the test split afterwards, see `cross_validation`."""
 

@@ -17,6 +17,7 @@ from workbench.datasets.dataset import Dataset, fingerprint_of, validate, with_s
 from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.image_transform import default_input
 from workbench.datasets.load_request import LoadRequest, RecordedData
+from workbench.io.fit_mode import CenterCrop
 
 _LOADERS: Mapping[DatasetKind, str] = {
     "published": "published:load",
@@ -35,6 +36,7 @@ def load(
     *,
     size: int | None = None,
     channels: int | None = None,
+    crop: CenterCrop | None = None,
     validation: float = 0.0,
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
@@ -45,7 +47,8 @@ def load(
     """Read, generate, download or decode a dataset.
 
     Images of varying size become `size` × `size` with `channels` (1 or 3), unless an option says otherwise; datasets
-    of one native size keep it. `validation` is the fraction of every class that is held out from the training data,
+    of one native size keep it. `crop` is how the model evaluates images. `validation` is the fraction of every class
+    that is held out from the training data,
     drawn by `seed`, if the dataset has no validation split of its own. Nothing else depends on `seed`: runs with
     different seeds are tested on the same samples.
 
@@ -57,7 +60,7 @@ def load(
     Raises `UserError` with one line, or `Cancelled` soon after `cancelled()` is true.
     """
     data = load_all(
-        choice, size=size, channels=channels, progress=progress, cancelled=cancelled, recorded=recorded,
+        choice, size=size, channels=channels, crop=crop, progress=progress, cancelled=cancelled, recorded=recorded,
         fold=fold,
     )  # fmt: skip
     return finish(data, validation, seed, fold, choice.name)
@@ -73,6 +76,7 @@ def load_all(
     *,
     size: int | None = None,
     channels: int | None = None,
+    crop: CenterCrop | None = None,
     progress: ProgressCallback = ignore_progress,
     cancelled: CancelCheck = never_cancelled,
     recorded: RecordedData | None = None,
@@ -88,7 +92,8 @@ def load_all(
         options = convert(info.options, options, "data")
     source = _loader(info.loader or _LOADERS[info.kind])
     try:
-        data = source(LoadRequest(info, options, size, channels, progress, cancelled, recorded, fold))
+        request = LoadRequest(info, options, size, channels, progress, cancelled, recorded, crop, fold)
+        data = source(request)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{info.name} can't be loaded: {error.strerror or error}{where}") from None

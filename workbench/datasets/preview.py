@@ -36,16 +36,15 @@ def has_images(data: Dataset) -> bool:
 
 def describe(data: Dataset, batch: int) -> DatasetFacts:
     """Facts about the dataset, including the shape of a batch of at most `batch` training samples."""
-    inputs, targets = data.train.inputs, data.train.targets
-    mean, std = (data.mean, data.std) if data.mean else _moments(inputs)
+    mean, std = (data.mean, data.std) if data.mean else _moments(data.train.inputs)
     return DatasetFacts(
         task=data.task,
         classes=tuple(data.classes),
         has_images=has_images(data),
         splits={name: _split_facts(split, len(data.classes)) for name, split in data.splits.items()},
-        input=_element_facts(inputs),
-        target=_element_facts(targets),
-        batch=(min(batch, len(targets)), *inputs.shape[1:]),
+        input=_element_facts(data.test.inputs),
+        target=_element_facts(data.train.targets),
+        batch=(min(batch, len(data.train)), *data.input_shape),
         mean=tuple(round(value, 6) for value in mean),
         std=tuple(round(value, 6) for value in std),
         source=data.source,
@@ -167,10 +166,19 @@ def apply_transforms(image: Tensor, chain: Chain, seed: int, data: Dataset) -> t
     return normalized, to_pil(normalized * std + mean)
 
 
-def apply_augmentation(image: Tensor, names: Sequence[str], seed: int) -> Tensor:
+def apply_augmentation(image: Tensor, augment: Augment, seed: int) -> Tensor:
     """An image [C, H, W] augmented as in training; `seed` determines the random parameters."""
-    augment = Augment(names)
     return augment(image[None], augment.draws(1, derived_seed(seed, "preview")))[0]
+
+
+def augmented_at(data: Dataset, split: Split, index: int, augment: Augment, seed: int) -> Tensor:
+    """An image augmented as in training, as `image_at`; one that is stored larger is cropped as there."""
+    if split.cut is None or index == NOISE_INDEX:
+        return apply_augmentation(image_at(data, split, index), augment, seed)
+    chosen = torch.tensor([index])
+    aspects = None if split.aspects is None else split.aspects[chosen]
+    draws = augment.draws(1, derived_seed(seed, "preview"))
+    return augment(split.gather(chosen), draws, split.cut, aspects)[0]
 
 
 def _build_transform(name: str, value: float | None, image: Tensor) -> Callable[[Tensor], Tensor]:

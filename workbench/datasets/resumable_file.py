@@ -25,6 +25,8 @@ class PartialFacts(Record, frozen=True, kw_only=True):
     """Records that are done, including the skipped ones. Its key is that of 0.1.0, which may share the cache."""
     skipped: dict[int, str] = msgspec.field(name="set_aside")
     """Reasons of the records that have no bytes in the file, by index. Its key is that of 0.1.0, too."""
+    values: tuple[float, ...] = ()
+    """A number of each record that is in the file; empty where records have none."""
 
 
 class ResumableFile:
@@ -35,6 +37,8 @@ class ResumableFile:
         self._facts = path.with_name(path.name + ".json")
         self.count = 0
         self.skipped: dict[int, str] = {}
+        self.values: list[float] = []
+        """The numbers that records were appended with."""
         self._restore_progress()
         self._saved = time.monotonic()
 
@@ -42,18 +46,25 @@ class ResumableFile:
         """Continue from the recorded progress if the file is long enough for it, else from the start."""
         facts = read_record(self._facts, PartialFacts)
         if facts is not None:
-            end = (facts.count - len(facts.skipped)) * self._length
+            written = facts.count - len(facts.skipped)
+            end = written * self._length
             known = all(0 <= index < facts.count for index in facts.skipped)
+            known &= len(facts.values) in {0, written}
             if known and 0 <= end <= os.fstat(self._file.fileno()).st_size:
                 self.count, self.skipped = facts.count, dict(facts.skipped)
+                self.values = list(facts.values)
         self._file.truncate((self.count - len(self.skipped)) * self._length)
 
-    def append(self, record: bytes | str) -> None:
-        """Append the next record, or the reason why it is skipped."""
-        if isinstance(record, bytes):
-            self._file.write(record)
-        else:
-            self.skipped[self.count] = record
+    def append(self, record: bytes, value: float | None = None) -> None:
+        """Append the next record; `value`: a number that is kept with it, of all records or of none."""
+        self._file.write(record)
+        if value is not None:
+            self.values.append(value)
+        self.count += 1
+
+    def skip(self, reason: str) -> None:
+        """Leave the next record out, for this reason."""
+        self.skipped[self.count] = reason
         self.count += 1
 
     def save(self, *, now: bool = False) -> None:
@@ -61,7 +72,7 @@ class ResumableFile:
         if now or time.monotonic() - self._saved >= SAVE_INTERVAL:
             self._file.flush()
             os.fsync(self._file.fileno())
-            facts = PartialFacts(count=self.count, skipped=self.skipped)
+            facts = PartialFacts(count=self.count, skipped=self.skipped, values=tuple(self.values))
             write_record(self._facts, facts, durable=False)
             self._saved = time.monotonic()
 

@@ -7,7 +7,7 @@ fits, and a chunk of several batches is gathered, augmented and normalized at on
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from workbench.datasets.augmentation import Augment
 from workbench.datasets.drawing import derived_seed
 from workbench.datasets.mixup import Mix, mixing_partners
-from workbench.engine.data_placement import PlacedSplit
+from workbench.engine.data_placement import PlacedSplit, Preprocess
 from workbench.engine.prefetch import ChunkReader
 from workbench.engine.process_group import SINGLE, ProcessGroup
 
@@ -195,9 +195,10 @@ class Batches:
         split, indices = self._split, _rows(self._device_order, parts)
         targets = split.targets.index_select(0, indices)
         if self._augment is None or self._draws is None:
-            return Batch(split.to_model_input(raw), targets)
+            return Batch(split.to_model_input(split.cut_centers(raw, indices)), targets)
         draws = self._draws.index_select(0, indices)
-        inputs = split.to_model_input(self._augment(raw, draws))
+        aspects = None if split.split.cut is None else split.aspects_of(indices)
+        inputs = split.to_model_input(self._augment(raw, draws, split.split.cut, aspects))
         if self._mix is None:
             return Batch(inputs, targets)
         partner_indices = mixing_partners([(part.start, part.stop) for part in parts])
@@ -222,24 +223,30 @@ class Epochs:
         merge_last_singleton: bool,
         augment: Augment | None,
         classes: int = 0,
+        preprocess_at: Callable[[int], Preprocess] | None = None,
         group: ProcessGroup = SINGLE,
     ) -> None:
         self._group = group
         self._split, self._size, self._seed = placed_split, size, seed
         self._balanced, self._merge_last_singleton, self._augment = balanced, merge_last_singleton, augment
         self._mix = None if augment is None else augment.mixer(classes)
+        self._preprocess_at = preprocess_at
+        """Makes model inputs of another side, for progressive resizing."""
         self._targets = placed_split.split.targets  # on the host, where orders are drawn
         self.steps = len(batch_bounds(len(placed_split), size, merge_last_singleton))
         """Batches per epoch."""
 
-    def batches(self, epoch: int) -> Batches:
-        """The batches of epoch `epoch` (counted from 0)."""
+    def batches(self, epoch: int, side: int | None = None) -> Batches:
+        """The batches of epoch `epoch` (counted from 0); `side`: of its images, `None`: that of evaluated ones."""
         order = epoch_order(self._targets, self._seed, epoch, self._balanced)
         draws = None
         if self._augment is not None:
             draws = self._augment.draws(len(self._split), self._seed, epoch)
+        split = self._split
+        if side is not None and self._preprocess_at is not None:
+            split = split.resized(side, self._preprocess_at(side))
         return Batches(
-            self._split,
+            split,
             order,
             self._size,
             merge_last_singleton=self._merge_last_singleton,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from workbench.core.text import format_bytes
-from workbench.datasets.dataset import Split
+from workbench.datasets.crops import crop_and_resize
+from workbench.datasets.dataset import Cut, Split
 from workbench.system.memory import fits_in_budget, host_memory
 
 Preprocess = Callable[[Tensor, torch.device], Tensor]
@@ -23,7 +24,7 @@ class PlacedSplit:
     """A split that batches are gathered from, and the preprocessing that makes model inputs of raw samples.
 
     `split`: its inputs are on `device` if `resident`, else on the host or in a mapped file, from which they are
-    streamed; `targets` are always on `device`. `reason`: resident or streamed, and why, in one line.
+    streamed; `targets` and `aspects` are always on `device`. `reason`: resident or streamed, and why, in one line.
     """
 
     split: Split
@@ -35,6 +36,8 @@ class PlacedSplit:
     sample_bytes: int
     """Size of one sample as model input; raw samples can be far smaller."""
     channels_last: bool = False
+    aspects: Tensor | None = None
+    """The `aspects` of a split of images that are stored larger than inputs."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -43,6 +46,25 @@ class PlacedSplit:
     def inputs(self) -> Tensor:
         """The raw inputs, wherever they are stored."""
         return self.split.inputs
+
+    def aspects_of(self, indices: Tensor) -> Tensor:
+        """The original width / height of images: float32 [B]."""
+        if self.aspects is None:
+            return torch.ones(len(indices), device=self.device)
+        return self.aspects.index_select(0, indices)
+
+    def cut_centers(self, raw: Tensor, indices: Tensor) -> Tensor:
+        """The centers of raw images that are stored larger than inputs; other samples as they are."""
+        cut = self.split.cut
+        if cut is None:
+            return raw
+        centers = crop_and_resize(raw.float(), cut.boxes(self.aspects_of(indices)), cut.size)
+        return centers.round_().clamp_(0, 255).to(torch.uint8)
+
+    def resized(self, side: int, preprocess: Preprocess) -> PlacedSplit:
+        """The same samples as images of another side, which `preprocess` makes model inputs of."""
+        cut = replace(self.split.cut or Cut(side), side=side)
+        return replace(self, split=replace(self.split, cut=cut), preprocess=preprocess)
 
     def to_model_input(self, raw: Tensor) -> Tensor:
         """Model inputs (float32 [B, ...] on `device`) of raw samples."""
@@ -59,13 +81,21 @@ def place_split(
 
     Several processes on the CPU share the memory of a mapped file: they leave it in place.
     """
-    sample_bytes = max(split.inputs[:1].nbytes, preprocess(split.inputs[:1], device).nbytes)
+    example = split.inputs[:1] if split.cut is None else split.centers(torch.arange(1))
+    sample_bytes = max(split.inputs[:1].nbytes, preprocess(example, device).nbytes)
     if split.mapped and device.type == "cpu" and processes > 1:
         placed_split, resident, reason = split, False, f"mapped from the cache by {processes} processes"
     else:
         placed_split, resident, reason = _place(split, device)
     return PlacedSplit(
-        placed_split, split.targets.to(device), preprocess, device, resident, reason, sample_bytes
+        placed_split,
+        split.targets.to(device),
+        preprocess,
+        device,
+        resident,
+        reason,
+        sample_bytes,
+        aspects=None if split.aspects is None else split.aspects.to(device),
     )
 
 
@@ -99,7 +129,7 @@ def _copy_to_device(split: Split, device: torch.device) -> Split:
     for start in range(0, len(split), each):
         rows = torch.arange(start, min(start + each, len(split)))
         inputs[start : start + each] = split.gather(rows)
-    return Split(inputs, split.targets, split.names)
+    return replace(split, inputs=inputs, mapped=False, rows=None)
 
 
 def _free_bytes(device: torch.device) -> int | None:

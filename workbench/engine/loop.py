@@ -50,7 +50,7 @@ def train(
     """
     while not state.done:
         try:
-            train_epoch(state, epochs.batches(state.epoch), reporter, hook)
+            train_epoch(state, epochs.batches(state.epoch, state.training_side), reporter, hook)
             end_epoch()
         except (RuntimeError, MemoryError) as error:
             recover(error)

@@ -11,6 +11,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from workbench.config.lr_schedule import lr_at
+from workbench.config.progressive_resizing import training_side
 from workbench.engine.batches import Batch, WholeBatch, batch_bounds
 from workbench.engine.cuda_graphs import GraphedStep, TensorSnapshot
 from workbench.engine.data_parallel import ParallelNetwork, make_parallel_network
@@ -98,6 +99,7 @@ class TrainState:
         self.in_step = False
         """Whether a step is under way, so that an error was raised by the step itself."""
         self._num_frozen = 0
+        self._side: int | None = None
         self.network: Callable[[Tensor], Tensor] = module
         """Computes the outputs in training: the module, or its compiled or parallel version."""
         self._parallel = make_parallel_network(module, group)
@@ -122,11 +124,22 @@ class TrainState:
         """Epochs done, including the fraction of the current one."""
         return self.epoch + self.position / self.steps_per_epoch
 
+    @property
+    def training_side(self) -> int | None:
+        """The side of training images in this epoch; `None`: that of evaluated ones.
+
+        By the settings at its first step: a change during an epoch applies from the next one on, also after a resume.
+        """
+        return training_side(self.settings_history.at(self.step - self.position), self.epoch)
+
     def begin_epoch(self, steps: int) -> None:
         """Start or continue an epoch of `steps` steps: training mode, stages frozen or not."""
         self.in_step = False
         self.steps_per_epoch = steps
         self.refresh_settings()
+        if self.training_side != self._side:
+            self._side = self.training_side
+            self._invalidate_graph()
         num_frozen = self._backbone.num_frozen(self.epoch, self.settings)
         self._backbone.train(num_frozen)
         if num_frozen != self._num_frozen:

@@ -91,6 +91,7 @@ def load_as_trained(
         experiment.data,
         size=info.load_size(experiment.model.options),
         channels=info.channels,
+        crop=info.center_crop(experiment.model.options),
         validation=experiment.train.validation,
         seed=experiment.seed,
         progress=progress,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -29,12 +30,15 @@ from workbench.datasets.input_record import InputKind, InputRecord, is_image_sha
 from workbench.inference.image_changes import ImageChanges
 from workbench.inference.seen_by_steps import seen_by_steps
 from workbench.io.download import download_image
-from workbench.io.image_fit import describe_fit, fit_image, visible_fraction
+from workbench.io.fit_mode import describe_fit, visible_fraction
+from workbench.io.image_fit import fit_image, middle_of_strip
 from workbench.io.images import convert_mode, describe_conversion, open_image
 from workbench.models.preprocessing import Preprocessing, scale_to_unit
 
 _CROP_WORTH_SAYING = 0.6
 """The crop of a square image by the usual presets leaves 77 % of it, which is not worth a notice."""
+_MAX_RATIO = 8
+"""Of the sides of an image: resizing all of a longer strip would create gigabytes that the center crop discards."""
 
 
 def is_url(source: str) -> bool:
@@ -89,7 +93,8 @@ class RunTransform:
         """The transform for images that show the pixels of a sample. Raises `UserError` where it has none."""
         record = self._record
         if self._function is None:
-            return self
+            cropped = msgspec.structs.replace(record, crop=None)
+            return RunTransform(self._shape, self._preprocessing, cropped, has_fit=self._has_fit)
         if not record.is_affine:
             raise UserError(
                 "the inputs of this run can't be shown as images: its preprocess can't be reversed"
@@ -122,14 +127,14 @@ class RunTransform:
         if self._takes(image.size):
             seen, is_stretched = seen_by_steps(image.size, self._record.steps)
             return ImageChanges(conversions, _describe_own_fit(image.size, seen, is_stretched), seen)
-        target = image.size, self._width, self._height, self._record.fit
+        target = image.size, self._width, self._height, self._record.fit, self._record.crop
         text = describe_fit(*target, advise=self._has_fit)
         return ImageChanges(conversions, text, visible_fraction(*target))
 
     def _fit(self, image: Image.Image) -> Image.Image:
         if self._takes(image.size):
             return image
-        return fit_image(image, self._width, self._height, self._record.fit)
+        return fit_image(image, self._width, self._height, self._record.fit, self._record.crop)
 
     def _takes(self, size: tuple[int, int]) -> bool:
         """Whether the dataset's own transform makes an input of an image of `size` itself, as it does in training.
@@ -158,8 +163,13 @@ class RunTransform:
             yield PipelineStage(self._mode, code, converted)
         fitted = self._fit(converted)
         if fitted.size != converted.size:
-            text = describe_fit(image.size, self._width, self._height, self._record.fit, advise=self._has_fit)
-            code = f"{self._width}×{self._height}, as in the dataset" + (f"; {text}" if text else "")
+            crop = self._record.crop
+            how = (
+                f"Resize({crop.resize}), CenterCrop({crop.side})" if crop is not None else "as in the dataset"
+            )
+            target = image.size, self._width, self._height, self._record.fit, crop
+            text = describe_fit(*target, advise=self._has_fit)
+            code = f"{self._width}×{self._height}, {how}" + (f"; {text}" if text else "")
             yield PipelineStage("fitted", code, fitted)
         if self._function is None:
             yield from _arrays(fitted)
@@ -212,7 +222,7 @@ class PublishedTransform:
 
     def to_tensor(self, image: Image.Image) -> Tensor:
         """float32 [3, H, W], normalized."""
-        return self._transforms(_crop_long_strip(convert_mode(image, "RGB")))
+        return self._transforms(middle_of_strip(convert_mode(image, "RGB"), _MAX_RATIO))
 
     def for_samples(self) -> PublishedTransform:
         """The same: images of a dataset are treated as any other."""
@@ -244,12 +254,12 @@ class PublishedTransform:
         if rgb is not image:
             yield PipelineStage("RGB", ".convert('RGB')", rgb)
         if not hasattr(preset, "resize_size"):
-            batch = preset(_crop_long_strip(rgb)).unsqueeze(0)
+            batch = preset(middle_of_strip(rgb, _MAX_RATIO)).unsqueeze(0)
             yield PipelineStage("transformed", "".join(repr(preset).split()), batch[0])
             yield from _batched(batch, device)
             return
         resized = functional.resize(
-            _crop_long_strip(rgb),
+            middle_of_strip(rgb, _MAX_RATIO),
             preset.resize_size,
             interpolation=preset.interpolation,
             antialias=preset.antialias,
@@ -277,16 +287,6 @@ def _arrays(image: Image.Image) -> Iterator[PipelineStage]:
     array = np.array(image)
     yield PipelineStage("array", "np.array(image)", array)
     yield PipelineStage("from_numpy", "torch.from_numpy(array)", torch.from_numpy(array))
-
-
-def _crop_long_strip(image: Image.Image, max_ratio: int = 8) -> Image.Image:
-    """The center of a long strip: resizing all of it would create gigabytes that the center crop discards."""
-    width, height = image.size
-    side = max_ratio * min(width, height)
-    if max(width, height) <= side:
-        return image
-    left, top = max(0, (width - side) // 2), max(0, (height - side) // 2)
-    return image.crop((left, top, min(width, left + side), min(height, top + side)))
 
 
 def to_uint8_tensor(image: Image.Image) -> Tensor:

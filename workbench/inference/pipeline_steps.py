@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,18 @@ def dataset_steps(
     preprocessing: Preprocessing | None = None,
     device: torch.device | None = None,
     record: InputRecord | None = None,
+    before: Sequence[PipelineStage] = (),
 ) -> list[PipelineStep]:
     """All steps from an open image of a dataset to the input of a model with this preprocessing.
 
-    `record`: the inputs of the dataset; `None`: pixels. Raises `UserError` where it does not tell the steps.
+    `record`: the inputs of the dataset; `None`: pixels. `before`: the stages that have made the image. Raises
+    `UserError` where it does not tell the steps.
     """
     shape = (1 if image.mode in {"1", "L"} else 3, image.height, image.width)
     images = RunTransform(shape, preprocessing or Preprocessing(), record or InputRecord()).for_samples()
     stages, _ = _inputs(images, image, device or torch.device("cpu"))
+    if before:
+        stages = [*before, *stages[1:]]
     return [describe_stage(stages, position) for position in range(len(stages))]
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from PIL import Image
 
-from workbench.io.fit_mode import Fit
+from workbench.io.fit_mode import CenterCrop, Fit
+
+_MAX_RESIZED_PIXELS = 32_000_000
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def fit_image(image: Image.Image, width: int, height: int, fit: Fit = "crop") -> Image.Image:
-    """`image` (RGB or L) as `width` × `height`: bilinear, antialiased.
+def fit_image(
+    image: Image.Image, width: int, height: int, fit: Fit = "crop", crop: CenterCrop | None = None
+) -> Image.Image:
+    """`image` (RGB or L) as `width` × `height`: bilinear, antialiased; with a `crop`, as that says.
 
     Inputs that are not square never crop: datasets with such inputs were not cropped by this function.
     """
+    if crop is not None and fit == "crop" and width == height:
+        return resize_and_crop(image, crop)
     if image.size == (width, height):
         return image
     if fit == "pad":
@@ -35,29 +42,36 @@ def crop_to_square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
-def visible_fraction(size: tuple[int, int], width: int, height: int, fit: Fit = "crop") -> float:
-    """The part of an image of `size` (width, height) that is left once it is fitted, 0..1."""
-    if fit != "crop" or width != height:
-        return 1.0
-    return min(size) / max(size)
+def resize_and_crop(image: Image.Image, crop: CenterCrop) -> Image.Image:
+    """What torchvision's `Resize` and `CenterCrop` make of `image` (RGB or L), to the bit.
 
-
-def describe_fit(
-    size: tuple[int, int], width: int, height: int, fit: Fit = "crop", *, advise: bool = True
-) -> str:
-    """`33 % of a 300×100 image is seen (its center square)`; empty if all of it is seen undistorted.
-
-    `advise`: with the setting that shows all of it.
+    All of the image is resized, as there: a box of it gives slightly other values, by rounding. It is only used for
+    strips that would fill hundreds of megabytes.
     """
-    fraction = visible_fraction(size, width, height, fit)
-    if fraction < 1:
-        advice = "; data.fit=pad or stretch shows all of it" if advise else ""
-        return f"{100 * fraction:.0f} % of a {size[0]}×{size[1]} image is seen (its center square){advice}"
-    if size[0] * height == size[1] * width:
-        return ""
-    if fit == "pad":
-        return f"a {size[0]}×{size[1]} image is padded with black to {width}×{height}"
-    return f"a {size[0]}×{size[1]} image is stretched to {width}×{height}"
+    width, height = image.size
+    if width <= height:
+        resized = crop.resize, int(crop.resize * height / width)
+    else:
+        resized = int(crop.resize * width / height), crop.resize
+    left, top = (round((side - crop.side) / 2.0) for side in resized)
+    right, bottom = left + crop.side, top + crop.side
+    how = _RESAMPLING[crop.interpolation]
+    if resized[0] * resized[1] > _MAX_RESIZED_PIXELS:
+        x, y = width / resized[0], height / resized[1]
+        return image.resize((crop.side, crop.side), how, box=(left * x, top * y, right * x, bottom * y))
+    if resized != image.size:
+        image = image.resize(resized, how)
+    return image.crop((left, top, right, bottom))
+
+
+def middle_of_strip(image: Image.Image, max_ratio: int) -> Image.Image:
+    """The middle of an image whose sides differ by more than `max_ratio`; other images as they are."""
+    width, height = image.size
+    side = max_ratio * min(width, height)
+    if max(width, height) <= side:
+        return image
+    left, top = max(0, (width - side) // 2), max(0, (height - side) // 2)
+    return image.crop((left, top, min(width, left + side), min(height, top + side)))
 
 
 def _pad(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -135,7 +135,7 @@ class ResumedRun:
         """
         setup = read_record(self._folder.setup, Setup)
         if setup is not None and read_entries(self._folder):
-            recorded = RecordedData(setup.classes, setup.shape, setup.fingerprint)
+            recorded = RecordedData(setup.classes, setup.shape, setup.fingerprint, setup.input)
             whole = self.before.train.folds > 0
             check_image_files(self._folder, self.before.data, recorded, "resume", progress, whole=whole)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,7 @@ from workbench.core.paths import expand_user_path
 from workbench.core.settings_schema import Options, Section
 from workbench.core.user_code import is_user_code, split_user_code_name
 from workbench.io import huggingface_cache
+from workbench.io.fit_mode import CenterCrop, Interpolation
 
 WEIGHTS_URL = "https://download.pytorch.org/models/"
 """The folder that all of torchvision's weights are downloaded from."""
@@ -120,6 +121,8 @@ class ModelInfo:
     """Channels it takes; `None` if it takes any."""
     resize_size: int | None = None
     """Size of the shorter side before the center crop, in the published evaluation."""
+    interpolation: Interpolation = "bilinear"
+    """Of that resizing."""
     weights_file: str = ""
     """Name of the file with the published weights; empty if there are none."""
     weights_bytes: int = 0
@@ -198,6 +201,18 @@ class ModelInfo:
     def load_size(self, options: Section) -> int:
         """Side of the square that images of varying size (folders of photos) are resized to for this model."""
         return self.size_for(options, None) or self.input_size or 64
+
+    def center_crop(self, options: Section) -> CenterCrop | None:
+        """How it evaluates images in the published evaluation, with the option `input_size`; `None` without one."""
+        if self.input_size is None or self.resize_size is None:
+            return None
+        published = CenterCrop(
+            side=self.input_size,
+            resize=max(self.input_size, self.resize_size),
+            interpolation=self.interpolation,
+            enlarges=bool(options.get("pretrained", True) or options.get("weights")),
+        )
+        return published.scaled(self.load_size(options))
 
 
 _WITHOUT_NORMALIZATION = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1")
@@ -281,6 +296,7 @@ def _row(values: Mapping[str, str]) -> ModelInfo:
         weights_file=values["weights_file"],
         weights_bytes=int(values["weights_bytes"]),
         accuracy=float(values["accuracy"]),
+        interpolation=cast(Interpolation, values["interpolation"]),
         body_parameters=int(values["body_parameters"]),
         class_parameters=int(values["class_parameters"]),
         classes=1000,
@@ -313,6 +329,8 @@ def _timm_row(values: Mapping[str, str]) -> ModelInfo:
         options=PublishedOptions,
         min_size=size if values["fixed_size"] == "1" else 32,
         channels=3,
+        resize_size=int(values["resize_size"]),
+        interpolation=cast(Interpolation, values["interpolation"]),
         weights_file=file,
         weights_bytes=4 * (body + classes * per_class),
         accuracy=float(values["accuracy"]) if values["accuracy"] else None,

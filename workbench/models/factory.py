@@ -161,7 +161,7 @@ def data_dependent_init(module: nn.Module, preprocessing: Preprocessing, data: S
     initialize = getattr(module, "begin_from", None)
     if callable(initialize):
         indices = torch.linspace(0, len(data) - 1, min(len(data), INIT_SAMPLES)).long()
-        initialize(preprocessing(data.gather(indices)))
+        initialize(preprocessing(data.centers(indices)))
 
 
 def check_forward(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import math
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -19,7 +20,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 TABLE = Path(__file__).with_name("timm.csv")
-COLUMNS = ("name", "input_size", "fixed_size", "body_parameters", "class_parameters", "classes", "gmacs",
+COLUMNS = ("name", "input_size", "resize_size", "interpolation", "fixed_size", "body_parameters", "class_parameters", "classes", "gmacs",
            "accuracy", "source")  # fmt: skip
 
 
@@ -62,6 +63,8 @@ def _row(name: str, config: Any, published: Mapping[str, Mapping[str, str]]) -> 
     values = (
         f"timm:{name}",
         config.input_size[-1],
+        math.floor(config.input_size[-1] / config.crop_pct),
+        config.interpolation,
         int(config.fixed_input_size),
         architecture.body_parameters,
         architecture.class_parameters,

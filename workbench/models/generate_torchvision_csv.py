@@ -22,7 +22,7 @@ from workbench.models.weights_file import head_names
 
 TABLE = Path(__file__).with_name("torchvision.csv")
 COLUMNS = ("name", "title", "input_size", "resize_size", "min_size", "parameters", "weights_file",
-           "weights_bytes", "accuracy")  # fmt: skip
+           "weights_bytes", "accuracy", "interpolation")  # fmt: skip
 
 MEASURED_COLUMNS = ("body_parameters", "class_parameters")
 """The parameters of a model that is trained here, without those of its head, and those of the head for each class."""
@@ -61,6 +61,7 @@ def _row(name: str, weights: Any, builder: Any) -> dict[str, str]:
         weights.url.rpartition("/")[2],
         round(meta["_file_size"] * 2**20),
         meta["_metrics"]["ImageNet-1K"]["acc@1"],
+        transforms.interpolation.value,
     )
     return dict(zip(COLUMNS, map(str, values), strict=True))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.datasets.augmentation import LUMA, luma_weights
+from workbench.datasets.grayscale import LUMA, luma_weights
 
 
 class Preprocessing:
@@ -54,6 +54,10 @@ class Preprocessing:
         return cls(
             values.get("size"), values.get("channels"), values.get("mean") or (), values.get("std") or ()
         )
+
+    def at_side(self, side: int) -> Preprocessing:
+        """The same preprocessing to images of another side."""
+        return Preprocessing(side, self.channels, self.mean, self.std)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of one model input, for a raw input of `shape` (both without the batch dimension)."""

@@ -209,7 +209,8 @@ class TimedTraining:
         samples, data_seconds = 0, 0.0
         while True:
             start = time.perf_counter()
-            batches = TimedBatches(self._components.epochs.batches(self.state.epoch), self._clock)
+            epoch = self._components.epochs.batches(self.state.epoch, self.state.training_side)
+            batches = TimedBatches(epoch, self._clock)
             data_seconds += time.perf_counter() - start
             is_over = False
             try:

@@ -49,7 +49,7 @@ class RunContent(ExecutionEnvironment):
 def recorded_data(content: RunContent) -> RecordedData:
     """What a checkpoint says about the dataset of its run. Raises `UserError` where its description is damaged."""
     spec = ModelSpec.from_json(content.get("spec"))
-    return RecordedData(spec.classes, spec.shape, str(content.get("fingerprint") or ""))
+    return RecordedData(spec.classes, spec.shape, str(content.get("fingerprint") or ""), spec.input)
 
 
 class MetricsPlace(NamedTuple):

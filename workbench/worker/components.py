@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from workbench.config.cross_validation import chosen_fold
 from workbench.config.experiment import Experiment
+from workbench.config.progressive_resizing import resizing_steps
 from workbench.config.training_settings import TrainingSettings
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
@@ -95,6 +96,12 @@ def _output_notice(kind: OutputKind, name: str, classes: int) -> str:
     )
 
 
+def _examples(data: Dataset, count: int) -> Tensor:
+    """Some raw inputs, [N, ...]: the first of training."""
+    train = data.train
+    return train.inputs[:count] if train.cut is None else train.centers(torch.arange(min(count, len(train))))
+
+
 @dataclass(frozen=True)
 class PreviousEnvironment:
     """The execution environment of the previous attempt, which a later one keeps."""
@@ -173,6 +180,7 @@ class TrainingComponents:
             self.experiment.data,
             size=info.load_size(self.experiment.model.options),
             channels=info.channels,
+            crop=info.center_crop(self.experiment.model.options),
             validation=self.settings.validation,
             seed=self.experiment.seed,
             progress=self._context.heartbeat.report_progress,
@@ -200,6 +208,8 @@ class TrainingComponents:
     def _check_settings(self, data: Dataset) -> None:
         if self.settings.augment and data.train.inputs.ndim != 4:
             raise UserError("train.augment needs a dataset of images; this one has none: set it to nothing")
+        if self.settings.resize and data.train.inputs.ndim != 4:
+            raise UserError("train.resize needs a dataset of images; this one has none: set it to nothing")
         if self.settings.tta != "none" and (data.train.inputs.ndim != 4 or not data.classes):
             raise UserError("train.tta needs an image classification dataset; this is none: set it to none")
         if {"mixup", "cutmix"} & set(self.settings.augment) and not data.classes:
@@ -220,7 +230,7 @@ class TrainingComponents:
         outputs = len(data.classes) or max(1, data.train.targets[0].numel())
         built = build_model(
             choice,
-            shape=tuple(data.train.inputs.shape[1:]),
+            shape=data.input_shape,
             outputs=outputs,
             task=data.task,
             load=pretrained,
@@ -231,7 +241,10 @@ class TrainingComponents:
             self._context.notice(notice)
         self.preprocessing: Preprocessing = built.preprocessing(data.mean, data.std, self.settings.normalize)
         self._check_batch_norm(built.module)
-        check_forward(built, self.preprocessing, data.train.inputs[:2], outputs, choice.name)
+        check_forward(built, self.preprocessing, _examples(data, 2), outputs, choice.name)
+        for side, _ in resizing_steps(self.settings.resize):
+            resized = self.preprocessing.at_side(side)
+            check_forward(built, resized, _examples(data, 2), outputs, f"train.resize: {choice.name}")
         self._note_outputs(built.module)
         for key in ("freeze_epochs", "unfreeze_every", "head_lr"):
             if getattr(self.settings, key) and not built.head:
@@ -242,7 +255,7 @@ class TrainingComponents:
         if pretrained and built.weights is None:
             data_dependent_init(built.module, self.preprocessing, data.train)
         self._channels_last_on_gpu = supports_channels_last_on_gpu(
-            built, self.preprocessing(data.train.inputs[:2]), choice.name
+            built, self.preprocessing(_examples(data, 2)), choice.name
         )
         if self.settings.sync_batch_norm and self.group.size > 1:
             built = replace(built, module=with_synchronized_batch_norm(built.module, self.device))
@@ -270,7 +283,7 @@ class TrainingComponents:
         """Note what the outputs of a custom classifier are, with a notice if they are not logits."""
         if not is_user_code(self.experiment.model.name) or not self.data.classes:
             return
-        name, examples = self.experiment.model.name, self.preprocessing(self.data.train.inputs[:8])
+        name, examples = self.experiment.model.name, self.preprocessing(_examples(self.data, 8))
         kind = detect_output_kind(module, examples)
         try:
             in_training = detect_output_kind(module, examples, training=True)
@@ -310,8 +323,9 @@ class TrainingComponents:
             self.experiment.seed,
             balanced=settings.balanced_sampling and self.task.name == "classification",
             merge_last_singleton=has_batch_norm(self.model.module),
-            augment=Augment(settings.augment) if settings.augment else None,
+            augment=Augment(settings.augment, settings.augmentation_options) if settings.augment else None,
             classes=len(self.data.classes),
+            preprocess_at=self.preprocessing.at_side,
             group=self.group,
         )
 
@@ -429,7 +443,7 @@ class TrainingComponents:
         module, classifies = self.model.module, bool(self.data.classes)
         spec = ModelSpec(
             model=self.experiment.model,
-            shape=tuple(self.data.train.inputs.shape[1:]),
+            shape=self.data.input_shape,
             classes=tuple(self.data.classes),
             task=self.data.task,
             preprocessing=self.preprocessing,

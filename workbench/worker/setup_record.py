@@ -21,7 +21,7 @@ from workbench.worker.components import TrainingComponents
 
 def model_layers(components: TrainingComponents) -> tuple[LayerRow, ...]:
     """The layers of the model for the inputs of the run."""
-    shape = components.preprocessing.output_shape(tuple(components.data.train.inputs.shape[1:]))
+    shape = components.preprocessing.output_shape(components.data.input_shape)
     return tuple(summarize(components.model.module, (2, *shape)))
 
 
@@ -29,10 +29,14 @@ def describe_setup(
     components: TrainingComponents, acceleration: Acceleration, layers: tuple[LayerRow, ...]
 ) -> Setup:
     """The record of `setup.json`; `layers`, see `model_layers`."""
-    data, shape = components.data, tuple(components.data.train.inputs.shape[1:])
+    data, shape = components.data, components.data.input_shape
     setup = _describe_data(_describe_execution(components, acceleration), data)
     input_shape = components.preprocessing.output_shape(shape)
-    notices = [*data.contents, *data.notices, *describe_resizing(data.original_sizes, shape, input_shape)]
+    notices = [
+        *data.contents,
+        *data.notices,
+        *describe_resizing(data.original_sizes, shape, input_shape, data.store),
+    ]
     if data.classes:
         notices += imbalance(data.classes, setup.class_counts, components.settings)
     previous = read_record(components.folder.setup, Setup)
@@ -71,7 +75,7 @@ def _describe_data(setup: Setup, data: Dataset) -> Setup:
         classes=tuple(data.classes),
         counts={name: len(split) for name, split in splits.items()},
         class_counts={name: class_counts(split, len(data.classes)) for name, split in splits.items()},
-        shape=tuple(data.train.inputs.shape[1:]),
+        shape=data.input_shape,
         mean=tuple(data.mean),
         std=tuple(data.std),
         fingerprint=data.fingerprint,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import torch
+from PIL import Image
 from torch import Tensor
 
 from workbench.compute.handlers.images import png
@@ -30,13 +32,17 @@ from workbench.core.text import format_bytes
 from workbench.core.user_code import is_user_code
 from workbench.datasets import catalog as datasets
 from workbench.datasets import preview
+from workbench.datasets.augmentation import Augment
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.dataset_facts import DatasetFacts
 from workbench.datasets.image_folder_facts import describe_resizing
 from workbench.datasets.input_record import InputRecord
 from workbench.datasets.transform_catalog import NOISE_INDEX
 from workbench.engine.device import pick_device
+from workbench.inference.image_pipeline import PipelineStage
 from workbench.inference.pipeline_steps import dataset_steps
+from workbench.io.fit_mode import describe_fit
+from workbench.io.images import open_image
 from workbench.models import catalog as models
 from workbench.models.factory import build_shapes
 from workbench.models.preprocessing import Preprocessing
@@ -69,7 +75,8 @@ def _resizing(data: Dataset, facts: DatasetFacts, model: Choice) -> list[str]:
     if data.original_sizes is None or len(shape) != 3:
         return []
     side = models.find(model.name).size_for(model.options, shape)
-    return describe_resizing(data.original_sizes, shape, (shape[0], side, side) if side else shape)
+    input_shape = (shape[0], side, side) if side else shape
+    return describe_resizing(data.original_sizes, shape, input_shape, data.store)
 
 
 def browse_images(request: BrowseImages, task: Task) -> ImagePage:
@@ -92,7 +99,10 @@ def transform_image(request: TransformImage, task: Task) -> ImageDetail:
     stored = preview.tensor_facts(preview.input_at(split, index))
     if not request.chain and not request.augment:
         return ImageDetail(item=item, stored=stored, transformed=None, result=None)
-    augmented = preview.apply_augmentation(image, request.augment, request.draw) if request.augment else image
+    augmented = image
+    if request.augment:
+        augment = Augment(request.augment, request.augment_options)
+        augmented = preview.augmented_at(data, split, index, augment, request.draw)
     values, transformed = preview.apply_transforms(augmented, request.chain, request.draw, data)
     return ImageDetail(
         item=item, stored=stored, transformed=png(transformed, _MAX_SIDE), result=preview.tensor_facts(values)
@@ -102,11 +112,37 @@ def transform_image(request: TransformImage, task: Task) -> ImageDetail:
 def trace(request: TraceDatasetImage, task: Task) -> Pipeline:
     """The steps from a stored image to a model's input."""
     data = _load(request, task)
-    image = preview.image_at(data, find_split(data, request.split), request.index)
+    split = find_split(data, request.split)
+    image = preview.to_pil(preview.image_at(data, split, request.index))
     preprocessing = Preprocessing(mean=tuple(data.mean or ()), std=tuple(data.std or ()))
     record = InputRecord() if request.index == NOISE_INDEX else data.input
-    steps = dataset_steps(preview.to_pil(image), preprocessing, pick_device("auto"), record)
+    before = [] if request.index == NOISE_INDEX else _file_stages(data, split, request.index, image)
+    steps = dataset_steps(image, preprocessing, pick_device("auto"), record, before)
     return Pipeline(model=None, steps=tuple(steps))
+
+
+def _file_stages(data: Dataset, split: Split, index: int, image: Image.Image) -> list[PipelineStage]:
+    """The steps from the file of an image to `image`, what is stored or cut out of it; none of other data."""
+    if not split.names or data.original_sizes is None or data.input is None:
+        return []
+    try:
+        original = open_image(Path(data.source) / split.names[index])
+    except UserError:
+        return []  # the cache outlives the file
+    fit, crop, side = data.input.fit, data.input.crop, image.width
+    lost = describe_fit(original.size, side, side, fit, crop)
+    stages = [PipelineStage("original", "Image.open(…)", original)]
+    if split.cut is not None:
+        stored = preview.to_pil(split.gather(torch.tensor([index]))[0])
+        stages.append(PipelineStage("stored", f"data.store={stored.width}, all of the image", stored))
+        code = f"{side}×{side}: its center, or a random crop by train.augment"
+    else:
+        how = "" if crop is None else f"Resize({crop.resize}), CenterCrop({crop.side})"
+        code = f"{side}×{side}" + (f", {how}" if how else "")
+    return [
+        *stages,
+        PipelineStage("cropped" if fit == "crop" else fit, f"{code}; {lost}" if lost else code, image),
+    ]
 
 
 def browse_values(request: BrowseValues, task: Task) -> ValuePage:

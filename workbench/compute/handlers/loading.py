@@ -77,6 +77,7 @@ def _load(dataset: ExperimentDataset, recorded: RecordedData | None, task: Task)
         dataset.data,
         size=info.load_size(dataset.model.options),
         channels=info.channels,
+        crop=info.center_crop(dataset.model.options),
         validation=dataset.validation,
         seed=dataset.seed,
         fold=dataset.fold,
@@ -117,7 +118,7 @@ def experiment_dataset(ref: DatasetRef) -> ExperimentDataset:
 def recorded_data(ref: DatasetRef) -> RecordedData | None:
     """What the run of `ref` recorded about its dataset; `None` for the dataset of an experiment."""
     setup = read_record(RunFolder(Path(ref.run)).setup, Setup) if isinstance(ref, RunDataset) else None
-    return None if setup is None else RecordedData(setup.classes, setup.shape, setup.fingerprint)
+    return None if setup is None else RecordedData(setup.classes, setup.shape, setup.fingerprint, setup.input)
 
 
 def load_run_experiment(run: str) -> Experiment:

@@ -14,6 +14,7 @@ from workbench.compute.protocol_responses import DatasetOverview
 from workbench.config.experiment import Experiment
 from workbench.core.text import format_compact, format_range, plural, sanitize
 from workbench.datasets import catalog as datasets
+from workbench.datasets.augmentation_options import AugmentationOptions
 from workbench.datasets.dataset_facts import DatasetFacts, ElementFacts, TensorFacts
 from workbench.ui.widgets.chooser import Option
 from workbench.ui.widgets.plot import Series
@@ -51,6 +52,7 @@ class DatasetSource:
     batch: int
     """Batch size of training."""
     augment: tuple[str, ...]
+    augment_options: AugmentationOptions
     is_user_code: bool
     """Whether loading it runs code of the user."""
 
@@ -65,7 +67,8 @@ class DatasetSource:
         dataset, train = ExperimentDataset.from_experiment(experiment), experiment.train
         info = datasets.find(dataset.data.name)
         title = info.name if len(info.name) < 40 else "…" + info.name[-38:]
-        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), info.kind == "custom")
+        options, is_user_code = train.augmentation_options, info.kind == "custom"
+        return cls(title, owner, dataset, train.batch_size, tuple(train.augment), options, is_user_code)
 
 
 def fact_lines(overview: DatasetOverview, split: Split, label: int | None, width: int) -> list[Text]:

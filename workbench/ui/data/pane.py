@@ -341,7 +341,9 @@ class DataPane(DatasetPane):
         if self.mode is not Mode.TRANSFORMS or source is None:
             return request
         augment = source.augment if transforms.augments else ()
-        return replace(request, chain=transforms.chain, augment=augment, draw=self._draw)
+        options = source.augment_options
+        chain, draw = transforms.chain, self._draw
+        return replace(request, chain=chain, augment=augment, augment_options=options, draw=draw)
 
     @on(SampleDetail.PipelineRequested)
     @work(group="one", exclusive=True)
