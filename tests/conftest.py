@@ -13,13 +13,17 @@ import pytest
 from workbench.cli.follow import Follower
 from workbench.config.experiment import build_experiment
 from workbench.launcher import launch
-from workbench.launcher.fork_client import start_fork_server, stop_fork_server
+from workbench.launcher.fork_client import start_fork_server, stop_fork_server, wait_for_fork_server
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 
 # Tests start hundreds of processes: without bytecode each one would compile torch and the package anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Threads of a sum that wait for each other sleep: where other tests use the processors too, half of the processor time
+# of a training in two threads would else be spent on looking whether the other thread has ended.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # No deadlines: machines that run tests are busy. In CI every run tries the same examples.
 hypothesis.settings.register_profile("local", deadline=None)
@@ -74,6 +78,7 @@ def fork_server() -> Iterator[None]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of `digits-mlp`, trained once; tests take it through `digits_run`."""
     home = tmp_path_factory.mktemp("trained")
+    wait_for_fork_server(lambda: False)  # another process would import PyTorch meanwhile
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_HOME", str(home))
         folder = launch.start_run(

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from tests.idle_model import IDLE_MODEL
 from workbench.cli import run_text
 from workbench.cli.main import run
 from workbench.core.distribution import install_hint
@@ -81,7 +82,8 @@ def test_a_detached_run_is_found_stopped_and_resumed(capsys: pytest.CaptureFixtu
 
 
 def test_ctrl_c_checkpoints_and_stops(home: Path) -> None:
-    command = [*WORKBENCH, "train", "digits-mlp", "--json", "--set", "train.epochs=100000"]
+    long = ["--model", IDLE_MODEL, "--set", "train.epochs=100000"]
+    command = [*WORKBENCH, "train", "digits-mlp", "--json", *long]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

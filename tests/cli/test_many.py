@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.test_control import until
 from tests.folder_data import draw_classes
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.commands.many import GroupWaiter
 from workbench.cli.main import run
 from workbench.cli.signals import SignalRecorder
@@ -122,8 +123,8 @@ def test_a_dry_run_lists_the_runs_and_their_time_and_starts_none(
 
 
 def test_ctrl_c_takes_those_that_wait_out_of_the_queue_and_stops_the_others(home: Path) -> None:
-    command = [sys.executable, "-m", "workbench", "train", "digits-mlp", "--repeat", "3", "--device", "cpu",
-               "--set", "train.epochs=100000", "--set", "train.threads=1"]  # fmt: skip
+    command = [sys.executable, "-m", "workbench", "train", "digits-mlp", "--model", IDLE_MODEL, "--repeat", "3",
+               "--device", "cpu", "--set", "train.epochs=100000", "--set", "train.threads=1"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def folders() -> list[RunFolder]:
@@ -145,7 +146,7 @@ def test_two_signals_at_once_count_as_one(
     """`timeout` sends SIGTERM to its child and to the process group."""
     repeat = ["--repeat", "2"] if several else []
     long = ["--set", "train.epochs=100000", "--set", "train.threads=1", "--device", "cpu"]
-    assert run(["train", "digits-mlp", *repeat, *long, "--detach"]) == 0
+    assert run(["train", "digits-mlp", "--model", IDLE_MODEL, *repeat, *long, "--detach"]) == 0
     folders = [Store.default().find(run_id) for run_id in capsys.readouterr().out.split()]
     until(lambda: status_of(folders[0]) is Status.RUNNING, "the first run")
     with SignalRecorder() as signals:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.cli.test_control import processes_of, until
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.main import run
 from workbench.io.record_codec import read_record
 from workbench.runs import locks, requests
@@ -27,7 +28,8 @@ from workbench.runs.status import Status, status_of
 from workbench.runs.store import Store
 
 WORKBENCH = [sys.executable, "-m", "workbench"]
-LONG = ("--set", "train.epochs=100000", "--set", "train.threads=1", "--set", "train.checkpoint_seconds=3600")
+LONG = ("--model", IDLE_MODEL, "--set", "train.epochs=100000", "--set", "train.threads=1",
+        "--set", "train.checkpoint_seconds=3600")  # fmt: skip
 IN_CONTAINER = ["unshare", "-r", "--fork", "--pid", "--mount-proc"]
 
 

@@ -25,6 +25,7 @@ import psutil
 from tests.benchmarks.measure import say
 from tests.end_to_end.kinds import AT_WORK, KINDS, Kind, Shown, differing
 from tests.end_to_end.places import PLACES, Place, classes_with_keys, declared, reached_classes, sequence
+from tests.idle_model import IDLE_MODEL
 from tests.sweep_folders import write_sweep
 from workbench.cli.tables import print_table
 from workbench.core.plain_text import to_plain
@@ -44,7 +45,8 @@ WALK_SECONDS, MAX_ROWS = 2.0, 90
 FIRST = ((), ("down",), ("up",), ("right",), ("left", "left"), ("end",), (">",), ("space",), ("enter",))
 """What is pressed before a key until it has an effect: at the first row, `up` rightly has none."""
 TRAINING = ["train", "digits-mlp", "--set", "train.epochs=2", "--name", "first"]
-ENDLESS = ["train", "digits-mlp", "--set", "train.epochs=5000", "--name", "endless", "--detach"]
+ENDLESS = ["train", "digits-mlp", "--model", IDLE_MODEL, "--set", "train.epochs=5000", "--name", "endless",
+           "--detach"]  # fmt: skip
 NONE = "no effect"
 ATTEMPTS = 12
 ELSEWHERE = ("move_cursor('left')", "move_cursor('right')", "move('first')", "move('last')")

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.terminal import Terminal
+from tests.idle_model import IDLE_MODEL
 from workbench.launcher import launch
 from workbench.runs.enums import RequestKind
 from workbench.runs.records import RequestValues
@@ -63,11 +64,16 @@ def drawn(text: str) -> int:
 
 
 def start_long_run(terminal: Terminal) -> RunFolder:
-    """Choose another model and more epochs by keys alone, and train."""
+    """Choose another model and more epochs by keys alone, and train.
+
+    First a model of the list, then a file: a model that leaves the processors to the processes of the screen.
+    """
     terminal.wait_for("digits-mlp").press("2").wait_for("recipe" if terminal.columns < 100 else "data")
     terminal.press("m").wait_for("built-in").press("lin")
     terminal.wait(lambda text: "convnet" not in text, "one row").press("enter")
     terminal.wait(lambda text: "linear" in text and "enter choose" not in text, "the chosen model")
+    terminal.press("m").wait_for("built-in").press(IDLE_MODEL, "enter")
+    terminal.wait(lambda text: "linear" not in text and "enter choose" not in text, "the model of the file")
     if "▸ recipe" not in terminal.text:  # the pane is low: a summary, which opens into the form
         terminal.press("enter").wait_for("▸ recipe")
     open_row(terminal, "epochs")
@@ -109,21 +115,21 @@ def test_the_main_workflow(columns: int, rows: int, tmp_path: Path) -> None:
         )
         terminal.press("4").wait(lambda text: "recall" in text and text.count("▇") > 20, "a table of classes")
         terminal.press("6").wait_for("f test samples").press("enter", str(path), "enter")
-        terminal.wait_for("by digits-linear").wait_for("seven.png 8×8")
+        terminal.wait_for("by digits-Idle").wait_for("seven.png 8×8")
         terminal.press("ctrl+q").wait_until_gone()
     assert status_of(run) is Status.RUNNING
     left_at = read_report(run)
     with Terminal(columns, rows) as terminal:
         terminal.wait(lambda text: epoch(text) > left_at.epoch, "the same run, further along")
         terminal.press("3").wait(lambda text: drawn(text) > columns // 8, "the whole curve")
-        terminal.press("s").wait_for("Stop digits-linear?").press("y")
+        terminal.press("s").wait_for("Stop digits-Idle?").press("y")
         terminal.wait(lambda _: status_of(run) is Status.STOPPED, "a stopped run").wait_for("r resume")
         stopped_at = read_report(run).step
         terminal.press("r").wait(lambda _: status_of(run) is Status.RUNNING, "a resumed run")
         terminal.wait(lambda text: "1 resume" in text or read_report(run).step > stopped_at, "more steps")
         terminal.press("ctrl+q").wait_until_gone()
     # Far enough ahead: a number of epochs that the run has passed meanwhile would be rejected.
-    launch.send_request(run, RequestKind.EPOCHS, RequestValues(value=read_report(run).epoch + 100))
+    launch.send_request(run, RequestKind.EPOCHS, RequestValues(value=read_report(run).epoch + 5))
     until(lambda: status_of(run) is Status.FINISHED, "end of the run")
     report = read_report(run)
     assert report.exact

@@ -16,6 +16,7 @@ import torch
 
 from tests.cli.test_control import until
 from tests.gpus import StubDriver, driver, gpu
+from tests.idle_model import IDLE_MODEL
 from tests.worker.support import same
 from workbench.cli.follow import wait_for_end
 from workbench.config.experiment import build_experiment
@@ -62,7 +63,10 @@ def own_server() -> Iterator[None]:
 
 
 def start(*sets: str) -> RunFolder:
-    return launch.start_run(build_experiment("digits-mlp", sets=["train.threads=1", *sets]), "test")
+    model = IDLE_MODEL if LONG in sets else None
+    return launch.start_run(
+        build_experiment("digits-mlp", model=model, sets=["train.threads=1", *sets]), "test"
+    )
 
 
 def is_forked(run: RunFolder) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.test_control import until
 from tests.gpus import FOREIGN_PID, GB, StubDriver, driver, gpu, mig_slice, uuid
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.follow import wait_for_end
 from workbench.cli.main import run as command
 from workbench.config.experiment import build_experiment
@@ -56,7 +57,7 @@ def runs() -> Iterator[list[RunFolder]]:
 
 def start(runs: list[RunFolder], device: str = "auto") -> RunFolder:
     sets = ["train.epochs=100000", "train.threads=1", f"train.device={device}"]
-    folder = launch.start_run(build_experiment("digits-mlp", sets=sets), "test")
+    folder = launch.start_run(build_experiment("digits-mlp", model=IDLE_MODEL, sets=sets), "test")
     runs.append(folder)
     return folder
 
@@ -240,6 +241,7 @@ def test_each_process_gets_a_gpu_of_its_own(
 
 NET = """
 import os
+import time
 from pathlib import Path
 from torch import nn
 
@@ -251,6 +253,7 @@ class Net(nn.Module):
         Path(__file__).with_name(f"visible-{rank}").write_text(visible)
 
     def forward(self, x):
+        time.sleep(0.01)
         return self.layer(x.flatten(1))
 """
 

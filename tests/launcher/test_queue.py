@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from tests.cli.test_control import until
 from tests.gpus import FOREIGN_PID, GB, StubDriver, driver, gpu, mig_slice, uuid
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.follow import wait_for_end
 from workbench.cli.main import run as command
 from workbench.config.experiment import build_experiment
@@ -68,8 +69,8 @@ def queue(home: Path) -> Iterator[TicketQueue]:
     until(lambda: tickets.runner_pid is None, "end of the queue runner")
 
 
-def enqueue(sets: Sequence[str] = SHORT, **options: Any) -> RunFolder:
-    experiment = build_experiment("digits-mlp", sets=list(sets))
+def enqueue(sets: Sequence[str] = SHORT, model: str | None = None, **options: Any) -> RunFolder:
+    experiment = build_experiment("digits-mlp", model=model, sets=list(sets))
     return launch.start_run(experiment, "test", queue=QueueOptions(**options))
 
 
@@ -246,7 +247,7 @@ def test_what_waits_is_listed_moved_held_changed_and_taken_out(
 
 def test_runs_follow_others_and_the_clock(queue: TicketQueue, capsys: pytest.CaptureFixture[str]) -> None:
     queue.set_slots(4)
-    leader = enqueue(LONG)
+    leader = enqueue(LONG, IDLE_MODEL)
     follower = enqueue(after=(leader.id,))
     strict = enqueue(after_ok=(leader.id,))
     later = enqueue(after=(strict.id,), not_before=time.time() + 3600)
@@ -289,7 +290,7 @@ def test_a_resume_waits_and_leaves_the_run_as_it_was_if_it_is_taken_out(
 
 
 def test_a_run_stops_after_its_time_limit_with_a_checkpoint(queue: TicketQueue) -> None:
-    experiment = build_experiment("digits-mlp", sets=LONG)
+    experiment = build_experiment("digits-mlp", model=IDLE_MODEL, sets=LONG)
     folder = launch.start_run(experiment, "test", queue=QueueOptions(), max_hours=12 / 3600)
     until(lambda: status_of(folder) is Status.STOPPED, "stop")
     report = read_report(folder)

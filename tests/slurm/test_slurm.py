@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_control import until
+from tests.idle_model import IDLE_MODEL
 from tests.slurm.conftest import Cluster
 from tests.worker.support import outcome, same
 from workbench.cli.follow import wait_for_end
@@ -29,7 +30,8 @@ from workbench.runs.store import Store
 WORKBENCH = [sys.executable, "-m", "workbench"]
 SUBMIT = ("--launcher", "slurm", "--slurm", "time=10")
 SHORT = ("--set", "train.epochs=2", "--set", "train.threads=1")
-LONG = ("--set", "train.epochs=100000", "--set", "train.threads=1", "--set", "train.checkpoint_seconds=3600")
+LONG = ("--model", IDLE_MODEL, "--set", "train.epochs=100000", "--set", "train.threads=1",
+        "--set", "train.checkpoint_seconds=3600")  # fmt: skip
 EPOCHS = ("--set", "train.epochs=40", "--set", "train.threads=1", "--set", "train.checkpoint_seconds=3600")
 """A run of some seconds, which is interrupted."""
 

@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.cli.test_control import until
+from tests.idle_model import IDLE_MODEL
 from workbench.cli.commands.sweep import SweepWaiter
 from workbench.cli.follow import wait_for_end
 from workbench.cli.main import run
@@ -35,9 +36,10 @@ from workbench.sweeps import control
 from workbench.sweeps.records import SweepStatus, TrialState
 from workbench.sweeps.sweep_folder import FIRST_TRIAL_BYTE, SweepFolder, SweepStore, SweepView, read_sweep
 
-CHEAP = ["--set", "train.epochs=2", "--set", "train.threads=1", "--set", "model.widths=32", "--device", "cpu"]
+CHEAP = ["--set", "train.epochs=2", "--set", "train.threads=1", "--device", "cpu"]
+SMALL = ["--set", "model.widths=32"]
 LR = ["--param", "train.lr=log:1e-4:1e-1"]
-LONG = ["--set", "train.epochs=100000", "--pruner", "none"]
+LONG = ["--model", IDLE_MODEL, "--set", "train.epochs=100000", "--pruner", "none"]
 
 NET = """
 from torch import nn
@@ -63,7 +65,8 @@ def everything_ends(home: Path) -> Iterator[None]:
 
 
 def start(*options: str) -> SweepFolder:
-    assert run(["sweep", "digits-mlp", *CHEAP, *options, "--detach"]) == 0
+    small = [] if IDLE_MODEL in options else SMALL
+    assert run(["sweep", "digits-mlp", *CHEAP, *small, *options, "--detach"]) == 0
     return SweepStore.default().find("last")
 
 
@@ -270,7 +273,7 @@ def test_what_can_not_be_measured_stops_the_sweep_with_its_reason(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [*LR, "--trials", "20", "--metric", "validation/r2"]
-    assert run(["sweep", "digits-mlp", *CHEAP, *options]) == 1
+    assert run(["sweep", "digits-mlp", *CHEAP, *SMALL, *options]) == 1
     assert "the run of trial 0 has no validation/r2" in capsys.readouterr().err
     view = read_sweep(SweepStore.default().find("last"))
     assert view.status is SweepStatus.FAILED and len(view.summary.trials) == 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from workbench.config.experiment import experiment_from_dict
 from workbench.engine.train_state import TrainState
 from workbench.io.atomic_files import write_json
 from workbench.io.record_codec import read_record
+from workbench.launcher.fork_client import start_python
 from workbench.runs import journal
 from workbench.runs.checkpoint_index import newest_checkpoint_step, read_entries
 from workbench.runs.enums import Ending
@@ -74,15 +74,18 @@ def change_lr(folder: RunFolder, value: float, step: int) -> None:
 
 
 class Worker:
-    """A real worker process, with its supervisor's pipe on stdin."""
+    """A real worker process, with its supervisor's pipe on stdin; forked where this process has a fork server."""
 
     def __init__(self, folder: RunFolder, **values: Any) -> None:
         self.folder = folder
         self.attempt = open_attempt(folder, **values)
-        with folder.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.worker.main", str(folder.path)],
-                stdin=subprocess.PIPE, stdout=log, stderr=log,
+        reading, writing = os.pipe()
+        self.supervisor = os.fdopen(writing, "wb")
+        """The end of the pipe that a supervisor holds."""
+        with folder.log.open("ab") as log, os.fdopen(reading):
+            self.process = start_python(
+                "workbench.worker.main", [str(folder.path)],
+                stdin=reading, stdout=log.fileno(), stderr=log.fileno(),
             )  # fmt: skip
 
     def wait_for(self, seen: Callable[[], Any]) -> None:
@@ -99,17 +102,16 @@ class Worker:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this very process."""
-        self.process.send_signal(number)
+        os.kill(self.process.pid, number)
 
     def ended(self) -> Exit | None:
         """Wait for its end; what it left as `exit.json`."""
-        assert self.process.stdin is not None
         try:
             self.process.wait(LIMIT)
         finally:
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
+            self.supervisor.close()
         return read_record(self.folder.exit, Exit)
 
     def finishes(self) -> bool:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.folder_data import draw_classes
+from tests.idle_model import IDLE_MODEL
 from tests.worker import ranks
 from tests.worker.kill_many import ended, finished
 from tests.worker.support import (
@@ -42,6 +43,7 @@ from workbench.runs.status import Status
 
 RESNET = {"name": "resnet", "depth": 8, "width": 2}
 PLAIN = {"name": "mlp", "widths": [32], "dropout": 0.0}
+IDLE = {"name": IDLE_MODEL}
 STEPS = 35
 """Of an epoch with batches of 37: the last one has 32 samples; none can be halved evenly."""
 SETTINGS = {"batch_size": 37, "epochs": 2, "log_every": 1, "optimizer": "sgd", "lr": 0.05, "momentum": 0.9}
@@ -120,7 +122,7 @@ def not_live(folder: RunFolder) -> bool:
 
 @pytest.mark.parametrize("victim", ["agent", "supervisor"])
 def test_no_process_is_left_behind(victim: str) -> None:
-    folder = ranks.start(**{**SETTINGS, "epochs": 5000})
+    folder = ranks.start(IDLE, **{**SETTINGS, "epochs": 5000})
     ranks.wait_for(lambda: newest_checkpoint_step(folder), folder)
     pids = ranks.processes(folder)
     assert len(pids) == 4
@@ -180,7 +182,7 @@ def answer_of(folder: RunFolder, name: str) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_signals_reach_the_run(number: signal.Signals) -> None:
-    folder = ranks.start(PLAIN, **{**SETTINGS, "epochs": 5000, "checkpoint_seconds": 10_000.0})
+    folder = ranks.start(IDLE, **{**SETTINGS, "epochs": 5000, "checkpoint_seconds": 10_000.0})
     ranks.wait_for(lambda: step_rows(folder), folder)
     before, pids = newest_checkpoint_step(folder), ranks.processes(folder)
     os.kill(ranks.supervisor(folder), number)
@@ -335,7 +337,7 @@ def test_synchronized_batch_norm_is_refused_on_a_cpu() -> None:
 
 
 def test_a_suspended_run_continues_with_all_processes() -> None:
-    folder = ranks.start(PLAIN, **{**SETTINGS, "epochs": 5000})
+    folder = ranks.start(IDLE, **{**SETTINGS, "epochs": 5000})
     ranks.wait_for(lambda: step_rows(folder), folder)
     before = ranks.ranks(folder)
     launch.send_request(folder, RequestKind.PAUSE, RequestValues(suspend=True))
@@ -344,6 +346,7 @@ def test_a_suspended_run_continues_with_all_processes() -> None:
     paused = newest_checkpoint_step(folder)
     launch.send_request(folder, RequestKind.CONTINUE)
     ranks.wait_for(lambda: newest_checkpoint_step(folder) > paused, folder)
+    assert len(ranks.ranks(folder)) == 2, "copies of a fresh interpreter show their whole commands too"
     launch.stop_run(folder)
     assert ended(folder) is Status.STOPPED
     assert [attempt.processes for attempt in attempts_of(read_journal(folder.journal))] == [2, 2]

@@ -148,8 +148,7 @@ def test_a_worker_stops_when_its_supervisor_ends(home: Path) -> None:
     folder = make_run(home, {"epochs": 100_000})
     worker = Worker(folder)
     worker.wait_for(lambda: worker.step() > 0)
-    assert worker.process.stdin is not None
-    worker.process.stdin.close()
+    worker.supervisor.close()
     end = worker.ended()
     assert end is not None and end.cause is Cause.SUPERVISOR_ENDED
     assert last_checkpoint(folder)["step"] > 0

@@ -67,6 +67,7 @@ from workbench.runs.run_folder import RunFolder, write_exit
 from workbench.runs.script import read_script
 from workbench.runs.status import describe_holder
 from workbench.runs.tickets import ResumeOptions, TicketQueue
+from workbench.system.process_title import PADDING
 from workbench.system.process_tree import adopt_orphans, end_descendants
 from workbench.system.processes import python_command, this_process
 from workbench.system.slurm import own_job
@@ -370,7 +371,8 @@ def _start_worker(folder: RunFolder, attempt: Attempt, module: str, forked: Fork
         forked.start(Program(module=module, arguments=(str(folder.path),), environment=environment))
         return forked
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = python_command(module, str(folder.path))
+    # The agent's copies, the ranks, show commands that are longer than its own.
+    command = python_command(module, str(folder.path), *([PADDING] if module == AGENT else []))
     # Block signals until the worker has its handlers: before that they would kill it without a message.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     try:

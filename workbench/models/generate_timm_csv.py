@@ -20,8 +20,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 TABLE = Path(__file__).with_name("timm.csv")
-COLUMNS = ("name", "input_size", "resize_size", "interpolation", "fixed_size", "body_parameters", "class_parameters", "classes", "gmacs",
-           "accuracy", "source")  # fmt: skip
+COLUMNS = ("name", "input_size", "resize_size", "interpolation", "fixed_size", "body_parameters", "class_parameters",
+           "classes", "gmacs", "accuracy", "source")  # fmt: skip
 
 
 class Architecture(NamedTuple):

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.cli.test_control import until as wait_until
+from tests.idle_model import IDLE_MODEL
 from tests.sweep_folders import SHARES, write_sweep
 from tests.ui.screen_steps import MakeRun, TextOf, Until, notified, ready
 from workbench.cli.main import run as command
@@ -142,8 +143,9 @@ async def test_without_sweeps_the_pane_says_how_to_start_one(make_run: MakeRun, 
 
 
 async def test_a_sweep_is_stopped_and_resumed_by_keys(home: Path, until: Until) -> None:
-    options = ["--set", "train.epochs=100000", "--set", "train.threads=1", "--device", "cpu", "--trials", "1"]
-    assert command(["sweep", "digits-mlp", "--param", "train.lr=log:1e-4:1e-1", *options, "--detach"]) == 0
+    options = ["--model", IDLE_MODEL, "--param", "train.lr=log:1e-4:1e-1", "--set", "train.epochs=100000",
+               "--set", "train.threads=1", "--device", "cpu", "--trials", "1"]  # fmt: skip
+    assert command(["sweep", "digits-mlp", *options, "--detach"]) == 0
     folder = SweepStore.default().find("last")
     app = WorkbenchApp()
 

@@ -58,7 +58,8 @@ class ListScreen(ModalScreen[None]):
             yield Static(Text(self._foot, style="bold"), id="foot")
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
+        for options in self.query(OptionList):  # none while the app ends
+            self.call_after_refresh(options.scroll_to_highlight)
 
     def action_move(self, action: str) -> None:
         """Run the list's own cursor action."""
