@@ -19,7 +19,9 @@ from workbench.ui.base.layout import WIDE
 
 SIZES = [(80, 24), (120, 36)]
 PANES = "2345671"
+IMAGES = "5"
 DIALOGS = "?:!N="
+SLOW_PIPE = (sys.executable, "-m", "tests.end_to_end.slow_pipe")
 QUIET_SECONDS, IDLE_SECONDS, TRAINING_SECONDS = 1.0, 20.0, 15.0
 KEYS = [
     ("4", "m table/matrix"),
@@ -43,12 +45,19 @@ def rows(place: Path, scale: Scale) -> list[Row]:
     for size in SIZES:
         say(f"  {size[0]}x{size[1]}")
         with fresh_home(template):
-            found += _bytes(size, repeats="all") + _bytes(size, repeats="none") + _while_training(size)
+            found += (
+                _bytes(size)
+                + _bytes(size, repeats="none")
+                + _bytes(size, is_slow=True)
+                + _while_training(size)
+            )
     return found
 
 
-def _bytes(size: tuple[int, int], *, repeats: Repeats) -> list[Row]:
-    with Terminal(*size, answers=True, repeats=repeats) as terminal:
+def _bytes(size: tuple[int, int], *, repeats: Repeats = "all", is_slow: bool = False) -> list[Row]:
+    """What is sent to a terminal that can repeat characters or not; `is_slow`: over a line of 4 kB/s."""
+    command = SLOW_PIPE if is_slow else (sys.executable, "-m", "workbench")
+    with Terminal(*size, answers=True, repeats=repeats, command=command) as terminal:
         terminal.wait_for("finished")
         if size[0] >= WIDE[0]:
             terminal.wait_for("predicted as").wait_for("f test samples")
@@ -65,7 +74,10 @@ def _bytes(size: tuple[int, int], *, repeats: Repeats) -> list[Row]:
             dialogs[key] = _sent_by(terminal, key)
             dialogs[f"esc after {key}"] = _sent_by(terminal, "esc")
         idle = _rate(terminal, IDLE_SECONDS)[0]
-    kind = "" if repeats == "all" else ", characters are not repeated"
+    kind = (
+        ", over a line of 4 kB/s" if is_slow else "" if repeats == "all" else ", characters are not repeated"
+    )
+    images = switches.pop(IMAGES)
     return [
         _row(size, f"first frame{kind}", f"{first:,} B", "≤ 20 kB"),
         _row(
@@ -74,6 +86,7 @@ def _bytes(size: tuple[int, int], *, repeats: Repeats) -> list[Row]:
             f"{max(switches.values()):,} B",
             "≤ 4 kB",
         ),
+        _row(size, f"switch to the pane of images ({IMAGES}){kind}", f"{images:,} B", "≤ 4 kB"),
         _row(size, f"`?`{kind}", f"{dialogs['?']:,} B", "≤ 4 kB"),
         _row(size, f"worst dialog (`{_worst(dialogs)}`){kind}", f"{max(dialogs.values()):,} B", "≤ 4 kB"),
         _row(size, f"idle{kind}", f"{idle:.0f} B/s", "≤ 50 B/s"),
@@ -90,9 +103,7 @@ def _while_training(size: tuple[int, int]) -> list[Row]:
             terminal.wait_for("train").press("3").wait_for("samples/s")
             _rate(terminal, 3)
             training, busiest = _rate(terminal, TRAINING_SECONDS)
-        with Terminal(
-            *size, answers=True, command=(sys.executable, "-m", "tests.end_to_end.slow_pipe")
-        ) as terminal:
+        with Terminal(*size, answers=True, command=SLOW_PIPE) as terminal:
             terminal.wait_for("train").press("3").wait_for("a smooth")
             for key in PANES:  # loads what they show
                 terminal.press(key)

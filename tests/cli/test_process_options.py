@@ -129,9 +129,25 @@ def test_processes_are_counted_on_each_node(tmp_path: Path, monkeypatch: pytest.
         assert process_count(train) == processes
 
 
-def test_gpus_on_a_host_without_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", "digits-mlp", "--gpus", "2"]) == 2
-    assert "no device cuda on this host" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "digits-mlp", "--gpus", "2"],
+        ["train", "digits-mlp", "--device", "cuda"],
+        ["train", "digits-mlp", "--device", "cuda", "--grid", "train.lr=0.1,0.2"],
+        ["sweep", "digits-mlp", "--device", "cuda", "--param", "train.lr=1e-4..1e-2", "--trials", "2"],
+    ],
+)
+def test_gpus_on_a_host_without_one(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line without a warning that says the same, and nothing is started."""
+    gpus.install(tmp_path, monkeypatch).write([])
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    assert run(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no device cuda on this host" in line
+    assert not list((tmp_path / "home").glob("*/*"))
 
 
 def test_the_record_has_the_world_size(capsys: pytest.CaptureFixture[str]) -> None:

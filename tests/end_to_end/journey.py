@@ -114,7 +114,9 @@ class Journey:
     def _arrive(self, place: Place, path: Sequence[str]) -> None:
         """Leave dialogs, inputs and what is being typed, and go to a place."""
         for attempt in range(ATTEMPTS):
-            assert self.shown.terminal.process.isalive(), f"the product ended:\n{self.shown.text}"
+            assert self.shown.terminal.process.isalive(), (
+                f"the product ended:\n{self.shown.text}\n{_traceback()}"
+            )
             if attempt == ATTEMPTS // 2:
                 say(f"  started again, as {place.name} was not reached from:\n{self.shown.text}")
                 self.shown, path = self._start(), place.path
@@ -143,6 +145,12 @@ class Journey:
             self.shown.terminal.read(0.25)
             found |= differing(before, self.shown.cells)
         return found
+
+
+def _traceback() -> str:
+    """What the screen wrote when it ended by an error."""
+    log = Path(os.environ["WORKBENCH_HOME"], "screen.log")
+    return log.read_text() if log.exists() else ""
 
 
 def keys_to_try(place: Place, kind: Kind, *, own: bool = False) -> list[str]:
@@ -373,10 +381,14 @@ def _whole_journey(
                 continue
             say(f"{kind.name} {size[0]}x{size[1]} {place.name}")
             actions = place.keys()
-            for key, effect in journey.try_keys(place, keys_to_try(place, kind, own=options.own)).items():
-                found[place.name, key, actions[key].action] = effect
-            if {"down", "end"} <= place.own_keys().keys():
-                found[place.name, "down … up", "walk"] = "-" if journey.walk(place) else NONE
+            try:
+                for key, effect in journey.try_keys(place, keys_to_try(place, kind, own=options.own)).items():
+                    found[place.name, key, actions[key].action] = effect
+                if {"down", "end"} <= place.own_keys().keys():
+                    found[place.name, "down … up", "walk"] = "-" if journey.walk(place) else NONE
+            except AssertionError as error:  # the other places are tried all the same
+                say(f"  {error}")
+                found[place.name, " ".join(place.path), "reach"] = NONE
     if not options.place:
         say(f"{kind.name} {size[0]}x{size[1]} quit, suspend, redraw, the dialogs and the queue")
         actions = dict(declared(WorkbenchApp))

@@ -199,7 +199,12 @@ def discard_queued(folder: RunFolder) -> bool:
 
 
 def start_warnings(experiment: Experiment, *, here: bool = True) -> list[str]:
-    """Warnings before a run starts: its shell commands, and (`here`) a GPU that it can't use, and its end at logout."""
+    """Warnings before a run starts: its shell commands, and (`here`) a GPU that it can't use, and its end at logout.
+
+    Raises `UserError` where it can't start because its device isn't `here`: nobody needs to be warned then.
+    """
+    if here:
+        check_device(experiment.train.device, process_count(experiment.train))
     count, cores = process_count(experiment.train), usable_cores()
     crowded = (
         [f"{count} processes share {plural(cores, 'CPU core')}: fewer processes train faster"]

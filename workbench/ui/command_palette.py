@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from textual.actions import parse
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -15,6 +16,7 @@ from textual.dom import DOMNode
 from textual.widgets import OptionList
 
 from workbench.core.text import sanitize
+from workbench.ui.base.dialog import closes_now
 from workbench.ui.base.pane import Pane
 from workbench.ui.bindings import RUN_KEYS, SCREEN_KEYS
 from workbench.ui.key_help import Section, section_of
@@ -76,7 +78,12 @@ class Palette(CommandPalette):
     """
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
+        for options in self.query(OptionList):  # none if it is closed before it was shown
+            self.call_after_refresh(options.scroll_to_highlight)
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close it once, as a `Dialog`."""
+        return super().dismiss(result) if closes_now(self, result) else AwaitComplete()
 
 
 class Command(NamedTuple):

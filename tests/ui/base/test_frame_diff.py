@@ -17,9 +17,9 @@ STYLES = [
     "",
     "1",
     "1;31",
-    "2;38;2;9;8;7",
-    "38;2;1;2;3;48;2;4;5;6",
-    "38;2;4;5;6;48;2;4;5;6",
+    "2;38;2;40;20;60",
+    "38;2;21;42;63;48;2;24;45;66",
+    "38;2;24;45;66;48;2;24;45;66",
     "48;5;17",
     "7",
     "4;39;49",
@@ -144,10 +144,10 @@ def test_half_blocks_of_one_color_are_sent_as_spaces() -> None:
     update = diff.take()
     pyte.Stream(screen).feed(update)
     assert [screen.buffer[1][column].bg for column in (0, 2, 4, 6)] == [
-        "5a5a5a",
-        "aaaaaa",
-        "fafafa",
-        "0a0a0a",
+        "585858",
+        "a8a8a8",
+        "ffffff",
+        "080808",
     ]
     assert update.count("▀") == 1
     assert len(update.encode()) < len(frame_of(doubled).encode()) / 3
@@ -209,15 +209,67 @@ def test_few_colors_show_an_image_with_less_than_half_of_the_bytes() -> None:
     sizes = []
     for few in (False, True):
         diff, screen = diff_of(), Screen(COLUMNS, ROWS)
-        diff.use_few_colors(few)
+        diff.use_few_colors(images=few, text=few)
         diff.feed(frame_of(pixels))
         Stream(screen).feed(update := diff.take())
         sizes.append(len(update.encode()))
         for row, column, *_ in pixels:
             red, green, _blue = (int(screen.buffer[row][column].bg[at : at + 2], 16) for at in (0, 2, 4))
-            assert abs(red - 90 - 7 * row) < 30
-            assert abs(green - 122 - column) < 30
-    assert sizes[1] < sizes[0] / 2
+            assert abs(red - 90 - 7 * row) < 48
+            assert abs(green - 122 - column) < 48
+    assert sizes[1] < sizes[0] / 4
+
+
+def test_gaps_between_words_take_one_sequence_for_a_whole_row() -> None:
+    """What was there before is erased first, so that the words of a table cost little more than their letters."""
+    diff, screen = diff_of(can_erase=True), Screen(COLUMNS, ROWS)
+    shown = Stream(screen)
+    before = [(row, 0, "48;5;17", "x" * COLUMNS) for row in range(ROWS)]
+    words = [(row, column, "1", f"{row}{column:02}") for row in range(ROWS) for column in (2, 11, 21)]
+    after = [*((row, 0, "48;5;17", " " * COLUMNS) for row in range(ROWS)), *words]
+    diff.feed(frame_of(before))
+    shown.feed(diff.take())
+    diff.feed(frame_of(after))
+    update = diff.take()
+    shown.feed(update)
+    assert screen.display == [f"  {row}02      {row}11       {row}21      " for row in range(ROWS)]
+    assert sum(update.count(final) for final in ("X", "K")) == ROWS
+
+
+def test_text_of_a_slow_line_takes_colors_of_the_palette_and_is_not_sent_again_for_that() -> None:
+    diff = diff_of()
+    words = [(row, 3, f"38;2;205;{200 + row};229", "word") for row in range(ROWS)]
+    diff.feed(frame_of(words))
+    full = diff.take()
+    diff.use_few_colors(images=True, text=True)
+    diff.feed(frame_of(words))
+    assert diff.take() == ""
+    diff.feed(frame_of([(row, column + 9, style, text) for row, column, style, text in words]))
+    assert "38;2;" not in (few := diff.take())
+    assert len(few) < len(full)
+
+
+def test_where_the_user_looks_text_comes_first() -> None:
+    diff = diff_of()
+    words = [(row, 3, f"38;5;{20 + row}", f"word{row}") for row in range(ROWS)]
+    diff.feed(frame_of(words))
+    diff.first_rows, diff.first_columns = range(4, 6), range(0, 9)
+    first = diff.take(30)
+    assert "word4" in first
+    assert "word5" in first
+    assert "word0" not in first
+    assert "word0" in diff.take()
+
+
+def test_a_frame_that_is_sent_in_parts_is_not_synchronized() -> None:
+    diff = FrameDiff((COLUMNS, ROWS))
+    text = "".join(f"\x1b[{row};1H" + "éü" * 15 for row in range(1, 7))
+    diff.feed(SYNC_START + text + SYNC_END)
+    first, last = diff.take(50), diff.take()
+    assert len(last) >= MIN_SYNCHRONIZED
+    assert SYNC_START not in first + last
+    diff.forget_shown()
+    assert SYNC_START in diff.take()
 
 
 def test_an_image_that_waits_is_sent_with_few_colors_once_the_line_is_known_to_be_slow() -> None:
@@ -227,7 +279,7 @@ def test_an_image_that_waits_is_sent_with_few_colors_once_the_line_is_known_to_b
     ]
     diff.feed(frame_of(pixels))
     assert "38;2;" in diff.take(40)
-    diff.use_few_colors(True)
+    diff.use_few_colors(images=True, text=False)
     assert "38;2;" not in diff.take()
 
 

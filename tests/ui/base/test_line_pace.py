@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.ui.base.line_pace import ANSWER_SECONDS, FIRST_WINDOW, MAX_WINDOW, LinePace
+from workbench.ui.base.line_pace import ANSWER_SECONDS, FIRST_WINDOW, MAX_WINDOW, SLOW, LinePace
 
 
 class Line:
@@ -53,6 +53,19 @@ def test_a_fast_line_carries_much_even_if_its_answers_take_long() -> None:
     assert not line.pace.is_slow
     assert line.pace.window == MAX_WINDOW
     assert line.run(5) > 100_000 * 5
+
+
+def test_an_unknown_line_is_slow_until_an_answer_and_a_slow_one_stays_so_until_it_is_much_faster() -> None:
+    line = Line(10e6, 0.05)
+    assert line.pace.is_slow
+    line.run(0.2)
+    assert not line.pace.is_slow
+    line.rate = SLOW / 2
+    line.run(20)
+    assert line.pace.is_slow
+    line.rate = 2 * SLOW
+    line.run(20)
+    assert line.pace.is_slow, "colors do not change back and forth"
 
 
 def test_a_line_that_becomes_slow_or_fast_is_measured_again() -> None:

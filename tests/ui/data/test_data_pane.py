@@ -11,7 +11,7 @@ import psutil
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.widgets import Static
 
 from tests.ui.screen_steps import MakeRun, Until, choose
@@ -34,10 +34,11 @@ from workbench.runs.reader import RunReader
 from workbench.ui.app import WorkbenchApp
 from workbench.ui.base.layout import PANES, PaneId
 from workbench.ui.base.pane import PaneServices
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.data.dataset_text import DatasetSource, fact_lines
 from workbench.ui.data.pane import DataPane, Mode
 from workbench.ui.data.sample_detail import SampleDetail
-from workbench.ui.data.sample_grid import SampleGrid, fit_tiles
+from workbench.ui.data.sample_grid import FEW, SampleGrid, fit_few_tiles, fit_tiles
 from workbench.ui.data.transform_list import TransformList
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.table import Table
@@ -115,7 +116,7 @@ class FakeCompute(ComputeClient):
         return self.requests[-1]
 
 
-class DataApp(App[None]):
+class DataApp(TerminalApp):
     def __init__(self, session: ComputeClient, data: str = "digits") -> None:
         super().__init__()
         self.session = session
@@ -449,6 +450,26 @@ def test_tiles_fill_the_space(width: int, height: int, least: int) -> None:
     found = fit_tiles(width, height)
     assert found.count >= least
     assert found.across * found.width <= max(width, 3) and found.down * found.height <= max(height, 2)
+
+
+@pytest.mark.parametrize(("width", "height"), [(48, 13), (85, 29), (150, 44), (20, 8), (1, 1)])
+def test_few_tiles_on_a_slow_line(width: int, height: int) -> None:
+    """No more than a slow line carries soon; where few fit anyway, these."""
+    all_of_them, few = fit_tiles(width, height), fit_few_tiles(width, height)
+    assert few.count <= FEW[0] * FEW[1] and few.width <= FEW[2]
+    assert few == all_of_them or all_of_them.count > few.count or all_of_them.width > few.width
+
+
+async def test_a_page_over_a_slow_line_holds_few_samples_and_keeps_its_layout(until: Until) -> None:
+    app = DataApp(session := FakeCompute())
+    app.has_slow_line = True
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(app, pilot, until)
+        assert session.last.count == app.grid.tiles.count == FEW[0] * FEW[1]
+        app.has_slow_line = False
+        await pilot.press("pagedown")
+        await until(pilot, lambda: app.grid.first == FEW[0] * FEW[1] and app.grid.sample is not None)
+        assert app.grid.tiles.count == FEW[0] * FEW[1]
 
 
 def test_the_source_of_an_experiment() -> None:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Region
 from textual.message import Message
 from textual.messages import TerminalSupportsSynchronizedOutput
 
@@ -22,6 +23,7 @@ from workbench.system.terminal_info import plain_reason
 from workbench.ui.base.escape_parser import PROBE_ROW, CursorReported, EscapeParser, Operating
 from workbench.ui.base.frame_diff import FrameDiff
 from workbench.ui.base.line_pace import LinePace
+from workbench.ui.base.pane import Pane
 from workbench.ui.base.terminal_app import TerminalApp
 
 linux_driver.XTermParser = EscapeParser  # type: ignore[attr-defined]  # Textual has no other way to replace it
@@ -36,6 +38,8 @@ COLUMN_IF_REPEATED, COLUMN_IF_ASCII_REPEATED = 9, 6
 RETRY_SECONDS = 0.05
 SETTLE_SECONDS = 0.03
 """So long, two frames of Textual, a repainted screen is held back: the panes lay out their content once more."""
+MAX_SETTLE_SECONDS = 0.15
+"""Over a slow line it is held back until no frame follows for `SETTLE_SECONDS`, but no longer than this."""
 
 
 class DiffDriver(LinuxDriver):
@@ -50,6 +54,7 @@ class DiffDriver(LinuxDriver):
         self._pace = LinePace()
         self._retry: asyncio.TimerHandle | None = None
         self._settling: asyncio.TimerHandle | None = None
+        self._settle_until = 0.0
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
         self._query = ""
         """A query that this terminal answers; empty until one was answered."""
@@ -59,6 +64,7 @@ class DiffDriver(LinuxDriver):
         """Whether the screen belongs to this app: not before its start, after its end and while it is suspended."""
         if isinstance(app, TerminalApp):
             app.redraw_terminal, app.write_terminal = self._redraw, self.write
+            app.has_slow_line = self._pace.is_slow
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -92,25 +98,50 @@ class DiffDriver(LinuxDriver):
 
     def flush(self) -> None:
         """Send what changed, as soon as the terminal has shown what was sent before."""
-        if self._settling is not None or not self._active:
+        if not self._active:
             return
-        if self._frame.is_repainted and self._retry is None:
-            self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._send)
+        if self._settling is not None:
+            if self._pace.is_slow and self._query:
+                self._settle()
+        elif self._frame.is_repainted and self._retry is None:
+            self._settle_until = time.monotonic() + MAX_SETTLE_SECONDS
+            self._settle()
         else:
             self._send()
+
+    def _settle(self) -> None:
+        """Send after a moment without another frame."""
+        if self._settling is not None:
+            self._settling.cancel()
+        moment = min(SETTLE_SECONDS, max(0.0, self._settle_until - time.monotonic()))
+        self._settling = asyncio.get_running_loop().call_later(moment, self._send)
 
     def _send(self) -> None:
         self._cancel_timers()
         if not self._active:
             return
         limit = self._pace.chunk if self._query else None
-        self._frame.use_few_colors(self._pace.is_slow)
+        self._frame.use_few_colors(images=self._pace.is_slow, text=self._pace.is_measured_slow)
+        if isinstance(self._app, TerminalApp):
+            self._app.has_slow_line = self._pace.is_slow
+        region = self._pane_in_use() if self._pace.is_slow else Region()
+        self._frame.first_rows, self._frame.first_columns = (
+            range(region.y, region.bottom), range(region.x, region.right)
+        )  # fmt: skip
         while self._accepts_output() and (update := self._frame.take(limit)):
             if self._query and self._pace.send(len(update.encode())):
                 update += self._query
             super().write(update)
         if self._frame.is_behind:
             self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._send)
+
+    def _pane_in_use(self) -> Region:
+        """Where the pane is that has the focus; empty if none has it, or a dialog."""
+        focused = self._app.focused
+        panes = (
+            (node.region for node in focused.ancestors_with_self if isinstance(node, Pane)) if focused else ()
+        )
+        return next(iter(panes), Region())
 
     def _confirm(self, message: Message, at: float) -> None:
         if isinstance(message, TerminalSupportsSynchronizedOutput) and not self._knows_modes:

@@ -8,13 +8,14 @@ the shortest update that it finds.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from rich.cells import get_character_cell_size
 
+from workbench.ui.base.palette import in_few_colors, in_palette, with_palette_text
 from workbench.ui.base.pen import Pen
 from workbench.ui.base.sgr import (
     PLAIN,
@@ -23,7 +24,6 @@ from workbench.ui.base.sgr import (
     Style,
     blank_half,
     has_one_color,
-    in_palette,
     is_narrow,
     restyle,
     style_of_space,
@@ -40,7 +40,10 @@ MAX_STYLES = 40
 MAX_GAP = 4
 """So many unchanged blanks between two changed ones are written again: moving the cursor costs as much."""
 HALF_BLOCK, LOWER_HALF = "▀", "▄"
-MAX_CHAINED, MIN_CHAIN = 2, 4
+ERASE_BYTES = 5
+"""The length of a sequence that erases cells; so many blanks or fewer are sent as they are."""
+MIN_ERASE_GAIN = 8
+MAX_CHAINED, MIN_CHAIN = 1, 4
 """Spans of so few cells are drawn from top to bottom if so many are below each other."""
 TEXT, BLANK, IMAGE = range(3)
 """What the cells of one style are, in the order in which they are drawn."""
@@ -108,7 +111,11 @@ class FrameDiff:
         self._style = PLAIN
         self._cursor_shown = (-1, -1)
         self._synchronized = False
-        self._few_colors = False
+        self._in_parts = False
+        """Whether a part of the frame was sent: the terminal showed it, so that nothing is gained by synchronizing."""
+        self._few_colors = self._palette_text = False
+        self.first_rows = self.first_columns = range(0)
+        """Where text comes first: what the user looks at."""
 
     @property
     def is_behind(self) -> bool:
@@ -120,19 +127,24 @@ class FrameDiff:
         """Whether much of the screen was painted: panes then lay out their content, which paints a part again."""
         return len(self._changed_rows) >= REPAINTED_ROWS
 
-    def use_few_colors(self, few: bool) -> None:
-        """Send images in the 256 colors of the palette from now on, or again in all colors once they are drawn."""
-        if few and not self._few_colors:
+    def use_few_colors(self, *, images: bool, text: bool) -> None:
+        """Send images in few colors from now on, and text in those of the palette; or again in all colors once they
+        are drawn.
+        """
+        if images and not self._few_colors:
             for row in self._changed_rows:
                 self._wanted[row] = [
-                    cell._replace(style=in_palette(cell.style))
+                    cell._replace(style=in_few_colors(cell.style))
                     if cell and cell.text == HALF_BLOCK and cell != shown
                     else cell
                     for cell, shown in zip_longest(
                         self._wanted[row], self._shown[row][: len(self._wanted[row])]
                     )
                 ]
-        self._few_colors = few
+        if text and not self._palette_text:  # text that is shown is similar enough, and not sent again
+            for cells in (*self._wanted, *self._shown):
+                cells[:] = [_with_palette_text(cell) for cell in cells]
+        self._few_colors, self._palette_text = images, text
 
     def resize(self, size: tuple[int, int]) -> None:
         """Forget everything if the size is another one: a full frame follows."""
@@ -180,13 +192,15 @@ class FrameDiff:
         pen = self.pen
         for span in self._spans_in_order():
             if limit is not None and pen.size >= limit:
-                return self._synchronize(pen.take())
+                self._in_parts = True
+                return pen.take()
             self._draw(span)
         self._changed_rows.clear()
         if self._wanted and self._cursor_shown != (self._row, self._column):
             pen.move_to(self._row, self._column)
             self._cursor_shown = (self._row, self._column)
-        return self._synchronize(pen.take())
+        in_parts, self._in_parts = self._in_parts, False
+        return pen.take() if in_parts else self._synchronize(pen.take())
 
     def _synchronize(self, update: str) -> str:
         if self._synchronized and len(update) >= MIN_SYNCHRONIZED:
@@ -194,14 +208,29 @@ class FrameDiff:
         return update
 
     def _spans_in_order(self) -> Iterator[Span]:
-        """What changed, by style, as a change of style costs more than a move: text first, and images last."""
+        """What changed: text first, that of `first_rows` and `first_columns` before any other, then images.
+
+        Text and images begin with the blanks around and below them.
+        """
+        yield from self._erasures()
+        spans = self._changed_spans()
+        first = [span for span in spans if span.row in self.first_rows and span.column in self.first_columns]
+        yield from self._by_style(first, only_text=True)
+        yield from self._by_style(self._changed_spans() if first else spans, only_text=True)
+        yield from self._erasures()
+        yield from self._by_style(self._changed_spans(), only_text=False)
+
+    def _changed_spans(self) -> list[Span]:
+        return [span for row in sorted(self._changed_rows) for span in self._spans(row)]
+
+    def _by_style(self, spans: Sequence[Span], *, only_text: bool) -> Iterator[Span]:
+        """Style after style, as a change of style costs more than a move."""
         by_style: dict[Style, list[Span]] = defaultdict(list)
-        for row in sorted(self._changed_rows):
-            for span in self._spans(row):
-                by_style[span.style].append(span)
+        for span in spans:
+            by_style[span.style].append(span)
         frequent = sorted(by_style, key=lambda style: -len(by_style[style]))
         ranks = {style: _rank(by_style[style]) for style in frequent[:MAX_STYLES]}
-        while ranks:
+        while ranks and not (only_text and TEXT not in ranks.values()):
             _, _, style = min((rank, self._cost_of(style), style) for style, rank in ranks.items())
             del ranks[style]
             spans = by_style.pop(style)
@@ -210,7 +239,38 @@ class FrameDiff:
                 del ranks[background]
                 spans = sorted(spans + by_style.pop(background), key=_place)
             yield from _chained(spans)
-        yield from sorted((span for spans in by_style.values() for span in spans), key=_place)
+        if not only_text:
+            yield from sorted((span for spans in by_style.values() for span in spans), key=_place)
+
+    def _erasures(self) -> Iterator[Span]:
+        """Parts of rows with several blanks: they are erased whole, in one sequence, and then drawn upon."""
+        if not (self.pen.can_erase or self.pen.can_repeat_ascii or self.pen.can_repeat):
+            return
+        rows = sorted(self._changed_rows)
+        changed = (zip_longest(self._wanted[row], self._shown[row]) for row in rows)
+        blanks = Counter(
+            cell for row in changed for cell, old in row if cell and cell.text == " " and cell != old
+        )
+        for blank, _ in blanks.most_common(1):
+            for row in rows:
+                yield from self._erasures_of_row(row, blank)
+
+    def _erasures_of_row(self, row: int, blank: Cell) -> Iterator[Span]:
+        wanted, shown = self._wanted[row], self._shown[row]
+        shown.extend([None] * (len(wanted) - len(shown)))
+        for is_free, columns in groupby(
+            range(len(wanted)), lambda at: _may_erase(wanted[at], shown[at], blank)
+        ):
+            gaps = [
+                [*gap] for is_gap, gap in groupby(columns, lambda at: wanted[at] == blank != shown[at]) if is_gap
+            ]  # fmt: skip
+            if (
+                is_free
+                and sum(min(len(gap), ERASE_BYTES) for gap in gaps) >= MIN_ERASE_GAIN
+                and len(gaps) > 1
+            ):
+                start, end = gaps[0][0], gaps[-1][-1] + 1
+                yield Span(row, start, blank.style, [blank] * (end - start), end, is_blank=True)
 
     def _cost_of(self, style: Style) -> int:
         return len(transition(self.pen.style or PLAIN, style))
@@ -227,7 +287,8 @@ class FrameDiff:
             pen.draw(same)
         pen.move_to(span.row, span.column)
         pen.draw(cells)
-        self._mark_shown(shown, wanted, span.column, span.end)
+        drawn = span.cells if span.is_blank else wanted[span.column : span.end]
+        self._mark_shown(shown, drawn, span.column, span.end)
         self._cursor_shown = (-1, -1)
 
     def _write(self, text: str) -> None:
@@ -240,6 +301,8 @@ class FrameDiff:
         row, column, style = self._wanted[self._row], self._column, self._style
         if HALF_BLOCK in text:
             text, style = self._pixels(text, style)
+        elif self._palette_text:
+            style = with_palette_text(style)
         blank = style_of_space(style)
         before = len(row)
         if (missing := column + 2 * len(text) + 1 - before) > 0:
@@ -274,16 +337,16 @@ class FrameDiff:
         return span.style, span.cells
 
     def _pixels(self, text: str, style: Style) -> tuple[str, Style]:
-        style = in_palette(style) if self._few_colors else style
+        style = in_few_colors(style) if self._few_colors else in_palette(style)
         return (text.replace(HALF_BLOCK, " ") if has_one_color(style) else text), style
 
     @staticmethod
-    def _mark_shown(shown: list[Cell | None], wanted: Sequence[Cell | None], start: int, end: int) -> None:
+    def _mark_shown(shown: list[Cell | None], drawn: Sequence[Cell | None], start: int, end: int) -> None:
         if start and (old := shown[start]) and not old.text:
             shown[start - 1] = None  # its right half was overwritten
         if end < len(shown) and (old := shown[end]) and not old.text:
             shown[end] = None  # its left half was overwritten
-        shown[start:end] = wanted[start:end]
+        shown[start:end] = drawn
 
     def _spans(self, row: int) -> Iterator[Span]:
         wanted, shown = self._wanted[row], self._shown[row]
@@ -311,6 +374,21 @@ class FrameDiff:
 
     def _joins_blanks(self, gap: int) -> bool:
         return gap <= MAX_GAP or self.pen.can_erase or self.pen.can_repeat or self.pen.can_repeat_ascii
+
+
+def _may_erase(wanted: Cell | None, shown: Cell | None, blank: Cell) -> bool:
+    """Whether a cell may be blank for a moment: it is or becomes blank, or is drawn in any case."""
+    if (
+        wanted is None or not wanted.text or (shown is not None and not shown.text)
+    ):  # a half of a wide character
+        return False
+    return wanted == blank or wanted != shown
+
+
+def _with_palette_text(cell: Cell | None) -> Cell | None:
+    if cell is None or cell.text in {HALF_BLOCK, LOWER_HALF}:
+        return cell
+    return Cell(cell.text, with_palette_text(cell.style))
 
 
 def _combine(row: list[Cell | None], column: int, character: str) -> None:

@@ -20,8 +20,8 @@ MIN_QUERIED = 200
 """Bytes from which on an update is worth a query."""
 ANSWER_SECONDS = 10.0
 """An answer that takes longer is lost."""
-SLOW = 16_000
-"""Bytes per second below which fewer colors are sent."""
+SLOW, FAST = 16_000, 64_000
+"""Bytes per second below which a line is slow, and above which it is not any more."""
 SLOWEST = 500
 
 
@@ -38,11 +38,13 @@ class LinePace:
         self.rate = math.inf
         """Bytes per second, as far as known."""
         self.window = FIRST_WINDOW
+        self.is_slow = True
+        """Whether the line is slow, or nothing is known about it, as the terminal has not answered."""
 
     @property
-    def is_slow(self) -> bool:
+    def is_measured_slow(self) -> bool:
         """Whether the line was found to be slow."""
-        return self.rate < SLOW
+        return self.is_slow and self.rate < math.inf
 
     @property
     def chunk(self) -> int:
@@ -80,6 +82,7 @@ class LinePace:
             rate = max(self.rate, size / max(1e-6, at - sent))
         self.rate = max(SLOWEST, min(rate, 2 * self.rate))
         self._answered_at = at
+        self.is_slow = self.rate < (FAST if self.is_slow else SLOW)
         wanted = self.rate * (self._latency + QUEUE_SECONDS) if self.rate < math.inf else 2 * self.window
         if wanted < self.window or was_full:
             self.window = int(max(MIN_WINDOW, min(wanted, 2 * self.window, MAX_WINDOW)))

@@ -103,36 +103,9 @@ def transition(old: Style, new: Style) -> str:
     return f"\x1b[{min(';'.join(codes), ';'.join(from_plain), key=len)}m"
 
 
-LEVELS = (0, 95, 135, 175, 215, 255)
-"""Of each color channel in the cube of the palette of 256 colors, which begins at 16; 24 grays follow."""
-
-
-@lru_cache(maxsize=8192)
-def in_palette(style: Style) -> Style:
-    """A style in the nearest of the 256 colors, which take half of the bytes."""
-    return Style(style.attributes, _nearest(style.foreground), _nearest(style.background))
-
-
-def _nearest(color: str) -> str:
-    layer, kind, *channels = color.split(";") if color[:2] in {"38", "48"} else ("", "")
-    if kind != "2":
-        return color
-    wanted = [int(channel) for channel in channels]
-    cube = [_nearest_level(value) for value in wanted]
-    gray = max(0, min(23, round((sum(wanted) / 3 - 8) / 10)))
-    of_cube = sum((LEVELS[index] - value) ** 2 for index, value in zip(cube, wanted, strict=True))
-    of_gray = sum((8 + 10 * gray - value) ** 2 for value in wanted)
-    number = 232 + gray if of_gray < of_cube else 16 + 36 * cube[0] + 6 * cube[1] + cube[2]
-    return f"{layer};5;{number}"
-
-
 def swapped(style: Style) -> Style:
     """A style with foreground and background exchanged; itself if a color is none of 256 or 16 million."""
     attributes, foreground, background = style
     if not (foreground.startswith("38;") and background.startswith("48;")):
         return style
     return Style(attributes, "3" + background[1:], "4" + foreground[1:])
-
-
-def _nearest_level(value: int) -> int:
-    return min(range(len(LEVELS)), key=lambda index: abs(LEVELS[index] - value))

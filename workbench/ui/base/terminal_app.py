@@ -14,6 +14,8 @@ class TerminalApp(App[None]):
     """Set by the driver; `None` without a terminal."""
     write_terminal: Callable[[str], object] | None = None
     """Set by the driver; `None` without a terminal."""
+    has_slow_line = False
+    """Set by the driver: whether the line to the terminal is slow or unknown, so that images should take few bytes."""
     copied_text = ""
 
     @property

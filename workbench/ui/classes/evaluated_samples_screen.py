@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import ListEvaluatedSamples
@@ -19,6 +18,7 @@ from workbench.core.progress import Progress
 from workbench.core.text import format_fraction, sanitize
 from workbench.io.images import open_image
 from workbench.runs.metrics import EvaluationFile
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.data.sample_grid import Sample, SampleGrid
 from workbench.ui.services.progress_text import progress_text
 from workbench.ui.widgets.text_line import TextLine
@@ -35,7 +35,7 @@ class ClassRef:
     name: str
 
 
-class EvaluatedSamplesScreen(ModalScreen[None]):
+class EvaluatedSamplesScreen(Dialog[None]):
     """A grid of an evaluation's samples; `f` shows only errors, `a` only one class, `enter` enlarges.
 
     Opened for a class or a confusion, it shows only those, the most confident mistakes first.

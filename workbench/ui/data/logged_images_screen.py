@@ -13,13 +13,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from workbench.compute.client import ComputeClient, ComputeError
 from workbench.compute.protocol import OpenImage
 from workbench.core.text import plural, sanitize
 from workbench.io.images import open_image
 from workbench.runs.logged_images import LoggedImage
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.data.sample_grid import Sample, SampleGrid
 from workbench.ui.widgets.image_view import ImageView
 from workbench.ui.widgets.text_line import TextLine
@@ -32,7 +32,7 @@ LARGE_HINTS = "← → step  ↑ ↓ name  enter all images  esc back"
 GRID_HINTS = "enter enlarge  f one name  esc back"
 
 
-class LoggedImagesScreen(ModalScreen[None]):
+class LoggedImagesScreen(Dialog[None]):
     """The newest image, large: arrows go through its steps and to other names; `enter` shows all images in a grid."""
 
     DEFAULT_CSS = """

@@ -17,11 +17,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from workbench.core.text import pad, truncate
+from workbench.ui.base.terminal_app import TerminalApp
 from workbench.ui.widgets.image_view import draw_image
 
 SIZES = ((15, 12), (11, 8), (9, 4), (7, 2), (3, 1))
 """Minimum width of a tile in cells, and the tiles that must then fit; the first entry that fits is used."""
 _MAX_TILE_WIDTH = 33
+FEW = (4, 2, 17)
+"""The most tiles in a row, rows, and cells of a tile's width on a page that is sent over a slow line."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,12 @@ def fit_tiles(width: int, height: int) -> Tiles:
             if layout.count >= min_count:
                 return layout
     return fit_tile(width, height)
+
+
+def fit_few_tiles(width: int, height: int) -> Tiles:
+    """Of a page as `fit_tiles` lays it out, so much as a slow line carries in about a second."""
+    fit = fit_tiles(width, height)
+    return Tiles(*map(min, (fit.across, fit.down, fit.width), FEW))
 
 
 def fit_tile(width: int, height: int) -> Tiles:
@@ -109,13 +118,15 @@ class SampleGrid(Widget, can_focus=True):
         """Index of the sample under the cursor, among all."""
         self.enlarged = False
         """Whether a page is one large sample."""
+        self._is_slow = False
+        """Whether the line was slow when the grid got its size: a page keeps its layout while it is looked at."""
         self._tiles = Tiles(0, 0, 0)
         self._strips: dict[int, list[Strip]] = {}
 
     @property
     def tiles(self) -> Tiles:
         """The layout for the current size."""
-        fit = fit_tile if self.enlarged else fit_tiles
+        fit = fit_tile if self.enlarged else fit_few_tiles if self._is_slow else fit_tiles
         return fit(*self.size) if self.size.area else Tiles(0, 0, 0)
 
     @property
@@ -138,6 +149,7 @@ class SampleGrid(Widget, can_focus=True):
         self.on_resize()
 
     def on_resize(self) -> None:
+        self._is_slow = isinstance(self.app, TerminalApp) and self.app.has_slow_line
         if self.samples and self.tiles != self._tiles:
             self._tiles, self._strips = self.tiles, {}
             self._request_page(self.cursor)

@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.core.text import sanitize
 from workbench.runs.run_columns import check_column, known_columns, run_column
 from workbench.runs.store import RunSummary
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.runs.run_table import ASCENDING, DESCENDING
 from workbench.ui.services.saved_layout import MAX_WIDTH, MIN_WIDTH, ColumnChoice, RunsLayout
@@ -43,7 +43,7 @@ def sortable_columns(layout: RunsLayout) -> list[str]:
     return list(dict.fromkeys([RunsLayout().order, *FIGURES_FIRST, *others]))
 
 
-class ColumnsScreen(ModalScreen[None]):
+class ColumnsScreen(Dialog[None]):
     """The chosen columns from left to right, one row each; every change is shown and kept at once."""
 
     DEFAULT_CSS = """

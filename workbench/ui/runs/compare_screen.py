@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from workbench.charts.axes import Axis, Curve, smooth
 from workbench.core.distinct_names import shorten_distinct
@@ -24,6 +23,7 @@ from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import newest_evaluation, read_evaluation
 from workbench.runs.scores import Score, score_key, split_label
 from workbench.runs.store import RunSummary
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.base.status_style import MUTED
 from workbench.ui.plots.curves import (
     CURSOR_STYLE,
@@ -191,13 +191,13 @@ def _curve(run: Curves, metric: Metric) -> Curve:
     return held_out if len(held_out) else run.train(metric)
 
 
-class CompareScreen(ModalScreen[None]):
+class CompareScreen(Dialog[None]):
     """The curves of several runs in one plot, and a table of their results; `m` cycles through the metrics."""
 
     DEFAULT_CSS = """
     CompareScreen { align: center middle; }
     CompareScreen > Vertical {
-        width: 100%; height: 100%; border: round $accent; background: $surface; padding: 0 1;
+        width: 100%; height: 1fr; margin-top: 1; border: round $accent; background: $background; padding: 0 1;
     }
     CompareScreen Plot { height: 1fr; }
     CompareScreen Table { max-height: 50%; }

@@ -8,13 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from workbench.config.experiment import check_run_name
 from workbench.core.errors import UserError
 from workbench.core.text import sanitize
 from workbench.runs.records import Notes
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.widgets.text_input import TextInput
 
 FIELDS = (
@@ -24,7 +24,7 @@ FIELDS = (
 )
 
 
-class NotesScreen(ModalScreen[Notes | None]):
+class NotesScreen(Dialog[Notes | None]):
     """Three input lines; returns the edited notes, or `None` if the dialog was cancelled."""
 
     DEFAULT_CSS = """

@@ -12,13 +12,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListItem
 
 from workbench.core.errors import UserError
 from workbench.core.paths import unquote_path
 from workbench.core.text import cell_width, common_prefix, pad, sanitize, truncate
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.widgets.path_completion import DisplayedPaths, complete_path
 from workbench.ui.widgets.text_input import TextInput
 
@@ -218,8 +218,9 @@ class Finder(Vertical):
         self.call_after_refresh(self._refill)
 
     def on_resize(self) -> None:
-        self.show_message(self._hint)
-        self._refill()
+        if self.query(OptionList):  # it may be closed before it was shown
+            self.show_message(self._hint)
+            self._refill()
 
     @on(Input.Changed)
     def _input_changed(self, event: Input.Changed) -> None:
@@ -372,7 +373,7 @@ class Finder(Vertical):
         return lines
 
 
-class Chooser(ModalScreen[str | None]):
+class Chooser(Dialog[str | None]):
     """A finder in a box over the screen.
 
     Its result is the chosen key; `None` if it was closed, or the current key was chosen: looking changes nothing.

@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.core.text import sanitize
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.base.status_style import MUTED
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Asks `question`; `consequence` describes what will happen. The result is whether the answer was yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

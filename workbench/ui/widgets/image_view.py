@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from workbench.io.images import convert_mode
 from workbench.system.terminal_info import plain_reason
+from workbench.ui.base.terminal_app import TerminalApp
 
 BRIGHTNESS_RAMP = " .:-=+*#%@"
 """Characters from dark to bright, for terminals without colors."""
@@ -130,7 +131,10 @@ def draw_image(app: App[Any], image: Image.Image, columns: int, rows: int) -> li
     """`image` in at most `columns` × `rows` cells, as the terminal of `app` can show it best."""
     if app.no_color or plain_reason():
         return ascii_rows(image, columns, rows)
-    return half_blocks(image, columns, rows, app.console.color_system)
+    system = app.console.color_system
+    if system == "256" and isinstance(app, TerminalApp) and app.has_slow_line:
+        system = None  # dithered, nearly every cell takes two colors of its own
+    return half_blocks(image, columns, rows, system)
 
 
 class ImageView(Widget):

@@ -9,15 +9,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from workbench.core.text import sanitize
+from workbench.ui.base.dialog import Dialog
 
 WIDTH = 75
 
 
-class ListScreen(ModalScreen[None]):
+class ListScreen(Dialog[None]):
     """A heading, lines with a cursor, and a line at the bottom; `esc` closes it."""
 
     DEFAULT_CSS = """
@@ -58,7 +58,7 @@ class ListScreen(ModalScreen[None]):
             yield Static(Text(self._foot, style="bold"), id="foot")
 
     def on_resize(self) -> None:
-        for options in self.query(OptionList):  # none while the app ends
+        for options in self.query(OptionList):  # none if it is closed before it was shown
             self.call_after_refresh(options.scroll_to_highlight)
 
     def action_move(self, action: str) -> None:

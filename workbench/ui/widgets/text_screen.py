@@ -10,17 +10,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.core.text import sanitize
 from workbench.runs.log_tail import read_log_tail
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.base.status_style import MUTED
 
 REFRESH_SECONDS = 1.0
 
 
-class TextScreen(ModalScreen[None]):
+class TextScreen(Dialog[None]):
     """Lines to scroll through. With `reload`, they are read again every second."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
