@@ -72,7 +72,7 @@ def test_other_photos_are_not_compared() -> None:
         ('do = "train"\n', "trains a model"),
         ('do = "classify"\n', "model.name|name"),
         ('do = "classify"\nmodel = 3\n', "model must be a table"),
-        ('do = "classify"\n[model]\nname = "mlp"\n', "must be a torchvision model, not mlp"),
+        ('do = "classify"\n[model]\nname = "mlp"\n', "must be a model of torchvision or timm, not mlp"),
         ('do = "classify"\n[model]\nname = "alexnt"\n', "did you mean 'alexnet'"),
         ('do = "classify"\nepochs = 3\n[model]\nname = "alexnet"\n', "unknown setting epochs"),
         (

@@ -60,12 +60,12 @@ LIST_OPTIONS = """
 import asyncio
 from textual.app import App
 from textual.widgets import OptionList
-from workbench.ui.experiment import choosers
+from workbench.ui.experiment import model_choosers
 
 async def main():
     app = App()
     async with app.run_test() as pilot:
-        await app.mount(choosers.{finder})
+        await app.mount(model_choosers.{finder})
         options = app.query_one(OptionList)
         for _ in range(600):  # they come after the chooser is mounted
             if options.option_count:

@@ -238,7 +238,7 @@ def test_images_are_decoded_once(tmp_path, monkeypatch):
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_cache, "open_image", never)
+        patch.setattr(image_fitting, "open_image", never)
         second = load_folder(root, size=8)
     assert torch.equal(first.train.inputs, second.train.inputs)
     assert first.fingerprint == second.fingerprint

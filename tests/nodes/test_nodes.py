@@ -192,23 +192,20 @@ def test_a_run_of_one_host_is_resumed_on_two(hosts: tuple[Host, Host], uncut: Ru
         launch.resume_run(folder, {"train.epochs": 5}, "test")
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (["--set", "seed=8"], "not joined: another experiment: seed is 8 here and 0 on gpu01"),
-        (["--set", "train.lr=0.1"], "not joined: another experiment: train.lr is 0.1 here and 0.05 on gpu01"),
-    ],
-)
-def test_another_experiment_is_refused(
-    hosts: tuple[Host, Host], train: list[str], change: list[str], reason: str
-) -> None:
+def test_another_experiment_is_refused(hosts: tuple[Host, Host], train: list[str]) -> None:
     first, second = hosts
     command = [*train, "--processes", "1", *node_options(first)]
     leading = first.start(*command)
-    errors = ended(second.start(*command, *change), 2)
-    assert f"workbench: {reason}" in errors, errors
+    joining = [second.start(*command, "--set", change) for change in ("seed=8", "train.lr=0.1")]
+    for process, reason in zip(
+        joining, ("seed is 8 here and 0 on gpu01", "train.lr is 0.1 here and 0.05 on gpu01"), strict=True
+    ):
+        printed = ended(process, 2)
+        assert f"workbench: not joined: another experiment: {reason}; use the same command" in printed, (
+            printed
+        )
     folder = run_of(first)
-    wait_for(lambda: events(folder) == [(NodeEvent.REFUSED, "gpu02")], folder)
+    wait_for(lambda: events(folder) == 2 * [(NodeEvent.REFUSED, "gpu02")], folder)
     assert waits_for(folder) == "waiting for 1 of 2 nodes"
     leading.terminate()
     ended(leading, 130)

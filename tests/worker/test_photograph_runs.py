@@ -99,3 +99,14 @@ def test_a_model_that_takes_one_size_is_named_before_training(home: Path, photos
     folder = make(home, photos, resize="")
     run_until(folder, 1)
     assert not any("train.resize" in notice.text for notice in notices(folder))
+
+
+def test_a_changed_length_applies_from_the_next_epoch_on(home: Path, photos: Path) -> None:
+    """The batches of an epoch under way stay what they were."""
+    folder = make(home, photos, augment=[])
+    steps = run_until(folder, 1).components.epochs.steps
+    run_until(folder, steps + 2)
+    state = run_until(folder, steps + 3, overrides={"train.epochs": 40}).state
+    assert (state.epoch, state.position, state.training_side) == (1, 3, 28)
+    state.step, state.epoch, state.position = 2 * steps, 2, 0
+    assert state.training_side == 24

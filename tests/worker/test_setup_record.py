@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.worker.support import make_run, notices, prepared, setup_of
 from workbench.runs.records import Setup
-from workbench.worker.components import PreviousEnvironment, recorded_environment
+from workbench.worker.previous_environment import PreviousEnvironment, recorded_environment
 
 
 def test_setup_describes_data_model_and_environment(home: Path) -> None:

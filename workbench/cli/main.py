@@ -28,6 +28,7 @@ from workbench.cli.queue_options import (
 from workbench.cli.run_argument import is_path
 from workbench.cli.run_options import add_chart_options, add_list_options
 from workbench.cli.signals import interrupt_on_termination
+from workbench.cli.standard_streams import discard_stdout, discard_unwritable_stdout, open_standard_streams
 from workbench.cli.sweep_options import add_sweep_options
 from workbench.core.errors import RunFailed, UserError
 from workbench.core.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
@@ -50,43 +51,15 @@ RUN_HELP = "last, or a run's id, name or a prefix of either"
 
 def main() -> None:
     """Run the console script and exit with the command's code; bad input never ends in a traceback."""
-    _open_standard_streams()
+    open_standard_streams()
     os.umask(os.umask(0o077) | 0o002)  # what this writes is never writable for everyone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             plain = stream.isatty() and plain_reason()
             stream.reconfigure(encoding="ascii" if plain else None, errors=ERROR_HANDLER)
     code = run(sys.argv[1:])
-    _discard_unwritable_stdout()  # the reader has ended, or the terminal has hung up
+    discard_unwritable_stdout()  # the reader has ended, or the terminal has hung up
     sys.exit(code)
-
-
-def _discard_stdout() -> None:
-    """Make the interpreter's last flush of stdout succeed."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
-def _discard_unwritable_stdout() -> None:
-    """Discard the rest of an output that can't be written, which would fail again when the interpreter ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_stdout()
-
-
-def _open_standard_streams() -> None:
-    """Replace standard streams that are closed (`>&-`) with the null device.
-
-    Without this, the next file that is opened gets their number, and `print(file=None)` prints errors on stdout.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(arguments: list[str]) -> int:
@@ -110,13 +83,13 @@ def run(arguments: list[str]) -> int:
         print_status(f"workbench: interrupted{f' by {error}' if str(error) else ''}")
         return INTERRUPTED
     except BrokenPipeError:
-        _discard_stdout()
+        discard_stdout()
         return DONE
     except OSError as error:
         # A full disk, a folder that can't be written, a name that is too long: the system's own message.
         where = f"{error.filename}: " if error.filename else ""
         print_status(f"workbench: {one_line(where + (error.strerror or str(error)))}")
-        _discard_unwritable_stdout()
+        discard_unwritable_stdout()
         return BAD_INPUT
     except ImportError as error:
         # A broken installation, or a memory limit (`ulimit -v`) below the size of torch's libraries.

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,15 +29,17 @@ def load(request: LoadRequest) -> Dataset:
     names = [name for pair in arrays.splits.values() for name in pair]
     names += [name for name in (arrays.groups, arrays.class_names) if name]
     content = _read(path, dict.fromkeys(names))
-    parts: dict[str, Any] = {
+    pairs = {
         split: (content[inputs], _column(content[targets]))
         for split, (inputs, targets) in arrays.splits.items()
     }
+    is_whole = "test" not in pairs
+    if is_whole:
+        inputs, targets = pairs["train"]
+        pairs["test"] = (inputs[:1], targets[:1])  # replaced below
+    parts: dict[str, object] = {**pairs}
     if arrays.class_names and content[arrays.class_names].dtype.kind in "US":
         parts["classes"] = content[arrays.class_names].tolist()
-    is_whole = "test" not in parts
-    if is_whole:
-        parts["test"] = tuple(part[:1] for part in parts["train"])  # replaced below
     data = replace(read_splits(parts, request), source=str(path))
     return _with_test(data, request, content.get(arrays.groups), arrays.groups) if is_whole else data
 

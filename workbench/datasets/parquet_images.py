@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.core.distribution import install_hint
 from workbench.core.errors import UserError, did_you_mean
@@ -104,31 +104,36 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
         return ()
 
 
-def _rows(table: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+class _Row(NamedTuple):
+    image: object
+    label: object
+    group: object
+
+
+def _rows(table: Any, columns: Mapping[str, str]) -> Iterator[_Row]:
     names = list(dict.fromkeys(columns.values()))
     for batch in table.iter_batches(batch_size=_ROWS, columns=names):
         for values in batch.to_pylist():
-            yield {what: values[name] for what, name in columns.items()}
+            yield _Row(
+                values[columns["image"]], values[columns["label"]], values.get(columns.get("group", ""))
+            )
 
 
-def _write_row(
-    writer: ImageFolderWriter, file: Path, name: str, row: Mapping[str, Any], classes: Sequence[str]
-) -> None:
-    image, label = row["image"], row["label"]
+def _write_row(writer: ImageFolderWriter, file: Path, name: str, row: _Row, classes: Sequence[str]) -> None:
+    image, label = row.image, row.label
     content, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
     text = _label_text(label, classes)
-    if not content or not text:
+    if not isinstance(content, bytes) or not content or not text:
         writer.skipped.append(
             (f"{file}: row {int(name.rpartition('/')[2])}", "no class" if content else "no image")
         )
         return
     suffix = PurePosixPath(str(path or "")).suffix.lower()
     split = parse_split_name(file.stem.partition("-")[0]) or parse_split_name(file.parent.name)
-    group = row.get("group")
     writer.add(
         UnpackedImage(
             path=name + (suffix if suffix in IMAGE_EXTENSIONS else ""), label=text, size=len(content),
-            split=split.split if split else "", group="" if group is None else str(group),
+            split=split.split if split else "", group="" if row.group is None else str(row.group),
         ),
         content,
     )  # fmt: skip

@@ -70,7 +70,7 @@ def load(request: LoadRequest) -> Dataset:
         raise UserError(f"{name} failed: {describe_user_code_error(error, path)}") from None
 
 
-def read_splits(parts: Mapping[str, Any], request: LoadRequest) -> Dataset:
+def read_splits(parts: Mapping[str, object], request: LoadRequest) -> Dataset:
     """The dataset of arrays by split, as a user's function may return them. Raises `UserError`."""
     return _Returned(parts, None, request).dataset()
 

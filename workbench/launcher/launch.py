@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +39,13 @@ from workbench.runs.nodes import SINGLE_NODE, Placement
 from workbench.runs.records import Heartbeat, Launch, Notes, RequestValues
 from workbench.runs.requests import NO_VALUES
 from workbench.runs.restart import missing_checkpoints_error
-from workbench.runs.run_folder import RunFolder, allocate_reserve, create_run_folder, storage_hint
+from workbench.runs.run_folder import (
+    RunFolder,
+    allocate_reserve,
+    check_owner,
+    create_run_folder,
+    storage_hint,
+)
 from workbench.runs.script import NO_DEVICE, Script, read_script
 from workbench.runs.slurm_job import cancel_job, leave_queue, read_job
 from workbench.runs.status import Status, describe_holder, may_be_live, status_of
@@ -367,22 +371,12 @@ def stop_run(folder: RunFolder, values: RequestValues = NO_VALUES) -> str | None
         reason = describe_disk_error(error, folder.path.parent)
         if read_job(folder) is not None:
             cancel_job(folder)
-        elif not _terminate(folder):
+        elif not locks.terminate_holder(folder.lock):
             raise UserError(
                 f"{reason}: free some space, or stop {folder.id} on its host ({describe_holder(folder)})"
             ) from None
         return reason
     return None
-
-
-def _terminate(folder: RunFolder) -> bool:
-    """Send SIGTERM to the process of this host that holds a run; false where there is none."""
-    with contextlib.suppress(OSError):  # a file system without locks, or the process has just ended
-        pid = locks.holder_pid(folder.lock, locks.WRITER) or locks.holder_pid(folder.lock, locks.SUPERVISOR)
-        if pid:
-            os.kill(pid, signal.SIGTERM)
-            return True
-    return False
 
 
 def _live_attempt(folder: RunFolder) -> int:
@@ -413,17 +407,6 @@ def check_device(device: str, processes: int = 1) -> None:
         devices.find_gpus(device, processes, read_inventory())
     except UserError as error:
         raise UserError(f"train.device: {error}") from None
-
-
-def check_owner(folder: RunFolder) -> None:
-    """Raise `UserError` for a run of another user, or one with a world-writable folder: these are read-only."""
-    status = folder.path.stat()
-    if status.st_uid != os.geteuid():
-        raise UserError(f"{folder.id} belongs to another user and is read-only")
-    if status.st_mode & 0o002:
-        raise UserError(
-            f"{folder.path} is world-writable, so the run is read-only: restrict it first (chmod 700)"
-        )
 
 
 def start_queued_run(folder: RunFolder, ticket: Ticket) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workbench.io.record_codec import read_record, write_record
-from workbench.launcher import launch
 from workbench.runs.records import Notes
-from workbench.runs.run_folder import RunFolder
+from workbench.runs.run_folder import RunFolder, check_owner
 
 
 def read_notes(folder: RunFolder) -> Notes:
@@ -17,7 +16,7 @@ def read_notes(folder: RunFolder) -> Notes:
 
 def change_notes(folder: RunFolder, change: Callable[[Notes], Notes]) -> Notes:
     """Replace the notes of a run by `change` of them. Raises `UserError` for another user's run, and `OSError`."""
-    launch.check_owner(folder)
+    check_owner(folder)
     notes = change(read_notes(folder))
     write_record(folder.notes, notes)
     return notes

@@ -194,7 +194,7 @@ class NodeChange(JournalRecord, tag="node", frozen=True, kw_only=True):
     host: str = ""
     attempt: int = 0
     step: int | None = None
-    """Steps done when it was lost, or those from which the run continues when it came back."""
+    """Steps done when it was lost; else those from which the run starts or continues."""
     reason: str = ""
     """Why it was refused, for people."""
 

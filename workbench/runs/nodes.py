@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import msgspec
@@ -129,15 +130,15 @@ class NodesReport(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[Node, ...]
 
 
-def nodes_report(placement: Placement, nodes: Nodes, *, live: bool, now: float) -> NodesReport | None:
-    """The nodes of a run at the Unix time `now`; `None` for a run on one host."""
+def nodes_report(placement: Placement, nodes: Nodes, *, live: bool) -> NodesReport | None:
+    """The nodes of a run now; `None` for a run on one host."""
     if placement.nodes == 1:
         return None
     return NodesReport(
         count=placement.nodes,
         address=placement.address,
         command=placement.command,
-        waits_for=(describe_missing(nodes, now) or None) if live else None,
+        waits_for=(describe_missing(nodes, time.time()) or None) if live else None,
         nodes=nodes.nodes,
     )
 

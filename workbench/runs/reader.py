@@ -30,7 +30,7 @@ from workbench.runs.nodes import SINGLE_NODE, Nodes, Placement
 from workbench.runs.queue_state import Waiting, pending_overrides, read_waiting
 from workbench.runs.records import Exit, Heartbeat, Manifest, Notes, Setup
 from workbench.runs.run_folder import RunFolder
-from workbench.runs.run_logs import FoundLogs, RunLogs
+from workbench.runs.run_logs import FoundLogs, RunLogs, open_logs
 from workbench.runs.script import Script, ScriptConfig, read_description
 from workbench.runs.slurm_job import SlurmJob, read_job, unrecorded_end
 from workbench.runs.status import Status, status_of, unknown_reason
@@ -405,7 +405,7 @@ class RunReader:
             return False
         found = self._newer(view.folder.found_logs, partial(read_record, type=FoundLogs))
         if self._logs is None or found is not None:
-            self._logs = _open_logs(view, found)
+            self._logs = open_logs(view.external, view.script, found)
         if self._logs is None or not self._logs.poll():
             return False
         found_series = self._logs.series
@@ -439,14 +439,6 @@ class RunReader:
                     if (series := self.view.logged.get(name)) is None:
                         series = self.view.logged[name] = Series()
                     series.append(row.step, value, row.wall.time)
-
-
-def _open_logs(view: RunView, found: FoundLogs | None) -> RunLogs | None:
-    """The logs that other programs write for a run; `None` where none are known."""
-    if view.external is not None:
-        return RunLogs(sources=[log.source for log in view.external.external])
-    paths = (view.script.logs if view.script else ()) or (found.paths if found else ())
-    return RunLogs(paths) if paths else None
 
 
 def read_view(folder: RunFolder) -> RunView:

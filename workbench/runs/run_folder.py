@@ -284,3 +284,14 @@ def _create_subfolders(path: Path) -> None:
     except OSError:
         shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def check_owner(folder: RunFolder) -> None:
+    """Raise `UserError` for a run of another user, or one with a world-writable folder: these are read-only."""
+    status = folder.path.stat()
+    if status.st_uid != os.geteuid():
+        raise UserError(f"{folder.id} belongs to another user and is read-only")
+    if status.st_mode & 0o002:
+        raise UserError(
+            f"{folder.path} is world-writable, so the run is read-only: restrict it first (chmod 700)"
+        )

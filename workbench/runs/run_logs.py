@@ -15,6 +15,8 @@ from workbench.logs.open_log import open_log
 from workbench.logs.references import Reference
 from workbench.logs.series import Series
 from workbench.logs.source import LogSource
+from workbench.runs.external_log import ExternalLog
+from workbench.runs.script import Script
 
 SEARCH_SECONDS = 5.0
 """The interval between two searches for new logs."""
@@ -107,3 +109,11 @@ def last_time(series: Iterable[Series]) -> float:
 
 def _merged(parts: Iterable[Mapping[str, ConfigValue]]) -> dict[str, ConfigValue]:
     return {name: value for part in parts for name, value in part.items()}
+
+
+def open_logs(external: ExternalLog | None, script: Script | None, found: FoundLogs | None) -> RunLogs | None:
+    """The logs that other programs write for a run; `None` where none are known."""
+    if external is not None:
+        return RunLogs(sources=[log.source for log in external.external])
+    paths = (script.logs if script else ()) or (found.paths if found else ())
+    return RunLogs(paths) if paths else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -244,7 +243,7 @@ def build_report(view: RunView) -> RunReport:
         weights=setup.weights,
         execution=setup.execution,
         processes=setup.processes,
-        nodes=nodes_report(view.placement, view.nodes, live=live, now=time.time()),
+        nodes=nodes_report(view.placement, view.nodes, live=live),
         test=result_metrics(final),
         per_class=read_per_class(view, newest),
         per_class_split=newest.split if newest else None,
@@ -311,11 +310,9 @@ def list_changes(journal: Sequence[JournalLine]) -> list[Change]:
 
 def change_step(line: JournalLine, starts: dict[int, int]) -> int | None:
     """The step at which a change took effect."""
-    if isinstance(line, NodeChange) and line.step is not None:
-        return line.step
-    if isinstance(line, Attempt | Notice | NodeChange):
+    if isinstance(line, Attempt | Notice):
         return starts.get(line.attempt)
-    return line.step if isinstance(line, SettingChange | PhaseChange) else None
+    return line.step if isinstance(line, SettingChange | PhaseChange | NodeChange) else None
 
 
 def describe_change(line: JournalLine) -> str:

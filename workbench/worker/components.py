@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 import torch
@@ -71,6 +71,7 @@ from workbench.worker.group import (
     with_synchronized_batch_norm,
 )
 from workbench.worker.metrics_writer import auto_log_every
+from workbench.worker.previous_environment import PreviousEnvironment, recorded_environment
 from workbench.worker.resume import StartPoint
 
 _FOR_CLASSES = ("label_smoothing", "class_weights", "balanced_sampling")
@@ -100,26 +101,6 @@ def _examples(data: Dataset, count: int) -> Tensor:
     """Some raw inputs, [N, ...]: the first of training."""
     train = data.train
     return train.inputs[:count] if train.cut is None else train.centers(torch.arange(min(count, len(train))))
-
-
-@dataclass(frozen=True)
-class PreviousEnvironment:
-    """The execution environment of the previous attempt, which a later one keeps."""
-
-    device: str
-    threads: int
-    channels_last: bool
-    log_every: int
-    processes: int = 1
-
-
-def recorded_environment(setup: Setup) -> PreviousEnvironment | None:
-    """The execution environment in `setup`; `None` if that is not of a CPU, or incomplete."""
-    if setup.device != "cpu" or setup.threads < 1 or setup.log_every < 1:
-        return None
-    return PreviousEnvironment(
-        setup.device, setup.threads, setup.channels_last, setup.log_every, setup.processes
-    )
 
 
 class TrainingComponents:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
@@ -42,6 +41,11 @@ class Meeting:
     place: int
     """Of this node: 0 for the first one, which has rank 0."""
 
+    @property
+    def address(self) -> str:
+        """That of this node, as torchrun has to know it."""
+        return f"{LAST}{self.place:06}" if self.place else self.endpoint.host
+
 
 def run_ranks(
     folder: RunFolder,
@@ -68,7 +72,11 @@ def run_ranks(
             monitor_interval=MONITOR_SECONDS,
             start_method="fork" if forked else "spawn",
             logs_specs=DefaultLogsSpecs(log_dir=logs),
-            **_meeting_options(folder, attempt, meeting),
+            run_id=f"{folder.id}-{attempt.attempt}" if meeting is None else meeting.name,
+            rdzv_endpoint=f"{LOOPBACK}:0" if meeting is None else str(meeting.endpoint),
+            local_addr=LOOPBACK if meeting is None else meeting.address,
+            # The first of several nodes has the store before the agents meet in it.
+            rdzv_configs={} if meeting is None else {"is_host": "false", "join_timeout": MEETING_SECONDS},
         )
         try:
             if forked:
@@ -87,22 +95,6 @@ def run_ranks(
 
 class MeetingBroken(Exception):
     """The elastic agents of several nodes have lost each other; the ranks of this host have ended."""
-
-
-def _meeting_options(folder: RunFolder, attempt: Attempt, meeting: Meeting | None) -> dict[str, Any]:
-    if meeting is None:
-        return {
-            "run_id": f"{folder.id}-{attempt.attempt}",
-            "rdzv_endpoint": f"{LOOPBACK}:0",
-            "local_addr": LOOPBACK,
-        }
-    return {
-        "run_id": meeting.name,
-        "rdzv_endpoint": str(meeting.endpoint),
-        "local_addr": meeting.endpoint.host if meeting.place == 0 else f"{LAST}{meeting.place:06}",
-        # The first node has the store before the agents meet in it.
-        "rdzv_configs": {"is_host": "false", "join_timeout": MEETING_SECONDS},
-    }
 
 
 def kill_ranks() -> None:

@@ -46,8 +46,8 @@ class Offer(Record, frozen=True, kw_only=True):
     host: str
     attempts: tuple[Attempt, ...]
     """Those at the run up to this one."""
-    experiment: dict[str, Any]
-    """As in `experiment.json`."""
+    experiment: str
+    """The content of `experiment.json`."""
     code: str = ""
     """The version of the user's code, as `code_version`."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,7 +12,6 @@ from workbench.config.experiment import Experiment, experiment_from_dict
 from workbench.core.errors import UserError
 from workbench.core.text import format_setting
 from workbench.core.user_code import is_user_code, user_code_file
-from workbench.io.atomic_files import read_json
 from workbench.runs.attempts import RECORDED_PACKAGES
 from workbench.runs.journal import Attempt
 from workbench.runs.run_folder import RunFolder
@@ -41,8 +39,8 @@ def code_version(folder: RunFolder, attempt: Attempt) -> str:
 
 def difference(folder: RunFolder, attempt: Attempt, offer: Offer) -> str:
     """What is different here than on the first node, for people, with what to do; empty where nothing is."""
-    own = dict(_flat(_normalized(read_json(folder.experiment) or {})))
-    theirs = dict(_flat(_normalized(offer.experiment)))
+    own = dict(_flat(_normalized(folder.experiment.read_bytes())))
+    theirs = dict(_flat(_normalized(offer.experiment.encode())))
     for key in sorted({*own, *theirs} - {RENAMED}):
         if own.get(key) != theirs.get(key):
             values = f"{key} is {_text(own.get(key))} here and {_text(theirs.get(key))} on {offer.host}"
@@ -58,24 +56,23 @@ def difference(folder: RunFolder, attempt: Attempt, offer: Offer) -> str:
     return ""
 
 
-def _normalized(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An experiment with all its settings: an older version may have written fewer."""
+def _normalized(content: bytes) -> object:
+    """An experiment with all its settings, as JSON values: an older version may have written fewer."""
+    found: object = msgspec.json.decode(content)
     try:
-        whole: dict[str, Any] = msgspec.json.decode(
-            msgspec.json.encode(experiment_from_dict(content).to_dict())
-        )
+        whole = experiment_from_dict(found if isinstance(found, dict) else {}).to_dict()
     except UserError:
-        return content
-    return whole
+        return found
+    return msgspec.json.decode(msgspec.json.encode(whole))
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if not isinstance(content, dict) or not content:
+        yield prefix, content
+        return
     for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "missing" if value is None else format_setting(value)

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 from workbench.core.errors import UserError
 from workbench.core.text import format_duration
-from workbench.io.atomic_files import read_json
 from workbench.launcher.placement import endpoint_of
 from workbench.runs.attempts import last_attempt_number
 from workbench.runs.checkpoint_index import newest_checkpoint_step
@@ -94,7 +93,7 @@ def run(folder: RunFolder, attempt: Attempt, *, forked: bool) -> int:
 def _offer(folder: RunFolder, attempt: Attempt) -> Offer:
     return Offer(
         run=folder.id, host=host_name(), attempts=tuple(attempts_of(read_journal(folder.journal))),
-        experiment=read_json(folder.experiment) or {}, code=code_version(folder, attempt),
+        experiment=folder.experiment.read_text(), code=code_version(folder, attempt),
     )  # fmt: skip
 
 

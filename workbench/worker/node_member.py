@@ -18,7 +18,7 @@ from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.progress import Progress
 from workbench.core.text import format_duration
-from workbench.io.atomic_files import write_json
+from workbench.io.atomic_files import write_bytes
 from workbench.launcher.placement import endpoint_of
 from workbench.runs.enums import Cause, Ending, NodeEvent, Phase
 from workbench.runs.journal import Attempt, NodeChange, attempts_of, read_journal
@@ -211,7 +211,7 @@ class _Node:
 
     def _write_copy(self, offer: Offer) -> None:
         self._copy.path.mkdir(mode=0o700, exist_ok=True)
-        write_json(self._copy.experiment, offer.experiment)
+        write_bytes(self._copy.experiment, offer.experiment.encode())
         self._copy.journal.unlink(missing_ok=True)
         lines = LineWriter(self._copy.journal)
         lines.write(*offer.attempts)

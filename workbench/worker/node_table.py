@@ -100,8 +100,7 @@ class NodeTable:
         self.members = {member.place: member for member in chosen}
         for member in chosen:
             is_back = self.lost.pop(member.host, None) is not None
-            step = self._attempt.from_step if is_back else None
-            self._note(NodeEvent.BACK if is_back else NodeEvent.JOINED, member.host, step=step)
+            self._note(NodeEvent.BACK if is_back else NodeEvent.JOINED, member.host)
         self.lost.clear()  # others have come instead
         self.write()
 
@@ -139,5 +138,6 @@ class NodeTable:
             return
 
     def _note(self, event: NodeEvent, host: str, *, step: int | None = None, reason: str = "") -> None:
+        step = self._attempt.from_step if step is None else step
         change = NodeChange(event=event, host=host, attempt=self._attempt.attempt, step=step, reason=reason)
         self._journal.append(change)

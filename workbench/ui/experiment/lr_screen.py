@@ -48,7 +48,7 @@ class LrScreen(ModalScreen[float | None]):
         self.curve: LrCurve | None = None
         """The result, once it is there."""
         self._process: PlanProcess | None = None
-        self._closed = False
+        self._left = False
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
@@ -61,7 +61,7 @@ class LrScreen(ModalScreen[float | None]):
         self._find()
 
     def on_unmount(self) -> None:
-        self._closed = True
+        self._left = True
         if self._process is not None:
             self._process.cancel()
 
@@ -80,12 +80,12 @@ class LrScreen(ModalScreen[float | None]):
     def _measure(self, report: Callable[[Progress], None]) -> LrCurve:
         with PlanProcess(self._experiment, Measurement.LEARNING_RATES) as process:
             self._process = process
-            if self._closed:
+            if self._left:
                 raise Cancelled
             return process.wait_for_lr_curve(report)
 
     def _show_progress(self, progress: Progress) -> None:
-        if self.is_mounted and not self._closed:
+        if self.is_mounted and not self._left:
             done = f" {100 * progress.done // progress.total} %" if progress.total else ""
             self.query_one(Plot).show_message(f"{sanitize(progress.what)}{done}")
 
