@@ -13,6 +13,7 @@ from torchvision import models as torchvision_models
 
 from workbench.core.settings_schema import Choice
 from workbench.datasets.dataset import Dataset, Split
+from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.loader import load
 from workbench.inference.image_pipeline import RunTransform
 from workbench.io.images import image_size, open_image
@@ -49,10 +50,10 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded(root: Path, model: str = "resnet18", **options: Any) -> Dataset:
-    keywords = {key: options.pop(key) for key in ("validation", "progress") if key in options}
+    keywords = {key: options.pop(key) for key in ("validation", "progress", "fold") if key in options}
     info, model_options = catalog.find(model), options.pop("model_options", {})
     return load(
-        Choice(f"folder:{root}", {"test": 0.4, **options}),
+        Choice(f"folder:{root}", {"test": 0.4} | options),
         size=info.load_size(model_options),
         channels=info.channels,
         crop=info.center_crop(model_options),
@@ -99,6 +100,22 @@ def test_training_images_are_stored_whole_and_larger(photos: Path) -> None:
         width, height = image_size(photos / name)
         assert aspect == pytest.approx(width / height, rel=1e-4)
     assert not set(data.train.names) & set(data.validation.names)
+
+
+def test_a_fold_is_evaluated_as_a_test_split_is(photos: Path) -> None:
+    """The held-out fold and the validation data drawn of the others: the pixels that a test split has of them."""
+    fold = FoldChoice(count=2, held_out=1, seed=0)
+    data = loaded(photos, validation=0.3, fold=fold, size=96)
+    assert data.validation is not None and data.train.shape == (3, 110, 110)
+    whole = loaded(photos, size=96, test=0.9)
+    tested = dict(zip(whole.test.names, whole.test.inputs, strict=True))
+    for split in (data.test, data.validation):
+        known = [(i, name) for i, name in enumerate(split.names) if name in tested]
+        assert len(known) > len(split) / 2
+        for index, name in known:
+            assert torch.equal(split.sample(index), tested[name]), name
+    names = [*data.train.names, *data.validation.names, *data.test.names]
+    assert len(names) == len(set(names)) == 2 * 2 * len(SIZES)
 
 
 def test_the_center_of_a_stored_image_is_about_what_is_evaluated(photos: Path) -> None:

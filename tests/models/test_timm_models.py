@@ -119,6 +119,16 @@ def test_an_image_becomes_what_timms_own_transform_makes_of_it(name: str) -> Non
         assert torch.allclose(ours(image), own(image), atol=1e-5)
 
 
+def test_the_table_crops_as_timm_does() -> None:
+    for info in catalog.timm_models():
+        if timm().get_pretrained_cfg(info.name.removeprefix("timm:")) is None:
+            continue  # of another version
+        crop, preset = info.center_crop({}), timm_models.published_transforms(info)
+        if crop is not None and hasattr(preset, "resize_size"):
+            assert [crop.side] == preset.crop_size and crop.resize == preset.resize_size[0]
+            assert crop.interpolation == preset.interpolation.value
+
+
 def test_every_transform_of_the_table_is_timms() -> None:
     """All ways of cropping, interpolating and normalizing that the table has, once each."""
     data = importlib.import_module("timm.data")

@@ -20,17 +20,16 @@ CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={place}/munge.socket,cred_expire=5
 StateSaveLocation={place}/state
-SlurmdSpoolDir={place}/spool
+SlurmdSpoolDir={place}/spool-%n
 SlurmctldPidFile={place}/slurmctld.pid
-SlurmdPidFile={place}/slurmd.pid
+SlurmdPidFile={place}/slurmd-%n.pid
 SlurmctldLogFile={place}/slurmctld.log
-SlurmdLogFile={place}/slurmd.log
+SlurmdLogFile={place}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -44,14 +43,17 @@ PreemptMode=REQUEUE
 KillWait=30
 OverTimeLimit=0
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} Port={ports[0]} CPUs=2 State=UNKNOWN
+NodeName=pair1 NodeAddr=127.0.0.1 NodeHostname={host} Port={ports[1]} CPUs=1 State=UNKNOWN
+NodeName=pair2 NodeAddr=127.0.0.1 NodeHostname={host} Port={ports[2]} CPUs=1 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
+PartitionName=pair Nodes=pair1,pair2 MaxTime=INFINITE State=UP
 """
 
 
 class Cluster:
-    """A controller and one node with two CPUs, on this host."""
+    """A controller, a node with two CPUs, and a pair of nodes with one, all on this host."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -61,26 +63,24 @@ class Cluster:
 
     def start(self) -> None:
         """Start the daemons and wait until the node is ready."""
-        for name in ("state", "spool"):
-            (self.place / name).mkdir()
+        (self.place / "state").mkdir()
         key = self.place / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
         self.configuration.write_text(
             CONFIGURATION.format(
-                host=self.node, place=self.place, controller_port=free_port(),
-                node_port=free_port(),
+                host=self.node, place=self.place, controller_port=free_port(), ports=[free_port() for _ in range(3)],
             )
         )  # fmt: skip
         files = [f"--{name}-file={self.place}/munge.{name}" for name in ("key", "pid", "log", "seed")]
         self._start("munged", "--foreground", "--force", f"--socket={self.place}/munge.socket", *files)
         until((self.place / "munge.socket").exists, "munged")
         self._start("slurmctld", "-D", "-i", "-f", str(self.configuration))
-        self._start("slurmd", "-D", "-f", str(self.configuration))
-        until(
-            lambda: self.says("sinfo", "--noheader", "--partition=main", "--format=%T") == "idle",
-            "an idle node",
-        )
+        for node in (self.node, "pair1", "pair2"):
+            self._start("slurmd", "-D", "-N", node, "-f", str(self.configuration))
+        for partition in ("main", "pair"):
+            shown = ("sinfo", "--noheader", f"--partition={partition}", "--format=%T")
+            until(lambda shown=shown: self.says(*shown) == "idle", f"idle nodes of {partition}")
 
     def says(self, *command: str) -> str:
         """What a command of Slurm prints; empty while it fails."""

@@ -303,7 +303,7 @@ def test_the_doctor_describes_slurm(
     assert "its controller answers; this is inside its job 7" in shown and "urgent" in shown
     command(["doctor", "--json"])
     slurm = json.loads(capsys.readouterr().out)["slurm"]
-    assert slurm["answers"] and [row["name"] for row in slurm["partitions"]] == ["main", "urgent"]
+    assert slurm["answers"] and [row["name"] for row in slurm["partitions"]] == ["main", "urgent", "pair"]
 
 
 def test_repeats_of_a_batch_script_go_on_too(cluster: Cluster, uncut: RunFolder, tmp_path: Path) -> None:
@@ -336,3 +336,20 @@ def test_two_tasks_train_together(cluster: Cluster, arguments: tuple[str, ...]) 
         "squeue", "--noheader", "--states=all", f"--jobs={job_of(folder)}", "--Format=NumTasks,NumCPUs"
     )
     assert row.split() == ["2", "2"]
+
+
+def test_two_nodes_train_together_and_go_on_after_a_warning(cluster: Cluster) -> None:
+    """Each node has a supervisor as a task of srun; the run goes back into the queue as one on a single node."""
+    folder = train(*EPOCHS, "--slurm", "nodes=2", "--slurm", "partition=pair")
+    assert (
+        "srun" in folder.slurm_script.read_text() and "#SBATCH --nodes=2" in folder.slurm_script.read_text()
+    )
+    until(lambda: step_of(folder) > 20, "steps", 180)
+    cluster.says("scancel", "--batch", "--signal=USR1", job_of(folder))
+    waits_again(folder)
+    until(lambda: status_of(folder) is Status.FINISHED, "end", 240)
+    first, second = attempts(folder)
+    assert (first.nodes, first.processes, first.job) == (2, 2, job_of(folder)) == (
+        second.nodes, second.processes, second.job
+    )  # fmt: skip
+    assert second.from_step and read_report(folder).exact

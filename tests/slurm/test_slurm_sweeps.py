@@ -163,7 +163,7 @@ def test_what_slurm_refuses_is_said_in_one_line(
 ) -> None:
     for option, message in (
         ("partition=nowhere", "invalid partition specified: nowhere"),
-        ("nodes=2", "--slurm nodes=2: a training has one node"),
+        ("nodes=2", "--slurm nodes=2: at most 1 node"),
         ("array=0-3", "--repeat, --grid and sweeps make the array"),
     ):
         assert command([*SWEEP, "--trials", "2", "--slurm", option]) == 2

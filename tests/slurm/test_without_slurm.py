@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from workbench.cli.main import run as command
+from workbench.cli.slurm_node import node_placement
 from workbench.core.errors import UserError
 from workbench.io.record_codec import write_record
 from workbench.launcher.slurm_script import (
@@ -83,7 +84,7 @@ def test_options_and_defaults(home: Path) -> None:
 
 def test_a_training_has_a_task_for_each_process() -> None:
     for options, message in (
-        ({"nodes": "2"}, "a training has one node"),
+        ({"nodes": "2"}, "the 3 processes of the training can't be divided among them; say --processes 2"),
         ({"ntasks": "2"}, "--slurm asks for 2 tasks, and the training has 3 processes: say --processes 2"),
         ({"nodes": "1", "ntasks-per-node": "4"}, "asks for 4 tasks"),
         ({"ntasks": "2-4"}, "a number of tasks"),
@@ -91,11 +92,19 @@ def test_a_training_has_a_task_for_each_process() -> None:
     ):
         with pytest.raises(UserError, match=message):
             check_tasks(options, 3)
+    with pytest.raises(UserError, match="at most 1 node"):
+        check_tasks({"nodes": "3"}, 3, max_nodes=1)
     check_tasks({}, 3)
     check_tasks({"nodes": "1", "ntasks": "3"}, 3)
     folder = RunFolder(Path("/home/runs/r"))
     lines = script_text(folder, SlurmOptions(), 3).splitlines()
     assert {"#SBATCH --nodes=1", "#SBATCH --ntasks=3"} <= set(lines)
+    nodes = script_text(folder, SlurmOptions(options={"nodes": "3"}), 3)
+    assert "#SBATCH --ntasks-per-node=1" in nodes and "exec srun --ntasks-per-node=1 " in nodes
+    environment = {"SLURM_JOB_ID": "10007", "SLURM_NNODES": "2", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1"}
+    places = [node_placement({**environment, "SLURM_PROCID": str(task)}) for task in range(2)]
+    assert [place.joins for place in places] == [False, True]
+    assert {(place.nodes, place.address) for place in places} == {(2, "10.0.0.1:29407")}
     assert "#SBATCH --nodes=1" not in script_text(folder, SlurmOptions(options={"ntasks": "3"}), 3)
 
 

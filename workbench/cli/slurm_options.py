@@ -8,13 +8,13 @@ from workbench.cli.queue_options import LOCAL, SLURM
 from workbench.core.errors import UserError
 from workbench.launcher.queue import QueueOptions
 from workbench.launcher.slurm import check_available
-from workbench.launcher.slurm_script import SlurmOptions, parse_option, read_defaults, task_count
+from workbench.launcher.slurm_script import SlurmOptions, node_count, parse_option, read_defaults, task_count
 
 
 def slurm_sets(options: argparse.Namespace) -> list[str]:
     """The settings that several tasks of `--slurm` mean: a process of the training for each. Raises `UserError`."""
     given = dict(parse_option(text) for text in getattr(options, "slurm", []))
-    tasks = task_count(given) or 1
+    tasks = task_count(given) or node_count(given)
     if tasks == 1 or options.gpus is not None or options.processes is not None:
         return []
     has_gpus = any(

@@ -270,7 +270,9 @@ def resume_run(
         resumed.check_classes()
         if not from_start:
             resumed.check_content(progress)
-    train, placement = resumed.after.train, resumed_placement(folder, placement)
+    train = resumed.after.train
+    # In Slurm the nodes of the job are the placement: the first one records it.
+    placement = SINGLE_NODE if isinstance(queue, SlurmOptions) else resumed_placement(folder, placement)
     check_placement(train, placement)
     if not isinstance(queue, SlurmOptions):
         check_device(train.device, local_processes(train, placement))

@@ -13,10 +13,14 @@ from workbench.core.errors import UserError
 from workbench.core.parsing import parse_toml
 from workbench.core.paths import home
 from workbench.core.text import plural
+from workbench.launcher.placement import MAX_NODES
 from workbench.runs.run_folder import RunFolder
 from workbench.system.processes import python_command
 
 SUPERVISOR = "workbench.launcher.supervisor"
+NODE = "workbench.cli.slurm_node"
+"""The modules that execute a run on one node, and on each of several."""
+ON_EACH_NODE = ("srun", "--ntasks-per-node=1", "--cpu-bind=none")
 DEFAULTS_FILE = "slurm.toml"
 SETUP = "setup"
 """The key of the defaults with lines of shell for the start of every script, such as `module load cuda`."""
@@ -132,13 +136,20 @@ def _count(name: str, text: str) -> int:
     return int(text)
 
 
-def check_tasks(options: Mapping[str, str], processes: int) -> None:
-    """Raise `UserError` where a training would not have a task for each of its processes, on one node."""
-    tasks = task_count(options)
-    if options.get(NODES, "1") != "1":
+def node_count(options: Mapping[str, str]) -> int:
+    """The nodes that these options ask for. Raises `UserError`."""
+    return _count(NODES, options[NODES]) if NODES in options else 1
+
+
+def check_tasks(options: Mapping[str, str], processes: int, *, max_nodes: int = MAX_NODES) -> None:
+    """Raise `UserError` where a training would not have a task for each of its processes, as many on each node."""
+    tasks, nodes = task_count(options), node_count(options)
+    if nodes > max_nodes:
+        raise UserError(f"--slurm {NODES}={nodes}: at most {plural(max_nodes, 'node')}")
+    if processes % nodes:
         raise UserError(
-            f"--slurm {NODES}={options[NODES]}: a training has one node; "
-            "'workbench run -- srun …' runs a script of yours on several"
+            f"--slurm {NODES}={nodes}: the {plural(processes, 'process')} of the training can't be divided among them; "
+            f"say --processes {nodes} (on CPUs) or --gpus {nodes}, or a multiple"
         )
     if tasks is not None and tasks != processes:
         raise UserError(
@@ -150,8 +161,11 @@ def check_tasks(options: Mapping[str, str], processes: int) -> None:
 def script_text(folder: RunFolder, slurm: SlurmOptions, processes: int = 1) -> str:
     """The batch script of a run, with a task for each of its processes: the supervisor starts them."""
     options = {key: value for key, value in slurm.options.items() if key != ARRAY}
+    command = python_command(SUPERVISOR, str(folder.path), "--slurm")
+    if node_count(options) > 1:
+        command = [*ON_EACH_NODE, *python_command(NODE, str(folder.path))]
     return _script_text(
-        python_command(SUPERVISOR, str(folder.path), "--slurm"), slurm, purpose="one run", again="workbench resume",
+        command, slurm, purpose="one run", again="workbench resume",
         header=_header(folder.id, options, str(folder.slurm_log), processes), home=folder.path.parent.parent,
     )  # fmt: skip
 
@@ -205,7 +219,7 @@ def _header(name: str, options: Mapping[str, str], output: str, processes: int) 
     if "no-requeue" not in options:
         ours["requeue"] = ""
     if processes > 1 and task_count(options) is None:
-        ours |= {NODES: "1", NTASKS: str(processes)}
+        ours |= {NODES: "1", NTASKS: str(processes), PER_NODE: str(processes // node_count(options))}
     lines = {**ours, **options}
     return "\n".join(
         f"#SBATCH --{name}{'=' + _quoted(value) if value else ''}" for name, value in lines.items()

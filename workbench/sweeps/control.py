@@ -115,7 +115,7 @@ def start_sweep(
 def _check_slurm_options(slurm: SlurmOptions, definition: SweepDefinition) -> None:
     """Raise `UserError` where workers can't be submitted, or not with these options."""
     check_available()
-    check_tasks(slurm.options, _processes(definition))
+    check_tasks(slurm.options, _processes(definition), max_nodes=1)
 
 
 def start_workers(folder: SweepFolder, count: int, slurm: SlurmOptions | None = None) -> None:
