@@ -14,6 +14,9 @@ from workbench.cli.commands.train import experiment_of
 from workbench.cli.main import parse, run
 from workbench.config.process_count import process_count
 from workbench.core import paths
+from workbench.core.errors import UserError
+from workbench.launcher.launch import start_warnings
+from workbench.runs.nodes import Placement
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,16 @@ def test_processes_are_counted_on_each_node(tmp_path: Path, monkeypatch: pytest.
     for options, processes in ((["--gpus", "all"], 6), (["--processes", "4"], 12)):
         train = experiment_of(parse(["train", "digits-mlp", *options, "--nnodes", "3"])).train
         assert process_count(train) == processes
+
+
+def test_each_node_needs_the_gpus_of_its_own_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus.install(tmp_path, monkeypatch).write([gpu(0), gpu(1)])
+    experiment = experiment_of(parse(["train", "digits-mlp", "--gpus", "2", "--nnodes", "2"]))
+    start_warnings(experiment, placement=Placement(nodes=2))
+    with pytest.raises(UserError, match="4 processes need 4 GPUs"):
+        start_warnings(experiment)
 
 
 @pytest.mark.parametrize(

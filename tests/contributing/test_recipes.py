@@ -60,12 +60,12 @@ LIST_OPTIONS = """
 import asyncio
 from textual.app import App
 from textual.widgets import OptionList
-from workbench.ui.experiment import model_choosers
+from workbench.ui.experiment import choosers, model_choosers
 
 async def main():
     app = App()
     async with app.run_test() as pilot:
-        await app.mount(model_choosers.{finder})
+        await app.mount({finder})
         options = app.query_one(OptionList)
         for _ in range(600):  # they come after the chooser is mounted
             if options.option_count:
@@ -92,14 +92,14 @@ def test_the_recipes_are_those_and_short() -> None:
 @recipe("dataset")
 def test_a_new_dataset_is_listed_chosen_and_trained_on(edited: Python) -> None:
     assert "rings" in [row["name"] for row in workbench(edited, "datasets")]
-    assert "rings" in options_of(edited, "dataset_finder()")
+    assert "rings" in options_of(edited, "choosers.dataset_finder()")
     assert train(edited, "--dataset", "rings", "--model", "mlp")["status"] == "finished"
 
 
 @recipe("model")
 def test_a_new_model_is_listed_chosen_and_trained(edited: Python) -> None:
     assert "two-layer" in [row["name"] for row in workbench(edited, "models")]
-    assert "two-layer" in options_of(edited, "model_finder('classification')")
+    assert "two-layer" in options_of(edited, "model_choosers.model_finder('classification')")
     assert train(edited, "--dataset", "digits", "--model", "two-layer")["status"] == "finished"
 
 
@@ -156,7 +156,7 @@ def test_a_new_command_is_listed_and_runs(edited: Python, digits_run: RunFolder)
 def test_a_new_export_format_is_offered_and_written(
     edited: Python, digits_run: RunFolder, tmp_path: Path
 ) -> None:
-    assert "jsonl" in options_of(edited, "export_format_finder()")
+    assert "jsonl" in options_of(edited, "choosers.export_format_finder()")
     target = tmp_path / "metrics.jsonl"
     edited("-m", "workbench", "export", "last", "--format", "jsonl", "--to", str(target))
     assert target.read_bytes() == digits_run.metrics.read_bytes()

@@ -20,6 +20,7 @@ from workbench.datasets.dataset import Dataset
 from workbench.datasets.dataset_scan import dataset_scan
 from workbench.datasets.drawing import grouped_split
 from workbench.datasets.file_options import CsvOptions
+from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.image_table_scan import scan_table
 from workbench.datasets.loader import load
 
@@ -318,3 +319,28 @@ def test_large_groups_leave_no_validation_split_but_a_test_split(tmp_path: Path)
     data = loaded(path, validation=0.1)
     assert [len(split) for split in data.splits.values()] == [20, 10]
     assert data.notices[-1] == "no validation split: each group is too large for 10 % of the training data"
+
+
+def folded(folder: Path, folds: list[str], splits: list[str] | None = None) -> Path:
+    """A table of 20 images with a column of folds, and perhaps one of splits."""
+    rows = [
+        f"{name},{'dog' if i % 2 else 'cat'},{folds[i]}{f',{splits[i]}' if splits else ''}"
+        for i, name in enumerate(numbered(20))
+    ]
+    return table(folder, f"path,label,fold{',split' if splits else ''}\n" + "\n".join(rows))
+
+
+def test_folds_are_part_of_what_identifies_the_data(tmp_path: Path) -> None:
+    choice = FoldChoice(count=2, held_out=1, seed=0)
+    found = [
+        load(Choice(f"csv:{folded(tmp_path / name, folds)}", {}), size=8, fold=choice).fingerprint
+        for name, folds in (("a", ["1", "2"] * 10), ("b", ["1", "2"] * 10), ("c", ["2", "1"] * 10))
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_test_split_of_the_table_is_none_of_its_folds(tmp_path: Path) -> None:
+    splits = ["train"] * 16 + ["test"] * 4
+    path = folded(tmp_path, ["1", "1", "2", "2"] * 4 + ["-1"] * 4, splits)
+    data = load(Choice(f"csv:{path}", {}), size=8, fold=FoldChoice(count=2, held_out=2, seed=0))
+    assert [len(data.train), len(data.test)] == [8, 8]

@@ -131,3 +131,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, damage: str) -> None:
 def test_a_file_is_found_by_its_ending(tmp_path: Path) -> None:
     path = save(tmp_path, x=PIXELS, y=LABELS)
     assert catalog.find(str(path)).name == f"npz:{path}"
+
+
+def test_arrays_are_not_mirrored_by_default(tmp_path: Path) -> None:
+    assert "augment" not in catalog.find(f"npz:{save(tmp_path, x=np.zeros((4, 5)), y=[0, 1, 0, 1])}").train

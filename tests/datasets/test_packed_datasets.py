@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from workbench.datasets.dataset import Dataset
 from workbench.datasets.file_sources import expand_shards
 from workbench.datasets.fold_choice import FoldChoice
 from workbench.datasets.loader import load
+from workbench.datasets.unpacked_images import POLL_SECONDS, ImageFolderWriter, UnpackedImage, unpack_images
 
 
 @pytest.fixture(autouse=True)
@@ -244,3 +247,21 @@ def test_without_pyarrow_the_way_to_install_it_is_named() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "parquet:PATH needs pyarrow" in result.stderr
     assert "[parquet]" in result.stderr
+
+
+def test_two_loads_at_once_unpack_once(tmp_path: Path) -> None:
+    """As the processes of one run: none removes what another has unpacked."""
+    source = shard(tmp_path / "one.tar", samples(0, 4))
+    calls: list[int] = []
+
+    def write(writer: ImageFolderWriter) -> tuple[str, ...]:
+        calls.append(1)
+        time.sleep(2 * POLL_SECONDS)
+        writer.add(UnpackedImage(path="a.png", label="cat", size=3), b"abc")
+        return ("cat",)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [*pool.map(lambda _: unpack_images([source], "settings", write), range(3))]
+    assert calls == [1]
+    assert all((folder / "a.png").read_bytes() == b"abc" for folder, *_ in found)
+    assert sorted(path.name for path in found[0][0].parent.iterdir()) == [found[0][0].name]

@@ -140,6 +140,9 @@ PLACES = [
     Place("notes", ("runs.notes_screen:NotesScreen",), ("1", "i"), "comma-separated"),
     Place("keys", ("widgets.text_screen:TextScreen",), ("1", "question_mark"), "in the list|the selected run"),
     Place("layers", ("experiment.layers_screen:LayersScreen",), ("2", "v"), "esc back"),
+    Place("schedule", ("experiment.schedule_screen:ScheduleScreen",), ("2", "o"), "Learning rate over epochs"),
+    Place("learning rates", ("experiment.lr_screen:LrScreen",), ("2", "L"), r"enter .* \(steepest\)"),
+    Place("new sweep", ("sweeps.start_screen:StartScreen", "widgets.form:Form"), ("9", "S"), "search settings"),
     Place("confirmation", ("widgets.confirm_screen:Confirm",), ("1", "x"), "to the trash"),
 ]  # fmt: skip
 assert {place.name[0] for place in PLACES if place.everywhere} == {spec.key for spec in PANES.values()}

@@ -66,6 +66,7 @@ class FakeComponents(TrainingComponents):
         start = SimpleNamespace(experiment=experiment, settings=experiment.train, restored=None)
         super().__init__(cast(Context, SimpleNamespace(
             heartbeat=SimpleNamespace(report_progress=lambda _: None), attempt=1, folder=RunFolder(Path("missing")),
+            membership=None,
             requests=SimpleNamespace(stop_requested=lambda: False),
         )), cast(StartPoint, start))  # fmt: skip
 

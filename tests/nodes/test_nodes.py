@@ -206,7 +206,7 @@ def test_another_experiment_is_refused(hosts: tuple[Host, Host], train: list[str
         )
     folder = run_of(first)
     wait_for(lambda: events(folder) == 2 * [(NodeEvent.REFUSED, "gpu02")], folder)
-    assert waits_for(folder) == "waiting for 1 of 2 nodes"
+    wait_for(lambda: waits_for(folder) == "waiting for 1 of 2 nodes", folder)
     leading.terminate()
     ended(leading, 130)
 

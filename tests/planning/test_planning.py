@@ -16,6 +16,7 @@ from workbench.core.errors import UserError
 from workbench.core.progress import Cancelled, ignore_progress
 from workbench.io.record_codec import read_record
 from workbench.planning.client import PlanProcess, without_downloads
+from workbench.planning.plan import Measurement
 from workbench.runs.records import Setup
 from workbench.runs.run_folder import RunFolder
 
@@ -125,6 +126,9 @@ def test_missing_weights_are_not_downloaded() -> None:
     tried, notices = without_downloads(experiment)
     assert tried.model.options["pretrained"] is False
     assert "the weights of resnet18 are not downloaded yet" in notices[0]
+    assert tried.model.options["input_size"] == 224, "as with the weights"
+    with pytest.raises(UserError, match="random ones need another learning rate"):
+        without_downloads(experiment, Measurement.LEARNING_RATES)
     plain = build_experiment("digits-mlp")
     assert without_downloads(plain) == (plain, ())
 

@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.core.progress import Progress
+from workbench.datasets.input_record import StepArgument
 from workbench.io.record_codec import convert, decode, encode, to_json
 from workbench.runs import journal, metrics, records
 from workbench.runs import reader as readers
@@ -57,6 +58,8 @@ def values(type: Any) -> st.SearchStrategy[Any]:
             | st.text(max_size=6)
             | st.lists(INTEGERS, max_size=2)
         )
+    if type == StepArgument:
+        return st.booleans() | INTEGERS | FINITE | TEXT
     if origin in {UnionType, Union}:
         return st.one_of([values(each) for each in arguments])
     if origin is Literal:

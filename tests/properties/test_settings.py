@@ -62,7 +62,7 @@ def of(key: str, value: Any) -> Any:
 
 def typed(value: Any) -> str:
     """A value as a user types it."""
-    return "" if value == () else formatted(value)
+    return "" if value in ((), "") else formatted(value)
 
 
 def test_every_setting_is_among_them() -> None:

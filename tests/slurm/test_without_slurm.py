@@ -24,6 +24,7 @@ from workbench.launcher.slurm_script import (
 from workbench.runs.run_columns import parse_columns
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.run_report import read_report
+from workbench.runs.script import Script
 from workbench.runs.slurm_job import SlurmJob, end_text, forget_answers, waits_for
 from workbench.runs.status import Status, status_of
 from workbench.runs.store import RunSummary, Store
@@ -106,6 +107,16 @@ def test_a_training_has_a_task_for_each_process() -> None:
     assert [place.joins for place in places] == [False, True]
     assert {(place.nodes, place.address) for place in places} == {(2, "10.0.0.1:29407")}
     assert "#SBATCH --nodes=1" not in script_text(folder, SlurmOptions(options={"ntasks": "3"}), 3)
+
+
+def test_a_script_on_several_nodes_starts_its_own_tasks(tmp_path: Path) -> None:
+    """`workbench run --slurm nodes=2 -- srun python train.py`: the script is run once, on the first node."""
+    folder = RunFolder(tmp_path / "home" / "runs" / "r")
+    folder.path.mkdir(parents=True)
+    write_record(folder.experiment, Script(command=("srun", "python", "train.py")))
+    text = script_text(folder, SlurmOptions(options={"nodes": "2"}))
+    assert "#SBATCH --nodes=2" in text
+    assert "srun" not in text and "slurm_node" not in text
 
 
 def test_the_batch_script(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_control import until
-from tests.sweeps.test_sweep_runs import CHEAP, LONG, LR, everything_ends, group_of, run_of, worker_of
+from tests.sweeps.test_sweep_runs import CHEAP, LR, SMALL, everything_ends, group_of, run_of, worker_of
 from workbench.cli.main import run as command
 from workbench.runs import locks
 from workbench.runs.journal import Attempt, attempts_of, read_journal
@@ -31,6 +31,8 @@ __all__ = ["everything_ends"]
 
 ON_HOST = "import os, socket, sys; socket.sethostname(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
 OLD_SECONDS = 120
+LONG = [*SMALL, "--set", "train.epochs=100000", "--pruner", "none"]
+"""Epochs that take milliseconds, so that a run ends soon after its number is lowered."""
 
 
 @pytest.fixture(autouse=True)

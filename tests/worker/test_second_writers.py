@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.worker.kill_many import LIMIT, ended, experiment, finished, trains, wait_until
@@ -88,6 +89,8 @@ def test_a_run_of_an_unresponsive_host_is_taken_over(run: RunFolder) -> None:
 
     worker = locks.holder_pid(run.lock, locks.WRITER)
     os.killpg(old.pid, signal.SIGSTOP)
+    stopped = psutil.STATUS_STOPPED
+    assert wait_for(lambda: all(psutil.Process(pid).status() == stopped for pid in (old.pid, worker)))
     os.utime(run.heartbeat, (0, 0))
     message = ended_badly(workbench("resume", run.id, host="elsewhere"))
     assert f"may still be running (process {old.pid} on {socket.gethostname()})" in message

@@ -14,14 +14,9 @@ _MIN_SIDE = 4
 def resizing_steps(text: str) -> tuple[tuple[int, float], ...]:
     """The sides of images, each with the part of the training after which it is used; empty for no setting.
 
-    Raises `UserError`.
+    `text` has the form of the setting. Raises `UserError` for fractions or sides that can't be.
     """
-    steps = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        match = _STEP.fullmatch(part)
-        if match is None:
-            raise UserError(f"train.resize: {part!r} is not SIDE@FRACTION, as in 128@0,192@0.5,224@0.8")
-        steps.append((int(match[1]), float(match[2])))
+    steps = [(int(side), float(start)) for side, start in _STEP.findall(text)]
     starts = [start for _, start in steps]
     if steps and (starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1):
         raise UserError(

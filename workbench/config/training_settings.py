@@ -163,6 +163,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         str,
         Meta(
             max_length=200,
+            pattern=r"^([0-9]{1,4}@[0-9]*\.?[0-9]+(,[0-9]{1,4}@[0-9]*\.?[0-9]+)*)?\Z",
             description="progressive resizing: sides of training images, each with the part of the training after "
             "which it is used (128@0,192@0.5,224@0.8)",
         ),

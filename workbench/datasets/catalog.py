@@ -289,7 +289,7 @@ def _file_dataset(source: FileSource, name: str) -> DatasetInfo:
         f"{source.title} {source.path(absolute)}",
         kind=kind,
         options=FILE_OPTIONS[kind],
-        train=_PHOTOS,
+        train={"epochs": 10, "batch_size": 32} if kind == "npz" else _PHOTOS,
     )
 
 

@@ -81,6 +81,8 @@ def _given_fold(folds: Tensor, choice: FoldChoice, name: str) -> np.ndarray:
             "draw the folds with data.fold=none"
         )
     found: np.ndarray = np.flatnonzero(folds.numpy() == choice.held_out)
+    if not len(found):
+        raise UserError(f"train.fold={choice.held_out}: no image of this fold of {name} can be read")
     return found
 
 

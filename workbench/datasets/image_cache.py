@@ -123,7 +123,10 @@ def _evaluated_view(
         chosen = [items[training.names[i]] for i in indices]
         space = format_bytes(len(chosen) * fitting.image_bytes)
         what = f"decoding validation images to {fitting.side}×{fitting.side} ({space})"
-        return _ImageStore(listing, what, len(chosen), request).load(chosen, fitting)[0]
+        split, skipped = _ImageStore(listing, what, len(chosen), request).load(chosen, fitting)
+        for index, reason in skipped.items():
+            raise UserError(f"{listing.root / chosen[index].path} can't be read any more: {reason}")
+        return split
 
     return as_evaluated
 

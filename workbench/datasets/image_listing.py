@@ -46,8 +46,8 @@ class ImageListing:
         return cls(scan.root, scan.classes, splits, tuple(scan.skipped_files), has_groups=scan.groups > 0)
 
     def fingerprint(self, hashes: Mapping[str, str]) -> str:
-        """SHA-256 (hex) of the class names, and of every image's split, path, class, size, content, and group if it has
-        one.
+        """SHA-256 (hex) of the class names, and of every image's split, path, class, size, content, and its group
+        and its fold if it has them.
 
         `hashes`: of the contents, by path. Names in another Unicode form give the same fingerprint.
         """
@@ -56,8 +56,9 @@ class ImageListing:
         for split in sorted(self.splits):
             digest.update(f"\n{split}\n".encode())
             for image in self.splits[split]:
-                group = f" {image.group}" if self.has_groups else ""
-                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}{group}\n"
+                place = f" {image.group}" if self.has_groups else ""
+                place += f" fold {image.fold}" if image.fold else ""
+                line = f"{_nfc(image.path)!r} {image.label} {image.size} {hashes[image.path]}{place}\n"
                 digest.update(line.encode())
         return digest.hexdigest()
 

@@ -256,7 +256,8 @@ def _add_images(
     labels = {name: label for label, name in enumerate(scan.classes)}
     # An image without a group is one of its own.
     groups = {key: number for number, key in enumerate(dict.fromkeys(map(_group, reading.rows)), 1)}
-    folds = natural_order({row.fold for row in reading.rows} - {""})
+    divided = {"train", ALL}  # a test split of its own is not one of the folds
+    folds = natural_order({row.fold for row in reading.rows if splits[row.split] in divided} - {""})
     fold_numbers = {name: number for number, name in enumerate(folds, 1)}
     scan.groups = len(groups) if reading.columns.group is not None else 0
     scan.folds = len(folds)

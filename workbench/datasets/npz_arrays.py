@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import lzma
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,9 +29,9 @@ _GROUP_NAMES = ("groups", "group", "patients", "patient")
 _CLASS_NAMES = ("class_names", "label_names", "names", "classes")
 _MAX_HEADER = 65_536
 _SHOWN = 8
-_DAMAGE = (
+DAMAGE = (
     OSError, EOFError, ValueError, SyntaxError, TypeError, KeyError, MemoryError, RuntimeError, struct.error,
-    zipfile.BadZipFile,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What damaged archives and headers raise."""
 
@@ -54,7 +56,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 with archive.open(name) as member:
                     shapes[name.removesuffix(".npy")] = _shape(member)  # type: ignore[arg-type]
             return shapes
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} is no valid .npz file: {error}") from None
@@ -147,7 +149,7 @@ def npz_facts(path: Path, options: NpzOptions) -> NpzFacts | None:
     try:
         status = path.stat()
         return _facts(path, options, status.st_mtime_ns, status.st_size)
-    except (OSError, UserError):
+    except (*DAMAGE, UserError):
         return None
 
 

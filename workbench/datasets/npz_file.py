@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from workbench.core.text import format_bytes, sanitize
 from workbench.datasets.dataset import Dataset, Split
 from workbench.datasets.file_sources import NPZ
 from workbench.datasets.load_request import LoadRequest
-from workbench.datasets.npz_arrays import find_arrays, read_shapes
+from workbench.datasets.npz_arrays import DAMAGE, find_arrays, read_shapes
 from workbench.datasets.user_dataset import read_splits
 from workbench.io.regular_files import open_regular_file
 from workbench.system.memory import host_memory
@@ -60,7 +58,7 @@ def _with_test(data: Dataset, request: LoadRequest, groups: np.ndarray | None, n
 
 def _read(path: Path, names: Mapping[str, None]) -> dict[str, np.ndarray]:
     """The arrays with these names. Raises `UserError`, also for more than the memory that is free."""
-    found = {}
+    found, name = dict[str, np.ndarray](), ""
     try:
         with open_regular_file(path) as file, np.load(file, allow_pickle=False) as archive:
             size = sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
@@ -71,11 +69,11 @@ def _read(path: Path, names: Mapping[str, None]) -> dict[str, np.ndarray]:
                 )
             for name in names:
                 found[name] = archive[name]
-    except (OSError, EOFError, KeyError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         if isinstance(error, UserError):
             raise
         reason = "it holds Python objects: save numbers or text" if "allow_pickle" in str(error) else error
-        raise UserError(f"{path}: {sanitize(name)} can't be read: {reason}") from None
+        raise UserError(f"{path}{': ' if name else ''}{sanitize(name)} can't be read: {reason}") from None
     return found
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from workbench.core import paths
 from workbench.core.errors import UserError
 from workbench.core.text import format_bytes
+from workbench.datasets.resumable_file import open_locked
 from workbench.io.record_codec import Record, read_record, write_record
 
 _INDEX = "index.json"
+POLL_SECONDS = 0.2
+"""Between two checks whether another process has unpacked the same sources."""
 _VERSION = 1
 """Part of the name of a folder: increase it when the same sources would give other files."""
 
@@ -51,16 +54,20 @@ class ImageFolderWriter:
         self.skipped: list[tuple[str, str]] = []
 
     def add(self, image: UnpackedImage, content: bytes) -> None:
-        """Write one image, unless another has its path."""
+        """Write one image, unless another has its path. Raises `UserError` where it can't be written."""
         file = self._folder / image.path
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("xb") as target:
                 target.write(content)
+            os.utime(file, ns=(self._modified, self._modified))  # unpacked again it is the same file
         except FileExistsError:
             self.skipped.append((image.path, "a second image of this name"))
             return
-        os.utime(file, ns=(self._modified, self._modified))  # unpacked again it is the same file
+        except OSError as error:
+            raise UserError(
+                f"can't unpack images into {self._folder.parent}: {error.strerror or error}"
+            ) from None
         self.images.append(image)
 
 
@@ -85,24 +92,37 @@ def unpack_images(
         return folder, index, modified
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(folder.parent, sum(status.st_size for status in stats))
-        temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.part")
-        temporary.mkdir(mode=0o700)
-        try:
-            writer = ImageFolderWriter(temporary, modified)
-            classes = tuple(write(writer))
-            index = UnpackedIndex(images=tuple(writer.images), skipped=tuple(writer.skipped), classes=classes)
-            write_record(temporary / _INDEX, index)
-            shutil.rmtree(folder, ignore_errors=True)  # without an index, so incomplete
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with open_locked(lock, lambda: time.sleep(POLL_SECONDS)):
+            index = read_record(folder / _INDEX, UnpackedIndex)  # of another process, meanwhile
+            try:
+                if index is None:
+                    index = _unpack(folder, modified, sum(status.st_size for status in stats), write)
+            finally:
+                lock.unlink(missing_ok=True)
     except OSError as error:
-        known = read_record(folder / _INDEX, UnpackedIndex)  # another process was faster
-        if known is None:
-            raise UserError(f"can't unpack images into {folder.parent}: {error.strerror or error}") from None
-        index = known
+        raise UserError(f"can't unpack images into {folder.parent}: {error.strerror or error}") from None
     return folder, index, modified
+
+
+def _unpack(
+    folder: Path, modified: int, size: int, write: Callable[[ImageFolderWriter], Iterable[str]]
+) -> UnpackedIndex:
+    """Write the images into a folder beside `folder`, which gets its name once it is complete. Raises `OSError`."""
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    _check_space(folder.parent, size)
+    temporary.mkdir(mode=0o700)
+    try:
+        writer = ImageFolderWriter(temporary, modified)
+        classes = tuple(write(writer))
+        index = UnpackedIndex(images=tuple(writer.images), skipped=tuple(writer.skipped), classes=classes)
+        write_record(temporary / _INDEX, index)
+        shutil.rmtree(folder, ignore_errors=True)  # without an index, so incomplete
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return index
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -59,6 +59,8 @@ class PlacedSplit:
         if cut is None:
             return raw
         centers = crop_and_resize(raw.float(), cut.boxes(self.aspects_of(indices)), cut.size)
+        if raw.dtype != torch.uint8:
+            return centers
         return centers.round_().clamp_(0, 255).to(torch.uint8)
 
     def resized(self, side: int, preprocess: Preprocess) -> PlacedSplit:

@@ -27,9 +27,10 @@ def range_test(
 
     `after_step` is called with the number of steps done, and may raise to end the test.
     """
-    snapshot = TensorSnapshot(state.mutated_tensors())
+    snapshot, epoch = TensorSnapshot(state.mutated_tensors()), state.epoch
     losses: list[float] = []
     mean = lowest = math.inf
+    state.epoch = state.settings.epochs - 1  # when all is trained: the rate is that of the whole network
     state.begin_epoch(epochs.steps)
     try:
         for batch, rate in zip(_endless(epochs), rates, strict=False):
@@ -48,6 +49,7 @@ def range_test(
         state.in_step = False
         state.zero_grad()
         snapshot.restore(state.mutated_tensors())
+        state.epoch = epoch
     return losses
 
 

@@ -116,12 +116,14 @@ def recompute_batch_norm(
     precision: Precision,
     after_batch: Callable[[], None],
     group: ProcessGroup = SINGLE,
+    *,
+    micro_batch: int = 0,
 ) -> None:
     """Set the running statistics of batch norms to their means over `batches` (float inputs [N, ...]).
 
-    As `torch.optim.swa_utils.update_bn`, for averaged weights, which have no statistics of their own; with several
-    processes, each computes its part of the batches. Modes, random states and counters are restored; after an error
-    raised by `after_batch`, the statistics too.
+    As `torch.optim.swa_utils.update_bn`, for averaged weights, which have no statistics of their own. With several
+    processes, each computes its part of the batches; with `micro_batch`, in parts of about so many samples. Modes,
+    random states and counters are restored; after an error raised by `after_batch`, the statistics too.
     """
     norms = [part for part in module.modules() if is_batch_norm(part) and part.running_mean is not None]
     if not norms:
@@ -138,8 +140,10 @@ def recompute_batch_norm(
             norm.reset_running_stats()
             norm.momentum = None  # a cumulative mean
         for batch in batches:
+            parts = -(-len(batch) // micro_batch) if micro_batch else 1
             with torch.no_grad(), precision.autocast():
-                module(batch.inputs)
+                for inputs in batch.inputs.chunk(parts):
+                    module(inputs)
             after_batch()
         for value in tensors if group.size > 1 else ():
             group.sum(value)

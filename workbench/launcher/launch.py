@@ -202,14 +202,16 @@ def discard_queued(folder: RunFolder) -> bool:
     return True
 
 
-def start_warnings(experiment: Experiment, *, here: bool = True) -> list[str]:
+def start_warnings(
+    experiment: Experiment, *, placement: Placement = SINGLE_NODE, here: bool = True
+) -> list[str]:
     """Warnings before a run starts: its shell commands, and (`here`) a GPU that it can't use, and its end at logout.
 
     Raises `UserError` where it can't start because its device isn't `here`: nobody needs to be warned then.
     """
+    count, cores = local_processes(experiment.train, placement), usable_cores()
     if here:
-        check_device(experiment.train.device, process_count(experiment.train))
-    count, cores = process_count(experiment.train), usable_cores()
+        check_device(experiment.train.device, count)
     crowded = (
         [f"{count} processes share {plural(cores, 'CPU core')}: fewer processes train faster"]
         if experiment.train.device == "cpu" and count > cores

@@ -15,6 +15,7 @@ from workbench.core.paths import home
 from workbench.core.text import plural
 from workbench.launcher.placement import MAX_NODES
 from workbench.runs.run_folder import RunFolder
+from workbench.runs.script import read_script
 from workbench.system.processes import python_command
 
 SUPERVISOR = "workbench.launcher.supervisor"
@@ -162,7 +163,7 @@ def script_text(folder: RunFolder, slurm: SlurmOptions, processes: int = 1) -> s
     """The batch script of a run, with a task for each of its processes: the supervisor starts them."""
     options = {key: value for key, value in slurm.options.items() if key != ARRAY}
     command = python_command(SUPERVISOR, str(folder.path), "--slurm")
-    if node_count(options) > 1:
+    if node_count(options) > 1 and read_script(folder.experiment) is None:  # a script starts its own tasks
         command = [*ON_EACH_NODE, *python_command(NODE, str(folder.path))]
     return _script_text(
         command, slurm, purpose="one run", again="workbench resume",

@@ -161,7 +161,7 @@ class ModelInfo:
         """Default training settings for this model with these options."""
         if not self.published:
             return dict(self.train)
-        name = self.name.removeprefix(TIMM_PREFIX)
+        name = self.name.removeprefix(TIMM_PREFIX).partition(".")[0]
         return _fine_tuning(name) if options.get("pretrained", True) else _from_scratch(name)
 
     @property

@@ -88,8 +88,10 @@ def _hash_prefix(path: Path) -> str | None:
 
 
 def _verify_hash(path: Path, hash_prefix: str | None) -> None:
+    if hash_prefix is None:
+        return
     digest = sha256_of(path)
-    if hash_prefix and not digest.startswith(hash_prefix):
+    if not digest.startswith(hash_prefix):
         raise UserError(
             f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, not {hash_prefix}; "
             "delete it to download it again"

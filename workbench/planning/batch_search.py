@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from workbench.core.errors import NotEnoughMemory, UserError
+from workbench.core.errors import NonFiniteLoss, NotEnoughMemory, UserError
 from workbench.core.progress import Progress
 from workbench.core.text import format_bytes
 from workbench.engine.cuda_graphs import TensorSnapshot
@@ -90,6 +90,8 @@ class BatchSearch:
                     batch_size=size, fits=True, samples_per_second=throughput.samples_per_second,
                     memory=self._peak(),
                 )  # fmt: skip
+        except NonFiniteLoss:  # the rate is too high for this size, which fits all the same
+            return TriedBatch(batch_size=size, fits=True, memory=self._peak())
         except (RuntimeError, MemoryError, UserError) as error:
             shortage = parse_out_of_memory(error, self._device)
             if shortage is None and not isinstance(error, NotEnoughMemory):

@@ -11,7 +11,7 @@ class TriedBatch(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     fits: bool
     samples_per_second: float | None = None
-    """Throughput of training; `None` where it does not fit."""
+    """Throughput of training; `None` where it does not fit, or the loss becomes infinite at its learning rate."""
     memory: int | None = None
     """Peak memory in bytes: of the GPU, or of the process; `None` where it is not known."""
     reason: str = ""

@@ -54,7 +54,7 @@ class PlanProcess:
         # Raises for folders that can't be trained on.
         folder_facts(experiment.data.name, experiment.data.options)
         check_weights(experiment.model)
-        experiment, notices = without_downloads(experiment)
+        experiment, notices = without_downloads(experiment, measurement)
         experiment, more = in_one_process(experiment)
         self._notices, self._measurement = (*notices, *more), measurement
         self._folder = RunFolder(Path(tempfile.mkdtemp(prefix="workbench-plan-")))
@@ -168,10 +168,13 @@ def in_one_process(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]
     return msgspec.structs.replace(experiment, train=changed), (notice,)
 
 
-def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
+def without_downloads(
+    experiment: Experiment, measurement: Measurement = Measurement.PLAN
+) -> tuple[Experiment, tuple[str, ...]]:
     """The experiment as it can be tried without downloads, and one notice for each deviation from it.
 
-    Raises `UserError` where the dataset is not downloaded; the message names the command that downloads it.
+    Raises `UserError` where the dataset is not downloaded; the message names the command that downloads it. Also where
+    weights are missing from which a learning rate depends.
     """
     about = datasets.describe(experiment.data.name, experiment.data.options)
     if not about.here:
@@ -182,9 +185,14 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     info, options = models.find(experiment.model.name), experiment.model.options
     if not options.get("pretrained") or options.get("weights") or info.local_weights():
         return experiment, ()
-    changed = msgspec.structs.replace(experiment.model, options={**options, "pretrained": False})
-    notice = (
-        f"the weights of {info.name} are not downloaded yet ({format_bytes(info.weights_bytes)}); "
-        "the plan uses random weights"
+    missing = f"the weights of {info.name} are not downloaded yet ({format_bytes(info.weights_bytes)})"
+    if measurement is Measurement.LEARNING_RATES:
+        raise UserError(
+            f"{missing}, and random ones need another learning rate: start the training once first"
+        )
+    size = info.size_for(options, about.shape)  # that of random weights may be another one
+    changed = msgspec.structs.replace(
+        experiment.model, options={**options, "pretrained": False, "input_size": size or "auto"}
     )
+    notice = f"{missing}; random weights are used here"
     return msgspec.structs.replace(experiment, model=changed), (notice,)

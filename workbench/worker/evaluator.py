@@ -189,6 +189,7 @@ class Evaluator:
                         self._components.precision,
                         self._after_batch("train"),
                         self._components.group,
+                        micro_batch=self._state.settings.micro_batch,
                     )
             yield
 

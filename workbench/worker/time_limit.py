@@ -41,6 +41,8 @@ def fit_epochs(context: Context, components: TrainingComponents, state: TrainSta
     try:
         step_seconds = _seconds_per_step(state, components, min(TIMING_SECONDS, MAX_TIMING_SHARE * limit))
     except (RuntimeError, MemoryError):
+        if components.group.size > 1:
+            raise  # the other processes wait for this one
         context.notice(f"train.hours is not used: no step could be timed; the run has {train.epochs} epochs")
         return False
     epoch_seconds = step_seconds * components.epochs.steps
@@ -74,7 +76,8 @@ def _record(context: Context, epochs: int, before: SettingValue) -> None:
 
 def _seconds_per_step(state: TrainState, components: TrainingComponents, seconds: float) -> float:
     """The seconds of a real step, as the mean over about `seconds` after a first one; the state is restored."""
-    snapshot = TensorSnapshot(state.mutated_tensors())
+    snapshot, epoch = TensorSnapshot(state.mutated_tensors()), state.epoch
+    state.epoch = MAX_EPOCHS  # when nothing is frozen any more
     state.begin_epoch(components.epochs.steps)
     start, steps = 0.0, -1  # the first one chooses kernels and allocates memory
     try:
@@ -93,7 +96,7 @@ def _seconds_per_step(state: TrainState, components: TrainingComponents, seconds
                 break
         return (time.perf_counter() - start) / steps
     finally:
-        state.in_step = False
+        state.in_step, state.epoch = False, epoch
         state.zero_grad()
         snapshot.restore(state.mutated_tensors())
 
@@ -101,7 +104,7 @@ def _seconds_per_step(state: TrainState, components: TrainingComponents, seconds
 def _evaluation_seconds(components: TrainingComponents, split: str) -> float:
     """Estimated seconds of an evaluation, by two batches of it."""
     placed, module = components.splits[split], components.model.module
-    size = eval_batch_size(placed)
+    size = eval_batch_size(placed, components.settings.evaluation_batch)
     times = []
     with evaluation_mode(module):
         for batch in itertools.islice(sequential_batches(placed, size).iter_from(0), 2):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.ui.base.line_pace import ANSWER_SECONDS, FIRST_WINDOW, MAX_WINDOW, SLOW, LinePace
+from workbench.ui.base.line_pace import (
+    ANSWER_SECONDS,
+    FIRST_WINDOW,
+    MAX_WINDOW,
+    SLOW,
+    UNKNOWN_SECONDS,
+    LinePace,
+)
 
 
 class Line:
@@ -66,6 +73,13 @@ def test_an_unknown_line_is_slow_until_an_answer_and_a_slow_one_stays_so_until_i
     line.rate = 2 * SLOW
     line.run(20)
     assert line.pace.is_slow, "colors do not change back and forth"
+
+
+def test_a_terminal_that_never_answers_gets_all_colors_soon() -> None:
+    line = Line(10e6, 0.05)
+    assert line.pace.is_slow
+    line.now += UNKNOWN_SECONDS
+    assert not line.pace.is_slow
 
 
 def test_a_line_that_becomes_slow_or_fast_is_measured_again() -> None:

@@ -28,7 +28,7 @@ from workbench.system import devices
 from workbench.system.devices import TrainingDevice
 from workbench.ui.base.messages import Notify
 from workbench.ui.base.pane import PaneServices
-from workbench.ui.experiment import choosers
+from workbench.ui.experiment import model_choosers
 from workbench.ui.experiment.draft import Draft, cost
 from workbench.ui.experiment.layers_screen import LayersScreen
 from workbench.ui.experiment.pane import ExperimentPane
@@ -277,7 +277,7 @@ def summary_of(*layers: Any) -> ModelSummary:
 
 
 def test_built_in_models_are_listed_with_their_parameters_and_untruncated_text() -> None:
-    rows = choosers.model_finder("classification")._find("")
+    rows = model_choosers.model_finder("classification")._find("")
     lines = [line.split() for line in format_columns(rows, 98, (1,)) if "×224" not in line]
     built_in = {words[0]: words[-1] for words in lines if "any" in words}
     assert built_in["mlp"] == "395k" and built_in["convnet"] == "62k"

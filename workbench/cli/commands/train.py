@@ -104,7 +104,7 @@ def _train_on_nodes(options: argparse.Namespace, placement: Placement) -> int:
     experiment = experiment_of(options)
     if process_count(experiment.train) == 1:
         experiment = experiment_of(options, [f"train.processes={placement.nodes}"])
-    for remark in launch.start_warnings(experiment):
+    for remark in launch.start_warnings(experiment, placement=placement):
         console.print_status(remark)
     run_text.print_data(experiment_data(experiment))
     check_detached(options)

@@ -22,7 +22,7 @@ from workbench.core.plain_text import to_plain
 from workbench.system.terminal_info import plain_reason
 from workbench.ui.base.escape_parser import PROBE_ROW, CursorReported, EscapeParser, Operating
 from workbench.ui.base.frame_diff import FrameDiff
-from workbench.ui.base.line_pace import LinePace
+from workbench.ui.base.line_pace import UNKNOWN_SECONDS, LinePace
 from workbench.ui.base.pane import Pane
 from workbench.ui.base.terminal_app import TerminalApp
 
@@ -56,6 +56,7 @@ class DiffDriver(LinuxDriver):
         self._settling: asyncio.TimerHandle | None = None
         self._settle_until = 0.0
         self._loop_of_app: asyncio.AbstractEventLoop | None = None
+        self._workbench = app
         self._query = ""
         """A query that this terminal answers; empty until one was answered."""
         self._knows_modes = False
@@ -76,6 +77,7 @@ class DiffDriver(LinuxDriver):
             self._pace.expect_answer()
         # After `fg`, Textual itself draws nothing.
         self._loop_of_app.call_soon_threadsafe(self._redraw)
+        self._loop_of_app.call_later(UNKNOWN_SECONDS, self._send)  # with all colors, if nothing was answered
 
     def stop_application_mode(self) -> None:
         self._active = False
@@ -122,8 +124,8 @@ class DiffDriver(LinuxDriver):
             return
         limit = self._pace.chunk if self._query else None
         self._frame.use_few_colors(images=self._pace.is_slow, text=self._pace.is_measured_slow)
-        if isinstance(self._app, TerminalApp):
-            self._app.has_slow_line = self._pace.is_slow
+        if isinstance(self._workbench, TerminalApp):
+            self._workbench.has_slow_line = self._pace.is_slow
         region = self._pane_in_use() if self._pace.is_slow else Region()
         self._frame.first_rows, self._frame.first_columns = (
             range(region.y, region.bottom), range(region.x, region.right)
@@ -137,7 +139,7 @@ class DiffDriver(LinuxDriver):
 
     def _pane_in_use(self) -> Region:
         """Where the pane is that has the focus; empty if none has it, or a dialog."""
-        focused = self._app.focused
+        focused = self._workbench.focused
         panes = (
             (node.region for node in focused.ancestors_with_self if isinstance(node, Pane)) if focused else ()
         )

@@ -23,6 +23,8 @@ ANSWER_SECONDS = 10.0
 SLOW, FAST = 16_000, 64_000
 """Bytes per second below which a line is slow, and above which it is not any more."""
 SLOWEST = 500
+UNKNOWN_SECONDS = 2.0
+"""So long a line counts as slow whose terminal answers nothing: many never do."""
 
 
 class LinePace:
@@ -38,13 +40,18 @@ class LinePace:
         self.rate = math.inf
         """Bytes per second, as far as known."""
         self.window = FIRST_WINDOW
-        self.is_slow = True
-        """Whether the line is slow, or nothing is known about it, as the terminal has not answered."""
+        self._slow = True
+        self._known_at = clock() + UNKNOWN_SECONDS
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the line is slow, or nothing is known about it yet, as the terminal has not answered."""
+        return self._slow and (self.rate < math.inf or self._clock() < self._known_at)
 
     @property
     def is_measured_slow(self) -> bool:
         """Whether the line was found to be slow."""
-        return self.is_slow and self.rate < math.inf
+        return self._slow and self.rate < math.inf
 
     @property
     def chunk(self) -> int:
@@ -82,7 +89,7 @@ class LinePace:
             rate = max(self.rate, size / max(1e-6, at - sent))
         self.rate = max(SLOWEST, min(rate, 2 * self.rate))
         self._answered_at = at
-        self.is_slow = self.rate < (FAST if self.is_slow else SLOW)
+        self._slow = self.rate < (FAST if self._slow else SLOW)
         wanted = self.rate * (self._latency + QUEUE_SECONDS) if self.rate < math.inf else 2 * self.window
         if wanted < self.window or was_full:
             self.window = int(max(MIN_WINDOW, min(wanted, 2 * self.window, MAX_WINDOW)))

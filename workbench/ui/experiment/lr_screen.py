@@ -11,7 +11,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from workbench.charts.axes import Axis, fit_axis
 from workbench.config.experiment import Experiment
@@ -21,13 +20,14 @@ from workbench.core.text import sanitize
 from workbench.planning.client import PlanProcess
 from workbench.planning.lr_curve import HIGHEST_RATE, LOWEST_RATE, LrCurve
 from workbench.planning.plan import Measurement
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.widgets.plot import Mark, Plot, Series
 
 HIGHEST_SHOWN = 1.3
 """The plot ends at so many times the first loss: beyond it, the steps diverge."""
 
 
-class LrScreen(ModalScreen[float | None]):
+class LrScreen(Dialog[float | None]):
     """The loss over the learning rate; `enter` and `v` return a suggested rate."""
 
     DEFAULT_CSS = """

@@ -194,8 +194,8 @@ class ExperimentPane(PreviewPane):
         self.headline = "──".join(filter(None, (*self.draft.state, f"/{self.filter}" * bool(self.filter))))
 
     def _show(self) -> None:
-        if not self.is_mounted or not self.query(Form):
-            return
+        if not self.is_mounted or not self.query(Form) or not self.query("#help"):
+            return  # not composed yet, or the app ends
         content = (self.draft, self.model_summary, self._device, self.content_size.width, self._plan_parts())
         if self.has_class("-form"):
             width = value_width(self.content_size.width - 2)  # without the scroll bar

@@ -8,11 +8,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from workbench.charts.axes import Axis, fit_axis
 from workbench.config.lr_schedule import first_averaged_epoch, lr_at
 from workbench.config.training_settings import TrainingSettings
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.widgets.plot import Mark, Plot, Series, Title
 
 ASSUMED_STEPS = 100
@@ -43,7 +43,7 @@ def schedule_line(train: TrainingSettings, steps_per_epoch: int | None) -> str:
     return "".join(SPARKS[min(len(SPARKS) - 1, int(len(SPARKS) * rate / highest))] for rate in rates)
 
 
-class ScheduleScreen(ModalScreen[None]):
+class ScheduleScreen(Dialog[None]):
     """The learning rate of every step of a run, and what else changes in it."""
 
     DEFAULT_CSS = """

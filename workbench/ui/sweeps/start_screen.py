@@ -9,7 +9,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from workbench.config.experiment import check_run_name
@@ -17,6 +16,7 @@ from workbench.core.errors import UserError
 from workbench.core.text import plural, sanitize
 from workbench.sweeps.records import SweepDefinition
 from workbench.sweeps.sweep_folder import goal
+from workbench.ui.base.dialog import Dialog
 from workbench.ui.experiment.choosers import value_finder
 from workbench.ui.sweeps.sweep_draft import NAME, SweepDraft
 from workbench.ui.widgets.chooser import Chooser
@@ -32,7 +32,7 @@ class NewSweep:
     """Empty where the user gives it none."""
 
 
-class StartScreen(ModalScreen[NewSweep | None]):
+class StartScreen(Dialog[NewSweep | None]):
     """A form of the options of a sweep and of all settings of its experiment; `None` if it was cancelled."""
 
     DEFAULT_CSS = """

@@ -66,10 +66,10 @@ class SweepDraft:
 
     def error(self, key: str, text: str) -> str | None:
         """What would be wrong with this text, in one line; errors that are there already are ignored."""
-        before, after = self._problem(), self.changed(key, text)._problem()
+        before, after = self.problem(), self.changed(key, text).problem()
         return after if after != before else None
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
         try:
             self._define([f"{key}={space}" for key, space in self.spaces.items()] or [PROBE])
         except UserError as error:
