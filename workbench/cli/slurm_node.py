@@ -16,13 +16,13 @@ from workbench.cli.signals import SignalRecorder
 from workbench.cli.waiting import RunWaiter
 from workbench.config.experiment import read_experiment
 from workbench.launcher import launch, supervisor
-from workbench.launcher.placement import write_placement
+from workbench.launcher.placement import DEFAULT_PORT, write_placement
 from workbench.runs.nodes import Placement
 from workbench.runs.run_folder import RunFolder
 from workbench.runs.status import Status
 from workbench.system.network import Endpoint
 
-FIRST_PORT, PORTS = 29400, 10_000
+PORTS = 10_000
 """The port follows from the number of the job: jobs on the same node have different ones."""
 LAUNCHER = "slurm"
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 def node_placement(environment: Mapping[str, str]) -> Placement:
     """Where this task of srun is among the nodes."""
-    port = FIRST_PORT + int(environment["SLURM_JOB_ID"]) % PORTS
+    port = DEFAULT_PORT + int(environment["SLURM_JOB_ID"]) % PORTS
     return Placement(
         nodes=int(environment["SLURM_NNODES"]), joins=environment["SLURM_PROCID"] != "0",
         address=str(Endpoint(environment["SLURM_LAUNCH_NODE_IPADDR"], port)),

@@ -140,5 +140,10 @@ def resubmission(folder: RunFolder, changed: SlurmOptions | None = None) -> Slur
     job = read_job(folder)
     if job is None:
         return changed
+    return merged_options(job.options, changed)
+
+
+def merged_options(before: Mapping[str, str], changed: SlurmOptions | None) -> SlurmOptions:
+    """The options of an earlier submission with those that are changed."""
     new = changed or SlurmOptions(setup=read_defaults().setup)
-    return msgspec.structs.replace(new, options={**job.options, **new.options})
+    return msgspec.structs.replace(new, options={**before, **new.options})

@@ -10,11 +10,14 @@ from workbench.runs.journal import Attempt
 from workbench.runs.nodes import Placement
 from workbench.runs.script import Script
 from workbench.system.host import host_name
-from workbench.system.network import address_towards, interface_of, is_own_address, resolve
-
-GLOO_VARIABLE = "GLOO_SOCKET_IFNAME"
-LAST = "~"
-"""Begins the address of all nodes but the first: torchrun numbers nodes in the order of their addresses."""
+from workbench.system.network import (
+    GLOO_VARIABLE,
+    LATER_NODE,
+    address_towards,
+    interface_of,
+    is_own_address,
+    resolve,
+)
 
 
 def torchrun_command(script: Script, placement: Placement, attempt: Attempt) -> tuple[str, ...]:
@@ -28,7 +31,8 @@ def torchrun_command(script: Script, placement: Placement, attempt: Attempt) -> 
         sys.executable, "-m", "torch.distributed.run", "--nnodes", str(placement.nodes),
         "--nproc-per-node", str(placement.processes), "--rdzv-backend", "c10d", "--rdzv-endpoint", str(endpoint),
         "--rdzv-id", name, "--rdzv-conf", waits,
-        "--local-addr", f"{LAST}{host_name()}" if placement.joins else endpoint.host, "--no-python", *script.command,
+        "--local-addr", f"{LATER_NODE}{host_name()}" if placement.joins else endpoint.host,
+        "--no-python", *script.command,
     )  # fmt: skip
 
 

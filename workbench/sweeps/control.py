@@ -21,13 +21,12 @@ from workbench.launcher import launch
 from workbench.launcher.detached import Reply, start_detached
 from workbench.launcher.fork_client import wait_for_fork_server
 from workbench.launcher.group_start import free_group
-from workbench.launcher.slurm import check_available, submit_script, write_script
+from workbench.launcher.slurm import check_available, merged_options, submit_script, write_script
 from workbench.launcher.slurm_script import (
     ARRAY,
     SlurmOptions,
     array_tasks,
     check_tasks,
-    read_defaults,
     worker_script_text,
 )
 from workbench.runs.run_folder import RunFolder
@@ -235,10 +234,7 @@ def resume_sweep(
 def _resubmission(folder: SweepFolder, changed: SlurmOptions | None) -> SlurmOptions | None:
     """The options with which workers are submitted again; `None` for those that were never submitted."""
     before = list_workers(folder.path)[-1:]
-    if not before:
-        return changed
-    new = changed or SlurmOptions(setup=read_defaults().setup)
-    return replace(new, options={**before[0].options, **new.options})
+    return merged_options(before[0].options, changed) if before else changed
 
 
 def _with_trials(folder: SweepFolder, definition: SweepDefinition, trials: int) -> SweepDefinition:

@@ -16,6 +16,12 @@ from typing import NamedTuple
 from workbench.core.errors import UserError
 
 CONNECT_SECONDS = 5.0
+GLOO_VARIABLE = "GLOO_SOCKET_IFNAME"
+"""The variable of the environment by which gloo gets its network interface."""
+LATER_NODE = "~"
+"""Begins the address of all nodes but the first: torchrun numbers nodes in the order of their addresses, and uses only
+that of the first one.
+"""
 _SIOCGIFADDR = 0x8915
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(\d{1,5})")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -96,3 +97,8 @@ def is_alive(process: ProcessId) -> bool:
         return False
     start = start_ticks(process.pid)
     return start is not None and start == process.start
+
+
+def hold_during_forks(mutex: threading.Lock) -> None:
+    """Fork this process only while it holds `mutex`, so that no thread that works under it holds another lock then."""
+    os.register_at_fork(before=mutex.acquire, after_in_parent=mutex.release, after_in_child=mutex.release)

@@ -17,7 +17,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from workbench.runs.journal import Attempt
 from workbench.runs.run_folder import RunFolder
-from workbench.system.network import Endpoint
+from workbench.system.network import LATER_NODE, Endpoint
 from workbench.system.process_tree import descendants
 from workbench.worker.rank import RANK, RankOptions, run_forked
 
@@ -26,9 +26,6 @@ MONITOR_SECONDS = 0.1
 LOOPBACK = "127.0.0.1"
 MEETING_SECONDS = 60
 """How long the agents of nodes that are all there wait for each other."""
-LAST = "~"
-"""Begins the address of all nodes but the first: torchrun numbers nodes in the order of their addresses, and uses only
-that of the first one."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Meeting:
     @property
     def address(self) -> str:
         """That of this node, as torchrun has to know it."""
-        return f"{LAST}{self.place:06}" if self.place else self.endpoint.host
+        return f"{LATER_NODE}{self.place:06}" if self.place else self.endpoint.host
 
 
 def run_ranks(

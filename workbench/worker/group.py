@@ -22,6 +22,7 @@ from workbench.runs.journal import attempts_of, read_journal
 from workbench.runs.run_folder import RunFolder
 from workbench.system.cpu import usable_cores
 from workbench.system.host import host_name
+from workbench.system.network import GLOO_VARIABLE
 from workbench.system.processes import this_process
 from workbench.worker.context import Context
 
@@ -33,7 +34,7 @@ def join_group(context: Context) -> ProcessGroup:
     context.heartbeat.report_progress(Progress(f"connecting {context.membership.size} processes"))
     if not context.membership.spans_nodes:
         # One host: no interface that others can reach. The name of the host may have no address at all.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+        os.environ.setdefault(GLOO_VARIABLE, "lo" if sys.platform == "linux" else "lo0")
     uses_gpu = (
         _requested_device(context.folder) != "cpu" and torch.cuda.is_available() and dist.is_nccl_available()
     )

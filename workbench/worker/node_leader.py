@@ -7,7 +7,6 @@ ends and the supervisor starts the next one, which waits for it.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from workbench.runs.records import Exit
 from workbench.runs.requests import LOST_NODE_EXIT_CODE, SUSPENDED_EXIT_CODE, StopReason, send_request
 from workbench.runs.run_folder import RunFolder
 from workbench.system.host import host_name
+from workbench.system.processes import hold_during_forks
 from workbench.worker.agent import import_for_forks
 from workbench.worker.agent_end import (
     CONSEQUENCES,
@@ -153,11 +153,7 @@ class _Leader:
         """Run the ranks to their end; returns the exit code for the supervisor."""
         self._channel.put(START, Start(members=tuple(member.place for member in self._members)))
         # A rank is forked at a moment at which the thread below holds no lock that the rank would need.
-        os.register_at_fork(
-            before=self._mutex.acquire,
-            after_in_parent=self._mutex.release,
-            after_in_child=self._mutex.release,
-        )
+        hold_during_forks(self._mutex)
         use_interface_towards(self._members[0].address)
         forward_signals(self._folder)
         watch = threading.Thread(target=self._watch, name="nodes", daemon=True)

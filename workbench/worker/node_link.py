@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from workbench.runs.requests import LOST_NODE_EXIT_CODE
 from workbench.system.host import host_name
+from workbench.system.processes import hold_during_forks
 from workbench.worker.agent_signals import SIGNALS
 from workbench.worker.agent_wait import supervisor_has_ended
 from workbench.worker.elastic import kill_ranks
@@ -55,11 +56,7 @@ class NodeLink:
     def start(self) -> None:
         """Start the threads, before the ranks."""
         # A rank is forked at a moment at which the threads hold no lock that the rank would need.
-        os.register_at_fork(
-            before=self._mutex.acquire,
-            after_in_parent=self._mutex.release,
-            after_in_child=self._mutex.release,
-        )
+        hold_during_forks(self._mutex)
         for work, name in ((self._talk, "signs of life"), (self._look, "supervision")):
             threading.Thread(target=work, name=name, daemon=True).start()
 

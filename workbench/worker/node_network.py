@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-from workbench.system.network import address_towards, interface_of
-
-GLOO_VARIABLE = "GLOO_SOCKET_IFNAME"
+from workbench.system.network import GLOO_VARIABLE, address_towards, interface_of
 
 
 def use_interface_towards(address: str) -> None:
